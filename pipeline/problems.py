@@ -1,0 +1,46 @@
+"""Bad items of a stage: each is listed, all are counted, and one of them does not end the run."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipeline.errors import InputError
+from pipeline.files import write_json
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One bad item: where it stands, what was found and what was expected."""
+
+    file: str
+    item: str  # video id, "row 17", ...
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        """One line for a terminal."""
+        return f"{self.file}: {self.item}: found {self.found}, expected {self.expected}"
+
+
+def report_problems(
+    problems: Sequence[Problem], *, total: int, max_bad_fraction: float, folder: Path, unit: str
+) -> None:
+    """Write `problems.json` into a stage's out and refuse a run with too many bad items.
+
+    Args:
+        problems: the bad items, in a deterministic order.
+        total: how many items there were, good and bad.
+        max_bad_fraction: the largest share of bad items that is let pass; 0 is strict.
+        folder: the stage's out.
+        unit: what an item is, in the plural ("videos", "rows").
+
+    Raises:
+        InputError: the share of bad items is above `max_bad_fraction`.
+    """
+    write_json(folder / "problems.json", {"total": total, "problems": [asdict(each) for each in problems]})
+    bad = len({(each.file, each.item) for each in problems})
+    if total and bad / total > max_bad_fraction:
+        raise InputError(
+            f"{bad} of {total} {unit} are bad, more than max_bad_fraction {max_bad_fraction:g} lets pass; "
+            f"the first: {problems[0]}"
+        )

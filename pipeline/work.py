@@ -1,0 +1,110 @@
+"""The work directory: finished items of a stage, kept by the hash of what they were made from.
+
+`$DVC_ROOT/.work/<stage>/<key>/` holds one finished item (a video's frames, a bank's part, a training epoch's
+state). Items survive a killed stage, an experiment in a temporary folder and a change of other items, which is
+how a run resumes and how one new video costs one video. Clocks, hosts and durations go to `run.json` there,
+never into an out.
+"""
+
+import contextlib
+import os
+import platform
+import resource
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from pipeline.files import digest_value, read_json, replace_folder, write_json
+
+
+def work_root() -> Path:
+    """`.work` of the repository that DVC was called in (`DVC_ROOT`, also in experiments), else of this folder."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / ".work"
+
+
+def item_key(**inputs: Any) -> str:
+    """Key of an item: a digest of everything that its bytes depend on (contents, parameters, code version)."""
+    return digest_value(inputs)[:40]
+
+
+def item_folder(stage: str, key: str) -> Path:
+    """Where the finished item lies, or will."""
+    return work_root() / stage / key
+
+
+def is_finished(stage: str, key: str) -> bool:
+    """Whether the item is there; an item folder appears whole or not at all."""
+    return item_folder(stage, key).is_dir()
+
+
+def make_item(stage: str, key: str, make: Callable[[Path], None]) -> Path:
+    """Return the item's folder, calling `make(empty_folder)` first where it is not finished.
+
+    One process makes an item at a time; a second waits and takes the first one's result.
+    """
+    folder = item_folder(stage, key)
+    if folder.is_dir():
+        return folder
+    with item_lock(stage, key):
+        if not folder.is_dir():
+            with replace_folder(folder) as partial:
+                make(partial)
+    return folder
+
+
+@contextlib.contextmanager
+def item_lock(stage: str, key: str) -> Iterator[None]:
+    """Hold the lock of one item; the operating system drops it when its holder dies."""
+    lock = work_root() / "locks" / stage / f"{key}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        yield
+
+
+@contextlib.contextmanager
+def recorded_run(stage: str, key: str) -> Iterator[dict[str, Any]]:
+    """Record when and where a stage ran, how long and with what peak memory, in `.work/runs/<stage>/<key>.json`.
+
+    Yields a dictionary; what the stage puts in it (counts, hardware settings) is written too.
+    """
+    extra: dict[str, Any] = {}
+    started = time.time()
+    yield extra
+    peak = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    write_json(
+        work_root() / "runs" / stage / f"{key}.json",
+        {
+            **extra,
+            "stage": stage,
+            "started": started,
+            "seconds": time.time() - started,
+            "host": platform.node(),
+            "peak_rss_mib": {"self": peak[0] // 1024, "largest_child": peak[1] // 1024},
+        },
+    )
+
+
+def list_runs() -> list[dict[str, Any]]:
+    """The records of `recorded_run`, oldest first."""
+    records = [read_json(path) for path in (work_root() / "runs").glob("*/*.json")]
+    return sorted(records, key=lambda record: float(record["started"]))
+
+
+def list_items() -> list[tuple[str, str, int, float]]:
+    """(stage, key, bytes, modified) of every finished item."""
+    items = []
+    for stage in sorted(path for path in work_root().glob("*") if path.name not in ("locks", "runs")):
+        for folder in sorted(path for path in stage.iterdir() if path.is_dir() and path.suffix != ".partial"):
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            items.append((stage.name, folder.name, size, folder.stat().st_mtime))
+    return items
+
+
+def remove_item(stage: str, key: str) -> None:
+    """Drop one finished item."""
+    with item_lock(stage, key):
+        shutil.rmtree(item_folder(stage, key), ignore_errors=True)
