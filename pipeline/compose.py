@@ -1,0 +1,59 @@
+"""Compose `params.yaml` from `conf/`, in the way DVC does for `dvc exp run -S`."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline.errors import InputError
+from pipeline.params import parse_params
+
+HEADER = "# Composed from conf/ by `actionbank compose` or `dvc exp run -S`; edit conf/, not this file.\n"
+
+
+def compose_params(overrides: list[str], conf: Path = Path("conf")) -> dict[str, Any]:
+    """The composed, resolved and validated parameter tree.
+
+    Args:
+        overrides: as after `-S`: `head=lfb_nl`, `baseline.lr=0.1`, `+experiment=NAME`.
+        conf: the configuration folder.
+
+    Raises:
+        InputError: an unknown group, file, key or value, with the choices there are.
+    """
+    try:
+        with initialize_config_dir(str(conf.resolve()), version_base=None):
+            values = OmegaConf.to_container(compose("config", overrides=overrides), resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(" ".join(str(error).split())) from None
+    parse_params(values, "conf/ with " + (" ".join(overrides) or "no overrides"))
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def params_text(values: dict[str, Any]) -> str:
+    """The text of `params.yaml`."""
+    return HEADER + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def chosen_overrides(values: dict[str, Any]) -> list[str]:
+    """The overrides that choose the same files of each group again."""
+    choices = values["choices"]
+    overrides = [f"{group}={name}" for group, name in choices.items() if name and group != "experiment"]
+    if choices.get("experiment"):
+        overrides.append(f"+experiment={choices['experiment']}")
+    return overrides
+
+
+def differing_keys(found: Any, expected: Any, prefix: str = "") -> list[str]:
+    """Dotted keys at which two parameter trees differ."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        keys = sorted({*found, *expected})
+        return [
+            line for key in keys for line in differing_keys(found.get(key), expected.get(key), f"{prefix}{key}.")
+        ]
+    return [] if found == expected else [f"{prefix[:-1]}: {found!r}, conf/ says {expected!r}"]
