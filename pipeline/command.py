@@ -1,0 +1,40 @@
+"""What every command shares: hardware options, and errors in one line."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import InputError
+
+WorkersOption = Annotated[
+    int, typer.Option(envvar="ACTIONBANK_WORKERS", min=0, help="Worker processes; 0 takes one per core.")
+]
+DeviceOption = Annotated[
+    str, typer.Option(envvar="ACTIONBANK_DEVICE", help="cpu, cuda, cuda:1 ...; auto takes a GPU where there is one.")
+]
+BatchOption = Annotated[
+    int, typer.Option(envvar="ACTIONBANK_BATCH", min=1, help="Keyframes per forward pass of inference.")
+]
+
+
+def new_app(help_text: str | None = None) -> typer.Typer:
+    """A typer app without shell completion and without tracebacks that show local variables."""
+    return typer.Typer(
+        help=help_text, add_completion=False, no_args_is_help=help_text is not None, pretty_exceptions_show_locals=False
+    )
+
+
+def worker_count(workers: int) -> int:
+    """`workers`, or one per core that this process may use."""
+    return workers or len(os.sched_getaffinity(0))
+
+
+def run(app: typer.Typer) -> None:
+    """Run a typer app; an `InputError` is printed in one line and ends with status 1."""
+    try:
+        app()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

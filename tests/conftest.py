@@ -1,0 +1,22 @@
+"""Fixtures that every test may use."""
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def fixtures() -> Path:
+    """Numeric fixtures that are part of the repository."""
+    return REPOSITORY / "tests" / "fixtures"
+
+
+@pytest.fixture
+def real() -> Path:
+    """Real sample videos, CSVs and pickles; they lie beside the repository and are not part of it."""
+    folder = REPOSITORY.parent / "shared" / "real"
+    if not folder.is_dir():
+        pytest.skip("the real sample files (shared/real beside the repository) are not there")
+    return folder
