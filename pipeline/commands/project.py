@@ -1,0 +1,77 @@
+"""Commands about the project itself: `compose`, `runs`, `work`."""
+
+import datetime
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from pipeline.compose import chosen_overrides, compose_params, differing_keys, params_text
+from pipeline.errors import InputError
+from pipeline.files import write_text
+from pipeline.work import list_items, list_runs, remove_item, work_root
+
+
+def compose(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="As after -S: head=lfb_nl, baseline.lr=0.1, +experiment=NAME.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 where params.yaml differs from conf/.")
+    ] = False,
+) -> None:
+    """Compose params.yaml from conf/ (Hydra), as `dvc exp run -S` does, and validate the whole of it."""
+    path = Path("params.yaml")
+    if not check:
+        text = params_text(compose_params(overrides or []))
+        write_text(path, text)
+        print(f"{path}: written, {len(text.splitlines())} lines")
+        return
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (FileNotFoundError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict) or not isinstance(found.get("choices"), dict):
+        raise InputError(f"{path}: has no choices; write it with `actionbank compose`")
+    expected = compose_params([*chosen_overrides(found), *(overrides or [])])
+    differences = differing_keys(found, expected)
+    if differences:
+        raise InputError(f"{path} is not what conf/ says; run `actionbank compose`: " + "; ".join(differences))
+    print(f"{path}: as conf/ says")
+
+
+def runs() -> None:
+    """Show when each stage ran, how long it took and its peak memory (kept in .work, never in an out)."""
+    for record in list_runs():
+        started = datetime.datetime.fromtimestamp(record["started"]).isoformat(sep=" ", timespec="seconds")
+        peak = max(record["peak_rss_mib"].values())
+        print(f"{started}  {record['stage']:<20} {record['seconds']:8.1f} s  {peak:6d} MiB  {record['host']}")
+
+
+work_app = typer.Typer(help="The work directory .work: finished items that a run can use again.", no_args_is_help=True)
+
+
+@work_app.command("ls")
+def work_ls() -> None:
+    """List the finished items with their sizes."""
+    items = list_items()
+    for stage, key, size, modified in items:
+        day = datetime.date.fromtimestamp(modified).isoformat()
+        print(f"{stage:<20} {key}  {size / 2**20:10.1f} MiB  {day}")
+    print(f"{len(items)} items, {sum(size for _, _, size, _ in items) / 2**20:.1f} MiB below {work_root()}")
+
+
+@work_app.command("gc")
+def work_gc(
+    days: Annotated[float, typer.Option(min=0, help="Keep items younger than this.")] = 30.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Drop items older than so many days; a later run makes again what it needs."""
+    old = [item for item in list_items() if time.time() - item[3] > days * 86400]
+    for stage, key, _, _ in old:
+        if not dry_run:
+            remove_item(stage, key)
+    verb = "would drop" if dry_run else "dropped"
+    print(f"{verb} {len(old)} items, {sum(size for _, _, size, _ in old) / 2**20:.1f} MiB")

@@ -1,0 +1,53 @@
+"""Numerics of a run: precision, determinism, threads and the device."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+
+from pipeline.errors import InputError
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is a GPU where there is one.
+
+    Raises:
+        InputError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"device {name!r}: expected cpu, cuda, cuda:N or auto") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def set_numerics(*, compute_dtype: str, deterministic: bool, threads: int | None) -> None:
+    """Set the process-wide switches of PyTorch.
+
+    Args:
+        compute_dtype: fp32 (TF32 off), tf32 or bf16.
+        deterministic: only deterministic kernels; PyTorch names an operator that has none.
+        threads: CPU threads of the arithmetic; None leaves them.
+    """
+    tf32 = compute_dtype == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = False
+    if deterministic:
+        # cuBLAS reads this when its first handle is made.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def compute_precision(device: torch.device, compute_dtype: str) -> Iterator[None]:
+    """Run the forward pass in bf16 where `compute_dtype` says so; fp32 and tf32 need no context."""
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=compute_dtype == "bf16"):
+        yield

@@ -1,0 +1,29 @@
+"""What one forward pass of training takes."""
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B keyframes with their R labelled boxes.
+
+    Either `clips` and `boxes` are given (the detector runs) or `rows` (stored features, the head alone runs).
+    """
+
+    labels: Tensor  # [R, classes] float32, multi-hot
+    clip_index: Tensor  # [R] int64: the keyframe of each box
+    clips: Tensor | None = None  # [B, 3, T, H, W] float32, normalised
+    boxes_xyxy: Tensor | None = None  # [R, 4] float32, pixels of the clip
+    rows: Tensor | None = None  # [R, C] float32
+    window: Tensor | None = None  # [B, L, C_bank]
+    window_mask: Tensor | None = None  # [B, L] bool
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(
+            self, **{name: value.to(device, non_blocking=True) for name, value in values.items() if value is not None}
+        )

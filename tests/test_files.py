@@ -1,0 +1,78 @@
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import InputError
+from pipeline.files import (
+    atomic_path,
+    digest_file,
+    digest_tree,
+    digest_value,
+    json_text,
+    link_tree,
+    read_json,
+    replace_folder,
+    write_bytes,
+    write_json,
+)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_partial(tmp_path: Path) -> None:
+    target = tmp_path / "out.bin"
+    write_bytes(target, b"old")
+    with pytest.raises(RuntimeError, match="disk"), atomic_path(target) as partial:
+        partial.write_bytes(b"half")
+        raise RuntimeError("disk")
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.bin"]
+
+
+def test_a_write_does_not_reach_through_a_hard_link(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a", b"old")
+    os.link(tmp_path / "a", tmp_path / "cache")
+    write_bytes(tmp_path / "a", b"new")
+    assert (tmp_path / "cache").read_bytes() == b"old"
+
+
+def test_json_has_sorted_keys_and_null_for_what_is_not_finite(tmp_path: Path) -> None:
+    value = {"b": math.nan, "a": [np.float64(1.5), math.inf, np.arange(2)], "c": np.int64(3)}
+    write_json(tmp_path / "x.json", value)
+    assert read_json(tmp_path / "x.json") == {"a": [1.5, None, [0, 1]], "b": None, "c": 3}
+    assert json_text(value).index('"a"') < json_text(value).index('"b"')
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text() | st.floats(allow_nan=False)))
+def test_a_digest_does_not_depend_on_the_order_of_keys(value: dict) -> None:
+    assert digest_value(value) == digest_value(dict(reversed(value.items())))
+
+
+@pytest.mark.parametrize(("text", "message"), [(None, "no such file"), ("{", "not JSON")])
+def test_unreadable_json_is_named(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "x.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=f"x.json: {message}"):
+        read_json(path)
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with replace_folder(folder) as partial:
+        (partial / "a").write_text("1")
+    with pytest.raises(RuntimeError), replace_folder(folder) as partial:
+        (partial / "b").write_text("2")
+        raise RuntimeError
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "a"]
+
+
+def test_linked_trees_share_their_bytes(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "item" / "deep" / "x", b"1")
+    link_tree(tmp_path / "item", tmp_path / "out")
+    assert (tmp_path / "out/deep/x").stat().st_ino == (tmp_path / "item/deep/x").stat().st_ino
+    assert digest_tree(tmp_path / "out") == digest_tree(tmp_path / "item")
+    assert digest_file(tmp_path / "out/deep/x") == digest_file(tmp_path / "item/deep/x")

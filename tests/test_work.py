@@ -1,0 +1,84 @@
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.work import (
+    is_finished,
+    item_folder,
+    item_key,
+    list_items,
+    list_runs,
+    make_item,
+    recorded_run,
+    remove_item,
+    work_root,
+)
+
+
+@pytest.fixture(autouse=True)
+def _in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+
+def test_the_work_directory_is_that_of_the_repository_dvc_was_called_in(tmp_path: Path) -> None:
+    assert work_root() == tmp_path / ".work"
+
+
+def test_an_item_is_made_once_and_appears_whole() -> None:
+    key = item_key(video="abc", fps=15)
+    assert key == item_key(fps=15, video="abc") != item_key(fps=30, video="abc")
+    made = []
+
+    def make(folder: Path) -> None:
+        assert not is_finished("stage", key)
+        (folder / "x").write_text("1")
+        made.append(1)
+
+    assert make_item("stage", key, make) == make_item("stage", key, make) == item_folder("stage", key)
+    assert made == [1]
+    assert [(stage, size) for stage, _, size, _ in list_items()] == [("stage", 1)]
+    remove_item("stage", key)
+    assert not is_finished("stage", key)
+
+
+def test_a_failed_item_is_not_kept() -> None:
+    def fail(folder: Path) -> None:
+        (folder / "half").write_text("1")
+        raise RuntimeError("no disk")
+
+    with pytest.raises(RuntimeError, match="no disk"):
+        make_item("stage", "key", fail)
+    assert list_items() == []
+
+
+def _slow_item(marks: str) -> None:
+    def make(folder: Path) -> None:
+        with Path(marks).open("a") as file:
+            file.write("made\n")
+        time.sleep(0.3)
+        (folder / "x").write_text("1")
+
+    make_item("stage", "shared", make)
+
+
+def test_two_processes_that_want_one_item_make_it_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    both = [context.Process(target=_slow_item, args=(str(tmp_path / "marks"),)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    assert (tmp_path / "marks").read_text() == "made\n"
+
+
+def test_a_run_is_recorded_outside_the_outs() -> None:
+    with recorded_run("stage", "key") as extra:
+        extra["videos"] = 3
+    (record,) = list_runs()
+    assert record["stage"] == "stage"
+    assert record["videos"] == 3
+    assert record["seconds"] >= 0
+    assert record["peak_rss_mib"]["self"] > 0
