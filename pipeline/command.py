@@ -12,7 +12,8 @@ WorkersOption = Annotated[
     int, typer.Option(envvar="ACTIONBANK_WORKERS", min=0, help="Worker processes; 0 takes one per core.")
 ]
 DeviceOption = Annotated[
-    str, typer.Option(envvar="ACTIONBANK_DEVICE", help="cpu, cuda, cuda:1 ...; auto takes a GPU where there is one.")
+    str,
+    typer.Option(envvar="ACTIONBANK_DEVICE", help="cpu, cuda, cuda:1 ...; auto takes a GPU where there is one."),
 ]
 BatchOption = Annotated[
     int, typer.Option(envvar="ACTIONBANK_BATCH", min=1, help="Keyframes per forward pass of inference.")
@@ -22,7 +23,10 @@ BatchOption = Annotated[
 def new_app(help_text: str | None = None) -> typer.Typer:
     """A typer app without shell completion and without tracebacks that show local variables."""
     return typer.Typer(
-        help=help_text, add_completion=False, no_args_is_help=help_text is not None, pretty_exceptions_show_locals=False
+        help=help_text,
+        add_completion=False,
+        no_args_is_help=help_text is not None,
+        pretty_exceptions_show_locals=False,
     )
 
 

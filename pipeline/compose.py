@@ -53,7 +53,5 @@ def differing_keys(found: Any, expected: Any, prefix: str = "") -> list[str]:
     """Dotted keys at which two parameter trees differ."""
     if isinstance(found, dict) and isinstance(expected, dict):
         keys = sorted({*found, *expected})
-        return [
-            line for key in keys for line in differing_keys(found.get(key), expected.get(key), f"{prefix}{key}.")
-        ]
+        return [line for key in keys for line in differing_keys(found.get(key), expected.get(key), f"{prefix}{key}.")]
     return [] if found == expected else [f"{prefix[:-1]}: {found!r}, conf/ says {expected!r}"]

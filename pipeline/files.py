@@ -127,12 +127,14 @@ def replace_folder(folder: Path) -> Iterator[Path]:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    replaced = folder.with_name(f".{folder.name}.{os.getpid()}.old.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
         yield partial
-        if folder.exists():
-            shutil.rmtree(folder)
+        if folder.exists():  # moved aside first: a removal that is killed must not leave a rest under the name
+            folder.replace(replaced)
         partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)

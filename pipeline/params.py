@@ -141,10 +141,14 @@ class Schedule(Block):
 
 
 class Validation(Block):
-    """Scoring while training."""
+    """Scoring while training: mAP at IoU 0.5 by the official protocol, of the label map's classes."""
 
     interval: Annotated[int, Field(ge=0)]
     "Epochs between two validations; 0 validates never."
+    boxes: Literal["detected", "ground_truth"]
+    "Which boxes the mAP is of that selects an epoch."
+    box_threshold: float
+    "Detected boxes below this score are not scored."
 
 
 class Checkpoint(Block):
@@ -226,6 +230,8 @@ class Bank(Block):
     dtype: Literal["fp16", "fp32"]
     codec: Literal["none", "zstd", "lz4"]
     compute_dtype: Literal["fp32", "tf32", "bf16"]
+    lower_threshold: bool
+    "Upstream's habit: where no box of a second reaches the threshold, take its best ones."
     full_frame_box: bool
     "Upstream's habit: a second without any proposal gets one box of the whole frame."
     producer: str
@@ -247,46 +253,26 @@ class Window(Block):
     "Rows below this score are not read; at least bank.box_threshold."
 
 
-class LinearHead(Block):
-    """One linear layer: the baseline's own head, and the control for every other."""
+class Head(Block):
+    """What scores a person; its function is in pipeline/models/heads."""
 
-    name: Literal["linear"]
-    reads: Literal["features"]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    reads: Literal["bank", "features"]
+    "bank: windows of the bank; features: nothing but the person's own feature, so no bank is computed."
     banks: list[Literal["train", "val", "test"]]
+    "Splits that infer_bank computes for it."
     standardise: Literal["none", "train"]
+    "Zero mean and unit spread per channel, by statistics of the train split."
+    window: Window | None = None
+    "For a head that reads the bank."
+    options: dict[str, bool | int | float | str] = {}
+    "Further arguments of the head's function."
 
-    @property
-    def window(self) -> None:
-        """No window: nothing but the person's own feature is read."""
-        return None
-
-
-class NonLocalHead(Block):
-    """LFB-NL: the person's feature attends to the window."""
-
-    name: Literal["lfb_nl"]
-    reads: Literal["bank"]
-    banks: list[Literal["train", "val", "test"]]
-    standardise: Literal["none", "train"]
-    window: Window
-    layers: Positive
-    latent: Positive
-    "Channels of the attention."
-    dropout: Fraction
-    "Inside the attention layers."
-
-
-class PoolHead(Block):
-    """LFB-Max and LFB-Avg: the pooled window beside the person's feature."""
-
-    name: Literal["lfb_max", "lfb_avg"]
-    reads: Literal["bank"]
-    banks: list[Literal["train", "val", "test"]]
-    standardise: Literal["none", "train"]
-    window: Window
-
-
-Head = LinearHead | NonLocalHead | PoolHead
+    @model_validator(mode="after")
+    def _has_window(self) -> "Head":
+        if (self.window is None) != (self.reads == "features"):
+            raise ValueError(f"a head that reads {self.reads} has {'no' if self.window is None else 'a'} window")
+        return self
 
 
 class Scope(Block):
@@ -304,9 +290,9 @@ class HeadTrain(Training):
     """Training of the head (or, in scope all, of the detector with the head)."""
 
     init: Literal["kinetics", "baseline"]
-    "Scope all: start the backbone from the file baseline.init names, or from the trained baseline."
-    feature_dropout: Fraction
-    "Scope head: share of a stored feature's channels dropped in training."
+    "Scope all: start the backbone from the file of Kinetics weights, or from the trained baseline."
+    kinetics: str
+    "A safetensors file of backbone weights, or none."
     augmentation: Augmentation
     "Scope all."
 
@@ -339,13 +325,16 @@ class Params(Block):
     choices: Choices
     seed: int
     inputs: dict[str, Any]
+    "Paths that the groups choose from."
+    sizes: dict[str, int | str]
+    "Sizes that a data set gives to every head."
     dataset: Dataset
     frames: Frames
     boxes: Boxes
     backbone: Backbone
     baseline: Baseline
     bank: Bank
-    head: Annotated[Head, Field(discriminator="name")]
+    head: Head
     scope: Scope
     head_train: HeadTrain
     evaluation: Evaluation
@@ -357,12 +346,14 @@ class Params(Block):
             ("baseline.box_threshold", self.baseline.box_threshold),
             ("evaluation.box_threshold", self.evaluation.box_threshold),
             ("head_train.box_threshold", self.head_train.box_threshold),
+            ("baseline.validation.box_threshold", self.baseline.validation.box_threshold),
         ):
             if threshold < self.boxes.min_score:
                 raise ValueError(f"{block} {threshold} is below boxes.min_score {self.boxes.min_score}")
         if self.scope.name == "head":
             for block, threshold in (
                 ("head_train.box_threshold", self.head_train.box_threshold),
+                ("head_train.validation.box_threshold", self.head_train.validation.box_threshold),
                 ("evaluation.box_threshold", self.evaluation.box_threshold),
             ):
                 if threshold < self.bank.box_threshold:

@@ -32,7 +32,10 @@ def test_only_nullable_columns_hold_nulls(tmp_path: Path) -> None:
     ("table", "message"),
     [
         (pa.table({"video_id": ["a"]}), r"columns are \['video_id'\], expected \['video_id', 'split'"),
-        (pa.table({**{k: [v] for k, v in ROW.items()}, "split": [1]}), "column split is int64, expected string"),
+        (
+            pa.table({**{k: [v] for k, v in ROW.items()}, "split": [1]}),
+            "column split is int64, expected string",
+        ),
     ],
 )
 def test_another_schema_is_refused(tmp_path: Path, table: pa.Table, message: str) -> None:

@@ -25,5 +25,6 @@ class Batch:
         """The same batch on another device."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return replace(
-            self, **{name: value.to(device, non_blocking=True) for name, value in values.items() if value is not None}
+            self,
+            **{name: value.to(device, non_blocking=True) for name, value in values.items() if value is not None},
         )

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from pipeline.numerics import compute_precision
 from pipeline.progress import progress
 from pipeline.randomness import seed_of
 from pipeline.training.batch import Batch
+from pipeline.training.schedule import learning_rate
 
 Metrics = dict[str, Any]
 
@@ -44,25 +45,54 @@ class _State:
     best: dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Optimisation:
+    """SGD, its learning rate over the epochs, and which epoch is kept; see `pipeline.params.Training`."""
+
+    epochs: int
+    lr: float
+    warmup_epochs: int
+    warmup_factor: float
+    warmup_by: Literal["epoch", "iteration"]
+    decay: Literal["step", "cosine"]
+    milestones: Sequence[int]
+    gamma: float
+    momentum: float
+    nesterov: bool
+    weight_decay: float  # on every parameter
+    clip_norm: float  # largest L2 norm of the whole gradient
+    validation_interval: int  # epochs; the last one is always validated; 0 for never
+    select: Literal["last", "best"]  # best: the validated epoch of the highest `map`, the earlier one at a tie
+    compute_dtype: str
+    seed: int  # of dropout
+
+    def rate(self, epoch: int, step: int, steps_per_epoch: int) -> float:
+        """The learning rate of a step; epoch and step count from 0."""
+        return learning_rate(
+            epoch,
+            step,
+            steps_per_epoch,
+            lr=self.lr,
+            epochs=self.epochs,
+            warmup_epochs=self.warmup_epochs,
+            warmup_factor=self.warmup_factor,
+            warmup_by=self.warmup_by,
+            decay=self.decay,
+            milestones=self.milestones,
+            gamma=self.gamma,
+        )
+
+
 def fit(
     model: nn.Module,
     steps_of: Callable[[int], Iterable[Sequence[Batch]]],
     *,
     steps_per_epoch: int,
     loss_of: Callable[[Batch], Tensor],
-    rate_of: Callable[[int, int], float],
-    epochs: int,
-    momentum: float,
-    nesterov: bool,
-    weight_decay: float,
-    clip_norm: float,
-    seed: int,
-    device: torch.device,
-    compute_dtype: str,
-    state_folder: Path,
     validate: Callable[[], Metrics],
-    validation_interval: int,
-    select: str,
+    optimisation: Optimisation,
+    device: torch.device,
+    state_folder: Path,
     what: str,
 ) -> Fitted:
     """Train `model` in place, from the newest state in `state_folder` if there is one.
@@ -72,58 +102,54 @@ def fit(
         steps_of: for an epoch (from 0), the optimiser steps, each the micro-batches whose losses are averaged.
         steps_per_epoch: how many steps `steps_of` gives.
         loss_of: the loss of one micro-batch (a scalar with gradient).
-        rate_of: learning rate for (epoch, step), both from 0.
-        epochs: how many there are in all.
-        momentum: of SGD.
-        nesterov: of SGD.
-        weight_decay: of SGD, on every parameter.
-        clip_norm: largest L2 norm of the whole gradient.
-        seed: of dropout.
+        validate: scores the model, in evaluation mode; gives a number or None under `map`.
+        optimisation: see `Optimisation`.
         device: where `model` is.
-        compute_dtype: fp32, tf32 or bf16.
         state_folder: where states lie; the last two are kept, and the caller drops them when its outs are written.
-        validate: scores the model; must return a number or None under `map`.
-        validation_interval: epochs between validations (the last epoch is always validated); 0 for never.
-        select: `last`, or `best` for the validated epoch of the highest `map` (the earlier one at a tie).
         what: name of the progress bar.
 
     Raises:
-        InputError: the loss is not finite.
+        InputError: there is nothing to train on, or the loss is not finite.
     """
+    if not steps_per_epoch:
+        raise InputError(f"{what}: no annotated keyframe with a box to train on")
+    epochs, select, interval = optimisation.epochs, optimisation.select, optimisation.validation_interval
     parameters = dict(model.named_parameters())
     optimiser = torch.optim.SGD(
-        parameters.values(), lr=1.0, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
+        parameters.values(),
+        lr=optimisation.lr,
+        momentum=optimisation.momentum,
+        nesterov=optimisation.nesterov,
+        weight_decay=optimisation.weight_decay,
     )
     state = _resume(model, optimiser, parameters, state_folder)
     for epoch in range(len(state.history), epochs):
         model.train()
         losses: list[float] = []
         rate = 0.0
-        steps = progress(
-            steps_of(epoch), what=f"{what} epoch {epoch + 1}/{epochs}", total=steps_per_epoch, unit="step"
-        )
+        steps = progress(steps_of(epoch), what=f"{what} epoch {epoch + 1}/{epochs}", total=steps_per_epoch, unit="step")
         for step, batches in enumerate(steps):
-            torch.manual_seed(seed_of(seed, "dropout", epoch, step))
-            rate = rate_of(epoch, step)
+            torch.manual_seed(seed_of(optimisation.seed, "dropout", epoch, step))
+            rate = optimisation.rate(epoch, step, steps_per_epoch)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             optimiser.zero_grad(set_to_none=True)
             loss = 0.0
             for batch in batches:
-                with compute_precision(device, compute_dtype):
+                with compute_precision(device, optimisation.compute_dtype):
                     part = loss_of(batch.to(device)) / len(batches)
                 part.backward()
-                loss += float(part)
+                loss += float(part.detach())
             if not math.isfinite(loss):
                 raise InputError(
                     f"{what}: the loss is {loss} at epoch {epoch + 1}, step {step + 1} (learning rate {rate:g}); "
                     "a smaller lr or clip_norm keeps it finite"
                 )
-            nn.utils.clip_grad_norm_(parameters.values(), clip_norm)
+            nn.utils.clip_grad_norm_(parameters.values(), optimisation.clip_norm)
             optimiser.step()
             losses.append(loss)
         row: Metrics = {"epoch": epoch + 1, "lr": rate, "loss": sum(losses) / max(len(losses), 1)}
-        if validation_interval and ((epoch + 1) % validation_interval == 0 or epoch + 1 == epochs):
+        if interval and ((epoch + 1) % interval == 0 or epoch + 1 == epochs):
             model.eval()
             row.update(validate())
             score = -1.0 if row["map"] is None else float(row["map"])
@@ -140,7 +166,11 @@ def fit(
 
 
 def _save(
-    model: nn.Module, optimiser: torch.optim.SGD, parameters: dict[str, nn.Parameter], state: _State, folder: Path
+    model: nn.Module,
+    optimiser: torch.optim.SGD,
+    parameters: dict[str, nn.Parameter],
+    state: _State,
+    folder: Path,
 ) -> None:
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in parameters.items():
@@ -157,9 +187,7 @@ def _save(
         shutil.rmtree(old)
 
 
-def _resume(
-    model: nn.Module, optimiser: torch.optim.SGD, parameters: dict[str, nn.Parameter], folder: Path
-) -> _State:
+def _resume(model: nn.Module, optimiser: torch.optim.SGD, parameters: dict[str, nn.Parameter], folder: Path) -> _State:
     states = sorted(folder.glob("epoch_*"))
     if not states:
         return _State(history=[], best_epoch=0, best_map=-math.inf, best={})

@@ -1,0 +1,235 @@
+"""The bank's format: names, arrays and the manifest. `docs/bank-format.md` says the same in prose.
+
+A bank is a Zarr v3 group and a manifest that is written last. The manifest alone says whether the bank is
+whole: a missing Zarr shard is no error to a Zarr reader, it reads as the fill value.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from pipeline.errors import InputError
+from pipeline.files import digest_file
+
+FORMAT = "actionbank-feature-bank"
+VERSION = 1
+MANIFEST = "manifest.json"
+PART_RECORD = "part.json"  # the manifest's entry of one part, beside the part while it lies in a work folder
+ROW_SETS = ("detections", "ground_truth")
+FEATURE_DTYPES = {"fp16": "float16", "fp32": "float32"}
+CODECS = ("none", "zstd", "lz4")
+CHUNK_ROWS = 64
+# Array: dtype and number of columns; None for a vector, 0 for the bank's channels.
+ARRAYS: dict[str, tuple[str, int | None]] = {
+    "features": ("", 0),
+    "timestamp": ("float64", None),
+    "boxes_xyxy": ("float64", 4),
+    "score": ("float32", None),
+    "track_id": ("int64", None),
+}
+REQUIRED_ARRAYS = ("features", "timestamp")
+# What a bank's provenance should say; `bank info` lists what it does not say.
+PROVENANCE = (
+    "recipe", "checkpoint_sha256", "pooling", "box_source", "box_threshold", "seconds", "compute_dtype",
+    "frames_sha256",
+)  # fmt: skip
+# Provenance that belongs to the films of one split; the rest are settings, which train and val must share.
+PER_SPLIT = ("frames_sha256", "boxes_sha256")
+
+
+def part_folder(part: str) -> str:
+    """Folder name of a part: ASCII letters, digits, `-` and `_` stay, every other byte is percent-encoded.
+
+    Dots are encoded too, so that no id can be `..`, `zarr.json` or a hidden file; so is the first of two
+    leading underscores, which Zarr reserves.
+
+    Raises:
+        InputError: the id is empty, not text, or its folder name would be longer than 200 bytes.
+    """
+    try:
+        name = quote(part, safe="").replace(".", "%2E").replace("~", "%7E")
+    except UnicodeEncodeError:
+        raise InputError(f"part {part!r}: the id is not valid Unicode text") from None
+    name = "%5F" + name[1:] if name.startswith("__") else name
+    if not 0 < len(name) <= 200:
+        raise InputError(f"part {part!r}: its folder name would have {len(name)} bytes, expected 1 to 200")
+    return name
+
+
+def part_name(folder: str) -> str:
+    """The id of the part that lies in `folder`."""
+    return unquote(folder, errors="strict")
+
+
+def array_spec(name: str, rows: int, channels: int, dtype: str) -> tuple[str, tuple[int, ...]]:
+    """(dtype, shape) of an array in a bank of `channels` channels and feature type `dtype`."""
+    kind, width = ARRAYS[name]
+    shape = (rows,) if width is None else (rows, width or channels)
+    return kind or dtype, shape
+
+
+def shard_name(array: str) -> str:
+    """The array's only shard, relative to the row set's folder."""
+    return f"{array}/c/0" if ARRAYS[array][1] is None else f"{array}/c/0/0"
+
+
+@dataclass(frozen=True)
+class RowSet:
+    """The manifest's entry of one row set of a part."""
+
+    rows: int
+    sha256: str  # listing digest of the row set's folder
+    shard_bytes: Mapping[str, int]  # array to size of its shard; 0 (and no file) where there are no rows
+
+    def files(self) -> list[str]:
+        """Every file of the row set, relative to its folder, sorted."""
+        shards = [shard_name(array) for array, size in self.shard_bytes.items() if size]
+        return sorted(["zarr.json", *(f"{array}/zarr.json" for array in self.shard_bytes), *shards])
+
+
+@dataclass(frozen=True)
+class Part:
+    """The manifest's entry of one part."""
+
+    metadata_sha256: str  # of the part's own zarr.json
+    row_sets: Mapping[str, RowSet]
+
+    def files(self) -> list[str]:
+        """Every file of the part, relative to its folder, sorted."""
+        return sorted(
+            [
+                "zarr.json",
+                *(f"{name}/{file}" for name, each in self.row_sets.items() for file in each.files()),
+            ]
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in `manifest.json`."""
+        sets = {
+            name: {"rows": each.rows, "sha256": each.sha256, "shard_bytes": dict(each.shard_bytes)}
+            for name, each in self.row_sets.items()
+        }
+        return {"metadata_sha256": self.metadata_sha256, "row_sets": sets}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What makes a bank whole."""
+
+    split: str
+    channels: int
+    dtype: str  # of the features: float16 or float32
+    codec: str
+    provenance: Mapping[str, Any]
+    metadata_sha256: str  # of the bank's own zarr.json
+    parts: Mapping[str, Part]
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in `manifest.json`."""
+        return {
+            "format": FORMAT, "version": VERSION, "split": self.split, "channels": self.channels,
+            "dtype": self.dtype, "codec": self.codec, "provenance": dict(self.provenance),
+            "metadata_sha256": self.metadata_sha256,
+            "rows": {
+                name: sum(each.row_sets[name].rows for each in self.parts.values() if name in each.row_sets)
+                for name in ROW_SETS
+            },
+            "parts": {name: each.to_json() for name, each in self.parts.items()},
+        }  # fmt: skip
+
+
+def listing_digest(folder: Path, files: list[str]) -> str:
+    """sha256 (hex) of what `sha256sum` prints for `files` (relative to `folder`, in the given order)."""
+    return hashlib.sha256(
+        "".join(f"{digest_file(folder / name)}  {name}\n" for name in files).encode()
+    ).hexdigest()
+
+
+def check_version(value: Any, where: str) -> dict[str, Any]:
+    """Return `value` as a dictionary if it is ours and of a version that this program reads.
+
+    Raises:
+        InputError: it is something else, or of another version.
+    """
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        found = value.get("format") if isinstance(value, dict) else type(value).__name__
+        raise InputError(f"{where}: not of a feature bank: format is {found!r}, expected {FORMAT!r}")
+    if value.get("version") != VERSION:
+        raise InputError(f"{where}: format version is {value.get('version')!r}, this program reads {VERSION}")
+    return value
+
+
+def parse_part(value: Any, where: str) -> Part:
+    """Check and build one part's entry.
+
+    Raises:
+        InputError: a key is missing or is not what it should be.
+    """
+    sets = {}
+    for name, each in take(value, "row_sets", dict, where).items():
+        at = f"{where}: {name}"
+        sizes = take(each, "shard_bytes", dict, at)
+        if name not in ROW_SETS:
+            raise InputError(f"{where}: row set is {name!r}, expected one of {', '.join(ROW_SETS)}")
+        if not set(REQUIRED_ARRAYS) <= set(sizes) <= set(ARRAYS):
+            raise InputError(f"{at}: arrays are {sorted(sizes)}, expected some of {sorted(ARRAYS)}")
+        rows = take(each, "rows", int, at)
+        if any(type(size) is not int or (size > 0) != (rows > 0) for size in sizes.values()):
+            raise InputError(f"{at}: shard_bytes are {sizes}, expected a size per array of {rows} rows")
+        sets[name] = RowSet(rows, take_sha256(each, "sha256", at), sizes)
+    if "detections" not in sets:
+        raise InputError(f"{where}: row sets are {sorted(sets)}, expected detections among them")
+    return Part(take_sha256(value, "metadata_sha256", where), sets)
+
+
+def parse_manifest(value: Any, where: str) -> Manifest:
+    """Check and build a whole manifest.
+
+    Raises:
+        InputError: not a bank's, of another version, or a key is missing or is not what it should be.
+    """
+    value = check_version(value, where)
+    return Manifest(
+        split=take(value, "split", str, where),
+        channels=take(value, "channels", int, where),
+        dtype=take(value, "dtype", tuple(FEATURE_DTYPES.values()), where),
+        codec=take(value, "codec", CODECS, where),
+        provenance=take(value, "provenance", dict, where),
+        metadata_sha256=take_sha256(value, "metadata_sha256", where),
+        parts={
+            name: parse_part(each, f"{where}: part {name!r}")
+            for name, each in sorted(take(value, "parts", dict, where).items())
+        },
+    )
+
+
+def take(value: Any, key: str, kind: type[Any] | tuple[str, ...], where: str) -> Any:
+    """`value[key]`, checked: of type `kind` (a non-negative int), or one of the strings in `kind`.
+
+    Raises:
+        InputError: it is missing or something else.
+    """
+    found = value.get(key) if isinstance(value, dict) else None
+    if isinstance(kind, tuple):
+        good, expected = found in kind, " or ".join(kind)
+    else:
+        good, expected = type(found) is kind and not (isinstance(found, int) and found < 0), kind.__name__
+    if not good:
+        raise InputError(f"{where}: {key} is {found!r:.80}, expected {expected}")
+    return found
+
+
+def take_sha256(value: Any, key: str, where: str) -> str:
+    """`value[key]`, checked to be a sha256 in hex.
+
+    Raises:
+        InputError: it is missing or something else.
+    """
+    found = take(value, key, str, where)
+    if not re.fullmatch("[0-9a-f]{64}", found):
+        raise InputError(f"{where}: {key} is {found!r:.80}, expected a sha256")
+    return str(found)

@@ -1,0 +1,123 @@
+"""Finished parts: their records, whether their files are there, and what makes several of them one bank."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.bank.format import (
+    CODECS,
+    FEATURE_DTYPES,
+    FORMAT,
+    PART_RECORD,
+    PER_SPLIT,
+    VERSION,
+    Manifest,
+    Part,
+    RowSet,
+    check_version,
+    parse_part,
+    shard_name,
+    take,
+)
+from pipeline.errors import InputError
+from pipeline.files import read_json
+
+NO_DIGEST = "0" * 64
+
+
+@dataclass(frozen=True)
+class PartRecord:
+    """`part.json`: the manifest's entry of a part in a work folder, and what its bank must agree on."""
+
+    part: str
+    channels: int
+    dtype: str
+    codec: str
+    attributes: Mapping[str, Any]
+    entry: Part
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in `part.json`."""
+        return {
+            "format": FORMAT, "version": VERSION, "part": self.part, "channels": self.channels,
+            "dtype": self.dtype, "codec": self.codec, "attributes": dict(self.attributes),
+            **self.entry.to_json(),
+        }  # fmt: skip
+
+
+def read_part_record(folder: Path, part: str) -> PartRecord:
+    """The record of the finished part in `folder`.
+
+    Raises:
+        InputError: the folder holds no finished part, or another one.
+    """
+    path = folder / PART_RECORD
+    if not path.is_file():
+        raise InputError(f"{folder}: not a finished part: {PART_RECORD} is missing (it is written last)")
+    value = check_version(read_json(path), str(path))
+    if value.get("part") != part:
+        raise InputError(f"{path}: holds part {value.get('part')!r}, expected {part!r}")
+    return PartRecord(
+        part,
+        take(value, "channels", int, str(path)),
+        take(value, "dtype", tuple(FEATURE_DTYPES.values()), str(path)),
+        take(value, "codec", CODECS, str(path)),
+        take(value, "attributes", dict, str(path)),
+        parse_part(value, str(path)),
+    )
+
+
+def combine_parts(parts: Mapping[str, Path], *, split: str, provenance: Mapping[str, Any]) -> Manifest:
+    """The manifest of a bank of these finished parts, with zeros for the digest of its root `zarr.json`.
+
+    Args:
+        parts: id to folder, as `write_part` left it.
+        split: train, val or test.
+        provenance: what made the rows. A part's attribute of the same name must have the same value, and
+            every part must have the provenance's `checkpoint_sha256`.
+
+    Raises:
+        InputError: a part is unfinished or another's, or parts differ in channels, dtype, codec or
+            provenance.
+    """
+    if not parts:
+        raise InputError(f"a bank of split {split!r} has no parts, expected at least one")
+    records = [read_part_record(folder, name) for name, folder in sorted(parts.items())]
+    first = records[0]
+    for record in records:
+        for key in ("channels", "dtype", "codec"):
+            ours, theirs = getattr(first, key), getattr(record, key)
+            if ours != theirs:
+                raise InputError(
+                    f"parts of one bank differ in {key}: "
+                    f"{first.part!r} has {ours}, {record.part!r} has {theirs}"
+                )
+        shared = ((set(record.attributes) & set(provenance)) | {"checkpoint_sha256"}) - set(PER_SPLIT)
+        for key in sorted(shared):
+            found, expected = record.attributes.get(key), provenance.get(key)
+            if found != expected:
+                raise InputError(
+                    f"part {record.part!r} was made with {key} {found!r}, the bank with {expected!r}"
+                )
+        for name, row_set in record.entry.row_sets.items():
+            check_shards(parts[record.part] / name, row_set, f"part {record.part!r}: {name}")
+    entries = {record.part: record.entry for record in records}
+    return Manifest(split, first.channels, first.dtype, first.codec, provenance, NO_DIGEST, entries)
+
+
+def check_shards(folder: Path, row_set: RowSet, where: str) -> None:
+    """Refuse a row set with a shard that is missing (Zarr reads it as fill values) or of another size.
+
+    Raises:
+        InputError: names the first such shard, what was found and what the manifest says.
+    """
+    for array, expected in row_set.shard_bytes.items():
+        if not expected:
+            continue
+        try:
+            found = (folder / shard_name(array)).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(f"{where}: the shard of {array} is missing, expected {expected} bytes") from None
+        if found != expected:
+            raise InputError(f"{where}: the shard of {array} has {found} bytes, expected {expected}")

@@ -1,0 +1,63 @@
+"""Rows of a bank in memory: one person's feature, time and box each."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Features of `n` boxes of one part.
+
+    A source that knows no boxes has NaN in `boxes_xyxy`.
+
+    Raises:
+        ValueError: the arrays' shapes do not fit each other.
+    """
+
+    features: FloatArray  # [n, C]
+    timestamp: FloatArray  # [n], the data set's label of the second
+    boxes_xyxy: FloatArray  # [n, 4], normalised to [0, 1]
+    score: FloatArray | None = None  # [n], of the box; annotated boxes have none
+    track_id: IntArray | None = None  # [n]
+
+    def __post_init__(self) -> None:
+        n = len(self.timestamp)
+        expected = {"timestamp": (n,), "boxes_xyxy": (n, 4), "score": (n,), "track_id": (n,)}
+        for name, shape in expected.items():
+            array = getattr(self, name)
+            if array is not None and array.shape != shape:
+                raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+        if self.features.ndim != 2 or len(self.features) != n or self.features.shape[1] == 0:
+            raise ValueError(f"features have shape {self.features.shape}, expected ({n}, channels)")
+
+    def __len__(self) -> int:
+        return len(self.timestamp)
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={each.dtype}{list(each.shape)}" for name, each in self.arrays().items())
+        return f"Rows({', '.join(shown)})"
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays that there are, by name."""
+        return {name: array for name, array in vars(self).items() if array is not None}
+
+    def take(self, index: npt.NDArray[Any]) -> "Rows":
+        """The rows that `index` (positions or a mask) names, in its order."""
+        return Rows(**{name: array[index] for name, array in self.arrays().items()})
+
+    def order(self) -> IntArray:
+        """Positions that sort the rows by (timestamp, score descending, box), equal rows as they stand."""
+        score = np.zeros(len(self)) if self.score is None else -self.score
+        x1, y1, x2, y2 = self.boxes_xyxy.T
+        return np.lexsort((y2, x2, y1, x1, score, self.timestamp))
+
+
+def non_finite_rows(values: npt.NDArray[Any]) -> IntArray:
+    """Positions of the rows that hold NaN or infinity."""
+    return np.flatnonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))

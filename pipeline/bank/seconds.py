@@ -1,0 +1,128 @@
+"""Which rows of a bank belong to which second of which video."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.bank.reader import Bank
+from pipeline.bank.rows import FloatArray, IntArray
+from pipeline.errors import InputError
+
+SECOND_BITS = 40  # a second and its video share one int64 key
+MAX_TIMESTAMP = 2.0 ** (SECOND_BITS - 2)
+
+
+@dataclass(frozen=True)
+class SecondIndex:
+    """Where the rows of each second stand among rows that are ordered by second."""
+
+    keys: IntArray  # [m], sorted, distinct
+    starts: IntArray  # [m]
+    counts: IntArray  # [m]
+
+    def find(self, keys: IntArray) -> tuple[IntArray, IntArray]:
+        """(start, count) for each of `keys`; count 0 where there is no row."""
+        if not len(self.keys):
+            return np.zeros_like(keys), np.zeros_like(keys)
+        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return self.starts[at], np.where(self.keys[at] == keys, self.counts[at], 0)
+
+
+def index_rows(bank: Bank, part: str, min_score: float) -> tuple[IntArray, SecondIndex]:
+    """The rows of a part that windows read, ordered by (second, score descending), and where each second is.
+
+    Where all rows of a second have one timestamp, this is the stored order.
+
+    Raises:
+        InputError: the bank has no scores to apply `min_score` to.
+    """
+    timestamp = bank.column(part, "detections", "timestamp")
+    score = bank.column(part, "detections", "score")
+    assert timestamp is not None  # every bank has it
+    if score is None:
+        if len(timestamp) and min_score != bank.provenance.get("box_threshold"):
+            raise InputError(
+                f"{bank.where}: part {part!r} has no scores and box_threshold is "
+                f"{bank.provenance.get('box_threshold')}, so its rows cannot be cut at score {min_score:g}"
+            )
+        score = np.zeros(len(timestamp), np.float32)
+        rows = np.arange(len(timestamp))
+    else:
+        rows = np.flatnonzero(score >= np.float32(min_score))  # scores were rounded to float32 when stored
+    far = np.abs(timestamp[rows]) >= MAX_TIMESTAMP
+    if far.any():
+        raise InputError(
+            f"{bank.where}: part {part!r} has timestamp {timestamp[rows][far][0]:g}, "
+            f"expected less than {MAX_TIMESTAMP:g}"
+        )
+    second = np.floor(timestamp[rows]).astype(np.int64)
+    order = np.lexsort((-score[rows], second))
+    seconds, starts, counts = np.unique(second[order], return_index=True, return_counts=True)
+    return rows[order], SecondIndex(seconds, starts.astype(np.int64), counts.astype(np.int64))
+
+
+def features_of(bank: Bank, part: str, rows: IntArray) -> npt.NDArray[Any]:
+    """Features of some detections of a part; a view where the rows stand together."""
+    features = bank.column(part, "detections", "features")
+    assert features is not None  # every bank has it
+    together = bool(len(rows)) and bool((np.diff(rows) == 1).all())
+    return features[rows[0] : rows[-1] + 1] if together else features[rows]
+
+
+def check_banks(banks: Sequence[Bank], min_score: float) -> None:
+    """Refuse banks that cannot be read as one, and a threshold below the stored one.
+
+    Raises:
+        InputError: see above; both values are printed.
+    """
+    owners: dict[str, Bank] = {}
+    for bank in banks:
+        for what, ours, theirs in (
+            ("channels", banks[0].channels, bank.channels),
+            ("dtype", banks[0].dtype, bank.dtype),
+        ):
+            if ours != theirs:
+                raise InputError(
+                    f"{banks[0].where} has {what} {ours} and {bank.where} {theirs}, expected the same"
+                )
+        stored = bank.provenance.get("box_threshold")
+        if stored is not None and min_score < stored:
+            raise InputError(
+                f"{bank.where}: holds boxes from score {stored:g} on, "
+                f"a window cannot read from {min_score:g} on"
+            )
+        for part in bank.parts:
+            if part in owners:
+                raise InputError(
+                    f"part {part!r} stands in {owners[part].where} and in {bank.where}, expected in one"
+                )
+            owners[part] = bank
+
+
+def check_keyframes(
+    video_ids: Sequence[str], timestamps: FloatArray | Sequence[float]
+) -> npt.NDArray[np.float64]:
+    """The timestamps as float64 [B].
+
+    Raises:
+        ValueError: they do not fit the ids, or are no timestamps.
+    """
+    times = np.asarray(timestamps, np.float64)
+    if times.shape != (len(video_ids),) or not (np.abs(times) < MAX_TIMESTAMP).all():
+        raise ValueError(
+            f"{len(video_ids)} video ids and timestamps {times}: expected one finite timestamp each"
+        )
+    return times
+
+
+def window_seconds(timestamps: npt.NDArray[np.float64], seconds: int) -> IntArray:
+    """The seconds of each window, int64 [B, seconds]."""
+    return np.floor(timestamps).astype(np.int64)[:, None] - seconds // 2 + np.arange(seconds)
+
+
+def video_key(video: int | IntArray, seconds: IntArray) -> IntArray:
+    """One sortable integer of a video's number and a second; that of a negative number is in no index."""
+    return (np.asarray(video, np.int64) << SECOND_BITS) + seconds + (1 << (SECOND_BITS - 1))

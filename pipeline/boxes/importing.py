@@ -1,0 +1,232 @@
+"""Person boxes of a folder of files into one table, with an account of every row that did not enter it."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.boxes.formats import BoxRows, read_proposals_pickle, read_scored_csv
+from pipeline.datasets.csv_rows import Floats, Ints, shown
+from pipeline.datasets.ordering import first_alike, group_starts, ordered
+from pipeline.errors import InputError
+from pipeline.problems import Problem
+from pipeline.tables import BOX_COLUMNS, BOXES
+
+READERS = {".pkl": read_proposals_pickle, ".pickle": read_proposals_pickle, ".csv": read_scored_csv}
+EXPECTED = ".pkl (AVA proposals) or .csv (AVA CSV with scores)"
+HISTOGRAM_BINS = 20
+
+# What became of a row.
+KEPT, EMPTY, BAD, UNKNOWN, BELOW, REPEATED, ELSEWHERE = range(7)
+FATES = (
+    "kept",
+    "keyframes_without_a_box",
+    "bad",
+    "unknown_video",
+    "below_min_score",
+    "same_box_again",
+    "same_box_in_another_file",
+)
+
+
+@dataclass(frozen=True)
+class BoxImport:
+    """What a folder of box files holds."""
+
+    boxes: pa.Table
+    problems: list[Problem]
+    rows: int
+    "Rows and keys that were read, good and bad."
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The n rows of all files, one after the other; `fate` [n] is filled in on the way."""
+
+    file: Ints
+    video: Ints
+    "Row of the timelines table, or -1."
+    timestamp: Floats
+    time_seconds: Floats
+    boxes_xyxy: Floats
+    score: Floats
+    fate: NDArray[np.int8]
+
+
+def import_boxes(folder: Path, timelines: pa.Table, *, min_score: float) -> BoxImport:
+    """Read every `.pkl` and `.csv` of a folder into one BOXES table.
+
+    Boxes of videos that the annotations do not name are left out, one problem per video. Equal boxes of a
+    keyframe become one, with the best score: in one file they are the rows of several actions, in two files a
+    problem. The table is sorted by (video_id, timestamp, score descending, box).
+
+    Args:
+        folder: the proposals.
+        timelines: TIMELINES.
+        min_score: boxes below this floor are left out.
+
+    Raises:
+        InputError: there is no box file, a file cannot be read, or no row is a box of a known video.
+    """
+    names, problems = _box_files(folder)
+    files = [READERS[Path(name).suffix.lower()](folder / name) for name in names]
+    rows = _joined(files, timelines)
+    for number, file in enumerate(files):
+        mine = rows.file == number
+        _note_early(file, rows.time_seconds[mine], timelines, rows.video[mine])
+        rows.fate[mine] = np.where(file.empty, EMPTY, KEPT)
+        rows.fate[mine & (rows.video < 0)] = UNKNOWN
+        rows.fate[np.flatnonzero(mine)[file.faults.bad]] = BAD
+        problems += [*file.key_problems, *file.faults.problems()]
+        problems += _unknown_videos(names[number], file, rows.fate[mine] == UNKNOWN)
+    if not (rows.fate == KEPT).any():
+        reason = problems[0] if problems else "there are no rows"
+        raise InputError(f"{folder}: no row is a box of a video that the annotations name: {reason}")
+    scores = rows.score[rows.fate == KEPT]
+    rows.fate[(rows.fate == KEPT) & (rows.score < min_score)] = BELOW
+    problems += _drop_repeated(rows, names)
+    total = len(rows.file) + sum(len(file.key_problems) for file in files)
+    return BoxImport(
+        boxes=_table(rows, files, timelines),
+        problems=problems,
+        rows=total,
+        summary={
+            "rows": total,
+            "min_score": min_score,
+            "files": [
+                {"file": names[number], "format": file.format}
+                | _fates(rows.fate[rows.file == number], len(file.key_problems))
+                for number, file in enumerate(files)
+            ],
+            "all_files": _fates(rows.fate, sum(len(file.key_problems) for file in files)),
+            "splits": _splits(rows, timelines),
+            "score_histogram": {
+                "bin_width": 1 / HISTOGRAM_BINS,
+                "counts": np.histogram(np.clip(scores, 0, 1), HISTOGRAM_BINS, (0, 1))[0].tolist(),
+            },
+        },
+    )
+
+
+def _box_files(folder: Path) -> tuple[list[str], list[Problem]]:
+    """Names of the files that can be read, sorted, and a problem for each other one."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of boxes")
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    known = [name for name in names if Path(name).suffix.lower() in READERS]
+    if not known:
+        raise InputError(f"{folder}: found {', '.join(names) or 'no file'}, expected {EXPECTED}")
+    return known, [
+        Problem(name, "file", "an unknown format", EXPECTED) for name in names if name not in known
+    ]
+
+
+def _joined(files: list[BoxRows], timelines: pa.Table) -> _Rows:
+    video_ids = pa.concat_arrays([pa.array([], pa.string()), *(file.video_ids for file in files)])
+    known = timelines["video_id"].combine_chunks()
+    video = pc.fill_null(pc.index_in(video_ids, known), -1).to_numpy().astype(np.int64)
+    timestamp = np.concatenate([file.timestamp for file in files])
+    # Row -1 is that of an unknown video: NaN.
+    first = np.append(timelines["first_timestamp"].to_numpy(), np.nan)
+    offset = np.append(timelines["offset_seconds"].to_numpy(), np.nan)
+    return _Rows(
+        file=np.repeat(np.arange(len(files)), [len(file) for file in files]),
+        video=video,
+        timestamp=timestamp,
+        time_seconds=timestamp - first[video] + offset[video],
+        boxes_xyxy=np.concatenate([file.boxes_xyxy for file in files]),
+        score=np.concatenate([file.score for file in files]),
+        fate=np.zeros(len(video), np.int8),
+    )
+
+
+def _note_early(file: BoxRows, time_seconds: Floats, timelines: pa.Table, video: Ints) -> None:
+    begins = timelines["first_timestamp"].to_numpy() - timelines["offset_seconds"].to_numpy()
+    file.faults.add(
+        time_seconds < 0,
+        lambda i: (
+            f"timestamp {file.timestamp[i]:.10g} in a film that begins at timestamp {begins[video[i]]:.10g}"
+        ),
+        "a time in the film (videos.csv sets first_timestamp and offset_seconds)",
+    )
+
+
+def _unknown_videos(name: str, file: BoxRows, unknown: NDArray[np.bool_]) -> list[Problem]:
+    counts = Counter(file.video_ids.filter(pa.array(unknown)).to_pylist())
+    expected = "a video of train.csv, val.csv, test.csv or videos.csv"
+    return [
+        Problem(name, f"video {shown(video_id)}", f"{count} rows of a video without annotations", expected)
+        for video_id, count in sorted(counts.items())
+    ]
+
+
+def _drop_repeated(rows: _Rows, names: list[str]) -> list[Problem]:
+    """Keep the best-scored of equal boxes; a problem for each pair of files that share some."""
+    left = np.flatnonzero(rows.fate == KEPT)
+    keys = [rows.video[left], rows.timestamp[left], *rows.boxes_xyxy[left].T]
+    order = ordered([*keys, -rows.score[left], rows.file[left]])
+    starts = group_starts([key[order] for key in keys])
+    group = np.cumsum(starts) - 1
+    again = ~starts
+    best_file = rows.file[left[order[starts]]][group]
+    file = rows.file[left[order]]
+    in_this_file = first_alike([group, file]) != np.arange(len(order))
+    rows.fate[left[order[again]]] = REPEATED
+    elsewhere = again & ~in_this_file
+    rows.fate[left[order[elsewhere]]] = ELSEWHERE
+    pairs = Counter(zip(file[elsewhere].tolist(), best_file[elsewhere].tolist(), strict=True))
+    return [
+        Problem(names[one], f"{count} boxes", f"boxes that {names[other]} has too", "each box in one file")
+        for (one, other), count in sorted(pairs.items())
+    ]
+
+
+def _table(rows: _Rows, files: list[BoxRows], timelines: pa.Table) -> pa.Table:
+    kept = np.flatnonzero(rows.fate == KEPT)
+    # The timelines are sorted by video, so their row numbers sort as the ids do.
+    order = ordered([rows.video[kept], rows.timestamp[kept], -rows.score[kept], *rows.boxes_xyxy[kept].T])
+    kept = kept[order]
+    formats = pa.array([file.format for file in files], pa.string())
+    columns = {
+        "video_id": timelines["video_id"].combine_chunks().take(pa.array(rows.video[kept])),
+        "timestamp": pa.array(rows.timestamp[kept]),
+        "time_seconds": pa.array(rows.time_seconds[kept]),
+        **{name: pa.array(rows.boxes_xyxy[kept, place]) for place, name in enumerate(BOX_COLUMNS)},
+        "score": pa.array(rows.score[kept]),
+        "source": formats.take(pa.array(rows.file[kept])),
+        "label": pa.nulls(len(kept), pa.string()),
+    }
+    return pa.table(columns, BOXES)
+
+
+def _fates(fate: NDArray[np.int8], bad_keys: int) -> dict[str, int]:
+    counts = dict(zip(FATES, np.bincount(fate, minlength=len(FATES)).tolist(), strict=True))
+    return counts | {"bad": counts["bad"] + bad_keys, "rows": len(fate) + bad_keys}
+
+
+def _splits(rows: _Rows, timelines: pa.Table) -> dict[str, Any]:
+    splits = np.array(timelines["split"].to_pylist(), dtype=object)
+    usable = np.flatnonzero((rows.video >= 0) & (rows.fate != BAD))
+    order = usable[ordered([rows.video[usable], rows.timestamp[usable], rows.fate[usable]])]
+    # KEPT sorts first, so the row where a keyframe starts tells whether any box of it is left.
+    firsts = order[group_starts([rows.video[order], rows.timestamp[order]])]
+    summary = {}
+    for split in sorted(set(splits.tolist())):
+        keyframes = firsts[splits[rows.video[firsts]] == split]
+        kept = rows.video[rows.fate == KEPT]
+        kept = kept[splits[kept] == split]
+        videos = int((splits == split).sum())
+        summary[split] = {
+            "videos": videos,
+            "videos_without_a_box": videos - len(np.unique(kept)),
+            "keyframes": len(keyframes),
+            "keyframes_without_a_box": int((rows.fate[keyframes] != KEPT).sum()),
+            "boxes": len(kept),
+        }
+    return summary

@@ -1,0 +1,85 @@
+"""Commands about feature banks: `info`, `verify`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.bank.format import ROW_SETS, VERSION
+from pipeline.bank.reader import open_bank, read_manifest
+from pipeline.bank.verify import list_missing, verify_bank
+from pipeline.command import new_app
+from pipeline.files import json_text
+
+bank_app = new_app("Look at feature banks and check them.")
+
+PathArgument = Annotated[
+    Path, typer.Argument(help="The bank's folder, e.g. data/playground/bank/train.zarr.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@bank_app.command()
+def info(path: PathArgument, as_json: JsonOption = False) -> None:
+    """Say what a bank holds, what made it and what it lacks.
+
+    Reads the manifest and looks at names and sizes of files. Half a bank is refused.
+    """
+    bank = open_bank(path)
+    sizes = [
+        sum(each.shard_bytes.values())
+        for part in bank.manifest.parts.values()
+        for each in part.row_sets.values()
+    ]
+    missing = list_missing(bank)
+    facts = {
+        "path": str(path),
+        "version": VERSION,
+        "split": bank.split,
+        "parts": len(bank.parts),
+        "rows": {name: bank.count(name) for name in ROW_SETS},
+        "channels": bank.channels,
+        "dtype": str(bank.dtype),
+        "codec": bank.manifest.codec,
+        "bytes": sum(sizes),
+        "digest": bank.digest,
+        "provenance": dict(bank.provenance),
+        "missing": missing,
+    }
+    if as_json:
+        print(json_text(facts), end="")
+        return
+    rows = ", ".join(f"{bank.count(name):,} rows of {name}" for name in ROW_SETS)
+    print(f"{path}: feature bank of split {bank.split}, format version {VERSION}")
+    print(f"  {len(bank.parts)} parts, {rows}")
+    print(f"  {bank.channels} channels {bank.dtype}, codec {bank.manifest.codec}, {sum(sizes) / 1e6:,.1f} MB")
+    print(f"  digest {bank.digest}")
+    print("  made by" if bank.provenance else "  made by: it does not say")
+    for key, value in sorted(bank.provenance.items()):
+        print(f"    {key}: {value}")
+    print("  missing" if missing else "  missing: nothing")
+    for line in missing:
+        print(f"    {line}")
+
+
+@bank_app.command()
+def verify(path: PathArgument, as_json: JsonOption = False) -> None:
+    """Read a whole bank and check every digest, array, value and the order of rows.
+
+    Exits with 0 if the bank is whole and with 1 if there are findings, which are printed one per line.
+    """
+    manifest, digest = read_manifest(path)
+    findings = verify_bank(path)
+    rows = sum(each.rows for part in manifest.parts.values() for each in part.row_sets.values())
+    if as_json:
+        found = [asdict(each) for each in findings]
+        report = {"path": str(path), "digest": digest, "parts": len(manifest.parts), "rows": rows}
+        print(json_text({**report, "whole": not findings, "findings": found}), end="")
+    else:
+        for each in findings:
+            print(each)
+        state = "whole" if not findings else f"not whole, {len(findings)} findings"
+        print(f"{path}: {len(manifest.parts)} parts, {rows:,} rows: {state}")
+    if findings:
+        raise typer.Exit(1)

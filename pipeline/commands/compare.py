@@ -1,0 +1,57 @@
+"""`actionbank compare`: what changed between two experiments, and how sure that is."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.evaluation.ava import OFFICIAL_CAP
+from pipeline.evaluation.compare import Change, compare_experiments
+from pipeline.evaluation.protocols import ProtocolName
+from pipeline.evaluation.revisions import read_experiment
+from pipeline.files import write_json
+
+_SOURCE = "A git revision, an experiment's name, `workspace`, or a folder that holds a project."
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help=_SOURCE)],
+    b: Annotated[str, typer.Argument(help="The same, for the experiment that A is compared with.")] = "workspace",
+    boxes: Annotated[
+        Literal["detected", "ground_truth"], typer.Option(help="Which boxes' detections are scored.")
+    ] = "detected",
+    split: Annotated[str, typer.Option(help="The split that was evaluated.")] = "val",
+    iou: Annotated[float, typer.Option(min=0, max=1, help="Least overlap of a true positive.")] = 0.5,
+    protocol: Annotated[ProtocolName, typer.Option(help="Whose rules, for both.")] = "official",
+    cap: Annotated[
+        int, typer.Option(min=0, help="Rows of a keyframe that protocol official keeps; 0 keeps all.")
+    ] = OFFICIAL_CAP,
+    resamples: Annotated[
+        int, typer.Option(min=0, help="Resamples of the bootstrap; 0 leaves the intervals out.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Also write the comparison to this file.")] = None,
+) -> None:
+    """Compare two experiments: change of AP from A to B per class and group, with its number of examples.
+
+    The interval is that of a paired bootstrap over videos: both experiments are scored on the same resamples,
+    and 95 of 100 changes lie inside. Both are scored by the rules given here, whatever they reported.
+    """
+    before, after = (read_experiment(source, boxes=boxes, split=split) for source in (a, b))
+    result = compare_experiments(before, after, iou=iou, protocol=protocol, cap=cap, resamples=resamples, seed=seed)
+    rows = [*result.classes, *result.groups, result.overall]
+    width = max(len(row.name) for row in rows)
+    print(f"{'':<{width}}  {'boxes':>7}  {'A':>6}  {'B':>6}  {'change':>7}  95 % interval")
+    for row in rows:
+        print(_line(row, width))
+    print(f"A {a}, B {b}; {boxes} boxes of {result.videos} videos of {split}, IoU {iou:g}, protocol {protocol}")
+    if json_path:
+        write_json(json_path, {"a": a, "b": b, "boxes": boxes, "split": split, "iou": iou} | asdict(result))
+
+
+def _line(row: Change, width: int) -> str:
+    ap = "  ".join("     -" if value is None else f"{value:6.4f}" for value in (row.a, row.b))
+    change = "      -" if row.change is None else f"{row.change:+7.4f}"
+    interval = "" if row.low is None or row.high is None else f"{row.low:+.4f} to {row.high:+.4f}"
+    return f"{row.name:<{width}}  {row.examples:>7}  {ap}  {change}  {interval}".rstrip()

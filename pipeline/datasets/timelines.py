@@ -1,0 +1,115 @@
+"""`videos.csv`: the split of each video, and where its timestamps lie in its film."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.datasets.csv_rows import numbers, read_rows, shown, video_id_fault
+from pipeline.errors import InputError
+from pipeline.tables import TIMELINES
+
+SPLITS = ("train", "val", "test")
+HEADER = ["video_id", "split", "first_timestamp", "offset_seconds"]
+# AVA's films are cut at second 900 of the source film.
+AVA_FIRST_TIMESTAMP = 900.0
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """`time_seconds = timestamp - first_timestamp + offset_seconds`."""
+
+    split: str
+    first_timestamp: float = AVA_FIRST_TIMESTAMP
+    offset_seconds: float = 0.0
+
+    @property
+    def first_allowed(self) -> float:
+        """The timestamp of the film's first frame."""
+        return self.first_timestamp - self.offset_seconds
+
+
+def read_timelines(path: Path) -> dict[str, Timeline]:
+    """Read `videos.csv`. A wrong row ends the run: a wrong time would put every label on another frame.
+
+    Raises:
+        InputError: the header, a row, a split or a number is wrong, or a video is listed twice.
+    """
+    rows = read_rows(path)
+    columns = [rows.column(index).to_pylist() for index in range(len(HEADER))]
+    values = [numbers(rows.column(index)) for index in range(len(HEADER))]
+    if not len(rows) or [column[0] for column in columns] != HEADER or rows.widths[0] != len(HEADER):
+        raise InputError(f"{path}: the first row is not the header {','.join(HEADER)}")
+    timelines: dict[str, Timeline] = {}
+    for index in range(1, len(rows)):
+        where = f"{path}: row {rows.lines[index]}"
+        video_id, split = columns[0][index], columns[1][index]
+        if rows.widths[index] != len(HEADER):
+            raise InputError(f"{where}: {rows.widths[index]} columns, expected {','.join(HEADER)}")
+        if fault := video_id_fault(video_id):
+            raise InputError(f"{where}: {fault}, expected an id that can be part of a file name")
+        if split not in SPLITS:
+            raise InputError(f"{where}: split {shown(split)}, expected train, val or test")
+        for column in (2, 3):
+            if not abs(values[column][index]) < 1e9:
+                raise InputError(
+                    f"{where}: {HEADER[column]} {shown(columns[column][index])}, expected a number"
+                )
+        if video_id in timelines:
+            raise InputError(f"{where}: video {video_id} is listed twice")
+        timelines[video_id] = Timeline(split, float(values[2][index]), float(values[3][index]))
+    return timelines
+
+
+def assign_timelines(
+    folder: Path, named: dict[str, list[str]], listed: dict[str, Timeline] | None
+) -> dict[str, Timeline]:
+    """The timeline of every video.
+
+    Args:
+        folder: the annotation folder, for messages.
+        named: split -> the videos that `<split>.csv` names.
+        listed: what `videos.csv` says; None where there is no such file, then AVA's times hold.
+
+    Raises:
+        InputError: a video is in two splits, or missing from `videos.csv`.
+    """
+    timelines = dict(listed or {})
+    for split, video_ids in named.items():
+        path = folder / f"{split}.csv"
+        unlisted = [each for each in video_ids if listed is not None and each not in listed]
+        if unlisted:
+            raise InputError(
+                f"{path}: video {_first(unlisted)} is not in videos.csv; list every video there, "
+                "or remove that file if AVA's times hold (first_timestamp 900)"
+            )
+        foreign = [each for each in video_ids if each in timelines and timelines[each].split != split]
+        if foreign and listed is not None:
+            raise InputError(
+                f"{path}: videos.csv puts video {_first(foreign)} in {timelines[foreign[0]].split}"
+            )
+        if foreign:
+            raise InputError(
+                f"{path}: video {_first(foreign)} is in {timelines[foreign[0]].split}.csv too; "
+                "a video belongs to one split"
+            )
+        timelines.update({each: Timeline(split) for each in video_ids if each not in timelines})
+    return timelines
+
+
+def _first(video_ids: list[str]) -> str:
+    return video_ids[0] + (f" (and {len(video_ids) - 1} more)" if len(video_ids) > 1 else "")
+
+
+def timelines_table(timelines: dict[str, Timeline]) -> pa.Table:
+    """The TIMELINES table, sorted by video."""
+    rows = sorted(timelines.items())
+    return pa.table(
+        {
+            "video_id": [video_id for video_id, _ in rows],
+            "split": [each.split for _, each in rows],
+            "first_timestamp": [each.first_timestamp for _, each in rows],
+            "offset_seconds": [each.offset_seconds for _, each in rows],
+        },
+        TIMELINES,
+    )

@@ -1,0 +1,50 @@
+"""The official limit of rows per frame, with the tie rule of the heap that it is kept in."""
+
+import numpy as np
+
+from pipeline.evaluation.rows import Bools, Ints, Rows
+
+
+def best_rows(rows: Rows, limit: int) -> Bools:
+    """Mask of the rows that the official reader keeps, at most `limit` a frame, all classes together.
+
+    The reader keeps a heap of (score, action id, y1, x1, y2, x2). Once it is full, a row enters only if its
+    score is above the smallest, and the smallest tuple leaves. With t the limit-th best score of a frame that
+    comes to this: rows above t stay; of the rows at t only those stand a chance that lie among the frame's
+    first `limit` rows of score t or more, and of these the greatest tuples fill the places that are left.
+    """
+    kept = np.ones(len(rows.value), bool)
+    counts = np.bincount(rows.frame)
+    crowded = np.flatnonzero(counts[rows.frame] > limit)
+    if not len(crowded):
+        return kept
+    frame, score = rows.frame[crowded], rows.value[crowded]
+    cut = np.zeros(len(counts))
+    sizes = counts[counts > limit]
+    by_score = np.lexsort((-score, frame))
+    cut[counts > limit] = score[by_score[np.cumsum(sizes) - sizes + limit - 1]]
+    kept[crowded] = score >= cut[frame]
+
+    tied_frames = np.bincount(rows.frame[kept], minlength=len(counts)) > limit
+    reaching = np.flatnonzero(kept & tied_frames[rows.frame])
+    if len(reaching):
+        reaching = reaching[np.argsort(rows.frame[reaching], kind="stable")]
+        tied = reaching[rows.value[reaching] == cut[rows.frame[reaching]]]
+        above = np.bincount(rows.frame[reaching], minlength=len(counts)) - np.bincount(
+            rows.frame[tied], minlength=len(counts)
+        )
+        kept[tied] = False
+        early = reaching[_rank_in_frame(rows.frame[reaching]) < limit]
+        early = early[rows.value[early] == cut[rows.frame[early]]]
+        x1, y1, x2, y2 = (-column[early] for column in rows.corners)
+        early = early[np.lexsort((x2, y2, x1, y1, -rows.label[early], rows.frame[early]))]
+        places = limit - above[rows.frame[early]]
+        kept[early[_rank_in_frame(rows.frame[early]) < places]] = True
+    return kept
+
+
+def _rank_in_frame(frame: Ints) -> Ints:
+    """0, 1, ... within each stretch of equal frames."""
+    first = np.flatnonzero(np.diff(frame, prepend=-1))
+    lengths = np.diff(first, append=len(frame))
+    return np.arange(len(frame)) - np.repeat(first, lengths)

@@ -1,0 +1,142 @@
+"""Which detection claims which ground-truth box."""
+
+import heapq
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import InputError
+from pipeline.evaluation.protocols import Protocol
+from pipeline.evaluation.rows import Floats, Frames, Ints, Rows
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Detections with a ground-truth box of their class in their frame, sorted by box, then by who is first.
+
+    Each detection claims the one box that it overlaps most, and no other; which claims hold depends on the
+    matching threshold.
+    """
+
+    box: Ints  # row of the ground truth
+    iou: Floats
+    score: Floats
+
+    def granted(self, threshold: float) -> tuple[Ints, Floats]:
+        """The boxes that are found at this IoU, and the score of the detection that finds each."""
+        close = self.iou >= threshold
+        box = self.box[close]
+        first = np.diff(box, prepend=-1) != 0
+        return box[first], self.score[close][first]
+
+
+def find_claims(truth: Rows, detections: Rows, *, frames: Frames, classes: int, protocol: Protocol) -> Claims:
+    """Let each detection claim the ground-truth box of its frame and class with the greatest IoU.
+
+    Matches the loop of the official `per_image_evaluation`: the best scored claim on a box is right, the
+    others are wrong even where another box would be free. So nothing need be sorted but the claims.
+
+    Args:
+        truth: ground truth.
+        detections: detections.
+        frames: names of the frames, for errors.
+        classes: number of scored classes.
+        protocol: order of the ground truth and of the claims, and precision.
+
+    Raises:
+        InputError: a box that takes part is inverted.
+    """
+    ordered = _ground_truth_order(truth, protocol.ground_truth_order)
+    keys, start, count = np.unique(_key(truth, classes)[ordered], return_index=True, return_counts=True)
+    # One bit of knowledge for each (frame, class), so that only detections with a partner are searched for.
+    has_truth = np.zeros((len(frames.video) + 1) * classes, bool)
+    has_truth[keys] = True
+    detection_key = _key(detections, classes)
+    candidates = np.flatnonzero(has_truth[detection_key])
+    if not len(candidates):
+        nothing = np.zeros(0, np.int64)
+        return Claims(nothing, np.zeros(0), np.zeros(0))
+    group = np.searchsorted(keys, detection_key[candidates])
+    partners = count[group]
+    pair_start = np.cumsum(partners) - partners
+    pair_detection = np.repeat(candidates, partners)
+    pair_truth = ordered[np.arange(len(pair_detection)) + np.repeat(start[group] - pair_start, partners)]
+    _refuse_inverted(truth, pair_truth, frames, "ground truth")
+    if not protocol.drops_degenerate:
+        _refuse_inverted(detections, pair_detection, frames, "detections")
+    iou = _iou(detections, pair_detection, truth, pair_truth, single_precision=protocol.single_precision)
+    best = np.maximum.reduceat(iou, pair_start)
+    # The first pair at the greatest IoU. A NaN (two boxes without area) equals nothing and can claim nothing.
+    at_best = np.flatnonzero(iou == np.repeat(best, partners))
+    owner = np.repeat(np.arange(len(candidates)), partners)[at_best]
+    first = np.diff(owner, prepend=-1) != 0
+    owner, box = owner[first], pair_truth[at_best[first]]
+    score = detections.value[candidates[owner]]
+    precedence = -score if protocol.first_claim == "score" else candidates[owner]
+    by_box = np.lexsort((precedence, box))
+    return Claims(box[by_box], best[owner][by_box], score[by_box])
+
+
+def _key(rows: Rows, classes: int) -> Ints:
+    return rows.frame.astype(np.int64) * classes + rows.label
+
+
+def _iou(detections: Rows, left: Ints, truth: Rows, right: Ints, *, single_precision: bool) -> Floats:
+    """IoU of pairs: intersection / (area + area - intersection), no +1.
+
+    In single precision as MMAction2 1.x mixes it: sides, areas and their sum in float32, the intersection as
+    the float64 product of its sides, the rest in float64.
+    """
+    a: list[Any] = [column[left] for column in detections.corners]
+    b: list[Any] = [column[right] for column in truth.corners]
+    if single_precision:
+        a, b = [column.astype(np.float32) for column in a], [column.astype(np.float32) for column in b]
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a, b
+    width = np.maximum(0.0, (np.minimum(ax2, bx2) - np.maximum(ax1, bx1)).astype(np.float64))
+    height = np.maximum(0.0, (np.minimum(ay2, by2) - np.maximum(ay1, by1)).astype(np.float64))
+    intersection = height * width
+    areas = (ay2 - ay1) * (ax2 - ax1) + (by2 - by1) * (bx2 - bx1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        iou: Floats = intersection / (areas.astype(np.float64) - intersection)
+    return iou
+
+
+def _refuse_inverted(rows: Rows, chosen: Ints, frames: Frames, what: str) -> None:
+    x1, y1, x2, y2 = (column[chosen] for column in rows.corners)
+    inverted = (x1 > x2) | (y1 > y2)
+    if inverted.any():
+        at = int(np.argmax(inverted))
+        frame = frames.name(int(rows.frame[chosen[at]]))
+        box = ",".join(f"{column[at]:g}" for column in (x1, y1, x2, y2))
+        raise InputError(f"{what}: {frame}: box is {box}, expected x1 <= x2 and y1 <= y2")
+
+
+def _ground_truth_order(truth: Rows, rule: str) -> Ints:
+    """Order of the ground truth by frame and class, then as the protocol ranks the boxes of one frame."""
+    if rule == "file":
+        return np.lexsort((truth.label, truth.frame))
+    order = np.lexsort((-truth.value, truth.label, truth.frame))
+    if rule == "value":
+        return order
+    # Official: equal person ids (or none) stand in the order of a heap's array. Only such frames pay for it.
+    frame, label, value = truth.frame[order], truth.label[order], truth.value[order]
+    equal = (frame[1:] == frame[:-1]) & (label[1:] == label[:-1]) & (value[1:] == value[:-1])
+    if not equal.any():
+        return order
+    position = _heap_positions(truth, np.unique(frame[1:][equal]))
+    return np.lexsort((position, -truth.value, truth.label, truth.frame))
+
+
+def _heap_positions(truth: Rows, frames: Ints) -> Ints:
+    """Where each row of the frames stands in a heap that the frame's rows were pushed on in file order."""
+    rows = np.flatnonzero(np.isin(truth.frame, frames))
+    x1, y1, x2, y2 = (column[rows].tolist() for column in truth.corners)
+    heaps: dict[int, list[tuple[float, ...]]] = {}
+    entries = zip(truth.value[rows].tolist(), truth.label[rows].tolist(), y1, x1, y2, x2, rows.tolist(), strict=True)
+    for frame, entry in zip(truth.frame[rows].tolist(), entries, strict=True):
+        heapq.heappush(heaps.setdefault(frame, []), entry)
+    positions = np.zeros(len(truth.frame), np.int64)
+    for heap in heaps.values():
+        positions[[int(entry[-1]) for entry in heap]] = np.arange(len(heap))
+    return positions

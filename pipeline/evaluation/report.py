@@ -1,0 +1,153 @@
+"""What `evaluate` writes: metrics.json, and tables for `dvc plots`."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.evaluation.ava import Evaluation, Matching, match, mean_ap, score_matching, true_positives
+from pipeline.evaluation.curves import interpolate, precision_recall
+from pipeline.evaluation.rows import Floats
+from pipeline.files import write_json, write_text
+from pipeline.labels import Label
+
+RECALLS = np.arange(101) / 100
+
+
+def write_report(
+    folder: Path,
+    *,
+    annotations: pa.Table,
+    keyframes: pa.Table,
+    detections: Mapping[str, pa.Table],
+    labels: Sequence[Label],
+    headline_boxes: str,
+    protocol: str,
+    iou: float,
+    more_ious: Sequence[float],
+    cap: int,
+    extra: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Score detections and write `metrics.json`, `per_class.csv`, `per_iou.csv` and `pr_curves.csv`.
+
+    Args:
+        folder: where the files go.
+        annotations: ANNOTATIONS of the split that is scored.
+        keyframes: KEYFRAMES of the split; the protocol says what becomes of excluded ones.
+        detections: DETECTIONS by the kind of boxes that were scored, "detected" and "ground_truth".
+        labels: the classes that are scored.
+        headline_boxes: the kind whose mAP is the headline, and whose precision-recall curves are written.
+        protocol: see `match`. Each kind's mAP by the official protocol stands beside it.
+        iou: matching threshold of the headline, of the groups and classes.
+        more_ious: further thresholds in `per_iou.csv`.
+        cap: rows per keyframe, see `match`.
+        extra: further top-level entries of `metrics.json`.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        InputError: see `match`.
+    """
+    labels = sorted(labels, key=lambda label: label.id)
+
+    def matched(kind: str, rules: str) -> Matching:
+        ids = [label.id for label in labels]
+        return match(annotations, detections[kind], class_ids=ids, keyframes=keyframes, protocol=rules, cap=cap)
+
+    ious = sorted({iou, *more_ious})
+    matchings = {kind: matched(kind, protocol) for kind in detections}
+    scored = {kind: score_matching(matching, iou) for kind, matching in matchings.items()}
+    at_ious = {kind: [score_matching(each, level).map for level in ious] for kind, each in matchings.items()}
+    headline = scored[headline_boxes]
+    metrics: dict[str, Any] = {
+        "map": headline.map,
+        "boxes": headline_boxes,
+        "protocol": protocol,
+        "iou": iou,
+        "cap": cap,
+        "counts": _counts(annotations, keyframes, headline),
+    }
+    for kind, result in scored.items():
+        official = result if protocol == "official" else score_matching(matched(kind, "official"), iou)
+        metrics[kind] = {
+            "map": result.map,
+            "official_map": official.map,
+            "groups": _group_means(result, labels),
+            "ious": {f"iou_{100 * level:g}": value for level, value in zip(ious, at_ious[kind], strict=True)},
+            "num_detections": int(result.num_detections.sum()),
+            "num_true_positives": int(result.num_true_positives.sum()),
+        }
+    if metrics.keys() & extra.keys():
+        raise ValueError(f"extra entries {sorted(metrics.keys() & extra.keys())} are the report's own")
+    metrics |= extra
+    write_json(folder / "metrics.json", metrics)
+
+    aps = [result.ap for result in scored.values()]
+    _write_csv(
+        folder / "per_class.csv",
+        ["id", "class", "group", "examples", *(f"ap_{kind}" for kind in scored)],
+        (
+            [label.id, label.name, label.group, int(headline.num_gt[index]), *(ap[index] for ap in aps)]
+            for index, label in enumerate(labels)
+        ),
+    )
+    _write_csv(
+        folder / "per_iou.csv",
+        ["iou", *(f"map_{kind}" for kind in at_ious)],
+        zip(ious, *at_ious.values(), strict=True),
+    )
+    _write_curves(folder / "pr_curves.csv", matchings[headline_boxes], headline, iou, labels)
+    return metrics
+
+
+def _counts(annotations: pa.Table, keyframes: pa.Table, result: Evaluation) -> dict[str, int]:
+    excluded = pc.sum(pc.equal(keyframes["status"], "excluded")).as_py() or 0
+    videos = {*keyframes["video_id"].unique().to_pylist(), *annotations["video_id"].unique().to_pylist()}
+    return {
+        "videos": len(videos),
+        "keyframes": len(keyframes) - excluded,
+        "excluded_keyframes": excluded,
+        "examples": int(result.num_gt.sum()),
+        "classes": len(result.class_ids),
+        "classes_with_examples": int((result.num_gt > 0).sum()),
+    }
+
+
+def _group_means(result: Evaluation, labels: Sequence[Label]) -> dict[str, float]:
+    groups = np.asarray([label.group for label in labels])
+    return {group: mean_ap(result.ap[groups == group]) for group in dict.fromkeys(groups.tolist())}
+
+
+def _write_curves(path: Path, matching: Matching, result: Evaluation, iou: float, labels: Sequence[Label]) -> None:
+    """Precision at recalls 0 to 1 by hundredths: a column per class with ground truth, their mean first."""
+    columns: dict[str, Floats] = {}
+    taken = {"recall", "mean"}
+    for index, (label, hits) in enumerate(zip(labels, true_positives(matching, iou), strict=True)):
+        if np.isnan(result.ap[index]):
+            continue
+        curve = precision_recall(hits, matching.class_scores(index), int(result.num_gt[index]))
+        name = f"{label.name} ({label.id})" if label.name in taken else label.name
+        taken.add(name)
+        columns[name] = interpolate(*curve, RECALLS)
+    mean = np.mean(list(columns.values()), axis=0) if columns else np.full(len(RECALLS), np.nan)
+    _write_csv(path, ["recall", "mean", *columns], zip(RECALLS, mean, *columns.values(), strict=True))
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a CSV; what is undefined is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow(["" if cell is None or cell != cell else _plain(cell) for cell in row])
+    write_text(path, text.getvalue())
+
+
+def _plain(cell: Any) -> Any:
+    return float(cell) if isinstance(cell, np.floating) else cell

@@ -1,0 +1,117 @@
+"""Clips of keyframes through a detector, one film at a time."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.video.clips import clip_indices, inference_clip
+from pipeline.video.store import FrameStore
+
+# Clips read ahead of the network, so that memory stays flat in the length of a film.
+READ_AHEAD = 4
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """What a backbone sees of a film."""
+
+    frames: int  # T of a clip TxS
+    interval: int  # S, in grid frames
+    short_side: int  # pixels
+    mean: tuple[float, float, float]  # of RGB values 0 to 255
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """A keyframe of a film and the boxes to look at in it."""
+
+    time_seconds: float
+    boxes_xyxy: NDArray[np.float64]  # [n, 4], normalised
+
+
+def read_ahead(read: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 2) -> Iterator[Result]:
+    """`map(read, items)` in threads, at most `READ_AHEAD` results ahead of the consumer, in order."""
+    waiting: list[Future[Result]] = []
+    source = iter(items)
+    with ThreadPoolExecutor(threads) as pool:
+        for item in source:
+            waiting.append(pool.submit(read, item))
+            if len(waiting) > READ_AHEAD:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` items; the last may be shorter."""
+    source = iter(items)
+    while batch := list(islice(source, size)):
+        yield batch
+
+
+def read_request(
+    store: FrameStore, video_id: str, request: ClipRequest, settings: ClipSettings
+) -> tuple[Tensor, Tensor]:
+    """The normalised clip [3, T, h, w] of a keyframe and its boxes [n, 4] in pixels of it."""
+    indices = clip_indices(
+        request.time_seconds,
+        fps=store.fps,
+        frames=settings.frames,
+        interval=settings.interval,
+        total=store.grid_frames(video_id),
+    )
+    frames = store.read_clip(video_id, indices)
+    return inference_clip(
+        frames, request.boxes_xyxy, short_side=settings.short_side, mean=settings.mean, std=settings.std
+    )
+
+
+def run_film(
+    forward: Callable[[range, Tensor, Tensor, Tensor], Tensor],
+    store: FrameStore,
+    video_id: str,
+    requests: Sequence[ClipRequest],
+    *,
+    settings: ClipSettings,
+    device: torch.device,
+    batch: int,
+) -> list[NDArray[np.float32]]:
+    """`forward(places, clips, boxes_xyxy, clip_index)` for every keyframe of one film.
+
+    Args:
+        forward: gets the places of the batch's keyframes in `requests`, their clips [B, 3, T, h, w], all their
+            boxes [R, 4] in pixels and the clip of each box [R]; gives one row per box. Called without gradients.
+        store: where the frames are.
+        video_id: the film; all its clips have one size, so a batch is never padded.
+        requests: keyframes with at least one box each.
+        settings: what the backbone sees.
+        device: where `forward` runs.
+        batch: keyframes per call.
+
+    Returns:
+        [n, ...] rows for each keyframe, float32.
+    """
+    results: list[NDArray[np.float32]] = []
+    clips = read_ahead(lambda request: read_request(store, video_id, request, settings), requests)
+    with torch.no_grad():
+        for group in batched(clips, batch):
+            counts = [len(boxes) for _, boxes in group]
+            clip_index = torch.repeat_interleave(torch.arange(len(group)), torch.tensor(counts))
+            rows = forward(
+                range(len(results), len(results) + len(group)),
+                torch.stack([clip for clip, _ in group]).to(device, non_blocking=True),
+                torch.cat([boxes for _, boxes in group]).to(device),
+                clip_index.to(device),
+            )
+            results.extend(np.split(rows.float().cpu().numpy(), np.cumsum(counts)[:-1]))
+    return results

@@ -1,0 +1,46 @@
+"""The rows that a head works on: a bank, or for a head that reads none the baseline's parts under `.work`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.bank.reader import Bank, check_producer, open_bank, open_parts
+from pipeline.checkpoint import read_sidecar
+from pipeline.inference.banks import BankSettings, Sources, split_parts
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """Where rows come from; see `pipeline.params.Bank`."""
+
+    sources: Sources
+    settings: BankSettings
+    reads_bank: bool
+    producer: str  # sha256 that a bank's checkpoint must have, or `baseline`: that of the baseline's sidecar
+    allow_mixed: bool
+    workers: int
+    device: str
+    batch: int
+
+
+def open_rows(split: str, path: Path, source: RowSource) -> Bank:
+    """Open the bank at `path`, or make the parts.
+
+    Raises:
+        InputError: there is no whole bank of this split, or another checkpoint made it.
+    """
+    if not source.reads_bank:
+        parts, provenance = split_parts(
+            split,
+            source.sources,
+            source.settings,
+            workers=source.workers,
+            device=source.device,
+            batch=source.batch,
+        )
+        return open_parts(parts, provenance, split=split)
+    bank = open_bank(path)
+    expected = source.producer
+    if expected == "baseline":
+        expected = str(read_sidecar(source.sources.checkpoint)["sha256"])
+    check_producer(bank, expected, allow_mixed=source.allow_mixed)
+    return bank

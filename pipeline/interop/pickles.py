@@ -1,0 +1,255 @@
+"""The only place that reads a foreign pickle: NumPy arrays and plain containers, and nothing else.
+
+A pickle is a program that names functions and calls them. Here no foreign function is ever called: each
+allowed name stands for a function or class of this file, which checks its arguments and builds the plain
+value. Every other name is refused; a refused file is read on only to tell all the names, with objects that do
+nothing. A hostile file can waste time, but runs nothing, and takes memory in proportion to its size only.
+"""
+
+import io
+import math
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import InputError
+
+MAX_BYTES = 2 << 30
+MAX_DEPTH = 32
+# Booleans, integers and floats. Object arrays hold pickled objects, structured ones are no boxes.
+NUMERIC_DTYPE = re.compile(r"[?]|b1|[iu][1248]|f[248]")
+
+
+class _Refusal(Exception):
+    """An allowed name was called with arguments that no array or container has."""
+
+
+class _Global:
+    """An allowed name in a pickle: it can be called, and nothing else."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any) -> Any:
+        return self._make(*args)
+
+    def __setstate__(self, state: Any) -> None:
+        raise _Refusal("it changes a function")
+
+
+class _Inert:
+    """Stands for whatever a refused name would have made, so that reading goes on to the next name."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any) -> "_Inert":
+        return self
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+    def append(self, item: Any) -> None:
+        pass
+
+    def extend(self, items: Any) -> None:
+        pass
+
+    def __setitem__(self, key: Any, item: Any) -> None:
+        pass
+
+
+class _Dtype:
+    """`numpy.dtype`: made from its short name, then told its byte order."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, name: Any = None, *_: Any) -> None:
+        if not isinstance(name, str) or not NUMERIC_DTYPE.fullmatch(name):
+            raise _Refusal("it holds an array that is not of booleans, integers or floats")
+        self.dtype = np.dtype(name)
+
+    def __setstate__(self, state: Any) -> None:
+        if not (isinstance(state, tuple) and len(state) >= 5 and state[1] in ("<", ">", "=", "|")):
+            raise _Refusal("it holds an array of an unknown number type")
+        if any(part is not None for part in state[2:5]):
+            raise _Refusal("it holds a structured array")
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array:
+    """`numpy.ndarray`: made empty, then given its contents."""
+
+    __slots__ = ("array",)
+
+    def __init__(self, *_: Any) -> None:
+        self.array: np.ndarray[Any, Any] | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        if not (isinstance(state, tuple) and len(state) == 5):
+            raise _Refusal("it holds an array of an unknown layout")
+        _, shape, dtype, fortran, data = state
+        self.array = _array(data, dtype, shape, "F" if fortran else "C")
+
+
+def _array(
+    data: Any, dtype: Any, shape: Any, order: Any, axis_order: tuple[int, ...] | None = None
+) -> np.ndarray[Any, Any]:
+    """A read-only view of `data`: an array never takes more memory than its bytes in the file."""
+    if isinstance(data, str):  # Python 2 wrote bytes as text
+        data = data.encode("latin1")
+    if not isinstance(dtype, _Dtype) or not isinstance(data, bytes | bytearray):
+        raise _Refusal("it holds an array whose contents are not plain numbers")
+    if not (isinstance(shape, tuple) and all(type(size) is int and 0 <= size < 1 << 48 for size in shape)):
+        raise _Refusal("it holds an array without a shape")
+    if math.prod(shape) * dtype.dtype.itemsize != len(data):
+        raise _Refusal(f"it holds an array of shape {shape} in {len(data)} bytes")
+    array = np.frombuffer(bytes(data), dtype.dtype) if data else np.empty(0, dtype.dtype)
+    if order == "K" and axis_order is not None:
+        return array.reshape(shape).transpose(axis_order)
+    return array.reshape(shape, order="F" if order == "F" else "C")
+
+
+def _scalar(dtype: Any, data: Any = b"") -> Any:
+    return _array(data, dtype, (1,), "C")[0]
+
+
+def _encoded(text: Any, encoding: Any = "latin1") -> bytes:
+    """Protocols 0 to 2 have no bytes; they call `_codecs.encode` on latin1 text."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "iso-8859-1"):
+        raise _Refusal("it encodes something other than latin1 text")
+    return text.encode("latin1")
+
+
+def _container(kind: Callable[..., Any], *sources: type) -> _Global:
+    def make(*args: Any) -> Any:
+        # Never a number: bytearray(10**12) would take a terabyte.
+        if len(args) > 1 or not all(isinstance(arg, sources) for arg in args):
+            raise _Refusal("it makes a container from something that is none")
+        return kind(*args)
+
+    return _Global(make)
+
+
+def _default_dict(*_: Any) -> dict[Any, Any]:
+    return {}
+
+
+_ALLOWED = {
+    **{
+        f"numpy.{core}.{name}": _Global(make)
+        for core in ("core", "_core")
+        for name, make in (
+            ("multiarray._reconstruct", _Array),
+            ("multiarray.scalar", _scalar),
+            ("numeric._frombuffer", _array),
+        )
+    },
+    "numpy.ndarray": _Global(_Array),
+    "numpy.dtype": _Global(_Dtype),
+    "_codecs.encode": _Global(_encoded),
+    **{
+        f"{module}.{name}": container
+        for module in ("builtins", "__builtin__")
+        for name, container in (
+            ("list", _container(list, list, tuple)),
+            ("tuple", _container(tuple, list, tuple)),
+            ("set", _container(set, list, tuple)),
+            ("frozenset", _container(frozenset, list, tuple)),
+            ("dict", _container(dict, list, dict)),
+            ("bytes", _container(bytes, bytes)),
+            ("bytearray", _container(bytearray, bytes)),
+        )
+    },
+    "collections.OrderedDict": _container(dict, list, dict),
+    "collections.defaultdict": _Global(_default_dict),
+}
+
+
+class _Reader(pickle._Unpickler):
+    """Python's own reader in Python: the one in C reserves the memory that a damaged memo index asks for."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, encoding="latin1")
+        self.refused: set[str] = set()
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The object that stands for a name in the pickle; nothing is imported."""
+        found = _ALLOWED.get(f"{module}.{name}")
+        if found is None:
+            self.refused.add(ascii(f"{module}.{name}")[1:-1][:80])
+            return _Inert()
+        return found
+
+
+def _plain(value: Any, seen: dict[int, Any], depth: int) -> Any:
+    """`value` with each `_Array` replaced by its array; a shared or circular container stays one."""
+    if value is None or isinstance(
+        value, bool | int | float | str | bytes | bytearray | np.generic | np.ndarray
+    ):
+        return value
+    if id(value) in seen:
+        return seen[id(value)]
+    if depth > MAX_DEPTH:
+        raise _Refusal(f"its containers are nested deeper than {MAX_DEPTH}")
+    result: Any
+    if isinstance(value, _Array):
+        if value.array is None:
+            raise _Refusal("it holds an array without contents")
+        result = value.array
+    elif isinstance(value, dict):
+        result = seen[id(value)] = {}
+        for key, item in value.items():
+            result[_plain(key, seen, depth + 1)] = _plain(item, seen, depth + 1)
+    elif isinstance(value, list):
+        result = seen[id(value)] = []
+        result.extend(_plain(item, seen, depth + 1) for item in value)
+    elif isinstance(value, tuple | set | frozenset):
+        result = type(value)(_plain(item, seen, depth + 1) for item in value)
+    else:
+        raise _Refusal("it holds a function in place of a value")
+    seen[id(value)] = result
+    return result
+
+
+def load_pickle(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
+    """Read a pickle of numeric NumPy arrays, numbers, text and plain containers, of any protocol.
+
+    Args:
+        path: the file. Python 2's text is read as latin1.
+        max_bytes: a larger file is refused before it is read.
+
+    Returns:
+        The value, with read-only arrays; OrderedDict and defaultdict become dict.
+
+    Raises:
+        InputError: the file is absent, too large, damaged, or names anything else than arrays and containers.
+    """
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise InputError(f"{path}: {size} bytes, more than the {max_bytes} that a pickle may have")
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    reader = _Reader(io.BytesIO(data))
+    damage = ""
+    try:
+        value = _plain(reader.load(), {}, 0)
+    except Exception as error:  # a damaged file can fail at any opcode, in any way
+        damage = " ".join(str(error).split())[:200] or type(error).__name__
+    if reader.refused:
+        names = sorted(reader.refused)
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        raise InputError(
+            f"{path}: refused: the pickle names {', '.join(names[:10])}{more}; only NumPy arrays and plain "
+            "containers are read, and there is no unsafe fallback: save the data in another format, e.g. CSV"
+        )
+    if damage:
+        raise InputError(f"{path}: not a pickle that can be read: {damage}")
+    return value

@@ -1,0 +1,131 @@
+"""What every head is: an optional shared part, dropout, pooling and one linear classifier.
+
+A head gets the RoI features of persons and a context with what else it may ask for. A head is a function
+(`linear`, `lfb_nl`, ...) that returns a `Head`; the table of them is `pipeline/models/heads/table.py`.
+
+Shape suffixes of names: R persons (RoIs), B clips (keyframes), L slots of a bank window, C channels.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from pipeline.models.roi import pool_roi
+
+Mask = Literal["none", "valid"]
+
+
+@dataclass(frozen=True)
+class HeadContext:
+    """What a head may ask for beside the RoI features of the persons.
+
+    All persons of a keyframe share its window, so a window is held once per clip.
+    """
+
+    clip_index: Tensor
+    "[R], integer: the clip, and so the window, of each person."
+    window: Tensor | None = None
+    "[B, L, C_bank]: rows of the bank around each keyframe, in order of time; empty slots hold zeros."
+    window_mask: Tensor | None = None
+    "[B, L], bool: True where a slot holds a row."
+    feature_maps: tuple[Tensor, ...] | None = None
+    "The backbone's maps, [B, C, T, h, w] each."
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadSettings:
+    """What every head is told; its own options are arguments of its function."""
+
+    roi_channels: int
+    "Channels of a person's feature (C_roi)."
+    bank_channels: int
+    "Channels of a bank row (C_bank), which may come from another model; 0 where no bank is read."
+    classes: int
+    "Columns of the logits."
+    dropout: float = 0.5
+    "Before the classifier; on RoI maps it acts before they are pooled, as upstream."
+    mask: Mask = "valid"
+    "none: empty slots are zeros that take part, as published; valid: they are ignored."
+
+
+class Head(nn.Module):
+    """Logits of persons (MMAction2 `BBoxHeadAVA`, behind a `shared_head` where there is one).
+
+    Attributes:
+        needs: fields of `HeadContext` that must be there.
+        scopes: "head" where it can train on pooled rows, "all" where it can train with the detector.
+    """
+
+    needs: frozenset[str]
+    scopes: frozenset[str]
+
+    def __init__(
+        self,
+        shared: nn.Module | None,
+        settings: HeadSettings,
+        *,
+        channels: int,
+        needs: frozenset[str] = frozenset(),
+        scopes: frozenset[str] = frozenset({"head", "all"}),
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            shared: `shared(roi, context)` returns rows [R, channels] or maps [R, channels, T, h, w]; None
+                hands the RoI features on.
+            settings: see `HeadSettings`.
+            channels: what enters the classifier.
+            needs: fields of `HeadContext` that `shared` reads.
+            scopes: see the class.
+        """
+        super().__init__()
+        self.shared = shared
+        self.dropout = nn.Dropout(settings.dropout)
+        self.classifier = nn.Linear(channels, settings.classes)
+        self.needs = needs
+        self.scopes = scopes
+        nn.init.xavier_normal_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, roi: Tensor, context: HeadContext) -> Tensor:
+        """Logits [R, classes].
+
+        Args:
+            roi: RoI maps [R, C_roi, 1, h, w], or rows that are already pooled, [R, C_roi].
+            context: see `HeadContext`.
+
+        Raises:
+            ValueError: the context lacks what the head needs.
+        """
+        for name in sorted(self.needs):
+            if getattr(context, name) is None:
+                raise ValueError(f"this head needs {name}, the context has none")
+        features = roi if self.shared is None else self.shared(roi, context)
+        logits: Tensor = self.classifier(pool_persons(self.dropout(features)))
+        return logits
+
+
+def pool_persons(roi: Tensor) -> Tensor:
+    """Rows [R, C] of RoI maps [R, C, T, h, w]; rows are handed on."""
+    return pool_roi(roi) if roi.dim() == 5 else roi
+
+
+def read_window(context: HeadContext, mask: Mask, like: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The window in the type of `like`, and the mask that counts: None where `mask` is none.
+
+    Raises:
+        ValueError: there is no window, or mask is valid and no window_mask fits the window.
+    """
+    window = context.window
+    if window is None:
+        raise ValueError("this head needs window, the context has none")
+    if mask == "none":
+        return window.to(like.dtype), None
+    valid = context.window_mask
+    if valid is None or valid.shape != window.shape[:2]:
+        found = "none" if valid is None else f"one of {tuple(valid.shape)}"
+        raise ValueError(
+            f"mask valid needs a window_mask of {tuple(window.shape[:2])}, the context has {found}"
+        )
+    return window.to(like.dtype), valid

@@ -1,0 +1,152 @@
+"""LFB-NL: the person's feature attends to the window (Wu et al. 2019, section 3.3; MMAction2 `FBONonLocal`).
+
+Shape suffixes of names: R persons, B clips, P persons of the fullest clip, L slots of a window, C channels,
+d latent channels.
+
+All persons of a clip share its window, so the window is projected once per clip and the persons of a clip are
+the rows of one matrix product; upstream copies the window for every person.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.errors import InputError
+from pipeline.models.heads.head import Head, HeadContext, HeadSettings, Mask, pool_persons, read_window
+
+
+def group_by_clip(clip_index: Tensor, clips: int) -> tuple[Tensor, int]:
+    """Each person's place among those of its clip, [R], and the number of persons of the fullest clip."""
+    member_RB = clip_index[:, None] == torch.arange(clips, device=clip_index.device)
+    place_R = member_RB.cumsum(dim=0).gather(1, clip_index[:, None].long())[:, 0] - 1
+    return place_R, int(member_RB.sum(dim=0).max())
+
+
+def attend(
+    query_Rd: Tensor, key_BLd: Tensor, value_BLd: Tensor, valid_BL: Tensor | None, clip_index: Tensor
+) -> Tensor:
+    """softmax(query . key / sqrt(d)) . value, each person in the window of its clip. -> [R, d].
+
+    Args:
+        query_Rd: one row per person, in any order of clips.
+        key_BLd: one row per slot.
+        value_BLd: one row per slot.
+        valid_BL: True where a slot takes part; None lets all take part.
+        clip_index: [R], the clip of each person.
+
+    Returns:
+        [R, d]; undefined but finite, with finite gradients, for a window without any valid slot.
+    """
+    place_R, persons = group_by_clip(clip_index, len(key_BLd))
+    query_BPd = query_Rd.new_zeros(len(key_BLd), persons, query_Rd.shape[1])
+    query_BPd = query_BPd.index_put((clip_index, place_R), query_Rd)
+    score_BPL = query_BPd @ key_BLd.transpose(1, 2) / math.sqrt(query_Rd.shape[1])
+    if valid_BL is not None:
+        # The lowest finite number, not -inf: a softmax over nothing but -inf is NaN, and so is its gradient.
+        score_BPL = score_BPL.masked_fill(~valid_BL[:, None, :], torch.finfo(score_BPL.dtype).min)
+    out_BPd: Tensor = score_BPL.softmax(dim=2).to(value_BLd.dtype) @ value_BLd
+    return out_BPd[clip_index, place_R]
+
+
+class NonLocalLayer(nn.Module):
+    """Attention, LayerNorm, ReLU, a linear layer and dropout (pre-activation: all but the residual sum)."""
+
+    def __init__(self, latent: int, *, dropout: float) -> None:
+        super().__init__()
+        self.theta = nn.Linear(latent, latent)
+        self.phi = nn.Linear(latent, latent)
+        self.g = nn.Linear(latent, latent)
+        self.norm = nn.LayerNorm(latent, eps=1e-5)
+        self.out = nn.Linear(latent, latent)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, person_Rd: Tensor, bank_BLd: Tensor, valid_BL: Tensor | None, clip_index: Tensor
+    ) -> Tensor:
+        """What is added to `person_Rd`, [R, d]."""
+        out_Rd = attend(self.theta(person_Rd), self.phi(bank_BLd), self.g(bank_BLd), valid_BL, clip_index)
+        update_Rd: Tensor = self.dropout(self.out(F.relu(self.norm(out_Rd))))
+        return update_Rd
+
+
+class NonLocalBank(nn.Module):
+    """Concatenates the person's pooled feature and what it found in the window."""
+
+    def __init__(
+        self, *, roi_channels: int, bank_channels: int, latent: int, layers: int, dropout: float, mask: Mask
+    ) -> None:
+        super().__init__()
+        self.project_roi = nn.Linear(roi_channels, latent)
+        self.project_bank = nn.Linear(bank_channels, latent)
+        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.ModuleList([NonLocalLayer(latent, dropout=dropout) for _ in range(layers)])
+        self.mask: Mask = mask
+
+    def forward(self, roi: Tensor, context: HeadContext) -> Tensor:
+        """RoI features (see `Head`) -> [R, C_roi + latent].
+
+        With mask valid, a person whose window is empty keeps its query: nothing is added in any layer.
+        """
+        person_RC = pool_persons(roi)
+        window_BLC, valid_BL = read_window(context, self.mask, like=person_RC)
+        person_Rd = self.dropout(self.project_roi(person_RC))
+        # Dropped once per clip; upstream drops anew for every person, in its copy of the window.
+        bank_BLd = self.dropout(self.project_bank(window_BLC))
+        for layer in self.layers:
+            update_Rd = layer(person_Rd, bank_BLd, valid_BL, context.clip_index)
+            if valid_BL is not None:
+                update_Rd = update_Rd.masked_fill(~valid_BL.any(dim=1)[context.clip_index, None], 0)
+            person_Rd = person_Rd + update_Rd
+        return torch.cat([person_RC, person_Rd.to(person_RC.dtype)], dim=1)
+
+
+def _initialise(bank: NonLocalBank, init: str) -> None:
+    for module in bank.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+            if init == "published":
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if isinstance(module, NonLocalLayer) and init == "identity":
+            nn.init.zeros_(module.out.weight)
+
+
+def lfb_nl(
+    settings: HeadSettings,
+    *,
+    layers: int = 2,
+    latent: int = 512,
+    dropout: float = 0.2,
+    init: str = "identity",
+) -> Head:
+    """LFB-NL. Published on AVA: two layers (Wu et al.: also three), latent 512, dropout 0.2.
+
+    Args:
+        settings: see `HeadSettings`.
+        layers: attention layers; the projected window is the same for all.
+        latent: channels of the attention.
+        dropout: on both projections and on what each layer adds.
+        init: `published` draws all projections by kaiming_normal over fan_out, as MMAction2 does, which
+            begins with an attention that is nearly one-hot. `identity` draws them smaller (torch's default),
+            and each layer begins by adding nothing; the arithmetic is the same. On a made-up task (which of
+            three patterns is among 112 slots; 700 examples, 12 epochs, six seeds, chance 0.33) `identity`
+            reached 0.71 to 1.00 and `published` 0.32 to 0.65.
+
+    Raises:
+        InputError: `init` is another word, or a size is below 1.
+    """
+    if init not in ("identity", "published"):
+        raise InputError(f"head lfb_nl: init is {init}, expected identity or published")
+    if layers < 1 or latent < 1:
+        raise InputError(f"head lfb_nl: layers is {layers} and latent {latent}, expected at least 1")
+    bank = NonLocalBank(
+        roi_channels=settings.roi_channels,
+        bank_channels=settings.bank_channels,
+        latent=latent,
+        layers=layers,
+        dropout=dropout,
+        mask=settings.mask,
+    )
+    _initialise(bank, init)
+    return Head(bank, settings, channels=settings.roi_channels + latent, needs=frozenset({"window"}))

@@ -1,0 +1,128 @@
+"""Standardised features for heads: zero mean and unit spread per channel, by statistics of the train split.
+
+Without it LFB-NL stays at chance on frozen features: their channels differ in scale by orders of magnitude,
+and the products of the attention follow the largest.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import InputError
+from pipeline.models.heads.head import Head, HeadContext
+
+STD_FLOOR = 0.01  # of the median standard deviation of the channels that vary
+
+
+class Standardise(nn.Module):
+    """(x - mean) / std per channel; mean and std are buffers, so the checkpoint keeps them."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
+        """Keep float32 copies.
+
+        Args:
+            mean: [C].
+            std: [C], above 0.
+
+        Raises:
+            ValueError: the shapes differ, or a value is not finite or a std not above 0.
+        """
+        super().__init__()
+        if mean.dim() != 1 or mean.shape != std.shape:
+            raise ValueError(
+                f"mean is {tuple(mean.shape)} and std {tuple(std.shape)}, expected one [C] shape"
+            )
+        self.register_buffer("mean", mean.float().clone())
+        self.register_buffer("std", std.float().clone())
+        if not (self.mean.isfinite().all() and self.std.isfinite().all() and (self.std > 0).all()):
+            raise ValueError("mean and std must be finite and std above 0")
+
+    def forward(self, x: Tensor, *, dim: int) -> Tensor:
+        """Standardise `x` along its channel dimension `dim`."""
+        shape = [-1 if axis == dim % x.dim() else 1 for axis in range(x.dim())]
+        x = x if x.dtype == torch.float64 else x.float()
+        return (x - self.mean.view(shape)) / self.std.view(shape)
+
+
+def fit_standardise(chunks: Iterable[Tensor]) -> Standardise:
+    """Mean and (population) standard deviation of rows, in one pass and in float64.
+
+    A channel's std is at least `STD_FLOOR` times the median of the channels that vary (1 where none does): a
+    channel that is constant in the train split becomes 0 there, and stays moderate elsewhere.
+
+    Args:
+        chunks: rows of the train split only, [n, C] each, of any floating type.
+
+    Raises:
+        InputError: there is no row, or a value is not finite.
+    """
+    count, mean, squares = 0, torch.zeros(0), torch.zeros(0)
+    for chunk in chunks:
+        if not len(chunk):
+            continue
+        rows = chunk.double()
+        chunk_mean = rows.mean(dim=0)
+        chunk_squares = (rows - chunk_mean).square().sum(dim=0)
+        if count == 0:
+            mean, squares = torch.zeros_like(chunk_mean), torch.zeros_like(chunk_mean)
+        total = count + len(rows)
+        difference = chunk_mean - mean
+        mean = mean + difference * (len(rows) / total)
+        squares = squares + chunk_squares + difference.square() * (count * len(rows) / total)
+        count = total
+    if count == 0:
+        raise InputError("head.standardise: no rows in the train split, expected at least one")
+    if not (mean.isfinite().all() and squares.isfinite().all()):
+        raise InputError("head.standardise: a feature of the train split is not finite")
+    std = (squares / count).sqrt()
+    varying = std[std > 1e-6 * mean.abs()]  # rounding makes constants vary a little
+    return Standardise(
+        mean, std.clamp_min(STD_FLOOR * float(varying.median())) if len(varying) else torch.ones_like(std)
+    )
+
+
+class StandardisedHead(nn.Module):
+    """A head behind the standardisation of what it reads.
+
+    Standardising RoI maps per channel gives the same pooled rows as standardising the pooled rows: neither
+    the mean nor the maximum minds a shift and a positive factor.
+    """
+
+    needs: frozenset[str]
+    scopes: frozenset[str]
+
+    def __init__(self, head: Head, *, roi: Standardise | None, bank: Standardise | None) -> None:
+        """Wrap `head`.
+
+        Args:
+            head: what is wrapped.
+            roi: of the persons' features; None leaves them as they are.
+            bank: of the rows in a window; None leaves them as they are.
+        """
+        super().__init__()
+        self.head = head
+        self.roi = roi
+        self.bank = bank
+        self.needs = head.needs
+        self.scopes = head.scopes
+
+    def forward(self, roi: Tensor, context: HeadContext) -> Tensor:
+        """See `Head.forward`. Empty slots of the window stay zeros.
+
+        Raises:
+            ValueError: a window is to be standardised and the context has no mask that tells empty slots.
+        """
+        if self.roi is not None:
+            roi = self.roi(roi, dim=1)
+        if self.bank is not None and context.window is not None:
+            if context.window_mask is None:
+                raise ValueError("standardising a window needs its window_mask, the context has none")
+            window = self.bank(context.window, dim=2).masked_fill(~context.window_mask[:, :, None], 0)
+            context = replace(context, window=window)
+        logits: Tensor = self.head(roi, context)
+        return logits

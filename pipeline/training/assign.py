@@ -1,0 +1,97 @@
+"""Which boxes train a head, with which labels (MMAction2 `MaxIoUAssignerAVA`, then mmdet `RandomSampler`)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The sampled boxes of one keyframe, positives first."""
+
+    rows: Indices
+    "[n] into the ground-truth boxes followed by the proposals: below G it is a ground-truth box."
+    labels: Floats
+    "[n, K], zeros for a negative."
+    positives: int
+    "How many of them, from the front, carry labels; the loss leaves the others out."
+
+
+def box_iou(boxes_xyxy: Floats, others_xyxy: Floats) -> Floats:
+    """Intersection over union, [N, M], of boxes in any one unit; 0 where both are without area."""
+    top_left = np.maximum(boxes_xyxy[:, None, :2], others_xyxy[None, :, :2])
+    bottom_right = np.minimum(boxes_xyxy[:, None, 2:], others_xyxy[None, :, 2:])
+    intersection = (bottom_right - top_left).clip(min=0).prod(axis=2)
+    areas = [(each[:, 2:] - each[:, :2]).clip(min=0).prod(axis=1) for each in (boxes_xyxy, others_xyxy)]
+    union = areas[0][:, None] + areas[1][None, :] - intersection
+    iou: Floats = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    return iou
+
+
+def match_proposals(
+    proposals_xyxy: Floats, ground_truth_xyxy: Floats, *, match_iou: float = 0.9
+) -> tuple[Indices, Floats]:
+    """The ground-truth box of each proposal.
+
+    A proposal takes the box that it overlaps most, the first of equals. (Upstream then gives the best
+    proposal of each box to that box even where it overlaps another one more, which needs two boxes that
+    nearly coincide.)
+
+    Args:
+        proposals_xyxy: [P, 4].
+        ground_truth_xyxy: [G, 4], in the same unit.
+        match_iou: least overlap.
+
+    Returns:
+        [P] index of the box, -1 where none overlaps enough; and [P] the largest overlap.
+    """
+    if not len(ground_truth_xyxy):
+        return np.full(len(proposals_xyxy), -1), np.zeros(len(proposals_xyxy))
+    iou = box_iou(proposals_xyxy, ground_truth_xyxy)
+    best = iou.argmax(axis=1)
+    overlap = iou.max(axis=1)
+    return np.where(overlap >= match_iou, best, -1), overlap
+
+
+def assign_boxes(
+    proposals_xyxy: Floats,
+    ground_truth_xyxy: Floats,
+    labels: Floats,
+    *,
+    generator: np.random.Generator,
+    match_iou: float = 0.9,
+    cap: int = 32,
+) -> Assignment:
+    """Choose the boxes of one keyframe that a head trains on.
+
+    Ground-truth boxes come first and are positives; proposals that match one follow in their order; the rest
+    are negatives. Above `cap` positives, `cap` of them are drawn; negatives fill what is left, drawn where
+    they are too many. Nothing is drawn from `generator` where nothing is left out.
+
+    Args:
+        proposals_xyxy: [P, 4].
+        ground_truth_xyxy: [G, 4], in the same unit.
+        labels: [G, K], 0 or 1.
+        generator: seeded by the caller from (seed, epoch, keyframe).
+        match_iou: least overlap of a proposal with the box whose labels it takes.
+        cap: most boxes of a keyframe.
+    """
+    truth = len(ground_truth_xyxy)
+    match, _ = match_proposals(proposals_xyxy, ground_truth_xyxy, match_iou=match_iou)
+    owner = np.concatenate([np.arange(truth), match])
+    positive = _draw(np.flatnonzero(owner >= 0), cap, generator)
+    negative = _draw(np.flatnonzero(owner < 0), cap - len(positive), generator)
+    zeros = np.zeros((len(negative), labels.shape[1]))
+    return Assignment(
+        rows=np.concatenate([positive, negative]),
+        labels=np.concatenate([labels[owner[positive]], zeros]),
+        positives=len(positive),
+    )
+
+
+def _draw(rows: Indices, count: int, generator: np.random.Generator) -> Indices:
+    return rows if len(rows) <= count else np.sort(generator.choice(rows, count, replace=False))

@@ -1,0 +1,159 @@
+"""Training batches of clips, read from the frames."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.datasets.keyframes import KeyframeBoxes
+from pipeline.errors import InputError
+from pipeline.inference.clips import ClipSettings, batched, read_ahead
+from pipeline.inference.windows import TrainingWindowOf
+from pipeline.models.detector import Detector
+from pipeline.randomness import rng_of
+from pipeline.training.assign import assign_boxes
+from pipeline.training.batch import Batch
+from pipeline.training.losses import multilabel_loss
+from pipeline.video.clips import clip_indices, training_clip
+from pipeline.video.store import FrameStore
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of a training clip; see `pipeline.params.Augmentation`."""
+
+    short_side: tuple[int, int]
+    crop: int | None
+    flip: float
+    colour: float
+    box_jitter: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One keyframe's clip and labelled boxes."""
+
+    clip: Tensor  # [3, T, h, w]
+    boxes_xyxy: NDArray[np.float32]  # [n, 4], pixels
+    labels: NDArray[np.float32]  # [n, classes]
+
+
+def training_sample(
+    store: FrameStore,
+    each: KeyframeBoxes,
+    *,
+    settings: ClipSettings,
+    augmentation: Augmentation,
+    match_iou: float,
+    rng: np.random.Generator,
+) -> Sample:
+    """Read, augment and label one keyframe; every draw comes from `rng`.
+
+    Annotated boxes and the proposals that match one train; box jitter moves them after they were matched.
+    """
+    indices = clip_indices(
+        each.keyframe.time_seconds,
+        fps=store.fps,
+        frames=settings.frames,
+        interval=settings.interval,
+        total=store.grid_frames(each.keyframe.video_id),
+        rng=rng,
+    )
+    truth = len(each.ground_truth_xyxy)
+    clip, boxes = training_clip(
+        store.read_clip(each.keyframe.video_id, indices),
+        np.concatenate([each.ground_truth_xyxy, each.proposals_xyxy]),
+        rng=rng,
+        short_side=augmentation.short_side,
+        crop=augmentation.crop,
+        flip=augmentation.flip,
+        colour=augmentation.colour,
+        mean=settings.mean,
+        std=settings.std,
+    )
+    corners = boxes.numpy().astype(np.float64)
+    chosen = assign_boxes(
+        corners[truth:], corners[:truth], each.labels.astype(np.float64), generator=rng, match_iou=match_iou
+    )
+    rows = chosen.rows[: chosen.positives]
+    corners = jittered(corners[rows], augmentation.box_jitter, clip.shape[-1], clip.shape[-2], rng)
+    return Sample(clip, corners.astype(np.float32), chosen.labels[: chosen.positives].astype(np.float32))
+
+
+def jittered(
+    boxes_xyxy: NDArray[np.float64], std: float, width: int, height: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Boxes whose every edge moved by a normal share `std` of the box's side, kept inside the clip."""
+    if not std:
+        return boxes_xyxy
+    sides = np.tile(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 2)
+    moved = boxes_xyxy + rng.normal(0, std, boxes_xyxy.shape) * sides
+    return moved.clip(0, [width, height, width, height])
+
+
+def clip_steps(
+    store: FrameStore,
+    keyframes: Sequence[KeyframeBoxes],
+    epoch: int,
+    *,
+    settings: ClipSettings,
+    augmentation: Augmentation,
+    match_iou: float,
+    window_of: TrainingWindowOf | None,
+    global_batch: int,
+    bn_batch: int,
+    seed: int,
+    workers: int,
+) -> Iterator[list[Batch]]:
+    """The optimiser steps of one epoch over the keyframes, in an order drawn from (seed, epoch).
+
+    A sample is a function of (seed, epoch, keyframe), so neither workers nor a resumed run change it.
+    """
+    order = rng_of(seed, "order", epoch).permutation(len(keyframes))
+
+    def read(index: int) -> tuple[KeyframeBoxes, Sample]:
+        each = keyframes[index]
+        rng = rng_of(seed, "sample", epoch, each.keyframe.video_id, each.keyframe.timestamp)
+        sample = training_sample(
+            store, each, settings=settings, augmentation=augmentation, match_iou=match_iou, rng=rng
+        )
+        return each, sample
+
+    for step in batched(read_ahead(read, order.tolist(), threads=workers), global_batch):
+        yield [_batch(part, epoch, window_of) for part in batched(step, bn_batch)]
+
+
+def _batch(part: Sequence[tuple[KeyframeBoxes, Sample]], epoch: int, window_of: TrainingWindowOf | None) -> Batch:
+    sizes = {tuple(sample.clip.shape[-2:]): each.keyframe.video_id for each, sample in part}
+    if len(sizes) > 1:
+        shown = ", ".join(f"{width}x{height} ({video_id})" for (height, width), video_id in sizes.items())
+        raise InputError(f"clips of one batch differ in size: {shown}; set augmentation.crop to give them one size")
+    window, mask = None, None
+    if window_of is not None:
+        keyframes = [each.keyframe for each, _ in part]
+        timestamps = np.array([keyframe.timestamp for keyframe in keyframes])
+        window, mask = window_of([keyframe.video_id for keyframe in keyframes], timestamps, epoch)
+    counts = torch.tensor([len(sample.boxes_xyxy) for _, sample in part])
+    return Batch(
+        labels=torch.from_numpy(np.concatenate([sample.labels for _, sample in part])),
+        clip_index=torch.repeat_interleave(torch.arange(len(part)), counts),
+        clips=torch.stack([sample.clip for _, sample in part]),
+        boxes_xyxy=torch.from_numpy(np.concatenate([sample.boxes_xyxy for _, sample in part])),
+        window=window,
+        window_mask=mask,
+    )
+
+
+def detector_loss(detector: Detector) -> Callable[[Batch], Tensor]:
+    """The loss of one batch of clips (multi-label, see `multilabel_loss`)."""
+
+    def loss_of(batch: Batch) -> Tensor:
+        assert batch.clips is not None
+        assert batch.boxes_xyxy is not None
+        logits = detector(batch.clips, batch.boxes_xyxy, batch.clip_index, batch.window, batch.window_mask)
+        return multilabel_loss(logits, batch.labels)
+
+    return loss_of

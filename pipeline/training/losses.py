@@ -1,0 +1,69 @@
+"""Losses of RoI heads (MMAction2 `BBoxHeadAVA.loss_and_target`), for logits without a background column.
+
+Upstream drops column 0 (background) of logits and labels before any of this; here no model has that column.
+Rows without a positive label are left out. Where no row is left, upstream's mean over nothing is NaN; here
+the loss is 0 and so are its gradients, so that a batch without a matched box changes nothing.
+
+Shape suffixes of names: R persons, K classes.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def multilabel_loss(logits_RK: Tensor, labels_RK: Tensor, *, alpha: float = 1.0, gamma: float = 0.0) -> Tensor:
+    """Binary cross-entropy of each class, focal where `gamma` > 0; the mean over kept rows and classes.
+
+    Args:
+        logits_RK: any floating type; the loss is taken in float32 at least.
+        labels_RK: 0 or 1.
+        alpha: factor of the loss.
+        gamma: exponent of the focal factor (1 - exp(-loss)); its gradient is part of the loss's gradient.
+
+    Returns:
+        A scalar; 0 where no row has a positive label.
+    """
+    logits_RK = _at_least_float32(logits_RK)
+    labels_RK = labels_RK.to(logits_RK.dtype)
+    loss_RK = F.binary_cross_entropy_with_logits(logits_RK, labels_RK, reduction="none")
+    return _mean_of_kept(_focal(loss_RK, alpha, gamma).mean(dim=1), labels_RK)
+
+
+def singlelabel_loss(
+    logits_RK: Tensor, labels_RK: Tensor, *, alpha: float = 1.0, gamma: float = 0.0, normalise: bool = False
+) -> Tensor:
+    """Cross-entropy of the softmax over all columns, focal where `gamma` > 0; the mean over kept rows.
+
+    Args:
+        logits_RK: any floating type; the loss is taken in float32 at least.
+        labels_RK: one-hot, or several ones per row.
+        alpha: factor of the loss.
+        gamma: exponent of the focal factor, taken of a row's cross-entropy.
+        normalise: divide a row of labels by its sum, as upstream does for models with a background column.
+
+    Returns:
+        A scalar; 0 where no row has a positive label.
+    """
+    logits_RK = _at_least_float32(logits_RK)
+    labels_RK = labels_RK.to(logits_RK.dtype)
+    target_RK = labels_RK / labels_RK.sum(dim=1, keepdim=True).clamp_min(1) if normalise else labels_RK
+    loss_R = -(target_RK * logits_RK.log_softmax(dim=1)).sum(dim=1)
+    return _mean_of_kept(_focal(loss_R, alpha, gamma), labels_RK)
+
+
+def _at_least_float32(logits_RK: Tensor) -> Tensor:
+    return logits_RK if logits_RK.dtype == torch.float64 else logits_RK.float()
+
+
+def _focal(loss: Tensor, alpha: float, gamma: float) -> Tensor:
+    if gamma == 0:
+        return alpha * loss
+    # Above 0 even for a perfect logit: the derivative of x ** gamma at 0 is infinite for gamma below 1.
+    doubt = (-torch.expm1(-loss)).clamp_min(torch.finfo(loss.dtype).tiny)
+    return alpha * doubt**gamma * loss
+
+
+def _mean_of_kept(loss_R: Tensor, labels_RK: Tensor) -> Tensor:
+    keep_R = (labels_RK > 0).any(dim=1)
+    return loss_R.masked_fill(~keep_R, 0).sum() / keep_R.sum().clamp_min(1)

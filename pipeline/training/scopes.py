@@ -1,0 +1,216 @@
+"""The two scopes of head training: on rows of the bank, and with the whole detector."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.bank.reader import Bank
+from pipeline.bank.window import ResidentWindows
+from pipeline.datasets.keyframes import KeyframeBoxes
+from pipeline.inference.clips import ClipSettings
+from pipeline.inference.films import score_films
+from pipeline.inference.rows import above, score_rows, scoring_rows
+from pipeline.inference.windows import evaluation_windows, training_windows
+from pipeline.models.detector import Detector
+from pipeline.models.heads.head import Head
+from pipeline.models.standardise import StandardisedHead, fit_standardise
+from pipeline.training.bank_rows import head_loss, row_steps, steps_per_epoch, training_rows
+from pipeline.training.clip_steps import Augmentation, clip_steps, detector_loss
+from pipeline.training.loop import Fitted, Optimisation, fit
+from pipeline.training.tables import Tables
+from pipeline.training.validation import validator
+from pipeline.video.store import FrameStore
+
+
+@dataclass(frozen=True)
+class HeadTraining:
+    """What both scopes are told; see `pipeline.params.HeadTrain`."""
+
+    optimisation: Optimisation
+    global_batch: int
+    bn_batch: int
+    match_iou: float
+    box_threshold: float
+    lower_threshold: bool
+    validation_boxes: str
+    validation_threshold: float
+    device: torch.device
+    workers: int
+    batch: int
+    state_folder: Path
+
+
+@dataclass(frozen=True)
+class WindowSource:
+    """The windows of a head that reads the bank."""
+
+    windows: ResidentWindows
+    seconds: int
+    per_second: int
+
+    def for_training(self, seed: int) -> Any:
+        """See `training_windows`."""
+        return training_windows(self.windows, seconds=self.seconds, per_second=self.per_second, seed=seed)
+
+    def for_evaluation(self) -> Any:
+        """See `evaluation_windows`."""
+        return evaluation_windows(self.windows, seconds=self.seconds, per_second=self.per_second)
+
+
+def fit_statistics(
+    head: Head | StandardisedHead, *, rows: torch.Tensor | None, bank: Bank | None, score: float
+) -> None:
+    """Put the train split's statistics into a standardised head.
+
+    Args:
+        head: others are left as they are.
+        rows: the labelled rows, for the persons' features; None in scope all.
+        bank: the train bank, for the rows of windows.
+        score: rows below are not read.
+    """
+    if not isinstance(head, StandardisedHead):
+        return
+    if head.roi is not None and rows is not None:
+        head.roi = fit_standardise([rows])
+    if head.bank is not None and bank is not None:
+        parts = (above(bank.rows(part, "detections"), score) for part in bank.parts)
+        head.bank = fit_standardise(torch.from_numpy(np.asarray(part.features)) for part in parts)
+
+
+def train_on_rows(
+    head: Head | StandardisedHead,
+    *,
+    train: Bank,
+    val: Bank,
+    window: WindowSource | None,
+    score: float,
+    tables: Tables,
+    keyframes: Sequence[KeyframeBoxes],
+    val_keyframes: Sequence[KeyframeBoxes],
+    training: HeadTraining,
+) -> Fitted:
+    """Scope head: the head alone, in place, on labelled rows of the train bank.
+
+    Args:
+        head: with neutral statistics; those of the train split are put in.
+        train: gives the labelled rows.
+        val: is scored.
+        window: for a head that reads the bank.
+        score: least score of the rows that windows read.
+        tables: the annotations.
+        keyframes: annotated ones of train.
+        val_keyframes: those of val that are scored.
+        training: see `HeadTraining`.
+
+    Raises:
+        InputError: rows and annotations do not belong together.
+    """
+    rows = training_rows(
+        train,
+        keyframes,
+        box_threshold=training.box_threshold,
+        lower_threshold=training.lower_threshold,
+        match_iou=training.match_iou,
+    )
+    fit_statistics(head, rows=rows.features, bank=train if window else None, score=score)
+    head.to(training.device)
+    to_score = {
+        kind: scoring_rows(val, val_keyframes, row_set, box_threshold=training.validation_threshold)
+        for kind, row_set in (("detected", "detections"), ("ground_truth", "ground_truth"))
+    }
+    optimisation = training.optimisation
+    scored_window = window.for_evaluation() if window else None
+    trained_window = window.for_training(optimisation.seed) if window else None
+    return fit(
+        head,
+        lambda epoch: row_steps(
+            rows,
+            epoch,
+            window_of=trained_window,
+            global_batch=training.global_batch,
+            bn_batch=training.bn_batch,
+            seed=optimisation.seed,
+        ),
+        steps_per_epoch=steps_per_epoch(rows, training.global_batch),
+        loss_of=head_loss(head),
+        validate=validator(
+            lambda: {
+                kind: score_rows(
+                    head,
+                    each,
+                    scored_window,
+                    device=training.device,
+                    compute_dtype=optimisation.compute_dtype,
+                )
+                for kind, each in to_score.items()
+            },
+            tables,
+            headline=training.validation_boxes,
+        ),
+        optimisation=optimisation,
+        device=training.device,
+        state_folder=training.state_folder,
+        what="train head",
+    )
+
+
+def train_with_detector(
+    detector: Detector,
+    *,
+    store: FrameStore,
+    train: Bank | None,
+    window: WindowSource | None,
+    score: float,
+    tables: Tables,
+    keyframes: Sequence[KeyframeBoxes],
+    val_keyframes: Sequence[KeyframeBoxes],
+    clip: ClipSettings,
+    augmentation: Augmentation,
+    training: HeadTraining,
+) -> Fitted:
+    """Scope all: backbone and head, in place, on clips. Arguments as of `train_on_rows`."""
+    fit_statistics(detector.head, rows=None, bank=train, score=score)
+    detector.to(training.device)
+    optimisation = training.optimisation
+    scored_window = window.for_evaluation() if window else None
+    trained_window = window.for_training(optimisation.seed) if window else None
+    return fit(
+        detector,
+        lambda epoch: clip_steps(
+            store,
+            keyframes,
+            epoch,
+            settings=clip,
+            augmentation=augmentation,
+            match_iou=training.match_iou,
+            window_of=trained_window,
+            global_batch=training.global_batch,
+            bn_batch=training.bn_batch,
+            seed=optimisation.seed,
+            workers=training.workers,
+        ),
+        steps_per_epoch=-(-len(keyframes) // training.global_batch),
+        loss_of=detector_loss(detector),
+        validate=validator(
+            lambda: score_films(
+                detector,
+                store,
+                val_keyframes,
+                window_of=scored_window,
+                settings=clip,
+                device=training.device,
+                compute_dtype=optimisation.compute_dtype,
+                batch=training.batch,
+            ),
+            tables,
+            headline=training.validation_boxes,
+        ),
+        optimisation=optimisation,
+        device=training.device,
+        state_folder=training.state_folder,
+        what="train detector",
+    )

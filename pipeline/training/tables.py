@@ -1,0 +1,84 @@
+"""The tables that training and evaluation read, and the keyframes made of them."""
+
+from collections.abc import Container
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.datasets.keyframes import KeyframeBoxes, group_keyframes
+from pipeline.evaluation.validate import of_split
+from pipeline.labels import Label, read_labels
+from pipeline.tables import ANNOTATIONS, BOXES, KEYFRAMES, read_table
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Outs of import_annotations and, where boxes are read, of import_boxes."""
+
+    annotations: pa.Table
+    keyframes: pa.Table
+    labels: list[Label]
+    boxes: pa.Table | None
+
+    def of_split(self, split: str) -> tuple[pa.Table, pa.Table]:
+        """Annotations and keyframes of a split."""
+        return of_split(self.annotations, self.keyframes, split)
+
+    def scored_labels(self, classes: str, count: int) -> list[Label]:
+        """The classes that are scored: those of the label map, or all ids from 1 to `count`."""
+        if classes == "labelmap":
+            return self.labels
+        known = {label.id: label for label in self.labels}
+        return [known.get(each, Label(each, f"class {each}", "unnamed")) for each in range(1, count + 1)]
+
+
+def read_tables(annotations: Path, boxes: Path | None) -> Tables:
+    """Read and check the tables in two outs.
+
+    Raises:
+        InputError: a file is absent or of another schema.
+    """
+    return Tables(
+        annotations=read_table(annotations / "annotations.parquet", ANNOTATIONS),
+        keyframes=read_table(annotations / "keyframes.parquet", KEYFRAMES),
+        labels=read_labels(annotations / "labels.json"),
+        boxes=None if boxes is None else read_table(boxes / "boxes.parquet", BOXES),
+    )
+
+
+def split_keyframes(
+    tables: Tables,
+    split: str,
+    *,
+    classes: int,
+    box_threshold: float = 0.0,
+    lower_threshold: bool = False,
+    full_frame_box: bool = False,
+    with_empty: bool = False,
+    films: Container[str] | None = None,
+) -> list[KeyframeBoxes]:
+    """Keyframes of a split, sorted by (video_id, timestamp), without those that are excluded.
+
+    Args:
+        tables: see `Tables`.
+        split: train, val or test.
+        classes: width of the labels.
+        box_threshold: least score of a proposal.
+        lower_threshold: see `group_keyframes`.
+        full_frame_box: see `group_keyframes`.
+        with_empty: also the keyframes that show nobody (they are scored, not trained on).
+        films: only these have frames; None keeps all.
+    """
+    grouped = group_keyframes(
+        tables.annotations,
+        tables.keyframes,
+        tables.boxes,
+        split=split,
+        classes=classes,
+        threshold=box_threshold,
+        lower_threshold=lower_threshold,
+        full_frame_box=full_frame_box,
+        with_empty=with_empty,
+    )
+    return [each for each in grouped if films is None or each.keyframe.video_id in films]

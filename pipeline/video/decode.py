@@ -1,0 +1,119 @@
+"""Decoding: the one way from a video file to its frames.
+
+decord where it is exact, else PyAV; both in one sequential pass, because random access is silently wrong on
+open-GOP H.264 and HEVC. `pipeline.video.probe` says which decoder can be trusted with a file.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import decord
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from pipeline.video.probe import (
+    Media,
+    Orientation,
+    decode_packet,
+    open_video,
+    orientation,
+    read_packets,
+)
+
+# Transport streams may be joined from pieces whose clocks differ: a step of more than this is no pause.
+CLOCK_STEP_SECONDS = 10.0
+RESTARTING_CLOCKS = ("mpegts", "mpeg")
+
+
+class InexactDecode(Exception):
+    """decord's frames, or their times, are not those that the file's packets announce."""
+
+
+def decode_video(path: Path, media: Media, *, decoder: str) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    """Yield every frame of a video in display order.
+
+    Time 0 is the first displayed frame: what an edit list cuts away, and frames that cannot be decoded because
+    the file starts between two keyframes, are not displayed. Frames are turned as the file says, and all have
+    the size of the first one. Pixels are not rescaled where they are not square: normalised boxes are the same.
+    Damaged frames are left out.
+
+    Args:
+        path: the video file.
+        media: what `probe_video` found in it.
+        decoder: "decord" or "pyav".
+
+    Yields:
+        (seconds from the start, strictly ascending; RGB [height, width, 3])
+
+    Raises:
+        InexactDecode: decord only: what came is not what the packets announce. Start again with PyAV.
+    """
+    return _decode_decord(path, media) if decoder == "decord" else _decode_pyav(path, media)
+
+
+def _decode_decord(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    decord.logging.set_level(decord.logging.QUIET)
+    try:
+        # A fault tolerance of (almost) 0 makes it raise where it would repeat a frame for a lost one.
+        reader = decord.VideoReader(str(path), num_threads=1, fault_tol=1e-9)
+        stamps = reader.get_frame_timestamp(range(len(reader)))[:, 0].astype(np.float64)
+        times = media.seconds
+        if not len(stamps) == len(times) == media.expected_frames:
+            raise InexactDecode(f"decord counts {len(stamps)} frames, the file {media.expected_frames}")
+        # decord keeps times as float32
+        if (np.abs(stamps - stamps[0] - times) > 1e-3 + 1e-6 * np.abs(stamps)).any() or (np.diff(times) <= 0).any():
+            raise InexactDecode("decord's times are not those of the file")
+        for time in times.tolist():
+            frame = reader.next().asnumpy()
+            if frame.shape != (media.height, media.width, 3):
+                raise InexactDecode(f"decord's frames are {frame.shape}")
+            yield time, frame
+    except (decord.DECORDError, RuntimeError, AssertionError, StopIteration) as error:
+        raise InexactDecode(f"decord: {type(error).__name__}") from None
+
+
+def _decode_pyav(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    with open_video(path) as (container, stream):
+        reformatter = VideoReformatter()
+        size: tuple[int, int] | None = None  # width and height before turning
+        start: int | None = None if media.container == "avi" else media.start
+        offset = last = 0.0
+        first = True
+        for packet in read_packets(container, stream):
+            for frame in decode_packet(packet):
+                if frame.is_corrupt:
+                    continue
+                # AVI has no presentation times; the decoding times of frames in display order run evenly.
+                stamp = frame.dts if media.container == "avi" else frame.pts
+                start = stamp if start is None else start
+                if stamp is None or start is None:
+                    time = last + media.frame_seconds
+                else:
+                    time = (stamp - start) * media.time_base + offset
+                if not first and abs(time - last) > CLOCK_STEP_SECONDS and media.container in RESTARTING_CLOCKS:
+                    offset += last + media.frame_seconds - time
+                    time = last + media.frame_seconds
+                if time < 0 or (time <= last and not first):
+                    continue
+                size = size or (frame.width, frame.height)
+                yield time, _to_rgb(reformatter, frame, size, orientation(path, frame))
+                last, first = time, False
+
+
+def _to_rgb(reformatter: Any, frame: Any, size: tuple[int, int], turn: Orientation) -> NDArray[np.uint8]:
+    """[height, width, 3] as displayed."""
+    # Bicubic chroma, as FFmpeg and decord have it, where a format has no exact converter.
+    rgb: NDArray[np.uint8] = reformatter.reformat(
+        frame, width=size[0], height=size[1], format="rgb24", interpolation=Interpolation.BICUBIC, threads=1
+    ).to_ndarray()
+    transpose, flip_x, flip_y = turn
+    if transpose:
+        rgb = rgb.transpose(1, 0, 2)
+    if flip_x:
+        rgb = rgb[:, ::-1]
+    if flip_y:
+        rgb = rgb[::-1]
+    return np.ascontiguousarray(rgb)

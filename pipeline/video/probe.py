@@ -1,0 +1,262 @@
+"""What a video file holds: found by reading its packets and decoding its keyframes alone.
+
+Costs 1 to 5 % of a decode, and gives every frame's presentation time before any is decoded. That is what a
+decode is checked against.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+
+# decord takes frames of MPEG-TS for others or hangs, and has no usable times in MPEG-PS and AVI (measured).
+NOT_FOR_DECORD = ("mpegts", "mpeg", "avi")
+# What it was measured to convert to the same RGB bytes as PyAV; others are rounded differently.
+EXACT_FORMATS = {f"yuv{letter}{kind}p" for letter in ("", "j") for kind in ("420", "422", "444")}
+# Longest reordering of any codec is 16 frames: the first of a film in display order is among these packets.
+REORDERED = 64
+NO_PTS = np.iinfo(np.int64).min
+DEFAULT_FRAME_SECONDS = 0.04
+
+# What of a display matrix concerns us: swap the axes, then flip x, then flip y.
+Orientation = tuple[bool, bool, bool]
+UPRIGHT: Orientation = (False, False, False)
+
+
+class DecodeError(InputError):
+    """A file that is no video, or one of which too little can be decoded."""
+
+    def __init__(self, file: Path, *, found: str, expected: str) -> None:
+        super().__init__(f"{file}: found {found}, expected {expected}")
+        self.found = found
+        self.expected = expected
+
+
+@dataclass(frozen=True)
+class Media:
+    """A video stream as its packets describe it."""
+
+    container: str
+    codec: str
+    time_base: float
+    "Seconds per unit of `pts`."
+    pts: NDArray[np.int64]
+    "Presentation times of the frames to be displayed, ascending."
+    durations: NDArray[np.int64]
+    "Of the same frames; 0 where the file does not say."
+    start: int
+    "The presentation time that is the film's time 0: that of its first displayed frame."
+    frame_seconds: float
+    "Length of a typical frame."
+    expected_frames: int
+    "Frames that an undamaged file of this kind would display."
+    height: int
+    width: int
+    "As displayed; 0 where no keyframe was decoded."
+    not_decord: str
+    "Why decord cannot be trusted with this file; empty where it can."
+
+    @property
+    def seconds(self) -> NDArray[np.float64]:
+        """Presentation times from the start of the film."""
+        return (self.pts - self.start) * self.time_base
+
+    def end_seconds(self, time_seconds: float) -> float:
+        """When the frame that is shown from `time_seconds` on ends."""
+        row = int(np.searchsorted(self.seconds, time_seconds - self.frame_seconds / 100))
+        known = row < len(self.pts) and abs(self.seconds[row] - time_seconds) < self.frame_seconds / 100
+        duration = self.durations[row] * self.time_base if known else 0
+        return time_seconds + float(duration or self.frame_seconds)
+
+
+@contextlib.contextmanager
+def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Yield PyAV's (container, video stream) of a file; one decoding thread.
+
+    Of several video streams FFmpeg's choice is taken (the default one, else the largest); a cover image is none.
+
+    Raises:
+        DecodeError: the file is empty, no media file, or holds no video.
+    """
+    if path.stat().st_size == 0:
+        raise DecodeError(path, found="0 bytes", expected="a video file")
+    try:
+        container = av.open(str(path))
+    except av.FFmpegError as error:
+        raise DecodeError(path, found=f"no media file ({error.strerror})", expected="a video file") from None
+    with container:
+        stream = container.streams.best("video")
+        if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
+            kinds = ", ".join(sorted({each.type for each in container.streams})) or "none"
+            raise DecodeError(path, found=f"no video stream (streams: {kinds})", expected="a video stream")
+        if stream.codec_context is None:
+            raise DecodeError(path, found="a video stream of an unknown codec", expected="a codec of FFmpeg")
+        stream.codec_context.thread_count = 1
+        yield container, stream
+
+
+def read_packets(container: Any, stream: Any) -> Iterator[Any]:
+    """The stream's packets and a last, empty one that drains the decoder; a damaged end is an end."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            yield next(packets)
+        except StopIteration:
+            return
+        except av.FFmpegError as error:
+            if isinstance(error, MemoryError):
+                raise
+            return
+
+
+def decode_packet(packet: Any) -> list[Any]:
+    """The frames that a packet completes; none where it is damaged."""
+    try:
+        return list(packet.decode())
+    except av.FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise
+        return []
+
+
+def orientation(path: Path, frame: Any) -> Orientation:
+    """How a decoded frame must be turned to be displayed.
+
+    The display matrix maps a pixel (x, y) to (a x + c y, b x + d y).
+
+    Raises:
+        DecodeError: the matrix does not turn by a multiple of 90 degrees.
+    """
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+            if b == c == 0 and a and d:
+                return False, a < 0, d < 0
+            if a == d == 0 and b and c:
+                return True, c < 0, b < 0
+            raise DecodeError(
+                path, found=f"display matrix {a} {b} {c} {d}", expected="a turn by a multiple of 90 degrees"
+            )
+    return UPRIGHT
+
+
+class Look(NamedTuple):
+    """What must stay the same through a file that decord reads."""
+
+    width: int
+    height: int
+    pixel_format: str
+    turn: Orientation
+
+
+def probe_video(path: Path, beat: Callable[[], None] = lambda: None) -> Media:
+    """Read a file's packets and keyframes.
+
+    Args:
+        path: the video file.
+        beat: called now and then, so that a watcher sees progress.
+
+    Raises:
+        DecodeError: the file is empty, no media file, or holds no video frame.
+    """
+    with open_video(path) as (container, stream):
+        stream.codec_context.skip_frame = "NONKEY"
+        packets: list[tuple[int, int, bool, bool]] = []
+        looks: set[Look] = set()
+        keys = 0
+        for packet in read_packets(container, stream):
+            if packet.size:
+                pts = NO_PTS if packet.pts is None else packet.pts
+                packets.append((pts, packet.duration or 0, packet.is_keyframe, packet.is_discard))
+                keys += packet.is_keyframe
+            if (packet.is_keyframe or not packet.size) and not _all_keyframes(keys, len(packets)):
+                for frame in decode_packet(packet):
+                    looks.add(Look(frame.width, frame.height, frame.format.name, orientation(path, frame)))
+            if len(packets) % 256 == 0:
+                beat()
+        return _describe(path, container, stream, np.array(packets, np.int64).reshape(-1, 4), looks)
+
+
+def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64], looks: set[Look]) -> Media:
+    pts, durations, is_key, is_discard = packets.T
+    first_key = int(is_key.argmax()) if len(packets) else 0
+    # Frames before the first keyframe, in the file or on the screen, lack what they were predicted from.
+    led = np.arange(len(packets)) >= first_key
+    if len(packets) and not is_discard[first_key]:
+        led &= (pts >= pts[first_key]) | (pts == NO_PTS)
+    shown = led & (is_discard == 0)
+    if not shown.any():
+        raise DecodeError(path, found=f"no frame in {len(packets)} packets of video", expected="at least one frame")
+    timed = np.flatnonzero(shown & (pts != NO_PTS))
+    order = timed[np.argsort(pts[timed], kind="stable")]
+    # The earliest of the first packets, not of all: times of a joined transport stream may start again.
+    start = int(pts[timed[:REORDERED]].min()) if len(timed) else 0
+    stated = durations[shown & (durations > 0)]
+    rate = stream.average_rate or stream.guessed_rate
+    frame_seconds = float(1 / rate) if rate else DEFAULT_FRAME_SECONDS
+    if len(stated):
+        frame_seconds = float(np.median(stated)) * float(stream.time_base)
+    codec = stream.codec_context.codec.canonical_name
+    left_out = len(packets) - int(led.sum())
+    look = min(looks, default=Look(0, 0, "", UPRIGHT))
+    faults = {
+        f"container {container.format.name}": container.format.name in NOT_FOR_DECORD,
+        "codec av1": codec == "av1",
+        "edit list": bool(is_discard.any()),
+        "frames before the first keyframe": left_out > 0,
+        "frames without a time": len(timed) < int(shown.sum()),
+        "negative first time": start < 0,
+        "most frames are keyframes": _all_keyframes(int(is_key.sum()), len(packets)),
+        "no keyframe can be decoded": not looks,
+        "size or format changes": len(looks) > 1,
+        f"pixel format {look.pixel_format}": look.pixel_format not in EXACT_FORMATS,
+        "mirrored": sum(look.turn) % 2 == 1,
+    }
+    last_seconds = float(pts[order[-1]] * stream.time_base) + frame_seconds if len(order) else 0.0
+    return Media(
+        container=container.format.name,
+        codec=codec,
+        time_base=float(stream.time_base),
+        pts=pts[order],
+        durations=durations[order],
+        start=start,
+        frame_seconds=frame_seconds,
+        expected_frames=_expected_frames(container, stream, int(shown.sum()), left_out, last_seconds, frame_seconds),
+        height=look.width if look.turn[0] else look.height,
+        width=look.height if look.turn[0] else look.width,
+        not_decord=next((fault for fault, holds in faults.items() if holds), ""),
+    )
+
+
+def _all_keyframes(keys: int, packets: int) -> bool:
+    # Decoding these keyframes would cost as much as decoding the film.
+    return keys > REORDERED + packets // 4
+
+
+def _expected_frames(
+    container: Any, stream: Any, shown: int, left_out: int, last_seconds: float, frame_seconds: float
+) -> int:
+    """Frames that the file announces, so that a truncated one is seen to be short."""
+    if "mp4" in container.format.name:  # its index lists every sample, also of a truncated file
+        return max(shown, sum(not entry.is_discard for entry in stream.index_entries) - left_out)
+    if "matroska" in container.format.name:
+        announced = _tagged_seconds(stream)
+        if not announced and len(container.streams) == 1:
+            announced = (container.duration or 0) / av.time_base
+        missing = (announced - last_seconds) / frame_seconds
+        return shown + (round(missing) if missing >= 2 else 0)  # less is rounding of the announced length
+    return max(shown, stream.frames - left_out)
+
+
+def _tagged_seconds(stream: Any) -> float:
+    """The length of a Matroska stream by its DURATION tag (HH:MM:SS.fraction); 0 without one."""
+    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else 0.0

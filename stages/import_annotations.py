@@ -1,0 +1,54 @@
+"""Read a data set's annotations into tables.
+
+    python -m stages.import_annotations
+
+Reads the folder `dataset.annotations` (layout: docs/data-layout.md). Writes `data/<name>/annotations`:
+`annotations.parquet`, `keyframes.parquet`, `timelines.parquet`, `labels.json`, `summary.json` with counts per
+split and class, and `problems.json` with every row that was left out. Seconds for all of AVA.
+"""
+
+import sys
+from pathlib import Path
+
+from pipeline.command import new_app, run
+from pipeline.datasets.ava import import_ava
+from pipeline.files import replace_folder, write_json
+from pipeline.labels import write_labels
+from pipeline.params import load_params
+from pipeline.problems import report_problems
+from pipeline.tables import ANNOTATIONS, KEYFRAMES, TIMELINES, write_table
+from pipeline.work import recorded_run
+
+app = new_app()
+
+
+@app.command()
+def import_annotations() -> None:
+    """Turn AVA CSVs, label map and video list into tables; a bad row is reported and left out."""
+    dataset = load_params().dataset
+    out = Path("data", dataset.name, "annotations")
+    with recorded_run("import_annotations", dataset.name), replace_folder(out) as folder:
+        found = import_ava(Path(dataset.annotations), classes=dataset.classes)
+        for problem in found.problems[:10]:
+            print(problem, file=sys.stderr)
+        write_table(found.annotations, folder / "annotations.parquet", ANNOTATIONS)
+        write_table(found.keyframes, folder / "keyframes.parquet", KEYFRAMES)
+        write_table(found.timelines, folder / "timelines.parquet", TIMELINES)
+        write_labels(folder / "labels.json", found.labels)
+        write_json(folder / "summary.json", found.summary)
+        report_problems(
+            found.problems,
+            total=found.rows,
+            max_bad_fraction=dataset.max_bad_fraction,
+            folder=folder,
+            unit="rows",
+        )
+    splits = ", ".join(f"{split} {each['videos']}" for split, each in found.summary["splits"].items())
+    print(
+        f"{out}: {found.annotations.num_rows} labels in {found.keyframes.num_rows} keyframes of "
+        f"{found.timelines.num_rows} videos ({splits}); {len(found.problems)} of {found.rows} rows are bad"
+    )
+
+
+if __name__ == "__main__":
+    run(app)

@@ -1,0 +1,55 @@
+"""Stream a split through the baseline into its feature bank.
+
+    python -m stages.infer_bank train
+    actionbank infer-bank val --device cuda --batch 16
+
+Reads frames, annotations, boxes and models/baseline.*; writes data/<dataset>/bank/<split>.zarr
+(docs/bank-format.md). Films that were done before, in this run or an earlier one, are taken from .work.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.bank.writer import assemble_bank
+from pipeline.command import BatchOption, DeviceOption, WorkersOption, new_app, run, worker_count
+from pipeline.inference.banks import BankSettings, Sources, split_parts
+from pipeline.params import load_params
+from pipeline.work import recorded_run
+
+app = new_app()
+
+
+@app.command()
+def infer_bank(
+    split: Annotated[str, typer.Argument(help="train, val or test.")],
+    workers: WorkersOption = 0,
+    device: DeviceOption = "auto",
+    batch: BatchOption = 8,
+) -> None:
+    """Write the feature bank of a split: one Zarr part per film, with provenance and digests."""
+    params = load_params()
+    data = Path("data", params.dataset.name)
+    bank = params.bank
+    settings = BankSettings(
+        box_threshold=bank.box_threshold,
+        seconds=bank.seconds,
+        dtype=bank.dtype,
+        codec=bank.codec,
+        compute_dtype=bank.compute_dtype,
+        lower_threshold=bank.lower_threshold,
+        full_frame_box=bank.full_frame_box,
+    )
+    sources = Sources(data / "frames", data / "annotations", data / "boxes", Path("models/baseline.safetensors"))
+    with recorded_run("infer_bank", split):
+        parts, provenance = split_parts(
+            split, sources, settings, workers=worker_count(workers), device=device, batch=batch
+        )
+        path = data / "bank" / f"{split}.zarr"
+        assemble_bank(path, parts=parts, split=split, provenance=provenance)
+    print(f"{path}: {len(parts)} films")
+
+
+if __name__ == "__main__":
+    run(app)

@@ -1,0 +1,63 @@
+"""Render a built-in data set: films, AVA annotations and person proposals.
+
+Reads nothing but parameters (`dataset.playground`). Writes, below `data/<name>/source`: `videos` (H.264 MP4),
+`annotations` (AVA CSVs, label map), `proposals` (the pickle layout of AVA's proposals) and `proposals_csv` (the
+same boxes as AVA CSV with scores). A film that was rendered before with the same parameters is taken from `.work`.
+
+    python -m stages.make_videos playground
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.closure import code_version
+from pipeline.command import WorkersOption, new_app, run, worker_count
+from pipeline.datasets.playground.make import FilmSpec, make_playground, render_film
+from pipeline.errors import InputError
+from pipeline.params import load_params
+from pipeline.work import item_key, make_item, recorded_run
+
+STAGE = "make_videos"
+app = new_app()
+
+
+def cached_film(code: str, spec: FilmSpec) -> Path:
+    """The film's file in the work directory, rendered first where it is not there."""
+    key = item_key(code=code, spec=vars(spec))
+    folder = make_item(STAGE, key, lambda partial_folder: render_film(partial_folder, spec))
+    return next(folder.glob("*.mp4"))
+
+
+@app.command()
+def make_videos(
+    name: Annotated[str, typer.Argument(help="A data set that is generated: one of dataset.generate.")],
+    workers: WorkersOption = 0,
+) -> None:
+    """Render the films of the built-in data set, with AVA annotations and person proposals beside them."""
+    params = load_params()
+    playground = params.dataset.playground
+    if name not in params.dataset.generate or playground is None:
+        generated = ", ".join(params.dataset.generate) or "none"
+        raise InputError(f"make_videos {name}: not a data set that is generated; dataset.generate has: {generated}")
+    code = code_version("stages.make_videos", "av", "numpy")
+    settings = playground.model_dump()
+    with recorded_run(STAGE, item_key(code=code, **settings)) as record:
+        record["workers"] = worker_count(workers)
+        counts = make_playground(
+            Path("data") / name / "source",
+            **settings,
+            workers=worker_count(workers),
+            film_file=partial(cached_film, code),
+        )
+        record["counts"] = vars(counts)
+    print(
+        f"make_videos: {counts.train_videos} train and {counts.val_videos} val videos of {counts.seconds} s in all, "
+        f"{counts.boxes} boxes with {counts.labels} labels, {counts.proposals} proposals"
+    )
+
+
+if __name__ == "__main__":
+    run(app)

@@ -1,0 +1,141 @@
+"""Train the detector whose features fill the bank.
+
+    python -m stages.train_baseline
+    actionbank train-baseline --device cuda
+
+Reads frames, annotations and boxes; writes models/baseline.safetensors, its sidecar models/baseline.json,
+results/baseline/metrics.json and results/baseline/epochs.tsv. A killed run goes on after its last epoch.
+"""
+
+import shutil
+from pathlib import Path
+
+import torch
+from pipeline.video.store import FrameStore
+
+from pipeline.checkpoint import save_checkpoint
+from pipeline.closure import code_version
+from pipeline.command import BatchOption, DeviceOption, WorkersOption, new_app, run, worker_count
+from pipeline.files import digest_tree
+from pipeline.inference.detector import baseline_detector, load_backbone
+from pipeline.inference.films import score_films
+from pipeline.numerics import pick_device, set_numerics
+from pipeline.params import load_params
+from pipeline.randomness import seed_of
+from pipeline.training.clip_steps import clip_steps, detector_loss
+from pipeline.training.loop import fit
+from pipeline.training.outs import write_training
+from pipeline.training.tables import read_tables, split_keyframes
+from pipeline.training.validation import validator
+from pipeline.work import item_folder, item_key, recorded_run
+from stages.arguments import BASELINE, augmentation, clip_settings, optimisation
+
+app = new_app()
+
+
+@app.command()
+def train_baseline(workers: WorkersOption = 0, device: DeviceOption = "auto", batch: BatchOption = 8) -> None:
+    """Train backbone and linear head on clips; a checkpoint of every epoch is kept until the run is done."""
+    params = load_params()
+    training, classes = params.baseline, params.dataset.classes
+    data = Path("data", params.dataset.name)
+    sources = {name: digest_tree(data / name) for name in ("frames", "annotations", "boxes")}
+    place = pick_device(device)
+    set_numerics(compute_dtype=training.compute_dtype, deterministic=training.deterministic, threads=training.threads)
+    clip = clip_settings(params.backbone.input)
+    store = FrameStore(data / "frames")
+    tables = read_tables(data / "annotations", data / "boxes")
+    keyframes = split_keyframes(
+        tables,
+        "train",
+        classes=classes,
+        box_threshold=training.box_threshold,
+        lower_threshold=training.lower_threshold,
+        full_frame_box=training.full_frame_box,
+        films=store.video_ids,
+    )
+    scored = split_keyframes(
+        tables,
+        "val",
+        classes=classes,
+        box_threshold=training.validation.box_threshold,
+        with_empty=True,
+        films=store.video_ids,
+    )
+
+    torch.manual_seed(seed_of(training.seed, "initial weights"))
+    detector = baseline_detector(params.backbone.name, classes=classes, dropout=training.dropout)
+    initial = load_backbone(detector.backbone, training.init)
+    detector.to(place)
+
+    key = item_key(
+        parameters=[each.model_dump() for each in (params.backbone, training)],
+        classes=classes,
+        sources=sources,
+        initial=initial,
+        code=code_version("stages.train_baseline", "torch", "torchvision", "numpy"),
+    )
+    state = item_folder("train_baseline", key)
+    with recorded_run("train_baseline", params.backbone.name):
+        fitted = fit(
+            detector,
+            lambda epoch: clip_steps(
+                store,
+                keyframes,
+                epoch,
+                settings=clip,
+                augmentation=augmentation(training.augmentation),
+                match_iou=training.match_iou,
+                window_of=None,
+                global_batch=training.global_batch,
+                bn_batch=training.bn_batch,
+                seed=training.seed,
+                workers=worker_count(workers),
+            ),
+            steps_per_epoch=-(-len(keyframes) // training.global_batch),
+            loss_of=detector_loss(detector),
+            validate=validator(
+                lambda: score_films(
+                    detector,
+                    store,
+                    scored,
+                    window_of=None,
+                    settings=clip,
+                    device=place,
+                    compute_dtype=training.compute_dtype,
+                    batch=batch,
+                ),
+                tables,
+                headline=training.validation.boxes,
+            ),
+            optimisation=optimisation(training),
+            device=place,
+            state_folder=state,
+            what="train baseline",
+        )
+    sidecar = {
+        "kind": "detector",
+        "backbone": params.backbone.name,
+        "input": params.backbone.input.model_dump(),
+        "channels": detector.backbone.out_channels,
+        "classes": classes,
+        "dropout": training.dropout,
+        "initial_weights": initial,
+        "parameters": training.model_dump(),
+        "trained_on": sources,
+        "selected_epoch": fitted.selected_epoch,
+    }
+    save_checkpoint(BASELINE, detector.state_dict(), sidecar)
+    write_training(
+        Path("results/baseline"),
+        fitted,
+        select=training.checkpoint.select,
+        more={"keyframes": len(keyframes)},
+    )
+    shutil.rmtree(state)
+    kept = fitted.history[fitted.selected_epoch - 1]
+    print(f"{BASELINE}: epoch {fitted.selected_epoch}, loss {kept['loss']:.4f}, {len(keyframes)} keyframes")
+
+
+if __name__ == "__main__":
+    run(app)

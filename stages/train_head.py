@@ -1,0 +1,157 @@
+"""Train a head: on the rows of the bank (scope head), or with the whole detector (scope all).
+
+    python -m stages.train_head
+    dvc exp run -S head=lfb_nl
+
+Scope head reads annotations, banks and the baseline's sidecar, and no frame; `linear` reads no bank and takes its
+features from .work, computing what is not there. Writes models/head.safetensors, its sidecar models/head.json,
+results/head/metrics.json and results/head/epochs.tsv. A killed run goes on after its last epoch.
+"""
+
+import shutil
+from pathlib import Path
+
+import torch
+from pipeline.video.store import FrameStore
+
+from pipeline.bank.reader import check_pair
+from pipeline.bank.window import ResidentWindows
+from pipeline.checkpoint import load_checkpoint, load_into, read_sidecar, save_checkpoint
+from pipeline.closure import code_version
+from pipeline.command import BatchOption, DeviceOption, WorkersOption, new_app, run, worker_count
+from pipeline.files import digest_file, digest_tree
+from pipeline.inference.detector import load_backbone
+from pipeline.inference.heads import build_scope_detector, build_scope_head
+from pipeline.inference.open_rows import open_rows
+from pipeline.numerics import pick_device, set_numerics
+from pipeline.params import load_params
+from pipeline.randomness import seed_of
+from pipeline.training.outs import write_training
+from pipeline.training.scopes import HeadTraining, WindowSource, train_on_rows, train_with_detector
+from pipeline.training.tables import read_tables, split_keyframes
+from pipeline.work import item_folder, item_key, recorded_run
+from stages.arguments import BASELINE, HEAD, augmentation, clip_settings, optimisation, row_source
+
+app = new_app()
+
+
+@app.command()
+def train_head(workers: WorkersOption = 0, device: DeviceOption = "auto", batch: BatchOption = 8) -> None:
+    """Train a long-term head, or `linear`, the control; its statistics are kept in the checkpoint."""
+    params = load_params()
+    training, spec, scope, classes = params.head_train, params.head, params.scope.name, params.dataset.classes
+    annotations = Path("data", params.dataset.name, "annotations")
+    place = pick_device(device)
+    count = worker_count(workers)
+    baseline = read_sidecar(BASELINE)
+    source = row_source(params, reads_bank=spec.window is not None, workers=count, device=device, batch=batch)
+    banks, mixed = [], {}
+    if scope == "head" or spec.window is not None:
+        banks = [
+            open_rows(split, Path(path), source)
+            for split, path in (("train", params.bank.train), ("val", params.bank.val))
+        ]
+        mixed = check_pair(*banks, allow_mixed=params.bank.allow_mixed)
+    set_numerics(compute_dtype=training.compute_dtype, deterministic=training.deterministic, threads=training.threads)
+    window = None
+    if spec.window is not None:
+        windows = ResidentWindows(banks, min_score=spec.window.score, device=str(place))
+        window = WindowSource(windows, spec.window.seconds, spec.window.per_second)
+    store = FrameStore(Path(params.scope.frames)) if scope == "all" else None
+    tables = read_tables(annotations, Path(params.scope.boxes) if scope == "all" else None)
+    films = set(banks[0].parts) | set(banks[1].parts) if store is None else store.video_ids
+    keyframes = split_keyframes(
+        tables,
+        "train",
+        classes=classes,
+        box_threshold=training.box_threshold,
+        lower_threshold=training.lower_threshold,
+        films=films,
+    )
+    val_keyframes = split_keyframes(
+        tables,
+        "val",
+        classes=classes,
+        box_threshold=training.validation.box_threshold,
+        with_empty=True,
+        films=films,
+    )
+    description = {
+        "kind": "head" if scope == "head" else "detector",
+        "scope": scope,
+        "head": spec.model_dump(),
+        "backbone": baseline["backbone"],
+        "input": baseline["input"],
+        "roi_channels": banks[0].channels if scope == "head" else baseline["channels"],
+        "bank_channels": banks[0].channels if window else 0,
+        "classes": classes,
+        "dropout": training.dropout,
+        "threads": training.threads,
+        "producer": banks[0].provenance["checkpoint_sha256"] if banks else None,
+        "baseline": baseline["sha256"],
+        "banks": {bank.split: bank.digest for bank in banks},
+        "mixed_banks": mixed,
+        "annotations": digest_tree(annotations),
+    }
+    key = item_key(
+        description=description,
+        parameters=training.model_dump(),
+        frames=digest_file(store.folder / "manifest.json") if store else None,
+        boxes=digest_file(Path(params.scope.boxes) / "boxes.parquet") if store else None,
+        code=code_version("stages.train_head", "torch", "torchvision", "numpy"),
+    )
+    settings = HeadTraining(
+        optimisation=optimisation(training),
+        global_batch=training.global_batch,
+        bn_batch=training.bn_batch,
+        match_iou=training.match_iou,
+        box_threshold=training.box_threshold,
+        lower_threshold=training.lower_threshold,
+        validation_boxes=training.validation.boxes,
+        validation_threshold=training.validation.box_threshold,
+        device=place,
+        workers=count,
+        batch=batch,
+        state_folder=item_folder("train_head", key),
+    )
+    score = spec.window.score if spec.window else 0.0
+    torch.manual_seed(seed_of(training.seed, "initial weights"))
+    with recorded_run("train_head", f"{spec.name}_{scope}"):
+        if store is None:
+            model: torch.nn.Module = build_scope_head(description)
+            fitted = train_on_rows(
+                model, train=banks[0], val=banks[1], window=window, score=score, tables=tables,
+                keyframes=keyframes, val_keyframes=val_keyframes, training=settings,
+            )  # fmt: skip
+        else:
+            model = build_scope_detector(description)
+            if training.init == "baseline":
+                weights, _ = load_checkpoint(Path(params.scope.weights))
+                part = {
+                    name.removeprefix("backbone."): value
+                    for name, value in weights.items()
+                    if name.startswith("backbone.")
+                }
+                load_into(model.backbone, part, params.scope.weights)
+            else:
+                description["initial_weights"] = load_backbone(model.backbone, training.kinetics)
+            fitted = train_with_detector(
+                model, store=store, train=banks[0] if banks else None, window=window, score=score, tables=tables,
+                keyframes=keyframes, val_keyframes=val_keyframes, clip=clip_settings(baseline["input"]),
+                augmentation=augmentation(training.augmentation), training=settings,
+            )  # fmt: skip
+    sidecar = {**description, "parameters": training.model_dump(), "selected_epoch": fitted.selected_epoch}
+    save_checkpoint(HEAD, model.state_dict(), sidecar)
+    write_training(
+        Path("results/head"),
+        fitted,
+        select=training.checkpoint.select,
+        more={"head": spec.name, "scope": scope, "keyframes": len(keyframes), "mixed_banks": mixed},
+    )
+    shutil.rmtree(settings.state_folder)
+    kept = fitted.history[fitted.selected_epoch - 1]
+    print(f"{HEAD}: {spec.name}, epoch {fitted.selected_epoch}, loss {kept['loss']:.4f}, {len(keyframes)} keyframes")
+
+
+if __name__ == "__main__":
+    run(app)

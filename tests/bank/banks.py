@@ -1,0 +1,73 @@
+"""Small banks for the tests."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.bank.rows import Rows
+from pipeline.bank.writer import assemble_bank, write_part
+
+PROVENANCE: dict[str, Any] = {
+    "recipe": "tiny",
+    "checkpoint_sha256": "c" * 64,
+    "pooling": "average, max",
+    "box_source": "playground",
+    "box_threshold": 0.5,
+    "seconds": "grid",
+    "compute_dtype": "fp32",
+    "frames_sha256": "f" * 64,
+}
+ATTRIBUTES = {"checkpoint_sha256": "c" * 64, "video_sha256": "e" * 64}
+
+
+def make_rows(
+    counts: dict[float, int], *, channels: int = 4, seed: int = 0, scored: bool = True, tracked: bool = False
+) -> Rows:
+    """Random rows, `counts[timestamp]` of them at each timestamp, in no order."""
+    generator = np.random.default_rng(seed)
+    timestamp = generator.permutation(np.repeat(list(counts), list(counts.values())).astype(np.float64))
+    n = len(timestamp)
+    corners = np.sort(generator.random((n, 2, 2)), axis=1).reshape(n, 4)
+    return Rows(
+        generator.standard_normal((n, channels)),
+        timestamp,
+        corners,
+        # Few distinct scores, so that ties occur.
+        0.5 + generator.integers(0, 5, n) / 10 if scored else None,
+        generator.integers(0, 9, n) if tracked else None,
+    )
+
+
+def write_small_part(folder: Path, name: str, detections: Rows, **changes: Any) -> Path:
+    """A part in `folder`, which is returned."""
+    defaults: dict[str, Any] = {
+        "ground_truth": make_rows({1.0: 2}, channels=detections.features.shape[1], scored=False),
+        "seconds_seen": np.union1d(detections.timestamp, [0.0, 1.0, 2.0]),
+        "attributes": ATTRIBUTES,
+        "dtype": "fp16",
+        "codec": "none",
+    }
+    write_part(folder, part=name, detections=detections, **{**defaults, **changes})
+    return folder
+
+
+def write_small_bank(
+    path: Path,
+    parts: dict[str, Rows],
+    *,
+    split: str = "train",
+    provenance: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Path:
+    """A bank of these detections, its parts in a work folder beside it; returns `path`."""
+    provenance = PROVENANCE if provenance is None else provenance
+    checkpoint = {key: value for key, value in provenance.items() if key == "checkpoint_sha256"}
+    folders = {
+        name: write_small_part(
+            path.with_suffix(".work") / str(number), name, rows, **{"attributes": checkpoint, **changes}
+        )
+        for number, (name, rows) in enumerate(parts.items())
+    }
+    assemble_bank(path, parts=folders, split=split, provenance=provenance)
+    return path

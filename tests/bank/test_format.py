@@ -1,0 +1,117 @@
+import copy
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.bank.format import (
+    MANIFEST,
+    ROW_SETS,
+    listing_digest,
+    parse_manifest,
+    part_folder,
+    part_name,
+)
+from pipeline.errors import InputError
+from pipeline.files import read_json
+from tests.bank.banks import make_rows, write_small_bank
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=15))
+def test_a_part_has_one_safe_folder_name(part: str) -> None:
+    folder = part_folder(part)
+    assert part_name(folder) == part
+    assert re.fullmatch("[A-Za-z0-9_%-]+", folder)
+    assert not folder.startswith("__")
+
+
+@pytest.mark.parametrize(
+    ("part", "folder"),
+    [
+        ("-5KQ66BBWC4", "-5KQ66BBWC4"),
+        ("a_b", "a_b"),
+        ("..", "%2E%2E"),
+        ("zarr.json", "zarr%2Ejson"),
+        ("../x/y", "%2E%2E%2Fx%2Fy"),
+        ("__a", "%5F_a"),
+        ("50%", "50%25"),
+        ("é ~", "%C3%A9%20%7E"),
+    ],
+)
+def test_unsafe_ids_are_percent_encoded(part: str, folder: str) -> None:
+    assert part_folder(part) == folder
+
+
+def test_an_id_that_cannot_be_a_folder_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^part '': its folder name would have 0 bytes, expected 1 to 200$"):
+        part_folder("")
+    with pytest.raises(InputError, match=r"its folder name would have 201 bytes, expected 1 to 200$"):
+        part_folder("x" * 201)
+    with pytest.raises(InputError, match=r"^part '\\udcff': the id is not valid Unicode text$"):
+        part_folder("\udcff")
+
+
+def test_the_listing_digest_is_what_sha256sum_gives(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/x").write_bytes(b"1")
+    (tmp_path / "b").write_bytes(b"2")
+    shell = "sha256sum a/x b | sha256sum"
+    expected = subprocess.run(shell, shell=True, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert listing_digest(tmp_path, ["a/x", "b"]) == expected.split()[0]
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    path = write_small_bank(tmp_path_factory.mktemp("bank") / "train.zarr", {"v": make_rows({1.0: 2})})
+    return read_json(path / MANIFEST)
+
+
+def test_a_manifest_survives_a_round_trip(manifest: Any) -> None:
+    assert parse_manifest(manifest, "m").to_json() == manifest
+    assert set(manifest["rows"]) == set(ROW_SETS)
+
+
+def test_every_bad_manifest_is_refused_by_name(manifest: Any) -> None:
+    detections = ("parts", "v", "row_sets", "detections")
+    cases: list[tuple[tuple[str, ...], Any, str]] = [
+        (("format",), "other", "m: not of a feature bank: format is 'other', expected "),
+        (("version",), 2, "m: format version is 2, this program reads 1"),
+        (("split",), 3, "m: split is 3, expected str"),
+        (("channels",), -1, "m: channels is -1, expected int"),
+        (("channels",), True, "m: channels is True, expected int"),
+        (("dtype",), "int8", "m: dtype is 'int8', expected float16 or float32"),
+        (("codec",), "gzip", "m: codec is 'gzip', expected none or zstd or lz4"),
+        (("provenance",), None, "m: provenance is None, expected dict"),
+        (("metadata_sha256",), "abc", "m: metadata_sha256 is 'abc', expected a sha256"),
+        (("parts",), [], "m: parts is [], expected dict"),
+        (("parts", "v"), [], "m: part 'v': row_sets is None, expected dict"),
+        (("parts", "v", "row_sets"), {}, "m: part 'v': row sets are [], expected detections among them"),
+        (("parts", "v", "row_sets", "others"), {"shard_bytes": {}},
+         "m: part 'v': row set is 'others', expected one of detections, ground_truth"),
+        ((*detections, "rows"), "2", "m: part 'v': detections: rows is '2', expected int"),
+        ((*detections, "rows"), 0, "m: part 'v': detections: shard_bytes are "),
+        ((*detections, "shard_bytes"), {"features": 1},
+         "m: part 'v': detections: arrays are ['features'], expected some of "),
+        ((*detections, "shard_bytes", "../x"), 1, "m: part 'v': detections: arrays are ['../x', "),
+        ((*detections, "shard_bytes", "features"), 1.5, "m: part 'v': detections: shard_bytes are "),
+    ]  # fmt: skip
+    for keys, value, message in cases:
+        changed = copy.deepcopy(manifest)
+        inner = changed
+        for key in keys[:-1]:
+            inner = inner[key]
+        inner[keys[-1]] = value
+        with pytest.raises(InputError, match="^" + re.escape(message)):
+            parse_manifest(changed, "m")
+    with pytest.raises(InputError, match=r"^m: not of a feature bank: format is 'list'"):
+        parse_manifest([], "m")
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(), lambda each: st.dictionaries(st.text(), each)))
+def test_no_json_value_breaks_the_parser(value: Any) -> None:
+    with pytest.raises(InputError):
+        parse_manifest({"format": "actionbank-feature-bank", "version": 1, "parts": {"v": value}}, "m")

@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from pipeline.compose import chosen_overrides, compose_params, differing_keys, params_text
+from pipeline.errors import InputError
+from pipeline.params import load_params, parse_params
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CONF = REPOSITORY / "conf"
+GROUPS = ("dataset", "backbone", "head", "scope")
+
+
+def test_the_committed_params_are_what_conf_says() -> None:
+    found = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    assert differing_keys(found, compose_params(chosen_overrides(found), CONF)) == []
+    assert load_params(REPOSITORY / "params.yaml").choices.head == "lfb_avg"
+
+
+@pytest.mark.parametrize(
+    "override", [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+)
+def test_every_file_of_every_group_composes(override: str) -> None:
+    group, name = override.split("=")
+    values = compose_params([override], CONF)
+    assert values["choices"][group] == name
+    assert values[group]["name"] == name
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_experiment_composes_and_recomposes(path: Path) -> None:
+    values = compose_params([f"+experiment={path.stem}"], CONF)
+    assert values["choices"]["experiment"] == path.stem
+    assert compose_params(chosen_overrides(values), CONF) == values
+    assert path.read_text().count("#") >= 2, "an experiment says its source, reported mAP, schedule and hardware"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["head=nope"],
+            "Could not find 'head/nope' Available options in 'head': lfb_avg lfb_max lfb_nl linear",
+        ),
+        (["hed=linear"], "Could not override 'hed'"),
+        (["head=linear", "head.window.seconds=9"], "window"),
+        (["head.window.mask=some"], r"head.window.mask: Input should be 'none' or 'valid' \(found 'some'\)"),
+        (["baseline.lr=fast"], "baseline.lr: Input should be a valid number.*found 'fast'"),
+        (["baseline.bn_batch=3"], "baseline: global_batch 16 is no multiple of bn_batch 3"),
+        (
+            ["baseline.checkpoint.select=best", "baseline.validation.interval=0"],
+            "needs a validation.interval above 0",
+        ),
+        (["head.window.score=0.3"], "head.window.score 0.3 is below bank.box_threshold"),
+        (["evaluation.box_threshold=0.3"], "evaluation.box_threshold 0.3 is below bank.box_threshold"),
+        (["bank.box_threshold=0.01"], "bank.box_threshold 0.01 is below boxes.min_score"),
+        (["bank=external"], "train"),
+        (["+frames.fsp=3"], "frames.fsp: Extra inputs are not permitted"),
+        (["head.reads=features"], "a head that reads features has a window"),
+    ],
+)
+def test_a_bad_choice_is_refused_in_one_line(overrides: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        compose_params(overrides, CONF)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_fault_is_listed_at_once() -> None:
+    values = compose_params([], CONF)
+    values["frames"] = {**values["frames"], "fps": 0, "quality": 101}
+    del values["seed"]
+    with pytest.raises(InputError, match=r"here: seed: Field required; frames.fps: .*; frames.quality: "):
+        parse_params(values, "here")
+
+
+def test_a_linear_head_asks_for_no_bank_and_scope_all_for_frames() -> None:
+    linear = compose_params(["head=linear"], CONF)
+    assert linear["bank"]["make"] == []
+    assert linear["bank"]["train"] == "conf/none/train_bank"
+    assert linear["scope"]["frames"] == "data/playground/frames"
+    lfb = compose_params(["head=lfb_nl"], CONF)
+    assert lfb["bank"]["make"] == ["train", "val"]
+    assert lfb["scope"]["frames"] == "conf/none/frames"
+    both = compose_params(["head=lfb_nl", "scope=all"], CONF)
+    assert both["scope"]["weights"] == "models/baseline.safetensors"
+    for values in (linear, lfb, both):
+        for path in (
+            *[values["scope"][name] for name in ("frames", "weights", "boxes")],
+            values["bank"]["train"],
+        ):
+            assert not path.startswith("conf/") or (REPOSITORY / path).is_file()
+
+
+def test_external_banks_are_read_not_made() -> None:
+    values = compose_params(["bank=external", "bank.train=a.zarr", "bank.val=b.zarr", "bank.producer=abc"], CONF)
+    assert values["bank"]["make"] == []
+    assert values["bank"]["train"] == "a.zarr"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no such file; run it in the project's folder, or `actionbank compose`"),
+        ("a: [", "not YAML"),
+        ("a: 1", "choices: Field required"),
+    ],
+)
+def test_unreadable_params_are_named(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_params(path)
+
+
+def test_the_command_writes_checks_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.cli import app
+
+    (tmp_path / "conf").symlink_to(CONF)
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner().invoke
+    assert run(app, ["compose", "head=lfb_nl"]).exit_code == 0
+    assert load_params().head.name == "lfb_nl"
+    assert run(app, ["compose", "--check"]).output == "params.yaml: as conf/ says\n"
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["baseline"]["lr"] = 7.0
+    Path("params.yaml").write_text(params_text(values))
+    refused = run(app, ["compose", "--check"])
+    assert isinstance(refused.exception, InputError)
+    assert "baseline.lr: 7.0, conf/ says" in str(refused.exception)
+    Path("params.yaml").write_text("[]")
+    assert "has no choices" in str(run(app, ["compose", "--check"]).exception)
+    Path("params.yaml").unlink()
+    assert "cannot be read" in str(run(app, ["compose", "--check"]).exception)

@@ -1,0 +1,35 @@
+import pytest
+import torch
+
+from pipeline.errors import InputError
+from pipeline.numerics import compute_precision, pick_device, set_numerics
+
+
+def test_unknown_devices_are_refused() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type in ("cpu", "cuda")
+    with pytest.raises(InputError, match="device 'gpu': expected cpu, cuda, cuda:N or auto"):
+        pick_device("gpu")
+    with pytest.raises(InputError, match="device 'cuda:99': this machine has"):
+        pick_device("cuda:99")
+
+
+def test_the_switches_follow_the_parameters() -> None:
+    threads = torch.get_num_threads()
+    try:
+        set_numerics(compute_dtype="tf32", deterministic=True, threads=1)
+        assert torch.backends.cudnn.allow_tf32
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.get_num_threads() == 1
+    finally:
+        set_numerics(compute_dtype="fp32", deterministic=False, threads=threads)
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("fp32", torch.float32), ("tf32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_the_forward_pass_runs_in_the_asked_type(name: str, dtype: torch.dtype) -> None:
+    with compute_precision(torch.device("cpu"), name):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype

@@ -1,0 +1,146 @@
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import InputError
+from pipeline.randomness import rng_of
+from pipeline.training.batch import Batch
+from pipeline.training.loop import Fitted, Metrics, Optimisation, fit
+
+OPTIMISATION = Optimisation(
+    epochs=4, lr=0.1, warmup_epochs=1, warmup_factor=0.1, warmup_by="iteration", decay="cosine", milestones=[], gamma=0.1,
+    momentum=0.9, nesterov=True, weight_decay=1e-4, clip_norm=1.0, validation_interval=1, select="last",
+    compute_dtype="fp32", seed=7,
+)  # fmt: skip
+CPU = torch.device("cpu")
+
+
+def steps(epoch: int) -> Iterator[list[Batch]]:
+    rng = rng_of(7, "data", epoch)
+    for _ in range(3):
+        x = torch.from_numpy(rng.normal(size=(8, 5))).float()
+        half = [slice(0, 4), slice(4, 8)]
+        yield [Batch(labels=(x[at, :2] > 0).float(), clip_index=torch.arange(4), rows=x[at]) for at in half]
+
+
+class Killed(Exception):
+    pass
+
+
+def run(
+    folder: Path, *, die_after: int | None = None, scores: tuple[float, ...] = (), **changes: object
+) -> tuple[nn.Module, Fitted]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 2))
+    seen: list[int] = []
+
+    def loss_of(batch: Batch) -> Tensor:
+        return nn.functional.binary_cross_entropy_with_logits(model(batch.rows), batch.labels)
+
+    def validate() -> Metrics:
+        assert not model.training
+        torch.rand(3)  # validation may draw: no training stream may feel it
+        seen.append(1)
+        epoch = len(list(folder.glob("epoch_*"))) and int(sorted(folder.glob("epoch_*"))[-1].name[-4:]) or 0
+        if die_after is not None and epoch >= die_after:
+            raise Killed
+        return {"map": scores[epoch] if scores else 0.5}
+
+    optimisation = Optimisation(**{**vars(OPTIMISATION), **changes})  # type: ignore[arg-type]
+    fitted = fit(
+        model, steps, steps_per_epoch=3, loss_of=loss_of, validate=validate, optimisation=optimisation, device=CPU,
+        state_folder=folder, what="train",
+    )  # fmt: skip
+    return model, fitted
+
+
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
+    whole, first = run(tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", die_after=2)
+    assert [path.name for path in sorted((tmp_path / "killed").iterdir())] == ["epoch_0001", "epoch_0002"]
+    resumed, second = run(tmp_path / "killed")
+    assert first == second
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert [path.name for path in sorted((tmp_path / "whole").iterdir())] == ["epoch_0003", "epoch_0004"]
+
+
+def test_half_a_state_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    whole, _ = run(tmp_path / "a")
+    with pytest.raises(Killed):
+        run(tmp_path / "b", die_after=1)
+    shutil.copytree(tmp_path / "b/epoch_0001", tmp_path / "b/.epoch_0002.123.partial")
+    (tmp_path / "b/.epoch_0002.123.partial/state.safetensors").write_bytes(b"half")
+    resumed, _ = run(tmp_path / "b")
+    assert torch.equal(whole[0].weight, resumed[0].weight)  # type: ignore[index]
+
+
+def test_the_seed_decides_dropout(tmp_path: Path) -> None:
+    one, _ = run(tmp_path / "a")
+    other, _ = run(tmp_path / "b", seed=8)
+    assert not torch.equal(one[0].weight, other[0].weight)  # type: ignore[index]
+
+
+def test_the_best_epoch_is_kept_on_request_and_the_earlier_one_at_a_tie(tmp_path: Path) -> None:
+    scores = (0.1, 0.7, 0.7, 0.2)
+    last, fitted = run(tmp_path / "last", scores=scores)
+    assert fitted.selected_epoch == 4
+    best, fitted = run(tmp_path / "best", scores=scores, select="best")
+    assert fitted.selected_epoch == 2
+    assert not torch.equal(best[0].weight, last[0].weight)  # type: ignore[index]
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", scores=scores, select="best", die_after=3)
+    resumed, fitted = run(tmp_path / "killed", scores=scores, select="best")
+    assert fitted.selected_epoch == 2
+    assert torch.equal(best[0].weight, resumed[0].weight)  # type: ignore[index]
+
+
+def test_validation_neither_costs_nor_changes_anything_when_it_is_off(tmp_path: Path) -> None:
+    off, fitted = run(tmp_path / "off", validation_interval=0)
+    on, _ = run(tmp_path / "on")
+    assert "map" not in fitted.history[-1]
+    assert torch.equal(off[0].weight, on[0].weight)  # type: ignore[index]
+    _, fitted = run(tmp_path / "some", validation_interval=3)
+    assert ["map" in row for row in fitted.history] == [False, False, True, True]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_where_and_why(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"train: the loss is nan at epoch 1, step \d+ \(learning rate .*smaller lr"):
+        run(tmp_path, lr=1e30, warmup_epochs=0, clip_norm=1e30)
+
+
+def test_nothing_to_train_on_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="train: no annotated keyframe with a box to train on"):
+        fit(
+            nn.Linear(1, 1), steps, steps_per_epoch=0, loss_of=lambda batch: batch.labels, validate=dict,
+            optimisation=OPTIMISATION, device=CPU, state_folder=tmp_path, what="train",
+        )  # fmt: skip
+
+
+def test_micro_batches_are_averaged(tmp_path: Path) -> None:
+    weights = []
+    for parts in (1, 2):
+        torch.manual_seed(0)
+        model = nn.Linear(5, 2)
+
+        def steps_of(epoch: int, parts: int = parts) -> Iterator[list[Batch]]:
+            (first, second) = next(iter(steps(epoch)))
+            both = Batch(
+                torch.cat([first.labels, second.labels]), torch.arange(8), rows=torch.cat([first.rows, second.rows])
+            )
+            yield [both] if parts == 1 else [first, second]
+
+        def loss_of(batch: Batch, model: nn.Module = model) -> Tensor:
+            return nn.functional.mse_loss(model(batch.rows), batch.labels)
+
+        fit(
+            model, steps_of, steps_per_epoch=1, loss_of=loss_of, validate=lambda: {"map": None}, optimisation=OPTIMISATION,
+            device=CPU, state_folder=tmp_path / str(parts), what="train",
+        )  # fmt: skip
+        weights.append(model.weight.detach())
+    assert torch.allclose(*weights, atol=1e-6)
