@@ -23,11 +23,12 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         InputError: the file is absent or no whole safetensors file.
     """
     try:
-        return load(path.read_bytes())
+        tensors: dict[str, torch.Tensor] = load(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except SafetensorError as error:
         raise InputError(f"{path}: not a whole safetensors file: {error}") from None
+    return tensors
 
 
 def save_checkpoint(path: Path, tensors: dict[str, torch.Tensor], sidecar: dict[str, Any]) -> str:

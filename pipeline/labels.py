@@ -151,7 +151,9 @@ def _pbtxt_entries(path: Path, text: str) -> list[_Entry]:
             if name == "}":
                 break
             if name not in _PBTXT_FIELDS:
-                raise InputError(f"{path}: line {field_line}: field is '{name}', expected {', '.join(_PBTXT_FIELDS)}")
+                raise InputError(
+                    f"{path}: line {field_line}: field is '{name}', expected one of {', '.join(_PBTXT_FIELDS)}"
+                )
             _expect(path, tokens, ":")
             value_line, value = next(tokens, (field_line, "}"))
             if value in ("{", "}", ":"):

@@ -1,6 +1,8 @@
 """From the typed parameters to the plain arguments of the pipeline; the stages share it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline import params as parameters
 from pipeline.inference.banks import BankSettings, Sources
@@ -13,9 +15,9 @@ BASELINE = Path("models/baseline.safetensors")
 HEAD = Path("models/head.safetensors")
 
 
-def clip_settings(clip: parameters.ClipInput) -> ClipSettings:
-    """What the backbone sees."""
-    return ClipSettings(**clip.model_dump())
+def clip_settings(clip: Mapping[str, Any]) -> ClipSettings:
+    """What the backbone sees, as the parameters or a sidecar say."""
+    return ClipSettings(**{**clip, "mean": tuple(clip["mean"]), "std": tuple(clip["std"])})
 
 
 def bank_settings(bank: parameters.Bank) -> BankSettings:

@@ -8,9 +8,11 @@ per_iou.csv, pr_curves.csv). Two evaluations of one checkpoint give the same fil
 """
 
 from pathlib import Path
+from typing import Any
 
-from pipeline.video.store import FrameStore
+import torch
 
+from pipeline.bank.reader import Bank
 from pipeline.bank.window import ResidentWindows
 from pipeline.checkpoint import load_checkpoint, load_into
 from pipeline.command import BatchOption, DeviceOption, WorkersOption, new_app, run, worker_count
@@ -18,20 +20,22 @@ from pipeline.errors import InputError
 from pipeline.evaluation.files import write_detections
 from pipeline.evaluation.report import write_report
 from pipeline.files import replace_folder
-from pipeline.inference.detections import detections_table
+from pipeline.inference.detections import ScoredKeyframe, detections_table
 from pipeline.inference.films import score_films
 from pipeline.inference.heads import build_scope_detector, build_scope_head
 from pipeline.inference.open_rows import open_rows
 from pipeline.inference.rows import score_rows, scoring_rows
-from pipeline.inference.windows import evaluation_windows
+from pipeline.inference.windows import WindowOf, evaluation_windows
 from pipeline.numerics import pick_device, set_numerics
-from pipeline.params import load_params
+from pipeline.params import Evaluation, load_params
 from pipeline.tables import DETECTIONS, write_table
-from pipeline.training.tables import read_tables, split_keyframes
+from pipeline.training.tables import Tables, read_tables, split_keyframes
+from pipeline.video.store import FrameStore
 from pipeline.work import recorded_run
 from stages.arguments import HEAD, clip_settings, row_source
 
 app = new_app()
+Scores = dict[str, list[ScoredKeyframe]]
 
 
 @app.command()
@@ -40,74 +44,34 @@ def evaluate(workers: WorkersOption = 0, device: DeviceOption = "auto", batch: B
     params = load_params()
     scoring, classes = params.evaluation, params.dataset.classes
     annotations = Path("data", params.dataset.name, "annotations")
-    place = pick_device(device)
     weights, sidecar = load_checkpoint(HEAD)
-    scope, spec = sidecar["scope"], sidecar["head"]
-    if scope != params.scope.name:
-        raise InputError(f"{HEAD}: was trained in scope {scope}, the parameters say {params.scope.name}")
-    source = row_source(
+    spec = sidecar["head"]
+    if sidecar["scope"] != params.scope.name:
+        raise InputError(f"{HEAD}: was trained in scope {sidecar['scope']}, the parameters say {params.scope.name}")
+    rows = row_source(
         params, reads_bank=bool(spec["window"]), workers=worker_count(workers), device=device, batch=batch
     )
-    bank = open_rows("val", Path(params.bank.val), source) if scope == "head" or spec["window"] else None
-    mixed = dict(sidecar["mixed_banks"])
-    if bank is not None and bank.provenance.get("checkpoint_sha256") != sidecar["producer"]:
-        both = [bank.provenance.get("checkpoint_sha256"), sidecar["producer"]]
-        if not params.bank.allow_mixed:
-            raise InputError(f"{bank.where}: was made by checkpoint {both[0]}, the head was trained with {both[1]}")
-        mixed["head_and_val_bank"] = both
+    bank, mixed = None, dict(sidecar["mixed_banks"])
+    if sidecar["scope"] == "head" or spec["window"]:
+        bank = open_rows("val", Path(params.bank.val), rows)
+        mixed |= _other_producer(bank, sidecar, allow_mixed=params.bank.allow_mixed)
+    place = pick_device(device)
     set_numerics(compute_dtype=scoring.compute_dtype, deterministic=False, threads=int(sidecar["threads"]))
     window_of = None
-    if spec["window"]:
+    if bank is not None and spec["window"]:
         windows = ResidentWindows([bank], min_score=spec["window"]["score"], device=str(place))
         window_of = evaluation_windows(
             windows, seconds=spec["window"]["seconds"], per_second=spec["window"]["per_second"]
         )
-    store = FrameStore(Path(params.scope.frames)) if scope == "all" else None
-    tables = read_tables(annotations, Path(params.scope.boxes) if store else None)
-    keyframes = split_keyframes(
-        tables,
-        "val",
-        classes=classes,
-        box_threshold=scoring.box_threshold,
-        lower_threshold=scoring.lower_threshold,
-        with_empty=True,
-        films=store.video_ids if store else bank.parts,
-    )
-    with recorded_run("evaluate", f"{spec['name']}_{scope}"):
-        if store is None:
-            head = build_scope_head(sidecar)
-            load_into(head, weights, str(HEAD))
-            head.eval().to(place)
-            found = {
-                kind: score_rows(
-                    head,
-                    scoring_rows(
-                        bank,
-                        keyframes,
-                        row_set,
-                        box_threshold=scoring.box_threshold,
-                        lower_threshold=scoring.lower_threshold,
-                    ),
-                    window_of,
-                    device=place,
-                    compute_dtype=scoring.compute_dtype,
-                )
-                for kind, row_set in (("detected", "detections"), ("ground_truth", "ground_truth"))
-            }
+    with recorded_run("evaluate", f"{spec['name']}_{sidecar['scope']}"):
+        if sidecar["scope"] == "head":
+            assert bank is not None
+            tables = read_tables(annotations, None)
+            found = _score_bank(bank, tables, sidecar, weights, scoring, window_of, place)
         else:
-            detector = build_scope_detector(sidecar)
-            load_into(detector, weights, str(HEAD))
-            detector.eval().to(place)
-            found = score_films(
-                detector,
-                store,
-                keyframes,
-                window_of=window_of,
-                settings=clip_settings(sidecar["input"]),
-                device=place,
-                compute_dtype=scoring.compute_dtype,
-                batch=batch,
-            )
+            tables = read_tables(annotations, Path(params.scope.boxes))
+            store = FrameStore(Path(params.scope.frames))
+            found = _score_frames(store, tables, sidecar, weights, scoring, window_of, place, batch)
         detections = {
             kind: detections_table(each, action_threshold=scoring.action_threshold) for kind, each in found.items()
         }
@@ -115,11 +79,11 @@ def evaluate(workers: WorkersOption = 0, device: DeviceOption = "auto", batch: B
             for kind, table in detections.items():
                 write_table(table, folder / f"{kind}.parquet", DETECTIONS)
                 write_detections(folder / f"{kind}.csv", table)
-        truth, frames = tables.of_split("val")
+        truth, keyframes = tables.of_split("val")
         metrics = write_report(
             Path("results/evaluate"),
             annotations=truth,
-            keyframes=frames,
+            keyframes=keyframes,
             detections=detections,
             labels=tables.scored_labels(scoring.classes, classes),
             headline_boxes=scoring.boxes,
@@ -127,10 +91,85 @@ def evaluate(workers: WorkersOption = 0, device: DeviceOption = "auto", batch: B
             iou=scoring.iou,
             more_ious=scoring.more_ious,
             cap=scoring.cap,
-            extra={"head": spec["name"], "scope": scope, "mixed_banks": mixed},
+            extra={"head": spec["name"], "scope": sidecar["scope"], "mixed_banks": mixed},
         )
     both = ", ".join(f"{kind} {_shown(metrics[kind]['map'])}" for kind in detections)
-    print(f"results/evaluate: {spec['name']}: mAP {both}; {len(keyframes)} keyframes")
+    print(f"results/evaluate: {spec['name']}: mAP {both}; {metrics['counts']['keyframes']} keyframes")
+
+
+def _other_producer(bank: Bank, sidecar: dict[str, Any], *, allow_mixed: bool) -> dict[str, list[Any]]:
+    """Refuse a val bank of another checkpoint than the head was trained with."""
+    both = [bank.provenance.get("checkpoint_sha256"), sidecar["producer"]]
+    if both[0] == both[1]:
+        return {}
+    if not allow_mixed:
+        raise InputError(f"{bank.where}: was made by checkpoint {both[0]}, the head was trained with {both[1]}")
+    return {"head_and_val_bank": both}
+
+
+def _score_bank(
+    bank: Bank,
+    tables: Tables,
+    sidecar: dict[str, Any],
+    weights: dict[str, torch.Tensor],
+    scoring: Evaluation,
+    window_of: WindowOf | None,
+    device: torch.device,
+) -> Scores:
+    keyframes = split_keyframes(tables, "val", classes=sidecar["classes"], with_empty=True, films=bank.parts)
+    head = build_scope_head(sidecar)
+    load_into(head, weights, str(HEAD))
+    head.eval().to(device)
+    return {
+        kind: score_rows(
+            head,
+            scoring_rows(
+                bank,
+                keyframes,
+                row_set,
+                box_threshold=scoring.box_threshold,
+                lower_threshold=scoring.lower_threshold,
+            ),
+            window_of,
+            device=device,
+            compute_dtype=scoring.compute_dtype,
+        )
+        for kind, row_set in (("detected", "detections"), ("ground_truth", "ground_truth"))
+    }
+
+
+def _score_frames(
+    store: FrameStore,
+    tables: Tables,
+    sidecar: dict[str, Any],
+    weights: dict[str, torch.Tensor],
+    scoring: Evaluation,
+    window_of: WindowOf | None,
+    device: torch.device,
+    batch: int,
+) -> Scores:
+    keyframes = split_keyframes(
+        tables,
+        "val",
+        classes=sidecar["classes"],
+        box_threshold=scoring.box_threshold,
+        lower_threshold=scoring.lower_threshold,
+        with_empty=True,
+        films=store.video_ids,
+    )
+    detector = build_scope_detector(sidecar)
+    load_into(detector, weights, str(HEAD))
+    detector.eval().to(device)
+    return score_films(
+        detector,
+        store,
+        keyframes,
+        window_of=window_of,
+        settings=clip_settings(sidecar["input"]),
+        device=device,
+        compute_dtype=scoring.compute_dtype,
+        batch=batch,
+    )
 
 
 def _shown(value: float) -> str:

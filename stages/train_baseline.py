@@ -11,14 +11,14 @@ import shutil
 from pathlib import Path
 
 import torch
-from pipeline.video.store import FrameStore
 
 from pipeline.checkpoint import save_checkpoint
 from pipeline.closure import code_version
 from pipeline.command import BatchOption, DeviceOption, WorkersOption, new_app, run, worker_count
 from pipeline.files import digest_tree
-from pipeline.inference.detector import baseline_detector, load_backbone
+from pipeline.inference.detector import load_backbone
 from pipeline.inference.films import score_films
+from pipeline.models.build import build_detector
 from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import load_params
 from pipeline.randomness import seed_of
@@ -27,6 +27,7 @@ from pipeline.training.loop import fit
 from pipeline.training.outs import write_training
 from pipeline.training.tables import read_tables, split_keyframes
 from pipeline.training.validation import validator
+from pipeline.video.store import FrameStore
 from pipeline.work import item_folder, item_key, recorded_run
 from stages.arguments import BASELINE, augmentation, clip_settings, optimisation
 
@@ -42,7 +43,7 @@ def train_baseline(workers: WorkersOption = 0, device: DeviceOption = "auto", ba
     sources = {name: digest_tree(data / name) for name in ("frames", "annotations", "boxes")}
     place = pick_device(device)
     set_numerics(compute_dtype=training.compute_dtype, deterministic=training.deterministic, threads=training.threads)
-    clip = clip_settings(params.backbone.input)
+    clip = clip_settings(params.backbone.input.model_dump())
     store = FrameStore(data / "frames")
     tables = read_tables(data / "annotations", data / "boxes")
     keyframes = split_keyframes(
@@ -64,7 +65,7 @@ def train_baseline(workers: WorkersOption = 0, device: DeviceOption = "auto", ba
     )
 
     torch.manual_seed(seed_of(training.seed, "initial weights"))
-    detector = baseline_detector(params.backbone.name, classes=classes, dropout=training.dropout)
+    detector = build_detector(params.backbone.name, classes=classes, dropout=training.dropout)
     initial = load_backbone(detector.backbone, training.init)
     detector.to(place)
 

@@ -10,9 +10,9 @@ results/head/metrics.json and results/head/epochs.tsv. A killed run goes on afte
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
-from pipeline.video.store import FrameStore
 
 from pipeline.bank.reader import check_pair
 from pipeline.bank.window import ResidentWindows
@@ -23,12 +23,14 @@ from pipeline.files import digest_file, digest_tree
 from pipeline.inference.detector import load_backbone
 from pipeline.inference.heads import build_scope_detector, build_scope_head
 from pipeline.inference.open_rows import open_rows
+from pipeline.models.detector import Detector
 from pipeline.numerics import pick_device, set_numerics
-from pipeline.params import load_params
+from pipeline.params import Params, load_params
 from pipeline.randomness import seed_of
 from pipeline.training.outs import write_training
 from pipeline.training.scopes import HeadTraining, WindowSource, train_on_rows, train_with_detector
 from pipeline.training.tables import read_tables, split_keyframes
+from pipeline.video.store import FrameStore
 from pipeline.work import item_folder, item_key, recorded_run
 from stages.arguments import BASELINE, HEAD, augmentation, clip_settings, optimisation, row_source
 
@@ -76,7 +78,7 @@ def train_head(workers: WorkersOption = 0, device: DeviceOption = "auto", batch:
         with_empty=True,
         films=films,
     )
-    description = {
+    description: dict[str, Any] = {
         "kind": "head" if scope == "head" else "detector",
         "scope": scope,
         "head": spec.model_dump(),
@@ -95,6 +97,7 @@ def train_head(workers: WorkersOption = 0, device: DeviceOption = "auto", batch:
     }
     key = item_key(
         description=description,
+        weights=digest_file(Path(params.scope.weights)) if store else None,
         parameters=training.model_dump(),
         frames=digest_file(store.folder / "manifest.json") if store else None,
         boxes=digest_file(Path(params.scope.boxes) / "boxes.parquet") if store else None,
@@ -118,30 +121,23 @@ def train_head(workers: WorkersOption = 0, device: DeviceOption = "auto", batch:
     torch.manual_seed(seed_of(training.seed, "initial weights"))
     with recorded_run("train_head", f"{spec.name}_{scope}"):
         if store is None:
-            model: torch.nn.Module = build_scope_head(description)
+            head = build_scope_head(description)
             fitted = train_on_rows(
-                model, train=banks[0], val=banks[1], window=window, score=score, tables=tables,
+                head, train=banks[0], val=banks[1], window=window, score=score, tables=tables,
                 keyframes=keyframes, val_keyframes=val_keyframes, training=settings,
             )  # fmt: skip
+            weights = head.state_dict()
         else:
-            model = build_scope_detector(description)
-            if training.init == "baseline":
-                weights, _ = load_checkpoint(Path(params.scope.weights))
-                part = {
-                    name.removeprefix("backbone."): value
-                    for name, value in weights.items()
-                    if name.startswith("backbone.")
-                }
-                load_into(model.backbone, part, params.scope.weights)
-            else:
-                description["initial_weights"] = load_backbone(model.backbone, training.kinetics)
+            detector = build_scope_detector(description)
+            description["initial_weights"] = _initial_weights(detector, params)
             fitted = train_with_detector(
-                model, store=store, train=banks[0] if banks else None, window=window, score=score, tables=tables,
+                detector, store=store, train=banks[0] if banks else None, window=window, score=score, tables=tables,
                 keyframes=keyframes, val_keyframes=val_keyframes, clip=clip_settings(baseline["input"]),
                 augmentation=augmentation(training.augmentation), training=settings,
             )  # fmt: skip
+            weights = detector.state_dict()
     sidecar = {**description, "parameters": training.model_dump(), "selected_epoch": fitted.selected_epoch}
-    save_checkpoint(HEAD, model.state_dict(), sidecar)
+    save_checkpoint(HEAD, weights, sidecar)
     write_training(
         Path("results/head"),
         fitted,
@@ -151,6 +147,17 @@ def train_head(workers: WorkersOption = 0, device: DeviceOption = "auto", batch:
     shutil.rmtree(settings.state_folder)
     kept = fitted.history[fitted.selected_epoch - 1]
     print(f"{HEAD}: {spec.name}, epoch {fitted.selected_epoch}, loss {kept['loss']:.4f}, {len(keyframes)} keyframes")
+
+
+def _initial_weights(detector: Detector, params: Params) -> dict[str, Any] | None:
+    """Start the backbone as `head_train.init` says; returns what it started from, for the record."""
+    if params.head_train.init == "kinetics":
+        return load_backbone(detector.backbone, params.head_train.kinetics)
+    tensors, sidecar = load_checkpoint(Path(params.scope.weights))
+    prefix = "backbone."
+    part = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    load_into(detector.backbone, part, params.scope.weights)
+    return {"file": Path(params.scope.weights).name, "sha256": sidecar["sha256"]}
 
 
 if __name__ == "__main__":

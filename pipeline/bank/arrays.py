@@ -52,9 +52,7 @@ def write_array(group: Any, name: str, values: npt.NDArray[Any], codec: str) -> 
         array[...] = values
 
 
-def read_array(
-    folder: Path, name: str, dtype: str, shape: tuple[int, ...], *, codec: str
-) -> npt.NDArray[Any]:
+def read_array(folder: Path, name: str, dtype: str, shape: tuple[int, ...], *, codec: str) -> npt.NDArray[Any]:
     """The array `name` of the row set in `folder`.
 
     An uncompressed array is a private mapping of its file: nothing is read before it is used, and writing to
@@ -72,14 +70,10 @@ def read_array(
         array = zarr.open_array(str(folder / name), mode="r")
         found = (str(array.dtype), tuple(array.shape))
         if found != (dtype, shape):
-            raise InputError(
-                f"{folder / name}: array is {found[0]} {found[1]}, the manifest says {dtype} {shape}"
-            )
+            raise InputError(f"{folder / name}: array is {found[0]} {found[1]}, the manifest says {dtype} {shape}")
         values: npt.NDArray[Any] = np.asarray(array[...])
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
-        raise InputError(
-            f"{folder / name}: not a readable Zarr array: {' '.join(str(error).split())}"
-        ) from None
+        raise InputError(f"{folder / name}: not a readable Zarr array: {' '.join(str(error).split())}") from None
     return values
 
 

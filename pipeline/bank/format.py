@@ -144,9 +144,7 @@ class Manifest:
 
 def listing_digest(folder: Path, files: list[str]) -> str:
     """sha256 (hex) of what `sha256sum` prints for `files` (relative to `folder`, in the given order)."""
-    return hashlib.sha256(
-        "".join(f"{digest_file(folder / name)}  {name}\n" for name in files).encode()
-    ).hexdigest()
+    return hashlib.sha256("".join(f"{digest_file(folder / name)}  {name}\n" for name in files).encode()).hexdigest()
 
 
 def check_version(value: Any, where: str) -> dict[str, Any]:

@@ -90,16 +90,13 @@ def combine_parts(parts: Mapping[str, Path], *, split: str, provenance: Mapping[
             ours, theirs = getattr(first, key), getattr(record, key)
             if ours != theirs:
                 raise InputError(
-                    f"parts of one bank differ in {key}: "
-                    f"{first.part!r} has {ours}, {record.part!r} has {theirs}"
+                    f"parts of one bank differ in {key}: {first.part!r} has {ours}, {record.part!r} has {theirs}"
                 )
         shared = ((set(record.attributes) & set(provenance)) | {"checkpoint_sha256"}) - set(PER_SPLIT)
         for key in sorted(shared):
             found, expected = record.attributes.get(key), provenance.get(key)
             if found != expected:
-                raise InputError(
-                    f"part {record.part!r} was made with {key} {found!r}, the bank with {expected!r}"
-                )
+                raise InputError(f"part {record.part!r} was made with {key} {found!r}, the bank with {expected!r}")
         for name, row_set in record.entry.row_sets.items():
             check_shards(parts[record.part] / name, row_set, f"part {record.part!r}: {name}")
     entries = {record.part: record.entry for record in records}

@@ -67,8 +67,7 @@ class Bank:
     def count(self, row_set: str, part: str | None = None) -> int:
         """Rows of a row set, in one part or in all; 0 where there is none."""
         names = self.parts if part is None else (part,)
-        sets = [self.manifest.parts[name].row_sets.get(row_set) for name in names]
-        return sum(each.rows for each in sets if each is not None)
+        return sum(self.manifest.parts[name].row_sets[row_set].rows for name in names if self.has_rows(name, row_set))
 
     def has_rows(self, part: str, row_set: str) -> bool:
         """Whether the part has this row set, be it empty; without annotations it has no `ground_truth`."""
@@ -119,9 +118,7 @@ class Bank:
 
     def _entry(self, part: str, row_set: str) -> RowSet:
         if not self.has_rows(part, row_set):
-            missing = (
-                f"no row set {row_set!r} in part {part!r}" if part in self.folders else f"no part {part!r}"
-            )
+            missing = f"no row set {row_set!r} in part {part!r}" if part in self.folders else f"no part {part!r}"
             raise InputError(f"{self.where}: has {missing}")
         entry = self.manifest.parts[part].row_sets[row_set]
         check_shards(self.folders[part] / row_set, entry, f"{self.where}: part {part!r}: {row_set}")
@@ -146,8 +143,7 @@ def open_bank(path: Path) -> Bank:
     missing = [name for name, folder in folders.items() if folder.name not in there]
     if missing:
         raise InputError(
-            f"{path}: half a bank: {len(missing)} of {len(folders)} parts are missing, "
-            f"the first is {missing[0]!r}"
+            f"{path}: half a bank: {len(missing)} of {len(folders)} parts are missing, the first is {missing[0]!r}"
         )
     return Bank(str(path), manifest, folders, digest)
 
@@ -179,9 +175,7 @@ def open_parts(parts: Mapping[str, Path], provenance: Mapping[str, Any], *, spli
     """
     manifest = combine_parts(parts, split=split, provenance=provenance)
     where = str(next(iter(parts.values())).parent)
-    return Bank(
-        where, manifest, {name: parts[name] for name in manifest.parts}, digest_value(manifest.to_json())
-    )
+    return Bank(where, manifest, {name: parts[name] for name in manifest.parts}, digest_value(manifest.to_json()))
 
 
 def differing_settings(one: Bank, other: Bank) -> dict[str, list[Any]]:

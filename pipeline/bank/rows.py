@@ -21,8 +21,8 @@ class Rows:
     """
 
     features: FloatArray  # [n, C]
-    timestamp: FloatArray  # [n], the data set's label of the second
-    boxes_xyxy: FloatArray  # [n, 4], normalised to [0, 1]
+    timestamp: npt.NDArray[np.float64]  # [n], the data set's label of the second
+    boxes_xyxy: npt.NDArray[np.float64]  # [n, 4], normalised to [0, 1]
     score: FloatArray | None = None  # [n], of the box; annotated boxes have none
     track_id: IntArray | None = None  # [n]
 

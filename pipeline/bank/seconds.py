@@ -34,7 +34,9 @@ class SecondIndex:
 def index_rows(bank: Bank, part: str, min_score: float) -> tuple[IntArray, SecondIndex]:
     """The rows of a part that windows read, ordered by (second, score descending), and where each second is.
 
-    Where all rows of a second have one timestamp, this is the stored order.
+    At the bank's own `box_threshold` these are all its rows, those below it too that the bank's rule let in (the
+    best box of a second without a better one). Where all rows of a second have one timestamp, the order is the
+    stored one.
 
     Raises:
         InputError: the bank has no scores to apply `min_score` to.
@@ -42,16 +44,17 @@ def index_rows(bank: Bank, part: str, min_score: float) -> tuple[IntArray, Secon
     timestamp = bank.column(part, "detections", "timestamp")
     score = bank.column(part, "detections", "score")
     assert timestamp is not None  # every bank has it
-    if score is None:
-        if len(timestamp) and min_score != bank.provenance.get("box_threshold"):
+    stored = bank.provenance.get("box_threshold")
+    rows = np.arange(len(timestamp))
+    if min_score != stored and len(rows):
+        if score is None:
             raise InputError(
-                f"{bank.where}: part {part!r} has no scores and box_threshold is "
-                f"{bank.provenance.get('box_threshold')}, so its rows cannot be cut at score {min_score:g}"
+                f"{bank.where}: part {part!r} has no scores and box_threshold is {stored}, "
+                f"so its rows cannot be cut at score {min_score:g}"
             )
-        score = np.zeros(len(timestamp), np.float32)
-        rows = np.arange(len(timestamp))
-    else:
         rows = np.flatnonzero(score >= np.float32(min_score))  # scores were rounded to float32 when stored
+    if score is None:
+        score = np.zeros(len(timestamp), np.float32)
     far = np.abs(timestamp[rows]) >= MAX_TIMESTAMP
     if far.any():
         raise InputError(
@@ -85,26 +88,19 @@ def check_banks(banks: Sequence[Bank], min_score: float) -> None:
             ("dtype", banks[0].dtype, bank.dtype),
         ):
             if ours != theirs:
-                raise InputError(
-                    f"{banks[0].where} has {what} {ours} and {bank.where} {theirs}, expected the same"
-                )
+                raise InputError(f"{banks[0].where} has {what} {ours} and {bank.where} {theirs}, expected the same")
         stored = bank.provenance.get("box_threshold")
         if stored is not None and min_score < stored:
             raise InputError(
-                f"{bank.where}: holds boxes from score {stored:g} on, "
-                f"a window cannot read from {min_score:g} on"
+                f"{bank.where}: holds boxes from score {stored:g} on, a window cannot read from {min_score:g} on"
             )
         for part in bank.parts:
             if part in owners:
-                raise InputError(
-                    f"part {part!r} stands in {owners[part].where} and in {bank.where}, expected in one"
-                )
+                raise InputError(f"part {part!r} stands in {owners[part].where} and in {bank.where}, expected in one")
             owners[part] = bank
 
 
-def check_keyframes(
-    video_ids: Sequence[str], timestamps: FloatArray | Sequence[float]
-) -> npt.NDArray[np.float64]:
+def check_keyframes(video_ids: Sequence[str], timestamps: FloatArray | Sequence[float]) -> npt.NDArray[np.float64]:
     """The timestamps as float64 [B].
 
     Raises:
@@ -112,9 +108,7 @@ def check_keyframes(
     """
     times = np.asarray(timestamps, np.float64)
     if times.shape != (len(video_ids),) or not (np.abs(times) < MAX_TIMESTAMP).all():
-        raise ValueError(
-            f"{len(video_ids)} video ids and timestamps {times}: expected one finite timestamp each"
-        )
+        raise ValueError(f"{len(video_ids)} video ids and timestamps {times}: expected one finite timestamp each")
     return times
 
 

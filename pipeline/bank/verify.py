@@ -55,14 +55,10 @@ def _check_root(path: Path, bank: Bank) -> list[Problem]:
     else:
         attributes = _read_metadata(root).get("attributes", {})
         if attributes.get("provenance") != bank.provenance or attributes.get("split") != bank.split:
-            findings.append(
-                Problem(str(path), "zarr.json", "other provenance or split", f"those of {MANIFEST}")
-            )
+            findings.append(Problem(str(path), "zarr.json", "other provenance or split", f"those of {MANIFEST}"))
     expected = {"zarr.json", MANIFEST, *(part_folder(name) for name in bank.parts)}
     for name in sorted({entry.name for entry in path.iterdir()} - expected):
-        findings.append(
-            Problem(str(path), name, "a file or folder of no part", f"only what {MANIFEST} lists")
-        )
+        findings.append(Problem(str(path), name, "a file or folder of no part", f"only what {MANIFEST} lists"))
     return findings
 
 
@@ -121,13 +117,13 @@ def _check_rows(bank: Bank, part: str, row_set: str) -> list[Finding]:
 
 
 def _check_detections(bank: Bank, part: str, rows: Rows) -> list[Finding]:
-    """Rows at a second that was not looked at, or below the threshold that the bank names."""
+    """Rows at a second that was not looked at, or below the threshold that the bank names without lowering it."""
     findings = []
     unseen = np.setdiff1d(rows.timestamp, bank.timestamps_seen(part))
     if len(unseen):
         findings.append(("timestamp", f"{unseen[0]}", "one of timestamps_seen"))
     threshold = bank.provenance.get("box_threshold")
-    if rows.score is not None and threshold is not None:
+    if rows.score is not None and threshold is not None and not bank.provenance.get("lower_threshold"):
         low = np.flatnonzero(rows.score < np.float32(threshold))
         if len(low):
             findings.append(("score", f"{rows.score[low[0]]:g} in row {low[0]}", f"at least {threshold:g}"))

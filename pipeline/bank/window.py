@@ -36,6 +36,8 @@ from pipeline.bank.seconds import (
 from pipeline.errors import InputError
 from pipeline.files import atomic_path, digest_value
 
+FILE_VERSION = 1  # of what `resident_file` writes
+
 
 def choose_slots(
     starts: IntArray,
@@ -182,7 +184,7 @@ def resident_file(banks: Sequence[Bank], folder: Path, *, min_score: float) -> P
         InputError: as `ResidentWindows`.
     """
     check_banks(banks, min_score)
-    key = digest_value([[bank.digest for bank in banks], float(min_score)])
+    key = digest_value([FILE_VERSION, [bank.digest for bank in banks], float(min_score)])
     path = folder / f"{key[:40]}.features"
     if path.is_file():
         return path

@@ -78,9 +78,7 @@ def write_part(
     with replace_folder(folder) as partial:
         group = create_group(partial, attributes)
         entries = {
-            name: _write_rows(
-                partial, group, rows, f"part {part!r}: {name}", name, FEATURE_DTYPES[dtype], codec
-            )
+            name: _write_rows(partial, group, rows, f"part {part!r}: {name}", name, FEATURE_DTYPES[dtype], codec)
             for name, rows in row_sets.items()
         }
         entry = Part(digest_file(partial / "zarr.json"), entries)
@@ -89,9 +87,7 @@ def write_part(
         write_json(partial / PART_RECORD, record.to_json())
 
 
-def _write_rows(
-    partial: Path, root: Any, rows: Rows, where: str, name: str, dtype: str, codec: str
-) -> RowSet:
+def _write_rows(partial: Path, root: Any, rows: Rows, where: str, name: str, dtype: str, codec: str) -> RowSet:
     """Sort, check and write one row set below the part's group; returns its manifest entry."""
     rows = Rows(
         _cast_features(rows, where, dtype),
@@ -107,9 +103,7 @@ def _write_rows(
     for array, values in arrays.items():
         bad = non_finite_rows(values)
         if len(bad):
-            raise InputError(
-                f"{where}: {array} of row {bad[0]} holds {values[bad[0]]}, expected finite numbers"
-            )
+            raise InputError(f"{where}: {array} of row {bad[0]} holds {values[bad[0]]}, expected finite numbers")
         write_array(group, array, values, codec)
     folder = partial / name
     sizes = {array: (folder / shard_name(array)).stat().st_size if len(rows) else 0 for array in arrays}
@@ -131,9 +125,7 @@ def _cast_features(rows: Rows, where: str, dtype: str) -> FloatArray:
     return cast
 
 
-def assemble_bank(
-    path: Path, *, parts: Mapping[str, Path], split: str, provenance: Mapping[str, Any]
-) -> None:
+def assemble_bank(path: Path, *, parts: Mapping[str, Path], split: str, provenance: Mapping[str, Any]) -> None:
     """Link finished parts into the bank at `path`, which appears (or is replaced) whole.
 
     Args:
@@ -152,9 +144,7 @@ def assemble_bank(
         for name, part in manifest.parts.items():
             for file in part.files():
                 link_file(parts[name] / file, partial / part_folder(name) / file)
-        create_group(
-            partial, {"format": FORMAT, "version": VERSION, "split": split, "provenance": provenance}
-        )
+        create_group(partial, {"format": FORMAT, "version": VERSION, "split": split, "provenance": provenance})
         write_json(
             partial / MANIFEST,
             replace(manifest, metadata_sha256=digest_file(partial / "zarr.json")).to_json(),

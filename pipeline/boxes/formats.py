@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline.datasets.csv_rows import (
     TOLERANCE,
+    VIDEO_ID_EXPECTED,
     Faults,
     Floats,
     Mask,
@@ -69,11 +70,9 @@ def read_proposals_pickle(path: Path) -> BoxRows:
         item = f"key {shown(keys[index])}"
         array, fault = _rows_of(value)
         if not abs(stamps[index]) < 1e9:
-            problems.append(
-                Problem(path.name, item, "no number after the last comma", "'video_id,timestamp'")
-            )
+            problems.append(Problem(path.name, item, "no number after the last comma", "'video_id,timestamp'"))
         elif known_faults[parts[index][0]]:
-            problems.append(Problem(path.name, item, known_faults[parts[index][0]], "'video_id,timestamp'"))
+            problems.append(Problem(path.name, item, known_faults[parts[index][0]], VIDEO_ID_EXPECTED))
         elif fault:
             problems.append(Problem(path.name, item, fault, "an array (N, 5) or (N, 4)"))
         else:

@@ -108,7 +108,7 @@ def import_boxes(folder: Path, timelines: pa.Table, *, min_score: float) -> BoxI
             "splits": _splits(rows, timelines),
             "score_histogram": {
                 "bin_width": 1 / HISTOGRAM_BINS,
-                "counts": np.histogram(np.clip(scores, 0, 1), HISTOGRAM_BINS, (0, 1))[0].tolist(),
+                "counts": np.bincount(_bins(scores), minlength=HISTOGRAM_BINS).tolist(),
             },
         },
     )
@@ -122,9 +122,7 @@ def _box_files(folder: Path) -> tuple[list[str], list[Problem]]:
     known = [name for name in names if Path(name).suffix.lower() in READERS]
     if not known:
         raise InputError(f"{folder}: found {', '.join(names) or 'no file'}, expected {EXPECTED}")
-    return known, [
-        Problem(name, "file", "an unknown format", EXPECTED) for name in names if name not in known
-    ]
+    return known, [Problem(name, "file", "an unknown format", EXPECTED) for name in names if name not in known]
 
 
 def _joined(files: list[BoxRows], timelines: pa.Table) -> _Rows:
@@ -150,9 +148,7 @@ def _note_early(file: BoxRows, time_seconds: Floats, timelines: pa.Table, video:
     begins = timelines["first_timestamp"].to_numpy() - timelines["offset_seconds"].to_numpy()
     file.faults.add(
         time_seconds < 0,
-        lambda i: (
-            f"timestamp {file.timestamp[i]:.10g} in a film that begins at timestamp {begins[video[i]]:.10g}"
-        ),
+        lambda i: f"timestamp {file.timestamp[i]:.10g} in a film that begins at timestamp {begins[video[i]]:.10g}",
         "a time in the film (videos.csv sets first_timestamp and offset_seconds)",
     )
 
@@ -208,6 +204,11 @@ def _table(rows: _Rows, files: list[BoxRows], timelines: pa.Table) -> pa.Table:
 def _fates(fate: NDArray[np.int8], bad_keys: int) -> dict[str, int]:
     counts = dict(zip(FATES, np.bincount(fate, minlength=len(FATES)).tolist(), strict=True))
     return counts | {"bad": counts["bad"] + bad_keys, "rows": len(fate) + bad_keys}
+
+
+def _bins(scores: Floats) -> Ints:
+    """The bin of each score; rounded first, so that a score of few decimals is never put below its edge."""
+    return np.clip(np.round(scores * HISTOGRAM_BINS, 9), 0, HISTOGRAM_BINS - 1).astype(np.int64)
 
 
 def _splits(rows: _Rows, timelines: pa.Table) -> dict[str, Any]:

@@ -14,9 +14,7 @@ from pipeline.files import json_text
 
 bank_app = new_app("Look at feature banks and check them.")
 
-PathArgument = Annotated[
-    Path, typer.Argument(help="The bank's folder, e.g. data/playground/bank/train.zarr.")
-]
+PathArgument = Annotated[Path, typer.Argument(help="The bank's folder, e.g. data/playground/bank/train.zarr.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -27,11 +25,7 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
     Reads the manifest and looks at names and sizes of files. Half a bank is refused.
     """
     bank = open_bank(path)
-    sizes = [
-        sum(each.shard_bytes.values())
-        for part in bank.manifest.parts.values()
-        for each in part.row_sets.values()
-    ]
+    sizes = [sum(each.shard_bytes.values()) for part in bank.manifest.parts.values() for each in part.row_sets.values()]
     missing = list_missing(bank)
     facts = {
         "path": str(path),

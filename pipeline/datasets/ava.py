@@ -109,19 +109,15 @@ def import_ava(folder: Path, *, classes: int) -> AvaImport:
 
 def _read_labels(path: Path, classes: int) -> list[Label]:
     labels = read_label_map(path)
-    for label in labels:
-        if label.id > classes:
-            raise InputError(f"{path}: class id {label.id}, expected 1 to {classes} (dataset.classes)")
+    largest = max(label.id for label in labels)
+    if largest > classes:
+        raise InputError(f"{path}: class ids go to {largest}, expected 1 to {classes} (dataset.classes)")
     return labels
 
 
 def _read_splits(folder: Path, pattern: str, classes: int, widths: tuple[int, ...]) -> list[AvaRows]:
     paths = [(split, folder / pattern.format(split)) for split in SPLITS]
-    return [
-        read_ava_rows(path, split=split, classes=classes, widths=widths)
-        for split, path in paths
-        if path.exists()
-    ]
+    return [read_ava_rows(path, split=split, classes=classes, widths=widths) for split, path in paths if path.exists()]
 
 
 def _keys(rows: AvaRows, kept: Ints, timelines: dict[str, Timeline]) -> dict[str, pa.Array]:

@@ -115,9 +115,7 @@ def note_repeats(rows: AvaRows) -> None:
     # A row without a box holds NaN, which equals nothing: zeros compare equal.
     label = np.nan_to_num(np.column_stack([rows.boxes_xyxy, rows.action]))
     earlier = np.arange(len(rows.lines))
-    earlier[good] = good[
-        first_alike([key[good] for key in (rows.video, rows.timestamp, rows.empty, *label.T)])
-    ]
+    earlier[good] = good[first_alike([key[good] for key in (rows.video, rows.timestamp, rows.empty, *label.T)])]
     repeated = earlier != np.arange(len(earlier))
     both = rows.person == rows.person[earlier]
     neither = np.isnan(rows.person) & np.isnan(rows.person[earlier])

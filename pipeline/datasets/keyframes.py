@@ -111,9 +111,7 @@ def group_keyframes(
         InputError: an action id is above `classes`.
     """
     statuses = pa.array(["annotated", "empty"] if with_empty else ["annotated"])
-    chosen = keyframes.filter(
-        pc.and_(pc.equal(keyframes["split"], split), pc.is_in(keyframes["status"], statuses))
-    )
+    chosen = keyframes.filter(pc.and_(pc.equal(keyframes["split"], split), pc.is_in(keyframes["status"], statuses)))
     names, video = ranked(chosen["video_id"])
     timestamp = chosen["timestamp"].to_numpy()
     order = ordered([video, timestamp])

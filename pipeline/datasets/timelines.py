@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.datasets.csv_rows import numbers, read_rows, shown, video_id_fault
+from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED, numbers, read_rows, shown, video_id_fault
 from pipeline.errors import InputError
 from pipeline.tables import TIMELINES
 
@@ -47,14 +47,13 @@ def read_timelines(path: Path) -> dict[str, Timeline]:
         if rows.widths[index] != len(HEADER):
             raise InputError(f"{where}: {rows.widths[index]} columns, expected {','.join(HEADER)}")
         if fault := video_id_fault(video_id):
-            raise InputError(f"{where}: {fault}, expected an id that can be part of a file name")
+            raise InputError(f"{where}: {fault}, expected {VIDEO_ID_EXPECTED}")
         if split not in SPLITS:
             raise InputError(f"{where}: split {shown(split)}, expected train, val or test")
         for column in (2, 3):
+            text = columns[column][index]
             if not abs(values[column][index]) < 1e9:
-                raise InputError(
-                    f"{where}: {HEADER[column]} {shown(columns[column][index])}, expected a number"
-                )
+                raise InputError(f"{where}: {HEADER[column]} {shown(text)}, expected a number of seconds")
         if video_id in timelines:
             raise InputError(f"{where}: video {video_id} is listed twice")
         timelines[video_id] = Timeline(split, float(values[2][index]), float(values[3][index]))
@@ -84,15 +83,10 @@ def assign_timelines(
                 "or remove that file if AVA's times hold (first_timestamp 900)"
             )
         foreign = [each for each in video_ids if each in timelines and timelines[each].split != split]
-        if foreign and listed is not None:
-            raise InputError(
-                f"{path}: videos.csv puts video {_first(foreign)} in {timelines[foreign[0]].split}"
-            )
         if foreign:
-            raise InputError(
-                f"{path}: video {_first(foreign)} is in {timelines[foreign[0]].split}.csv too; "
-                "a video belongs to one split"
-            )
+            other = timelines[foreign[0]].split
+            where = f"in {other}.csv too" if listed is None else f"of {other} in videos.csv"
+            raise InputError(f"{path}: video {_first(foreign)} is {where}; a video belongs to one split")
         timelines.update({each: Timeline(split) for each in video_ids if each not in timelines})
     return timelines
 

@@ -8,6 +8,7 @@ count.
 import csv
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,7 @@ _TYPES = {name: pa.float64() for name in ("timestamp", *BOX_COLUMNS, "score", "p
     "video_id": pa.dictionary(pa.int32(), pa.string()),
     "action_id": pa.int32(),
 }
-_EXPECTED = {"video_id": "UTF-8 text", "action_id": "an integer"}  # every other column is a number
-_BAD_VALUE = re.compile(r"In CSV column #(\d+): Row #(\d+): CSV conversion error to \S+: (?:invalid value '(.*)')?")
+_BAD_VALUE = re.compile(r"In CSV column #(\d+): Row #(\d+): CSV conversion error to \S+: invalid value '(.*)'", re.S)
 _OddRows = list[tuple[int, list[str]]]  # row number and cells of rows with an unusual number of columns
 
 
@@ -94,7 +94,10 @@ def write_detections(path: Path, detections: pa.Table) -> None:
     texts = pa.array([timestamp_text(value) for value in stamps.dictionary.to_pylist()], pa.string())
     table = detections.select([*BOX_ROW, "score"]).set_column(1, "timestamp", texts.take(stamps.indices))
     with atomic_path(path) as partial:
-        pacsv.write_csv(table, partial, pacsv.WriteOptions(include_header=False, quoting_style="needed"))
+        try:
+            pacsv.write_csv(table, partial, pacsv.WriteOptions(include_header=False, quoting_style="none"))
+        except pa.ArrowInvalid:  # a video id with a comma or a quote; Arrow then quotes every text
+            pacsv.write_csv(table, partial, pacsv.WriteOptions(include_header=False, quoting_style="needed"))
 
 
 def timestamp_text(value: float) -> str:
@@ -140,28 +143,48 @@ def _first_row(path: Path) -> list[str]:
 
 def _read_csv(path: Path, columns: tuple[str, ...]) -> tuple[pa.Table, _OddRows]:
     """The rows with these columns, and those of another length."""
-    odd: _OddRows = []
+    if not _first_row(path):
+        return _schema(columns).empty_table(), []
+    try:
+        return _read_arrow(path, columns, None), []
+    except pa.ArrowInvalid:
+        _refuse_other_encodings(path)  # before a callback sees such a row: Arrow cannot hand it over
+    set_aside: list[tuple[int, str]] = []
 
-    def set_aside(row: Any) -> str:
-        odd.append((row.number, next(csv.reader([row.text]))))
+    def skip(row: Any) -> str:
+        set_aside.append((row.number, row.text))
         return "skip"
 
-    if not _first_row(path):
-        return _schema(columns).empty_table(), odd
     try:
-        table = pacsv.read_csv(
-            path,
-            # One thread: rows are numbered then, and a second one only adds to the CPU time.
-            read_options=pacsv.ReadOptions(column_names=columns, use_threads=False),
-            parse_options=pacsv.ParseOptions(invalid_row_handler=set_aside),
-            convert_options=pacsv.ConvertOptions(column_types=_schema(columns), null_values=[]),
-        )
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        table = _read_arrow(path, columns, skip)
+    except pa.ArrowInvalid as error:
         found = _BAD_VALUE.match(str(error))
         if not found:
             raise InputError(f"{path}: {' '.join(str(error).split())}") from None
         raise _bad_value(path, int(found[2]), columns[int(found[1])], found[3]) from None
-    return table, odd
+    try:
+        return table, [(number, next(csv.reader([text]), [])) for number, text in set_aside]
+    except csv.Error as error:
+        raise InputError(f"{path}: not CSV: {error}") from None
+
+
+def _read_arrow(path: Path, columns: tuple[str, ...], on_odd_row: Callable[[Any], str] | None) -> pa.Table:
+    return pacsv.read_csv(
+        path,
+        # One thread: rows are numbered then, and a second one only adds to the CPU time.
+        read_options=pacsv.ReadOptions(column_names=columns, use_threads=False),
+        parse_options=pacsv.ParseOptions(invalid_row_handler=on_odd_row),
+        convert_options=pacsv.ConvertOptions(column_types=_schema(columns), null_values=[]),
+    )
+
+
+def _refuse_other_encodings(path: Path) -> None:
+    content = path.read_bytes()
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}: line {line}: not UTF-8 text, expected CSV") from None
 
 
 def _parse(path: Path, row: int, cells: list[str], columns: tuple[str, ...]) -> dict[str, Any]:
@@ -193,6 +216,6 @@ def _finite(path: Path, table: pa.Table, left_out: _OddRows) -> pa.Table:
     return table
 
 
-def _bad_value(path: Path, row: int, column: str, value: str | None) -> InputError:
-    shown = "no text" if value is None else f"'{value}'"
-    return InputError(f"{path}: row {row}: {column} is {shown}, expected {_EXPECTED.get(column, 'a finite number')}")
+def _bad_value(path: Path, row: int, column: str, value: str) -> InputError:
+    expected = "an integer" if column == "action_id" else "a finite number"
+    return InputError(f"{path}: row {row}: {column} is {value!r}, expected {expected}")

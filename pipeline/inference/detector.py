@@ -5,23 +5,14 @@ from typing import Any
 
 from pipeline.checkpoint import load_into, load_tensors
 from pipeline.files import digest_file
-from pipeline.models.build import build_backbone
+from pipeline.models.build import build_detector
 from pipeline.models.detector import Detector
-from pipeline.models.heads.head import HeadSettings
-from pipeline.models.heads.linear import linear
 from pipeline.models.resnet3d import ResNet3d
-
-
-def baseline_detector(backbone: str, *, classes: int, dropout: float) -> Detector:
-    """The baseline: a backbone and a linear head; weights are drawn from torch's global generator."""
-    network = build_backbone(backbone)
-    settings = HeadSettings(roi_channels=network.out_channels, bank_channels=0, classes=classes, dropout=dropout)
-    return Detector(network, linear(settings))
 
 
 def detector_from_sidecar(sidecar: dict[str, Any]) -> Detector:
     """The baseline that a sidecar describes, without its weights."""
-    return baseline_detector(sidecar["backbone"], classes=sidecar["classes"], dropout=sidecar["dropout"])
+    return build_detector(sidecar["backbone"], classes=sidecar["classes"], dropout=sidecar["dropout"])
 
 
 def load_backbone(backbone: ResNet3d, path: str) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from pipeline.inference.detector import build_backbone
+from pipeline.models.build import build_backbone
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.table import build_head, require_scope

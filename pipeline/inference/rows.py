@@ -143,7 +143,7 @@ def score_rows(
     scored: list[ScoredKeyframe] = []
     for first in range(0, len(rows.keyframes), SCORING_BATCH):
         index = np.arange(first, min(first + SCORING_BATCH, len(rows.keyframes)))
-        keyframes = [rows.keyframes[i] for i in index]
+        keyframes = [rows.keyframes[i] for i in index.tolist()]
         places, clip_index = rows.select(index)
         context = batch_context(keyframes, clip_index, window_of, device)
         with torch.no_grad(), compute_precision(device, compute_dtype):

@@ -189,9 +189,7 @@ class _Reader(pickle._Unpickler):
 
 def _plain(value: Any, seen: dict[int, Any], depth: int) -> Any:
     """`value` with each `_Array` replaced by its array; a shared or circular container stays one."""
-    if value is None or isinstance(
-        value, bool | int | float | str | bytes | bytearray | np.generic | np.ndarray
-    ):
+    if value is None or isinstance(value, bool | int | float | str | bytes | bytearray | np.generic | np.ndarray):
         return value
     if id(value) in seen:
         return seen[id(value)]

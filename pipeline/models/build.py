@@ -46,9 +46,7 @@ def build_detector(backbone: str, *, classes: int, dropout: float = 0.5) -> Dete
         InputError: the backbone is not in the table.
     """
     network = build_backbone(backbone)
-    settings = HeadSettings(
-        roi_channels=network.out_channels, bank_channels=0, classes=classes, dropout=dropout
-    )
+    settings = HeadSettings(roi_channels=network.out_channels, bank_channels=0, classes=classes, dropout=dropout)
     return Detector(network, linear(settings))
 
 

@@ -54,9 +54,7 @@ class Detector(nn.Module):
             window_mask: [B, L], True where a slot holds a row.
         """
         maps = self.backbone(clips)
-        context = HeadContext(
-            clip_index=clip_index, window=window, window_mask=window_mask, feature_maps=maps
-        )
+        context = HeadContext(clip_index=clip_index, window=window, window_mask=window_mask, feature_maps=maps)
         logits: Tensor = self.head(self._roi(maps, boxes_xyxy, clip_index), context)
         return logits
 

@@ -40,9 +40,7 @@ class ConvBN(nn.Module):
     ) -> None:
         super().__init__()
         padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
-        self.conv = nn.Conv3d(
-            inputs, outputs, kernel, stride=(1, stride, stride), padding=padding, bias=False
-        )
+        self.conv = nn.Conv3d(inputs, outputs, kernel, stride=(1, stride, stride), padding=padding, bias=False)
         self.bn = nn.BatchNorm3d(outputs, eps=1e-5, momentum=0.1)
         self.activate = activate
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
@@ -56,9 +54,7 @@ class ConvBN(nn.Module):
 class Bottleneck(nn.Module):
     """Three convolutions (t x 1 x 1, 1 x 3 x 3 with the spatial stride, 1 x 1 x 1) beside a shortcut."""
 
-    def __init__(
-        self, inputs: int, stage: Stage, *, stride: int, expansion: int, zero_init_residual: bool
-    ) -> None:
+    def __init__(self, inputs: int, stage: Stage, *, stride: int, expansion: int, zero_init_residual: bool) -> None:
         super().__init__()
         outputs = stage.width * expansion
         self.conv1 = ConvBN(inputs, stage.width, kernel=(stage.temporal_kernel, 1, 1))

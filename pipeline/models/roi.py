@@ -39,9 +39,7 @@ def roi_features(
         ValueError: boxes and clip_index do not belong together.
     """
     if boxes_xyxy.shape != (len(clip_index), 4):
-        raise ValueError(
-            f"boxes_xyxy is {tuple(boxes_xyxy.shape)}, expected ({len(clip_index)}, 4) as clip_index has"
-        )
+        raise ValueError(f"boxes_xyxy is {tuple(boxes_xyxy.shape)}, expected ({len(clip_index)}, 4) as clip_index has")
     # Sums over many cells and positions between cells: half precision would move boxes.
     pooled = torch.cat([_pool_time(each, temporal) for each in maps], dim=1)
     rois_R5 = torch.cat([clip_index[:, None].to(pooled), boxes_xyxy.to(pooled)], dim=1)

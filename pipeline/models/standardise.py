@@ -34,9 +34,7 @@ class Standardise(nn.Module):
         """
         super().__init__()
         if mean.dim() != 1 or mean.shape != std.shape:
-            raise ValueError(
-                f"mean is {tuple(mean.shape)} and std {tuple(std.shape)}, expected one [C] shape"
-            )
+            raise ValueError(f"mean is {tuple(mean.shape)} and std {tuple(std.shape)}, expected one [C] shape")
         self.register_buffer("mean", mean.float().clone())
         self.register_buffer("std", std.float().clone())
         if not (self.mean.isfinite().all() and self.std.isfinite().all() and (self.std > 0).all()):
@@ -122,7 +120,7 @@ class StandardisedHead(nn.Module):
         if self.bank is not None and context.window is not None:
             if context.window_mask is None:
                 raise ValueError("standardising a window needs its window_mask, the context has none")
-            window = self.bank(context.window, dim=2).masked_fill(~context.window_mask[:, :, None], 0)
+            window = self.bank(context.window, dim=2).masked_fill_(~context.window_mask[:, :, None], 0)
             context = replace(context, window=window)
         logits: Tensor = self.head(roi, context)
         return logits

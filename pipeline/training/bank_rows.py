@@ -51,7 +51,7 @@ def training_rows(
                 f"{each.keyframe.timestamp:g} have no row; the bank was made from other annotations"
             )
         detected = above(detected, box_threshold, lower_threshold=lower_threshold)
-        match, _ = match_proposals(detected.boxes_xyxy, each.ground_truth_xyxy, match_iou=match_iou)
+        match, _ = match_proposals(detected.boxes_xyxy.astype(np.float64), each.ground_truth_xyxy, match_iou=match_iou)
         known = np.array([row for row, box in enumerate(owner) if box >= 0], np.int64)
         matched = np.flatnonzero(match >= 0)
         rows = Rows(
@@ -92,7 +92,7 @@ def _batch(rows: KeyframeRows, index: NDArray[np.int64], epoch: int, window_of: 
     places, clip_index = rows.select(index)
     window, mask = None, None
     if window_of is not None:
-        keyframes = [rows.keyframes[i] for i in index]
+        keyframes = [rows.keyframes[i] for i in index.tolist()]
         window, mask = window_of(
             [each.keyframe.video_id for each in keyframes],
             np.array([each.keyframe.timestamp for each in keyframes]),

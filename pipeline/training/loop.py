@@ -138,7 +138,7 @@ def fit(
             for batch in batches:
                 with compute_precision(device, optimisation.compute_dtype):
                     part = loss_of(batch.to(device)) / len(batches)
-                part.backward()
+                part.backward()  # type: ignore[no-untyped-call]
                 loss += float(part.detach())
             if not math.isfinite(loss):
                 raise InputError(

@@ -8,20 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import decord
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from pipeline.video.probe import (
-    Media,
-    Orientation,
-    decode_packet,
-    open_video,
-    orientation,
-    read_packets,
-)
+from pipeline.video.probe import Media, Orientation, decode_packet, open_video, orientation, read_packets
 
 # Transport streams may be joined from pieces whose clocks differ: a step of more than this is no pause.
 CLOCK_STEP_SECONDS = 10.0
@@ -78,7 +70,7 @@ def _decode_decord(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np
 def _decode_pyav(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     with open_video(path) as (container, stream):
         reformatter = VideoReformatter()
-        size: tuple[int, int] | None = None  # width and height before turning
+        look: tuple[int, int, Orientation] | None = None  # of the first frame: width and height before turning
         start: int | None = None if media.container == "avi" else media.start
         offset = last = 0.0
         first = True
@@ -98,16 +90,16 @@ def _decode_pyav(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np.u
                     time = last + media.frame_seconds
                 if time < 0 or (time <= last and not first):
                     continue
-                size = size or (frame.width, frame.height)
-                yield time, _to_rgb(reformatter, frame, size, orientation(path, frame))
+                look = look or (frame.width, frame.height, orientation(path, frame))
+                yield time, _to_rgb(reformatter, frame, *look)
                 last, first = time, False
 
 
-def _to_rgb(reformatter: Any, frame: Any, size: tuple[int, int], turn: Orientation) -> NDArray[np.uint8]:
+def _to_rgb(reformatter: Any, frame: Any, width: int, height: int, turn: Orientation) -> NDArray[np.uint8]:
     """[height, width, 3] as displayed."""
     # Bicubic chroma, as FFmpeg and decord have it, where a format has no exact converter.
     rgb: NDArray[np.uint8] = reformatter.reformat(
-        frame, width=size[0], height=size[1], format="rgb24", interpolation=Interpolation.BICUBIC, threads=1
+        frame, width=width, height=height, format="rgb24", interpolation=Interpolation.BICUBIC, threads=1
     ).to_ndarray()
     transpose, flip_x, flip_y = turn
     if transpose:

@@ -67,7 +67,8 @@ class Media:
     @property
     def seconds(self) -> NDArray[np.float64]:
         """Presentation times from the start of the film."""
-        return (self.pts - self.start) * self.time_base
+        seconds: NDArray[np.float64] = (self.pts - self.start).astype(np.float64) * self.time_base
+        return seconds
 
     def end_seconds(self, time_seconds: float) -> float:
         """When the frame that is shown from `time_seconds` on ends."""
@@ -81,7 +82,7 @@ class Media:
 def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
     """Yield PyAV's (container, video stream) of a file; one decoding thread.
 
-    Of several video streams FFmpeg's choice is taken (the default one, else the largest); a cover image is none.
+    Of several video streams FFmpeg's choice is taken; a cover image is none.
 
     Raises:
         DecodeError: the file is empty, no media file, or holds no video.
@@ -94,13 +95,17 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
         raise DecodeError(path, found=f"no media file ({error.strerror})", expected="a video file") from None
     with container:
         stream = container.streams.best("video")
-        if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
+        if stream is None or _is_cover(stream):
             kinds = ", ".join(sorted({each.type for each in container.streams})) or "none"
             raise DecodeError(path, found=f"no video stream (streams: {kinds})", expected="a video stream")
         if stream.codec_context is None:
             raise DecodeError(path, found="a video stream of an unknown codec", expected="a codec of FFmpeg")
         stream.codec_context.thread_count = 1
         yield container, stream
+
+
+def _is_cover(stream: Any) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def read_packets(container: Any, stream: Any) -> Iterator[Any]:
@@ -210,6 +215,7 @@ def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64
     faults = {
         f"container {container.format.name}": container.format.name in NOT_FOR_DECORD,
         "codec av1": codec == "av1",
+        "several video streams": sum(not _is_cover(each) for each in container.streams.video) > 1,
         "edit list": bool(is_discard.any()),
         "frames before the first keyframe": left_out > 0,
         "frames without a time": len(timed) < int(shown.sum()),
@@ -253,7 +259,7 @@ def _expected_frames(
             announced = (container.duration or 0) / av.time_base
         missing = (announced - last_seconds) / frame_seconds
         return shown + (round(missing) if missing >= 2 else 0)  # less is rounding of the announced length
-    return max(shown, stream.frames - left_out)
+    return max(shown, int(stream.frames) - left_out)
 
 
 def _tagged_seconds(stream: Any) -> float:

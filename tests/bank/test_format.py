@@ -5,13 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.bank.format import (
+    ARRAYS,
+    CHUNK_ROWS,
+    CODECS,
     MANIFEST,
+    PER_SPLIT,
+    PROVENANCE,
     ROW_SETS,
-    listing_digest,
+    VERSION,
     parse_manifest,
     part_folder,
     part_name,
@@ -19,6 +24,8 @@ from pipeline.bank.format import (
 from pipeline.errors import InputError
 from pipeline.files import read_json
 from tests.bank.banks import make_rows, write_small_bank
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "bank-format.md"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=15))
@@ -55,19 +62,35 @@ def test_an_id_that_cannot_be_a_folder_is_refused() -> None:
         part_folder("\udcff")
 
 
-def test_the_listing_digest_is_what_sha256sum_gives(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/x").write_bytes(b"1")
-    (tmp_path / "b").write_bytes(b"2")
-    shell = "sha256sum a/x b | sha256sum"
-    expected = subprocess.run(shell, shell=True, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    assert listing_digest(tmp_path, ["a/x", "b"]) == expected.split()[0]
+@pytest.fixture(scope="module")
+def bank_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = {"v": make_rows({1.0: 2}, tracked=True)}
+    return write_small_bank(tmp_path_factory.mktemp("bank") / "train.zarr", rows)
+
+
+def test_the_documented_command_gives_a_row_sets_digest(bank_path: Path) -> None:
+    command = "cd <part>/detections && find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum"
+    assert command in DOCUMENT.read_text()
+    shell = command.replace("<part>", "v")
+    run = subprocess.run(shell, shell=True, cwd=bank_path, check=True, capture_output=True, text=True)
+    manifest = read_json(bank_path / MANIFEST)
+    assert run.stdout.split()[0] == manifest["parts"]["v"]["row_sets"]["detections"]["sha256"]
+
+
+def test_the_document_names_everything(bank_path: Path) -> None:
+    text = DOCUMENT.read_text()
+    manifest = read_json(bank_path / MANIFEST)
+    part = manifest["parts"]["v"]
+    names = {*manifest, *part, *part["row_sets"]["detections"], *ARRAYS, *ROW_SETS, *CODECS, *PROVENANCE, *PER_SPLIT}
+    attributes = read_json(bank_path / "v/zarr.json")["attributes"]
+    assert [name for name in sorted({*names, *attributes}) if not re.search(rf"\b{name}\b", text)] == []
+    assert f"# The feature bank's format, version {VERSION}\n" in text
+    assert f"inner chunks of {CHUNK_ROWS} rows" in text
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    path = write_small_bank(tmp_path_factory.mktemp("bank") / "train.zarr", {"v": make_rows({1.0: 2})})
-    return read_json(path / MANIFEST)
+def manifest(bank_path: Path) -> Any:
+    return read_json(bank_path / MANIFEST)
 
 
 def test_a_manifest_survives_a_round_trip(manifest: Any) -> None:
@@ -111,6 +134,7 @@ def test_every_bad_manifest_is_refused_by_name(manifest: Any) -> None:
         parse_manifest([], "m")
 
 
+@settings(max_examples=40)
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda each: st.dictionaries(st.text(), each)))
 def test_no_json_value_breaks_the_parser(value: Any) -> None:
     with pytest.raises(InputError):

@@ -56,6 +56,7 @@ def test_what_was_written_is_read(tmp_path: Path, codec: str, dtype: str) -> Non
 def test_counts_attributes_and_seconds(bank_path: Path) -> None:
     bank = open_bank(bank_path)
     assert (bank.count("detections"), bank.count("detections", "a"), bank.count("ground_truth", "b")) == (69, 69, 2)
+    assert (bank.count("detections", "c"), bank.count("others")) == (0, 0)
     assert bank.rows("b", "detections").features.shape == (0, 4)
     assert bank.timestamps_seen("b").tolist() == [0.0, 1.0, 2.0]
     assert bank.attributes("a")["video_sha256"] == "e" * 64
@@ -149,7 +150,7 @@ def test_unknown_parts_and_row_sets_are_refused(bank_path: Path) -> None:
     for call in (lambda: bank.rows("c", "detections"), lambda: bank.timestamps_seen("c")):
         with pytest.raises(InputError, match=f"^{re.escape(str(bank_path))}: has no part 'c'$"):
             call()
-    with pytest.raises(InputError, match="has no row set 'others' in part 'a'$"):
+    with pytest.raises(InputError, match=r"has no row set 'others' in part 'a'$"):
         bank.rows("a", "others")
     write_bytes(bank_path / "a/zarr.json", b"[]")
     with pytest.raises(InputError, match=r"a/zarr\.json: has no attributes, expected a Zarr v3 group's metadata$"):
@@ -194,7 +195,7 @@ def test_train_and_val_must_have_the_same_maker(tmp_path: Path) -> None:
     differences = check_pair(train, val, allow_mixed=True)
     assert differences["pooling"] == ["average, max", "max"]
     assert sorted(differences) == ["box_threshold", "checkpoint_sha256", "dtype", "pooling"]
-    with pytest.raises(InputError, match="do not belong together: channels is 4 and 8$"):
+    with pytest.raises(InputError, match=r"do not belong together: channels is 4 and 8$"):
         check_pair(train, bank_of(tmp_path, "wide", channels=8), allow_mixed=True)
 
 
@@ -213,7 +214,12 @@ def test_the_producer_is_checked(tmp_path: Path) -> None:
 def test_opening_reads_nothing_but_the_manifest(bank_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     read_text = Path.read_text
-    monkeypatch.setattr(Path, "read_text", lambda path, *a: (opened.append(path.name), read_text(path, *a))[1])
+
+    def recorded(path: Path) -> str:
+        opened.append(path.name)
+        return read_text(path)
+
+    monkeypatch.setattr(Path, "read_text", recorded)
     monkeypatch.setattr("pipeline.bank.arrays.zarr", None)
     bank = open_bank(bank_path)
     assert opened == [MANIFEST]

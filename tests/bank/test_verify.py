@@ -36,7 +36,7 @@ def test_a_whole_bank_has_no_findings(bank_path: Path) -> None:
     assert verify_bank(bank_path) == []
 
 
-DAMAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
+DAMAGES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "a feature": (
         lambda path: flip_byte(path / "a/detections/features/c/0/0"),
         ["part 'a': detections: found digest "],
@@ -47,7 +47,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     ),
     "an array's metadata": (
         lambda path: flip_byte(path / "a/ground_truth/timestamp/zarr.json", 30),
-        ["part 'a': ground_truth: found digest "],
+        ["part 'a': ground_truth: found digest ", "part 'a': ground_truth: timestamp/zarr.json: found "],
     ),
     "a shard cut short": (
         lambda path: write_bytes(path / "a/detections/score/c/0", b"x"),
@@ -67,7 +67,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     ),
     "a part's metadata": (
         lambda path: flip_byte(path / "a/zarr.json", 1),
-        ["part 'a': zarr.json: found sha256 "],
+        [
+            "part 'a': zarr.json: found sha256 ",
+            "part 'a': detections: found ",  # the seconds seen cannot be read
+        ],
     ),
     "the root's metadata": (lambda path: flip_byte(path / "zarr.json", 1), ["zarr.json: found sha256 "]),
     "no root": (lambda path: (path / "zarr.json").unlink(), ["zarr.json: found sha256 no file, expected "]),
@@ -93,14 +96,12 @@ def test_every_damage_is_found(bank_path: Path, damage: str) -> None:
     found = lines(bank_path)
     for start in expected:
         assert any(line.startswith(start) for line in found), found
-    if damage != "two parts exchanged":
-        starts = tuple(expected)
-        assert all(line.startswith((*starts, "part 'a': detections: found ")) for line in found), found
+    assert all(line.startswith(tuple(expected)) for line in found), found
 
 
 def test_a_bank_without_a_manifest_cannot_be_verified(bank_path: Path) -> None:
     (bank_path / MANIFEST).unlink()
-    with pytest.raises(InputError, match="half a bank: manifest.json is missing"):
+    with pytest.raises(InputError, match=r"half a bank: manifest\.json is missing"):
         verify_bank(bank_path)
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pipeline.bank.draws import text_hash
 from pipeline.bank.reader import open_bank
 from pipeline.bank.rows import Rows
+from pipeline.bank.verify import verify_bank
 from pipeline.bank.window import ResidentWindows, StreamedWindows, resident_file
 from pipeline.errors import InputError
 from tests.bank.banks import PROVENANCE, make_rows, write_small_bank
@@ -180,7 +181,7 @@ def test_a_buffer_that_does_not_fit_is_refused(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("times", [[905.0], [905.0, math.nan], [905.0, 2.0**40], [[905.0, 906.0]]])
 def test_bad_keyframes_are_refused(path: Path, kind: type[ResidentWindows | StreamedWindows], times: list) -> None:
-    with pytest.raises(ValueError, match="2 video ids and timestamps .*: expected one finite timestamp each"):
+    with pytest.raises(ValueError, match=r"2 video ids and timestamps .*: expected one finite timestamp each"):
         kind([open_bank(path)], min_score=0.5).slots(["a", "b"], times, seconds=2, per_second=2)
 
 
@@ -264,6 +265,20 @@ def test_a_score_of_the_threshold_is_read(tmp_path: Path) -> None:
     rows = Rows(np.ones((2, 4)), np.zeros(2), np.zeros((2, 4)), np.array([0.9, 0.8]))
     bank = open_bank(write_small_bank(tmp_path / "a.zarr", {"v": rows}))
     assert ResidentWindows([bank], min_score=0.9).slots(["v"], [0.0], seconds=1, per_second=2).tolist() == [[1, 0]]
+
+
+def test_at_its_own_threshold_every_row_of_a_bank_is_read(tmp_path: Path) -> None:
+    """A bank may hold the best box of a second below the threshold; verify knows."""
+    rows = Rows(np.ones((3, 4)), np.array([0.0, 0, 1]), np.zeros((3, 4)), np.array([0.97, 0.92, 0.4]))
+    lowered = {**PROVENANCE, "box_threshold": 0.9, "lower_threshold": True}
+    path = write_small_bank(tmp_path / "a.zarr", {"v": rows}, provenance=lowered)
+    for kind in KINDS:
+        for score, expected in ((0.9, [[1, 2, 3, 0]]), (0.95, [[1, 0, 0, 0]])):
+            windows = kind([open_bank(path)], min_score=score)
+            assert windows.slots(["v"], [1.0], seconds=2, per_second=2).tolist() == expected
+    assert verify_bank(path) == []
+    strict = write_small_bank(tmp_path / "b.zarr", {"v": rows}, provenance={**lowered, "lower_threshold": False})
+    assert [each.found for each in verify_bank(strict)] == ["0.4 in row 2"]
 
 
 def test_a_fp32_bank_gives_fp32_windows(tmp_path: Path) -> None:

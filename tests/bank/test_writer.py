@@ -235,3 +235,11 @@ def test_the_films_of_one_split_may_have_their_own_digest(tmp_path: Path) -> Non
     )
     assemble_bank(tmp_path / "train.zarr", parts={"a": part}, split="train", provenance=PROVENANCE)
     assert open_bank(tmp_path / "train.zarr").attributes("a")["frames_sha256"] == "1" * 64
+
+
+def test_a_video_that_nobody_looked_at_is_a_part(tmp_path: Path) -> None:
+    empty = make_rows({})
+    path = write_small_bank(tmp_path / "train.zarr", {"v": empty}, ground_truth=empty, seconds_seen=[])
+    bank = open_bank(path)
+    assert len(bank.timestamps_seen("v")) == bank.count("detections") == bank.count("ground_truth") == 0
+    assert verify_bank(path) == []

@@ -1,6 +1,6 @@
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.datasets.ordering import first_alike, group_starts, ordered, ranked, sort_table
@@ -8,6 +8,7 @@ from pipeline.datasets.ordering import first_alike, group_starts, ordered, ranke
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from([-1.5, 0.0, 2.0])), max_size=12)
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_ordered_is_a_stable_sort(rows: list[tuple[int, float]]) -> None:
     keys = [np.array([row[0] for row in rows]), np.array([row[1] for row in rows])]
@@ -16,6 +17,7 @@ def test_ordered_is_a_stable_sort(rows: list[tuple[int, float]]) -> None:
     assert ordered([key[order] for key in keys]).tolist() == list(range(len(rows)))
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_first_alike_and_group_starts(rows: list[tuple[int, float]]) -> None:
     keys = [np.array([row[0] for row in rows], int), np.array([row[1] for row in rows], float)]
@@ -25,6 +27,7 @@ def test_first_alike_and_group_starts(rows: list[tuple[int, float]]) -> None:
     assert starts.tolist() == [index == in_order.index(row) for index, row in enumerate(in_order)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(blacklist_categories=["Cs"]))))
 def test_ranked_sorts_by_the_bytes_of_the_text(texts: list[str]) -> None:
     names, places = ranked(pa.chunked_array([pa.array(texts, pa.string())]))

@@ -34,7 +34,10 @@ def test_each_video_has_its_split_and_times(tmp_path: Path) -> None:
         ("", "the first row is not the header video_id,split,first_timestamp,offset_seconds"),
         ("a,train,900,0\n", "the first row is not the header video_id,split,first_timestamp,offset_seconds"),
         (HEADER + "a,train,900\n", "row 2: 3 columns, expected video_id,split,first_timestamp,offset_seconds"),
-        (HEADER + "\n../a,train,900,0\n", "row 3: video id '../a', expected an id that can be part of a file name"),
+        (
+            HEADER + "\n../a,train,900,0\n",
+            "row 3: video id '../a', expected an id of letters, digits, '_', '-' and '.'",
+        ),
         (HEADER + "a,training,900,0\n", "row 2: split 'training', expected train, val or test"),
         (HEADER + "a,train,x,0\n", "row 2: first_timestamp 'x', expected a number of seconds"),
         (HEADER + "a,train,900,\n", "row 2: offset_seconds '', expected a number of seconds"),

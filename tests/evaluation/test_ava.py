@@ -107,9 +107,7 @@ def test_copies(case, protocol):
             evaluate(truth, detections, keyframes=keyframes, class_ids=EVALUATED, protocol=protocol)
         return
     if wanted.get("error") == "ValueError":
-        with pytest.raises(
-            InputError, match="^detections: j_cCNHzeN9Q,923: box is 0.5,0.1,0.1,0.5, expected x1 <="
-        ):
+        with pytest.raises(InputError, match=r"^detections: j_cCNHzeN9Q,923: box is 0.5,0.1,0.1,0.5, expected x1 <="):
             evaluate(truth, detections, keyframes=keyframes, class_ids=EVALUATED, protocol=protocol)
         detections = detections.filter(pc.less_equal(detections["x1"], detections["x2"]))
     result = evaluate(truth, detections, keyframes=keyframes, class_ids=EVALUATED, protocol=protocol)
@@ -117,9 +115,7 @@ def test_copies(case, protocol):
         # The copies' own value lies between the orders of tied rows; ours is the lowest.
         assert result.map <= wanted["map"] <= expected["ties"]["without_cap_60"]["map_optimistic"]
         if protocol != "pyslowfast":  # whose true positives depend on the order of the file
-            assert result.map == pytest.approx(
-                expected["ties"]["without_cap_60"]["map_pessimistic"], abs=1e-9
-            )
+            assert result.map == pytest.approx(expected["ties"]["without_cap_60"]["map_pessimistic"], abs=1e-9)
         return
     assert result.map == pytest.approx(wanted["map"], abs=1e-9)
     official = expected["official"]["60"]["ap"]
@@ -142,22 +138,16 @@ def test_mmaction2_on_its_own_sample(real, fixtures):
 
 @pytest.mark.parametrize("case", ["no exclusion", "with exclude file", "custom classes [1,20]"])
 def test_mmaction2_on_synthetic_data(case, fixtures, tmp_path):
-    data = json.loads((fixtures / "parity" / "mmaction2" / "dataset_eval.json").read_text())[
-        "ava_eval_synthetic"
-    ]
+    data = json.loads((fixtures / "parity" / "mmaction2" / "dataset_eval.json").read_text())["ava_eval_synthetic"]
     expected = next(each for each in data["cases"] if each["case"] == case)["result"]
     for name in ("gt_csv", "pred_csv", "exclude_csv"):
         (tmp_path / name).write_text(data[name])
     keyframes = (
-        None
-        if case == "no exclusion"
-        else keyframes_table(excluded=read_keyframe_list(tmp_path / "exclude_csv"))
+        None if case == "no exclusion" else keyframes_table(excluded=read_keyframe_list(tmp_path / "exclude_csv"))
     )
     class_ids = [1, 20] if "custom" in case else [class_id for class_id, _ in data["label_map"]]
     truth, detections = read_ground_truth(tmp_path / "gt_csv"), read_detections(tmp_path / "pred_csv")
-    result = evaluate(
-        truth.boxes, detections.boxes, keyframes=keyframes, class_ids=class_ids, protocol="mmaction2_1x"
-    )
+    result = evaluate(truth.boxes, detections.boxes, keyframes=keyframes, class_ids=class_ids, protocol="mmaction2_1x")
     assert result.map == pytest.approx(expected["overall"], abs=1e-9)
     movement = [ap for class_id, ap in zip(result.class_ids, result.ap, strict=True) if class_id < 15]
     assert np.nanmean(movement) == pytest.approx(expected["person_movement"], abs=1e-9)
@@ -167,9 +157,7 @@ def boxes(rows: list[tuple], last: str) -> pa.Table:
     names = ["video_id", "timestamp", "x1", "y1", "x2", "y2", "action_id", last]
     kinds = [pa.string(), *[pa.float64()] * 5, pa.int32(), pa.float64()]
     columns = list(zip(*rows, strict=True)) or [()] * 8
-    return pa.table(
-        [pa.array(list(column), kind) for column, kind in zip(columns, kinds, strict=True)], names
-    )
+    return pa.table([pa.array(list(column), kind) for column, kind in zip(columns, kinds, strict=True)], names)
 
 
 BOX = (0.1, 0.1, 0.5, 0.5)
@@ -196,7 +184,7 @@ def test_inverted_ground_truth_is_refused_once_it_is_compared():
     truth = boxes([("a", 902, 0.5, 0.1, 0.1, 0.5, 1, 0)], "person_id")
     assert evaluate(truth, boxes([("a", 903, *BOX, 1, 0.5)], "score"), class_ids=[1]).map == 0.0
     with pytest.raises(
-        InputError, match="^ground truth: a,902: box is 0.5,0.1,0.1,0.5, expected x1 <= x2 and y1 <= y2$"
+        InputError, match=r"^ground truth: a,902: box is 0.5,0.1,0.1,0.5, expected x1 <= x2 and y1 <= y2$"
     ):
         evaluate(truth, boxes([("a", 902, *BOX, 1, 0.5)], "score"), class_ids=[1])
 
@@ -206,23 +194,19 @@ def test_refusals():
         boxes([("a", 902, *BOX, 1, 0)], "person_id"),
         boxes([("a", 902, *BOX, 1, math.nan)], "score"),
     )
-    with pytest.raises(InputError, match="^detections: row 1: score is not a number$"):
+    with pytest.raises(InputError, match=r"^detections: row 1: score is not a number$"):
         evaluate(truth, found, class_ids=[1])
     with pytest.raises(InputError, match=r"^classes to be scored are \[\], expected ids from 1 on$"):
         evaluate(truth, found, class_ids=[])
     with pytest.raises(
-        InputError, match="^protocol is 'coco', expected one of official, mmaction2_1x, mmaction2_0x, "
+        InputError, match=r"^protocol is 'coco', expected one of official, mmaction2_1x, mmaction2_0x, "
     ):
         evaluate(truth, found, class_ids=[1], protocol="coco")
 
 
 def test_person_ids_decide_only_at_equal_overlap_and_ids_beyond_the_map_are_passed_over():
-    truth = boxes(
-        [("a", 902, *BOX, 1, 0), ("a", 902, *BOX, 2**31 - 1, 0), ("a", 902, *BOX, -5, 0)], "person_id"
-    )
-    found = boxes(
-        [("a", 902, *BOX, 1, 0.5), ("a", 902, *BOX, 2**31 - 1, 0.5), ("a", 902, *BOX, -5, 0.5)], "score"
-    )
+    truth = boxes([("a", 902, *BOX, 1, 0), ("a", 902, *BOX, 2**31 - 1, 0), ("a", 902, *BOX, -5, 0)], "person_id")
+    found = boxes([("a", 902, *BOX, 1, 0.5), ("a", 902, *BOX, 2**31 - 1, 0.5), ("a", 902, *BOX, -5, 0.5)], "score")
     result = evaluate(truth, found, class_ids=[1, 3])
     assert result.num_gt.tolist() == [1, 0]
     assert result.map == 1.0

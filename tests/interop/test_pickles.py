@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -228,17 +228,11 @@ def test_deep_nesting_is_refused(tmp_path: Path) -> None:
 def test_a_memo_index_or_length_takes_no_memory(tmp_path: Path) -> None:
     # The reader in C would reserve 32 GB for the index of the first.
     assert load_pickle(write(tmp_path, b"\x80\x02Nr\xff\xff\xff\x7f.")) is None
-    assert "not a pickle that can be read" in refusal(
-        write(tmp_path, b"\x80\x04\x8e" + b"\xff" * 6 + b"\x00\x00.")
-    )
-    assert "not a pickle that can be read" in refusal(
-        write(tmp_path, b"\x80\x05\x96" + b"\xff" * 7 + b"\x00.")
-    )
+    assert "not a pickle that can be read" in refusal(write(tmp_path, b"\x80\x04\x8e" + b"\xff" * 6 + b"\x00\x00."))
+    assert "not a pickle that can be read" in refusal(write(tmp_path, b"\x80\x05\x96" + b"\xff" * 7 + b"\x00."))
 
 
-@pytest.mark.parametrize(
-    ("data", "reason"), [(b"", "EOFError"), (b"\x80\x63.", "unsupported pickle protocol: 99")]
-)
+@pytest.mark.parametrize(("data", "reason"), [(b"", "EOFError"), (b"\x80\x63.", "unsupported pickle protocol: 99")])
 def test_what_is_no_pickle_is_said(tmp_path: Path, data: bytes, reason: str) -> None:
     path = write(tmp_path, data)
     assert refusal(path) == f"{path}: not a pickle that can be read: {reason}"
@@ -258,13 +252,12 @@ NUMBERS = arrays.arrays(
 )
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3) | st.tuples(inner)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3) | st.tuples(inner),
     max_leaves=12,
 )
 
 
+@settings(deadline=None)
 @given(value=VALUES, array=NUMBERS, protocol=st.sampled_from(PROTOCOLS))
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, value: Any, array: Any, protocol: int) -> None:
     folder = tmp_path_factory.getbasetemp()
@@ -277,6 +270,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, value: Any, array:
 SEEDS = [*HOSTILE.values(), pickle.dumps(proposals(), 2), pickle.dumps(proposals(), 5)]
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_garbage_is_an_input_error_or_a_plain_value(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -1,4 +1,4 @@
-"""One thread in these tests: the machine's cores are often shared, and results do not vary with their number."""
+"""The same numbers in every run, and one thread: the machine's cores are often shared."""
 
 from collections.abc import Iterator
 
@@ -7,8 +7,9 @@ import torch
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
+def _seeded_on_one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    torch.manual_seed(0)
     yield
     torch.set_num_threads(threads)

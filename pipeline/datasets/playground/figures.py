@@ -24,7 +24,7 @@ from pipeline.datasets.playground.script import Figure
 # Lengths in world units of a figure of size 1, which stands about 55 units tall.
 THIGH, SHIN, TORSO, UPPER_ARM, FOREARM, NECK = 12.5, 12.5, 16.0, 10.0, 9.5, 6.5
 SHOULDER, HIP = 4.0, 2.6
-FLAG, FLAG_COLOUR = 2.5, (250.0, 225.0, 40.0)
+FLAG, FLAG_COLOUR = 3.5, (250.0, 225.0, 40.0)
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ def figure_capsules(figure: Figure, times: np.ndarray) -> Capsules:
         shoulder = chest - 1.5 * up + side * SHOULDER * girth * across
         elbow = shoulder + _towards(pose[:, arm], UPPER_ARM)
         wrist = elbow + _towards(pose[:, hand], FOREARM)
-        parts.append((shoulder, elbow, 2.2 * girth, look.shirt))
-        parts.append((elbow, wrist, 1.9 * girth, sleeve))
+        parts.append((shoulder, elbow, 2.6 * girth, look.shirt))
+        parts.append((elbow, wrist, 2.3 * girth, sleeve))
         if look.flags:
             tip = wrist + _towards(pose[:, hand], FLAG)
-            parts.append((tip, tip, 3.2, FLAG_COLOUR))
+            parts.append((tip, tip, 4.0, FLAG_COLOUR))
         else:
-            parts.append((wrist, wrist, 2.2, look.skin))
+            parts.append((wrist, wrist, 2.6, look.skin))
     ends = np.stack([np.stack([start, end], 1) for start, end, _, _ in parts], 1) * figure.size
     ends += np.stack([x, np.full(len(times), figure.foot_y)], -1)[:, None, None]
     return Capsules(

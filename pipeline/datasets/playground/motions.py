@@ -45,19 +45,18 @@ def _crouch(sine: Sine, strength: float) -> Pose:
 def _jump(sine: Sine, strength: float) -> Pose:
     height = np.abs(sine(0.8))  # 1.6 hops a second
     return {
-        LIFT: 14 * strength * height, ARM_L: -30 - 45 * height, HAND_L: -30 - 60 * height,
-        ARM_R: 30 + 45 * height, HAND_R: 30 + 60 * height,
-        THIGH_L: -10 - 30 * height, SHIN_L: 5 + 25 * height, THIGH_R: 10 + 30 * height, SHIN_R: -5 - 25 * height,
+        LIFT: 15 * strength * height, ARM_L: -20, HAND_L: 10, ARM_R: 20, HAND_R: -10,
+        THIGH_L: -8 - 45 * height, SHIN_L: 5 + 40 * height, THIGH_R: 8 + 45 * height, SHIN_R: -5 - 40 * height,
     }  # fmt: skip
 
 
 def _wave(sine: Sine, strength: float) -> Pose:
-    return {ARM_R: 125, HAND_R: 165 + 38 * strength * sine(1.5)}
+    return {ARM_R: 140, HAND_R: 175 + 40 * strength * sine(1.5)}
 
 
 def _point(sine: Sine, strength: float) -> Pose:
     sway = 3 * strength * sine(0.7)
-    return {LEAN: -4, ARM_R: 122 + sway, HAND_R: 122 + sway}
+    return {LEAN: -5, ARM_R: 128 + sway, HAND_R: 128 + sway}
 
 
 def _bow(sine: Sine, strength: float) -> Pose:

@@ -129,7 +129,7 @@ def write_script(
     figures = []
     for number, (lane, actions) in enumerate(zip(lanes, timeline.actions, strict=True)):
         foot_y = float(rng.uniform(103, 114))
-        size = float(rng.uniform(0.9, 1.05)) * (1 + (foot_y - 108) / 60)
+        size = float(rng.uniform(1.0, 1.18)) * (1 + (foot_y - 108) / 60)
         figures.append(Figure(draw_look(looks, flags=number == conductor), lane, foot_y, size, actions))
     cuts = []
     cut = int(rng.integers(*SCENE_SECONDS))

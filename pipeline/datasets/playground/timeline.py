@@ -13,10 +13,10 @@ from pipeline.datasets.playground.board import Board, Event
 from pipeline.datasets.playground.classes import DANCE_ID, JUMP_IDS, MOTION_ID, POINT_IDS, WAVE_IDS
 from pipeline.datasets.playground.looks import Colour, draw_colour
 
-SIGNAL_SECONDS = 4
+SIGNAL_SECONDS = 5
 DANCE_SECONDS = 4
 DANCES = 2  # per signal, by two figures
-FIRST_DANCE, LAST_DANCE = 9, 11  # starts, counted from the signal's start: 5 to 15 s lie between
+FIRST_DANCE, LAST_DANCE = 10, 11  # starts, counted from the signal's start: 5 to 15 s lie between
 EPISODE_TAIL = LAST_DANCE + DANCE_SECONDS  # from a signal's start to the end of its last dance
 # A window of +-14 s around a dance's last second ends before the next signal.
 EPISODE_SECONDS = EPISODE_TAIL + 14

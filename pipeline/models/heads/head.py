@@ -125,7 +125,5 @@ def read_window(context: HeadContext, mask: Mask, like: Tensor) -> tuple[Tensor,
     valid = context.window_mask
     if valid is None or valid.shape != window.shape[:2]:
         found = "none" if valid is None else f"one of {tuple(valid.shape)}"
-        raise ValueError(
-            f"mask valid needs a window_mask of {tuple(window.shape[:2])}, the context has {found}"
-        )
+        raise ValueError(f"mask valid needs a window_mask of {tuple(window.shape[:2])}, the context has {found}")
     return window.to(like.dtype), valid

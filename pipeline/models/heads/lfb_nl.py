@@ -24,9 +24,7 @@ def group_by_clip(clip_index: Tensor, clips: int) -> tuple[Tensor, int]:
     return place_R, int(member_RB.sum(dim=0).max())
 
 
-def attend(
-    query_Rd: Tensor, key_BLd: Tensor, value_BLd: Tensor, valid_BL: Tensor | None, clip_index: Tensor
-) -> Tensor:
+def attend(query_Rd: Tensor, key_BLd: Tensor, value_BLd: Tensor, valid_BL: Tensor | None, clip_index: Tensor) -> Tensor:
     """softmax(query . key / sqrt(d)) . value, each person in the window of its clip. -> [R, d].
 
     Args:
@@ -62,9 +60,7 @@ class NonLocalLayer(nn.Module):
         self.out = nn.Linear(latent, latent)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self, person_Rd: Tensor, bank_BLd: Tensor, valid_BL: Tensor | None, clip_index: Tensor
-    ) -> Tensor:
+    def forward(self, person_Rd: Tensor, bank_BLd: Tensor, valid_BL: Tensor | None, clip_index: Tensor) -> Tensor:
         """What is added to `person_Rd`, [R, d]."""
         out_Rd = attend(self.theta(person_Rd), self.phi(bank_BLd), self.g(bank_BLd), valid_BL, clip_index)
         update_Rd: Tensor = self.dropout(self.out(F.relu(self.norm(out_Rd))))
@@ -134,12 +130,14 @@ def lfb_nl(
             reached 0.71 to 1.00 and `published` 0.32 to 0.65.
 
     Raises:
-        InputError: `init` is another word, or a size is below 1.
+        InputError: `init` is another word, a size is below 1 or `dropout` is no share below 1.
     """
     if init not in ("identity", "published"):
         raise InputError(f"head lfb_nl: init is {init}, expected identity or published")
     if layers < 1 or latent < 1:
         raise InputError(f"head lfb_nl: layers is {layers} and latent {latent}, expected at least 1")
+    if not 0 <= dropout < 1:
+        raise InputError(f"head lfb_nl: dropout is {dropout}, expected 0 to below 1")
     bank = NonLocalBank(
         roi_channels=settings.roi_channels,
         bank_channels=settings.bank_channels,

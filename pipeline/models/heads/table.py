@@ -62,6 +62,4 @@ def require_scope(name: str, head: Head, scope: str) -> None:
         InputError: the head declares other scopes.
     """
     if scope not in head.scopes:
-        raise InputError(
-            f"head {name}: it cannot train in scope {scope}, expected {', '.join(sorted(head.scopes))}"
-        )
+        raise InputError(f"head {name}: it cannot train in scope {scope}, expected {', '.join(sorted(head.scopes))}")

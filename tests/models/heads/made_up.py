@@ -20,7 +20,10 @@ class Task:
 
 
 def make_task(clips: int, *, seed: int, half: str = "any") -> Task:
-    """Two persons per clip, standardised rows, a third of the slots empty; the pattern lies in `half`."""
+    """Two persons per clip, standardised rows, a third of the slots empty; the pattern lies in `half`.
+
+    Where `half` is past, the later half holds one of the three patterns too, which says nothing.
+    """
     draw = torch.Generator().manual_seed(seed)
     patterns = torch.randn(10, CHANNELS, generator=torch.Generator().manual_seed(0))
     slots = SECONDS * PER_SECOND
@@ -29,8 +32,11 @@ def make_task(clips: int, *, seed: int, half: str = "any") -> Task:
     place = torch.randint(first, last, (clips,), generator=draw)
     pattern = torch.randint(3, 10, (clips, slots), generator=draw)
     pattern[torch.arange(clips), place] = label
+    if half == "past":
+        pattern[:, slots // 2] = torch.randint(0, 3, (clips,), generator=draw)
     mask = torch.rand(clips, slots, generator=draw) < 0.67
     mask[torch.arange(clips), place] = True
+    mask[:, slots // 2] = True
     window = patterns[pattern] + 0.3 * torch.randn(clips, slots, CHANNELS, generator=draw)
     clip_index = torch.arange(clips).repeat(2)
     roi = patterns[9] + 0.3 * torch.randn(len(clip_index), CHANNELS, generator=draw)

@@ -1,0 +1,107 @@
+"""Work in a child process that is watched: decoders of foreign files may hang or crash."""
+
+import contextlib
+import multiprocessing
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from types import ModuleType
+from typing import Any
+
+from pipeline.workers import end_with_parent
+
+# Forked from a small server process: a fork of ours would copy its threads' locks, a spawn costs a second.
+CONTEXT = multiprocessing.get_context("forkserver")
+BEAT_SECONDS = 0.5
+
+
+def preload(*modules: ModuleType) -> None:
+    """Let the server process import what children need, once for all of them."""
+    CONTEXT.set_forkserver_preload([module.__name__ for module in modules])
+
+
+class ChildLost(Exception):
+    """A child hung, died, or had no disk or memory: nothing is known of its input."""
+
+
+class ChildHung(ChildLost):
+    """A child gave no sign of progress for too long, and was killed."""
+
+
+class ChildDied(ChildLost):
+    """A child's process ended without a word: a crash, or the system killed it."""
+
+
+def run_in_child(
+    work: Callable[..., None], arguments: dict[str, Any], *, silence_seconds: float, stop: threading.Event
+) -> None:
+    """Call `work(**arguments, beat=beat)` in a child process of its own and wait for it.
+
+    `work` calls `beat()` as often as it likes to show progress. The child dies with this process.
+
+    Args:
+        work: a function that can be imported by its name.
+        arguments: what it is called with; picklable.
+        silence_seconds: a child that does not beat for so long is killed.
+        stop: when set, the child is killed at once.
+
+    Raises:
+        ChildHung: the child was silent for too long.
+        ChildDied: the child's process ended, by a signal or by itself.
+        ChildLost: the child met an OSError or a MemoryError; or `stop` was set.
+        RuntimeError: `work` raised anything else, with its traceback.
+    """
+    ours, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=_child, args=(theirs, work, arguments), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        last_beat = time.monotonic()
+        while True:
+            if stop.is_set():
+                raise ChildLost("stopped")
+            if ours.poll(BEAT_SECONDS):
+                kind, text = ours.recv()
+                last_beat = time.monotonic()
+                if kind == "done":
+                    return
+                if kind == "lost":
+                    raise ChildLost(text)
+                if kind == "raised":
+                    raise RuntimeError(text)
+            elif time.monotonic() - last_beat > silence_seconds:
+                raise ChildHung(f"no new frame for {silence_seconds:g} s")
+    except (EOFError, ConnectionError):
+        process.join()
+        raise ChildDied(f"the process died with exit code {process.exitcode}") from None
+    finally:
+        process.kill()
+        process.join()
+        process.close()
+        ours.close()
+
+
+def _child(connection: Connection, work: Callable[..., None], arguments: dict[str, Any]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    end_with_parent()  # in a thread: a hung decoder would not notice
+    last_beat = 0.0
+
+    def beat() -> None:
+        nonlocal last_beat
+        now = time.monotonic()
+        if now - last_beat > BEAT_SECONDS:
+            last_beat = now
+            connection.send(("beat", ""))
+
+    message = ("done", "")
+    try:
+        work(**arguments, beat=beat)
+    except (OSError, MemoryError) as error:
+        message = ("lost", f"{type(error).__name__}: {error}")
+    except BaseException:
+        message = ("raised", traceback.format_exc())
+    with contextlib.suppress(OSError):
+        connection.send(message)

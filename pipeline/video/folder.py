@@ -1,0 +1,54 @@
+"""A folder of video files, and the ids that its names give."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import InputError
+from pipeline.problems import Problem
+from pipeline.video.store import SAFE_ID
+
+SUFFIXES = frozenset(
+    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv".split()  # noqa: SIM905
+)
+
+
+@dataclass(frozen=True)
+class VideoFolder:
+    """What was found in a folder."""
+
+    paths: dict[str, Path]
+    "File of each video id, in the order of the ids."
+    problems: list[Problem]
+    "Files whose names cannot be ids."
+    ignored: int
+    "Other files: not hidden, and no videos by their suffix."
+
+
+def find_videos(root: Path) -> VideoFolder:
+    """Find the video files below a folder; a file's id is its name without the suffix.
+
+    Raises:
+        InputError: the folder is absent or holds no video, or two files give the same id.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder of videos (dataset.videos)")
+    paths: dict[str, Path] = {}
+    problems = []
+    ignored = 0
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root)
+        if not path.is_file() or any(part.startswith(".") for part in name.parts):
+            continue
+        if path.suffix.lower() not in SUFFIXES:
+            ignored += 1
+        elif not SAFE_ID.fullmatch(path.stem):
+            expected = "letters, digits, '.', '_' and '-', at most 200"
+            problems.append(Problem(name.as_posix(), path.stem, "a name that is no safe id", expected))
+        elif path.stem in paths:
+            other = paths[path.stem].relative_to(root)
+            raise InputError(f"{root}: {other} and {name} give the same id {path.stem!r}, expected one file per id")
+        else:
+            paths[path.stem] = path
+    if not paths and not problems:
+        raise InputError(f"{root}: no video files, expected names that end in {' '.join(sorted(SUFFIXES))}")
+    return VideoFolder(dict(sorted(paths.items())), problems, ignored)

@@ -1,0 +1,172 @@
+"""Extraction of many videos: one item of the work directory each, a few at a time, each in a watched child."""
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.errors import InputError
+from pipeline.files import digest_file, link_file, read_json
+from pipeline.problems import Problem
+from pipeline.progress import progress
+from pipeline.tables import VIDEOS, write_table
+from pipeline.video.children import ChildDied, ChildHung, ChildLost, run_in_child
+from pipeline.video.extract import FrameSettings, extract_video
+from pipeline.work import item_key, make_item
+
+STAGE = "extract_frames"
+SILENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class VideoItem:
+    """A finished item: `frames.arrow` and `video.json`, or `problem.json`."""
+
+    folder: Path
+    source_sha256: str
+    is_new: bool
+
+
+def video_item(
+    path: Path,
+    *,
+    settings: FrameSettings,
+    code: str,
+    stop: threading.Event,
+    silence_seconds: float = SILENCE_SECONDS,
+) -> VideoItem:
+    """The item of one video, made where it is not there yet.
+
+    Args:
+        path: the video file.
+        settings: what is stored.
+        code: the code version.
+        stop: when set, the work ends at once with an `InputError`.
+        silence_seconds: a decoder that gives no frame for so long is killed.
+
+    Raises:
+        InputError: the video could not be extracted for a cause that is not in the file: no disk, no memory,
+            a decoder that hung or crashed twice. Nothing is stored then.
+    """
+    is_new = False
+
+    def make(folder: Path) -> None:
+        nonlocal is_new
+        is_new = True
+        _extract_twice(path, folder, settings, source_sha256, stop, silence_seconds)
+
+    try:
+        source_sha256 = digest_file(path)
+        key = item_key(source_sha256=source_sha256, settings=asdict(settings), code=code)
+        return VideoItem(make_item(STAGE, key, make), source_sha256, is_new)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; nothing is stored for it") from None
+
+
+def _extract_twice(
+    path: Path, folder: Path, settings: FrameSettings, source_sha256: str, stop: threading.Event, silence_seconds: float
+) -> None:
+    arguments = {"path": path.absolute(), "folder": folder.absolute(), "settings": settings}
+    avoid_decord = ""
+    lost: ChildLost | None = None
+    for _ in range(2):
+        for rest in folder.iterdir():
+            rest.unlink()
+        try:
+            run_in_child(
+                extract_video,
+                {**arguments, "source_sha256": source_sha256, "avoid_decord": avoid_decord},
+                silence_seconds=silence_seconds,
+                stop=stop,
+            )
+            return
+        except ChildLost as error:
+            lost = error
+            if isinstance(error, ChildHung | ChildDied):
+                avoid_decord = f"decord: {error}"
+            if stop.is_set():
+                break
+    raise InputError(f"{path}: {lost}, twice; nothing is stored for it") from None
+
+
+def extract_videos(
+    paths: Mapping[str, Path], *, settings: FrameSettings, code: str, workers: int
+) -> dict[str, VideoItem]:
+    """The items of all videos, by video id, in the order of `paths`.
+
+    Raises:
+        InputError: videos could not be extracted for causes that are not in them; the items of the others are kept.
+    """
+    stop = threading.Event()
+    items: dict[str, VideoItem] = {}
+    failures: dict[str, InputError] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        futures: dict[Future[VideoItem], str] = {
+            pool.submit(video_item, path, settings=settings, code=code, stop=stop): video_id
+            for video_id, path in paths.items()
+        }
+        try:
+            for future in progress(as_completed(futures), what=STAGE, total=len(futures), unit="video"):
+                try:
+                    items[futures[future]] = future.result()
+                except InputError as error:
+                    failures[futures[future]] = error
+        except BaseException:  # an interrupt, or a bug: the children must not work on
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    if failures:
+        first = failures[min(failures)]
+        raise InputError(f"{len(failures)} of {len(paths)} videos failed, the others are kept in .work; {first}")
+    return {video_id: items[video_id] for video_id in paths}
+
+
+def assemble_videos(
+    items: Mapping[str, VideoItem], paths: Mapping[str, Path], *, root: Path, folder: Path
+) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
+    """Link the items' frames into a store's folder and write `videos.parquet` beside them.
+
+    A file of which some frames are lost, but not too many, is kept and reported.
+
+    Args:
+        items: by video id.
+        paths: the video files, by video id.
+        root: the folder of videos, which `videos.parquet` names them relative to.
+        folder: the store's folder.
+
+    Returns:
+        (the records of readable videos for the manifest, the problems)
+    """
+    records: dict[str, dict[str, Any]] = {}
+    problems: list[Problem] = []
+    for video_id, item in items.items():
+        name = paths[video_id].relative_to(root).as_posix()
+        if (item.folder / "problem.json").exists():
+            problems.append(Problem(name, video_id, **read_json(item.folder / "problem.json")))
+            continue
+        record = read_json(item.folder / "video.json")
+        if record["frames_failed"]:
+            found = f"{record['frames_decoded']} frames decodable (the video is kept)"
+            problems.append(Problem(name, video_id, found, f"{record['frames_expected']} frames"))
+        link_file(item.folder / "frames.arrow", folder / f"{video_id}.arrow")
+        records[video_id] = record
+    rows = [
+        {
+            "video_id": video_id,
+            "path": paths[video_id].relative_to(root).as_posix(),
+            "sha256": record["source_sha256"],
+            "fps": record["source_fps"],
+            "duration_seconds": record["duration_seconds"],
+            "frames": record["frames_decoded"],
+            "grid_frames": record["grid_frames"],
+            "width": record["source_width"],
+            "height": record["source_height"],
+        }
+        for video_id, record in records.items()
+    ]
+    write_table(pa.Table.from_pylist(rows, VIDEOS), folder / "videos.parquet", VIDEOS)
+    return records, problems

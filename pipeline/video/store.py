@@ -1,0 +1,228 @@
+"""The frame store: one Arrow IPC file per video with the frames that the grid shows, as JPEG.
+
+`<video_id>.arrow` has a row per stored frame, in order of time: `jpeg`, `pts_seconds` (presentation time from
+the start of the film) and `first_grid` (the first grid index that shows the frame, so that a grid index finds
+its row by bisection). Record batches have 256 rows; the last one's metadata says where the frames come from,
+and `manifest.json` says the same of all videos. Reading maps the file into memory and decodes the JPEGs asked for.
+"""
+
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import simplejpeg
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from pipeline.files import atomic_path, json_text, read_json, write_json
+
+FRAMES = pa.schema(
+    [
+        pa.field("jpeg", pa.binary(), nullable=False),
+        pa.field("pts_seconds", pa.float64(), nullable=False),
+        pa.field("first_grid", pa.int32(), nullable=False),
+    ]
+)
+FORMAT = "actionbank frame store 1"
+BATCH_ROWS = 256
+PROVENANCE = b"actionbank.provenance"
+# A mapped file holds a file descriptor; a process may have 1024 by default.
+MAPPED_VIDEOS = 512
+SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
+
+
+class Row(NamedTuple):
+    """A stored frame."""
+
+    jpeg: bytes
+    pts_seconds: float
+    first_grid: int
+
+
+def write_frames(path: Path, rows: Iterable[Row], describe: Callable[[], dict[str, Any]]) -> int:
+    """Write one video's file atomically; the same rows give the same bytes.
+
+    Args:
+        path: the file to be made.
+        rows: the frames in order of time.
+        describe: called when `rows` is exhausted; returns the provenance, with `grid_frames`, the number of
+            frames of the grid. Rows that begin behind it are dropped.
+
+    Returns:
+        The number of rows written.
+    """
+    rows = iter(rows)
+    written = 0
+    with atomic_path(path) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, FRAMES) as writer:
+        # The last rows wait until the length of the grid is known, and the last batch for the provenance.
+        waiting = list(islice(rows, 2 * BATCH_ROWS))
+        while len(waiting) == 2 * BATCH_ROWS:
+            writer.write_batch(_batch(waiting[:BATCH_ROWS]))
+            written += BATCH_ROWS
+            waiting = waiting[BATCH_ROWS:] + list(islice(rows, BATCH_ROWS))
+        provenance = describe()
+        waiting = [row for row in waiting if row.first_grid < provenance["grid_frames"]]
+        metadata = {PROVENANCE: json_text(provenance).encode()}
+        written += len(waiting)
+        while len(waiting) > BATCH_ROWS:
+            writer.write_batch(_batch(waiting[:BATCH_ROWS]))
+            waiting = waiting[BATCH_ROWS:]
+        writer.write_batch(_batch(waiting), custom_metadata=metadata)
+    return written
+
+
+def _batch(rows: Sequence[Row]) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    return pa.record_batch([pa.array(each, field.type) for each, field in zip(columns, FRAMES, strict=True)], FRAMES)
+
+
+def write_manifest(folder: Path, videos: dict[str, dict[str, Any]], **settings: Any) -> None:
+    """Write `manifest.json`, which makes a folder of files a store; call it last.
+
+    Args:
+        folder: the store's folder.
+        videos: per video id its provenance, `rows` and the `sha256` of its file.
+        **settings: what holds for all videos: `fps` (required), `short_side`, `quality`.
+    """
+    write_json(folder / "manifest.json", {"format": FORMAT, "videos": videos, **settings})
+
+
+class _Video(NamedTuple):
+    path: Path
+    first_grid: NDArray[np.int32]
+    pts_seconds: NDArray[np.float64]
+    offsets: list[NDArray[np.int32]]  # per record batch
+    jpegs: list[memoryview]  # per record batch, in the mapped file
+
+
+class FrameStore:
+    """Reads a folder of frames; files are opened when first asked for.
+
+    It may be forked, and is pickled by its path, so each DataLoader worker can hold it.
+
+    Args:
+        folder: the store's folder, e.g. `data/ava/frames`.
+
+    Raises:
+        InputError: the folder is no frame store.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        manifest = read_json(self.folder / "manifest.json")
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        if found != FORMAT:
+            raise InputError(f"{self.folder / 'manifest.json'}: format is {found!r}, expected {FORMAT!r}")
+        self.fps = float(manifest["fps"])
+        self._entries: dict[str, dict[str, Any]] = manifest["videos"]
+        self._opened: OrderedDict[str, _Video] = OrderedDict()
+
+    def __reduce__(self) -> tuple[type["FrameStore"], tuple[Path]]:
+        return FrameStore, (self.folder,)
+
+    @property
+    def video_ids(self) -> list[str]:
+        """Ids of all videos, sorted."""
+        return sorted(self._entries)
+
+    def grid_frames(self, video_id: str) -> int:
+        """Number of grid frames of a video; grid indices run from 0 to this, exclusive."""
+        return int(self._entry(video_id)["grid_frames"])
+
+    def size(self, video_id: str) -> tuple[int, int]:
+        """(height, width) of a video's stored frames."""
+        entry = self._entry(video_id)
+        return int(entry["stored_height"]), int(entry["stored_width"])
+
+    def digest(self, video_id: str) -> str:
+        """sha256 (hex) of a video's file, as the manifest has it: the same frames, the same digest."""
+        return str(self._entry(video_id)["sha256"])
+
+    def read_clip(self, video_id: str, grid_indices: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+        """Frames that the grid shows at the given indices.
+
+        Args:
+            video_id: the video.
+            grid_indices: T indices in [0, grid_frames), in any order; repeated frames are decoded once.
+
+        Returns:
+            RGB uint8 [T, height, width, 3].
+
+        Raises:
+            InputError: the video is not in the store, or its file is missing, truncated, damaged or of another store.
+            IndexError: an index lies outside the grid.
+        """
+        indices = np.asarray(grid_indices, np.int64)
+        total = self.grid_frames(video_id)
+        if indices.ndim != 1 or not len(indices) or indices.min() < 0 or indices.max() >= total:
+            raise IndexError(f"{video_id}: grid indices {indices.tolist()}, expected some in [0, {total})")
+        video = self._open(video_id)
+        rows = np.searchsorted(video.first_grid, indices, side="right") - 1
+        distinct, places = np.unique(rows, return_inverse=True)
+        frames = np.empty((len(distinct), *self.size(video_id), 3), np.uint8)
+        for frame, row in zip(frames, distinct.tolist(), strict=True):
+            _decode(video, row, frame)
+        return frames if np.array_equal(places, np.arange(len(rows))) else frames[places]
+
+    def _entry(self, video_id: str) -> dict[str, Any]:
+        try:
+            return self._entries[video_id]
+        except KeyError:
+            raise InputError(
+                f"{self.folder}: no frames of video {video_id!r} among {len(self._entries)} videos; "
+                "see problems.json there, or run extract_frames"
+            ) from None
+
+    def _open(self, video_id: str) -> _Video:
+        video = self._opened.get(video_id)
+        if video is None:
+            video = _map_file(self.folder / f"{video_id}.arrow", self._entry(video_id))
+            self._opened[video_id] = video
+            if len(self._opened) > MAPPED_VIDEOS:
+                self._opened.popitem(last=False)
+        return video
+
+
+def _map_file(path: Path, entry: dict[str, Any]) -> _Video:
+    try:
+        # No threads: Arrow's pool does not survive a fork.
+        options = pa.ipc.IpcReadOptions(use_threads=False)
+        reader = pa.ipc.open_file(pa.memory_map(str(path)), options=options)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run extract_frames") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{path}: truncated, or no Arrow IPC file ({error}); run extract_frames") from None
+    if not reader.schema.equals(FRAMES):
+        raise InputError(f"{path}: columns are {reader.schema.names}, expected {FRAMES.names}")
+    parts = [reader.get_batch_with_custom_metadata(number) for number in range(reader.num_record_batches)]
+    batches = [part.batch for part in parts]
+    stored = parts[-1].custom_metadata if parts else None
+    provenance = json.loads(stored[PROVENANCE]) if stored and PROVENANCE in stored else {}
+    rows = sum(batch.num_rows for batch in batches)
+    if not provenance or rows != entry["rows"] or any(entry.get(key) != value for key, value in provenance.items()):
+        raise InputError(f"{path}: not the file that manifest.json describes; run extract_frames")
+    return _Video(
+        path,
+        np.concatenate([batch["first_grid"].to_numpy() for batch in batches]),
+        np.concatenate([batch["pts_seconds"].to_numpy() for batch in batches]),
+        [np.frombuffer(batch["jpeg"].buffers()[1], np.int32) for batch in batches],
+        [memoryview(batch["jpeg"].buffers()[2]).cast("B") for batch in batches],
+    )
+
+
+def _decode(video: _Video, row: int, frame: NDArray[np.uint8]) -> None:
+    """Decode a row's JPEG into `frame` [height, width, 3]."""
+    batch, place = divmod(row, BATCH_ROWS)
+    start, end = video.offsets[batch][place : place + 2].tolist()
+    try:
+        decoded = simplejpeg.decode_jpeg(video.jpegs[batch][start:end], colorspace="RGB", buffer=frame)
+    except ValueError as error:
+        raise InputError(f"{video.path}: row {row}: damaged JPEG ({error}); run extract_frames") from None
+    if decoded.shape != frame.shape:
+        raise InputError(f"{video.path}: row {row}: frame of {decoded.shape[:2]}, expected {frame.shape[:2]}")

@@ -1,0 +1,74 @@
+"""Extract the frames of a folder of videos into a frame store.
+
+    python -m stages.extract_frames
+
+Reads every video below the folder `dataset.videos`; a file's name without its suffix is the video's id. Writes
+`data/<name>/frames`: `<video_id>.arrow` with the frames that a grid of `frames.fps` shows, scaled down to
+`frames.short_side`, as JPEGs of `frames.quality`; `videos.parquet`; `problems.json` with the videos that cannot be
+read, and those that are kept though some of their frames are lost; `manifest.json`. A video that was extracted
+before with the same parameters is taken from `.work`, whatever became of the others.
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+from pipeline import command
+from pipeline import params as parameters
+from pipeline.closure import code_version
+from pipeline.command import WorkersOption, new_app, run, worker_count
+from pipeline.files import replace_folder
+from pipeline.params import load_params
+from pipeline.problems import report_problems
+from pipeline.video import extract
+from pipeline.video.children import preload
+from pipeline.video.extract import FrameSettings
+from pipeline.video.folder import find_videos
+from pipeline.video.items import assemble_videos, extract_videos
+from pipeline.video.store import write_manifest
+from pipeline.work import item_key, recorded_run
+
+app = new_app()
+
+
+@app.command()
+def extract_frames(workers: WorkersOption = 0) -> None:
+    """Decode videos into a frame store; a bad video is reported and left out."""
+    params = load_params()
+    frames, dataset = params.frames, params.dataset
+    short_side = None if frames.short_side == "none" else frames.short_side
+    settings = FrameSettings(frames.fps, short_side, frames.quality)
+    root, out = Path(dataset.videos), Path("data", dataset.name, "frames")
+    found = find_videos(root)
+    code = code_version("stages.extract_frames", "decord", "av", "simplejpeg", "numpy", "pyarrow")
+    # Each child imports this file: what it needs is imported once for all.
+    preload(extract, command, parameters)
+    with recorded_run("extract_frames", item_key(code=code, out=str(out), **vars(settings))) as record:
+        record["workers"] = worker_count(workers)
+        items = extract_videos(found.paths, settings=settings, code=code, workers=worker_count(workers))
+        with replace_folder(out) as folder:
+            videos, problems = assemble_videos(items, found.paths, root=root, folder=folder)
+            problems = [*found.problems, *problems]
+            for problem in problems[:10]:
+                print(problem, file=sys.stderr)
+            report_problems(
+                problems,
+                total=len(found.paths) + len(found.problems),
+                max_bad_fraction=frames.max_bad_fraction,
+                folder=folder,
+                unit="videos",
+            )
+            write_manifest(folder, videos, **vars(settings))
+    decoders = Counter(each["decoder"] for each in videos.values())
+    grid_frames = sum(each["grid_frames"] for each in videos.values())
+    new = sum(item.is_new for item in items.values())
+    damaged = sum(each["frames_failed"] > 0 for each in videos.values())
+    by_decoder = ", ".join(f"{count} by {name}" for name, count in sorted(decoders.items()))
+    print(
+        f"{out}: {len(videos)} videos ({by_decoder}) of {grid_frames} grid frames; {new} extracted now, "
+        f"{len(problems) - damaged} unreadable, {damaged} kept without some frames, {found.ignored} other files ignored"
+    )
+
+
+if __name__ == "__main__":
+    run(app)

@@ -1,0 +1,113 @@
+"""`actionbank score`, called in this process and as users call it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.command import new_app
+from pipeline.commands.score import score
+
+FOLDER = Path(__file__).parents[1] / "fixtures" / "parity" / "ava_eval"
+APP = new_app()
+APP.command()(score)
+PROGRAM = "from pipeline.command import run; from tests.commands.test_score import APP; run(APP)"
+
+
+def files(case: str) -> list[str]:
+    return ["--ground-truth", str(FOLDER / case / "gt.csv"), "--detections", str(FOLDER / case / "det.csv")]
+
+
+def invoke(*words: str):
+    return CliRunner().invoke(APP, words)
+
+
+def run_program(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True)
+
+
+def test_json_is_that_of_the_official_code(tmp_path):
+    path = tmp_path / "out.json"
+    excluded = ["--excluded", str(FOLDER / "05_excluded" / "excluded.csv")]
+    result = invoke(*files("05_excluded"), *excluded, "--json", str(path))
+    assert result.exit_code == 0, result.output
+    found = json.loads(path.read_text())
+    expected = json.loads((FOLDER / "05_excluded" / "expected.json").read_text())["official"]["60"]
+    assert found["map"] == pytest.approx(expected["map"], abs=1e-9)
+    assert found["num_gt"] == expected["num_gt"]
+    assert found["ap"] == {
+        key: value if value is None else pytest.approx(value) for key, value in expected["ap"].items()
+    }
+    assert sorted(found) == ["ap", "map", "num_gt"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "0.503757 over 13 of 60 classes, IoU 0.5, protocol official"),
+        (["--cap", "0"], "0.505064"),
+        (["--protocol", "pyslowfast"], "0.410797"),
+        (["--iou", "0.75"], "0.379201"),
+        (["--labels", str(FOLDER / "labelmap_ava80.csv")], "0.512992"),
+    ],
+)
+def test_options(words, expected):
+    result = invoke(*files("07_cap50"), *words)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1].startswith(f"mAP {expected}")
+
+
+def test_what_it_prints(tmp_path):
+    (tmp_path / "gt.csv").write_text("a,902,0.1,0.1,0.5,0.5,1,0\na,903\na,904,0.1,0.1,0.5,0.5,70,0\n")
+    (tmp_path / "det.csv").write_text("a,902,0.1,0.1,0.5,0.5,1,0.5\na,903,0.1,0.1,0.5,0.5,1,0.6\nb,1,0,0,1,1,1,1\n")
+    (tmp_path / "labels").write_text("1: bow\n2: crawl\n70: hug\n")
+    paths = [word for name in ("gt", "det") for word in (f"--{NAMES[name]}", str(tmp_path / f"{name}.csv"))]
+    result = invoke(*paths, "--labels", str(tmp_path / "labels"))
+    assert result.output.splitlines() == [
+        "  id  class    boxes      AP",
+        "   1  bow          1  0.5000",
+        "  70  hug          1  0.0000",
+        "      person_movement        1  0.5000",
+        "      person_interaction        1  0.0000",
+        "3 detections, of which 2 count; 2 ground-truth boxes",
+        "mAP 0.250000 over 2 of 3 classes, IoU 0.5, protocol official",
+    ]
+
+
+NAMES = {"gt": "ground-truth", "det": "detections"}
+
+
+def test_a_bad_file_ends_in_one_line(tmp_path):
+    bad = tmp_path / "det.csv"
+    bad.write_text("a,902,0.1,0.1,0.5,0.5,1,high\n")
+    words = [*files("01_plain")[:3], str(bad)]
+    result = run_program(*words)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr == f"error: {bad}: row 1: score is 'high', expected a finite number\n"
+
+
+def test_as_a_program(tmp_path):
+    result = run_program(*files("01_plain"), "--json", str(tmp_path / "a.json"))
+    assert result.returncode == 0
+    assert result.stderr == ""
+    assert result.stdout.splitlines()[-1].startswith("mAP 0.553293 over ")
+    run_program(*files("01_plain"), "--json", str(tmp_path / "b.json"))
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_nothing_in_common_is_said(tmp_path):
+    (tmp_path / "det.csv").write_text("other,902,0.1,0.1,0.5,0.5,1,0.5\n")
+    result = invoke(*files("01_plain")[:3], str(tmp_path / "det.csv"))
+    assert result.exit_code == 0
+    assert result.stderr == "warning: no detection has a keyframe of the ground truth and a scored class\n"
+
+
+def test_usage_errors():
+    assert invoke(*files("01_plain"), "--protocol", "coco").exit_code == 2
+    assert invoke(*files("01_plain"), "--iou", "2").exit_code == 2
+    assert invoke().exit_code == 2
+    assert "--ground-truth" in invoke("--help").output

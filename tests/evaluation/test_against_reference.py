@@ -1,0 +1,150 @@
+"""Random small cases against an evaluation in plain loops."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.evaluation.ava import match, score_matching
+from pipeline.evaluation.bootstrap import resampled_ap
+from pipeline.evaluation.protocols import PROTOCOLS
+from tests.evaluation import reference
+
+CLASSES = [3, 7]
+FRAMES = [("a", 902), ("a", 903), ("b", 902), ("c", 1000)]
+frames = st.sampled_from(FRAMES)
+class_ids = st.sampled_from([3, 3, 7, 9])
+# Few values, so that boxes repeat and overlaps tie; tenths are no binary fractions.
+coordinates = st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.5, 0.6, 0.75, 1.0])
+scores = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5])
+
+
+def box_of(numbers: tuple[float, float, float, float], inverted: bool) -> tuple[float, float, float, float]:
+    x1, x2, y1, y2 = numbers
+    return (x1, y1, x2, y2) if inverted else (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+
+
+@st.composite
+def cases(draw):
+    protocol = draw(st.sampled_from(sorted(PROTOCOLS)))
+    person_ids = st.sampled_from([0.0, 1.0, 2.0, None])
+    # A handful of boxes that both sides draw from, half of them with a shifted twin of equal overlap.
+    numbers = st.tuples(coordinates, coordinates, coordinates, coordinates)
+    pool = draw(st.lists(numbers, min_size=1, max_size=4))
+    pool += draw(st.sampled_from([[], [(0.0, 0.5, 0.0, 1.0), (0.25, 0.75, 0.0, 1.0), (0.125, 0.625, 0.0, 1.0)]]))
+    shapes = st.sampled_from(pool)
+    few = st.sampled_from(FRAMES[: draw(st.integers(1, 4))])
+    upright = shapes.map(lambda box: box_of(box, False))
+    truth = draw(st.lists(st.tuples(few, class_ids, upright, person_ids), max_size=10))
+    # MMAction2 1.x stops at inverted detections.
+    shown = upright if protocol == "mmaction2_1x" else st.tuples(shapes, st.booleans()).map(lambda each: box_of(*each))
+    found = draw(st.lists(st.tuples(frames, class_ids, shown, scores), max_size=20))
+    return {
+        "truth": truth,
+        "detections": found,
+        "protocol": protocol,
+        "empty": draw(st.lists(frames, max_size=2)),
+        "excluded": draw(st.lists(frames, max_size=1)),
+        "cap": draw(st.sampled_from([0, 1, 2, 3, 5])),
+        "iou": draw(st.sampled_from([0.3, 0.5, 0.75, 1.0])),
+    }
+
+
+def table(rows, value: str) -> pa.Table:
+    columns = {
+        "video_id": pa.array([row[0][0] for row in rows], pa.string()),
+        "timestamp": pa.array([row[0][1] for row in rows], pa.float64()),
+        **{
+            name: pa.array([row[2][index] for row in rows], pa.float64())
+            for index, name in enumerate(("x1", "y1", "x2", "y2"))
+        },
+        "action_id": pa.array([row[1] for row in rows], pa.int32()),
+        value: pa.array([row[3] for row in rows], pa.float64()),
+    }
+    return pa.table(columns)
+
+
+def matched(case):
+    listed = [(*frame, "empty") for frame in case["empty"]] + [(*frame, "excluded") for frame in case["excluded"]]
+    keyframes = pa.table(
+        {
+            "video_id": pa.array([each[0] for each in listed], pa.string()),
+            "timestamp": pa.array([each[1] for each in listed], pa.float64()),
+            "status": pa.array([each[2] for each in listed], pa.string()),
+        }
+    )
+    return match(
+        table(case["truth"], "person_id"),
+        table(case["detections"], "score"),
+        class_ids=CLASSES,
+        keyframes=keyframes,
+        protocol=case["protocol"],
+        cap=case["cap"],
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases())
+def test_every_protocol(case):
+    result = score_matching(matched(case), case["iou"])
+    expected = reference.evaluate(**case, class_ids=CLASSES)
+    assert result.ap.tolist() == pytest.approx(list(expected.values()), abs=1e-12, nan_ok=True)
+
+
+@st.composite
+def crowds(draw):
+    """Frames far above the cap, with most scores tied."""
+    upright = st.tuples(coordinates, coordinates, coordinates, coordinates).map(lambda box: box_of(box, False))
+    shapes = st.sampled_from(draw(st.lists(upright, min_size=2, max_size=6)))
+    few = st.sampled_from(FRAMES[:2])
+    found = st.tuples(few, class_ids, shapes, st.sampled_from([0.1, 0.2, 0.3]))
+    truth = st.tuples(few, class_ids, shapes, st.none())
+    return {
+        "truth": draw(st.lists(truth, min_size=1, max_size=8)),
+        "detections": draw(st.lists(found, min_size=10, max_size=40)),
+        "protocol": "official",
+        "empty": [],
+        "excluded": [],
+        "cap": draw(st.integers(1, 12)),
+        "iou": 0.3,
+    }
+
+
+@settings(max_examples=200, deadline=None)
+@given(crowds())
+def test_ties_at_the_cap(case):
+    result = score_matching(matched(case), case["iou"])
+    expected = reference.evaluate(**case, class_ids=CLASSES)
+    assert result.ap.tolist() == pytest.approx(list(expected.values()), abs=1e-12, nan_ok=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases(), st.lists(st.integers(0, 3), min_size=3, max_size=3))
+def test_weighted_videos_are_repeated_videos(case, repeats):
+    """A resample's AP is that of a data set in which the videos stand as often as the weights say."""
+    case["cap"] = 0
+    matching = matched(case)
+    weights = np.zeros((2, len(matching.video_ids)))
+    for index, video in enumerate(matching.video_ids):
+        weights[0, index], weights[1, index] = repeats["abc".index(video)], 1
+
+    def repeated(rows):
+        copies = []
+        for frame, *rest in rows:
+            copies += [((f"{frame[0]}{copy}", frame[1]), *rest) for copy in range(repeats["abc".index(frame[0])])]
+        return copies
+
+    def named(listed):
+        return [row[0] for row in repeated([(frame,) for frame in listed])]
+
+    ap = resampled_ap(matching, case["iou"], weights)
+    assert ap[1].tolist() == pytest.approx(score_matching(matching, case["iou"]).ap.tolist(), nan_ok=True, abs=1e-12)
+    case |= {key: repeated(case[key]) for key in ("truth", "detections")}
+    case |= {key: named(case[key]) for key in ("empty", "excluded")}
+    expected = reference.evaluate(**case, class_ids=CLASSES)
+    for label, value in enumerate(expected.values()):
+        if not math.isnan(value):  # without detections in the resample, MMAction2 1.x would leave the class out
+            assert ap[0, label] == pytest.approx(value, abs=1e-12)

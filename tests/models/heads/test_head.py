@@ -1,0 +1,83 @@
+import pytest
+import torch
+from torch import nn
+
+from pipeline.models.heads.head import Head, HeadContext, HeadSettings, pool_persons, read_window
+from pipeline.models.heads.linear import linear
+
+SETTINGS = HeadSettings(roi_channels=6, bank_channels=4, classes=3)
+
+
+def test_the_classifier_begins_small_and_without_bias() -> None:
+    torch.manual_seed(0)
+    head = linear(HeadSettings(roi_channels=2000, bank_channels=0, classes=80))
+    assert head.classifier.bias.abs().sum() == 0
+    assert head.classifier.weight.std().item() == pytest.approx((2 / 2080) ** 0.5, rel=0.02)  # Glorot's normal
+
+
+def test_rows_and_maps_of_one_cell_are_the_same_to_a_head() -> None:
+    head = linear(SETTINGS).eval()
+    rows = torch.randn(5, 6)
+    context = HeadContext(clip_index=torch.zeros(5, dtype=torch.long))
+    assert torch.equal(head(rows, context), head(rows[:, :, None, None, None], context))
+    assert torch.equal(pool_persons(rows), rows)
+
+
+def test_dropout_acts_on_maps_before_they_are_pooled_and_on_rows() -> None:
+    torch.manual_seed(0)
+    head = linear(HeadSettings(roi_channels=6, bank_channels=0, classes=3, dropout=0.5))
+    seen = []
+    head.classifier.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
+    context = HeadContext(clip_index=torch.zeros(100, dtype=torch.long))
+    head(torch.ones(100, 6, 1, 8, 8), context)
+    assert (seen[0] == 2).all()  # of 64 cells one is left, scaled by 1 / (1 - 0.5), for all 600 but 1 in 2 ** 64
+    head(torch.ones(100, 6), context)
+    assert 0.4 < (seen[1] == 0).float().mean() < 0.6
+
+
+def test_what_a_head_declares_must_be_in_the_context() -> None:
+    head = Head(None, SETTINGS, channels=6, needs=frozenset({"window", "feature_maps"}))
+    context = HeadContext(clip_index=torch.tensor([0]))
+    with pytest.raises(ValueError, match=r"^this head needs feature_maps, the context has none$"):
+        head(torch.zeros(1, 6), context)
+
+
+def test_the_window_comes_in_the_type_of_the_persons() -> None:
+    context = HeadContext(
+        clip_index=torch.tensor([0]),
+        window=torch.ones(1, 5, 4, dtype=torch.float16),
+        window_mask=torch.ones(1, 5, dtype=torch.bool),
+    )
+    window, valid = read_window(context, "valid", like=torch.zeros(1))
+    assert window.dtype == torch.float32
+    assert valid is context.window_mask
+    assert read_window(context, "none", like=torch.zeros(1))[1] is None
+
+
+@pytest.mark.parametrize(
+    ("window", "mask", "message"),
+    [
+        (None, None, "this head needs window, the context has none"),
+        ((2, 5), None, "mask valid needs a window_mask of (2, 5), the context has none"),
+        ((2, 5), (2, 4), "mask valid needs a window_mask of (2, 5), the context has one of (2, 4)"),
+    ],
+)
+def test_a_window_without_its_mask_is_refused(window, mask, message) -> None:
+    context = HeadContext(
+        clip_index=torch.tensor([0]),
+        window=None if window is None else torch.zeros(*window, 4),
+        window_mask=None if mask is None else torch.ones(mask, dtype=torch.bool),
+    )
+    with pytest.raises(ValueError, match="^" + message.replace("(", r"\(").replace(")", r"\)") + "$"):
+        read_window(context, "valid", like=torch.zeros(1))
+
+
+def test_a_shared_part_may_return_maps_as_acrn_does() -> None:
+    class Wide(nn.Module):
+        def forward(self, roi: torch.Tensor, context: HeadContext) -> torch.Tensor:
+            assert context.feature_maps is not None
+            return context.feature_maps[0][context.clip_index] + roi.mean()
+
+    head = Head(Wide(), SETTINGS, channels=7, needs=frozenset({"feature_maps"}), scopes=frozenset({"all"}))
+    context = HeadContext(clip_index=torch.tensor([1, 0]), feature_maps=(torch.rand(2, 7, 1, 4, 5),))
+    assert head(torch.rand(2, 6, 1, 8, 8), context).shape == (2, 3)

@@ -1,0 +1,20 @@
+from pathlib import Path
+
+import pytest
+
+from tests.project.harness import Project, new_project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project after `dvc repro`, with everything committed. Tests copy it, and do not change it."""
+    project = new_project(tmp_path_factory.mktemp("finished") / "project")
+    project.dvc("repro")
+    project.commit("reproduced")
+    return project
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished project."""
+    return finished.copy(tmp_path / "project")

@@ -1,0 +1,25 @@
+"""A project folder with a small data set, for tests that run a stage in it."""
+
+import functools
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.compose import compose_params
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+
+
+@functools.cache
+def _default_params() -> dict[str, Any]:
+    return compose_params([], REPOSITORY / "conf")
+
+
+def write_params(project: Path, **blocks: dict[str, Any]) -> None:
+    """`params.yaml` as composed without overrides, with some values of its blocks replaced."""
+    values = deepcopy(_default_params())
+    for block, replaced in blocks.items():
+        values[block] |= replaced
+    (project / "params.yaml").write_text(yaml.safe_dump(values))

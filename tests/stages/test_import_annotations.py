@@ -1,0 +1,105 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.command import run
+from pipeline.files import digest_tree
+from pipeline.labels import Label, read_labels
+from pipeline.tables import ANNOTATIONS, KEYFRAMES, TIMELINES, read_table
+from stages.import_annotations import app, import_annotations
+from tests.datasets_ava.sources import write_source
+from tests.stages.projects import write_params
+
+OUT = Path("data/small/annotations")
+VIDEOS = "video_id,split,first_timestamp,offset_seconds\nv1,train,900,0.5\nv2,val,900,0.5\n"
+TRAIN = "".join(f"v1,{902 + second:04d},0.1,0.2,0.3,0.4,1,0\n" for second in range(19))
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
+    dataset = {"name": "small", "annotations": "source", "classes": 12, "max_bad_fraction": 0.05}
+    write_params(tmp_path, dataset=dataset)
+    return write_source(tmp_path / "source", train=TRAIN, val="v2,902\n", excluded_val="v2,903\n", videos=VIDEOS)
+
+
+def test_the_out(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (source / "train.csv").write_text(TRAIN + "v1,1000,5,6,7,8,1,0\n")
+    import_annotations()
+    assert sorted(path.name for path in OUT.iterdir()) == [
+        "annotations.parquet",
+        "keyframes.parquet",
+        "labels.json",
+        "problems.json",
+        "summary.json",
+        "timelines.parquet",
+    ]
+    assert read_table(OUT / "annotations.parquet", ANNOTATIONS)["time_seconds"][0].as_py() == 2.5
+    assert read_table(OUT / "keyframes.parquet", KEYFRAMES)["status"].to_pylist()[-2:] == ["empty", "excluded"]
+    assert read_table(OUT / "timelines.parquet", TIMELINES)["split"].to_pylist() == ["train", "val"]
+    assert read_labels(OUT / "labels.json")[0] == Label(1, "action 1", "person_movement")
+    assert json.loads((OUT / "summary.json").read_text())["splits"]["train"]["labels"] == 19
+    problem = {
+        "file": "train.csv",
+        "item": "row 20",
+        "found": "box 5 6 7 8",
+        "expected": "coordinates from 0 to 1, as shares of the frame's width and height",
+    }
+    assert json.loads((OUT / "problems.json").read_text()) == {"total": 22, "problems": [problem]}
+    printed = capsys.readouterr()
+    assert printed.out == (
+        "data/small/annotations: 19 labels in 21 keyframes of 2 videos (train 1, val 1); 1 of 22 rows are bad\n"
+    )
+    assert printed.err == (
+        "train.csv: row 20: found box 5 6 7 8, expected coordinates from 0 to 1, as shares of the frame's width "
+        "and height\n"
+    )
+
+
+def test_the_same_source_gives_the_same_bytes(source: Path) -> None:
+    import_annotations()
+    first = digest_tree(OUT)
+    import_annotations()
+    assert digest_tree(OUT) == first
+    assert [path.name for path in OUT.parent.iterdir()] == ["annotations"]
+
+
+def test_the_order_of_rows_in_a_file_changes_no_table(source: Path) -> None:
+    import_annotations()
+    first = digest_tree(OUT)
+    (source / "train.csv").write_text("".join(reversed(TRAIN.splitlines(keepends=True))))
+    import_annotations()
+    assert digest_tree(OUT) == first
+
+
+def test_too_many_bad_rows_end_the_run_and_leave_the_out_as_it_was(
+    source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_annotations()
+    before = digest_tree(OUT)
+    (source / "train.csv").write_text(TRAIN + "v1,1000,5,6,7,8,1,0\nv1,1001,0.1,0.2,0.3,0.4,13,0\n")
+    monkeypatch.setattr(sys, "argv", ["import_annotations"])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        run(app)
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: 2 of 23 rows are bad, more than max_bad_fraction 0.05 lets pass; the first: train.csv: row 20: found "
+        "box 5 6 7 8, expected coordinates from 0 to 1, as shares of the frame's width and height"
+    )
+    assert digest_tree(OUT) == before
+
+
+def test_a_missing_source_is_told_in_one_line(
+    source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.rename(source.with_name("elsewhere"))
+    monkeypatch.setattr(sys, "argv", ["import_annotations"])
+    with pytest.raises(SystemExit):
+        run(app)
+    assert capsys.readouterr().err == "error: source: no such folder of annotations\n"
+    assert not OUT.exists()

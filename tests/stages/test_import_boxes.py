@@ -1,0 +1,107 @@
+import json
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.command import run
+from pipeline.files import digest_tree
+from pipeline.tables import BOXES, read_table
+from stages.import_annotations import import_annotations
+from stages.import_boxes import app, import_boxes
+from tests.datasets_ava.sources import write_source
+from tests.stages.projects import write_params
+
+OUT = Path("data/small/boxes")
+BOX = [0.1, 0.2, 0.3, 0.4]
+
+
+@pytest.fixture
+def proposals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
+    dataset = {"name": "small", "annotations": "source", "proposals": "proposals", "classes": 12}
+    write_params(tmp_path, dataset=dataset, boxes={"min_score": 0.05, "max_bad_fraction": 0.05})
+    write_source(tmp_path / "source", train="v1,0902,0.1,0.2,0.3,0.4,1,0\n", val="v2,0902,0.1,0.2,0.3,0.4,2,0\n")
+    import_annotations()
+    folder = tmp_path / "proposals"
+    folder.mkdir()
+    rows = {f"v1,{902 + second:04d}": np.array([[*BOX, 0.9], [*BOX[:3], 1, 0.01]]) for second in range(19)}
+    (folder / "train.pkl").write_bytes(pickle.dumps(rows))
+    (folder / "val.csv").write_text("v2,902,0.1,0.2,0.3,0.4,,0.95\n")
+    return folder
+
+
+def stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["import_boxes"])
+    with pytest.raises(SystemExit) as stopped:
+        run(app)
+    assert stopped.value.code == 1
+
+
+def test_the_out(proposals: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (proposals / "val.csv").write_text("v2,902,0.1,0.2,0.3,0.4,,0.95\nv2,902,5,6,7,8,,0.9\nx,902,0,0,1,1,,1\n")
+    capsys.readouterr()
+    import_boxes()
+    assert sorted(path.name for path in OUT.iterdir()) == ["boxes.parquet", "problems.json", "summary.json"]
+    table = read_table(OUT / "boxes.parquet", BOXES)
+    assert table["score"].to_pylist() == [0.9] * 19 + [0.95]
+    assert table["source"].to_pylist()[-2:] == ["ava_proposals_pickle", "ava_csv_with_scores"]
+    assert json.loads((OUT / "summary.json").read_text())["all_files"]["below_min_score"] == 19
+    problems = json.loads((OUT / "problems.json").read_text())
+    assert problems["total"] == 41
+    assert [problem["item"] for problem in problems["problems"]] == ["row 2", "video 'x'"]
+    printed = capsys.readouterr()
+    assert printed.out == (
+        "read train.pkl as ava_proposals_pickle, val.csv as ava_csv_with_scores\n"
+        "data/small/boxes: 20 boxes of 41 rows; left out: 1 bad, 1 of unknown videos, 19 below 0.05, 0 repeated, "
+        "0 in two files\n"
+    )
+    assert printed.err.splitlines()[0].startswith("val.csv: row 2: found box 5 6 7 8, expected")
+
+
+def test_the_same_boxes_give_the_same_bytes_in_any_order(proposals: Path) -> None:
+    import_boxes()
+    first = digest_tree(OUT)
+    content = pickle.loads((proposals / "train.pkl").read_bytes())
+    backwards = {key: content[key][::-1] for key in reversed(content)}
+    (proposals / "train.pkl").write_bytes(pickle.dumps(backwards, 2))
+    import_boxes()
+    assert digest_tree(OUT) == first
+
+
+def test_too_many_bad_rows_end_the_run(
+    proposals: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (proposals / "val.csv").write_text("v2,902,5,6,7,8,,0.9\n" * 3)
+    stop(monkeypatch)
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: 3 of 41 rows are bad, more than max_bad_fraction 0.05 lets pass; the first: val.csv: row 1: found "
+        "box 5 6 7 8, expected coordinates from 0 to 1, as shares of the frame's width and height"
+    )
+    assert not OUT.exists()
+
+
+def test_a_hostile_pickle_is_refused_in_one_line(
+    proposals: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (proposals / "train.pkl").write_bytes(b"cposix\nsystem\n(S'touch here'\ntR.")
+    capsys.readouterr()
+    stop(monkeypatch)
+    assert capsys.readouterr().err == (
+        "error: proposals/train.pkl: refused: the pickle names posix.system; only NumPy arrays and plain containers "
+        "are read, and there is no unsafe fallback: save the data in another format, e.g. CSV\n"
+    )
+    assert not Path("here").exists()
+
+
+def test_the_annotations_come_first(
+    proposals: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("data/small/annotations/timelines.parquet").unlink()
+    capsys.readouterr()
+    stop(monkeypatch)
+    assert capsys.readouterr().err == "error: data/small/annotations/timelines.parquet: no such table\n"

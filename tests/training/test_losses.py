@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.training.losses import multilabel_loss, singlelabel_loss
+
+CASES = json.loads((Path(__file__).parents[1] / "fixtures" / "parity" / "mmaction2" / "losses.json").read_text())[
+    "cases"
+]
+
+
+def _run(case: dict) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss and its gradient by every column of upstream's logits."""
+    head = case["head"]
+    logits = torch.tensor(case["logits"], requires_grad=True)
+    first = int(head["background_class"])
+    ours, labels = logits[:, first:], torch.tensor(case["labels"])[:, first:]
+    focal = {"alpha": head.get("focal_alpha", 1.0), "gamma": head.get("focal_gamma", 0.0)}
+    if head["multilabel"]:
+        loss = multilabel_loss(ours, labels, **focal)
+    else:
+        loss = singlelabel_loss(ours, labels, normalise=head["background_class"], **focal)
+    loss.backward()
+    assert logits.grad is not None
+    return loss.detach(), logits.grad
+
+
+@pytest.mark.parametrize(
+    "case", [each for each in CASES if each["name"] != "all_negative"], ids=lambda case: case["name"]
+)
+def test_losses_and_gradients_are_upstreams(case: dict) -> None:
+    loss, gradient = _run(case)
+    assert loss.item() == pytest.approx(case["outputs"]["loss_action_cls"], rel=1e-5)
+    torch.testing.assert_close(gradient, torch.tensor(case["grad_loss_wrt_logits"]), rtol=1e-5, atol=1e-7)
+
+
+def test_the_fixture_has_the_case_without_positives_and_here_it_changes_nothing() -> None:
+    (case,) = [each for each in CASES if each["name"] == "all_negative"]
+    assert case["outputs"]["loss_action_cls"] == "nan"
+    loss, gradient = _run(case)
+    assert loss.item() == 0
+    assert (gradient == 0).all()
+
+
+@pytest.mark.parametrize("loss_of", [multilabel_loss, singlelabel_loss])
+@pytest.mark.parametrize("rows", [0, 3])
+def test_batches_without_positives_give_zero_loss_and_zero_gradients(loss_of, rows: int) -> None:
+    logits = torch.randn(rows, 4, requires_grad=True)
+    loss = loss_of(logits, torch.zeros(rows, 4), alpha=2.0, gamma=0.5)
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert (logits.grad == 0).all()
+
+
+@pytest.mark.parametrize("loss_of", [multilabel_loss, singlelabel_loss])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_perfect_and_hopeless_logits_keep_gradients_finite(loss_of, gamma: float) -> None:
+    logits = torch.tensor([[300.0, -300, -300], [-300, 300, 300]], requires_grad=True)
+    loss = loss_of(logits, torch.tensor([[1.0, 0, 0], [1, 0, 0]]), gamma=gamma)
+    loss.backward()
+    assert loss.isfinite()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("loss_of", [multilabel_loss, singlelabel_loss])
+def test_gradients(loss_of) -> None:
+    logits = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]])
+    assert torch.autograd.gradcheck(lambda x: loss_of(x, labels, alpha=0.5, gamma=1.5), (logits,))
+
+
+def test_half_precision_logits_are_scored_in_float32() -> None:
+    logits = torch.randn(4, 3).bfloat16()
+    labels = torch.eye(4, 3).bfloat16()
+    assert multilabel_loss(logits, labels).dtype == torch.float32
+    assert torch.equal(multilabel_loss(logits, labels), multilabel_loss(logits.float(), labels.float()))
