@@ -63,9 +63,7 @@ def generate(folder: Path, *, videos: int, keyframes: int, seed: int) -> None:
     frames = np.repeat(np.arange(videos * keyframes), 1 + rng.poisson(0.5, videos * keyframes))
     persons = random_boxes(rng, len(frames))
     noise = logit + rng.gumbel(size=(len(frames), len(CLASS_IDS)))
-    has_label = noise.argsort(axis=1).argsort(axis=1) >= len(CLASS_IDS) - 1 - rng.binomial(
-        4, 0.35, (len(frames), 1)
-    )
+    has_label = noise.argsort(axis=1).argsort(axis=1) >= len(CLASS_IDS) - 1 - rng.binomial(4, 0.35, (len(frames), 1))
     person, label = np.nonzero(has_label)
     truth = box_table(frames[person], persons[person], label, person.astype(np.float64), keyframes, "score")
     write_detections(folder / "gt.csv", truth)
@@ -103,9 +101,7 @@ def box_table(frame, boxes, label, value, keyframes: int, name: str) -> pa.Table
 
 
 def measure(
-    folder: Annotated[
-        Path | None, typer.Option(help="Where gt.csv and det.csv lie or are generated.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where gt.csv and det.csv lie or are generated.")] = None,
     videos: Annotated[int, typer.Option(help="Films to generate.")] = 64,
     keyframes: Annotated[int, typer.Option(help="Keyframes of a film to generate.")] = 897,
     seed: Annotated[int, typer.Option(help="Seed of the generated data.")] = 2026,

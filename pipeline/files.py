@@ -1,6 +1,7 @@
 """Files that are either whole or absent: atomic writes, canonical JSON, digests, hard-linked trees."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import math
@@ -119,6 +120,18 @@ def link_tree(source: Path, target: Path) -> None:
         link_file(source / name, target / name)
 
 
+def _clear_killed(folder: Path) -> None:
+    """Remove what killed processes of this machine left of `folder`."""
+    for rest in folder.parent.glob(f".{glob.escape(folder.name)}.*.partial"):
+        owner = rest.name.removeprefix(f".{folder.name}.").split(".")[0]
+        try:
+            os.kill(int(owner), 0)
+        except ProcessLookupError:
+            shutil.rmtree(rest, ignore_errors=True)
+        except (PermissionError, ValueError):
+            continue  # it lives, or is no folder of ours
+
+
 @contextlib.contextmanager
 def replace_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder beside `folder`; on success it takes `folder`'s name and place.
@@ -126,6 +139,7 @@ def replace_folder(folder: Path) -> Iterator[Path]:
     Until then `folder` is absent or as it was, so a killed stage leaves no out that looks whole.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _clear_killed(folder)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     replaced = folder.with_name(f".{folder.name}.{os.getpid()}.old.partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -65,12 +65,6 @@ def read_label_map(path: Path) -> list[Label]:
     return _labels(path, entries)
 
 
-def complete_labels(labels: Sequence[Label], count: int) -> list[Label]:
-    """Classes 1 to `count`: those of the label map, and `class N` where it is silent."""
-    known = {label.id: label for label in labels}
-    return [known.get(each, Label(each, f"class {each}", ava_group(each))) for each in range(1, count + 1)]
-
-
 def write_labels(path: Path, labels: Sequence[Label]) -> None:
     """Write `labels.json`: {"classes": [{"id", "name", "group"}, ...]} by id."""
     write_json(path, {"classes": [asdict(label) for label in sorted(labels, key=lambda label: label.id)]})

@@ -1,5 +1,6 @@
 import math
 import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,13 @@ def test_linked_trees_share_their_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "out/deep/x").stat().st_ino == (tmp_path / "item/deep/x").stat().st_ino
     assert digest_tree(tmp_path / "out") == digest_tree(tmp_path / "item")
     assert digest_file(tmp_path / "out/deep/x") == digest_file(tmp_path / "item/deep/x")
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for name in (f".out.{dead.pid}.partial", f".out.{dead.pid}.old.partial", ".out.word.partial", ".out.1.partial"):
+        (tmp_path / name).mkdir()
+    with replace_folder(tmp_path / "out"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.1.partial", ".out.word.partial", "out"]

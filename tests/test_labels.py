@@ -8,7 +8,6 @@ from pipeline.errors import InputError
 from pipeline.labels import (
     AVA_EVALUATED,
     Label,
-    complete_labels,
     read_label_map,
     read_labels,
     write_labels,
@@ -53,10 +52,6 @@ def test_forms(tmp_path):
         Label(1, "sit", "person_movement"),
         Label(64, "a: b", "person_interaction"),
     ]
-
-
-def test_missing_classes_are_named_by_number():
-    assert complete_labels([Label(2, "sit", "g")], 2) == [Label(1, "class 1", "person_movement"), Label(2, "sit", "g")]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def score(
 
 def _print_classes(result: Evaluation, labels: Sequence[Label]) -> None:
     """AP of each class that has one, then of each group."""
-    width = max(len(label.name) for label in labels)
+    width = max(len(text) for label in labels for text in (label.name, label.group))
     print(f"{'id':>4}  {'class':<{width}}  {'boxes':>7}  {'AP':>6}")
     for label, ap, examples in zip(labels, result.ap, result.num_gt, strict=True):
         if np.isfinite(ap):

@@ -72,7 +72,7 @@ def _located(source: str) -> Iterator[_Locate]:
         return
     # Here, since DVC takes a second to import and only revisions need it.
     from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
+    from dvc.scm import SCMError
 
     files = DVCFileSystem(rev=source)
     with tempfile.TemporaryDirectory() as temporary:
@@ -85,9 +85,14 @@ def _located(source: str) -> Iterator[_Locate]:
             except FileNotFoundError as error:
                 where = "DVC's cache or remote" if "storage" in str(error) else "that revision"
                 raise InputError(f"{source}: {path}: not in {where}; run `dvc repro` or `dvc fetch`") from None
-            except DvcException as error:
-                message = " ".join(str(error).split())
-                raise InputError(f"{source}: neither a folder nor a revision: {message}") from None
+            except SCMError as error:
+                raise InputError(f"{source}: neither a folder nor a revision: {_one_line(error)}") from None
+            except Exception as error:  # DVC passes on what a remote raises, of any type
+                raise InputError(f"{source}: {path}: DVC cannot read it: {_one_line(error)}") from None
             return target
 
         yield in_revision
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -26,7 +26,8 @@ class Frames:
 
     def name(self, frame: int) -> str:
         """`video,time` of one frame."""
-        return f"{self.video_ids[self.video[frame]]},{self.microseconds[frame] / 1e6:g}"
+        time = f"{self.microseconds[frame] / 1e6:.6f}".rstrip("0").rstrip(".")
+        return f"{self.video_ids[self.video[frame]]},{time}"
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ def clip_indices(
         interval: S, in grid frames.
         total: number of grid frames of the film.
         rng: for training: moves each frame by up to half an interval; it draws `frames` integers.
-        late_frames: 1 reproduces upstream's clips on AVA, which add the first frame's number twice.
+        late_frames: moves the clip. 1 reproduces upstream on AVA, where it counts the first frame's number twice;
+            -1 on AVA-Kinetics, where it does not count it.
 
     Returns:
         [frames], in [0, total).
@@ -130,11 +131,11 @@ def training_clip(
 
 
 def _pixel_boxes(boxes_xyxy: NDArray[np.floating], clip: NDArray[np.uint8], short_side: int) -> NDArray[np.float32]:
-    # In float32 and in upstream's order: to pixels of the frame, then to pixels of the scaled frame.
+    # In upstream's order and precision: in float64 to pixels of the frame, then in float32 to those of the scaled one.
     height, width = clip.shape[1:3]
     new_height, new_width = scaled_size(height, width, short_side)
-    pixels = np.asarray(boxes_xyxy, np.float32).reshape(-1, 4) * np.array([width, height, width, height], np.float32)
-    return pixels * np.array([new_width / width, new_height / height] * 2, np.float32)
+    pixels = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4) * [width, height, width, height]
+    return pixels.astype(np.float32) * np.array([new_width / width, new_height / height] * 2, np.float32)
 
 
 def _scale(clip: NDArray[np.uint8], short_side: int) -> Tensor:

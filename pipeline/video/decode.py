@@ -4,7 +4,7 @@ decord where it is exact, else PyAV; both in one sequential pass, because random
 open-GOP H.264 and HEVC. `pipeline.video.probe` says which decoder can be trusted with a file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def _decode_decord(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np
         # A fault tolerance of (almost) 0 makes it raise where it would repeat a frame for a lost one.
         reader = decord.VideoReader(str(path), num_threads=1, fault_tol=1e-9)
         stamps = reader.get_frame_timestamp(range(len(reader)))[:, 0].astype(np.float64)
-        times = media.seconds
+        times = np.array(media.seconds)
         if not len(stamps) == len(times) == media.expected_frames:
             raise InexactDecode(f"decord counts {len(stamps)} frames, the file {media.expected_frames}")
         # decord keeps times as float32
@@ -63,36 +63,42 @@ def _decode_decord(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np
             if frame.shape != (media.height, media.width, 3):
                 raise InexactDecode(f"decord's frames are {frame.shape}")
             yield time, frame
-    except (decord.DECORDError, RuntimeError, AssertionError, StopIteration) as error:
+    except (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError, AssertionError, StopIteration) as error:
         raise InexactDecode(f"decord: {type(error).__name__}") from None
 
 
 def _decode_pyav(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     with open_video(path) as (container, stream):
+        packets = read_packets(container, stream)
+        frames = (frame for packet in packets for frame in decode_packet(packet) if not frame.is_corrupt)
         reformatter = VideoReformatter()
         look: tuple[int, int, Orientation] | None = None  # of the first frame: width and height before turning
-        start: int | None = None if media.container == "avi" else media.start
-        offset = last = 0.0
-        first = True
-        for packet in read_packets(container, stream):
-            for frame in decode_packet(packet):
-                if frame.is_corrupt:
-                    continue
-                # AVI has no presentation times; the decoding times of frames in display order run evenly.
-                stamp = frame.dts if media.container == "avi" else frame.pts
-                start = stamp if start is None else start
-                if stamp is None or start is None:
-                    time = last + media.frame_seconds
-                else:
-                    time = (stamp - start) * media.time_base + offset
-                if not first and abs(time - last) > CLOCK_STEP_SECONDS and media.container in RESTARTING_CLOCKS:
-                    offset += last + media.frame_seconds - time
-                    time = last + media.frame_seconds
-                if time < 0 or (time <= last and not first):
-                    continue
-                look = look or (frame.width, frame.height, orientation(path, frame))
-                yield time, _to_rgb(reformatter, frame, *look)
-                last, first = time, False
+        for time, frame in _film_times(frames, media):
+            look = look or (frame.width, frame.height, orientation(path, frame))
+            yield time, _to_rgb(reformatter, frame, *look)
+
+
+def _film_times(frames: Iterable[Any], media: Media) -> Iterator[tuple[float, Any]]:
+    """Each frame with its seconds from the start; frames whose time does not ascend are left out."""
+    # AVI has no presentation times; the decoding times of frames in display order run evenly.
+    is_avi = media.container == "avi"
+    start = None if is_avi else media.start
+    offset = 0.0
+    last: float | None = None
+    for frame in frames:
+        stamp = frame.dts if is_avi else frame.pts
+        start = stamp if start is None else start
+        due = 0.0 if last is None else last + media.frame_seconds
+        if stamp is None or start is None:
+            time = due
+        else:
+            time = media.film_seconds(media.start + stamp - start) + offset
+            if last is not None and media.container in RESTARTING_CLOCKS and abs(time - last) > CLOCK_STEP_SECONDS:
+                offset += due - time
+                time = due
+        if time >= 0 and (last is None or time > last):
+            last = time
+            yield time, frame
 
 
 def _to_rgb(reformatter: Any, frame: Any, width: int, height: int, turn: Orientation) -> NDArray[np.uint8]:

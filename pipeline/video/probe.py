@@ -8,6 +8,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +47,7 @@ class Media:
 
     container: str
     codec: str
-    time_base: float
+    time_base: Fraction
     "Seconds per unit of `pts`."
     pts: NDArray[np.int64]
     "Presentation times of the frames to be displayed, ascending."
@@ -64,18 +65,21 @@ class Media:
     not_decord: str
     "Why decord cannot be trusted with this file; empty where it can."
 
+    def film_seconds(self, pts: int) -> float:
+        """Seconds from the start of the film; rounded once, so that 60 frames at 25 per second end at 2.4."""
+        return (pts - self.start) * self.time_base.numerator / self.time_base.denominator
+
     @property
-    def seconds(self) -> NDArray[np.float64]:
-        """Presentation times from the start of the film."""
-        seconds: NDArray[np.float64] = (self.pts - self.start).astype(np.float64) * self.time_base
-        return seconds
+    def seconds(self) -> list[float]:
+        """`film_seconds` of every frame."""
+        return [self.film_seconds(pts) for pts in self.pts.tolist()]
 
     def end_seconds(self, time_seconds: float) -> float:
         """When the frame that is shown from `time_seconds` on ends."""
-        row = int(np.searchsorted(self.seconds, time_seconds - self.frame_seconds / 100))
-        known = row < len(self.pts) and abs(self.seconds[row] - time_seconds) < self.frame_seconds / 100
-        duration = self.durations[row] * self.time_base if known else 0
-        return time_seconds + float(duration or self.frame_seconds)
+        row = int(np.searchsorted(self.pts, self.start + round(time_seconds / self.time_base)))
+        if row < len(self.pts) and self.durations[row] and self.film_seconds(int(self.pts[row])) == time_seconds:
+            return self.film_seconds(int(self.pts[row] + self.durations[row]))
+        return time_seconds + self.frame_seconds
 
 
 @contextlib.contextmanager
@@ -90,7 +94,7 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
     if path.stat().st_size == 0:
         raise DecodeError(path, found="0 bytes", expected="a video file")
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), metadata_errors="replace")
     except av.FFmpegError as error:
         raise DecodeError(path, found=f"no media file ({error.strerror})", expected="a video file") from None
     with container:
@@ -109,16 +113,21 @@ def _is_cover(stream: Any) -> bool:
 
 
 def read_packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's packets and a last, empty one that drains the decoder; a damaged end is an end."""
+    """The stream's packets, and a last, empty one that drains the decoder; a damaged end is an end."""
     packets = container.demux(stream)
     while True:
         try:
             yield next(packets)
         except StopIteration:
             return
+        except IndexError:  # PyAV meets a stream that began in mid-file: it may not be ours, so read on
+            packets = container.demux(stream)
         except av.FFmpegError as error:
             if isinstance(error, MemoryError):
                 raise
+            last = av.Packet()
+            last.stream = stream
+            yield last
             return
 
 
@@ -230,7 +239,7 @@ def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64
     return Media(
         container=container.format.name,
         codec=codec,
-        time_base=float(stream.time_base),
+        time_base=stream.time_base,
         pts=pts[order],
         durations=durations[order],
         start=start,

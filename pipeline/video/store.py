@@ -104,10 +104,15 @@ class _Video(NamedTuple):
 class FrameStore:
     """Reads a folder of frames; files are opened when first asked for.
 
-    It may be forked, and is pickled by its path, so each DataLoader worker can hold it.
+    It may be forked, read by several threads, and is pickled by its path, so that each worker can hold it.
 
     Args:
         folder: the store's folder, e.g. `data/ava/frames`.
+
+    Attributes:
+        folder: the store's folder.
+        fps: grid frames per second.
+        video_ids: ids of all videos, sorted.
 
     Raises:
         InputError: the folder is no frame store.
@@ -121,15 +126,11 @@ class FrameStore:
             raise InputError(f"{self.folder / 'manifest.json'}: format is {found!r}, expected {FORMAT!r}")
         self.fps = float(manifest["fps"])
         self._entries: dict[str, dict[str, Any]] = manifest["videos"]
+        self.video_ids = sorted(self._entries)
         self._opened: OrderedDict[str, _Video] = OrderedDict()
 
     def __reduce__(self) -> tuple[type["FrameStore"], tuple[Path]]:
         return FrameStore, (self.folder,)
-
-    @property
-    def video_ids(self) -> list[str]:
-        """Ids of all videos, sorted."""
-        return sorted(self._entries)
 
     def grid_frames(self, video_id: str) -> int:
         """Number of grid frames of a video; grid indices run from 0 to this, exclusive."""

@@ -47,7 +47,7 @@ def test_json_is_that_of_the_official_code(tmp_path):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], "0.503757 over 13 of 60 classes, IoU 0.5, protocol official"),
+        ([], "0.503757 over 36 of 60 classes, IoU 0.5, protocol official"),
         (["--cap", "0"], "0.505064"),
         (["--protocol", "pyslowfast"], "0.410797"),
         (["--iou", "0.75"], "0.379201"),
@@ -67,10 +67,10 @@ def test_what_it_prints(tmp_path):
     paths = [word for name in ("gt", "det") for word in (f"--{NAMES[name]}", str(tmp_path / f"{name}.csv"))]
     result = invoke(*paths, "--labels", str(tmp_path / "labels"))
     assert result.output.splitlines() == [
-        "  id  class    boxes      AP",
-        "   1  bow          1  0.5000",
-        "  70  hug          1  0.0000",
-        "      person_movement        1  0.5000",
+        "  id  class                 boxes      AP",
+        "   1  bow                       1  0.5000",
+        "  70  hug                       1  0.0000",
+        "      person_movement           1  0.5000",
         "      person_interaction        1  0.0000",
         "3 detections, of which 2 count; 2 ground-truth boxes",
         "mAP 0.250000 over 2 of 3 classes, IoU 0.5, protocol official",

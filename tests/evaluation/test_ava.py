@@ -172,11 +172,11 @@ def test_nothing_to_find_is_undefined_and_nothing_found_is_zero():
 
 
 def test_missing_person_ids_read_as_one():
-    """As rows of seven columns: person 2 stands before, person 0 behind the box without an id."""
+    """As rows of seven columns do: the box without an id stands behind person 2 and before person 0."""
     left, right, middle = (0.25, 0.25, 0.5, 0.75), (0.375, 0.25, 0.625, 0.75), (0.3125, 0.25, 0.5625, 0.75)
     found = boxes([("a", 902, *middle, 1, 0.9), ("a", 902, *left, 1, 0.8)], "score")
-    for other, ap in ((2, 1.0), (0, 0.5)):
-        truth = boxes([("a", 902, *left, 1, None), ("a", 902, *right, 1, other)], "person_id")
+    for other, ap in ((2, 0.5), (0, 1.0)):
+        truth = boxes([("a", 902, *left, 1, other), ("a", 902, *right, 1, None)], "person_id")
         assert evaluate(truth, found, class_ids=[1]).map == ap
 
 

@@ -1,11 +1,11 @@
 """Results of folders, of the work tree and of DVC's cache."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from dvc.repo import Repo
 
 from pipeline.errors import InputError
 from pipeline.evaluation.revisions import read_experiment
@@ -37,27 +37,29 @@ def write_project(root: Path, score: float) -> None:
     (root / "params.yaml").write_text("dataset: {name: tiny}\n")
 
 
-def command(root: Path, *words: str) -> None:
-    subprocess.run(words, cwd=root, check=True, capture_output=True)
+def command(root: Path, *words: str) -> str:
+    return subprocess.run(words, cwd=root, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory) -> Path:
-    """A DVC repository: revision `first` has score 0.25, the work tree 0.5; no cached out of `first` lies about."""
+def repository(tmp_path_factory):
+    """A DVC repository: revision `first` has score 0.25, the work tree and the experiment `better` have 0.5."""
     root = tmp_path_factory.mktemp("repository")
-    dvc = (sys.executable, "-m", "dvc")
     command(root, "git", "init", "-q")
-    command(root, *dvc, "init", "-q")
+    Repo.init(str(root)).close()
     for score, name in (0.25, "first"), (0.5, "second"):
         write_project(root, score)
-        command(root, *dvc, "add", "-q", "results/detections", "data/tiny/annotations")
+        with Repo(str(root)) as repo:
+            repo.add([str(root / "results/detections"), str(root / "data/tiny/annotations")])
         command(root, "git", "add", "-A")
         command(root, "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", name)
         command(root, "git", "tag", name)
+    first = command(root, "git", "rev-parse", "first")
+    command(root, "git", "update-ref", f"refs/exps/{first[:2]}/{first[2:]}/better", "second")
     return root
 
 
-def scores(experiment) -> list[float]:
+def scores(experiment):
     return experiment.detections["score"].to_pylist()
 
 
@@ -74,6 +76,7 @@ def test_a_folder(tmp_path):
 def test_revisions_and_the_work_tree(repository, monkeypatch):
     monkeypatch.chdir(repository)
     assert scores(read_experiment("first", boxes="detected", split="val")) == [0.25]
+    assert scores(read_experiment("better", boxes="detected", split="val")) == [0.5]
     assert scores(read_experiment("HEAD", boxes="detected", split="val")) == [0.5]
     assert scores(read_experiment("workspace", boxes="detected", split="val")) == [0.5]
     first = read_experiment("first", boxes="detected", split="val")
@@ -97,6 +100,14 @@ def test_what_is_not_there(repository, monkeypatch, tmp_path):
 def test_outs_that_are_in_no_cache(repository, monkeypatch, tmp_path):
     command(tmp_path, "git", "clone", "-q", str(repository), "clone")
     monkeypatch.chdir(tmp_path / "clone")
+    with pytest.raises(InputError) as caught:
+        read_experiment("first", boxes="detected", split="val")
+    assert str(caught.value).startswith("first: data/tiny/annotations/annotations.parquet: DVC cannot read it: ")
+    assert "\n" not in str(caught.value)
+    for listing in repository.glob(".dvc/cache/files/md5/*/*.dir"):  # the lists of files, without the files
+        copied = tmp_path / "clone" / listing.relative_to(repository)
+        copied.parent.mkdir(parents=True)
+        copied.write_bytes(listing.read_bytes())
     with pytest.raises(InputError) as caught:
         read_experiment("first", boxes="detected", split="val")
     path = "data/tiny/annotations/annotations.parquet"

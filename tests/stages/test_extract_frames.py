@@ -1,0 +1,170 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.closure import import_closure
+from pipeline.command import run
+from pipeline.files import digest_tree
+from pipeline.tables import VIDEOS, read_table
+from pipeline.video.store import FrameStore
+from stages.extract_frames import app, extract_frames
+from tests.stages.projects import REPOSITORY, write_params
+from tests.video.films import cut_film, number_of, write_film, write_sound
+
+OUT = Path("data/small/frames")
+
+
+@pytest.fixture
+def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of videos of a project, which is the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
+    set_params(tmp_path)
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    return folder
+
+
+def set_params(project: Path, **frames: Any) -> None:
+    values = {"fps": 15.0, "short_side": 48, "quality": 90, "max_bad_fraction": 0.05}
+    write_params(project, dataset={"name": "small", "videos": "videos"}, frames={**values, **frames})
+
+
+def fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.setattr(sys, "argv", ["extract_frames"])
+    with pytest.raises(SystemExit) as stopped:
+        run(app)
+    assert stopped.value.code == 1
+    return capsys.readouterr().err
+
+
+def test_the_out(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    set_params(videos.parent, max_bad_fraction=0.4)
+    write_film(videos / "a.mp4")
+    cut_film(videos / "a.mp4", videos / "b.mp4", 0.5)
+    write_sound(videos / "c.mp4")
+    (videos / "d e.mp4").touch()
+    (videos / "notes.txt").touch()
+    (videos / "more").mkdir()
+    write_film(videos / "more" / "f.ts", frames=30)
+    extract_frames(workers=2)
+    printed = capsys.readouterr()
+    assert printed.out == (
+        f"{OUT}: 3 videos (1 by decord, 2 by pyav) of 82 grid frames; 4 extracted now, 2 unreadable, "
+        "0 kept without some frames, 1 other files ignored\n"
+    )
+    assert printed.err == (
+        "d e.mp4: d e: found a name that is no safe id, expected letters, digits, '.', '_' and '-', at most 200\n"
+        "c.mp4: c: found no video stream (streams: audio), expected a video stream\n"
+    )
+    assert sorted(path.name for path in OUT.iterdir()) == [
+        "a.arrow",
+        "b.arrow",
+        "f.arrow",
+        "manifest.json",
+        "problems.json",
+        "videos.parquet",
+    ]
+    problems = json.loads((OUT / "problems.json").read_text())
+    assert (problems["total"], [each["item"] for each in problems["problems"]]) == (5, ["d e", "c"])
+    table = read_table(OUT / "videos.parquet", VIDEOS).to_pylist()
+    assert [(row["video_id"], row["path"], row["frames"], row["grid_frames"]) for row in table] == [
+        ("a", "a.mp4", 60, 36),
+        ("b", "b.mp4", 47, 28),
+        ("f", "more/f.ts", 30, 18),
+    ]
+    store = FrameStore(OUT)
+    assert (store.fps, store.size("a")) == (15.0, (48, 72))
+    manifest = json.loads((OUT / "manifest.json").read_text())
+    assert (manifest["short_side"], manifest["quality"], manifest["fps"]) == (48, 90, 15.0)
+    # No path, host or time of this machine.
+    assert str(videos.parent) not in (OUT / "manifest.json").read_text()
+
+
+def test_the_source_size_is_kept_on_demand(videos: Path) -> None:
+    set_params(videos.parent, short_side="none", fps=25.0)
+    write_film(videos / "a.mp4")
+    extract_frames(workers=1)
+    clip = FrameStore(OUT).read_clip("a", range(60))
+    assert [number_of(frame) for frame in clip] == list(range(60))
+
+
+def test_one_more_video_is_one_more_extraction(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_film(videos / "a.mp4", frames=20)
+    write_film(videos / "b.mp4", frames=30)
+    extract_frames(workers=2)
+    first = {path.name: path.read_bytes() for path in OUT.glob("*.arrow")}
+    write_film(videos / "c.mp4", frames=10)
+    extract_frames(workers=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("; ")[1].split(",")[0] for line in lines] == ["2 extracted now", "1 extracted now"]
+    assert first == {name: (OUT / name).read_bytes() for name in first}
+    (videos / "a.mp4").rename(videos / "z.mp4")
+    extract_frames(workers=2)
+    assert "; 0 extracted now" in capsys.readouterr().out
+    assert FrameStore(OUT).video_ids == ["b", "c", "z"]
+
+
+def test_too_many_bad_videos(videos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    write_film(videos / "a.mp4", frames=5)
+    (videos / "b.mp4").touch()
+    assert fails(monkeypatch, capsys) == (
+        "b.mp4: b: found 0 bytes, expected a video file\n"
+        "error: 1 of 2 videos are bad, more than max_bad_fraction 0.05 lets pass; the first: "
+        "b.mp4: b: found 0 bytes, expected a video file\n"
+    )
+    assert not OUT.exists()
+
+
+def test_no_videos(videos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    videos.rmdir()
+    assert fails(monkeypatch, capsys) == "error: videos: no such folder of videos (dataset.videos)\n"
+
+
+def start_stage(project: Path) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "ACTIONBANK_WORKERS": "1"}
+    return subprocess.Popen([sys.executable, "-m", "stages.extract_frames"], cwd=project, env=environment)
+
+
+def test_a_killed_run_goes_on_where_it_was(videos: Path) -> None:
+    project = videos.parent
+    for number in range(6):
+        write_film(videos / f"v{number}.mp4", frames=200 + number, width=192, height=128)
+    items = project / ".work" / "extract_frames"
+    stage = start_stage(project)
+    for _ in range(6000):
+        finished = [path for path in items.glob("*") if not path.name.startswith(".")]
+        if finished or stage.poll() is not None:
+            break
+        time.sleep(0.005)
+    stage.send_signal(signal.SIGKILL)
+    assert stage.wait() == -signal.SIGKILL
+    kept = {path.name: path.stat().st_mtime_ns for path in items.glob("*") if not path.name.startswith(".")}
+    assert 0 < len(kept) < 6
+    assert not (project / OUT).exists()
+    resumed = start_stage(project)
+    assert resumed.wait() == 0
+    after = {path.name: path.stat().st_mtime_ns for path in items.glob("*") if not path.name.startswith(".")}
+    assert len(after) == 6
+    assert kept.items() <= after.items()
+    uninterrupted = project / "uninterrupted"
+    uninterrupted.mkdir()
+    (uninterrupted / "videos").symlink_to(videos)
+    (uninterrupted / "params.yaml").write_bytes((project / "params.yaml").read_bytes())
+    assert start_stage(uninterrupted).wait() == 0
+    assert digest_tree(uninterrupted / OUT) == digest_tree(project / OUT)
+
+
+def test_models_and_evaluation_are_out_of_reach() -> None:
+    closure = import_closure("stages.extract_frames")
+    assert "pipeline/video/decode.py" in closure
+    for folder in ("models", "evaluation", "bank", "training", "inference", "datasets", "interop"):
+        assert not [path for path in closure if path.startswith(f"pipeline/{folder}/")]

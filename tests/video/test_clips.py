@@ -1,0 +1,199 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import InputError
+from pipeline.randomness import rng_of
+from pipeline.video.clips import clip_indices, inference_clip, training_clip
+
+PIPELINE = Path(__file__).resolve().parent.parent / "fixtures" / "parity" / "mmaction2" / "data_pipeline.json"
+UPSTREAM: dict[str, Any] = json.loads(PIPELINE.read_text())
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+PLAIN: dict[str, Any] = {"mean": (0, 0, 0), "std": (1, 1, 1)}
+STILL: dict[str, Any] = {**PLAIN, "crop": None, "flip": 0.0, "colour": 0.0}
+
+
+def noise(frames: int, height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (frames, height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("case", UPSTREAM["ava_test_mode"], ids=lambda case: f"{case['dataset']} {case['timestamp']}")
+def test_indices_are_those_of_upstream(case: dict[str, Any]) -> None:
+    start, end = case["shot_info"]
+    expected = case.get("frame_inds_1based_file_number") or case["frame_inds"]
+    # AVA's files are counted from 1, whatever start_index says.
+    first_file = 1 if "frame_inds_1based_file_number" in case else start
+    indices = clip_indices(
+        case["timestamp"] - case["timestamp_start"],
+        fps=case["fps"],
+        frames=case["clip_len"],
+        interval=case["frame_interval"],
+        total=end - start,
+        late_frames={"AVADataset": 1, "AVAKineticsDataset": -1, "MultiSports": 0}[case["dataset"].split(" ")[0]],
+    )
+    assert indices.tolist() == [number - first_file for number in expected]
+    assert indices.dtype == np.int64
+
+
+def test_training_moves_each_frame_by_half_an_interval() -> None:
+    plain = clip_indices(30, fps=30, frames=4, interval=16, total=1800)
+    moved = np.stack([clip_indices(30, fps=30, frames=4, interval=16, total=1800, rng=rng_of(k)) for k in range(400)])
+    assert set((moved - plain).ravel().tolist()) == set(range(-8, 8))
+    again = clip_indices(30, fps=30, frames=4, interval=16, total=1800, rng=rng_of(7))
+    assert np.array_equal(again, moved[7])
+    odd = np.stack([clip_indices(30, fps=30, frames=4, interval=3, total=1800, rng=rng_of(k)) for k in range(100)])
+    assert set((odd - clip_indices(30, fps=30, frames=4, interval=3, total=1800)).ravel().tolist()) == {-2, -1, 0, 1}
+
+
+def test_training_jitter_is_that_of_upstream() -> None:
+    drawn = rng_of("jitter").integers(-16 // 2, 17 // 2, size=4)
+    plain = clip_indices(30, fps=30, frames=4, interval=16, total=1800)
+    moved = clip_indices(30, fps=30, frames=4, interval=16, total=1800, rng=rng_of("jitter"))
+    assert np.array_equal(moved, plain + drawn)
+
+
+@given(
+    time=st.floats(-5, 100), fps=st.sampled_from([7.5, 15, 29.97, 30]), frames=st.integers(1, 64),
+    interval=st.integers(1, 32), total=st.integers(1, 3000), seed=st.none() | st.integers(0, 9),
+)  # fmt: skip
+def test_indices_lie_in_the_film(
+    time: float, fps: float, frames: int, interval: int, total: int, seed: int | None
+) -> None:
+    rng = None if seed is None else rng_of(seed)
+    indices = clip_indices(time, fps=fps, frames=frames, interval=interval, total=total, rng=rng)
+    assert indices.shape == (frames,)
+    assert 0 <= indices.min() <= indices.max() < total
+    if seed is None:
+        assert (np.diff(indices) >= 0).all()
+
+
+@pytest.mark.parametrize("case", UPSTREAM["box_transforms"], ids=lambda case: "x".join(map(str, case["image_hw"])))
+def test_boxes_are_those_of_upstream(case: dict[str, Any]) -> None:
+    height, width = case["image_hw"]
+    boxes = np.array(case["gt_normalised"] + case["proposals_normalised"])
+    steps = {step["op"].split("(")[0].split(" ")[0]: step for step in case["steps"]}
+    side = min(steps["Resize"]["img_shape"])
+    clip = np.zeros((1, height, width, 3), np.uint8)
+    scaled, pixels = inference_clip(clip, boxes, short_side=side, **PLAIN)
+    assert list(scaled.shape) == [3, 1, *steps["Resize"]["img_shape"]]
+    np.testing.assert_allclose(pixels, steps["Resize"]["gt"] + steps["Resize"]["proposals"], rtol=0, atol=0)
+    if "Flip" not in steps:
+        return
+    crop = 256 if "RandomCrop" in steps else None
+    x, y = steps["RandomCrop"]["crop_bbox"][:2] if crop else (0, 0)
+    rng = _Draws(side, y, x, [each - (crop or 0) + 1 for each in scaled.shape[2:]])
+    for flip, step in ((0.0, "RandomCrop" if crop else "Resize"), (1.0, "Flip")):
+        changed, pixels = training_clip(
+            clip, boxes, rng=rng, short_side=(side, side), crop=crop, flip=flip, colour=0.0, **PLAIN
+        )
+        assert list(changed.shape[2:]) == ([256, 256] if crop else steps["Resize"]["img_shape"])
+        np.testing.assert_allclose(pixels, steps[step]["gt"] + steps[step]["proposals"], rtol=0, atol=0)
+        assert pixels.dtype == torch.float32
+
+
+class _Draws(np.random.Generator):
+    """A generator that draws a given short side and crop."""
+
+    def __init__(self, side: int, y: int, x: int, places: list[int]) -> None:
+        super().__init__(np.random.PCG64(0))
+        self.side, self.draws = side, [(y + 0.5) / places[0], (x + 0.5) / places[1], 0.5]
+
+    def integers(self, *_: Any, **__: Any) -> Any:
+        return self.side
+
+    def random(self, *_: Any, **__: Any) -> Any:
+        return np.array(self.draws)
+
+
+def test_normalisation() -> None:
+    clip = noise(2, 32, 48)
+    out, boxes = inference_clip(clip, np.zeros((0, 4)), short_side=32, mean=MEAN, std=STD)
+    mean, std = (np.array(each, np.float32).reshape(3, 1, 1, 1) for each in (MEAN, STD))
+    expected = (clip.transpose(3, 0, 1, 2).astype(np.float32) - mean) / std
+    assert out.is_contiguous()
+    assert np.array_equal(out.numpy(), expected)
+    assert boxes.shape == (0, 4)
+
+
+@pytest.mark.parametrize(("short_side", "size"), [(24, (24, 36)), (16, (16, 24)), (50, (50, 75)), (33, (33, 50))])
+def test_scaling_is_bilinear(short_side: int, size: tuple[int, int]) -> None:
+    clip = noise(3, 32, 48)
+    out, _ = inference_clip(clip, np.zeros((1, 4)), short_side=short_side, **PLAIN)
+    assert out.shape == (3, 3, *size)
+    # The same by the definition of cv2.INTER_LINEAR, in float64.
+    expected = clip.astype(np.float64)
+    for axis, (old, new) in enumerate(zip((32, 48), size, strict=True), start=1):
+        places = ((np.arange(new) + 0.5) * old / new - 0.5).clip(0, old - 1)
+        low = np.floor(places).astype(int)
+        share = (places - low).reshape([-1 if each == axis else 1 for each in range(4)])
+        high = np.minimum(low + 1, old - 1)
+        expected = expected.take(low, axis) * (1 - share) + expected.take(high, axis) * share
+    assert np.abs(out.numpy() - expected.transpose(3, 0, 1, 2)).max() < 1.01
+
+
+def test_a_crop_shows_what_its_boxes_say() -> None:
+    clip = np.zeros((2, 40, 60, 3), np.uint8)
+    clip[:, 20:24, 30:36] = 255
+    box = np.array([[30 / 60, 20 / 40, 36 / 60, 24 / 40]])
+    seen = set()
+    for seed in range(60):
+        out, boxes = training_clip(
+            clip, box, rng=rng_of(seed), short_side=(40, 40), **{**STILL, "crop": 32, "flip": 0.5}
+        )
+        assert out.shape == (3, 2, 32, 32)
+        _, _, ys, xs = torch.nonzero(out, as_tuple=True)
+        if len(xs):
+            shown = [xs.min().item(), ys.min().item(), xs.max().item() + 1, ys.max().item() + 1]
+            assert np.abs(np.array(shown) - boxes[0].numpy()).max() <= 1
+        seen.add(tuple(boxes[0].tolist()))
+    assert len(seen) > 40
+
+
+def test_what_is_switched_off_changes_nothing_else() -> None:
+    clip, boxes = noise(2, 64, 80), np.array([[0.1, 0.2, 0.8, 0.9]])
+    draw: dict[str, Any] = {**PLAIN, "short_side": (48, 96), "crop": 40, "flip": 0.0, "colour": 0.0}
+    plain, plain_boxes = training_clip(clip, boxes, rng=rng_of(3), **draw)
+    bright, bright_boxes = training_clip(clip, boxes, rng=rng_of(3), **{**draw, "colour": 0.3})
+    flipped, flipped_boxes = training_clip(clip, boxes, rng=rng_of(3), **{**draw, "flip": 1.0})
+    assert torch.equal(flipped, plain.flip(3))
+    assert torch.equal(bright_boxes, plain_boxes)
+    assert flipped_boxes[0, 0] == 40 - plain_boxes[0, 2]
+    assert not torch.equal(bright, plain)
+    assert torch.corrcoef(torch.stack([bright.flatten(), plain.flatten()]))[0, 1] > 0.9
+
+
+def test_colour_changes_brightness_and_contrast_within_bounds() -> None:
+    clip = noise(2, 32, 32) // 4 + 96
+    means, spreads = [], []
+    for seed in range(80):
+        out, _ = training_clip(
+            clip, np.zeros((0, 4)), rng=rng_of(seed), short_side=(32, 32), **{**STILL, "colour": 0.2}
+        )
+        assert 0 <= out.min() <= out.max() <= 255
+        means.append(out.mean().item() / clip.mean())
+        spreads.append(out.std().item() / clip.std())
+    assert 0.8 <= min(means) < 0.85
+    assert 1.15 < max(means) <= 1.2
+    assert 0.63 < min(spreads) < 0.75
+    assert 1.25 < max(spreads) < 1.45
+
+
+def test_every_short_side_is_drawn() -> None:
+    clip = noise(1, 32, 32)
+    sides = {
+        training_clip(clip, np.zeros((0, 4)), rng=rng_of(seed), short_side=(30, 33), **STILL)[0].shape[2]
+        for seed in range(60)
+    }
+    assert sides == {30, 31, 32, 33}
+
+
+def test_a_crop_larger_than_the_frame_is_refused() -> None:
+    with pytest.raises(InputError) as error:
+        training_clip(noise(1, 32, 32), np.zeros((0, 4)), rng=rng_of(0), short_side=(24, 30), **{**STILL, "crop": 26})
+    assert str(error.value) == "augmentation.crop: found 26, expected at most augmentation.short_side 24"

@@ -1,0 +1,174 @@
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.files import digest_tree
+from pipeline.problems import Problem
+from pipeline.tables import VIDEOS, read_table
+from pipeline.video import items
+from pipeline.video.children import ChildDied, ChildHung, ChildLost
+from pipeline.video.extract import FrameSettings, extract_video
+from pipeline.video.items import assemble_videos, extract_videos, video_item
+from tests.video.films import write_film
+
+SETTINGS = FrameSettings(25.0, None, 90)
+Runner = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "root"))
+    return tmp_path / "root" / ".work" / "extract_frames"
+
+
+def item(path: Path) -> items.VideoItem:
+    return video_item(path, settings=SETTINGS, code="c0", stop=threading.Event())
+
+
+def children(monkeypatch: pytest.MonkeyPatch, *outcomes: Exception | None) -> list[str]:
+    """Let the child processes fail one after the other as told; returns why decord was avoided in each."""
+    avoided: list[str] = []
+    waiting = list(outcomes)
+
+    def run(work: Callable[..., None], arguments: dict[str, Any], **_: Any) -> None:
+        avoided.append(arguments["avoid_decord"])
+        assert list(arguments["folder"].iterdir()) == []
+        (arguments["folder"] / ".frames.arrow.partial").touch()
+        if outcome := waiting.pop(0):
+            raise outcome
+        (arguments["folder"] / ".frames.arrow.partial").unlink()
+        work(**arguments)
+
+    monkeypatch.setattr(items, "run_in_child", run)
+    return avoided
+
+
+def test_an_item_is_made_once(tmp_path: Path, work: Path) -> None:
+    path = write_film(tmp_path / "f.mp4", frames=10)
+    first, again = item(path), item(path)
+    assert (first.is_new, again.is_new) == (True, False)
+    assert first.folder == again.folder
+    assert sorted(each.name for each in first.folder.iterdir()) == ["frames.arrow", "video.json"]
+    path.rename(tmp_path / "g.mp4")
+    assert not item(tmp_path / "g.mp4").is_new
+    for settings, code in ((FrameSettings(25.0, None, 91), "c0"), (SETTINGS, "c1")):
+        assert video_item(tmp_path / "g.mp4", settings=settings, code=code, stop=threading.Event()).is_new
+    assert len([each for each in work.iterdir() if each.is_dir()]) == 3
+
+
+def test_a_file_that_is_no_film_is_an_item_too(tmp_path: Path) -> None:
+    (tmp_path / "f.mp4").touch()
+    assert item(tmp_path / "f.mp4").is_new
+    assert not item(tmp_path / "f.mp4").is_new
+
+
+@pytest.mark.parametrize(
+    ("failure", "avoided"),
+    [
+        (ChildHung("no new frame for 60 s"), "decord: no new frame for 60 s"),
+        (ChildDied("the process died with exit code -11"), "decord: the process died with exit code -11"),
+        (ChildLost("OSError: [Errno 28] No space left on device"), ""),
+    ],
+)
+def test_a_lost_child_is_tried_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: ChildLost, avoided: str
+) -> None:
+    seen = children(monkeypatch, failure, None)
+    made = item(write_film(tmp_path / "f.mp4", frames=10))
+    assert seen == ["", avoided]
+    assert sorted(each.name for each in made.folder.iterdir()) == ["frames.arrow", "video.json"]
+
+
+def test_a_child_lost_twice_is_a_failure_and_nothing_is_stored(
+    tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_film(tmp_path / "f.mp4", frames=10)
+    children(monkeypatch, ChildHung("no new frame for 60 s"), ChildHung("no new frame for 60 s"), None)
+    with pytest.raises(InputError) as error:
+        item(path)
+    assert str(error.value) == f"{path}: no new frame for 60 s, twice; nothing is stored for it"
+    assert list(work.iterdir()) == []
+    assert item(path).is_new
+
+
+def test_a_file_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        item(tmp_path / "f.mp4")
+    assert str(error.value) == f"{tmp_path / 'f.mp4'}: No such file or directory; nothing is stored for it"
+
+
+def test_one_failure_lets_the_others_finish(tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = {name: write_film(tmp_path / f"{name}.mp4", frames=5 + n) for n, name in enumerate("abc")}
+    paths["b"].unlink()
+    with pytest.raises(InputError) as error:
+        extract_videos(paths, settings=SETTINGS, code="c0", workers=1)
+    assert str(error.value) == (
+        "1 of 3 videos failed, the others are kept in .work; "
+        f"{paths['b']}: No such file or directory; nothing is stored for it"
+    )
+    assert len([each for each in work.iterdir() if each.is_dir()]) == 2
+
+
+def test_a_bug_stops_the_others(tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = {name: write_film(tmp_path / f"{name}.mp4", frames=5 + n) for n, name in enumerate("abc")}
+    children(monkeypatch, RuntimeError("Traceback ..."), *[ChildLost("stopped")] * 4)
+    with pytest.raises(RuntimeError, match=r"Traceback"):
+        extract_videos(paths, settings=SETTINGS, code="c0", workers=1)
+    assert list(work.iterdir()) == []
+
+
+def test_assembly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "videos"
+    (root / "sub").mkdir(parents=True)
+    paths = {
+        "bad": root / "bad.mp4",
+        "cut": write_film(root / "cut.mp4", frames=100, muxer_options={"movflags": "faststart"}),
+        "good": write_film(root / "sub" / "good.mp4", frames=10),
+    }
+    paths["bad"].touch()
+    data = paths["cut"].read_bytes()
+    paths["cut"].write_bytes(data[: int(len(data) * 0.99)])
+    made = extract_videos(paths, settings=SETTINGS, code="c0", workers=2)
+    assert list(made) == ["bad", "cut", "good"]
+    out = tmp_path / "out"
+    out.mkdir()
+    records, problems = assemble_videos(made, paths, root=root, folder=out)
+    lost = records["cut"]["frames_failed"]
+    assert 0 < lost <= 5
+    assert problems == [
+        Problem("bad.mp4", "bad", "0 bytes", "a video file"),
+        Problem("cut.mp4", "cut", f"{100 - lost} frames decodable (the video is kept)", "100 frames"),
+    ]
+    assert list(records) == ["cut", "good"]
+    assert sorted(each.name for each in out.iterdir()) == ["cut.arrow", "good.arrow", "videos.parquet"]
+    assert (out / "good.arrow").samefile(made["good"].folder / "frames.arrow")
+    table = read_table(out / "videos.parquet", VIDEOS).to_pylist()
+    assert table[1] == {
+        "video_id": "good",
+        "path": "sub/good.mp4",
+        "sha256": records["good"]["source_sha256"],
+        "fps": 25.0,
+        "duration_seconds": 0.4,
+        "frames": 10,
+        "grid_frames": 10,
+        "width": 96,
+        "height": 64,
+    }
+    before = digest_tree(out)
+    again = tmp_path / "again"
+    again.mkdir()
+    assemble_videos(extract_videos(paths, settings=SETTINGS, code="c0", workers=1), paths, root=root, folder=again)
+    assert digest_tree(again) == before
+
+
+def test_the_child_is_the_extraction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Any] = []
+    monkeypatch.setattr(items, "run_in_child", lambda work, arguments, **more: called.append((work, more)))
+    item(write_film(tmp_path / "f.mp4", frames=3))
+    ((function, more),) = called
+    assert function is extract_video
+    assert more["silence_seconds"] == 60
