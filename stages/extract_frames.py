@@ -11,6 +11,7 @@ before with the same parameters is taken from `.work`, whatever became of the ot
 
 import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 from pipeline import command
@@ -43,7 +44,7 @@ def extract_frames(workers: WorkersOption = 0) -> None:
     code = code_version("stages.extract_frames", "decord", "av", "simplejpeg", "numpy", "pyarrow")
     # Each child imports this file: what it needs is imported once for all.
     preload(extract, command, parameters)
-    with recorded_run("extract_frames", item_key(code=code, out=str(out), **vars(settings))) as record:
+    with recorded_run("extract_frames", item_key(code=code, out=str(out), **asdict(settings))) as record:
         record["workers"] = worker_count(workers)
         items = extract_videos(found.paths, settings=settings, code=code, workers=worker_count(workers))
         with replace_folder(out) as folder:
@@ -58,12 +59,12 @@ def extract_frames(workers: WorkersOption = 0) -> None:
                 folder=folder,
                 unit="videos",
             )
-            write_manifest(folder, videos, **vars(settings))
+            write_manifest(folder, videos, **asdict(settings))
     decoders = Counter(each["decoder"] for each in videos.values())
     grid_frames = sum(each["grid_frames"] for each in videos.values())
     new = sum(item.is_new for item in items.values())
     damaged = sum(each["frames_failed"] > 0 for each in videos.values())
-    by_decoder = ", ".join(f"{count} by {name}" for name, count in sorted(decoders.items()))
+    by_decoder = ", ".join(f"{count} by {name}" for name, count in sorted(decoders.items())) or "none"
     print(
         f"{out}: {len(videos)} videos ({by_decoder}) of {grid_frames} grid frames; {new} extracted now, "
         f"{len(problems) - damaged} unreadable, {damaged} kept without some frames, {found.ignored} other files ignored"

@@ -38,9 +38,7 @@ def compose(
     expected = compose_params([*chosen_overrides(found), *(overrides or [])])
     differences = differing_keys(found, expected)
     if differences:
-        raise InputError(
-            f"{path} is not what conf/ says; run `actionbank compose`: " + "; ".join(differences)
-        )
+        raise InputError(f"{path} is not what conf/ says; run `actionbank compose`: " + "; ".join(differences))
     print(f"{path}: as conf/ says")
 
 
@@ -52,9 +50,7 @@ def runs() -> None:
         print(f"{started}  {record['stage']:<20} {record['seconds']:8.1f} s  {peak:6d} MiB  {record['host']}")
 
 
-work_app = typer.Typer(
-    help="The work directory .work: finished items that a run can use again.", no_args_is_help=True
-)
+work_app = typer.Typer(help="The work directory .work: finished items that a run can use again.", no_args_is_help=True)
 
 
 @work_app.command("ls")

@@ -106,17 +106,16 @@ def match(
     excluded = _mask(frames, key_frame[status == "excluded"])
     named = _mask(frames, truth_frame, key_frame[status != "excluded"])
 
-    truth = scored_rows(annotations, truth_frame, class_ids=ids, value="person_id")
+    truth = scored_rows(annotations.combine_chunks(), truth_frame, class_ids=ids, value="person_id")
     if rules.excludes_ground_truth:
         truth = truth.take(~excluded[truth.frame])
     found = scored_rows(detections, detection_frame, class_ids=ids, value="score")
     counted = {"named": named, "labelled": _mask(frames, truth.frame), "any": ~excluded}[rules.frames]
-    found = _take_all_but(found, (~counted | excluded)[found.frame])
-    if rules.capped and cap:
-        found = _take_all_but(found, ~best_rows(found, cap))
+    found = found.take((counted & ~excluded)[found.frame])
+    kept = best_rows(found, cap) if rules.capped and cap else np.ones(len(found.row), bool)
     if rules.drops_degenerate:
-        x1, y1, x2, y2 = found.corners
-        found = _take_all_but(found, (x1 >= x2) | (y1 >= y2))
+        kept &= ~found.degenerate()
+    found = found.take(kept)
     if rules.single_precision:
         found = replace(found, value=found.value.astype(np.float32).astype(np.float64))
 
@@ -184,8 +183,3 @@ def _mask(frames: Frames, *members: Ints) -> Bools:
     for each in members:
         mask[each] = True
     return mask
-
-
-def _take_all_but(rows: Rows, left_out: Bools) -> Rows:
-    """Rows without those left out; the same object where there are none, for most files have none."""
-    return rows.take(~left_out) if left_out.any() else rows

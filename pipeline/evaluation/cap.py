@@ -36,7 +36,7 @@ def best_rows(rows: Rows, limit: int) -> Bools:
         kept[tied] = False
         early = reaching[_rank_in_frame(rows.frame[reaching]) < limit]
         early = early[rows.value[early] == cut[rows.frame[early]]]
-        x1, y1, x2, y2 = (-column[early] for column in rows.corners)
+        x1, y1, x2, y2 = (-column for column in rows.corners(early))
         early = early[np.lexsort((x2, y2, x1, y1, -rows.label[early], rows.frame[early]))]
         places = limit - above[rows.frame[early]]
         kept[early[_rank_in_frame(rows.frame[early]) < places]] = True

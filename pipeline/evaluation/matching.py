@@ -88,8 +88,8 @@ def _iou(detections: Rows, left: Ints, truth: Rows, right: Ints, *, single_preci
     In single precision as MMAction2 1.x mixes it: sides, areas and their sum in float32, the intersection as
     the float64 product of its sides, the rest in float64.
     """
-    a: list[Any] = [column[left] for column in detections.corners]
-    b: list[Any] = [column[right] for column in truth.corners]
+    a: list[Any] = list(detections.corners(left))
+    b: list[Any] = list(truth.corners(right))
     if single_precision:
         a, b = [column.astype(np.float32) for column in a], [column.astype(np.float32) for column in b]
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a, b
@@ -103,12 +103,11 @@ def _iou(detections: Rows, left: Ints, truth: Rows, right: Ints, *, single_preci
 
 
 def _refuse_inverted(rows: Rows, chosen: Ints, frames: Frames, what: str) -> None:
-    x1, y1, x2, y2 = (column[chosen] for column in rows.corners)
-    inverted = (x1 > x2) | (y1 > y2)
-    if inverted.any():
-        at = int(np.argmax(inverted))
-        frame = frames.name(int(rows.frame[chosen[at]]))
-        box = ",".join(f"{column[at]:g}" for column in (x1, y1, x2, y2))
+    inverted = rows.inverted()
+    if inverted.any() and inverted[chosen].any():
+        first = chosen[inverted[chosen]][:1]
+        box = ",".join(f"{column[0]:g}" for column in rows.corners(first))
+        frame = frames.name(int(rows.frame[first[0]]))
         raise InputError(f"{what}: {frame}: box is {box}, expected x1 <= x2 and y1 <= y2")
 
 
@@ -131,7 +130,7 @@ def _ground_truth_order(truth: Rows, rule: str) -> Ints:
 def _heap_positions(truth: Rows, frames: Ints) -> Ints:
     """Where each row of the frames stands in a heap that the frame's rows were pushed on in file order."""
     rows = np.flatnonzero(np.isin(truth.frame, frames))
-    x1, y1, x2, y2 = (column[rows].tolist() for column in truth.corners)
+    x1, y1, x2, y2 = (column.tolist() for column in truth.corners(rows))
     heaps: dict[int, list[tuple[float, ...]]] = {}
     entries = zip(truth.value[rows].tolist(), truth.label[rows].tolist(), y1, x1, y2, x2, rows.tolist(), strict=True)
     for frame, entry in zip(truth.frame[rows].tolist(), entries, strict=True):

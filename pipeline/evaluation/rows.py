@@ -1,12 +1,13 @@
 """Tables of boxes as arrays: frames of all tables numbered alike, columns without nulls."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.errors import InputError
 from pipeline.tables import BOX_COLUMNS
@@ -32,17 +33,57 @@ class Frames:
 
 @dataclass(frozen=True)
 class Rows:
-    """Boxes of scored classes in the order of their file, as arrays of one length N."""
+    """Boxes of scored classes in the order of their table, as arrays of one length N.
+
+    Corners stay in the table until they are asked for: only boxes that meet others of their class are compared, and
+    copying the rest is what costs time.
+    """
 
     frame: Ints
     label: Ints  # index into the scored classes
-    corners: tuple[Floats, Floats, Floats, Floats]  # x1, y1, x2, y2
     value: Floats  # a detection's score; a ground-truth box's person id
+    row: Ints  # in the table, ascending
+    table: pa.Table
 
-    def take(self, chosen: Ints | Bools) -> "Rows":
-        """The chosen rows: indices or a mask."""
-        x1, y1, x2, y2 = (column[chosen] for column in self.corners)
-        return Rows(self.frame[chosen], self.label[chosen], (x1, y1, x2, y2), self.value[chosen])
+    def take(self, kept: Bools) -> "Rows":
+        """The rows of a mask; the same object where that is all, as for most files."""
+        if kept.all():
+            return self
+        return Rows(self.frame[kept], self.label[kept], self.value[kept], self.row[kept], self.table)
+
+    def corners(self, chosen: Ints) -> tuple[Floats, Floats, Floats, Floats]:
+        """x1, y1, x2, y2 of some rows."""
+        x1, y1, x2, y2 = (_gather(self.table[name], self.row[chosen]) for name in BOX_COLUMNS)
+        return x1, y1, x2, y2
+
+    def inverted(self) -> Bools:
+        """Mask of boxes with x1 > x2 or y1 > y2."""
+        return self._either_side(pc.greater)
+
+    def degenerate(self) -> Bools:
+        """Mask of boxes without area, inverted ones included."""
+        return self._either_side(pc.greater_equal)
+
+    def _either_side(self, compare: Callable[[Any, Any], Any]) -> Bools:
+        x1, y1, x2, y2 = (self.table[name] for name in BOX_COLUMNS)
+        mask: Bools = pc.or_(compare(x1, x2), compare(y1, y2)).to_numpy()
+        return mask if len(mask) == len(self.row) else mask[self.row]
+
+
+def _gather(column: pa.ChunkedArray, rows: Ints) -> Floats:
+    """Values of some rows, without joining the column's chunks."""
+    if column.num_chunks == 1:
+        return np.asarray(column.chunk(0).to_numpy()[rows])
+    if (np.diff(rows) < 0).any():
+        rows, back = np.unique(rows, return_inverse=True)
+        return _gather(column, rows)[back]
+    values = np.empty(len(rows))
+    offset, start = 0, 0
+    for chunk in column.chunks:
+        end = start + int(np.searchsorted(rows[start:], offset + len(chunk)))
+        values[start:end] = chunk.to_numpy()[rows[start:end] - offset]
+        offset, start = offset + len(chunk), end
+    return values
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
@@ -105,13 +146,11 @@ def scored_rows(table: pa.Table, frame: Ints, *, class_ids: Ints, value: str) ->
     slots = np.full(class_ids[-1] + 2, -1, np.int32)
     slots[class_ids] = np.arange(len(class_ids))
     action_id = np.clip(table["action_id"].to_numpy(), -1, len(slots) - 1)
-    label = slots[action_id]
     values = table[value].to_numpy().astype(np.float64, copy=False)
     if value == "score":
         if np.isnan(values).any():
             raise InputError(f"detections: row {int(np.isnan(values).argmax()) + 1}: score is not a number")
     elif table[value].null_count:
         values = np.where(table[value].is_null().to_numpy(), 1.0, values)
-    x1, y1, x2, y2 = (table[name].to_numpy() for name in BOX_COLUMNS)
-    rows = Rows(frame, label, (x1, y1, x2, y2), values)
-    return rows if (label >= 0).all() else rows.take(label >= 0)
+    rows = Rows(frame, slots[action_id], values, np.arange(len(frame), dtype=np.int32), table)
+    return rows.take(rows.label >= 0)

@@ -1,7 +1,6 @@
 """The few numbers that training shows after an epoch."""
 
 from collections.abc import Mapping, Sequence
-
 from typing import Any
 
 import numpy as np

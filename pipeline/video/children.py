@@ -1,6 +1,7 @@
 """Work in a child process that is watched: decoders of foreign files may hang or crash."""
 
 import contextlib
+import math
 import multiprocessing
 import signal
 import threading
@@ -9,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.workers import end_with_parent
 
@@ -21,6 +22,17 @@ BEAT_SECONDS = 0.5
 def preload(*modules: ModuleType) -> None:
     """Let the server process import what children need, once for all of them."""
     CONTEXT.set_forkserver_preload([module.__name__ for module in modules])
+
+
+class Beat(Protocol):
+    """A child's sign of progress, which costs nothing to give often."""
+
+    def __call__(self, *, last: bool = False) -> None:
+        """Show progress; after the last beat the child may be silent for as long as it likes."""
+
+
+def no_beat(*, last: bool = False) -> None:
+    """The beat of work that nobody watches."""
 
 
 class ChildLost(Exception):
@@ -40,7 +52,8 @@ def run_in_child(
 ) -> None:
     """Call `work(**arguments, beat=beat)` in a child process of its own and wait for it.
 
-    `work` calls `beat()` as often as it likes to show progress. The child dies with this process.
+    `work` calls `beat()` to show progress, and `beat(last=True)` when only its disk can keep it waiting. The child
+    dies with this process.
 
     Args:
         work: a function that can be imported by its name.
@@ -59,20 +72,20 @@ def run_in_child(
     process.start()
     theirs.close()
     try:
-        last_beat = time.monotonic()
+        limit = time.monotonic() + silence_seconds
         while True:
             if stop.is_set():
                 raise ChildLost("stopped")
             if ours.poll(BEAT_SECONDS):
                 kind, text = ours.recv()
-                last_beat = time.monotonic()
+                limit = math.inf if kind == "last beat" else time.monotonic() + silence_seconds
                 if kind == "done":
                     return
                 if kind == "lost":
                     raise ChildLost(text)
                 if kind == "raised":
                     raise RuntimeError(text)
-            elif time.monotonic() - last_beat > silence_seconds:
+            elif time.monotonic() > limit:
                 raise ChildHung(f"no new frame for {silence_seconds:g} s")
     except (EOFError, ConnectionError):
         process.join()
@@ -89,12 +102,12 @@ def _child(connection: Connection, work: Callable[..., None], arguments: dict[st
     end_with_parent()  # in a thread: a hung decoder would not notice
     last_beat = 0.0
 
-    def beat() -> None:
+    def beat(*, last: bool = False) -> None:
         nonlocal last_beat
         now = time.monotonic()
-        if now - last_beat > BEAT_SECONDS:
+        if last or now - last_beat > BEAT_SECONDS:
             last_beat = now
-            connection.send(("beat", ""))
+            connection.send(("last beat" if last else "beat", ""))
 
     message = ("done", "")
     try:

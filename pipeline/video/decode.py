@@ -30,7 +30,7 @@ def decode_video(path: Path, media: Media, *, decoder: str) -> Iterator[tuple[fl
     Time 0 is the first displayed frame: what an edit list cuts away, and frames that cannot be decoded because
     the file starts between two keyframes, are not displayed. Frames are turned as the file says, and all have
     the size of the first one. Pixels are not rescaled where they are not square: normalised boxes are the same.
-    Damaged frames are left out.
+    Damaged frames are left out; frames predicted from them come as they are.
 
     Args:
         path: the video file.

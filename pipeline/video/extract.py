@@ -1,6 +1,6 @@
 """Extraction of one video: decoded once, put on the grid, scaled down, stored as JPEGs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from pipeline.files import digest_file, write_json
+from pipeline.video.children import Beat, no_beat
 from pipeline.video.decode import InexactDecode, decode_video
 from pipeline.video.grid import grid_length, shown_frames
 from pipeline.video.probe import DecodeError, Media, probe_video
@@ -49,7 +50,7 @@ def extract_video(
     settings: FrameSettings,
     source_sha256: str,
     avoid_decord: str = "",
-    beat: Callable[[], None] = lambda: None,
+    beat: Beat = no_beat,
 ) -> None:
     """Write `frames.arrow` and `video.json` of a video into `folder`, or `problem.json` if it is unreadable.
 
@@ -61,7 +62,7 @@ def extract_video(
         settings: what is stored.
         source_sha256: of the file, for the provenance.
         avoid_decord: why decord shall not be used; empty lets it be used where it is exact.
-        beat: called at every frame.
+        beat: called at every frame, and when the last one is decoded.
     """
     try:
         media = probe_video(path, beat)
@@ -95,7 +96,7 @@ def _write(
     media: Media,
     settings: FrameSettings,
     provenance: dict[str, Any],
-    beat: Callable[[], None],
+    beat: Beat,
 ) -> dict[str, Any]:
     """Decode with `provenance["decoder"]`, write the frames, and return the video's record."""
     tally = _Tally()
@@ -108,6 +109,7 @@ def _write(
             tally.source = frame.shape[:2]
             beat()
             yield time, frame
+        beat(last=True)
 
     def rows() -> Iterator[Row]:
         for index, time, frame in shown_frames(frames(), settings.fps):

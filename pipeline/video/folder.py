@@ -7,9 +7,10 @@ from pipeline.errors import InputError
 from pipeline.problems import Problem
 from pipeline.video.store import SAFE_ID
 
-SUFFIXES = frozenset(
-    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv".split()  # noqa: SIM905
-)
+SUFFIXES = (
+    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob",
+    ".webm", ".wmv",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,5 +51,5 @@ def find_videos(root: Path) -> VideoFolder:
         else:
             paths[path.stem] = path
     if not paths and not problems:
-        raise InputError(f"{root}: no video files, expected names that end in {' '.join(sorted(SUFFIXES))}")
+        raise InputError(f"{root}: no video files, expected names that end in {' '.join(SUFFIXES)}")
     return VideoFolder(dict(sorted(paths.items())), problems, ignored)

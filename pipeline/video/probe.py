@@ -95,6 +95,8 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
         raise DecodeError(path, found="0 bytes", expected="a video file")
     try:
         container = av.open(str(path), metadata_errors="replace")
+    except MemoryError:  # PyAV's is an FFmpegError too
+        raise
     except av.FFmpegError as error:
         raise DecodeError(path, found=f"no media file ({error.strerror})", expected="a video file") from None
     with container:
@@ -122,9 +124,9 @@ def read_packets(container: Any, stream: Any) -> Iterator[Any]:
             return
         except IndexError:  # PyAV meets a stream that began in mid-file: it may not be ours, so read on
             packets = container.demux(stream)
-        except av.FFmpegError as error:
-            if isinstance(error, MemoryError):
-                raise
+        except MemoryError:
+            raise
+        except av.FFmpegError:
             last = av.Packet()
             last.stream = stream
             yield last
@@ -135,9 +137,9 @@ def decode_packet(packet: Any) -> list[Any]:
     """The frames that a packet completes; none where it is damaged."""
     try:
         return list(packet.decode())
-    except av.FFmpegError as error:
-        if isinstance(error, MemoryError):
-            raise
+    except MemoryError:
+        raise
+    except av.FFmpegError:
         return []
 
 
@@ -233,6 +235,7 @@ def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64
         "no keyframe can be decoded": not looks,
         "size or format changes": len(looks) > 1,
         f"pixel format {look.pixel_format}": look.pixel_format not in EXACT_FORMATS,
+        "odd height of a halved chroma": look.height % 2 == 1 and look.pixel_format.endswith("420p"),
         "mirrored": sum(look.turn) % 2 == 1,
     }
     last_seconds = float(pts[order[-1]] * stream.time_base) + frame_seconds if len(order) else 0.0

@@ -26,7 +26,8 @@ def invoke(*words: str):
 
 
 def run_program(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True)
+    root = Path(__file__).parents[2]
+    return subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, cwd=root)
 
 
 def test_json_is_that_of_the_official_code(tmp_path):

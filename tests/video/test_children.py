@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.video.children import ChildDied, ChildHung, ChildLost, run_in_child
+from pipeline.video.children import Beat, ChildDied, ChildHung, ChildLost, run_in_child
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
@@ -20,40 +20,46 @@ def run(work: Callable[..., None], silence_seconds: float = 60, **arguments: obj
     run_in_child(work, arguments, silence_seconds=silence_seconds, stop=threading.Event())
 
 
-def write_pid(path: Path, beat: Callable[[], None]) -> None:
+def write_pid(path: Path, beat: Beat) -> None:
     path.write_text(str(os.getpid()))
 
 
-def hang(path: Path, beat: Callable[[], None]) -> None:
+def hang(path: Path, beat: Beat) -> None:
     write_pid(path, beat)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     time.sleep(600)
 
 
-def work_slowly(path: Path, beat: Callable[[], None]) -> None:
+def work_slowly(path: Path, beat: Beat) -> None:
     for _ in range(25):
         time.sleep(0.1)
         beat()
     write_pid(path, beat)
 
 
-def crash(beat: Callable[[], None]) -> None:
+def sync_slowly(path: Path, beat: Beat) -> None:
+    beat(last=True)
+    time.sleep(3)
+    write_pid(path, beat)
+
+
+def crash(beat: Beat) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def leave(beat: Callable[[], None]) -> None:
+def leave(beat: Beat) -> None:
     os._exit(3)
 
 
-def fill_the_disk(beat: Callable[[], None]) -> None:
+def fill_the_disk(beat: Beat) -> None:
     raise OSError(28, "No space left on device", "/data/x")
 
 
-def take_all_memory(beat: Callable[[], None]) -> None:
+def take_all_memory(beat: Beat) -> None:
     raise MemoryError("no room")
 
 
-def divide(beat: Callable[[], None]) -> None:
+def divide(beat: Beat) -> None:
     print(1 / 0)
 
 
@@ -88,6 +94,11 @@ def test_a_silent_child_is_killed(tmp_path: Path) -> None:
 
 def test_a_slow_child_that_beats_is_not(tmp_path: Path) -> None:
     run(work_slowly, silence_seconds=1.5, path=tmp_path / "pid")
+    assert (tmp_path / "pid").exists()
+
+
+def test_nor_is_one_that_only_its_disk_keeps_waiting(tmp_path: Path) -> None:
+    run(sync_slowly, silence_seconds=1.5, path=tmp_path / "pid")
     assert (tmp_path / "pid").exists()
 
 

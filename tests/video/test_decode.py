@@ -1,14 +1,17 @@
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
+import decord
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from pipeline.video.decode import InexactDecode, decode_video
-from pipeline.video.probe import DecodeError, Media, probe_video
+from pipeline.video.probe import DecodeError, Media, probe_video, read_packets
 from tests.video.films import (
     OPEN_GOP,
     X265,
@@ -53,6 +56,15 @@ def decoded(path: Path, media: Media, decoder: str) -> tuple[list[float], list[N
             lambda folder: write_film(folder / "f.mp4", width=95, height=63, pixel_format="yuv444p"), id="odd size"
         ),
         pytest.param(lambda folder: write_film(folder / "f.mp4", pixel_format="yuvj420p"), id="full range"),
+        pytest.param(lambda folder: write_film(folder / "f.mp4", pixel_format="yuv422p"), id="4:2:2"),
+        pytest.param(lambda folder: write_film(folder / "f.mp4", pixel_format="yuvj422p"), id="4:2:2, full range"),
+        pytest.param(lambda folder: write_film(folder / "f.mp4", pixel_format="yuv444p"), id="4:4:4"),
+        pytest.param(lambda folder: write_film(folder / "f.mp4", pixel_format="yuvj444p"), id="4:4:4, full range"),
+        pytest.param(lambda folder: write_film(folder / "f.mp4", width=94, height=62), id="size of no block"),
+        pytest.param(
+            lambda folder: write_film(folder / "f.mp4", colour_matrix=1, pixel_format="yuv444p"), id="709 4:4:4"
+        ),
+        pytest.param(lambda folder: write_film(folder / "f.webm", codec="libvpx-vp9", width=95), id="odd width, 4:2:0"),
         pytest.param(lambda folder: write_film(folder / "f.mp4", colour_matrix=1), id="BT.709"),
         pytest.param(lambda folder: write_film(folder / "f.mp4", audio=True), id="with sound"),
         pytest.param(
@@ -90,6 +102,11 @@ def test_decord_is_used_where_it_is_exact(tmp_path: Path, make: Made) -> None:
             lambda folder: write_film(folder / "f.mp4", pixel_format="yuv420p10le"),
             "pixel format yuv420p10le",
             id="10 bits",
+        ),
+        pytest.param(
+            lambda folder: write_film(folder / "f.webm", codec="libvpx-vp9", width=95, height=63),
+            "odd height of a halved chroma",
+            id="odd height, 4:2:0",
         ),
         pytest.param(
             lambda folder: write_film(folder / "f.mkv", codec="mjpeg", pixel_format="yuvj420p", frames=120),
@@ -356,3 +373,94 @@ def test_real_films(real: Path, name: str, frames: int, fps: int, by_decord: boo
         assert len(times) == frames
         assert min(np.diff(times)) == pytest.approx(1 / fps, rel=1e-3)
         assert all(np.array_equal(frame, other) for frame, (_, other) in zip(pictures, expected, strict=True))
+
+
+def test_tags_need_not_be_utf8(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "f.mp4", frames=10)
+    data = path.read_bytes()
+    assert b"Lavf" in data
+    path.write_bytes(data.replace(b"Lavf", b"L\xe4vf"))
+    media = probe_video(path)
+    assert [number_of(frame) for frame in decoded(path, media, "pyav")[1]] == list(range(10))
+
+
+def test_a_stream_that_begins_in_mid_file_is_passed_over(tmp_path: Path) -> None:
+    with av.open(str(write_film(tmp_path / "f.ts", frames=10))) as container:
+
+        class Interrupted:
+            """As PyAV where a packet's stream is none of those that the file began with."""
+
+            def __init__(self) -> None:
+                self.packets = container.demux(container.streams.video[0])
+                self.failures = 2
+
+            def demux(self, _: object) -> Iterator[object]:
+                for number, packet in enumerate(self.packets):
+                    yield packet
+                    if self.failures and number == 2:
+                        self.failures -= 1
+                        raise IndexError("list index out of range")
+
+        packets = list(read_packets(Interrupted(), container.streams.video[0]))
+    assert [packet.size > 0 for packet in packets] == [True] * 10 + [False]
+
+
+def test_frames_in_the_decoder_survive_a_damaged_end(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "f.mp4", muxer_options={"movflags": "faststart"})
+    data = path.read_bytes()
+    with av.open(str(path)) as container:
+        last = [packet for packet in container.demux(video=0) if packet.size][40]
+    path.write_bytes(data[: last.pos])
+    times, _ = decoded(path, probe_video(path), "pyav")
+    # 40 packets are whole, and all their frames come.
+    assert len(times) == 40
+
+
+class Reader:
+    """decord's reader, with one fault."""
+
+    def __init__(self, *_: object, fault: str, **__: object) -> None:
+        self.fault, self.given = fault, 0
+        if fault == "open":
+            raise RuntimeError("Error reading f.mp4...")
+
+    def __len__(self) -> int:
+        return 12 if self.fault == "count" else 10
+
+    def get_frame_timestamp(self, indices: range) -> NDArray[np.float32]:
+        starts = np.arange(len(indices)) / (24 if self.fault == "times" else 25)
+        return np.stack([starts, starts + 0.04], axis=1).astype(np.float32)
+
+    def next(self) -> "Reader":
+        self.given += 1
+        if self.given == 5 and self.fault == "repeated":
+            raise decord.DECORDLimitReachedError("more than 0 duplicate frames")
+        if self.given == 5 and self.fault == "end":
+            raise StopIteration
+        return self
+
+    def asnumpy(self) -> NDArray[np.uint8]:
+        return np.zeros((64, 98 if self.given == 5 and self.fault == "size" else 96, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("open", "decord: RuntimeError"),
+        ("count", "decord counts 12 frames, the file 10"),
+        ("times", "decord's times are not those of the file"),
+        ("repeated", "decord: DECORDLimitReachedError"),
+        ("end", "decord: StopIteration"),
+        ("size", "decord's frames are (64, 98, 3)"),
+    ],
+)
+def test_decord_is_held_to_the_packets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, message: str
+) -> None:
+    path = write_film(tmp_path / "f.mp4", frames=10)
+    media = probe_video(path)
+    monkeypatch.setattr(decord, "VideoReader", partial(Reader, fault=""))
+    assert len(decoded(path, media, "decord")[0]) == 10
+    monkeypatch.setattr(decord, "VideoReader", partial(Reader, fault=fault))
+    with pytest.raises(InexactDecode, match=f"^{re.escape(message)}$"):
+        decoded(path, media, "decord")

@@ -111,9 +111,10 @@ def test_the_same_film_gives_the_same_bytes_under_another_name(tmp_path: Path) -
 
 
 def test_beats_come_with_the_frames(tmp_path: Path) -> None:
-    beats = []
-    extract(write_film(tmp_path / "f.mp4"), tmp_path / "out", beat=lambda: beats.append(1))
-    assert len(beats) >= 60
+    beats: list[bool] = []
+    extract(write_film(tmp_path / "f.mp4"), tmp_path / "out", beat=lambda last=False: beats.append(last))
+    assert len(beats) >= 61
+    assert beats.index(True) == len(beats) - 1
 
 
 def problem(path: Path, folder: Path) -> tuple[str, str]:

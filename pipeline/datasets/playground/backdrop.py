@@ -54,9 +54,7 @@ def value_noise(rng: np.random.Generator, height: int, width: int, *, cell: int)
     return np.asarray(upper * (1 - down) + lower * down)
 
 
-def _texture(
-    rng: np.random.Generator, height: int, width: int, *, pixels_per_unit: float, dark: bool
-) -> np.ndarray:
+def _texture(rng: np.random.Generator, height: int, width: int, *, pixels_per_unit: float, dark: bool) -> np.ndarray:
     value = (0.2, 0.65) if dark else (0.35, 0.95)
     colours = [np.array(draw_colour(rng, saturation=(0.05, 0.6), value=value)) for _ in range(2)]
     mix = np.zeros((height, width))
@@ -97,9 +95,7 @@ def draw_backdrop(rng: np.random.Generator, *, width: int, height: int) -> Backd
         x = float(rng.uniform(0, world_width))
         colour = draw_colour(rng, saturation=(0.1, 0.6), value=(0.2, 0.7))
         if rng.uniform() < 0.5:
-            occluders.append(
-                Occluder((x, float(rng.uniform(30, 60))), (x, 130), float(rng.uniform(1.5, 2.5)), colour)
-            )
+            occluders.append(Occluder((x, float(rng.uniform(30, 60))), (x, 130), float(rng.uniform(1.5, 2.5)), colour))
         else:
             half = float(rng.uniform(5, 12))
             occluders.append(Occluder((x - half, 112), (x + half, 112), float(rng.uniform(7, 11)), colour))

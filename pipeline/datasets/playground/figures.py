@@ -1,12 +1,13 @@
 """Articulated figures: from poses to capsules (thick line segments), and the boxes around them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.datasets.playground.looks import Look
+from pipeline.datasets.playground.looks import Colour, Look
 from pipeline.datasets.playground.motions import (
-    ARM_L,
+    BLEND_SECONDS, ARM_L,
     ARM_R,
     HAND_L,
     HAND_R,
@@ -20,18 +21,24 @@ from pipeline.datasets.playground.motions import (
     poses,
 )  # fmt: skip
 from pipeline.datasets.playground.script import Figure
+from pipeline.datasets.playground.timeline import Action
 
 # Lengths in world units of a figure of size 1, which stands about 55 units tall.
 THIGH, SHIN, TORSO, UPPER_ARM, FOREARM, NECK = 12.5, 12.5, 16.0, 10.0, 9.5, 6.5
 SHOULDER, HIP = 4.0, 2.6
-FLAG, FLAG_COLOUR = 3.5, (250.0, 225.0, 40.0)
+FLAG, FLAG_RADIUS = 4.0, 4.5
+FLAG_COLOURS: dict[str, Colour] = {"raise": (255, 235, 30), "spread": (30, 80, 255), "hands_on_head": (0, 215, 255)}
+HIDDEN = -1.0  # a radius
+
+Part = tuple[np.ndarray, np.ndarray, float | np.ndarray, Colour]  # both ends [T, 2], radius, colour
 
 
 @dataclass(frozen=True)
 class Capsules:
     """Thick line segments over T times, in painter's order.
 
-    `ends` is [T, L, 2 ends, 2 (x, y)], `radii` [L], `colours` [L, 3]; lengths in world units.
+    `ends` is [T, L, 2 ends, 2 (x, y)], `radii` [T, L] (negative: not drawn), `colours` [L, 3]; lengths in world
+    units.
     """
 
     ends: np.ndarray
@@ -61,7 +68,7 @@ def figure_capsules(figure: Figure, times: np.ndarray) -> Capsules:
     look = figure.look
     sleeve = look.shirt if look.long_sleeves else look.skin
     girth = look.girth
-    parts: list[tuple[np.ndarray, np.ndarray, float, tuple[float, float, float]]] = []
+    parts: list[Part] = []
     for side in (-1, 1):
         top = hip + side * HIP * girth * across
         knee = top + legs[side][0]
@@ -76,23 +83,28 @@ def figure_capsules(figure: Figure, times: np.ndarray) -> Capsules:
         wrist = elbow + _towards(pose[:, hand], FOREARM)
         parts.append((shoulder, elbow, 2.6 * girth, look.shirt))
         parts.append((elbow, wrist, 2.3 * girth, sleeve))
-        if look.flags:
-            tip = wrist + _towards(pose[:, hand], FLAG)
-            parts.append((tip, tip, 4.0, FLAG_COLOUR))
-        else:
-            parts.append((wrist, wrist, 2.6, look.skin))
+        parts.append((wrist, wrist, 2.6, look.skin))
+        tip = wrist + _towards(pose[:, hand], FLAG)
+        for signal, colour in FLAG_COLOURS.items():
+            shown = _shows(figure.actions, signal, times)
+            if shown.any():
+                parts.append((tip, tip, np.where(shown, FLAG_RADIUS, HIDDEN), colour))
     ends = np.stack([np.stack([start, end], 1) for start, end, _, _ in parts], 1) * figure.size
     ends += np.stack([x, np.full(len(times), figure.foot_y)], -1)[:, None, None]
-    return Capsules(
-        ends,
-        np.array([part[2] for part in parts]) * figure.size,
-        np.array([part[3] for part in parts], np.float32),
-    )
+    radii = np.stack([np.broadcast_to(np.asarray(radius), len(times)) for _, _, radius, _ in parts], 1)
+    return Capsules(ends, radii * figure.size, np.array([colour for _, _, _, colour in parts], np.float32))
 
 
-def _hat(
-    look: Look, head: np.ndarray, up: np.ndarray, across: np.ndarray
-) -> list[tuple[np.ndarray, np.ndarray, float, tuple[float, float, float]]]:
+def _shows(actions: Sequence[Action], signal: str, times: np.ndarray) -> np.ndarray:
+    """Whether a signal's flags are shown at `times`; a change comes as early as a motion's."""
+    shown = np.zeros(len(times), bool)
+    for event in (action.event for action in actions if action.event.motion == signal):
+        later = times + BLEND_SECONDS
+        shown |= (later >= event.start) & (later < event.start + event.seconds)
+    return shown
+
+
+def _hat(look: Look, head: np.ndarray, up: np.ndarray, across: np.ndarray) -> list[Part]:
     if look.hat == "cap":
         return [(head + 3 * up - 2.5 * across, head + 3 * up + 5 * across, 1.8, look.hat_colour)]
     if look.hat == "tall":
@@ -100,7 +112,7 @@ def _hat(
             (head + 4 * up, head + 7 * up, 3.0, look.hat_colour),
             (head + 3 * up - 4 * across, head + 3 * up + 4 * across, 1.2, look.hat_colour),
         ]
-    hair = [(head + 2.5 * up - 1.5 * across, head + 2.5 * up + 1.5 * across, 3.0, look.hair)]
+    hair: list[Part] = [(head + 2.5 * up - 1.5 * across, head + 2.5 * up + 1.5 * across, 3.0, look.hair)]
     if look.hat == "bun":
         hair.append((head + 6 * up, head + 6 * up, 2.4, look.hair))
     return hair
@@ -108,6 +120,7 @@ def _hat(
 
 def capsule_boxes(capsules: Capsules) -> np.ndarray:
     """The tight box around a body at each time: xyxy in world units, [T, 4]."""
-    low = (capsules.ends.min(2) - capsules.radii[None, :, None]).min(1)
-    high = (capsules.ends.max(2) + capsules.radii[None, :, None]).max(1)
+    radii = np.maximum(capsules.radii, 0)[..., None]
+    low = (capsules.ends.min(2) - radii).min(1)
+    high = (capsules.ends.max(2) + radii).max(1)
     return np.concatenate([low, high], -1)

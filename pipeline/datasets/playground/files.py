@@ -63,18 +63,12 @@ def write_annotations(folder: Path, films: Sequence[Film]) -> None:
     """
     for split in ("train", "val"):
         chosen = [film for film in films if film.script.split == split]
-        write_text(
-            folder / f"{split}.csv", _lines([row for film in chosen for row in _annotation_rows(film)])
-        )
+        write_text(folder / f"{split}.csv", _lines([row for film in chosen for row in _annotation_rows(film)]))
         excluded = [_key(film, second) for film in chosen for second in film.script.excluded]
         write_text(folder / f"excluded_{split}.csv", _lines(excluded))
-    timelines = [
-        f"{film.script.video_id},{film.script.split},{FIRST_TIMESTAMP},{OFFSET_SECONDS}" for film in films
-    ]
+    timelines = [f"{film.script.video_id},{film.script.split},{FIRST_TIMESTAMP},{OFFSET_SECONDS}" for film in films]
     write_text(folder / "videos.csv", _lines(["video_id,split,first_timestamp,offset_seconds", *timelines]))
-    items = [
-        f'item {{\n  name: "{each.name}"\n  id: {each.id}\n  group: "{each.group}"\n}}' for each in CLASSES
-    ]
+    items = [f'item {{\n  name: "{each.name}"\n  id: {each.id}\n  group: "{each.group}"\n}}' for each in CLASSES]
     write_text(folder / "labelmap.pbtxt", _lines(items))
 
 

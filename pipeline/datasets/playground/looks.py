@@ -22,13 +22,9 @@ class Look:
     hat: str
     girth: float
     long_sleeves: bool
-    flags: bool
-    "A flag in each hand: the conductor's."
 
 
-def draw_colour(
-    rng: np.random.Generator, *, saturation: tuple[float, float], value: tuple[float, float]
-) -> Colour:
+def draw_colour(rng: np.random.Generator, *, saturation: tuple[float, float], value: tuple[float, float]) -> Colour:
     """A random colour of any hue.
 
     Args:
@@ -40,7 +36,7 @@ def draw_colour(
     return 255 * red, 255 * green, 255 * blue
 
 
-def draw_look(rng: np.random.Generator, *, flags: bool) -> Look:
+def draw_look(rng: np.random.Generator) -> Look:
     """A random look."""
     return Look(
         skin=SKINS[int(rng.integers(len(SKINS)))],
@@ -51,5 +47,4 @@ def draw_look(rng: np.random.Generator, *, flags: bool) -> Look:
         hat=HATS[int(rng.integers(len(HATS)))],
         girth=float(rng.uniform(0.9, 1.2)),
         long_sleeves=bool(rng.integers(2)),
-        flags=flags,
     )

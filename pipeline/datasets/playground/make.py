@@ -73,9 +73,7 @@ def film_specs(
         InputError: a length or a size is out of range.
     """
     if train_videos < 1 or val_videos < 1:
-        raise InputError(
-            f"playground: {train_videos} train and {val_videos} val videos, expected 1 or more of each"
-        )
+        raise InputError(f"playground: {train_videos} train and {val_videos} val videos, expected 1 or more of each")
     if not MIN_SECONDS <= min_seconds <= max_seconds <= MAX_SECONDS:
         raise InputError(
             f"playground: min_seconds {min_seconds}, max_seconds {max_seconds}, "
@@ -147,9 +145,7 @@ def make_playground(
         seed=seed,
     )
     with ExitStack() as stack:
-        videos, annotations, pickles, tables = (
-            stack.enter_context(replace_folder(out / name)) for name in OUTS
-        )
+        videos, annotations, pickles, tables = (stack.enter_context(replace_folder(out / name)) for name in OUTS)
         for path in _films(film_file or partial(render_film, videos), specs, workers):
             if path.parent != videos:
                 link_file(path, videos / path.name)

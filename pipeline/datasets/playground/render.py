@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.datasets.playground.backdrop import Backdrop, draw_backdrop
 from pipeline.datasets.playground.chance import stream
-from pipeline.datasets.playground.figures import Capsules, capsule_boxes, figure_capsules
+from pipeline.datasets.playground.figures import HIDDEN, Capsules, capsule_boxes, figure_capsules
 from pipeline.datasets.playground.motions import BLEND_SECONDS
 from pipeline.datasets.playground.script import WORLD_HEIGHT, Script
 
@@ -16,12 +16,11 @@ BALL_RADIUS, KITE_RADIUS = 6.0, 5.0
 OUTLINE = 0.55  # brightness of the rim of a body part
 NOISE_POOL = 8
 SHAKE = 2.5  # world units
-OUT_OF_SIGHT = -30.0  # a place in the margin
 WHITE = np.full(3, 250.0)
 
 
 def draw_capsule(
-    stack: np.ndarray, start: np.ndarray, end: np.ndarray, *, radius: float, colour: np.ndarray
+    stack: np.ndarray, start: np.ndarray, end: np.ndarray, *, radius: np.ndarray, colour: np.ndarray
 ) -> None:
     """Draw one anti-aliased capsule with a dark rim into every frame of a stack, in place.
 
@@ -29,12 +28,15 @@ def draw_capsule(
         stack: float32 [3, F, H, W], contiguous (planes are faster than pixels here).
         start: one end of its axis in each frame, pixels (x, y), [F, 2].
         end: the other end, [F, 2].
-        radius: in pixels.
+        radius: in pixels, [F]; nothing is drawn where it is negative.
         colour: [3].
     """
     _, frames, height, width = stack.shape
-    low = np.floor(np.minimum(start, end) - radius - 1).astype(np.int64)
-    span = np.ceil(np.abs(end - start).max(0) + 2 * radius + 3).astype(np.int64)
+    widest = float(radius.max())
+    if widest < 0:
+        return
+    low = np.floor(np.minimum(start, end) - widest - 1).astype(np.int64)
+    span = np.ceil(np.abs(end - start).max(0) + 2 * widest + 3).astype(np.int64)
     span = np.minimum(span, (width, height))
     low = np.minimum(np.maximum(low, 0), np.array([width, height]) - span)
     columns = low[:, :1] + np.arange(span[0])
@@ -47,7 +49,7 @@ def draw_capsule(
     np.minimum(np.maximum(along, 0, out=along), 1, out=along)
     across_x = from_start_x - along * axis_x
     across_y = from_start_y - along * axis_y
-    inside = (radius - np.sqrt(across_x * across_x + across_y * across_y)).reshape(-1)
+    inside = (radius.astype(np.float32)[:, None, None] - np.sqrt(across_x * across_x + across_y * across_y)).reshape(-1)
     cover = np.minimum(np.maximum(inside + 0.5, 0), 1)
     shade = np.minimum(np.maximum(inside - 0.5, 0), 1) * (1 - OUTLINE) + OUTLINE
     rows += np.arange(frames)[:, None] * height
@@ -87,10 +89,7 @@ def _shots(script: Script) -> list[tuple[float, float, bool]]:
             begins[second + 1] = False
     seconds = sorted(second for second in begins if second < script.seconds)
     times = [second - BLEND_SECONDS if second else 0.0 for second in seconds] + [float(script.seconds)]
-    return [
-        (begin, end, begins[second])
-        for begin, end, second in zip(times[:-1], times[1:], seconds, strict=True)
-    ]
+    return [(begin, end, begins[second]) for begin, end, second in zip(times[:-1], times[1:], seconds, strict=True)]
 
 
 def render(script: Script, *, seed: int, width: int, height: int) -> Iterator[np.ndarray]:
@@ -118,9 +117,7 @@ def render(script: Script, *, seed: int, width: int, height: int) -> Iterator[np
     noise = rng.normal(0.5, sigma, (NOISE_POOL, 2 * height, 2 * width)).astype(np.float32)
     picks = np.stack([rng.integers(0, limit, len(times)) for limit in (NOISE_POOL, height, width)], 1)
     for shot, (begin, end, visible) in enumerate(_shots(script)):
-        backdrop = draw_backdrop(
-            stream(seed, script.split, script.index, "backdrop", shot), width=width, height=height
-        )
+        backdrop = draw_backdrop(stream(seed, script.split, script.index, "backdrop", shot), width=width, height=height)
         shown = np.flatnonzero((times >= begin) & (times < end))
         for first in range(0, len(shown), STACK_FRAMES):
             frames = shown[first : first + STACK_FRAMES]
@@ -137,9 +134,7 @@ def render(script: Script, *, seed: int, width: int, height: int) -> Iterator[np
             yield np.ascontiguousarray(image.astype(np.uint8).transpose(1, 2, 3, 0))
 
 
-def _background(
-    backdrop: Backdrop, times: np.ndarray, moved: np.ndarray, *, width: int, height: int
-) -> np.ndarray:
+def _background(backdrop: Backdrop, times: np.ndarray, moved: np.ndarray, *, width: int, height: int) -> np.ndarray:
     """The background of a stack, [3, F, height + 2 margins, width + 2 margins]; its margins are not filled."""
     scale = height / WORLD_HEIGHT
     margin = round(MARGIN * scale)
@@ -154,33 +149,30 @@ def _pixels(points: np.ndarray, moved: np.ndarray, scale: float) -> np.ndarray:
     return np.asarray((points - moved + MARGIN) * scale)
 
 
-def _draw_body(
-    stack: np.ndarray, body: Capsules, frames: np.ndarray, moved: np.ndarray, scale: float
-) -> None:
-    for part in range(len(body.radii)):
+def _draw_body(stack: np.ndarray, body: Capsules, frames: np.ndarray, moved: np.ndarray, scale: float) -> None:
+    for part in range(len(body.colours)):
         start, end = (_pixels(body.ends[frames, part, which], moved, scale) for which in (0, 1))
-        draw_capsule(stack, start, end, radius=float(body.radii[part] * scale), colour=body.colours[part])
+        draw_capsule(stack, start, end, radius=body.radii[frames, part] * scale, colour=body.colours[part])
 
 
 def _draw_sky(stack: np.ndarray, script: Script, times: np.ndarray, moved: np.ndarray, scale: float) -> None:
     for each in script.sky:
         begin, end = each.start - BLEND_SECONDS, each.start + each.seconds - BLEND_SECONDS
-        live = np.flatnonzero((times >= begin) & (times < end))
-        if len(live) == 0:
+        live = (times >= begin) & (times < end)
+        if not live.any():
             continue
         drift = 3 * np.sin(2 * np.pi * 0.5 * (times - each.start))
-        centre = np.stack([each.x + drift, np.full(len(times), each.y)], -1)
-        centre[(times < begin) | (times >= end)] = OUT_OF_SIGHT
-        at = _pixels(centre, moved, scale)
+        at = _pixels(np.stack([each.x + drift, np.full(len(times), each.y)], -1), moved, scale)
+        unit = np.where(live, scale, HIDDEN)  # a radius of 1
         colour = np.array(each.colour)
         if each.kind == "ball":
             band = np.array([0.6 * BALL_RADIUS * scale, 0.0])
-            draw_capsule(stack, at, at, radius=BALL_RADIUS * scale, colour=colour)
-            draw_capsule(stack, at - band, at + band, radius=0.25 * BALL_RADIUS * scale, colour=WHITE)
+            draw_capsule(stack, at, at, radius=BALL_RADIUS * unit, colour=colour)
+            draw_capsule(stack, at - band, at + band, radius=0.25 * BALL_RADIUS * unit, colour=WHITE)
         else:  # a kite is a bent line
             for side in (-1, 1):
                 tip = at + np.array([side, 1]) * KITE_RADIUS * scale
-                draw_capsule(stack, at, tip, radius=1.8 * scale, colour=colour)
+                draw_capsule(stack, at, tip, radius=1.8 * unit, colour=colour)
 
 
 def _draw_occluders(
@@ -198,4 +190,4 @@ def _draw_occluders(
         offset = np.stack([passed, np.zeros(len(times))], -1)
         start = _pixels(np.array(each.start) + offset, moved, scale)
         end = _pixels(np.array(each.end) + offset, moved, scale)
-        draw_capsule(stack, start, end, radius=each.radius * scale, colour=np.array(each.colour))
+        draw_capsule(stack, start, end, radius=np.full(len(times), each.radius * scale), colour=np.array(each.colour))

@@ -105,8 +105,7 @@ def write_script(
         world_width: width of the frame where its height is 120.
     """
     lengths = [
-        film_seconds(seed, split, each, min_seconds=min_seconds, max_seconds=max_seconds)
-        for each in range(index + 1)
+        film_seconds(seed, split, each, min_seconds=min_seconds, max_seconds=max_seconds) for each in range(index + 1)
     ]
     seconds = lengths[-1]
     first = sum(map(episode_count, lengths[:-1]))
@@ -127,10 +126,10 @@ def write_script(
     )
     looks = stream(seed, split, index, "looks")
     figures = []
-    for number, (lane, actions) in enumerate(zip(lanes, timeline.actions, strict=True)):
+    for lane, actions in zip(lanes, timeline.actions, strict=True):
         foot_y = float(rng.uniform(103, 114))
         size = float(rng.uniform(1.0, 1.18)) * (1 + (foot_y - 108) / 60)
-        figures.append(Figure(draw_look(looks, flags=number == conductor), lane, foot_y, size, actions))
+        figures.append(Figure(draw_look(looks), lane, foot_y, size, actions))
     cuts = []
     cut = int(rng.integers(*SCENE_SECONDS))
     while cut < seconds:

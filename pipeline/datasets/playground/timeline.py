@@ -14,9 +14,9 @@ from pipeline.datasets.playground.classes import DANCE_ID, JUMP_IDS, MOTION_ID, 
 from pipeline.datasets.playground.looks import Colour, draw_colour
 
 SIGNAL_SECONDS = 5
-DANCE_SECONDS = 4
-DANCES = 2  # per signal, by two figures
-FIRST_DANCE, LAST_DANCE = 10, 11  # starts, counted from the signal's start: 5 to 15 s lie between
+DANCE_SECONDS = 2
+DANCES = 4  # per signal
+FIRST_DANCE, LAST_DANCE = 10, 13  # starts, counted from the signal's start: 5 to 15 s lie between
 EPISODE_TAIL = LAST_DANCE + DANCE_SECONDS  # from a signal's start to the end of its last dance
 # A window of +-14 s around a dance's last second ends before the next signal.
 EPISODE_SECONDS = EPISODE_TAIL + 14
@@ -96,16 +96,22 @@ def fill_timeline(
     empty, excluded = _reserve_quiet(rng, board, starts)
     for start, signal in zip(starts, signals, strict=True):
         board.place(conductor, start, SIGNAL_SECONDS, signal)
-        dancers = rng.permutation([each for each in range(len(lanes)) if each != conductor])[:DANCES]
-        for dancer in dancers:
-            begin = start + int(rng.integers(FIRST_DANCE, LAST_DANCE + 1))
-            board.place(int(dancer), begin, DANCE_SECONDS, "dance", DANCE_ID[signal])
+        # Two dancers always have room for two dances each, whichever place the first one takes.
+        for _ in range(DANCES):
+            free = [
+                (figure, begin)
+                for figure in range(board.figures)
+                for begin in range(start + FIRST_DANCE, start + LAST_DANCE + 1)
+                if figure != conductor and board.free(figure, begin, DANCE_SECONDS)
+            ]
+            figure, begin = free[int(rng.integers(len(free)))]
+            board.place(figure, begin, DANCE_SECONDS, "dance", DANCE_ID[signal])
     _place_jumps(rng, board, lone_jump)
     _place_waves(rng, board, lanes)
     sky = _place_pointing(rng, board, lanes, world_width)
     sky += _kites(rng, seconds, world_width)
     return Timeline(
-        actions=tuple(_gapless(rng, board, figure, lane) for figure, lane in enumerate(lanes)),
+        actions=tuple(_gapless(rng, board, figure, lane, world_width) for figure, lane in enumerate(lanes)),
         signals=tuple(zip(starts, signals, strict=True)),
         sky=tuple(sky),
         empty=empty,
@@ -142,10 +148,7 @@ def _place_jumps(rng: np.random.Generator, board: Board, lone_jump: int) -> None
             (start, figure)
             for start in range(earliest, earliest + 4)
             for figure in range(board.figures)
-            if all(
-                board.free(figure, start + shift, SHORT_SECONDS)
-                for shift in (-CROUCH_SECONDS, 0, CROUCH_SECONDS)
-            )
+            if all(board.free(figure, start + shift, SHORT_SECONDS) for shift in (-CROUCH_SECONDS, 0, CROUCH_SECONDS))
         ]
         if free:
             slots.append(free[int(rng.integers(len(free)))])
@@ -172,9 +175,7 @@ def _place_waves(rng: np.random.Generator, board: Board, lanes: Sequence[float])
         if kind == 0:
             board.place(partner, start, SHORT_SECONDS, "bow")
     singles = [(figure,) for figure in everyone]
-    for start, (figure,) in board.draw_slots(
-        rng, groups=singles, seconds=SHORT_SECONDS, count=count // 2, taken=taken
-    ):
+    for start, (figure,) in board.draw_slots(rng, groups=singles, seconds=SHORT_SECONDS, count=count // 2, taken=taken):
         board.place(figure, start, SHORT_SECONDS, "bow")
 
 
@@ -221,7 +222,9 @@ def _kites(rng: np.random.Generator, seconds: int, world_width: float) -> list[S
     ]
 
 
-def _gapless(rng: np.random.Generator, board: Board, figure: int, lane: float) -> tuple[Action, ...]:
+def _gapless(
+    rng: np.random.Generator, board: Board, figure: int, lane: float, world_width: float
+) -> tuple[Action, ...]:
     """The events of one figure, with standing and walking between them."""
     events = sorted(board.events[figure])
     now = 0
@@ -243,6 +246,8 @@ def _gapless(rng: np.random.Generator, board: Board, figure: int, lane: float) -
             # To the far side of the lane, so that a walk is seen to move.
             facing = -1 if x > lane else 1
             x = lane + facing * float(rng.uniform(0.3, 1.0)) * WALK_REACH
+        if event.motion == "bow":  # not out of the frame
+            facing = 1 if lane < world_width / 2 else -1
         tempo, phase, strength = rng.uniform(0.9, 1.1), rng.uniform(), rng.uniform(0.85, 1.15)
         actions.append(Action(event, x_from, x, facing, float(tempo), float(phase), float(strength)))
     return tuple(actions)

@@ -1,0 +1,110 @@
+"""Every head on the playground over several seeds: the table of docs/playground.md.
+
+    python -m benchmarks.playground FOLDER [--seeds 3] [--heads lfb_nl,lfb_max]
+
+Works in FOLDER (made if absent; finished items there are used again), through the stages as `dvc repro` runs them.
+Prints the table as Markdown and writes every number to FOLDER/table.json.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.compose import compose_params, params_text
+from pipeline.files import read_json, write_json
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+HEADS = ("linear", "lfb_avg", "lfb_max", "lfb_nl")
+KINDS = ("ground_truth", "detected")
+GROUPS = ("momentary", "relational", "long-term", "order")
+Scores = dict[str, dict[str, float]]  # kind of boxes -> group -> AP
+
+
+def stage(folder: Path, *words: str) -> None:
+    """Run one stage in `folder`."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "DVC_ROOT": str(folder)}
+    subprocess.run([sys.executable, "-m", *words], cwd=folder, env=environment, check=True)
+
+
+def compose(folder: Path, overrides: list[str]) -> None:
+    """Write the parameters of one run."""
+    (folder / "params.yaml").write_text(params_text(compose_params(overrides, REPOSITORY / "conf")))
+
+
+def baseline_scores(folder: Path) -> Scores:
+    """The trained baseline end to end."""
+    found = read_json(folder / "results/baseline/metrics.json")["validation"]
+    return {kind: {group: found[f"{group}_{kind}"] for group in GROUPS} for kind in KINDS}
+
+
+def head_scores(folder: Path) -> Scores:
+    """The head that was evaluated last."""
+    found = read_json(folder / "results/evaluate/metrics.json")
+    return {kind: {group: found[kind]["groups"][group] for group in GROUPS} for kind in KINDS}
+
+
+def run_seed(folder: Path, seed: int, heads: list[str], more: list[str]) -> dict[str, Scores]:
+    """Scores of the baseline and of every head under one seed."""
+    compose(folder, [f"seed={seed}", "head=lfb_avg", *more])
+    stage(folder, "stages.train_baseline")
+    for split in ("train", "val"):
+        stage(folder, "stages.infer_bank", split)
+    scores = {"baseline, end to end": baseline_scores(folder)}
+    for head in heads:
+        compose(folder, [f"seed={seed}", f"head={head}", *more])
+        stage(folder, "stages.train_head")
+        stage(folder, "stages.evaluate")
+        scores[head] = head_scores(folder)
+    return scores
+
+
+def make_data(folder: Path, more: list[str]) -> None:
+    """Render, extract and import once for all seeds."""
+    for name in ("conf", "pipeline", "stages"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(REPOSITORY / name)
+    compose(folder, more)
+    for words in (["make_videos", "playground"], ["extract_frames"], ["import_annotations"], ["import_boxes"]):
+        stage(folder, f"stages.{words[0]}", *words[1:])
+
+
+def table(seeds: list[dict[str, Scores]], kind: str) -> str:
+    """Mean and, in brackets, smallest and largest AP of every group."""
+    lines = ["| head | " + " | ".join(GROUPS) + " |", "|---" * (len(GROUPS) + 1) + "|"]
+    for head in seeds[0]:
+        cells = []
+        for group in GROUPS:
+            values = [each[head][kind][group] for each in seeds]
+            cells.append(f"{np.mean(values):.3f} ({min(values):.3f}-{max(values):.3f})")
+        lines.append(f"| {head} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--heads", default=",".join(HEADS))
+    parser.add_argument("--set", nargs="*", default=[], help="further overrides, e.g. sizes.window_seconds=19")
+    arguments = parser.parse_args()
+    folder = arguments.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    make_data(folder, arguments.set)
+    seeds = []
+    for seed in range(arguments.seeds):
+        seeds.append(run_seed(folder, seed, arguments.heads.split(","), arguments.set))
+        write_json(folder / "table.json", seeds)
+    for kind in KINDS:
+        print(f"\nAP on {kind.replace('_', '-')} boxes, {len(seeds)} seeds: mean (smallest-largest)\n")
+        print(table(seeds, kind))
+    shutil.rmtree(folder / "models", ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
