@@ -1,43 +1,51 @@
 """`actionbank`: every stage and every user command in one typer app."""
 
-from stages.extract_frames import extract_frames
+import sys
+
+import typer
 
 from pipeline.command import new_app, run
 from pipeline.commands.bank import bank_app
 from pipeline.commands.compare import compare
 from pipeline.commands.project import compose, runs, work_app
 from pipeline.commands.score import score
-from stages.evaluate import evaluate
-from stages.import_annotations import import_annotations
-from stages.import_boxes import import_boxes
-from stages.infer_bank import infer_bank
-from stages.make_videos import make_videos
-from stages.train_baseline import train_baseline
-from stages.train_head import train_head
 
-app = new_app("From a folder of videos to a spatio-temporal action detector with a long-term feature bank.")
+# Commands that need no PyTorch, which takes seconds to import.
+LIGHT = ("score", "compare", "compose", "runs", "bank", "work")
 
-STAGES = (
-    extract_frames,
-    import_annotations,
-    import_boxes,
-    train_baseline,
-    infer_bank,
-    train_head,
-    evaluate,
-)
-app.command("make-playground", rich_help_panel="Stages")(make_videos)
-for stage in STAGES:
-    app.command(rich_help_panel="Stages")(stage)
-for command in (score, compare, compose, runs):
-    app.command()(command)
-app.add_typer(bank_app, name="bank")
-app.add_typer(work_app, name="work")
+
+def build_app(command: str | None = None) -> typer.Typer:
+    """The app with all commands; without the stages where `command` is a light one."""
+    app = new_app("From a folder of videos to a spatio-temporal action detector with a long-term feature bank.")
+    if command not in LIGHT:
+        add_stages(app)
+    for light in (score, compare, compose, runs):
+        app.command()(light)
+    app.add_typer(bank_app, name="bank")
+    app.add_typer(work_app, name="work")
+    return app
+
+
+def add_stages(app: typer.Typer) -> None:
+    """Add the stages of dvc.yaml, in the order in which they run."""
+    from stages.evaluate import evaluate
+    from stages.extract_frames import extract_frames
+    from stages.import_annotations import import_annotations
+    from stages.import_boxes import import_boxes
+    from stages.infer_bank import infer_bank
+    from stages.make_videos import make_videos
+    from stages.train_baseline import train_baseline
+    from stages.train_head import train_head
+
+    panel = "Stages"
+    app.command("make-playground", rich_help_panel=panel)(make_videos)
+    for stage in (extract_frames, import_annotations, import_boxes, train_baseline, infer_bank, train_head, evaluate):
+        app.command(rich_help_panel=panel)(stage)
 
 
 def main() -> None:
     """Entry point of the `actionbank` script."""
-    run(app)
+    run(build_app(next((word for word in sys.argv[1:] if not word.startswith("-")), None)))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ app = new_app()
 @app.command()
 def import_annotations() -> None:
     """Turn AVA CSVs, label map and video list into tables; a bad row is reported and left out."""
-    dataset = load_params().dataset
+    params = load_params()
+    dataset = params.dataset
     out = Path("data", dataset.name, "annotations")
     with recorded_run("import_annotations", dataset.name), replace_folder(out) as folder:
         found = import_ava(Path(dataset.annotations), classes=dataset.classes)

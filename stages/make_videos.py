@@ -27,8 +27,12 @@ app = new_app()
 def cached_film(code: str, spec: FilmSpec) -> Path:
     """The film's file in the work directory, rendered first where it is not there."""
     key = item_key(code=code, spec=vars(spec))
-    folder = make_item(STAGE, key, lambda partial_folder: render_film(partial_folder, spec))
+    folder = make_item(STAGE, key, partial(_render, spec))
     return next(folder.glob("*.mp4"))
+
+
+def _render(spec: FilmSpec, folder: Path) -> None:
+    render_film(folder, spec)
 
 
 @app.command()

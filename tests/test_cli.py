@@ -4,25 +4,25 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 
-from pipeline.cli import app
+from pipeline.cli import LIGHT, build_app
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def commands(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    if isinstance(command, click.Group) or hasattr(command, "commands"):
+def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if hasattr(command, "commands"):
         for name, each in command.commands.items():
             yield from commands(each, (*words, name))
     else:
         yield words, command
 
 
-COMMANDS = dict(commands(typer.main.get_command(app)))
+COMMANDS = dict(commands(typer.main.get_command(build_app())))
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -67,3 +67,9 @@ def test_what_a_user_can_cause_is_one_line_without_a_traceback(tmp_path: Path, w
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_light_commands_do_without_pytorch() -> None:
+    assert {words[0] for words in COMMANDS} >= set(LIGHT)
+    code = "import sys; from pipeline.cli import build_app; build_app('score'); sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)

@@ -116,11 +116,11 @@ def test_unreadable_params_are_named(tmp_path: Path, text: str | None, message: 
 
 
 def test_the_command_writes_checks_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.cli import app
+    from pipeline.cli import build_app
 
     (tmp_path / "conf").symlink_to(CONF)
     monkeypatch.chdir(tmp_path)
-    run = CliRunner().invoke
+    app, run = build_app("compose"), CliRunner().invoke
     assert run(app, ["compose", "head=lfb_nl"]).exit_code == 0
     assert load_params().head.name == "lfb_nl"
     assert run(app, ["compose", "--check"]).output == "params.yaml: as conf/ says\n"

@@ -18,13 +18,12 @@ def test_the_switches_follow_the_parameters() -> None:
     threads = torch.get_num_threads()
     try:
         set_numerics(compute_dtype="tf32", deterministic=True, threads=1)
-        assert torch.backends.cudnn.allow_tf32
+        assert torch.backends.cudnn.allow_tf32 is True
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.get_num_threads() == 1
     finally:
         set_numerics(compute_dtype="fp32", deterministic=False, threads=threads)
-    assert not torch.backends.cudnn.allow_tf32
-    assert not torch.backends.cuda.matmul.allow_tf32
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == (False, False)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def validation_metrics(
     labels: Sequence[Label],
     headline: str,
 ) -> dict[str, Any]:
-    """mAP at IoU 0.5 by the official protocol: `map` (of the headline boxes), and for each kind of boxes its mAP and that of every group.
+    """mAP at IoU 0.5 by the official protocol, of every kind of boxes and of every group.
 
     Args:
         detections: DETECTIONS for `detected` and `ground_truth` boxes.
@@ -36,7 +36,7 @@ def validation_metrics(
         headline: the boxes that `map` is of.
 
     Returns:
-        Keys `map`, `map_<boxes>`, `<group>_<boxes>`; None where nothing defines a mean.
+        Keys `map` (of the headline boxes), `map_<boxes>`, `<group>_<boxes>`; None where nothing defines a mean.
     """
     metrics: dict[str, float | None] = {}
     groups = list(dict.fromkeys(label.group for label in labels))

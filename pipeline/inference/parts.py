@@ -4,9 +4,8 @@
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +41,15 @@ class PartSettings:
 
 
 @dataclass(frozen=True)
-class _Job:
-    film: FilmBoxes
-    key: str
+class _Model:
+    """What turns a film into rows."""
+
+    detector: Detector
+    clip: ClipSettings
+    store: FrameStore
+    settings: PartSettings
+    device: torch.device
+    batch: int
 
 
 def make_parts(
@@ -60,14 +65,15 @@ def make_parts(
 ) -> dict[str, Path]:
     """The folder of the finished part of every film; only those that are not there are computed.
 
-    On the CPU every film runs in one thread, in as many processes as `workers`: their number cannot change a bit.
+    On the CPU every film runs in one thread, so many films at a time as there are `workers`: their number cannot
+    change a bit.
 
     Args:
         films: see `films_of_split`.
         checkpoint: weights with their sidecar.
         frames: the frame store.
         settings: see `PartSettings`.
-        workers: processes (on a GPU: one, that of the caller).
+        workers: films at a time (on a GPU: one).
         device: see `pick_device`.
         batch: keyframes per forward pass.
         what: name of the progress bar.
@@ -75,92 +81,57 @@ def make_parts(
     Raises:
         InputError: the checkpoint, a frame or a feature is not what it should be.
     """
-    _, sidecar = load_checkpoint(checkpoint)
+    tensors, sidecar = load_checkpoint(checkpoint)
     store = FrameStore(frames)
     version = code_version("pipeline.inference.parts", "torch", "torchvision", "zarr", "numcodecs", "simplejpeg")
-    jobs = [
-        _Job(
-            film,
-            item_key(
-                film=digest_value({name: _plain(value) for name, value in asdict(film).items()}),
-                frames=store.digest(film.video_id),
-                fps=store.fps,
-                weights=sidecar["sha256"],
-                settings=asdict(settings),
-                code=version,
-            ),
+    keys = {
+        film.video_id: item_key(
+            film=digest_value(asdict(film)),
+            frames=store.digest(film.video_id),
+            fps=store.fps,
+            weights=sidecar["sha256"],
+            settings=asdict(settings),
+            code=version,
         )
         for film in films
-    ]
-    missing = [job for job in jobs if not is_finished(STAGE, job.key)]
-    context = (str(checkpoint), str(frames), settings, device, batch)
-    if pick_device(device).type == "cpu" and workers > 1 and len(missing) > 1:
-        with ProcessPoolExecutor(
-            min(workers, len(missing)), mp_context=get_context("spawn"), initializer=_start, initargs=context
-        ) as pool:
-            for _ in progress(pool.map(_make_part, missing), what=what, total=len(missing), unit="film"):
-                pass
-    elif missing:
+    }
+    missing = [film for film in films if not is_finished(STAGE, keys[film.video_id])]
+    if missing:
+        place = pick_device(device)
         threads = torch.get_num_threads()
-        _start(*context)
-        for job in progress(missing, what=what, unit="film"):
-            _make_part(job)
+        set_numerics(compute_dtype=settings.compute_dtype, deterministic=False, threads=1)
+        detector = detector_from_sidecar(sidecar)
+        load_into(detector, tensors, str(checkpoint))
+        detector.eval().to(place)
+        model = _Model(detector, ClipSettings(**sidecar["input"]), store, settings, place, batch)
+        with ThreadPoolExecutor(
+            1 if place.type == "cuda" else workers, initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
+            made = pool.map(lambda film: _make_part(model, film, keys[film.video_id]), missing)
+            for _ in progress(made, what=what, total=len(missing), unit="film"):
+                pass
         torch.set_num_threads(threads)
-    return {job.film.video_id: item_folder(STAGE, job.key) for job in jobs}
+    return {film.video_id: item_folder(STAGE, keys[film.video_id]) for film in films}
 
 
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-@dataclass(frozen=True)
-class _Worker:
-    """What a process loads once."""
-
-    detector: Detector
-    clip: ClipSettings
-    store: FrameStore
-    settings: PartSettings
-    device: torch.device
-    batch: int
-
-
-_worker: _Worker | None = None
-
-
-def _start(checkpoint: str, frames: str, settings: PartSettings, device_name: str, batch: int) -> None:
-    global _worker
-    device = pick_device(device_name)
-    set_numerics(compute_dtype=settings.compute_dtype, deterministic=False, threads=1)
-    tensors, sidecar = load_checkpoint(Path(checkpoint))
-    detector = detector_from_sidecar(sidecar)
-    load_into(detector, tensors, checkpoint)
-    detector.eval().to(device)
-    clip = ClipSettings(**sidecar["input"])
-    _worker = _Worker(detector, clip, FrameStore(Path(frames)), settings, device, batch)
-
-
-def _make_part(job: _Job) -> None:
-    worker = _worker
-    assert worker is not None
-
+def _make_part(model: _Model, film: FilmBoxes, key: str) -> None:
     def make(folder: Path) -> None:
-        detections, ground_truth = film_rows(worker, job.film)
+        detections, ground_truth = film_rows(model, film)
         write_part(
             folder,
-            part=job.film.video_id,
+            part=film.video_id,
             detections=detections,
             ground_truth=ground_truth,
-            seconds_seen=job.film.seconds_seen,
-            attributes=worker.settings.attributes,
-            dtype=worker.settings.dtype,
-            codec=worker.settings.codec,
+            seconds_seen=film.seconds_seen,
+            attributes=model.settings.attributes,
+            dtype=model.settings.dtype,
+            codec=model.settings.codec,
         )
 
-    make_item(STAGE, job.key, make)
+    make_item(STAGE, key, make)
 
 
-def film_rows(worker: _Worker, film: FilmBoxes) -> tuple[Rows, Rows | None]:
+def film_rows(model: _Model, film: FilmBoxes) -> tuple[Rows, Rows | None]:
     """Features of a film's detected and annotated boxes.
 
     Batches of clips are formed of the seconds with detected boxes alone, and then of those that have only
@@ -168,10 +139,10 @@ def film_rows(worker: _Worker, film: FilmBoxes) -> tuple[Rows, Rows | None]:
     """
 
     def forward(places: range, clips: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
-        with compute_precision(worker.device, worker.settings.compute_dtype):
-            return worker.detector.features(clips, boxes_xyxy, clip_index)
+        with compute_precision(model.device, model.settings.compute_dtype):
+            return model.detector.features(clips, boxes_xyxy, clip_index)
 
-    channels = worker.detector.backbone.out_channels
+    channels = model.detector.backbone.out_channels
     truth_at = film.annotated_timestamp if film.annotated_timestamp is not None else np.empty(0)
     truth_xyxy = film.annotated_xyxy if film.annotated_xyxy is not None else np.empty((0, 4))
     detected_at = np.unique(film.detected_timestamp)
@@ -184,8 +155,8 @@ def film_rows(worker: _Worker, film: FilmBoxes) -> tuple[Rows, Rows | None]:
             for at, (mine, theirs) in zip(timestamps, places, strict=True)
         ]
         rows = run_film(
-            forward, worker.store, film.video_id, requests,
-            settings=worker.clip, device=worker.device, batch=worker.batch,
+            forward, model.store, film.video_id, requests,
+            settings=model.clip, device=model.device, batch=model.batch,
         )  # fmt: skip
         for (mine, theirs), each in zip(places, rows, strict=True):
             detections[mine] = each[: len(mine)]

@@ -121,7 +121,7 @@ def _grid(first_timestamp: float, shift: float, duration_seconds: float) -> Floa
     """Labels of the film's seconds: first_timestamp plus whole numbers, as far as their times lie in the film."""
     first = int(np.ceil(-(first_timestamp + shift)))
     labels = first_timestamp + np.arange(first, first + int(duration_seconds) + 2)
-    kept: Floats = labels[(labels + shift >= 0) & (labels + shift < duration_seconds)]
+    kept: Floats = labels.astype(np.float64)[(labels + shift >= 0) & (labels + shift < duration_seconds)]
     return kept
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -18,7 +20,7 @@ def rows(schema: pa.Schema, *values: dict) -> pa.Table:
     )
 
 
-TABLES = {
+TABLES: dict[str, Any] = {
     "timelines": rows(
         TIMELINES,
         {"video_id": "b", "split": "train", "first_timestamp": 900.0, "offset_seconds": 0.5},
@@ -41,7 +43,7 @@ TABLES = {
     ),
     "keyframes": rows(KEYFRAMES, {"video_id": "b", "timestamp": 901.0, "split": "train", "status": "annotated"}),
 }
-SETTINGS = {"box_threshold": 0.9, "lower_threshold": False, "full_frame_box": False, "seconds": "grid"}
+SETTINGS: dict[str, Any] = {"box_threshold": 0.9, "lower_threshold": False, "full_frame_box": False, "seconds": "grid"}
 
 
 def test_every_second_of_a_film_is_looked_at_whatever_is_annotated() -> None:

@@ -21,10 +21,10 @@ class Project:
 
     folder: Path
 
-    def run(self, *command: str, fails: bool = False, **environment: str) -> str:
+    def run(self, *command: str, fails: bool = False, environment: dict[str, str] | None = None) -> str:
         """Run a command in the project; returns what it printed, on either stream."""
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment(**environment), text=True, timeout=600, check=False,
+            command, cwd=self.folder, env=self.environment(**(environment or {})), text=True, timeout=600, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"

@@ -17,18 +17,18 @@ NEEDED = [f"{BANK}/train.zarr", f"{BANK}/val.zarr", "data/playground_mini/annota
 MODULE = "moto.server"
 
 
-def train_from_the_remote(project: Project, folder: Path, **environment: str) -> None:
+def train_from_the_remote(project: Project, folder: Path, environment: dict[str, str] | None = None) -> None:
     """Push everything, clone, pull only the bank and the annotations, and train another head."""
     project.commit("a remote")
-    project.run("dvc", "push", **environment)
+    project.run("dvc", "push", environment=environment)
     colleague = project.clone(folder)
-    colleague.run("dvc", "pull", *NEEDED, **environment)
+    colleague.run("dvc", "pull", *NEEDED, environment=environment)
     assert not (colleague.folder / "data/playground_mini/frames").exists()
     assert not (colleague.folder / "data/playground_mini/source").exists()
     verified = colleague.run("actionbank", "bank", "verify", "data/playground_mini/bank/train.zarr")
     assert "whole" in verified or "no finding" in verified.lower()
     output = colleague.run(
-        "dvc", "exp", "run", "--allow-missing", "-S", "head=lfb_nl", "train_head", "evaluate", **environment
+        "dvc", "exp", "run", "--allow-missing", "-S", "head=lfb_nl", "train_head", "evaluate", environment=environment
     )
     assert "Running stage 'train_head'" in output
     assert "Running stage 'extract_frames'" not in output
@@ -69,7 +69,7 @@ def test_a_bank_is_shared_through_s3(project: Project, tmp_path: Path, s3: str) 
     project.dvc("remote", "modify", "shared", "endpointurl", s3)
     credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
     assert "http_proxy" not in os.environ or "127.0.0.1" in os.environ.get("no_proxy", "127.0.0.1")
-    train_from_the_remote(project, tmp_path / "colleague", **credentials)
+    train_from_the_remote(project, tmp_path / "colleague", credentials)
 
 
 def test_a_bank_says_where_it_comes_from(finished: Project) -> None:

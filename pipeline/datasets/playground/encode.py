@@ -7,8 +7,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-# One thread: more of them cut a film differently. bitexact leaves out the tags that name the writer.
-CODEC_OPTIONS = {"preset": "veryfast", "crf": "24", "threads": "1", "flags": "+bitexact"}
+# One thread: more of them cut a film differently. mbtree reads memory that nothing has set, so its choices differ
+# from run to run. bitexact leaves out the tags that name the writer.
+CODEC_OPTIONS = {"preset": "veryfast", "crf": "24", "threads": "1", "flags": "+bitexact", "x264-params": "mbtree=0"}
 
 
 def write_video(path: Path, stacks: Iterable[np.ndarray], *, fps: int) -> int:

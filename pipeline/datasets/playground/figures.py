@@ -7,8 +7,9 @@ import numpy as np
 
 from pipeline.datasets.playground.looks import Colour, Look
 from pipeline.datasets.playground.motions import (
-    BLEND_SECONDS, ARM_L,
+    ARM_L,
     ARM_R,
+    BLEND_SECONDS,
     HAND_L,
     HAND_R,
     LEAN,
