@@ -8,7 +8,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torchvision.ops import roi_align
 
 TemporalPooling = Literal["mean", "max"]
 
@@ -38,6 +37,9 @@ def roi_features(
     Raises:
         ValueError: boxes and clip_index do not belong together.
     """
+    # torchvision takes two seconds to import, and heads on stored features need nothing of it.
+    from torchvision.ops import roi_align
+
     if boxes_xyxy.shape != (len(clip_index), 4):
         raise ValueError(f"boxes_xyxy is {tuple(boxes_xyxy.shape)}, expected ({len(clip_index)}, 4) as clip_index has")
     # Sums over many cells and positions between cells: half precision would move boxes.
