@@ -291,6 +291,8 @@ class HeadTrain(Training):
 
     init: Literal["kinetics", "baseline"]
     "Scope all: start the backbone from the file of Kinetics weights, or from the trained baseline."
+    feature_dropout: Fraction
+    "Share of the channels dropped from persons' features and from window rows, against features learned by heart."
     kinetics: str
     "A safetensors file of backbone weights, or none."
     augmentation: Augmentation

@@ -2,11 +2,12 @@
 
 Reads nothing but parameters (`dataset.playground`). Writes, below `data/<name>/source`: `videos` (H.264 MP4),
 `annotations` (AVA CSVs, label map), `proposals` (the pickle layout of AVA's proposals) and `proposals_csv` (the
-same boxes as AVA CSV with scores). A film that was rendered before with the same parameters is taken from `.work`.
+same boxes as AVA CSV with scores). A film that was rendered before from the same parameters comes from `.work`.
 
     python -m stages.make_videos playground
 """
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -26,13 +27,12 @@ app = new_app()
 
 def cached_film(code: str, spec: FilmSpec) -> Path:
     """The film's file in the work directory, rendered first where it is not there."""
-    key = item_key(code=code, spec=vars(spec))
-    folder = make_item(STAGE, key, partial(_render, spec))
-    return next(folder.glob("*.mp4"))
 
+    def make(folder: Path) -> None:
+        render_film(folder, spec)
 
-def _render(spec: FilmSpec, folder: Path) -> None:
-    render_film(folder, spec)
+    (path,) = make_item(STAGE, item_key(code=code, spec=asdict(spec)), make).glob("*.mp4")
+    return path
 
 
 @app.command()
@@ -45,18 +45,17 @@ def make_videos(
     playground = params.dataset.playground
     if name not in params.dataset.generate or playground is None:
         generated = ", ".join(params.dataset.generate) or "none"
-        raise InputError(f"make_videos {name}: not a data set that is generated; dataset.generate has: {generated}")
-    code = code_version("stages.make_videos", "av", "numpy")
+        raise InputError(f"make_videos {name}: not a data set that is generated (dataset.generate: {generated})")
     settings = playground.model_dump()
-    with recorded_run(STAGE, item_key(code=code, **settings)) as record:
-        record["workers"] = worker_count(workers)
+    code = code_version("stages.make_videos", "av", "numpy")
+    with recorded_run(STAGE, item_key(code=code, name=name, **settings)) as record:
         counts = make_playground(
             Path("data") / name / "source",
             **settings,
             workers=worker_count(workers),
             film_file=partial(cached_film, code),
         )
-        record["counts"] = vars(counts)
+        record.update(asdict(counts), workers=worker_count(workers))
     print(
         f"make_videos: {counts.train_videos} train and {counts.val_videos} val videos of {counts.seconds} s in all, "
         f"{counts.boxes} boxes with {counts.labels} labels, {counts.proposals} proposals"

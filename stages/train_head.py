@@ -88,6 +88,7 @@ def train_head(workers: WorkersOption = 0, device: DeviceOption = "auto", batch:
         "bank_channels": banks[0].channels if window else 0,
         "classes": classes,
         "dropout": training.dropout,
+        "feature_dropout": training.feature_dropout,
         "threads": training.threads,
         "producer": banks[0].provenance["checkpoint_sha256"] if banks else None,
         "baseline": baseline["sha256"],

@@ -17,7 +17,7 @@ def build_scope_head(description: Mapping[str, Any]) -> Head | StandardisedHead:
 
     Args:
         description: `head` (name, options, window, standardise), `scope`, `roi_channels`, `bank_channels` (0 without
-            a window), `classes` and `dropout`; a head's sidecar has these keys.
+            a window), `classes`, `dropout` and `feature_dropout`; a head's sidecar has these keys.
 
     Raises:
         InputError: the head or an option is unknown, or it cannot do the scope.
@@ -28,6 +28,7 @@ def build_scope_head(description: Mapping[str, Any]) -> Head | StandardisedHead:
         bank_channels=description["bank_channels"],
         classes=description["classes"],
         dropout=description["dropout"],
+        feature_dropout=description["feature_dropout"],
         mask=spec["window"]["mask"] if spec["window"] else "valid",
     )
     head = build_head(spec["name"], settings, spec["options"])

@@ -1,9 +1,10 @@
-"""Backgrounds: a textured wall over a textured ground, wider than the frame, and things that stand in front."""
+"""Backgrounds: a textured wall above a textured ground, wider than the frame, and things in front of the figures."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.datasets.playground.canvas import WORLD_HEIGHT
 from pipeline.datasets.playground.looks import Colour, draw_colour
 
 HORIZON = 88.0  # world units from the top
@@ -23,11 +24,11 @@ class Occluder:
 class Backdrop:
     """One scene's background.
 
-    `canvas` is float32 [3, height, period + width] in pixels; its last `width` columns are the first ones again.
+    `picture` is float32 [3, height, period + width] in pixels; its last `width` columns are the first ones again.
     `pan` is its speed in world units per second.
     """
 
-    canvas: np.ndarray
+    picture: np.ndarray
     period: int
     pan: float
     occluders: tuple[Occluder, ...]
@@ -54,25 +55,24 @@ def value_noise(rng: np.random.Generator, height: int, width: int, *, cell: int)
     return np.asarray(upper * (1 - down) + lower * down)
 
 
-def _texture(rng: np.random.Generator, height: int, width: int, *, pixels_per_unit: float, dark: bool) -> np.ndarray:
-    value = (0.2, 0.65) if dark else (0.35, 0.95)
-    colours = [np.array(draw_colour(rng, saturation=(0.05, 0.6), value=value)) for _ in range(2)]
+def _texture(rng: np.random.Generator, height: int, width: int, *, scale: float, dark: bool) -> np.ndarray:
+    value = (0.3, 0.5) if dark else (0.6, 0.9)
+    colours = [np.array(draw_colour(rng, saturation=(0.05, 0.3), value=value)) for _ in range(2)]
     mix = np.zeros((height, width))
     for share, cell in ((0.4, 32), (0.35, 12), (0.25, 4)):
-        mix += share * value_noise(rng, height, width, cell=_cell(cell, width, pixels_per_unit))
-    mix = np.clip((mix - 0.5) * 1.8 + 0.5, 0, 1)
+        mix += share * value_noise(rng, height, width, cell=_cell(cell, width, scale))
     if rng.uniform() < 0.5:  # planks, or courses of bricks
-        cell = _cell(int(rng.choice([12, 24])), width, pixels_per_unit)
+        cell = _cell(int(rng.choice([12, 24])), width, scale)
         along = np.arange(width)[None] if rng.uniform() < 0.6 else np.arange(height)[:, None]
         mix = np.where(along % cell < max(1, cell // 8), 1 - mix, mix)
     mix = mix[..., None]
     return np.asarray(colours[0] * (1 - mix) + colours[1] * mix)
 
 
-def _cell(units: int, width: int, pixels_per_unit: float) -> int:
+def _cell(units: int, width: int, scale: float) -> int:
     """The divisor of `width` that is nearest to `units`, so that the texture repeats without a seam."""
     divisors = [each for each in range(1, width + 1) if width % each == 0]
-    return min(divisors, key=lambda each: abs(each - units * pixels_per_unit))
+    return min(divisors, key=lambda each: abs(each - units * scale))
 
 
 def draw_backdrop(rng: np.random.Generator, *, width: int, height: int) -> Backdrop:
@@ -83,15 +83,15 @@ def draw_backdrop(rng: np.random.Generator, *, width: int, height: int) -> Backd
         width: of the frame, in pixels.
         height: of the frame, in pixels.
     """
-    pixels_per_unit = height / 120
+    scale = height / WORLD_HEIGHT
     # A multiple of 96 has divisors near every cell size.
     period = -(-2 * width // 96) * 96
-    canvas = _texture(rng, height, period, pixels_per_unit=pixels_per_unit, dark=False)
-    ground = round(HORIZON * pixels_per_unit)
-    canvas[ground:] = _texture(rng, height - ground, period, pixels_per_unit=pixels_per_unit, dark=True)
+    picture = _texture(rng, height, period, scale=scale, dark=False)
+    ground = round(HORIZON * scale)
+    picture[ground:] = _texture(rng, height - ground, period, scale=scale, dark=True)
     occluders = []
-    world_width = width / pixels_per_unit
-    for _ in range(int(rng.integers(0, 3))):
+    world_width = width / scale
+    for _ in range(int(rng.integers(0, 2))):
         x = float(rng.uniform(0, world_width))
         colour = draw_colour(rng, saturation=(0.1, 0.6), value=(0.2, 0.7))
         if rng.uniform() < 0.5:
@@ -100,5 +100,5 @@ def draw_backdrop(rng: np.random.Generator, *, width: int, height: int) -> Backd
             half = float(rng.uniform(5, 12))
             occluders.append(Occluder((x - half, 112), (x + half, 112), float(rng.uniform(7, 11)), colour))
     pan = float(rng.choice([-1, 1]) * rng.uniform(2, 8))
-    planes = np.concatenate([canvas, canvas[:, :width]], 1).astype(np.float32).transpose(2, 0, 1)
+    planes = np.concatenate([picture, picture[:, :width]], 1).astype(np.float32).transpose(2, 0, 1)
     return Backdrop(np.ascontiguousarray(planes), period, pan, tuple(occluders))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.datasets.playground.canvas import HIDDEN
 from pipeline.datasets.playground.looks import Colour, Look
 from pipeline.datasets.playground.motions import (
     ARM_L,
@@ -29,7 +30,6 @@ THIGH, SHIN, TORSO, UPPER_ARM, FOREARM, NECK = 12.5, 12.5, 16.0, 10.0, 9.5, 6.5
 SHOULDER, HIP = 4.0, 2.6
 FLAG, FLAG_RADIUS = 4.0, 4.5
 FLAG_COLOURS: dict[str, Colour] = {"raise": (255, 235, 30), "spread": (30, 80, 255), "hands_on_head": (0, 215, 255)}
-HIDDEN = -1.0  # a radius
 
 Part = tuple[np.ndarray, np.ndarray, float | np.ndarray, Colour]  # both ends [T, 2], radius, colour
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pipeline.datasets.playground.canvas import WORLD_HEIGHT
 from pipeline.datasets.playground.encode import write_video
 from pipeline.datasets.playground.files import describe_film, write_annotations, write_proposals
 from pipeline.datasets.playground.render import render
@@ -41,7 +42,7 @@ class FilmSpec:
             self.index,
             min_seconds=self.min_seconds,
             max_seconds=self.max_seconds,
-            world_width=120 * self.width / self.height,
+            world_width=WORLD_HEIGHT * self.width / self.height,
         )
 
 

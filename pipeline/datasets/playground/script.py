@@ -20,9 +20,7 @@ from pipeline.datasets.playground.timeline import (
 )
 
 FRAME_RATES = (15, 24, 25, 30)
-# World units are pixels of a frame of height 120.
-WORLD_HEIGHT = 120.0
-LANE_MARGIN = 20.0
+LANE_MARGIN = 20.0  # world units: pixels of a frame of height 120
 SCENE_SECONDS = (12, 25)
 
 Split = Literal["train", "val"]

@@ -16,15 +16,16 @@ from pipeline.datasets.playground.looks import Colour, draw_colour
 SIGNAL_SECONDS = 5
 DANCE_SECONDS = 2
 DANCES = 4  # per signal
-FIRST_DANCE, LAST_DANCE = 10, 13  # starts, counted from the signal's start: 5 to 15 s lie between
+# Starts, counted from the signal's start: the whole signal lies 5 to 15 s before every keyframe of a dance.
+FIRST_DANCE, LAST_DANCE = 10, 13
 EPISODE_TAIL = LAST_DANCE + DANCE_SECONDS  # from a signal's start to the end of its last dance
-# A window of +-14 s around a dance's last second ends before the next signal.
+# A window of +-14 s around any second of a dance holds all of its signal and nothing of the next one.
 EPISODE_SECONDS = EPISODE_TAIL + 14
 SHORT_SECONDS = 2  # jumps, crouches, waves, bows, pointing
 PAIR_EVERY_SECONDS = 15  # a pair of waves, and a pair of pointings
 CROUCH_SECONDS = 5  # between the starts of a crouch and of its jump
 JUMP_SPACING = 14  # other crouches stay 7 s and more away from a jump
-# What a clip around a figure sees reaches about 30 units beyond its box.
+# Between the places of two figures, and of a figure and a ball: too far for a small network that looks at one box.
 PARTNER_DISTANCE = 75.0
 BALL_DISTANCE = 55.0
 WALK_REACH = 8.0
@@ -123,7 +124,7 @@ def _reserve_quiet(
     rng: np.random.Generator, board: Board, starts: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Keep seconds without persons, and seconds without annotation, free of all that must stay balanced."""
-    quiet = np.ones(board.busy.shape[1], bool)
+    quiet = np.ones(board.seconds, bool)
     for start in starts:
         quiet[start : start + SIGNAL_SECONDS] = False
         quiet[start + FIRST_DANCE : start + EPISODE_TAIL] = False
@@ -227,11 +228,9 @@ def _gapless(
 ) -> tuple[Action, ...]:
     """The events of one figure, with standing and walking between them."""
     events = sorted(board.events[figure])
+    busy = [(each.start, each.start + each.seconds) for each in events]
     now = 0
-    for start, end in [
-        *((each.start, each.start + each.seconds) for each in sorted(events)),
-        (board.seconds, 0),
-    ]:
+    for start, end in [*busy, (board.seconds, board.seconds)]:
         while now < start:
             run = min(int(rng.integers(1, 4)), start - now)
             motion = ("stand", "walk")[int(rng.integers(2))]

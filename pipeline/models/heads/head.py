@@ -6,7 +6,7 @@ A head gets the RoI features of persons and a context with what else it may ask 
 Shape suffixes of names: R persons (RoIs), B clips (keyframes), L slots of a bank window, C channels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor, nn
@@ -45,6 +45,8 @@ class HeadSettings:
     "Columns of the logits."
     dropout: float = 0.5
     "Before the classifier; on RoI maps it acts before they are pooled, as upstream."
+    feature_dropout: float = 0.0
+    "On what the head reads: the persons' features and the rows of the window, channel by channel."
     mask: Mask = "valid"
     "none: empty slots are zeros that take part, as published; valid: they are ignored."
 
@@ -81,6 +83,7 @@ class Head(nn.Module):
         """
         super().__init__()
         self.shared = shared
+        self.feature_dropout = nn.Dropout(settings.feature_dropout)
         self.dropout = nn.Dropout(settings.dropout)
         self.classifier = nn.Linear(channels, settings.classes)
         self.needs = needs
@@ -101,6 +104,10 @@ class Head(nn.Module):
         for name in sorted(self.needs):
             if getattr(context, name) is None:
                 raise ValueError(f"this head needs {name}, the context has none")
+        if self.feature_dropout.p:
+            roi = self.feature_dropout(roi)
+            if context.window is not None:
+                context = replace(context, window=self.feature_dropout(context.window))
         features = roi if self.shared is None else self.shared(roi, context)
         logits: Tensor = self.classifier(pool_persons(self.dropout(features)))
         return logits
