@@ -1,6 +1,7 @@
 """Properties of the playground's scripts: what each label promises, balance, independence of the number of films."""
 
 import functools
+import itertools
 from collections import Counter
 
 import pytest
@@ -83,7 +84,7 @@ def test_every_dance_sees_exactly_one_signal_in_its_window(film: Script) -> None
             assert {DANCE_ID[each] for each in around} == {action}
             before = [second + 0.5 - each for each in signal_of if 0 < second - each <= WINDOW_SECONDS]
             # From the signal's last instant to the dance, and from its first.
-            assert 5 <= min(before) - 1
+            assert min(before) - 1 >= 5
             assert max(before) <= 15
             assert figure != film.conductor
             assert motions_at(film, second)[figure] == "dance"
@@ -155,7 +156,7 @@ def test_figures_do_one_thing_at_a_time_without_gaps_and_stay_in_their_lanes(fil
         assert now == film.seconds
     lanes = sorted(figure.lane_x for figure in film.figures)
     assert len(lanes) in (3, 4)
-    assert min(b - a for a, b in zip(lanes[:-1], lanes[1:], strict=True)) >= 40
+    assert min(b - a for a, b in itertools.pairwise(lanes)) >= 40
 
 
 @settings(max_examples=40, deadline=None)

@@ -18,3 +18,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def project(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished project."""
     return finished.copy(tmp_path / "project")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that use the finished project on one worker, so that it is made once."""
+    for item in items:
+        if {"finished", "project"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("finished project"))

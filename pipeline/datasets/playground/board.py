@@ -64,13 +64,13 @@ class Board:
             taken: bool [film seconds]; seconds to leave out. Those of the places drawn are set.
         """
         slots: list[tuple[int, tuple[int, ...]]] = []
+        idle_at = [set(_idle_starts(each, seconds)) for each in self.busy]
         while len(slots) < count:
             free = [
                 (start, group)
-                for start in range(self.seconds - seconds + 1)
-                if not taken[start : start + seconds].any()
+                for start in _idle_starts(taken, seconds)
                 for group in groups
-                if all(self.free(figure, start, seconds) for figure in group)
+                if all(start in idle_at[figure] for figure in group)
             ]
             if not free:
                 break
@@ -78,3 +78,9 @@ class Board:
             taken[start : start + seconds] = True
             slots.append((start, group))
         return slots
+
+
+def _idle_starts(busy: np.ndarray, length: int) -> list[int]:
+    """The starts of all stretches of `length` seconds in which nothing is busy; bool [seconds]."""
+    stretches = np.lib.stride_tricks.sliding_window_view(busy, length)
+    return [int(start) for start in np.flatnonzero(stretches.sum(1) == 0)]
