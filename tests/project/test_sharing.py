@@ -24,7 +24,7 @@ def train_from_the_remote(project: Project, folder: Path, environment: dict[str,
     colleague = project.clone(folder)
     colleague.run("dvc", "pull", *NEEDED, environment=environment)
     assert not (colleague.folder / "data/playground_mini/frames").exists()
-    assert not (colleague.folder / "data/playground_mini/source").exists()
+    assert not (colleague.folder / "data/playground_mini/source/videos").exists()
     verified = colleague.run("actionbank", "bank", "verify", "data/playground_mini/bank/train.zarr")
     assert "whole" in verified or "no finding" in verified.lower()
     output = colleague.run(
