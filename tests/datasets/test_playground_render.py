@@ -17,7 +17,7 @@ from pipeline.datasets.playground.encode import write_video
 from pipeline.datasets.playground.figures import Capsules, capsule_boxes, figure_capsules
 from pipeline.datasets.playground.make import FilmSpec, render_film
 from pipeline.datasets.playground.motions import MOTIONS, action_pose, poses
-from pipeline.datasets.playground.render import _draw_body, camera, keyframe_boxes, render, shots
+from pipeline.datasets.playground.render import _draw_body, _draw_sky, camera, keyframe_boxes, render, shots
 from pipeline.datasets.playground.script import Script, write_script
 
 SEED = 3
@@ -119,6 +119,23 @@ def test_flags_show_only_in_signals(film: Script) -> None:
     assert flags.tolist() == [2 if each else 0 for each in signalling]
     assert body.radii.shape[1] >= plain + 2 * len(SIGNALS) - 1
     assert (capsule_boxes(body)[:, 2:] > capsule_boxes(body)[:, :2]).all()
+
+
+def test_balls_and_flags_come_and_go_as_early_as_motions_blend(film: Script) -> None:
+    """A fifth of a second before a whole second, so that no clip of another keyframe sees them."""
+    only_balls = replace(film, sky=tuple(each for each in film.sky if each.kind == "ball"))
+    begins = [each.start for each in only_balls.sky]
+    shown = {second for start in begins for second in (start, start + 1)}
+    assert len(begins) > 8
+    times = np.arange(0, film.seconds, 0.05) + 0.025
+    canvas = new_canvas(times, camera(film, SEED, times), width=64, height=48)
+    _draw_sky(canvas, only_balls)
+    seen = canvas.frames.any(axis=(0, 2, 3))
+    assert seen.tolist() == [int(np.floor(time + 0.2)) in shown for time in times]
+    radii = figure_capsules(film.figures[film.conductor], times).radii
+    signalling = {second for start, _ in film.signals for second in range(start, start + 5)}
+    flags = (radii > 0).sum(1) > (radii > 0).sum(1).min()
+    assert flags.tolist() == [int(np.floor(time + 0.2)) in signalling for time in times]
 
 
 def test_a_capsule_covers_its_area_and_nothing_else() -> None:

@@ -152,6 +152,8 @@ def test_figures_do_one_thing_at_a_time_without_gaps_and_stay_in_their_lanes(fil
             assert action.x_from == x
             assert action.event.motion == "walk" or action.x_to == action.x_from
             assert abs(action.x_to - figure.lane_x) <= WALK_REACH
+            if action.event.motion == "walk":
+                assert action.facing * (action.x_to - action.x_from) > 2
             now, x = now + action.event.seconds, action.x_to
         assert now == film.seconds
     lanes = sorted(figure.lane_x for figure in film.figures)
