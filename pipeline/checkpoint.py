@@ -10,6 +10,9 @@ from safetensors.torch import load, save
 from pipeline.errors import InputError
 from pipeline.files import digest_file, read_json, write_bytes, write_json
 
+BASELINE = Path("models/baseline.safetensors")
+HEAD = Path("models/head.safetensors")
+
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write tensors atomically, on the CPU, without metadata (its order varies between processes)."""

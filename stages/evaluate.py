@@ -14,7 +14,7 @@ import torch
 
 from pipeline.bank.reader import Bank
 from pipeline.bank.window import ResidentWindows
-from pipeline.checkpoint import load_checkpoint, load_into
+from pipeline.checkpoint import HEAD, load_checkpoint, load_into
 from pipeline.command import BatchOption, DeviceOption, WorkersOption, new_app, run, worker_count
 from pipeline.errors import InputError
 from pipeline.evaluation.files import write_detections
@@ -32,7 +32,8 @@ from pipeline.tables import DETECTIONS, write_table
 from pipeline.training.tables import Tables, read_tables, split_keyframes
 from pipeline.video.store import FrameStore
 from pipeline.work import recorded_run
-from stages.arguments import HEAD, clip_settings, row_source
+from stages.arguments import clip_settings
+from stages.bank_arguments import row_source
 
 app = new_app()
 Scores = dict[str, list[ScoredKeyframe]]

@@ -13,10 +13,12 @@ from typing import Annotated
 import typer
 
 from pipeline.bank.writer import assemble_bank
+from pipeline.checkpoint import BASELINE
 from pipeline.command import BatchOption, DeviceOption, WorkersOption, new_app, run, worker_count
-from pipeline.inference.banks import BankSettings, Sources, split_parts
+from pipeline.inference.banks import Sources, split_parts
 from pipeline.params import load_params
 from pipeline.work import recorded_run
+from stages.bank_arguments import bank_settings
 
 app = new_app()
 
@@ -31,20 +33,10 @@ def infer_bank(
     """Write the feature bank of a split: one Zarr part per film, with provenance and digests."""
     params = load_params()
     data = Path("data", params.dataset.name)
-    bank = params.bank
-    settings = BankSettings(
-        box_threshold=bank.box_threshold,
-        seconds=bank.seconds,
-        dtype=bank.dtype,
-        codec=bank.codec,
-        compute_dtype=bank.compute_dtype,
-        lower_threshold=bank.lower_threshold,
-        full_frame_box=bank.full_frame_box,
-    )
-    sources = Sources(data / "frames", data / "annotations", data / "boxes", Path("models/baseline.safetensors"))
+    sources = Sources(data / "frames", data / "annotations", data / "boxes", BASELINE)
     with recorded_run("infer_bank", split):
         parts, provenance = split_parts(
-            split, sources, settings, workers=worker_count(workers), device=device, batch=batch
+            split, sources, bank_settings(params.bank), workers=worker_count(workers), device=device, batch=batch
         )
         path = data / "bank" / f"{split}.zarr"
         assemble_bank(path, parts=parts, split=split, provenance=provenance)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.checkpoint import save_checkpoint
+from pipeline.checkpoint import BASELINE, save_checkpoint
 from pipeline.closure import code_version
 from pipeline.command import BatchOption, DeviceOption, WorkersOption, new_app, run, worker_count
 from pipeline.files import digest_tree
@@ -29,7 +29,7 @@ from pipeline.training.tables import read_tables, split_keyframes
 from pipeline.training.validation import validator
 from pipeline.video.store import FrameStore
 from pipeline.work import item_folder, item_key, recorded_run
-from stages.arguments import BASELINE, augmentation, clip_settings, optimisation
+from stages.arguments import augmentation, clip_settings, optimisation
 
 app = new_app()
 

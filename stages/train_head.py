@@ -16,7 +16,7 @@ import torch
 
 from pipeline.bank.reader import check_pair
 from pipeline.bank.window import ResidentWindows
-from pipeline.checkpoint import load_checkpoint, load_into, read_sidecar, save_checkpoint
+from pipeline.checkpoint import BASELINE, HEAD, load_checkpoint, load_into, read_sidecar, save_checkpoint
 from pipeline.closure import code_version
 from pipeline.command import BatchOption, DeviceOption, WorkersOption, new_app, run, worker_count
 from pipeline.files import digest_file, digest_tree
@@ -32,7 +32,8 @@ from pipeline.training.scopes import HeadTraining, WindowSource, train_on_rows, 
 from pipeline.training.tables import read_tables, split_keyframes
 from pipeline.video.store import FrameStore
 from pipeline.work import item_folder, item_key, recorded_run
-from stages.arguments import BASELINE, HEAD, augmentation, clip_settings, optimisation, row_source
+from stages.arguments import augmentation, clip_settings, optimisation
+from stages.bank_arguments import row_source
 
 app = new_app()
 
