@@ -46,8 +46,9 @@ def score_films(
     """
     scored: dict[str, list[ScoredKeyframe]] = {"detected": [], "ground_truth": []}
     films = [(video_id, list(each)) for video_id, each in groupby(keyframes, key=lambda each: each.keyframe.video_id)]
+    stored = set(store.video_ids)
     for video_id, film in progress(films, what="score", unit="film"):
-        if video_id not in store.video_ids:
+        if video_id not in stored:
             continue
         film = [each for each in film if len(each.proposals_xyxy) + len(each.ground_truth_xyxy)]
         requests = [

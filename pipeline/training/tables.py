@@ -1,6 +1,6 @@
 """The tables that training and evaluation read, and the keyframes made of them."""
 
-from collections.abc import Container
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def split_keyframes(
     lower_threshold: bool = False,
     full_frame_box: bool = False,
     with_empty: bool = False,
-    films: Container[str] | None = None,
+    films: Iterable[str] | None = None,
 ) -> list[KeyframeBoxes]:
     """Keyframes of a split, sorted by (video_id, timestamp), without those that are excluded.
 
@@ -81,4 +81,5 @@ def split_keyframes(
         full_frame_box=full_frame_box,
         with_empty=with_empty,
     )
-    return [each for each in grouped if films is None or each.keyframe.video_id in films]
+    wanted = None if films is None else set(films)
+    return [each for each in grouped if wanted is None or each.keyframe.video_id in wanted]
