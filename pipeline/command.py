@@ -1,8 +1,9 @@
 """What every command shares: hardware options, and errors in one line."""
 
+import atexit
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -35,10 +36,19 @@ def worker_count(workers: int) -> int:
     return workers or len(os.sched_getaffinity(0))
 
 
-def run(app: typer.Typer) -> None:
-    """Run a typer app; an `InputError` is printed in one line and ends with status 1."""
+def run(app: typer.Typer) -> NoReturn:
+    """Run a typer app and end the process; an `InputError` is printed in one line and ends with status 1."""
     try:
         app()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except SystemExit as end:
+        if end.code:
+            raise
+    # What a successful stage wrote is on disk. Taking PyTorch apart costs a second and more, and frees nothing
+    # that the end of the process does not free.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -41,7 +41,9 @@ def set_numerics(*, compute_dtype: str, deterministic: bool, threads: int | None
     if deterministic:
         # cuBLAS reads this when its first handle is made.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
+    # Setting it imports PyTorch's compiler, which takes a second.
+    if deterministic != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(deterministic)
     if threads is not None:
         torch.set_num_threads(threads)
 

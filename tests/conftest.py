@@ -24,3 +24,9 @@ def real() -> Path:
     if not folder.is_dir():
         pytest.skip("the real sample files (shared/real beside the repository) are not there")
     return folder
+
+
+@pytest.fixture(scope="module")
+def scratch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the module's own, for property tests: `tmp_path` is one per test, not one per example."""
+    return tmp_path_factory.mktemp(request.module.__name__.replace(".", "_"))

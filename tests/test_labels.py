@@ -115,14 +115,13 @@ labels = st.lists(
 
 
 @given(labels)
-def test_every_form_reads_back_the_same(tmp_path_factory, pairs):
-    folder = tmp_path_factory.getbasetemp()
+def test_every_form_reads_back_the_same(scratch, pairs):
     expected = [Label(class_id, name, "some_group") for class_id, name in sorted(pairs)]
     items = []
     for class_id, name in pairs:
         quoted = name.replace("\\", "\\\\").replace('"', '\\"')
         items.append(f'item {{ name: "{quoted}" id: {class_id} group: "Some Group" }}')
-    path = folder / "round_trip"
+    path = scratch / "round_trip"
     path.write_text("\n".join(items))
     assert read_label_map(path) == expected
     write_labels(path, expected[::-1])
@@ -130,8 +129,8 @@ def test_every_form_reads_back_the_same(tmp_path_factory, pairs):
 
 
 @given(st.text(max_size=80))
-def test_any_text_is_read_or_refused(tmp_path_factory, content):
-    path = tmp_path_factory.getbasetemp() / "any"
+def test_any_text_is_read_or_refused(scratch, content):
+    path = scratch / "any"
     path.write_text(content)
     try:
         found = read_label_map(path)

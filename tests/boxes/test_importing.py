@@ -257,8 +257,8 @@ BOXES_IN = st.lists(
 
 @settings(deadline=None)
 @given(first=BOXES_IN, second=BOXES_IN)
-def test_every_row_is_accounted_for(tmp_path_factory: pytest.TempPathFactory, first: list, second: list) -> None:
-    folder = tmp_path_factory.getbasetemp() / "boxes"
+def test_every_row_is_accounted_for(scratch: Path, first: list, second: list) -> None:
+    folder = scratch / "boxes"
     shutil.rmtree(folder, ignore_errors=True)
     keys: dict[str, list] = {}
     for video, stamp, box, score in second:

@@ -289,12 +289,12 @@ LABELS = st.lists(
 
 @settings(deadline=None)
 @given(labels=LABELS, order=st.randoms())
-def test_round_trip_in_any_order(tmp_path_factory: pytest.TempPathFactory, labels: list, order) -> None:
+def test_round_trip_in_any_order(scratch: Path, labels: list, order) -> None:
     lines = [
         ",".join([video, f"{stamp:04d}", *map(repr, box), str(action), *([] if person is None else [str(person)])])
         for video, stamp, box, action, person in labels
     ]
-    folder = tmp_path_factory.getbasetemp() / "round_trip"
+    folder = scratch / "round_trip"
     found = import_ava(write_source(folder, train="\n".join(lines)), classes=80)
     assert found.problems == []
     assert rows(found) == sorted(
@@ -315,9 +315,9 @@ LINE = st.lists(FIELD, max_size=9).map(",".join) | st.text(max_size=20)
 @settings(deadline=None)
 @given(train=st.lists(LINE, max_size=6), excluded=st.lists(LINE, max_size=3), videos=st.none() | st.lists(LINE))
 def test_garbage_is_a_problem_or_an_input_error(
-    tmp_path_factory: pytest.TempPathFactory, train: list[str], excluded: list[str], videos: list[str] | None
+    scratch: Path, train: list[str], excluded: list[str], videos: list[str] | None
 ) -> None:
-    folder = tmp_path_factory.getbasetemp() / "garbage"
+    folder = scratch / "garbage"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     (folder / "labelmap.pbtxt").write_text(LABELMAP)

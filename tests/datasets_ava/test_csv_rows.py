@@ -50,9 +50,9 @@ def test_what_is_no_text_is_said(tmp_path: Path) -> None:
         max_size=8,
     )
 )
-def test_every_field_comes_back(tmp_path_factory: pytest.TempPathFactory, table: list[list[str]]) -> None:
+def test_every_field_comes_back(scratch: Path, table: list[list[str]]) -> None:
     text = "\n".join(",".join(row) for row in table)
-    rows = read_rows(write(tmp_path_factory.getbasetemp(), text.encode()))
+    rows = read_rows(write(scratch, text.encode()))
     expected = [row for row in table if ",".join(row).strip()]
     if text.startswith("\ufeff"):  # a byte order mark is no content
         return

@@ -125,8 +125,8 @@ def test_absent_and_unreadable(tmp_path):
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_read_or_refused_in_one_line(tmp_path_factory, data):
-    path = written(tmp_path_factory.getbasetemp(), data)
+def test_any_bytes_are_read_or_refused_in_one_line(scratch, data):
+    path = written(scratch, data)
     for read in (read_detections, read_keyframe_list):
         message = refusal(lambda read=read: read(path))
         assert message is None or (message.startswith(f"{path}: ") and "\n" not in message)
@@ -147,12 +147,12 @@ names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), m
 @given(
     st.lists(st.tuples(names, finite, finite, finite, finite, finite, st.integers(1, 2**31 - 1), finite), max_size=6)
 )
-def test_written_detections_read_back_the_same(tmp_path_factory, rows):
+def test_written_detections_read_back_the_same(scratch, rows):
     kinds = [pa.string(), *[pa.float64()] * 5, pa.int32(), pa.float64()]
     columns = ["video_id", "timestamp", "x1", "y1", "x2", "y2", "action_id", "score"]
     values = list(zip(*rows, strict=True)) or [()] * 8
     table = pa.table([pa.array(list(each), kind) for each, kind in zip(values, kinds, strict=True)], columns)
-    path = tmp_path_factory.getbasetemp() / "detections.csv"
+    path = scratch / "detections.csv"
     write_detections(path, table)
     read = read_detections(path).boxes
     assert read.set_column(0, "video_id", read["video_id"].cast(pa.string())).to_pylist() == table.to_pylist()

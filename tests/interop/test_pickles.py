@@ -259,9 +259,8 @@ VALUES = st.recursive(
 
 @settings(deadline=None)
 @given(value=VALUES, array=NUMBERS, protocol=st.sampled_from(PROTOCOLS))
-def test_round_trip(tmp_path_factory: pytest.TempPathFactory, value: Any, array: Any, protocol: int) -> None:
-    folder = tmp_path_factory.getbasetemp()
-    found = load_pickle(write(folder, pickle.dumps([value, array], protocol)))
+def test_round_trip(scratch: Path, value: Any, array: Any, protocol: int) -> None:
+    found = load_pickle(write(scratch, pickle.dumps([value, array], protocol)))
     assert found[0] == value
     np.testing.assert_array_equal(found[1], array)
     assert found[1].dtype == array.dtype
@@ -273,13 +272,13 @@ SEEDS = [*HOSTILE.values(), pickle.dumps(proposals(), 2), pickle.dumps(proposals
 @settings(deadline=None)
 @given(data=st.data())
 def test_garbage_is_an_input_error_or_a_plain_value(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    scratch: Path, data: st.DataObject
 ) -> None:
     seed = bytearray(data.draw(st.sampled_from(SEEDS) | st.binary(max_size=60)))
     for _ in range(data.draw(st.integers(0, 4))):
         place = data.draw(st.integers(0, len(seed)))
         seed[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
-    path = write(tmp_path_factory.getbasetemp(), bytes(seed))
+    path = write(scratch, bytes(seed))
     plain = (
         dict,
         list,
