@@ -74,6 +74,8 @@ class Frames(Block):
     "Frames per second of the constant grid that clips are counted on."
     short_side: Positive | Literal["none"]
     "Stored frames have this short side in pixels (never upsampled); none keeps the source's size."
+    allow_smaller: bool
+    "Let short_side be below the scale that training or inference asks for; clips are then upsampled."
     quality: Annotated[int, Field(ge=1, le=100)]
     "JPEG quality."
     max_bad_fraction: Fraction
@@ -98,6 +100,8 @@ class ClipInput(Block):
     "S of a clip TxS, in grid frames."
     short_side: Positive
     "Inference scales the short side to this many pixels."
+    offset_frames: int
+    "Grid frames that a clip is moved by; 1 reproduces MMAction2's clips of AVA, which are one frame late."
     mean: tuple[float, float, float]
     "RGB mean, of values 0 to 255."
     std: tuple[float, float, float]
@@ -107,8 +111,49 @@ class ClipInput(Block):
 class Backbone(Block):
     """The network that turns a clip into feature maps."""
 
-    name: Literal["slowonly_r50", "slowonly_r101", "slowonly_tiny"]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    "One of pipeline/models/build.py."
+    width: Positive | None
+    "Channels of the stem, with which all others scale; null takes the published 64 (tiny: 16)."
     input: ClipInput
+
+
+class Roi(Block):
+    """How a person's feature is cut out of the feature maps, in the baseline and so in its bank."""
+
+    output_size: Positive
+    "Cells per side."
+    temporal: Literal["mean", "max"]
+    "How the frames of a feature map are pooled before RoIAlign."
+    context: Literal["none", "global"]
+    "global: the pooled map of the whole frame beside each person's; doubles the channels."
+    aligned: bool
+    "RoIAlign's shift by half a cell; the Caffe2 models of PySlowFast are without."
+
+
+class Labels(Block):
+    """How many actions a person has at a time."""
+
+    kind: Literal["multi", "single"]
+    "multi: a sigmoid per class; single: a softmax over all."
+    background: bool
+    "single: a column that no action has takes part in the softmax, as upstream on AVA."
+    several: Literal["error", "soft"]
+    "single: a person with several actions is an error, or a soft label of equal parts."
+
+    @model_validator(mode="after")
+    def _column(self) -> "Labels":
+        if self.background and self.kind == "multi":
+            raise ValueError("background is a column of the softmax, labels.kind is multi")
+        return self
+
+
+class Loss(Block):
+    """Focal loss: alpha (1 - p)^gamma times the cross-entropy."""
+
+    alpha: Annotated[float, Field(gt=0)]
+    gamma: Annotated[float, Field(ge=0)]
+    "0 is the plain cross-entropy."
 
 
 class Augmentation(Block):
@@ -172,11 +217,19 @@ class Training(Block):
     "Upstream's habit: where no box of a keyframe reaches the threshold, take its best ones."
     match_iou: Fraction
     "A detected box takes the labels of a ground-truth box that it overlaps at least so much."
+    loss: Loss
     lr: Annotated[float, Field(gt=0)]
-    "For the global batch as given."
+    "For a global batch of base_batch."
+    base_batch: Positive
+    auto_scale_lr: bool
+    "Multiply lr by global_batch / base_batch."
     momentum: Fraction
     nesterov: bool
     weight_decay: Annotated[float, Field(ge=0)]
+    decay: Literal["all", "weights"]
+    "weights: norms and biases do not decay (PySlowFast's norms, AlphAction's biases)."
+    norm: Literal["batch", "sync", "frozen"]
+    "Statistics of batch norm: of bn_batch keyframes, of the whole global batch, or those it started with."
     clip_norm: Annotated[float, Field(gt=0)]
     "Largest L2 norm of the gradient."
     dropout: Fraction
@@ -189,6 +242,9 @@ class Training(Block):
     validation: Validation
     checkpoint: Checkpoint
     compute_dtype: Literal["fp32", "tf32", "bf16"]
+    memory_format: Literal["contiguous", "channels_last_3d"]
+    compile: bool
+    "Run the backbone through torch.compile; other kernels round differently."
     deterministic: bool
     threads: Positive
     "CPU threads of the arithmetic; other numbers round differently."
@@ -203,9 +259,21 @@ class Training(Block):
         return self
 
 
+class BaselineHead(Block):
+    """The head that the baseline is trained with."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    "linear or acrn."
+    mlp: bool
+    "A hidden layer before the classifier."
+    options: dict[str, bool | int | float | str]
+    "Further arguments of the head's function."
+
+
 class Baseline(Training):
     """Training of the detector whose features fill the bank."""
 
+    head: BaselineHead
     init: str
     "A safetensors file of backbone weights to start from, or none."
     augmentation: Augmentation
@@ -265,8 +333,15 @@ class Head(Block):
     "Zero mean and unit spread per channel, by statistics of the train split."
     window: Window | None = None
     "For a head that reads the bank."
+    mlp: bool = False
+    "A hidden layer before the classifier."
     options: dict[str, bool | int | float | str] = {}
     "Further arguments of the head's function."
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the baseline itself is evaluated and no further head is trained."""
+        return self.name == "baseline"
 
     @model_validator(mode="after")
     def _has_window(self) -> "Head":
@@ -302,6 +377,10 @@ class HeadTrain(Training):
 class Evaluation(Block):
     """Scoring on the val split."""
 
+    metric: Literal["ava", "multisports"]
+    "ava: mAP of keyframes; multisports: frame-mAP, and video-mAP of linked tubes."
+    decode: Literal["all", "argmax"]
+    "Actions of a box that become detections: all above action_threshold, or the best one, if above."
     boxes: Literal["detected", "ground_truth"]
     "Which boxes the headline mAP is of; both are in every table."
     box_threshold: float
@@ -321,6 +400,33 @@ class Evaluation(Block):
     max_bad_fraction: Fraction
 
 
+class Reported(Block):
+    """What the source of a published row says of it; nothing of it is read by a stage."""
+
+    map: float
+    "mAP in percent, as reported."
+    video_map: dict[str, float] = {}
+    "By tube IoU."
+    source: str
+    "Where the number stands."
+    config: str
+    "Upstream's configuration file."
+    protocol: Literal["official", "mmaction2_1x", "mmaction2_0x", "pyslowfast", "multisports"]
+    "The evaluation that made the number."
+    gpus: Positive
+    clips_per_gpu: Positive
+    resolution: str
+    memory_mb: Positive | None = None
+    "Per GPU."
+    trained_on: str
+    evaluated_on: str
+    initial_weights: str
+    "Upstream's file, to be converted to the path in baseline.init (docs/checkpoints.md)."
+    fixture: str | None = None
+    "The parity fixture of its arithmetic."
+    note: str = ""
+
+
 class Params(Block):
     """The whole of params.yaml."""
 
@@ -334,15 +440,19 @@ class Params(Block):
     frames: Frames
     boxes: Boxes
     backbone: Backbone
+    roi: Roi
+    labels: Labels
     baseline: Baseline
     bank: Bank
     head: Head
     scope: Scope
     head_train: HeadTrain
     evaluation: Evaluation
+    reported: Reported | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> "Params":
+        self._frames_large_enough()
         for block, threshold in (
             ("bank.box_threshold", self.bank.box_threshold),
             ("baseline.box_threshold", self.baseline.box_threshold),
@@ -365,6 +475,20 @@ class Params(Block):
                 f"head.window.score {self.head.window.score} is below bank.box_threshold {self.bank.box_threshold}"
             )
         return self
+
+    def _frames_large_enough(self) -> None:
+        stored = self.frames.short_side
+        asked = {"backbone.input.short_side": self.backbone.input.short_side}
+        for name, training in (("baseline", self.baseline), ("head_train", self.head_train)):
+            asked[f"{name}.augmentation.short_side"] = max(training.augmentation.short_side)
+        if stored == "none" or self.frames.allow_smaller:
+            return
+        for key, pixels in asked.items():
+            if stored < pixels:
+                raise ValueError(
+                    f"frames.short_side {stored} is below {key} {pixels}: clips would be upsampled; store larger frames "
+                    "or set frames.allow_smaller"
+                )
 
 
 def parse_params(values: Any, where: str) -> Params:
