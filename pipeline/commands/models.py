@@ -1,0 +1,142 @@
+"""`actionbank models`: the published rows that are recipes here, with what they cost and what they reach."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.compose import compose_params
+from pipeline.errors import InputError
+from pipeline.files import json_text
+
+DATASETS = ("ava21", "ava22", "ava_kinetics", "multisports")
+PROTOCOLS = ("mmaction2_1x", "mmaction2_0x")
+HEADS = ("linear", "acrn", "lfb_nl", "lfb_max", "lfb_avg")
+
+
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List the published rows: parameters, GFLOPs per clip, the mAP that their source reports.
+
+    GFLOPs are those of one clip of 256 x 256 pixels with one person, a multiply-add counted as two. Run a row with
+    `dvc exp run -S +experiment=NAME`.
+    """
+    rows = [describe(name, values) for name, values in read_rows().items()]
+    if as_json:
+        print(json_text(rows), end="")
+        return
+    table = [("name", "backbone", "clip", "head", "params", "GFLOPs", "mAP", "protocol", "source"), *map(_cells, rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    for row in table:
+        cells = [
+            text.rjust(width) if 4 <= column <= 6 else text.ljust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def read_rows(conf: Path = Path("conf")) -> dict[str, dict[str, Any]]:
+    """The composed parameters of every experiment that reports a number, in the order of their source's tables.
+
+    Args:
+        conf: the configuration folder.
+
+    Raises:
+        InputError: there is no such folder, or an experiment does not compose.
+    """
+    folder = conf / "experiment"
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; run it in the project's folder")
+    rows = {path.stem: compose_params([f"+experiment={path.stem}"], conf) for path in sorted(folder.glob("*.yaml"))}
+    published = {name: values for name, values in rows.items() if values.get("reported")}
+    return dict(sorted(published.items(), key=lambda item: _place(item[1])))
+
+
+def describe(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of the list.
+
+    Args:
+        name: of the experiment.
+        values: its composed parameters.
+    """
+    # PyTorch takes seconds to import, and other commands need nothing of it.
+    import torch
+
+    from pipeline.inference.recipe import build_recipe
+    from pipeline.models.build import parameter_count
+    from pipeline.models.cost import count_gflops
+
+    with torch.device("meta"):
+        detector = build_recipe(values)
+    clip, window, reported = values["backbone"]["input"], values["head"].get("window"), values["reported"]
+    parameters = parameter_count(detector)
+    gflops = count_gflops(
+        detector,
+        frames=clip["frames"],
+        side=clip["short_side"],
+        slots=window["seconds"] * window["per_second"] if window else 0,
+        bank_channels=detector.roi_channels,
+    )
+    return {
+        "name": name,
+        "dataset": values["dataset"]["name"],
+        "backbone": values["backbone"]["name"],
+        "clip": f"{clip['frames']}x{clip['interval']}",
+        "head": head_name(values),
+        "parameters": parameters,
+        "gflops": round(gflops, 2),
+        "reported": reported,
+    }
+
+
+def head_name(values: Mapping[str, Any]) -> str:
+    """The head and its tricks, e.g. `linear, context, temporal max, mlp, focal`."""
+    head, baseline, roi = values["head"], values["baseline"], values["roi"]
+    trained = baseline if head["name"] == "baseline" else values["head_train"]
+    tricks = {
+        "context": roi["context"] == "global",
+        "temporal max": roi["temporal"] == "max",
+        "mlp": baseline["head"]["mlp"] if head["name"] == "baseline" else head.get("mlp", False),
+        "focal": trained["loss"]["gamma"] > 0,
+    }
+    return ", ".join([_head(values), *(trick for trick, used in tricks.items() if used)])
+
+
+def _head(values: Mapping[str, Any]) -> str:
+    name: str = values["head"]["name"]
+    return str(values["baseline"]["head"]["name"]) if name == "baseline" else name
+
+
+def _place(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Where a row stands: data set, zoo, head; SlowOnly, non-local, deeper, SlowFast; clip; mAP."""
+    backbone, reported = values["backbone"]["name"], values["reported"]
+    return (
+        _rank(DATASETS, values["dataset"]["name"]),
+        _rank(PROTOCOLS, reported["protocol"]),
+        _rank(HEADS, _head(values)),
+        *("slowfast" in backbone, "r101" in backbone, "_nl" in backbone),
+        backbone,
+        values["backbone"]["input"]["frames"],
+        reported["map"],
+    )
+
+
+def _rank(known: tuple[str, ...], name: str) -> tuple[int, str]:
+    return (known.index(name) if name in known else len(known), name)
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    reported = row["reported"]
+    return (
+        row["name"],
+        row["backbone"],
+        row["clip"],
+        row["head"],
+        f"{row['parameters'] / 1e6:.2f} M",
+        f"{row['gflops']:.1f}",
+        f"{reported['map']:.2f}",
+        reported["protocol"],
+        reported["source"],
+    )

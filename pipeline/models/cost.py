@@ -1,0 +1,54 @@
+"""What a detector costs: multiply-adds of one clip, counted without computing anything.
+
+Convolutions, matrix products and attention count, two operations for each multiply-add; norms, activations, pooling and
+RoIAlign do not.
+"""
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from pipeline.models.detector import Detector
+from pipeline.models.heads.head import HeadContext
+
+
+def count_gflops(detector: Detector, *, frames: int, side: int = 256, slots: int = 0, bank_channels: int = 0) -> float:
+    """Billions of operations for one clip with one person.
+
+    Args:
+        detector: on the meta device; a head that reads the bank is moved to the CPU, with zeros for weights.
+        frames: of the clip.
+        side: pixels of the square clip.
+        slots: rows of the bank's window.
+        bank_channels: of such a row.
+    """
+    detector.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        detector.backbone(torch.empty(1, 3, frames, side, side, device="meta"))
+        _run_head(detector, side // detector.backbone.stride, slots, bank_channels)
+    flops: int = counter.get_total_flops()
+    return flops / 1e9
+
+
+def _run_head(detector: Detector, cells: int, slots: int, bank_channels: int) -> None:
+    head, device = detector.head, "meta"
+    window = mask = None
+    if "window" in head.needs:
+        # Attention groups persons by their clip, whose number only real values tell.
+        device = "cpu"
+        _zeros(head)
+        window, mask = torch.zeros(1, slots, bank_channels), torch.ones(1, slots, dtype=torch.bool)
+    cut = detector.roi.output_size
+    context = HeadContext(
+        clip_index=torch.zeros(1, dtype=torch.long, device=device),
+        window=window,
+        window_mask=mask,
+        feature_map=torch.zeros(1, detector.backbone.out_channels, cells, cells, device=device),
+    )
+    head(torch.zeros(1, detector.roi_channels, 1, cut, cut, device=device), context)
+
+
+def _zeros(module: nn.Module) -> None:
+    module.to_empty(device="cpu")
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.zero_()

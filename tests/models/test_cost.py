@@ -1,0 +1,73 @@
+"""Counted operations are those of the shapes that really flow."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.models.build import build_backbone, build_detector
+from pipeline.models.cost import count_gflops
+from pipeline.models.detector import Detector
+from pipeline.models.heads.head import HeadSettings
+from pipeline.models.heads.table import build_head
+from pipeline.models.roi import RoiSettings
+
+SIDE, SLOTS = 64, 12
+
+
+def run_counted(detector: Detector, frames: int, slots: int = 0) -> float:
+    """Operations of convolutions and linear layers, by the shapes that a forward pass on the CPU shows."""
+    total = 0
+
+    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        nonlocal total
+        if isinstance(module, nn.Linear):
+            total += 2 * output.numel() * module.in_features
+        elif isinstance(module, nn.Conv3d):
+            total += 2 * output.numel() * module.weight[0].numel()
+
+    hooks = [module.register_forward_hook(count) for module in detector.modules()]
+    window: dict[str, Any] = {}
+    if slots:
+        window = {"window": torch.zeros(1, slots, 128), "window_mask": torch.ones(1, slots, dtype=torch.bool)}
+    clip, box = torch.zeros(1, 3, frames, SIDE, SIDE), torch.tensor([[4.0, 4.0, 40.0, 40.0]])
+    with torch.no_grad():
+        detector.eval()(clip, box, torch.zeros(1, dtype=torch.long), **window)
+    for hook in hooks:
+        hook.remove()
+    return total / 1e9
+
+
+@pytest.mark.parametrize(("backbone", "frames"), [("slowonly_tiny", 4), ("slowfast_tiny", 16)])
+@pytest.mark.parametrize("mlp", [False, True])
+def test_backbone_and_classifier(backbone: str, frames: int, mlp: bool) -> None:
+    settings: dict[str, Any] = {"classes": 7, "mlp": mlp, "roi": RoiSettings(context="global")}
+    with torch.device("meta"):
+        detector = build_detector(backbone, **settings)
+    expected = run_counted(build_detector(backbone, **settings), frames)
+    assert count_gflops(detector, frames=frames, side=SIDE) == pytest.approx(expected, rel=1e-9)
+
+
+def test_acrn_convolves_the_map_once_and_the_person_once() -> None:
+    with torch.device("meta"):
+        plain = build_detector("slowonly_tiny", classes=7)
+        acrn = build_detector("slowonly_tiny", classes=7, head="acrn")
+    cells = (SIDE // plain.backbone.stride) ** 2
+    relation = 2 * 128 * 128 * cells + 2 * 128 * 128 + 2 * 128 * 128 * 9 * cells
+    found, without = (count_gflops(each, frames=4, side=SIDE) for each in (acrn, plain))
+    assert found - without == pytest.approx(relation / 1e9, rel=1e-6)
+
+
+def test_a_window_costs_its_projections_and_products() -> None:
+    settings = HeadSettings(roi_channels=128, bank_channels=128, classes=7, mask="none")
+
+    def with_bank() -> Detector:
+        head = build_head("lfb_nl", settings, {"layers": 2, "latent": 16})
+        return Detector(build_backbone("slowonly_tiny"), head)
+
+    with torch.device("meta"):
+        detector = with_bank()
+    products = 2 * 2 * (2 * SLOTS * 16)
+    expected = run_counted(with_bank(), 4, SLOTS) + products / 1e9
+    assert count_gflops(detector, frames=4, side=SIDE, slots=SLOTS, bank_channels=128) == pytest.approx(expected)

@@ -1,0 +1,181 @@
+"""Every published row is a recipe that composes, and builds at full size with its source's number of parameters."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.compose import compose_params
+from pipeline.models.build import BACKBONES
+from tests.recipes import (
+    ARCHITECTURES,
+    CONF,
+    PAGE,
+    REPORTED,
+    WITHOUT_FIXTURE,
+    described,
+    fixture,
+    rows,
+    training_of,
+    with_table,
+)
+
+# Upstream's parameters where there is no fixture of the row, and what enters its last layer.
+PARAMETERS = {
+    "ava21_slowfast_r50_4x16_context": (33_930_617, 4608),
+    "ava21_slowfast_r50_4x16_context_0x": (33_930_617, 4608),
+    "ava21_lfb_max_slowonly_r50_4x16": (31_966_353, 4096),
+    "ava_kinetics_slowonly_r50_8x8_context_max_mlp_focal": (48_747_665, 4096),
+}
+# Of the older zoo's configurations: lr, clips per GPU (lr is for 8 GPUs) and the GPUs of its table.
+OLDER = {
+    "ava21_slowonly_r50_4x16_0x": (0.2, 16, 8),
+    "ava21_slowonly_r50_4x16_omnisource_0x": (0.2, 16, 8),
+    "ava21_slowonly_r101_8x8_0x": (0.075, 6, 16),
+    "ava21_slowonly_r101_8x8_omnisource_0x": (0.075, 6, 16),
+    "ava21_slowfast_r50_4x16_0x": (0.1125, 9, 16),
+    "ava21_slowfast_r50_4x16_context_0x": (0.1125, 9, 16),
+    "ava21_slowfast_r50_8x8_0x": (0.075, 5, 16),
+}
+
+
+def test_the_rows_are_those_of_the_source_in_its_order() -> None:
+    assert (
+        set(PARAMETERS) == WITHOUT_FIXTURE == {name for name in REPORTED if "fixture" not in rows()[name]["reported"]}
+    )
+    assert {name: values["reported"]["map"] for name, values in rows().items()} == REPORTED
+    assert list(rows()) == list(REPORTED)
+    assert len(REPORTED) == 34
+
+
+def test_every_backbone_has_a_file() -> None:
+    assert {path.stem for path in (CONF / "backbone").glob("*.yaml")} == set(BACKBONES)
+
+
+@pytest.mark.parametrize("name", REPORTED)
+def test_a_file_says_what_it_is_in_its_first_lines(name: str) -> None:
+    lines = [line for line in (CONF / "experiment" / f"{name}.yaml").read_text().splitlines() if line.startswith("#")]
+    text, values = " ".join(lines[1:]), rows()[name]
+    training, reported = training_of(values), values["reported"]
+    digits = 1 if name in OLDER else 2
+    assert f"{reported['map']:.{digits}f}" in text
+    assert reported["source"].split(",")[0] in text
+    assert f"{training['schedule']['epochs']} epochs" in text
+    batches = training["global_batch"] // training["bn_batch"]
+    assert f"lr {training['lr']:g} for {batches} x {training['bn_batch']} clips" in text
+    assert (
+        f"{reported['gpus']} GPUs" + (f", {reported['memory_mb']} MB each" if "memory_mb" in reported else "") in text
+    )
+    assert len(lines) in (3, 4)
+
+
+def test_one_file_of_weights_has_one_name() -> None:
+    pairs = {(each["baseline"]["init"], each["reported"]["initial_weights"]) for each in rows().values()}
+    assert len(pairs) == len({init for init, _ in pairs}) == len({source for _, source in pairs}) == 12
+    assert all(re.fullmatch(r"models/kinetics/[a-z0-9_]+\.safetensors", init) for init, _ in pairs)
+
+
+@pytest.mark.parametrize("name", REPORTED)
+def test_it_builds_at_full_size_with_the_parameters_of_upstream(name: str) -> None:
+    if name not in WITHOUT_FIXTURE:
+        source = fixture(rows()[name]["reported"]["fixture"])
+        head = source["hyper"]["bbox_head"]
+        expected, inputs = source["parameter_count"], head["in_channels"]
+        if not head["background_class"]:
+            inputs = None
+    else:
+        expected, inputs = PARAMETERS[name]
+    # Column 0 of upstream's AVA heads is of no action; with it go one weight per input and a bias.
+    dropped = 0 if inputs is None else inputs + 1
+    assert described(name)["parameters"] == expected - dropped
+
+
+def test_the_list_of_architectures_is_whole() -> None:
+    def architecture(name: str) -> str:
+        values = rows()[name]
+        blocks = [
+            values["backbone"]["name"],
+            values["roi"],
+            values["labels"],
+            values["baseline"]["head"],
+            values["head"],
+        ]
+        return json.dumps([values["dataset"]["classes"], *blocks], sort_keys=True)
+
+    assert len({architecture(name) for name in ARCHITECTURES}) == len(ARCHITECTURES)
+    assert {architecture(name) for name in ARCHITECTURES} == {architecture(name) for name in REPORTED}
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_the_older_zoo_has_its_own_batches(name: str) -> None:
+    lr, per_gpu, gpus = OLDER[name]
+    training, reported = rows()[name]["baseline"], rows()[name]["reported"]
+    assert (training["lr"], training["bn_batch"], training["global_batch"]) == (lr, per_gpu, 8 * per_gpu)
+    assert training["base_batch"] == 8 * per_gpu
+    assert (reported["gpus"], reported["clips_per_gpu"]) == (gpus, per_gpu)
+    assert ("8x2 GPUs" in reported["note"]) == (gpus == 16)
+    assert training["schedule"] == rows()["ava21_slowonly_r50_4x16_k400"]["baseline"]["schedule"]
+    assert reported["resolution"] == "short side 256"
+
+
+def test_the_bank_of_a_row_comes_from_the_row_of_its_baseline() -> None:
+    for name, baseline in (
+        ("ava21_lfb_nl_slowonly_r50_4x16", "ava21_slowonly_r50_4x16_k400"),
+        ("ava21_lfb_max_slowonly_r50_4x16", "ava21_slowonly_r50_4x16_k400"),
+        ("ava21_lfb_avg_slowonly_r50_4x16_0x", "ava21_slowonly_r50_4x16_0x"),
+    ):
+        for block in ("baseline", "backbone", "roi", "labels", "dataset", "frames", "boxes"):
+            assert rows()[name][block] == rows()[baseline][block]
+        assert rows()[name]["bank"]["make"] == ["train", "val"]
+        assert rows()[name]["head_train"]["init"] == "kinetics"
+    older = rows()["ava21_lfb_avg_slowonly_r50_4x16_0x"]
+    newer = rows()["ava21_lfb_max_slowonly_r50_4x16"]
+    assert older["head_train"]["clip_norm"] == 40.0
+    assert older["head_train"]["schedule"] == {**newer["head_train"]["schedule"], "warmup_by": "epoch"}
+    assert older["evaluation"]["box_threshold"] == 0.9
+
+
+@pytest.mark.parametrize("name", REPORTED)
+def test_what_all_rows_have_in_common(name: str) -> None:
+    values = rows()[name]
+    evaluation, bank, reported = values["evaluation"], values["bank"], values["reported"]
+    assert (
+        evaluation["protocol"] == reported["protocol"] == ("mmaction2_0x" if name.endswith("_0x") else "mmaction2_1x")
+    )
+    assert ("0.24.1" in reported["source"]) == name.endswith("_0x")
+    assert values["scope"]["name"] == "all"
+    assert bank["make"] == ([] if values["head"]["name"] == "baseline" else ["train", "val"])
+    assert (bank["seconds"], bank["dtype"], bank["box_threshold"]) == ("annotated", "fp16", 0.9)
+    for block in (values["baseline"], values["head_train"], evaluation, bank):
+        assert block["lower_threshold"]
+        assert block["compute_dtype"] == "fp32"
+    assert values["baseline"]["full_frame_box"]
+    assert bank["full_frame_box"]
+    assert values["frames"]["short_side"] == 320
+    assert values["frames"]["fps"] == (25 if values["dataset"]["name"] == "multisports" else 30)
+    # MMAction2 counts AVA's files from 1 twice, AVA-Kinetics' not at all (tests/video/test_clips.py).
+    late = {"ava21": 1, "ava22": 1, "ava_kinetics": -1, "multisports": 0}[values["dataset"]["name"]]
+    assert values["backbone"]["input"]["offset_frames"] == late
+    assert ("memory_mb" in reported) or "GPU memory is not reported" in reported["note"]
+
+
+def test_the_page_has_the_table_of_the_rows() -> None:
+    page = PAGE.read_text()
+    assert page == with_table(page), "write it with `python -m tests.recipes`"
+
+
+def test_the_example_for_other_data_composes(tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    conf = tmp_path / "conf"
+    shutil.copytree(CONF, conf)
+    (conf / "experiment" / "mine.yaml").write_text(example)
+    (conf / "dataset" / "mine.yaml").write_text((CONF / "dataset" / "ava22.yaml").read_text().replace("ava22", "mine"))
+    values = compose_params(["+experiment=mine"], conf)
+    published = rows()["ava22_slowfast_r50_8x8_temporal_max"]
+    for block in ("roi", "evaluation", "bank", "head", "labels"):
+        assert values[block] == published[block]
+    changed = {"global_batch": 12, "auto_scale_lr": True}
+    assert values["baseline"] == {**published["baseline"], **changed}
+    assert "reported" not in values
