@@ -16,7 +16,7 @@ from pipeline.models.build import build_backbone
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadContext, HeadSettings
 from pipeline.models.heads.table import build_head
-from pipeline.models.roi import roi_features
+from pipeline.models.roi import RoiSettings, pool_time, roi_channels, roi_features
 
 FOLDER = Path(__file__).parent / "fixtures" / "parity" / "mmaction2"
 R50 = "slowonly-r50-4x16-ava21"
@@ -51,14 +51,70 @@ def upstream_state(name: str) -> dict[str, Tensor]:
     return {key: _weight(key, tuple(shape)) for key, shape, _ in read(name)["state_dict"]}
 
 
-@functools.cache
-def detector(name: str, head: str = "linear") -> Detector:
-    """Our detector with the fixture's weights, all 81 columns kept, in eval mode; shared, so leave it as it is."""
-    backbone = build_backbone("slowonly_r101" if name == R101 else "slowonly_r50")
-    settings = HeadSettings(roi_channels=2048, bank_channels=0 if head == "linear" else 2048, classes=81, mask="none")
-    model = Detector(backbone, build_head(head, settings))
+PLAIN, MAX, CONTEXT = RoiSettings(), RoiSettings(temporal="max"), RoiSettings(context="global")
+BOTH = RoiSettings(temporal="max", context="global")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What builds a fixture's network."""
+
+    backbone: str
+    head: str = "linear"
+    roi: RoiSettings = PLAIN
+    mlp: bool = False
+    columns: int = 81
+
+
+RECIPES = {
+    R50: Recipe("slowonly_r50"),
+    R101: Recipe("slowonly_r101"),
+    LFB_INFER: Recipe("slowonly_r50"),
+    LFB_NL: Recipe("slowonly_r50", "lfb_nl"),
+    LFB_AVG: Recipe("slowonly_r50", "lfb_avg"),
+    "slowonly-r50-4x16-ava21-singlelabel": Recipe("slowonly_r50"),
+    "slowonly-r50-4x16-multisports-singlelabel": Recipe("slowonly_r50", columns=66),
+    "slowonly-r50-4x16-avakinetics": Recipe("slowonly_r50"),
+    "slowonly-r50-8x8-avakinetics": Recipe("slowonly_r50"),
+    "slowonly-r50-context-8x8-avakinetics": Recipe("slowonly_r50", roi=CONTEXT),
+    "slowonly-r50-context-temporal-max-8x8-avakinetics": Recipe("slowonly_r50", roi=BOTH),
+    "slowonly-r50-context-temporal-max-nl-head-8x8-avakinetics": Recipe("slowonly_r50", roi=BOTH, mlp=True),
+    "slowonly-r50-tricks-16x4-avakinetics": Recipe("slowonly_r50", roi=BOTH, mlp=True),
+    "slowonly-r50-nl-4x16-ava21": Recipe("slowonly_r50_nl"),
+    "slowonly-r50-nl-8x8-ava21": Recipe("slowonly_r50_nl"),
+    "slowfast-r50-4x16-ava21": Recipe("slowfast_r50_4x16"),
+    "slowfast-r50-4x16-multisports-singlelabel": Recipe("slowfast_r50_4x16", columns=66),
+    "slowfast-r50-8x8-ava21": Recipe("slowfast_r50_8x8"),
+    "slowfast-r50-8x8-ava22": Recipe("slowfast_r50_8x8"),
+    "slowfast-r50-temporal-max-8x8-ava22": Recipe("slowfast_r50_8x8", roi=MAX),
+    "slowfast-r50-temporal-max-focal-8x8-ava22": Recipe("slowfast_r50_8x8", roi=MAX),
+    "slowfast-acrn-r50-8x8-ava21": Recipe("slowfast_r50_8x8", "acrn"),
+    "slowfast-acrn-r50-8x8-ava22": Recipe("slowfast_r50_8x8", "acrn"),
+}
+
+
+def build(name: str) -> Detector:
+    """Our network of the fixture, all columns kept."""
+    recipe = RECIPES[name]
+    backbone = build_backbone(recipe.backbone)
+    settings = HeadSettings(
+        roi_channels=roi_channels(backbone.out_channels, recipe.roi),
+        bank_channels=2048 if recipe.head.startswith("lfb") else 0,
+        map_channels=backbone.out_channels,
+        classes=recipe.columns,
+        mask="none",
+        mlp=recipe.mlp,
+    )
+    return Detector(backbone, build_head(recipe.head, settings), roi=recipe.roi)
+
+
+@functools.lru_cache(maxsize=3)
+def detector(name: str) -> Detector:
+    """The fixture's network with the fixture's weights, in eval mode; shared, so leave it as it is."""
+    with torch.device("meta"):
+        model = build(name)
     state, _ = convert_detector(upstream_state(name), model.state_dict(), background="keep")
-    model.load_state_dict(state)
+    model.load_state_dict(state, assign=True)
     return model.eval()
 
 
@@ -94,27 +150,40 @@ def windows(variant: str = "") -> Tensor:
     return torch.from_numpy(rows)
 
 
-@functools.cache
-def feature_maps(name: str, variant: str = "") -> tuple[Tensor, ...]:
-    """Maps of the fixture's clips. The LFB fixtures have the backbone and the clips of R50."""
-    with torch.no_grad():
-        maps: tuple[Tensor, ...] = detector(name).backbone(inputs(name, variant).clips)
-    return maps
-
-
 def rois(name: str, variant: str = "") -> Tensor:
-    """RoI maps [6, 2048, 1, 8, 8] of the fixture."""
-    given = inputs(name, variant)
-    return roi_features(feature_maps(name, variant), given.boxes_xyxy, given.clip_index, stride=16)
+    """RoI maps [R, C, 1, 8, 8] of the fixture."""
+    return run(name, variant)["roi_feats"]
+
+
+def run(name: str, variant: str = "") -> dict[str, Tensor]:
+    """Every tensor that the fixture knows, under the fixture's names without the variant's prefix."""
+    model = detector(name)
+    own_clips = variant.rstrip("/") in read(name).get("variants", {})
+    given = inputs(name, variant if own_clips else "")
+    stages = [tensor.removeprefix("stage/") for tensor in read(name)["tensors"] if tensor.startswith("stage/")]
+    seen: dict[str, Tensor] = {}
+    with torch.no_grad(), Capture(model, stages) as inside:
+        maps = model.backbone(given.clips)
+        pooled = pool_time(maps, model.roi.temporal)
+        roi = roi_features(pooled, given.boxes_xyxy, given.clip_index, stride=16, settings=model.roi)
+        seen.update({f"stage/{stage}": value for stage, value in inside.items()})
+    seen.update({f"backbone_out{path}": each for path, each in enumerate(maps)})
+    seen.update({"global_feat": pooled.unsqueeze(2), "roi_feats": roi})
+    context = HeadContext(clip_index=given.clip_index, feature_map=pooled)
+    if "window" in model.head.needs:  # upstream draws a window for each RoI, so each is a clip here
+        context = HeadContext(clip_index=torch.arange(len(roi)), window=windows(variant))
+    shared = ["head.shared"] if model.head.shared is not None else []
+    with torch.no_grad(), Capture(model, shared, ["head.classifier"]) as inside:
+        seen["cls_score"] = model.head(roi, context)
+    seen["fc_in"] = inside["head.classifier"]
+    seen["shared_head_out"] = inside["head.shared"] if shared else roi  # upstream's LFBInferHead hands RoIs on
+    return seen
 
 
 def run_head(name: str, head: str, variant: str = "") -> dict[str, Tensor]:
-    """What an LFB head computes on the fixture's RoIs: upstream draws a window per RoI, so each is a clip here."""
-    model = detector(name, head).head
-    context = HeadContext(clip_index=torch.arange(6), window=windows(variant))
-    with torch.no_grad(), Capture(model, ["shared"], ["classifier"]) as seen:
-        logits = model(rois(R50), context)
-    return {"shared_head_out": seen["shared"], "fc_in": seen["classifier"], "cls_score": logits}
+    """What an LFB head computes on the fixture's RoIs."""
+    assert RECIPES[name].head == head
+    return run(name, variant)
 
 
 class Capture:
@@ -153,19 +222,40 @@ def assert_close(found: Tensor, expected: np.ndarray, what: str) -> None:
     assert excess.max() <= 0, f"{what}: {excess.max():.2e} beyond the tolerance"
 
 
+VARIANTS = ("odd/", "padded/", "empty/")
+
+
+def tensors_of(name: str, variant: str = "") -> dict[str, Any]:
+    """Shape, mean and std of the tensors of a fixture or of its variant, without the variant's prefix."""
+    facts = read(name)
+    known = facts.get("variants", {}).get(variant.rstrip("/"), facts)["tensors"]
+    return {
+        tensor.removeprefix(variant): value
+        for tensor, value in known.items()
+        if isinstance(value, dict) and "shape" in value and _variant(tensor) == variant
+    }
+
+
+def _variant(tensor: str) -> str:
+    return next((prefix for prefix in VARIANTS if tensor.startswith(prefix)), "")
+
+
+def variants_of(name: str) -> list[str]:
+    """No variant, and the prefixes of those of the fixture."""
+    return sorted({_variant(array) for array in np.load(FOLDER / f"{name}.npz").files})
+
+
 def assert_tensor(name: str, tensor: str, found: Tensor) -> None:
     """Shape (but for trailing ones), mean, spread and 128 values of an intermediate tensor of a fixture."""
-    facts, arrays = read(name), np.load(FOLDER / f"{name}.npz")
-    prefix = tensor.split("/")[0]
-    known = facts["tensors"] if prefix != "odd" else facts["variants"]["odd"]["tensors"]
-    shape = known[tensor]["shape"]
-    assert [*found.shape, *[1] * (len(shape) - found.dim())] == shape, tensor
+    variant = _variant(tensor)
+    known, arrays = tensors_of(name, variant)[tensor.removeprefix(variant)], np.load(FOLDER / f"{name}.npz")
+    assert [*found.shape, *[1] * (len(known["shape"]) - found.dim())] == known["shape"], tensor
     flat = found.flatten()
     assert_close(flat[:64], arrays[f"{tensor}/first64"], f"{tensor}/first64")
     strided = flat[[index * flat.numel() // 64 for index in range(64)]]
     assert_close(strided, arrays[f"{tensor}/strided64"], f"{tensor}/strided64")
     statistics = torch.stack([flat.double().mean(), flat.double().std(correction=0)])
-    assert_close(statistics, np.array([known[tensor]["mean"], known[tensor]["std"]]), f"{tensor} mean and std")
+    assert_close(statistics, np.array([known["mean"], known["std"]]), f"{tensor} mean and std")
 
 
 def expected(name: str, array: str) -> np.ndarray:

@@ -1,53 +1,108 @@
-"""The table of backbones, and the baseline detector.
+"""The table of backbones, and the detectors that a bank can come from.
 
-Heads have a table of their own (`pipeline/models/heads/table.py`), for the reason given there.
+Heads that read a bank have a table of their own (`pipeline/models/heads/table.py`), for the reason given there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import nn
 
 from pipeline.errors import InputError
-from pipeline.models.detector import Detector
-from pipeline.models.heads.head import HeadSettings
+from pipeline.models.detector import Backbone, Detector
+from pipeline.models.heads.acrn import acrn
+from pipeline.models.heads.choose import choose_head
+from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.linear import linear
-from pipeline.models.resnet3d import ResNet3d, slowonly_r50, slowonly_r101
-from pipeline.models.tiny import slowonly_tiny
+from pipeline.models.resnet3d import pyslowfast_slow_r50, slowonly_r50, slowonly_r50_nl, slowonly_r101
+from pipeline.models.roi import RoiSettings, roi_channels
+from pipeline.models.slowfast import (
+    pyslowfast_slowfast_r50_4x16,
+    pyslowfast_slowfast_r50_8x8,
+    pyslowfast_slowfast_r101_8x8,
+    slowfast_r50_4x16,
+    slowfast_r50_8x8,
+    slowfast_r101_8x8,
+)
+from pipeline.models.tiny import slowfast_tiny, slowonly_tiny
 
-BACKBONES: dict[str, Callable[[], ResNet3d]] = {
+BACKBONES: dict[str, Callable[..., Backbone]] = {
     "slowonly_r50": slowonly_r50,
     "slowonly_r101": slowonly_r101,
+    "slowonly_r50_nl": slowonly_r50_nl,
+    "slowfast_r50_4x16": slowfast_r50_4x16,
+    "slowfast_r50_8x8": slowfast_r50_8x8,
+    "slowfast_r101_8x8": slowfast_r101_8x8,
+    "pyslowfast_slow_r50": pyslowfast_slow_r50,
+    "pyslowfast_slowfast_r50_4x16": pyslowfast_slowfast_r50_4x16,
+    "pyslowfast_slowfast_r50_8x8": pyslowfast_slowfast_r50_8x8,
+    "pyslowfast_slowfast_r101_8x8": pyslowfast_slowfast_r101_8x8,
     "slowonly_tiny": slowonly_tiny,
+    "slowfast_tiny": slowfast_tiny,
 }
 
+BASELINE_HEADS: dict[str, Callable[..., Head]] = {"linear": linear, "acrn": acrn}
 
-def build_backbone(name: str) -> ResNet3d:
+
+def build_backbone(name: str, *, width: int | None = None) -> Backbone:
     """Build a backbone; weights are drawn from torch's global generator.
 
+    Args:
+        name: a key of `BACKBONES`.
+        width: channels of the (slow pathway's) stem, with which all others scale; None takes the published 64, or
+            the tiny backbones' 16.
+
     Raises:
-        InputError: the name is not in the table.
+        InputError: the name is not in the table, or width is no multiple of 8.
     """
     if name not in BACKBONES:
         raise InputError(f"backbone {name}: no such backbone, expected one of {', '.join(BACKBONES)}")
-    return BACKBONES[name]()
+    if width is None:
+        return BACKBONES[name]()
+    if width < 8 or width % 8:
+        raise InputError(f"backbone {name}: width is {width}, expected a multiple of 8")
+    return BACKBONES[name](width)
 
 
-def build_detector(backbone: str, *, classes: int, dropout: float = 0.5) -> Detector:
-    """The baseline: a backbone with the linear head.
+def build_detector(
+    backbone: str,
+    *,
+    classes: int,
+    dropout: float = 0.5,
+    width: int | None = None,
+    roi: RoiSettings | None = None,
+    head: str = "linear",
+    head_options: Mapping[str, Any] | None = None,
+    mlp: bool = False,
+) -> Detector:
+    """The baseline: a backbone with a head that reads no bank.
 
     With another head it is `Detector(build_backbone(name), head)`.
 
     Args:
         backbone: a key of `BACKBONES`.
-        classes: columns of the logits.
+        classes: columns of the logits, with that of the background where there is one.
         dropout: before pooling and the classifier.
+        width: see `build_backbone`.
+        roi: see `RoiSettings`; None takes its defaults.
+        head: a key of `BASELINE_HEADS`.
+        head_options: keyword arguments of the head's function.
+        mlp: a hidden layer before the classifier.
 
     Raises:
-        InputError: the backbone is not in the table.
+        InputError: backbone, head or option is unknown, or the width does not fit.
     """
-    network = build_backbone(backbone)
-    settings = HeadSettings(roi_channels=network.out_channels, bank_channels=0, classes=classes, dropout=dropout)
-    return Detector(network, linear(settings))
+    network = build_backbone(backbone, width=width)
+    roi = roi or RoiSettings()
+    settings = HeadSettings(
+        roi_channels=roi_channels(network.out_channels, roi),
+        bank_channels=0,
+        map_channels=network.out_channels,
+        classes=classes,
+        dropout=dropout,
+        mlp=mlp,
+    )
+    return Detector(network, choose_head(BASELINE_HEADS, head, settings, head_options), roi=roi)
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -1,40 +1,41 @@
 """The detector: clips and boxes in, logits of persons out.
 
-Shape suffixes of names: B clips, R boxes, C channels, L slots of a bank window.
+Shape suffixes of names: B clips, R boxes, C channels, L slots of a bank window, h and w cells of a map.
 """
 
 from torch import Tensor, nn
 
 from pipeline.models.heads.head import Head, HeadContext
 from pipeline.models.resnet3d import ResNet3d
-from pipeline.models.roi import TemporalPooling, pool_roi, roi_features
+from pipeline.models.roi import RoiSettings, pool_roi, pool_time, roi_channels, roi_features
+from pipeline.models.slowfast import SlowFast
 from pipeline.models.standardise import StandardisedHead
+
+Backbone = ResNet3d | SlowFast
 
 
 class Detector(nn.Module):
-    """A backbone, RoIAlign and a head (MMAction2 `FastRCNN` with `AVARoIHead`)."""
+    """A backbone, RoIAlign and a head (MMAction2 `FastRCNN` with `AVARoIHead`).
 
-    def __init__(
-        self,
-        backbone: ResNet3d,
-        head: Head | StandardisedHead,
-        *,
-        output_size: int = 8,
-        temporal: TemporalPooling = "mean",
-    ) -> None:
+    Attributes:
+        roi_channels: channels of a person's feature, and so of a bank that this detector fills.
+    """
+
+    roi_channels: int
+
+    def __init__(self, backbone: Backbone, head: Head | StandardisedHead, *, roi: RoiSettings | None = None) -> None:
         """Put the parts together.
 
         Args:
-            backbone: gives feature maps, and says their `stride`.
+            backbone: gives feature maps, and says their `stride` and `out_channels`.
             head: gives logits.
-            output_size: cells per side of a RoI.
-            temporal: how the frames of a feature map are pooled before RoIAlign.
+            roi: how persons are cut out of the maps; None takes the defaults.
         """
         super().__init__()
         self.backbone = backbone
         self.head = head
-        self.output_size = output_size
-        self.temporal: TemporalPooling = temporal
+        self.roi = roi or RoiSettings()
+        self.roi_channels = roi_channels(backbone.out_channels, self.roi)
 
     def forward(
         self,
@@ -53,21 +54,15 @@ class Detector(nn.Module):
             window: [B, L, C_bank], for a head that reads the bank.
             window_mask: [B, L], True where a slot holds a row.
         """
-        maps = self.backbone(clips)
-        context = HeadContext(clip_index=clip_index, window=window, window_mask=window_mask, feature_maps=maps)
-        logits: Tensor = self.head(self._roi(maps, boxes_xyxy, clip_index), context)
+        pooled_BChw = pool_time(self.backbone(clips), self.roi.temporal)
+        context = HeadContext(clip_index=clip_index, window=window, window_mask=window_mask, feature_map=pooled_BChw)
+        logits: Tensor = self.head(self._cut(pooled_BChw, boxes_xyxy, clip_index), context)
         return logits
 
     def features(self, clips: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
-        """The pooled feature of every box, [R, C], as the bank stores it (MMAction2 `LFBInferHead`)."""
-        return pool_roi(self._roi(self.backbone(clips), boxes_xyxy, clip_index))
+        """The pooled feature of every box, [R, roi_channels], as the bank stores it (MMAction2 `LFBInferHead`)."""
+        pooled_BChw = pool_time(self.backbone(clips), self.roi.temporal)
+        return pool_roi(self._cut(pooled_BChw, boxes_xyxy, clip_index))
 
-    def _roi(self, maps: tuple[Tensor, ...], boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
-        return roi_features(
-            maps,
-            boxes_xyxy,
-            clip_index,
-            stride=self.backbone.stride,
-            output_size=self.output_size,
-            temporal=self.temporal,
-        )
+    def _cut(self, pooled_BChw: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
+        return roi_features(pooled_BChw, boxes_xyxy, clip_index, stride=self.backbone.stride, settings=self.roi)

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.models.conv import ConvBN
+from pipeline.models.non_local import NonLocal
+from pipeline.models.pool import FrameMaxPool
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -24,41 +28,32 @@ class Stage:
     "Spatial stride of the first block."
     temporal_kernel: int
     "Length in frames of the first convolution of each block: 1 or 3."
+    dilation: int = 1
+    "Spatial dilation of the 1 x 3 x 3 convolutions."
+    non_local: tuple[int, ...] = ()
+    "Blocks, counted from 0, that end with a non-local block."
 
 
-class ConvBN(nn.Module):
-    """Convolution without bias, batch norm and, where `activate`, ReLU; at stride 1 the size is kept."""
+class Bottleneck(nn.Module):
+    """Three convolutions (t x 1 x 1, 1 x 3 x 3 with the spatial stride, 1 x 1 x 1) beside a shortcut.
+
+    A non-local block, where there is one, follows the sum and its ReLU.
+    """
 
     def __init__(
         self,
         inputs: int,
-        outputs: int,
+        stage: Stage,
         *,
-        kernel: tuple[int, int, int],
-        stride: int = 1,
-        activate: bool = True,
+        stride: int,
+        expansion: int,
+        zero_init_residual: bool,
+        non_local: bool = False,
     ) -> None:
-        super().__init__()
-        padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
-        self.conv = nn.Conv3d(inputs, outputs, kernel, stride=(1, stride, stride), padding=padding, bias=False)
-        self.bn = nn.BatchNorm3d(outputs, eps=1e-5, momentum=0.1)
-        self.activate = activate
-        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, x_BCTHW: Tensor) -> Tensor:
-        """[B, inputs, T, H, W] -> [B, outputs, T, H / stride, W / stride]."""
-        y_BCTHW: Tensor = self.bn(self.conv(x_BCTHW))
-        return F.relu(y_BCTHW, inplace=True) if self.activate else y_BCTHW
-
-
-class Bottleneck(nn.Module):
-    """Three convolutions (t x 1 x 1, 1 x 3 x 3 with the spatial stride, 1 x 1 x 1) beside a shortcut."""
-
-    def __init__(self, inputs: int, stage: Stage, *, stride: int, expansion: int, zero_init_residual: bool) -> None:
         super().__init__()
         outputs = stage.width * expansion
         self.conv1 = ConvBN(inputs, stage.width, kernel=(stage.temporal_kernel, 1, 1))
-        self.conv2 = ConvBN(stage.width, stage.width, kernel=(1, 3, 3), stride=stride)
+        self.conv2 = ConvBN(stage.width, stage.width, kernel=(1, 3, 3), stride=stride, dilation=stage.dilation)
         self.conv3 = ConvBN(stage.width, outputs, kernel=(1, 1, 1), activate=False)
         self.downsample = (
             ConvBN(inputs, outputs, kernel=(1, 1, 1), stride=stride, activate=False)
@@ -67,11 +62,13 @@ class Bottleneck(nn.Module):
         )
         if zero_init_residual:
             nn.init.zeros_(self.conv3.bn.weight)
+        self.non_local_block = NonLocal(outputs) if non_local else None
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """[B, inputs, T, H, W] -> [B, width * expansion, T, H / stride, W / stride]."""
         shortcut = x_BCTHW if self.downsample is None else self.downsample(x_BCTHW)
-        return F.relu(self.conv3(self.conv2(self.conv1(x_BCTHW))) + shortcut, inplace=True)
+        y_BCTHW = F.relu(self.conv3(self.conv2(self.conv1(x_BCTHW))) + shortcut, inplace=True)
+        return y_BCTHW if self.non_local_block is None else self.non_local_block(y_BCTHW)
 
 
 class ResNet3d(nn.Module):
@@ -91,6 +88,8 @@ class ResNet3d(nn.Module):
         *,
         stem_width: int,
         stem_kernel: int,
+        stem_frames: int = 1,
+        side_channels: Sequence[int] = (0, 0, 0, 0),
         expansion: int = 4,
         zero_init_residual: bool = True,
     ) -> None:
@@ -99,17 +98,20 @@ class ResNet3d(nn.Module):
         Args:
             stages: exactly four.
             stem_width: channels of the stem.
-            stem_kernel: side in pixels of the stem's 1 x k x k kernel, of stride 2.
+            stem_kernel: side in pixels of the stem's kernel, of stride 2.
+            stem_frames: length in frames of the stem's kernel.
+            side_channels: channels that another network adds to the input of each stage.
             expansion: output channels of a bottleneck over its inner channels.
             zero_init_residual: begin with each bottleneck as its shortcut.
         """
         super().__init__()
-        self.conv1 = ConvBN(3, stem_width, kernel=(1, stem_kernel, stem_kernel), stride=2)
-        self.maxpool = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+        self.conv1 = ConvBN(3, stem_width, kernel=(stem_frames, stem_kernel, stem_kernel), stride=2)
+        self.maxpool = FrameMaxPool(3, stride=2, padding=1)
         self.stride = 4
         inputs = stem_width
         layers = []
-        for stage in stages:
+        for stage, side in zip(stages, side_channels, strict=True):
+            inputs += side
             blocks = []
             for block in range(stage.blocks):
                 stride = stage.stride if block == 0 else 1
@@ -120,6 +122,7 @@ class ResNet3d(nn.Module):
                         stride=stride,
                         expansion=expansion,
                         zero_init_residual=zero_init_residual,
+                        non_local=block in stage.non_local,
                     )
                 )
                 inputs = stage.width * expansion
@@ -137,22 +140,52 @@ class ResNet3d(nn.Module):
         Returns:
             One map per pathway; here one, [B, out_channels, T, ceil(H / stride), ceil(W / stride)].
         """
-        x_BCTHW = self.maxpool(self.conv1(clip_B3THW))
-        return (self.layer4(self.layer3(self.layer2(self.layer1(x_BCTHW)))),)
+        return (self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clip_B3THW))))),)
+
+    def stem(self, clip_B3THW: Tensor) -> Tensor:
+        """What enters the first stage, [B, stem_width, T, H / 4, W / 4]."""
+        return self.maxpool(self.conv1(clip_B3THW))  # type: ignore[no-any-return]
 
 
-def _slowonly(blocks: tuple[int, int, int, int]) -> ResNet3d:
-    # Width, spatial stride and temporal kernel: only the last two stages see neighbouring frames.
-    shapes = ((64, 1, 1), (128, 2, 1), (256, 2, 3), (512, 1, 3))
-    stages = [Stage(count, *shape) for count, shape in zip(blocks, shapes, strict=True)]
-    return ResNet3d(stages, stem_width=64, stem_kernel=7)
+R50 = (3, 4, 6, 3)
+R101 = (3, 4, 23, 3)
 
 
-def slowonly_r50() -> ResNet3d:
+def slow_stages(
+    blocks: tuple[int, int, int, int],
+    *,
+    width: int,
+    last_dilation: int = 1,
+    non_local: Sequence[tuple[int, ...]] = ((), (), (), ()),
+) -> list[Stage]:
+    """Stages of the slow pathway: only the last two see neighbouring frames, the last keeps the resolution.
+
+    Args:
+        blocks: of each stage, `R50` or `R101`.
+        width: inner channels of the first stage; they double from stage to stage.
+        last_dilation: of the last stage.
+        non_local: of each stage, the blocks that end with a non-local block.
+    """
+    shapes = ((width, 1, 1, 1), (2 * width, 2, 1, 1), (4 * width, 2, 3, 1), (8 * width, 1, 3, last_dilation))
+    return [Stage(count, *shape, places) for count, shape, places in zip(blocks, shapes, non_local, strict=True)]
+
+
+def slowonly_r50(width: int = 64) -> ResNet3d:
     """SlowOnly ResNet-50: 2048 channels, stride 16 (MMAction2 `slowonly_..._r50_8xb16-4x16x1-20e_ava21`)."""
-    return _slowonly((3, 4, 6, 3))
+    return ResNet3d(slow_stages(R50, width=width), stem_width=width, stem_kernel=7)
 
 
-def slowonly_r101() -> ResNet3d:
+def slowonly_r101(width: int = 64) -> ResNet3d:
     """SlowOnly ResNet-101: 2048 channels, stride 16 (MMAction2 `slowonly_..._r101_8xb16-8x8x1-20e_ava21`)."""
-    return _slowonly((3, 4, 23, 3))
+    return ResNet3d(slow_stages(R101, width=width), stem_width=width, stem_kernel=7)
+
+
+def slowonly_r50_nl(width: int = 64) -> ResNet3d:
+    """SlowOnly ResNet-50 with five non-local blocks (MMAction2 `slowonly_..._r50-nl_8xb16-4x16x1-20e_ava21`)."""
+    stages = slow_stages(R50, width=width, non_local=((), (0, 2), (0, 2, 4), ()))
+    return ResNet3d(stages, stem_width=width, stem_kernel=7)
+
+
+def pyslowfast_slow_r50(width: int = 64) -> ResNet3d:
+    """PySlowFast's Slow ResNet-50 for AVA: the last stage is dilated (`configs/AVA/c2/SLOW_8x8_R50.yaml`)."""
+    return ResNet3d(slow_stages(R50, width=width, last_dilation=2), stem_width=width, stem_kernel=7)

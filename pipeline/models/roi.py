@@ -1,61 +1,101 @@
 """Features of boxes: temporal pooling, RoIAlign, and the vector of one person.
 
-Shape suffixes of names: B clips, R boxes (RoIs), C channels, T frames, h and w cells of a map.
+Shape suffixes of names: B clips, R boxes (RoIs), C channels, T frames, h and w cells of a map, s cells per side of a
+RoI.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from pipeline.models.pool import align_boxes, mean_cells
 
 TemporalPooling = Literal["mean", "max"]
 
 
-def roi_features(
-    maps: Sequence[Tensor],
-    boxes_xyxy: Tensor,
-    clip_index: Tensor,
-    *,
-    stride: int,
-    output_size: int = 8,
-    temporal: TemporalPooling = "mean",
-) -> Tensor:
-    """RoIAlign on the temporally pooled maps (MMAction2 `SingleRoIExtractor3D`).
+@dataclass(frozen=True)
+class RoiSettings:
+    """How the features of boxes are cut out of the feature maps."""
+
+    output_size: int = 8
+    "Cells per side."
+    temporal: TemporalPooling = "mean"
+    "Over the frames of each pathway, before RoIAlign."
+    context: Literal["none", "global"] = "none"
+    "global: the clip's whole map, pooled to output_size, beside each box's; channels double (MMAction2 `with_global`)."
+    aligned: bool = True
+    "RoIAlign's shift by half a cell; PySlowFast's models from Caffe2 are without."
+
+
+def roi_channels(map_channels: int, settings: RoiSettings) -> int:
+    """Channels of a box's feature, of those of all pathways together."""
+    return map_channels * (2 if settings.context == "global" else 1)
+
+
+def pool_time(maps: Sequence[Tensor], temporal: TemporalPooling) -> Tensor:
+    """The map of each clip without its frames (first part of MMAction2 `SingleRoIExtractor3D`).
 
     Args:
-        maps: one map per pathway, [B, C_i, T_i, h, w]; channels are concatenated after temporal pooling.
-        boxes_xyxy: [R, 4] in pixels of the clip.
-        clip_index: [R], which clip a box lies in.
-        stride: pixels per cell of the maps.
-        output_size: cells per side of a RoI.
+        maps: one per pathway, [B, C_i, T_i, h, w]. Frames of a shorter pathway are repeated up to the longest T, so
+            where they do not divide it some count once more than others.
         temporal: how frames are pooled.
 
     Returns:
-        [R, sum C_i, 1, output_size, output_size], float32 (float64 for float64 maps); R may be 0.
+        [B, sum C_i, h, w], pathways in the given order; float32 (float64 for float64 maps).
+    """
+    longest = max(each.shape[2] for each in maps)
+    return torch.cat([_pool_map(each, temporal, longest) for each in maps], dim=1)
+
+
+def _pool_map(map_BCThw: Tensor, temporal: TemporalPooling, longest: int) -> Tensor:
+    # Sums over many cells: half precision would lose what tells persons apart.
+    if map_BCThw.dtype != torch.float64:
+        map_BCThw = map_BCThw.float()
+    if temporal == "max":
+        return map_BCThw.max(dim=2).values
+    if longest % map_BCThw.shape[2]:
+        map_BCThw = F.interpolate(map_BCThw, (longest, *map_BCThw.shape[3:]), mode="nearest")
+    return map_BCThw.mean(dim=2)
+
+
+def roi_features(
+    pooled_BChw: Tensor, boxes_xyxy: Tensor, clip_index: Tensor, *, stride: int, settings: RoiSettings
+) -> Tensor:
+    """RoIAlign on the temporally pooled map (second part of MMAction2 `SingleRoIExtractor3D`).
+
+    Args:
+        pooled_BChw: of `pool_time`.
+        boxes_xyxy: [R, 4] in pixels of the clip.
+        clip_index: [R], which clip a box lies in.
+        stride: pixels per cell of the map.
+        settings: see `RoiSettings`.
+
+    Returns:
+        [R, `roi_channels`, 1, s, s] in the type of the map; R may be 0.
 
     Raises:
         ValueError: boxes and clip_index do not belong together.
     """
-    # torchvision takes two seconds to import, and heads on stored features need nothing of it.
-    from torchvision.ops import roi_align
-
     if boxes_xyxy.shape != (len(clip_index), 4):
         raise ValueError(f"boxes_xyxy is {tuple(boxes_xyxy.shape)}, expected ({len(clip_index)}, 4) as clip_index has")
-    # Sums over many cells and positions between cells: half precision would move boxes.
-    pooled = torch.cat([_pool_time(each, temporal) for each in maps], dim=1)
-    rois_R5 = torch.cat([clip_index[:, None].to(pooled), boxes_xyxy.to(pooled)], dim=1)
-    with torch.autocast(pooled.device.type, enabled=False):
-        roi_RChw: Tensor = roi_align(
-            pooled, rois_R5, output_size, spatial_scale=1 / stride, sampling_ratio=0, aligned=True
+    # Positions between cells: half precision would move boxes.
+    with torch.autocast(pooled_BChw.device.type, enabled=False):
+        roi_RCss = align_boxes(
+            pooled_BChw,
+            boxes_xyxy.to(pooled_BChw),
+            clip_index,
+            settings.output_size,
+            stride=stride,
+            aligned=settings.aligned,
         )
-    return roi_RChw.unsqueeze(2)
-
-
-def _pool_time(map_BCThw: Tensor, temporal: TemporalPooling) -> Tensor:
-    if map_BCThw.dtype != torch.float64:
-        map_BCThw = map_BCThw.float()
-    return map_BCThw.mean(dim=2) if temporal == "mean" else map_BCThw.max(dim=2).values
+    if settings.context == "global":
+        context_BCss = mean_cells(pooled_BChw, settings.output_size)
+        roi_RCss = torch.cat([roi_RCss, context_BCss[clip_index]], dim=1)
+    return roi_RCss.unsqueeze(2)
 
 
 def pool_roi(roi_RCThw: Tensor) -> Tensor:

@@ -1,12 +1,16 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
-from pipeline.models.build import build_backbone, build_detector
+from pipeline.models.build import BACKBONES, build_backbone, build_detector
 from pipeline.models.detector import Detector
+from pipeline.models.heads.acrn import acrn
 from pipeline.models.heads.head import Head, HeadContext, HeadSettings
 from pipeline.models.heads.lfb_nl import lfb_nl
-from pipeline.models.roi import pool_roi, roi_features
+from pipeline.models.non_local import NonLocal
+from pipeline.models.roi import RoiSettings, pool_roi, pool_time, roi_features
 
 CLIPS = torch.randn(2, 3, 4, 48, 64, generator=torch.Generator().manual_seed(0))
 BOXES = torch.tensor([[4.0, 4, 30, 44], [20, 10, 60, 40], [0, 0, 64, 48]])
@@ -20,17 +24,30 @@ def test_features_are_what_the_linear_head_classifies() -> None:
         logits = detector(CLIPS, BOXES, CLIP_INDEX)
         assert features.shape == (3, 128)
         assert torch.allclose(logits, detector.head.classifier(features), atol=1e-6)  # type: ignore[operator]
-        roi = roi_features(detector.backbone(CLIPS), BOXES, CLIP_INDEX, stride=8)
+        pooled = pool_time(detector.backbone(CLIPS), "mean")
+        roi = roi_features(pooled, BOXES, CLIP_INDEX, stride=8, settings=RoiSettings())
         assert torch.equal(features, pool_roi(roi))
 
 
 def test_roi_settings_are_used() -> None:
-    head = build_detector("slowonly_tiny", classes=5).head
-    backbone = build_backbone("slowonly_tiny").eval()
+    plain = build_detector("slowonly_tiny", classes=5).eval()
     with torch.no_grad():
-        plain = Detector(backbone, head).features(CLIPS, BOXES, CLIP_INDEX)
-        assert not torch.allclose(plain, Detector(backbone, head, output_size=2).features(CLIPS, BOXES, CLIP_INDEX))
-        assert not torch.allclose(plain, Detector(backbone, head, temporal="max").features(CLIPS, BOXES, CLIP_INDEX))
+        expected = plain.features(CLIPS, BOXES, CLIP_INDEX)
+        for settings in (RoiSettings(output_size=2), RoiSettings(temporal="max"), RoiSettings(aligned=False)):
+            other = Detector(plain.backbone, plain.head, roi=settings).features(CLIPS, BOXES, CLIP_INDEX)
+            assert other.shape == expected.shape
+            assert not torch.allclose(other, expected)
+
+
+def test_context_doubles_the_features_that_head_and_bank_get() -> None:
+    detector = build_detector("slowonly_tiny", classes=5, roi=RoiSettings(context="global")).eval()
+    assert detector.roi_channels == 256
+    with torch.no_grad():
+        features = detector.features(CLIPS, BOXES, CLIP_INDEX)
+        assert features.shape == (3, 256)
+        assert detector(CLIPS, BOXES, CLIP_INDEX).shape == (3, 5)
+        assert torch.equal(features[1, 128:], features[2, 128:])  # of one clip
+        assert not torch.equal(features[0, 128:], features[1, 128:])
 
 
 def test_a_window_reaches_the_head_and_gradients_reach_the_backbone() -> None:
@@ -41,7 +58,7 @@ def test_a_window_reaches_the_head_and_gradients_reach_the_backbone() -> None:
     logits = detector(CLIPS, BOXES, CLIP_INDEX, window, mask)
     assert logits.shape == (3, 5)
     logits.sum().backward()
-    stem = detector.backbone.conv1.conv.weight.grad
+    stem = detector.backbone.get_parameter("conv1.conv.weight").grad
     assert stem is not None
     assert stem.abs().sum() > 0
     detector.eval()
@@ -53,30 +70,79 @@ def test_a_window_reaches_the_head_and_gradients_reach_the_backbone() -> None:
         detector(CLIPS, BOXES, CLIP_INDEX)
 
 
-def test_feature_maps_are_in_the_context() -> None:
+@pytest.mark.parametrize("temporal", ["mean", "max"])
+def test_the_feature_map_in_the_context_is_pooled_as_the_boxes_are(temporal) -> None:
+    seen = []
+
     class Maps(nn.Module):
         def forward(self, roi: torch.Tensor, context: HeadContext) -> torch.Tensor:
-            assert context.feature_maps is not None
-            return context.feature_maps[0][context.clip_index]
+            assert context.feature_map is not None
+            seen.append(context.feature_map)
+            return context.feature_map[context.clip_index].unsqueeze(2)
 
-    settings = HeadSettings(roi_channels=128, bank_channels=0, classes=5)
-    head = Head(Maps(), settings, channels=128, needs=frozenset({"feature_maps"}), scopes=frozenset({"all"}))
-    assert Detector(build_backbone("slowonly_tiny"), head)(CLIPS, BOXES, CLIP_INDEX).shape == (3, 5)
+    settings = HeadSettings(roi_channels=160, bank_channels=0, classes=5)
+    head = Head(Maps(), settings, channels=160, needs=frozenset({"feature_map"}), scopes=frozenset({"all"}))
+    detector = Detector(build_backbone("slowfast_tiny").eval(), head, roi=RoiSettings(temporal=temporal))
+    with torch.no_grad():
+        assert detector(CLIPS, BOXES, CLIP_INDEX).shape == (3, 5)
+        assert torch.equal(seen[0], pool_time(detector.backbone(CLIPS), temporal))
 
 
-def test_clips_without_boxes() -> None:
-    detector = build_detector("slowonly_tiny", classes=5)
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
+@pytest.mark.parametrize("name", [*BACKBONES, "acrn", "context_max_mlp"])
+def test_every_architecture_takes_a_training_step_with_finite_gradients(name: str) -> None:
+    options: dict[str, Any] = {"width": 8, "classes": 5}
+    if name == "acrn":
+        detector = build_detector("slowfast_r50_8x8", head="acrn", **options)
+    elif name == "context_max_mlp":
+        roi = RoiSettings(temporal="max", context="global")
+        detector = build_detector("slowonly_r50", roi=roi, mlp=True, **options)
+    else:
+        detector = build_detector(name, **options)
+    clips = torch.randn(2, 3, 8, 48, 64)
+    before = detector.backbone(clips)[0].detach()
+    optimiser = torch.optim.SGD(detector.parameters(), lr=0.01)
+    for _ in range(2):
+        optimiser.zero_grad()
+        with torch.autograd.detect_anomaly(check_nan=True):
+            logits = detector(clips, BOXES, CLIP_INDEX)
+            nn.functional.binary_cross_entropy_with_logits(logits, torch.ones_like(logits)).backward()
+        optimiser.step()
+    assert logits.shape == (3, 5)
+    assert all(each.grad is not None and each.grad.isfinite().all() for each in detector.parameters())
+    assert not torch.equal(before, detector.backbone(clips)[0])
+
+
+def test_a_backbone_of_two_pathways_reads_a_bank() -> None:
+    settings = HeadSettings(roi_channels=160, bank_channels=32, classes=5)
+    detector = Detector(build_backbone("slowfast_tiny"), lfb_nl(settings, latent=16))
+    window, mask = torch.randn(2, 9, 32), torch.ones(2, 9, dtype=torch.bool)
+    assert detector(CLIPS, BOXES, CLIP_INDEX, window, mask).shape == (3, 5)
+    assert detector.features(CLIPS, BOXES, CLIP_INDEX).shape == (3, 160)
+
+
+@pytest.mark.parametrize("head", ["linear", "acrn"])
+def test_clips_without_boxes(head: str) -> None:
+    detector = build_detector("slowonly_tiny", classes=5, head=head)
     nothing = torch.zeros(0, dtype=torch.long)
     assert detector(CLIPS, torch.zeros(0, 4), nothing).shape == (0, 5)
     assert detector.features(CLIPS, torch.zeros(0, 4), nothing).shape == (0, 128)
 
 
 @pytest.mark.gpu
-def test_a_gpu_agrees_with_the_cpu() -> None:
+@pytest.mark.parametrize("name", ["slowonly_tiny", "slowfast_tiny", "slowonly_r50_nl", "pyslowfast_slowfast_r50_8x8"])
+@pytest.mark.parametrize("head", ["lfb_nl", "acrn"])
+def test_a_gpu_agrees_with_the_cpu(name: str, head: str) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    settings = HeadSettings(roi_channels=128, bank_channels=32, classes=5)
-    detector = Detector(build_backbone("slowonly_tiny"), lfb_nl(settings, latent=16, init="published")).eval()
+    backbone = build_backbone(name, width=8)
+    for block in backbone.modules():
+        if isinstance(block, NonLocal):
+            nn.init.ones_(block.conv_out.bn.weight)
+    channels = backbone.out_channels
+    settings = HeadSettings(roi_channels=channels, bank_channels=32, classes=5, map_channels=channels)
+    built = lfb_nl(settings, latent=16, init="published") if head == "lfb_nl" else acrn(settings)
+    detector = Detector(backbone, built).eval()
     mask = torch.tensor([[True] * 9, [False] * 9])
     window = torch.randn(2, 9, 32) * mask[:, :, None]
     inputs = (CLIPS, BOXES, CLIP_INDEX, window, mask)

@@ -1,38 +1,29 @@
-"""SlowOnly against upstream's tensors, and what its modules promise."""
+"""What the modules promise; that they compute upstream's tensors is tested in test_parity.py."""
 
 import pytest
 import torch
+from torch import nn
 
-from pipeline.models.build import parameter_count
-from pipeline.models.resnet3d import ResNet3d, Stage, slowonly_r50, slowonly_r101
+from pipeline.models.conv import ConvBN
+from pipeline.models.non_local import NonLocal
+from pipeline.models.resnet3d import (
+    R101,
+    ResNet3d,
+    Stage,
+    pyslowfast_slow_r50,
+    slow_stages,
+    slowonly_r50,
+    slowonly_r50_nl,
+)
 from tests import parity
-
-STAGES = ["conv1", "maxpool", "layer1", "layer2", "layer3", "layer4"]
-
-
-@pytest.mark.parametrize(("build", "name"), [(slowonly_r50, parity.R50), (slowonly_r101, parity.R101)])
-def test_keys_and_shapes_are_upstreams_in_upstreams_order(build, name) -> None:
-    ours = [[f"backbone.{key}", list(value.shape)] for key, value in build().state_dict().items()]
-    upstream = [[key, shape] for key, shape, _ in parity.read(name)["state_dict"] if key.startswith("backbone.")]
-    assert ours == upstream
-
-
-@pytest.mark.parametrize(("name", "variant"), [(parity.R50, ""), (parity.R50, "odd/"), (parity.R101, "")])
-def test_every_stage_computes_upstreams_tensors(name: str, variant: str) -> None:
-    backbone = parity.detector(name).backbone
-    with torch.no_grad(), parity.Capture(backbone, STAGES) as seen:
-        (feature_map,) = backbone(parity.inputs(name, variant).clips)
-    for stage in STAGES:
-        parity.assert_tensor(name, f"{variant}stage/backbone.{stage}", seen[stage])
-    parity.assert_tensor(name, f"{variant}backbone_out0", feature_map)
 
 
 def test_only_space_is_strided_and_sizes_are_rounded_up() -> None:
-    backbone = slowonly_r50().eval()
+    backbone = slowonly_r50(width=8).eval()
     with torch.no_grad():
         (feature_map,) = backbone(torch.zeros(1, 3, 3, 66, 97))
     assert feature_map.shape == (1, backbone.out_channels, 3, 5, 7)
-    assert (backbone.out_channels, backbone.stride) == (2048, 16)
+    assert (backbone.out_channels, backbone.stride) == (256, 16)
 
 
 @pytest.mark.parametrize(("stage", "sees_neighbours"), [("layer1", False), ("layer2", False), ("layer3", True)])
@@ -61,14 +52,48 @@ def test_bottlenecks_begin_as_their_shortcut() -> None:
 
 
 def test_no_convolution_has_a_bias_and_batch_norm_is_as_published() -> None:
-    for module in slowonly_r50().modules():
-        assert getattr(module, "bias", None) is None or not isinstance(module, torch.nn.Conv3d)
-        if isinstance(module, torch.nn.BatchNorm3d):
+    with torch.device("meta"):
+        modules = list(slowonly_r50().modules())
+    for module in modules:
+        assert getattr(module, "bias", None) is None or not isinstance(module, nn.Conv3d)
+        if isinstance(module, nn.BatchNorm3d):
             assert (module.eps, module.momentum) == (1e-5, 0.1)
 
 
-def test_parameters_are_counted_as_upstream_counts_them() -> None:
-    for name in (parity.R50, parity.R101, parity.LFB_INFER):
-        assert parameter_count(parity.detector(name)) == parity.read(name)["parameter_count"]
-    for name, head in ((parity.LFB_NL, "lfb_nl"), (parity.LFB_AVG, "lfb_avg")):
-        assert parameter_count(parity.detector(name, head)) == parity.read(name)["parameter_count"]
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_dilation_widens_the_view_and_keeps_the_size(dilation: int) -> None:
+    conv = ConvBN(1, 1, kernel=(1, 3, 3), dilation=dilation, activate=False).eval()
+    nn.init.ones_(conv.conv.weight)
+    point = torch.zeros(1, 1, 1, 9, 9)
+    point[..., 4, 4] = 1
+    with torch.no_grad():
+        seen = conv(point)[0, 0, 0].nonzero().tolist()
+    reach = (4 - dilation, 4, 4 + dilation)
+    assert seen == [[row, column] for row in reach for column in reach]
+
+
+def test_pyslowfast_dilates_every_block_of_the_last_stage_and_no_other() -> None:
+    with torch.device("meta"):
+        backbone = pyslowfast_slow_r50()
+    dilated = {
+        name: module.dilation[1:]
+        for name, module in backbone.named_modules()
+        if isinstance(module, nn.Conv3d) and module.dilation != (1, 1, 1)
+    }
+    assert dilated == {f"layer4.{block}.conv2.conv": (2, 2) for block in range(3)}
+
+
+def test_non_local_blocks_stand_where_they_are_published() -> None:
+    with torch.device("meta"):
+        backbone = slowonly_r50_nl()
+    places = [name for name, module in backbone.named_modules() if isinstance(module, NonLocal)]
+    assert places == [
+        f"layer{stage}.{block}.non_local_block" for stage, block in ((2, 0), (2, 2), (3, 0), (3, 2), (3, 4))
+    ]
+
+
+def test_all_channels_scale_with_the_width() -> None:
+    published, narrow = (slow_stages(R101, width=width) for width in (64, 8))
+    assert [stage.width for stage in published] == [64, 128, 256, 512]
+    assert [stage.width for stage in narrow] == [8, 16, 32, 64]
+    assert [stage.blocks for stage in narrow] == [3, 4, 23, 3]

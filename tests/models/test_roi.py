@@ -1,73 +1,109 @@
 import pytest
 import torch
 
-from pipeline.models.roi import pool_roi, roi_features
-from tests import parity
+from pipeline.models.roi import RoiSettings, pool_roi, pool_time, roi_channels, roi_features
 
-
-@pytest.mark.parametrize(("name", "variant"), [(parity.R50, ""), (parity.R50, "odd/"), (parity.R101, "")])
-def test_rois_and_their_vectors_are_upstreams(name: str, variant: str) -> None:
-    (feature_map,) = parity.feature_maps(name, variant)
-    parity.assert_tensor(name, f"{variant}global_feat", feature_map.mean(dim=2, keepdim=True))
-    roi = parity.rois(name, variant)
-    parity.assert_tensor(name, f"{variant}roi_feats", roi)
-    parity.assert_tensor(name, f"{variant}fc_in", pool_roi(roi))
+CLIP_0 = torch.tensor([0])
 
 
 def test_a_box_reads_its_own_clip() -> None:
-    maps = torch.stack([torch.full((1, 2, 4, 4), value) for value in (1.0, 5.0)])
+    pooled = torch.stack([torch.full((1, 4, 4), value) for value in (1.0, 5.0)])
     boxes = torch.tensor([[0.0, 0, 32, 32], [0, 0, 32, 32], [8, 8, 24, 24]])
-    roi = roi_features((maps,), boxes, torch.tensor([1, 0, 1]), stride=8)
+    roi = roi_features(pooled, boxes, torch.tensor([1, 0, 1]), stride=8, settings=RoiSettings())
     assert roi.shape == (3, 1, 1, 8, 8)
     assert pool_roi(roi)[:, 0].tolist() == [5, 1, 5]
 
 
-def test_no_box_at_all() -> None:
-    roi = roi_features((torch.rand(2, 3, 4, 6, 6),), torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), stride=16)
-    assert roi.shape == (0, 3, 1, 8, 8)
-    assert pool_roi(roi).shape == (0, 3)
+@pytest.mark.parametrize("context", ["none", "global"])
+def test_no_box_at_all(context) -> None:
+    settings = RoiSettings(context=context)
+    nothing = torch.zeros(0, dtype=torch.long)
+    roi = roi_features(torch.rand(2, 3, 6, 6), torch.zeros(0, 4), nothing, stride=16, settings=settings)
+    assert roi.shape == (0, roi_channels(3, settings), 1, 8, 8)
+    assert pool_roi(roi).shape == (0, roi_channels(3, settings))
 
 
 def test_a_box_without_area_is_finite() -> None:
     boxes = torch.tensor([[16.0, 16, 16, 16], [0, 5, 40, 5]])
-    roi = roi_features((torch.rand(1, 3, 4, 6, 6),), boxes, torch.tensor([0, 0]), stride=16)
-    assert roi.isfinite().all()
+    for aligned in (True, False):
+        settings = RoiSettings(aligned=aligned)
+        roi = roi_features(torch.rand(1, 3, 6, 6), boxes, torch.tensor([0, 0]), stride=16, settings=settings)
+        assert roi.isfinite().all()
 
 
-def test_time_is_pooled_by_mean_or_max_before_the_boxes_are_read() -> None:
+def test_time_is_pooled_by_mean_or_max() -> None:
     maps = torch.tensor([1.0, 2, 6])[None, None, :, None, None].expand(1, 1, 3, 4, 4)
-    box, clip = torch.tensor([[0.0, 0, 32, 32]]), torch.tensor([0])
-    assert pool_roi(roi_features((maps,), box, clip, stride=8)).item() == pytest.approx(3)
-    assert pool_roi(roi_features((maps,), box, clip, stride=8, temporal="max")).item() == pytest.approx(6)
+    assert (pool_time((maps,), "mean") == 3).all()
+    assert (pool_time((maps,), "max") == 6).all()
+    assert pool_time((maps,), "max").shape == (1, 1, 4, 4)
 
 
-def test_pathways_are_concatenated() -> None:
+def test_pathways_are_pooled_by_themselves_and_concatenated() -> None:
     maps = (torch.full((1, 2, 4, 3, 3), 1.0), torch.full((1, 3, 8, 3, 3), 2.0))
-    roi = roi_features(maps, torch.tensor([[0.0, 0, 24, 24]]), torch.tensor([0]), stride=8, output_size=2)
-    assert roi.shape == (1, 5, 1, 2, 2)
-    assert pool_roi(roi).tolist() == [[1, 1, 2, 2, 2]]
+    pooled = pool_time(maps, "mean")
+    assert pooled.shape == (1, 5, 3, 3)
+    assert pooled[0, :, 0, 0].tolist() == [1, 1, 2, 2, 2]
+
+
+def test_a_pathway_whose_frames_do_not_divide_the_longest_is_repeated_to_the_nearest() -> None:
+    short = torch.tensor([1.0, 2, 6])[None, None, :, None, None].expand(1, 1, 3, 2, 2)
+    long = torch.rand(1, 1, 4, 2, 2)
+    pooled = pool_time((short, long), "mean")
+    assert pooled[0, 0, 0, 0] == (1 + 1 + 2 + 6) / 4  # frames 0, 0, 1, 2
+    assert torch.equal(pooled[:, 1], long.mean(dim=2)[:, 0])
+    assert (pool_time((short, long), "max")[0, 0] == 6).all()
+    twice = torch.rand(1, 1, 6, 2, 2)
+    assert torch.equal(pool_time((short, twice), "mean")[0, 0], short.mean(dim=2)[0, 0])
+
+
+def test_context_is_the_whole_map_of_the_boxes_own_clip_beside_each_box() -> None:
+    pooled = torch.rand(2, 3, 6, 10)
+    boxes = torch.tensor([[0.0, 0, 40, 40], [20, 10, 90, 80], [5, 5, 30, 60]])
+    clip = torch.tensor([1, 0, 1])
+    settings = RoiSettings(output_size=2, context="global")
+    assert roi_channels(3, settings) == 6
+    roi = roi_features(pooled, boxes, clip, stride=16, settings=settings)
+    assert roi.shape == (3, 6, 1, 2, 2)
+    assert torch.equal(roi[:, :3], roi_features(pooled, boxes, clip, stride=16, settings=RoiSettings(output_size=2)))
+    quarters = pooled.unflatten(3, (2, 5)).unflatten(2, (2, 3)).mean(dim=(3, 5))
+    assert torch.allclose(roi[:, 3:, 0], quarters[clip])
+
+
+def test_without_alignment_boxes_lie_half_a_cell_further() -> None:
+    """A ramp along x reads, at the middle of a box, its own position in cells: minus a half where aligned."""
+    ramp = torch.arange(10.0).expand(1, 1, 10, 10)
+    box = torch.tensor([[32.0, 32, 96, 96]])  # cells 2 to 6
+    middle = {}
+    for aligned in (True, False):
+        settings = RoiSettings(output_size=1, aligned=aligned)
+        middle[aligned] = roi_features(ramp, box, CLIP_0, stride=16, settings=settings).item()
+    assert middle == {True: pytest.approx(3.5), False: pytest.approx(4.0)}
 
 
 def test_half_precision_maps_are_read_in_float32() -> None:
     maps = torch.rand(1, 3, 2, 6, 6).bfloat16()
-    boxes, clip = torch.tensor([[10.3, 5.2, 40.7, 60.1]]), torch.tensor([0])
-    roi = roi_features((maps,), boxes, clip, stride=16)
+    boxes, settings = torch.tensor([[10.3, 5.2, 40.7, 60.1]]), RoiSettings(context="global")
+    pooled = pool_time((maps,), "mean")
+    assert torch.equal(pooled, pool_time((maps.float(),), "mean"))
+    roi = roi_features(pooled, boxes, CLIP_0, stride=16, settings=settings)
     assert roi.dtype == torch.float32
-    assert torch.equal(roi, roi_features((maps.float(),), boxes, clip, stride=16))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(roi, roi_features((maps,), boxes, clip, stride=16))
+        assert torch.equal(roi, roi_features(pool_time((maps,), "mean"), boxes, CLIP_0, stride=16, settings=settings))
 
 
-def test_gradients() -> None:
+@pytest.mark.parametrize("temporal", ["mean", "max"])
+def test_gradients(temporal) -> None:
     maps = torch.rand(1, 2, 2, 4, 4, dtype=torch.float64, requires_grad=True)
     boxes = torch.tensor([[3.0, 2, 29, 30], [10, 11, 12, 13]])
+    settings = RoiSettings(output_size=2, temporal=temporal, context="global")
 
     def vectors(maps: torch.Tensor) -> torch.Tensor:
-        return pool_roi(roi_features((maps,), boxes, torch.tensor([0, 0]), stride=8, output_size=2))
+        pooled = pool_time((maps,), temporal)
+        return pool_roi(roi_features(pooled, boxes, torch.tensor([0, 0]), stride=8, settings=settings))
 
     assert torch.autograd.gradcheck(vectors, (maps,))
 
 
 def test_boxes_without_their_clips_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^boxes_xyxy is \(2, 4\), expected \(1, 4\) as clip_index has$"):
-        roi_features((torch.rand(1, 3, 4, 6, 6),), torch.zeros(2, 4), torch.tensor([0]), stride=16)
+        roi_features(torch.rand(1, 3, 6, 6), torch.zeros(2, 4), CLIP_0, stride=16, settings=RoiSettings())

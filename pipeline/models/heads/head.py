@@ -1,4 +1,4 @@
-"""What every head is: an optional shared part, dropout, pooling and one linear classifier.
+"""What every head is: an optional shared part, dropout, pooling and a classifier.
 
 A head gets the RoI features of persons and a context with what else it may ask for. A head is a function
 (`linear`, `lfb_nl`, ...) that returns a `Head`; the table of them is `pipeline/models/heads/table.py`.
@@ -29,8 +29,8 @@ class HeadContext:
     "[B, L, C_bank]: rows of the bank around each keyframe, in order of time; empty slots hold zeros."
     window_mask: Tensor | None = None
     "[B, L], bool: True where a slot holds a row."
-    feature_maps: tuple[Tensor, ...] | None = None
-    "The backbone's maps, [B, C, T, h, w] each."
+    feature_map: Tensor | None = None
+    "[B, C_map, h, w]: the backbone's map of each clip, pooled over time (`pool_time`)."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +42,21 @@ class HeadSettings:
     bank_channels: int
     "Channels of a bank row (C_bank), which may come from another model; 0 where no bank is read."
     classes: int
-    "Columns of the logits."
+    "Columns of the logits, with that of the background where there is one."
+    map_channels: int = 0
+    "Channels of the feature map (C_map); 0 where there is none, as in training on stored features."
     dropout: float = 0.5
     "Before the classifier; on RoI maps it acts before they are pooled, as upstream."
     feature_dropout: float = 0.0
     "On what the head reads: the persons' features and the rows of the window, channel by channel."
     mask: Mask = "valid"
     "none: empty slots are zeros that take part, as published; valid: they are ignored."
+    mlp: bool = False
+    "A hidden layer of the same width, with ReLU, before the classifier (MMAction2 `mlp_head`)."
+    window_seconds: int = 0
+    "Length of the window, which starts window_seconds // 2 before the keyframe; 0 where no bank is read."
+    per_second: int = 0
+    "Slots of each second of the window."
 
 
 class Head(nn.Module):
@@ -61,6 +69,7 @@ class Head(nn.Module):
 
     needs: frozenset[str]
     scopes: frozenset[str]
+    classifier: nn.Linear | nn.Sequential
 
     def __init__(
         self,
@@ -85,11 +94,16 @@ class Head(nn.Module):
         self.shared = shared
         self.feature_dropout = nn.Dropout(settings.feature_dropout)
         self.dropout = nn.Dropout(settings.dropout)
-        self.classifier = nn.Linear(channels, settings.classes)
+        last = nn.Linear(channels, settings.classes)
+        self.classifier = (
+            nn.Sequential(nn.Linear(channels, channels), nn.ReLU(inplace=True), last) if settings.mlp else last
+        )
         self.needs = needs
         self.scopes = scopes
-        nn.init.xavier_normal_(self.classifier.weight)
-        nn.init.zeros_(self.classifier.bias)
+        for module in self.classifier.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_normal_(module.weight)
+                nn.init.zeros_(module.bias)
 
     def forward(self, roi: Tensor, context: HeadContext) -> Tensor:
         """Logits [R, classes].

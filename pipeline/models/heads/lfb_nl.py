@@ -87,15 +87,50 @@ class NonLocalBank(nn.Module):
         """
         person_RC = pool_persons(roi)
         window_BLC, valid_BL = read_window(context, self.mask, like=person_RC)
-        person_Rd = self.dropout(self.project_roi(person_RC))
+        return torch.cat([person_RC, self.look(person_RC, window_BLC, valid_BL, context.clip_index)], dim=1)
+
+    def look(self, person_RC: Tensor, window_BLC: Tensor, valid_BL: Tensor | None, clip_index: Tensor) -> Tensor:
+        """What the persons find in their window, in the type of `person_RC`, [R, latent]."""
+        person_Rd: Tensor = self.dropout(self.project_roi(person_RC))
         # Dropped once per clip; upstream drops anew for every person, in its copy of the window.
         bank_BLd = self.dropout(self.project_bank(window_BLC))
         for layer in self.layers:
-            update_Rd = layer(person_Rd, bank_BLd, valid_BL, context.clip_index)
+            update_Rd = layer(person_Rd, bank_BLd, valid_BL, clip_index)
             if valid_BL is not None:
-                update_Rd = update_Rd.masked_fill(~valid_BL.any(dim=1)[context.clip_index, None], 0)
+                update_Rd = update_Rd.masked_fill(~valid_BL.any(dim=1)[clip_index, None], 0)
             person_Rd = person_Rd + update_Rd
-        return torch.cat([person_RC, person_Rd.to(person_RC.dtype)], dim=1)
+        return person_Rd.to(person_RC.dtype)
+
+
+def non_local_bank(
+    settings: HeadSettings, *, head: str, layers: int, latent: int, dropout: float, init: str
+) -> NonLocalBank:
+    """An attention over a window, with the weights that `init` asks for; arguments and errors are `lfb_nl`'s.
+
+    Args:
+        settings: see `HeadSettings`.
+        head: the head's name, for messages.
+        layers: see `lfb_nl`.
+        latent: see `lfb_nl`.
+        dropout: see `lfb_nl`.
+        init: see `lfb_nl`.
+    """
+    if init not in ("identity", "published"):
+        raise InputError(f"head {head}: init is {init}, expected identity or published")
+    if layers < 1 or latent < 1:
+        raise InputError(f"head {head}: layers is {layers} and latent {latent}, expected at least 1")
+    if not 0 <= dropout < 1:
+        raise InputError(f"head {head}: dropout is {dropout}, expected 0 to below 1")
+    bank = NonLocalBank(
+        roi_channels=settings.roi_channels,
+        bank_channels=settings.bank_channels,
+        latent=latent,
+        layers=layers,
+        dropout=dropout,
+        mask=settings.mask,
+    )
+    _initialise(bank, init)
+    return bank
 
 
 def _initialise(bank: NonLocalBank, init: str) -> None:
@@ -132,19 +167,5 @@ def lfb_nl(
     Raises:
         InputError: `init` is another word, a size is below 1 or `dropout` is no share below 1.
     """
-    if init not in ("identity", "published"):
-        raise InputError(f"head lfb_nl: init is {init}, expected identity or published")
-    if layers < 1 or latent < 1:
-        raise InputError(f"head lfb_nl: layers is {layers} and latent {latent}, expected at least 1")
-    if not 0 <= dropout < 1:
-        raise InputError(f"head lfb_nl: dropout is {dropout}, expected 0 to below 1")
-    bank = NonLocalBank(
-        roi_channels=settings.roi_channels,
-        bank_channels=settings.bank_channels,
-        latent=latent,
-        layers=layers,
-        dropout=dropout,
-        mask=settings.mask,
-    )
-    _initialise(bank, init)
+    bank = non_local_bank(settings, head="lfb_nl", layers=layers, latent=latent, dropout=dropout, init=init)
     return Head(bank, settings, channels=settings.roi_channels + latent, needs=frozenset({"window"}))

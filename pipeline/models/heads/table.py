@@ -1,24 +1,28 @@
 """The table of heads. A new head is one function, one `conf/head/<name>.yaml` and one line here.
 
-Only what trains or scores a head imports this file: the baseline and the bank take `linear` from its own
-module, so that a new head makes neither of them anew.
+Only what trains or scores a head imports this file: the baseline and the bank have a table of the heads that a
+baseline can have (`pipeline/models/build.py`), so that a new head makes neither of them anew.
 """
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.errors import InputError
+from pipeline.models.heads.acrn import acrn
+from pipeline.models.heads.choose import choose_head
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.lfb_nl import lfb_nl
+from pipeline.models.heads.lfb_nl_split import lfb_nl_split
 from pipeline.models.heads.lfb_pool import lfb_avg, lfb_max
 from pipeline.models.heads.linear import linear
 
 HEADS: dict[str, Callable[..., Head]] = {
     "linear": linear,
+    "acrn": acrn,
     "lfb_nl": lfb_nl,
     "lfb_max": lfb_max,
     "lfb_avg": lfb_avg,
+    "lfb_nl_split": lfb_nl_split,
 }
 
 
@@ -32,22 +36,9 @@ def build_head(name: str, settings: HeadSettings, options: Mapping[str, Any] | N
 
     Raises:
         InputError: the head or an option is unknown, an option is of another type than its default, or the
-            head reads a bank and `bank_channels` is 0.
+            head reads a bank or a feature map that the settings say is not there.
     """
-    if name not in HEADS:
-        raise InputError(f"head {name}: no such head, expected one of {', '.join(HEADS)}")
-    options = options or {}
-    known = dict(list(inspect.signature(HEADS[name]).parameters.items())[1:])
-    for option, value in options.items():
-        if option not in known:
-            raise InputError(f"head {name}: unknown option {option}, expected {', '.join(known) or 'none'}")
-        kind = type(known[option].default)
-        if type(value) is not kind and not (kind is float and type(value) is int):
-            raise InputError(f"head {name}: option {option} is {value!r}, expected {kind.__name__}")
-    head = HEADS[name](settings, **options)
-    if "window" in head.needs and settings.bank_channels == 0:
-        raise InputError(f"head {name}: it reads a bank, found bank_channels 0")
-    return head
+    return choose_head(HEADS, name, settings, options)
 
 
 def require_scope(name: str, head: Head, scope: str) -> None:

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from pipeline.models.heads.head import Head, HeadContext, HeadSettings, pool_persons, read_window
+from pipeline.models.heads.lfb_pool import lfb_max
 from pipeline.models.heads.linear import linear
 
 SETTINGS = HeadSettings(roi_channels=6, bank_channels=4, classes=3)
@@ -10,9 +11,28 @@ SETTINGS = HeadSettings(roi_channels=6, bank_channels=4, classes=3)
 
 def test_the_classifier_begins_small_and_without_bias() -> None:
     torch.manual_seed(0)
-    head = linear(HeadSettings(roi_channels=2000, bank_channels=0, classes=80))
-    assert head.classifier.bias.abs().sum() == 0
-    assert head.classifier.weight.std().item() == pytest.approx((2 / 2080) ** 0.5, rel=0.02)  # Glorot's normal
+    for mlp in (False, True):
+        head = linear(HeadSettings(roi_channels=2000, bank_channels=0, classes=80, mlp=mlp))
+        layers = [module for module in head.modules() if isinstance(module, nn.Linear)]
+        assert [layer.out_features for layer in layers] == ([2000, 80] if mlp else [80])
+        for layer in layers:
+            assert layer.bias.abs().sum() == 0
+            expected = (2 / (layer.in_features + layer.out_features)) ** 0.5  # Glorot's normal
+            assert layer.weight.std().item() == pytest.approx(expected, rel=0.02)
+
+
+def test_a_hidden_layer_stands_before_the_classifier_of_any_head() -> None:
+    settings = HeadSettings(roi_channels=6, bank_channels=4, classes=3, mlp=True)
+    window = torch.randn(1, 5, 4)
+    context = HeadContext(clip_index=torch.zeros(2, dtype=torch.long), window=window, window_mask=torch.ones(1, 5) > 0)
+    for head in (linear(settings).eval(), lfb_max(settings).eval()):
+        assert isinstance(head.classifier, nn.Sequential)
+        hidden, relu, last = head.classifier
+        assert isinstance(relu, nn.ReLU)
+        roi = torch.randn(2, 6)
+        with torch.no_grad():
+            features = roi if head.shared is None else head.shared(roi, context)
+            assert torch.equal(head(roi, context), last(hidden(features).relu()))
 
 
 def test_rows_and_maps_of_one_cell_are_the_same_to_a_head() -> None:
@@ -36,9 +56,9 @@ def test_dropout_acts_on_maps_before_they_are_pooled_and_on_rows() -> None:
 
 
 def test_what_a_head_declares_must_be_in_the_context() -> None:
-    head = Head(None, SETTINGS, channels=6, needs=frozenset({"window", "feature_maps"}))
+    head = Head(None, SETTINGS, channels=6, needs=frozenset({"window", "feature_map"}))
     context = HeadContext(clip_index=torch.tensor([0]))
-    with pytest.raises(ValueError, match=r"^this head needs feature_maps, the context has none$"):
+    with pytest.raises(ValueError, match=r"^this head needs feature_map, the context has none$"):
         head(torch.zeros(1, 6), context)
 
 
@@ -75,9 +95,9 @@ def test_a_window_without_its_mask_is_refused(window, mask, message) -> None:
 def test_a_shared_part_may_return_maps_as_acrn_does() -> None:
     class Wide(nn.Module):
         def forward(self, roi: torch.Tensor, context: HeadContext) -> torch.Tensor:
-            assert context.feature_maps is not None
-            return context.feature_maps[0][context.clip_index] + roi.mean()
+            assert context.feature_map is not None
+            return context.feature_map[context.clip_index].unsqueeze(2) + roi.mean()
 
-    head = Head(Wide(), SETTINGS, channels=7, needs=frozenset({"feature_maps"}), scopes=frozenset({"all"}))
-    context = HeadContext(clip_index=torch.tensor([1, 0]), feature_maps=(torch.rand(2, 7, 1, 4, 5),))
+    head = Head(Wide(), SETTINGS, channels=7, needs=frozenset({"feature_map"}), scopes=frozenset({"all"}))
+    context = HeadContext(clip_index=torch.tensor([1, 0]), feature_map=torch.rand(2, 7, 4, 5))
     assert head(torch.rand(2, 6, 1, 8, 8), context).shape == (2, 3)

@@ -1,21 +1,23 @@
 import inspect
 
 import pytest
+from torch import nn
 
 from pipeline.closure import import_closure
 from pipeline.errors import InputError
-from pipeline.models.heads.head import Head, HeadSettings
+from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.lfb_nl import NonLocalBank
 from pipeline.models.heads.table import HEADS, build_head, require_scope
 
-SETTINGS = HeadSettings(roi_channels=6, bank_channels=4, classes=3)
+SETTINGS = HeadSettings(roi_channels=6, bank_channels=4, classes=3, map_channels=5, window_seconds=4, per_second=2)
 
 
 @pytest.mark.parametrize("name", HEADS)
 def test_every_head_is_built_by_its_name_and_its_options_have_defaults(name: str) -> None:
     head = build_head(name, SETTINGS)
+    assert isinstance(head.classifier, nn.Linear)
     assert head.classifier.out_features == 3
-    assert head.scopes == {"head", "all"}
+    assert head.scopes == ({"all"} if name == "acrn" else {"head", "all"})
     options = list(inspect.signature(HEADS[name]).parameters.values())[1:]
     assert all(each.kind == each.KEYWORD_ONLY and each.default is not each.empty for each in options)
 
@@ -30,7 +32,7 @@ def test_options_reach_the_head() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("lfb", {}, "head lfb: no such head, expected one of linear, lfb_nl, lfb_max, lfb_avg"),
+        ("lfb", {}, "head lfb: no such head, expected one of linear, acrn, lfb_nl, lfb_max, lfb_avg, lfb_nl_split"),
         ("lfb_nl", {"latnt": 8}, "head lfb_nl: unknown option latnt, expected layers, latent, dropout, init"),
         ("linear", {"layers": 2}, "head linear: unknown option layers, expected none"),
         ("lfb_nl", {"layers": "two"}, "head lfb_nl: option layers is 'two', expected int"),
@@ -50,7 +52,7 @@ def test_a_head_that_reads_a_bank_needs_its_channels() -> None:
 
 
 def test_a_scope_that_a_head_cannot_do_is_refused() -> None:
-    head = Head(None, SETTINGS, channels=6, scopes=frozenset({"all"}))
+    head = build_head("acrn", SETTINGS)
     require_scope("acrn", head, "all")
     with pytest.raises(InputError, match=r"^head acrn: it cannot train in scope head, expected all$"):
         require_scope("acrn", head, "head")
@@ -58,5 +60,5 @@ def test_a_scope_that_a_head_cannot_do_is_refused() -> None:
 
 def test_the_baseline_does_not_depend_on_the_table() -> None:
     reached = import_closure("pipeline.models.build")
-    assert "pipeline/models/heads/linear.py" in reached
+    assert {"pipeline/models/heads/linear.py", "pipeline/models/heads/acrn.py"} < set(reached)
     assert not [path for path in reached if "lfb" in path or path.endswith("table.py")]

@@ -1,0 +1,82 @@
+"""LFB-NL split at the keyframe: one attention over the past of the window, one over its future.
+
+Ours; no number is published for it. Attention has no order: shuffle the window and every LFB head answers the same. Two
+towers know at least which side of the keyframe a row stands on.
+
+Shape suffixes of names: R persons, B clips, L slots of a window, C channels.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import InputError
+from pipeline.models.heads.head import Head, HeadContext, HeadSettings, Mask, pool_persons, read_window
+from pipeline.models.heads.lfb_nl import NonLocalBank, non_local_bank
+
+
+class SplitBank(nn.Module):
+    """Concatenates the person's pooled feature and what it found before and after the keyframe."""
+
+    def __init__(
+        self, past: NonLocalBank, future: NonLocalBank, *, window_seconds: int, per_second: int, mask: Mask
+    ) -> None:
+        super().__init__()
+        self.past = past
+        self.future = future
+        self.slots = window_seconds * per_second
+        # The keyframe's own second belongs to both: it may hold the end of the one action or the start of the other.
+        self.past_slots = slice(0, (window_seconds // 2 + 1) * per_second)
+        self.future_slots = slice(window_seconds // 2 * per_second, self.slots)
+        self.mask: Mask = mask
+
+    def forward(self, roi: Tensor, context: HeadContext) -> Tensor:
+        """RoI features (see `Head`) -> [R, C_roi + 2 * latent].
+
+        Raises:
+            ValueError: the window has another length than the settings say.
+        """
+        person_RC = pool_persons(roi)
+        window_BLC, valid_BL = read_window(context, self.mask, like=person_RC)
+        if window_BLC.shape[1] != self.slots:
+            raise ValueError(f"the window has {window_BLC.shape[1]} slots, this head expects {self.slots}")
+        found = [
+            tower.look(
+                person_RC, window_BLC[:, part], None if valid_BL is None else valid_BL[:, part], context.clip_index
+            )
+            for tower, part in ((self.past, self.past_slots), (self.future, self.future_slots))
+        ]
+        return torch.cat([person_RC, *found], dim=1)
+
+
+def lfb_nl_split(
+    settings: HeadSettings, *, layers: int = 2, latent: int = 512, dropout: float = 0.2, init: str = "identity"
+) -> Head:
+    """Two LFB-NL towers with weights of their own; the options are `lfb_nl`'s, for each.
+
+    Args:
+        settings: see `HeadSettings`; it needs `window_seconds` (at least 2) and `per_second`.
+        layers: attention layers.
+        latent: channels of each attention.
+        dropout: on the projections and on what each layer adds.
+        init: see `lfb_nl`.
+
+    Raises:
+        InputError: as `lfb_nl`, or the settings do not say how long the window is.
+    """
+    if settings.window_seconds < 2 or settings.per_second < 1:
+        raise InputError(
+            f"head lfb_nl_split: it splits a window, found window_seconds {settings.window_seconds} "
+            f"and per_second {settings.per_second}"
+        )
+    past, future = (
+        non_local_bank(settings, head="lfb_nl_split", layers=layers, latent=latent, dropout=dropout, init=init)
+        for _ in range(2)
+    )
+    split = SplitBank(
+        past,
+        future,
+        window_seconds=settings.window_seconds,
+        per_second=settings.per_second,
+        mask=settings.mask,
+    )
+    return Head(split, settings, channels=settings.roi_channels + 2 * latent, needs=frozenset({"window"}))
