@@ -1,25 +1,27 @@
-"""Detectors of MMAction2 (0.x and 1.x, and MMDetection's `FastRCNN` around them) in our state dicts.
+"""Names of MMAction2's detectors and recognisers (0.x and 1.x) and of ours, in both directions.
 
 Works on state dicts that are already tensors; who reads a foreign file is no concern of this module.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal
+from collections.abc import Mapping
 
 from torch import Tensor
 
-from pipeline.errors import InputError
+from pipeline.interop.conversion import Background, ConversionReport, fit_state
 
-# Upstream's prefix or name, and ours. The first that matches the whole key wins.
-_RULES = [
-    (r"backbone\.(.+)", r"backbone.\1"),
-    (r"roi_head\.bbox_head\.fc_cls\.(weight|bias)", r"head.classifier.\1"),
-    (r"roi_head\.shared_head\.fbo\.st_feat_conv\.(weight|bias)", r"head.shared.project_roi.\1"),
-    (r"roi_head\.shared_head\.fbo\.lt_feat_conv\.(weight|bias)", r"head.shared.project_bank.\1"),
+# Upstream's name and ours, part by part: {} stands for what both have in common.
+_PARTS = [
+    ("backbone.{}", "backbone.{}"),
+    ("roi_head.bbox_head.fc_cls.{}", "head.classifier.{}"),
+    ("roi_head.shared_head.fbo.st_feat_conv.{}", "head.shared.project_roi.{}"),
+    ("roi_head.shared_head.fbo.lt_feat_conv.{}", "head.shared.project_bank.{}"),
+    ("roi_head.shared_head.conv1.{}", "head.shared.conv1.{}"),
+    ("roi_head.shared_head.conv2.{}", "head.shared.conv2.{}"),
+    ("roi_head.shared_head.convs.{}", "head.shared.convs.{}"),
 ]
 _LAYER = re.compile(r"roi_head\.shared_head\.fbo\.non_local_layer_([1-9]\d*)\.(.+)\.(weight|bias)")
+_OUR_LAYER = re.compile(r"head\.shared\.layers\.(\d+)\.(\w+)\.(weight|bias)")
 _LAYER_PARTS = {
     "st_feat_conv.conv": "theta",
     "lt_feat_conv.conv": "phi",
@@ -29,33 +31,38 @@ _LAYER_PARTS = {
 }
 
 
-@dataclass(frozen=True)
-class ConversionReport:
-    """What became of a foreign state dict; keys of `missing` are ours, the others upstream's."""
-
-    loaded: tuple[str, ...]
-    missing: tuple[str, ...]
-    "Keys of our model that the source does not give."
-    unexpected: tuple[str, ...]
-    "Keys of the source that our model has no place for."
-    reshaped: tuple[str, ...]
-    "Keys among `loaded` whose values took another shape, with both shapes."
-
-    def as_dict(self) -> dict[str, list[str]]:
-        """For JSON."""
-        return {name: list(keys) for name, keys in asdict(self).items()}
-
-
 def our_key(key: str) -> str | None:
     """Our name of an upstream key; None where there is no counterpart."""
     layer = _LAYER.fullmatch(key)
     if layer:
         part = _LAYER_PARTS.get(layer[2])
         return part and f"head.shared.layers.{int(layer[1]) - 1}.{part}.{layer[3]}"
-    for pattern, ours in _RULES:
-        match = re.fullmatch(pattern, key)
-        if match:
-            return match.expand(ours)
+    return _renamed(key, [(theirs, ours) for theirs, ours in _PARTS])
+
+
+def upstream_key(key: str) -> str | None:
+    """Upstream's name of one of our keys; None where there is no counterpart (a head that only we have)."""
+    layer = _OUR_LAYER.fullmatch(key)
+    if layer:
+        part = next((theirs for theirs, ours in _LAYER_PARTS.items() if ours == layer[2]), None)
+        return part and f"roi_head.shared_head.fbo.non_local_layer_{int(layer[1]) + 1}.{part}.{layer[3]}"
+    return _renamed(key, [(ours, theirs) for theirs, ours in _PARTS])
+
+
+def upstream_shape(key: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of an upstream tensor whose values have `shape` with us."""
+    if ".shared_head.fbo." not in key:
+        return shape
+    if ".ln." in key:
+        return (*shape, 1, 1, 1)  # LayerNorm over [d, 1, 1, 1]
+    return (*shape, 1, 1, 1) if key.endswith(".weight") else shape  # 1x1x1 convolutions
+
+
+def _renamed(key: str, parts: list[tuple[str, str]]) -> str | None:
+    for old, new in parts:
+        prefix = old.removesuffix("{}")
+        if key.startswith(prefix) and len(key) > len(prefix):
+            return new.format(key.removeprefix(prefix))
     return None
 
 
@@ -63,12 +70,10 @@ def convert_detector(
     source: Mapping[str, Tensor],
     expected: Mapping[str, Tensor],
     *,
-    background: Literal["drop", "keep"] = "drop",
+    background: Background = "drop",
     partial: bool = False,
 ) -> tuple[dict[str, Tensor], ConversionReport]:
-    """Bring a detector's state dict into our keys and shapes.
-
-    1x1x1 convolutions become linear layers, and the LayerNorm of shape [d, 1, 1, 1] one of [d].
+    """Bring a detector's state dict into our keys and shapes; see `fit_state`.
 
     Args:
         source: upstream's state dict.
@@ -77,44 +82,7 @@ def convert_detector(
             must then have one column more).
         partial: report missing and unexpected keys instead of refusing them.
 
-    Returns:
-        A state dict with keys of `expected`, and the report.
-
     Raises:
         InputError: a shape does not fit; or keys are missing or unexpected and `partial` is false.
     """
-    state: dict[str, Tensor] = {}
-    unexpected, reshaped = [], []
-    for key, value in source.items():
-        ours = our_key(key)
-        if ours is None or ours not in expected:
-            unexpected.append(key)
-            continue
-        found, wanted = tuple(value.shape), tuple(expected[ours].shape)
-        dropped = ""
-        if ours.startswith("head.classifier.") and background == "drop":
-            value, dropped = value[1:], " without its background row"
-        if _without_trailing_ones(value.shape) != _without_trailing_ones(wanted):
-            raise InputError(f"{key}: shape is {found}{dropped}, expected {wanted} for {ours}")
-        state[ours] = value.reshape(wanted)
-        if found != wanted:
-            reshaped.append(f"{key}: {found}{dropped} to {wanted}")
-    missing = tuple(key for key in expected if key not in state)
-    if (missing or unexpected) and not partial:
-        raise InputError(
-            f"state dict does not fit the model: {len(missing)} keys missing{_some(missing)}, "
-            f"{len(unexpected)} unexpected{_some(unexpected)}"
-        )
-    loaded = tuple(key for key in source if key not in unexpected)
-    return state, ConversionReport(loaded, missing, tuple(unexpected), tuple(reshaped))
-
-
-def _without_trailing_ones(shape: Sequence[int]) -> tuple[int, ...]:
-    kept = list(shape)
-    while kept and kept[-1] == 1:
-        kept.pop()
-    return tuple(kept)
-
-
-def _some(keys: tuple[str, ...] | list[str]) -> str:
-    return f" ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})" if keys else ""
+    return fit_state(source, expected, our_key, background=background, partial=partial)

@@ -1,4 +1,4 @@
-"""The only place that reads a foreign pickle: NumPy arrays and plain containers, and nothing else.
+"""The only reader of foreign pickles: NumPy arrays and plain containers (`torch_files` adds tensors), nothing else.
 
 A pickle is a program that names functions and calls them. Here no foreign function is ever called: each
 allowed name stands for a function or class of this file, which checks its arguments and builds the plain
@@ -10,7 +10,7 @@ import io
 import math
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ MAX_DEPTH = 32
 NUMERIC_DTYPE = re.compile(r"[?]|b1|[iu][1248]|f[248]")
 
 
-class _Refusal(Exception):
+class Refusal(Exception):
     """An allowed name was called with arguments that no array or container has."""
 
 
-class _Global:
+class Global:
     """An allowed name in a pickle: it can be called, and nothing else."""
 
     __slots__ = ("_make",)
@@ -37,31 +37,31 @@ class _Global:
         self._make = make
 
     def __call__(self, *args: Any) -> Any:
+        """What our function makes of the arguments."""
         return self._make(*args)
 
     def __setstate__(self, state: Any) -> None:
-        raise _Refusal("it changes a function")
+        raise Refusal("it changes a function")
 
 
-class _Inert:
-    """Stands for whatever a refused name would have made, so that reading goes on to the next name."""
+class Inert:
+    """Stands for whatever a name would have made that is not read, so that reading goes on to the next name."""
 
     __slots__ = ()
 
-    def __call__(self, *args: Any) -> "_Inert":
+    @staticmethod
+    def __new__(_: Any, *args: Any) -> "Inert":
+        """Also of an instance, which is what a pickle takes for a class."""
+        return object.__new__(Inert)
+
+    def __call__(self, *args: Any) -> "Inert":
+        """Nothing."""
         return self
 
-    def __setstate__(self, state: Any) -> None:
-        pass
+    def _nothing(self, *_: Any) -> None:
+        """Take what a pickle gives to an object that it made."""
 
-    def append(self, item: Any) -> None:
-        pass
-
-    def extend(self, items: Any) -> None:
-        pass
-
-    def __setitem__(self, key: Any, item: Any) -> None:
-        pass
+    append = extend = add = __setitem__ = __setstate__ = _nothing
 
 
 class _Dtype:
@@ -71,14 +71,14 @@ class _Dtype:
 
     def __init__(self, name: Any = None, *_: Any) -> None:
         if not isinstance(name, str) or not NUMERIC_DTYPE.fullmatch(name):
-            raise _Refusal("it holds an array that is not of booleans, integers or floats")
+            raise Refusal("it holds an array that is not of booleans, integers or floats")
         self.dtype = np.dtype(name)
 
     def __setstate__(self, state: Any) -> None:
         if not (isinstance(state, tuple) and len(state) >= 5 and state[1] in ("<", ">", "=", "|")):
-            raise _Refusal("it holds an array of an unknown number type")
+            raise Refusal("it holds an array of an unknown number type")
         if any(part is not None for part in state[2:5]):
-            raise _Refusal("it holds a structured array")
+            raise Refusal("it holds a structured array")
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
@@ -92,7 +92,7 @@ class _Array:
 
     def __setstate__(self, state: Any) -> None:
         if not (isinstance(state, tuple) and len(state) == 5):
-            raise _Refusal("it holds an array of an unknown layout")
+            raise Refusal("it holds an array of an unknown layout")
         _, shape, dtype, fortran, data = state
         self.array = _array(data, dtype, shape, "F" if fortran else "C")
 
@@ -104,11 +104,11 @@ def _array(
     if isinstance(data, str):  # Python 2 wrote bytes as text
         data = data.encode("latin1")
     if not isinstance(dtype, _Dtype) or not isinstance(data, bytes | bytearray):
-        raise _Refusal("it holds an array whose contents are not plain numbers")
+        raise Refusal("it holds an array whose contents are not plain numbers")
     if not (isinstance(shape, tuple) and all(type(size) is int and 0 <= size < 1 << 48 for size in shape)):
-        raise _Refusal("it holds an array without a shape")
+        raise Refusal("it holds an array without a shape")
     if math.prod(shape) * dtype.dtype.itemsize != len(data):
-        raise _Refusal(f"it holds an array of shape {shape} in {len(data)} bytes")
+        raise Refusal(f"it holds an array of shape {shape} in {len(data)} bytes")
     array = np.frombuffer(bytes(data), dtype.dtype) if data else np.empty(0, dtype.dtype)
     if order == "K" and axis_order is not None:
         return array.reshape(shape).transpose(axis_order)
@@ -122,27 +122,29 @@ def _scalar(dtype: Any, data: Any = b"") -> Any:
 def _encoded(text: Any, encoding: Any = "latin1") -> bytes:
     """Protocols 0 to 2 have no bytes; they call `_codecs.encode` on latin1 text."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "iso-8859-1"):
-        raise _Refusal("it encodes something other than latin1 text")
+        raise Refusal("it encodes something other than latin1 text")
     return text.encode("latin1")
 
 
-def _container(kind: Callable[..., Any], *sources: type) -> _Global:
+def make_container(kind: Callable[..., Any], *sources: type) -> Global:
+    """A name that makes a plain container from nothing or from one of `sources`."""
+
     def make(*args: Any) -> Any:
         # Never a number: bytearray(10**12) would take a terabyte.
         if len(args) > 1 or not all(isinstance(arg, sources) for arg in args):
-            raise _Refusal("it makes a container from something that is none")
+            raise Refusal("it makes a container from something that is none")
         return kind(*args)
 
-    return _Global(make)
+    return Global(make)
 
 
 def _default_dict(*_: Any) -> dict[Any, Any]:
     return {}
 
 
-_ALLOWED = {
+ALLOWED = {
     **{
-        f"numpy.{core}.{name}": _Global(make)
+        f"numpy.{core}.{name}": Global(make)
         for core in ("core", "_core")
         for name, make in (
             ("multiarray._reconstruct", _Array),
@@ -150,69 +152,127 @@ _ALLOWED = {
             ("numeric._frombuffer", _array),
         )
     },
-    "numpy.ndarray": _Global(_Array),
-    "numpy.dtype": _Global(_Dtype),
-    "_codecs.encode": _Global(_encoded),
+    "numpy.ndarray": Global(_Array),
+    "numpy.dtype": Global(_Dtype),
+    "_codecs.encode": Global(_encoded),
     **{
         f"{module}.{name}": container
         for module in ("builtins", "__builtin__")
         for name, container in (
-            ("list", _container(list, list, tuple)),
-            ("tuple", _container(tuple, list, tuple)),
-            ("set", _container(set, list, tuple)),
-            ("frozenset", _container(frozenset, list, tuple)),
-            ("dict", _container(dict, list, dict)),
-            ("bytes", _container(bytes, bytes)),
-            ("bytearray", _container(bytearray, bytes)),
+            ("list", make_container(list, list, tuple)),
+            ("tuple", make_container(tuple, list, tuple)),
+            ("set", make_container(set, list, tuple)),
+            ("frozenset", make_container(frozenset, list, tuple)),
+            ("dict", make_container(dict, list, dict)),
+            ("bytes", make_container(bytes, bytes)),
+            ("bytearray", make_container(bytearray, bytes)),
         )
     },
-    "collections.OrderedDict": _container(dict, list, dict),
-    "collections.defaultdict": _Global(_default_dict),
+    "collections.OrderedDict": make_container(dict, list, dict),
+    "collections.defaultdict": Global(_default_dict),
 }
 
 
-class _Reader(pickle._Unpickler):
+class Reader(pickle._Unpickler):
     """Python's own reader in Python: the one in C reserves the memory that a damaged memo index asks for."""
 
-    def __init__(self, file: io.BytesIO) -> None:
+    def __init__(
+        self,
+        file: io.BytesIO,
+        *,
+        allowed: Mapping[str, Any] = ALLOWED,
+        ignored: Callable[[str], bool] = lambda name: False,
+        persistent: Callable[[Any], Any] | None = None,
+    ) -> None:
+        """Prepare to read one pickle.
+
+        Args:
+            file: stands at the pickle's first byte.
+            allowed: what each name stands for.
+            ignored: names that are not refused, but stand for nothing.
+            persistent: what an object stands for that lies outside the pickle.
+        """
         super().__init__(file, encoding="latin1")
         self.refused: set[str] = set()
+        self.allowed, self.ignored, self.persistent = allowed, ignored, persistent
 
     def find_class(self, module: str, name: str) -> Any:
         """The object that stands for a name in the pickle; nothing is imported."""
-        found = _ALLOWED.get(f"{module}.{name}")
+        full = f"{module}.{name}"
+        found = self.allowed.get(full)
         if found is None:
-            self.refused.add(ascii(f"{module}.{name}")[1:-1][:80])
-            return _Inert()
+            if not self.ignored(full):
+                self.refused.add(ascii(full)[1:-1][:80])
+            return Inert()
         return found
 
+    def persistent_load(self, pid: Any) -> Any:
+        """What lies outside the pickle; by default nothing does."""
+        if self.persistent is None:
+            raise Refusal("it refers to objects outside of it")
+        return self.persistent(pid)
 
-def _plain(value: Any, seen: dict[int, Any], depth: int) -> Any:
-    """`value` with each `_Array` replaced by its array; a shared or circular container stays one."""
-    if value is None or isinstance(value, bool | int | float | str | bytes | bytearray | np.generic | np.ndarray):
+
+def plain(value: Any, seen: dict[int, Any], depth: int = 0, *, leaves: tuple[type, ...] = ()) -> Any:
+    """`value` with each `_Array` replaced by its array; a shared or circular container stays one.
+
+    Args:
+        value: what `Reader.load` gave.
+        seen: what was made before, by identity; empty at first.
+        depth: of nesting.
+        leaves: further types that are handed on.
+    """
+    if value is None or isinstance(value, (bool, int, float, str, bytes, bytearray, np.generic, np.ndarray, *leaves)):
         return value
     if id(value) in seen:
         return seen[id(value)]
     if depth > MAX_DEPTH:
-        raise _Refusal(f"its containers are nested deeper than {MAX_DEPTH}")
+        raise Refusal(f"its containers are nested deeper than {MAX_DEPTH}")
     result: Any
     if isinstance(value, _Array):
         if value.array is None:
-            raise _Refusal("it holds an array without contents")
+            raise Refusal("it holds an array without contents")
         result = value.array
     elif isinstance(value, dict):
         result = seen[id(value)] = {}
         for key, item in value.items():
-            result[_plain(key, seen, depth + 1)] = _plain(item, seen, depth + 1)
+            result[plain(key, seen, depth + 1, leaves=leaves)] = plain(item, seen, depth + 1, leaves=leaves)
     elif isinstance(value, list):
         result = seen[id(value)] = []
-        result.extend(_plain(item, seen, depth + 1) for item in value)
+        result.extend(plain(item, seen, depth + 1, leaves=leaves) for item in value)
     elif isinstance(value, tuple | set | frozenset):
-        result = type(value)(_plain(item, seen, depth + 1) for item in value)
+        result = type(value)(plain(item, seen, depth + 1, leaves=leaves) for item in value)
     else:
-        raise _Refusal("it holds a function in place of a value")
+        raise Refusal("it holds a function in place of a value")
     seen[id(value)] = result
     return result
+
+
+def read_value(reader: Reader, path: Path, *, what: str, leaves: tuple[type, ...] = ()) -> Any:
+    """The value of one pickle.
+
+    Args:
+        reader: see `Reader`.
+        path: the file, for messages.
+        what: what is read from it, for messages.
+        leaves: see `plain`.
+
+    Raises:
+        InputError: the pickle is damaged, or names something that is not allowed; all such names are told.
+    """
+    damage = ""
+    value = None
+    try:
+        value = plain(reader.load(), {}, leaves=leaves)
+    except Exception as error:  # a damaged file can fail at any opcode, in any way
+        damage = " ".join(str(error).split())[:200] or type(error).__name__
+    if reader.refused:
+        names = sorted(reader.refused)
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        raise InputError(f"{path}: refused: the pickle names {', '.join(names[:10])}{more}; only {what}")
+    if damage:
+        raise InputError(f"{path}: not a pickle that can be read: {damage}")
+    return value
 
 
 def load_pickle(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
@@ -235,19 +295,6 @@ def load_pickle(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    reader = _Reader(io.BytesIO(data))
-    damage = ""
-    try:
-        value = _plain(reader.load(), {}, 0)
-    except Exception as error:  # a damaged file can fail at any opcode, in any way
-        damage = " ".join(str(error).split())[:200] or type(error).__name__
-    if reader.refused:
-        names = sorted(reader.refused)
-        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-        raise InputError(
-            f"{path}: refused: the pickle names {', '.join(names[:10])}{more}; only NumPy arrays and plain "
-            "containers are read, and there is no unsafe fallback: save the data in another format, e.g. CSV"
-        )
-    if damage:
-        raise InputError(f"{path}: not a pickle that can be read: {damage}")
-    return value
+    what = "NumPy arrays and plain containers are read, and there is no unsafe fallback: "
+    what += "save the data in another format, e.g. CSV"
+    return read_value(Reader(io.BytesIO(data)), path, what=what)

@@ -61,7 +61,7 @@ def test_every_key_of_the_fixtures_has_a_place_and_the_report_names_what_changed
     assert "roi_head.shared_head.fbo.lt_feat_conv.weight: (512, 2048, 1, 1, 1) to (512, 2048)" in report.reshaped
     assert "roi_head.shared_head.fbo.non_local_layer_2.ln.bias: (512, 1, 1, 1) to (512,)" in report.reshaped
     assert json.loads(json.dumps(report.as_dict()))["missing"] == []
-    assert list(report.as_dict()) == ["loaded", "missing", "unexpected", "reshaped"]
+    assert list(report.as_dict()) == ["loaded", "missing", "unexpected", "reshaped", "dropped", "made"]
     assert state["head.shared.layers.1.norm.bias"].shape == (512,)
 
 

@@ -271,9 +271,7 @@ SEEDS = [*HOSTILE.values(), pickle.dumps(proposals(), 2), pickle.dumps(proposals
 
 @settings(deadline=None)
 @given(data=st.data())
-def test_garbage_is_an_input_error_or_a_plain_value(
-    scratch: Path, data: st.DataObject
-) -> None:
+def test_garbage_is_an_input_error_or_a_plain_value(scratch: Path, data: st.DataObject) -> None:
     seed = bytearray(data.draw(st.sampled_from(SEEDS) | st.binary(max_size=60)))
     for _ in range(data.draw(st.integers(0, 4))):
         place = data.draw(st.integers(0, len(seed)))

@@ -1,0 +1,194 @@
+"""`actionbank convert` and `actionbank export`: checkpoints of other frameworks into ours, and back."""
+
+import re
+import urllib.error
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlparse
+
+import torch
+import typer
+
+from pipeline.checkpoint import load_checkpoint, load_tensors, save_checkpoint
+from pipeline.compose import compose_params
+from pipeline.errors import InputError
+from pipeline.files import atomic_path, digest_file, write_json
+from pipeline.interop.conversion import Background, ConversionReport
+from pipeline.interop.convert import DetectorSettings
+from pipeline.interop.convert import convert as convert_foreign
+from pipeline.interop.export import export_mmaction2
+from pipeline.interop.recognise import Foreign, recognise
+from pipeline.models.roi import RoiSettings
+from pipeline.work import work_root
+
+SHOWN = 3
+# Nothing is converted for the frames that the current data set stores.
+NO_FRAMES = ["frames.allow_smaller=true"]
+# Names of OpenMMLab's published files end with the first digits of their sha256.
+_HASHED = re.compile(r"-([0-9a-f]{8})\.pth")
+
+
+def convert(
+    checkpoint: Annotated[str, typer.Argument(help="A file, or an https URL, which is kept in .work/downloads.")],
+    to: Annotated[Path, typer.Option(help="The safetensors file to write; its sidecar .json stands beside it.")],
+    recipe: Annotated[
+        str | None, typer.Option(help="A row of conf/experiment: tells what weights do not (RoI, labels, clips).")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="As after -S: roi.context=global, labels.kind=single, head=lfb_max."),
+    ] = None,
+    taken_as: Annotated[
+        Literal["detector", "classifier"] | None,
+        typer.Option("--as", help="What a PySlowFast file is, whose keys are the same for persons and for clips."),
+    ] = None,
+    background: Annotated[
+        Background | None,
+        typer.Option(
+            help="Row 0 of the classifier; without it, dropped from MMAction2's multi-label models, else kept."
+        ),
+    ] = None,
+    drop_head: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out the keys that begin so, e.g. roi_head; without any head, a backbone is written."),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write every key of the report to this JSON file.")] = None,
+) -> None:
+    """Convert a checkpoint of MMAction2, PySlowFast (also Caffe2) or this project, and say what became of every key.
+
+    A detector comes with the sidecar that the stages read; a classifier gives its backbone, for baseline.init. Keys
+    that are missing, left over or of another shape are refused. Nothing that a file names is run.
+    """
+    if to.suffix != ".safetensors":
+        raise InputError(f"--to {to}: expected a .safetensors file")
+    source = fetch(checkpoint)
+    foreign = recognise(source, taken_as=taken_as)
+    print(f"{source.name}: {foreign.described}")
+    given = [*([f"+experiment={recipe}"] if recipe else []), *(overrides or [])]
+    named = bool(recipe) or any(each.split("=")[0] in ("backbone", "backbone.name") for each in given)
+    composed = compose_params([*NO_FRAMES, *given]) if named else None
+    try:
+        result = convert_foreign(
+            foreign,
+            lambda backbone: _settings(foreign, backbone, given, composed),
+            backbone=composed["backbone"]["name"] if composed else None,
+            drop_heads=drop_head or [],
+            background=background,
+        )
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    facts = {"file": source.name, "sha256": digest_file(source), "framework": foreign.described}
+    sidecar = {**result.sidecar, "source": {**facts, "recipe": recipe, "keys": result.report.counts()}}
+    head = ""
+    if result.sidecar["kind"] == "detector":
+        head = f"head {result.sidecar['head']['name']}{' with mlp' if result.sidecar['head']['mlp'] else ''}, "
+    width = f" of width {result.sidecar['width']}" if result.sidecar["width"] else ""
+    print(f"{head}backbone {result.sidecar['backbone']}{width}")
+    for note in result.notes:
+        print(f"  {note}")
+    _print_report(result.report)
+    if report:
+        write_json(report, {**facts, **result.report.as_dict(), "notes": result.notes})
+    digest = save_checkpoint(to, result.tensors, sidecar)
+    print(f"{to}: {len(result.tensors)} tensors, sha256 {digest[:12]}")
+
+
+def _print_report(report: ConversionReport) -> None:
+    print(", ".join(f"{count} {name}" for name, count in report.counts().items()))
+    for name, keys in report.as_dict().items():
+        if name != "loaded":
+            for key in keys[:SHOWN]:
+                print(f"  {name}: {key}")
+            if len(keys) > SHOWN:
+                print(f"  {name}: and {len(keys) - SHOWN} more")
+
+
+def _settings(foreign: Foreign, backbone: str, given: list[str], composed: dict[str, Any] | None) -> DetectorSettings:
+    """What weights do not tell: of our own sidecar, of the recipe, or of the backbone's group in conf/."""
+    if foreign.sidecar.get("roi") and not given:
+        sidecar = foreign.sidecar
+        labels = sidecar.get("labels") or {}
+        return DetectorSettings(
+            input=sidecar["input"],
+            roi=RoiSettings(**sidecar["roi"]),
+            labels=labels.get("kind", "multi"),
+            background_column=labels.get("background", False),
+            dropout=sidecar["dropout"],
+            heads=(sidecar["head"]["name"],),
+            window=sidecar["head"].get("window"),
+        )
+    if composed is None:
+        defaults = [f"backbone={backbone}"]
+        if foreign.framework == "pyslowfast":
+            # Its detectors align persons to 7x7 cells; those from Caffe2 without the shift by half a cell.
+            defaults += ["roi.output_size=7", f"roi.aligned={str(not foreign.folded).lower()}"]
+        composed = compose_params([*NO_FRAMES, *defaults, *given])
+    # The default head and data set are the current experiment's, no facts about the file.
+    keys = {each.split("=")[0] for each in given}
+    told_head, told_data = bool(keys & {"+experiment", "head"}), bool(keys & {"+experiment", "dataset"})
+    head, baseline = composed["head"], composed["baseline"]
+    return DetectorSettings(
+        input=composed["backbone"]["input"],
+        roi=RoiSettings(**composed["roi"]),
+        labels=composed["labels"]["kind"],
+        background_column=composed["labels"]["background"],
+        dropout=baseline["dropout"],
+        # A recipe with a bank has two detectors: the one that fills it, and the one with the head that reads it.
+        heads=tuple(sorted({baseline["head"]["name"], head["name"]} - {"baseline"})) if told_head else (),
+        classes=composed["dataset"]["classes"] if told_data else None,
+        window=head.get("window") if told_head else None,
+        threads=composed["head_train"]["threads"],
+    )
+
+
+def fetch(checkpoint: str) -> Path:
+    """The file itself, or where a URL was downloaded to.
+
+    Raises:
+        InputError: there is no such file, or it cannot be downloaded.
+    """
+    if "://" not in checkpoint:
+        path = Path(checkpoint)
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+        return path
+    url = urlparse(checkpoint)
+    name = Path(url.path).name
+    if url.scheme != "https" or not re.fullmatch(r"[\w.+-]+", name):
+        raise InputError(f"{checkpoint}: expected a file, or an https URL that ends with a file's name")
+    path = work_root() / "downloads" / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        hashed = _HASHED.search(name)
+        try:
+            torch.hub.download_url_to_file(checkpoint, str(path), hash_prefix=hashed[1] if hashed else None)
+        except (urllib.error.URLError, OSError, RuntimeError) as error:
+            reason = " ".join(str(getattr(error, "reason", error)).split())
+            raise InputError(
+                f"{checkpoint}: cannot be downloaded: {reason}; without network, bring the file and give its path"
+            ) from None
+    return path
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A safetensors file of ours, e.g. models/baseline.safetensors.")],
+    to: Annotated[Path, typer.Option(help="The .pth file to write.")],
+    layout: Annotated[Literal["mmaction2"], typer.Option("--format", help="Whose names and shapes.")] = "mmaction2",
+) -> None:
+    """Write a checkpoint of ours as MMAction2's state dict: its names and shapes, and plain values beside them.
+
+    Converted back, it is the same to the bit.
+    """
+    if checkpoint.with_suffix(".json").exists():
+        tensors, sidecar = load_checkpoint(checkpoint)
+    else:
+        tensors, sidecar = load_tensors(checkpoint), {}
+    try:
+        value, notes = export_mmaction2(tensors, sidecar)
+    except InputError as error:
+        raise InputError(f"{checkpoint}: {error}") from None
+    with atomic_path(to) as partial:
+        torch.save(value, partial)
+    for note in notes:
+        print(f"  {note}")
+    print(f"{to}: {len(value['state_dict'])} tensors in the layout of {layout}")

@@ -1,0 +1,160 @@
+"""Fits a foreign state dict into the keys and shapes of ours, and reports what became of every key."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import InputError
+
+Background = Literal["drop", "keep"]
+NORM_EPS = 1e-5
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What became of a foreign state dict; keys of `missing` and `made` are ours, the others the source's."""
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    "Keys of our model that the source does not give."
+    unexpected: tuple[str, ...]
+    "Keys of the source that our model has no place for."
+    reshaped: tuple[str, ...]
+    "Keys among `loaded` whose values took another shape, with both shapes."
+    dropped: tuple[str, ...] = field(default=())
+    "Keys of the source that were left out because they are no weights, or on request."
+    made: tuple[str, ...] = field(default=())
+    "Keys of our model that follow from the source without standing in it."
+
+    def as_dict(self) -> dict[str, list[str]]:
+        """For JSON."""
+        return {name: list(keys) for name, keys in asdict(self).items()}
+
+    def counts(self) -> dict[str, int]:
+        """How many keys of each kind."""
+        return {name: len(keys) for name, keys in asdict(self).items()}
+
+
+def fit_state(
+    source: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    rename: Callable[[str], str | None],
+    *,
+    background: Background = "keep",
+    drop: Collection[str] = (),
+    partial: bool = False,
+) -> tuple[dict[str, Tensor], ConversionReport]:
+    """Bring a state dict into our keys and shapes.
+
+    1x1x1 convolutions become linear layers where ours are, a LayerNorm of shape [d, 1, 1, 1] one of [d]. A kernel
+    without a time axis is inflated: repeated over the T frames of ours and divided by T. A batch norm that was folded
+    into scale and bias gets the statistics with which it does the same; `num_batches_tracked` is 0 where it is absent.
+
+    Args:
+        source: the foreign state dict.
+        expected: `state_dict()` of our model; only keys, types and shapes are read.
+        rename: our name of a foreign key, None where there is no counterpart.
+        background: drop row 0 of the last classifier layer, or keep it.
+        drop: keys of the source that are to be left out.
+        partial: report missing and unexpected keys instead of refusing them.
+
+    Returns:
+        A state dict with keys of `expected`, and the report.
+
+    Raises:
+        InputError: a shape does not fit, two keys have one place, or keys are missing or unexpected and `partial` is
+            false.
+    """
+    state: dict[str, Tensor] = {}
+    places: dict[str, str] = {}
+    unexpected, reshaped = [], []
+    last = last_layer(expected)
+    for key, value in source.items():
+        if key in drop:
+            continue
+        ours = rename(key)
+        if ours is None or ours not in expected:
+            unexpected.append(key)
+            continue
+        if ours in places:
+            raise InputError(f"{key} and {places[ours]} both stand for {ours}")
+        places[ours] = key
+        cut = background == "drop" and ours in last
+        fitted, change = _fit(value[1:] if cut else value, expected[ours])
+        found = f"{tuple(value.shape)}{' without its background row' if cut else ''}"
+        if fitted is None:
+            raise InputError(f"{key}: shape is {found}, expected {tuple(expected[ours].shape)} for {ours}")
+        state[ours] = fitted
+        if cut or change:
+            reshaped.append(f"{key}: {found} to {tuple(expected[ours].shape)}{change if change != 'shape' else ''}")
+    made = _complete_norms(state, expected)
+    state |= made
+    missing = tuple(key for key in expected if key not in state)
+    if (missing or unexpected) and not partial:
+        raise InputError(
+            f"state dict does not fit the model: {len(missing)} keys missing{some(missing)}, "
+            f"{len(unexpected)} unexpected{some(unexpected)}"
+        )
+    left = {*unexpected, *drop}
+    return state, ConversionReport(
+        loaded=tuple(key for key in source if key not in left),
+        missing=missing,
+        unexpected=tuple(unexpected),
+        reshaped=tuple(reshaped),
+        dropped=tuple(key for key in source if key in drop),
+        made=tuple(made),
+    )
+
+
+def last_layer(keys: Collection[str]) -> set[str]:
+    """Weight and bias of the classifier's last layer among our keys."""
+    return {
+        f"head.classifier.{'2.' if 'head.classifier.2.weight' in keys else ''}{name}" for name in ("weight", "bias")
+    }
+
+
+def _fit(value: Tensor, wanted: Tensor) -> tuple[Tensor | None, str]:
+    """The value in the wanted shape and type, and what was done; None where it does not fit."""
+    if value.is_floating_point() != wanted.is_floating_point():
+        return None, ""
+    shape = tuple(wanted.shape)
+    flat = value.dim() == 4 and len(shape) == 5
+    if flat and tuple(value.shape) == (*shape[:2], *shape[3:]):
+        repeated = value.to(wanted.dtype).unsqueeze(2).repeat(1, 1, shape[2], 1, 1) / shape[2]
+        return repeated, ", inflated over time"
+    if _without_trailing_ones(value.shape) != _without_trailing_ones(shape):
+        return None, ""
+    return value.to(wanted.dtype).reshape(shape).contiguous(), "" if tuple(value.shape) == shape else "shape"
+
+
+def _complete_norms(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Statistics of the batch norms that came folded into scale and bias, and counters that nobody reads."""
+    made = {}
+    for key, wanted in expected.items():
+        stem, _, name = key.rpartition(".")
+        if key in state or f"{stem}.weight" not in state or f"{stem}.bias" not in state:
+            continue
+        folded = f"{stem}.running_mean" not in state and f"{stem}.running_var" not in state
+        if name == "num_batches_tracked":
+            made[key] = torch.zeros_like(wanted, device="cpu")
+        elif name == "running_mean" and folded:
+            made[key] = torch.zeros(wanted.shape)
+        elif name == "running_var" and folded:
+            # (x - 0) / sqrt(var + eps) is x.
+            made[key] = torch.full(wanted.shape, 1 - NORM_EPS)
+    return made
+
+
+def _without_trailing_ones(shape: Sequence[int]) -> tuple[int, ...]:
+    kept = list(shape)
+    while kept and kept[-1] == 1:
+        kept.pop()
+    return tuple(kept)
+
+
+def some(keys: Sequence[str]) -> str:
+    """The first keys in brackets, for a message."""
+    return f" ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})" if keys else ""

@@ -1,0 +1,222 @@
+"""What a parity fixture holds: the model it describes, its inputs, and the numbers that upstream computed.
+
+A fixture is `NAME.json` beside `NAME.npz`; the rules of weights, inputs and tensors are in the README beside them.
+"""
+
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.errors import InputError
+from pipeline.files import read_json
+from pipeline.interop import mmaction2, pyslowfast
+from pipeline.interop.mmaction2_head import DescribedModel
+from pipeline.interop.mmaction2_model import describe_mmaction2
+from pipeline.interop.pyslowfast_model import describe_pyslowfast
+
+Array = np.ndarray[Any, Any]
+# Of upstream with itself: nothing to compare with.
+_ABOUT_UPSTREAM = ("torchvision_roi_align_vs_mmcv_max_abs_logit_diff", "fp32_vs_fp64_max_abs_logit_diff")
+
+
+@dataclass
+class Expected:
+    """What a fixture says of one tensor."""
+
+    shape: tuple[int, ...] | None = None
+    statistics: dict[str, float] = field(default_factory=dict)
+    "mean, std (population) and absmax, those that are there."
+    values: dict[str, Array] = field(default_factory=dict)
+    "`full`, `first64` or `strided64`."
+
+
+@dataclass(frozen=True)
+class Run:
+    """One forward pass of a fixture."""
+
+    variant: str
+    "Empty, or the name of another input under `variants`, with a slash: it stands before the names of tensors."
+    window: str
+    "Empty, `padded/` or `empty/`: the bank window, whose name stands before those of the tensors it changes."
+    clip_shape: tuple[int, ...]
+    boxes_xyxy: Tensor
+    clip_index: Tensor
+    seed: int
+
+
+@dataclass
+class Fixture:
+    """A fixture, read and checked."""
+
+    name: str
+    upstream: str
+    model: DescribedModel
+    state: dict[str, Tensor]
+    "Weights by the README's rule, under upstream's keys."
+    rename: Callable[[str], str | None]
+    parameters: int
+    buffers: int | None
+    runs: list[Run]
+    expected: dict[tuple[str, str], dict[str, Expected]]
+    "By (variant, window) and name of the tensor."
+    window_seed: int = 1
+
+    @property
+    def tensors(self) -> int:
+        """How many tensors are compared."""
+        return sum(len(each) for each in self.expected.values())
+
+
+def rule_weight(key: str, shape: Iterable[int]) -> Tensor:
+    """A weight by the rule that all fixtures share: drawn from the crc32 of its key."""
+    random = np.random.RandomState(zlib.crc32(key.encode()))
+    size = tuple(shape)
+    if key.endswith("num_batches_tracked"):
+        return torch.zeros(size, dtype=torch.int64)
+    if key.endswith("running_var"):
+        values = 0.5 + random.random_sample(size)
+    elif key.endswith(("running_mean", "bias")):
+        values = 0.1 * random.standard_normal(size)
+    elif len(size) == 1:
+        values = 1 + 0.1 * random.standard_normal(size)
+    else:
+        values = random.standard_normal(size) / np.sqrt(np.prod(size[1:]))
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))
+
+
+def read_fixture(path: Path) -> Fixture:
+    """Read a fixture and build, on the meta device, the model that it describes.
+
+    Args:
+        path: the JSON file; the npz stands beside it under the same stem.
+
+    Raises:
+        InputError: a file is absent or of another kind, a hyper-parameter is not supported, or the fixture has a tensor
+            that is not known.
+    """
+    facts = read_json(path)
+    facts = facts if isinstance(facts, dict) else {}
+    config = facts.get("resolved_config")
+    foreign = not isinstance(config, dict) or "ARCH" not in config.get("MODEL", {})
+    if "state_dict" not in facts or ("hyper" not in facts and foreign):
+        raise InputError(
+            f"{path}: no parity fixture of a detector: it has neither hyper (MMAction2) nor a resolved_config of "
+            "PySlowFast beside state_dict"
+        )
+    try:
+        with np.load(path.with_suffix(".npz"), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path.with_suffix('.npz')}: cannot be read: {error}") from None
+    try:
+        with torch.device("meta"):
+            return (_mmaction2 if "hyper" in facts else _pyslowfast)(path, facts, arrays)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InputError(f"{path}: not a whole fixture: {type(error).__name__} {error}") from None
+
+
+def _state(facts: dict[str, Any]) -> dict[str, Tensor]:
+    with torch.device("cpu"):
+        return {key: rule_weight(key, shape) for key, shape, *_ in facts["state_dict"]}
+
+
+def _run(variant: str, window: str, facts: dict[str, Any]) -> Run:
+    boxes = [box for clip in facts["boxes_xyxy"] for box in clip]
+    with torch.device("cpu"):
+        return Run(
+            variant,
+            window,
+            tuple(facts["input"]["shape"]),
+            torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+            torch.tensor(facts["roi_batch_index"], dtype=torch.int64),
+            facts["input"]["seed"],
+        )
+
+
+def _mmaction2(path: Path, facts: dict[str, Any], arrays: dict[str, Array]) -> Fixture:
+    model = describe_mmaction2(facts["hyper"])
+    variants = {"": facts, **{f"{name}/": each for name, each in facts.get("variants", {}).items()}}
+    expected: dict[tuple[str, str], dict[str, Expected]] = {}
+
+    def place(name: str) -> Expected:
+        variant = next((each for each in variants if each and name.startswith(each)), "")
+        rest = name.removeprefix(variant)
+        window = next((each for each in ("padded/", "empty/") if rest.startswith(each)), "")
+        if window and not model.window_slots:
+            raise InputError(f"tensor {name} is of a bank window, the model reads none")
+        return expected.setdefault((variant, window), {}).setdefault(rest.removeprefix(window), Expected())
+
+    for each in variants.values():
+        for name, known in each["tensors"].items():
+            if name.endswith(_ABOUT_UPSTREAM):
+                continue
+            if not isinstance(known, dict):
+                raise InputError(f"tensor {name} is {known!r}, which is not known here")
+            tensor = place(name.removesuffix("_stats"))
+            tensor.shape = tuple(known["shape"]) if "shape" in known else tensor.shape
+            tensor.statistics |= {key: known[key] for key in ("mean", "std", "absmax") if key in known}
+    for name, values in arrays.items():
+        stem, _, part = name.rpartition("/")
+        if part in ("first64", "strided64"):
+            place(stem).values[part] = values
+        else:
+            place(name).values["full"] = values
+    runs = [_run(variant, window, variants[variant]) for variant, window in expected]
+    lfb = facts.get("lfb")
+    if model.window_slots:
+        wanted = [len(runs[0].boxes_xyxy), model.window_slots, model.bank_channels]
+        if not lfb or list(lfb["shape"]) != wanted:
+            raise InputError(f"lfb.shape is {lfb and lfb['shape']}, expected {wanted}: persons, slots, channels")
+    return Fixture(
+        name=facts.get("fixture", path.stem),
+        upstream=f"MMAction2 {facts.get('upstream_version', '')}".strip(),
+        model=model,
+        state=_state(facts),
+        rename=mmaction2.our_key,
+        parameters=facts["parameter_count"],
+        # Mean and spread of the data preprocessor, three numbers each, are counted there.
+        buffers=facts["buffer_count"] - 6 if "buffer_count" in facts else None,
+        runs=runs,
+        expected=expected,
+        window_seed=lfb["seed"] if lfb else 1,
+    )
+
+
+def _pyslowfast(path: Path, facts: dict[str, Any], arrays: dict[str, Array]) -> Fixture:
+    model = describe_pyslowfast(facts["resolved_config"])
+    state = _state(facts)
+    paths = pyslowfast.count_pathways(state)
+    tensors: dict[str, Expected] = {}
+    for name, values in arrays.items():
+        stem, _, part = name.rpartition(".")
+        if part == "stat":
+            tensors.setdefault(stem, Expected()).statistics = {"mean": float(values[0]), "std": float(values[1])}
+        elif part == "shape":
+            tensors.setdefault(stem, Expected()).shape = tuple(int(each) for each in values)
+        elif part in ("first64", "strided64"):
+            tensors.setdefault(stem, Expected()).values[part] = values
+        else:
+            tensors.setdefault(name, Expected()).values["full"] = values
+    given = facts["inputs"]
+    with torch.device("cpu"):
+        rois = torch.tensor(facts["rois_batchidx_xyxy"], dtype=torch.float32).reshape(-1, 5)
+    shape = (given["B"], 3, given["T"], given["H"], given["W"])
+    return Fixture(
+        name=facts.get("name", path.stem),
+        upstream="PySlowFast",
+        model=model,
+        state=state,
+        rename=lambda key: pyslowfast.our_key(key, pathways=paths),
+        parameters=facts["n_parameters"],
+        buffers=None,
+        runs=[Run("", "", shape, rois[:, 1:], rois[:, 0].long(), 0)],
+        expected={("", ""): tensors},
+    )

@@ -1,0 +1,141 @@
+"""Which of our networks a foreign state dict belongs to, told by keys and shapes."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import InputError
+from pipeline.interop.conversion import fit_state
+from pipeline.models.build import BACKBONES, build_backbone
+from pipeline.models.detector import Backbone
+from pipeline.models.roi import RoiSettings, roi_channels
+from pipeline.models.slowfast import SlowFast
+
+PUBLISHED_WIDTH = {"slowonly_tiny": 16, "slowfast_tiny": 16}
+
+
+@dataclass(frozen=True)
+class MatchedBackbone:
+    """A backbone of the table that takes the weights."""
+
+    name: str
+    width: int | None
+    "As `build_backbone` takes it: None for the published one."
+    network: Backbone
+    "On the meta device."
+
+
+@dataclass(frozen=True)
+class MatchedHead:
+    """What a head's weights tell."""
+
+    name: str
+    mlp: bool
+    columns: int
+    options: dict[str, Any] = field(default_factory=dict)
+    bank_channels: int = 0
+
+
+def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | None = None) -> MatchedBackbone:
+    """The backbone whose keys and shapes these are.
+
+    Args:
+        weights: under our names, with `backbone.` before each.
+        family: `pyslowfast` looks among the backbones of that name, anything else among the others.
+        name: the backbone to expect; others are not looked at.
+
+    Raises:
+        InputError: none fits (the nearest and its first faults are named), or more than one.
+    """
+    stem = next((weights[key] for key in _STEMS if key in weights), None)
+    if stem is None or not stem.shape:
+        raise InputError(f"no backbone of this project has these weights: expected {' or '.join(_STEMS)}")
+    found, faults = [], {}
+    for each in [name] if name else BACKBONES:
+        if not name and each.startswith("pyslowfast_") != (family == "pyslowfast"):
+            continue
+        width = len(stem) if len(stem) != PUBLISHED_WIDTH.get(each, 64) else None
+        try:
+            with torch.device("meta"):
+                network = build_backbone(each, width=width)
+            expected = {f"backbone.{key}": value for key, value in network.state_dict().items()}
+            fit_state(weights, expected, lambda key: key)
+        except InputError as error:
+            faults[each] = str(error)
+        else:
+            found.append(MatchedBackbone(each, width, network))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(each.name for each in found)
+        raise InputError(f"the weights fit {names} alike; say which with --set backbone=NAME")
+    nearest = min(faults, key=lambda each: _distance(weights, each))
+    kind = "backbone" if name else "nearest backbone"
+    raise InputError(f"the weights are not those of the {kind} {nearest}: {faults[nearest]}")
+
+
+_STEMS = ("backbone.conv1.conv.weight", "backbone.slow_path.conv1.conv.weight")
+
+
+def _distance(weights: Mapping[str, Tensor], name: str) -> int:
+    """Keys that only one of both has."""
+    with torch.device("meta"):
+        expected = {f"backbone.{key}" for key in build_backbone(name).state_dict() if not _counts(key)}
+    return len(expected ^ {key for key in weights if not _counts(key)})
+
+
+def _counts(key: str) -> bool:
+    return key.endswith(("num_batches_tracked", "running_mean", "running_var"))
+
+
+def match_head(
+    weights: Mapping[str, Tensor], backbone: Backbone, roi: RoiSettings, *, told: Collection[str]
+) -> MatchedHead:
+    """The head whose keys and shapes these are.
+
+    Args:
+        weights: under our names, with `head.` before each.
+        backbone: whose features it reads.
+        roi: how they are cut out.
+        told: heads that the user names, if any; they settle what weights cannot tell: whether a classifier of twice the
+            channels follows a global context or the mean or maximum of a bank's window.
+
+    Raises:
+        InputError: the weights are of no head that is known, or of one of several.
+    """
+    mlp = "head.classifier.2.weight" in weights
+    first = weights.get("head.classifier.0.weight" if mlp else "head.classifier.weight")
+    last = weights.get("head.classifier.2.weight" if mlp else "head.classifier.weight")
+    if first is None or last is None or first.dim() != 2:
+        raise InputError("the weights have no classifier of persons: expected roi_head.bbox_head.fc_cls or the like")
+    channels, columns = roi_channels(backbone.out_channels, roi), len(last)
+    if "head.shared.conv1.conv.weight" in weights:
+        convs = 1 + len({key.split(".")[3] for key in weights if key.startswith("head.shared.convs.")})
+        return MatchedHead("acrn", mlp, columns, {"convs": convs})
+    if "head.shared.project_bank.weight" in weights:
+        bank = weights["head.shared.project_bank.weight"]
+        layers = len({key.split(".")[3] for key in weights if key.startswith("head.shared.layers.")})
+        return MatchedHead("lfb_nl", mlp, columns, {"layers": layers, "latent": len(bank)}, bank.shape[1])
+    if first.shape[1] == channels:
+        return MatchedHead("linear", mlp, columns)
+    pooled = [each for each in ("lfb_max", "lfb_avg") if each in told]
+    if pooled and first.shape[1] > channels:
+        return MatchedHead(pooled[0], mlp, columns, {}, first.shape[1] - channels)
+    if first.shape[1] == 2 * backbone.out_channels:
+        raise InputError(
+            f"the classifier reads {first.shape[1]} channels, twice those of the backbone: of a global context, or of "
+            "a bank's maximum or mean, which weights cannot tell; say which: --recipe NAME, "
+            "--set roi.context=global, --set head=lfb_max or --set head=lfb_avg"
+        )
+    raise InputError(f"the classifier reads {first.shape[1]} channels, expected {channels} of the features of persons")
+
+
+def unseen(backbone: MatchedBackbone) -> list[str]:
+    """What of a network's arithmetic leaves no trace in its weights, and how it is taken."""
+    lines = [f"spatial strides and dilations are taken as those of {backbone.name}"]
+    if isinstance(backbone.network, SlowFast):
+        lines.append(f"alpha {backbone.network.alpha} and slow frames by {backbone.network.slow_frames}, likewise")
+    return lines

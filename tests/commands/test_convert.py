@@ -1,0 +1,219 @@
+"""`actionbank convert` and `actionbank export`, called in this process and, for messages, as users call them."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from pipeline.checkpoint import load_checkpoint, load_into
+from pipeline.command import new_app
+from pipeline.commands import convert as command
+from pipeline.commands.convert import convert, export
+from pipeline.errors import InputError
+from pipeline.inference.clips import ClipSettings
+from pipeline.inference.detector import detector_from_sidecar
+from pipeline.inference.heads import build_scope_detector
+from pipeline.interop.export import export_mmaction2
+from tests.interop.small_models import logits, pyslowfast_state, sidecar_of, small_detector
+
+APP = new_app()
+APP.command()(convert)
+APP.command()(export)
+ROOT = Path(__file__).parents[2]
+PROGRAM = "from pipeline.command import run; from tests.commands.test_convert import APP; run(APP)"
+
+
+def invoke(*words: str | Path) -> Result:
+    return CliRunner().invoke(APP, [str(word) for word in words])
+
+
+def lines(*words: str | Path) -> list[str]:
+    result = invoke(*words)
+    assert result.exit_code == 0, result.output
+    return result.output.splitlines()
+
+
+def refusal(*words: str | Path) -> str:
+    result = invoke(*words)
+    assert isinstance(result.exception, InputError), result.output
+    return str(result.exception)
+
+
+@pytest.fixture(autouse=True)
+def _in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def upstream(path: Path, backbone: str, head: str = "linear", **changes: Any) -> Any:
+    model = small_detector(backbone, head, **changes)
+    torch.save(export_mmaction2(model.state_dict(), sidecar_of(model, backbone, head, False))[0], path)
+    return model
+
+
+def test_a_detector_is_converted_with_a_report(tmp_path: Path) -> None:
+    model = upstream(tmp_path / "upstream.pth", "slowfast_r50_8x8")
+    target, report = tmp_path / "x.safetensors", tmp_path / "report.json"
+    found = lines("convert", tmp_path / "upstream.pth", "--to", target, "--report", report)
+    tensors, sidecar = load_checkpoint(target)
+    assert found == [
+        "upstream.pth: MMAction2 detector",
+        "head linear, backbone slowfast_r50_8x8 of width 8",
+        "  spatial strides and dilations are taken as those of slowfast_r50_8x8",
+        "  alpha 4 and slow frames by stride, likewise",
+        "  4 classes, multi-label; row 0 of the classifier, the background, is dropped",
+        "  RoIAlign 8x8, aligned True, temporal mean, context none",
+        "642 loaded, 0 missing, 0 unexpected, 2 reshaped, 0 dropped, 0 made",
+        "  reshaped: roi_head.bbox_head.fc_cls.weight: (5, 288) without its background row to (4, 288)",
+        "  reshaped: roi_head.bbox_head.fc_cls.bias: (5,) without its background row to (4,)",
+        f"{target}: 642 tensors, sha256 {sidecar['sha256'][:12]}",
+    ]
+    detector = detector_from_sidecar(sidecar)
+    load_into(detector, tensors, "x")
+    assert torch.equal(logits(detector.eval()), logits(model))
+    assert ClipSettings(**sidecar["input"]).frames == 32
+    assert sidecar["source"]["file"] == "upstream.pth"
+    assert sidecar["source"]["keys"]["loaded"] == 642
+    assert "/" not in json.dumps(sidecar)
+    written = json.loads(report.read_text())
+    assert len(written["loaded"]) == 642
+    assert written["missing"] == []
+
+
+def test_a_recipe_tells_what_the_weights_do_not(tmp_path: Path) -> None:
+    model = upstream(tmp_path / "u.pth", "slowonly_r50", "lfb_nl")
+    target = tmp_path / "x.safetensors"
+    recipe = "ava21_lfb_nl_slowonly_r50_4x16"
+    words = ["convert", str(tmp_path / "u.pth"), "--to", str(target), "--recipe", recipe]
+    found = lines(*words, "--set", "dataset.classes=4")
+    assert "  window 60 s, 5 rows per second of score 0.9, mask none" in found
+    tensors, sidecar = load_checkpoint(target)
+    detector = build_scope_detector(sidecar)
+    load_into(detector, tensors, "x")
+    torch.testing.assert_close(logits(detector.eval()), logits(model))
+    assert sidecar["input"]["offset_frames"] == 1
+    assert sidecar["source"]["recipe"] == recipe
+    assert refusal(*words) == (
+        f"{tmp_path / 'u.pth'}: the classifier has 5 rows, so 4 classes, expected 80; see --background and "
+        "--set labels.background"
+    )
+    assert refusal(*words[:-1], "ava22_slowfast_r50_8x8").startswith(
+        f"{tmp_path / 'u.pth'}: the weights are not those of the backbone slowfast_r50_8x8: "
+    )
+    assert "ava99" in refusal(*words[:-1], "ava99")
+
+
+def test_pyslowfasts_regions_are_those_of_its_kind_of_file(tmp_path: Path) -> None:
+    model = small_detector("pyslowfast_slow_r50", "linear", output_size=7)
+    torch.save({"model_state": pyslowfast_state(model)}, tmp_path / "u.pyth")
+    target = tmp_path / "x.safetensors"
+    found = lines("convert", tmp_path / "u.pyth", "--to", target, "--as", "detector")
+    assert "  RoIAlign 7x7, aligned True, temporal mean, context none" in found
+    tensors, sidecar = load_checkpoint(target)
+    detector = detector_from_sidecar(sidecar)
+    load_into(detector, tensors, "x")
+    assert torch.equal(logits(detector.eval()), logits(model))
+    assert sidecar["input"]["mean"] == [114.75] * 3
+    found = lines("convert", tmp_path / "u.pyth", "--to", target)
+    assert "  its head has 4 rows, so it is taken as a classifier's; --as says otherwise" in found
+    assert found[1] == "backbone pyslowfast_slow_r50 of width 8"
+
+
+def test_export_and_convert_give_the_same_bytes(tmp_path: Path) -> None:
+    upstream(tmp_path / "u.pth", "slowonly_r50_nl", "acrn")
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    lines("convert", tmp_path / "u.pth", "--to", first)
+    assert lines("export", first, "--to", tmp_path / "back.pth") == [
+        f"{tmp_path / 'back.pth'}: {len(load_checkpoint(first)[0])} tensors in the layout of mmaction2"
+    ]
+    lines("convert", tmp_path / "back.pth", "--to", second)
+    assert first.read_bytes() == second.read_bytes()
+    back = torch.load(tmp_path / "back.pth", weights_only=True)
+    original = torch.load(tmp_path / "u.pth", weights_only=True)
+    assert {key: value.shape for key, value in back["state_dict"].items()} == {
+        key: value.shape for key, value in original["state_dict"].items()
+    }
+    assert all(torch.equal(back["state_dict"][key], value) for key, value in original["state_dict"].items())
+
+
+def test_our_own_detector_without_its_head_is_a_backbone(tmp_path: Path) -> None:
+    upstream(tmp_path / "u.pth", "slowonly_r50")
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    lines("convert", tmp_path / "u.pth", "--to", first)
+    found = lines("convert", first, "--to", second, "--drop-head", "head.")
+    assert found[1] == "backbone slowonly_r50 of width 8"
+    assert load_checkpoint(second)[1]["kind"] == "backbone"
+    again = tmp_path / "c.safetensors"
+    lines("convert", first, "--to", again)
+    assert again.read_bytes() == first.read_bytes()
+    assert load_checkpoint(again)[1]["roi"] == load_checkpoint(first)[1]["roi"]
+
+
+def test_a_url_is_downloaded_once_and_its_digest_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "work_root", lambda: tmp_path / ".work")
+    calls = []
+
+    def download(url: str, target: str, hash_prefix: str | None) -> None:
+        calls.append((url, hash_prefix))
+        Path(target).write_bytes(b"weights")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", download)
+    url = "https://example.org/a/slowonly_20220901-e7b65fad.pth"
+    for _ in range(2):
+        assert command.fetch(url) == tmp_path / ".work/downloads/slowonly_20220901-e7b65fad.pth"
+    assert calls == [(url, "e7b65fad")]
+    assert command.fetch("https://example.org/x.pkl").read_bytes() == b"weights"
+    assert calls[1:] == [("https://example.org/x.pkl", None)]
+
+
+def test_without_network_the_message_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "work_root", lambda: tmp_path / ".work")
+
+    def download(url: str, target: str, hash_prefix: str | None) -> None:
+        raise urllib.error.URLError("no route")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", download)
+    url = "https://example.org/x.pth"
+    assert refusal("convert", url, "--to", tmp_path / "x.safetensors") == (
+        f"{url}: cannot be downloaded: no route; without network, bring the file and give its path"
+    )
+    for wrong in ("http://example.org/x.pth", "https://example.org/", "https://example.org/a%2F.pth"):
+        assert refusal("convert", wrong, "--to", tmp_path / "x.safetensors") == (
+            f"{wrong}: expected a file, or an https URL that ends with a file's name"
+        )
+
+
+def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path) -> None:
+    target = tmp_path / "x.safetensors"
+    assert refusal("convert", "nowhere.pth", "--to", target) == "nowhere.pth: no such file"
+    assert refusal("convert", "nowhere.pth", "--to", "x.pth") == "--to x.pth: expected a .safetensors file"
+    assert refusal("export", "nowhere.safetensors", "--to", "x.pth") == "nowhere.safetensors: no such file"
+    upstream(tmp_path / "u.pth", "slowonly_r50")
+    assert refusal("convert", tmp_path / "u.pth", "--to", target, "--drop-head", "cls") == (
+        f"{tmp_path / 'u.pth'}: --drop-head cls: no key of the checkpoint begins so"
+    )
+    assert not target.exists()
+
+
+class Calls:
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {Path(__file__).parent / 'ran'}",)
+
+
+def test_a_hostile_file_runs_nothing_and_is_refused_in_one_line(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "meta": Calls()}, tmp_path / "x.pth")
+    words = ["convert", str(tmp_path / "x.pth"), "--to", str(tmp_path / "x.safetensors")]
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: {tmp_path / 'x.pth'}: refused: the pickle names {os.system.__module__}.system; only tensors, arrays "
+        "and plain containers are read, and there is no unsafe fallback: save the state dict alone, without other "
+        "objects\n"
+    )
+    assert not (Path(__file__).parent / "ran").exists()

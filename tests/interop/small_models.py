@@ -1,0 +1,150 @@
+"""Detectors of width 8 of every architecture and head, and their sidecars and foreign files."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.interop.fixtures import rule_weight
+from pipeline.models.build import build_backbone
+from pipeline.models.detector import Detector
+from pipeline.models.heads.head import HeadSettings
+from pipeline.models.heads.table import build_head
+from pipeline.models.roi import RoiSettings, roi_channels
+
+WIDTH, CLASSES, BANK = 8, 4, 24
+CLIP_INPUT = {"frames": 8, "interval": 2, "short_side": 64, "offset_frames": 0, "mean": [1, 2, 3], "std": [4, 5, 6]}
+# Backbone, head, context, mlp.
+ARCHITECTURES = [
+    ("slowonly_r50", "linear", "none", False),
+    ("slowonly_r50", "linear", "global", True),
+    ("slowonly_r101", "linear", "none", False),
+    ("slowonly_r50_nl", "linear", "none", True),
+    ("slowfast_r50_4x16", "linear", "global", False),
+    ("slowfast_r50_8x8", "acrn", "none", False),
+    ("slowfast_r101_8x8", "linear", "none", False),
+    ("slowonly_r50", "lfb_nl", "none", False),
+    ("slowfast_r50_8x8", "lfb_nl", "none", True),
+    ("slowonly_r50", "lfb_max", "none", False),
+    ("slowonly_r50", "lfb_avg", "global", False),
+]
+
+
+def filled(model: torch.nn.Module) -> Any:
+    """The model with weights and statistics drawn from their keys."""
+    model.load_state_dict({key: rule_weight(key, value.shape) for key, value in model.state_dict().items()})
+    return model.eval()
+
+
+def small_detector(
+    backbone: str, head: str, context: Any = "none", mlp: bool = False, columns: int = CLASSES, **roi_changes: Any
+) -> Detector:
+    network = build_backbone(backbone, width=WIDTH)
+    roi = RoiSettings(context=context, **roi_changes)
+    settings = HeadSettings(
+        roi_channels=roi_channels(network.out_channels, roi),
+        bank_channels=BANK if head.startswith("lfb") else 0,
+        map_channels=network.out_channels,
+        classes=columns,
+        mask="none",
+        mlp=mlp,
+    )
+    options = {"layers": 3, "latent": 12} if head == "lfb_nl" else {"convs": 2} if head == "acrn" else {}
+    model: Detector = filled(Detector(network, build_head(head, settings, options), roi=roi))
+    return model
+
+
+def sidecar_of(model: Detector, backbone: str, head: str, mlp: bool, **more: Any) -> dict[str, Any]:
+    """What the stages write beside such a detector, as far as `convert` and `export` read it."""
+    return {
+        "kind": "detector",
+        "backbone": backbone,
+        "width": WIDTH,
+        "roi": asdict(model.roi),
+        "head": {"name": head, "mlp": mlp, "options": {}},
+        "columns": CLASSES,
+        "classes": CLASSES,
+        "labels": {"kind": "multi", "background": False},
+        "input": CLIP_INPUT,
+        "dropout": 0.5,
+        **more,
+    }
+
+
+def pyslowfast_state(model: Detector) -> dict[str, Tensor]:
+    """Our linear detector under PySlowFast's names, written out by hand."""
+    found = {}
+    for key, value in model.state_dict().items():
+        if key.startswith("head."):
+            found[key.replace("head.classifier", "head.projection")] = value
+            continue
+        parts = key.removeprefix("backbone.").split(".")
+        path = {"slow_path": 0, "fast_path": 1}.get(parts[0], 0)
+        rest = parts[1:] if parts[0] in ("slow_path", "fast_path") else parts
+        if rest[0].endswith("_lateral"):
+            number = {"conv1": 1, "layer1": 2, "layer2": 3, "layer3": 4}[rest[0].removesuffix("_lateral")]
+            name = f"s{number}_fuse.{'conv_f2s' if rest[1] == 'conv' else 'bn'}.{rest[2]}"
+        elif rest[0] == "conv1":
+            name = f"s1.pathway{path}_stem.{rest[1]}.{rest[2]}"
+        else:
+            branch = {"conv1": "branch2.a", "conv2": "branch2.b", "conv3": "branch2.c", "downsample": "branch1"}[
+                rest[2]
+            ]
+            suffix = "_bn" if rest[3] == "bn" else ""
+            name = f"s{int(rest[0][5]) + 1}.pathway{path}_res{rest[1]}.{branch}{suffix}.{rest[4]}"
+        found[name] = value
+    return found
+
+
+LAST_BLOCK = {2: 2, 3: 3, 4: 5, 5: 2}
+
+
+def caffe2_blobs(state: Mapping[str, Tensor], *, folded: bool = False) -> dict[str, np.ndarray]:
+    """PySlowFast's state dict as Caffe2 blobs, written out by hand; `folded` leaves the statistics out."""
+    kinds = {"weight": "s", "bias": "b", "running_mean": "rm", "running_var": "riv"}
+    blobs: dict[str, np.ndarray] = {"lr": np.array([0.1], np.float32), "model_iter": np.array([7])}
+    for key, value in state.items():
+        *stem, last = key.split(".")
+        if last == "num_batches_tracked":
+            continue
+        if stem[0] == "head":
+            blobs[f"pred_{last[0]}"] = value.numpy()
+            continue
+        t = "t_" if "pathway1" in key or "_fuse" in key else ""
+        bn = stem[-1].endswith("bn")
+        if "_stem" in key:
+            name = f"{t}res_conv1_bn" if bn else f"{t}conv1"
+        elif "_fuse" in key:
+            number = int(stem[0][1])
+            place = "pool1" if number == 1 else f"res{number}_{LAST_BLOCK[number]}_branch2c_bn"
+            name = f"t_{place}_subsample{'_bn' if bn else ''}"
+        else:
+            block = stem[1].split("_res")[1] if "_res" in stem[1] else ""
+            branch = "branch" + "".join(stem[2:]).removesuffix("_bn").removeprefix("branch")
+            name = f"{t}res{stem[0][1]}_{block}_{branch}{'_bn' if bn else ''}"
+        if folded and bn and last.startswith("running"):
+            continue
+        blobs[f"{name}_{kinds[last] if bn else 'w'}"] = value.numpy()
+        blobs[f"{name}_{kinds[last] if bn else 'w'}_momentum"] = value.numpy() * 0
+    return blobs
+
+
+def write_pickle(path: Path, blobs: dict[str, np.ndarray], *, flat: bool = False) -> Path:
+    path.write_bytes(pickle.dumps(blobs if flat else {"blobs": blobs}, 2))
+    return path
+
+
+def logits(model: Detector, seed: int = 0) -> Tensor:
+    """What the detector says of three boxes on two clips."""
+    generator = torch.Generator().manual_seed(seed)
+    clips = torch.randn(2, 3, 8, 64, 64, generator=generator)
+    boxes = torch.tensor([[3.0, 4.0, 40.0, 60.0], [0.0, 0.0, 64.0, 64.0], [20.0, 10.0, 30.0, 25.0]])
+    window = torch.randn(2, 6, BANK, generator=generator)
+    with torch.no_grad():
+        found: Tensor = model(clips, boxes, torch.tensor([0, 1, 1]), window=window)
+    return found

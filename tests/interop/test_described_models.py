@@ -1,0 +1,213 @@
+"""Every key of a described configuration is understood or refused by name, with its value and what is supported."""
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.errors import InputError
+from pipeline.interop.fixtures import read_fixture
+from pipeline.interop.mmaction2_model import describe_mmaction2
+from pipeline.interop.pyslowfast_model import describe_pyslowfast
+from tests.interop.made_fixture import FOLDER, NON_LOCAL_CFG, hyper_of, slowfast, slowonly
+from tests.interop.test_parity import lfb
+
+
+def change(values: Any, path: str, value: Any) -> Any:
+    values = copy.deepcopy(values)
+    *blocks, last = path.split(".")
+    inner = values
+    for block in blocks:
+        inner = inner[block]
+    inner[last] = value
+    return values
+
+
+def refusal(hyper: Any) -> str:
+    with torch.device("meta"), pytest.raises(InputError) as error:
+        describe_mmaction2(hyper)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("backbone.depth", 18, "hyper.backbone.depth is 18, supported: 50 or 101 or 152"),
+        ("backbone.stage_blocks", [3, 4, 6, 4], "stage_blocks is [3, 4, 6, 4], supported: [3, 4, 6, 3]"),
+        ("backbone.style", "caffe", "hyper.backbone.style is 'caffe', supported: 'pytorch'"),
+        ("backbone.inflate_style", "3x3x3", "inflate_style is '3x3x3', supported: '3x1x1'"),
+        ("backbone.block", "BasicBlock3d", "block is 'BasicBlock3d', supported: 'Bottleneck3d'"),
+        ("backbone.in_channels", 2, "in_channels is 2, supported: 3"),
+        ("backbone.num_stages", 3, "num_stages is 3, supported: 4"),
+        ("backbone.out_indices", [2, 3], "out_indices is [2, 3], supported: [3]"),
+        ("backbone.temporal_strides", [1, 2, 1, 1], "temporal_strides is [1, 2, 1, 1], supported: [1, 1, 1, 1]"),
+        ("backbone.conv1_stride_t", 2, "conv1_stride_t is 2, supported: 1"),
+        ("backbone.pool1_stride_s", 1, "pool1_stride_s is 1, supported: 2"),
+        ("backbone.with_pool1", False, "with_pool1 is False, supported: True"),
+        ("backbone.with_pool2", True, "with_pool2 is True, supported: False"),
+        ("backbone.bn_eps", 1e-3, "bn_eps is 0.001, supported: 1e-05"),
+        ("backbone.norm_cfg", {"type": "GN"}, "hyper.backbone.norm_cfg.type is 'GN', supported: 'BN3d' or 'BN' or"),
+        ("backbone.lateral", True, "hyper.backbone.lateral is True, supported: False"),
+        ("backbone.conv1_kernel", [1, 7, 5], "conv1_kernel is [1, 7, 5], supported: three odd numbers"),
+        ("backbone.base_channels", 0, "base_channels is 0, supported: a whole number of at least 1"),
+        ("backbone.spatial_strides", [1, 2], "spatial_strides is [1, 2], supported: four whole numbers"),
+        ("backbone.stage_inflations", [0, 0, [1, 0, 1, 0, 1], 1], "supported: 0 or 1 for each of [3, 4, 6, 3] blocks"),
+        ("backbone.non_local_stages", [0, 0, [1, 1], 0], "supported: 0 or 1 for each of [3, 4, 6, 3] blocks"),
+        ("backbone.surprise", 1, "hyper.backbone.surprise is 1, which is not known here"),
+        ("surprise", {"a": 1}, "hyper.surprise is {'a': 1}, which is not known here"),
+        ("roi_extractor.roi_layer_type", "RoIPool", "roi_layer_type is 'RoIPool', supported: 'RoIAlign'"),
+        ("roi_extractor.featmap_stride", 8, "featmap_stride is 8, supported: 16"),
+        ("roi_extractor.sampling_ratio", 2, "sampling_ratio is 2, supported: 0"),
+        ("roi_extractor.pool_mode", "max", "pool_mode is 'max', supported: 'avg'"),
+        ("roi_extractor.with_temporal_pool", False, "with_temporal_pool is False, supported: True"),
+        ("roi_extractor.temporal_pool_mode", "last", "temporal_pool_mode is 'last', supported: 'avg' or 'max'"),
+        ("roi_extractor.output_size", "8", "hyper.roi_extractor.output_size is '8', supported: a whole number"),
+        ("roi_extractor.aligned", 1, "hyper.roi_extractor.aligned is 1, supported: True or False"),
+        ("bbox_head.spatial_pool_type", "sum", "spatial_pool_type is 'sum', supported: 'max' or 'avg'"),
+        ("bbox_head.temporal_pool_type", "sum", "temporal_pool_type is 'sum', supported: 'avg' or 'max'"),
+        ("bbox_head.in_channels", 2048, "hyper.bbox_head.in_channels is 2048, supported: 512"),
+        ("bbox_head.num_classes", "80", "num_classes is '80', supported: a whole number of at least 1"),
+        ("backbone_type", "ResNet3dCSN", "backbone_type is 'ResNet3dCSN', supported: 'ResNet3dSlowOnly' or"),
+        ("backbone", 3, "hyper.backbone is 3, expected a mapping"),
+        ("shared_head", {"type": "Other"}, "hyper.shared_head.type is 'Other', supported: 'ACRNHead' or 'FBOHead' or"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(path: str, value: Any, message: str) -> None:
+    assert message in refusal(change(slowonly(), path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("sub_sample", False, "non_local_cfg.sub_sample is False, supported: True"),
+        ("mode", "dot_product", "non_local_cfg.mode is 'dot_product', supported: 'embedded_gaussian'"),
+        ("use_scale", False, "non_local_cfg.use_scale is False, supported: True"),
+    ],
+)
+def test_other_non_local_blocks_are_refused(path: str, value: Any, message: str) -> None:
+    hyper = slowonly(non_local_stages=[0, 0, 0, 1], non_local_cfg={**NON_LOCAL_CFG, path: value})
+    assert message in refusal(hyper)
+    # Where there is no block, nothing of it counts.
+    with torch.device("meta"):
+        describe_mmaction2(slowonly(non_local_cfg={path: value}))
+
+
+def test_non_local_blocks_without_their_configuration_are_refused() -> None:
+    hyper = slowonly(non_local_stages=[0, 0, 0, 1])
+    assert "hyper.backbone.non_local_cfg.sub_sample is missing" in refusal(hyper)
+    del hyper["backbone"]["non_local_cfg"]
+    assert "hyper.backbone.non_local_cfg is missing" in refusal(hyper)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("resample_rate", 3, "hyper.resample_rate is 3, supported: a multiple of the speed_ratio 2"),
+        ("slow_path.fusion_kernel", 4, "hyper.slow_path.fusion_kernel is 4, supported: an odd number"),
+        ("slow_path.lateral_infl", 1, "lateral_infl is 1, supported: 2"),
+        ("slow_path.lateral_activate", [1, 1, 0, 1], "lateral_activate is [1, 1, 0, 1], supported: [1, 1, 1, 1]"),
+        ("slow_path.lateral_inplanes", [1, 2, 3, 4], "lateral_inplanes is [1, 2, 3, 4], supported: [8, 32, 64, 128]"),
+        ("slow_path.speed_ratio", 4, "hyper.slow_path.speed_ratio is 4, supported: 2"),
+        ("slow_path.conv1_kernel", [3, 7, 7], "hyper.slow_path.conv1_kernel has 3 frames, supported: 1"),
+        ("fast_path.base_channels", 8, "hyper.fast_path.base_channels is 8, supported: 16 of the slow pathway / 4"),
+        ("fast_path.lateral", True, "hyper.fast_path.lateral is True, supported: False"),
+        ("fast_path.spatial_strides", [1, 2, 2, 2], "hyper.fast_path.spatial_strides are not those of the slow"),
+    ],
+)
+def test_a_slowfast_that_is_not_supported_is_refused_by_name(path: str, value: Any, message: str) -> None:
+    assert message in refusal(change(slowfast(), path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("fbo", "FBOOther", "shared_head.fbo is 'FBOOther', supported: 'FBONonLocal' or 'FBOMax' or 'FBOAvg'"),
+        ("fbo_cfg.pre_activate", False, "hyper.shared_head.fbo_cfg.pre_activate is False, supported: True"),
+        ("fbo_cfg.num_lt_feat", 9, "num_lt_feat is 9, supported: 21"),
+        ("fbo_cfg.st_feat_channels", 9, "st_feat_channels is 9, supported: 512"),
+        ("fbo_cfg.num_non_local_layers", 0, "num_non_local_layers is 0, supported: a whole number of at least 1"),
+        ("lfb_cfg.surprise", 9, "hyper.shared_head.lfb_cfg.surprise is 9, which is not known here"),
+        ("temporal_pool", "MaxPool", "temporal_pool is 'MaxPool', supported: 'AdaptiveAvgPool3d"),
+        ("spatial_pool", "MaxPool", "spatial_pool is 'MaxPool', supported: 'AdaptiveMaxPool3d"),
+    ],
+)
+def test_a_bank_head_that_is_not_supported_is_refused_by_name(path: str, value: Any, message: str) -> None:
+    assert message in refusal(change(lfb(), f"shared_head.{path}", value))
+
+
+def test_acrn_and_the_head_that_fills_a_bank_have_limits_too() -> None:
+    hyper = hyper_of("slowfast-acrn-r50-8x8-ava21")
+    assert "shared_head.stride is 2, supported: 1" in refusal(change(hyper, "shared_head.stride", 2))
+    assert "out_channels is 9, supported: 2304" in refusal(change(hyper, "shared_head.out_channels", 9))
+    message = "hyper.bbox_head.spatial_pool_type is 'avg', supported: 'max' behind an ACRNHead"
+    assert refusal(change(hyper, "bbox_head.spatial_pool_type", "avg")) == message
+    infer = hyper_of("slowonly-lfb-infer-r50-4x16-ava21")
+    assert "use_half_precision is False" in refusal(change(infer, "shared_head.use_half_precision", False))
+
+
+CONFIG = json.loads((FOLDER.parent / "pyslowfast" / "SLOWFAST_32x2_R50.json").read_text())["resolved_config"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("MODEL.ARCH", "i3d", "resolved_config.MODEL.ARCH is 'i3d', supported: 'slow' or 'slowfast'"),
+        ("MODEL.HEAD_ACT", "none", "HEAD_ACT is 'none', supported: 'sigmoid' or 'softmax'"),
+        ("MODEL.SURPRISE", 1, "resolved_config.MODEL.SURPRISE is 1, which is not known here"),
+        ("RESNET.DEPTH", 18, "resolved_config.RESNET.DEPTH is 18, supported: 50 or 101"),
+        ("RESNET.TRANS_FUNC", "x3d_transform", "TRANS_FUNC is 'x3d_transform', supported: 'bottleneck_transform'"),
+        ("RESNET.NUM_GROUPS", 32, "NUM_GROUPS is 32, supported: 1"),
+        ("RESNET.STRIDE_1X1", True, "STRIDE_1X1 is True, supported: False"),
+        ("RESNET.NUM_BLOCK_TEMP_KERNEL", [[3, 3], 4], "supported: four lists of 2 whole numbers"),
+        ("RESNET.SPATIAL_STRIDES", [[1, 1], [2, 1], [2, 2], [1, 1]], "the same positive numbers in both pathways"),
+        ("RESNET.SPATIAL_DILATIONS", [[1, 1]], "SPATIAL_DILATIONS is [[1, 1]], supported: four lists of 2 whole"),
+        ("NONLOCAL.LOCATION", [[[], []], [[1], []], [[], []], [[], []]], "resolved_config.NONLOCAL.LOCATION is"),
+        ("SLOWFAST.FUSION_KERNEL_SZ", 4, "FUSION_KERNEL_SZ is 4, supported: an odd number"),
+        ("SLOWFAST.FUSION_CONV_CHANNEL_RATIO", 1, "FUSION_CONV_CHANNEL_RATIO is 1, supported: 2"),
+        ("SLOWFAST.BETA_INV", 7, "WIDTH_PER_GROUP is 64, supported: a multiple of SLOWFAST.BETA_INV 7"),
+        ("DETECTION.ENABLE", False, "resolved_config.DETECTION.ENABLE is False, supported: True"),
+        ("DETECTION.SPATIAL_SCALE_FACTOR", 32, "SPATIAL_SCALE_FACTOR is 32, supported: 16"),
+        ("BN.NORM_TYPE", "sub_batchnorm", "NORM_TYPE is 'sub_batchnorm', supported: 'batchnorm' or"),
+        ("MVIT", {}, "resolved_config.MVIT is {}, which is not known here"),
+    ],
+)
+def test_a_pyslowfast_that_is_not_supported_is_refused_by_name(path: str, value: Any, message: str) -> None:
+    with torch.device("meta"), pytest.raises(InputError, match=re.escape(message)):
+        describe_pyslowfast(change(CONFIG, path, value))
+
+
+def test_pyslowfast_counts_the_blocks_with_temporal_kernels() -> None:
+    config = change(CONFIG, "RESNET.NUM_BLOCK_TEMP_KERNEL", [[3, 0], [4, 4], [1, 6], [3, 2]])
+    with torch.device("meta"):
+        own = describe_pyslowfast(config).detector.state_dict()
+    shapes = [
+        tuple(own[f"backbone.{path}_path.layer{layer}.1.conv1.conv.weight"].shape[2:])
+        for path, layer in (("fast", 1), ("fast", 2), ("slow", 3), ("slow", 4), ("slow", 2))
+    ]
+    assert shapes == [(1, 1, 1), (3, 1, 1), (1, 1, 1), (3, 1, 1), (1, 1, 1)]
+
+
+def test_a_file_that_is_no_fixture_of_a_detector_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"cases": []}))
+    message = (
+        f"{path}: no parity fixture of a detector: it has neither hyper (MMAction2) nor a resolved_config of "
+        "PySlowFast beside state_dict"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        read_fixture(path)
+    path.write_text(json.dumps({"state_dict": [], "hyper": {"backbone": {"depth": 50}, "head": {}}}))
+    with pytest.raises(InputError, match=r"x\.npz: cannot be read: "):
+        read_fixture(path)
+    path.with_suffix(".npz").write_bytes((FOLDER / "slowonly-r50-4x16-ava21.npz").read_bytes())
+    message = f"{path}: hyper.backbone_type is missing: this is no detector (recognisers such as TRN are not built)"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        read_fixture(path)
+    path.write_text(json.dumps({"state_dict": [], "hyper": slowonly()}))
+    with pytest.raises(InputError, match=r"x\.json: not a whole fixture: KeyError 'tensors'$"):
+        read_fixture(path)

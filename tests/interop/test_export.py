@@ -1,0 +1,103 @@
+"""There and back: export and convert give the same weights to the bit, for every architecture and head."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.errors import InputError
+from pipeline.interop.convert import Converted, DetectorSettings, convert
+from pipeline.interop.export import export_mmaction2
+from pipeline.interop.mmaction2 import our_key, upstream_key, upstream_shape
+from pipeline.interop.recognise import recognise
+from pipeline.models.detector import Detector
+from tests import parity
+from tests.interop.small_models import ARCHITECTURES, CLASSES, CLIP_INPUT, sidecar_of, small_detector
+
+
+def settings_of(model: Detector, head: str, labels: str = "multi", background: bool = False) -> DetectorSettings:
+    return DetectorSettings(
+        input=CLIP_INPUT, roi=model.roi, labels=labels, background_column=background, dropout=0.5, heads=(head,)
+    )
+
+
+def through_upstream(folder: Path, model: Detector, sidecar: dict[str, Any], **kwargs: Any) -> Converted:
+    value, _ = export_mmaction2(model.state_dict(), sidecar)
+    torch.save(value, folder / "upstream.pth")
+    foreign = recognise(folder / "upstream.pth")
+    assert foreign.described == "MMAction2 detector"
+    labels = sidecar["labels"]
+    settings = settings_of(model, sidecar["head"]["name"], labels["kind"], labels["background"])
+    return convert(foreign, lambda backbone: settings, **kwargs)
+
+
+@pytest.mark.parametrize(("backbone", "head", "context", "mlp"), ARCHITECTURES)
+def test_there_and_back_is_exact(tmp_path: Path, backbone: str, head: str, context: str, mlp: bool) -> None:
+    model = small_detector(backbone, head, context, mlp)
+    found = through_upstream(tmp_path, model, sidecar_of(model, backbone, head, mlp))
+    state = model.state_dict()
+    assert set(found.tensors) == set(state)
+    for key, value in state.items():
+        assert found.tensors[key].dtype == value.dtype
+        assert torch.equal(found.tensors[key], value), key
+    assert (found.report.missing, found.report.unexpected, found.report.made) == ((), (), ())
+    assert found.sidecar["backbone"] == backbone
+    assert found.sidecar["head"]["name"] == head
+    assert found.sidecar["head"]["mlp"] == mlp
+    assert (found.sidecar["columns"], found.sidecar["classes"]) == (CLASSES, CLASSES)
+
+
+@pytest.mark.parametrize(("labels", "columns"), [("single", CLASSES), ("single background", CLASSES + 1)])
+def test_the_columns_of_single_label_models_stay_as_they_are(tmp_path: Path, labels: str, columns: int) -> None:
+    model = small_detector("slowonly_r50", "linear", columns=columns)
+    kind = {"kind": "single", "background": "background" in labels}
+    sidecar = sidecar_of(model, "slowonly_r50", "linear", False, labels=kind)
+    found = through_upstream(tmp_path, model, sidecar)
+    assert torch.equal(found.tensors["head.classifier.weight"], model.state_dict()["head.classifier.weight"])
+    assert (found.sidecar["columns"], found.sidecar["classes"]) == (columns, CLASSES)
+    assert found.sidecar["labels"] == kind
+
+
+def test_a_background_row_that_was_kept_stays_one(tmp_path: Path) -> None:
+    model = small_detector("slowonly_r50", "linear")
+    first = through_upstream(tmp_path, model, sidecar_of(model, "slowonly_r50", "linear", False), background="keep")
+    assert first.sidecar["background_row"] == "kept"
+    assert not first.tensors["head.classifier.weight"][0].any()
+    again, _ = export_mmaction2(first.tensors, first.sidecar)
+    assert len(again["state_dict"]["roi_head.bbox_head.fc_cls.weight"]) == CLASSES + 1
+
+
+def test_names_and_shapes_are_upstreams() -> None:
+    for name in (parity.R50, parity.LFB_NL, "slowfast-acrn-r50-8x8-ava21", "slowonly-r50-nl-4x16-ava21"):
+        state = parity.upstream_state(name)
+        for key, value in state.items():
+            ours = our_key(key)
+            assert ours is not None
+            assert upstream_key(ours) == key
+            flat = tuple(value.shape)
+            if ".fbo." in key:
+                flat = tuple(size for size in flat if size != 1)
+            assert upstream_shape(key, flat) == tuple(value.shape)
+
+
+def test_a_backbone_alone_is_exported_with_upstreams_prefix() -> None:
+    model = small_detector("slowonly_r50", "linear")
+    value, notes = export_mmaction2(model.backbone.state_dict(), {})
+    assert set(value["state_dict"]) == {f"backbone.{key}" for key in model.backbone.state_dict()}
+    assert value["meta"] == {"exported_from": "ActionBank"}
+    assert notes == []
+
+
+def test_what_upstream_does_not_have_is_refused_or_said() -> None:
+    model = small_detector("slowonly_r50", "linear")
+    message = "head.shared.past.project_roi.weight: the head lfb_nl_split has no counterpart in MMAction2"
+    tensors = {**model.state_dict(), "head.shared.past.project_roi.weight": torch.zeros(2, 2)}
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        export_mmaction2(tensors, sidecar_of(model, "slowonly_r50", "lfb_nl_split", False))
+    with pytest.raises(InputError, match=r"^a head without a backbone is no model of MMAction2; export a detector$"):
+        export_mmaction2({"classifier.weight": torch.zeros(2, 2)}, {"kind": "head"})
+    model = small_detector("pyslowfast_slowfast_r50_4x16", "linear")
+    _, notes = export_mmaction2(model.state_dict(), sidecar_of(model, "pyslowfast_slowfast_r50_4x16", "linear", False))
+    assert notes == ["MMAction2 takes the slow frames at an even stride, this model was trained with PySlowFast's"]
