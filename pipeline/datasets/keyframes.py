@@ -4,8 +4,9 @@ Everything is sorted once and kept in flat arrays; a keyframe is a slice of them
 is made in about a second and can be handed to forked workers without copies.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -131,6 +132,30 @@ def group_keyframes(
         scores=scores,
         proposal_offsets=_offsets(proposal_counts),
     )
+
+
+def check_single_label(keyframes: Iterable[KeyframeBoxes], *, several: Literal["error", "soft"]) -> None:
+    """Refuse a person with several actions, where training is told that there is none (labels.kind: single).
+
+    Args:
+        keyframes: those of training.
+        several: error: refuse; soft: such a person's labels are left as they are, and the loss (`make_loss`) takes
+            them for a distribution of equal parts.
+
+    Raises:
+        InputError: the first person with several actions.
+    """
+    if several == "soft":
+        return
+    for each in keyframes:
+        crowded = np.flatnonzero(each.labels.sum(axis=1) > 1)
+        if len(crowded):
+            box = " ".join(f"{value:.10g}" for value in each.ground_truth_xyxy[crowded[0]])
+            ids = ", ".join(str(column + 1) for column in np.flatnonzero(each.labels[crowded[0]]))
+            raise InputError(
+                f"annotations: video {each.keyframe.video_id}, timestamp {each.keyframe.timestamp:.10g}, box {box}: "
+                f"found the actions {ids}, expected one (labels.kind is single; labels.several: soft takes equal parts)"
+            )
 
 
 def _offsets(counts: Ints) -> Ints:

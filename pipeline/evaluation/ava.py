@@ -69,7 +69,7 @@ def match(
     *,
     class_ids: Sequence[int],
     keyframes: pa.Table | None = None,
-    protocol: str = "official",
+    protocol: str | Protocol = "official",
     cap: int = OFFICIAL_CAP,
 ) -> Matching:
     """Match detections with ground truth.
@@ -81,14 +81,14 @@ def match(
         class_ids: the scored classes; rows of others are passed over.
         keyframes: columns video_id, timestamp, status. Detections in an "annotated" or "empty" keyframe count
             though it has no ground truth; nothing in an "excluded" one counts.
-        protocol: a key of `PROTOCOLS`.
+        protocol: a key of `PROTOCOLS`, or rules of one's own.
         cap: rows per frame that protocol `official` keeps; 0 keeps all.
 
     Raises:
         InputError: a score is not a number, a box that takes part is inverted, the protocol is unknown or its
             timestamps are whole seconds and these are not.
     """
-    rules = find_protocol(protocol)
+    rules = find_protocol(protocol) if isinstance(protocol, str) else protocol
     ids = np.unique(np.asarray(class_ids, np.int64))
     if not len(ids) or ids[0] < 1:
         raise InputError(f"classes to be scored are {ids.tolist()}, expected ids from 1 on")

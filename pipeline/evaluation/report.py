@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 
 from pipeline.evaluation.ava import Evaluation, Matching, match, mean_ap, score_matching, true_positives
 from pipeline.evaluation.curves import interpolate, precision_recall
+from pipeline.evaluation.multisports.evaluate import scored_classes
+from pipeline.evaluation.multisports.frame_ap import match_frames
+from pipeline.evaluation.multisports.video_ap import VideoEvaluation, evaluate_tubes
 from pipeline.evaluation.rows import Floats
 from pipeline.files import write_json, write_text
 from pipeline.labels import Label
@@ -32,8 +35,13 @@ def write_report(
     more_ious: Sequence[float],
     cap: int,
     extra: Mapping[str, Any],
+    metric: Literal["ava", "multisports"] = "ava",
 ) -> dict[str, Any]:
     """Score detections and write `metrics.json`, `per_class.csv`, `per_iou.csv` and `pr_curves.csv`.
+
+    With metric `multisports` every AP of boxes is of frames by MultiSports' rules (`match_frames`), so that `map`
+    is frame-mAP; `video_map` stands beside it, at the top and for each kind, and the AP of tubes of each class in
+    `per_class.csv`. The six classes that MultiSports passes over are left out; `cap` is not read.
 
     Args:
         folder: where the files go.
@@ -42,25 +50,35 @@ def write_report(
         detections: DETECTIONS by the kind of boxes that were scored, "detected" and "ground_truth".
         labels: the classes that are scored.
         headline_boxes: the kind whose mAP is the headline, and whose precision-recall curves are written.
-        protocol: see `match`. Each kind's mAP by the official protocol stands beside it.
+        protocol: see `match`. Each kind's mAP by the official protocol stands beside it. With metric `multisports`
+            see `evaluate_tubes`.
         iou: matching threshold of the headline, of the groups and classes.
         more_ious: further thresholds in `per_iou.csv`.
         cap: rows per keyframe, see `match`.
         extra: further top-level entries of `metrics.json`.
+        metric: ava or multisports.
 
     Returns:
         The content of `metrics.json`.
 
     Raises:
-        InputError: see `match`.
+        InputError: see `match`, `evaluate_tubes`.
     """
-    labels = sorted(labels, key=lambda label: label.id)
+    by_tube = metric == "multisports"
+    labels = scored_classes(labels) if by_tube else sorted(labels, key=lambda label: label.id)
+    ids = [label.id for label in labels]
 
     def matched(kind: str, rules: str) -> Matching:
-        ids = [label.id for label in labels]
+        if by_tube:
+            return match_frames(annotations, keyframes, detections[kind], ids)
         return match(annotations, detections[kind], class_ids=ids, keyframes=keyframes, protocol=rules, cap=cap)
 
     ious = sorted({iou, *more_ious})
+    tubes = {
+        kind: evaluate_tubes(annotations, keyframes, table, ids, protocol=protocol)
+        for kind, table in detections.items()
+        if by_tube
+    }
     matchings = {kind: matched(kind, protocol) for kind in detections}
     scored = {kind: score_matching(matching, iou) for kind, matching in matchings.items()}
     at_ious = {kind: [score_matching(each, level).map for level in ious] for kind, each in matchings.items()}
@@ -70,14 +88,23 @@ def write_report(
         "boxes": headline_boxes,
         "protocol": protocol,
         "iou": iou,
-        "cap": cap,
         "counts": _counts(annotations, keyframes, headline),
     }
+    if by_tube:
+        metrics["metric"] = metric
+        metrics["video_map"] = tubes[headline_boxes].map
+        metrics["counts"]["tubes"] = int(tubes[headline_boxes].num_gt.sum())
+    else:
+        metrics["cap"] = cap
     for kind, result in scored.items():
-        official = result if protocol == "official" else score_matching(matched(kind, "official"), iou)
+        if by_tube:
+            beside = {"video_map": tubes[kind].map, "num_tubes": int(tubes[kind].num_detections.sum())}
+        else:
+            official = result if protocol == "official" else score_matching(matched(kind, "official"), iou)
+            beside = {"official_map": official.map}
         metrics[kind] = {
             "map": result.map,
-            "official_map": official.map,
+            **beside,
             "groups": _group_means(result, labels),
             "ious": {f"iou_{100 * level:g}": value for level, value in zip(ious, at_ious[kind], strict=True)},
             "num_detections": int(result.num_detections.sum()),
@@ -88,15 +115,15 @@ def write_report(
     metrics |= extra
     write_json(folder / "metrics.json", metrics)
 
-    aps = [result.ap for result in scored.values()]
-    _write_csv(
-        folder / "per_class.csv",
-        ["id", "class", "group", "examples", *(f"ap_{kind}" for kind in scored)],
-        (
-            [label.id, label.name, label.group, int(headline.num_gt[index]), *(ap[index] for ap in aps)]
-            for index, label in enumerate(labels)
-        ),
-    )
+    columns: dict[str, Sequence[Any] | Floats] = {
+        "id": ids,
+        "class": [label.name for label in labels],
+        "group": [label.group for label in labels],
+        "examples": headline.num_gt.tolist(),
+        **{f"ap_{kind}": result.ap for kind, result in scored.items()},
+        **_tube_columns(tubes),
+    }
+    _write_csv(folder / "per_class.csv", list(columns), zip(*columns.values(), strict=True))
     _write_csv(
         folder / "per_iou.csv",
         ["iou", *(f"map_{kind}" for kind in at_ious)],
@@ -117,6 +144,14 @@ def _counts(annotations: pa.Table, keyframes: pa.Table, result: Evaluation) -> d
         "classes": len(result.class_ids),
         "classes_with_examples": int((result.num_gt > 0).sum()),
     }
+
+
+def _tube_columns(tubes: Mapping[str, VideoEvaluation]) -> dict[str, Sequence[int] | Floats]:
+    if not tubes:
+        return {}
+    counts = next(iter(tubes.values())).num_gt.tolist()
+    aps = {f"video_ap_{name}_{kind}": ap for kind, each in tubes.items() for name, ap in each.ap.items()}
+    return {"tubes": counts, **aps}
 
 
 def _group_means(result: Evaluation, labels: Sequence[Label]) -> dict[str, float]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.datasets.keyframes import Keyframe, KeyframeSet, group_keyframes
+from pipeline.datasets.keyframes import Keyframe, KeyframeSet, check_single_label, group_keyframes
 from pipeline.errors import InputError
 from pipeline.tables import ANNOTATIONS, BOXES, KEYFRAMES
 
@@ -108,6 +108,19 @@ def test_an_action_id_above_the_classes_is_refused() -> None:
     with pytest.raises(InputError) as error:
         group(annotations(("a", 902.0, A, 5)), SOME_KEYFRAMES, None)
     assert str(error.value) == "annotations: action id 5, expected 1 to 4 (dataset.classes)"
+
+
+def test_a_person_with_several_actions_is_an_error_or_a_soft_label() -> None:
+    single = group(annotations(("a", 902.0, A, 2), ("a", 902.0, B, 2), ("b", 902.0, A, 1)), SOME_KEYFRAMES, None)
+    check_single_label(single, several="error")
+    double = group(annotations(("a", 902.0, A, 2), ("b", 902.0, B, 4), ("b", 902.0, B, 1)), SOME_KEYFRAMES, None)
+    check_single_label(double, several="soft")
+    with pytest.raises(InputError) as error:
+        check_single_label(double, several="error")
+    assert str(error.value) == (
+        "annotations: video b, timestamp 902, box 0.1 0.2 0.3 0.5: found the actions 1, 4, expected one "
+        "(labels.kind is single; labels.several: soft takes equal parts)"
+    )
 
 
 VIDEOS, STAMPS = st.sampled_from("abc"), st.sampled_from([902.0, 902.25, 903.0])

@@ -5,9 +5,13 @@ import json
 import shutil
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
+from pipeline.errors import InputError
 from pipeline.evaluation.ava import evaluate
+from pipeline.evaluation.multisports.evaluate import evaluate_multisports
+from pipeline.evaluation.multisports.video_ap import TUBE_IOUS
 from pipeline.evaluation.report import write_report
 from pipeline.files import digest_tree
 from pipeline.labels import Label
@@ -182,3 +186,102 @@ def test_another_protocol_has_the_official_value_beside_it(tmp_path):
 def test_extra_entries_replace_nothing(tmp_path):
     with pytest.raises(ValueError, match=r"extra entries \['map'\] are the report's own"):
         report(tmp_path, extra={"map": 1})
+
+
+SPORTS = [Label(1, "football pass", "football"), Label(2, "football shoot", "football"), Label(3, "x", "basketball")]
+SPORTS.append(Label(4, "basketball save", "basketball"))
+FILM = [
+    ("a", float(at), 0.0, *box, action, person)
+    for at in range(20)
+    for box, action, person in ((LEFT, 1, 0), (RIGHT, 2, 1), (RIGHT, 4, 2))
+]
+LINKED = table(
+    DETECTIONS,
+    [(*row[:7], row[7], 0.5 + row[1] / 100) for row in FILM if row[1] < 16]
+    + [("a", float(at), 0.0, *LEFT, 2, 0.9) for at in range(16)],
+)
+
+
+def multisports(folder, **changes):
+    arguments = {
+        "annotations": table(ANNOTATIONS, FILM),
+        "keyframes": table(KEYFRAMES, [("a", float(at), 0.0, "val", "annotated") for at in range(20)]),
+        "detections": {"detected": LINKED, "ground_truth": LINKED.filter(pc.less(LINKED["score"], 0.9))},
+        "labels": SPORTS,
+        "metric": "multisports",
+    }
+    return report(folder, **(arguments | changes))
+
+
+def test_multisports_has_frame_map_as_headline_and_video_map_beside_it(tmp_path):
+    multisports(tmp_path)
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    # Class 1: 16 of 20 frames, one tube of 15 / 19 of the time (0.789: found at 0.1 to 0.7, and at 0.5 to 0.75).
+    # Class 2: the same, and as many wrong ones before them.
+    video = {"0.2": 0.75, "0.5": 0.75, "0.05:0.45": 0.75, "0.10:0.90": 0.75 * 7 / 9, "0.50:0.95": 0.75 * 6 / 10}
+    assert found == {
+        "map": pytest.approx((0.8 + 0.4) / 2),
+        "video_map": pytest.approx(video),
+        "metric": "multisports",
+        "boxes": "detected",
+        "protocol": "official",
+        "iou": 0.5,
+        "counts": {
+            "videos": 1,
+            "keyframes": 20,
+            "excluded_keyframes": 0,
+            "examples": 40,
+            "classes": 3,
+            "classes_with_examples": 2,
+            "tubes": 2,
+        },
+        "detected": {
+            "map": pytest.approx(0.6),
+            "video_map": pytest.approx(video),
+            "num_tubes": 3,
+            "groups": {"football": pytest.approx(0.6), "basketball": None},
+            "ious": pytest.approx({"iou_30": 0.6, "iou_50": 0.6, "iou_75": 0.6}),
+            "num_detections": 48,
+            "num_true_positives": 32,
+        },
+        "ground_truth": {
+            "map": pytest.approx(0.8),
+            "video_map": pytest.approx({name: value / 0.75 for name, value in video.items()}),
+            "num_tubes": 2,
+            "groups": {"football": pytest.approx(0.8), "basketball": None},
+            "ious": pytest.approx({"iou_30": 0.8, "iou_50": 0.8, "iou_75": 0.8}),
+            "num_detections": 32,
+            "num_true_positives": 32,
+        },
+        "checkpoint": "abc",
+        "bank": {"rows": 3},
+    }
+
+
+def test_the_table_of_classes_has_their_tubes(tmp_path):
+    multisports(tmp_path)
+    rows = rows_of(tmp_path / "per_class.csv")
+    kinds = ("detected", "ground_truth")
+    assert list(rows[0]) == [
+        *("id", "class", "group", "examples", "ap_detected", "ap_ground_truth", "tubes"),
+        *(f"video_ap_{name}_{kind}" for kind in kinds for name in TUBE_IOUS),
+    ]
+    assert [row["class"] for row in rows] == ["football pass", "football shoot", "x"]
+    assert [row["tubes"] for row in rows] == ["1", "1", "0"]
+    assert [row["video_ap_0.5_detected"] for row in rows] == ["1.0", "0.5", ""]
+    assert [row["video_ap_0.5_ground_truth"] for row in rows] == ["1.0", "1.0", ""]
+
+
+def test_the_report_says_what_the_evaluation_gives(tmp_path):
+    for protocol in ("official", "mmaction2_1x"):
+        metrics = multisports(tmp_path, protocol=protocol)
+        arguments = table(ANNOTATIONS, FILM), table(KEYFRAMES, []), LINKED, SPORTS
+        expected = evaluate_multisports(*arguments, protocol=protocol)
+        assert (metrics["map"], metrics["video_map"]) == (expected["frame_map"], expected["video_map"])
+
+
+def test_multisports_knows_two_protocols(tmp_path):
+    with pytest.raises(
+        InputError, match=r"^protocol of multisports is 'pyslowfast', expected official or mmaction2_1x$"
+    ):
+        multisports(tmp_path, protocol="pyslowfast")
