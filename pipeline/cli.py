@@ -7,11 +7,12 @@ import typer
 from pipeline.command import new_app, run
 from pipeline.commands.bank import bank_app
 from pipeline.commands.compare import compare
+from pipeline.commands.models import models
 from pipeline.commands.project import compose, runs, work_app
 from pipeline.commands.score import score
 
-# Commands that need no PyTorch, which takes seconds to import.
-LIGHT = ("score", "compare", "compose", "runs", "bank", "work")
+# Commands that need no PyTorch, which takes seconds to import, or import what they need of it themselves.
+LIGHT = ("score", "compare", "compose", "models", "runs", "bank", "work")
 
 
 def build_app(command: str | None = None) -> typer.Typer:
@@ -19,7 +20,8 @@ def build_app(command: str | None = None) -> typer.Typer:
     app = new_app("From a folder of videos to a spatio-temporal action detector with a long-term feature bank.")
     if command not in LIGHT:
         add_stages(app)
-    for light in (score, compare, compose, runs):
+        add_checkpoint_commands(app)
+    for light in (score, compare, compose, models, runs):
         app.command()(light)
     app.add_typer(bank_app, name="bank")
     app.add_typer(work_app, name="work")
@@ -41,6 +43,15 @@ def add_stages(app: typer.Typer) -> None:
     app.command("make-playground", rich_help_panel=panel)(make_videos)
     for stage in (extract_frames, import_annotations, import_boxes, train_baseline, infer_bank, train_head, evaluate):
         app.command(rich_help_panel=panel)(stage)
+
+
+def add_checkpoint_commands(app: typer.Typer) -> None:
+    """Add what reads and writes checkpoints of other frameworks."""
+    from pipeline.commands.convert import convert, export
+    from pipeline.commands.parity import parity
+
+    for command in (convert, export, parity):
+        app.command()(command)
 
 
 def main() -> None:

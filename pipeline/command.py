@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from pipeline.errors import InputError
+from pipeline.ranks import local_world_size
 
 WorkersOption = Annotated[
     int, typer.Option(envvar="ACTIONBANK_WORKERS", min=0, help="Worker processes; 0 takes one per core.")
@@ -18,6 +19,14 @@ DeviceOption = Annotated[
 ]
 BatchOption = Annotated[
     int, typer.Option(envvar="ACTIONBANK_BATCH", min=1, help="Keyframes per forward pass of inference.")
+]
+ProcessesOption = Annotated[
+    int,
+    typer.Option(
+        envvar="ACTIONBANK_PROCESSES",
+        min=1,
+        help="Processes on this machine that share the work, each on its own GPU.",
+    ),
 ]
 
 
@@ -32,8 +41,8 @@ def new_app(help_text: str | None = None) -> typer.Typer:
 
 
 def worker_count(workers: int) -> int:
-    """`workers`, or one per core that this process may use."""
-    return workers or len(os.sched_getaffinity(0))
+    """`workers`, or one per core that this process may use; processes of one stage share the cores."""
+    return workers or max(1, len(os.sched_getaffinity(0)) // local_world_size())
 
 
 def run(app: typer.Typer) -> NoReturn:

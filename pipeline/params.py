@@ -486,8 +486,8 @@ class Params(Block):
         for key, pixels in asked.items():
             if stored < pixels:
                 raise ValueError(
-                    f"frames.short_side {stored} is below {key} {pixels}: clips would be upsampled; store larger frames "
-                    "or set frames.allow_smaller"
+                    f"frames.short_side {stored} is below {key} {pixels}: clips would be upsampled; "
+                    "store larger frames or set frames.allow_smaller"
                 )
 
 

@@ -5,9 +5,12 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from pipeline.ranks import is_main
+
 Item = TypeVar("Item")
 
 
 def progress(items: Iterable[Item], *, what: str, total: int | None = None, unit: str = "it") -> Iterable[Item]:
     """Iterate over `items` behind a bar named `what`."""
-    return tqdm(items, desc=what, total=total, unit=unit, disable=None, leave=False, dynamic_ncols=True)
+    quiet = None if is_main() else True
+    return tqdm(items, desc=what, total=total, unit=unit, disable=quiet, leave=False, dynamic_ncols=True)

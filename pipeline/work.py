@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from pipeline.files import digest_value, read_json, replace_folder, write_json
+from pipeline.ranks import is_main, world_size
 
 
 def work_root() -> Path:
@@ -69,11 +70,14 @@ def item_lock(stage: str, key: str) -> Iterator[None]:
 def recorded_run(stage: str, key: str) -> Iterator[dict[str, Any]]:
     """Record when and where a stage ran, how long and with what peak memory, in `.work/runs/<stage>/<key>.json`.
 
-    Yields a dictionary; what the stage puts in it (counts, hardware settings) is written too.
+    Yields a dictionary; what the stage puts in it (counts, hardware settings) is written too. Of several processes of
+    a stage the first one writes.
     """
     extra: dict[str, Any] = {}
     started = time.time()
     yield extra
+    if not is_main():
+        return
     peak = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     write_json(
         work_root() / "runs" / stage / f"{key}.json",
@@ -83,6 +87,7 @@ def recorded_run(stage: str, key: str) -> Iterator[dict[str, Any]]:
             "started": started,
             "seconds": time.time() - started,
             "host": platform.node(),
+            "processes": world_size(),
             "peak_rss_mib": {"self": peak[0] // 1024, "largest_child": peak[1] // 1024},
         },
     )

@@ -5,13 +5,20 @@ from typing import Any
 
 from pipeline import params as parameters
 from pipeline.inference.clips import ClipSettings
+from pipeline.models.scores import LabelKind
 from pipeline.training.clip_steps import Augmentation
 from pipeline.training.loop import Optimisation
+from pipeline.training.schedule import scaled_lr
 
 
 def clip_settings(clip: Mapping[str, Any]) -> ClipSettings:
     """What the backbone sees, as the parameters or a sidecar say."""
     return ClipSettings(**{**clip, "mean": tuple(clip["mean"]), "std": tuple(clip["std"])})
+
+
+def label_kind(labels: Mapping[str, Any]) -> LabelKind:
+    """How logits become scores, as the parameters or a sidecar say."""
+    return LabelKind(labels["kind"], labels["background"])
 
 
 def augmentation(changes: parameters.Augmentation) -> Augmentation:
@@ -20,16 +27,23 @@ def augmentation(changes: parameters.Augmentation) -> Augmentation:
 
 
 def optimisation(training: parameters.Training) -> Optimisation:
-    """SGD, its schedule, and which epoch is kept."""
+    """SGD, its schedule, and which epoch is kept; prints a learning rate that is scaled."""
+    lr, batch = training.lr, training.global_batch
     return Optimisation(
         **training.schedule.model_dump(),
-        lr=training.lr,
+        lr=scaled_lr(lr, global_batch=batch, base_batch=training.base_batch) if training.auto_scale_lr else lr,
         momentum=training.momentum,
         nesterov=training.nesterov,
         weight_decay=training.weight_decay,
+        decayed=training.decay,
+        norm=training.norm,
         clip_norm=training.clip_norm,
         validation_interval=training.validation.interval,
         select=training.checkpoint.select,
         compute_dtype=training.compute_dtype,
+        memory_format=training.memory_format,
+        compile=training.compile,
         seed=training.seed,
+        global_batch=batch,
+        bn_batch=training.bn_batch,
     )

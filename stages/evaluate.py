@@ -7,6 +7,8 @@ results/detections/{detected,ground_truth}.{parquet,csv} and results/evaluate/ (
 per_iou.csv, pr_curves.csv). Two evaluations of one checkpoint give the same files.
 """
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +17,27 @@ import torch
 from pipeline.bank.reader import Bank
 from pipeline.bank.window import ResidentWindows
 from pipeline.checkpoint import HEAD, load_checkpoint, load_into
-from pipeline.command import BatchOption, DeviceOption, WorkersOption, new_app, run, worker_count
+from pipeline.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
+from pipeline.distributed import across_ranks
 from pipeline.errors import InputError
 from pipeline.evaluation.files import write_detections
 from pipeline.evaluation.report import write_report
 from pipeline.files import replace_folder
 from pipeline.inference.detections import ScoredKeyframe, detections_table
 from pipeline.inference.films import score_films
-from pipeline.inference.heads import build_scope_detector, build_scope_head
+from pipeline.inference.heads import build_scope_head, scored_detector
 from pipeline.inference.open_rows import open_rows
 from pipeline.inference.rows import score_rows, scoring_rows
 from pipeline.inference.windows import WindowOf, evaluation_windows
+from pipeline.models.scores import action_scores
 from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import Evaluation, load_params
+from pipeline.ranks import is_main
 from pipeline.tables import DETECTIONS, write_table
 from pipeline.training.tables import Tables, read_tables, split_keyframes
 from pipeline.video.store import FrameStore
 from pipeline.work import recorded_run
-from stages.arguments import clip_settings
+from stages.arguments import clip_settings, label_kind
 from stages.bank_arguments import row_source
 
 app = new_app()
@@ -40,7 +45,13 @@ Scores = dict[str, list[ScoredKeyframe]]
 
 
 @app.command()
-def evaluate(workers: WorkersOption = 0, device: DeviceOption = "auto", batch: BatchOption = 8) -> None:
+@across_ranks
+def evaluate(
+    workers: WorkersOption = 0,
+    device: DeviceOption = "auto",
+    batch: BatchOption = 8,
+    processes: ProcessesOption = 1,
+) -> None:
     """Score detected and ground-truth boxes of the val split, by class, group and IoU."""
     params = load_params()
     scoring, classes = params.evaluation, params.dataset.classes
@@ -53,7 +64,7 @@ def evaluate(workers: WorkersOption = 0, device: DeviceOption = "auto", batch: B
         params, reads_bank=bool(spec["window"]), workers=worker_count(workers), device=device, batch=batch
     )
     bank, mixed = None, dict(sidecar["mixed_banks"])
-    if sidecar["scope"] == "head" or spec["window"]:
+    if sidecar["kind"] == "head" or spec["window"]:
         bank = open_rows("val", Path(params.bank.val), rows)
         mixed |= _other_producer(bank, sidecar, allow_mixed=params.bank.allow_mixed)
     place = pick_device(device)
@@ -65,7 +76,7 @@ def evaluate(workers: WorkersOption = 0, device: DeviceOption = "auto", batch: B
             windows, seconds=spec["window"]["seconds"], per_second=spec["window"]["per_second"]
         )
     with recorded_run("evaluate", f"{spec['name']}_{sidecar['scope']}"):
-        if sidecar["scope"] == "head":
+        if sidecar["kind"] == "head":
             assert bank is not None
             tables = read_tables(annotations, None)
             found = _score_bank(bank, tables, sidecar, weights, scoring, window_of, place)
@@ -73,8 +84,11 @@ def evaluate(workers: WorkersOption = 0, device: DeviceOption = "auto", batch: B
             tables = read_tables(annotations, Path(params.scope.boxes))
             store = FrameStore(Path(params.scope.frames))
             found = _score_frames(store, tables, sidecar, weights, scoring, window_of, place, batch)
+        if not is_main():
+            return
         detections = {
-            kind: detections_table(each, action_threshold=scoring.action_threshold) for kind, each in found.items()
+            kind: detections_table(each, action_threshold=scoring.action_threshold, decode=scoring.decode)
+            for kind, each in found.items()
         }
         with replace_folder(Path("results/detections")) as folder:
             for kind, table in detections.items():
@@ -92,6 +106,7 @@ def evaluate(workers: WorkersOption = 0, device: DeviceOption = "auto", batch: B
             iou=scoring.iou,
             more_ious=scoring.more_ious,
             cap=scoring.cap,
+            metric=scoring.metric,
             extra={"head": spec["name"], "scope": sidecar["scope"], "mixed_banks": mixed},
         )
     both = ", ".join(f"{kind} {_shown(metrics[kind]['map'])}" for kind in detections)
@@ -132,6 +147,7 @@ def _score_bank(
                 lower_threshold=scoring.lower_threshold,
             ),
             window_of,
+            scores_of=_scores_of(sidecar),
             device=device,
             compute_dtype=scoring.compute_dtype,
         )
@@ -158,7 +174,7 @@ def _score_frames(
         with_empty=True,
         films=store.video_ids,
     )
-    detector = build_scope_detector(sidecar)
+    detector = scored_detector(sidecar)
     load_into(detector, weights, str(HEAD))
     detector.eval().to(device)
     return score_films(
@@ -166,11 +182,16 @@ def _score_frames(
         store,
         keyframes,
         window_of=window_of,
+        scores_of=_scores_of(sidecar),
         settings=clip_settings(sidecar["input"]),
         device=device,
         compute_dtype=scoring.compute_dtype,
         batch=batch,
     )
+
+
+def _scores_of(sidecar: dict[str, Any]) -> Callable[[torch.Tensor], torch.Tensor]:
+    return partial(action_scores, kind=label_kind(sidecar["labels"]))
 
 
 def _shown(value: float) -> str:

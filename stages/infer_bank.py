@@ -14,9 +14,11 @@ import typer
 
 from pipeline.bank.writer import assemble_bank
 from pipeline.checkpoint import BASELINE
-from pipeline.command import BatchOption, DeviceOption, WorkersOption, new_app, run, worker_count
+from pipeline.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
+from pipeline.distributed import across_ranks
 from pipeline.inference.banks import Sources, split_parts
 from pipeline.params import load_params
+from pipeline.ranks import is_main
 from pipeline.work import recorded_run
 from stages.bank_arguments import bank_settings
 
@@ -24,11 +26,13 @@ app = new_app()
 
 
 @app.command()
+@across_ranks
 def infer_bank(
     split: Annotated[str, typer.Argument(help="train, val or test.")],
     workers: WorkersOption = 0,
     device: DeviceOption = "auto",
     batch: BatchOption = 8,
+    processes: ProcessesOption = 1,
 ) -> None:
     """Write the feature bank of a split: one Zarr part per film, with provenance and digests."""
     params = load_params()
@@ -38,6 +42,8 @@ def infer_bank(
         parts, provenance = split_parts(
             split, sources, bank_settings(params.bank), workers=worker_count(workers), device=device, batch=batch
         )
+        if not is_main():
+            return
         path = data / "bank" / f"{split}.zarr"
         assemble_bank(path, parts=parts, split=split, provenance=provenance)
     print(f"{path}: {len(parts)} films")

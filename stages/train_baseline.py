@@ -8,39 +8,51 @@ results/baseline/metrics.json and results/baseline/epochs.tsv. A killed run goes
 """
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from pipeline.checkpoint import BASELINE, save_checkpoint
 from pipeline.closure import code_version
-from pipeline.command import BatchOption, DeviceOption, WorkersOption, new_app, run, worker_count
+from pipeline.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
+from pipeline.datasets.keyframes import check_single_label
+from pipeline.distributed import across_ranks, from_main
 from pipeline.files import digest_tree
-from pipeline.inference.detector import load_backbone
+from pipeline.inference.detector import detector_from_sidecar, load_backbone
 from pipeline.inference.films import score_films
-from pipeline.models.build import build_detector
+from pipeline.models.scores import action_scores, columns
 from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import load_params
 from pipeline.randomness import seed_of
+from pipeline.ranks import is_main
 from pipeline.training.clip_steps import clip_steps, detector_loss
 from pipeline.training.loop import fit
+from pipeline.training.losses import make_loss
 from pipeline.training.outs import write_training
 from pipeline.training.tables import read_tables, split_keyframes
 from pipeline.training.validation import validator
 from pipeline.video.store import FrameStore
 from pipeline.work import item_folder, item_key, recorded_run
-from stages.arguments import augmentation, clip_settings, optimisation
+from stages.arguments import augmentation, clip_settings, label_kind, optimisation
 
 app = new_app()
 
 
 @app.command()
-def train_baseline(workers: WorkersOption = 0, device: DeviceOption = "auto", batch: BatchOption = 8) -> None:
-    """Train backbone and linear head on clips; a checkpoint of every epoch is kept until the run is done."""
+@across_ranks
+def train_baseline(
+    workers: WorkersOption = 0,
+    device: DeviceOption = "auto",
+    batch: BatchOption = 8,
+    processes: ProcessesOption = 1,
+) -> None:
+    """Train backbone and head on clips; a checkpoint of every epoch is kept until the run is done."""
     params = load_params()
     training, classes = params.baseline, params.dataset.classes
     data = Path("data", params.dataset.name)
-    sources = {name: digest_tree(data / name) for name in ("frames", "annotations", "boxes")}
+    labels = label_kind(params.labels.model_dump())
+    sources = from_main(lambda: {name: digest_tree(data / name) for name in ("frames", "annotations", "boxes")})
     place = pick_device(device)
     set_numerics(compute_dtype=training.compute_dtype, deterministic=training.deterministic, threads=training.threads)
     clip = clip_settings(params.backbone.input.model_dump())
@@ -55,6 +67,8 @@ def train_baseline(workers: WorkersOption = 0, device: DeviceOption = "auto", ba
         full_frame_box=training.full_frame_box,
         films=store.video_ids,
     )
+    if labels.kind == "single":
+        check_single_label(keyframes, several=params.labels.several)
     scored = split_keyframes(
         tables,
         "val",
@@ -65,13 +79,25 @@ def train_baseline(workers: WorkersOption = 0, device: DeviceOption = "auto", ba
     )
 
     torch.manual_seed(seed_of(training.seed, "initial weights"))
-    detector = build_detector(params.backbone.name, classes=classes, dropout=training.dropout)
+    description = {
+        "kind": "detector",
+        "backbone": params.backbone.name,
+        "width": params.backbone.width,
+        "input": params.backbone.input.model_dump(),
+        "roi": params.roi.model_dump(),
+        "head": training.head.model_dump(),
+        "labels": params.labels.model_dump(),
+        "columns": columns(classes, labels),
+        "classes": classes,
+        "dropout": training.dropout,
+    }
+    detector = detector_from_sidecar(description)
     initial = load_backbone(detector.backbone, training.init)
     detector.to(place)
 
     key = item_key(
-        parameters=[each.model_dump() for each in (params.backbone, training)],
-        classes=classes,
+        description=description,
+        parameters=training.model_dump(),
         sources=sources,
         initial=initial,
         code=code_version("stages.train_baseline", "torch", "torchvision", "numpy"),
@@ -94,13 +120,14 @@ def train_baseline(workers: WorkersOption = 0, device: DeviceOption = "auto", ba
                 workers=worker_count(workers),
             ),
             steps_per_epoch=-(-len(keyframes) // training.global_batch),
-            loss_of=detector_loss(detector),
+            loss_of=detector_loss(detector, make_loss(labels, alpha=training.loss.alpha, gamma=training.loss.gamma)),
             validate=validator(
                 lambda: score_films(
                     detector,
                     store,
                     scored,
                     window_of=None,
+                    scores_of=partial(action_scores, kind=labels),
                     settings=clip,
                     device=place,
                     compute_dtype=training.compute_dtype,
@@ -108,23 +135,23 @@ def train_baseline(workers: WorkersOption = 0, device: DeviceOption = "auto", ba
                 ),
                 tables,
                 headline=training.validation.boxes,
+                decode="argmax" if labels.kind == "single" else "all",
             ),
             optimisation=optimisation(training),
             device=place,
             state_folder=state,
             what="train baseline",
         )
+    if not is_main():
+        return
     sidecar = {
-        "kind": "detector",
-        "backbone": params.backbone.name,
-        "input": params.backbone.input.model_dump(),
-        "channels": detector.backbone.out_channels,
-        "classes": classes,
-        "dropout": training.dropout,
+        **description,
+        "channels": detector.roi_channels,
         "initial_weights": initial,
         "parameters": training.model_dump(),
         "trained_on": sources,
         "selected_epoch": fitted.selected_epoch,
+        "history": fitted.history,
     }
     save_checkpoint(BASELINE, detector.state_dict(), sidecar)
     write_training(

@@ -4,8 +4,9 @@
     dvc exp run -S head=lfb_nl
 
 Scope head reads annotations, banks and the baseline's sidecar, and no frame; `linear` reads no bank and takes its
-features from .work, computing what is not there. Writes models/head.safetensors, its sidecar models/head.json,
-results/head/metrics.json and results/head/epochs.tsv. A killed run goes on after its last epoch.
+features from .work, computing what is not there; `baseline` trains nothing and hands the baseline on. Writes
+models/head.safetensors, its sidecar models/head.json, results/head/metrics.json and results/head/epochs.tsv. A killed
+run goes on after its last epoch.
 """
 
 import shutil
@@ -18,31 +19,46 @@ from pipeline.bank.reader import check_pair
 from pipeline.bank.window import ResidentWindows
 from pipeline.checkpoint import BASELINE, HEAD, load_checkpoint, load_into, read_sidecar, save_checkpoint
 from pipeline.closure import code_version
-from pipeline.command import BatchOption, DeviceOption, WorkersOption, new_app, run, worker_count
+from pipeline.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
+from pipeline.datasets.keyframes import check_single_label
+from pipeline.distributed import across_ranks, from_main
 from pipeline.files import digest_file, digest_tree
 from pipeline.inference.detector import load_backbone
 from pipeline.inference.heads import build_scope_detector, build_scope_head
 from pipeline.inference.open_rows import open_rows
 from pipeline.models.detector import Detector
+from pipeline.models.scores import columns
 from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import Params, load_params
 from pipeline.randomness import seed_of
+from pipeline.ranks import is_main
+from pipeline.training.loop import Fitted
 from pipeline.training.outs import write_training
 from pipeline.training.scopes import HeadTraining, WindowSource, train_on_rows, train_with_detector
 from pipeline.training.tables import read_tables, split_keyframes
 from pipeline.video.store import FrameStore
 from pipeline.work import item_folder, item_key, recorded_run
-from stages.arguments import augmentation, clip_settings, optimisation
+from stages.arguments import augmentation, clip_settings, label_kind, optimisation
 from stages.bank_arguments import row_source
 
 app = new_app()
 
 
 @app.command()
-def train_head(workers: WorkersOption = 0, device: DeviceOption = "auto", batch: BatchOption = 8) -> None:
+@across_ranks
+def train_head(
+    workers: WorkersOption = 0,
+    device: DeviceOption = "auto",
+    batch: BatchOption = 8,
+    processes: ProcessesOption = 1,
+) -> None:
     """Train a long-term head, or `linear`, the control; its statistics are kept in the checkpoint."""
     params = load_params()
+    if params.head.is_baseline:
+        _hand_on_baseline(params)
+        return
     training, spec, scope, classes = params.head_train, params.head, params.scope.name, params.dataset.classes
+    labels = label_kind(params.labels.model_dump())
     annotations = Path("data", params.dataset.name, "annotations")
     place = pick_device(device)
     count = worker_count(workers)
@@ -71,6 +87,8 @@ def train_head(workers: WorkersOption = 0, device: DeviceOption = "auto", batch:
         lower_threshold=training.lower_threshold,
         films=films,
     )
+    if labels.kind == "single":
+        check_single_label(keyframes, several=params.labels.several)
     val_keyframes = split_keyframes(
         tables,
         "val",
@@ -83,8 +101,9 @@ def train_head(workers: WorkersOption = 0, device: DeviceOption = "auto", batch:
         "kind": "head" if scope == "head" else "detector",
         "scope": scope,
         "head": spec.model_dump(),
-        "backbone": baseline["backbone"],
-        "input": baseline["input"],
+        **{name: baseline[name] for name in ("backbone", "width", "input", "roi")},
+        "labels": params.labels.model_dump(),
+        "columns": columns(classes, labels),
         "roi_channels": banks[0].channels if scope == "head" else baseline["channels"],
         "bank_channels": banks[0].channels if window else 0,
         "classes": classes,
@@ -95,7 +114,7 @@ def train_head(workers: WorkersOption = 0, device: DeviceOption = "auto", batch:
         "baseline": baseline["sha256"],
         "banks": {bank.split: bank.digest for bank in banks},
         "mixed_banks": mixed,
-        "annotations": digest_tree(annotations),
+        "annotations": from_main(lambda: digest_tree(annotations)),
     }
     key = item_key(
         description=description,
@@ -107,13 +126,14 @@ def train_head(workers: WorkersOption = 0, device: DeviceOption = "auto", batch:
     )
     settings = HeadTraining(
         optimisation=optimisation(training),
-        global_batch=training.global_batch,
-        bn_batch=training.bn_batch,
         match_iou=training.match_iou,
         box_threshold=training.box_threshold,
         lower_threshold=training.lower_threshold,
         validation_boxes=training.validation.boxes,
         validation_threshold=training.validation.box_threshold,
+        labels=labels,
+        alpha=training.loss.alpha,
+        gamma=training.loss.gamma,
         device=place,
         workers=count,
         batch=batch,
@@ -138,6 +158,8 @@ def train_head(workers: WorkersOption = 0, device: DeviceOption = "auto", batch:
                 augmentation=augmentation(training.augmentation), training=settings,
             )  # fmt: skip
             weights = detector.state_dict()
+    if not is_main():
+        return
     sidecar = {**description, "parameters": training.model_dump(), "selected_epoch": fitted.selected_epoch}
     save_checkpoint(HEAD, weights, sidecar)
     write_training(
@@ -149,6 +171,28 @@ def train_head(workers: WorkersOption = 0, device: DeviceOption = "auto", batch:
     shutil.rmtree(settings.state_folder)
     kept = fitted.history[fitted.selected_epoch - 1]
     print(f"{HEAD}: {spec.name}, epoch {fitted.selected_epoch}, loss {kept['loss']:.4f}, {len(keyframes)} keyframes")
+
+
+def _hand_on_baseline(params: Params) -> None:
+    """Let `evaluate` score the trained baseline itself."""
+    if not is_main():
+        return
+    weights, baseline = load_checkpoint(BASELINE)
+    spec, scope = params.head, params.scope.name
+    shared = {"head": spec.name, "scope": scope, "mixed_banks": {}}
+    sidecar = {
+        **{name: baseline[name] for name in ("classes", "input", "labels")},
+        "kind": "detector",
+        "scope": scope,
+        "head": spec.model_dump(),
+        "detector": baseline,
+        "threads": params.head_train.threads,
+        "mixed_banks": {},
+    }
+    save_checkpoint(HEAD, weights, sidecar)
+    fitted = Fitted(baseline["history"], baseline["selected_epoch"])
+    write_training(Path("results/head"), fitted, select=baseline["parameters"]["checkpoint"]["select"], more=shared)
+    print(f"{HEAD}: the baseline of epoch {fitted.selected_epoch}, handed on")
 
 
 def _initial_weights(detector: Detector, params: Params) -> dict[str, Any] | None:

@@ -14,6 +14,24 @@ def test_unknown_devices_are_refused() -> None:
         pick_device("cuda:99")
 
 
+def test_each_process_of_a_stage_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"TORCHELASTIC_RUN_ID": "x", "LOCAL_RANK": "2", "LOCAL_WORLD_SIZE": "3"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    chosen: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert pick_device("cuda") == torch.device("cuda:2") == chosen[0]
+    assert pick_device("cpu") == torch.device("cpu")
+    with pytest.raises(
+        InputError, match=r"^device 'cuda:1': several processes take a GPU each; expected cuda, cpu or auto$"
+    ):
+        pick_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(InputError, match=r"^device 'cuda': 3 processes on a machine with 2 CUDA devices$"):
+        pick_device("cuda")
+
+
 def test_the_switches_follow_the_parameters() -> None:
     threads = torch.get_num_threads()
     try:

@@ -81,4 +81,17 @@ def test_a_run_is_recorded_outside_the_outs() -> None:
     assert record["stage"] == "stage"
     assert record["videos"] == 3
     assert record["seconds"] >= 0
+    assert record["processes"] == 1
     assert record["peak_rss_mib"]["self"] > 0
+
+
+def test_of_several_processes_the_first_records_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with recorded_run("stage", "key"):
+        pass
+    assert list_runs() == []
+    monkeypatch.setenv("RANK", "0")
+    with recorded_run("stage", "key"):
+        pass
+    assert [record["processes"] for record in list_runs()] == [2]

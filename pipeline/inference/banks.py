@@ -66,7 +66,8 @@ def split_parts(
     shared = {
         "recipe": sidecar["backbone"],
         "checkpoint_sha256": sidecar["sha256"],
-        "pooling": "RoIAlign 8x8 of the temporal mean, then the largest cell",
+        "roi": sidecar["roi"],
+        "pooling": "mean over time, then the largest cell",
         "box_threshold": settings.box_threshold,
         "lower_threshold": settings.lower_threshold,
         "full_frame_box": settings.full_frame_box,

@@ -29,6 +29,7 @@ class ClipSettings:
     short_side: int  # pixels
     mean: tuple[float, float, float]  # of RGB values 0 to 255
     std: tuple[float, float, float]
+    offset_frames: int = 0  # see `clip_indices`
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def read_request(
         frames=settings.frames,
         interval=settings.interval,
         total=store.grid_frames(video_id),
+        offset_frames=settings.offset_frames,
     )
     frames = store.read_clip(video_id, indices)
     return inference_clip(

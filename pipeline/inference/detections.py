@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,16 +21,27 @@ class ScoredKeyframe:
     scores: NDArray[np.float32]  # [n, classes]; column c is action id c + 1
 
 
-def detections_table(keyframes: Iterable[ScoredKeyframe], *, action_threshold: float) -> pa.Table:
-    """Rows (DETECTIONS) of every box and class whose score is above `action_threshold`.
+def detections_table(
+    keyframes: Iterable[ScoredKeyframe], *, action_threshold: float, decode: Literal["all", "argmax"] = "all"
+) -> pa.Table:
+    """Scores as rows (DETECTIONS).
 
     Keyframes keep their order; within one, rows go box by box, classes ascending.
+
+    Args:
+        keyframes: the scores.
+        action_threshold: a row's score is above it.
+        decode: all: a row for every class of a box; argmax: one row for a box, of its best class (of equal ones the
+            lowest id), as MMAction2's `MultiSportsMetric` reads single-label models.
     """
     video_ids: list[str] = []
     counts: list[int] = []
     parts: dict[str, list[NDArray[np.generic]]] = {name: [] for name in DETECTIONS.names if name != "video_id"}
     for each in keyframes:
-        box, column = np.nonzero(each.scores > action_threshold)
+        above = each.scores > action_threshold
+        if decode == "argmax":
+            above &= np.arange(above.shape[1]) == each.scores.argmax(axis=1)[:, None]
+        box, column = np.nonzero(above)
         video_ids.append(each.keyframe.video_id)
         counts.append(len(box))
         parts["timestamp"].append(np.full(len(box), each.keyframe.timestamp))

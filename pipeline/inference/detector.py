@@ -4,18 +4,34 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.checkpoint import load_into, load_tensors
-from pipeline.files import digest_file
+from pipeline.errors import InputError
+from pipeline.files import digest_file, read_json
 from pipeline.models.build import build_detector
-from pipeline.models.detector import Detector
-from pipeline.models.resnet3d import ResNet3d
+from pipeline.models.detector import Backbone, Detector
+from pipeline.models.roi import RoiSettings
 
 
 def detector_from_sidecar(sidecar: dict[str, Any]) -> Detector:
-    """The baseline that a sidecar describes, without its weights."""
-    return build_detector(sidecar["backbone"], classes=sidecar["classes"], dropout=sidecar["dropout"])
+    """The baseline that a sidecar describes, without its weights.
+
+    Args:
+        sidecar: has `backbone`, `width`, `roi` (of `RoiSettings`), `head` (name, mlp, options), `columns` (of the
+            logits) and `dropout`.
+    """
+    head = sidecar["head"]
+    return build_detector(
+        sidecar["backbone"],
+        width=sidecar["width"],
+        roi=RoiSettings(**sidecar["roi"]),
+        head=head["name"],
+        head_options=head["options"],
+        mlp=head["mlp"],
+        classes=sidecar["columns"],
+        dropout=sidecar["dropout"],
+    )
 
 
-def load_backbone(backbone: ResNet3d, path: str) -> dict[str, Any] | None:
+def load_backbone(backbone: Backbone, path: str) -> dict[str, Any] | None:
     """Load a safetensors file of backbone weights.
 
     Args:
@@ -26,10 +42,14 @@ def load_backbone(backbone: ResNet3d, path: str) -> dict[str, Any] | None:
         The file's name and sha256 for the record; None for `none`.
 
     Raises:
-        InputError: the file is absent, or its keys or shapes are not the backbone's.
+        InputError: the file is absent, holds a whole detector, or its keys or shapes are not the backbone's.
     """
     if path == "none":
         return None
     file = Path(path)
+    sidecar = file.with_suffix(".json")
+    kind = read_json(sidecar).get("kind") if sidecar.is_file() else "backbone"
+    if kind != "backbone":
+        raise InputError(f"{path}: is a {kind}, expected a backbone (`actionbank convert` makes one of a classifier)")
     load_into(backbone, load_tensors(file), path)
     return {"file": file.name, "sha256": digest_file(file)}

@@ -1,6 +1,6 @@
 """Keyframes scored by a whole detector, from the frames."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.datasets.keyframes import KeyframeBoxes
+from pipeline.distributed import gather
 from pipeline.inference.clips import ClipRequest, ClipSettings, run_film
 from pipeline.inference.detections import ScoredKeyframe
 from pipeline.inference.rows import batch_context
@@ -15,6 +16,7 @@ from pipeline.inference.windows import WindowOf
 from pipeline.models.detector import Detector
 from pipeline.numerics import compute_precision
 from pipeline.progress import progress
+from pipeline.ranks import share
 from pipeline.video.store import FrameStore
 
 
@@ -28,8 +30,11 @@ def score_films(
     device: torch.device,
     compute_dtype: str,
     batch: int,
+    scores_of: Callable[[Tensor], Tensor] = torch.sigmoid,
 ) -> dict[str, list[ScoredKeyframe]]:
-    """Scores (sigmoid) of detected and of ground-truth boxes, from one pass over the clips.
+    """Scores of detected and of ground-truth boxes, from one pass over the clips.
+
+    Ranks share the films, so that a film's batches are the same on any number of them.
 
     Args:
         detector: in evaluation mode, on `device`.
@@ -40,16 +45,16 @@ def score_films(
         device: where the detector runs.
         compute_dtype: fp32, tf32 or bf16.
         batch: keyframes per forward pass.
+        scores_of: logits [R, columns] to scores [R, classes], e.g. `action_scores` of a kind of labels.
 
     Returns:
-        `detected` and `ground_truth`, in the order of `keyframes`.
+        `detected` and `ground_truth`, in the order of `keyframes`; empty on other ranks than 0.
     """
-    scored: dict[str, list[ScoredKeyframe]] = {"detected": [], "ground_truth": []}
-    films = [(video_id, list(each)) for video_id, each in groupby(keyframes, key=lambda each: each.keyframe.video_id)]
+    scored: list[tuple[list[ScoredKeyframe], list[ScoredKeyframe]]] = []
     stored = set(store.video_ids)
-    for video_id, film in progress(films, what="score", unit="film"):
-        if video_id not in stored:
-            continue
+    films = [(video_id, list(each)) for video_id, each in groupby(keyframes, key=lambda each: each.keyframe.video_id)]
+    films = [(video_id, film) for video_id, film in films if video_id in stored]
+    for video_id, film in progress(share(films), what="score", unit="film"):
         film = [each for each in film if len(each.proposals_xyxy) + len(each.ground_truth_xyxy)]
         requests = [
             ClipRequest(each.keyframe.time_seconds, np.concatenate([each.proposals_xyxy, each.ground_truth_xyxy]))
@@ -66,11 +71,17 @@ def score_films(
             context = batch_context([film[i] for i in places], clip_index, window_of, device)
             with compute_precision(device, compute_dtype):
                 logits: Tensor = detector(clips, boxes_xyxy, clip_index, context.window, context.window_mask)
-            return logits.float().sigmoid()
+            return scores_of(logits.float())
 
         rows = run_film(forward, store, video_id, requests, settings=settings, device=device, batch=batch)
+        detected, annotated = [], []
         for each, scores in zip(film, rows, strict=True):
             split = len(each.proposals_xyxy)
-            scored["detected"].append(ScoredKeyframe(each.keyframe, each.proposals_xyxy, scores[:split]))
-            scored["ground_truth"].append(ScoredKeyframe(each.keyframe, each.ground_truth_xyxy, scores[split:]))
-    return scored
+            detected.append(ScoredKeyframe(each.keyframe, each.proposals_xyxy, scores[:split]))
+            annotated.append(ScoredKeyframe(each.keyframe, each.ground_truth_xyxy, scores[split:]))
+        scored.append((detected, annotated))
+    gathered = gather(scored)
+    return {
+        kind: [keyframe for film in gathered for keyframe in film[place]]
+        for place, kind in enumerate(("detected", "ground_truth"))
+    }

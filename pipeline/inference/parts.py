@@ -17,6 +17,7 @@ from pipeline.bank.rows import Rows
 from pipeline.bank.writer import write_part
 from pipeline.checkpoint import load_checkpoint, load_into
 from pipeline.closure import code_version
+from pipeline.distributed import barrier, from_main
 from pipeline.files import digest_value
 from pipeline.inference.clips import ClipRequest, ClipSettings, run_film
 from pipeline.inference.detector import detector_from_sidecar
@@ -24,6 +25,7 @@ from pipeline.inference.requests import FilmBoxes
 from pipeline.models.detector import Detector
 from pipeline.numerics import compute_precision, pick_device, set_numerics
 from pipeline.progress import progress
+from pipeline.ranks import share
 from pipeline.video.store import FrameStore
 from pipeline.work import is_finished, item_folder, item_key, make_item
 
@@ -66,7 +68,7 @@ def make_parts(
     """The folder of the finished part of every film; only those that are not there are computed.
 
     On the CPU every film runs in one thread, so many films at a time as there are `workers`: their number cannot
-    change a bit.
+    change a bit. Ranks share the films; every rank gets all folders, once all are finished.
 
     Args:
         films: see `films_of_split`.
@@ -95,8 +97,10 @@ def make_parts(
         )
         for film in films
     }
-    missing = [film for film in films if not is_finished(STAGE, keys[film.video_id])]
-    if missing:
+    # Asked once: while a rank asks, another one may have finished a film.
+    missing = from_main(lambda: {video_id for video_id, key in keys.items() if not is_finished(STAGE, key)})
+    mine = share([film for film in films if film.video_id in missing])
+    if mine:
         place = pick_device(device)
         threads = torch.get_num_threads()
         set_numerics(compute_dtype=settings.compute_dtype, deterministic=False, threads=1)
@@ -107,10 +111,11 @@ def make_parts(
         with ThreadPoolExecutor(
             1 if place.type == "cuda" else workers, initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:
-            made = pool.map(lambda film: _make_part(model, film, keys[film.video_id]), missing)
-            for _ in progress(made, what=what, total=len(missing), unit="film"):
+            made = pool.map(lambda film: _make_part(model, film, keys[film.video_id]), mine)
+            for _ in progress(made, what=what, total=len(mine), unit="film"):
                 pass
         torch.set_num_threads(threads)
+    barrier()
     return {film.video_id: item_folder(STAGE, keys[film.video_id]) for film in films}
 
 
@@ -142,7 +147,7 @@ def film_rows(model: _Model, film: FilmBoxes) -> tuple[Rows, Rows | None]:
         with compute_precision(model.device, model.settings.compute_dtype):
             return model.detector.features(clips, boxes_xyxy, clip_index)
 
-    channels = model.detector.backbone.out_channels
+    channels = model.detector.roi_channels
     truth_at = film.annotated_timestamp if film.annotated_timestamp is not None else np.empty(0)
     truth_xyxy = film.annotated_xyxy if film.annotated_xyxy is not None else np.empty((0, 4))
     detected_at = np.unique(film.detected_timestamp)

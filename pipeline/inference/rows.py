@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from pipeline.bank.reader import Bank
 from pipeline.bank.rows import Rows
 from pipeline.datasets.keyframes import KeyframeBoxes
+from pipeline.distributed import gather
 from pipeline.inference.detections import ScoredKeyframe
 from pipeline.inference.windows import WindowOf
 from pipeline.models.heads.head import HeadContext
 from pipeline.numerics import compute_precision
+from pipeline.ranks import share
 
 # Keyframes per call of a head: enough to keep a GPU busy, and flat in memory.
 SCORING_BATCH = 256
@@ -129,8 +131,9 @@ def score_rows(
     *,
     device: torch.device,
     compute_dtype: str,
+    scores_of: Callable[[Tensor], Tensor] = torch.sigmoid,
 ) -> list[ScoredKeyframe]:
-    """Scores (sigmoid) of every row.
+    """Scores of every row; ranks share the batches.
 
     Args:
         head: in evaluation mode, on `device`.
@@ -139,26 +142,32 @@ def score_rows(
             a head that reads no bank.
         device: where the head runs.
         compute_dtype: fp32, tf32 or bf16.
+        scores_of: logits [R, columns] to scores [R, classes], e.g. `action_scores` of a kind of labels.
+
+    Returns:
+        One per keyframe of `rows`, in their order; none on other ranks than 0.
     """
-    scored: list[ScoredKeyframe] = []
-    for first in range(0, len(rows.keyframes), SCORING_BATCH):
+    batches: list[list[ScoredKeyframe]] = []
+    for first in share(range(0, len(rows.keyframes), SCORING_BATCH)):
         index = np.arange(first, min(first + SCORING_BATCH, len(rows.keyframes)))
         keyframes = [rows.keyframes[i] for i in index.tolist()]
         places, clip_index = rows.select(index)
         context = batch_context(keyframes, clip_index, window_of, device)
         with torch.no_grad(), compute_precision(device, compute_dtype):
             logits = head(rows.features[places].to(device).float(), context)
-        scores = logits.float().sigmoid().cpu().numpy()
+        scores = scores_of(logits.float()).cpu().numpy()
         bounds = rows.starts[index[0] : index[-1] + 2]
-        for each, start, end in zip(keyframes, bounds[:-1], bounds[1:], strict=True):
-            scored.append(
+        batches.append(
+            [
                 ScoredKeyframe(
                     each.keyframe,
                     rows.boxes_xyxy[start:end],
                     scores[start - bounds[0] : end - bounds[0]],
                 )
-            )
-    return scored
+                for each, start, end in zip(keyframes, bounds[:-1], bounds[1:], strict=True)
+            ]
+        )
+    return [each for batch in gather(batches) for each in batch]
 
 
 def batch_context(

@@ -37,9 +37,9 @@ def match_proposals(
 ) -> tuple[Indices, Floats]:
     """The ground-truth box of each proposal.
 
-    A proposal takes the box that it overlaps most, the first of equals. (Upstream then gives the best
-    proposal of each box to that box even where it overlaps another one more, which needs two boxes that
-    nearly coincide.)
+    A proposal takes the box that it overlaps most, the first of equals; but the proposals that overlap a box most are
+    that box's, even where they overlap another one more, the last of several such boxes (upstream's
+    `match_low_quality`, which between boxes that nearly coincide leaves each one its own).
 
     Args:
         proposals_xyxy: [P, 4].
@@ -54,7 +54,12 @@ def match_proposals(
     iou = box_iou(proposals_xyxy, ground_truth_xyxy)
     best = iou.argmax(axis=1)
     overlap = iou.max(axis=1)
-    return np.where(overlap >= match_iou, best, -1), overlap
+    match = np.where(overlap >= match_iou, best, -1)
+    if len(proposals_xyxy):
+        for box, most in enumerate(iou.max(axis=0)):
+            if most >= match_iou:
+                match[iou[:, box] == most] = box
+    return match, overlap
 
 
 def assign_boxes(

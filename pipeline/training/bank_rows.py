@@ -16,8 +16,8 @@ from pipeline.inference.windows import TrainingWindowOf
 from pipeline.models.heads.head import HeadContext
 from pipeline.randomness import rng_of
 from pipeline.training.assign import match_proposals
-from pipeline.training.batch import Batch
-from pipeline.training.losses import multilabel_loss
+from pipeline.training.batch import Batch, Step, deal_parts
+from pipeline.training.losses import LossOf, multilabel_loss
 
 
 def training_rows(
@@ -73,13 +73,12 @@ def row_steps(
     global_batch: int,
     bn_batch: int,
     seed: int,
-) -> Iterator[list[Batch]]:
+) -> Iterator[Step]:
     """The optimiser steps of one epoch over the keyframes that have rows, in an order drawn from (seed, epoch)."""
     with_rows = np.flatnonzero(np.diff(rows.starts))
     order = rng_of(seed, "order", epoch).permutation(with_rows)
-    for first in range(0, len(order), global_batch):
-        step = order[first : first + global_batch]
-        yield [_batch(rows, step[at : at + bn_batch], epoch, window_of) for at in range(0, len(step), bn_batch)]
+    for mine, count in deal_parts(order, global_batch=global_batch, bn_batch=bn_batch):
+        yield Step([_batch(rows, part, epoch, window_of) for part in mine], count)
 
 
 def steps_per_epoch(rows: KeyframeRows, global_batch: int) -> int:
@@ -108,12 +107,12 @@ def _batch(rows: KeyframeRows, index: NDArray[np.int64], epoch: int, window_of: 
     )
 
 
-def head_loss(head: nn.Module) -> Callable[[Batch], Tensor]:
-    """The loss of one batch of rows (multi-label, see `multilabel_loss`)."""
+def head_loss(head: nn.Module, loss: LossOf = multilabel_loss) -> Callable[[Batch], Tensor]:
+    """The loss of one batch of rows; `loss` gets logits and labels (see `make_loss`)."""
 
     def loss_of(batch: Batch) -> Tensor:
         assert batch.rows is not None
         context = HeadContext(clip_index=batch.clip_index, window=batch.window, window_mask=batch.window_mask)
-        return multilabel_loss(head(batch.rows, context), batch.labels)
+        return loss(head(batch.rows, context), batch.labels)
 
     return loss_of

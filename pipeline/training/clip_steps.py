@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -10,13 +11,13 @@ from torch import Tensor
 
 from pipeline.datasets.keyframes import KeyframeBoxes
 from pipeline.errors import InputError
-from pipeline.inference.clips import ClipSettings, batched, read_ahead
+from pipeline.inference.clips import ClipSettings, read_ahead
 from pipeline.inference.windows import TrainingWindowOf
 from pipeline.models.detector import Detector
 from pipeline.randomness import rng_of
 from pipeline.training.assign import assign_boxes
-from pipeline.training.batch import Batch
-from pipeline.training.losses import multilabel_loss
+from pipeline.training.batch import Batch, Step, deal_parts
+from pipeline.training.losses import LossOf, multilabel_loss
 from pipeline.video.clips import clip_indices, training_clip
 from pipeline.video.store import FrameStore
 
@@ -61,6 +62,7 @@ def training_sample(
         interval=settings.interval,
         total=store.grid_frames(each.keyframe.video_id),
         rng=rng,
+        offset_frames=settings.offset_frames,
     )
     truth = len(each.ground_truth_xyxy)
     clip, boxes = training_clip(
@@ -107,12 +109,14 @@ def clip_steps(
     bn_batch: int,
     seed: int,
     workers: int,
-) -> Iterator[list[Batch]]:
+) -> Iterator[Step]:
     """The optimiser steps of one epoch over the keyframes, in an order drawn from (seed, epoch).
 
-    A sample is a function of (seed, epoch, keyframe), so neither workers nor a resumed run change it.
+    A sample is a function of (seed, epoch, keyframe), so neither workers nor ranks nor a resumed run change it. A rank
+    reads only its own parts, one after the other.
     """
     order = rng_of(seed, "order", epoch).permutation(len(keyframes))
+    steps = list(deal_parts(order, global_batch=global_batch, bn_batch=bn_batch))
 
     def read(index: int) -> tuple[KeyframeBoxes, Sample]:
         each = keyframes[index]
@@ -122,8 +126,10 @@ def clip_steps(
         )
         return each, sample
 
-    for step in batched(read_ahead(read, order.tolist(), threads=workers), global_batch):
-        yield [_batch(part, epoch, window_of) for part in batched(step, bn_batch)]
+    indices = [index for mine, _ in steps for part in mine for index in part.tolist()]
+    samples = read_ahead(read, indices, threads=workers)
+    for mine, count in steps:
+        yield Step((_batch(list(islice(samples, len(part))), epoch, window_of) for part in mine), count)
 
 
 def _batch(part: Sequence[tuple[KeyframeBoxes, Sample]], epoch: int, window_of: TrainingWindowOf | None) -> Batch:
@@ -147,13 +153,13 @@ def _batch(part: Sequence[tuple[KeyframeBoxes, Sample]], epoch: int, window_of: 
     )
 
 
-def detector_loss(detector: Detector) -> Callable[[Batch], Tensor]:
-    """The loss of one batch of clips (multi-label, see `multilabel_loss`)."""
+def detector_loss(detector: Detector, loss: LossOf = multilabel_loss) -> Callable[[Batch], Tensor]:
+    """The loss of one batch of clips; `loss` gets logits and labels (see `make_loss`)."""
 
     def loss_of(batch: Batch) -> Tensor:
         assert batch.clips is not None
         assert batch.boxes_xyxy is not None
         logits = detector(batch.clips, batch.boxes_xyxy, batch.clip_index, batch.window, batch.window_mask)
-        return multilabel_loss(logits, batch.labels)
+        return loss(logits, batch.labels)
 
     return loss_of

@@ -1,30 +1,32 @@
-"""The training loop: SGD by epochs, which a kill cannot hurt.
+"""The training loop: SGD by epochs, on any number of ranks, which a kill cannot hurt.
 
 After each epoch the whole state (weights, momentum, history, the best weights) lies in the state folder; the next
 run goes on from there. No random state is part of it: every draw, dropout included, is a function of the seed, the
-epoch and the step or sample.
+epoch and the step, part or sample, and so of no rank either.
 """
 
 import math
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.checkpoint import load_tensors, save_tensors
+from pipeline.distributed import agree, copy_from_main
 from pipeline.errors import InputError
-from pipeline.files import read_json, replace_folder, write_json
-from pipeline.numerics import compute_precision
+from pipeline.numerics import compute_precision, named_nondeterminism
 from pipeline.progress import progress
 from pipeline.randomness import seed_of
-from pipeline.training.batch import Batch
+from pipeline.ranks import is_main, rank, world_size
+from pipeline.training.batch import Batch, Step, check_ranks
+from pipeline.training.gradients import divide_gradients, sum_step
+from pipeline.training.norms import Norm, RunningStatistics, prepare_norm, train_mode
+from pipeline.training.optimiser import WeightDecay, parameter_groups, set_rate
 from pipeline.training.schedule import learning_rate
-
-Metrics = dict[str, Any]
+from pipeline.training.speed import MemoryFormat, speed_up
+from pipeline.training.state import Metrics, load_state, save_state
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,6 @@ class Fitted:
 
     history: list[Metrics]  # one row per epoch: epoch (from 1), lr, loss, and what validation gave
     selected_epoch: int
-
-
-@dataclass
-class _State:
-    """What a resumed run needs."""
-
-    history: list[Metrics]
-    best_epoch: int
-    best_map: float
-    best: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -59,12 +51,19 @@ class Optimisation:
     gamma: float
     momentum: float
     nesterov: bool
-    weight_decay: float  # on every parameter
+    weight_decay: float
     clip_norm: float  # largest L2 norm of the whole gradient
     validation_interval: int  # epochs; the last one is always validated; 0 for never
     select: Literal["last", "best"]  # best: the validated epoch of the highest `map`, the earlier one at a tie
     compute_dtype: str
     seed: int  # of dropout
+    global_batch: int  # keyframes of an optimiser step
+    bn_batch: int  # keyframes of a part: of one forward pass, over which batch norm takes its statistics
+    norm: Norm = "batch"  # see `prepare_norm`
+    decayed: WeightDecay = "all"  # see `parameter_groups`
+    bias_lr_factor: float = 1.0
+    memory_format: MemoryFormat = "contiguous"  # see `speed_up`
+    compile: bool = False
 
     def rate(self, epoch: int, step: int, steps_per_epoch: int) -> float:
         """The learning rate of a step; epoch and step count from 0."""
@@ -85,7 +84,7 @@ class Optimisation:
 
 def fit(
     model: nn.Module,
-    steps_of: Callable[[int], Iterable[Sequence[Batch]]],
+    steps_of: Callable[[int], Iterable[Step]],
     *,
     steps_per_epoch: int,
     loss_of: Callable[[Batch], Tensor],
@@ -97,55 +96,62 @@ def fit(
 ) -> Fitted:
     """Train `model` in place, from the newest state in `state_folder` if there is one.
 
+    The gradient of a step is the mean over its parts, whichever ranks they lie on: eight parts on one rank and one
+    part on each of eight differ by rounding alone.
+
     Args:
-        model: on `device`.
-        steps_of: for an epoch (from 0), the optimiser steps, each the micro-batches whose losses are averaged.
+        model: on `device`; every rank starts from rank 0's weights.
+        steps_of: for an epoch (from 0), the optimiser steps, as many on every rank.
         steps_per_epoch: how many steps `steps_of` gives.
-        loss_of: the loss of one micro-batch (a scalar with gradient).
-        validate: scores the model, in evaluation mode; gives a number or None under `map`.
+        loss_of: the loss of one part (a scalar with gradient).
+        validate: scores the model, in evaluation mode; gives a number or None under `map`, the same on every rank.
         optimisation: see `Optimisation`.
         device: where `model` is.
         state_folder: where states lie; the last two are kept, and the caller drops them when its outs are written.
         what: name of the progress bar.
 
     Raises:
-        InputError: there is nothing to train on, or the loss is not finite.
+        InputError: there is nothing to train on, the loss is not finite, ranks and parts do not fit, or a setting
+            cannot be had here.
     """
     if not steps_per_epoch:
         raise InputError(f"{what}: no annotated keyframe with a box to train on")
     epochs, select, interval = optimisation.epochs, optimisation.select, optimisation.validation_interval
-    parameters = dict(model.named_parameters())
+    batches = {"global_batch": optimisation.global_batch, "bn_batch": optimisation.bn_batch}
+    check_ranks(**batches)
+    prepare_norm(model, optimisation.norm, device=device, **batches)
+    speed_up(model, memory_format=optimisation.memory_format, compile_backbone=optimisation.compile, device=device)
     optimiser = torch.optim.SGD(
-        parameters.values(),
+        parameter_groups(
+            model,
+            weight_decay=optimisation.weight_decay,
+            decayed=optimisation.decayed,
+            bias_lr_factor=optimisation.bias_lr_factor,
+        ),
         lr=optimisation.lr,
         momentum=optimisation.momentum,
         nesterov=optimisation.nesterov,
-        weight_decay=optimisation.weight_decay,
     )
-    state = _resume(model, optimiser, parameters, state_folder)
+    state = load_state(model, optimiser, state_folder)
+    agree(len(state.history), f"{what}: epochs done")
+    copy_from_main(model.state_dict().values())
     for epoch in range(len(state.history), epochs):
-        model.train()
+        train_mode(model, optimisation.norm)
         losses: list[float] = []
         rate = 0.0
         steps = progress(steps_of(epoch), what=f"{what} epoch {epoch + 1}/{epochs}", total=steps_per_epoch, unit="step")
-        for step, batches in enumerate(steps):
-            torch.manual_seed(seed_of(optimisation.seed, "dropout", epoch, step))
-            rate = optimisation.rate(epoch, step, steps_per_epoch)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            optimiser.zero_grad(set_to_none=True)
-            loss = 0.0
-            for batch in batches:
-                with compute_precision(device, optimisation.compute_dtype):
-                    part = loss_of(batch.to(device)) / len(batches)
-                part.backward()  # type: ignore[no-untyped-call]
-                loss += float(part.detach())
+        for number, step in enumerate(steps):
+            if optimisation.norm == "sync" and step.count < world_size():
+                continue  # the last step of an epoch, short of parts: ranks would wait for statistics of none
+            rate = optimisation.rate(epoch, number, steps_per_epoch)
+            set_rate(optimiser, rate)
+            loss = _gradients(model, step, loss_of, (epoch, number), optimisation, device)
             if not math.isfinite(loss):
                 raise InputError(
-                    f"{what}: the loss is {loss} at epoch {epoch + 1}, step {step + 1} (learning rate {rate:g}); "
+                    f"{what}: the loss is {loss} at epoch {epoch + 1}, step {number + 1} (learning rate {rate:g}); "
                     "a smaller lr or clip_norm keeps it finite"
                 )
-            nn.utils.clip_grad_norm_(parameters.values(), optimisation.clip_norm)
+            nn.utils.clip_grad_norm_(model.parameters(), optimisation.clip_norm)
             optimiser.step()
             losses.append(loss)
         row: Metrics = {"epoch": epoch + 1, "lr": rate, "loss": sum(losses) / max(len(losses), 1)}
@@ -157,7 +163,8 @@ def fit(
                 state.best_map, state.best_epoch = score, epoch + 1
                 state.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
         state.history.append(row)
-        _save(model, optimiser, parameters, state, state_folder)
+        if is_main():
+            save_state(model, optimiser, state, state_folder)
     model.eval()
     if select == "best":
         model.load_state_dict(state.best)
@@ -165,40 +172,31 @@ def fit(
     return Fitted(state.history, epochs)
 
 
-def _save(
+def _gradients(
     model: nn.Module,
-    optimiser: torch.optim.SGD,
-    parameters: dict[str, nn.Parameter],
-    state: _State,
-    folder: Path,
-) -> None:
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for name, parameter in parameters.items():
-        buffer = optimiser.state[parameter].get("momentum_buffer") if parameter in optimiser.state else None
-        if buffer is not None:
-            tensors[f"momentum.{name}"] = buffer
-    tensors.update({f"best.{name}": value for name, value in state.best.items()})
-    epoch = len(state.history)
-    with replace_folder(folder / f"epoch_{epoch:04d}") as partial:
-        save_tensors(partial / "state.safetensors", tensors)
-        best = {"best_epoch": state.best_epoch, "best_map": state.best_map}
-        write_json(partial / "state.json", {"history": state.history, **best})
-    for old in sorted(folder.glob("epoch_*"))[:-2]:
-        shutil.rmtree(old)
-
-
-def _resume(model: nn.Module, optimiser: torch.optim.SGD, parameters: dict[str, nn.Parameter], folder: Path) -> _State:
-    states = sorted(folder.glob("epoch_*"))
-    if not states:
-        return _State(history=[], best_epoch=0, best_map=-math.inf, best={})
-    tensors = load_tensors(states[-1] / "state.safetensors")
-    saved = read_json(states[-1] / "state.json")
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-    model.load_state_dict(part("model."))
-    for name, buffer in part("momentum.").items():
-        optimiser.state[parameters[name]]["momentum_buffer"] = buffer.to(parameters[name].device)
-    best_map = -math.inf if saved["best_map"] is None else float(saved["best_map"])
-    return _State(saved["history"], int(saved["best_epoch"]), best_map, part("best."))
+    step: Step,
+    loss_of: Callable[[Batch], Tensor],
+    place: tuple[int, int],
+    optimisation: Optimisation,
+    device: torch.device,
+) -> float:
+    """Leave the mean gradient of a step's parts in the parameters, and give their mean loss."""
+    parameters = list(model.parameters())
+    statistics = RunningStatistics(model)
+    for parameter in parameters:
+        parameter.grad = None
+    loss = 0.0
+    for number, batch in enumerate(step.parts):
+        part = rank() + number * world_size()
+        # The first part draws as a step of one part does.
+        torch.manual_seed(seed_of(optimisation.seed, "dropout", *place, *([part] if part else [])))
+        with named_nondeterminism(device):
+            with compute_precision(device, optimisation.compute_dtype):
+                part_loss = loss_of(batch.to(device))
+            part_loss.backward()  # type: ignore[no-untyped-call]
+        loss += float(part_loss.detach())
+        statistics.end_part()
+    totals, loss = sum_step(parameters, statistics.totals, loss, device)
+    divide_gradients(parameters, step.count)
+    statistics.end_step(totals, step.count)
+    return loss / step.count

@@ -1,15 +1,46 @@
-"""Losses of RoI heads (MMAction2 `BBoxHeadAVA.loss_and_target`), for logits without a background column.
+"""Losses of RoI heads (MMAction2 `BBoxHeadAVA.loss_and_target`).
 
-Upstream drops column 0 (background) of logits and labels before any of this; here no model has that column.
-Rows without a positive label are left out. Where no row is left, upstream's mean over nothing is NaN; here
-the loss is 0 and so are its gradients, so that a batch without a matched box changes nothing.
+Upstream drops column 0 (background) of logits and labels before anything else; so does `make_loss`, where a
+model has that column. Rows without a positive label are left out. Where no row is left, upstream's mean over
+nothing is NaN; here the loss is 0 and so are its gradients, so that a batch without a matched box changes nothing.
 
 Shape suffixes of names: R persons, K classes.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from pipeline.models.scores import LabelKind, action_logits
+
+# Gets logits [R, columns] and labels [R, classes], gives a scalar.
+LossOf = Callable[[Tensor, Tensor], Tensor]
+
+
+def make_loss(kind: LabelKind, *, alpha: float = 1.0, gamma: float = 0.0, normalise: bool = True) -> LossOf:
+    """The loss of persons that have as many actions as `kind` says.
+
+    Args:
+        kind: multi: `multilabel_loss`; single: `singlelabel_loss`. A background column is cut off the logits.
+        alpha: factor of the loss.
+        gamma: exponent of the focal factor.
+        normalise: single: several labels of a row share the weight of one, so that they are a distribution. False
+            gives what upstream computes without a background column: a row with n labels counts n times. With one
+            label per row both are the same.
+
+    Returns:
+        A function of logits [R, columns(classes, kind)] and labels [R, classes].
+    """
+
+    def loss(logits: Tensor, labels_RK: Tensor) -> Tensor:
+        logits_RK = action_logits(logits, kind)
+        if kind.kind == "multi":
+            return multilabel_loss(logits_RK, labels_RK, alpha=alpha, gamma=gamma)
+        return singlelabel_loss(logits_RK, labels_RK, alpha=alpha, gamma=gamma, normalise=normalise)
+
+    return loss
 
 
 def multilabel_loss(logits_RK: Tensor, labels_RK: Tensor, *, alpha: float = 1.0, gamma: float = 0.0) -> Tensor:
@@ -33,7 +64,7 @@ def multilabel_loss(logits_RK: Tensor, labels_RK: Tensor, *, alpha: float = 1.0,
 def singlelabel_loss(
     logits_RK: Tensor, labels_RK: Tensor, *, alpha: float = 1.0, gamma: float = 0.0, normalise: bool = False
 ) -> Tensor:
-    """Cross-entropy of the softmax over all columns, focal where `gamma` > 0; the mean over kept rows.
+    """Cross-entropy of the softmax over the classes, focal where `gamma` > 0; the mean over kept rows.
 
     Args:
         logits_RK: any floating type; the loss is taken in float32 at least.

@@ -49,3 +49,16 @@ def learning_rate(
     if done < start:
         return lr
     return lr * (1 + math.cos(math.pi * (done - start) / (epochs * iterations_per_epoch - start))) / 2
+
+
+def scaled_lr(lr: float, *, global_batch: int, base_batch: int) -> float:
+    """The learning rate for another batch than the one it was published with, in proportion; prints both.
+
+    Args:
+        lr: for `base_batch`.
+        global_batch: keyframes of an optimiser step here, over all ranks and parts.
+        base_batch: those of the published one.
+    """
+    scaled = lr * global_batch / base_batch
+    print(f"lr {lr:g} for a batch of {base_batch} -> {scaled:g} for {global_batch}")
+    return scaled

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,10 +17,12 @@ from pipeline.inference.rows import above, score_rows, scoring_rows
 from pipeline.inference.windows import evaluation_windows, training_windows
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import Head
+from pipeline.models.scores import LabelKind, action_scores
 from pipeline.models.standardise import StandardisedHead, fit_standardise
 from pipeline.training.bank_rows import head_loss, row_steps, steps_per_epoch, training_rows
 from pipeline.training.clip_steps import Augmentation, clip_steps, detector_loss
 from pipeline.training.loop import Fitted, Optimisation, fit
+from pipeline.training.losses import LossOf, make_loss
 from pipeline.training.tables import Tables
 from pipeline.training.validation import validator
 from pipeline.video.store import FrameStore
@@ -31,17 +33,31 @@ class HeadTraining:
     """What both scopes are told; see `pipeline.params.HeadTrain`."""
 
     optimisation: Optimisation
-    global_batch: int
-    bn_batch: int
     match_iou: float
     box_threshold: float
     lower_threshold: bool
     validation_boxes: str
     validation_threshold: float
+    labels: LabelKind
+    alpha: float
+    gamma: float
     device: torch.device
     workers: int
     batch: int
     state_folder: Path
+
+    def loss(self) -> LossOf:
+        """What is minimised; see `make_loss`."""
+        return make_loss(self.labels, alpha=self.alpha, gamma=self.gamma)
+
+    def scores(self, logits: torch.Tensor) -> torch.Tensor:
+        """See `action_scores`."""
+        return action_scores(logits, self.labels)
+
+    @property
+    def decode(self) -> Literal["all", "argmax"]:
+        """What validation counts as a detection."""
+        return "argmax" if self.labels.kind == "single" else "all"
 
 
 @dataclass(frozen=True)
@@ -131,18 +147,19 @@ def train_on_rows(
             rows,
             epoch,
             window_of=trained_window,
-            global_batch=training.global_batch,
-            bn_batch=training.bn_batch,
+            global_batch=optimisation.global_batch,
+            bn_batch=optimisation.bn_batch,
             seed=optimisation.seed,
         ),
-        steps_per_epoch=steps_per_epoch(rows, training.global_batch),
-        loss_of=head_loss(head),
+        steps_per_epoch=steps_per_epoch(rows, optimisation.global_batch),
+        loss_of=head_loss(head, training.loss()),
         validate=validator(
             lambda: {
                 kind: score_rows(
                     head,
                     each,
                     scored_window,
+                    scores_of=training.scores,
                     device=training.device,
                     compute_dtype=optimisation.compute_dtype,
                 )
@@ -150,6 +167,7 @@ def train_on_rows(
             },
             tables,
             headline=training.validation_boxes,
+            decode=training.decode,
         ),
         optimisation=optimisation,
         device=training.device,
@@ -188,19 +206,20 @@ def train_with_detector(
             augmentation=augmentation,
             match_iou=training.match_iou,
             window_of=trained_window,
-            global_batch=training.global_batch,
-            bn_batch=training.bn_batch,
+            global_batch=optimisation.global_batch,
+            bn_batch=optimisation.bn_batch,
             seed=optimisation.seed,
             workers=training.workers,
         ),
-        steps_per_epoch=-(-len(keyframes) // training.global_batch),
-        loss_of=detector_loss(detector),
+        steps_per_epoch=-(-len(keyframes) // optimisation.global_batch),
+        loss_of=detector_loss(detector, training.loss()),
         validate=validator(
             lambda: score_films(
                 detector,
                 store,
                 val_keyframes,
                 window_of=scored_window,
+                scores_of=training.scores,
                 settings=clip,
                 device=training.device,
                 compute_dtype=optimisation.compute_dtype,
@@ -208,6 +227,7 @@ def train_with_detector(
             ),
             tables,
             headline=training.validation_boxes,
+            decode=training.decode,
         ),
         optimisation=optimisation,
         device=training.device,

@@ -23,7 +23,7 @@ def clip_indices(
     interval: int,
     total: int,
     rng: np.random.Generator | None = None,
-    late_frames: int = 0,
+    offset_frames: int = 0,
 ) -> NDArray[np.int64]:
     """Grid indices of the clip around a time.
 
@@ -36,14 +36,14 @@ def clip_indices(
         interval: S, in grid frames.
         total: number of grid frames of the film.
         rng: for training: moves each frame by up to half an interval; it draws `frames` integers.
-        late_frames: moves the clip. 1 reproduces upstream on AVA, where it counts the first frame's number twice;
-            -1 on AVA-Kinetics, where it does not count it.
+        offset_frames: moves the clip, before indices are cut to the film. 1 reproduces upstream on AVA, where it counts
+            the first frame's number twice; -1 on AVA-Kinetics, where it does not count it.
 
     Returns:
         [frames], in [0, total).
     """
     centre = int(np.floor(time_seconds * fps + 0.5))
-    indices = centre + (np.arange(frames) - frames // 2) * interval + late_frames
+    indices = centre + (np.arange(frames) - frames // 2) * interval + offset_frames
     if rng is not None:
         indices = indices + rng.integers(-interval // 2, (interval + 1) // 2, size=frames)
     return indices.clip(0, total - 1).astype(np.int64)

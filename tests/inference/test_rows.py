@@ -1,5 +1,6 @@
 """Rows of a small bank, grouped, labelled, scored: against plain loops."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ from pipeline.bank.window import ResidentWindows
 from pipeline.bank.writer import assemble_bank, write_part
 from pipeline.datasets.keyframes import Keyframe, KeyframeBoxes
 from pipeline.errors import InputError
-from pipeline.inference.detections import detections_table
-from pipeline.inference.rows import above, score_rows, scoring_rows
+from pipeline.inference.detections import ScoredKeyframe, detections_table
+from pipeline.inference.rows import above, batch_context, score_rows, scoring_rows
 from pipeline.inference.windows import evaluation_windows, training_windows
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
+from pipeline.models.scores import LabelKind, action_scores, columns
 from pipeline.training.bank_rows import head_loss, row_steps, steps_per_epoch, training_rows
+from pipeline.training.losses import make_loss
 
 BOXES = np.array([[0.1, 0.1, 0.4, 0.8], [0.5, 0.1, 0.9, 0.9], [0.2, 0.3, 0.6, 0.7]])
 CPU = torch.device("cpu")
@@ -93,22 +96,24 @@ def test_steps_hold_every_keyframe_once_with_its_window(bank: Bank) -> None:
     window_of = training_windows(windows, seconds=3, per_second=2, seed=1)
     assert steps_per_epoch(rows, 1) == 2
     for epoch in (0, 1):
-        steps = list(row_steps(rows, epoch, window_of=window_of, global_batch=1, bn_batch=1, seed=3))
-        assert [len(step) for step in steps] == [1, 1]
-        assert sorted(step[0].rows[0, 0].item() for step in steps if step[0].rows is not None) == [50, 151]
-        batch = next(step[0] for step in steps if step[0].rows is not None and step[0].rows[0, 0] == 151)
+        given = row_steps(rows, epoch, window_of=window_of, global_batch=1, bn_batch=1, seed=3)
+        steps = [(list(step.parts), step.count) for step in given]
+        assert [(len(step), count) for step, count in steps] == [(1, 1), (1, 1)]
+        assert sorted(step[0].rows[0, 0].item() for step, _ in steps if step[0].rows is not None) == [50, 151]
+        batch = next(step[0] for step, _ in steps if step[0].rows is not None and step[0].rows[0, 0] == 151)
         assert batch.window is not None
         assert batch.window_mask is not None
         # Seconds 901, 902 and 903 of film b: one person, two persons, past the end.
         assert batch.window_mask.tolist() == [[True, False, True, True, False, False]]
         assert batch.window[0, :, 0].tolist() == [102, 0, 103, 104, 0, 0]
     (step,) = row_steps(rows, 0, window_of=None, global_batch=8, bn_batch=1, seed=3)
-    assert len(step) == 2
+    assert (len(list(step.parts)), step.count) == (2, 2)
     orders = {
         tuple(
-            float(step[0].rows[0, 0])
+            float(part.rows[0, 0])
             for step in row_steps(rows, epoch, window_of=None, global_batch=1, bn_batch=1, seed=3)
-            if step[0].rows is not None
+            for part in step.parts
+            if part.rows is not None
         )
         for epoch in range(8)
     }
@@ -159,6 +164,46 @@ def test_the_loss_of_a_head_reaches_its_weights(bank: Bank) -> None:
     rows = training_rows(bank, KEYFRAMES, box_threshold=0.9, lower_threshold=False, match_iou=0.9)
     head = build_head("linear", HeadSettings(roi_channels=4, bank_channels=0, classes=3))
     (step,) = row_steps(rows, 0, window_of=None, global_batch=8, bn_batch=8, seed=3)
-    head_loss(head)(step[0]).backward()
-    assert head.classifier.weight.grad is not None
-    assert head.classifier.weight.grad.abs().sum() > 0
+    head_loss(head)(next(iter(step.parts))).backward()
+    gradient = head.get_parameter("classifier.weight").grad
+    assert gradient is not None
+    assert gradient.abs().sum() > 0
+
+
+def test_a_single_label_head_is_scored_by_softmax_and_trained_by_its_own_loss(bank: Bank) -> None:
+    torch.manual_seed(0)
+    kind = LabelKind("single", background=True)
+    head = build_head("linear", HeadSettings(roi_channels=4, bank_channels=0, classes=columns(3, kind))).eval()
+    rows = scoring_rows(bank, KEYFRAMES, "detections", box_threshold=0.9)
+    scored = score_rows(head, rows, None, device=CPU, compute_dtype="fp32", scores_of=partial(action_scores, kind=kind))
+    logits = head(rows.features.float(), batch_context([], torch.zeros(5, dtype=torch.int64), None, CPU))
+    expected = torch.softmax(logits, dim=1)[:, 1:].detach().numpy()
+    np.testing.assert_allclose(np.concatenate([each.scores for each in scored]), expected, atol=1e-6)
+    (step,) = row_steps(
+        training_rows(bank, KEYFRAMES, box_threshold=0.9, lower_threshold=False, match_iou=0.9),
+        0, window_of=None, global_batch=8, bn_batch=8, seed=3,
+    )  # fmt: skip
+    head_loss(head, make_loss(kind))(next(iter(step.parts))).backward()
+    gradient = head.get_parameter("classifier.weight").grad
+    assert gradient is not None
+    assert (gradient[0] == 0).all(), "the background column is cut before the loss"
+    assert gradient[1:].abs().sum() > 0
+
+
+def test_argmax_gives_a_box_its_best_class_if_that_is_above_the_threshold() -> None:
+    scores = np.array([[0.25, 0.5, 0.5], [0.75, 0.125, 0.25], [0.25, 0.25, 0.125]], np.float32)
+    scored = [
+        ScoredKeyframe(Keyframe("a", 900, 0), BOXES, scores),
+        ScoredKeyframe(Keyframe("a", 901, 1), BOXES[:0], scores[:0]),
+    ]
+
+    def rows(threshold: float, decode) -> list[tuple]:
+        table = detections_table(scored, action_threshold=threshold, decode=decode)
+        return list(zip(*(table[name].to_pylist() for name in ("x1", "action_id", "score")), strict=True))
+
+    assert rows(0.0, "argmax") == [(0.1, 2, 0.5), (0.5, 1, 0.75), (0.2, 1, 0.25)]
+    assert rows(0.25, "argmax") == [(0.1, 2, 0.5), (0.5, 1, 0.75)]
+    assert rows(0.25, "all") == [(0.1, 2, 0.5), (0.1, 3, 0.5), (0.5, 1, 0.75)]
+    assert detections_table(scored, action_threshold=0.25).equals(
+        detections_table(scored, action_threshold=0.25, decode="all")
+    )

@@ -31,6 +31,9 @@ def test_boxes_and_labels_are_upstreams_in_upstreams_order(case: dict) -> None:
     assert (found.positives, len(found.rows) - found.positives) == (case["num_pos"], case["num_neg"])
     assert np.concatenate([truth, proposals])[found.rows].tolist() == case["rois_in_order"]
     assert found.labels.tolist() == case["labels_in_order"]
+    chosen = np.concatenate([truth, proposals])[found.rows]
+    assert sorted(chosen[: found.positives].tolist()) == case["rois_pos_sorted"]
+    assert sorted(chosen[found.positives :].tolist()) == case["rois_neg_sorted"]
 
 
 def test_above_the_cap_positives_are_drawn_with_the_callers_generator() -> None:
@@ -69,6 +72,17 @@ def test_the_threshold_itself_matches_and_the_best_box_wins() -> None:
     assert match.tolist() == [1, 0, -1]
     assert overlap == pytest.approx([1, 0.98, 8 / 9])
     assert match_proposals(_boxes([[0, 0, 10, 9]]), truth[:1])[0].tolist() == [0]
+
+
+def test_each_of_two_boxes_that_nearly_coincide_keeps_its_best_proposal() -> None:
+    truth = _boxes([[0, 0, 100, 100], [0, 0, 100, 97]])
+    # Both overlap the first box more; the second box's best is the second of them, and so is no longer the first's.
+    match, overlap = match_proposals(_boxes([[0, 0, 100, 99.5], [0, 0, 100, 98.6]]), truth)
+    assert match.tolist() == [0, 1]
+    assert overlap == pytest.approx([0.995, 0.986])
+    # One proposal alone is the best of both: the later box takes it.
+    assert match_proposals(_boxes([[0, 0, 100, 99.5]]), truth)[0].tolist() == [1]
+    assert match_proposals(_boxes([[0, 0, 100, 99.5]]), truth, match_iou=0.98)[0].tolist() == [0]
 
 
 @pytest.mark.parametrize("proposals", [[], [[0, 0, 1, 1]]])

@@ -8,23 +8,25 @@ from torch import Tensor, nn
 
 from pipeline.errors import InputError
 from pipeline.randomness import rng_of
-from pipeline.training.batch import Batch
-from pipeline.training.loop import Fitted, Metrics, Optimisation, fit
+from pipeline.training.batch import Batch, Step
+from pipeline.training.loop import Fitted, Optimisation, fit
+from pipeline.training.state import Metrics
 
 OPTIMISATION = Optimisation(
     epochs=4, lr=0.1, warmup_epochs=1, warmup_factor=0.1, warmup_by="iteration", decay="cosine", milestones=[],
     gamma=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4, clip_norm=1.0, validation_interval=1, select="last",
-    compute_dtype="fp32", seed=7,
+    compute_dtype="fp32", seed=7, global_batch=8, bn_batch=4,
 )  # fmt: skip
 CPU = torch.device("cpu")
 
 
-def steps(epoch: int) -> Iterator[list[Batch]]:
+def steps(epoch: int) -> Iterator[Step]:
     rng = rng_of(7, "data", epoch)
     for _ in range(3):
         x = torch.from_numpy(rng.normal(size=(8, 5))).float()
         half = [slice(0, 4), slice(4, 8)]
-        yield [Batch(labels=(x[at, :2] > 0).float(), clip_index=torch.arange(4), rows=x[at]) for at in half]
+        parts = [Batch(labels=(x[at, :2] > 0).float(), clip_index=torch.arange(4), rows=x[at]) for at in half]
+        yield Step(parts, len(parts))
 
 
 class Killed(Exception):
@@ -128,14 +130,14 @@ def test_micro_batches_are_averaged(tmp_path: Path) -> None:
         torch.manual_seed(0)
         model = nn.Linear(5, 2)
 
-        def steps_of(epoch: int, parts: int = parts) -> Iterator[list[Batch]]:
-            first, second = next(iter(steps(epoch)))
+        def steps_of(epoch: int, parts: int = parts) -> Iterator[Step]:
+            first, second = next(iter(steps(epoch))).parts
             both = Batch(
                 torch.cat([first.labels, second.labels]),
                 torch.arange(8),
                 rows=torch.cat([x for x in (first.rows, second.rows) if x is not None]),
             )
-            yield [both] if parts == 1 else [first, second]
+            yield Step([both] if parts == 1 else [first, second], parts)
 
         def loss_of(batch: Batch, model: nn.Module = model) -> Tensor:
             return nn.functional.mse_loss(model(batch.rows), batch.labels)

@@ -4,7 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.training.losses import multilabel_loss, singlelabel_loss
+from pipeline.models.scores import LabelKind, columns
+from pipeline.training.batch import Batch
+from pipeline.training.clip_steps import detector_loss
+from pipeline.training.losses import make_loss, multilabel_loss, singlelabel_loss
 
 CASES = json.loads((Path(__file__).parents[1] / "fixtures" / "parity" / "mmaction2" / "losses.json").read_text())[
     "cases"
@@ -12,16 +15,19 @@ CASES = json.loads((Path(__file__).parents[1] / "fixtures" / "parity" / "mmactio
 
 
 def _run(case: dict) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss and its gradient by every column of upstream's logits."""
+    """The loss and its gradient by every column of upstream's logits.
+
+    A multi-label model has no background column here, so upstream's is cut off; a single-label one has it.
+    """
     head = case["head"]
     logits = torch.tensor(case["logits"], requires_grad=True)
     first = int(head["background_class"])
-    ours, labels = logits[:, first:], torch.tensor(case["labels"])[:, first:]
+    labels = torch.tensor(case["labels"])[:, first:]
     focal = {"alpha": head.get("focal_alpha", 1.0), "gamma": head.get("focal_gamma", 0.0)}
-    if head["multilabel"]:
-        loss = multilabel_loss(ours, labels, **focal)
-    else:
-        loss = singlelabel_loss(ours, labels, normalise=head["background_class"], **focal)
+    kind = LabelKind() if head["multilabel"] else LabelKind("single", background=head["background_class"])
+    ours = logits[:, first:] if head["multilabel"] else logits
+    assert ours.shape[1] == columns(labels.shape[1], kind)
+    loss = make_loss(kind, normalise=head["background_class"], **focal)(ours, labels)
     loss.backward()
     assert logits.grad is not None
     return loss.detach(), logits.grad
@@ -42,6 +48,26 @@ def test_the_fixture_has_the_case_without_positives_and_here_it_changes_nothing(
     loss, gradient = _run(case)
     assert loss.item() == 0
     assert (gradient == 0).all()
+
+
+def test_the_fixture_holds_every_kind_of_case() -> None:
+    names = {each["name"] for each in CASES}
+    assert {"singlelabel_ce_background_multihot", "singlelabel_ce_no_background_multihot", "singlelabel_focal"} < names
+    assert {"multilabel_bce_no_background", "multilabel_focal_alpha3_gamma1"} < names
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_several_labels_of_a_person_share_the_weight_of_one_unless_told(background: bool) -> None:
+    kind = LabelKind("single", background=background)
+    logits = torch.randn(3, columns(4, kind), generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[0.0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]])
+    logs = logits[:, int(background) :].log_softmax(dim=1)
+    one, two = -logs[0, 1], -(logs[1, 0] + logs[1, 2])
+    torch.testing.assert_close(make_loss(kind)(logits, labels), (one + two / 2) / 2)
+    torch.testing.assert_close(make_loss(kind, normalise=False)(logits, labels), (one + two) / 2)
+    assert torch.equal(
+        make_loss(kind)(logits[:1], labels[:1]), make_loss(kind, normalise=False)(logits[:1], labels[:1])
+    )
 
 
 @pytest.mark.parametrize("loss_of", [multilabel_loss, singlelabel_loss])
@@ -78,3 +104,13 @@ def test_half_precision_logits_are_scored_in_float32() -> None:
     labels = torch.eye(4, 3).bfloat16()
     assert multilabel_loss(logits, labels).dtype == torch.float32
     assert torch.equal(multilabel_loss(logits, labels), multilabel_loss(logits.float(), labels.float()))
+
+
+def test_a_detector_is_trained_by_the_loss_it_is_given() -> None:
+    logits, labels = torch.randn(3, 4), torch.eye(3)
+    batch = Batch(
+        labels=labels, clip_index=torch.zeros(3, dtype=torch.int64), clips=torch.zeros(1), boxes_xyxy=torch.zeros(3, 4)
+    )
+    loss = make_loss(LabelKind("single", background=True), alpha=2.0, gamma=1.0)
+    assert detector_loss(lambda *_: logits, loss)(batch) == loss(logits, labels)  # type: ignore[arg-type]
+    assert detector_loss(lambda *_: logits[:, 1:])(batch) == multilabel_loss(logits[:, 1:], labels)  # type: ignore[arg-type]

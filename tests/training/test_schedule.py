@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.training.schedule import learning_rate
+from pipeline.training.schedule import learning_rate, scaled_lr
 
 CASES = json.loads((Path(__file__).parents[1] / "fixtures" / "parity" / "mmaction2" / "lr_schedules.json").read_text())[
     "cases"
@@ -27,8 +27,17 @@ def _arguments(case: dict) -> dict[str, Any]:
             arguments |= {"decay": "step", "milestones": each["milestones"], "gamma": each["gamma"]}
         else:
             assert (each["type"], each["begin"]) == ("CosineAnnealingLR", arguments["warmup_epochs"])
+            # Ours falls from the warm-up's end to 0 at the end of training.
+            assert (each["begin"] + each["T_max"], each["end"], each["eta_min"]) == (case["epochs"], case["epochs"], 0)
             arguments |= {"decay": "cosine"}
     return arguments
+
+
+def test_all_five_published_schedules_are_there() -> None:
+    assert len(CASES) == 5
+    kinds = [{each["type"] for each in case["schedulers"]} for case in CASES]
+    assert {"LinearLR", "CosineAnnealingLR"} in kinds
+    assert {"MultiStepLR"} in kinds
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
@@ -39,6 +48,11 @@ def test_every_iteration_has_the_published_rate(case: dict) -> None:
             for iteration in range(len(expected))
         ]
         assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_scaled_rate_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert scaled_lr(0.2, global_batch=8, base_batch=128) == 0.0125
+    assert capsys.readouterr().out == "lr 0.2 for a batch of 128 -> 0.0125 for 8\n"
 
 
 def test_a_warmup_of_one_step_ends() -> None:

@@ -35,7 +35,7 @@ def test_indices_are_those_of_upstream(case: dict[str, Any]) -> None:
         frames=case["clip_len"],
         interval=case["frame_interval"],
         total=end - start,
-        late_frames={"AVADataset": 1, "AVAKineticsDataset": -1, "MultiSports": 0}[case["dataset"].split(" ")[0]],
+        offset_frames={"AVADataset": 1, "AVAKineticsDataset": -1, "MultiSports": 0}[case["dataset"].split(" ")[0]],
     )
     assert indices.tolist() == [number - first_file for number in expected]
     assert indices.dtype == np.int64

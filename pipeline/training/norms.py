@@ -1,0 +1,89 @@
+"""Batch norm in training: over which clips its statistics are taken, and how running ones advance.
+
+A step may have many parts, spread over many ranks. Each part starts from the same running statistics, and the new
+ones are the mean of what the parts would have set: so neither the order of parts nor the number of ranks is in them.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pipeline.errors import InputError
+from pipeline.ranks import world_size
+
+Norm = Literal["batch", "sync", "frozen"]
+
+
+def prepare_norm(model: nn.Module, norm: Norm, *, global_batch: int, bn_batch: int, device: torch.device) -> None:
+    """Check that `norm` can be had, and put synchronised batch norm into `model` where it is needed.
+
+    Args:
+        model: before its optimiser is made; its state dict keeps its keys.
+        norm: `batch`: statistics of each part by itself, as published. `sync`: of all parts of a step together.
+            `frozen`: the backbone keeps the running statistics that it started with, and scales and shifts train
+            (MMAction2's `norm_eval`).
+        global_batch: keyframes of a step.
+        bn_batch: keyframes of a part.
+        device: where `model` is.
+
+    Raises:
+        InputError: `sync` where parts of a step do not meet.
+    """
+    if norm != "sync":
+        return
+    parts = -(-global_batch // bn_batch)
+    if parts == 1 and world_size() == 1:
+        return  # the part is the whole batch
+    if device.type != "cuda" or parts != world_size():
+        raise InputError(
+            f"norm sync: a step has {parts} parts (global_batch {global_batch}, bn_batch {bn_batch}) on {world_size()} "
+            f"processes of {device.type}; expected one part on one process, or as many CUDA processes as parts"
+        )
+    nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+
+
+def train_mode(model: nn.Module, norm: Norm) -> None:
+    """`model.train()`, but for norms that are frozen."""
+    model.train()
+    if norm == "frozen":
+        for module in getattr(model, "backbone", model).modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+
+
+class RunningStatistics:
+    """The running statistics of a model in training mode, over the parts of one step."""
+
+    def __init__(self, model: nn.Module) -> None:
+        """Note what the step starts from."""
+        norms = [each for each in model.modules() if isinstance(each, _BatchNorm) and each.training]
+        self._values: list[Tensor] = []
+        self._counts: list[Tensor] = []
+        for norm in norms:
+            if norm.running_mean is not None and norm.running_var is not None:
+                self._values += [norm.running_mean, norm.running_var]
+            if norm.num_batches_tracked is not None:
+                self._counts.append(norm.num_batches_tracked)
+        self._start = [each.clone() for each in self._values]
+        self._start_counts = [each.clone() for each in self._counts]
+        self.totals: list[Tensor] = [torch.zeros_like(each) for each in self._values]
+
+    def end_part(self) -> None:
+        """Add what a part has set to `totals`, and go back to the start."""
+        for value, start, total in zip(self._values, self._start, self.totals, strict=True):
+            total += value
+            value.copy_(start)
+
+    def end_step(self, totals: list[Tensor], parts: int) -> None:
+        """Set the mean over the parts.
+
+        Args:
+            totals: `totals` summed over all ranks.
+            parts: of all ranks.
+        """
+        for value, total in zip(self._values, totals, strict=True):
+            value.copy_(total / parts)
+        for count, start in zip(self._counts, self._start_counts, strict=True):
+            count.copy_(start + 1)

@@ -1,0 +1,206 @@
+"""Jobs that tests run in one process and in several: `python -m tests.rank_jobs work FOLDER --processes 2`."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import simplejpeg
+import torch
+from numpy.typing import NDArray
+
+from pipeline.bank.writer import assemble_bank
+from pipeline.checkpoint import save_checkpoint, save_tensors
+from pipeline.command import ProcessesOption, new_app, run
+from pipeline.datasets.keyframes import Keyframe, KeyframeBoxes
+from pipeline.distributed import across_ranks, barrier, from_main
+from pipeline.errors import InputError
+from pipeline.files import digest_file, write_json
+from pipeline.inference.clips import ClipSettings
+from pipeline.inference.detections import detections_table
+from pipeline.inference.films import score_films
+from pipeline.inference.parts import PartSettings, make_parts
+from pipeline.inference.requests import FilmBoxes
+from pipeline.models.build import build_detector
+from pipeline.models.detector import Detector
+from pipeline.randomness import rng_of
+from pipeline.ranks import is_main, rank, world_size
+from pipeline.tables import DETECTIONS, write_table
+from pipeline.training.clip_steps import Augmentation, clip_steps, detector_loss
+from pipeline.training.loop import Fitted, Optimisation, fit
+from pipeline.training.state import Metrics
+from pipeline.video.store import FrameStore, Row, write_frames, write_manifest
+
+app = new_app()
+CPU = torch.device("cpu")
+CLASSES = 3
+FILMS = {"a": 5, "b": 1, "c": 3}
+"Annotated seconds of each film."
+CLIP = ClipSettings(frames=2, interval=2, short_side=32, mean=(100.0, 100, 100), std=(50.0, 50, 50))
+CHANGES = Augmentation(short_side=(32, 36), crop=32, flip=0.5, colour=0.1, box_jitter=0.0)
+OPTIMISATION = Optimisation(
+    epochs=3, lr=0.05, warmup_epochs=1, warmup_factor=0.1, warmup_by="iteration", decay="cosine", milestones=[],
+    gamma=0.1, momentum=0.9, nesterov=False, weight_decay=1e-4, clip_norm=5.0, validation_interval=1, select="best",
+    compute_dtype="fp32", seed=3, global_batch=8, bn_batch=2,
+)  # fmt: skip
+# Nine keyframes: a step of four parts, and one of a single part, so that one of two ranks has none of it.
+TRAININGS: dict[str, dict[str, Any]] = {
+    "parts_of_two": {},
+    # Every part is one keyframe, and some have nobody with an action.
+    "parts_of_one": {"global_batch": 4, "bn_batch": 1, "decayed": "weights", "norm": "frozen", "epochs": 1},
+}
+
+
+def make_films(folder: Path) -> None:
+    """A frame store of noise, and the checkpoint of an untrained detector."""
+    videos = {}
+    for video_id, seconds in FILMS.items():
+        frames = rng_of("film", video_id).integers(0, 256, (10 * seconds + 10, 32, 40, 3), np.uint8)
+        origin = {"source_sha256": video_id, "grid_frames": len(frames), "stored_height": 32, "stored_width": 40}
+        rows = [Row(simplejpeg.encode_jpeg(frame, 90), at / 10, at) for at, frame in enumerate(frames)]
+        path = folder / "frames" / f"{video_id}.arrow"
+        count = write_frames(path, rows, lambda origin=origin: origin)  # type: ignore[misc]
+        videos[video_id] = {**origin, "rows": count, "sha256": digest_file(path)}
+    write_manifest(folder / "frames", videos, fps=10.0, short_side=None, quality=90)
+    torch.manual_seed(0)
+    sidecar = {
+        "backbone": "slowonly_tiny", "width": 8, "columns": CLASSES, "dropout": 0.0,
+        "head": {"name": "linear", "mlp": False, "options": {}},
+        "roi": {"output_size": 4, "temporal": "mean", "context": "none", "aligned": True},
+        "input": {each: getattr(CLIP, each) for each in ("frames", "interval", "short_side", "mean", "std")},
+    }  # fmt: skip
+    save_checkpoint(folder / "model.safetensors", detector().state_dict(), sidecar)
+
+
+def detector() -> Detector:
+    return build_detector("slowonly_tiny", width=8, classes=CLASSES, dropout=0.5)
+
+
+def keyframes() -> list[KeyframeBoxes]:
+    found = []
+    for video_id, seconds in FILMS.items():
+        for second in range(1, seconds + 1):
+            rng = rng_of("boxes", video_id, second)
+            corners = rng.uniform(0, 0.4, (3, 2))
+            boxes = np.concatenate([corners, corners + rng.uniform(0.3, 0.6, (3, 2))], axis=1)
+            labels = rng.random((2, CLASSES)) < 0.5
+            if second == 2:
+                labels[:] = False
+            found.append(
+                KeyframeBoxes(
+                    Keyframe(video_id, 900.0 + second, float(second)), boxes[:2], labels, boxes[1:], np.ones(2)
+                )
+            )
+    return found
+
+
+class WatchedStore(FrameStore):
+    """Notes what is read."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.read: list[list[Any]] = []
+
+    def read_clip(self, video_id: str, grid_indices: Any) -> NDArray[np.uint8]:
+        self.read.append([video_id, *np.asarray(grid_indices).tolist()])
+        return super().read_clip(video_id, grid_indices)
+
+
+def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> tuple[Detector, Fitted]:
+    optimisation = Optimisation(**{**vars(OPTIMISATION), **TRAININGS[name], **changes})
+    torch.manual_seed(rank())  # the loop starts from rank 0's weights
+    model = detector()
+    store, scored = WatchedStore(folder / "frames"), FrameStore(folder / "frames")
+    state = folder / f"state_{name}_{world_size()}"
+
+    def validate() -> Metrics:
+        if killed_after and rank() == world_size() - 1 and len(list(state.glob("epoch_*"))) >= killed_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        scores = score_films(
+            model, scored, keyframes(), window_of=None, settings=CLIP, device=CPU, compute_dtype="fp32", batch=2
+        )["detected"]
+        return from_main(lambda: {"map": float(np.mean([each.scores.mean() for each in scores]))})
+
+    fitted = fit(
+        model,
+        lambda epoch: clip_steps(
+            store, keyframes(), epoch, settings=CLIP, augmentation=CHANGES, match_iou=0.9, window_of=None,
+            global_batch=optimisation.global_batch, bn_batch=optimisation.bn_batch, seed=1, workers=2,
+        ),
+        steps_per_epoch=-(-9 // optimisation.global_batch), loss_of=detector_loss(model), validate=validate,
+        optimisation=optimisation, device=CPU, state_folder=state, what="train",
+    )  # fmt: skip
+    write_json(folder / f"read_{name}_{world_size()}_{rank()}.json", sorted(store.read))
+    return model, fitted
+
+
+def film_boxes() -> list[FilmBoxes]:
+    found = []
+    for video_id, seconds in FILMS.items():
+        at = 900.0 + np.repeat(np.arange(1, seconds + 1, dtype=np.float64), 2)
+        boxes = np.concatenate([each.proposals_xyxy for each in keyframes() if each.keyframe.video_id == video_id])
+        found.append(FilmBoxes(video_id, -900.0, np.unique(at), at, boxes, np.full(len(at), 0.95), None, None))
+    return found
+
+
+@app.command()
+@across_ranks
+def work(folder: Path, processes: ProcessesOption = 1) -> None:
+    """Everything that ranks share; what comes of it lies in `folder/out_<ranks>`."""
+    torch.set_num_threads(1)
+    out = folder / f"out_{world_size()}"
+    for name in TRAININGS:
+        model, fitted = train(folder, name)
+        if is_main():
+            save_tensors(out / f"{name}.safetensors", model.state_dict())
+            write_json(out / f"{name}.json", {"history": fitted.history, "selected": fitted.selected_epoch})
+    torch.manual_seed(0)
+    scores = score_films(
+        detector().eval(), FrameStore(folder / "frames"), keyframes(), window_of=None, settings=CLIP, device=CPU,
+        compute_dtype="fp32", batch=2,
+    )  # fmt: skip
+    assert is_main() or not scores["detected"]
+    if is_main():
+        for kind, each in scores.items():
+            write_table(detections_table(each, action_threshold=0.0), out / f"{kind}.parquet", DETECTIONS)
+    settings = PartSettings("fp16", "none", "fp32", {"checkpoint_sha256": "x"})
+    parts = make_parts(
+        film_boxes(), checkpoint=folder / "model.safetensors", frames=folder / "frames", settings=settings, workers=1,
+        device="cpu", batch=2, what="bank",
+    )  # fmt: skip
+    assert all(path.is_dir() for path in parts.values())
+    if is_main():
+        assemble_bank(out / "bank.zarr", parts=parts, split="train", provenance={"checkpoint_sha256": "x"})
+    print(f"{world_size()} ranks are done")
+
+
+@app.command()
+@across_ranks
+def resume(folder: Path, killed_after: int = 0, processes: ProcessesOption = 1) -> None:
+    """One training; the last rank is killed when so many states have been written."""
+    torch.set_num_threads(1)
+    model, _ = train(folder, "parts_of_two", killed_after=killed_after)
+    if is_main():
+        save_tensors(folder / "resumed.safetensors", model.state_dict())
+
+
+@app.command()
+@across_ranks
+def fail(kind: str, processes: ProcessesOption = 1) -> None:
+    """An error on the last rank or on all of them."""
+    if kind == "everywhere":
+        raise InputError("params.yaml: no such file")
+    if kind == "never":
+        print(os.getppid(), flush=True)
+        time.sleep(60)
+    if rank() == world_size() - 1:
+        if kind == "here":
+            raise InputError("film b: damaged")
+        raise ValueError("a bug")
+    barrier()
+
+
+if __name__ == "__main__":
+    run(app)

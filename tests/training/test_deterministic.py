@@ -1,0 +1,80 @@
+"""`deterministic: true`: no model needs an operator without a deterministic kernel, and steps repeat to the bit."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.errors import InputError
+from pipeline.models.build import build_backbone, build_detector
+from pipeline.models.detector import Detector
+from pipeline.models.heads.head import HeadSettings
+from pipeline.models.heads.table import HEADS, build_head
+from pipeline.models.roi import RoiSettings, roi_channels
+from pipeline.numerics import named_nondeterminism, set_numerics
+from pipeline.training.batch import Batch
+from pipeline.training.clip_steps import detector_loss
+
+CPU = torch.device("cpu")
+CONTEXT = RoiSettings(output_size=4, temporal="max", context="global")
+BACKBONES = ["slowonly_r50_nl", "slowfast_r50_4x16", "slowfast_r50_8x8", "pyslowfast_slowfast_r50_8x8", "slowonly_tiny"]
+
+
+@pytest.fixture(autouse=True)
+def deterministic() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    set_numerics(compute_dtype="fp32", deterministic=True, threads=2)
+    yield
+    set_numerics(compute_dtype="fp32", deterministic=False, threads=threads)
+
+
+def batch(frames: int = 8) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    return Batch(
+        labels=torch.tensor([[1.0, 0, 0], [0, 1, 1], [0, 0, 1]]),
+        clip_index=torch.tensor([0, 0, 1]),
+        clips=torch.randn(2, 3, frames, 64, 64, generator=generator),
+        boxes_xyxy=torch.tensor([[2.0, 3, 30, 40], [10, 10, 60, 44], [0, 0, 63, 63]]),
+        window=torch.randn(2, 12, 16, generator=generator),
+        window_mask=torch.arange(24).view(2, 12) < 12,
+    )
+
+
+def assert_repeats(model: Detector) -> None:
+    loss_of = detector_loss(model.train())
+    rounds = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        model.zero_grad()
+        loss_of(batch()).backward()
+        rounds.append([each.grad.clone() for each in model.parameters() if each.grad is not None])
+    assert len(rounds[0]) > 10
+    assert all(torch.equal(one, other) for one, other in zip(*rounds, strict=True))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("head", ["linear", "acrn"])
+def test_baselines_repeat(backbone: str, head: str) -> None:
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {"roi": CONTEXT} if head == "linear" else {}
+    assert_repeats(build_detector(backbone, classes=3, width=8, head=head, mlp=head == "linear", **settings))
+
+
+@pytest.mark.parametrize("head", sorted(set(HEADS) - {"linear", "acrn"}))
+def test_heads_of_the_bank_repeat(head: str) -> None:
+    torch.manual_seed(0)
+    backbone = build_backbone("slowfast_tiny", width=8)
+    settings = HeadSettings(
+        roi_channels=roi_channels(backbone.out_channels, CONTEXT), bank_channels=16, classes=3,
+        map_channels=backbone.out_channels, window_seconds=6, per_second=2,
+    )  # fmt: skip
+    assert_repeats(Detector(backbone, build_head(head, settings), roi=CONTEXT))
+
+
+def test_an_operator_without_a_deterministic_kernel_is_named() -> None:
+    with pytest.raises(InputError) as error, named_nondeterminism(CPU):
+        torch.nn.MaxUnpool2d(2)(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2, dtype=torch.int64))
+    assert str(error.value) == "deterministic: max_unpooling2d_forward_out has no deterministic kernel on cpu"
+    with pytest.raises(RuntimeError, match="another"), named_nondeterminism(CPU):
+        raise RuntimeError("another")

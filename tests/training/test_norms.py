@@ -1,0 +1,133 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline.randomness import seed_of
+from pipeline.training.batch import Batch, Step
+from pipeline.training.loop import fit
+from pipeline.training.norms import prepare_norm
+from tests.training.test_loop import OPTIMISATION
+
+CPU = torch.device("cpu")
+SETTINGS = replace(OPTIMISATION, epochs=1, validation_interval=0)
+
+
+class Model(nn.Module):
+    """Two norms: one of the backbone, one of the head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8))
+        self.head = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(8), nn.Linear(8, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.head(self.backbone(x))
+        return found
+
+
+def model() -> Model:
+    torch.manual_seed(0)
+    return Model()
+
+
+def batches(parts: int) -> list[Batch]:
+    x = torch.randn(parts, 6, 5, generator=torch.Generator().manual_seed(1)) * 3 + 1
+    return [Batch(labels=(each[:, :2] > 0).float(), clip_index=torch.arange(6), rows=each) for each in x]
+
+
+def train(steps: list[list[Batch]], folder: Path, **changes: Any) -> Model:
+    trained = model()
+    optimisation = replace(SETTINGS, **changes)
+    fit(
+        trained, lambda epoch: [Step(parts, len(parts)) for parts in steps], steps_per_epoch=len(steps),
+        loss_of=lambda batch: loss(trained, batch), validate=dict, optimisation=optimisation, device=CPU,
+        state_folder=folder, what="train",
+    )  # fmt: skip
+    return trained
+
+
+def loss(trained: nn.Module, batch: Batch) -> Tensor:
+    return nn.functional.binary_cross_entropy_with_logits(trained(batch.rows), batch.labels)
+
+
+def assert_same(one: nn.Module, other: nn.Module, *, atol: float = 0.0) -> None:
+    for name, value in one.state_dict().items():
+        found = other.state_dict()[name]
+        torch.testing.assert_close(found, value, atol=atol, rtol=0, msg=name)
+
+
+def test_steps_of_one_part_are_plain_sgd_to_the_bit(tmp_path: Path) -> None:
+    parts = batches(4)
+    plain = model().train()
+    optimiser = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    for number, batch in enumerate(parts):
+        torch.manual_seed(seed_of(7, "dropout", 0, number))
+        optimiser.param_groups[0]["lr"] = SETTINGS.rate(0, number, 4)
+        optimiser.zero_grad()
+        loss(plain, batch).backward()
+        nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
+        optimiser.step()
+    assert_same(train([[part] for part in parts], tmp_path), plain)
+
+
+def test_running_statistics_are_the_mean_of_what_the_parts_would_set(tmp_path: Path) -> None:
+    parts = batches(3)
+    alone = []
+    for part in parts:
+        backbone = model().backbone.train()
+        backbone(part.rows)
+        alone.append(backbone[1])
+    for order, name in ((parts, "forwards"), (parts[::-1], "backwards")):
+        norm = train([order], tmp_path / name).backbone[1]
+        for statistic in ("running_mean", "running_var"):
+            expected = torch.stack([getattr(each, statistic) for each in alone]).mean(dim=0)
+            torch.testing.assert_close(getattr(norm, statistic), expected)
+        assert norm.num_batches_tracked == 1
+
+
+def test_the_order_of_parts_is_in_nothing_but_rounding(tmp_path: Path) -> None:
+    parts = batches(4)
+
+    def shuffled(order: list[int], name: str) -> Model:
+        trained = model()
+        trained.head[0] = nn.Identity()  # dropout is drawn by the number of the part
+        optimisation = replace(SETTINGS, bias_lr_factor=2.0, decayed="weights")
+        fit(
+            trained, lambda epoch: [Step([parts[place] for place in order], 4)] * 2, steps_per_epoch=2,
+            loss_of=lambda batch: loss(trained, batch), validate=dict, optimisation=optimisation, device=CPU,
+            state_folder=tmp_path / name, what="train",
+        )  # fmt: skip
+        return trained
+
+    assert_same(shuffled([0, 1, 2, 3], "a"), shuffled([2, 0, 3, 1], "b"), atol=1e-6)
+
+
+def test_frozen_norms_keep_the_statistics_they_started_with(tmp_path: Path) -> None:
+    trained, start = train([batches(2)] * 3, tmp_path, norm="frozen"), model()
+    norm, before = trained.backbone[1], start.backbone[1]
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        assert torch.equal(getattr(norm, name), getattr(before, name))
+    assert not torch.equal(norm.weight, before.weight)  # type: ignore[arg-type]
+    assert trained.head[1].num_batches_tracked == 3, "a head's norms are new and must learn theirs"
+
+
+def test_one_part_on_one_rank_is_synchronised_as_it_is(tmp_path: Path) -> None:
+    steps = [[part] for part in batches(3)]
+    whole = {"global_batch": 6, "bn_batch": 6}
+    synchronised = train(steps, tmp_path / "sync", norm="sync", **whole)
+    assert_same(synchronised, train(steps, tmp_path / "batch", **whole))
+    assert not any(isinstance(each, nn.SyncBatchNorm) for each in synchronised.modules())
+
+
+def test_as_many_cuda_ranks_as_parts_get_synchronised_norms(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    trained = model()
+    keys = list(trained.state_dict())
+    prepare_norm(trained, "sync", global_batch=8, bn_batch=2, device=torch.device("cuda"))
+    assert isinstance(trained.backbone[1], nn.SyncBatchNorm)
+    assert list(trained.state_dict()) == keys

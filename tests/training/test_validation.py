@@ -1,0 +1,35 @@
+"""What a validation counts as detections."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.datasets.keyframes import Keyframe
+from pipeline.inference.detections import ScoredKeyframe
+from pipeline.labels import Label
+from pipeline.tables import ANNOTATIONS, KEYFRAMES
+from pipeline.training.tables import Tables
+from pipeline.training.validation import validator
+
+BOX, OTHER = (0.1, 0.1, 0.4, 0.8), (0.5, 0.1, 0.9, 0.9)
+
+
+def table(schema: pa.Schema, *rows: tuple) -> pa.Table:
+    return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema)
+
+
+TABLES = Tables(
+    annotations=table(ANNOTATIONS, ("a", 900.0, 0.0, *BOX, 1, 0), ("a", 900.0, 0.0, *OTHER, 2, 1)),
+    keyframes=table(KEYFRAMES, ("a", 900.0, 0.0, "val", "annotated")),
+    labels=[Label(1, "sit", "g"), Label(2, "stand", "g")],
+    boxes=None,
+)
+
+
+@pytest.mark.parametrize(("options", "expected"), [({}, 0.75), ({"decode": "argmax"}, 1.0)])
+def test_with_argmax_a_boxs_second_class_is_no_false_positive(options: dict, expected: float) -> None:
+    # The second box is right, and is scored higher for class 1 than the box that is it.
+    scores = np.array([[0.5, 0.4], [0.6, 0.7]], np.float32)
+    scored = [ScoredKeyframe(Keyframe("a", 900.0, 0.0), np.array([BOX, OTHER]), scores)]
+    validate = validator(lambda: {"detected": scored, "ground_truth": []}, TABLES, headline="detected", **options)
+    assert validate()["map"] == expected
