@@ -1,6 +1,6 @@
-"""Every head on the playground over several seeds: the table of docs/playground.md.
+"""Every head and trick of the zoo on the playground over several seeds: the tables of docs/playground.md.
 
-    python -m benchmarks.playground FOLDER [--seeds 3] [--heads lfb_nl,lfb_max]
+    python -m benchmarks.playground FOLDER [--seeds 3] [--heads lfb_nl,lfb_max] [--tricks acrn,context]
 
 Works in FOLDER (made if absent; finished items there are used again), through the stages as `dvc repro` runs them.
 Prints the table as Markdown and writes every number to FOLDER/table.json.
@@ -19,7 +19,16 @@ from pipeline.compose import compose_params, params_text
 from pipeline.files import read_json, write_json
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-HEADS = ("linear", "lfb_avg", "lfb_max", "lfb_nl")
+HEADS = ("linear", "lfb_avg", "lfb_max", "lfb_nl", "lfb_nl_split")
+# Baselines that are trained end to end, each in one thing unlike the plain one.
+TRICKS = {
+    "temporal max": ["roi.temporal=max"],
+    "global context": ["roi.context=global"],
+    "MLP classifier": ["baseline.head.mlp=true"],
+    "focal loss": ["baseline.loss.gamma=1.0"],
+    "ACRN": ["baseline.head.name=acrn"],
+    "SlowFast": ["backbone=slowfast_tiny"],
+}
 KINDS = ("ground_truth", "detected")
 GROUPS = ("momentary", "relational", "long-term", "order")
 Scores = dict[str, dict[str, float]]  # kind of boxes -> group -> AP
@@ -46,6 +55,13 @@ def head_scores(folder: Path) -> Scores:
     """The head that was evaluated last."""
     found = read_json(folder / "results/evaluate/metrics.json")
     return {kind: {group: found[kind]["groups"][group] for group in GROUPS} for kind in KINDS}
+
+
+def run_trick(folder: Path, seed: int, trick: str, more: list[str]) -> Scores:
+    """Scores of a baseline with one trick."""
+    compose(folder, [f"seed={seed}", "head=baseline", *TRICKS[trick], *more])
+    stage(folder, "stages.train_baseline")
+    return baseline_scores(folder)
 
 
 def run_seed(folder: Path, seed: int, heads: list[str], more: list[str]) -> dict[str, Scores]:
@@ -91,6 +107,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--heads", default=",".join(HEADS))
+    parser.add_argument("--tricks", default=",".join(TRICKS))
     parser.add_argument("--set", nargs="*", default=[], help="further overrides, e.g. sizes.window_seconds=19")
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
@@ -98,7 +115,10 @@ def main() -> None:
     make_data(folder, arguments.set)
     seeds = []
     for seed in range(arguments.seeds):
-        seeds.append(run_seed(folder, seed, arguments.heads.split(","), arguments.set))
+        scores = run_seed(folder, seed, arguments.heads.split(","), arguments.set)
+        for trick in filter(None, arguments.tricks.split(",")):
+            scores[trick] = run_trick(folder, seed, trick, arguments.set)
+        seeds.append(scores)
         write_json(folder / "table.json", seeds)
     for kind in KINDS:
         print(f"\nAP on {kind.replace('_', '-')} boxes, {len(seeds)} seeds: mean (smallest-largest)\n")

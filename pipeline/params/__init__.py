@@ -1,0 +1,158 @@
+"""The typed parameters: `params.yaml`, read once at the edge of a stage and validated as a whole.
+
+Nothing below the stages imports this module; builders turn these objects into plain arguments. A string under a
+field says what it means and in which unit.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError, model_validator
+
+from pipeline.errors import InputError
+from pipeline.params.block import Block
+from pipeline.params.data import Bank, Boxes, Dataset, Frames, Playground
+from pipeline.params.model import Backbone, BaselineHead, ClipInput, Head, Labels, Roi, Scope, Window
+from pipeline.params.scoring import Evaluation, Reported
+from pipeline.params.training import Augmentation, Baseline, Checkpoint, HeadTrain, Loss, Schedule, Training, Validation
+
+__all__ = [
+    "Augmentation",
+    "Backbone",
+    "Bank",
+    "Baseline",
+    "BaselineHead",
+    "Block",
+    "Boxes",
+    "Checkpoint",
+    "Choices",
+    "ClipInput",
+    "Dataset",
+    "Evaluation",
+    "Frames",
+    "Head",
+    "HeadTrain",
+    "Labels",
+    "Loss",
+    "Params",
+    "Playground",
+    "Reported",
+    "Roi",
+    "Schedule",
+    "Scope",
+    "Training",
+    "Validation",
+    "Window",
+    "load_params",
+    "parse_params",
+]
+
+
+class Choices(Block):
+    """Which file of each Hydra group was chosen, so that `actionbank compose --check` can recompose."""
+
+    dataset: str
+    backbone: str
+    head: str
+    scope: str
+    bank: str
+    experiment: str | None = None
+
+
+class Params(Block):
+    """The whole of params.yaml."""
+
+    choices: Choices
+    seed: int
+    inputs: dict[str, Any]
+    "Paths that the groups choose from."
+    sizes: dict[str, int | str]
+    "Sizes that a data set gives to every head."
+    dataset: Dataset
+    frames: Frames
+    boxes: Boxes
+    backbone: Backbone
+    roi: Roi
+    labels: Labels
+    baseline: Baseline
+    bank: Bank
+    head: Head
+    scope: Scope
+    head_train: HeadTrain
+    evaluation: Evaluation
+    reported: Reported | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Params":
+        self._frames_large_enough()
+        for block, threshold in (
+            ("bank.box_threshold", self.bank.box_threshold),
+            ("baseline.box_threshold", self.baseline.box_threshold),
+            ("evaluation.box_threshold", self.evaluation.box_threshold),
+            ("head_train.box_threshold", self.head_train.box_threshold),
+            ("baseline.validation.box_threshold", self.baseline.validation.box_threshold),
+        ):
+            if threshold < self.boxes.min_score:
+                raise ValueError(f"{block} {threshold} is below boxes.min_score {self.boxes.min_score}")
+        if self.scope.name == "head":
+            for block, threshold in (
+                ("head_train.box_threshold", self.head_train.box_threshold),
+                ("head_train.validation.box_threshold", self.head_train.validation.box_threshold),
+                ("evaluation.box_threshold", self.evaluation.box_threshold),
+            ):
+                if threshold < self.bank.box_threshold:
+                    raise ValueError(f"{block} {threshold} is below bank.box_threshold {self.bank.box_threshold}")
+        if self.head.window is not None and self.head.window.score < self.bank.box_threshold:
+            raise ValueError(
+                f"head.window.score {self.head.window.score} is below bank.box_threshold {self.bank.box_threshold}"
+            )
+        return self
+
+    def _frames_large_enough(self) -> None:
+        stored = self.frames.short_side
+        asked = {"backbone.input.short_side": self.backbone.input.short_side}
+        for name, training in (("baseline", self.baseline), ("head_train", self.head_train)):
+            asked[f"{name}.augmentation.short_side"] = max(training.augmentation.short_side)
+        if stored == "none" or self.frames.allow_smaller:
+            return
+        for key, pixels in asked.items():
+            if stored < pixels:
+                raise ValueError(
+                    f"frames.short_side {stored} is below {key} {pixels}: clips would be upsampled; "
+                    "store larger frames or set frames.allow_smaller"
+                )
+
+
+def parse_params(values: Any, where: str) -> Params:
+    """Validate a whole parameter tree.
+
+    Raises:
+        InputError: one line with every bad key, what was found and what was expected.
+    """
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        for each in error.errors():
+            key = ".".join(str(part) for part in each["loc"]) or "parameters"
+            found = "" if each["type"] in ("missing", "value_error") else f" (found {each['input']!r})"
+            lines.append(f"{key}: {each['msg'].removeprefix('Value error, ')}{found}")
+        raise InputError(f"{where}: " + "; ".join(lines)) from None
+
+
+def load_params(path: Path | None = None) -> Params:
+    """Read and validate `params.yaml` of the current folder (or `path`).
+
+    Raises:
+        InputError: the file is absent, not YAML, or a key is missing, unknown or out of range.
+    """
+    path = path or Path(os.environ.get("ACTIONBANK_PARAMS", "params.yaml"))
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run it in the project's folder, or `actionbank compose`") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    return parse_params(values, str(path))

@@ -1,0 +1,143 @@
+"""Parameters of the two trainings."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.params.block import Block, Fraction, Positive
+from pipeline.params.model import BaselineHead
+
+
+class Loss(Block):
+    """Focal loss: alpha (1 - p)^gamma times the cross-entropy."""
+
+    alpha: Annotated[float, Field(gt=0)]
+    gamma: Annotated[float, Field(ge=0)]
+    "0 is the plain cross-entropy."
+
+
+class Augmentation(Block):
+    """Random changes of a training clip."""
+
+    short_side: tuple[Positive, Positive]
+    "Smallest and largest short side in pixels."
+    crop: Positive | Literal["none"]
+    "Side of the random square crop in pixels."
+    flip: Fraction
+    "Probability of a horizontal flip."
+    colour: Fraction
+    "Largest relative change of brightness and contrast."
+    box_jitter: Fraction
+    "Standard deviation of each box edge, as a share of the box's side."
+
+
+class Schedule(Block):
+    """Learning rate over the epochs."""
+
+    epochs: Positive
+    warmup_epochs: Annotated[int, Field(ge=0)]
+    warmup_factor: Fraction
+    "The first learning rate, as a share of lr."
+    warmup_by: Literal["epoch", "iteration"]
+    decay: Literal["step", "cosine"]
+    milestones: list[Positive]
+    "Epochs at which `step` multiplies the rate by gamma."
+    gamma: Fraction
+
+
+class Validation(Block):
+    """Scoring while training: mAP at IoU 0.5 by the official protocol, of the label map's classes."""
+
+    interval: Annotated[int, Field(ge=0)]
+    "Epochs between two validations; 0 validates never."
+    boxes: Literal["detected", "ground_truth"]
+    "Which boxes the mAP is of that selects an epoch."
+    box_threshold: float
+    "Detected boxes below this score are not scored."
+
+
+class Checkpoint(Block):
+    """Which epoch's weights are kept."""
+
+    select: Literal["last", "best"]
+    "best takes the epoch of the highest validation mAP, and says so in the metrics."
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether an epoch can be chosen only by its mAP."""
+        return self.select == "best"
+
+
+class Training(Block):
+    """What baseline and head training share."""
+
+    box_threshold: float
+    "Detected boxes below this score are not used."
+    lower_threshold: bool
+    "Upstream's habit: where no box of a keyframe reaches the threshold, take its best ones."
+    match_iou: Fraction
+    "A detected box takes the labels of a ground-truth box that it overlaps at least so much."
+    loss: Loss
+    lr: Annotated[float, Field(gt=0)]
+    "For a global batch of base_batch."
+    base_batch: Positive
+    auto_scale_lr: bool
+    "Multiply lr by global_batch / base_batch."
+    momentum: Fraction
+    nesterov: bool
+    weight_decay: Annotated[float, Field(ge=0)]
+    decay: Literal["all", "weights"]
+    "weights: norms and biases do not decay (PySlowFast's norms, AlphAction's biases)."
+    norm: Literal["batch", "sync", "frozen"]
+    "Statistics of batch norm: of bn_batch keyframes, of the whole global batch, or those it started with."
+    clip_norm: Annotated[float, Field(gt=0)]
+    "Largest L2 norm of the gradient."
+    dropout: Fraction
+    "Before the last linear layer."
+    global_batch: Positive
+    "Keyframes per optimiser step."
+    bn_batch: Positive
+    "Keyframes per forward pass (the published batch per GPU); divides global_batch."
+    schedule: Schedule
+    validation: Validation
+    checkpoint: Checkpoint
+    compute_dtype: Literal["fp32", "tf32", "bf16"]
+    memory_format: Literal["contiguous", "channels_last_3d"]
+    compile: bool
+    "Run the backbone through torch.compile; other kernels round differently."
+    deterministic: bool
+    threads: Positive
+    "CPU threads of the arithmetic; other numbers round differently."
+    seed: int
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Training":
+        if self.global_batch % self.bn_batch:
+            raise ValueError(f"global_batch {self.global_batch} is no multiple of bn_batch {self.bn_batch}")
+        if self.checkpoint.needs_validation and not self.validation.interval:
+            raise ValueError("checkpoint.select best needs a validation.interval above 0")
+        return self
+
+
+class Baseline(Training):
+    """Training of the detector whose features fill the bank."""
+
+    head: BaselineHead
+    init: str
+    "A safetensors file of backbone weights to start from, or none."
+    augmentation: Augmentation
+    full_frame_box: bool
+    "Upstream's habit: a keyframe without any proposal gets one box of the whole frame."
+
+
+class HeadTrain(Training):
+    """Training of the head (or, in scope all, of the detector with the head)."""
+
+    init: Literal["kinetics", "baseline"]
+    "Scope all: start the backbone from the file of Kinetics weights, or from the trained baseline."
+    feature_dropout: Fraction
+    "Share of the channels dropped from persons' features and from window rows, against features learned by heart."
+    kinetics: str
+    "A safetensors file of backbone weights, or none."
+    augmentation: Augmentation
+    "Scope all."
