@@ -21,6 +21,7 @@ from pipeline.command import BatchOption, DeviceOption, ProcessesOption, Workers
 from pipeline.distributed import across_ranks
 from pipeline.errors import InputError
 from pipeline.evaluation.files import write_detections
+from pipeline.evaluation.multisports.video_ap import check_protocol
 from pipeline.evaluation.report import write_report
 from pipeline.files import replace_folder
 from pipeline.inference.detections import ScoredKeyframe, detections_table
@@ -55,11 +56,15 @@ def evaluate(
     """Score detected and ground-truth boxes of the val split, by class, group and IoU."""
     params = load_params()
     scoring, classes = params.evaluation, params.dataset.classes
+    if scoring.metric == "multisports":
+        check_protocol(scoring.protocol)
     annotations = Path("data", params.dataset.name, "annotations")
     weights, sidecar = load_checkpoint(HEAD)
     spec = sidecar["head"]
     if sidecar["scope"] != params.scope.name:
         raise InputError(f"{HEAD}: was trained in scope {sidecar['scope']}, the parameters say {params.scope.name}")
+    if sidecar["classes"] != classes:
+        raise InputError(f"{HEAD}: scores {sidecar['classes']} classes, dataset.classes is {classes}")
     rows = row_source(
         params, reads_bank=bool(spec["window"]), workers=worker_count(workers), device=device, batch=batch
     )

@@ -63,6 +63,22 @@ def train_head(
     place = pick_device(device)
     count = worker_count(workers)
     baseline = read_sidecar(BASELINE)
+    description: dict[str, Any] = {
+        "kind": "head" if scope == "head" else "detector",
+        "scope": scope,
+        "head": spec.model_dump(),
+        **{name: baseline[name] for name in ("backbone", "width", "input", "roi")},
+        "labels": params.labels.model_dump(),
+        "columns": columns(classes, labels),
+        "roi_channels": baseline["channels"],
+        "bank_channels": baseline["channels"] if spec.window else 0,
+        "classes": classes,
+        "dropout": training.dropout,
+        "feature_dropout": training.feature_dropout,
+        "threads": training.threads,
+    }
+    with torch.device("meta"):  # what does not fit is refused before features are computed
+        build_scope_head(description)
     source = row_source(params, reads_bank=spec.window is not None, workers=count, device=device, batch=batch)
     banks, mixed = [], {}
     if scope == "head" or spec.window is not None:
@@ -97,25 +113,17 @@ def train_head(
         with_empty=True,
         films=films,
     )
-    description: dict[str, Any] = {
-        "kind": "head" if scope == "head" else "detector",
-        "scope": scope,
-        "head": spec.model_dump(),
-        **{name: baseline[name] for name in ("backbone", "width", "input", "roi")},
-        "labels": params.labels.model_dump(),
-        "columns": columns(classes, labels),
-        "roi_channels": banks[0].channels if scope == "head" else baseline["channels"],
-        "bank_channels": banks[0].channels if window else 0,
-        "classes": classes,
-        "dropout": training.dropout,
-        "feature_dropout": training.feature_dropout,
-        "threads": training.threads,
+    description |= {
         "producer": banks[0].provenance["checkpoint_sha256"] if banks else None,
         "baseline": baseline["sha256"],
         "banks": {bank.split: bank.digest for bank in banks},
         "mixed_banks": mixed,
         "annotations": from_main(lambda: digest_tree(annotations)),
     }
+    if scope == "head":
+        description["roi_channels"] = banks[0].channels
+    if window:
+        description["bank_channels"] = banks[0].channels
     key = item_key(
         description=description,
         weights=digest_file(Path(params.scope.weights)) if store else None,
@@ -190,9 +198,11 @@ def _hand_on_baseline(params: Params) -> None:
         "mixed_banks": {},
     }
     save_checkpoint(HEAD, weights, sidecar)
-    fitted = Fitted(baseline["history"], baseline["selected_epoch"])
-    write_training(Path("results/head"), fitted, select=baseline["parameters"]["checkpoint"]["select"], more=shared)
-    print(f"{HEAD}: the baseline of epoch {fitted.selected_epoch}, handed on")
+    # A converted detector was trained elsewhere: nothing is known of its epochs.
+    fitted = Fitted(baseline.get("history", []), baseline.get("selected_epoch", 0))
+    select = baseline["parameters"]["checkpoint"]["select"] if fitted.history else "last"
+    write_training(Path("results/head"), fitted, select=select, more=shared)
+    print(f"{HEAD}: the baseline{f' of epoch {fitted.selected_epoch}' if fitted.history else ''}, handed on")
 
 
 def _initial_weights(detector: Detector, params: Params) -> dict[str, Any] | None:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,8 @@ def test_every_experiment_composes_and_recomposes(path: Path) -> None:
         (["bank=external"], "train"),
         (["backbone=slowonly_r50"], "frames.short_side 96 is below backbone.input.short_side 256: clips would be"),
         (["dataset=ava21", "+published=mmaction2", "frames.short_side=256"], "is below baseline.augmentation"),
+        (["labels.background=true"], "labels: background is a column of the softmax, labels.kind is multi$"),
+        (["labels.kind=multi", "labels.background=true"], "labels: background is a column of the softmax"),
         (["+experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment': ava21_"),
         (["+frames.fsp=3"], "frames.fsp: Extra inputs are not permitted"),
         (["head.reads=features"], "a head that reads features has a window"),
@@ -71,6 +74,22 @@ def test_a_bad_choice_is_refused_in_one_line(overrides: list[str], message: str)
     with pytest.raises(InputError, match=message) as caught:
         compose_params(overrides, CONF)
     assert "\n" not in str(caught.value)
+
+
+def test_clips_are_upsampled_only_where_that_is_allowed() -> None:
+    row = ["+experiment=ava21_slowonly_r50_4x16_k400", "frames.short_side=256"]
+    message = (
+        "parameters: frames.short_side 256 is below baseline.augmentation.short_side 320: clips would be upsampled; "
+        "store larger frames or set frames.allow_smaller"
+    )
+    with pytest.raises(InputError, match=f"^conf/ with {re.escape(' '.join(row))}: {re.escape(message)}$"):
+        compose_params(row, CONF)
+    head = ["head_train.augmentation={short_side: [64, 100], crop: 64, flip: 0, colour: 0, box_jitter: 0}"]
+    with pytest.raises(InputError, match=r"frames\.short_side 96 is below head_train\.augmentation\.short_side 100: "):
+        compose_params(head, CONF)
+    assert compose_params([*row, "frames.allow_smaller=true"], CONF)["frames"]["short_side"] == 256
+    for stored in ("none", "320"):
+        compose_params([*row[:1], f"frames.short_side={stored}"], CONF)
 
 
 def test_every_fault_is_listed_at_once() -> None:

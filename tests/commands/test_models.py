@@ -53,7 +53,7 @@ def test_heads_and_their_tricks_have_names() -> None:
     assert names["ava22_slowfast_r50_8x8_acrn"] == "acrn"
     assert names["ava21_slowfast_r50_4x16_context"] == "linear, context"
     assert names["ava_kinetics_slowonly_r50_16x4_tricks"] == "linear, context, temporal max, mlp, focal"
-    own = compose_params(["head=lfb_nl", "baseline.loss.gamma=2", "+head.mlp=true"], CONF)
+    own = compose_params(["head=lfb_nl", "head_train.loss.gamma=2", "head.mlp=true"], CONF)
     assert command.head_name(own) == "lfb_nl, mlp, focal"
 
 

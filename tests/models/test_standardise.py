@@ -36,6 +36,13 @@ def test_a_constant_channel_stays_finite_and_moderate() -> None:
     assert fit_standardise([torch.tensor([[1.0, 2.0]])]).std.tolist() == [1, 1]
 
 
+def test_a_model_that_is_only_counted_has_no_values_to_check() -> None:
+    with torch.device("meta"):
+        counted = Standardise(torch.zeros(3), torch.ones(3))
+    assert counted.mean.is_meta
+    assert {name: value.shape for name, value in counted.named_buffers()} == {"mean": (3,), "std": (3,)}
+
+
 def test_refusals() -> None:
     with pytest.raises(InputError, match=r"^head.standardise: no rows in the train split, expected at least one$"):
         fit_standardise([torch.zeros(0, 3)])

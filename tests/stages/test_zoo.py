@@ -1,0 +1,299 @@
+"""Each architecture of the detection zoo at reduced width: trained, with its bank where it has one, and evaluated.
+
+The same way for what rows and users choose beside the architecture.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.bank.reader import open_bank
+from pipeline.checkpoint import BASELINE, HEAD, load_tensors
+from pipeline.compose import compose_params
+from pipeline.errors import InputError
+from pipeline.files import read_json
+from pipeline.inference.detector import detector_from_sidecar
+from pipeline.models.heads.table import HEADS
+from pipeline.tables import DETECTIONS, read_table
+from stages import train_baseline, train_head
+from tests.recipes import ARCHITECTURES, CONF
+from tests.stages.zoo import DATA, Zoo, documented, make_data
+
+Start = Callable[..., Zoo]
+CLASSES = 20
+TINY = ("backbone=slowonly_tiny", "backbone.width=8", "head=baseline", "scope=all")
+# So slow that no score comes near 0 or 1.
+SLOW = ("baseline.lr=0.01", "head_train.lr=0.01")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("zoo")
+    make_data(folder)
+    return folder
+
+
+@pytest.fixture
+def start(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Starts a project on the data set, with one label per person if asked for."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
+
+    def project(*overrides: str, single: bool = False) -> Zoo:
+        DATA.mkdir(parents=True)
+        for name in ("frames", "boxes"):
+            (DATA / name).symlink_to(data / DATA / name)
+        (DATA / "annotations").symlink_to(data / ("single" if single else "several"))
+        made = Zoo({})
+        made.compose(*overrides)
+        return made
+
+    return project
+
+
+def detections(kind: str) -> dict[str, np.ndarray]:
+    table = read_table(Path("results/detections") / f"{kind}.parquet", DETECTIONS)
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def boxes_of(found: dict[str, np.ndarray]) -> np.ndarray:
+    """Which box each row is of."""
+    columns = [np.unique(found[name], return_inverse=True)[1] for name in ("video_id", "timestamp", "x1", "y1", "x2")]
+    return np.unique(np.column_stack(columns), axis=0, return_inverse=True)[1]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_documented_overrides_let_a_row_run_on_the_playground(name: str) -> None:
+    values = compose_params([f"+experiment={name}", *documented()], CONF)
+    assert values["choices"]["dataset"] == "playground"
+    assert values["frames"] == compose_params([], CONF)["frames"], "the playground's frames are not extracted anew"
+    assert values["baseline"]["init"] == values["head_train"]["kinetics"] == "none"
+    assert values["head_train"]["augmentation"] == values["baseline"]["augmentation"]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_an_architecture_trains_and_is_evaluated(name: str, start: Start) -> None:
+    by_tube = name.startswith("multisports")
+    project = start(f"+experiment={name}", "labels.several=error", single=by_tube)
+    values = project.values
+    sidecar = project.train_baseline()
+    assert {key: sidecar[key] for key in ("backbone", "width", "input", "roi", "head", "labels", "classes")} == {
+        "backbone": values["backbone"]["name"],
+        "width": 8,
+        "input": values["backbone"]["input"],
+        "roi": values["roi"],
+        "head": values["baseline"]["head"],
+        "labels": values["labels"],
+        "classes": CLASSES,
+    }
+    assert sidecar["columns"] == CLASSES
+    assert sidecar["initial_weights"] is None
+    project.infer_banks()
+    if values["head"]["name"] == "baseline":
+        assert not (DATA / "bank").exists()
+        head = project.hand_on()
+    else:
+        head = project.train_head()
+        banks = {split: open_bank(DATA / "bank" / f"{split}.zarr") for split in ("train", "val")}
+        assert head["banks"] == {split: bank.digest for split, bank in banks.items()}
+        assert {bank.channels for bank in banks.values()} == {sidecar["channels"]} == {head["bank_channels"]}
+        assert head["producer"] == head["baseline"] == sidecar["sha256"]
+        assert head["roi_channels"] == sidecar["channels"]
+        assert {key: head[key] for key in ("backbone", "width", "input", "roi", "labels")} == {
+            key: sidecar[key] for key in ("backbone", "width", "input", "roi", "labels")
+        }
+    assert (head["kind"], head["scope"]) == ("detector", "all")
+    assert head["head"] == {"window": None, **values["head"]}
+    metrics = project.evaluate()
+    assert {key: metrics[key] for key in ("head", "scope", "protocol", "boxes")} == {
+        "head": values["head"]["name"],
+        "scope": "all",
+        "protocol": values["reported"]["protocol"],
+        "boxes": "detected",
+    }
+    assert metrics["counts"]["keyframes"] == (16 if by_tube else 8)
+    assert ("video_map" in metrics) == by_tube
+
+
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("head", ["baseline", "lfb_avg"])
+def test_a_single_label_is_a_softmax_and_its_best_class_is_decoded(background: bool, head: str, start: Start) -> None:
+    labels = ["labels.kind=single", f"labels.background={str(background).lower()}", "labels.several=error"]
+    scope = "all" if head == "baseline" else "head"
+    choices = [*TINY, *SLOW, *labels, "evaluation.action_threshold=0", f"head={head}", f"scope={scope}"]
+    project = start(*choices, "evaluation.decode=argmax", single=True)
+    assert project.train_baseline()["columns"] == CLASSES + background
+    project.infer_banks()
+    sidecar = project.hand_on() if head == "baseline" else project.train_head()
+    assert sidecar["labels"] == {"kind": "single", "background": background, "several": "error"}
+    project.evaluate()
+    best = detections("ground_truth")
+    assert len(best["score"]) == len(np.unique(boxes_of(best))), "one row for a box"
+
+    project.compose(*choices, "evaluation.decode=all")
+    project.evaluate()
+    every = detections("ground_truth")
+    box = boxes_of(every)
+    sums = np.bincount(box, every["score"])
+    assert np.bincount(box).tolist() == [CLASSES] * len(best["score"])
+    if background:
+        assert sums.max() < 1 - 1e-5, "the background has a share"
+    else:
+        np.testing.assert_allclose(sums, 1, atol=1e-6)
+    highest = np.zeros(len(sums))
+    np.maximum.at(highest, box, every["score"])
+    np.testing.assert_array_equal(highest[boxes_of(best)], best["score"])
+
+
+def test_a_person_with_several_actions_is_an_error_or_a_soft_label(start: Start) -> None:
+    single = [*TINY, "labels.kind=single", "head=lfb_avg", "scope=head"]
+    project = start(*single, "labels.several=error")
+    message = (
+        "annotations: video train_000, timestamp 908, box 0.806 0.37 1 0.91: found the actions 6, 14, expected one "
+        "(labels.kind is single; labels.several: soft takes equal parts)"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        train_baseline.train_baseline(workers=1, device="cpu")
+    assert not BASELINE.exists()
+    project.compose(*single, "labels.several=soft")
+    assert project.train_baseline()["labels"]["several"] == "soft"
+    project.infer_banks()
+    project.train_head()
+    project.evaluate()
+    HEAD.unlink()
+    project.compose(*single, "labels.several=error")
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        train_head.train_head(workers=1, device="cpu")
+    assert not HEAD.exists()
+
+
+@pytest.mark.parametrize("protocol", ["official", "mmaction2_1x"])
+def test_the_metric_of_multisports_reads_the_persons_of_the_playground(protocol: str, start: Start) -> None:
+    choices = ["evaluation.metric=multisports", f"evaluation.protocol={protocol}", "evaluation.action_threshold=0"]
+    project = start(*TINY, *SLOW, *choices, single=True)
+    project.train_baseline()
+    project.hand_on()
+    metrics = project.evaluate()
+    assert metrics["metric"] == "multisports"
+    assert metrics["video_map"] == metrics["detected"]["video_map"]
+    assert set(metrics["video_map"]) >= {"0.2", "0.5", "0.10:0.90"}
+    assert all(0 <= value <= 1 for value in metrics["video_map"].values())
+    assert metrics["counts"]["tubes"] > 0
+    assert metrics["ground_truth"]["num_tubes"] >= metrics["detected"]["num_tubes"] > 0
+    header = Path("results/evaluate/per_class.csv").read_text().splitlines()[0].split(",")
+    assert {"tubes", "video_ap_0.5_detected", "video_ap_0.2_ground_truth"} <= set(header)
+
+
+@pytest.mark.parametrize("protocol", ["mmaction2_0x", "pyslowfast"])
+def test_protocols_that_multisports_has_not_are_refused(protocol: str, start: Start) -> None:
+    project = start(*TINY, "evaluation.metric=multisports", f"evaluation.protocol={protocol}")
+    project.train_baseline()
+    project.hand_on()
+    with pytest.raises(
+        InputError, match=f"^protocol of multisports is '{protocol}', expected official or mmaction2_1x$"
+    ):
+        project.evaluate()
+
+
+def test_frozen_norms_keep_their_statistics(start: Start) -> None:
+    project = start(*TINY, "baseline.norm=frozen")
+    project.train_baseline()  # checks them
+    counts = [int(value) for key, value in load_tensors(BASELINE).items() if key.endswith("num_batches_tracked")]
+    assert set(counts) == {0}
+
+
+def test_norms_and_biases_are_spared_the_decay_on_request(start: Start) -> None:
+    project = start()
+    scales = {}
+    for decay in ("all", "weights"):
+        project.compose(*TINY, "baseline.weight_decay=0.5", "baseline.lr=0.5", f"baseline.decay={decay}")
+        project.train_baseline()
+        weights = load_tensors(BASELINE)
+        scales[decay] = torch.cat([value for key, value in weights.items() if key.endswith("bn.weight")])
+    assert scales["all"].mean() < 0.7
+    assert (scales["weights"] - 1).abs().mean() < 0.1
+
+
+def test_the_rate_is_scaled_to_the_batch_on_request_and_said(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
+    scaled = ["baseline.base_batch=128", "baseline.lr=0.2", "baseline.auto_scale_lr=true"]
+    project = start(*TINY, *scaled, "baseline.schedule.decay=step", "baseline.schedule.milestones=[]")
+    sidecar = project.train_baseline()
+    assert "lr 0.2 for a batch of 128 -> 0.00625 for 4\n" in capsys.readouterr().out
+    assert [row["lr"] for row in sidecar["history"]] == [0.00625]
+
+
+def test_channels_last_trains_the_same_model(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = start()
+    losses = []
+    for layout in ("contiguous", "channels_last_3d"):
+        built: list[torch.nn.Module] = []
+        monkeypatch.setattr(
+            train_baseline, "detector_from_sidecar", lambda sidecar, to=built: keep(detector_from_sidecar(sidecar), to)
+        )
+        project.compose(*TINY, f"baseline.memory_format={layout}")
+        project.train_baseline()
+        losses.append(read_json(Path("results/baseline/metrics.json"))["loss"])
+        kernels = [each for each in built[0].parameters() if each.dim() == 5 and each.shape[1] > 1 < each.shape[-1]]
+        assert kernels
+        assert {each.is_contiguous() for each in kernels} == {layout == "contiguous"}
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def keep(model: torch.nn.Module, kept: list[torch.nn.Module]) -> torch.nn.Module:
+    kept.append(model)
+    return model
+
+
+def test_half_precision_trains_fills_a_bank_and_is_evaluated(start: Start) -> None:
+    blocks = ("baseline", "bank", "head_train", "evaluation")
+    half = [f"{block}.compute_dtype=bf16" for block in blocks]
+    project = start(*TINY, *SLOW, *half, "head=lfb_nl", "scope=all")
+    project.train_baseline()
+    project.infer_banks()
+    project.train_head()
+    in_half = project.evaluate()
+    scores = detections("ground_truth")["score"]
+    project.compose(*TINY, *SLOW, *half[:-1], "head=lfb_nl", "scope=all")
+    whole = project.evaluate()
+    assert in_half["ground_truth"]["num_detections"] == whole["ground_truth"]["num_detections"]
+    difference = np.abs(scores - detections("ground_truth")["score"]).max()
+    assert 0 < difference < 0.05
+
+
+def test_parts_of_a_batch_are_accumulated_into_one_step(start: Start) -> None:
+    project = start()
+    steps = {}
+    for batch in (4, 8):
+        project.compose(*TINY, f"baseline.global_batch={batch}", "baseline.bn_batch=4")
+        project.train_baseline()
+        found = load_tensors(BASELINE)
+        steps[batch] = {int(value) for key, value in found.items() if key.endswith("num_batches_tracked")}
+    # Seven keyframes: two steps of one part, or one step of two.
+    assert steps == {4: {2}, 8: {1}}
+
+
+@pytest.mark.parametrize("scope", ["head", "all"])
+@pytest.mark.parametrize("head", sorted(HEADS))
+def test_every_head_trains_and_is_evaluated_with_a_hidden_layer(head: str, scope: str, start: Start) -> None:
+    project = start(*TINY, f"head={head}", f"scope={scope}", "head.mlp=true")
+    project.train_baseline()
+    project.infer_banks()
+    if (head, scope) == ("acrn", "head"):
+        with pytest.raises(InputError, match=r"^head acrn: it cannot train in scope head, expected all$"):
+            project.train_head()
+        assert not list(Path(".work").glob("bank_parts/*")), "no features are computed before"
+        return
+    sidecar = project.train_head()
+    assert sidecar["head"]["mlp"]
+    assert sidecar["kind"] == ("head" if scope == "head" else "detector")
+    hidden = {key.rsplit("classifier.")[-1] for key in load_tensors(HEAD) if "classifier." in key}
+    assert hidden == {"0.weight", "0.bias", "2.weight", "2.bias"}
+    metrics: dict[str, Any] = project.evaluate()
+    assert (metrics["head"], metrics["scope"]) == (head, scope)
+    assert project.values["head"]["mlp"]
