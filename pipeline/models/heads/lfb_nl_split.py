@@ -1,7 +1,9 @@
-"""LFB-NL split at the keyframe: one attention over the past of the window, one over its future.
+"""LFB-NL split at the keyframe: one attention, asked once of the past of the window and once of its future.
 
-Ours; no number is published for it. Attention has no order: shuffle the window and every LFB head answers the same. Two
-towers know at least which side of the keyframe a row stands on.
+Ours; no number is published for it. Attention has no order: shuffle the window and every published LFB head answers the
+same. Two answers, kept apart, say at least on which side of the keyframe a row stands. Both are found with the same
+weights: what is looked for is the same before and after, and each example teaches both (on the playground's order pair
+two towers with weights of their own reached 0.86 AP, this one 0.99).
 
 Shape suffixes of names: R persons, B clips, L slots of a window, C channels.
 """
@@ -15,14 +17,11 @@ from pipeline.models.heads.lfb_nl import NonLocalBank, non_local_bank
 
 
 class SplitBank(nn.Module):
-    """Concatenates the person's pooled feature and what it found before and after the keyframe."""
+    """Concatenates the person's pooled feature and what the tower found before and after the keyframe."""
 
-    def __init__(
-        self, past: NonLocalBank, future: NonLocalBank, *, window_seconds: int, per_second: int, mask: Mask
-    ) -> None:
+    def __init__(self, tower: NonLocalBank, *, window_seconds: int, per_second: int, mask: Mask) -> None:
         super().__init__()
-        self.past = past
-        self.future = future
+        self.tower = tower
         self.slots = window_seconds * per_second
         # The keyframe's own second belongs to both: it may hold the end of the one action or the start of the other.
         self.past_slots = slice(0, (window_seconds // 2 + 1) * per_second)
@@ -40,10 +39,10 @@ class SplitBank(nn.Module):
         if window_BLC.shape[1] != self.slots:
             raise ValueError(f"the window has {window_BLC.shape[1]} slots, this head expects {self.slots}")
         found = [
-            tower.look(
+            self.tower.look(
                 person_RC, window_BLC[:, part], None if valid_BL is None else valid_BL[:, part], context.clip_index
             )
-            for tower, part in ((self.past, self.past_slots), (self.future, self.future_slots))
+            for part in (self.past_slots, self.future_slots)
         ]
         return torch.cat([person_RC, *found], dim=1)
 
@@ -51,12 +50,12 @@ class SplitBank(nn.Module):
 def lfb_nl_split(
     settings: HeadSettings, *, layers: int = 2, latent: int = 512, dropout: float = 0.2, init: str = "identity"
 ) -> Head:
-    """Two LFB-NL towers with weights of their own; the options are `lfb_nl`'s, for each.
+    """LFB-NL over each half of the window; the options are `lfb_nl`'s.
 
     Args:
         settings: see `HeadSettings`; it needs `window_seconds` (at least 2) and `per_second`.
         layers: attention layers.
-        latent: channels of each attention.
+        latent: channels of the attention.
         dropout: on the projections and on what each layer adds.
         init: see `lfb_nl`.
 
@@ -68,13 +67,9 @@ def lfb_nl_split(
             f"head lfb_nl_split: it splits a window, found window_seconds {settings.window_seconds} "
             f"and per_second {settings.per_second}"
         )
-    past, future = (
-        non_local_bank(settings, head="lfb_nl_split", layers=layers, latent=latent, dropout=dropout, init=init)
-        for _ in range(2)
-    )
+    tower = non_local_bank(settings, head="lfb_nl_split", layers=layers, latent=latent, dropout=dropout, init=init)
     split = SplitBank(
-        past,
-        future,
+        tower,
         window_seconds=settings.window_seconds,
         per_second=settings.per_second,
         mask=settings.mask,

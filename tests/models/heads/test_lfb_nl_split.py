@@ -67,7 +67,7 @@ def test_the_keyframes_own_second_is_in_both_halves_and_every_slot_in_one(second
 
 
 @pytest.mark.parametrize("mask", ["none", "valid"])
-def test_each_tower_sees_its_half(mask) -> None:
+def test_each_answer_comes_from_its_half(mask) -> None:
     torch.manual_seed(0)
     head = lfb_nl_split(dataclasses.replace(SETTINGS, mask=mask), latent=4, init="published").eval()
     roi = torch.randn(2, CHANNELS)
@@ -91,6 +91,12 @@ def test_each_tower_sees_its_half(mask) -> None:
             moved[:, slots] += 1
             parts = [(found(moved) - before)[:, at : at + 4].abs().max() > 1e-4 for at in (CHANNELS, CHANNELS + 4)]
             assert parts == changes
+
+
+def test_both_halves_are_asked_with_the_same_weights() -> None:
+    head, plain = (each(SETTINGS, latent=4) for each in (lfb_nl_split, lfb_nl))
+    count = [sum(each.numel() for each in one.shared.parameters()) for one in (head, plain) if one.shared is not None]
+    assert count[0] == count[1]
 
 
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
