@@ -66,11 +66,14 @@ def convert(
     print(f"{source.name}: {foreign.described}")
     given = [*([f"+experiment={recipe}"] if recipe else []), *(overrides or [])]
     named = bool(recipe) or any(each.split("=")[0] in ("backbone", "backbone.name") for each in given)
-    composed = compose_params([*NO_FRAMES, *given]) if named else None
+    defaults = [*NO_FRAMES, *([] if recipe else _file_defaults(foreign))]
+    composed = compose_params([*defaults, *given]) if named else None
     try:
         result = convert_foreign(
             foreign,
-            lambda backbone: _settings(foreign, backbone, given, composed),
+            lambda backbone: _settings(
+                foreign, composed or compose_params([f"backbone={backbone}", *defaults, *given]), given
+            ),
             backbone=composed["backbone"]["name"] if composed else None,
             drop_heads=drop_head or [],
             background=background,
@@ -103,7 +106,14 @@ def _print_report(report: ConversionReport) -> None:
                 print(f"  {name}: and {len(keys) - SHOWN} more")
 
 
-def _settings(foreign: Foreign, backbone: str, given: list[str], composed: dict[str, Any] | None) -> DetectorSettings:
+def _file_defaults(foreign: Foreign) -> list[str]:
+    """PySlowFast's detectors align persons to 7x7 cells; those from Caffe2 without the shift by half a cell."""
+    if foreign.framework != "pyslowfast":
+        return []
+    return ["roi.output_size=7", f"roi.aligned={str(not foreign.folded).lower()}"]
+
+
+def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> DetectorSettings:
     """What weights do not tell: of our own sidecar, of the recipe, or of the backbone's group in conf/."""
     if foreign.sidecar.get("roi") and not given:
         sidecar = foreign.sidecar
@@ -117,12 +127,6 @@ def _settings(foreign: Foreign, backbone: str, given: list[str], composed: dict[
             heads=(sidecar["head"]["name"],),
             window=sidecar["head"].get("window"),
         )
-    if composed is None:
-        defaults = [f"backbone={backbone}"]
-        if foreign.framework == "pyslowfast":
-            # Its detectors align persons to 7x7 cells; those from Caffe2 without the shift by half a cell.
-            defaults += ["roi.output_size=7", f"roi.aligned={str(not foreign.folded).lower()}"]
-        composed = compose_params([*NO_FRAMES, *defaults, *given])
     # The default head and data set are the current experiment's, no facts about the file.
     keys = {each.split("=")[0] for each in given}
     told_head, told_data = bool(keys & {"+experiment", "head"}), bool(keys & {"+experiment", "dataset"})

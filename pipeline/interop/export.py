@@ -26,6 +26,7 @@ def export_mmaction2(tensors: Mapping[str, Tensor], sidecar: Mapping[str, Any]) 
     Raises:
         InputError: the head has no counterpart upstream, or the checkpoint holds no backbone.
     """
+    sidecar = sidecar.get("detector", sidecar)  # a baseline that was handed on as head
     kind = sidecar.get("kind", "backbone")
     if kind == "head":
         raise InputError("a head without a backbone is no model of MMAction2; export a detector")

@@ -103,24 +103,39 @@ def read_fixture(path: Path) -> Fixture:
     facts = read_json(path)
     facts = facts if isinstance(facts, dict) else {}
     config = facts.get("resolved_config")
-    foreign = not isinstance(config, dict) or "ARCH" not in config.get("MODEL", {})
+    model = config.get("MODEL") if isinstance(config, dict) else None
+    foreign = not isinstance(model, dict) or "ARCH" not in model
     if "state_dict" not in facts or ("hyper" not in facts and foreign):
         raise InputError(
             f"{path}: no parity fixture of a detector: it has neither hyper (MMAction2) nor a resolved_config of "
             "PySlowFast beside state_dict"
         )
-    try:
-        with np.load(path.with_suffix(".npz"), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path.with_suffix('.npz')}: cannot be read: {error}") from None
+    arrays = _arrays(path.with_suffix(".npz"))
     try:
         with torch.device("meta"):
-            return (_mmaction2 if "hyper" in facts else _pyslowfast)(path, facts, arrays)
+            fixture = (_mmaction2 if "hyper" in facts else _pyslowfast)(path, facts, arrays)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError(f"{path}: not a whole fixture: {type(error).__name__} {error}") from None
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: not a whole fixture: {type(error).__name__} {reason}") from None
+    if not fixture.expected.get(("", ""), {}).keys() & {"cls_score", "logits"}:
+        raise InputError(f"{path}: not a whole fixture: it has no logits (cls_score or logits) to compare with")
+    return fixture
+
+
+def _arrays(path: Path) -> dict[str, Array]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except Exception:  # a damaged archive can fail anywhere, in any way
+        raise InputError(f"{path}: cannot be read: it is no whole archive of arrays of numbers") from None
+    for name, values in arrays.items():
+        if values.dtype.kind not in "fiub":
+            raise InputError(f"{path}: {name} is of type {values.dtype}, expected numbers")
+    return arrays
 
 
 def _state(facts: dict[str, Any]) -> dict[str, Tensor]:
@@ -131,7 +146,7 @@ def _state(facts: dict[str, Any]) -> dict[str, Tensor]:
 def _run(variant: str, window: str, facts: dict[str, Any]) -> Run:
     boxes = [box for clip in facts["boxes_xyxy"] for box in clip]
     with torch.device("cpu"):
-        return Run(
+        run = Run(
             variant,
             window,
             tuple(facts["input"]["shape"]),
@@ -139,6 +154,17 @@ def _run(variant: str, window: str, facts: dict[str, Any]) -> Run:
             torch.tensor(facts["roi_batch_index"], dtype=torch.int64),
             facts["input"]["seed"],
         )
+    return _checked(run)
+
+
+def _checked(run: Run) -> Run:
+    shape = run.clip_shape
+    if len(shape) != 5 or shape[1] != 3 or not all(type(size) is int and size > 0 for size in shape):
+        raise InputError(f"a clip's shape is {list(shape)}, expected [clips, 3, frames, height, width]")
+    index = run.clip_index.tolist()
+    if len(index) != len(run.boxes_xyxy) or not all(0 <= each < shape[0] for each in index):
+        raise InputError(f"clips of boxes are {index}, expected {len(run.boxes_xyxy)} of 0 to {shape[0] - 1}")
+    return run
 
 
 def _mmaction2(path: Path, facts: dict[str, Any], arrays: dict[str, Array]) -> Fixture:
@@ -217,6 +243,6 @@ def _pyslowfast(path: Path, facts: dict[str, Any], arrays: dict[str, Array]) -> 
         rename=lambda key: pyslowfast.our_key(key, pathways=paths),
         parameters=facts["n_parameters"],
         buffers=None,
-        runs=[Run("", "", shape, rois[:, 1:], rois[:, 0].long(), 0)],
+        runs=[_checked(Run("", "", shape, rois[:, 1:], rois[:, 0].long(), 0))],
         expected={("", ""): tensors},
     )

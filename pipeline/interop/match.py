@@ -109,7 +109,7 @@ def match_head(
     mlp = "head.classifier.2.weight" in weights
     first = weights.get("head.classifier.0.weight" if mlp else "head.classifier.weight")
     last = weights.get("head.classifier.2.weight" if mlp else "head.classifier.weight")
-    if first is None or last is None or first.dim() != 2:
+    if first is None or last is None or first.dim() != 2 or last.dim() != 2:
         raise InputError("the weights have no classifier of persons: expected roi_head.bbox_head.fc_cls or the like")
     channels, columns = roi_channels(backbone.out_channels, roi), len(last)
     if "head.shared.conv1.conv.weight" in weights:
@@ -117,6 +117,8 @@ def match_head(
         return MatchedHead("acrn", mlp, columns, {"convs": convs})
     if "head.shared.project_bank.weight" in weights:
         bank = weights["head.shared.project_bank.weight"]
+        if bank.dim() < 2:
+            raise InputError(f"head.shared.project_bank.weight: shape is {tuple(bank.shape)}, expected two sides")
         layers = len({key.split(".")[3] for key in weights if key.startswith("head.shared.layers.")})
         return MatchedHead("lfb_nl", mlp, columns, {"layers": layers, "latent": len(bank)}, bank.shape[1])
     if first.shape[1] == channels:

@@ -74,7 +74,8 @@ def check_parity(path: Path) -> ParityReport:
         path: the fixture's JSON; the npz stands beside it.
 
     Raises:
-        InputError: see `read_fixture`; or the described model has other keys than the fixture's state dict.
+        InputError: see `read_fixture`; or the described model has other keys than the fixture's state dict, or cannot
+            take its clip.
     """
     fixture = read_fixture(path)
     detector = fixture.model.detector
@@ -90,7 +91,10 @@ def check_parity(path: Path) -> ParityReport:
         wanted = fixture.expected[run.variant, run.window]
         with torch.no_grad():
             if run.variant not in maps:
-                maps[run.variant] = run_backbone(fixture, run, wanted)
+                try:
+                    maps[run.variant] = run_backbone(fixture, run, wanted)
+                except InputError as error:
+                    raise InputError(f"{path}: {error}") from None
             seen, pooled = maps[run.variant]
             seen = seen | run_head(fixture, run, pooled)
         for name, expected in wanted.items():

@@ -8,7 +8,6 @@ nothing. A hostile file can waste time, but runs nothing, and takes memory in pr
 
 import io
 import math
-import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,15 +16,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import InputError
+from pipeline.interop.shallow import MAX_DEPTH, Refusal, ShallowUnpickler
 
 MAX_BYTES = 2 << 30
-MAX_DEPTH = 32
 # Booleans, integers and floats. Object arrays hold pickled objects, structured ones are no boxes.
 NUMERIC_DTYPE = re.compile(r"[?]|b1|[iu][1248]|f[248]")
-
-
-class Refusal(Exception):
-    """An allowed name was called with arguments that no array or container has."""
 
 
 class Global:
@@ -173,7 +168,7 @@ ALLOWED = {
 }
 
 
-class Reader(pickle._Unpickler):
+class Reader(ShallowUnpickler):
     """Python's own reader in Python: the one in C reserves the memory that a damaged memo index asks for."""
 
     def __init__(

@@ -84,7 +84,7 @@ def recognise(path: Path, *, taken_as: Kind | None = None) -> Foreign:
             break
     else:
         weights, around = value, {}
-    names = {str(key).removeprefix("module."): key for key in weights}
+    names = _names(path, weights)
     if any(name.startswith("s1.pathway0_") for name in names):
         return _pyslowfast(*_tensors(path, weights), around, taken_as)
     if any(pyslowfast.caffe2_key(name) for name in names):
@@ -99,12 +99,26 @@ def recognise(path: Path, *, taken_as: Kind | None = None) -> Foreign:
     )
 
 
+def _names(path: Path, weights: Mapping[Any, Any]) -> dict[str, str]:
+    """The keys by their names without the prefix of torch's parallel wrappers."""
+    names: dict[str, str] = {}
+    for key in weights:
+        if not isinstance(key, str) or not key.isprintable():
+            found = ascii(key)[:40] if isinstance(key, str) else f"of type {type(key).__name__}"
+            raise InputError(f"{path}: a key of its weights is {found}, expected a name")
+        name = key.removeprefix("module.")
+        if name in names:
+            raise InputError(f"{path}: {names[name]} and {key} both stand for {name}")
+        names[name] = key
+    return names
+
+
 def _tensors(path: Path, weights: Mapping[Any, Any]) -> tuple[dict[str, Tensor], list[str]]:
-    """The weights, without the prefix of torch's parallel wrappers, and the names of what else stands among them."""
+    """The weights under their `_names`, and the names of what else stands among them."""
     for key, value in weights.items():
         if isinstance(value, Inert):
             raise InputError(f"{path}: refused: {key} is an object of a training framework, expected a tensor")
-    named = {str(key).removeprefix("module."): value for key, value in weights.items()}
+    named = {name: weights[key] for name, key in _names(path, weights).items()}
     tensors = {key: value.detach() for key, value in named.items() if isinstance(value, Tensor)}
     return tensors, [key for key in named if key not in tensors]
 
@@ -152,11 +166,11 @@ def _projection(weight: Any, config: Any, taken_as: Kind | None) -> tuple[Kind, 
     if isinstance(config, str):
         try:
             detection = yaml.safe_load(config)["DETECTION"]["ENABLE"]
-        except (yaml.YAMLError, KeyError, TypeError):
+        except Exception:  # a foreign text can fail in any way: as dates, or by its nesting
             detection = None
         if isinstance(detection, bool):
             return "detector" if detection else "classifier", ()
-    rows = len(weight)
+    rows = weight.shape[0] if weight.dim() else 0
     kind: Kind = "detector" if rows == AVA_CLASSES else "classifier"
     return kind, (f"its head has {rows} rows, so it is taken as a {kind}'s; --as says otherwise",)
 
@@ -197,6 +211,7 @@ def _ours(path: Path, tensors: dict[str, Tensor]) -> Foreign:
     sidecar = path.with_suffix(".json")
     if sidecar.exists():
         tensors, facts = load_checkpoint(path)
+        facts = facts.get("detector", facts)  # a baseline that was handed on as head
     else:
         facts = {}
     if any(key.startswith("backbone.") for key in tensors):

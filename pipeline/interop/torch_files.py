@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import InputError
-from pipeline.interop.pickles import ALLOWED, Global, Inert, Reader, Refusal, make_container, read_value
+from pipeline.interop.pickles import ALLOWED, Global, Inert, Reader, make_container, read_value
+from pipeline.interop.shallow import Refusal
 
 WHAT = (
     "tensors, arrays and plain containers are read, and there is no unsafe fallback: save the state dict alone, "
@@ -110,9 +111,10 @@ def _storage_id(pid: Any) -> tuple[torch.dtype, str, int]:
     """Number type, key and length of a storage that the pickle refers to."""
     if not (isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[1], _Storage)):
         raise Refusal("it refers to something that is no storage of numbers")
-    if type(pid[4]) is not int or pid[4] < 0:
-        raise Refusal("it holds a storage without a length")
-    return pid[1].dtype, str(pid[2]), pid[4]
+    # Text, so that it can be shown: of nested lists it could have more characters than memory holds.
+    if not isinstance(pid[2], str) or type(pid[4]) is not int or pid[4] < 0:
+        raise Refusal("it holds a storage without a key or a length")
+    return pid[1].dtype, pid[2], pid[4]
 
 
 def _filled(data: bytes, dtype: torch.dtype, count: int) -> Tensor:
@@ -161,8 +163,11 @@ def _read_legacy(path: Path) -> Any:
     read_value(_reader(file), path, what=WHAT)
     protocol = read_value(_reader(file), path, what=WHAT)
     platform = read_value(_reader(file), path, what=WHAT)
-    if protocol != 1001 or not isinstance(platform, dict) or not platform.get("little_endian", True):
-        raise InputError(f"{path}: a torch.save file of protocol {protocol!r}, expected 1001, little-endian")
+    if protocol != 1001:
+        found = str(protocol)[:20] if isinstance(protocol, int) else type(protocol).__name__
+        raise InputError(f"{path}: a torch.save file of protocol {found}, expected 1001")
+    if not isinstance(platform, dict) or not platform.get("little_endian", True):
+        raise InputError(f"{path}: was saved on a big-endian machine, which is not read")
     storages: dict[str, Tensor] = {}
 
     def persistent(pid: Any) -> Tensor:
@@ -181,10 +186,10 @@ def _read_legacy(path: Path) -> Any:
 
     value = read_value(_reader(file, persistent), path, what=WHAT, leaves=(Tensor, Inert))
     keys = read_value(_reader(file), path, what=WHAT)
-    if not isinstance(keys, list) or {str(key) for key in keys} != set(storages):
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or set(keys) != set(storages):
         raise InputError(f"{path}: not a whole torch.save file: its list of storages is not that of its value")
     for key in keys:
-        storage = storages[str(key)]
+        storage = storages[key]
         head = file.read(8)
         if len(head) < 8 or int(np.frombuffer(head, "<i8")[0]) != len(storage):
             raise InputError(f"{path}: not a whole torch.save file: it ends or changes within its storages")

@@ -15,7 +15,7 @@ def write_training(folder: Path, fitted: Fitted, *, select: str, more: Mapping[s
 
     Args:
         folder: e.g. results/baseline.
-        fitted: what `fit` gave.
+        fitted: what `fit` gave; without history of weights that were trained elsewhere.
         select: last or best, for the record.
         more: further metrics.
     """
@@ -28,6 +28,9 @@ def write_training(folder: Path, fitted: Fitted, *, select: str, more: Mapping[s
     writer.writerow(columns)
     writer.writerows([["" if row.get(name) is None else row[name] for name in columns] for row in rows])
     write_text(folder / "epochs.tsv", text.getvalue())
+    if not rows:
+        write_json(folder / "metrics.json", {**more, "selected": None, "loss": None, "validation": {}})
+        return
     kept = rows[fitted.selected_epoch - 1]
     chosen = {"epoch": fitted.selected_epoch, "by": "map" if select == "best" else "last epoch"}
     validation = {name: value for name, value in kept.items() if name not in ("epoch", "lr", "loss")}

@@ -21,7 +21,14 @@ from pipeline.inference.clips import ClipSettings
 from pipeline.inference.detector import detector_from_sidecar
 from pipeline.inference.heads import build_scope_detector
 from pipeline.interop.export import export_mmaction2
-from tests.interop.small_models import logits, pyslowfast_state, sidecar_of, small_detector
+from tests.interop.small_models import (
+    caffe2_blobs,
+    logits,
+    pyslowfast_state,
+    sidecar_of,
+    small_detector,
+    write_pickle,
+)
 
 APP = new_app()
 APP.command()(convert)
@@ -123,6 +130,15 @@ def test_pyslowfasts_regions_are_those_of_its_kind_of_file(tmp_path: Path) -> No
     found = lines("convert", tmp_path / "u.pyth", "--to", target)
     assert "  its head has 4 rows, so it is taken as a classifier's; --as says otherwise" in found
     assert found[1] == "backbone pyslowfast_slow_r50 of width 8"
+
+
+@pytest.mark.parametrize("told", [[], ["--set", "backbone=pyslowfast_slow_r50"]])
+def test_regions_of_caffe2_are_not_shifted_whether_or_not_the_backbone_is_told(tmp_path: Path, told: list[str]) -> None:
+    blobs = caffe2_blobs(pyslowfast_state(small_detector("pyslowfast_slow_r50", "linear")))
+    write_pickle(tmp_path / "u.pkl", blobs)
+    words = ["convert", str(tmp_path / "u.pkl"), "--to", str(tmp_path / "x.safetensors"), "--as", "detector", *told]
+    assert "  RoIAlign 7x7, aligned False, temporal mean, context none" in lines(*words)
+    assert "  RoIAlign 7x7, aligned True, temporal mean, context none" in lines(*words, "--set", "roi.aligned=true")
 
 
 def test_export_and_convert_give_the_same_bytes(tmp_path: Path) -> None:

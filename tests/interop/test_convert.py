@@ -145,6 +145,41 @@ def test_what_a_pyslowfast_head_scores_is_told_by_its_configuration_its_rows_or_
     assert recognise(save(tmp_path, {"model_state": state, "cfg": "}{"})).kind == "detector"
 
 
+@pytest.mark.parametrize("config", ["[" * 100_000, "a: 2001-99-99", "DETECTION: 3", "a: &x [*x]"])
+def test_a_configuration_that_nobody_can_read_tells_nothing(tmp_path: Path, config: str) -> None:
+    state = pyslowfast_state(small_detector("pyslowfast_slow_r50", "linear"))
+    foreign = recognise(save(tmp_path, {"model_state": state, "cfg": config}))
+    assert foreign.notes == ("its head has 4 rows, so it is taken as a classifier's; --as says otherwise",)
+
+
+def test_keys_that_are_no_names_or_the_same_name_are_refused(tmp_path: Path) -> None:
+    state = upstream(small_detector("slowonly_r50", "linear"), "slowonly_r50")["state_dict"]
+    key, value = next(iter(state.items()))
+    for changes, message in (
+        ({f"module.{key}": value}, f"{key} and module.{key} both stand for {key}"),
+        ({(1, (2, 3)): value}, "a key of its weights is of type tuple, expected a name"),
+        ({"backbone.a\nb\x1b[2J": value}, r"a key of its weights is 'backbone.a\nb\x1b[2J', expected a name"),
+    ):
+        with pytest.raises(InputError, match=f"^{re.escape(f'{tmp_path}/x.pth: {message}')}$"):
+            recognise(save(tmp_path, {"state_dict": {**state, **changes}}))
+
+
+def test_weights_of_too_few_sides_are_refused(tmp_path: Path) -> None:
+    model = small_detector("slowonly_r50", "lfb_nl")
+    state = upstream(model, "slowonly_r50", "lfb_nl")["state_dict"]
+    flat = {"roi_head.shared_head.fbo.lt_feat_conv.weight": torch.zeros(3)}
+    assert refused(recognise(save(tmp_path, {"state_dict": {**state, **flat}})), model) == (
+        "head.shared.project_bank.weight: shape is (3,), expected two sides"
+    )
+    flat = {"roi_head.bbox_head.fc_cls.weight": torch.tensor(1.0)}
+    assert refused(recognise(save(tmp_path, {"state_dict": {**state, **flat}})), model).startswith(
+        "the weights have no classifier of persons"
+    )
+    slow = small_detector("pyslowfast_slow_r50", "linear")
+    point = {**pyslowfast_state(slow), "head.projection.weight": torch.tensor(1.0)}
+    assert recognise(save(tmp_path, {"model_state": point})).kind == "classifier"
+
+
 def test_a_flat_network_is_inflated(tmp_path: Path) -> None:
     model = small_detector("slowonly_r50", "linear")
     state = {key: value for key, value in upstream(model, "slowonly_r50")["state_dict"].items() if "backbone" in key}

@@ -172,6 +172,65 @@ def test_a_tensor_that_nobody_computes_is_refused(tmp_path: Path) -> None:
         check_parity(path)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input": {"shape": [2, 3, 4, 64], "seed": 0}}, r"a clip's shape is \[2, 3, 4, 64\], expected \["),
+        ({"input": {"shape": [2, 3, 4, -1, 5], "seed": 0}}, r"a clip's shape is \[2, 3, 4, -1, 5\], expected \["),
+        ({"roi_batch_index": [0, 0, 2]}, r"clips of boxes are \[0, 0, 2\], expected 3 of 0 to 1$"),
+        ({"boxes_xyxy": [[], []]}, r"clips of boxes are \[0, 0, 1\], expected 0 of 0 to 1$"),
+        ({"boxes_xyxy": [[[0, 0, 1]], []]}, r"not a whole fixture: RuntimeError shape '\[-1, 4\]' is invalid"),
+        ({"state_dict": [["a", [-1], "float32"]]}, "not a whole fixture: ValueError negative dimensions"),
+    ],
+)
+def test_inputs_that_fit_no_model_are_refused(tmp_path: Path, changes: Any, message: str) -> None:
+    path = made_fixture(tmp_path, slowonly())
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: {message}"):
+        check_parity(path)
+
+
+def test_a_clip_that_the_network_cannot_take_is_refused_with_the_file(tmp_path: Path) -> None:
+    path = made_fixture(tmp_path, _slowfast(), frames=4)
+    facts = json.loads(path.read_text())
+    facts["input"]["shape"][2] = 5
+    path.write_text(json.dumps(facts))
+    message = f"{path}: a clip has 5 frames, this SlowFast needs a multiple of 2"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        check_parity(path)
+
+
+def test_a_fixture_without_logits_proves_nothing(tmp_path: Path) -> None:
+    path = made_fixture(tmp_path, slowonly())
+    path.write_text(json.dumps({**json.loads(path.read_text()), "tensors": {}}))
+    arrays: Any = {"roi_feats/first64": np.zeros(64, np.float32)}
+    np.savez(path.with_suffix(".npz"), **arrays)
+    message = f"{path}: not a whole fixture: it has no logits (cls_score or logits) to compare with"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        check_parity(path)
+
+
+def test_damaged_arrays_are_refused(tmp_path: Path) -> None:
+    path = made_fixture(tmp_path, slowonly())
+    arrays = path.with_suffix(".npz")
+    whole = arrays.read_bytes()
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    np.savez(tmp_path / "objects.npz", cls_score=np.array([{}], dtype=object))
+    np.savez(tmp_path / "words.npz", cls_score=np.array(["x"]))
+    for content in (b"", whole[:500], whole[:300] + bytes(200) + whole[500:], (tmp_path / "one.npy").read_bytes(),
+                    (tmp_path / "objects.npz").read_bytes()):  # fmt: skip
+        arrays.write_bytes(content)
+        message = f"{arrays}: cannot be read: it is no whole archive of arrays of numbers"
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            check_parity(path)
+    arrays.write_bytes((tmp_path / "words.npz").read_bytes())
+    with pytest.raises(InputError, match=r"made\.npz: cls_score is of type <U1, expected numbers$"):
+        check_parity(path)
+    arrays.unlink()
+    with pytest.raises(InputError, match=r"made\.npz: cannot be read: No such file or directory$"):
+        check_parity(path)
+
+
 def test_nan_is_never_within_the_tolerance() -> None:
     expected = Expected(values={"full": np.zeros((2, 2), np.float32)})
     found = compare("x", torch.tensor([[0, 0], [0, float("nan")]]), expected)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.interop.pickles import Inert
-from pipeline.interop.torch_files import load_torch
+from pipeline.interop.torch_files import LEGACY_MAGIC, load_torch
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 
@@ -200,6 +200,32 @@ def test_no_file_another_file_and_a_cut_one(tmp_path: Path) -> None:
         cut = save(tmp_path, tensors(), zipped=zipped)
         cut.write_bytes(cut.read_bytes()[:-30])
         assert "not a whole torch.save file" in refusal(cut)
+
+
+def text(value: str) -> bytes:
+    return b"X" + len(value).to_bytes(4, "little") + value.encode()
+
+
+# 30 lists, each of which holds the one before it twice: a short file, and 4 GB when it is shown.
+DOUBLED = b"]" + b"".join(b"q%c0]h%cah%ca" % (number, number, number) for number in range(30))
+
+
+def test_what_would_be_too_long_to_show_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    storage = b"\x80\x02(" + text("storage") + b"ctorch\nFloatStorage\n" + DOUBLED + text("cpu") + b"K\x04tQ."
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x/data.pkl", storage)
+    assert refusal(path) == f"{path}: not a pickle that can be read: it holds a storage without a key or a length"
+    path.write_bytes(LEGACY_MAGIC + b"\x80\x02" + DOUBLED + b"." + pickle.dumps({}, 2))
+    assert refusal(path) == f"{path}: a torch.save file of protocol list, expected 1001"
+    path.write_bytes(LEGACY_MAGIC + pickle.dumps(1000, 2) + pickle.dumps({}, 2))
+    assert refusal(path) == f"{path}: a torch.save file of protocol 1000, expected 1001"
+    path.write_bytes(LEGACY_MAGIC + pickle.dumps(1001, 2) + pickle.dumps({"little_endian": False}, 2))
+    assert refusal(path) == f"{path}: was saved on a big-endian machine, which is not read"
+    path.write_bytes(
+        LEGACY_MAGIC + pickle.dumps(1001, 2) + pickle.dumps({}, 2) + pickle.dumps(1, 2) + pickle.dumps([1], 2)
+    )
+    assert refusal(path) == f"{path}: not a whole torch.save file: its list of storages is not that of its value"
 
 
 def legacy_bytes() -> bytes:

@@ -70,8 +70,7 @@ def evaluate_tubes(
         InputError: the protocol is another one; a score is not a number; the frames have no common step; an
             annotated box has no person, or a person two boxes of a class in a frame; a video has no pixels.
     """
-    if protocol not in ("official", "mmaction2_1x"):
-        raise InputError(f"protocol of multisports is '{protocol}', expected official or mmaction2_1x")
+    check_protocol(protocol)
     ids = np.unique(np.asarray(class_ids, np.int64))
     frames, (truth_frame, found_frame, key_frame) = number_frames([annotations, detections, keyframes])
     number = frame_numbers(frames)
@@ -96,6 +95,16 @@ def evaluate_tubes(
     if protocol == "mmaction2_1x":
         tubes = replace(tubes, score=_distinct(tubes.score))
     return _score(ids, truth, tubes)
+
+
+def check_protocol(protocol: str) -> None:
+    """Refuse a protocol that tubes cannot be scored by.
+
+    Raises:
+        InputError: it is another one than official and mmaction2_1x.
+    """
+    if protocol not in ("official", "mmaction2_1x"):
+        raise InputError(f"protocol of multisports is '{protocol}', expected official or mmaction2_1x")
 
 
 def tube_iou(truth: Tubes, tube: int, found: Tubes, other: int) -> float:
