@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.interop.mmaction2 import convert_detector
+from pipeline.interop.conversion import fit_state
+from pipeline.interop.mmaction2 import our_key
 from pipeline.models.build import build_backbone
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadContext, HeadSettings
@@ -113,7 +114,7 @@ def detector(name: str) -> Detector:
     """The fixture's network with the fixture's weights, in eval mode; shared, so leave it as it is."""
     with torch.device("meta"):
         model = build(name)
-    state, _ = convert_detector(upstream_state(name), model.state_dict(), background="keep")
+    state, _ = fit_state(upstream_state(name), model.state_dict(), our_key)
     model.load_state_dict(state, assign=True)
     return model.eval()
 

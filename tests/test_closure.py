@@ -36,6 +36,21 @@ def test_parameters_that_a_stage_reads_are_declared(name: str) -> None:
     assert read == declared
 
 
+@pytest.mark.parametrize("name", STAGES)
+def test_single_parameters_that_a_stage_reads_are_declared(name: str) -> None:
+    """`params.block.key`, where not the whole block is declared."""
+    read = {
+        f"{node.value.attr}.{node.attr}"
+        for node in ast.walk(ast.parse((REPOSITORY / "stages" / f"{name}.py").read_text()))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Attribute)
+        and isinstance(node.value.value, ast.Name)
+        and node.value.value.id == "params"
+    }
+    known = {*STAGES[name].get("params", []), PIPELINE[name].get("foreach", "").strip("${}")}
+    assert not {each for each in read if not {each, each.split(".")[0]} & known}
+
+
 def test_extraction_reaches_neither_models_nor_evaluation() -> None:
     reached = import_closure("stages.extract_frames")
     assert not [path for path in reached if path.startswith(("pipeline/models", "pipeline/evaluation"))]

@@ -19,7 +19,7 @@ from pipeline.interop.convert import convert as convert_foreign
 from pipeline.interop.export import export_mmaction2
 from pipeline.interop.recognise import Foreign, recognise
 from pipeline.models.roi import RoiSettings
-from pipeline.work import work_root
+from pipeline.work import item_key, make_item
 
 SHOWN = 3
 # Nothing is converted for the frames that the current data set stores.
@@ -158,20 +158,21 @@ def fetch(checkpoint: str) -> Path:
         return path
     url = urlparse(checkpoint)
     name = Path(url.path).name
-    if url.scheme != "https" or not re.fullmatch(r"[\w.+-]+", name):
+    if url.scheme != "https" or not re.fullmatch(r"\w[\w.+-]*", name):
         raise InputError(f"{checkpoint}: expected a file, or an https URL that ends with a file's name")
-    path = work_root() / "downloads" / name
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def download(folder: Path) -> None:
         hashed = _HASHED.search(name)
         try:
-            torch.hub.download_url_to_file(checkpoint, str(path), hash_prefix=hashed[1] if hashed else None)
+            torch.hub.download_url_to_file(checkpoint, str(folder / name), hash_prefix=hashed[1] if hashed else None)
         except (urllib.error.URLError, OSError, RuntimeError) as error:
             reason = " ".join(str(getattr(error, "reason", error)).split())
             raise InputError(
                 f"{checkpoint}: cannot be downloaded: {reason}; without network, bring the file and give its path"
             ) from None
-    return path
+
+    # By the whole address: names like model.pth are many files'.
+    return make_item("downloads", item_key(url=checkpoint), download) / name
 
 
 def export(

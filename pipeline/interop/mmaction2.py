@@ -1,14 +1,9 @@
 """Names of MMAction2's detectors and recognisers (0.x and 1.x) and of ours, in both directions.
 
-Works on state dicts that are already tensors; who reads a foreign file is no concern of this module.
+Works on names and shapes; who reads a foreign file is no concern of this module.
 """
 
 import re
-from collections.abc import Mapping
-
-from torch import Tensor
-
-from pipeline.interop.conversion import Background, ConversionReport, fit_state
 
 # Upstream's name and ours, part by part: {} stands for what both have in common.
 _PARTS = [
@@ -64,25 +59,3 @@ def _renamed(key: str, parts: list[tuple[str, str]]) -> str | None:
         if key.startswith(prefix) and len(key) > len(prefix):
             return new.format(key.removeprefix(prefix))
     return None
-
-
-def convert_detector(
-    source: Mapping[str, Tensor],
-    expected: Mapping[str, Tensor],
-    *,
-    background: Background = "drop",
-    partial: bool = False,
-) -> tuple[dict[str, Tensor], ConversionReport]:
-    """Bring a detector's state dict into our keys and shapes; see `fit_state`.
-
-    Args:
-        source: upstream's state dict.
-        expected: `state_dict()` of a `Detector`; only keys and shapes are read.
-        background: drop the classifier's row 0, which upstream trains for no class, or keep it (as the model
-            must then have one column more).
-        partial: report missing and unexpected keys instead of refusing them.
-
-    Raises:
-        InputError: a shape does not fit; or keys are missing or unexpected and `partial` is false.
-    """
-    return fit_state(source, expected, our_key, background=background, partial=partial)

@@ -82,7 +82,7 @@ def roi_features(
     """
     if boxes_xyxy.shape != (len(clip_index), 4):
         raise ValueError(f"boxes_xyxy is {tuple(boxes_xyxy.shape)}, expected ({len(clip_index)}, 4) as clip_index has")
-    # Positions between cells: half precision would move boxes.
+    # Positions between cells, and sums over many: half precision would move boxes and blur the context.
     with torch.autocast(pooled_BChw.device.type, enabled=False):
         roi_RCss = align_boxes(
             pooled_BChw,
@@ -92,9 +92,9 @@ def roi_features(
             stride=stride,
             aligned=settings.aligned,
         )
-    if settings.context == "global":
-        context_BCss = mean_cells(pooled_BChw, settings.output_size)
-        roi_RCss = torch.cat([roi_RCss, context_BCss[clip_index]], dim=1)
+        if settings.context == "global":
+            context_BCss = mean_cells(pooled_BChw, settings.output_size)
+            roi_RCss = torch.cat([roi_RCss, context_BCss[clip_index]], dim=1)
     return roi_RCss.unsqueeze(2)
 
 

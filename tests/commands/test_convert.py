@@ -172,24 +172,27 @@ def test_our_own_detector_without_its_head_is_a_backbone(tmp_path: Path) -> None
 
 
 def test_a_url_is_downloaded_once_and_its_digest_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "work_root", lambda: tmp_path / ".work")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     calls = []
 
     def download(url: str, target: str, hash_prefix: str | None) -> None:
         calls.append((url, hash_prefix))
-        Path(target).write_bytes(b"weights")
+        Path(target).write_text(url)
 
     monkeypatch.setattr("torch.hub.download_url_to_file", download)
     url = "https://example.org/a/slowonly_20220901-e7b65fad.pth"
     for _ in range(2):
-        assert command.fetch(url) == tmp_path / ".work/downloads/slowonly_20220901-e7b65fad.pth"
+        assert command.fetch(url).read_text() == url
+    assert command.fetch(url).name == "slowonly_20220901-e7b65fad.pth"
+    assert command.fetch(url).is_relative_to(tmp_path / ".work/downloads")
     assert calls == [(url, "e7b65fad")]
-    assert command.fetch("https://example.org/x.pkl").read_bytes() == b"weights"
-    assert calls[1:] == [("https://example.org/x.pkl", None)]
+    for other in ("https://example.org/x.pkl", "https://example.org/b/x.pkl"):  # one name, two files
+        assert command.fetch(other).read_text() == other
+    assert calls[1:] == [("https://example.org/x.pkl", None), ("https://example.org/b/x.pkl", None)]
 
 
 def test_without_network_the_message_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "work_root", lambda: tmp_path / ".work")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
 
     def download(url: str, target: str, hash_prefix: str | None) -> None:
         raise urllib.error.URLError("no route")
@@ -199,7 +202,12 @@ def test_without_network_the_message_says_what_to_do(tmp_path: Path, monkeypatch
     assert refusal("convert", url, "--to", tmp_path / "x.safetensors") == (
         f"{url}: cannot be downloaded: no route; without network, bring the file and give its path"
     )
-    for wrong in ("http://example.org/x.pth", "https://example.org/", "https://example.org/a%2F.pth"):
+    for wrong in (
+        "http://example.org/x.pth",
+        "https://example.org/",
+        "https://example.org/a%2F.pth",
+        "https://example.org/..",
+    ):
         assert refusal("convert", wrong, "--to", tmp_path / "x.safetensors") == (
             f"{wrong}: expected a file, or an https URL that ends with a file's name"
         )

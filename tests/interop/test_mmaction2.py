@@ -2,12 +2,14 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 import torch
 
 from pipeline.errors import InputError
-from pipeline.interop.mmaction2 import convert_detector, our_key
+from pipeline.interop.conversion import ConversionReport, fit_state
+from pipeline.interop.mmaction2 import our_key
 from pipeline.models.build import build_backbone, build_detector
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
@@ -15,6 +17,12 @@ from pipeline.models.heads.table import build_head
 from tests import parity
 
 FC = "roi_head.bbox_head.fc_cls.weight"
+State = dict[str, torch.Tensor]
+
+
+def converted(source: State, expected: State, **kwargs: Any) -> tuple[State, ConversionReport]:
+    """A multi-label detector's weights."""
+    return fit_state(source, expected, our_key, **{"background": "drop", **kwargs})
 
 
 @pytest.mark.parametrize(("name", "variant"), [(parity.R50, ""), (parity.R50, "odd/"), (parity.R101, "")])
@@ -52,7 +60,7 @@ def _model(head: str, classes: int) -> Detector:
 
 
 def test_every_key_of_the_fixtures_has_a_place_and_the_report_names_what_changed_shape() -> None:
-    state, report = convert_detector(
+    state, report = converted(
         parity.upstream_state(parity.LFB_NL), _model("lfb_nl", 81).state_dict(), background="keep"
     )
     assert (report.missing, report.unexpected) == ((), ())
@@ -67,7 +75,7 @@ def test_every_key_of_the_fixtures_has_a_place_and_the_report_names_what_changed
 
 def test_the_background_row_is_dropped_for_our_classes() -> None:
     source = parity.upstream_state(parity.R50)
-    state, report = convert_detector(source, _model("linear", 80).state_dict())
+    state, report = converted(source, _model("linear", 80).state_dict())
     assert torch.equal(state["head.classifier.weight"], source[FC][1:])
     assert torch.equal(state["head.classifier.bias"], source["roi_head.bbox_head.fc_cls.bias"][1:])
     assert report.reshaped[0] == f"{FC}: (81, 2048) without its background row to (80, 2048)"
@@ -79,16 +87,16 @@ def test_a_shape_that_does_not_fit_is_refused_even_where_parts_may_be_missing() 
     message = f"{FC}: shape is (81, 2048) without its background row, expected (81, 2048) for head.classifier.weight"
     for partial in (False, True):
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-            convert_detector(source, _model("linear", 81).state_dict(), partial=partial)
+            converted(source, _model("linear", 81).state_dict(), partial=partial)
     message = f"{FC}: shape is (81, 2048), expected (80, 2048) for head.classifier.weight"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        convert_detector(source, _model("linear", 80).state_dict(), background="keep")
+        converted(source, _model("linear", 80).state_dict(), background="keep")
 
 
 def test_equal_counts_in_another_shape_are_refused() -> None:
     source = {"backbone.conv1.conv.weight": torch.zeros(16, 5, 3, 1, 5)}
     with pytest.raises(InputError, match="shape is"):
-        convert_detector(source, build_detector("slowonly_tiny", classes=3).state_dict(), partial=True)
+        converted(source, build_detector("slowonly_tiny", classes=3).state_dict(), partial=True)
 
 
 def test_missing_and_unexpected_keys_are_refused_or_reported() -> None:
@@ -102,8 +110,8 @@ def test_missing_and_unexpected_keys_are_refused_or_reported() -> None:
         "head.classifier.bias), 1 unexpected (cls_head.fc_cls.weight)"
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        convert_detector(source, model.state_dict())
-    state, report = convert_detector(source, model.state_dict(), partial=True)
+        converted(source, model.state_dict())
+    state, report = converted(source, model.state_dict(), partial=True)
     assert report.missing == ("backbone.conv1.bn.bias", "head.classifier.weight", "head.classifier.bias")
     assert report.unexpected == ("cls_head.fc_cls.weight",)
     assert not {*report.missing} & {*state}
@@ -114,7 +122,7 @@ def test_a_detector_of_another_head_does_not_fit_and_the_message_is_short() -> N
     with pytest.raises(InputError, match=r"^state dict does not fit the model: 0 keys missing, 24 unexpected \(roi"):
         source = parity.upstream_state(parity.LFB_NL)
         source[FC] = source[FC][:, :2048]
-        convert_detector(source, _model("linear", 80).state_dict())
+        converted(source, _model("linear", 80).state_dict())
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,21 @@ def test_a_pathway_whose_frames_do_not_divide_the_longest_is_repeated_to_the_nea
     assert torch.equal(pool_time((short, twice), "mean")[0, 0], short.mean(dim=2)[0, 0])
 
 
+def test_half_precision_around_it_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As on a GPU where deterministic kernels are asked for: matrix products, which autocast would round.
+    monkeypatch.setattr("pipeline.models.pool._must_be_deterministic", lambda x: True)
+    torch.manual_seed(0)
+    pooled, boxes, index = (
+        torch.rand(2, 3, 6, 10),
+        torch.tensor([[3.0, 4, 70, 80], [10, 0, 150, 90]]),
+        torch.tensor([0, 1]),
+    )
+    settings = RoiSettings(context="global")
+    plain = roi_features(pooled, boxes, index, stride=16, settings=settings)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(roi_features(pooled, boxes, index, stride=16, settings=settings), plain)
+
+
 def test_context_is_the_whole_map_of_the_boxes_own_clip_beside_each_box() -> None:
     pooled = torch.rand(2, 3, 6, 10)
     boxes = torch.tensor([[0.0, 0, 40, 40], [20, 10, 90, 80], [5, 5, 30, 60]])
