@@ -34,7 +34,7 @@ def test_options_of_a_head_are_checked() -> None:
 def test_a_narrow_copy_of_each_architecture_scores_two_clips(name: str) -> None:
     values = rows()[name]
     narrow = {**values, "backbone": {**values["backbone"], "width": 8}}
-    if "options" in values["head"]:
+    if "latent" in values["head"]["options"]:
         narrow["head"] = {**values["head"], "options": {**values["head"]["options"], "latent": 16}}
     detector = build_recipe(narrow).eval()
     clip, window = values["backbone"]["input"], values["head"].get("window")

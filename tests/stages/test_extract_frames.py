@@ -34,7 +34,7 @@ def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def set_params(project: Path, **frames: Any) -> None:
-    values = {"fps": 15.0, "short_side": 48, "quality": 90, "max_bad_fraction": 0.05}
+    values = {"fps": 15.0, "short_side": 48, "allow_smaller": True, "quality": 90, "max_bad_fraction": 0.05}
     write_params(project, dataset={"name": "small", "videos": "videos"}, frames={**values, **frames})
 
 
