@@ -81,6 +81,7 @@ def test_detections_and_bank_are_the_same_bytes(folder: Path) -> None:
     assert sorted(path.name for path in (folder / "out_2/bank.zarr").iterdir() if path.is_dir()) == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 def test_two_ranks_go_on_after_a_kill(folder: Path) -> None:
     """With the bits of the uninterrupted run."""
     state = folder / "state_parts_of_two_2"
