@@ -47,7 +47,7 @@ def test_the_zoo_over_three_seeds_on_more_validation_films(tmp_path: Path) -> No
     more = ["dataset.playground.val_videos=16"]
     make_data(tmp_path, more)
     for seed in range(3):
-        scores = run_seed(tmp_path, seed, ["linear", "lfb_nl", "lfb_nl_split", "acrn"], more)  # 20 minutes in all
+        scores = run_seed(tmp_path, seed, ["linear", "lfb_nl", "lfb_nl_split", "acrn"], more)
         found = {head: each["ground_truth"] for head, each in scores.items()}
         plain = found["baseline, end to end"]
         assert found["acrn"]["relational"] >= found["linear"]["relational"] + 0.30, found
