@@ -135,7 +135,7 @@ def train_baseline(
                 ),
                 tables,
                 headline=training.validation.boxes,
-                decode="argmax" if labels.kind == "single" else "all",
+                decode=labels.decode,
             ),
             optimisation=optimisation(training),
             device=place,

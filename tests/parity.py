@@ -2,7 +2,6 @@
 
 import functools
 import json
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.interop.conversion import fit_state
+from pipeline.interop.fixtures import rule_weight
 from pipeline.interop.mmaction2 import our_key
 from pipeline.models.build import build_backbone
 from pipeline.models.detector import Detector
@@ -31,20 +31,7 @@ def read(name: str) -> Any:
     return json.loads((FOLDER / f"{name}.json").read_text())
 
 
-@functools.cache
-def _weight(key: str, shape: tuple[int, ...]) -> Tensor:
-    random = np.random.RandomState(zlib.crc32(key.encode()))
-    if key.endswith("num_batches_tracked"):
-        return torch.zeros(shape, dtype=torch.int64)
-    if key.endswith("running_var"):
-        values = 0.5 + random.random_sample(shape)
-    elif key.endswith(("running_mean", "bias")):
-        values = 0.1 * random.standard_normal(shape)
-    elif len(shape) == 1:
-        values = 1 + 0.1 * random.standard_normal(shape)
-    else:
-        values = random.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
-    return torch.from_numpy(np.asarray(values, dtype=np.float32))
+_weight = functools.cache(rule_weight)
 
 
 def upstream_state(name: str) -> dict[str, Tensor]:

@@ -26,6 +26,11 @@ class LabelKind:
         if self.background and self.kind == "multi":
             raise ValueError("background is a column of the softmax, kind is multi")
 
+    @property
+    def decode(self) -> Literal["all", "argmax"]:
+        """What validation counts as a box's detections: every action, or its one."""
+        return "argmax" if self.kind == "single" else "all"
+
 
 def columns(classes: int, kind: LabelKind) -> int:
     """Columns of the logits of a head that scores `classes` actions."""

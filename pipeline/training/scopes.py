@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,11 +53,6 @@ class HeadTraining:
     def scores(self, logits: torch.Tensor) -> torch.Tensor:
         """See `action_scores`."""
         return action_scores(logits, self.labels)
-
-    @property
-    def decode(self) -> Literal["all", "argmax"]:
-        """What validation counts as a detection."""
-        return "argmax" if self.labels.kind == "single" else "all"
 
 
 @dataclass(frozen=True)
@@ -167,7 +162,7 @@ def train_on_rows(
             },
             tables,
             headline=training.validation_boxes,
-            decode=training.decode,
+            decode=training.labels.decode,
         ),
         optimisation=optimisation,
         device=training.device,
@@ -227,7 +222,7 @@ def train_with_detector(
             ),
             tables,
             headline=training.validation_boxes,
-            decode=training.decode,
+            decode=training.labels.decode,
         ),
         optimisation=optimisation,
         device=training.device,
