@@ -29,6 +29,7 @@ from pipeline.ranks import is_main
 from pipeline.training.clip_steps import clip_steps, detector_loss
 from pipeline.training.loop import fit
 from pipeline.training.losses import make_loss
+from pipeline.training.norms import has_batch_norm
 from pipeline.training.outs import write_training
 from pipeline.training.tables import read_tables, split_keyframes
 from pipeline.training.validation import validator
@@ -113,6 +114,7 @@ def train_baseline(
                 settings=clip,
                 augmentation=augmentation(training.augmentation),
                 match_iou=training.match_iou,
+                unmatched=has_batch_norm(detector.head),
                 window_of=None,
                 global_batch=training.global_batch,
                 bn_batch=training.bn_batch,

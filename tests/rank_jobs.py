@@ -126,7 +126,8 @@ def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> 
     fitted = fit(
         model,
         lambda epoch: clip_steps(
-            store, keyframes(), epoch, settings=CLIP, augmentation=CHANGES, match_iou=0.9, window_of=None,
+            store, keyframes(), epoch, settings=CLIP, augmentation=CHANGES, match_iou=0.9, unmatched=False,
+            window_of=None,
             global_batch=optimisation.global_batch, bn_batch=optimisation.bn_batch, seed=1, workers=2,
         ),
         steps_per_epoch=-(-9 // optimisation.global_batch), loss_of=detector_loss(model), validate=validate,

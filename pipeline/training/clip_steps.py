@@ -35,11 +35,11 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Sample:
-    """One keyframe's clip and labelled boxes."""
+    """One keyframe's clip and boxes."""
 
     clip: Tensor  # [3, T, h, w]
     boxes_xyxy: NDArray[np.float32]  # [n, 4], pixels
-    labels: NDArray[np.float32]  # [n, classes]
+    labels: NDArray[np.float32]  # [n, classes], zeros for a box that nothing matches
 
 
 def training_sample(
@@ -49,11 +49,13 @@ def training_sample(
     settings: ClipSettings,
     augmentation: Augmentation,
     match_iou: float,
+    unmatched: bool,
     rng: np.random.Generator,
 ) -> Sample:
     """Read, augment and label one keyframe; every draw comes from `rng`.
 
-    Annotated boxes and the proposals that match one train; box jitter moves them after they were matched.
+    Annotated boxes and the proposals that match one train; box jitter moves them after they were matched. With
+    `unmatched`, the others follow, without labels: no loss sees them, but a batch norm of the head does, as upstream.
     """
     indices = clip_indices(
         each.keyframe.time_seconds,
@@ -80,9 +82,9 @@ def training_sample(
     chosen = assign_boxes(
         corners[truth:], corners[:truth], each.labels.astype(np.float64), generator=rng, match_iou=match_iou
     )
-    rows = chosen.rows[: chosen.positives]
-    corners = jittered(corners[rows], augmentation.box_jitter, clip.shape[-1], clip.shape[-2], rng)
-    return Sample(clip, corners.astype(np.float32), chosen.labels[: chosen.positives].astype(np.float32))
+    kept = len(chosen.rows) if unmatched else chosen.positives
+    corners = jittered(corners[chosen.rows[:kept]], augmentation.box_jitter, clip.shape[-1], clip.shape[-2], rng)
+    return Sample(clip, corners.astype(np.float32), chosen.labels[:kept].astype(np.float32))
 
 
 def jittered(
@@ -104,6 +106,7 @@ def clip_steps(
     settings: ClipSettings,
     augmentation: Augmentation,
     match_iou: float,
+    unmatched: bool,
     window_of: TrainingWindowOf | None,
     global_batch: int,
     bn_batch: int,
@@ -113,7 +116,7 @@ def clip_steps(
     """The optimiser steps of one epoch over the keyframes, in an order drawn from (seed, epoch).
 
     A sample is a function of (seed, epoch, keyframe), so neither workers nor ranks nor a resumed run change it. A rank
-    reads only its own parts, one after the other.
+    reads only its own parts, one after the other. `unmatched`: see `training_sample`.
     """
     order = rng_of(seed, "order", epoch).permutation(len(keyframes))
     steps = list(deal_parts(order, global_batch=global_batch, bn_batch=bn_batch))
@@ -122,7 +125,13 @@ def clip_steps(
         each = keyframes[index]
         rng = rng_of(seed, "sample", epoch, each.keyframe.video_id, each.keyframe.timestamp)
         sample = training_sample(
-            store, each, settings=settings, augmentation=augmentation, match_iou=match_iou, rng=rng
+            store,
+            each,
+            settings=settings,
+            augmentation=augmentation,
+            match_iou=match_iou,
+            unmatched=unmatched,
+            rng=rng,
         )
         return each, sample
 

@@ -44,6 +44,11 @@ def prepare_norm(model: nn.Module, norm: Norm, *, global_batch: int, bn_batch: i
     nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
 
 
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether what `model` computes of a row in training depends on the others of its batch."""
+    return any(isinstance(module, _BatchNorm) for module in model.modules())
+
+
 def train_mode(model: nn.Module, norm: Norm) -> None:
     """`model.train()`, but for norms that are frozen."""
     model.train()

@@ -23,6 +23,7 @@ from pipeline.training.bank_rows import head_loss, row_steps, steps_per_epoch, t
 from pipeline.training.clip_steps import Augmentation, clip_steps, detector_loss
 from pipeline.training.loop import Fitted, Optimisation, fit
 from pipeline.training.losses import LossOf, make_loss
+from pipeline.training.norms import has_batch_norm
 from pipeline.training.tables import Tables
 from pipeline.training.validation import validator
 from pipeline.video.store import FrameStore
@@ -200,6 +201,7 @@ def train_with_detector(
             settings=clip,
             augmentation=augmentation,
             match_iou=training.match_iou,
+            unmatched=has_batch_norm(detector.head),
             window_of=trained_window,
             global_batch=optimisation.global_batch,
             bn_batch=optimisation.bn_batch,

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from pipeline.inference.clips import ClipRequest, read_request
+from pipeline.models.heads.head import HeadSettings
+from pipeline.models.heads.table import build_head
 from pipeline.randomness import rng_of
 from pipeline.training.clip_steps import training_sample
+from pipeline.training.norms import has_batch_norm
 from tests.rank_jobs import CHANGES, CLIP, WatchedStore, keyframes, make_films
 
 
@@ -28,8 +31,35 @@ def test_a_clip_is_moved_by_as_much_in_training(store: WatchedStore) -> None:
     for offset in (0, 1, -1):
         training_sample(
             store, keyframes()[2], settings=replace(CLIP, offset_frames=offset), augmentation=CHANGES, match_iou=0.9,
-            rng=rng_of(1),
+            unmatched=False, rng=rng_of(1),
         )  # fmt: skip
     plain, late, early = (np.array(frames) for _, *frames in store.read)
     assert (late - plain).tolist() == [1, 1]
     assert (early - plain).tolist() == [-1, -1]
+
+
+def test_unmatched_boxes_follow_without_labels_where_a_batch_norm_counts_them(store: WatchedStore) -> None:
+    each = keyframes()[2]
+    far = np.array([[0.0, 0.0, 0.1, 0.1], [0.9, 0.9, 1.0, 1.0]])
+    each = replace(each, proposals_xyxy=np.concatenate([each.ground_truth_xyxy, far]))
+    some, all_ = (
+        training_sample(
+            store, each, settings=CLIP, augmentation=CHANGES, match_iou=0.9, unmatched=unmatched, rng=rng_of(1)
+        )
+        for unmatched in (False, True)
+    )
+    labelled = len(some.boxes_xyxy)
+    assert some.labels.any(axis=1).all()
+    assert len(all_.boxes_xyxy) == labelled + 2
+    assert np.array_equal(all_.labels[:labelled], some.labels)
+    assert not all_.labels[labelled:].any()
+    assert np.isfinite(all_.boxes_xyxy).all()
+
+
+def test_only_a_head_with_batch_norm_asks_for_unmatched_boxes() -> None:
+    acrn_head, linear_head = (
+        build_head(name, HeadSettings(roi_channels=8, bank_channels=0, map_channels=8, classes=3))
+        for name in ("acrn", "linear")
+    )
+    assert has_batch_norm(acrn_head)
+    assert not has_batch_norm(linear_head)
