@@ -137,7 +137,7 @@ def _score_bank(
     window_of: WindowOf | None,
     device: torch.device,
 ) -> Scores:
-    keyframes = split_keyframes(tables, "val", classes=sidecar["classes"], with_empty=True, films=bank.parts)
+    keyframes = split_keyframes(tables, "val", classes=sidecar["classes"], with_empty=True, films=bank.videos)
     head = build_scope_head(sidecar)
     load_into(head, weights, str(HEAD))
     head.eval().to(device)

@@ -94,7 +94,7 @@ def train_head(
         window = WindowSource(windows, spec.window.seconds, spec.window.per_second)
     store = FrameStore(Path(params.scope.frames)) if scope == "all" else None
     tables = read_tables(annotations, Path(params.scope.boxes) if scope == "all" else None)
-    films = set(banks[0].parts) | set(banks[1].parts) if store is None else store.video_ids
+    films = set(banks[0].videos) | set(banks[1].videos) if store is None else store.video_ids
     keyframes = split_keyframes(
         tables,
         "train",

@@ -64,6 +64,11 @@ class Bank:
         """Ids of the parts, sorted."""
         return tuple(self.manifest.parts)
 
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """Ids of the videos, sorted."""
+        return tuple(self.manifest.parts)
+
     def count(self, row_set: str, part: str | None = None) -> int:
         """Rows of a row set, in one part or in all; 0 where there is none."""
         names = self.parts if part is None else (part,)

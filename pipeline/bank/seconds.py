@@ -94,7 +94,7 @@ def check_banks(banks: Sequence[Bank], min_score: float) -> None:
             raise InputError(
                 f"{bank.where}: holds boxes from score {stored:g} on, a window cannot read from {min_score:g} on"
             )
-        for part in bank.parts:
+        for part in bank.videos:
             if part in owners:
                 raise InputError(f"part {part!r} stands in {owners[part].where} and in {bank.where}, expected in one")
             owners[part] = bank

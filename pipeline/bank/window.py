@@ -106,7 +106,7 @@ class ResidentWindows:
         indices: list[SecondIndex] = []
         total = 1
         for bank in banks:
-            for part in bank.parts:
+            for part in bank.videos:
                 rows, index = index_rows(bank, part, min_score)
                 key = video_key(len(self._videos), index.keys)
                 indices.append(SecondIndex(key, index.starts + total, index.counts))
@@ -191,7 +191,7 @@ def resident_file(banks: Sequence[Bank], folder: Path, *, min_score: float) -> P
     with atomic_path(path) as partial, partial.open("wb") as file:
         file.write(bytes(banks[0].channels * banks[0].dtype.itemsize))
         for bank in banks:
-            for part in bank.parts:
+            for part in bank.videos:
                 file.write(features_of(bank, part, index_rows(bank, part, min_score)[0]).data)
     return path
 
@@ -219,7 +219,7 @@ class StreamedWindows:
         check_banks(banks, min_score)
         self.min_score = min_score
         self.cache_bytes = cache_bytes
-        self._parts = [(bank, part) for bank in banks for part in bank.parts]
+        self._parts = [(bank, part) for bank in banks for part in bank.videos]
         self._videos = {part: number for number, (_, part) in enumerate(self._parts)}
         rows = [bank.count("detections", part) for bank, part in self._parts]
         self._offsets = 1 + np.cumsum([0, *rows])  # slot of each part's first row

@@ -36,6 +36,8 @@ class Dataset(Block):
     "Width of the classifier: action ids run from 1 to this."
     max_bad_fraction: Fraction
     "Largest share of bad annotation rows that is let pass."
+    pack: Positive | Literal["none"]
+    "Videos are stored one by one (none) or spread over this many files of frames and parts of a bank."
     playground: Playground | None = None
 
 

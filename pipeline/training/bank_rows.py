@@ -45,7 +45,7 @@ def training_rows(
         place = {box.tobytes(): row for row, box in enumerate(each.ground_truth_xyxy)}
         owner = [place.get(box.tobytes(), -1) for box in annotated.boxes_xyxy]
         missing = len(place) - len(set(owner) - {-1})
-        if missing and each.keyframe.video_id in bank.parts:
+        if missing and each.keyframe.video_id in bank.videos:
             raise InputError(
                 f"{bank.where}: {missing} of {len(place)} annotated boxes of video {each.keyframe.video_id}, timestamp "
                 f"{each.keyframe.timestamp:g} have no row; the bank was made from other annotations"

@@ -89,7 +89,7 @@ def fit_statistics(
     if head.roi is not None and rows is not None:
         head.roi = fit_standardise([rows])
     if head.bank is not None and bank is not None:
-        parts = (above(bank.rows(part, "detections"), score) for part in bank.parts)
+        parts = (above(bank.rows(part, "detections"), score) for part in bank.videos)
         head.bank = fit_standardise(torch.from_numpy(np.asarray(part.features)) for part in parts)
 
 
