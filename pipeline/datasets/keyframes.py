@@ -4,9 +4,9 @@ Everything is sorted once and kept in flat arrays; a keyframe is a slice of them
 is made in about a second and can be handed to forked workers without copies.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 import pyarrow as pa
@@ -43,8 +43,8 @@ class KeyframeBoxes:
     scores: Floats  # [m]
 
 
-@dataclass(frozen=True)
-class KeyframeSet:
+@dataclass(frozen=True, eq=False)
+class KeyframeSet(Sequence[KeyframeBoxes]):
     """The keyframes of a split, sorted by (video_id, timestamp); `set[i]` is a `KeyframeBoxes`."""
 
     video_ids: list[str]
@@ -61,7 +61,15 @@ class KeyframeSet:
     def __len__(self) -> int:
         return len(self.video_ids)
 
-    def __getitem__(self, index: int) -> KeyframeBoxes:
+    @overload
+    def __getitem__(self, index: int) -> KeyframeBoxes: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "KeyframeSet": ...
+
+    def __getitem__(self, index: int | slice) -> "KeyframeBoxes | KeyframeSet":
+        if isinstance(index, slice):
+            return self.select(np.arange(len(self))[index])
         if not -len(self) <= index < len(self):
             raise IndexError(f"keyframe {index} of {len(self)}")
         index %= len(self)
@@ -77,6 +85,47 @@ class KeyframeSet:
 
     def __iter__(self) -> Iterator[KeyframeBoxes]:
         return (self[index] for index in range(len(self)))
+
+    def select(self, index: Ints) -> "KeyframeSet":
+        """The keyframes at these places, in their order."""
+        truth_counts, truth = stretches(self.ground_truth_offsets[index], self.ground_truth_offsets[index + 1])
+        found_counts, found = stretches(self.proposal_offsets[index], self.proposal_offsets[index + 1])
+        return KeyframeSet(
+            [self.video_ids[place] for place in index.tolist()],
+            self.timestamp[index],
+            self.time_seconds[index],
+            self.ground_truth_xyxy[truth],
+            self.labels[truth],
+            _offsets(truth_counts),
+            self.proposals_xyxy[found],
+            self.scores[found],
+            _offsets(found_counts),
+        )
+
+
+def stretches(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
+    """Length of each of several stretches of rows, and all their rows, one stretch after the other."""
+    counts = ends - starts
+    before = np.cumsum(counts) - counts
+    return counts, np.repeat(starts - before, counts) + np.arange(counts.sum())
+
+
+def pack_keyframes(keyframes: Sequence[KeyframeBoxes]) -> KeyframeSet:
+    """The same keyframes in flat arrays."""
+    if isinstance(keyframes, KeyframeSet):
+        return keyframes
+    nobody = np.empty((0, keyframes[0].labels.shape[1] if len(keyframes) else 0), bool)
+    return KeyframeSet(
+        [each.keyframe.video_id for each in keyframes],
+        np.array([each.keyframe.timestamp for each in keyframes], np.float64),
+        np.array([each.keyframe.time_seconds for each in keyframes], np.float64),
+        np.concatenate([np.empty((0, 4)), *(each.ground_truth_xyxy for each in keyframes)]),
+        np.concatenate([nobody, *(each.labels for each in keyframes)]),
+        _offsets(np.array([len(each.ground_truth_xyxy) for each in keyframes], np.int64)),
+        np.concatenate([np.empty((0, 4)), *(each.proposals_xyxy for each in keyframes)]),
+        np.concatenate([np.empty(0), *(each.scores for each in keyframes)]),
+        _offsets(np.array([len(each.scores) for each in keyframes], np.int64)),
+    )
 
 
 def group_keyframes(

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.bank.reader import Bank
-from pipeline.bank.rows import Rows
-from pipeline.datasets.keyframes import KeyframeBoxes
+from pipeline.bank.rows import FloatArray, IntArray, Rows
+from pipeline.datasets.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
 from pipeline.distributed import gather
 from pipeline.inference.detections import ScoredKeyframe
+from pipeline.inference.places import RowPlaces, StoredFeatures, rows_at
 from pipeline.inference.windows import WindowOf
 from pipeline.models.heads.head import HeadContext
 from pipeline.numerics import compute_precision
@@ -26,67 +27,30 @@ SCORING_BATCH = 256
 class KeyframeRows:
     """Features of K keyframes' boxes: those of keyframe k are rows starts[k] to starts[k + 1]."""
 
-    keyframes: Sequence[KeyframeBoxes]  # K
+    keyframes: KeyframeSet  # K
     starts: NDArray[np.int64]  # [K + 1]
-    features: Tensor  # [N, C] as stored
+    features: StoredFeatures  # [N, C]
     boxes_xyxy: NDArray[np.float64]  # [N, 4], normalised
-    labels: Tensor | None = None  # [N, classes] float32, in training
+    labels: Tensor | None = None  # bool [N, classes], in training
 
     def select(self, index: NDArray[np.int64]) -> tuple[NDArray[np.int64], Tensor]:
         """Rows of the keyframes `index`, and for each its place in `index` (the clip index of a batch)."""
-        counts = self.starts[index + 1] - self.starts[index]
-        ends = np.cumsum(counts)
-        within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
-        rows = np.repeat(self.starts[index], counts) + within
+        counts, rows = stretches(self.starts[index], self.starts[index + 1])
         return rows, torch.from_numpy(np.repeat(np.arange(len(index)), counts))
 
 
 def keyframe_rows(
-    bank: Bank,
-    keyframes: Sequence[KeyframeBoxes],
-    choose: Callable[[KeyframeBoxes, Rows, Rows], tuple[Rows, NDArray[np.float32]]],
+    bank: Bank, keyframes: KeyframeSet, places: RowPlaces, labels: NDArray[np.bool_] | None = None
 ) -> KeyframeRows:
-    """Rows of a bank grouped by keyframe.
-
-    Args:
-        bank: any bank, or loose parts.
-        keyframes: sorted by video_id; one whose film is not in the bank has no rows.
-        choose: gets a keyframe with its detected and its annotated rows, and returns the rows to take and the
-            labels of each ([n, classes], or [n, 0] where there are none).
-    """
-    taken: list[Rows] = []
-    labels: list[NDArray[np.float32]] = []
-    empty = _no_rows(bank)
-    video_id, detected, annotated = None, empty, empty
-    for each in keyframes:
-        if each.keyframe.video_id != video_id:
-            video_id = each.keyframe.video_id
-            detected, annotated = (
-                bank.rows(video_id, name) if bank.has_rows(video_id, name) else empty
-                for name in ("detections", "ground_truth")
-            )
-        at = each.keyframe.timestamp
-        rows, classes = choose(each, _at(detected, at), _at(annotated, at))
-        taken.append(rows)
-        labels.append(classes)
-    features = np.concatenate([empty.features, *(rows.features for rows in taken)])
-    width = labels[0].shape[1] if labels else 0
+    """Rows of a bank grouped by keyframe; `labels` [N, classes] are theirs."""
+    counts = np.bincount(places.keyframe, minlength=len(keyframes))
     return KeyframeRows(
         keyframes,
-        np.cumsum([0, *(len(rows) for rows in taken)]),
-        torch.from_numpy(features),
-        np.concatenate([empty.boxes_xyxy, *(rows.boxes_xyxy for rows in taken)]),
-        torch.from_numpy(np.concatenate(labels)) if width else None,
+        np.concatenate([[0], np.cumsum(counts)]),
+        StoredFeatures(bank, places),
+        places.boxes_xyxy,
+        None if labels is None else torch.from_numpy(labels),
     )
-
-
-def _no_rows(bank: Bank) -> Rows:
-    return Rows(np.empty((0, bank.channels), bank.dtype), np.empty(0), np.empty((0, 4)), np.empty(0, np.float32))
-
-
-def _at(rows: Rows, timestamp: float) -> Rows:
-    first, last = np.searchsorted(rows.timestamp, [timestamp, np.nextafter(timestamp, np.inf)])
-    return rows.take(np.arange(first, last))
 
 
 def scoring_rows(
@@ -97,15 +61,27 @@ def scoring_rows(
     box_threshold: float,
     lower_threshold: bool = False,
 ) -> KeyframeRows:
-    """Rows to be scored: `detections` from a score on (see `above`), or all of `ground_truth`."""
-    nothing = np.empty((0, 0), np.float32)
+    """Rows to be scored: `detections` from a score on (see `above`), or all of `ground_truth`.
 
-    def choose(_: KeyframeBoxes, detected: Rows, annotated: Rows) -> tuple[Rows, NDArray[np.float32]]:
-        if row_set == "ground_truth":
-            return annotated, nothing
-        return above(detected, box_threshold, lower_threshold=lower_threshold), nothing
+    Args:
+        bank: any bank, or loose parts.
+        keyframes: sorted by video_id; one whose film is not in the bank has no rows.
+        row_set: `detections` or `ground_truth`.
+        box_threshold: least score.
+        lower_threshold: see `above`.
+    """
+    keyframes = pack_keyframes(keyframes)
+    places = rows_at(bank, keyframes, row_set)
+    if row_set == "detections":
+        places = places_above(places, box_threshold, lower_threshold=lower_threshold)
+    return keyframe_rows(bank, keyframes, places)
 
-    return keyframe_rows(bank, keyframes, choose)
+
+def places_above(places: RowPlaces, box_threshold: float, *, lower_threshold: bool) -> RowPlaces:
+    """As `above`, of each keyframe's rows."""
+    if places.score is None:
+        return places
+    return places.take(_reach(places.score, places.keyframe, box_threshold, lower_threshold))
 
 
 def above(rows: Rows, box_threshold: float, *, lower_threshold: bool = False) -> Rows:
@@ -118,10 +94,15 @@ def above(rows: Rows, box_threshold: float, *, lower_threshold: bool = False) ->
     """
     if rows.score is None:
         return rows
-    least = np.float32(box_threshold)
-    if lower_threshold and len(rows):
-        least = min(least, rows.score.max())
-    return rows.take(np.flatnonzero(rows.score >= least))
+    return rows.take(np.flatnonzero(_reach(rows.score, np.zeros(len(rows), np.int64), box_threshold, lower_threshold)))
+
+
+def _reach(score: FloatArray, group: IntArray, box_threshold: float, lower_threshold: bool) -> NDArray[np.bool_]:
+    """Which rows reach the threshold, or where `lower_threshold` is set and none of a group does, its best ones."""
+    least = np.full(group.max(initial=0) + 1, -np.inf if lower_threshold else np.inf, np.float32)
+    if lower_threshold:
+        np.maximum.at(least, group, score)
+    return score >= np.minimum(least, np.float32(box_threshold))[group]
 
 
 def score_rows(
@@ -150,11 +131,11 @@ def score_rows(
     batches: list[list[ScoredKeyframe]] = []
     for first in share(range(0, len(rows.keyframes), SCORING_BATCH)):
         index = np.arange(first, min(first + SCORING_BATCH, len(rows.keyframes)))
-        keyframes = [rows.keyframes[i] for i in index.tolist()]
+        keyframes = rows.keyframes[first : first + SCORING_BATCH]
         places, clip_index = rows.select(index)
         context = batch_context(keyframes, clip_index, window_of, device)
         with torch.no_grad(), compute_precision(device, compute_dtype):
-            logits = head(rows.features[places].to(device).float(), context)
+            logits = head(rows.features.take(places).to(device).float(), context)
         scores = scores_of(logits.float()).cpu().numpy()
         bounds = rows.starts[index[0] : index[-1] + 2]
         batches.append(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pipeline.errors import InputError
 from pipeline.models.heads.head import Head, HeadContext
 
+CHUNK_ROWS = 4096  # in float64 at a time: a chunk may be a whole film
 STD_FLOOR = 0.01  # of the median standard deviation of the channels that vary
 
 
@@ -62,9 +63,7 @@ def fit_standardise(chunks: Iterable[Tensor]) -> Standardise:
         InputError: there is no row, or a value is not finite.
     """
     count, mean, squares = 0, torch.zeros(0), torch.zeros(0)
-    for chunk in chunks:
-        if not len(chunk):
-            continue
+    for chunk in (few for many in chunks for few in torch.split(many, CHUNK_ROWS) if len(few)):
         rows = chunk.double()
         chunk_mean = rows.mean(dim=0)
         chunk_squares = (rows - chunk_mean).square().sum(dim=0)

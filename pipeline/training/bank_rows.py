@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.bank.reader import Bank
-from pipeline.bank.rows import Rows
-from pipeline.datasets.keyframes import KeyframeBoxes
+from pipeline.datasets.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
 from pipeline.errors import InputError
-from pipeline.inference.rows import KeyframeRows, above, keyframe_rows
+from pipeline.inference.places import RowPlaces, rows_at
+from pipeline.inference.rows import KeyframeRows, keyframe_rows, places_above
 from pipeline.inference.windows import TrainingWindowOf
 from pipeline.models.heads.head import HeadContext
 from pipeline.randomness import rng_of
-from pipeline.training.assign import match_proposals
+from pipeline.training.assign import match_pairs, pair_iou
 from pipeline.training.batch import Batch, Step, deal_parts
 from pipeline.training.losses import LossOf, multilabel_loss
 
@@ -41,28 +41,42 @@ def training_rows(
         InputError: an annotated box is not in the bank.
     """
 
-    def choose(each: KeyframeBoxes, detected: Rows, annotated: Rows) -> tuple[Rows, NDArray[np.float32]]:
-        place = {box.tobytes(): row for row, box in enumerate(each.ground_truth_xyxy)}
-        owner = [place.get(box.tobytes(), -1) for box in annotated.boxes_xyxy]
-        missing = len(place) - len(set(owner) - {-1})
-        if missing and each.keyframe.video_id in bank.videos:
-            raise InputError(
-                f"{bank.where}: {missing} of {len(place)} annotated boxes of video {each.keyframe.video_id}, timestamp "
-                f"{each.keyframe.timestamp:g} have no row; the bank was made from other annotations"
-            )
-        detected = above(detected, box_threshold, lower_threshold=lower_threshold)
-        match, _ = match_proposals(detected.boxes_xyxy.astype(np.float64), each.ground_truth_xyxy, match_iou=match_iou)
-        known = np.array([row for row, box in enumerate(owner) if box >= 0], np.int64)
-        matched = np.flatnonzero(match >= 0)
-        rows = Rows(
-            np.concatenate([annotated.features[known], detected.features[matched]]),
-            np.concatenate([annotated.timestamp[known], detected.timestamp[matched]]),
-            np.concatenate([annotated.boxes_xyxy[known], detected.boxes_xyxy[matched]]),
-        )
-        boxes = np.concatenate([np.array(owner, np.int64)[known], match[matched]])
-        return rows, each.labels[boxes].astype(np.float32)
+    keyframes = pack_keyframes(keyframes)
+    truth, offsets = keyframes.ground_truth_xyxy, keyframes.ground_truth_offsets
+    annotated = rows_at(bank, keyframes, "ground_truth")
+    row, box = _pairs(annotated, offsets)
+    same = (annotated.boxes_xyxy[row] == truth[box]).all(axis=1)
+    annotated, owner = annotated.take(row[same]), box[same]
+    _check_complete(bank, keyframes, owner)
+    detected = places_above(rows_at(bank, keyframes, "detections"), box_threshold, lower_threshold=lower_threshold)
+    row, box = _pairs(detected, offsets)
+    counts = len(detected.row), len(truth)
+    match = match_pairs(pair_iou(detected.boxes_xyxy[row], truth[box]), row, box, counts, match_iou=match_iou)
+    places, order = annotated.join(detected.take(match >= 0))
+    labels = keyframes.labels[np.concatenate([owner, match[match >= 0]])[order]]
+    return keyframe_rows(bank, keyframes, places, labels)
 
-    return keyframe_rows(bank, keyframes, choose)
+
+def _pairs(places: RowPlaces, offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each row with each annotated box of its keyframe: places of rows, ascending, and of boxes."""
+    counts, box = stretches(offsets[places.keyframe], offsets[places.keyframe + 1])
+    return np.repeat(np.arange(len(counts)), counts), box
+
+
+def _check_complete(bank: Bank, keyframes: KeyframeSet, owner: NDArray[np.int64]) -> None:
+    """Refuse a bank in which an annotated box of one of its films has no row; `owner` are the boxes that have one."""
+    counts = np.diff(keyframes.ground_truth_offsets)
+    lost = np.setdiff1d(np.arange(counts.sum()), owner)
+    keyframe = np.repeat(np.arange(len(counts)), counts)[lost]
+    missing = np.bincount(keyframe, minlength=len(counts))
+    videos = set(bank.videos)
+    for place in np.flatnonzero(missing).tolist():
+        if keyframes.video_ids[place] in videos:
+            raise InputError(
+                f"{bank.where}: {missing[place]} of {counts[place]} annotated boxes of video "
+                f"{keyframes.video_ids[place]}, timestamp {keyframes.timestamp[place]:g} have no row; "
+                "the bank was made from other annotations"
+            )
 
 
 def row_steps(
@@ -78,7 +92,7 @@ def row_steps(
     with_rows = np.flatnonzero(np.diff(rows.starts))
     order = rng_of(seed, "order", epoch).permutation(with_rows)
     for mine, count in deal_parts(order, global_batch=global_batch, bn_batch=bn_batch):
-        yield Step([_batch(rows, part, epoch, window_of) for part in mine], count)
+        yield Step((_batch(rows, part, epoch, window_of) for part in mine), count)
 
 
 def steps_per_epoch(rows: KeyframeRows, global_batch: int) -> int:
@@ -89,21 +103,18 @@ def steps_per_epoch(rows: KeyframeRows, global_batch: int) -> int:
 def _batch(rows: KeyframeRows, index: NDArray[np.int64], epoch: int, window_of: TrainingWindowOf | None) -> Batch:
     assert rows.labels is not None
     places, clip_index = rows.select(index)
-    window, mask = None, None
+    window, mask, window_index = None, None, None
     if window_of is not None:
-        keyframes = [rows.keyframes[i] for i in index.tolist()]
-        window, mask = window_of(
-            [each.keyframe.video_id for each in keyframes],
-            np.array([each.keyframe.timestamp for each in keyframes]),
-            epoch,
-        )
-    taken = torch.from_numpy(places)
+        keyframes = rows.keyframes
+        video_ids = [keyframes.video_ids[place] for place in index.tolist()]
+        window, mask, window_index = window_of(video_ids, keyframes.timestamp[index], epoch, clip_index)
     return Batch(
-        labels=rows.labels[taken],
+        labels=rows.labels[torch.from_numpy(places)].float(),
         clip_index=clip_index,
-        rows=rows.features[taken].float(),
+        rows=rows.features.take(places).float(),
         window=window,
         window_mask=mask,
+        window_index=window_index,
     )
 
 
@@ -112,7 +123,12 @@ def head_loss(head: nn.Module, loss: LossOf = multilabel_loss) -> Callable[[Batc
 
     def loss_of(batch: Batch) -> Tensor:
         assert batch.rows is not None
-        context = HeadContext(clip_index=batch.clip_index, window=batch.window, window_mask=batch.window_mask)
+        context = HeadContext(
+            clip_index=batch.clip_index,
+            window=batch.window,
+            window_mask=batch.window_mask,
+            window_index=batch.window_index,
+        )
         return loss(head(batch.rows, context), batch.labels)
 
     return loss_of

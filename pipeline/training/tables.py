@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
-from pipeline.datasets.keyframes import KeyframeBoxes, group_keyframes
+from pipeline.datasets.keyframes import KeyframeSet, group_keyframes
 from pipeline.evaluation.validate import of_split
 from pipeline.labels import Label, read_labels
 from pipeline.tables import ANNOTATIONS, BOXES, KEYFRAMES, read_table
@@ -57,7 +58,7 @@ def split_keyframes(
     full_frame_box: bool = False,
     with_empty: bool = False,
     films: Iterable[str] | None = None,
-) -> list[KeyframeBoxes]:
+) -> KeyframeSet:
     """Keyframes of a split, sorted by (video_id, timestamp), without those that are excluded.
 
     Args:
@@ -81,5 +82,7 @@ def split_keyframes(
         full_frame_box=full_frame_box,
         with_empty=with_empty,
     )
-    wanted = None if films is None else set(films)
-    return [each for each in grouped if wanted is None or each.keyframe.video_id in wanted]
+    if films is None:
+        return grouped
+    wanted = set(films)
+    return grouped.select(np.flatnonzero([video_id in wanted for video_id in grouped.video_ids]))

@@ -1,5 +1,6 @@
 """Rows of a small bank, grouped, labelled, scored: against plain loops."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,14 +10,14 @@ import pytest
 import torch
 
 from pipeline.bank.reader import Bank, open_bank
+from pipeline.bank.resident import ResidentWindows
 from pipeline.bank.rows import Rows
-from pipeline.bank.window import ResidentWindows
 from pipeline.bank.writer import assemble_bank, write_part
 from pipeline.datasets.keyframes import Keyframe, KeyframeBoxes
 from pipeline.errors import InputError
 from pipeline.inference.detections import ScoredKeyframe, detections_table
-from pipeline.inference.rows import above, batch_context, score_rows, scoring_rows
-from pipeline.inference.windows import evaluation_windows, training_windows
+from pipeline.inference.rows import KeyframeRows, above, batch_context, score_rows, scoring_rows
+from pipeline.inference.windows import WindowSource
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
 from pipeline.models.scores import LabelKind, action_scores, columns
@@ -62,19 +63,27 @@ def keyframe(video: str, timestamp: float, *boxes: int) -> KeyframeBoxes:
     )
 
 
+def values(rows: KeyframeRows) -> list[float]:
+    """Of the first channel."""
+    taken = rows.features.take(np.arange(len(rows.features)))
+    assert torch.equal(torch.cat([taken[:0], *rows.features.chunks()]), taken)
+    found: list[float] = taken[:, 0].tolist()
+    return found
+
+
 KEYFRAMES = [keyframe("a", 900, 0), keyframe("a", 901), keyframe("b", 902, 0), keyframe("c", 900, 0)]
 
 
 def test_labelled_rows_are_annotated_boxes_and_the_detections_that_match(bank: Bank) -> None:
     rows = training_rows(bank, KEYFRAMES, box_threshold=0.9, lower_threshold=False, match_iou=0.9)
     assert rows.starts.tolist() == [0, 2, 2, 4, 4]
-    assert rows.features[:, 0].tolist() == [50, 0, 151, 103]
+    assert values(rows) == [50, 0, 151, 103]
     assert rows.labels is not None
     assert rows.labels.tolist() == [[1, 0, 0]] * 4
     none = training_rows(bank, KEYFRAMES, box_threshold=0.96, lower_threshold=False, match_iou=0.9)
-    assert none.features[:, 0].tolist() == [50, 151, 103]
+    assert values(none) == [50, 151, 103]
     best = training_rows(bank, KEYFRAMES, box_threshold=0.96, lower_threshold=True, match_iou=0.9)
-    assert best.features[:, 0].tolist() == [50, 0, 151, 103]
+    assert values(best) == [50, 0, 151, 103]
 
 
 def test_a_bank_of_other_annotations_is_refused(bank: Bank) -> None:
@@ -93,11 +102,12 @@ def test_a_threshold_is_compared_in_the_stored_type(bank: Bank) -> None:
 def test_steps_hold_every_keyframe_once_with_its_window(bank: Bank) -> None:
     rows = training_rows(bank, KEYFRAMES, box_threshold=0.9, lower_threshold=False, match_iou=0.9)
     windows = ResidentWindows([bank], min_score=0.9)
-    window_of = training_windows(windows, seconds=3, per_second=2, seed=1)
+    window_of = WindowSource(windows, seconds=3, per_second=2).for_training(seed=1)
     assert steps_per_epoch(rows, 1) == 2
     for epoch in (0, 1):
         given = row_steps(rows, epoch, window_of=window_of, global_batch=1, bn_batch=1, seed=3)
-        steps = [(list(step.parts), step.count) for step in given]
+        # A window lasts until the next one is made.
+        steps = [([replace(part, window=part.window.clone()) for part in step.parts], step.count) for step in given]
         assert [(len(step), count) for step, count in steps] == [(1, 1), (1, 1)]
         assert sorted(step[0].rows[0, 0].item() for step, _ in steps if step[0].rows is not None) == [50, 151]
         batch = next(step[0] for step, _ in steps if step[0].rows is not None and step[0].rows[0, 0] == 151)
@@ -127,7 +137,8 @@ def test_scores_are_those_of_the_head_called_keyframe_by_keyframe(bank: Bank, na
     head = build_head(name, settings).eval()
     window_of = None
     if name != "linear":
-        window_of = evaluation_windows(ResidentWindows([bank], min_score=0.9), seconds=3, per_second=2)
+        windows = ResidentWindows([bank], min_score=0.9)
+        window_of = WindowSource(windows, seconds=3, per_second=2).for_evaluation()
     rows = scoring_rows(bank, KEYFRAMES, "detections", box_threshold=0.9)
     assert rows.starts.tolist() == [0, 2, 3, 5, 5]
     together = score_rows(head, rows, window_of, device=CPU, compute_dtype="fp32")
@@ -156,7 +167,7 @@ def test_scores_are_those_of_the_head_called_keyframe_by_keyframe(bank: Bank, na
 
 def test_annotated_boxes_are_scored_too(bank: Bank) -> None:
     rows = scoring_rows(bank, KEYFRAMES, "ground_truth", box_threshold=0.99)
-    assert rows.features[:, 0].tolist() == [50, 151]
+    assert values(rows) == [50, 151]
     assert isinstance(detections_table([], action_threshold=0), pa.Table)
 
 
@@ -176,7 +187,9 @@ def test_a_single_label_head_is_scored_by_softmax_and_trained_by_its_own_loss(ba
     head = build_head("linear", HeadSettings(roi_channels=4, bank_channels=0, classes=columns(3, kind))).eval()
     rows = scoring_rows(bank, KEYFRAMES, "detections", box_threshold=0.9)
     scored = score_rows(head, rows, None, device=CPU, compute_dtype="fp32", scores_of=partial(action_scores, kind=kind))
-    logits = head(rows.features.float(), batch_context([], torch.zeros(5, dtype=torch.int64), None, CPU))
+    logits = head(
+        rows.features.take(np.arange(5)).float(), batch_context([], torch.zeros(5, dtype=torch.int64), None, CPU)
+    )
     expected = torch.softmax(logits, dim=1)[:, 1:].detach().numpy()
     np.testing.assert_allclose(np.concatenate([each.scores for each in scored]), expected, atol=1e-6)
     (step,) = row_steps(
