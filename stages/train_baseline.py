@@ -16,6 +16,7 @@ import torch
 from pipeline.checkpoint import BASELINE, save_checkpoint
 from pipeline.closure import code_version
 from pipeline.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
+from pipeline.datasets.folds import keyframes_in_folds
 from pipeline.datasets.keyframes import check_single_label
 from pipeline.distributed import across_ranks, from_main
 from pipeline.files import digest_tree
@@ -68,6 +69,7 @@ def train_baseline(
         full_frame_box=training.full_frame_box,
         films=store.video_ids,
     )
+    keyframes = keyframes_in_folds(keyframes, **training.videos.model_dump(), what="baseline.videos")
     if labels.kind == "single":
         check_single_label(keyframes, several=params.labels.several)
     scored = split_keyframes(
@@ -146,6 +148,7 @@ def train_baseline(
         )
     if not is_main():
         return
+    films = len(set(keyframes.video_ids))
     sidecar = {
         **description,
         "channels": detector.roi_channels,
@@ -160,11 +163,10 @@ def train_baseline(
         Path("results/baseline"),
         fitted,
         select=training.checkpoint.select,
-        more={"keyframes": len(keyframes)},
+        more={"keyframes": len(keyframes), "films": films},
     )
     shutil.rmtree(state)
-    kept = fitted.history[fitted.selected_epoch - 1]
-    print(f"{BASELINE}: epoch {fitted.selected_epoch}, loss {kept['loss']:.4f}, {len(keyframes)} keyframes")
+    print(f"{BASELINE}: {fitted}, {len(keyframes)} keyframes of {films} films")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,17 @@ def test_every_experiment_composes_and_recomposes(path: Path) -> None:
             ["baseline.checkpoint.select=best", "baseline.validation.interval=0"],
             "needs a validation.interval above 0",
         ),
+        (
+            ["baseline.videos={folds: 2, use: [0, 2]}"],
+            r"baseline.videos: use is \[0, 2\], expected different folds from 0 to 1$",
+        ),
+        (["baseline.videos.use=[0,0]"], r"baseline.videos: use is \[0, 0\], expected different folds from 0 to 0$"),
+        (["head_train.videos.use=[]"], "head_train.videos.use: List should have at least 1 item"),
+        (["head_train.videos.use=[-1]"], "head_train.videos.use.0: Input should be greater than or equal to 0"),
+        (
+            ["head_train.schedule.epochs=0"],
+            "head_train: schedule.epochs is 0; only the baseline may stay at its initial weights",
+        ),
         (["head.window.score=0.3"], "head.window.score 0.3 is below bank.box_threshold"),
         (["evaluation.box_threshold=0.3"], "evaluation.box_threshold 0.3 is below bank.box_threshold"),
         (["bank.box_threshold=0.01"], "bank.box_threshold 0.01 is below boxes.min_score"),

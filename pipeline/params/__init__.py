@@ -16,7 +16,17 @@ from pipeline.params.block import Block
 from pipeline.params.data import Bank, Boxes, Dataset, Frames, Playground
 from pipeline.params.model import Backbone, BaselineHead, ClipInput, Head, Labels, Roi, Scope, Window
 from pipeline.params.scoring import Evaluation, Reported
-from pipeline.params.training import Augmentation, Baseline, Checkpoint, HeadTrain, Loss, Schedule, Training, Validation
+from pipeline.params.training import (
+    Augmentation,
+    Baseline,
+    Checkpoint,
+    HeadTrain,
+    Loss,
+    Schedule,
+    Training,
+    Validation,
+    Videos,
+)
 
 __all__ = [
     "Augmentation",
@@ -44,6 +54,7 @@ __all__ = [
     "Scope",
     "Training",
     "Validation",
+    "Videos",
     "Window",
     "load_params",
     "parse_params",

@@ -31,10 +31,25 @@ class Augmentation(Block):
     "Standard deviation of each box edge, as a share of the box's side."
 
 
+class Videos(Block):
+    """Which train films are trained on; a film's fold is sha256 of its id, as a number, modulo folds (docs/gap.md)."""
+
+    folds: Positive
+    use: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    "The folds that are taken, from 0 on."
+
+    @model_validator(mode="after")
+    def _exist(self) -> "Videos":
+        if max(self.use) >= self.folds or len(set(self.use)) != len(self.use):
+            raise ValueError(f"use is {self.use}, expected different folds from 0 to {self.folds - 1}")
+        return self
+
+
 class Schedule(Block):
     """Learning rate over the epochs."""
 
-    epochs: Positive
+    epochs: Annotated[int, Field(ge=0)]
+    "0 leaves the baseline at its initial weights; a head is trained for 1 or more."
     warmup_epochs: Annotated[int, Field(ge=0)]
     warmup_factor: Fraction
     "The first learning rate, as a share of lr."
@@ -71,6 +86,8 @@ class Checkpoint(Block):
 class Training(Block):
     """What baseline and head training share."""
 
+    videos: Videos
+    "Validation is of the whole val split whatever is chosen here."
     box_threshold: float
     "Detected boxes below this score are not used."
     lower_threshold: bool
@@ -141,3 +158,9 @@ class HeadTrain(Training):
     "A safetensors file of backbone weights, or none."
     augmentation: Augmentation
     "Scope all."
+
+    @model_validator(mode="after")
+    def _trains(self) -> "HeadTrain":
+        if not self.schedule.epochs:
+            raise ValueError("schedule.epochs is 0; only the baseline may stay at its initial weights")
+        return self

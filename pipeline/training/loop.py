@@ -34,7 +34,17 @@ class Fitted:
     """The outcome of a training: the model holds the selected epoch's weights."""
 
     history: list[Metrics]  # one row per epoch: epoch (from 1), lr, loss, and what validation gave
-    selected_epoch: int
+    selected_epoch: int  # 0 for the initial weights, where no epoch was asked for
+
+    @property
+    def kept(self) -> Metrics:
+        """The row of the selected epoch."""
+        return next(row for row in self.history if row["epoch"] == self.selected_epoch)
+
+    def __str__(self) -> str:
+        return (
+            f"epoch {self.selected_epoch}, loss {self.kept['loss']:.4f}" if self.selected_epoch else "initial weights"
+        )
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,8 @@ def fit(
 ) -> Fitted:
     """Train `model` in place, from the newest state in `state_folder` if there is one.
 
+    Without any epoch the model stays as it is, and is validated as epoch 0.
+
     The gradient of a step is the mean over its parts, whichever ranks they lie on: eight parts on one rank and one
     part on each of eight differ by rounding alone.
 
@@ -135,6 +147,9 @@ def fit(
     state = load_state(model, optimiser, state_folder)
     agree(len(state.history), f"{what}: epochs done")
     copy_from_main(model.state_dict().values())
+    if not epochs:
+        model.eval()
+        return Fitted([{"epoch": 0, "lr": None, "loss": None, **(validate() if interval else {})}], 0)
     for epoch in range(len(state.history), epochs):
         train_mode(model, optimisation.norm)
         losses: list[float] = []

@@ -31,7 +31,8 @@ def write_training(folder: Path, fitted: Fitted, *, select: str, more: Mapping[s
     if not rows:
         write_json(folder / "metrics.json", {**more, "selected": None, "loss": None, "validation": {}})
         return
-    kept = rows[fitted.selected_epoch - 1]
-    chosen = {"epoch": fitted.selected_epoch, "by": "map" if select == "best" else "last epoch"}
+    kept = fitted.kept
+    by = "map" if select == "best" else "last epoch"
+    chosen = {"epoch": fitted.selected_epoch, "by": by if fitted.selected_epoch else "initial weights"}
     validation = {name: value for name, value in kept.items() if name not in ("epoch", "lr", "loss")}
     write_json(folder / "metrics.json", {**more, "selected": chosen, "loss": kept["loss"], "validation": validation})

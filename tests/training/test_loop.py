@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import InputError
+from pipeline.files import read_json
 from pipeline.randomness import rng_of
 from pipeline.training.batch import Batch, Step
 from pipeline.training.loop import Fitted, Optimisation, fit
+from pipeline.training.outs import write_training
 from pipeline.training.state import Metrics
 
 OPTIMISATION = Optimisation(
@@ -80,6 +82,28 @@ def test_half_a_state_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
     (tmp_path / "b/.epoch_0002.123.partial/state.safetensors").write_bytes(b"half")
     resumed, _ = run(tmp_path / "b")
     assert torch.equal(whole[0].weight, resumed[0].weight)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("select", ["last", "best"])
+def test_without_an_epoch_the_initial_weights_stay_and_are_validated_as_epoch_0(tmp_path: Path, select: str) -> None:
+    torch.manual_seed(0)
+    initial = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 2)).state_dict()
+    model, fitted = run(tmp_path / "state", epochs=0, select=select)
+    assert fitted == Fitted([{"epoch": 0, "lr": None, "loss": None, "map": 0.5}], 0)
+    assert str(fitted) == "initial weights"
+    assert not model.training
+    assert all(torch.equal(value, initial[name]) for name, value in model.state_dict().items())
+    _, fitted = run(tmp_path / "state", epochs=0, validation_interval=0)
+    assert fitted.history == [{"epoch": 0, "lr": None, "loss": None}]
+    assert not (tmp_path / "state").exists()
+    write_training(tmp_path / "outs", fitted, select=select, more={"keyframes": 3})
+    assert (tmp_path / "outs/epochs.tsv").read_text() == "epoch\tlr\tloss\n0\t\t\n"
+    assert read_json(tmp_path / "outs/metrics.json") == {
+        "keyframes": 3,
+        "selected": {"epoch": 0, "by": "initial weights"},
+        "loss": None,
+        "validation": {},
+    }
 
 
 def test_the_seed_decides_dropout(tmp_path: Path) -> None:
