@@ -4,7 +4,8 @@
     actionbank infer-bank val --device cuda --batch 16
 
 Reads frames, annotations, boxes and models/baseline.*; writes data/<dataset>/bank/<split>.zarr
-(docs/bank-format.md). Films that were done before, in this run or an earlier one, are taken from .work.
+(docs/bank-format.md). Films that were done before, in this run or an earlier one, are taken from .work. With
+dataset.pack they are put together into that many parts.
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.bank.pack import pack_parts
 from pipeline.bank.writer import assemble_bank
 from pipeline.checkpoint import BASELINE
 from pipeline.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
@@ -34,7 +36,7 @@ def infer_bank(
     batch: BatchOption = 8,
     processes: ProcessesOption = 1,
 ) -> None:
-    """Write the feature bank of a split: one Zarr part per film, with provenance and digests."""
+    """Write the feature bank of a split: a Zarr part per film (or for many, dataset.pack), provenance and digests."""
     params = load_params()
     data = Path("data", params.dataset.name)
     sources = Sources(data / "frames", data / "annotations", data / "boxes", BASELINE)
@@ -44,9 +46,11 @@ def infer_bank(
         )
         if not is_main():
             return
-        path = data / "bank" / f"{split}.zarr"
+        path, films = data / "bank" / f"{split}.zarr", len(parts)
+        if params.dataset.pack != "none":
+            parts = pack_parts(parts, params.dataset.pack)
         assemble_bank(path, parts=parts, split=split, provenance=provenance)
-    print(f"{path}: {len(parts)} films")
+    print(f"{path}: {films} films")
 
 
 if __name__ == "__main__":

@@ -52,8 +52,10 @@ def write_array(group: Any, name: str, values: npt.NDArray[Any], codec: str) -> 
         array[...] = values
 
 
-def read_array(folder: Path, name: str, dtype: str, shape: tuple[int, ...], *, codec: str) -> npt.NDArray[Any]:
-    """The array `name` of the row set in `folder`.
+def read_array(
+    folder: Path, name: str, dtype: str, shape: tuple[int, ...], *, codec: str, rows: slice = slice(None)
+) -> npt.NDArray[Any]:
+    """Some rows of the array `name`, which has this type and shape, of the row set in `folder`.
 
     An uncompressed array is a private mapping of its file: nothing is read before it is used, and writing to
     the result changes no file.
@@ -61,9 +63,10 @@ def read_array(folder: Path, name: str, dtype: str, shape: tuple[int, ...], *, c
     Raises:
         InputError: the array cannot be decoded or has another shape or type.
     """
-    if not shape[0]:
-        return np.empty(shape, dtype)
-    mapped = _map_shard(folder / shard_name(name), np.dtype(dtype), shape) if codec == "none" else None
+    first, last, _ = rows.indices(shape[0])
+    if first == last:
+        return np.empty((0, *shape[1:]), dtype)
+    mapped = _map_shard(folder / shard_name(name), np.dtype(dtype), shape, first, last) if codec == "none" else None
     if mapped is not None:
         return mapped
     try:
@@ -71,15 +74,18 @@ def read_array(folder: Path, name: str, dtype: str, shape: tuple[int, ...], *, c
         found = (str(array.dtype), tuple(array.shape))
         if found != (dtype, shape):
             raise InputError(f"{folder / name}: array is {found[0]} {found[1]}, the manifest says {dtype} {shape}")
-        values: npt.NDArray[Any] = np.asarray(array[...])
+        values: npt.NDArray[Any] = np.asarray(array[first:last])
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         raise InputError(f"{folder / name}: not a readable Zarr array: {' '.join(str(error).split())}") from None
     return values
 
 
-def _map_shard(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any] | None:
-    """The shard's rows as an array over the mapped file; None where its chunks do not lie in order."""
-    chunk_bytes = CHUNK_ROWS * dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
+def _map_shard(
+    path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], first: int, last: int
+) -> npt.NDArray[Any] | None:
+    """Rows `first` to `last` as an array over the mapped shard; None where its chunks do not lie in order."""
+    row_bytes = dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
+    chunk_bytes = CHUNK_ROWS * row_bytes
     chunks = -(-shape[0] // CHUNK_ROWS)
     # After the chunks: (offset, size) of each as uint64, and a crc32c of these.
     if path.stat().st_size != chunks * (chunk_bytes + 16) + 4:
@@ -88,4 +94,5 @@ def _map_shard(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.
     expected = np.stack([np.arange(chunks) * chunk_bytes, np.full(chunks, chunk_bytes)], axis=1)
     if not np.array_equal(index, expected):
         return None
-    return np.asarray(np.memmap(path, dtype.newbyteorder("<"), mode="c", shape=shape))
+    part = (last - first, *shape[1:])
+    return np.asarray(np.memmap(path, dtype.newbyteorder("<"), mode="c", offset=first * row_bytes, shape=part))

@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -16,7 +17,7 @@ from pipeline.errors import InputError
 from pipeline.files import digest_file
 
 FORMAT = "actionbank-feature-bank"
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
 PART_RECORD = "part.json"  # the manifest's entry of one part, beside the part while it lies in a work folder
 ROW_SETS = ("detections", "ground_truth")
@@ -81,7 +82,7 @@ def shard_name(array: str) -> str:
 class RowSet:
     """The manifest's entry of one row set of a part."""
 
-    rows: int
+    rows: int  # of all its videos
     sha256: str  # listing digest of the row set's folder
     shard_bytes: Mapping[str, int]  # array to size of its shard; 0 (and no file) where there are no rows
 
@@ -93,10 +94,19 @@ class RowSet:
 
 @dataclass(frozen=True)
 class Part:
-    """The manifest's entry of one part."""
+    """The manifest's entry of one part, which holds the rows of one video or of several.
+
+    The rows of a video stand together; videos follow each other in the order of their ids.
+    """
 
     metadata_sha256: str  # of the part's own zarr.json
+    videos: Mapping[str, Mapping[str, int]]  # sorted ids: row set to its rows; a set that a video has not is left out
     row_sets: Mapping[str, RowSet]
+
+    @cached_property
+    def slices(self) -> Mapping[str, Mapping[str, slice]]:
+        """Row set to video to its rows."""
+        return {name: _slices(self.videos, name) for name in self.row_sets}
 
     def files(self) -> list[str]:
         """Every file of the part, relative to its folder, sorted."""
@@ -113,7 +123,17 @@ class Part:
             name: {"rows": each.rows, "sha256": each.sha256, "shard_bytes": dict(each.shard_bytes)}
             for name, each in self.row_sets.items()
         }
-        return {"metadata_sha256": self.metadata_sha256, "row_sets": sets}
+        videos = {video: dict(rows) for video, rows in self.videos.items()}
+        return {"metadata_sha256": self.metadata_sha256, "videos": videos, "row_sets": sets}
+
+
+def _slices(videos: Mapping[str, Mapping[str, int]], row_set: str) -> dict[str, slice]:
+    slices, first = {}, 0
+    for video, rows in videos.items():
+        if row_set in rows:
+            slices[video] = slice(first, first + rows[row_set])
+            first += rows[row_set]
+    return slices
 
 
 @dataclass(frozen=True)
@@ -127,6 +147,11 @@ class Manifest:
     provenance: Mapping[str, Any]
     metadata_sha256: str  # of the bank's own zarr.json
     parts: Mapping[str, Part]
+
+    @cached_property
+    def part_of(self) -> Mapping[str, str]:
+        """Video to the part that holds it; videos are sorted."""
+        return dict(sorted((video, name) for name, part in self.parts.items() for video in part.videos))
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in `manifest.json`."""
@@ -156,8 +181,11 @@ def check_version(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         found = value.get("format") if isinstance(value, dict) else type(value).__name__
         raise InputError(f"{where}: not of a feature bank: format is {found!r}, expected {FORMAT!r}")
-    if value.get("version") != VERSION:
-        raise InputError(f"{where}: format version is {value.get('version')!r}, this program reads {VERSION}")
+    found = value.get("version")
+    if found != VERSION:
+        # Version 1 was never published: there is no bank of it that could not be made again.
+        remedy = "; make the bank anew" if found == 1 else ""
+        raise InputError(f"{where}: format version is {found!r}, this program reads {VERSION}{remedy}")
     return value
 
 
@@ -181,7 +209,26 @@ def parse_part(value: Any, where: str) -> Part:
         sets[name] = RowSet(rows, take_sha256(each, "sha256", at), sizes)
     if "detections" not in sets:
         raise InputError(f"{where}: row sets are {sorted(sets)}, expected detections among them")
-    return Part(take_sha256(value, "metadata_sha256", where), sets)
+    return Part(take_sha256(value, "metadata_sha256", where), _parse_videos(value, sets, where), sets)
+
+
+def _parse_videos(value: Any, sets: Mapping[str, RowSet], where: str) -> dict[str, Mapping[str, int]]:
+    """The sorted videos of a part's entry, their rows checked against those of its row sets."""
+    videos = dict(sorted(take(value, "videos", dict, where).items()))
+    if not videos:
+        raise InputError(f"{where}: videos is empty, expected one or more")
+    totals = dict.fromkeys(sets, 0)
+    for video, rows in videos.items():
+        if not isinstance(rows, dict) or "detections" not in rows or not rows.keys() <= sets.keys():
+            raise InputError(f"{where}: video {video!r} has {rows!r:.80}, expected its rows of {' and '.join(sets)}")
+        for name, count in rows.items():
+            if type(count) is not int or count < 0:
+                raise InputError(f"{where}: video {video!r} has {count!r:.80} rows of {name}, expected a count")
+            totals[name] += count
+    for name, total in totals.items():
+        if total != sets[name].rows:
+            raise InputError(f"{where}: {name}: rows is {sets[name].rows}, its videos have {total}")
+    return videos
 
 
 def parse_manifest(value: Any, where: str) -> Manifest:
@@ -191,7 +238,7 @@ def parse_manifest(value: Any, where: str) -> Manifest:
         InputError: not a bank's, of another version, or a key is missing or is not what it should be.
     """
     value = check_version(value, where)
-    return Manifest(
+    manifest = Manifest(
         split=take(value, "split", str, where),
         channels=take(value, "channels", int, where),
         dtype=take(value, "dtype", tuple(FEATURE_DTYPES.values()), where),
@@ -203,6 +250,22 @@ def parse_manifest(value: Any, where: str) -> Manifest:
             for name, each in sorted(take(value, "parts", dict, where).items())
         },
     )
+    check_videos_once(manifest, where)
+    return manifest
+
+
+def check_videos_once(manifest: Manifest, where: str) -> None:
+    """Refuse a video that stands in two parts.
+
+    Raises:
+        InputError: names the first such video and its parts.
+    """
+    if len(manifest.part_of) == sum(len(part.videos) for part in manifest.parts.values()):
+        return
+    for video in manifest.part_of:
+        parts = [name for name, part in manifest.parts.items() if video in part.videos]
+        if len(parts) > 1:
+            raise InputError(f"{where}: video {video!r} stands in parts {parts[0]!r} and {parts[1]!r}, expected in one")
 
 
 def take(value: Any, key: str, kind: type[Any] | tuple[str, ...], where: str) -> Any:

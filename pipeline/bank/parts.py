@@ -1,6 +1,6 @@
 """Finished parts: their records, whether their files are there, and what makes several of them one bank."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pipeline.bank.format import (
     Part,
     RowSet,
     check_version,
+    check_videos_once,
     parse_part,
     shard_name,
     take,
@@ -24,6 +25,7 @@ from pipeline.errors import InputError
 from pipeline.files import read_json
 
 NO_DIGEST = "0" * 64
+RESERVED_ATTRIBUTES = ("part", "videos", "timestamps_seen")  # what a writer may not record under these names
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class PartRecord:
     channels: int
     dtype: str
     codec: str
-    attributes: Mapping[str, Any]
+    attributes: Mapping[str, Any]  # all of the part's zarr.json
     entry: Part
 
     def to_json(self) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def read_part_record(folder: Path, part: str) -> PartRecord:
     value = check_version(read_json(path), str(path))
     if value.get("part") != part:
         raise InputError(f"{path}: holds part {value.get('part')!r}, expected {part!r}")
-    return PartRecord(
+    record = PartRecord(
         part,
         take(value, "channels", int, str(path)),
         take(value, "dtype", tuple(FEATURE_DTYPES.values()), str(path)),
@@ -66,24 +68,39 @@ def read_part_record(folder: Path, part: str) -> PartRecord:
         take(value, "attributes", dict, str(path)),
         parse_part(value, str(path)),
     )
+    for video in record.entry.videos:
+        video_attributes(record.attributes, video, str(path))
+    return record
 
 
-def combine_parts(parts: Mapping[str, Path], *, split: str, provenance: Mapping[str, Any]) -> Manifest:
-    """The manifest of a bank of these finished parts, with zeros for the digest of its root `zarr.json`.
-
-    Args:
-        parts: id to folder, as `write_part` left it.
-        split: train, val or test.
-        provenance: what made the rows. A part's attribute of the same name must have the same value, and
-            every part must have the provenance's `checkpoint_sha256`.
+def video_attributes(attributes: Mapping[str, Any], video: str, where: str) -> dict[str, Any]:
+    """What was recorded with one of a part's videos; what all of them have in common stands once, beside `videos`.
 
     Raises:
-        InputError: a part is unfinished or another's, or parts differ in channels, dtype, codec or
-            provenance.
+        InputError: the attributes do not name the video, or not as the format says.
     """
-    if not parts:
-        raise InputError(f"a bank of split {split!r} has no parts, expected at least one")
-    records = [read_part_record(folder, name) for name, folder in sorted(parts.items())]
+    own = take(take(attributes, "videos", dict, where), video, dict, where)
+    recorded = take(own, "attributes", dict, f"{where}: video {video!r}")
+    return {key: value for key, value in attributes.items() if key not in RESERVED_ATTRIBUTES} | recorded
+
+
+def video_seconds(attributes: Mapping[str, Any], video: str, where: str) -> list[float]:
+    """The `timestamps_seen` of one of a part's videos.
+
+    Raises:
+        InputError: as `video_attributes`.
+    """
+    own = take(take(attributes, "videos", dict, where), video, dict, where)
+    seen: list[float] = take(own, "timestamps_seen", list, f"{where}: video {video!r}")
+    return seen
+
+
+def check_alike(records: Sequence[PartRecord]) -> None:
+    """Refuse parts that cannot stand in one bank.
+
+    Raises:
+        InputError: they differ in channels, dtype or codec; names the first that does.
+    """
     first = records[0]
     for record in records:
         for key in ("channels", "dtype", "codec"):
@@ -92,15 +109,39 @@ def combine_parts(parts: Mapping[str, Path], *, split: str, provenance: Mapping[
                 raise InputError(
                     f"parts of one bank differ in {key}: {first.part!r} has {ours}, {record.part!r} has {theirs}"
                 )
-        shared = ((set(record.attributes) & set(provenance)) | {"checkpoint_sha256"}) - set(PER_SPLIT)
-        for key in sorted(shared):
-            found, expected = record.attributes.get(key), provenance.get(key)
-            if found != expected:
-                raise InputError(f"part {record.part!r} was made with {key} {found!r}, the bank with {expected!r}")
+
+
+def combine_parts(parts: Mapping[str, Path], *, split: str, provenance: Mapping[str, Any]) -> Manifest:
+    """The manifest of a bank of these finished parts, with zeros for the digest of its root `zarr.json`.
+
+    Args:
+        parts: id to folder, as `write_part` or `write_pack` left it.
+        split: train, val or test.
+        provenance: what made the rows. A video's attribute of the same name must have the same value, and
+            every video must have the provenance's `checkpoint_sha256`.
+
+    Raises:
+        InputError: a part is unfinished or another's, parts differ in channels, dtype, codec or provenance, or
+            hold the same video.
+    """
+    if not parts:
+        raise InputError(f"a bank of split {split!r} has no parts, expected at least one")
+    records = [read_part_record(folder, name) for name, folder in sorted(parts.items())]
+    check_alike(records)
+    for record in records:
+        for video in record.entry.videos:
+            attributes = video_attributes(record.attributes, video, record.part)
+            for key in sorted(((attributes.keys() & provenance.keys()) | {"checkpoint_sha256"}) - set(PER_SPLIT)):
+                found, expected = attributes.get(key), provenance.get(key)
+                if found != expected:
+                    raise InputError(f"video {video!r} was made with {key} {found!r}, the bank with {expected!r}")
         for name, row_set in record.entry.row_sets.items():
             check_shards(parts[record.part] / name, row_set, f"part {record.part!r}: {name}")
     entries = {record.part: record.entry for record in records}
-    return Manifest(split, first.channels, first.dtype, first.codec, provenance, NO_DIGEST, entries)
+    first = records[0]
+    manifest = Manifest(split, first.channels, first.dtype, first.codec, provenance, NO_DIGEST, entries)
+    check_videos_once(manifest, f"a bank of split {split!r}")
+    return manifest
 
 
 def check_shards(folder: Path, row_set: RowSet, where: str) -> None:

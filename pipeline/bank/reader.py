@@ -1,8 +1,8 @@
 """Reading a bank: opened and checked by its manifest alone, arrays mapped when they are asked for."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +15,31 @@ from pipeline.bank.format import (
     PER_SPLIT,
     ROW_SETS,
     Manifest,
+    Part,
     RowSet,
     array_spec,
     parse_manifest,
     part_folder,
 )
-from pipeline.bank.parts import check_shards, combine_parts
+from pipeline.bank.parts import check_shards, combine_parts, video_attributes, video_seconds
 from pipeline.bank.rows import FloatArray, Rows
 from pipeline.errors import InputError
-from pipeline.files import digest_value, read_json
+from pipeline.files import digest_file, digest_value, read_json
 
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """A whole bank, read-only. `open_bank` and `open_parts` make it."""
+    """A whole bank, read-only, by video. `open_bank` and `open_parts` make it."""
 
     where: str  # for messages: the bank's path
     manifest: Manifest
     folders: Mapping[str, Path]  # part to its folder
     digest: str  # sha256 of the manifest: two banks with the same digest have the same bytes
+    _attributes: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)  # of the part read last
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{self.count(name)} {name}" for name in ROW_SETS)
-        return f"Bank({self.where!r}, {len(self.parts)} parts, {rows}, {self.channels} channels {self.dtype})"
+        return f"Bank({self.where!r}, {len(self.videos)} videos, {rows}, {self.channels} channels {self.dtype})"
 
     @property
     def split(self) -> str:
@@ -61,79 +63,103 @@ class Bank:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Ids of the parts, sorted."""
+        """Ids of the parts, sorted; each is a folder and holds one video or several."""
         return tuple(self.manifest.parts)
 
-    @property
+    @cached_property
     def videos(self) -> tuple[str, ...]:
         """Ids of the videos, sorted."""
-        return tuple(self.manifest.parts)
+        return tuple(self.manifest.part_of)
 
-    def count(self, row_set: str, part: str | None = None) -> int:
-        """Rows of a row set, in one part or in all; 0 where there is none."""
-        names = self.parts if part is None else (part,)
-        return sum(self.manifest.parts[name].row_sets[row_set].rows for name in names if self.has_rows(name, row_set))
+    def count(self, row_set: str, video: str | None = None) -> int:
+        """Rows of a row set, of one video or of all; 0 where there is none."""
+        if video is not None:
+            return self._entry(video).videos[video].get(row_set, 0) if video in self.manifest.part_of else 0
+        return sum(part.row_sets[row_set].rows for part in self.manifest.parts.values() if row_set in part.row_sets)
 
-    def has_rows(self, part: str, row_set: str) -> bool:
-        """Whether the part has this row set, be it empty; without annotations it has no `ground_truth`."""
-        return part in self.manifest.parts and row_set in self.manifest.parts[part].row_sets
+    def has_rows(self, video: str, row_set: str) -> bool:
+        """Whether the video has this row set, be it empty; without annotations it has no `ground_truth`."""
+        return video in self.manifest.part_of and row_set in self._entry(video).videos[video]
 
-    def rows(self, part: str, row_set: str) -> Rows:
-        """All rows of one row set, sorted by (timestamp, score descending, box).
+    def rows(self, video: str, row_set: str) -> Rows:
+        """All rows of one row set of a video, sorted by (timestamp, score descending, box).
 
         Uncompressed arrays are private mappings of their files: features cost nothing until they are used.
 
         Raises:
-            InputError: there is no such part or row set, or a shard is missing, cut or unreadable.
+            InputError: there is no such video or row set, or a shard is missing, cut or unreadable.
         """
-        entry = self._entry(part, row_set)
-        arrays = {name: self._read(part, row_set, name) for name in entry.shard_bytes}
-        boxes = arrays.pop("boxes_xyxy", np.full((entry.rows, 4), np.nan))
+        arrays = {name: self._read(video, row_set, name) for name in self._row_set(video, row_set).shard_bytes}
+        boxes = arrays.pop("boxes_xyxy", np.full((self.count(row_set, video), 4), np.nan))
         return Rows(boxes_xyxy=boxes, **arrays)
 
-    def column(self, part: str, row_set: str, name: str) -> npt.NDArray[Any] | None:
+    def column(self, video: str, row_set: str, name: str) -> npt.NDArray[Any] | None:
         """One array of a row set (`features`, `timestamp`, ...), or None where the bank has it not.
 
         Raises:
             InputError: as `rows`.
         """
-        return self._read(part, row_set, name) if name in self._entry(part, row_set).shard_bytes else None
+        return self._read(video, row_set, name) if name in self._row_set(video, row_set).shard_bytes else None
 
-    def attributes(self, part: str) -> dict[str, Any]:
-        """What was recorded with the part.
+    def attributes(self, video: str) -> dict[str, Any]:
+        """What the writer recorded with the video.
 
         Raises:
-            InputError: there is no such part, or its metadata is missing.
+            InputError: there is no such video, or its part's metadata is missing or does not name it.
         """
-        if part not in self.folders:
-            raise InputError(f"{self.where}: has no part {part!r}")
-        path = self.folders[part] / "zarr.json"
-        found = read_json(path)
-        if not isinstance(found, dict) or not isinstance(found.get("attributes"), dict):
-            raise InputError(f"{path}: has no attributes, expected a Zarr v3 group's metadata")
-        return dict(found["attributes"])
+        part = self.part_of(video)
+        return video_attributes(self.part_attributes(part), video, f"{self.where}: part {part!r}")
 
-    def timestamps_seen(self, part: str) -> FloatArray:
+    def part_attributes(self, part: str) -> dict[str, Any]:
+        """The attributes in a part's `zarr.json`: those of all its videos.
+
+        Raises:
+            InputError: the file is missing, or not a Zarr group's.
+        """
+        if part not in self._attributes:
+            path = self.folders[part] / "zarr.json"
+            found = read_json(path)
+            if not isinstance(found, dict) or not isinstance(found.get("attributes"), dict):
+                raise InputError(f"{path}: has no attributes, expected a Zarr v3 group's metadata")
+            self._attributes.clear()
+            self._attributes[part] = found["attributes"]
+        return self._attributes[part]
+
+    def timestamps_seen(self, video: str) -> FloatArray:
         """Timestamps at which boxes were looked for, sorted; one without rows had no person.
 
         Raises:
             InputError: as `attributes`.
         """
-        return np.asarray(self.attributes(part).get("timestamps_seen", []), np.float64)
+        part = self.part_of(video)
+        return np.asarray(video_seconds(self.part_attributes(part), video, f"{self.where}: part {part!r}"), np.float64)
 
-    def _entry(self, part: str, row_set: str) -> RowSet:
-        if not self.has_rows(part, row_set):
-            missing = f"no row set {row_set!r} in part {part!r}" if part in self.folders else f"no part {part!r}"
-            raise InputError(f"{self.where}: has {missing}")
-        entry = self.manifest.parts[part].row_sets[row_set]
-        check_shards(self.folders[part] / row_set, entry, f"{self.where}: part {part!r}: {row_set}")
-        return entry
+    def part_of(self, video: str) -> str:
+        """The part that holds the video.
 
-    def _read(self, part: str, row_set: str, name: str) -> npt.NDArray[Any]:
-        dtype, shape = array_spec(
-            name, self.manifest.parts[part].row_sets[row_set].rows, self.channels, self.manifest.dtype
-        )
-        return read_array(self.folders[part] / row_set, name, dtype, shape, codec=self.manifest.codec)
+        Raises:
+            InputError: there is no such video.
+        """
+        if video not in self.manifest.part_of:
+            raise InputError(f"{self.where}: has no video {video!r}")
+        return self.manifest.part_of[video]
+
+    def _entry(self, video: str) -> Part:
+        return self.manifest.parts[self.part_of(video)]
+
+    def _row_set(self, video: str, row_set: str) -> RowSet:
+        """The entry of the row set of the video's part, whose shards are there."""
+        part, entry = self.part_of(video), self._entry(video)
+        if row_set not in entry.videos[video]:
+            raise InputError(f"{self.where}: has no row set {row_set!r} of video {video!r}")
+        check_shards(self.folders[part] / row_set, entry.row_sets[row_set], f"{self.where}: part {part!r}: {row_set}")
+        return entry.row_sets[row_set]
+
+    def _read(self, video: str, row_set: str, name: str) -> npt.NDArray[Any]:
+        part, entry = self.part_of(video), self._entry(video)
+        dtype, shape = array_spec(name, entry.row_sets[row_set].rows, self.channels, self.manifest.dtype)
+        rows = entry.slices[row_set][video]
+        return read_array(self.folders[part] / row_set, name, dtype, shape, codec=self.manifest.codec, rows=rows)
 
 
 def open_bank(path: Path) -> Bank:
@@ -168,8 +194,7 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
         if (path / "zarr.json").is_file():
             raise InputError(f"{path}: half a bank: {MANIFEST} is missing (it is written last)")
         raise InputError(f"{path}: not a feature bank: it has neither {MANIFEST} nor zarr.json")
-    value = read_json(file)
-    return parse_manifest(value, str(file)), hashlib.sha256(file.read_bytes()).hexdigest()
+    return parse_manifest(read_json(file), str(file)), digest_file(file)
 
 
 def open_parts(parts: Mapping[str, Path], provenance: Mapping[str, Any], *, split: str = "none") -> Bank:

@@ -78,8 +78,11 @@ def _check_part(path: Path, bank: Bank, name: str) -> list[Problem]:
         sha256 = digest_file(folder / "zarr.json")
         if sha256 != part.metadata_sha256:
             report("zarr.json", f"sha256 {sha256}", part.metadata_sha256)
-        elif bank.attributes(name).get("part") != name or part_name(folder.name) != name:
-            report("zarr.json", f"part {bank.attributes(name).get('part')!r}", repr(name))
+        elif bank.part_attributes(name).get("part") != name or part_name(folder.name) != name:
+            report("zarr.json", f"part {bank.part_attributes(name).get('part')!r}", repr(name))
+        else:
+            for item, found, expected in _check_videos(bank, name):
+                report(item, found, expected)
     for row_set, each in part.row_sets.items():
         if not {f"{row_set}/{file}" for file in each.files()} <= present:
             continue
@@ -95,31 +98,56 @@ def _check_part(path: Path, bank: Bank, name: str) -> list[Problem]:
     return findings
 
 
+def _check_videos(bank: Bank, part: str) -> list[Finding]:
+    """Where a part's own attributes say something else of its videos than the manifest."""
+    recorded = bank.part_attributes(part).get("videos")
+    found = {
+        video: each.get("rows") if isinstance(each, dict) else each
+        for video, each in (recorded if isinstance(recorded, dict) else {}).items()
+    }
+    listed = bank.manifest.parts[part].videos
+    other = sorted(video for video in found.keys() | listed.keys() if found.get(video) != listed.get(video))
+    return [(f"zarr.json: video {video!r}", f"rows {found.get(video)}", f"{listed.get(video)}") for video in other]
+
+
 def _check_rows(bank: Bank, part: str, row_set: str) -> list[Finding]:
-    """What is wrong with the schema, the values and the order of one row set."""
-    rows = bank.rows(part, row_set)
+    """What is wrong with the schema, the values and the order of one row set of a part."""
     findings = []
-    for name in bank.manifest.parts[part].row_sets[row_set].shard_bytes:
+    entry = bank.manifest.parts[part].row_sets[row_set]
+    for name in entry.shard_bytes:
         metadata = _read_metadata(bank.folders[part] / row_set / name / "zarr.json")
-        dtype, shape = array_spec(name, len(rows), bank.channels, bank.manifest.dtype)
+        dtype, shape = array_spec(name, entry.rows, bank.channels, bank.manifest.dtype)
         found = (metadata.get("data_type"), metadata.get("shape"))
         if found != (dtype, list(shape)):
             findings.append((f"{name}/zarr.json", f"{found[0]} {found[1]}", f"{dtype} {list(shape)}"))
+    for video in bank.manifest.parts[part].slices[row_set]:
+        findings += [
+            (f"video {video!r}: {item}", found, expected)
+            for item, found, expected in _check_video(bank, video, row_set)
+        ]
+    return findings
+
+
+def _check_video(bank: Bank, video: str, row_set: str) -> list[Finding]:
+    """What is wrong with the values and the order of a video's rows."""
+    rows = bank.rows(video, row_set)
+    findings = []
+    for name in bank.manifest.parts[bank.part_of(video)].row_sets[row_set].shard_bytes:
         bad = non_finite_rows(rows.arrays()[name])
         if len(bad):
-            found_text = f"{len(bad)} rows that are not finite, the first is {bad[0]}"
-            findings.append((name, found_text, "finite numbers"))
+            found = f"{len(bad)} rows that are not finite, the first is {bad[0]}"
+            findings.append((name, found, "finite numbers"))
     moved = np.flatnonzero(rows.order() != np.arange(len(rows)))
     if len(moved):
         order = "sorted by timestamp, score descending, box"
         findings.append(("order", f"row {moved[0]} out of place", order))
-    return findings + (_check_detections(bank, part, rows) if row_set == "detections" else [])
+    return findings + (_check_detections(bank, video, rows) if row_set == "detections" else [])
 
 
-def _check_detections(bank: Bank, part: str, rows: Rows) -> list[Finding]:
+def _check_detections(bank: Bank, video: str, rows: Rows) -> list[Finding]:
     """Rows at a second that was not looked at, or below the threshold that the bank names without lowering it."""
     findings = []
-    unseen = np.setdiff1d(rows.timestamp, bank.timestamps_seen(part))
+    unseen = np.setdiff1d(rows.timestamp, bank.timestamps_seen(video))
     if len(unseen):
         findings.append(("timestamp", f"{unseen[0]}", "one of timestamps_seen"))
     threshold = bank.provenance.get("box_threshold")
@@ -142,14 +170,14 @@ def list_missing(bank: Bank) -> list[str]:
     """
     missing = [f"provenance: {key}" for key in PROVENANCE if key not in bank.provenance]
     for row_set in ROW_SETS:
-        entries = [part.row_sets.get(row_set) for part in bank.manifest.parts.values()]
-        there = [entry for entry in entries if entry is not None]
-        if len(there) < len(entries):
-            missing.append(f"{row_set}: not in {len(entries) - len(there)} of {len(entries)} parts")
+        without = sum(not bank.has_rows(video, row_set) for video in bank.videos)
+        if without:
+            missing.append(f"{row_set}: not of {without} of {len(bank.videos)} videos")
+        entries = [part.row_sets[row_set] for part in bank.manifest.parts.values() if row_set in part.row_sets]
         for array in ("boxes_xyxy", *(["score"] if row_set == "detections" else [])):
-            without = sum(array not in entry.shard_bytes for entry in there)
+            without = sum(array not in entry.shard_bytes for entry in entries)
             if without:
-                missing.append(f"{row_set}: no {array} in {without} of {len(entries)} parts")
+                missing.append(f"{row_set}: no {array} in {without} of {len(bank.parts)} parts")
     for name, part in bank.manifest.parts.items():
         for row_set, entry in part.row_sets.items():
             try:

@@ -1,4 +1,7 @@
-"""Writing a bank: each part by one writer into a work folder, then all of them linked into one bank."""
+"""Writing a bank: each video's part by one writer into a work folder, then all parts linked into one bank.
+
+Between the two, `pipeline.bank.pack` may put the videos of several parts into one.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.bank.arrays import create_group, write_array
 from pipeline.bank.format import (
@@ -22,12 +26,13 @@ from pipeline.bank.format import (
     part_folder,
     shard_name,
 )
-from pipeline.bank.parts import PartRecord, combine_parts
+from pipeline.bank.parts import RESERVED_ATTRIBUTES, PartRecord, combine_parts
 from pipeline.bank.rows import FloatArray, Rows, non_finite_rows
 from pipeline.errors import InputError
 from pipeline.files import digest_file, json_text, link_file, replace_folder, write_json
 
-RESERVED_ATTRIBUTES = ("part", "timestamps_seen")
+# Row set to array to values, as they are stored.
+Arrays = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
 
 def write_part(
@@ -41,15 +46,15 @@ def write_part(
     dtype: str,
     codec: str,
 ) -> None:
-    """Write one finished part; `folder` appears (or is replaced) whole.
+    """Write the finished part of one video; `folder` appears (or is replaced) whole.
 
     Args:
         folder: a work folder of this part alone.
-        part: the part's id, i.e. the video's.
+        part: id of the video, which is the part's too.
         detections: rows of detected boxes, the only ones that a window reads, in any order.
         ground_truth: rows of the split's distinct annotated boxes; None in a split without annotations.
         seconds_seen: timestamps at which boxes were looked for; one without rows had no person.
-        attributes: what is to be recorded with the part; `checkpoint_sha256` if the bank's provenance has it.
+        attributes: what is to be recorded with the video; `checkpoint_sha256` if the bank's provenance has it.
         dtype: "fp16" or "fp32".
         codec: "none", "zstd" or "lz4".
 
@@ -73,22 +78,66 @@ def write_part(
         raise InputError(
             f"part {part!r}: detections stand at timestamp {unseen[0]}, which is not among the seconds seen"
         )
-    attributes = _plain({**attributes, "part": part, "timestamps_seen": seen.tolist()})
+    stored = {
+        name: _stored_arrays(rows, f"part {part!r}: {name}", FEATURE_DTYPES[dtype]) for name, rows in row_sets.items()
+    }
+    videos = {
+        part: {
+            "rows": {name: len(rows) for name, rows in row_sets.items()},
+            "timestamps_seen": seen.tolist(),
+            "attributes": {},
+        }
+    }
+    write_part_files(folder, part=part, videos=videos, row_sets=stored, attributes=attributes, codec=codec)
+
+
+def write_part_files(
+    folder: Path,
+    *,
+    part: str,
+    videos: Mapping[str, Mapping[str, Any]],
+    row_sets: Arrays,
+    attributes: Mapping[str, Any],
+    codec: str,
+) -> None:
+    """Write the files of a part, its record last; `folder` appears (or is replaced) whole.
+
+    Args:
+        folder: a work folder of this part alone.
+        part: the part's id.
+        videos: of each video `rows` (of each row set that it has), `timestamps_seen` and its own `attributes`.
+        row_sets: the arrays of all videos, one after the other in the order of their ids.
+        attributes: what all videos have in common.
+        codec: see `write_part`.
+
+    Raises:
+        InputError: the id cannot be a part's.
+    """
     part_folder(part)  # refuses an id that cannot be a part's before anything is written
+    attributes = _plain({**attributes, "part": part, "videos": videos})
     with replace_folder(folder) as partial:
         group = create_group(partial, attributes)
-        entries = {
-            name: _write_rows(partial, group, rows, f"part {part!r}: {name}", name, FEATURE_DTYPES[dtype], codec)
-            for name, rows in row_sets.items()
-        }
-        entry = Part(digest_file(partial / "zarr.json"), entries)
-        channels = detections.features.shape[1]
-        record = PartRecord(part, channels, FEATURE_DTYPES[dtype], codec, attributes, entry)
+        sets = {name: _write_row_set(partial / name, group, name, arrays, codec) for name, arrays in row_sets.items()}
+        rows = {video: each["rows"] for video, each in attributes["videos"].items()}
+        entry = Part(digest_file(partial / "zarr.json"), rows, sets)
+        features = row_sets["detections"]["features"]
+        record = PartRecord(part, features.shape[1], features.dtype.name, codec, attributes, entry)
         write_json(partial / PART_RECORD, record.to_json())
 
 
-def _write_rows(partial: Path, root: Any, rows: Rows, where: str, name: str, dtype: str, codec: str) -> RowSet:
-    """Sort, check and write one row set below the part's group; returns its manifest entry."""
+def _write_row_set(folder: Path, root: Any, name: str, arrays: Mapping[str, npt.NDArray[Any]], codec: str) -> RowSet:
+    """Write one row set below the part's group; returns its manifest entry."""
+    group = root.create_group(name)
+    for array, values in arrays.items():
+        write_array(group, array, values, codec)
+    rows = len(arrays["features"])
+    sizes = {array: (folder / shard_name(array)).stat().st_size if rows else 0 for array in arrays}
+    entry = RowSet(rows, "", sizes)
+    return replace(entry, sha256=listing_digest(folder, entry.files()))
+
+
+def _stored_arrays(rows: Rows, where: str, dtype: str) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a row set, sorted and checked, as they are stored."""
     rows = Rows(
         _cast_features(rows, where, dtype),
         rows.timestamp.astype(np.float64),
@@ -99,16 +148,11 @@ def _write_rows(partial: Path, root: Any, rows: Rows, where: str, name: str, dty
     arrays = rows.take(rows.order()).arrays()  # sorted as stored: two float64 scores may be one float32 score
     if len(rows) and np.isnan(rows.boxes_xyxy).all():
         del arrays["boxes_xyxy"]
-    group = root.create_group(name)
     for array, values in arrays.items():
         bad = non_finite_rows(values)
         if len(bad):
             raise InputError(f"{where}: {array} of row {bad[0]} holds {values[bad[0]]}, expected finite numbers")
-        write_array(group, array, values, codec)
-    folder = partial / name
-    sizes = {array: (folder / shard_name(array)).stat().st_size if len(rows) else 0 for array in arrays}
-    entry = RowSet(len(rows), "", sizes)
-    return RowSet(len(rows), listing_digest(folder, entry.files()), sizes)
+    return arrays
 
 
 def _cast_features(rows: Rows, where: str, dtype: str) -> FloatArray:
@@ -130,13 +174,13 @@ def assemble_bank(path: Path, *, parts: Mapping[str, Path], split: str, provenan
 
     Args:
         path: `<split>.zarr`.
-        parts: id to folder, as `write_part` left it.
+        parts: id to folder, as `write_part` or `write_pack` left it.
         split: train, val or test.
         provenance: what made the rows (`docs/bank-format.md` lists the keys).
 
     Raises:
-        InputError: a part is unfinished or another's, or parts differ in channels, dtype, codec or
-            provenance.
+        InputError: a part is unfinished or another's, parts differ in channels, dtype, codec or provenance, or
+            hold the same video.
     """
     provenance = _plain(provenance)
     with replace_folder(path) as partial:

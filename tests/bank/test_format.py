@@ -102,7 +102,8 @@ def test_every_bad_manifest_is_refused_by_name(manifest: Any) -> None:
     detections = ("parts", "v", "row_sets", "detections")
     cases: list[tuple[tuple[str, ...], Any, str]] = [
         (("format",), "other", "m: not of a feature bank: format is 'other', expected "),
-        (("version",), 2, "m: format version is 2, this program reads 1"),
+        (("version",), 3, "m: format version is 3, this program reads 2"),
+        (("version",), 1, "m: format version is 1, this program reads 2; make the bank anew"),
         (("split",), 3, "m: split is 3, expected str"),
         (("channels",), -1, "m: channels is -1, expected int"),
         (("channels",), True, "m: channels is True, expected int"),
@@ -116,6 +117,15 @@ def test_every_bad_manifest_is_refused_by_name(manifest: Any) -> None:
         (("parts", "v", "row_sets", "others"), {"shard_bytes": {}},
          "m: part 'v': row set is 'others', expected one of detections, ground_truth"),
         ((*detections, "rows"), "2", "m: part 'v': detections: rows is '2', expected int"),
+        ((*detections, "rows"), 3, "m: part 'v': detections: rows is 3, its videos have 2"),
+        (("parts", "v", "videos"), [], "m: part 'v': videos is [], expected dict"),
+        (("parts", "v", "videos"), {}, "m: part 'v': videos is empty, expected one or more"),
+        (("parts", "v", "videos", "v"), {"ground_truth": 2}, "m: part 'v': video 'v' has {'ground_truth': 2}, "
+         "expected its rows of detections and ground_truth"),
+        (("parts", "v", "videos", "v", "others"), 2, "m: part 'v': video 'v' has {"),
+        (("parts", "v", "videos", "v", "detections"), -2, "m: part 'v': video 'v' has -2 rows of detections, expected"),
+        (("parts", "v", "videos", "v", "detections"), True, "m: part 'v': video 'v' has True rows of detections, exp"),
+        (("parts", "w"), manifest["parts"]["v"], "m: video 'v' stands in parts 'v' and 'w', expected in one"),
         ((*detections, "rows"), 0, "m: part 'v': detections: shard_bytes are "),
         ((*detections, "shard_bytes"), {"features": 1},
          "m: part 'v': detections: arrays are ['features'], expected some of "),
@@ -138,4 +148,4 @@ def test_every_bad_manifest_is_refused_by_name(manifest: Any) -> None:
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda each: st.dictionaries(st.text(), each)))
 def test_no_json_value_breaks_the_parser(value: Any) -> None:
     with pytest.raises(InputError):
-        parse_manifest({"format": "actionbank-feature-bank", "version": 1, "parts": {"v": value}}, "m")
+        parse_manifest({"format": "actionbank-feature-bank", "version": 2, "parts": {"v": value}}, "m")

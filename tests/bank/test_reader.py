@@ -47,10 +47,10 @@ def test_what_was_written_is_read(tmp_path: Path, codec: str, dtype: str) -> Non
     kind = {"fp16": "float16", "fp32": "float32"}[dtype]
     assert_rows_equal(bank.rows("v", "detections"), detections, kind)
     assert_rows_equal(bank.rows("v", "ground_truth"), truth, kind)
-    assert (bank.split, bank.channels, bank.dtype, bank.parts) == ("val", 4, np.dtype(kind), ("v",))
+    assert (bank.split, bank.channels, bank.dtype, bank.videos) == ("val", 4, np.dtype(kind), ("v",))
     assert bank.provenance == PROVENANCE
     assert bank.digest == digest_file(path / MANIFEST)
-    assert repr(bank) == f"Bank('{path}', 1 parts, 129 detections, 2 ground_truth, 4 channels {kind})"
+    assert repr(bank) == f"Bank('{path}', 1 videos, 129 detections, 2 ground_truth, 4 channels {kind})"
 
 
 def test_counts_attributes_and_seconds(bank_path: Path) -> None:
@@ -99,8 +99,10 @@ def test_what_is_no_whole_bank_is_refused(bank_path: Path, tmp_path: Path) -> No
     refused(half, ": half a bank: manifest.json is missing (it is written last)")
     refused(bank_path / "a", ": half a bank: manifest.json is missing (it is written last)")
     manifest = json.loads((bank_path / MANIFEST).read_text())
-    (half / MANIFEST).write_text(json.dumps({**manifest, "version": 2}))
-    refused(half, "/manifest.json: format version is 2, this program reads 1")
+    (half / MANIFEST).write_text(json.dumps({**manifest, "version": 3}))
+    refused(half, "/manifest.json: format version is 3, this program reads 2")
+    (half / MANIFEST).write_text(json.dumps({**manifest, "version": 1}))
+    refused(half, "/manifest.json: format version is 1, this program reads 2; make the bank anew")
     (half / MANIFEST).write_text(json.dumps(manifest)[:99])
     with pytest.raises(InputError, match=r"half/manifest\.json: not JSON: "):
         open_bank(half)
@@ -108,7 +110,8 @@ def test_what_is_no_whole_bank_is_refused(bank_path: Path, tmp_path: Path) -> No
 
 def test_a_manifest_that_names_a_part_outside_stays_inside(bank_path: Path) -> None:
     manifest = json.loads((bank_path / MANIFEST).read_text())
-    manifest["parts"]["../../x"] = manifest["parts"]["a"]
+    part = manifest["parts"]["a"]
+    manifest["parts"]["../../x"] = {**part, "videos": {"x": part["videos"]["a"]}}
     (bank_path / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(InputError, match=re.escape("1 of 3 parts are missing, the first is '../../x'")):
         open_bank(bank_path)
@@ -145,12 +148,12 @@ def test_a_damaged_compressed_shard_is_refused_when_read(tmp_path: Path) -> None
         open_bank(path).column("a", "detections", "score")
 
 
-def test_unknown_parts_and_row_sets_are_refused(bank_path: Path) -> None:
+def test_unknown_videos_and_row_sets_are_refused(bank_path: Path) -> None:
     bank = open_bank(bank_path)
     for call in (lambda: bank.rows("c", "detections"), lambda: bank.timestamps_seen("c")):
-        with pytest.raises(InputError, match=f"^{re.escape(str(bank_path))}: has no part 'c'$"):
+        with pytest.raises(InputError, match=f"^{re.escape(str(bank_path))}: has no video 'c'$"):
             call()
-    with pytest.raises(InputError, match=r"has no row set 'others' in part 'a'$"):
+    with pytest.raises(InputError, match=r"has no row set 'others' of video 'a'$"):
         bank.rows("a", "others")
     write_bytes(bank_path / "a/zarr.json", b"[]")
     with pytest.raises(InputError, match=r"a/zarr\.json: has no attributes, expected a Zarr v3 group's metadata$"):
@@ -162,9 +165,9 @@ def test_loose_parts_read_like_their_bank(tmp_path: Path) -> None:
     folders = {name: write_small_part(tmp_path / f"key-{name}", name, each) for name, each in rows.items()}
     assemble_bank(tmp_path / "train.zarr", parts=folders, split="train", provenance=PROVENANCE)
     whole, loose = open_bank(tmp_path / "train.zarr"), open_parts(folders, PROVENANCE, split="train")
-    for part in whole.parts:
-        assert_rows_equal(loose.rows(part, "detections"), rows[part])
-        np.testing.assert_array_equal(loose.timestamps_seen(part), whole.timestamps_seen(part))
+    for video in whole.videos:
+        assert_rows_equal(loose.rows(video, "detections"), rows[video])
+        np.testing.assert_array_equal(loose.timestamps_seen(video), whole.timestamps_seen(video))
     assert (loose.parts, loose.channels, loose.provenance) == (whole.parts, whole.channels, whole.provenance)
     assert check_pair(whole, loose, allow_mixed=False) == {}
     assert loose.digest == open_parts(dict(reversed(folders.items())), PROVENANCE, split="train").digest

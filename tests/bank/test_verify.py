@@ -113,7 +113,7 @@ def reseal(path: Path) -> None:
             row_set: RowSet(each.rows, listing_digest(path / name / row_set, each.files()), each.shard_bytes)
             for row_set, each in part.row_sets.items()
         }
-        manifest["parts"][name] = Part(digest_file(path / name / "zarr.json"), sets).to_json()
+        manifest["parts"][name] = Part(digest_file(path / name / "zarr.json"), part.videos, sets).to_json()
     write_json(path / MANIFEST, {**manifest, "metadata_sha256": digest_file(path / "zarr.json")})
 
 
@@ -129,10 +129,12 @@ def test_wrong_values_are_found_under_right_digests(bank_path: Path) -> None:
     reseal(bank_path)
     assert lines(bank_path) == [
         "zarr.json: found other provenance or split, expected those of manifest.json",
-        "part 'a': detections: features: found 1 rows that are not finite, the first is 1, expected finite numbers",
-        "part 'a': detections: order: found row 0 out of place, expected sorted by timestamp, score descending, box",
-        "part 'a': detections: timestamp: found 0.5, expected one of timestamps_seen",
-        "part 'a': detections: score: found 0.25 in row 6, expected at least 0.5",
+        "part 'a': detections: video 'a': features: found 1 rows that are not finite, the first is 1, "
+        "expected finite numbers",
+        "part 'a': detections: video 'a': order: found row 0 out of place, "
+        "expected sorted by timestamp, score descending, box",
+        "part 'a': detections: video 'a': timestamp: found 0.5, expected one of timestamps_seen",
+        "part 'a': detections: video 'a': score: found 0.25 in row 6, expected at least 0.5",
         "part 'b': zarr.json: found part 'c', expected 'b'",
     ]
 
@@ -171,5 +173,5 @@ def test_what_a_bank_lacks_is_listed(bank_path: Path, tmp_path: Path) -> None:
         "provenance: frames_sha256",
         "detections: no boxes_xyxy in 2 of 2 parts",
         "detections: no score in 2 of 2 parts",
-        "ground_truth: not in 2 of 2 parts",
+        "ground_truth: not of 2 of 2 videos",
     ]

@@ -52,7 +52,8 @@ def test_plain_zarr_reads_a_bank(tmp_path: Path) -> None:
         assert sorted(group.group_keys()) == ["a%2Fb", "c"]
     assert group.attrs["provenance"] == PROVENANCE
     assert group.attrs["split"] == "train"
-    assert dict(part.attrs) == {**ATTRIBUTES, "part": "a/b", "timestamps_seen": [0.0, 1.0, 2.0]}
+    video = {"rows": {"detections": 73, "ground_truth": 2}, "timestamps_seen": [0.0, 1.0, 2.0], "attributes": {}}
+    assert dict(part.attrs) == {**ATTRIBUTES, "part": "a/b", "videos": {"a/b": video}}
     assert {name: (array.dtype.name, array.shape) for name, array in detections.items()} == {
         "features": ("float16", (73, 4)),
         "timestamp": ("float64", (73,)),
@@ -170,7 +171,7 @@ def test_seconds_must_cover_the_rows(tmp_path: Path) -> None:
 def test_wrong_calls_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="dtype 'fp8' or codec 'none' is unknown"):
         write_small_part(tmp_path / "part", "v", one_row(), dtype="fp8")
-    with pytest.raises(ValueError, match="attributes may not name part or timestamps_seen"):
+    with pytest.raises(ValueError, match="attributes may not name part or videos or timestamps_seen"):
         write_small_part(tmp_path / "part", "v", one_row(), attributes={"part": "x"})
     with pytest.raises(ValueError, match="row sets have different channels"):
         write_small_part(tmp_path / "part", "v", one_row(), ground_truth=make_rows({1.0: 1}, channels=7))
@@ -215,16 +216,16 @@ def test_parts_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     refused({"a": a, "b": fp32}, "parts of one bank differ in dtype: 'a' has float16, 'b' has float32")
     refused({"a": a, "b": packed}, "parts of one bank differ in codec: 'a' has none, 'b' has zstd")
     found, expected = repr("d" * 64), repr("c" * 64)
-    refused({"a": a, "b": other}, f"part 'b' was made with checkpoint_sha256 {found}, the bank with {expected}")
+    refused({"a": a, "b": other}, f"video 'b' was made with checkpoint_sha256 {found}, the bank with {expected}")
     refused(
         {"a": a},
-        f"part 'a' was made with checkpoint_sha256 {expected}, the bank with None",
+        f"video 'a' was made with checkpoint_sha256 {expected}, the bank with None",
         checkpoint_sha256=None,
     )
     refused({"b": a}, f"{a}/part.json: holds part 'a', expected 'b'")
     refused({"a": tmp_path}, f"{tmp_path}: not a finished part: part.json is missing (it is written last)")
     write_small_part(tmp_path / "pool", "p", make_rows({1.0: 2}), attributes={**ATTRIBUTES, "pooling": "max"})
-    refused({"p": tmp_path / "pool"}, "part 'p' was made with pooling 'max', the bank with 'average, max'")
+    refused({"p": tmp_path / "pool"}, "video 'p' was made with pooling 'max', the bank with 'average, max'")
     (a / "detections/score/c/0").unlink()
     refused({"a": a}, "part 'a': detections: the shard of score is missing, expected 276 bytes")
 

@@ -1,0 +1,124 @@
+"""Several videos in one part (`dataset.pack`): a bank of very many short videos in few files.
+
+Which video goes where depends on its id alone, and a part is an item of `.work` under the digests of its videos'
+own parts: a changed, new or removed video makes one part anew, and a killed run goes on where it was.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.bank.arrays import read_array
+from pipeline.bank.format import PART_RECORD, ROW_SETS, array_spec
+from pipeline.bank.parts import (
+    PartRecord,
+    check_alike,
+    check_shards,
+    read_part_record,
+    video_attributes,
+    video_seconds,
+)
+from pipeline.bank.writer import write_part_files
+from pipeline.closure import code_version
+from pipeline.errors import InputError
+from pipeline.files import digest_value
+from pipeline.packing import packed
+from pipeline.progress import progress
+from pipeline.work import item_key, make_item
+
+STAGE = "bank_packs"
+
+
+def pack_name(number: int, packs: int) -> str:
+    """Id of a packed part: `pack-007-of-256` is that of the videos whose hash is 7 modulo 256."""
+    return f"pack-{number:0{len(str(packs - 1))}d}-of-{packs}"
+
+
+def pack_parts(parts: Mapping[str, Path], packs: int) -> dict[str, Path]:
+    """Part to folder of the packed parts of these videos; only those that are not in `.work` are made.
+
+    A part is put together in memory.
+
+    Args:
+        parts: video to the folder of its own part, as `write_part` left it.
+        packs: over so many parts videos are spread; one without videos does not exist.
+
+    Raises:
+        InputError: a part is unfinished or not of its video, or the videos of a part differ in channels, dtype, codec
+            or arrays.
+    """
+    version = code_version("pipeline.bank.pack", "zarr", "numcodecs")
+    made = {}
+    for number, videos in progress(packed(parts, packs).items(), what="pack", unit="part"):
+        name = pack_name(number, packs)
+        members = {video: parts[video] for video in videos}
+        records = [read_part_record(folder, video) for video, folder in members.items()]
+        key = item_key(part=name, videos=[digest_value(record.to_json()) for record in records], code=version)
+        made[name] = make_item(STAGE, key, partial(write_pack, part=name, members=members))
+    return made
+
+
+def write_pack(folder: Path, *, part: str, members: Mapping[str, Path]) -> None:
+    """Write one part of several videos; `folder` appears (or is replaced) whole.
+
+    Args:
+        folder: a work folder of this part alone.
+        part: the part's id.
+        members: video to the folder of its own part, as `write_part` left it.
+
+    Raises:
+        InputError: see `pack_parts`.
+    """
+    folders = dict(sorted(members.items()))
+    records = [read_part_record(path, video) for video, path in folders.items()]
+    check_alike(records)
+    recorded = {
+        record.part: video_attributes(record.attributes, record.part, f"{folders[record.part] / PART_RECORD}")
+        for record in records
+    }
+    first = recorded[records[0].part]
+    common = {
+        key: value
+        for key, value in first.items()
+        if all(key in each and each[key] == value for each in recorded.values())
+    }
+    videos = {
+        record.part: {
+            "rows": dict(record.entry.videos[record.part]),
+            "timestamps_seen": video_seconds(record.attributes, record.part, record.part),
+            "attributes": {key: value for key, value in recorded[record.part].items() if key not in common},
+        }
+        for record in records
+    }
+    row_sets = {
+        name: _joined(records, folders, name)
+        for name in ROW_SETS
+        if any(name in record.entry.row_sets for record in records)
+    }
+    write_part_files(folder, part=part, videos=videos, row_sets=row_sets, attributes=common, codec=records[0].codec)
+
+
+def _joined(records: Sequence[PartRecord], folders: Mapping[str, Path], row_set: str) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of one row set of all videos, one after the other."""
+    there = [record for record in records if row_set in record.entry.row_sets]
+    # A video without rows lies about no array: it may have those that the others lack.
+    filled = [record for record in there if record.entry.row_sets[row_set].rows] or there[:1]
+    names = sorted(filled[0].entry.row_sets[row_set].shard_bytes)
+    for record in filled:
+        entry = record.entry.row_sets[row_set]
+        if sorted(entry.shard_bytes) != names:
+            raise InputError(
+                f"videos of one part differ in the arrays of {row_set}: {filled[0].part!r} has {', '.join(names)}, "
+                f"{record.part!r} has {', '.join(sorted(entry.shard_bytes))}"
+            )
+        check_shards(folders[record.part] / row_set, entry, f"part {record.part!r}: {row_set}")
+    return {name: np.concatenate([_read(record, folders, row_set, name) for record in filled]) for name in names}
+
+
+def _read(record: PartRecord, folders: Mapping[str, Path], row_set: str, name: str) -> npt.NDArray[Any]:
+    dtype, shape = array_spec(name, record.entry.row_sets[row_set].rows, record.channels, record.dtype)
+    return read_array(folders[record.part] / row_set, name, dtype, shape, codec=record.codec)
