@@ -3,7 +3,7 @@
 import atexit
 import os
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -27,6 +27,17 @@ ProcessesOption = Annotated[
         min=1,
         help="Processes on this machine that share the work, each on its own GPU.",
     ),
+]
+
+WindowsOption = Annotated[
+    Literal["resident", "streamed"],
+    typer.Option(
+        envvar="ACTIONBANK_WINDOWS",
+        help="resident: the bank's rows in memory, once per machine, or on the GPU; streamed: a cache of videos.",
+    ),
+]
+WindowCacheOption = Annotated[
+    int, typer.Option(envvar="ACTIONBANK_WINDOW_CACHE", min=1, help="MiB of rows that streamed windows keep.")
 ]
 
 

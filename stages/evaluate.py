@@ -15,9 +15,18 @@ from typing import Any
 import torch
 
 from pipeline.bank.reader import Bank
-from pipeline.bank.window import ResidentWindows
 from pipeline.checkpoint import HEAD, load_checkpoint, load_into
-from pipeline.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
+from pipeline.command import (
+    BatchOption,
+    DeviceOption,
+    ProcessesOption,
+    WindowCacheOption,
+    WindowsOption,
+    WorkersOption,
+    new_app,
+    run,
+    worker_count,
+)
 from pipeline.distributed import across_ranks
 from pipeline.errors import InputError
 from pipeline.evaluation.files import write_detections
@@ -29,7 +38,7 @@ from pipeline.inference.films import score_films
 from pipeline.inference.heads import build_scope_head, scored_detector
 from pipeline.inference.open_rows import open_rows
 from pipeline.inference.rows import score_rows, scoring_rows
-from pipeline.inference.windows import WindowOf, evaluation_windows
+from pipeline.inference.windows import WindowOf
 from pipeline.models.scores import action_scores
 from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import Evaluation, load_params
@@ -40,6 +49,7 @@ from pipeline.video.store import FrameStore
 from pipeline.work import recorded_run
 from stages.arguments import clip_settings, label_kind
 from stages.bank_arguments import row_source
+from stages.window_arguments import window_source
 
 app = new_app()
 Scores = dict[str, list[ScoredKeyframe]]
@@ -52,6 +62,8 @@ def evaluate(
     device: DeviceOption = "auto",
     batch: BatchOption = 8,
     processes: ProcessesOption = 1,
+    windows: WindowsOption = "resident",
+    window_cache: WindowCacheOption = 1024,
 ) -> None:
     """Score detected and ground-truth boxes of the val split, by class, group and IoU."""
     params = load_params()
@@ -76,10 +88,8 @@ def evaluate(
     set_numerics(compute_dtype=scoring.compute_dtype, deterministic=False, threads=int(sidecar["threads"]))
     window_of = None
     if bank is not None and spec["window"]:
-        windows = ResidentWindows([bank], min_score=spec["window"]["score"], device=str(place))
-        window_of = evaluation_windows(
-            windows, seconds=spec["window"]["seconds"], per_second=spec["window"]["per_second"]
-        )
+        source = window_source([bank], spec["window"], device=place, mode=windows, cache_mb=window_cache)
+        window_of = source.for_evaluation()
     with recorded_run("evaluate", f"{spec['name']}_{sidecar['scope']}"):
         if sidecar["kind"] == "head":
             assert bank is not None

@@ -16,10 +16,20 @@ from typing import Any
 import torch
 
 from pipeline.bank.reader import check_pair
-from pipeline.bank.window import ResidentWindows
 from pipeline.checkpoint import BASELINE, HEAD, load_checkpoint, load_into, read_sidecar, save_checkpoint
 from pipeline.closure import code_version
-from pipeline.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
+from pipeline.command import (
+    BatchOption,
+    DeviceOption,
+    ProcessesOption,
+    WindowCacheOption,
+    WindowsOption,
+    WorkersOption,
+    new_app,
+    run,
+    worker_count,
+)
+from pipeline.datasets.folds import keyframes_in_folds
 from pipeline.datasets.keyframes import check_single_label
 from pipeline.distributed import across_ranks, from_main
 from pipeline.files import digest_file, digest_tree
@@ -34,12 +44,13 @@ from pipeline.randomness import seed_of
 from pipeline.ranks import is_main
 from pipeline.training.loop import Fitted
 from pipeline.training.outs import write_training
-from pipeline.training.scopes import HeadTraining, WindowSource, train_on_rows, train_with_detector
+from pipeline.training.scopes import HeadTraining, train_on_rows, train_with_detector
 from pipeline.training.tables import read_tables, split_keyframes
 from pipeline.video.store import FrameStore
 from pipeline.work import item_folder, item_key, recorded_run
 from stages.arguments import augmentation, clip_settings, label_kind, optimisation
 from stages.bank_arguments import row_source
+from stages.window_arguments import window_source
 
 app = new_app()
 
@@ -51,6 +62,8 @@ def train_head(
     device: DeviceOption = "auto",
     batch: BatchOption = 8,
     processes: ProcessesOption = 1,
+    windows: WindowsOption = "resident",
+    window_cache: WindowCacheOption = 1024,
 ) -> None:
     """Train a long-term head, or `linear`, the control; its statistics are kept in the checkpoint."""
     params = load_params()
@@ -90,8 +103,7 @@ def train_head(
     set_numerics(compute_dtype=training.compute_dtype, deterministic=training.deterministic, threads=training.threads)
     window = None
     if spec.window is not None:
-        windows = ResidentWindows(banks, min_score=spec.window.score, device=str(place))
-        window = WindowSource(windows, spec.window.seconds, spec.window.per_second)
+        window = window_source(banks, spec.window.model_dump(), device=place, mode=windows, cache_mb=window_cache)
     store = FrameStore(Path(params.scope.frames)) if scope == "all" else None
     tables = read_tables(annotations, Path(params.scope.boxes) if scope == "all" else None)
     films = set(banks[0].videos) | set(banks[1].videos) if store is None else store.video_ids
@@ -103,6 +115,7 @@ def train_head(
         lower_threshold=training.lower_threshold,
         films=films,
     )
+    keyframes = keyframes_in_folds(keyframes, **training.videos.model_dump(), what="head_train.videos")
     if labels.kind == "single":
         check_single_label(keyframes, several=params.labels.several)
     val_keyframes = split_keyframes(
@@ -168,17 +181,23 @@ def train_head(
             weights = detector.state_dict()
     if not is_main():
         return
+    trained_films = len(set(keyframes.video_ids))
     sidecar = {**description, "parameters": training.model_dump(), "selected_epoch": fitted.selected_epoch}
     save_checkpoint(HEAD, weights, sidecar)
     write_training(
         Path("results/head"),
         fitted,
         select=training.checkpoint.select,
-        more={"head": spec.name, "scope": scope, "keyframes": len(keyframes), "mixed_banks": mixed},
+        more={
+            "head": spec.name,
+            "scope": scope,
+            "keyframes": len(keyframes),
+            "films": trained_films,
+            "mixed_banks": mixed,
+        },
     )
     shutil.rmtree(settings.state_folder)
-    kept = fitted.history[fitted.selected_epoch - 1]
-    print(f"{HEAD}: {spec.name}, epoch {fitted.selected_epoch}, loss {kept['loss']:.4f}, {len(keyframes)} keyframes")
+    print(f"{HEAD}: {spec.name}, {fitted}, {len(keyframes)} keyframes of {trained_films} films")
 
 
 def _hand_on_baseline(params: Params) -> None:

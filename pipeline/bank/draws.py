@@ -59,6 +59,20 @@ def cell_hashes(
     return combine([seed, epoch, video[:, None], keyframe[:, None], seconds.view(np.uint64)])
 
 
+def person_hashes(hashes: UintArray, persons: IntArray) -> UintArray:
+    """As `cell_hashes`, with the number of the person among those of its keyframe as the last part.
+
+    Args:
+        hashes: [B, S], of the keyframes.
+        persons: [B], how many each has.
+
+    Returns:
+        [sum of persons, S], keyframe by keyframe.
+    """
+    number = np.arange(persons.sum()) - np.repeat(np.cumsum(persons) - persons, persons)
+    return splitmix64(np.repeat(hashes, persons, axis=0) ^ splitmix64(number.astype(np.uint64))[:, None])
+
+
 def first_slots(starts: IntArray, counts: IntArray, per_second: int) -> IntArray:
     """The first `per_second` of `counts` consecutive slots from `starts` on, 0 where there are fewer.
 
@@ -93,11 +107,12 @@ def drawn_slots(starts: IntArray, counts: IntArray, per_second: int, hashes: Uin
     crowded = counts > per_second
     if not crowded.any():
         return slots
-    n = counts[crowded]
-    cell = np.repeat(np.arange(len(n)), n)
-    row = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
-    keys = splitmix64(hashes[crowded][cell] + row.astype(np.uint64))
-    # Sorted by (cell, key), the r-th smallest key of a cell stands where its row r stood.
-    chosen = np.sort(np.lexsort((keys, cell))[row < per_second])
-    slots[crowded] = (starts[crowded][cell] + row)[chosen].reshape(-1, per_second)
+    n = counts[crowded][:, None]
+    row = np.arange(n.max())
+    keys = splitmix64(hashes[crowded][:, None] + row.astype(np.uint64))
+    # The keys of a second are distinct; those past its rows are above every one that can be chosen.
+    keys = np.where(row < n, keys, np.uint64(2**64 - 1))
+    largest = np.partition(keys, per_second - 1, axis=1)[:, per_second - 1, None]
+    cell, chosen = np.nonzero(keys <= largest)
+    slots[crowded] = (starts[crowded][cell] + chosen).reshape(-1, per_second)
     return slots

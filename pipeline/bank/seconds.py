@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from pipeline.bank.reader import Bank
 from pipeline.bank.rows import FloatArray, IntArray
 from pipeline.errors import InputError
 
+Span = Literal["past", "centred", "future"]
 SECOND_BITS = 40  # a second and its video share one int64 key
 MAX_TIMESTAMP = 2.0 ** (SECOND_BITS - 2)
 
@@ -23,12 +24,19 @@ class SecondIndex:
     starts: IntArray  # [m]
     counts: IntArray  # [m]
 
-    def find(self, keys: IntArray) -> tuple[IntArray, IntArray]:
-        """(start, count) for each of `keys`; count 0 where there is no row."""
-        if not len(self.keys):
-            return np.zeros_like(keys), np.zeros_like(keys)
-        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return self.starts[at], np.where(self.keys[at] == keys, self.counts[at], 0)
+    def find(self, first: IntArray, length: int) -> tuple[IntArray, IntArray]:
+        """(start, count) of `length` keys in a row from each of `first` [B] on, [B, length]; count 0 without rows."""
+        starts, counts = (np.zeros((len(first), length), np.int64) for _ in range(2))
+        if len(self.keys):
+            # Keys of one stretch stand together, so that one search finds them all.
+            at = np.searchsorted(self.keys, first)[:, None] + np.arange(length)
+            at = np.minimum(at, len(self.keys) - 1)
+            offset = self.keys[at] - first[:, None]
+            there = (offset >= 0) & (offset < length)
+            row = np.broadcast_to(np.arange(len(first))[:, None], there.shape)[there]
+            starts[row, offset[there]] = self.starts[at[there]]
+            counts[row, offset[there]] = self.counts[at[there]]
+        return starts, counts
 
 
 def index_rows(bank: Bank, part: str, min_score: float) -> tuple[IntArray, SecondIndex]:
@@ -112,9 +120,14 @@ def check_keyframes(video_ids: Sequence[str], timestamps: FloatArray | Sequence[
     return times
 
 
-def window_seconds(timestamps: npt.NDArray[np.float64], seconds: int) -> IntArray:
-    """The seconds of each window, int64 [B, seconds]."""
-    return np.floor(timestamps).astype(np.int64)[:, None] - seconds // 2 + np.arange(seconds)
+def own_second(seconds: int, span: Span) -> int:
+    """Which second of a window is the keyframe's own.
+
+    Args:
+        seconds: length of the window.
+        span: `past` ends with the keyframe's second, `future` begins with it, `centred` has `seconds // 2` before it.
+    """
+    return {"past": seconds - 1, "centred": seconds // 2, "future": 0}[span]
 
 
 def video_key(video: int | IntArray, seconds: IntArray) -> IntArray:

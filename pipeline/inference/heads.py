@@ -36,6 +36,7 @@ def build_scope_head(description: Mapping[str, Any]) -> Head | StandardisedHead:
         mask=window["mask"] if window else "valid",
         mlp=spec["mlp"],
         window_seconds=window["seconds"] if window else 0,
+        span=window.get("span", "centred") if window else "centred",
         per_second=window["per_second"] if window else 0,
     )
     head = build_head(spec["name"], settings, spec["options"])

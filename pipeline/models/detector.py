@@ -44,6 +44,7 @@ class Detector(nn.Module):
         clip_index: Tensor,
         window: Tensor | None = None,
         window_mask: Tensor | None = None,
+        window_index: Tensor | None = None,
     ) -> Tensor:
         """Logits of every box, [R, classes].
 
@@ -53,9 +54,16 @@ class Detector(nn.Module):
             clip_index: [R], the clip of each box.
             window: [B, L, C_bank], for a head that reads the bank.
             window_mask: [B, L], True where a slot holds a row.
+            window_index: [R], the window of each box; None: that of its clip.
         """
         pooled_BChw = pool_time(self.backbone(clips), self.roi.temporal)
-        context = HeadContext(clip_index=clip_index, window=window, window_mask=window_mask, feature_map=pooled_BChw)
+        context = HeadContext(
+            clip_index=clip_index,
+            window=window,
+            window_mask=window_mask,
+            window_index=window_index,
+            feature_map=pooled_BChw,
+        )
         logits: Tensor = self.head(self._cut(pooled_BChw, boxes_xyxy, clip_index), context)
         return logits
 

@@ -79,13 +79,19 @@ class Window(Block):
     """The stretch of the bank around a keyframe."""
 
     seconds: Positive
-    "Length: from timestamp - seconds // 2 on, the keyframe's own second included."
+    "Length, the keyframe's own second included."
     per_second: Positive
     "Slots per second (K); more persons are sampled in training and taken by score in evaluation."
     mask: Literal["none", "valid"]
     "none: empty slots are zeros that take part, as published; valid: they are ignored."
     score: float
     "Rows below this score are not read; at least bank.box_threshold."
+    span: Literal["past", "centred", "future"] = "centred"
+    "centred: from timestamp - seconds // 2 on; past: ends with the keyframe's second; future: begins with it."
+    exclude_keyframe: bool = False
+    "The slots of the keyframe's own second are left empty."
+    draw: Literal["keyframe", "roi"] = "keyframe"
+    "Sampling in training: once for all persons of a keyframe, or anew for each person, as upstream."
 
 
 class Head(Block):

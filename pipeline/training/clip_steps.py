@@ -146,19 +146,22 @@ def _batch(part: Sequence[tuple[KeyframeBoxes, Sample]], epoch: int, window_of: 
     if len(sizes) > 1:
         shown = ", ".join(f"{width}x{height} ({video_id})" for (height, width), video_id in sizes.items())
         raise InputError(f"clips of one batch differ in size: {shown}; set augmentation.crop to give them one size")
-    window, mask = None, None
+    counts = torch.tensor([len(sample.boxes_xyxy) for _, sample in part])
+    clip_index = torch.repeat_interleave(torch.arange(len(part)), counts)
+    window, mask, window_index = None, None, None
     if window_of is not None:
         keyframes = [each.keyframe for each, _ in part]
+        video_ids = [keyframe.video_id for keyframe in keyframes]
         timestamps = np.array([keyframe.timestamp for keyframe in keyframes])
-        window, mask = window_of([keyframe.video_id for keyframe in keyframes], timestamps, epoch)
-    counts = torch.tensor([len(sample.boxes_xyxy) for _, sample in part])
+        window, mask, window_index = window_of(video_ids, timestamps, epoch, clip_index)
     return Batch(
         labels=torch.from_numpy(np.concatenate([sample.labels for _, sample in part])),
-        clip_index=torch.repeat_interleave(torch.arange(len(part)), counts),
+        clip_index=clip_index,
         clips=torch.stack([sample.clip for _, sample in part]),
         boxes_xyxy=torch.from_numpy(np.concatenate([sample.boxes_xyxy for _, sample in part])),
         window=window,
         window_mask=mask,
+        window_index=window_index,
     )
 
 
@@ -168,7 +171,9 @@ def detector_loss(detector: Detector, loss: LossOf = multilabel_loss) -> Callabl
     def loss_of(batch: Batch) -> Tensor:
         assert batch.clips is not None
         assert batch.boxes_xyxy is not None
-        logits = detector(batch.clips, batch.boxes_xyxy, batch.clip_index, batch.window, batch.window_mask)
+        logits = detector(
+            batch.clips, batch.boxes_xyxy, batch.clip_index, batch.window, batch.window_mask, batch.window_index
+        )
         return loss(logits, batch.labels)
 
     return loss_of

@@ -1,20 +1,18 @@
 """The two scopes of head training: on rows of the bank, and with the whole detector."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from pipeline.bank.reader import Bank
-from pipeline.bank.window import ResidentWindows
-from pipeline.datasets.keyframes import KeyframeBoxes
+from pipeline.datasets.keyframes import KeyframeBoxes, pack_keyframes
 from pipeline.inference.clips import ClipSettings
 from pipeline.inference.films import score_films
 from pipeline.inference.rows import above, score_rows, scoring_rows
-from pipeline.inference.windows import evaluation_windows, training_windows
+from pipeline.inference.windows import WindowSource
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import Head
 from pipeline.models.scores import LabelKind, action_scores
@@ -56,41 +54,34 @@ class HeadTraining:
         return action_scores(logits, self.labels)
 
 
-@dataclass(frozen=True)
-class WindowSource:
-    """The windows of a head that reads the bank."""
-
-    windows: ResidentWindows
-    seconds: int
-    per_second: int
-
-    def for_training(self, seed: int) -> Any:
-        """See `training_windows`."""
-        return training_windows(self.windows, seconds=self.seconds, per_second=self.per_second, seed=seed)
-
-    def for_evaluation(self) -> Any:
-        """See `evaluation_windows`."""
-        return evaluation_windows(self.windows, seconds=self.seconds, per_second=self.per_second)
-
-
 def fit_statistics(
-    head: Head | StandardisedHead, *, rows: torch.Tensor | None, bank: Bank | None, score: float
+    head: Head | StandardisedHead,
+    *,
+    rows: Iterable[torch.Tensor] | None,
+    bank: Bank | None,
+    score: float,
+    films: Collection[str],
 ) -> None:
     """Put the train split's statistics into a standardised head.
 
     Args:
         head: others are left as they are.
-        rows: the labelled rows, for the persons' features; None in scope all.
+        rows: chunks of the labelled rows, for the persons' features; None in scope all.
         bank: the train bank, for the rows of windows.
         score: rows below are not read.
+        films: of the bank's films, those that are trained on: rows of others may look otherwise (docs/gap.md).
     """
     if not isinstance(head, StandardisedHead):
         return
     if head.roi is not None and rows is not None:
-        head.roi = fit_standardise([rows])
+        head.roi = fit_standardise(rows)
     if head.bank is not None and bank is not None:
-        parts = (above(bank.rows(part, "detections"), score) for part in bank.videos)
+        parts = (above(bank.rows(part, "detections"), score) for part in bank.videos if part in films)
         head.bank = fit_standardise(torch.from_numpy(np.asarray(part.features)) for part in parts)
+
+
+def _films(keyframes: Sequence[KeyframeBoxes]) -> set[str]:
+    return set(pack_keyframes(keyframes).video_ids)
 
 
 def train_on_rows(
@@ -128,7 +119,9 @@ def train_on_rows(
         lower_threshold=training.lower_threshold,
         match_iou=training.match_iou,
     )
-    fit_statistics(head, rows=rows.features, bank=train if window else None, score=score)
+    fit_statistics(
+        head, rows=rows.features.chunks(), bank=train if window else None, score=score, films=_films(keyframes)
+    )
     head.to(training.device)
     to_score = {
         kind: scoring_rows(val, val_keyframes, row_set, box_threshold=training.validation_threshold)
@@ -187,7 +180,7 @@ def train_with_detector(
     training: HeadTraining,
 ) -> Fitted:
     """Scope all: backbone and head, in place, on clips. Arguments as of `train_on_rows`."""
-    fit_statistics(detector.head, rows=None, bank=train, score=score)
+    fit_statistics(detector.head, rows=None, bank=train, score=score, films=_films(keyframes))
     detector.to(training.device)
     optimisation = training.optimisation
     scored_window = window.for_evaluation() if window else None

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from pipeline.bank.draws import text_hash
 from pipeline.bank.reader import open_bank
+from pipeline.bank.resident import ResidentWindows, resident_file
 from pipeline.bank.rows import Rows
+from pipeline.bank.streamed import StreamedWindows
 from pipeline.bank.verify import verify_bank
-from pipeline.bank.window import ResidentWindows, StreamedWindows, resident_file
 from pipeline.errors import InputError
 from tests.bank.banks import PROVENANCE, make_rows, write_small_bank
 from tests.bank.test_draws import MASK, hash_of, mix

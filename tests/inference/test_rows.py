@@ -22,6 +22,7 @@ from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
 from pipeline.models.scores import LabelKind, action_scores, columns
 from pipeline.training.bank_rows import head_loss, row_steps, steps_per_epoch, training_rows
+from pipeline.training.batch import Batch
 from pipeline.training.losses import make_loss
 
 BOXES = np.array([[0.1, 0.1, 0.4, 0.8], [0.5, 0.1, 0.9, 0.9], [0.2, 0.3, 0.6, 0.7]])
@@ -99,6 +100,11 @@ def test_a_threshold_is_compared_in_the_stored_type(bank: Bank) -> None:
     assert len(above(bank.rows("a", "ground_truth"), 1.0)) == 2
 
 
+def _kept(batch: Batch) -> Batch:
+    """With a window of its own: that of a batch lasts until the next one is made."""
+    return batch if batch.window is None else replace(batch, window=batch.window.clone())
+
+
 def test_steps_hold_every_keyframe_once_with_its_window(bank: Bank) -> None:
     rows = training_rows(bank, KEYFRAMES, box_threshold=0.9, lower_threshold=False, match_iou=0.9)
     windows = ResidentWindows([bank], min_score=0.9)
@@ -106,8 +112,7 @@ def test_steps_hold_every_keyframe_once_with_its_window(bank: Bank) -> None:
     assert steps_per_epoch(rows, 1) == 2
     for epoch in (0, 1):
         given = row_steps(rows, epoch, window_of=window_of, global_batch=1, bn_batch=1, seed=3)
-        # A window lasts until the next one is made.
-        steps = [([replace(part, window=part.window.clone()) for part in step.parts], step.count) for step in given]
+        steps = [([_kept(part) for part in step.parts], step.count) for step in given]
         assert [(len(step), count) for step, count in steps] == [(1, 1), (1, 1)]
         assert sorted(step[0].rows[0, 0].item() for step, _ in steps if step[0].rows is not None) == [50, 151]
         batch = next(step[0] for step, _ in steps if step[0].rows is not None and step[0].rows[0, 0] == 151)

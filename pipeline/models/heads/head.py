@@ -14,21 +14,24 @@ from torch import Tensor, nn
 from pipeline.models.roi import pool_roi
 
 Mask = Literal["none", "valid"]
+Span = Literal["past", "centred", "future"]
 
 
 @dataclass(frozen=True)
 class HeadContext:
     """What a head may ask for beside the RoI features of the persons.
 
-    All persons of a keyframe share its window, so a window is held once per clip.
+    All persons of a keyframe share its window, which is held once, unless each was given its own (`window_index`).
     """
 
     clip_index: Tensor
-    "[R], integer: the clip, and so the window, of each person."
+    "[R], integer: the clip of each person."
     window: Tensor | None = None
     "[B, L, C_bank]: rows of the bank around each keyframe, in order of time; empty slots hold zeros."
     window_mask: Tensor | None = None
     "[B, L], bool: True where a slot holds a row."
+    window_index: Tensor | None = None
+    "[R], integer: the window of each person; None: that of its clip. `read_window` gives it."
     feature_map: Tensor | None = None
     "[B, C_map, h, w]: the backbone's map of each clip, pooled over time (`pool_time`)."
 
@@ -54,7 +57,9 @@ class HeadSettings:
     mlp: bool = False
     "A hidden layer of the same width, with ReLU, before the classifier (MMAction2 `mlp_head`)."
     window_seconds: int = 0
-    "Length of the window, which starts window_seconds // 2 before the keyframe; 0 where no bank is read."
+    "Length of the window; 0 where no bank is read."
+    span: Span = "centred"
+    "The keyframe's own second is the last of the window (past), the first (future), or number window_seconds // 2."
     per_second: int = 0
     "Slots of each second of the window."
 
@@ -132,8 +137,8 @@ def pool_persons(roi: Tensor) -> Tensor:
     return pool_roi(roi) if roi.dim() == 5 else roi
 
 
-def read_window(context: HeadContext, mask: Mask, like: Tensor) -> tuple[Tensor, Tensor | None]:
-    """The window in the type of `like`, and the mask that counts: None where `mask` is none.
+def read_window(context: HeadContext, mask: Mask, like: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    """The windows in the type of `like`, the mask that counts (None where `mask` is none), and each person's window.
 
     Raises:
         ValueError: there is no window, or mask is valid and no window_mask fits the window.
@@ -141,10 +146,11 @@ def read_window(context: HeadContext, mask: Mask, like: Tensor) -> tuple[Tensor,
     window = context.window
     if window is None:
         raise ValueError("this head needs window, the context has none")
+    index = context.clip_index if context.window_index is None else context.window_index
     if mask == "none":
-        return window.to(like.dtype), None
+        return window.to(like.dtype), None, index
     valid = context.window_mask
     if valid is None or valid.shape != window.shape[:2]:
         found = "none" if valid is None else f"one of {tuple(valid.shape)}"
         raise ValueError(f"mask valid needs a window_mask of {tuple(window.shape[:2])}, the context has {found}")
-    return window.to(like.dtype), valid
+    return window.to(like.dtype), valid, index

@@ -1,10 +1,10 @@
 """LFB-NL: the person's feature attends to the window (Wu et al. 2019, section 3.3; MMAction2 `FBONonLocal`).
 
-Shape suffixes of names: R persons, B clips, P persons of the fullest clip, L slots of a window, C channels,
-d latent channels.
+Shape suffixes of names: R persons, B windows, P persons of the window with most of them, L slots of a window,
+C channels, d latent channels.
 
-All persons of a clip share its window, so the window is projected once per clip and the persons of a clip are
-the rows of one matrix product; upstream copies the window for every person.
+A window is projected once, and the persons who share it (those of a clip, as a rule) are the rows of one matrix
+product; upstream copies the window for every person.
 """
 
 import math
@@ -17,35 +17,35 @@ from pipeline.errors import InputError
 from pipeline.models.heads.head import Head, HeadContext, HeadSettings, Mask, pool_persons, read_window
 
 
-def group_by_clip(clip_index: Tensor, clips: int) -> tuple[Tensor, int]:
-    """Each person's place among those of its clip, [R], and the number of persons of the fullest clip."""
-    member_RB = clip_index[:, None] == torch.arange(clips, device=clip_index.device)
-    place_R = member_RB.cumsum(dim=0).gather(1, clip_index[:, None].long())[:, 0] - 1
-    return place_R, int(member_RB.sum(dim=0).max())
+def group_persons(index: Tensor, groups: int) -> tuple[Tensor, int]:
+    """Each person's place among those of its group, [R], and the number of persons of the fullest group."""
+    member_RB = index[:, None] == torch.arange(groups, device=index.device)
+    place_R = member_RB.cumsum(dim=0).gather(1, index[:, None].long())[:, 0] - 1
+    return place_R, int(member_RB.sum(dim=0).max()) if groups else 0
 
 
-def attend(query_Rd: Tensor, key_BLd: Tensor, value_BLd: Tensor, valid_BL: Tensor | None, clip_index: Tensor) -> Tensor:
-    """softmax(query . key / sqrt(d)) . value, each person in the window of its clip. -> [R, d].
+def attend(query_Rd: Tensor, key_BLd: Tensor, value_BLd: Tensor, valid_BL: Tensor | None, window_R: Tensor) -> Tensor:
+    """softmax(query . key / sqrt(d)) . value, each person in its window. -> [R, d].
 
     Args:
-        query_Rd: one row per person, in any order of clips.
+        query_Rd: one row per person, in any order of windows.
         key_BLd: one row per slot.
         value_BLd: one row per slot.
         valid_BL: True where a slot takes part; None lets all take part.
-        clip_index: [R], the clip of each person.
+        window_R: [R], the window of each person.
 
     Returns:
         [R, d]; undefined but finite, with finite gradients, for a window without any valid slot.
     """
-    place_R, persons = group_by_clip(clip_index, len(key_BLd))
+    place_R, persons = group_persons(window_R, len(key_BLd))
     query_BPd = query_Rd.new_zeros(len(key_BLd), persons, query_Rd.shape[1])
-    query_BPd = query_BPd.index_put((clip_index, place_R), query_Rd)
+    query_BPd = query_BPd.index_put((window_R, place_R), query_Rd)
     score_BPL = query_BPd @ key_BLd.transpose(1, 2) / math.sqrt(query_Rd.shape[1])
     if valid_BL is not None:
         # The lowest finite number, not -inf: a softmax over nothing but -inf is NaN, and so is its gradient.
         score_BPL = score_BPL.masked_fill(~valid_BL[:, None, :], torch.finfo(score_BPL.dtype).min)
     out_BPd: Tensor = score_BPL.softmax(dim=2).to(value_BLd.dtype) @ value_BLd
-    return out_BPd[clip_index, place_R]
+    return out_BPd[window_R, place_R]
 
 
 class NonLocalLayer(nn.Module):
@@ -60,9 +60,9 @@ class NonLocalLayer(nn.Module):
         self.out = nn.Linear(latent, latent)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, person_Rd: Tensor, bank_BLd: Tensor, valid_BL: Tensor | None, clip_index: Tensor) -> Tensor:
+    def forward(self, person_Rd: Tensor, bank_BLd: Tensor, valid_BL: Tensor | None, window_R: Tensor) -> Tensor:
         """What is added to `person_Rd`, [R, d]."""
-        out_Rd = attend(self.theta(person_Rd), self.phi(bank_BLd), self.g(bank_BLd), valid_BL, clip_index)
+        out_Rd = attend(self.theta(person_Rd), self.phi(bank_BLd), self.g(bank_BLd), valid_BL, window_R)
         update_Rd: Tensor = self.dropout(self.out(F.relu(self.norm(out_Rd))))
         return update_Rd
 
@@ -86,18 +86,18 @@ class NonLocalBank(nn.Module):
         With mask valid, a person whose window is empty keeps its query: nothing is added in any layer.
         """
         person_RC = pool_persons(roi)
-        window_BLC, valid_BL = read_window(context, self.mask, like=person_RC)
-        return torch.cat([person_RC, self.look(person_RC, window_BLC, valid_BL, context.clip_index)], dim=1)
+        window_BLC, valid_BL, window_R = read_window(context, self.mask, like=person_RC)
+        return torch.cat([person_RC, self.look(person_RC, window_BLC, valid_BL, window_R)], dim=1)
 
-    def look(self, person_RC: Tensor, window_BLC: Tensor, valid_BL: Tensor | None, clip_index: Tensor) -> Tensor:
+    def look(self, person_RC: Tensor, window_BLC: Tensor, valid_BL: Tensor | None, window_R: Tensor) -> Tensor:
         """What the persons find in their window, in the type of `person_RC`, [R, latent]."""
         person_Rd: Tensor = self.dropout(self.project_roi(person_RC))
-        # Dropped once per clip; upstream drops anew for every person, in its copy of the window.
+        # Dropped once per window; upstream drops anew for every person, in its copy of the window.
         bank_BLd = self.dropout(self.project_bank(window_BLC))
         for layer in self.layers:
-            update_Rd = layer(person_Rd, bank_BLd, valid_BL, clip_index)
+            update_Rd = layer(person_Rd, bank_BLd, valid_BL, window_R)
             if valid_BL is not None:
-                update_Rd = update_Rd.masked_fill(~valid_BL.any(dim=1)[clip_index, None], 0)
+                update_Rd = update_Rd.masked_fill(~valid_BL.any(dim=1)[window_R, None], 0)
             person_Rd = person_Rd + update_Rd
         return person_Rd.to(person_RC.dtype)
 

@@ -35,13 +35,11 @@ class SplitBank(nn.Module):
             ValueError: the window has another length than the settings say.
         """
         person_RC = pool_persons(roi)
-        window_BLC, valid_BL = read_window(context, self.mask, like=person_RC)
+        window_BLC, valid_BL, window_R = read_window(context, self.mask, like=person_RC)
         if window_BLC.shape[1] != self.slots:
             raise ValueError(f"the window has {window_BLC.shape[1]} slots, this head expects {self.slots}")
         found = [
-            self.tower.look(
-                person_RC, window_BLC[:, part], None if valid_BL is None else valid_BL[:, part], context.clip_index
-            )
+            self.tower.look(person_RC, window_BLC[:, part], None if valid_BL is None else valid_BL[:, part], window_R)
             for part in (self.past_slots, self.future_slots)
         ]
         return torch.cat([person_RC, *found], dim=1)
@@ -53,15 +51,20 @@ def lfb_nl_split(
     """LFB-NL over each half of the window; the options are `lfb_nl`'s.
 
     Args:
-        settings: see `HeadSettings`; it needs `window_seconds` (at least 2) and `per_second`.
+        settings: see `HeadSettings`; it needs `window_seconds` (at least 2) and `per_second`, and a centred window.
         layers: attention layers.
         latent: channels of the attention.
         dropout: on the projections and on what each layer adds.
         init: see `lfb_nl`.
 
     Raises:
-        InputError: as `lfb_nl`, or the settings do not say how long the window is.
+        InputError: as `lfb_nl`, or the settings do not say how long the window is, or it lies on one side.
     """
+    if settings.span != "centred":
+        raise InputError(
+            f"head lfb_nl_split: it splits a window at the keyframe, found head.window.span {settings.span}, "
+            "expected centred"
+        )
     if settings.window_seconds < 2 or settings.per_second < 1:
         raise InputError(
             f"head lfb_nl_split: it splits a window, found window_seconds {settings.window_seconds} "

@@ -46,9 +46,9 @@ class PoolBank(nn.Module):
     def forward(self, roi: Tensor, context: HeadContext) -> Tensor:
         """RoI features (see `Head`) -> [R, C_roi + C_bank]."""
         person_RC = pool_persons(roi)
-        window_BLC, valid_BL = read_window(context, self.mask, like=person_RC)
+        window_BLC, valid_BL, window_R = read_window(context, self.mask, like=person_RC)
         bank_BC = pool_window(window_BLC, valid_BL, self.pooling)
-        return torch.cat([person_RC, bank_BC[context.clip_index]], dim=1)
+        return torch.cat([person_RC, bank_BC[window_R]], dim=1)
 
 
 def _pool_head(settings: HeadSettings, pooling: Pooling) -> Head:

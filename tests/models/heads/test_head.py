@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -68,10 +70,13 @@ def test_the_window_comes_in_the_type_of_the_persons() -> None:
         window=torch.ones(1, 5, 4, dtype=torch.float16),
         window_mask=torch.ones(1, 5, dtype=torch.bool),
     )
-    window, valid = read_window(context, "valid", like=torch.zeros(1))
+    window, valid, index = read_window(context, "valid", like=torch.zeros(1))
     assert window.dtype == torch.float32
     assert valid is context.window_mask
+    assert index is context.clip_index
     assert read_window(context, "none", like=torch.zeros(1))[1] is None
+    own = replace(context, window_index=torch.tensor([1, 0]))
+    assert read_window(own, "none", like=torch.zeros(1))[2] is own.window_index
 
 
 @pytest.mark.parametrize(

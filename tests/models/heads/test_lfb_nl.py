@@ -8,7 +8,7 @@ from torch import nn
 
 from pipeline.errors import InputError
 from pipeline.models.heads.head import HeadContext, HeadSettings
-from pipeline.models.heads.lfb_nl import NonLocalBank, attend, group_by_clip, lfb_nl
+from pipeline.models.heads.lfb_nl import NonLocalBank, attend, group_persons, lfb_nl
 from pipeline.models.heads.linear import linear
 from tests.models.heads.made_up import CHANNELS, trained_accuracy
 
@@ -33,7 +33,7 @@ def _context(mask: torch.Tensor | None, clip_index: list[int]) -> HeadContext:
 
 @given(st.lists(st.integers(0, 4), max_size=12))
 def test_persons_are_numbered_within_their_clip(clips: list[int]) -> None:
-    place, persons = group_by_clip(torch.tensor(clips, dtype=torch.long), 5)
+    place, persons = group_persons(torch.tensor(clips, dtype=torch.long), 5)
     assert place.tolist() == [clips[:row].count(clip) for row, clip in enumerate(clips)]
     assert persons == max((clips.count(clip) for clip in range(5)), default=0)
 
