@@ -39,7 +39,7 @@ PROVENANCE = (
     "frames_sha256",
 )  # fmt: skip
 # Provenance that belongs to the films of one split; the rest are settings, which train and val must share.
-PER_SPLIT = ("frames_sha256", "boxes_sha256")
+PER_SPLIT = ("frames_sha256", "boxes_sha256", "imported_from", "source_sha256")
 
 
 def part_folder(part: str) -> str:

@@ -1,4 +1,4 @@
-"""Commands about feature banks: `info`, `verify`."""
+"""Commands about feature banks: `info` and `verify`; the others stand in `bank_sets` and `bank_exchange`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -10,9 +10,15 @@ from pipeline.bank.format import ROW_SETS, VERSION
 from pipeline.bank.reader import open_bank, read_manifest
 from pipeline.bank.verify import list_missing, verify_bank
 from pipeline.command import new_app
+from pipeline.commands.bank_exchange import export, import_foreign
+from pipeline.commands.bank_sets import diff, merge, subset
 from pipeline.files import json_text
 
-bank_app = new_app("Look at feature banks and check them.")
+bank_app = new_app("Look at feature banks, check and compare them, and exchange them with other projects.")
+for name, command in (
+    ("diff", diff), ("merge", merge), ("subset", subset), ("import", import_foreign), ("export", export),
+):  # fmt: skip
+    bank_app.command(name)(command)
 
 PathArgument = Annotated[Path, typer.Argument(help="The bank's folder, e.g. data/playground/bank/train.zarr.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -31,6 +37,7 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
         "path": str(path),
         "version": VERSION,
         "split": bank.split,
+        "videos": len(bank.videos),
         "parts": len(bank.parts),
         "rows": {name: bank.count(name) for name in ROW_SETS},
         "channels": bank.channels,
@@ -46,7 +53,7 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
         return
     rows = ", ".join(f"{bank.count(name):,} rows of {name}" for name in ROW_SETS)
     print(f"{path}: feature bank of split {bank.split}, format version {VERSION}")
-    print(f"  {len(bank.parts)} parts, {rows}")
+    print(f"  {len(bank.videos)} videos in {len(bank.parts)} parts, {rows}")
     print(f"  {bank.channels} channels {bank.dtype}, codec {bank.manifest.codec}, {sum(sizes) / 1e6:,.1f} MB")
     print(f"  digest {bank.digest}")
     print("  made by" if bank.provenance else "  made by: it does not say")
@@ -58,22 +65,44 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
 
 
 @bank_app.command()
-def verify(path: PathArgument, as_json: JsonOption = False) -> None:
+def verify(
+    path: PathArgument,
+    boxes: Annotated[
+        Path | None, typer.Option(help="Also compare detections with this box table, e.g. data/playground/boxes.")
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(help="Also compare ground_truth with these annotations, e.g. data/playground/annotations."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also compare the producer with the sidecar of these weights, e.g. models/baseline.safetensors."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Read a whole bank and check every digest, array, value and the order of rows.
 
-    Exits with 0 if the bank is whole and with 1 if there are findings, which are printed one per line.
+    The sources are compared once the bank itself is whole. Exits with 0 if there are no findings and with 1 if there
+    are, which are printed one per line.
     """
     manifest, digest = read_manifest(path)
     findings = verify_bank(path)
+    if not findings and (boxes or annotations or checkpoint):
+        from pipeline.inference.bank_check import check_sources  # with it comes pyarrow
+
+        findings = check_sources(open_bank(path), boxes=boxes, annotations=annotations, checkpoint=checkpoint)
     rows = sum(each.rows for part in manifest.parts.values() for each in part.row_sets.values())
+    videos = len(manifest.part_of)
     if as_json:
         found = [asdict(each) for each in findings]
-        report = {"path": str(path), "digest": digest, "parts": len(manifest.parts), "rows": rows}
+        report = {"path": str(path), "digest": digest, "videos": videos, "parts": len(manifest.parts), "rows": rows}
         print(json_text({**report, "whole": not findings, "findings": found}), end="")
     else:
         for each in findings:
             print(each)
         state = "whole" if not findings else f"not whole, {len(findings)} findings"
-        print(f"{path}: {len(manifest.parts)} parts, {rows:,} rows: {state}")
+        print(f"{path}: {videos} videos in {len(manifest.parts)} parts, {rows:,} rows: {state}")
     if findings:
         raise typer.Exit(1)

@@ -60,9 +60,9 @@ def films_of_split(
     durations = dict(zip(videos["video_id"].to_pylist(), videos["duration_seconds"].to_pylist(), strict=True))
     persons = boxes.filter(pc.is_null(boxes["label"]))
     has_annotations = pc.any(pc.equal(keyframes["split"], split)).as_py() or False
-    detected = _by_video(persons, ["timestamp", *BOX_COLUMNS, "score"])
-    annotated = _by_video(annotations, ["timestamp", *BOX_COLUMNS])
-    named = _by_video(keyframes, ["timestamp"])
+    detected = rows_by_video(persons, ["timestamp", *BOX_COLUMNS, "score"])
+    annotated = rows_by_video(annotations, ["timestamp", *BOX_COLUMNS])
+    named = rows_by_video(keyframes, ["timestamp"])
     films = []
     for row in timelines.to_pylist():
         video_id = row["video_id"]
@@ -125,7 +125,7 @@ def _grid(first_timestamp: float, shift: float, duration_seconds: float) -> Floa
     return kept
 
 
-def _by_video(table: pa.Table, columns: list[str]) -> dict[str, Floats]:
+def rows_by_video(table: pa.Table, columns: list[str]) -> dict[str, Floats]:
     """Rows of each video as one float64 array, in the table's order."""
     if not len(table):
         return {}

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.bank.format import VERSION
 from pipeline.bank.reader import open_bank
 from pipeline.commands.bank import bank_app
 from pipeline.files import write_bytes
@@ -24,8 +25,8 @@ def test_info_says_what_a_bank_is(bank_path: Path) -> None:
     result = RUNNER.invoke(bank_app, ["info", str(bank_path)])
     assert result.exit_code == 0
     assert result.output.splitlines() == [
-        f"{bank_path}: feature bank of split train, format version 1",
-        "  2 parts, 1,203 rows of detections, 4 rows of ground_truth",
+        f"{bank_path}: feature bank of split train, format version {VERSION}",
+        "  2 videos in 2 parts, 1,203 rows of detections, 4 rows of ground_truth",
         "  4 channels float16, codec none, 0.1 MB",
         f"  digest {open_bank(bank_path).digest}",
         "  made by",
@@ -56,8 +57,9 @@ def test_info_as_json(bank_path: Path) -> None:
     sizes = [path.stat().st_size for path in bank_path.rglob("c/**/*") if path.is_file()]
     assert facts == {
         "path": str(bank_path),
-        "version": 1,
+        "version": VERSION,
         "split": "train",
+        "videos": 2,
         "parts": 2,
         "rows": {"detections": 1203, "ground_truth": 4},
         "channels": 4,
@@ -72,14 +74,14 @@ def test_info_as_json(bank_path: Path) -> None:
 
 def test_verify_exits_by_what_it_finds(bank_path: Path) -> None:
     whole = RUNNER.invoke(bank_app, ["verify", str(bank_path)])
-    assert (whole.exit_code, whole.output) == (0, f"{bank_path}: 2 parts, 1,207 rows: whole\n")
+    assert (whole.exit_code, whole.output) == (0, f"{bank_path}: 2 videos in 2 parts, 1,207 rows: whole\n")
     shard = bank_path / "a/detections/score/c/0"
     write_bytes(shard, b"\1" + shard.read_bytes()[1:])
     damaged = RUNNER.invoke(bank_app, ["verify", str(bank_path)])
     assert damaged.exit_code == 1
     first, last = damaged.output.splitlines()
     assert first.startswith(f"{bank_path}: part 'a': detections: found digest ")
-    assert last == f"{bank_path}: 2 parts, 1,207 rows: not whole, 1 findings"
+    assert last == f"{bank_path}: 2 videos in 2 parts, 1,207 rows: not whole, 1 findings"
 
 
 def test_verify_as_json(bank_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_verify_as_json(bank_path: Path) -> None:
     result = RUNNER.invoke(bank_app, ["verify", "--json", str(bank_path)])
     report = json.loads(result.output)
     assert result.exit_code == 1
-    assert (report["whole"], report["parts"], report["rows"]) == (False, 2, 1207)
+    assert (report["whole"], report["videos"], report["parts"], report["rows"]) == (False, 2, 2, 1207)
     assert report["findings"][0] == {
         "file": str(bank_path),
         "item": "part 'b': zarr.json",

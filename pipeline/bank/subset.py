@@ -1,0 +1,31 @@
+"""A bank of some videos of another one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.bank.collect import assemble_videos
+from pipeline.bank.reader import Bank, open_bank
+from pipeline.errors import InputError
+
+SHOWN = 5
+
+
+def subset_bank(bank: Bank, out: Path, videos: Sequence[str]) -> Bank:
+    """Make the bank `out`, which appears (or is replaced) whole, of some videos of a bank.
+
+    Args:
+        bank: the bank, which stays as it is; files are linked where links reach.
+        out: `<split>.zarr`.
+        videos: ids; one that stands twice counts once.
+
+    Raises:
+        InputError: no id is given, or one is not in the bank.
+    """
+    if not videos:
+        raise InputError(f"{out}: no video is named, expected one at least")
+    unknown = sorted(set(videos) - set(bank.videos))
+    if unknown:
+        more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+        raise InputError(f"{bank.where}: has no video {', '.join(map(repr, unknown[:SHOWN]))}{more}")
+    assemble_videos(out, [(bank, set(videos))], split=bank.split, provenance=bank.provenance, what="subset")
+    return open_bank(out)

@@ -1,0 +1,155 @@
+"""Banks as plain HDF5, `docs/bank-commands.md` says how: a group for each video, an array for each column.
+
+Files come from anywhere: nothing outside of one is opened on its behalf (links and arrays may name other files), and
+no array is read that claims far more than is stored.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.bank.format import part_folder
+from pipeline.bank.reader import Bank
+from pipeline.bank.rows import FloatArray, Rows
+from pipeline.errors import InputError
+from pipeline.files import atomic_path, json_text
+from pipeline.interop.banks.foreign import ForeignBank, cast_features
+from pipeline.progress import progress
+
+try:
+    import h5py
+except ImportError:  # pragma: no cover - the tests have it
+    raise InputError("HDF5 needs h5py, which is not installed: pip install 'actionbank[hdf5]'") from None
+
+# Name in the file: our name, kinds of numbers, axes.
+COLUMNS: dict[str, tuple[str, str, int]] = {
+    "features": ("features", "f", 2),
+    "timestamp": ("timestamp", "fiu", 1),
+    "boxes": ("boxes_xyxy", "f", 2),
+    "score": ("score", "f", 1),
+    "track_id": ("track_id", "iu", 1),
+}
+REQUIRED = ("features", "timestamp")
+SEEN = "timestamps_seen"
+# Deflate makes zeros 1,030 times smaller; what claims more has never been written.
+MOST_COMPRESSED = 1100
+
+
+def read_hdf5(path: Path) -> ForeignBank:
+    """Read a file of our layout; arrays are read when their video is asked for.
+
+    Raises:
+        InputError: the file is absent, damaged or of another layout; `read` of the result raises it too.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            groups: dict[str, str] = {}
+            types = set()
+            for name in file:
+                group = _own(file, name, h5py.Group, str(path))
+                video = group.attrs.get("video_id", name)
+                if not isinstance(video, str) or video in groups:
+                    raise InputError(f"{path}: group {name!r} is of video {video!r:.80}, expected one of its own")
+                groups[video] = name
+                types.add(_column(group, "features", f"{path}: video {video!r}").dtype.itemsize)
+            provenance = _provenance(path, file.attrs.get("provenance", "{}"))
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: not a readable HDF5 file: {' '.join(str(error).split())}") from None
+    if not groups:
+        raise InputError(f"{path}: holds no group, expected one for each video")
+
+    def read(video: str) -> tuple[Rows, FloatArray]:
+        try:
+            with h5py.File(path, "r") as file:
+                return _read_video(file[groups[video]], f"{path}: video {video!r}")
+        except (OSError, RuntimeError, KeyError) as error:
+            raise InputError(f"{path}: video {video!r}: not readable: {' '.join(str(error).split())}") from None
+
+    dtype = "fp16" if types == {2} else "fp32"
+    return ForeignBank("a bank in HDF5", tuple(sorted(groups)), read, dtype, provenance)
+
+
+def _provenance(path: Path, text: Any) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError):
+        value = None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: attribute provenance is {text!r:.80}, expected a JSON object")
+    return value
+
+
+def _own(group: Any, name: str, kind: type[Any], where: str) -> Any:
+    """A member that lies in this file, not behind a link to another one."""
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise InputError(f"{where}: {name!r} is a link, which is not followed")
+    found = group[name]
+    if not isinstance(found, kind):
+        raise InputError(f"{where}: {name!r} is a {type(found).__name__}, expected a {kind.__name__}")
+    return found
+
+
+def _column(group: Any, name: str, where: str) -> Any:
+    """A dataset of the right kind, unread."""
+    _, kinds, axes = COLUMNS.get(name, (name, "fiu", 1))
+    if name not in group:
+        raise InputError(f"{where}: has no {name}, expected {' and '.join(REQUIRED)}")
+    data = _own(group, name, h5py.Dataset, where)
+    if data.external or data.is_virtual:
+        raise InputError(f"{where}: {name} lies in other files, which are not read")
+    if data.dtype.kind not in kinds or data.ndim != axes:
+        raise InputError(f"{where}: {name} is {data.dtype} {data.shape}, expected numbers in {axes} axes")
+    if data.nbytes > MOST_COMPRESSED * data.id.get_storage_size():
+        raise InputError(f"{where}: {name} claims {data.nbytes} bytes, {data.id.get_storage_size()} are stored")
+    return data
+
+
+def _read_video(group: Any, where: str) -> tuple[Rows, FloatArray]:
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for name, (ours, _, _) in COLUMNS.items():
+        if name in group or name in REQUIRED:
+            arrays[ours] = _column(group, name, where)[...]
+    rows = len(arrays["timestamp"])
+    shapes = {ours: array.shape for ours, array in arrays.items()}
+    wide = {"features": arrays["features"].shape[1:], "boxes_xyxy": (4,)}
+    for ours, shape in shapes.items():
+        expected = (rows, *wide.get(ours, ()))
+        if shape != expected:
+            raise InputError(f"{where}: {ours} has shape {shape}, expected {expected}")
+    if not arrays["features"].shape[1]:
+        raise InputError(f"{where}: features have no channels")
+    arrays["timestamp"] = arrays["timestamp"].astype(np.float64)
+    boxes = arrays.pop("boxes_xyxy", np.full((rows, 4), np.nan)).astype(np.float64)
+    seen = _column(group, SEEN, where)[...] if SEEN in group else arrays["timestamp"]
+    return Rows(boxes_xyxy=boxes, **arrays), np.unique(np.asarray(seen, np.float64))
+
+
+def write_hdf5(bank: Bank, path: Path, *, dtype: str) -> None:
+    """Write the detections with all their columns, one video at a time; the same bank gives the same bytes.
+
+    Args:
+        bank: the bank.
+        path: the file, replaced whole.
+        dtype: "fp16" or "fp32", of the features.
+
+    Raises:
+        InputError: a feature is too large for fp16.
+    """
+    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+        file.attrs["split"] = bank.split
+        file.attrs["provenance"] = json_text(dict(bank.provenance))
+        for video in progress(bank.videos, what="export", unit="video"):
+            rows = bank.rows(video, "detections")
+            group = file.create_group(part_folder(video))
+            group.attrs["video_id"] = video
+            arrays = rows.arrays()
+            arrays["features"] = cast_features(rows.features, dtype, f"{bank.where}: video {video!r}")
+            if bank.column(video, "detections", "boxes_xyxy") is None:
+                del arrays["boxes_xyxy"]
+            for name, (ours, _, _) in COLUMNS.items():
+                if ours in arrays:
+                    group.create_dataset(name, data=arrays[ours], track_times=False)
+            group.create_dataset(SEEN, data=bank.timestamps_seen(video), track_times=False)
