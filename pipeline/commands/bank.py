@@ -11,6 +11,7 @@ from pipeline.bank.reader import open_bank, read_manifest
 from pipeline.bank.verify import list_missing, verify_bank
 from pipeline.command import new_app
 from pipeline.commands.bank_exchange import export, import_foreign
+from pipeline.commands.bank_gap import gap
 from pipeline.commands.bank_sets import diff, merge, subset
 from pipeline.files import json_text
 
@@ -19,6 +20,8 @@ for name, command in (
     ("diff", diff), ("merge", merge), ("subset", subset), ("import", import_foreign), ("export", export),
 ):  # fmt: skip
     bank_app.command(name)(command)
+
+bank_app.command()(gap)
 
 PathArgument = Annotated[Path, typer.Argument(help="The bank's folder, e.g. data/playground/bank/train.zarr.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
