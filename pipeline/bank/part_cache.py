@@ -1,0 +1,106 @@
+"""A bounded folder of parts that lie elsewhere: fetched once per machine, the least recently used dropped.
+
+Several processes and threads may share one folder. A part is fetched under a lock into a folder of another name,
+so that one that stands under its own name is whole. Each thread pins the part it took last by a shared lock,
+which the operating system lifts when it ends; a pinned part is not dropped. What is mapped stays readable even
+when its part is dropped.
+"""
+
+import fcntl
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from filelock import FileLock
+
+from pipeline.files import replace_folder
+
+LOCKS = "locks"
+
+
+class PartCache:
+    """A folder of parts, each under a key that says what its bytes are.
+
+    Args:
+        folder: made where it is not there; nothing else should lie in it.
+        max_bytes: parts are dropped while those in the folder are larger; pinned ones stay all the same.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self.folder = folder
+        self.max_bytes = max_bytes
+        self._pinned = threading.local()
+
+    def __reduce__(self) -> tuple[type["PartCache"], tuple[Path, int]]:
+        return PartCache, (self.folder, self.max_bytes)
+
+    def take(self, key: str, size: int, fetch: Callable[[Path], None]) -> Path:
+        """The folder of a part, pinned until this thread takes another one.
+
+        Args:
+            key: hexadecimal; equal keys mean equal bytes.
+            size: bytes of the part.
+            fetch: fills an empty folder with the part, or raises.
+        """
+        folder = self.folder / f"{key}-{size}"
+        if getattr(self._pinned, "folder", None) == folder and folder.is_dir():
+            return folder
+        self.release()
+        pin = self._lock_file(folder, "pin").open("a")
+        try:
+            fcntl.flock(pin, fcntl.LOCK_SH)  # waits for a removal only
+            if not folder.is_dir():
+                with FileLock(self._lock_file(folder, "fetch")):
+                    if not folder.is_dir():
+                        with replace_folder(folder) as partial:
+                            fetch(partial)
+                self._trim()
+            os.utime(folder, ns=(time.time_ns(),) * 2)  # when it was used last; the system's own clock is coarse
+        except BaseException:
+            pin.close()
+            raise
+        self._pinned.folder, self._pinned.file = folder, pin
+        return folder
+
+    def release(self) -> None:
+        """Let go of the part that this thread took last."""
+        pin: IO[str] | None = getattr(self._pinned, "file", None)
+        if pin is not None:
+            pin.close()
+        self._pinned.folder = self._pinned.file = None
+
+    def _lock_file(self, folder: Path, kind: str) -> Path:
+        path = self.folder / LOCKS / f"{folder.name}.{kind}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _trim(self) -> None:
+        """Drop parts that nobody has pinned, the least recently used first, until the rest fits."""
+        with FileLock(self._lock_file(self.folder, "trim")):
+            parts = [
+                (entry.stat().st_mtime_ns, int(entry.name.rpartition("-")[2]), Path(entry.path))
+                for entry in os.scandir(self.folder)
+                if entry.name != LOCKS and not entry.name.startswith(".")
+            ]
+            total = sum(size for _, size, _ in parts)
+            for _, size, folder in sorted(parts):
+                if total <= self.max_bytes:
+                    return
+                if self._drop(folder):
+                    total -= size
+
+    def _drop(self, folder: Path) -> bool:
+        """Remove a part unless somebody has pinned it; whether it was removed."""
+        with self._lock_file(folder, "pin").open("a") as pin:
+            try:
+                fcntl.flock(pin, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            # Moved first: a removal that is killed must not leave a rest that looks whole.
+            dropped = folder.replace(folder.with_name(f".{folder.name}.{os.getpid()}.old.partial"))
+            shutil.rmtree(dropped, ignore_errors=True)
+        return True
