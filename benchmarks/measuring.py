@@ -1,0 +1,71 @@
+"""What the bank's benchmarks measure with: turns, fresh processes, memory, and the tables of results."""
+
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a call in a fresh process."""
+    # Not forked: on Linux a child's peak memory would start from its parent's.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def peak_mib() -> float:
+    """Largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def memory_mib(pid: int | None = None) -> dict[str, float]:
+    """Resident and proportional memory (pages that k processes share count 1/k) of a process now."""
+    found = {"Rss": 0.0, "Pss": 0.0}
+    for line in Path(f"/proc/{pid or os.getpid()}/smaps_rollup").read_text().splitlines()[1:]:
+        name, value = line.split(":")
+        if name in found:
+            found[name] = int(value.split()[0]) / 1024
+    return {"rss": found["Rss"], "pss": found["Pss"]}
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all below it."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return []
+    return [pid, *(each for child in children for each in tree(int(child)))]
+
+
+def seconds_of(function: Callable[[], Any]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def in_turns(sides: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Wall times of each side, turn by turn, after one call of each that does not count."""
+    for side in sides.values():
+        side()
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(repeats):
+        for name in list(sides)[:: 1 if turn % 2 else -1]:
+            times[name].append(seconds_of(sides[name]))
+    return times
+
+
+def median_ratio(times: Sequence[float], base: Sequence[float]) -> float:
+    """Median over the turns of the ratio to the other side in the same turn."""
+    return statistics.median(one / other for one, other in zip(times, base, strict=True))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
