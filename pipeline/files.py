@@ -60,9 +60,12 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def json_text(value: Any) -> str:
-    """The one JSON form of `value`: sorted keys, two spaces, non-finite numbers as null, a final newline."""
-    return json.dumps(_finite(value), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def json_text(value: Any, *, indent: int | None = 2) -> str:
+    """The one JSON form of `value`: sorted keys, two spaces, non-finite numbers as null, a final newline.
+
+    With `indent` None it is one line.
+    """
+    return json.dumps(_finite(value), sort_keys=True, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -5,8 +5,9 @@
 Reads every video below the folder `dataset.videos`; a file's name without its suffix is the video's id. Writes
 `data/<name>/frames`: `<video_id>.arrow` with the frames that a grid of `frames.fps` shows, scaled down to
 `frames.short_side`, as JPEGs of `frames.quality`; `videos.parquet`; `problems.json` with the videos that cannot be
-read, and those that are kept though some of their frames are lost; `manifest.json`. A video that was extracted
-before with the same parameters is taken from `.work`, whatever became of the others.
+read, and those that are kept though some of their frames are lost; `manifest.json`. With `dataset.pack` N the frames
+are in N files, `pack-<n>-of-<N>.arrow`, instead. A video that was extracted before with the same parameters is taken
+from `.work`, whatever became of the others, and so is a pack of which no video changed.
 """
 
 import sys
@@ -26,7 +27,7 @@ from pipeline.video.children import preload
 from pipeline.video.extract import FrameSettings
 from pipeline.video.folder import find_videos
 from pipeline.video.items import assemble_videos, extract_videos
-from pipeline.video.store import write_manifest
+from pipeline.video.manifest import write_manifest
 from pipeline.work import item_key, recorded_run
 
 app = new_app()
@@ -38,6 +39,7 @@ def extract_frames(workers: WorkersOption = 0) -> None:
     params = load_params()
     frames, dataset = params.frames, params.dataset
     short_side = None if frames.short_side == "none" else frames.short_side
+    packs = None if dataset.pack == "none" else dataset.pack
     settings = FrameSettings(frames.fps, short_side, frames.quality)
     root, out = Path(dataset.videos), Path("data", dataset.name, "frames")
     found = find_videos(root)
@@ -48,7 +50,7 @@ def extract_frames(workers: WorkersOption = 0) -> None:
         record["workers"] = worker_count(workers)
         items = extract_videos(found.paths, settings=settings, code=code, workers=worker_count(workers))
         with replace_folder(out) as folder:
-            videos, problems = assemble_videos(items, found.paths, root=root, folder=folder)
+            videos, problems = assemble_videos(items, found.paths, root=root, folder=folder, packs=packs)
             problems = [*found.problems, *problems]
             for problem in problems[:10]:
                 print(problem, file=sys.stderr)
@@ -59,7 +61,7 @@ def extract_frames(workers: WorkersOption = 0) -> None:
                 folder=folder,
                 unit="videos",
             )
-            write_manifest(folder, videos, **asdict(settings))
+            write_manifest(folder, videos, **asdict(settings), pack=packs)
     decoders = Counter(each["decoder"] for each in videos.values())
     grid_frames = sum(each["grid_frames"] for each in videos.values())
     new = sum(item.is_new for item in items.values())

@@ -31,7 +31,8 @@ from pipeline.tables import DETECTIONS, write_table
 from pipeline.training.clip_steps import Augmentation, clip_steps, detector_loss
 from pipeline.training.loop import Fitted, Optimisation, fit
 from pipeline.training.state import Metrics
-from pipeline.video.store import FrameStore, Row, write_frames, write_manifest
+from pipeline.video.manifest import write_manifest
+from pipeline.video.store import FrameStore, Row, write_frames
 
 app = new_app()
 CPU = torch.device("cpu")

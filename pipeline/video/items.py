@@ -11,11 +11,14 @@ import pyarrow as pa
 
 from pipeline.errors import InputError
 from pipeline.files import digest_file, link_file, read_json
+from pipeline.packing import packed
 from pipeline.problems import Problem
 from pipeline.progress import progress
 from pipeline.tables import VIDEOS, write_table
 from pipeline.video.children import ChildDied, ChildHung, ChildLost, run_in_child
 from pipeline.video.extract import FrameSettings, extract_video
+from pipeline.video.packs import pack_name, write_pack
+from pipeline.video.store import batch_count
 from pipeline.work import item_key, make_item
 
 STAGE = "extract_frames"
@@ -126,9 +129,9 @@ def extract_videos(
 
 
 def assemble_videos(
-    items: Mapping[str, VideoItem], paths: Mapping[str, Path], *, root: Path, folder: Path
+    items: Mapping[str, VideoItem], paths: Mapping[str, Path], *, root: Path, folder: Path, packs: int | None = None
 ) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
-    """Link the items' frames into a store's folder and write `videos.parquet` beside them.
+    """Link the items' frames, or packs of them, into a store's folder and write `videos.parquet` beside them.
 
     A file of which some frames are lost, but not too many, is kept and reported.
 
@@ -137,6 +140,7 @@ def assemble_videos(
         paths: the video files, by video id.
         root: the folder of videos, which `videos.parquet` names them relative to.
         folder: the store's folder.
+        packs: over how many files the videos are spread; None gives each its own.
 
     Returns:
         (the records of readable videos for the manifest, the problems)
@@ -152,7 +156,6 @@ def assemble_videos(
         if record["frames_failed"]:
             found = f"{record['frames_decoded']} frames decodable (the video is kept)"
             problems.append(Problem(name, video_id, found, f"{record['frames_expected']} frames"))
-        link_file(item.folder / "frames.arrow", folder / f"{video_id}.arrow")
         records[video_id] = record
     rows = [
         {
@@ -169,4 +172,31 @@ def assemble_videos(
         for video_id, record in records.items()
     ]
     write_table(pa.Table.from_pylist(rows, VIDEOS), folder / "videos.parquet", VIDEOS)
+    folders = {video_id: items[video_id].folder for video_id in records}
+    if packs is not None:
+        return _assemble_packs(folders, records, folder, packs), problems
+    for video_id, source in folders.items():
+        link_file(source / "frames.arrow", folder / f"{video_id}.arrow")
     return records, problems
+
+
+def _assemble_packs(
+    folders: Mapping[str, Path], records: Mapping[str, dict[str, Any]], folder: Path, packs: int
+) -> dict[str, dict[str, Any]]:
+    """Link the packs into `folder`; the records say where each video is. A pack is an item of its videos' items."""
+    placed: dict[str, dict[str, Any]] = {}
+    groups = packed(records, packs)
+    for pack, video_ids in progress(groups.items(), what=STAGE, total=len(groups), unit="pack"):
+        sources = {video_id: folders[video_id] / "frames.arrow" for video_id in video_ids}
+
+        def make(made: Path, sources: dict[str, Path] = sources) -> None:
+            write_pack(made / "pack.arrow", sources.items())
+
+        key = item_key(pack={video_id: folders[video_id].name for video_id in video_ids})
+        name = pack_name(pack, packs)
+        link_file(make_item(STAGE, key, make) / "pack.arrow", folder / name)
+        first_batch = 0
+        for video_id in video_ids:
+            placed[video_id] = {**records[video_id], "file": name, "first_batch": first_batch}
+            first_batch += batch_count(records[video_id]["rows"])
+    return placed

@@ -7,11 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.closure import import_closure
 from pipeline.command import run
 from pipeline.files import digest_tree
+from pipeline.packing import pack_of
 from pipeline.tables import VIDEOS, read_table
 from pipeline.video.store import FrameStore
 from stages.extract_frames import app, extract_frames
@@ -33,9 +35,9 @@ def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def set_params(project: Path, **frames: Any) -> None:
+def set_params(project: Path, *, pack: int | str = "none", **frames: Any) -> None:
     values = {"fps": 15.0, "short_side": 48, "allow_smaller": True, "quality": 90, "max_bad_fraction": 0.05}
-    write_params(project, dataset={"name": "small", "videos": "videos"}, frames={**values, **frames})
+    write_params(project, dataset={"name": "small", "videos": "videos", "pack": pack}, frames={**values, **frames})
 
 
 def fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
@@ -111,6 +113,34 @@ def test_one_more_video_is_one_more_extraction(videos: Path, capsys: pytest.Capt
     extract_frames(workers=2)
     assert "; 0 extracted now" in capsys.readouterr().out
     assert FrameStore(OUT).video_ids == ["b", "c", "z"]
+
+
+def test_packs(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    set_params(videos.parent, short_side="none", fps=25.0, pack=2, max_bad_fraction=0.5)
+    for number, name in enumerate("abc"):  # a and b share a pack
+        write_film(videos / f"{name}.mp4", frames=10 + number)
+    (videos / "d.mp4").touch()
+    extract_frames(workers=2)
+    assert sorted(path.name for path in OUT.iterdir()) == [
+        "manifest.json",
+        *(f"pack-{number}-of-2.arrow" for number in sorted({pack_of(name, 2) for name in "abc"})),
+        "problems.json",
+        "videos.parquet",
+    ]
+    packed = FrameStore(OUT)
+    assert [number_of(frame) for frame in packed.read_clip("c", range(12))] == list(range(12))
+    clips = {name: packed.read_clip(name, range(10)) for name in packed.video_ids}
+    digests = {name: packed.digest(name) for name in packed.video_ids}
+    kept = {path.name: path.read_bytes() for path in OUT.iterdir()}
+    set_params(videos.parent, short_side="none", fps=25.0, max_bad_fraction=0.5)
+    extract_frames(workers=2)
+    assert "; 0 extracted now" in capsys.readouterr().out.splitlines()[1]
+    alone = FrameStore(OUT)
+    assert sorted(path.name for path in OUT.glob("*.arrow")) == ["a.arrow", "b.arrow", "c.arrow"]
+    assert {name: alone.digest(name) for name in alone.video_ids} == digests
+    assert all(np.array_equal(alone.read_clip(name, range(10)), clip) for name, clip in clips.items())
+    for name in ("problems.json", "videos.parquet"):
+        assert (OUT / name).read_bytes() == kept[name]
 
 
 def test_too_many_bad_videos(videos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

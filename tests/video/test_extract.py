@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from pipeline.files import digest_file, digest_tree
 from pipeline.video.extract import FrameSettings, extract_video, shrink
+from pipeline.video.manifest import write_manifest
 from pipeline.video.size import scaled_size
-from pipeline.video.store import FrameStore, write_manifest
+from pipeline.video.store import FrameStore
 from tests.video.films import cut_film, number_of, write_film, write_sound
 
 PLAIN = FrameSettings(fps=25.0, short_side=None, quality=90)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.files import digest_file
-from pipeline.video.store import BATCH_ROWS, FRAMES, FrameStore, Row, write_frames, write_manifest
+from pipeline.video.manifest import write_manifest
+from pipeline.video.store import BATCH_ROWS, FRAMES, FrameStore, Row, write_frames
 
 HEIGHT, WIDTH = 16, 24
 
@@ -163,6 +164,12 @@ def test_indices_outside_the_grid(store: FrameStore, indices: list[int]) -> None
     assert str(error.value) == f"b: grid indices {indices}, expected some in [0, 7)"
 
 
+def describe_anew(store: FrameStore) -> None:
+    """The manifest again, with the sizes that the files have now."""
+    manifest = json.loads((store.folder / "manifest.json").read_text())
+    write_manifest(store.folder, manifest["videos"], fps=15.0)
+
+
 def fails(store: FrameStore, message: str, video_id: str = "a") -> None:
     with pytest.raises(InputError) as error:
         FrameStore(store.folder).read_clip(video_id, [0, 1000 if video_id == "a" else 1])
@@ -186,10 +193,17 @@ def test_a_missing_file(store: FrameStore) -> None:
 @pytest.mark.parametrize("kept", [0, 5, 1000, -1])
 def test_a_truncated_file(store: FrameStore, kept: int) -> None:
     path = store.folder / "a.arrow"
+    whole = path.stat().st_size
     path.write_bytes(path.read_bytes()[:kept])
+    fails(store, f"{path}: found {path.stat().st_size} bytes, expected {whole}; run extract_frames")
+
+
+def test_a_file_overwritten_by_something_of_its_size(store: FrameStore) -> None:
+    path = store.folder / "a.arrow"
+    path.write_bytes(bytes(path.stat().st_size))
     with pytest.raises(InputError) as error:
         store.read_clip("a", [0])
-    assert str(error.value).startswith(f"{path}: truncated, or no Arrow IPC file (")
+    assert str(error.value).startswith(f"{path}: no Arrow IPC file (")
     assert str(error.value).endswith("); run extract_frames")
     assert "\n" not in str(error.value)
 
@@ -199,13 +213,15 @@ def test_a_file_of_another_kind(store: FrameStore) -> None:
     table = pa.table({"x": [1]})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
+    describe_anew(store)
     fails(store, f"{path}: columns are ['x'], expected ['jpeg', 'pts_seconds', 'first_grid']")
 
 
 def test_a_file_of_another_video(store: FrameStore) -> None:
     path = store.folder / "a.arrow"
     path.write_bytes((store.folder / "b.arrow").read_bytes())
-    fails(store, f"{path}: not the file that manifest.json describes; run extract_frames")
+    describe_anew(store)
+    fails(store, f"{path}: not the frames that manifest.json has of 'a'; run extract_frames")
 
 
 def test_a_damaged_picture(store: FrameStore) -> None:
@@ -216,27 +232,14 @@ def test_a_damaged_picture(store: FrameStore) -> None:
     path.write_bytes(data)
     with pytest.raises(InputError) as error:
         store.read_clip("a", [0, 1000])
-    assert str(error.value).startswith(f"{path}: row 500: damaged JPEG (")
+    assert str(error.value).startswith(f"{path}: row 500 of 'a': damaged JPEG (")
     assert numbers_of(store.read_clip("a", [0])) == [0]
 
 
 def test_a_picture_of_another_size(store: FrameStore) -> None:
-    manifest = json.loads((store.folder / "manifest.json").read_text())
-    entry = add_video(store.folder, "a", [0, 1], 2)
-    manifest["videos"]["a"] = {**entry, "stored_width": WIDTH + 8}
-    origin = {key: value for key, value in manifest["videos"]["a"].items() if key not in ("rows", "sha256")}
+    origin = {"grid_frames": 2, "stored_height": HEIGHT, "stored_width": WIDTH + 8}
     write_frames(store.folder / "a.arrow", rows([0, 1]), lambda: origin)
-    (store.folder / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(store.folder, {"a": {**origin, "rows": 2}}, fps=15.0)
     with pytest.raises(InputError) as error:
         FrameStore(store.folder).read_clip("a", [0])
-    assert str(error.value) == f"{store.folder / 'a.arrow'}: row 0: frame of (16, 24), expected (16, 32)"
-
-
-def test_what_is_no_store(tmp_path: Path) -> None:
-    with pytest.raises(InputError) as error:
-        FrameStore(tmp_path)
-    assert str(error.value) == f"{tmp_path / 'manifest.json'}: no such file"
-    (tmp_path / "manifest.json").write_text('{"format": "other"}')
-    with pytest.raises(InputError) as error:
-        FrameStore(tmp_path)
-    assert str(error.value) == (f"{tmp_path / 'manifest.json'}: format is 'other', expected 'actionbank frame store 1'")
+    assert str(error.value) == f"{store.folder / 'a.arrow'}: row 0 of 'a': frame of (16, 24), expected (16, 32)"

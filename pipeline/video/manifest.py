@@ -1,0 +1,102 @@
+"""`manifest.json` of a frame store: what is stored of each video, and in which file.
+
+It is JSON for any reader, laid out with one line per video, in order of the ids. So opening a store of 100 000
+videos maps the file and notes where the lines are; a record is parsed when it is asked for, and the processes that
+read a store share the mapped bytes.
+"""
+
+import json
+import mmap
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError
+from pipeline.files import json_text, read_json, write_text
+
+FORMAT = "actionbank frame store 2"
+VIDEOS = '"videos": {\n'
+LINE = re.compile(rb'^"([A-Za-z0-9_-][A-Za-z0-9_.-]*)": (\{.*\}),?$', re.MULTILINE)
+
+
+def write_manifest(folder: Path, videos: Mapping[str, Mapping[str, Any]], **settings: Any) -> None:
+    """Write `manifest.json`, which makes a folder of files a store; call it last.
+
+    Args:
+        folder: the store's folder, with the files.
+        videos: per video id its provenance, `rows`, the `sha256` of its frames, and for a video that shares a file
+            `file` and `first_batch`, the file's name and the number of its first record batch there.
+        **settings: what holds for all videos: `fps` (required), `short_side`, `quality`, `pack`.
+    """
+    entries = {name: {"file": f"{name}.arrow", "first_batch": 0, **videos[name]} for name in sorted(videos)}
+    sizes = {name: (folder / name).stat().st_size for name in sorted({str(each["file"]) for each in entries.values()})}
+    head = {**settings, "format": FORMAT, "file_bytes": sizes, "video_count": len(entries)}
+    head_lines = "".join(f"{_line(key, head[key])},\n" for key in sorted(head))
+    lines = ",\n".join(_line(name, entry) for name, entry in entries.items())
+    write_text(folder / "manifest.json", f"{{\n{head_lines}{VIDEOS}{lines}\n}}\n}}\n")
+
+
+def _line(key: str, value: Any) -> str:
+    return f'"{key}": {json_text(value, indent=None).rstrip()}'
+
+
+class Manifest:
+    """A store's manifest, mapped.
+
+    Args:
+        path: `manifest.json`.
+
+    Attributes:
+        path: `manifest.json`.
+        settings: what holds for all videos.
+        file_bytes: size of each file.
+        video_ids: sorted.
+
+    Raises:
+        InputError: the file is absent, damaged or of another format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                self._data: mmap.mmap | bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError):  # absent or empty: said below
+            self._data = b""
+        start = self._data.find(b"\n" + VIDEOS.encode())
+        try:
+            head = json.loads(self._data[:start].rstrip(b",") + b"}") if start >= 0 else read_json(path)
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise InputError(f"{path}: not JSON: {error}") from None
+        found = head.get("format") if isinstance(head, dict) else None
+        if found != FORMAT:
+            raise InputError(f"{path}: format is {found!r}, expected {FORMAT!r}; run extract_frames")
+        spans = {match[1].decode(): match.span(2) for match in LINE.finditer(self._data, max(start, 0))}
+        self.file_bytes: dict[str, int] = head.pop("file_bytes")
+        expected = head.pop("video_count")
+        if start < 0 or len(spans) != expected or self._data[-5:] != b"\n}\n}\n":
+            raise InputError(
+                f"{path}: found {len(spans)} whole lines of videos, expected {expected}; run extract_frames"
+            )
+        self.settings: dict[str, Any] = head
+        self.video_ids = sorted(spans)
+        self._spans = spans
+
+    def entry(self, video_id: str) -> dict[str, Any]:
+        """The record of a video.
+
+        Raises:
+            InputError: there is none, or it is damaged.
+        """
+        try:
+            start, end = self._spans[video_id]
+            entry: dict[str, Any] = json.loads(self._data[start:end])
+        except KeyError:
+            raise InputError(
+                f"{self.path.parent}: no frames of video {video_id!r} among {len(self._spans)} videos; "
+                "see problems.json there, or run extract_frames"
+            ) from None
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise InputError(f"{self.path}: video {video_id!r}: not JSON: {error}; run extract_frames") from None
+        return entry
