@@ -73,7 +73,8 @@ def differing_column(one: Bank, other: Bank, video: str) -> str | None:
         if not one.has_rows(video, row_set):
             continue
         ours, theirs = (bank.rows(video, row_set).arrays() for bank in (one, other))
-        for name in sorted(set(ours) | set(theirs)):
+        # An array that one lacks comes first: without it the rows stand in another order.
+        for name in [*sorted(set(ours) ^ set(theirs)), *sorted(set(ours) & set(theirs))]:
             if name not in ours or name not in theirs or ours[name].tobytes() != theirs[name].tobytes():
                 return f"{name} of {row_set}"
     return None
