@@ -72,17 +72,15 @@ class StreamedWindows(Windows):
         # All rows of a window are of one video.
         largest = slots.max(dim=1).values.numpy() if slots.numel() else np.empty(0, np.int64)
         owners = np.searchsorted(self._offsets, largest, side="right") - 1
+        rows = staged.numpy()
         order = np.argsort(owners, kind="stable")  # windows of a video after each other: it is read once
         for b in order.tolist():
-            target, filled = staged[b], mask[b]
-            if owners[b] < 0:
-                target.zero_()
-                continue
-            loaded = self._load(int(owners[b]))
-            # Straight to its place: empty slots get some row of the video first, and then zeros.
-            rows = loaded.rows[(slots[b] - int(self._offsets[owners[b]])).clamp_min_(0)]
-            torch.index_select(loaded.features, 0, rows, out=target)
-            target[~filled] = 0
+            if owners[b] >= 0:
+                loaded = self._load(int(owners[b]))
+                # Straight to its place: empty slots get the video's first row, and then zeros.
+                chosen = loaded.rows[(slots[b] - int(self._offsets[owners[b]])).clamp_min_(0)]
+                torch.index_select(loaded.features, 0, chosen, out=staged[b])
+            rows[b][~mask[b].numpy()] = 0
         if staged is not window:
             window.copy_(staged)  # waits, so that the stage can be filled again
         return window, mask.to(window.device)
