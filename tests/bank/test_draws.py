@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.bank.draws import cell_hashes, drawn_slots, first_slots, splitmix64, text_hash
+from pipeline.bank.draws import cell_hashes, drawn_slots, first_slots, person_hashes, splitmix64, text_hash
 
 MASK = 2**64 - 1
 
@@ -43,6 +43,19 @@ def test_a_cell_hash_is_that_of_its_integers(seed: int, epoch: int, video: str, 
     found = cell_hashes((seed, epoch), [video], np.array([time]), np.array([[second]]))
     bits = int(np.array([time + 0.0]).view(np.uint64)[0])
     assert int(found[0, 0]) == hash_of(seed, epoch, text_hash(video), bits, second)
+
+
+@given(st.lists(st.integers(0, 4), max_size=4))
+def test_a_persons_number_is_the_last_part_of_its_hash(persons: list[int]) -> None:
+    times, seconds = np.arange(len(persons)) + 902.0, np.arange(3 * len(persons)).reshape(-1, 3)
+    videos = [f"v{number}" for number in range(len(persons))]
+    found = person_hashes(cell_hashes((1, 2), videos, times, seconds), np.array(persons, np.int64))
+    bits = times.view(np.uint64).tolist()
+    assert found.tolist() == [
+        [hash_of(1, 2, text_hash(videos[place]), bits[place], second, person) for second in seconds[place].tolist()]
+        for place, count in enumerate(persons)
+        for person in range(count)
+    ]
 
 
 def test_every_part_of_a_cell_hash_counts() -> None:

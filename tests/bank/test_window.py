@@ -1,8 +1,5 @@
-import json
 import math
 import re
-import zlib
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +11,9 @@ from hypothesis import strategies as st
 
 from pipeline.bank.draws import text_hash
 from pipeline.bank.reader import open_bank
-from pipeline.bank.resident import ResidentWindows, resident_file
+from pipeline.bank.resident import ResidentWindows
 from pipeline.bank.rows import Rows
+from pipeline.bank.seconds import Span
 from pipeline.bank.streamed import StreamedWindows
 from pipeline.bank.verify import verify_bank
 from pipeline.errors import InputError
@@ -33,16 +31,23 @@ def slow_window(
     seconds: int,
     per_second: int,
     min_score: float,
+    span: str = "centred",
+    exclude_keyframe: bool = False,
     draw: tuple[int, int] | None = None,
+    person: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """One window, row by row."""
+    now = math.floor(timestamp)
+    first = {"past": now - seconds + 1, "centred": now - seconds // 2, "future": now}[span]
     channels = next(iter(parts.values())).features.shape[1]
     window = np.zeros((seconds * per_second, channels), np.float16)
     mask = np.zeros(seconds * per_second, bool)
     rows = parts.get(video)
     for number in range(seconds if rows is not None else 0):
         assert rows is not None
-        second = math.floor(timestamp) - seconds // 2 + number
+        second = first + number
+        if exclude_keyframe and second == now:
+            continue
         found: list[tuple[Any, int]] = []
         for row in range(len(rows)):
             assert rows.score is not None
@@ -53,7 +58,7 @@ def slow_window(
         chosen = [row for _, row in sorted(found)]
         if draw is not None and len(chosen) > per_second:
             bits = int(np.array([timestamp + 0.0]).view(np.uint64)[0])
-            cell = hash_of(*draw, text_hash(video), bits, second)
+            cell = hash_of(*draw, text_hash(video), bits, second, *([] if person is None else [person]))
             keys = sorted((mix((cell + rank) & MASK), rank) for rank in range(len(chosen)))
             chosen = [chosen[rank] for rank in sorted(rank for _, rank in keys[:per_second])]
         for slot, row in enumerate(chosen[:per_second]):
@@ -94,13 +99,16 @@ keyframe = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     keyframes=st.lists(keyframe, min_size=1, max_size=5),
     seconds=st.integers(1, 9),
     per_second=st.integers(1, 10),
     min_score=st.sampled_from([0.5, 0.7, 0.95]),
+    span=st.sampled_from(["past", "centred", "future"]),
+    exclude_keyframe=st.booleans(),
     draw=st.none() | st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    persons=st.none() | st.lists(st.integers(0, 3), min_size=5, max_size=5),
 )
 def test_windows_are_those_of_the_slow_reference(
     kinds: dict[tuple[str, float], ResidentWindows | StreamedWindows],
@@ -109,21 +117,29 @@ def test_windows_are_those_of_the_slow_reference(
     seconds: int,
     per_second: int,
     min_score: float,
+    span: Span,
+    exclude_keyframe: bool,
     draw: tuple[int, int] | None,
+    persons: list[int] | None,
 ) -> None:
     videos, times = zip(*keyframes, strict=True)
+    shape: Any = {"seconds": seconds, "per_second": per_second, "span": span, "exclude_keyframe": exclude_keyframe}
+    several = None if persons is None else np.array(persons[: len(keyframes)])
     expected = [
-        slow_window(parts, video, time, seconds=seconds, per_second=per_second, min_score=min_score, draw=draw)
-        for video, time in keyframes
+        slow_window(parts, *keyframe, min_score=min_score, draw=draw, person=person, **shape)
+        for place, keyframe in enumerate(keyframes)
+        for person in ([None] if persons is None else range(persons[place]))
     ]
+    empty = (np.zeros((seconds * per_second, 8)), np.zeros(seconds * per_second, bool))
+    features, valid = (np.stack(each)[:-1] for each in zip(*expected, empty, strict=True))
     for kind in KINDS:
         windows = kinds[kind.__name__, min_score]
-        slots = windows.slots(videos, times, seconds=seconds, per_second=per_second, draw=draw)
+        slots = windows.slots(videos, times, draw=draw, persons=several, **shape)
         assert slots.dtype == torch.int64
         window, mask = windows.gather(slots)
         assert window.dtype == torch.float16
-        np.testing.assert_array_equal(window.numpy(), np.stack([each for each, _ in expected]))
-        np.testing.assert_array_equal(mask.numpy(), np.stack([each for _, each in expected]))
+        np.testing.assert_array_equal(window.numpy(), features)
+        np.testing.assert_array_equal(mask.numpy(), valid)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -141,6 +157,22 @@ def test_a_draw_depends_on_no_batch(path: Path, kind: type[ResidentWindows | Str
     assert not torch.equal(together, other_epoch)
     # The same second, seen from two keyframes, is drawn twice.
     assert not torch.equal(together[0, 2:], together[2, :-2])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_person_of_a_keyframe_gets_a_draw_of_its_own(
+    path: Path, kind: type[ResidentWindows | StreamedWindows]
+) -> None:
+    windows = kind([open_bank(path)], min_score=0.5)
+    shape = {"seconds": 10, "per_second": 2}
+    videos, times = ["video0", "absent", "video1"], [905.0, 905, 906]
+    slots = windows.slots(videos, times, draw=(1, 2), persons=np.array([3, 1, 2]), **shape)
+    assert len({tuple(row) for row in slots.tolist()}) == 6
+    # How many others there are, in this keyframe or before it, does not matter.
+    fewer = windows.slots(videos[2:], times[2:], draw=(1, 2), persons=np.array([1]), **shape)
+    assert torch.equal(fewer, slots[4:5])
+    best = windows.slots(videos, times, persons=np.array([3, 1, 2]), **shape)
+    assert torch.equal(best, windows.slots(videos, times, **shape)[[0, 0, 0, 1, 2, 2]])
 
 
 def test_gather_is_a_plain_loop_into_the_buffer(path: Path) -> None:
@@ -184,37 +216,6 @@ def test_a_buffer_that_does_not_fit_is_refused(
 def test_bad_keyframes_are_refused(path: Path, kind: type[ResidentWindows | StreamedWindows], times: list) -> None:
     with pytest.raises(ValueError, match=r"2 video ids and timestamps .*: expected one finite timestamp each"):
         kind([open_bank(path)], min_score=0.5).slots(["a", "b"], times, seconds=2, per_second=2)
-
-
-@pytest.mark.parametrize("codec", ["none", "zstd"])
-def test_a_small_cache_gives_the_same_bytes(tmp_path: Path, parts: dict[str, Rows], codec: str) -> None:
-    bank = open_bank(write_small_bank(tmp_path / "train.zarr", parts, codec=codec))
-    whole = ResidentWindows([bank], min_score=0.6)
-    part_bytes = bank.rows("video0", "detections").features.nbytes
-    tiny = StreamedWindows([bank], min_score=0.6, cache_bytes=part_bytes + 1)
-    videos, times = ["video0", "fine", "video2", "absent", "video1"], [905.0, 0.0, 910.0, 1.0, 929.0]
-    for draw in (None, (0, 0)):
-        a = whole.gather(whole.slots(videos, times, seconds=7, per_second=3, draw=draw))
-        b = tiny.gather(tiny.slots(videos, times, seconds=7, per_second=3, draw=draw))
-        assert torch.equal(a[0].view(torch.int16), b[0].view(torch.int16))
-        assert torch.equal(a[1], b[1])
-        assert len(tiny._loaded) <= 2
-
-
-def test_a_mapped_file_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
-    bank = open_bank(path)
-    file = resident_file([bank], tmp_path / "flat", min_score=0.6)
-    written = file.stat().st_mtime_ns
-    assert resident_file([bank], tmp_path / "flat", min_score=0.6) == file
-    assert file.stat().st_mtime_ns == written
-    assert resident_file([bank], tmp_path / "flat", min_score=0.7) != file
-    mapped, resident = (ResidentWindows([bank], min_score=0.6, file=each) for each in (file, None))
-    assert torch.equal(mapped.features, resident.features)
-    mapped.features[0] = 1  # a private mapping
-    assert not any(file.read_bytes()[:16])
-    message = f"{file}: has {file.stat().st_size} bytes, these banks need "
-    with pytest.raises(InputError, match="^" + re.escape(message)):
-        ResidentWindows([bank], min_score=0.8, file=file)
 
 
 def test_several_banks_are_read_as_one(tmp_path: Path, parts: dict[str, Rows]) -> None:
@@ -289,85 +290,3 @@ def test_a_fp32_bank_gives_fp32_windows(tmp_path: Path) -> None:
         windows = kind([bank], min_score=0.5)
         window, _ = windows.gather(windows.slots(["v"], [0.0], seconds=1, per_second=2))
         assert torch.equal(window[0], torch.from_numpy(rows.take(rows.order()).features.astype(np.float32)))
-
-
-@pytest.mark.gpu
-def test_a_gpu_gives_the_same_windows(path: Path) -> None:
-    bank = open_bank(path)
-    cpu, gpu = (ResidentWindows([bank], min_score=0.5, device=device) for device in ("cpu", "cuda"))
-    slots = cpu.slots(["video0", "absent"], [905.0, 905.0], seconds=6, per_second=3)
-    for ours, theirs in zip(cpu.gather(slots), gpu.gather(slots), strict=True):
-        assert torch.equal(ours, theirs.cpu())
-
-
-class TestParityWithMmaction2:
-    """Window layout against upstream's `LFB` (mmaction2 1.2.0), whose draws are random even in evaluation."""
-
-    @pytest.fixture
-    def fixture(self, fixtures: Path) -> Any:
-        return json.loads((fixtures / "parity/mmaction2/lfb_sampling.json").read_text())
-
-    def bank(self, fixture: Any, path: Path, dtype: str) -> ResidentWindows:
-        rows = {}
-        for video, seconds in fixture["bank_counts"].items():
-            blocks = [
-                np.random.RandomState(zlib.crc32(f"{video},{int(second):04d}".encode())).standard_normal((n, 4))
-                for second, n in seconds.items()
-            ]
-            times = np.repeat([float(second) for second in seconds], list(seconds.values()))
-            # Falling scores keep upstream's order.
-            score = np.linspace(1, 0.9, len(times))
-            features = np.concatenate(blocks).astype(np.float32)
-            rows[video] = Rows(features, times, np.zeros((len(times), 4)), score)
-        provenance = {**PROVENANCE, "box_threshold": 0.9}
-        bank = open_bank(write_small_bank(path, rows, provenance=provenance, dtype=dtype))
-        return ResidentWindows([bank], min_score=0.9)
-
-    def test_seconds_and_slots(self, fixture: Any, tmp_path: Path) -> None:
-        windows = self.bank(fixture, tmp_path / "bank.zarr", "fp32")
-        for case in fixture["seeded_draws"]:
-            video, second = case["img_key"].split(",")
-            k, seconds = case["max_num_sampled_feat"], case["window_size"]
-            slots = windows.slots([video], [float(second)], seconds=seconds, per_second=k)
-            window, mask = windows.gather(slots)
-            filled = mask[0].view(seconds, k).sum(1).tolist()
-            first = int(second) - seconds // 2
-            assert [[first + i, n] for i, n in enumerate(filled)] == case["seconds_and_filled_slots"]
-            upstream = np.array(case["output"], np.float32).reshape(seconds, k, 4)
-            ours = window[0].view(seconds, k, 4).numpy()
-            for i, (_, n) in enumerate(case["seconds_and_filled_slots"]):
-                count = fixture["bank_counts"][video].get(str(first + i), 0)
-                if count <= k:  # where there is nothing to draw, the same rows, bit for bit
-                    assert sorted(ours[i].tolist()) == sorted(upstream[i].tolist())
-                    assert (ours[i, n:] == 0).all()
-                else:  # upstream drew other rows of the same second
-                    rows = self.second(windows, video, first + i, count)
-                    assert {tuple(row) for row in upstream[i].tolist()} <= rows
-                    assert {tuple(row) for row in ours[i].tolist()} <= rows
-
-    def second(self, windows: ResidentWindows, video: str, second: int, count: int) -> set[tuple[float, ...]]:
-        window, mask = windows.gather(windows.slots([video], [float(second)], seconds=1, per_second=count))
-        assert mask.all()
-        return {tuple(row) for row in window[0].tolist()}
-
-    def test_every_row_of_a_half_bank(self, fixture: Any, tmp_path: Path) -> None:
-        case = fixture["deterministic_case"]
-        windows = self.bank(fixture, tmp_path / "bank.zarr", "fp16")
-        video, second = case["img_key"].split(",")
-        k, seconds = case["max_num_sampled_feat"], case["window_size"]
-        window, mask = windows.gather(windows.slots([video], [float(second)], seconds=seconds, per_second=k))
-        found: dict[int, list] = defaultdict(list)
-        for slot in torch.nonzero(mask[0])[:, 0].tolist():
-            found[int(second) - seconds // 2 + slot // k].append(window[0, slot].tolist())
-        assert list(window.shape[1:]) == fixture["observed"]["half_output_shape"]
-        expected = {each["second"]: each["rows_sorted"] for each in case["rows"]}
-        assert {key: sorted(rows) for key, rows in found.items()} == expected
-        drawn = windows.slots([video], [float(second)], seconds=seconds, per_second=k, draw=(0, 0))
-        assert torch.equal(drawn, windows.slots([video], [float(second)], seconds=seconds, per_second=k))
-
-    def test_a_missing_video_is_an_empty_window(self, fixture: Any, tmp_path: Path) -> None:
-        """Upstream raises KeyError."""
-        windows = self.bank(fixture, tmp_path / "bank.zarr", "fp32")
-        window, mask = windows.gather(windows.slots(["vidC"], [905.0], seconds=8, per_second=3))
-        assert not mask.any()
-        assert not window.any()
