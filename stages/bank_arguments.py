@@ -1,9 +1,11 @@
 """From the typed parameters to the bank's arguments; not beside those of training, on whose code no bank depends."""
 
 from pathlib import Path
+from typing import Any
 
 from pipeline import params as parameters
-from pipeline.checkpoint import BASELINE
+from pipeline.bank.reader import open_bank
+from pipeline.checkpoint import BASELINE, read_sidecar
 from pipeline.inference.banks import BankSettings, Sources
 from pipeline.inference.open_rows import RowSource
 
@@ -27,10 +29,25 @@ def row_source(params: parameters.Params, *, reads_bank: bool, workers: int, dev
     return RowSource(
         sources=Sources(Path(params.scope.frames), data / "annotations", Path(params.scope.boxes), BASELINE),
         settings=bank_settings(params.bank),
-        reads_bank=reads_bank,
+        reads_bank=reads_bank or params.bank.name == "external",
         producer=params.bank.producer,
         allow_mixed=params.bank.allow_mixed,
         workers=workers,
         device=device,
         batch=batch,
     )
+
+
+def feature_source(params: parameters.Params) -> dict[str, Any]:
+    """What made the features that a head works on, in the words of a baseline's sidecar.
+
+    An external bank says it itself; None for what it does not say.
+
+    Raises:
+        InputError: there is no sidecar, or no bank.
+    """
+    if params.scope.name == "all" or params.bank.name == "own":
+        return read_sidecar(BASELINE)
+    bank = open_bank(Path(params.bank.train))
+    names = {"backbone": "recipe", "width": "width", "input": "clip", "roi": "roi", "sha256": "checkpoint_sha256"}
+    return {name: bank.provenance.get(key) for name, key in names.items()} | {"channels": bank.channels}

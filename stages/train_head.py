@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from pipeline.bank.reader import check_pair
-from pipeline.checkpoint import BASELINE, HEAD, load_checkpoint, load_into, read_sidecar, save_checkpoint
+from pipeline.checkpoint import BASELINE, HEAD, load_checkpoint, load_into, save_checkpoint
 from pipeline.closure import code_version
 from pipeline.command import (
     BatchOption,
@@ -49,7 +49,7 @@ from pipeline.training.tables import read_tables, split_keyframes
 from pipeline.video.store import FrameStore
 from pipeline.work import item_folder, item_key, recorded_run
 from stages.arguments import augmentation, clip_settings, label_kind, optimisation
-from stages.bank_arguments import row_source
+from stages.bank_arguments import feature_source, row_source
 from stages.window_arguments import window_source
 
 app = new_app()
@@ -75,7 +75,7 @@ def train_head(
     annotations = Path("data", params.dataset.name, "annotations")
     place = pick_device(device)
     count = worker_count(workers)
-    baseline = read_sidecar(BASELINE)
+    baseline = feature_source(params)
     description: dict[str, Any] = {
         "kind": "head" if scope == "head" else "detector",
         "scope": scope,

@@ -123,7 +123,7 @@ def test_a_linear_head_asks_for_no_bank_and_scope_all_for_frames() -> None:
     assert both["scope"]["weights"] == "models/baseline.safetensors"
     for values in (linear, lfb, both):
         for path in (
-            *[values["scope"][name] for name in ("frames", "weights", "boxes")],
+            *[values["scope"][name] for name in ("frames", "weights", "boxes", "sidecar")],
             values["bank"]["train"],
         ):
             assert not path.startswith("conf/") or (REPOSITORY / path).is_file()
@@ -133,6 +133,17 @@ def test_external_banks_are_read_not_made() -> None:
     values = compose_params(["bank=external", "bank.train=a.zarr", "bank.val=b.zarr", "bank.producer=abc"], CONF)
     assert values["bank"]["make"] == []
     assert values["bank"]["train"] == "a.zarr"
+
+
+@pytest.mark.parametrize("head", ["lfb_nl", "linear"])
+def test_a_head_on_external_banks_needs_neither_frames_nor_a_baseline(head: str) -> None:
+    external = ["bank=external", "bank.train=a.zarr", "bank.val=b.zarr", "bank.producer=abc"]
+    values = compose_params([*external, f"head={head}"], CONF)
+    assert {values["scope"][name] for name in ("frames", "weights", "boxes", "sidecar")} == {
+        f"conf/none/{name}" for name in ("frames", "weights", "boxes", "sidecar")
+    }
+    whole = compose_params([*external, f"head={head}", "scope=all"], CONF)
+    assert whole["scope"]["sidecar"] == "models/baseline.json"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def build_scope_head(description: Mapping[str, Any]) -> Head | StandardisedHead:
     """The head that a description asks for, weights drawn from torch's global generator, statistics neutral.
 
     Args:
-        description: `head` (name, mlp, options, window, standardise), `scope`, `roi` (of `RoiSettings`),
+        description: `head` (name, mlp, options, window, standardise), `scope`, `roi` (of `RoiSettings`, or None),
             `roi_channels`, `bank_channels` (0 without a window), `columns` (of the logits), `dropout` and
             `feature_dropout`; a head's sidecar has these keys.
 
@@ -29,7 +29,7 @@ def build_scope_head(description: Mapping[str, Any]) -> Head | StandardisedHead:
     settings = HeadSettings(
         roi_channels=description["roi_channels"],
         bank_channels=description["bank_channels"],
-        map_channels=description["roi_channels"] // roi_channels(1, RoiSettings(**description["roi"])),
+        map_channels=description["roi_channels"] // roi_channels(1, RoiSettings(**(description["roi"] or {}))),
         classes=description["columns"],
         dropout=description["dropout"],
         feature_dropout=description["feature_dropout"],

@@ -29,13 +29,27 @@ class Dataset(Block):
     videos: str
     "Folder of video files; a file's stem is its video_id."
     annotations: str
-    "Folder of train.csv, val.csv, excluded_*.csv, labelmap.pbtxt, videos.csv (docs/data-layout.md)."
+    "Folder of annotations in any of the formats of docs/datasets.md."
     proposals: str
     "Folder of person boxes: *.pkl in the AVA proposals layout, *.csv in AVA CSV with scores."
     classes: Positive
     "Width of the classifier: action ids run from 1 to this."
     max_bad_fraction: Fraction
     "Largest share of bad annotation rows that is let pass."
+    first_id: Literal["auto", 0, 1]
+    "What the source's action ids begin with; auto: 0 where its label map lists an id 0 (MultiSports: 0), else 1."
+    class_map: Literal["none"] | list[int | str] | dict[str, int | str | list[int | str]]
+    "Classes that are kept, by name or by the source's id; or new name -> what it takes in. none keeps all as they are."
+    action_attribute: str
+    "CVAT and VIA: the attribute that names a person's actions."
+    keyframe_seconds: Annotated[float, Field(gt=0)]
+    "CVAT and VIA: seconds from one keyframe to the next."
+    val_fraction: Fraction
+    "Share of videos in val, by a hash of the id, where nothing says the split."
+    evaluate: Literal["ava", "kinetics", "ava_kinetics"]
+    "AVA-Kinetics: what the val split is."
+    clips: str
+    "AVA-Kinetics: folder whose file names tell what each clip holds; conf/none/clips where there are no clips."
     pack: Positive | Literal["none"]
     "Videos are stored one by one (none) or spread over this many files of frames and parts of a bank."
     playground: Playground | None = None
@@ -71,6 +85,8 @@ class Bank(Block):
     name: Literal["own", "external"]
     make: list[Literal["train", "val", "test"]]
     "Splits that infer_bank computes; empty for a head that reads no bank, and for external banks."
+    reads: Literal["bank", "features"]
+    "Where a head's rows come from in scope head: from a bank, or (linear on own banks) computed and kept in .work."
     train: str
     "Path of the train bank."
     val: str
@@ -88,5 +104,7 @@ class Bank(Block):
     "Upstream's habit: a second without any proposal gets one box of the whole frame."
     producer: str
     "sha256 of the checkpoint that an external bank must come from, or baseline: that of models/baseline.json."
+    sidecar: str
+    "The baseline's sidecar, models/baseline.json; conf/none/sidecar where the banks alone say what made them."
     allow_mixed: bool
     "Let train and val banks differ in producer or settings; metrics.json records it."

@@ -130,5 +130,6 @@ class Scope(Block):
     "head: the head alone on frozen features, no frame is read; all: the whole detector."
     frames: str
     weights: str
+    sidecar: str
     boxes: str
     "Dependencies of train_head and evaluate; conf/none/* where the choice needs none."
