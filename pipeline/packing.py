@@ -12,6 +12,11 @@ def pack_of(video_id: str, packs: int) -> int:
     return int(hashlib.sha256(video_id.encode()).hexdigest(), 16) % packs
 
 
+def pack_name(pack: int, packs: int) -> str:
+    """Name of a pack: `pack-007-of-256` has the videos whose hash is 7 modulo 256."""
+    return f"pack-{pack:0{len(str(packs - 1))}d}-of-{packs}"
+
+
 def packed(video_ids: Iterable[str], packs: int) -> dict[int, list[str]]:
     """The videos of each pack that has some, sorted; packs in ascending order."""
     members: dict[int, list[str]] = {}

@@ -3,7 +3,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.packing import pack_of, packed
+from pipeline.packing import pack_name, pack_of, packed
 
 IDS = st.text(st.characters(codec="utf-8"))
 
@@ -15,6 +15,10 @@ def test_the_rule_is_pinned() -> None:
         int(hashlib.sha256(b"5KQ66BBWC4").hexdigest()[-2:], 16),
     ]
     assert [pack_of(name, 1000) for name in ("a", "b", "é")] == [499, 965, 588]
+
+
+def test_names_sort_as_numbers() -> None:
+    assert [pack_name(7, 256), pack_name(9, 10), pack_name(0, 1)] == ["pack-007-of-256", "pack-9-of-10", "pack-0-of-1"]
 
 
 @given(ids=st.sets(IDS, max_size=30), packs=st.integers(1, 40))

@@ -26,16 +26,11 @@ from pipeline.bank.writer import write_part_files
 from pipeline.closure import code_version
 from pipeline.errors import InputError
 from pipeline.files import digest_value
-from pipeline.packing import packed
+from pipeline.packing import pack_name, packed
 from pipeline.progress import progress
 from pipeline.work import item_key, make_item
 
 STAGE = "bank_packs"
-
-
-def pack_name(number: int, packs: int) -> str:
-    """Id of a packed part: `pack-007-of-256` is that of the videos whose hash is 7 modulo 256."""
-    return f"pack-{number:0{len(str(packs - 1))}d}-of-{packs}"
 
 
 def pack_parts(parts: Mapping[str, Path], packs: int) -> dict[str, Path]:

@@ -11,17 +11,18 @@ import pyarrow as pa
 
 from pipeline.errors import InputError
 from pipeline.files import digest_file, link_file, read_json
-from pipeline.packing import packed
+from pipeline.packing import pack_name, packed
 from pipeline.problems import Problem
 from pipeline.progress import progress
 from pipeline.tables import VIDEOS, write_table
 from pipeline.video.children import ChildDied, ChildHung, ChildLost, run_in_child
 from pipeline.video.extract import FrameSettings, extract_video
-from pipeline.video.packs import pack_name, write_pack
+from pipeline.video.packs import write_pack
 from pipeline.video.store import batch_count
 from pipeline.work import item_key, make_item
 
 STAGE = "extract_frames"
+PACKS = "frame_packs"
 SILENCE_SECONDS = 60.0
 
 
@@ -186,15 +187,15 @@ def _assemble_packs(
     """Link the packs into `folder`; the records say where each video is. A pack is an item of its videos' items."""
     placed: dict[str, dict[str, Any]] = {}
     groups = packed(records, packs)
-    for pack, video_ids in progress(groups.items(), what=STAGE, total=len(groups), unit="pack"):
+    for pack, video_ids in progress(groups.items(), what=PACKS, total=len(groups), unit="pack"):
         sources = {video_id: folders[video_id] / "frames.arrow" for video_id in video_ids}
 
         def make(made: Path, sources: dict[str, Path] = sources) -> None:
             write_pack(made / "pack.arrow", sources.items())
 
         key = item_key(pack={video_id: folders[video_id].name for video_id in video_ids})
-        name = pack_name(pack, packs)
-        link_file(make_item(STAGE, key, make) / "pack.arrow", folder / name)
+        name = f"{pack_name(pack, packs)}.arrow"
+        link_file(make_item(PACKS, key, make) / "pack.arrow", folder / name)
         first_batch = 0
         for video_id in video_ids:
             placed[video_id] = {**records[video_id], "file": name, "first_batch": first_batch}

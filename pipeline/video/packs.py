@@ -14,11 +14,6 @@ from pipeline.files import atomic_path
 from pipeline.video.store import FRAMES, VIDEO
 
 
-def pack_name(pack: int, packs: int) -> str:
-    """File name of a pack, e.g. `pack-017-of-256.arrow`."""
-    return f"pack-{pack:0{len(str(packs))}}-of-{packs}.arrow"
-
-
 def write_pack(path: Path, videos: Iterable[tuple[str, Path]]) -> None:
     """Write the pack of some videos atomically, one record batch in memory at a time.
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.files import digest_file, digest_tree
-from pipeline.packing import pack_of
+from pipeline.packing import pack_name, pack_of
 from pipeline.video import items
 from pipeline.video.items import VideoItem, assemble_videos
 from pipeline.video.manifest import write_manifest
-from pipeline.video.packs import pack_name, write_pack
+from pipeline.video.packs import write_pack
 from pipeline.video.store import FRAMES, SAFE_ID, FrameStore, write_frames
 from tests.stages.projects import REPOSITORY
 from tests.video.test_store import HEIGHT, WIDTH, numbers_of, rows
@@ -85,9 +85,8 @@ def test_the_same_clips_packed_and_unpacked(tmp_path: Path, made: dict[str, Vide
 
 def test_only_packs_that_have_videos_exist(tmp_path: Path, made: dict[str, VideoItem]) -> None:
     store = assemble(tmp_path / "out", made, 100)
-    assert sorted(packs_of(store)) == sorted({pack_name(pack_of(name, 100), 100) for name in made})
+    assert sorted(packs_of(store)) == sorted({f"{pack_name(pack_of(name, 100), 100)}.arrow" for name in made})
     assert len(packs_of(store)) == 7
-    assert sorted(packs_of(store))[0].startswith("pack-0")
 
 
 def test_what_a_pack_holds(tmp_path: Path, made: dict[str, VideoItem]) -> None:
@@ -121,7 +120,7 @@ def test_any_ids_and_any_number_of_packs(
         assert numbers_of(store.read_clip(name, [count, 0])) == [count - 1, 0]
     again = assemble(scratch / "again", dict(reversed(items_of.items())), packs)
     assert packs_of(again) == packs_of(store)
-    assert set(packs_of(store)) == {pack_name(pack_of(name, packs), packs) for name in lengths}
+    assert set(packs_of(store)) == {f"{pack_name(pack_of(name, packs), packs)}.arrow" for name in lengths}
 
 
 @pytest.mark.parametrize("change", ["add", "remove", "replace"])
@@ -143,7 +142,7 @@ def test_a_change_of_a_video_rewrites_its_pack_only(
     after = assemble(tmp_path / "after", changed, 3)
     members = [each for each in changed if pack_of(each, 3) == pack_of(name, 3)]
     assert written == [",".join(members)]
-    touched = pack_name(pack_of(name, 3), 3)
+    touched = f"{pack_name(pack_of(name, 3), 3)}.arrow"
     differ = {each for each in packs_of(before) if packs_of(before)[each] != packs_of(after)[each]}
     assert differ == {touched}
     neighbours = [each for each in members if each != name]
@@ -159,21 +158,21 @@ def test_a_kill_while_packing(
     tmp_path: Path, work: Path, made: dict[str, VideoItem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = assemble(tmp_path / "whole", made, 3)
-    others = tmp_path / "other"
-    monkeypatch.setenv("DVC_ROOT", str(others))
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "other"))
+    packs = tmp_path / "other" / ".work" / "frame_packs"
     # In a child, which dies in its second pack, after the first of that one's videos.
     process = multiprocessing.get_context("fork").Process(target=_die_in_the_second_pack, args=(tmp_path / "cut", made))
     process.start()
     process.join()
     assert process.exitcode == 9
-    finished = [path for path in (others / ".work" / "extract_frames").iterdir() if not path.name.startswith(".")]
+    finished = [path for path in packs.iterdir() if not path.name.startswith(".")]
     assert [path.name for path in finished[0].iterdir()] == ["pack.arrow"]
     assert len(finished) == 1
     kept = (finished[0] / "pack.arrow").stat()
     resumed = assemble(tmp_path / "resumed", made, 3)
     assert digest_tree(resumed.folder) == digest_tree(whole.folder)
     assert (finished[0] / "pack.arrow").stat().st_mtime_ns == kept.st_mtime_ns
-    rest = [path.name for path in (others / ".work" / "extract_frames").iterdir()]
+    rest = [path.name for path in packs.iterdir()]
     assert [name for name in rest if name.startswith(".")] == []
     assert len(rest) == 3
 
@@ -203,7 +202,7 @@ def fails(store: FrameStore, message: str) -> None:
 
 def test_a_pack_that_is_missing_or_cut(tmp_path: Path, made: dict[str, VideoItem]) -> None:
     store = assemble(tmp_path / "out", made, 3)
-    path = store.folder / pack_name(pack_of("c", 3), 3)
+    path = store.folder / f"{pack_name(pack_of('c', 3), 3)}.arrow"
     data = path.read_bytes()
     path.unlink()
     fails(store, f"{path}: no such file; run extract_frames")
