@@ -165,7 +165,7 @@ def train_baseline(
         select=training.checkpoint.select,
         more={"keyframes": len(keyframes), "films": films},
     )
-    shutil.rmtree(state)
+    shutil.rmtree(state, ignore_errors=not fitted.selected_epoch)  # without an epoch there is none
     print(f"{BASELINE}: {fitted}, {len(keyframes)} keyframes of {films} films")
 
 
