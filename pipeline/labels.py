@@ -35,15 +35,19 @@ def ava_group(class_id: int) -> str:
     return AVA_GROUPS[(class_id > 14) + (class_id > 63)]
 
 
-def read_label_map(path: Path) -> list[Label]:
+def read_label_map(path: Path, *, first_id: int = 1) -> list[Label]:
     """Read a label map, sorted by id.
 
     The content tells the form: AVA's pbtxt (`item { name: "..." id: 1 }`, optionally with `group: "..."`, or
     `label { name: "..." label_id: 1 label_type: ... }`), a CSV with the header `id,name[,group]`, lines
     `id: name`, or our own `labels.json`. A class without a group gets AVA's group of its id.
 
+    Args:
+        path: the file.
+        first_id: the least id that is let pass, 1 or 0.
+
     Raises:
-        InputError: the file is absent, a line is bad, an id is below 1 or comes twice, or there is no class.
+        InputError: the file is absent, a line is bad, an id is below `first_id` or comes twice, or there is no class.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -62,7 +66,7 @@ def read_label_map(path: Path) -> list[Label]:
         entries = _line_entries(path, text)
     else:
         entries = _pbtxt_entries(path, text)
-    return _labels(path, entries)
+    return _labels(path, entries, first_id)
 
 
 def write_labels(path: Path, labels: Sequence[Label]) -> None:
@@ -91,12 +95,12 @@ def read_labels(path: Path) -> list[Label]:
 _Entry = tuple[str, dict[str, str]]  # where it stands, and its fields id, name and group as text
 
 
-def _labels(path: Path, entries: Sequence[_Entry]) -> list[Label]:
+def _labels(path: Path, entries: Sequence[_Entry], first_id: int = 1) -> list[Label]:
     labels: dict[int, Label] = {}
     for place, fields in entries:
         text, name = fields.get("id", "").strip(), fields.get("name", "").strip()
-        if not re.fullmatch(r"\d{1,9}", text) or int(text) < 1:
-            raise InputError(f"{path}: {place}: id is '{text}', expected an integer from 1 on")
+        if not re.fullmatch(r"\d{1,9}", text) or int(text) < first_id:
+            raise InputError(f"{path}: {place}: id is '{text}', expected an integer from {first_id} on")
         if not name:
             raise InputError(f"{path}: {place}: class {text} has no name")
         if int(text) in labels:

@@ -23,7 +23,13 @@ class Problem:
 
 
 def report_problems(
-    problems: Sequence[Problem], *, total: int, max_bad_fraction: float, folder: Path, unit: str
+    problems: Sequence[Problem],
+    *,
+    total: int,
+    max_bad_fraction: float,
+    folder: Path,
+    unit: str,
+    missing: Sequence[Problem] = (),
 ) -> None:
     """Write `problems.json` into a stage's out and refuse a run with too many bad items.
 
@@ -33,11 +39,15 @@ def report_problems(
         max_bad_fraction: the largest share of bad items that is let pass; 0 is strict.
         folder: the stage's out.
         unit: what an item is, in the plural ("videos", "rows").
+        missing: what was named and never brought; it is written down, and not counted as bad.
 
     Raises:
         InputError: the share of bad items is above `max_bad_fraction`.
     """
-    write_json(folder / "problems.json", {"total": total, "problems": [asdict(each) for each in problems]})
+    written: dict[str, object] = {"total": total, "problems": [asdict(each) for each in problems]}
+    if missing:
+        written["missing"] = [asdict(each) for each in missing]
+    write_json(folder / "problems.json", written)
     bad = len({(each.file, each.item) for each in problems})
     if total and bad / total > max_bad_fraction:
         raise InputError(

@@ -2,16 +2,17 @@
 
     python -m stages.import_annotations
 
-Reads the folder `dataset.annotations` (layout: docs/data-layout.md). Writes `data/<name>/annotations`:
-`annotations.parquet`, `keyframes.parquet`, `timelines.parquet`, `labels.json`, `summary.json` with counts per
-split and class, and `problems.json` with every row that was left out. Seconds for all of AVA.
+Reads the folder `dataset.annotations`, in any of the formats of docs/datasets.md, and says which it found. Writes
+`data/<name>/annotations`: `annotations.parquet`, `keyframes.parquet`, `timelines.parquet`, `labels.json`,
+`summary.json` with counts per split and class, and `problems.json` with every row that was left out. Seconds for all
+of AVA.
 """
 
 import sys
 from pathlib import Path
 
 from pipeline.command import new_app, run
-from pipeline.datasets.ava import import_ava
+from pipeline.datasets.sources import SourceOptions, import_source
 from pipeline.files import replace_folder, write_json
 from pipeline.labels import write_labels
 from pipeline.params import load_params
@@ -24,12 +25,25 @@ app = new_app()
 
 @app.command()
 def import_annotations() -> None:
-    """Turn AVA CSVs, label map and video list into tables; a bad row is reported and left out."""
+    """Turn annotations of any format, label map and video list into tables; a bad row is reported and left out."""
     params = load_params()
     dataset = params.dataset
     out = Path("data", dataset.name, "annotations")
     with recorded_run("import_annotations", dataset.name), replace_folder(out) as folder:
-        found = import_ava(Path(dataset.annotations), classes=dataset.classes)
+        found = import_source(
+            Path(dataset.annotations),
+            SourceOptions(
+                classes=dataset.classes,
+                first_id=None if dataset.first_id == "auto" else dataset.first_id,
+                class_map=None if dataset.class_map == "none" else dataset.class_map,
+                action_attribute=dataset.action_attribute,
+                keyframe_seconds=dataset.keyframe_seconds,
+                val_fraction=dataset.val_fraction,
+                evaluate=dataset.evaluate,
+                clips=Path(dataset.clips),
+            ),
+        )
+        print("\n".join(found.told))
         for problem in found.problems[:10]:
             print(problem, file=sys.stderr)
         write_table(found.annotations, folder / "annotations.parquet", ANNOTATIONS)
@@ -43,6 +57,7 @@ def import_annotations() -> None:
             max_bad_fraction=dataset.max_bad_fraction,
             folder=folder,
             unit="rows",
+            missing=found.missing,
         )
     splits = ", ".join(f"{split} {each['videos']}" for split, each in found.summary["splits"].items())
     print(

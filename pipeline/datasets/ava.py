@@ -5,49 +5,38 @@ The folder's layout is described in docs/data-layout.md. Rows of AVA CSV have no
 keyframe was annotated and shows nobody.
 """
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from pipeline.datasets.assemble import AvaImport, assemble
 from pipeline.datasets.ava_rows import (
     ANNOTATION_WIDTHS,
     EXCLUDED_WIDTHS,
     AvaRows,
-    note_early,
     note_foreign_videos,
-    note_repeats,
     read_ava_rows,
 )
-from pipeline.datasets.csv_rows import Ints
-from pipeline.datasets.ordering import group_starts, ranked, sort_table
-from pipeline.datasets.timelines import SPLITS, Timeline, assign_timelines, read_timelines, timelines_table
+from pipeline.datasets.class_ids import find_label_map, read_shifted_label_map
+from pipeline.datasets.kinetics import KineticsClips, rows_of_clips
+from pipeline.datasets.timelines import SPLITS, Timeline, assign_timelines, read_timelines
 from pipeline.errors import InputError
-from pipeline.labels import Label, read_label_map
+from pipeline.labels import Label
 from pipeline.problems import Problem
-from pipeline.tables import ANNOTATIONS, BOX_COLUMNS, KEYFRAMES
+
+__all__ = ["AvaImport", "annotation_files", "excluded_files", "import_ava"]
+
+PUBLISHED = re.compile(r"ava_(train|val|test)_v2\.\d\.csv")
+PUBLISHED_EXCLUDED = re.compile(r"ava_(train|val|test)_excluded_timestamps_v2\.\d\.csv")
 
 
-@dataclass(frozen=True)
-class AvaImport:
-    """What a folder of AVA files holds."""
-
-    annotations: pa.Table
-    keyframes: pa.Table
-    timelines: pa.Table
-    labels: list[Label]
-    problems: list[Problem]
-    rows: int
-    "Rows that were read, good and bad."
-    summary: dict[str, Any]
-
-
-def import_ava(folder: Path, *, classes: int) -> AvaImport:
+def import_ava(
+    folder: Path,
+    *,
+    classes: int,
+    first_id: int = 1,
+    kinetics: KineticsClips | None = None,
+) -> AvaImport:
     """Read a folder of annotations in AVA's formats.
 
     Rows of excluded keyframes stay in ANNOTATIONS; KEYFRAMES marks the keyframe, and whoever reads the rows
@@ -55,125 +44,103 @@ def import_ava(folder: Path, *, classes: int) -> AvaImport:
     map does not list are kept (AVA trains 80 classes and evaluates 60).
 
     Args:
-        folder: holds `labelmap.pbtxt`, any of `train.csv`, `val.csv` and `test.csv`, and optionally
-            `excluded_<split>.csv` and `videos.csv`.
+        folder: holds a label map (`find_label_map`), any of `train.csv`, `val.csv` and `test.csv`, and optionally
+            `excluded_<split>.csv` and `videos.csv`; or AVA's files by their published names.
         classes: action ids run from 1 to this.
+        first_id: the first action id of the rows, 0 or 1.
+        kinetics: AVA-Kinetics' rows and clips, which join those of AVA.
 
     Raises:
         InputError: a file is missing or unreadable, a video is in two splits, or `videos.csv` is wrong.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of annotations")
-    labels = _read_labels(folder / "labelmap.pbtxt", classes)
-    annotated = _read_splits(folder, "{}.csv", classes, ANNOTATION_WIDTHS)
-    excluded = _read_splits(folder, "excluded_{}.csv", classes, EXCLUDED_WIDTHS)
+    labels = _read_labels(find_label_map(folder), classes)
+    paths = annotation_files(folder)
+    if kinetics is not None:
+        paths = {split: path for split, path in paths.items() if split in kinetics.ava_splits}
+    annotated = [
+        read_ava_rows(path, split=split, classes=classes, widths=ANNOTATION_WIDTHS, first_id=first_id)
+        for split, path in paths.items()
+    ]
+    excluded = [
+        read_ava_rows(path, split=split, classes=classes, widths=EXCLUDED_WIDTHS)
+        for split, path in excluded_files(folder).items()
+        if kinetics is None or split in kinetics.ava_splits
+    ]
     listed = read_timelines(folder / "videos.csv") if (folder / "videos.csv").exists() else None
-    if not annotated and listed is None:
+    if not annotated and listed is None and kinetics is None:
         found = ", ".join(sorted(path.name for path in folder.glob("*.csv"))) or "no CSV file"
         raise InputError(f"{folder}: found {found}, expected train.csv, val.csv, test.csv or videos.csv")
-    timelines = assign_timelines(folder, {rows.split: rows.named_videos() for rows in annotated}, listed)
+    timelines = assign_timelines(
+        folder,
+        {rows.split: rows.named_videos() for rows in annotated},
+        listed,
+        files={split: path.name for split, path in paths.items()},
+    )
     for rows in excluded:
         if listed is None:
             timelines = {video_id: Timeline(rows.split) for video_id in rows.named_videos()} | timelines
         note_foreign_videos(rows, timelines)
+    told: list[str] = []
+    missing: list[Problem] = []
+    if kinetics is not None:
+        of_clips, clip_timelines, missing, told = rows_of_clips(kinetics, classes=classes, first_id=first_id)
+        annotated += of_clips
+        timelines = clip_timelines | timelines
     if not timelines:
-        first = next((problem for rows in annotated for problem in rows.faults.problems()), "there are none")
-        raise InputError(f"{folder}: no row of the CSV files can be used: {first}")
-    for rows in [*annotated, *excluded]:
-        note_early(rows, timelines)
-        note_repeats(rows)
-    problems = [problem for rows in [*annotated, *excluded] for problem in rows.faults.problems()]
-    ids = {label.id for label in labels}
-    annotations = _annotations(annotated, timelines)
-    keyframes = _keyframes(annotated, excluded, timelines)
-    total = sum(len(rows.lines) for rows in [*annotated, *excluded])
-    return AvaImport(
-        annotations=annotations,
-        keyframes=keyframes,
-        timelines=timelines_table(timelines),
-        labels=labels,
-        problems=problems,
-        rows=total,
-        summary={
-            "rows": total,
-            "bad_rows": len(problems),
-            "bad_rows_by_expectation": dict(Counter(problem.expected for problem in problems)),
-            "splits": {
-                split: _split_summary(split, annotations, keyframes, timelines, ids)
-                for split in SPLITS
-                if any(timeline.split == split for timeline in timelines.values())
-            },
-        },
-    )
+        raise InputError(f"{folder}: no row of the CSV files can be used: {_first_problem(annotated, missing)}")
+    return replace(assemble(annotated, excluded, timelines, labels), told=told, missing=missing)
+
+
+def _first_problem(annotated: list[AvaRows], missing: list[Problem]) -> Problem | str:
+    problems = [problem for rows in annotated for problem in rows.faults.problems()]
+    return next(iter([*problems, *missing]), "there are none")
+
+
+def annotation_files(folder: Path) -> dict[str, Path]:
+    """The annotation file of each split, by its short name or as published.
+
+    Raises:
+        InputError: a split has two.
+    """
+    return _by_split(folder, "{}.csv", PUBLISHED)
+
+
+def excluded_files(folder: Path) -> dict[str, Path]:
+    """The excluded keyframes of each split, by their short name or as published.
+
+    A published list is read for a split that has annotations: AVA's test split has none.
+
+    Raises:
+        InputError: a split has two.
+    """
+    annotated = annotation_files(folder)
+    found = _by_split(folder, "excluded_{}.csv", PUBLISHED_EXCLUDED)
+    return {
+        split: path
+        for split, path in found.items()
+        if split in annotated or not PUBLISHED_EXCLUDED.fullmatch(path.name)
+    }
+
+
+def _by_split(folder: Path, short: str, published: re.Pattern[str]) -> dict[str, Path]:
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        match = published.fullmatch(path.name)
+        for split in SPLITS:
+            if path.name == short.format(split) or (match and match[1] == split):
+                found.setdefault(split, []).append(path)
+    for split, paths in found.items():
+        if len(paths) > 1:
+            names = " and ".join(path.name for path in paths)
+            raise InputError(f"{folder}: found {names}, expected one file for {split}")
+    return {split: found[split][0] for split in SPLITS if split in found}
 
 
 def _read_labels(path: Path, classes: int) -> list[Label]:
-    labels = read_label_map(path)
+    labels = read_shifted_label_map(path)[0]
     largest = max(label.id for label in labels)
     if largest > classes:
         raise InputError(f"{path}: class ids go to {largest}, expected 1 to {classes} (dataset.classes)")
     return labels
-
-
-def _read_splits(folder: Path, pattern: str, classes: int, widths: tuple[int, ...]) -> list[AvaRows]:
-    paths = [(split, folder / pattern.format(split)) for split in SPLITS]
-    return [read_ava_rows(path, split=split, classes=classes, widths=widths) for split, path in paths if path.exists()]
-
-
-def _keys(rows: AvaRows, kept: Ints, timelines: dict[str, Timeline]) -> dict[str, pa.Array]:
-    return {
-        "video_id": pa.array(rows.video_ids, pa.string()).take(pa.array(rows.video[kept])),
-        "timestamp": pa.array(rows.timestamp[kept]),
-        "time_seconds": pa.array(rows.time_seconds(timelines)[kept]),
-    }
-
-
-def _annotations(files: Iterable[AvaRows], timelines: dict[str, Timeline]) -> pa.Table:
-    """The ANNOTATIONS table, sorted by (video_id, timestamp, box, action_id)."""
-    tables = []
-    for rows in files:
-        good = rows.good()
-        kept = good[~rows.empty[good]]
-        boxes = {name: pa.array(rows.boxes_xyxy[kept, place]) for place, name in enumerate(BOX_COLUMNS)}
-        person = rows.person[kept]
-        labels = {
-            "action_id": pa.array(rows.action[kept].astype(np.int32)),
-            "person_id": pa.array(np.nan_to_num(person).astype(np.int32), mask=np.isnan(person)),
-        }
-        tables.append(pa.table(_keys(rows, kept, timelines) | boxes | labels, ANNOTATIONS))
-    table = pa.concat_tables([ANNOTATIONS.empty_table(), *tables])
-    return sort_table(table, ["video_id", "timestamp", *BOX_COLUMNS, "action_id"])
-
-
-def _keyframes(annotated: list[AvaRows], excluded: list[AvaRows], timelines: dict[str, Timeline]) -> pa.Table:
-    """The KEYFRAMES table, sorted by (video_id, timestamp); excluded goes before annotated and empty."""
-    tables = []
-    for is_excluded, files in ((True, excluded), (False, annotated)):
-        for rows in files:
-            kept = rows.good()
-            status = np.where(rows.empty[kept], "excluded" if is_excluded else "empty", "annotated")
-            columns = {"split": pa.repeat(rows.split, len(kept)), "status": pa.array(status, pa.string())}
-            tables.append(pa.table(_keys(rows, kept, timelines) | columns, KEYFRAMES))
-    # The sort is stable, so of the rows of one keyframe the excluded one comes first; by now no keyframe is
-    # both empty and annotated.
-    table = sort_table(pa.concat_tables([KEYFRAMES.empty_table(), *tables]), ["video_id", "timestamp"])
-    starts = group_starts([ranked(table["video_id"])[1], table["timestamp"].to_numpy()])
-    return table.filter(pa.array(starts)).combine_chunks()
-
-
-def _split_summary(
-    split: str, annotations: pa.Table, keyframes: pa.Table, timelines: dict[str, Timeline], ids: set[int]
-) -> dict[str, Any]:
-    videos = [video_id for video_id, timeline in timelines.items() if timeline.split == split]
-    rows = annotations.filter(pc.is_in(annotations["video_id"], pa.array(videos, pa.string())))
-    statuses = Counter(keyframes.filter(pc.equal(keyframes["split"], split))["status"].to_pylist())
-    box_keys = [ranked(rows["video_id"])[1], *(rows[name].to_numpy() for name in ("timestamp", *BOX_COLUMNS))]
-    per_class = Counter(rows["action_id"].to_pylist())
-    return {
-        "videos": len(videos),
-        "keyframes": {status: statuses[status] for status in ("annotated", "empty", "excluded")},
-        "boxes": int(group_starts(box_keys).sum()),
-        "labels": rows.num_rows,
-        "labels_of_classes_not_in_the_label_map": sum(n for i, n in per_class.items() if i not in ids),
-        "labels_per_class": {str(i): per_class[i] for i in sorted(ids | set(per_class))},
-    }

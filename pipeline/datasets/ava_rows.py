@@ -54,14 +54,15 @@ def _is_whole(values: Floats, low: int, high: int) -> Mask:
     return whole
 
 
-def read_ava_rows(path: Path, *, split: str, classes: int, widths: tuple[int, ...]) -> AvaRows:
+def read_ava_rows(path: Path, *, split: str, classes: int, widths: tuple[int, ...], first_id: int = 1) -> AvaRows:
     """Read one file and check every row by itself.
 
     Args:
         path: an annotation file, or a list of excluded keyframes.
-        split: the split that the file is of.
-        classes: action ids run from 1 to this.
+        split: the split that the file is of; empty where the videos tell.
+        classes: how many action ids there are.
         widths: how many columns a row may have: ANNOTATION_WIDTHS or EXCLUDED_WIDTHS.
+        first_id: the file's first action id, 0 or 1; in what is returned it is 1.
 
     Raises:
         InputError: the file cannot be read as text.
@@ -82,9 +83,9 @@ def read_ava_rows(path: Path, *, split: str, classes: int, widths: tuple[int, ..
     faults.add_boxes(boxes, fields[:4], ~empty)
     action, person = numbers(fields[4]), numbers(fields[5])
     faults.add(
-        ~empty & ~_is_whole(action, 1, classes),
+        ~empty & ~_is_whole(action, first_id, first_id + classes - 1),
         lambda i: f"action id {shown(fields[4][i].as_py())}",
-        f"a whole number from 1 to {classes}",
+        f"a whole number from {first_id} to {first_id + classes - 1}",
     )
     faults.add(
         pc.not_equal(fields[5], "").to_numpy(zero_copy_only=False) & ~_is_whole(person, -(2**31), 2**31 - 1),
@@ -92,7 +93,7 @@ def read_ava_rows(path: Path, *, split: str, classes: int, widths: tuple[int, ..
         "a whole number or nothing",
     )
     names, video = ranked(video_ids)
-    return AvaRows(split, faults, rows.lines, names, video, timestamp, boxes, action, person, empty)
+    return AvaRows(split, faults, rows.lines, names, video, timestamp, boxes, action - first_id + 1, person, empty)
 
 
 def note_early(rows: AvaRows, timelines: dict[str, Timeline]) -> None:
@@ -121,12 +122,12 @@ def note_repeats(rows: AvaRows) -> None:
     neither = np.isnan(rows.person) & np.isnan(rows.person[earlier])
     rows.faults.add(
         repeated & (both | neither),
-        lambda i: f"a repetition of row {rows.lines[earlier[i]]}",
+        lambda i: f"a repetition of {rows.faults.where(earlier[i])}",
         "each row once",
     )
     rows.faults.add(
         repeated,
-        lambda i: f"another person with the box and action of row {rows.lines[earlier[i]]}",
+        lambda i: f"another person with the box and action of {rows.faults.where(earlier[i])}",
         "one person in a box",
     )
     if not rows.empty.any():
@@ -137,7 +138,7 @@ def note_repeats(rows: AvaRows) -> None:
     first[good] = good[first_alike([rows.video[good], rows.timestamp[good]])]
     rows.faults.add(
         rows.empty & ~rows.empty[first],
-        lambda i: f"an empty keyframe that has a box in row {rows.lines[first[i]]}",
+        lambda i: f"an empty keyframe that has a box in {rows.faults.where(first[i])}",
         "two columns only for a keyframe without boxes",
     )
 

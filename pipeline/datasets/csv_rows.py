@@ -128,6 +128,10 @@ class Faults:
             self._found[index] = Problem(self.file, self.where(index), found(index), expected)
         self.bad |= mask
 
+    def leave_out(self, mask: Mask) -> None:
+        """Leave out rows that are not at fault."""
+        self.bad |= mask
+
     def add_video_ids(self, video_ids: pa.Array) -> None:
         """Note the ids that cannot be part of a file name."""
         coded = pc.dictionary_encode(video_ids)

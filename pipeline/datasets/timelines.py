@@ -1,5 +1,6 @@
 """`videos.csv`: the split of each video, and where its timestamps lie in its film."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,11 @@ def read_timelines(path: Path) -> dict[str, Timeline]:
 
 
 def assign_timelines(
-    folder: Path, named: dict[str, list[str]], listed: dict[str, Timeline] | None
+    folder: Path,
+    named: dict[str, list[str]],
+    listed: dict[str, Timeline] | None,
+    *,
+    files: Mapping[str, str] | None = None,
 ) -> dict[str, Timeline]:
     """The timeline of every video.
 
@@ -69,13 +74,15 @@ def assign_timelines(
         folder: the annotation folder, for messages.
         named: split -> the videos that `<split>.csv` names.
         listed: what `videos.csv` says; None where there is no such file, then AVA's times hold.
+        files: split -> the name of its file, where that is not `<split>.csv`.
 
     Raises:
         InputError: a video is in two splits, or missing from `videos.csv`.
     """
     timelines = dict(listed or {})
+    names = {split: f"{split}.csv" for split in SPLITS} | dict(files or {})
     for split, video_ids in named.items():
-        path = folder / f"{split}.csv"
+        path = folder / names[split]
         unlisted = [each for each in video_ids if listed is not None and each not in listed]
         if unlisted:
             raise InputError(
@@ -85,7 +92,7 @@ def assign_timelines(
         foreign = [each for each in video_ids if each in timelines and timelines[each].split != split]
         if foreign:
             other = timelines[foreign[0]].split
-            where = f"in {other}.csv too" if listed is None else f"of {other} in videos.csv"
+            where = f"in {names[other]} too" if listed is None else f"of {other} in videos.csv"
             raise InputError(f"{path}: video {_first(foreign)} is {where}; a video belongs to one split")
         timelines.update({each: Timeline(split) for each in video_ids if each not in timelines})
     return timelines

@@ -222,8 +222,9 @@ def test_what_ends_the_run(tmp_path: Path) -> None:
     write_source(source)
     expected = "expected train.csv, val.csv, test.csv or videos.csv"
     assert refusal(source) == f"{source}: found no CSV file, {expected}"
-    write_source(source, **{"ava_train_v2.2": GOOD})
-    assert refusal(source) == f"{source}: found ava_train_v2.2.csv, {expected}"
+    write_source(source, train_v2=GOOD)
+    assert refusal(source) == f"{source}: found train_v2.csv, {expected}"
+    (source / "train_v2.csv").unlink()
     write_source(source, train="")
     assert refusal(source) == f"{source}: no row of the CSV files can be used: there are none"
     write_source(source, train="v1;902\n")

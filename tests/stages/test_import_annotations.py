@@ -52,6 +52,7 @@ def test_the_out(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads((OUT / "problems.json").read_text()) == {"total": 22, "problems": [problem]}
     printed = capsys.readouterr()
     assert printed.out == (
+        "AVA CSV: train.csv, val.csv, excluded_val.csv, labelmap.pbtxt\n"
         "data/small/annotations: 19 labels in 21 keyframes of 2 videos (train 1, val 1); 1 of 22 rows are bad\n"
     )
     assert printed.err == (

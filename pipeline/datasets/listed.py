@@ -1,0 +1,153 @@
+"""What a user says of each video beside the annotations: `videos.csv` and `split.csv`, with columns by name."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED, numbers, read_rows, shown, video_id_fault
+from pipeline.datasets.timelines import SPLITS
+from pipeline.errors import InputError
+from pipeline.randomness import seed_of
+
+COLUMNS = ("video_id", "split", "first_timestamp", "offset_seconds", "fps", "width", "height")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One video; None is what no column tells."""
+
+    split: str | None = None
+    first_timestamp: float | None = None
+    offset_seconds: float | None = None
+    fps: float | None = None
+    width: float | None = None
+    height: float | None = None
+
+    @property
+    def size(self) -> tuple[float, float] | None:
+        """Width and height in pixels."""
+        return None if self.width is None or self.height is None else (self.width, self.height)
+
+
+def read_listed(folder: Path) -> dict[str, Listed]:
+    """The videos of `videos.csv`, and the splits of `split.csv` (`video_id,split`); either may be absent.
+
+    The first row names the columns, in any order: `video_id` and any of the others. A field may be empty.
+
+    Raises:
+        InputError: a header, a row, a split or a number is wrong, or a file names a video twice.
+    """
+    listed: dict[str, Listed] = {}
+    for name in ("videos.csv", "split.csv"):
+        path = folder / name
+        if path.exists():
+            listed = _read(path, listed)
+    return listed
+
+
+def _read(path: Path, listed: dict[str, Listed]) -> dict[str, Listed]:
+    rows = read_rows(path)
+    width = int(rows.widths[0]) if len(rows) else 0
+    columns = [rows.column(index) for index in range(width)]
+    header = [column[0].as_py() for column in columns]
+    if "video_id" not in header or not set(header) <= set(COLUMNS) or len(set(header)) != len(header):
+        raise InputError(f"{path}: the first row is {shown(','.join(header))}, expected video_id and any of "
+                         f"{', '.join(COLUMNS[1:])}")  # fmt: skip
+    texts = {name: column.to_pylist() for name, column in zip(header, columns, strict=True)}
+    values = {name: numbers(column) for name, column in zip(header, columns, strict=True)}
+    seen = set()
+    for row in range(1, len(rows)):
+        where = f"{path}: row {rows.lines[row]}"
+        video_id = texts["video_id"][row]
+        if rows.widths[row] != width:
+            raise InputError(f"{where}: {rows.widths[row]} columns, expected {','.join(header)}")
+        if fault := video_id_fault(video_id):
+            raise InputError(f"{where}: {fault}, expected {VIDEO_ID_EXPECTED}")
+        if video_id in seen:
+            raise InputError(f"{where}: video {video_id} is listed twice")
+        seen.add(video_id)
+        found = listed.get(video_id, Listed())
+        for name in header:
+            text = texts[name][row]
+            if name == "video_id" or not text:
+                continue
+            if name == "split":
+                if text not in SPLITS:
+                    raise InputError(f"{where}: split {shown(text)}, expected train, val or test")
+                found = replace(found, split=text)
+                continue
+            value, least = float(values[name][row]), (-1e9 if name.endswith(("timestamp", "seconds")) else 0.0)
+            if not least < value < 1e9:
+                raise InputError(f"{where}: {name} {shown(text)}, expected a number{'' if least else ' above 0'}")
+            found = replace(found, **{name: value})  # type: ignore[arg-type]
+        listed[video_id] = found
+    return listed
+
+
+def frame_rate(video_id: str, listed: dict[str, Listed], own: float | None, where: str) -> float:
+    """Frames per second of a video whose annotations count frames; videos.csv goes before what the file says.
+
+    Raises:
+        InputError: neither tells.
+    """
+    fps = listed.get(video_id, Listed()).fps or own
+    if fps is None:
+        raise InputError(
+            f"{where}: counts frames of video {video_id}, and nothing says how many a second has: expected a "
+            "videos.csv with the columns video_id,fps"
+        )
+    return fps
+
+
+def frame_size(
+    video_id: str, listed: dict[str, Listed], own: tuple[float, float] | None, where: str
+) -> tuple[float, float]:
+    """Width and height in pixels of a video whose annotations count pixels; the file goes before videos.csv.
+
+    Raises:
+        InputError: neither tells.
+    """
+    size = own or listed.get(video_id, Listed()).size
+    if size is None:
+        raise InputError(
+            f"{where}: holds pixels of video {video_id}, and nothing says its size: expected a videos.csv with the "
+            "columns video_id,width,height"
+        )
+    return size
+
+
+def assign_splits(
+    video_ids: list[str], told: dict[str, str], listed: dict[str, Listed], *, val_fraction: float
+) -> tuple[dict[str, str], list[str]]:
+    """The split of every video, and lines that say how it came about.
+
+    What `videos.csv` and `split.csv` say goes first, then what the source itself says. Other videos are val where a
+    hash of their id, a number in [0, 1), is below `val_fraction`: adding a video moves no other one. Where that gives
+    no video of train or of val though there are two or more, the one with the nearest number goes over.
+
+    Args:
+        video_ids: all of them.
+        told: what the source says.
+        listed: what the user says.
+        val_fraction: about this share of videos is val.
+    """
+    splits = {}
+    for each in video_ids:
+        known = listed.get(each, Listed()).split or told.get(each)
+        if known:
+            splits[each] = known
+    rest = [each for each in video_ids if each not in splits]
+    if not rest:
+        return splits, []
+    place = {each: seed_of("split", each) / 2**63 for each in rest}
+    drawn = {each: "val" if place[each] < val_fraction else "train" for each in rest}
+    by_place = sorted(rest, key=lambda each: (place[each], each))
+    if len(rest) > 1 and not splits and 0 < val_fraction < 1:
+        if "val" not in drawn.values():
+            drawn[by_place[0]] = "val"
+        if "train" not in drawn.values():
+            drawn[by_place[-1]] = "train"
+    val = sorted(each for each in rest if drawn[each] == "val")
+    return splits | drawn, [
+        f"splits: {len(rest)} videos are in no videos.csv or split.csv: by a hash of the id {len(val)} are val "
+        f"(dataset.val_fraction {val_fraction:g}): {', '.join(val[:5])}{', ...' if len(val) > 5 else ''}"
+    ]

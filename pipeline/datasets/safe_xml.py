@@ -1,0 +1,55 @@
+"""XML of strangers: Python's own expat parser, told to stop at the first document type declaration.
+
+Entities, the means of every attack that makes a small file large or reads other files, can be declared nowhere else.
+"""
+
+from pathlib import Path
+from typing import NoReturn
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+from pipeline.errors import InputError
+
+MAX_DEPTH = 64
+
+
+def read_xml(path: Path) -> Element:
+    """The root element.
+
+    Raises:
+        InputError: the file cannot be opened, is not XML, declares a document type or is nested too deeply.
+    """
+    builder = TreeBuilder()
+    parser = expat.ParserCreate()
+    depth = 0
+
+    def refuse(*_: object) -> NoReturn:
+        raise InputError(f"{path}: declares a document type or an entity, which annotations do not need: refused")
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise InputError(f"{path}: elements are nested more than {MAX_DEPTH} deep: refused")
+        builder.start(tag, attributes)
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(tag)
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    parser.ExternalEntityRefHandler = refuse
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = builder.data
+    parser.buffer_text = True
+    try:
+        with path.open("rb") as file:
+            parser.ParseFile(file)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except expat.ExpatError as error:
+        raise InputError(f"{path}: not XML: {error}") from None
+    return builder.close()
