@@ -222,7 +222,8 @@ def _list_losses(bank: Bank, kind: ExportFormat) -> list[str]:
         rows = bank.rows(video, "detections")
         moved += int((rows.timestamp % 1 != 0).sum())
         bare += len(np.setdiff1d(np.floor(bank.timestamps_seen(video)), np.floor(rows.timestamp)))
-        arrays |= {name for name in rows.arrays() if bank.column(video, "detections", name) is not None}
+        if len(rows):
+            arrays |= {name for name in rows.arrays() if bank.column(video, "detections", name) is not None}
     known = sorted(arrays - {"features", "timestamp"})
     return [
         *losses,

@@ -101,7 +101,9 @@ def _column(group: Any, name: str, where: str) -> Any:
     if data.external or data.is_virtual:
         raise InputError(f"{where}: {name} lies in other files, which are not read")
     if data.dtype.kind not in kinds or data.ndim != axes:
-        raise InputError(f"{where}: {name} is {data.dtype} {data.shape}, expected numbers in {axes} axes")
+        numbers = {"f": "floating-point numbers", "iu": "whole numbers"}.get(kinds, "numbers")
+        shape = "(n,)" if axes == 1 else "(n, m)"
+        raise InputError(f"{where}: {name} is {data.dtype} {data.shape}, expected {numbers} of shape {shape}")
     if data.nbytes > MOST_COMPRESSED * data.id.get_storage_size():
         raise InputError(f"{where}: {name} claims {data.nbytes} bytes, {data.id.get_storage_size()} are stored")
     return data

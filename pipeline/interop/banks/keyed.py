@@ -90,7 +90,9 @@ def _parse_video(where: str, seconds: dict[Any, Any], to_array: ToArray, fps: fl
         for leaf in leaves:
             array = to_array(leaf)
             if array is None or array.dtype.kind != "f":
-                raise InputError(f"{where}, second {key}: holds {_kind(leaf)}, expected {EXPECTED}")
+                raise InputError(
+                    f"{where}, second {key}: holds {_kind(leaf if array is None else array)}, expected {EXPECTED}"
+                )
             if array.size:
                 video.pieces.append((at, _as_rows(array, f"{where}, second {key}")))
     return video
