@@ -80,7 +80,7 @@ def video_attributes(attributes: Mapping[str, Any], video: str, where: str) -> d
         InputError: the attributes do not name the video, or not as the format says.
     """
     own = take(take(attributes, "videos", dict, where), video, dict, where)
-    recorded = take(own, "attributes", dict, f"{where}: video {video!r}")
+    recorded: dict[str, Any] = take(own, "attributes", dict, f"{where}: video {video!r}")
     return {key: value for key, value in attributes.items() if key not in RESERVED_ATTRIBUTES} | recorded
 
 
