@@ -1,67 +1,143 @@
-"""Kill -9 while a bank is written: nothing half is ever taken for whole, and the end is the same."""
+"""Kill -9 while a bank is written: nothing half is ever taken for whole, and the end is the same.
+
+The writer does what infer_bank does with `dataset.pack`: a part of each video in `.work`, packed parts, the bank. Every
+round one video has changed, so that there is something to do in each of the three.
+"""
 
 import multiprocessing
+import os
 import random
+import time
+from collections import Counter
+from ctypes import c_double, c_int
 from pathlib import Path
 
 import pytest
 
+from pipeline.bank.pack import pack_parts
 from pipeline.bank.reader import open_bank, open_parts
+from pipeline.bank.rows import Rows
 from pipeline.bank.verify import verify_bank
 from pipeline.bank.writer import assemble_bank
 from pipeline.files import digest_tree
+from pipeline.packing import packed
+from pipeline.work import is_finished, item_folder, item_key, make_item
 from tests.bank.banks import PROVENANCE, make_rows, write_small_part
+from tests.bank.test_reader import assert_rows_equal
 
-PARTS = [f"video{number}" for number in range(4)]
-
-
-def write_bank(root: Path, note: int) -> None:
-    """What a stage does: parts that are finished stay, the bank is linked anew."""
-    folders = {part: root / "work" / part for part in PARTS}
-    for number, (part, folder) in enumerate(folders.items()):
-        if not folder.exists():
-            write_small_part(folder, part, make_rows({0.0: 70, 1.0: 30}, seed=number, channels=64))
-    assemble_bank(root / "train.zarr", parts=folders, split="train", provenance={**PROVENANCE, "note": note})
+VIDEOS = [f"video{number}" for number in range(6)]
+PACKS = 3
+PHASES = ("start", "parts", "packs", "assemble", "done")
 
 
-def survive_kills(tmp_path: Path, kills: int) -> None:
+def rows_of(video: str, number: int) -> Rows:
+    """The rows of a video in round `number`; round r has changed video r modulo their number."""
+    place = VIDEOS.index(video)
+    changed = max(range(place, number + 1, len(VIDEOS)), default=-1)
+    return make_rows({0.0: 70 + place, 1.0: 30}, seed=changed + 1, channels=256)
+
+
+def part_key(video: str, number: int) -> str:
+    return item_key(video=video, rows=rows_of(video, number).features.sum())
+
+
+def write_bank(root: Path, number: int, phase: c_int, seconds: c_double) -> None:
+    """What a stage does: items that are finished stay, the bank is linked anew."""
+    os.environ["DVC_ROOT"] = str(root)
+    phase.value = 1
+    started = time.perf_counter()
+    parts = {}
+    for video in VIDEOS:
+
+        def make(folder: Path, video: str = video) -> None:
+            write_small_part(folder, video, rows_of(video, number))
+
+        parts[video] = make_item("bank_parts", part_key(video, number), make)
+    phase.value = 2
+    parts = pack_parts(parts, PACKS)
+    phase.value = 3
+    assemble_bank(root / "train.zarr", parts=parts, split="train", provenance={**PROVENANCE, "round": number})
+    seconds.value = time.perf_counter() - started
+    phase.value = 4
+
+
+def check_bank(root: Path, last_round: int) -> None:
+    """What lies there after a kill is nothing, or the whole bank of some round."""
+    bank_path = root / "train.zarr"
+    if bank_path.exists():
+        assert verify_bank(bank_path) == []
+        bank = open_bank(bank_path)
+        assert bank.videos == tuple(VIDEOS)
+        number = bank.provenance["round"]
+        assert 0 <= number <= last_round
+        for video in VIDEOS:
+            assert_rows_equal(bank.rows(video, "detections"), rows_of(video, number))
+    finished = {
+        video: item_folder("bank_parts", part_key(video, last_round))
+        for video in VIDEOS
+        if is_finished("bank_parts", part_key(video, last_round))
+    }
+    if finished:
+        loose = open_parts(finished, PROVENANCE)
+        for video in finished:
+            assert_rows_equal(loose.rows(video, "detections"), rows_of(video, last_round))
+    leftovers = {path.name for path in root.glob("*")} - {"train.zarr", ".work"}
+    assert all(name.endswith(".partial") for name in leftovers)
+
+
+def survive_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> Counter[str]:
+    """Kill so many writers, each at a time drawn uniformly over what a round takes; returns the phases they were in."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.bank.test_kill"])
-    root, clean = tmp_path / "killed", tmp_path / "clean"
-    write_bank(clean, 0)
-    draw = random.Random(0)
-    killed, limit_seconds = 0, 1.0
-    for number in range(20 * kills):
-        if killed == kills:
-            break
-        process = context.Process(target=write_bank, args=(root, number))
+    phase, seconds = context.RawValue(c_int), context.RawValue(c_double)  # a killed writer holds no lock of theirs
+
+    def start(root: Path, number: int) -> multiprocessing.process.BaseProcess:
+        phase.value = 0
+        process = context.Process(target=write_bank, args=(root, number, phase, seconds))
         process.start()
-        process.join(draw.random() * limit_seconds)
+        while not phase.value and process.is_alive():  # the clock starts when the writer has come to its work
+            time.sleep(0.0005)
+        return process
+
+    def whole_round(root: Path, number: int) -> None:
+        process = start(root, number)
+        process.join()
+        assert (process.exitcode, phase.value) == (0, 4)
+
+    root = tmp_path / "killed"
+    root.mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    whole_round(root, 0)
+    whole_round(root, 1)  # the clock of a round with one changed video
+    draw, killed, number = random.Random(0), Counter[str](), 1
+    while killed.total() < kills:
+        assert number < 20 * kills
+        number += 1
+        process = start(root, number)
+        process.join(draw.random() * seconds.value * 1.1)
         process.kill()
         process.join()
-        # A round that came to its end was given too long: rounds get shorter as more parts are finished.
-        killed += process.exitcode == -9
-        limit_seconds *= 1.2 if process.exitcode == -9 else 0.8
-        bank = root / "train.zarr"
-        if bank.exists():
-            assert verify_bank(bank) == []
-            assert open_bank(bank).parts == tuple(PARTS)
-        finished = {part: root / "work" / part for part in PARTS if (root / "work" / part).exists()}
-        if finished:
-            loose = open_parts(finished, PROVENANCE)
-            for part in finished:
-                assert len(loose.rows(part, "detections")) == 100
-        leftovers = {path.name for path in root.glob("*")} - {"train.zarr", "work"} if root.exists() else set()
-        assert all(name.endswith(".partial") for name in leftovers)
-    assert killed == kills
-    write_bank(root, 0)
-    assert digest_tree(root / "train.zarr") == digest_tree(clean / "train.zarr")
+        if process.exitcode == -9 and phase.value < 4:
+            killed[PHASES[phase.value]] += 1
+        check_bank(root, number)
+    whole_round(root, number)
+    whole_round(tmp_path / "clean", number)
+    assert digest_tree(root / "train.zarr") == digest_tree(tmp_path / "clean/train.zarr")
+    return killed
 
 
-def test_a_bank_survives_kills(tmp_path: Path) -> None:
-    survive_kills(tmp_path, 20)
+def test_the_writer_has_parts_of_one_video_and_of_several() -> None:
+    assert sorted(len(videos) for videos in packed(VIDEOS, PACKS).values())[-1] > 1
+
+
+def test_a_bank_survives_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert survive_kills(tmp_path, monkeypatch, 10).total() == 10
 
 
 @pytest.mark.slow
-def test_a_bank_survives_two_hundred_kills(tmp_path: Path) -> None:
-    survive_kills(tmp_path, 200)
+@pytest.mark.timeout(900)
+def test_a_bank_survives_two_hundred_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of them at least ten in each phase."""
+    killed = survive_kills(tmp_path, monkeypatch, 200)
+    print(dict(killed))
+    assert min(killed[phase] for phase in ("parts", "packs", "assemble")) >= 10
