@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
-from scipy.stats import rankdata
 
 from pipeline.randomness import seed_of
 
@@ -119,7 +118,9 @@ def fit_logistic(features: Floats, labels: NDArray[np.bool_]) -> tuple[Floats, f
 def area_under_curve(scores: Floats, labels: NDArray[np.bool_]) -> float:
     """Chance that a positive has a higher score than a negative; ties count half."""
     positives = int(labels.sum())
-    ranks = rankdata(scores)[labels].sum()
+    _, value, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    mean_rank = np.cumsum(counts) - (counts - 1) / 2
+    ranks = mean_rank[value[labels]].sum()
     return float((ranks - positives * (positives + 1) / 2) / (positives * (len(labels) - positives)))
 
 
