@@ -1,5 +1,6 @@
 """What the bank's benchmarks measure with: turns, fresh processes, memory, and the tables of results."""
 
+import functools
 import os
 import resource
 import statistics
@@ -49,14 +50,14 @@ def seconds_of(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def in_turns(sides: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Wall times of each side, turn by turn, after one call of each that does not count."""
-    for side in sides.values():
-        side()
+def in_turns(sides: Mapping[str, Callable[[int], Any]], repeats: int) -> dict[str, list[float]]:
+    """Wall times of each side, which is told the turn, after turn 0, which does not count."""
     times: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(repeats):
+    for turn in range(repeats + 1):
         for name in list(sides)[:: 1 if turn % 2 else -1]:
-            times[name].append(seconds_of(sides[name]))
+            seconds = seconds_of(functools.partial(sides[name], turn))
+            if turn:
+                times[name].append(seconds)
     return times
 
 

@@ -1,0 +1,59 @@
+"""The feature bank as MMAction2 1.x reads it: its behaviour re-created, for comparison.
+
+A file of {video: {second: list of features [C], half}}, loaded whole by every process and stacked then. A window is
+put together for every RoI anew, second by second: K rows drawn at random by a permutation of all, into zeros of
+float32.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pipeline.bank.reader import open_bank
+
+Reference = dict[str, dict[int, Tensor]]
+
+
+def write_reference(bank: Path, path: Path) -> None:
+    """Write the detections of a bank in the reference's form."""
+    opened = open_bank(bank)
+    content: dict[str, dict[int, list[Tensor]]] = {}
+    for video in opened.videos:
+        rows = opened.rows(video, "detections")
+        seconds = content.setdefault(video, {})
+        for second, feature in zip(rows.timestamp.astype(int).tolist(), rows.features, strict=True):
+            # A tensor of its own for every person: a view would be saved with the whole film behind it.
+            seconds.setdefault(second, []).append(torch.from_numpy(feature.copy()))
+    torch.save(content, path)
+
+
+def load_reference(path: Path) -> Reference:
+    """Load and stack."""
+    content = torch.load(path, weights_only=False)
+    return {
+        video: {second: torch.stack(features) for second, features in seconds.items()}
+        for video, seconds in content.items()
+    }
+
+
+def reference_window(
+    bank: Reference, video: str, second: int, *, seconds: int, per_second: int, channels: int
+) -> Tensor:
+    """The window of one RoI: float32 [seconds * per_second, channels]."""
+    window = torch.zeros(seconds * per_second, channels)
+    film = bank[video]
+    for place, each in enumerate(range(second - seconds // 2, second + (seconds + 1) // 2)):
+        if each not in film:
+            continue
+        chosen = torch.randperm(len(film[each]))[:per_second]
+        window[place * per_second : place * per_second + len(chosen)] = film[each][chosen]
+    return window
+
+
+def reference_batch(
+    bank: Reference, keyframes: list[tuple[str, int]], *, seconds: int, per_second: int, channels: int
+) -> Tensor:
+    """The windows of a batch, one RoI each: float32 [B, seconds * per_second, channels]."""
+    shape = {"seconds": seconds, "per_second": per_second, "channels": channels}
+    return torch.stack([reference_window(bank, video, second, **shape) for video, second in keyframes])
