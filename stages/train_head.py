@@ -127,7 +127,7 @@ def train_head(
         films=films,
     )
     description |= {
-        "producer": banks[0].provenance["checkpoint_sha256"] if banks else None,
+        "producer": banks[0].provenance.get("checkpoint_sha256") if banks else None,
         "baseline": baseline["sha256"],
         "banks": {bank.split: bank.digest for bank in banks},
         "mixed_banks": mixed,

@@ -3,7 +3,7 @@
 Opening it reads the manifest alone. A part is fetched when something of it is asked for, checked against the
 manifest and kept in a folder of this machine, where windows map it like any other bank's:
 
-    bank = open_remote("data/playground/bank/train.zarr", Path("cache"), repo="https://host/banks.git", rev="v1")
+    bank = open_remote("data/playground/bank/train.zarr", repo="https://host/films.git", rev="v1")
     windows = StreamedWindows([bank], min_score=bank.provenance["box_threshold"])
     features, mask = windows.gather(windows.slots(["film"], [30.0], seconds=60, per_second=5))
 """
@@ -177,9 +177,14 @@ def check_part(folder: Path, entry: Part, where: str) -> None:
             raise InputError(f"{where}: {name} has digest {found}, expected {row_set.sha256}")
 
 
+def default_cache() -> Path:
+    """The user's cache folder for parts, which all projects share."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "actionbank"
+
+
 def open_remote(
     path: str,
-    cache: Path,
+    cache: Path | None = None,
     *,
     repo: str | None = None,
     rev: str | None = None,
@@ -190,8 +195,8 @@ def open_remote(
 
     Args:
         path: of the bank in `repo`; without a repository a folder or a URL, e.g. `s3://bucket/train.zarr`.
-        cache: folder that keeps fetched parts. Processes and banks may share it; parts with the same bytes are
-            kept once, so that a new revision fetches what changed.
+        cache: folder that keeps fetched parts, by default `default_cache()`. Processes and banks may share it;
+            parts with the same bytes are kept once, so that a new revision fetches what changed.
         repo: URL or folder of a DVC repository.
         rev: its branch, tag or commit; by default the newest, or what lies in the folder.
         options: for `dvc.api.DVCFileSystem` (`remote`, `remote_config`) or for fsspec's file system (S3:
@@ -209,5 +214,6 @@ def open_remote(
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{remote}: {MANIFEST} is not JSON: {error}") from None
     manifest = parse_manifest(value, f"{remote}: {MANIFEST}")
+    folders = RemoteParts(remote, PartCache(cache or default_cache(), cache_bytes), manifest)
     digest = hashlib.sha256(data).hexdigest()
-    return Bank(str(remote), manifest, RemoteParts(remote, PartCache(cache, cache_bytes), manifest), digest)
+    return Bank(str(remote), manifest, folders, digest)

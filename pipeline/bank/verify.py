@@ -163,10 +163,11 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def list_missing(bank: Bank) -> list[str]:
+def list_missing(bank: Bank, *, files: bool = True) -> list[str]:
     """What a bank could have and has not: provenance, row sets, arrays; and shards that are not there.
 
-    Only names and sizes are looked at, so that it takes no time; `verify_bank` reads every byte.
+    Only names and sizes are looked at, so that it takes no time, and with `files=False` not even those: of a bank that
+    lies elsewhere. `verify_bank` reads every byte.
     """
     missing = [f"provenance: {key}" for key in PROVENANCE if key not in bank.provenance]
     for row_set in ROW_SETS:
@@ -178,7 +179,7 @@ def list_missing(bank: Bank) -> list[str]:
             without = sum(array not in entry.shard_bytes for entry in entries)
             if without:
                 missing.append(f"{row_set}: no {array} in {without} of {len(bank.parts)} parts")
-    for name, part in bank.manifest.parts.items():
+    for name, part in bank.manifest.parts.items() if files else ():
         for row_set, entry in part.row_sets.items():
             try:
                 check_shards(bank.folders[name] / row_set, entry, f"part {name!r}: {row_set}")

@@ -8,6 +8,7 @@ import typer
 
 from pipeline.bank.format import ROW_SETS, VERSION
 from pipeline.bank.reader import open_bank, read_manifest
+from pipeline.bank.remote import open_remote
 from pipeline.bank.verify import list_missing, verify_bank
 from pipeline.command import new_app
 from pipeline.commands.bank_exchange import export, import_foreign
@@ -28,16 +29,23 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 
 @bank_app.command()
-def info(path: PathArgument, as_json: JsonOption = False) -> None:
+def info(
+    path: Annotated[str, typer.Argument(help="The bank's folder, a URL (s3://...), or its path in --repo.")],
+    repo: Annotated[str | None, typer.Option(help="URL or folder of the DVC repository that has it.")] = None,
+    rev: Annotated[str | None, typer.Option(help="Branch, tag or commit of that repository.")] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Say what a bank holds, what made it and what it lacks.
 
-    Reads the manifest and looks at names and sizes of files. Half a bank is refused.
+    Reads the manifest and looks at names and sizes of files, of the manifest alone where the bank lies elsewhere
+    (--repo, or a URL). Half a bank is refused.
     """
-    bank = open_bank(path)
+    elsewhere = repo is not None or rev is not None or "://" in path
+    bank = open_remote(path, repo=repo, rev=rev) if elsewhere else open_bank(Path(path))
     sizes = [sum(each.shard_bytes.values()) for part in bank.manifest.parts.values() for each in part.row_sets.values()]
-    missing = list_missing(bank)
+    missing = list_missing(bank, files=not elsewhere)
     facts = {
-        "path": str(path),
+        "path": bank.where,
         "version": VERSION,
         "split": bank.split,
         "videos": len(bank.videos),
@@ -55,7 +63,7 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
         print(json_text(facts), end="")
         return
     rows = ", ".join(f"{bank.count(name):,} rows of {name}" for name in ROW_SETS)
-    print(f"{path}: feature bank of split {bank.split}, format version {VERSION}")
+    print(f"{bank.where}: feature bank of split {bank.split}, format version {VERSION}")
     print(f"  {len(bank.videos)} videos in {len(bank.parts)} parts, {rows}")
     print(f"  {bank.channels} channels {bank.dtype}, codec {bank.manifest.codec}, {sum(sizes) / 1e6:,.1f} MB")
     print(f"  digest {bank.digest}")

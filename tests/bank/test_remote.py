@@ -12,6 +12,7 @@ import fsspec
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from pipeline.bank.format import MANIFEST
 from pipeline.bank.part_cache import LOCKS
@@ -19,6 +20,7 @@ from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.remote import Remote, open_remote
 from pipeline.bank.resident import ResidentWindows
 from pipeline.bank.streamed import StreamedWindows
+from pipeline.commands.bank import bank_app
 from pipeline.errors import InputError
 from pipeline.files import files_below
 from tests.bank.banks import make_rows, write_small_bank
@@ -82,6 +84,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
             patch.setenv(name, value)
         with Repo.init(str(repository)) as repo:
             with repo.config.edit() as config:
+                config["core"]["remote"] = "near"
                 config["remote"] = {
                     "near": {"url": str(folder / "store")},
                     "far": {"url": "s3://banks/store", "endpointurl": endpoint},
@@ -327,6 +330,28 @@ def test_a_part_of_other_bytes_is_refused_and_not_kept(
     assert len(bank.rows("film_c", "detections")) == 30
     file.write_bytes(whole)
     assert len(bank.rows("film_b", "detections")) == 30
+
+
+def test_info_looks_at_a_bank_elsewhere_and_fetches_its_manifest_alone(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path, repository = places.folder / "v1.zarr", str(places.folder / "repository")
+    there, *expected = CliRunner().invoke(bank_app, ["info", str(path)]).output.splitlines()
+    for arguments, where in (
+        ([f"file://{path}"], f"file://{path}"),
+        (["bank/train.zarr", "--repo", repository, "--rev", "v1"], f"{repository} at v1: bank/train.zarr"),
+    ):
+        found = CliRunner().invoke(bank_app, ["info", *arguments]).output.splitlines()
+        assert found == [there.replace(str(path), where), *expected]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_are_kept_in_the_users_cache(places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    open_remote(str(places.folder / "v1.zarr")).rows("film_b", "detections")
+    assert len(held(tmp_path / ".cache/actionbank")) == 1
 
 
 def test_a_connection_is_not_taken_over_a_fork(places: Places, tmp_path: Path) -> None:
