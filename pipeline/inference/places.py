@@ -14,6 +14,7 @@ from torch import Tensor
 from pipeline.bank.reader import Bank
 from pipeline.bank.rows import FloatArray, IntArray
 from pipeline.datasets.keyframes import KeyframeSet, stretches
+from pipeline.errors import InputError
 
 OPEN_ARRAYS = 500  # mapped files that are open at once (a film has two); a process may often have no more than 1,024
 CHUNK_ROWS = 4096
@@ -81,6 +82,21 @@ def rows_at(bank: Bank, keyframes: KeyframeSet, row_set: str) -> RowPlaces:
     keyframe, source, row = np.concatenate(places, axis=1)
     score = np.concatenate(known) if len(known) == len(scores) else None
     return RowPlaces(keyframe, source, row, np.concatenate(boxes), score, sources)
+
+
+def boxed_rows_at(bank: Bank, keyframes: KeyframeSet, row_set: str) -> RowPlaces:
+    """As `rows_at`, for who needs the boxes: a bank of another project may have none.
+
+    Raises:
+        InputError: a row has no box.
+    """
+    places = rows_at(bank, keyframes, row_set)
+    bare = np.flatnonzero(np.isnan(places.boxes_xyxy).any(axis=1))
+    if len(bare):
+        video = places.sources[places.source[bare[0]]][0]
+        cannot = "windows can read them, but a head can be neither trained on them nor scored"
+        raise InputError(f"{bank.where}: {row_set} of video {video!r} have no boxes: {cannot}")
+    return places
 
 
 class StoredFeatures:

@@ -13,7 +13,7 @@ from pipeline.bank.rows import FloatArray, IntArray, Rows
 from pipeline.datasets.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
 from pipeline.distributed import gather
 from pipeline.inference.detections import ScoredKeyframe
-from pipeline.inference.places import RowPlaces, StoredFeatures, rows_at
+from pipeline.inference.places import RowPlaces, StoredFeatures, boxed_rows_at
 from pipeline.inference.windows import WindowOf
 from pipeline.models.heads.head import HeadContext
 from pipeline.numerics import compute_precision
@@ -71,7 +71,7 @@ def scoring_rows(
         lower_threshold: see `above`.
     """
     keyframes = pack_keyframes(keyframes)
-    places = rows_at(bank, keyframes, row_set)
+    places = boxed_rows_at(bank, keyframes, row_set)
     if row_set == "detections":
         places = places_above(places, box_threshold, lower_threshold=lower_threshold)
     return keyframe_rows(bank, keyframes, places)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pipeline.bank.reader import Bank
 from pipeline.datasets.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
 from pipeline.errors import InputError
-from pipeline.inference.places import RowPlaces, rows_at
+from pipeline.inference.places import RowPlaces, boxed_rows_at
 from pipeline.inference.rows import KeyframeRows, keyframe_rows, places_above
 from pipeline.inference.windows import TrainingWindowOf
 from pipeline.models.heads.head import HeadContext
@@ -43,12 +43,14 @@ def training_rows(
 
     keyframes = pack_keyframes(keyframes)
     truth, offsets = keyframes.ground_truth_xyxy, keyframes.ground_truth_offsets
-    annotated = rows_at(bank, keyframes, "ground_truth")
+    annotated = boxed_rows_at(bank, keyframes, "ground_truth")
     row, box = _pairs(annotated, offsets)
     same = (annotated.boxes_xyxy[row] == truth[box]).all(axis=1)
     annotated, owner = annotated.take(row[same]), box[same]
     _check_complete(bank, keyframes, owner)
-    detected = places_above(rows_at(bank, keyframes, "detections"), box_threshold, lower_threshold=lower_threshold)
+    detected = places_above(
+        boxed_rows_at(bank, keyframes, "detections"), box_threshold, lower_threshold=lower_threshold
+    )
     row, box = _pairs(detected, offsets)
     counts = len(detected.row), len(truth)
     match = match_pairs(pair_iou(detected.boxes_xyxy[row], truth[box]), row, box, counts, match_iou=match_iou)

@@ -6,8 +6,10 @@ import torch
 
 from pipeline.bank.reader import check_pair
 from pipeline.bank.verify import list_missing, verify_bank
+from pipeline.datasets.keyframes import Keyframe, KeyframeBoxes
 from pipeline.errors import InputError
 from pipeline.files import digest_file
+from pipeline.inference.rows import scoring_rows
 from pipeline.interop.banks import exchange
 from pipeline.interop.banks.exchange import Keys, parse_provenance, read_foreign, read_ids, recognise_format
 from tests.interop.banks.files import small_bank, taken_in, written
@@ -97,6 +99,19 @@ def test_an_imported_bank_is_whole_and_says_what_it_lacks(tmp_path: Path) -> Non
     assert "provenance: recipe" in missing
     assert "detections: no boxes_xyxy in 1 of 1 parts" in missing
     assert "detections: no score in 1 of 1 parts" in missing
+
+
+def test_rows_without_boxes_are_for_windows_alone(tmp_path: Path) -> None:
+    bank, _ = taken_in(saved(tmp_path / "x.pkl"), tmp_path / "train.zarr", provenance={"box_threshold": 0.9})
+    none = np.empty((0, 4))
+    keyframe = KeyframeBoxes(Keyframe("a", 1.0, 1.0), none, np.empty((0, 1), bool), none, np.empty(0))
+    with pytest.raises(InputError) as error:
+        scoring_rows(bank, [keyframe], "detections", box_threshold=0.9)
+    assert str(error.value) == (
+        f"{bank.where}: detections of video 'a' have no boxes: windows can read them, but a head can be neither "
+        "trained on them nor scored"
+    )
+    assert not len(scoring_rows(bank, [keyframe], "ground_truth", box_threshold=0.9).features)
 
 
 def test_train_and_val_banks_of_two_files_belong_together(tmp_path: Path) -> None:
