@@ -103,11 +103,8 @@ def train(folder: Path, device: str, windows: str) -> dict[str, Any]:
     os.chdir(folder)
     os.environ["DVC_ROOT"] = str(folder)
     clock = Clock(device)
-    source = resolve_name("stages.train_head.row_source")
     replaced = {where: clock.timed(part, resolve_name(where)) for part, where in PLACES.items()}
     replaced["pipeline.training.scopes.row_steps"] = clock.of_epoch(resolve_name("pipeline.training.scopes.row_steps"))
-    # `linear` reads no bank: it would compute its features from frames. Here they come from the bank's rows.
-    replaced["stages.train_head.row_source"] = lambda params, **how: source(params, **{**how, "reads_bank": True})
     with contextlib.ExitStack() as patches:
         for where, function in replaced.items():
             patches.enter_context(patch(where, new=function))

@@ -1,8 +1,8 @@
-"""Banks of any size with a planted task, and all that `train_head` reads beside them: no videos, no frames.
+"""Banks of any size with a planted task, and their annotations: no videos, no frames, no model.
 
     python -m benchmarks.synthetic_bank FOLDER [--films 299 --seconds 897 --channels 2048]
 
-Writes FOLDER/data/synthetic/bank/{train,val}.zarr, FOLDER/data/synthetic/annotations and FOLDER/models/baseline.json.
+Writes FOLDER/data/synthetic/bank/{train,val}.zarr and FOLDER/data/synthetic/annotations, all that `train_head` reads.
 As many persons a second as AVA has: none in a quarter of the seconds, 1.8 on average, 106 in a window of 60 s.
 
 What is planted: a third of the persons ask (a mark in their own feature), and some persons carry one of three signals,
@@ -25,8 +25,6 @@ import typer
 
 from pipeline.bank.rows import Rows
 from pipeline.bank.writer import assemble_bank, write_part
-from pipeline.checkpoint import BASELINE
-from pipeline.files import write_json
 from pipeline.labels import Label, write_labels
 from pipeline.progress import progress
 from pipeline.tables import ANNOTATIONS, BOX_COLUMNS, KEYFRAMES, write_table
@@ -201,19 +199,13 @@ def write_annotations(folder: Path, tables: dict[str, list[FilmTable]], classes:
 
 
 def write_all(folder: Path, size: Size, *, workers: int) -> None:
-    """Write both banks, the annotations and the sidecar of a baseline that nobody trained."""
+    """Write both banks and the annotations."""
     data = folder / "data" / NAME
     marks(size)  # refuses what does not fit before anything is written
     tables = {
         split: write_bank(data / "bank" / f"{split}.zarr", split, size, workers=workers) for split in ("train", "val")
     }
     write_annotations(data / "annotations", tables, size.classes)
-    clip = {"frames": 4, "interval": 16, "short_side": 256, "mean": [0.0] * 3, "std": [1.0] * 3, "offset_frames": 0}
-    sidecar = {
-        "backbone": "slowonly_r50", "width": None, "channels": size.channels, "sha256": PRODUCER, "input": clip,
-        "roi": {"output_size": 8, "temporal": "mean", "context": "none", "aligned": True},
-    }  # fmt: skip
-    write_json(folder / BASELINE.with_suffix(".json"), sidecar)
 
 
 def main(

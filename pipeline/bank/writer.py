@@ -159,9 +159,9 @@ def _cast_features(rows: Rows, where: str, dtype: str) -> FloatArray:
     """Features in the stored type; refuses what it cannot hold, which a plain cast turns into infinity."""
     with np.errstate(over="ignore"):
         cast = rows.features.astype(dtype)
-    bad = np.argwhere(~np.isfinite(cast))
-    if len(bad):
-        row, channel = bad[0]
+    finite = np.isfinite(cast)
+    if not finite.all():
+        row, channel = np.argwhere(~finite)[0]
         value = rows.features[row, channel]
         fault = f"is too large for {dtype}; use dtype fp32" if np.isfinite(value) else "is not finite"
         at = f"the feature at timestamp {rows.timestamp[row]:g}, channel {channel}"
