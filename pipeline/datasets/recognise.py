@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.ava import annotation_files, excluded_files
+from pipeline.datasets.ava import PUBLISHED_EXCLUDED, annotation_files, excluded_files
 from pipeline.datasets.ava_rows import ANNOTATION_WIDTHS
 from pipeline.datasets.class_ids import find_label_map
 from pipeline.datasets.coco import is_coco
@@ -61,7 +61,12 @@ def recognise(folder: Path) -> Found:
     listed = _listed_ids(folder / "videos.csv")
     for path in sorted(folder.iterdir()):
         suffix = path.suffix.lower()
-        if path in skipped or not path.is_file() or path.name.startswith("."):
+        if (
+            path in skipped
+            or not path.is_file()
+            or path.name.startswith(".")
+            or PUBLISHED_EXCLUDED.fullmatch(path.name)
+        ):
             continue
         if suffix == ".csv":
             _csv(path, found, by_name, listed)

@@ -113,7 +113,7 @@ def _import_custom(folder: Path, found: Found, options: SourceOptions) -> tuple[
         check_names(label_map, known.labels, path, own)
     if not known.labels:
         names = ", ".join(path.name for path in found.files())
-        raise InputError(f"{folder}: {names} name no classes: expected a label map ({label_map.name})")
+        raise InputError(f"{folder}: found {names} and no names of classes: expected a label map ({label_map.name})")
     largest = max(label.id for label in known.labels)
     if options.class_map is None and largest > options.classes:
         raise InputError(f"{folder}: class ids go to {largest}, expected 1 to {options.classes} (dataset.classes)")

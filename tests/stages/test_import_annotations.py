@@ -104,3 +104,34 @@ def test_a_missing_source_is_told_in_one_line(
         run(app)
     assert capsys.readouterr().err == "error: source: no such folder of annotations\n"
     assert not OUT.exists()
+
+
+def test_clips_that_nobody_has_are_written_down_and_end_nothing(
+    source: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    row = ",0.1,0.2,0.3,0.4,1\n"
+    (source / "kinetics_train_v1.0.csv").write_text(f"there,3{row}" + "".join(f"lost{i},3{row}" for i in range(90)))
+    clips = tmp_path / "videos"
+    clips.mkdir()
+    (clips / "there_000000_000010.mp4").write_text("a film")
+    dataset = {"name": "small", "annotations": "source", "classes": 12, "max_bad_fraction": 0.0, "clips": "videos"}
+    write_params(tmp_path, dataset=dataset)
+    (source / "videos.csv").unlink()
+    import_annotations()
+    written = json.loads((OUT / "problems.json").read_text())
+    assert (written["problems"], len(written["missing"])) == ([], 90)
+    assert written["missing"][0] == {
+        "file": "kinetics_train_v1.0.csv",
+        "item": "video lost0",
+        "found": "no clip",
+        "expected": "a clip that holds second 3",
+    }
+    assert "90 videos with 90 rows have no clip with them" in capsys.readouterr().out
+
+
+def test_a_choice_of_classes(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = {"classes": 1, "class_map": {"one": ["action 1"]}}
+    write_params(tmp_path, dataset={"name": "small", "annotations": "source", **chosen})
+    import_annotations()
+    assert [label.name for label in read_labels(OUT / "labels.json")] == ["one"]
+    assert "classes: 1 by dataset.class_map" in capsys.readouterr().out

@@ -1,0 +1,149 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.datasets.coco import category_labels, coco_rows
+from pipeline.datasets.drafts import Read
+from pipeline.datasets.listed import Listed
+from pipeline.datasets.sources import SourceOptions, import_source
+from pipeline.errors import InputError
+from pipeline.labels import Label
+
+
+def image(number: int, stamp: object, **more: object) -> dict:
+    """As AlphAction's: 0001 is the film's place in its list, then the second."""
+    return {
+        "id": 10_000 + number,
+        "img_path": f"keyframes/film/{number}.jpg",
+        "video_path": f"clips/train/film/{number}.mp4",
+        "height": 360,
+        "width": 640,
+        "movie": "film",
+        "timestamp": stamp,
+    } | more
+
+
+def annotation(image_id: int, **more: object) -> dict:
+    return {
+        "id": image_id * 1000,
+        "image_id": image_id,
+        "category_id": 1,
+        "action_ids": [12, 17],
+        "person_id": 4,
+        "bbox": [64.0, 36.0, 128.0, 180.0],
+        "area": 23040.0,
+        "keypoints": [],
+        "iscrowd": 0,
+    } | more
+
+
+def read(images: list, annotations: list, **listed: Listed) -> Read:
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
+    return coco_rows(Path("ava.json"), content, listed, classes=80, first_id=1)
+
+
+def faults(found: Read) -> list[str]:
+    return [str(problem) for problem in found.rows[0].faults.problems()]
+
+
+def test_rows_of_alphaction(tmp_path: Path) -> None:
+    found = read([image(902, 902), image(903, 903)], [annotation(10902)])
+    (rows,) = found.rows
+    assert rows.video_ids == ["film"]
+    assert rows.timestamp.tolist() == [902, 902, 903]
+    assert rows.action[:2].tolist() == [12, 17]
+    assert rows.person[:2].tolist() == [4, 4]
+    assert rows.empty.tolist() == [False, False, True]
+    # The last pixel is x + width - 1, so that the edge is x + width.
+    assert rows.boxes_xyxy[0].tolist() == [0.1, 0.1, 0.3, 0.6]
+    assert found.times["film"].first_timestamp == 900
+
+
+def test_a_whole_frame_is_the_whole_frame() -> None:
+    (rows,) = read([image(902, 902)], [annotation(10902, bbox=[0, 0, 640, 360.01])]).rows
+    assert rows.boxes_xyxy[0].tolist() == [0, 0, 1, 1]
+
+
+def test_times_of_own_films() -> None:
+    assert read([image(1, 2), image(2, 950)], []).times["film"].first_timestamp == 0
+    listed = Listed(first_timestamp=5, offset_seconds=0.5)
+    assert read([image(1, 902)], [], film=listed).times["film"].first_timestamp == 5
+
+
+def test_bad_entries_cost_themselves() -> None:
+    images = [image(1, 902), image(2, 902, movie=None), image(3, "x"), image(4, 904, width=0), 7]
+    annotations = [
+        annotation(10001),
+        annotation(5),
+        annotation(10001, bbox=[1, 2, 3]),
+        annotation(10001, action_ids="12"),
+        annotation(10001, action_ids=[81]),
+        annotation(10001, person_id="me"),
+        annotation(10001, action_ids=[1], bbox=[600, 0, 100, 10]),
+    ]
+    found = read(images, annotations)
+    assert faults(found) == [
+        "ava.json: image 2: found movie None, expected the id of a video",
+        "ava.json: image 3: found timestamp 'x', expected a number of seconds",
+        "ava.json: image 4: found size 0 x 360, expected width and height in pixels",
+        "ava.json: image 5: found no id, expected an image with id, movie, timestamp, width and height",
+        "ava.json: annotation 2: found image_id 5, expected the id of an image",
+        "ava.json: annotation 3: found bbox '[1, 2, 3]', expected x, y, width, height in pixels",
+        "ava.json: annotation 4: found action_ids 'None', expected a list of whole numbers",
+        "ava.json: annotation 5: found class 81, expected one of the 80 classes (dataset.classes)",
+        "ava.json: annotation 6: found person_id 'me', expected a whole number or nothing",
+        "ava.json: annotation 7: found box 0.9375 0 1.09375 0.02777777778, expected coordinates from 0 to 1, as shares "
+        "of the frame's width and height",
+    ]
+    assert len(found.rows[0].good()) == 2
+
+
+def test_an_image_twice_is_refused() -> None:
+    with pytest.raises(InputError) as error:
+        read([image(1, 902), image(1, 903)], [])
+    assert str(error.value) == "ava.json: image 2: id 10001 comes a second time"
+
+
+def test_plain_coco_has_its_actions_as_categories(tmp_path: Path) -> None:
+    plain = annotation(10001, category_id=1)
+    del plain["action_ids"]
+    content = {
+        "images": [image(1, 1)],
+        "annotations": [plain],
+        "categories": [{"id": 0, "name": "walk"}, {"id": 1, "name": "sit"}],
+    }
+    assert category_labels(content) == [Label(0, "walk", "action"), Label(1, "sit", "action")]
+    (tmp_path / "own.json").write_text(json.dumps(content))
+    found = import_source(tmp_path, SourceOptions(classes=2))
+    assert found.annotations["action_id"].to_pylist() == [2]
+    assert [label.name for label in found.labels] == ["walk", "sit"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 12000) | st.floats(allow_nan=False) | st.sampled_from(["film", ""]),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["id", "bbox", "x"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(["id", "movie", "timestamp", "width", "height", "image_id", "bbox", "action_ids", "person_id"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(changed=st.dictionaries(KEYS, JSON, max_size=4), entry=JSON)
+def test_garbage_is_a_problem(changed: dict, entry: object) -> None:
+    images = [image(1, 902), image(2, 903) | changed, entry]
+    annotations = [annotation(10001), annotation(10001) | changed, entry]
+    try:
+        found = read(images, annotations)
+    except InputError:  # an id a second time
+        return
+    (rows,) = found.rows
+    good = rows.good()
+    assert 12 in rows.action[good]
+    boxes = rows.boxes_xyxy[good][~rows.empty[good]]
+    assert ((boxes >= 0) & (boxes <= 1)).all()
+    assert (boxes[:, 2:] > boxes[:, :2]).all()

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.datasets.listed import Listed, assign_splits, frame_rate, frame_size, read_listed
+from pipeline.errors import InputError
+
+
+def test_columns_come_by_name_and_may_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "videos.csv").write_text("fps,video_id,width,height,first_timestamp\n25,a,640,360,900\n,b,,,\n")
+    (tmp_path / "split.csv").write_text("video_id,split\nb,val\nc,train\n")
+    listed = read_listed(tmp_path)
+    sizes = {video_id: one.size for video_id, one in listed.items()}
+    assert sizes == {"a": (640, 360), "b": None, "c": None}
+    assert listed == {
+        "a": Listed(fps=25, width=640, height=360, first_timestamp=900),
+        "b": Listed(split="val"),
+        "c": Listed(split="train"),
+    }
+    assert frame_rate("a", listed, 30, "x") == 25
+    assert frame_rate("b", listed, 30, "x") == 30
+    assert frame_size("a", listed, (1, 2), "x") == (1, 2)
+    assert frame_size("a", listed, None, "x") == (640, 360)
+    assert read_listed(tmp_path / "nowhere") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the first row is '', expected video_id and any of split, first_timestamp, offset_seconds, fps, width, "
+         "height"),
+        ("a,25\n", "the first row is 'a,25', expected video_id and any of split, first_timestamp, offset_seconds, fps, "
+         "width, height"),
+        ("video_id,rate\n", "the first row is 'video_id,rate', expected video_id and any of split, first_timestamp, "
+         "offset_seconds, fps, width, height"),
+        ("video_id,fps\na\n", "row 2: 1 columns, expected video_id,fps"),
+        ("video_id,fps\na,0\n", "row 2: fps '0', expected a number above 0"),
+        ("video_id,fps\na,30 fps\n", "row 2: fps '30 fps', expected a number above 0"),
+        ("video_id,first_timestamp\na,x\n", "row 2: first_timestamp 'x', expected a number"),
+        ("video_id,split\na,training\n", "row 2: split 'training', expected train, val or test"),
+        ("video_id\n../a\n", "row 2: video id '../a', expected an id of letters, digits, '_', '-' and '.'"),
+        ("video_id\na\na\n", "row 3: video a is listed twice"),
+    ],
+)  # fmt: skip
+def test_a_wrong_row_ends_the_run(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "videos.csv"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        read_listed(tmp_path)
+    assert str(error.value) == f"{path}: {message}"
+
+
+def test_what_is_told_goes_before_the_hash() -> None:
+    splits, lines = assign_splits(
+        ["a", "b", "c"], {"a": "train", "b": "val"}, {"b": Listed("test"), "c": Listed("val")}, val_fraction=0.2
+    )
+    assert splits == {"a": "train", "b": "test", "c": "val"}
+    assert lines == []
+
+
+@given(count=st.integers(2, 40), fraction=st.floats(0.01, 0.99))
+def test_both_splits_have_a_video(count: int, fraction: float) -> None:
+    splits, lines = assign_splits([f"film_{index}" for index in range(count)], {}, {}, val_fraction=fraction)
+    assert set(splits.values()) == {"train", "val"}
+    assert f"dataset.val_fraction {fraction:g}" in lines[0]
+
+
+def test_a_new_video_moves_no_other_one() -> None:
+    names = [f"film_{index}" for index in range(200)]
+    before, _ = assign_splits(names[:150], {}, {}, val_fraction=0.2)
+    after, _ = assign_splits(names, {}, {}, val_fraction=0.2)
+    assert before.items() <= after.items()
+    assert 20 <= sum(split == "val" for split in after.values()) <= 60
+
+
+def test_a_fraction_of_nothing_and_of_everything() -> None:
+    assert set(assign_splits(["a", "b"], {}, {}, val_fraction=0)[0].values()) == {"train"}
+    assert set(assign_splits(["a", "b"], {}, {}, val_fraction=1)[0].values()) == {"val"}

@@ -1,0 +1,96 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.datasets.sources import SourceOptions, import_source
+from pipeline.errors import InputError
+from pipeline.evaluation.multisports.files import read_multisports
+
+CLIP = "aerobic_gymnastics/v_aqMgwPExjD0_c001.mp4"
+OPTIONS = SourceOptions(classes=66)
+
+
+def label_map(real: Path) -> str:
+    return (real / "label_maps/multisports.txt").read_text()
+
+
+def test_the_real_pickle(tmp_path: Path, real: Path) -> None:
+    shutil.copy(real / "multisports_dataset/gt.pkl", tmp_path / "multisports_GT.pkl")
+    found = import_source(tmp_path, OPTIONS)
+    upstream = read_multisports(real / "multisports_dataset/gt.pkl", "val", fps=25)
+    assert found.problems == []
+    assert found.annotations.num_rows == upstream.annotations.num_rows == 224
+    assert found.annotations["timestamp"].to_pylist() == found.annotations["time_seconds"].to_pylist()
+    frames = [round(each * 25) + 1 for each in found.annotations["timestamp"].to_pylist()]
+    assert frames == upstream.annotations["timestamp"].to_pylist()
+    for name in ("action_id", "person_id", "x1", "y2"):
+        assert found.annotations[name].to_pylist() == upstream.annotations[name].to_pylist()
+    assert found.timelines.to_pylist() == [
+        {"video_id": "v_crsi07chcV8_c004", "split": "val", "first_timestamp": 0.0, "offset_seconds": 0.0}
+    ]
+    assert len(found.labels) == 66
+    assert (found.labels[0].id, found.labels[0].group) == (1, "aerobic")
+    assert found.told == ["multisports_GT.pkl: MultiSports pickle of tubes: 1 videos, 66 classes"]
+
+
+def test_the_real_csv(tmp_path: Path, real: Path) -> None:
+    sample = real / "multisports_dataset/multisports_sample.csv"
+    shutil.copy(sample, tmp_path / "multisports_val.csv")
+    (tmp_path / "labelmap.txt").write_text(label_map(real))
+    found = import_source(tmp_path, OPTIONS)
+    assert found.problems == []
+    assert found.annotations.num_rows == 9
+    first = found.annotations.to_pylist()[0]
+    assert (first["video_id"], first["timestamp"], first["action_id"]) == ("v_aqMgwPExjD0_c001", 376 / 25, 12)
+    names = {label.id: label.name for label in found.labels}
+    assert names[12] == label_map(real).splitlines()[11].partition(": ")[2]
+    assert {label.group for label in found.labels} == {"aerobic", "volleyball", "football", "basketball"}
+    assert set(found.timelines["split"].to_pylist()) == {"val"}
+
+
+def test_with_both_the_pickle_is_read_and_names_must_agree(tmp_path: Path, real: Path) -> None:
+    shutil.copy(real / "multisports_dataset/gt.pkl", tmp_path / "multisports_GT.pkl")
+    shutil.copy(real / "multisports_dataset/multisports_sample.csv", tmp_path / "multisports_train.csv")
+    (tmp_path / "labelmap.txt").write_text(label_map(real))
+    found = import_source(tmp_path, OPTIONS)
+    assert found.told[-1] == "not read: multisports_train.csv: the pickle of tubes holds the same"
+    shifted = [line.partition(": ")[2] for line in label_map(real).splitlines()][1:]
+    (tmp_path / "labelmap.txt").write_text("".join(f"{index}: {name}\n" for index, name in enumerate(shifted)))
+    with pytest.raises(InputError) as error:
+        import_source(tmp_path, OPTIONS)
+    assert str(error.value) == (
+        f"{tmp_path / 'labelmap.txt'}: id 1 is 'aerobic explosive push up', and 'aerobic push up' in "
+        "multisports_GT.pkl: the label map is off by one"
+    )
+
+
+def test_the_frame_rate_of_a_film_may_be_another(tmp_path: Path) -> None:
+    (tmp_path / "multisports_train.csv").write_text(f"{CLIP},31,0.1,0.2,0.3,0.4,0\n")
+    (tmp_path / "labelmap.txt").write_text("0: football shoot\n")
+    (tmp_path / "videos.csv").write_text("video_id,fps\nv_aqMgwPExjD0_c001,30\n")
+    found = import_source(tmp_path, SourceOptions(classes=1))
+    assert found.annotations["time_seconds"].to_pylist() == [1.0]
+    assert found.timelines["split"].to_pylist() == ["train"]
+
+
+def test_ids_from_one_are_refused_where_they_count_from_zero(tmp_path: Path) -> None:
+    path = tmp_path / "multisports_train.csv"
+    path.write_text("".join(f"{CLIP},{frame},0.1,0.2,0.3,0.4,{frame}\n" for frame in (1, 2)))
+    (tmp_path / "labelmap.txt").write_text("0: football shoot\n1: football pass\n")
+    with pytest.raises(InputError) as error:
+        import_source(tmp_path, SourceOptions(classes=2))
+    assert str(error.value) == (
+        f"{path}: action ids go from 1 to 2, expected 0 to 1: all would be off by one; dataset.first_id: 1 says that "
+        "they count from 1"
+    )
+    found = import_source(tmp_path, SourceOptions(classes=2, first_id=1))
+    assert found.annotations["action_id"].to_pylist() == [1, 2]
+
+
+def test_two_clips_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "multisports_train.csv"
+    path.write_text("a/x.mp4,1,0.1,0.2,0.3,0.4,0\nb/x.mp4,1,0.1,0.2,0.3,0.4,0\n")
+    (tmp_path / "labelmap.txt").write_text("0: football shoot\n")
+    with pytest.raises(InputError, match="two clips are named x, expected one file of each name"):
+        import_source(tmp_path, SourceOptions(classes=1))

@@ -1,0 +1,192 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.datasets.class_ids import ClassNames
+from pipeline.datasets.drafts import Read
+from pipeline.datasets.listed import Listed
+from pipeline.datasets.via import read_via, via_header, via_rows
+from pipeline.errors import InputError
+from pipeline.labels import Label
+
+NAMES = ClassNames([Label(1, "walk", "action"), Label(2, "sit", "action")])
+LISTED = {"film": Listed(fps=10, width=200, height=100)}
+OPTIONS = {"1": {"aname": "action", "options": {"0": "walk", "1": "sit"}}}
+HEAD3 = (
+    "# Exported using VIA\n# ATTRIBUTE = {}\n"
+    "# CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,metadata\n"
+)
+HEAD2 = "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n"
+
+
+def quoted(*cells: object) -> str:
+    texts = [each if isinstance(each, str) else json.dumps(each) for each in cells]
+    return ",".join('"' + each.replace('"', '""') + '"' for each in texts) + "\n"
+
+
+def via3(folder: Path, *rows: str, options: dict | None = None) -> Path:
+    path = folder / "film.csv"
+    path.write_text(HEAD3.format(json.dumps(OPTIONS if options is None else options)) + "".join(rows))
+    return path
+
+
+def row3(time: object, box: object = (2, 20, 10, 40, 50), metadata: object = None, file: str = "film.mp4") -> str:
+    return quoted("1_x", [file], "0", time, box, {"1": "0"} if metadata is None else metadata)
+
+
+def via2(folder: Path, *rows: str) -> Path:
+    path = folder / "film.csv"
+    path.write_text(HEAD2 + "".join(rows))
+    return path
+
+
+def row2(name: str, shape: object = None, attributes: object = None, about: object = None) -> str:
+    rect = {"name": "rect", "x": 20, "y": 10, "width": 40, "height": 50}
+    shown = [rect if shape is None else shape, {"action": "walk"} if attributes is None else attributes]
+    return quoted(name, "1", about or {}, "1", "0", *shown)
+
+
+def read(path: Path, seconds: float = 1.0, listed: dict = LISTED) -> Read:
+    return via_rows(read_via(path, "action"), NAMES, listed, classes=2, keyframe_seconds=seconds)
+
+
+def rows(found: Read) -> list[tuple]:
+    (only,) = found.rows
+    return [
+        (
+            only.timestamp[i],
+            only.boxes_xyxy[i].tolist() if not only.empty[i] else None,
+            None if only.empty[i] else int(only.action[i]),
+        )
+        for i in only.good()
+    ]
+
+
+def faults(found: Read) -> list[str]:
+    return [str(problem) for problem in found.rows[0].faults.problems()]
+
+
+BOX = [0.1, 0.1, 0.3, 0.6]
+
+
+def test_via_3_of_a_video(tmp_path: Path) -> None:
+    found = read(
+        via3(tmp_path, row3([1.2345]), row3([3.5], metadata={"1": "0,1"}), row3([4.5], box=[]), row3([0, 9], box=[]))
+    )
+    assert rows(found) == [(1.234, BOX, 1), (3.5, BOX, 1), (3.5, BOX, 2), (4.5, None, None)]
+    assert found.times["film"].first_timestamp == 0
+    assert "1 rows without a box" in found.told[0]
+
+
+def test_via_3_of_images_and_of_the_older_header(tmp_path: Path) -> None:
+    path = via3(
+        tmp_path,
+        row3([], file="film_000011.jpg", metadata={"1": "walk"}),
+        row3([], file="film_000031.jpg", metadata={"1": "sit"}),
+    )
+    path.write_text(
+        path.read_text().replace("# ATTRIBUTE = ", "# ATTRIBUTES = ").replace(json.dumps(OPTIONS), '{"1": "action"}')
+    )
+    assert rows(read(path))[1] == (3.0, BOX, 2)
+
+
+def test_the_only_attribute_with_options_is_taken(tmp_path: Path) -> None:
+    options = {"1": {"aname": "person", "options": {"0": "walk", "1": "sit"}}, "2": {"aname": "comment", "options": {}}}
+    path = via3(tmp_path, row3([1]), options=options)
+    assert rows(read(path)) == [(1.0, BOX, 1)]
+    assert read_via(path, "action").names == ["walk", "sit"]
+    with pytest.raises(InputError) as error:
+        read(via3(tmp_path, row3([1]), options={"1": {"aname": "comment"}}))
+    assert str(error.value) == (f"{path}: found the attributes comment, expected 'action' (dataset.action_attribute)")
+
+
+def test_via_2(tmp_path: Path) -> None:
+    found = read(
+        via2(
+            tmp_path,
+            row2("film_000001.jpg"),
+            row2("film_000021.png", attributes={"action": {"walk": False, "sit": True}}),
+            row2("film_000031.jpg", shape={}, attributes={}),
+            row2("film_000041.jpg", about={"width": 400, "height": 100}),
+        )
+    )
+    assert rows(found) == [(0.0, BOX, 1), (2.0, BOX, 2), (4.0, [0.05, 0.1, 0.15, 0.6], 1), (3.0, None, None)]
+
+
+def test_of_several_labelled_frames_of_a_second_the_middle_one_is_taken(tmp_path: Path) -> None:
+    path = via2(tmp_path, *(row2(f"film_{frame:06d}.jpg") for frame in (11, 14, 16, 20, 21)))
+    assert [time for time, _, _ in rows(read(path))] == [1.5, 2.0]
+    assert [time for time, _, _ in rows(read(path, seconds=0.5))] == [1.3, 1.9, 2.0]
+    assert "3 rows of further frames" in read(path).told[0]
+
+
+def test_bad_rows_cost_themselves(tmp_path: Path) -> None:
+    found = read(
+        via3(
+            tmp_path,
+            row3([1]),
+            row3([1, 2]),
+            row3("x"),
+            row3([1], box=[5, 1, 2, 3, 4, 5]),
+            row3([1], metadata="walk"),
+            row3([1], metadata={"1": "fly"}),
+            "a,b\n",
+        )
+    )
+    assert rows(found) == [(1.0, BOX, 1)]
+    assert faults(found) == [
+        "film.csv: row 5: found temporal_coordinates '[1, 2]', expected one time [t] in seconds",
+        "film.csv: row 6: found temporal_coordinates 'x', expected one time [t] in seconds",
+        "film.csv: row 7: found spatial_coordinates '[5, 1, 2, 3, 4, 5]', expected a rectangle [2,x,y,width,height] in "
+        "pixels",
+        "film.csv: row 8: found metadata 'walk', expected an object of attributes",
+        "film.csv: row 9: found action 'fly', expected a class of the label map: walk, sit",
+        "film.csv: row 10: found 2 columns, expected metadata_id,file_list,flags,temporal_coordinates,"
+        "spatial_coordinates,metadata",
+    ]
+    found = read(via2(tmp_path, row2("film_1.jpg"), row2("film_1.jpg", shape={"name": "circle", "cx": 1}), "x,y\n"))
+    assert [fault.partition(": found ")[2].partition(", expected ")[2] for fault in faults(found)] == [
+        "a rect with x, y, width and height",
+        HEAD2.strip(),
+    ]
+
+
+def test_what_ends_the_run(tmp_path: Path) -> None:
+    def refusal(path: Path, listed: dict = LISTED) -> str:
+        with pytest.raises(InputError) as error:
+            read(path, listed=listed)
+        return str(error.value)
+
+    path = via2(tmp_path, row2("picture.jpg"))
+    assert refusal(path) == f"{path}: row 2: image 'picture.jpg', expected <video>_<number of the frame>"
+    path = via2(tmp_path, row2("film_7.jpg"))
+    assert "expected a videos.csv with the columns video_id,fps" in refusal(path, {})
+    assert "expected a videos.csv with the columns video_id,width,height" in refusal(path, {"film": Listed(fps=25)})
+
+
+def test_other_csvs_are_not_vias() -> None:
+    assert via_header("a,902,0.1,0.2,0.3,0.4,1\n") is None
+    assert (
+        via_header("# CSV_HEADER = metadata_id,file_list,temporal_segment_start,temporal_segment_end,metadata\n")
+        is None
+    )
+    assert via_header("#" + HEAD2) is not None
+    assert via_header("") is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    cells=st.lists(
+        st.sampled_from(["", "film_3.jpg", "[1]", "[2,1,2,3,4]", '{"1":"0"}', "[]", "{", "\x00", '"']), max_size=8
+    )
+)
+def test_garbage_is_a_problem(scratch: Path, cells: list[str]) -> None:
+    for path in (via3(scratch, row3([1]), quoted(*cells)), via2(scratch, row2("film_000011.jpg"), quoted(*cells))):
+        try:
+            found = read(path)
+        except InputError:
+            continue
+        assert (1.0, BOX, 1) in rows(found)
