@@ -24,6 +24,7 @@ ROW_SETS = ("detections", "ground_truth")
 FEATURE_DTYPES = {"fp16": "float16", "fp32": "float32"}
 CODECS = ("none", "zstd", "lz4")
 CHUNK_ROWS = 64
+SHA256 = re.compile("[0-9a-f]{64}")
 # Array: dtype and number of columns; None for a vector, 0 for the bank's channels.
 ARRAYS: dict[str, tuple[str, int | None]] = {
     "features": ("", 0),
@@ -291,6 +292,6 @@ def take_sha256(value: Any, key: str, where: str) -> str:
         InputError: it is missing or something else.
     """
     found = take(value, key, str, where)
-    if not re.fullmatch("[0-9a-f]{64}", found):
+    if not SHA256.fullmatch(found):
         raise InputError(f"{where}: {key} is {found!r:.80}, expected a sha256")
     return str(found)

@@ -170,7 +170,7 @@ def open_bank(path: Path) -> Bank:
     """
     manifest, digest = read_manifest(path)
     folders = {name: path / part_folder(name) for name in manifest.parts}
-    there = {entry.name for entry in path.iterdir()}
+    there = {entry.name for entry in path.iterdir()}  # one listing; to ask for each part costs more than the manifest
     missing = [name for name, folder in folders.items() if folder.name not in there]
     if missing:
         raise InputError(
