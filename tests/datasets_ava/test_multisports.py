@@ -1,11 +1,14 @@
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from pipeline.datasets.sources import SourceOptions, import_source
 from pipeline.errors import InputError
+from pipeline.evaluation.multisports.evaluate import evaluate_multisports
 from pipeline.evaluation.multisports.files import read_multisports
+from pipeline.tables import DETECTIONS
 
 CLIP = "aerobic_gymnastics/v_aqMgwPExjD0_c001.mp4"
 OPTIONS = SourceOptions(classes=66)
@@ -94,3 +97,21 @@ def test_two_clips_of_one_name_are_refused(tmp_path: Path) -> None:
     (tmp_path / "labelmap.txt").write_text("0: football shoot\n")
     with pytest.raises(InputError, match="two clips are named x, expected one file of each name"):
         import_source(tmp_path, SourceOptions(classes=1))
+
+
+def test_the_tubes_are_scored_as_those_of_the_pickle(tmp_path: Path, real: Path) -> None:
+    pickle = real / "multisports_dataset/gt.pkl"
+    shutil.copy(pickle, tmp_path / "multisports_GT.pkl")
+    found, upstream = import_source(tmp_path, OPTIONS), read_multisports(pickle, "val", fps=25)
+    scores = []
+    for tables in (found, upstream):
+        rows = [
+            {name: row[name] for name in DETECTIONS.names if name != "score"} | {"score": 0.9 - 0.001 * index}
+            for index, row in enumerate(tables.annotations.to_pylist())
+            if index % 7
+        ]
+        detections = pa.Table.from_pylist(rows, DETECTIONS)
+        scored = evaluate_multisports(tables.annotations, tables.keyframes, detections, tables.labels)
+        scores.append((scored["frame_map"], scored["video_map"]))
+    assert scores[0] == scores[1]
+    assert 0 < scores[0][0] < 1
