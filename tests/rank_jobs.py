@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,24 @@ import simplejpeg
 import torch
 from numpy.typing import NDArray
 
+from pipeline.bank.reader import open_bank
 from pipeline.bank.writer import assemble_bank
 from pipeline.checkpoint import save_checkpoint, save_tensors
 from pipeline.command import ProcessesOption, new_app, run
 from pipeline.datasets.keyframes import Keyframe, KeyframeBoxes
 from pipeline.distributed import across_ranks, barrier, from_main
 from pipeline.errors import InputError
-from pipeline.files import digest_file, write_json
+from pipeline.files import digest_file, digest_value, write_json
 from pipeline.inference.clips import ClipSettings
 from pipeline.inference.detections import detections_table
 from pipeline.inference.films import score_films
 from pipeline.inference.parts import PartSettings, make_parts
 from pipeline.inference.requests import FilmBoxes
-from pipeline.models.build import build_detector
+from pipeline.inference.windows import TrainingWindowOf, WindowSource, open_windows
+from pipeline.models.build import build_backbone, build_detector
 from pipeline.models.detector import Detector
+from pipeline.models.heads.head import HeadSettings
+from pipeline.models.heads.lfb_nl import lfb_nl
 from pipeline.randomness import rng_of
 from pipeline.ranks import is_main, rank, world_size
 from pipeline.tables import DETECTIONS, write_table
@@ -33,6 +38,7 @@ from pipeline.training.loop import Fitted, Optimisation, fit
 from pipeline.training.state import Metrics
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import FrameStore, Row, write_frames
+from tests.bank.banks import make_rows, write_small_bank
 
 app = new_app()
 CPU = torch.device("cpu")
@@ -51,6 +57,8 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "parts_of_two": {},
     # Every part is one keyframe, and some have nobody with an action.
     "parts_of_one": {"global_batch": 4, "bn_batch": 1, "decayed": "weights", "norm": "frozen", "epochs": 1},
+    # LFB-NL, a window for each person.
+    "windows": {"epochs": 1},
 }
 
 
@@ -65,6 +73,11 @@ def make_films(folder: Path) -> None:
         count = write_frames(path, rows, lambda origin=origin: origin)  # type: ignore[misc]
         videos[video_id] = {**origin, "rows": count, "sha256": digest_file(path)}
     write_manifest(folder / "frames", videos, fps=10.0, short_side=None, quality=90)
+    detections = {
+        video_id: make_rows({900.0 + second: 4 for second in range(seconds)}, channels=4, seed=seconds)
+        for video_id, seconds in FILMS.items()
+    }
+    write_small_bank(folder / "windows.zarr", detections)
     torch.manual_seed(0)
     sidecar = {
         "backbone": "slowonly_tiny", "width": 8, "columns": CLASSES, "dropout": 0.0,
@@ -77,6 +90,35 @@ def make_films(folder: Path) -> None:
 
 def detector() -> Detector:
     return build_detector("slowonly_tiny", width=8, classes=CLASSES, dropout=0.5)
+
+
+def detector_with_windows() -> Detector:
+    backbone = build_backbone("slowonly_tiny", width=8)
+    settings = HeadSettings(roi_channels=backbone.out_channels, bank_channels=4, classes=CLASSES)
+    return Detector(backbone, lfb_nl(settings, latent=4))
+
+
+def window_source(folder: Path) -> WindowSource:
+    """Of these both ranks need a file, at the same time."""
+    bank = open_bank(folder / "windows.zarr")
+    windows = open_windows([bank], min_score=0.5, device=CPU, mode="resident", cache_mb=1)
+    return WindowSource(windows, seconds=3, per_second=2, draw="roi")
+
+
+def noted(window_of: TrainingWindowOf, notes: list[list[Any]]) -> TrainingWindowOf:
+    """`window_of`, which writes down what each person was given."""
+
+    def given(
+        video_ids: Sequence[str], timestamps: NDArray[np.float64], epoch: int, clip_index: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        window, mask, index = window_of(video_ids, timestamps, epoch, clip_index)
+        clips = clip_index.tolist()
+        for row, clip in enumerate(clips):
+            seen = digest_value([window[index[row]], mask[index[row]]])
+            notes.append([video_ids[clip], float(timestamps[clip]), clips[:row].count(clip), seen])
+        return window, mask, index
+
+    return given
 
 
 def keyframes() -> list[KeyframeBoxes]:
@@ -112,7 +154,9 @@ class WatchedStore(FrameStore):
 def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> tuple[Detector, Fitted]:
     optimisation = Optimisation(**{**vars(OPTIMISATION), **TRAININGS[name], **changes})
     torch.manual_seed(rank())  # the loop starts from rank 0's weights
-    model = detector()
+    model = detector_with_windows() if name == "windows" else detector()
+    source = window_source(folder) if name == "windows" else None
+    windows: list[list[Any]] = []
     store, scored = WatchedStore(folder / "frames"), FrameStore(folder / "frames")
     state = folder / f"state_{name}_{world_size()}"
 
@@ -120,21 +164,23 @@ def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> 
         if killed_after and rank() == world_size() - 1 and len(list(state.glob("epoch_*"))) >= killed_after:
             os.kill(os.getpid(), signal.SIGKILL)
         scores = score_films(
-            model, scored, keyframes(), window_of=None, settings=CLIP, device=CPU, compute_dtype="fp32", batch=2
-        )["detected"]
+            model, scored, keyframes(), window_of=source.for_evaluation() if source else None, settings=CLIP,
+            device=CPU, compute_dtype="fp32", batch=2,
+        )["detected"]  # fmt: skip
         return from_main(lambda: {"map": float(np.mean([each.scores.mean() for each in scores]))})
 
     fitted = fit(
         model,
         lambda epoch: clip_steps(
             store, keyframes(), epoch, settings=CLIP, augmentation=CHANGES, match_iou=0.9, unmatched=False,
-            window_of=None,
+            window_of=noted(source.for_training(seed=1), windows) if source else None,
             global_batch=optimisation.global_batch, bn_batch=optimisation.bn_batch, seed=1, workers=2,
         ),
         steps_per_epoch=-(-9 // optimisation.global_batch), loss_of=detector_loss(model), validate=validate,
         optimisation=optimisation, device=CPU, state_folder=state, what="train",
     )  # fmt: skip
     write_json(folder / f"read_{name}_{world_size()}_{rank()}.json", sorted(store.read))
+    write_json(folder / f"windows_{name}_{world_size()}_{rank()}.json", sorted(windows))
     return model, fitted
 
 

@@ -51,6 +51,11 @@ def test_every_experiment_composes_and_recomposes(path: Path) -> None:
         (["hed=linear"], "Could not override 'hed'"),
         (["head=linear", "head.window.seconds=9"], "window"),
         (["head.window.mask=some"], r"head.window.mask: Input should be 'none' or 'valid' \(found 'some'\)"),
+        (
+            ["head.window.span=before"],
+            r"head.window.span: Input should be 'past', 'centred' or 'future' \(found 'before'",
+        ),
+        (["head.window.draw=person"], r"head.window.draw: Input should be 'keyframe' or 'roi' \(found 'person'\)"),
         (["baseline.lr=fast"], "baseline.lr: Input should be a valid number.*found 'fast'"),
         (["baseline.bn_batch=3"], "baseline: global_batch 16 is no multiple of bn_batch 3"),
         (

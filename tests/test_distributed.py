@@ -74,6 +74,15 @@ def test_each_clip_is_read_by_one_rank(folder: Path, name: str) -> None:
     assert min(len(first), len(second)) >= len(whole) // 3
 
 
+def test_windows_of_persons_are_the_same_bytes_on_any_rank(folder: Path) -> None:
+    whole, first, second = (
+        json.loads((folder / f"windows_windows_{each}.json").read_text()) for each in ("1_0", "2_0", "2_1")
+    )
+    assert sorted(first + second) == whole
+    assert min(len(first), len(second)) > 0
+    assert len({seen for *_, seen in whole}) > len({(video, time) for video, time, *_ in whole}), "drawn per person"
+
+
 def test_detections_and_bank_are_the_same_bytes(folder: Path) -> None:
     for name in ("detected.parquet", "ground_truth.parquet"):
         assert digest_file(folder / "out_1" / name) == digest_file(folder / "out_2" / name)

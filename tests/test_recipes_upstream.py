@@ -176,6 +176,8 @@ def test_the_model_is_that_of_upstream(name: str) -> None:
             bank["max_num_sampled_feat"],
         )
         assert (head["window"]["mask"], head["standardise"]) == ("none", "none")
+        # Facts of upstream that no hyper-parameter names: the keyframe is in the window, each RoI draws anew.
+        assert [head["window"][key] for key in ("span", "exclude_keyframe", "draw")] == ["centred", False, "roi"]
         if head["name"] == "lfb_nl":
             assert head["options"] == {
                 "layers": attention["num_non_local_layers"],

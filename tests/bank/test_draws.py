@@ -47,7 +47,7 @@ def test_a_cell_hash_is_that_of_its_integers(seed: int, epoch: int, video: str, 
 
 @given(st.lists(st.integers(0, 4), max_size=4))
 def test_a_persons_number_is_the_last_part_of_its_hash(persons: list[int]) -> None:
-    times, seconds = np.arange(len(persons)) + 902.0, np.arange(3 * len(persons)).reshape(-1, 3)
+    times, seconds = np.arange(len(persons), dtype=np.float64) + 902, np.arange(3 * len(persons)).reshape(-1, 3)
     videos = [f"v{number}" for number in range(len(persons))]
     found = person_hashes(cell_hashes((1, 2), videos, times, seconds), np.array(persons, np.int64))
     bits = times.view(np.uint64).tolist()

@@ -164,7 +164,7 @@ def test_each_person_of_a_keyframe_gets_a_draw_of_its_own(
     path: Path, kind: type[ResidentWindows | StreamedWindows]
 ) -> None:
     windows = kind([open_bank(path)], min_score=0.5)
-    shape = {"seconds": 10, "per_second": 2}
+    shape: Any = {"seconds": 10, "per_second": 2}
     videos, times = ["video0", "absent", "video1"], [905.0, 905, 906]
     slots = windows.slots(videos, times, draw=(1, 2), persons=np.array([3, 1, 2]), **shape)
     assert len({tuple(row) for row in slots.tolist()}) == 6

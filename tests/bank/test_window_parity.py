@@ -11,6 +11,7 @@ import torch
 from pipeline.bank.reader import open_bank
 from pipeline.bank.resident import ResidentWindows
 from pipeline.bank.rows import Rows
+from pipeline.bank.seconds import Span
 from tests.bank.banks import PROVENANCE, write_small_bank
 
 
@@ -92,7 +93,11 @@ class TestParityWithMmaction2:
         video, now = case["img_key"].split(",")[0], int(case["img_key"].split(",")[1])
         k, half = case["max_num_sampled_feat"], case["window_size"] // 2
         upstream = {each["second"]: each["rows_sorted"] for each in case["rows"]}
-        for span, seconds in (("past", range(now - half, now + 1)), ("future", range(now, now + half))):
+        sides: list[tuple[Span, range]] = [
+            ("past", range(now - half, now + 1)),
+            ("future", range(now, now + half)),
+        ]
+        for span, seconds in sides:
             for without in (False, True):
                 slots = windows.slots(
                     [video], [float(now)], seconds=len(seconds), per_second=k, span=span, exclude_keyframe=without

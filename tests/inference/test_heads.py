@@ -56,6 +56,9 @@ def test_the_window_of_the_description_reaches_the_head() -> None:
     head = build_scope_head(_description("lfb_nl_split", "head", window=WINDOW, latent=4))
     assert isinstance(head.shared, SplitBank)
     assert (head.shared.slots, head.shared.mask) == (12, "none")
+    description = _description("lfb_nl_split", "head", window={**WINDOW, "span": "past"}, latent=4)
+    with pytest.raises(InputError, match=r"^head lfb_nl_split: .*, found head\.window\.span past, expected centred$"):
+        build_scope_head(description)
 
 
 def test_a_head_of_scope_all_knows_the_map_of_a_detector_with_context() -> None:

@@ -125,3 +125,12 @@ def test_what_a_user_can_ask_wrongly_is_refused() -> None:
         lfb_nl_split(SETTINGS, latent=4)(
             torch.zeros(1, CHANNELS), HeadContext(torch.zeros(1, dtype=torch.long), window, mask)
         )
+
+
+@pytest.mark.parametrize("span", ["past", "future"])
+def test_a_window_on_one_side_of_the_keyframe_is_refused(span) -> None:
+    message = (
+        rf"^head lfb_nl_split: it splits a window at the keyframe, found head\.window\.span {span}, expected centred$"
+    )
+    with pytest.raises(InputError, match=message):
+        lfb_nl_split(dataclasses.replace(SETTINGS, span=span))

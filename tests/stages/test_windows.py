@@ -1,0 +1,86 @@
+"""What `head.window` and the window options change of a head, through the stages, on a bank without frames."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.head_training import compose
+from benchmarks.synthetic_bank import Size, write_all
+from pipeline.checkpoint import HEAD
+from pipeline.errors import InputError
+from pipeline.files import digest_tree, read_json, write_json
+from pipeline.work import list_items
+from stages import evaluate, train_head
+
+Made = tuple[bytes, str, str]
+Make = Callable[..., Made]
+
+
+@pytest.fixture(scope="module")
+def banks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("windows")
+    write_all(folder, Size(films=4, val_films=1, seconds=24, channels=16, classes=5), workers=1)
+    return folder
+
+
+@pytest.fixture
+def make(banks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Trains a head, evaluates it, and gives the weights, the sidecar and the digest of the detections."""
+    (tmp_path / "data").symlink_to(banks / "data")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/baseline.json").symlink_to(banks / "models/baseline.json")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
+
+    def head(*overrides: str, name: str = "lfb_nl", **options: Any) -> Made:
+        small = [
+            "head.window.per_second=1",
+            "head.window.seconds=9",
+            "head.options.latent=8",
+            "head_train.schedule.epochs=1",
+        ]
+        compose(tmp_path, name, [*small, "head_train.schedule.warmup_epochs=0", *overrides])
+        train_head.train_head(workers=1, device="cpu", **options)
+        evaluate.evaluate(workers=1, device="cpu", **options)
+        sidecar = HEAD.with_suffix(".json").read_text()
+        return HEAD.read_bytes(), sidecar, digest_tree(Path("results/detections"))
+
+    return head
+
+
+def test_resident_and_streamed_windows_make_the_same_bytes(make: Make) -> None:
+    streamed = make("head.window.draw=roi", windows="streamed", window_cache=1)
+    assert "windows" not in {stage for stage, *_ in list_items()}
+    assert make("head.window.draw=roi", windows="resident") == streamed
+    files = [item for item in list_items() if item[0] == "windows"]
+    assert len(files) == 2, "one for training, which reads both banks, and one for evaluation"
+    assert "streamed" not in streamed[1]
+
+
+def test_every_parameter_of_a_window_changes_the_head(make: Make) -> None:
+    base = make()
+    others = [
+        make(f"head.window.{change}") for change in ("span=past", "span=future", "exclude_keyframe=true", "draw=roi")
+    ]
+    assert len({weights for weights, *_ in (base, *others)}) == 5
+    assert len({found for *_, found in (base, *others)}) == 5
+    assert read_json(HEAD.with_suffix(".json"))["head"]["window"]["draw"] == "roi"
+
+
+def test_a_sidecar_of_before_says_the_same_by_its_silence(make: Make) -> None:
+    *_, found = make()
+    sidecar = read_json(HEAD.with_suffix(".json"))
+    for key in ("span", "exclude_keyframe", "draw"):
+        del sidecar["head"]["window"][key]
+    write_json(HEAD.with_suffix(".json"), sidecar)
+    evaluate.evaluate(workers=1, device="cpu")
+    assert digest_tree(Path("results/detections")) == found
+
+
+def test_a_head_that_splits_its_window_refuses_one_side(make: Make) -> None:
+    message = r"^head lfb_nl_split: it splits a window at the keyframe, found head.window.span past, expected centred$"
+    with pytest.raises(InputError, match=message):
+        make("head.window.span=past", name="lfb_nl_split")
