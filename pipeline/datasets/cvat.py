@@ -61,11 +61,6 @@ class Task:
     faults: list[Draft]
 
 
-def is_cvat(root: Element) -> bool:
-    """Whether the file is CVAT's."""
-    return root.tag == "annotations" and root.find("meta") is not None
-
-
 def read_task(path: Path, attribute: str) -> Task:
     """Read a file.
 
@@ -157,7 +152,7 @@ def cvat_rows(
     rows = draft_rows(task.path.name, with_empty(drafts, keyframes), classes=classes)
     told = f"{task.path.name}: {FORMAT}: video {task.video_id}, {len(task.tracks)} tracks, {fps:g} frames per second"
     times = {task.video_id: Timeline("", 0.0, keyframe_seconds / 2)}
-    return Read(FORMAT, [rows], times, [f"{told}, {len(keyframes)} keyframes"], fixed_times=True)
+    return Read(FORMAT, [rows], times, [f"{told}, {len(keyframes)} keyframes"])
 
 
 def at_frame(track: Track, frame: int) -> tuple[tuple[float, ...], str] | None:

@@ -40,8 +40,6 @@ class Read:
     times: dict[str, Timeline] = field(default_factory=dict)
     "first_timestamp and offset_seconds by video; the split is empty where the source does not tell it."
     told: list[str] = field(default_factory=list)
-    fixed_times: bool = False
-    "The reader made the timestamps from frame numbers, so that videos.csv does not set them."
 
 
 def draft_rows(file: str, drafts: Sequence[Draft], *, classes: int) -> AvaRows:

@@ -81,7 +81,7 @@ def pickle_rows(path: Path, content: dict[str, object], listed: dict[str, Listed
         files.append(in_seconds(path, renamed(path, rows), listed))
         times |= {each: Timeline(split, 0.0) for each in files[-1].video_ids}
     told = f"{path.name}: MultiSports pickle of tubes: {len(times)} videos, {len(labels)} classes"
-    return Read("MultiSports pickle", files, times, [told], fixed_times=True), labels
+    return Read("MultiSports pickle", files, times, [told]), labels
 
 
 def csv_rows_of(path: Path, listed: dict[str, Listed], *, classes: int, first_id: int) -> Read:
@@ -96,7 +96,7 @@ def csv_rows_of(path: Path, listed: dict[str, Listed], *, classes: int, first_id
     rows = in_seconds(path, renamed(path, rows), listed)
     times = {each: Timeline(split, 0.0) for each in rows.named_videos()}
     told = f"{path.name}: MultiSports CSV (timestamps are frames, ids count from {first_id}): {len(times)} videos"
-    return Read("MultiSports CSV", [rows], times, [told], fixed_times=True)
+    return Read("MultiSports CSV", [rows], times, [told])
 
 
 def by_sport(labels: Sequence[Label]) -> list[Label]:

@@ -142,7 +142,7 @@ def via_rows(
         f"{via.path.name}: {via.format}: {len(seen)} videos, {sum(map(len, seen.values()))} keyframes; left out: "
         f"{unsampled} rows of further frames of a keyframe's {keyframe_seconds:g} s, {via.ignored} rows without a box"
     )
-    return Read(via.format, [rows], {each: Timeline("", 0.0, 0.0) for each in sorted(seen)}, [told], fixed_times=True)
+    return Read(via.format, [rows], {each: Timeline("", 0.0, 0.0) for each in sorted(seen)}, [told])
 
 
 def _rows(path: Path, text: str, header: list[str]) -> Iterator[tuple[str, list[str]]]:
