@@ -36,13 +36,9 @@ def make(banks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
 
     def head(*overrides: str, name: str = "lfb_nl", **options: Any) -> Made:
-        small = [
-            "head.window.per_second=1",
-            "head.window.seconds=9",
-            "head.options.latent=8",
-            "head_train.schedule.epochs=1",
-        ]
-        compose(tmp_path, name, [*small, "head_train.schedule.warmup_epochs=0", *overrides])
+        small = ["head.window.per_second=1", "head.window.seconds=9", "head.options.latent=8"]
+        once = ["head_train.schedule.epochs=1", "head_train.schedule.warmup_epochs=0"]
+        compose(tmp_path, name, [*small, *once, *overrides])
         train_head.train_head(workers=1, device="cpu", **options)
         evaluate.evaluate(workers=1, device="cpu", **options)
         sidecar = HEAD.with_suffix(".json").read_text()
