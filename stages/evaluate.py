@@ -188,6 +188,7 @@ def _score_frames(
         lower_threshold=scoring.lower_threshold,
         with_empty=True,
         films=store.video_ids,
+        duration_seconds=store.duration_seconds,
     )
     detector = scored_detector(sidecar)
     load_into(detector, weights, str(HEAD))

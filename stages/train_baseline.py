@@ -68,6 +68,7 @@ def train_baseline(
         lower_threshold=training.lower_threshold,
         full_frame_box=training.full_frame_box,
         films=store.video_ids,
+        duration_seconds=store.duration_seconds,
     )
     keyframes = keyframes_in_folds(keyframes, **training.videos.model_dump(), what="baseline.videos")
     if labels.kind == "single":
@@ -79,6 +80,7 @@ def train_baseline(
         box_threshold=training.validation.box_threshold,
         with_empty=True,
         films=store.video_ids,
+        duration_seconds=store.duration_seconds,
     )
 
     torch.manual_seed(seed_of(training.seed, "initial weights"))

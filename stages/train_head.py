@@ -107,6 +107,7 @@ def train_head(
     store = FrameStore(Path(params.scope.frames)) if scope == "all" else None
     tables = read_tables(annotations, Path(params.scope.boxes) if scope == "all" else None)
     films = set(banks[0].videos) | set(banks[1].videos) if store is None else store.video_ids
+    duration_seconds = None if store is None else store.duration_seconds  # a bank has no rows beyond the end of a film
     keyframes = split_keyframes(
         tables,
         "train",
@@ -114,6 +115,7 @@ def train_head(
         box_threshold=training.box_threshold,
         lower_threshold=training.lower_threshold,
         films=films,
+        duration_seconds=duration_seconds,
     )
     keyframes = keyframes_in_folds(keyframes, **training.videos.model_dump(), what="head_train.videos")
     if labels.kind == "single":
@@ -125,6 +127,7 @@ def train_head(
         box_threshold=training.validation.box_threshold,
         with_empty=True,
         films=films,
+        duration_seconds=duration_seconds,
     )
     description |= {
         "producer": banks[0].provenance.get("checkpoint_sha256") if banks else None,

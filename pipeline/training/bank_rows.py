@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.bank.reader import Bank
+from pipeline.datasets.film_ends import Moment, is_beyond, say_beyond
 from pipeline.datasets.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
 from pipeline.errors import InputError
 from pipeline.inference.places import RowPlaces, boxed_rows_at
@@ -66,19 +67,32 @@ def _pairs(places: RowPlaces, offsets: NDArray[np.int64]) -> tuple[NDArray[np.in
 
 
 def _check_complete(bank: Bank, keyframes: KeyframeSet, owner: NDArray[np.int64]) -> None:
-    """Refuse a bank in which an annotated box of one of its films has no row; `owner` are the boxes that have one."""
+    """Refuse a bank in which an annotated box of one of its films has no row; `owner` are the boxes that have one.
+
+    Beyond the end of its film none has, which is said.
+    """
     counts = np.diff(keyframes.ground_truth_offsets)
     lost = np.setdiff1d(np.arange(counts.sum()), owner)
     keyframe = np.repeat(np.arange(len(counts)), counts)[lost]
     missing = np.bincount(keyframe, minlength=len(counts))
     videos = set(bank.videos)
+    beyond = []
     for place in np.flatnonzero(missing).tolist():
-        if keyframes.video_ids[place] in videos:
+        video_id, timestamp, time = (
+            keyframes.video_ids[place],
+            keyframes.timestamp[place],
+            keyframes.time_seconds[place],
+        )
+        if video_id not in videos:
+            continue
+        length = bank.attributes(video_id).get("duration_seconds", np.inf)
+        if not is_beyond(time, length):
             raise InputError(
                 f"{bank.where}: {missing[place]} of {counts[place]} annotated boxes of video "
-                f"{keyframes.video_ids[place]}, timestamp {keyframes.timestamp[place]:g} have no row; "
-                "the bank was made from other annotations"
+                f"{video_id}, timestamp {timestamp:g} have no row; the bank was made from other annotations"
             )
+        beyond.append(Moment(video_id, float(timestamp), float(time), length))
+    say_beyond(beyond, f"keyframes of {bank.split}")
 
 
 def row_steps(

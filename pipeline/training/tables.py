@@ -1,12 +1,13 @@
 """The tables that training and evaluation read, and the keyframes made of them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline.datasets.film_ends import keyframes_in_films
 from pipeline.datasets.keyframes import KeyframeSet, group_keyframes
 from pipeline.evaluation.validate import of_split
 from pipeline.labels import Label, read_labels
@@ -58,6 +59,7 @@ def split_keyframes(
     full_frame_box: bool = False,
     with_empty: bool = False,
     films: Iterable[str] | None = None,
+    duration_seconds: Callable[[str], float] | None = None,
 ) -> KeyframeSet:
     """Keyframes of a split, sorted by (video_id, timestamp), without those that are excluded.
 
@@ -70,6 +72,7 @@ def split_keyframes(
         full_frame_box: see `group_keyframes`.
         with_empty: also the keyframes that show nobody (they are scored, not trained on).
         films: only these have frames; None keeps all.
+        duration_seconds: the length of one of `films`; keyframes beyond it are left out, and a line says so.
     """
     grouped = group_keyframes(
         tables.annotations,
@@ -85,4 +88,5 @@ def split_keyframes(
     if films is None:
         return grouped
     wanted = set(films)
-    return grouped.select(np.flatnonzero([video_id in wanted for video_id in grouped.video_ids]))
+    shown = grouped.select(np.flatnonzero([video_id in wanted for video_id in grouped.video_ids]))
+    return shown if duration_seconds is None else keyframes_in_films(shown, duration_seconds, f"keyframes of {split}")

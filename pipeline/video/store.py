@@ -142,6 +142,10 @@ class FrameStore:
         """Number of grid frames of a video; grid indices run from 0 to this, exclusive."""
         return int(self._manifest.entry(video_id)["grid_frames"])
 
+    def duration_seconds(self, video_id: str) -> float:
+        """Length of a video: from the first frame displayed to the end of the last one."""
+        return float(self._manifest.entry(video_id)["duration_seconds"])
+
     def size(self, video_id: str) -> tuple[int, int]:
         """(height, width) of a video's stored frames."""
         entry = self._manifest.entry(video_id)

@@ -185,3 +185,27 @@ def test_packed_keyframes_are_the_same_keyframes(tmp_path: Path) -> None:
             np.testing.assert_array_equal(one.ground_truth_xyxy, other.ground_truth_xyxy)
             np.testing.assert_array_equal(one.labels, other.labels)
     assert len(pack_keyframes([])) == 0
+
+
+def test_keyframes_beyond_the_end_of_a_film_have_no_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    box = np.array([[0.1, 0.1, 0.4, 0.8]])
+    rows = Rows(np.ones((1, 4), np.float32), np.array([900.0]), box, np.array([0.9]))
+    attributes = {"checkpoint_sha256": PROVENANCE["checkpoint_sha256"], "duration_seconds": 1.5}
+    part = write_small_part(
+        tmp_path / "a", "a", rows, ground_truth=rows, seconds_seen=[900.0, 901.0], attributes=attributes
+    )
+    assemble_bank(tmp_path / "train.zarr", parts={"a": part}, split="train", provenance=PROVENANCE)
+    bank = open_bank(tmp_path / "train.zarr")
+
+    def train(*times: float) -> KeyframeRows:
+        labels = np.ones((1, 2), bool)
+        keyframes = [KeyframeBoxes(Keyframe("a", 900 + at, at), box, labels, box[:0], np.empty(0)) for at in times]
+        return training_rows(bank, keyframes, box_threshold=0.5, lower_threshold=False, match_iou=0.5)
+
+    assert np.diff(train(0.0, 1.5, 2.0).starts).tolist() == [2, 0, 0]
+    assert capsys.readouterr().err == (
+        "2 keyframes of train in 1 films lie beyond the film's end and are left out; the first: a at 901.5, "
+        "1.5 s into a film of 1.5 s\n"
+    )
+    with pytest.raises(InputError, match="timestamp 901 have no row; the bank was made from other annotations"):
+        train(0.0, 1.0)
