@@ -22,6 +22,20 @@ OFFICIAL_CAP = 50
 
 
 @dataclass(frozen=True)
+class Counted:
+    """What of the tables takes part in an evaluation."""
+
+    class_ids: Ints  # [C] ascending
+    frames: Frames
+    truth_frame: Ints  # of every row of the annotations
+    detection_frame: Ints  # of every row of the detections
+    counts: Bools  # [F] frames in which detections count
+    truth: Rows
+    found: Rows
+    protocol: Protocol
+
+
+@dataclass(frozen=True)
 class Matching:
     """Detections and ground truth of the scored classes after matching: all that a curve needs."""
 
@@ -85,8 +99,48 @@ def match(
         cap: rows per frame that protocol `official` keeps; 0 keeps all.
 
     Raises:
-        InputError: a score is not a number, a box that takes part is inverted, the protocol is unknown or its
-            timestamps are whole seconds and these are not.
+        InputError: see `counted_rows`; or a box that takes part is inverted.
+    """
+    counted = counted_rows(
+        annotations, detections, class_ids=class_ids, keyframes=keyframes, protocol=protocol, cap=cap
+    )
+    ids, frames, truth, found, rules = counted.class_ids, counted.frames, counted.truth, counted.found, counted.protocol
+    by_class = np.argsort(found.label.astype(np.uint16), kind="stable")
+    start = np.searchsorted(found.label[by_class], np.arange(len(ids) + 1))
+    for label in range(len(ids)):
+        part = by_class[start[label] : start[label + 1]]
+        part[:] = part[np.argsort(found.value[part])]
+    truth_video = frames.video[truth.frame]
+    num_gt = np.zeros((len(ids), len(frames.video_ids)), np.int64)
+    np.add.at(num_gt, (truth.label, truth_video), 1)
+    return Matching(
+        class_ids=ids,
+        video_ids=frames.video_ids,
+        protocol=rules,
+        score=found.value[by_class],
+        video=frames.video[found.frame[by_class]],
+        start=start,
+        num_gt=num_gt,
+        truth=truth,
+        truth_video=truth_video,
+        claims=find_claims(truth, found, frames=frames, classes=len(ids), protocol=rules),
+    )
+
+
+def counted_rows(
+    annotations: pa.Table,
+    detections: pa.Table,
+    *,
+    class_ids: Sequence[int],
+    keyframes: pa.Table | None,
+    protocol: str | Protocol,
+    cap: int,
+) -> Counted:
+    """What takes part, of tables as `match` takes them.
+
+    Raises:
+        InputError: a score is not a number, the protocol is unknown or its timestamps are whole seconds and these are
+            not.
     """
     rules = find_protocol(protocol) if isinstance(protocol, str) else protocol
     ids = np.unique(np.asarray(class_ids, np.int64))
@@ -110,35 +164,15 @@ def match(
     if rules.excludes_ground_truth:
         truth = truth.take(~excluded[truth.frame])
     found = scored_rows(detections, detection_frame, class_ids=ids, value="score")
-    counted = {"named": named, "labelled": _mask(frames, truth.frame), "any": ~excluded}[rules.frames]
-    found = found.take((counted & ~excluded)[found.frame])
+    counts = ~excluded & {"named": named, "labelled": _mask(frames, truth.frame), "any": ~excluded}[rules.frames]
+    found = found.take(counts[found.frame])
     kept = best_rows(found, cap) if rules.capped and cap else np.ones(len(found.row), bool)
     if rules.drops_degenerate:
         kept &= ~found.degenerate()
     found = found.take(kept)
     if rules.single_precision:
         found = replace(found, value=found.value.astype(np.float32).astype(np.float64))
-
-    by_class = np.argsort(found.label.astype(np.uint16), kind="stable")
-    start = np.searchsorted(found.label[by_class], np.arange(len(ids) + 1))
-    for label in range(len(ids)):
-        part = by_class[start[label] : start[label + 1]]
-        part[:] = part[np.argsort(found.value[part])]
-    truth_video = frames.video[truth.frame]
-    num_gt = np.zeros((len(ids), len(frames.video_ids)), np.int64)
-    np.add.at(num_gt, (truth.label, truth_video), 1)
-    return Matching(
-        class_ids=ids,
-        video_ids=frames.video_ids,
-        protocol=rules,
-        score=found.value[by_class],
-        video=frames.video[found.frame[by_class]],
-        start=start,
-        num_gt=num_gt,
-        truth=truth,
-        truth_video=truth_video,
-        claims=find_claims(truth, found, frames=frames, classes=len(ids), protocol=rules),
-    )
+    return Counted(ids, frames, truth_frame, detection_frame, counts, truth, found, rules)
 
 
 def score_matching(matching: Matching, iou: float) -> Evaluation:

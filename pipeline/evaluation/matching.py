@@ -22,13 +22,17 @@ class Claims:
     box: Ints  # row of the ground truth
     iou: Floats
     score: Floats
+    detection: Ints  # row of the detections
 
     def granted(self, threshold: float) -> tuple[Ints, Floats]:
         """The boxes that are found at this IoU, and the score of the detection that finds each."""
-        close = self.iou >= threshold
-        box = self.box[close]
-        first = np.diff(box, prepend=-1) != 0
-        return box[first], self.score[close][first]
+        held = self.held(threshold)
+        return self.box[held], self.score[held]
+
+    def held(self, threshold: float) -> Ints:
+        """Indices of the claims that hold at this IoU, one for each box that is found."""
+        close = np.flatnonzero(self.iou >= threshold)
+        return close[np.diff(self.box[close], prepend=-1) != 0]
 
 
 def find_claims(truth: Rows, detections: Rows, *, frames: Frames, classes: int, protocol: Protocol) -> Claims:
@@ -56,7 +60,7 @@ def find_claims(truth: Rows, detections: Rows, *, frames: Frames, classes: int, 
     candidates = np.flatnonzero(has_truth[detection_key])
     if not len(candidates):
         nothing = np.zeros(0, np.int64)
-        return Claims(nothing, np.zeros(0), np.zeros(0))
+        return Claims(nothing, np.zeros(0), np.zeros(0), nothing)
     group = np.searchsorted(keys, detection_key[candidates])
     partners = count[group]
     pair_start = np.cumsum(partners) - partners
@@ -75,7 +79,7 @@ def find_claims(truth: Rows, detections: Rows, *, frames: Frames, classes: int, 
     score = detections.value[candidates[owner]]
     precedence = -score if protocol.first_claim == "score" else candidates[owner]
     by_box = np.lexsort((precedence, box))
-    return Claims(box[by_box], best[owner][by_box], score[by_box])
+    return Claims(box[by_box], best[owner][by_box], score[by_box], candidates[owner[by_box]])
 
 
 def _key(rows: Rows, classes: int) -> Ints:

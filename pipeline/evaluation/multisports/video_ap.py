@@ -127,7 +127,7 @@ def claim_tubes(truth: Tubes, found: Tubes) -> Claims:
     rivals: dict[tuple[int, int], list[int]] = {}
     for tube, key in enumerate(zip(truth.video.tolist(), truth.label.tolist(), strict=True)):
         rivals.setdefault(key, []).append(tube)
-    box, iou, score = [], [], []
+    box, iou, score, detection = [], [], [], []
     for other, key in enumerate(zip(found.video.tolist(), found.label.tolist(), strict=True)):
         if key in rivals:
             overlaps = [tube_iou(truth, tube, found, other) for tube in rivals[key]]
@@ -135,9 +135,12 @@ def claim_tubes(truth: Tubes, found: Tubes) -> Claims:
             box.append(rivals[key][best])
             iou.append(overlaps[best])
             score.append(found.score[other])
-    claims = Claims(np.array(box, np.int64), np.array(iou, np.float64), np.array(score, np.float64))
-    order = np.lexsort((-claims.score, claims.box))
-    return Claims(claims.box[order], claims.iou[order], claims.score[order])
+            detection.append(other)
+    scores, boxes = np.array(score, np.float64), np.array(box, np.int64)
+    order = np.lexsort((-scores, boxes))
+    return Claims(
+        boxes[order], np.array(iou, np.float64)[order], scores[order], np.array(detection, np.int64)[order]
+    )
 
 
 def _score(class_ids: Ints, truth: Tubes, found: Tubes) -> VideoEvaluation:
