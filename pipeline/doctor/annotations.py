@@ -1,0 +1,134 @@
+"""The annotations read as `import_annotations` reads them, past the faults at which it would end."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline.datasets.assemble import AvaImport
+from pipeline.datasets.ava import annotation_files
+from pipeline.datasets.csv_rows import read_rows
+from pipeline.datasets.sources import SourceOptions, import_source
+from pipeline.doctor.finding import Finding, findings_of
+from pipeline.errors import InputError
+from pipeline.problems import Problem
+
+SHIFTED = re.compile(r"action ids go from (\d+) to (\d+), expected (\d+) to (\d+): all would be off by one")
+TOO_WIDE = re.compile(r"class ids go to (\d+), expected 1 to \d+ \(dataset\.classes\)")
+OFF_BY_ONE_NAMES = re.compile(r": id \d+ is .*, and .* in ")
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What could be read; `imported` is None where nothing could."""
+
+    imported: AvaImport | None
+    options: SourceOptions
+    "As they had to be so that it could be read."
+    findings: list[Finding]
+
+
+def read_annotations(folder: Path, options: SourceOptions) -> Annotations:
+    """Read a folder of annotations; what `import_annotations` would refuse is a finding, and reading goes on."""
+    if not folder.is_dir():
+        missing = Problem(str(folder), "dataset.annotations", "no such folder", "a folder of annotations")
+        remedy = "Put the annotations there (docs/datasets.md), or set dataset.annotations."
+        return Annotations(
+            None,
+            options,
+            findings_of("annotations-missing", "error", "folder of annotations is missing", [missing], remedy),
+        )
+    overlap = _overlap(folder)
+    problems = [
+        Problem(path.name, video_id, f"rows of a film of {other}", f"films of {path.stem} alone")
+        for path, others in overlap.items()
+        for video_id, other in others.items()
+    ]
+    findings = findings_of(
+        "split-overlap", "error", "films are in two splits", problems,
+        "Remove their rows from one of the files: import_annotations stops at them, and what is trained on must not "
+        "be measured. Below they count for the first of the two.",
+    )  # fmt: skip
+    with _without(folder, overlap) as source:
+        for _ in range(4):
+            try:
+                return Annotations(import_source(source, options), options, findings)
+            except InputError as error:
+                message = str(error).replace(str(source), str(folder))
+            finding, mended = _refused(folder, message, options)
+            findings += finding
+            if mended is None:
+                break
+            options = mended
+    return Annotations(None, options, findings)
+
+
+def _refused(folder: Path, message: str, options: SourceOptions) -> tuple[list[Finding], SourceOptions | None]:
+    """The finding of a refusal, and with which options to go on."""
+    file, _, rest = message.removeprefix(f"{folder}/").partition(": ")
+    if (match := SHIFTED.search(message)) and options.first_id is None:
+        counted = 0 if match[1] == "0" else 1
+        found, expected = f"ids from {match[1]} to {match[2]}", f"ids from {match[3]} to {match[4]}"
+        problem = Problem(file, "action ids", found, expected)
+        return findings_of(
+            "ids-shifted", "error", "file whose action ids are all off by one", [problem],
+            f"Set dataset.first_id: {counted} if the ids count from {counted}; else mend the label map or the ids. "
+            f"Below they are read from {counted}.",
+        ), replace(options, first_id=counted)  # fmt: skip
+    if match := TOO_WIDE.search(message):
+        problem = Problem(
+            str(folder), "classes", f"ids up to {match[1]}", f"at most dataset.classes, {options.classes}"
+        )
+        return findings_of(
+            "classes-too-few", "error", "class ids are above dataset.classes", [problem],
+            f"Set dataset.classes: {match[1]}, or choose classes with dataset.class_map.",
+            count=int(match[1]) - options.classes,
+        ), replace(options, classes=int(match[1]))  # fmt: skip
+    if OFF_BY_ONE_NAMES.search(message):
+        return findings_of(
+            "label-names-disagree", "error", "label map whose names are not those of the annotations",
+            [Problem(file, "classes", rest, "the same names for the same ids")],
+            "Mend the label map, or remove it: the annotations name their classes themselves.",
+        ), None  # fmt: skip
+    return findings_of(
+        "annotations-refused", "error", "reason for which the annotations cannot be read",
+        [Problem(file, "the file", rest or message, "what docs/datasets.md describes")],
+        "Mend this first: without annotations most checks cannot be made.",
+    ), None  # fmt: skip
+
+
+def _overlap(folder: Path) -> dict[Path, dict[str, str]]:
+    """Of each split's file, the films that an earlier one names too, and its split."""
+    try:
+        files = annotation_files(folder)
+        named = {split: set(read_rows(path).column(0).to_pylist()) for split, path in files.items()}
+    except InputError:
+        return {}  # the import says it
+    seen: dict[str, str] = {}
+    overlap: dict[Path, dict[str, str]] = {}
+    for split, path in files.items():
+        both = sorted(named[split] & seen.keys())
+        if both:
+            overlap[path] = {each: seen[each] for each in both}
+        seen = dict.fromkeys(named[split], split) | seen
+    return overlap
+
+
+@contextmanager
+def _without(folder: Path, overlap: dict[Path, dict[str, str]]) -> Iterator[Path]:
+    """A copy of a folder without the rows of some films; line numbers stay."""
+    if not overlap:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as made:
+        copy = Path(made)
+        for path in folder.iterdir():
+            if path not in overlap:
+                (copy / path.name).symlink_to(path.absolute())
+                continue
+            lines = path.read_text("utf-8-sig").split("\n")
+            kept = ["" if line.partition(",")[0].strip() in overlap[path] else line for line in lines]
+            (copy / path.name).write_text("\n".join(kept))
+        yield copy

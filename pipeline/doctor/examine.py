@@ -1,0 +1,130 @@
+"""The whole examination of a data set, straight from its sources and from whatever outs there are."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.datasets.listed import Listed, read_listed
+from pipeline.datasets.sources import SourceOptions
+from pipeline.doctor.annotations import read_annotations
+from pipeline.doctor.boxes import check_boxes, describe_recall, read_boxes
+from pipeline.doctor.films import Film, probe_films
+from pipeline.doctor.finding import Examination, Finding, findings_of, in_order
+from pipeline.doctor.frames import check_frames
+from pipeline.doctor.labels import check_labels, label_counts
+from pipeline.doctor.rows import sort_problems, too_many_bad
+from pipeline.doctor.times import check_times
+from pipeline.doctor.videos import Files, check_copies, check_films, check_presence, describe, find_files, without_found
+from pipeline.errors import InputError
+from pipeline.params import Params
+from pipeline.video.extract import FrameSettings
+
+
+def examine(params: Params, *, workers: int, decode: bool = False, silence_seconds: float = 60.0) -> Examination:
+    """Look at the sources that the parameters name; no fault of theirs ends it.
+
+    Args:
+        params: the parameters.
+        workers: processes that read videos.
+        decode: decode every frame of every film.
+        silence_seconds: a process that makes no progress for so long is killed, and its film reported.
+    """
+    dataset = params.dataset
+    facts: dict[str, str] = {"videos": dataset.videos, "annotations": dataset.annotations, "boxes": params.boxes.source}
+    unchecked: list[str] = []
+    files = find_files(Path(dataset.videos))
+    films = probe_films(files.paths, workers=workers, decode=decode, silence_seconds=silence_seconds)
+    facts["films"] = describe(films)
+    findings = [*files.findings, *check_films(files, films, limit=params.frames.max_bad_fraction)]
+    annotated, timelines = _annotations(params, files, films, facts, unchecked)
+    findings += annotated
+    findings += check_copies(files, timelines)
+    short_side = None if params.frames.short_side == "none" else params.frames.short_side
+    findings += check_frames(
+        Path("data", dataset.name, "frames"),
+        FrameSettings(params.frames.fps, short_side, params.frames.quality),
+        without_found(films),
+        timelines,
+    )
+    if not decode:
+        unchecked.append("frames were not decoded; --decode does")
+    return Examination(dataset.name, facts, in_order(findings), unchecked)
+
+
+def source_options(params: Params) -> SourceOptions:
+    """The parameters of `import_annotations`."""
+    dataset = params.dataset
+    return SourceOptions(
+        classes=dataset.classes,
+        first_id=None if dataset.first_id == "auto" else dataset.first_id,
+        class_map=None if dataset.class_map == "none" else dataset.class_map,
+        action_attribute=dataset.action_attribute,
+        keyframe_seconds=dataset.keyframe_seconds,
+        val_fraction=dataset.val_fraction,
+        evaluate=dataset.evaluate,
+        clips=Path(dataset.clips),
+    )
+
+
+def _annotations(
+    params: Params, files: Files, films: Mapping[str, Film], facts: dict[str, str], unchecked: list[str]
+) -> tuple[list[Finding], pa.Table | None]:
+    """What annotations, classes, times and boxes have to say, and the timelines."""
+    folder = Path(params.dataset.annotations)
+    read = read_annotations(folder, source_options(params))
+    findings = read.findings
+    imported = read.imported
+    if imported is None:
+        unchecked.append("classes, times and boxes: the annotations cannot be read")
+        return findings, None
+    classes = read.options.classes
+    findings += sort_problems(imported.problems, "annotation")
+    findings += too_many_bad(
+        imported.problems, imported.rows, params.dataset.max_bad_fraction,
+        prefix="annotation", stage="import_annotations", key="dataset.max_bad_fraction",
+    )  # fmt: skip
+    findings += findings_of(
+        "clip-missing", "warning", "videos of AVA-Kinetics have no clip with their keyframes", imported.missing,
+        "Every copy of Kinetics lacks some: their rows are left out. Fetch the clips if you need them.",
+    )  # fmt: skip
+    counts = label_counts(imported, classes)
+    findings += check_labels(
+        imported, counts, classes=classes, scored=params.evaluation.classes, first_id=read.options.first_id or 1
+    )
+    if files.paths:
+        findings += check_presence(imported.timelines, films, files, limit=params.frames.max_bad_fraction)
+    good = without_found(films)
+    limit = params.dataset.max_bad_fraction
+    findings += check_times(imported.keyframes, imported.timelines, good, _listed(folder), limit=limit)
+    facts["labels"] = (
+        f"{imported.annotations.num_rows} labels of {len(imported.labels)} classes in {imported.keyframes.num_rows} "
+        f"keyframes of {imported.timelines.num_rows} films; "
+        + ", ".join(f"{split} {sum(each)}" for split, each in counts.items())
+    )
+    thresholds = {
+        "train": params.baseline.box_threshold,
+        "val": min(params.evaluation.box_threshold, params.bank.box_threshold),
+    }
+    detector = "" if params.boxes.detector == "none" else params.boxes.detector
+    boxes, found = read_boxes(
+        Path(params.boxes.source),
+        imported,
+        min_score=params.boxes.min_score,
+        detector=detector,
+        limit=params.boxes.max_bad_fraction,
+    )
+    findings += found
+    if boxes is None:
+        unchecked.append("recall of the boxes: there are none that can be read")
+    else:
+        findings += check_boxes(imported, boxes.boxes, classes=classes, thresholds=thresholds)
+        facts |= describe_recall(imported, boxes.boxes, classes=classes, thresholds=thresholds)
+    return findings, imported.timelines
+
+
+def _listed(folder: Path) -> dict[str, Listed]:
+    try:
+        return read_listed(folder)
+    except InputError:  # the import says it
+        return {}

@@ -1,0 +1,197 @@
+"""Keyframes against their films: outside of them, or as if counted at another frame rate."""
+
+import math
+from collections.abc import Mapping
+from itertools import permutations
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.datasets.kinetics import CLIP
+from pipeline.datasets.listed import Listed
+from pipeline.datasets.ordering import group_starts, ranked
+from pipeline.doctor.films import Film
+from pipeline.doctor.finding import Finding, by_share, findings_of
+from pipeline.problems import Problem
+
+FILE = "annotations"
+# A keyframe at the very end of a film looks outside by the rounding of its length.
+SLACK_SECONDS = 0.1
+RATES = (12.0, 12.5, 15.0, 24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)
+RATE_TOLERANCE = 0.005
+# A film whose last keyframe lies so many times its length behind its start is annotated by frame numbers.
+FRAME_NUMBERS = 5.0
+# Annotations that end at one share of films of different length tell another frame rate only if there are some films.
+LEAST_FILMS = 4
+
+
+def check_times(
+    keyframes: pa.Table, timelines: pa.Table, films: Mapping[str, Film], listed: Mapping[str, Listed], *, limit: float
+) -> list[Finding]:
+    """What is wrong with the times.
+
+    Args:
+        keyframes: KEYFRAMES.
+        timelines: TIMELINES.
+        films: those that can be read.
+        listed: what videos.csv says.
+        limit: share of keyframes outside their film from which on it is an error.
+    """
+    offsets = dict(zip(timelines["video_id"].to_pylist(), timelines["offset_seconds"].to_pylist(), strict=True))
+    spans = _spans(keyframes)
+    short = {each: span for each, span in spans.items() if each in films and _ends_outside(span, films[each])}
+    outside = [
+        Problem(
+            FILE,
+            f"{video_id}, timestamp {stamp:.10g}",
+            f"{time:.6g} s",
+            f"at most {films[video_id].duration_seconds:.6g} s",
+        )
+        for video_id in short
+        for stamp, time in zip(*short[video_id], strict=True)
+        if time > films[video_id].duration_seconds + SLACK_SECONDS
+    ]
+    total = sum(len(spans[each][0]) for each in spans if each in films)
+    severity = by_share(len(outside), total, limit)
+    problems = [
+        Problem(
+            FILE, video_id, f"a film of {films[video_id].duration_seconds:.6g} s",
+            f"{times.max():.6g} s, where its last keyframe is",
+        )
+        for video_id, (_, times) in short.items()
+    ]  # fmt: skip
+    return [
+        *_frame_rates(spans, offsets, films),
+        *findings_of("film-too-short", severity, "films are shorter than their annotations", problems,
+                     "Fetch the whole film, or set first_timestamp and offset_seconds in videos.csv: one that was cut "
+                     "otherwise has every label on another frame, also those that still fall inside."),
+        *findings_of("keyframe-outside", severity, "keyframes lie behind the end of their film", outside,
+                     "As above. The last frame of the film would stand in for them."),
+        *_told_rates(films, listed),
+        *_short_clips(films),
+    ]  # fmt: skip
+
+
+Spans = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def _spans(keyframes: pa.Table) -> Spans:
+    """Timestamps and times of each film's keyframes, ascending."""
+    names, video = ranked(keyframes["video_id"])
+    starts = np.flatnonzero(group_starts([video])).tolist()
+    stamps, times = keyframes["timestamp"].to_numpy(), keyframes["time_seconds"].to_numpy()
+    ends = [*starts[1:], len(video)]
+    return {names[video[a]]: (stamps[a:b], times[a:b]) for a, b in zip(starts, ends, strict=True)}
+
+
+def _ends_outside(span: tuple[np.ndarray, np.ndarray], film: Film) -> bool:
+    return bool(span[1].max() > film.duration_seconds + SLACK_SECONDS)
+
+
+def _frame_rates(spans: Spans, offsets: Mapping[str, float], films: Mapping[str, Film]) -> list[Finding]:
+    """Times that would fit if frames were counted at another rate."""
+    counted, stretched, ratios = [], [], {}
+    for video_id, (_, times) in spans.items():
+        film = films.get(video_id)
+        if film is None or film.duration_seconds <= 0 or len(times) < 2:
+            continue
+        step = float(np.diff(times).min())
+        last = float(times.max()) - offsets.get(video_id, 0.0)
+        # The last keyframe of a film that is annotated to its end lies up to a step before it.
+        ratio = last / film.duration_seconds
+        ratios[video_id] = ratio
+        if ratio > FRAME_NUMBERS and ratio <= film.fps * (1 + RATE_TOLERANCE):
+            found = f"timestamps up to {last:.6g} in a film of {film.duration_seconds:.6g} s and {film.frames} frames"
+            counted.append(Problem(FILE, video_id, found, "times in seconds"))
+        elif ratio > 1 + RATE_TOLERANCE:
+            pair = _rates_of(last, last + step, film)
+            if pair:
+                found = f"a last keyframe at {last:.6g} s of {film.duration_seconds:.6g} s"
+                expected = f"{film.duration_seconds * film.fps / pair:.6g} s of a film of {pair:.5g} frames a second"
+                stretched.append(Problem(FILE, video_id, found, f"as in {expected}; it has {film.fps:.5g}"))
+    beyond = [each for each in ratios if ratios[each] > 1 + RATE_TOLERANCE]
+    if len(stretched) * 2 <= len(beyond):  # a film that is too short by chance
+        stretched = []
+    return [
+        *findings_of("times-count-frames", "error", "films are annotated by frame numbers instead of seconds", counted,
+                     "Divide the timestamps by the frame rate of each film; no frame rate is ever assumed here."),
+        *findings_of("fps-of-annotations", "error", "films have times as if they ran at another frame rate", stretched,
+                     "The times were made from frame numbers with a wrong rate (30 for all is a habit): make them "
+                     "again with each film's own."),
+        *_all_early(ratios, films),
+    ]  # fmt: skip
+
+
+def _rates_of(last: float, behind: float, film: Film) -> float:
+    """The rate at which frames were counted if a film's annotations reach exactly to its end; 0 if none is known."""
+    for wrong in RATES:
+        # A frame number n was written as n / wrong; so the film would be frames / wrong seconds long.
+        length = film.frames / wrong
+        if (
+            length > film.duration_seconds * (1 + RATE_TOLERANCE)
+            and last <= length + SLACK_SECONDS
+            and behind >= length
+        ):
+            return wrong
+    return 0.0
+
+
+def _all_early(ratios: Mapping[str, float], films: Mapping[str, Film]) -> list[Finding]:
+    """Annotations that all end at one share of their films, which is a quotient of two frame rates."""
+    values = np.array(list(ratios.values()))
+    lengths = np.array([films[each].duration_seconds for each in ratios])
+    if len(values) < LEAST_FILMS or values.max() > 1 or lengths.std() < 0.1 * lengths.mean():
+        return []
+    middle = float(np.median(values))
+    steps = 1.5 / float(lengths.min())
+    if values.max() - values.min() > max(RATE_TOLERANCE, steps):
+        return []
+    close = [(a, b) for a, b in permutations(RATES, 2) if a / b < 0.97 and math.isclose(a / b, middle, rel_tol=0.01)]
+    if not close:
+        return []
+    a, b = close[0]
+    problems = [
+        Problem(FILE, each, f"a last keyframe at {ratio:.3f} of the film", "keyframes up to its end")
+        for each, ratio in ratios.items()
+    ]
+    return findings_of(
+        "fps-of-annotations", "warning", "films are all annotated up to the same share of their length", problems,
+        f"Look whether frames were counted at {b:.5g} a second in films of {a:.5g} (that share is {a / b:.3f}).",
+    )  # fmt: skip
+
+
+def _told_rates(films: Mapping[str, Film], listed: Mapping[str, Listed]) -> list[Finding]:
+    """Frame rates and sizes of videos.csv that are not those of the files."""
+    rates, sizes = [], []
+    for video_id, told in sorted(listed.items()):
+        film = films.get(video_id)
+        if film is None:
+            continue
+        if told.fps and film.fps and abs(told.fps / film.fps - 1) > RATE_TOLERANCE:
+            rates.append(Problem("videos.csv", video_id, f"fps {told.fps:.6g}", f"{film.fps:.6g}, as in the file"))
+        if told.size and film.width and told.size != (film.width, film.height):
+            found = f"{told.size[0]:g} x {told.size[1]:g}"
+            sizes.append(Problem("videos.csv", video_id, found, f"{film.width} x {film.height}, as in the file"))
+    return [
+        *findings_of("fps-of-videos-csv", "error", "films have another frame rate than videos.csv says", rates,
+                     "Correct videos.csv where the annotations count frames of these files. Right as it stands only if "
+                     "they were made on files of that rate."),
+        *findings_of("size-of-videos-csv", "warning", "films have another size than videos.csv says", sizes,
+                     "Correct videos.csv, unless the annotations were made on a scaled copy of that size."),
+    ]  # fmt: skip
+
+
+def _short_clips(films: Mapping[str, Film]) -> list[Finding]:
+    problems = []
+    for video_id, film in films.items():
+        match = CLIP.fullmatch(video_id)
+        length = int(match[3]) - int(match[2]) if match else 0
+        # Kinetics' clips are cut at keyframes: a second is lost now and then.
+        if match and film.duration_seconds < length - 1:
+            problems.append(
+                Problem(video_id, video_id, f"{film.duration_seconds:.4g} s", f"{length} s, as its name says")
+            )
+    return findings_of(
+        "clip-short", "warning", "clips are shorter than their name says", problems,
+        "Fetch them again. Their keyframes are kept where they lie inside, and the bank has fewer seconds of them.",
+    )  # fmt: skip
