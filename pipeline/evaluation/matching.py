@@ -32,7 +32,8 @@ class Claims:
     def held(self, threshold: float) -> Ints:
         """Indices of the claims that hold at this IoU, one for each box that is found."""
         close = np.flatnonzero(self.iou >= threshold)
-        return close[np.diff(self.box[close], prepend=-1) != 0]
+        held: Ints = close[np.diff(self.box[close], prepend=-1) != 0]
+        return held
 
 
 def find_claims(truth: Rows, detections: Rows, *, frames: Frames, classes: int, protocol: Protocol) -> Claims:
