@@ -123,8 +123,8 @@ def write_report(
         **{f"ap_{kind}": result.ap for kind, result in scored.items()},
         **_tube_columns(tubes),
     }
-    _write_csv(folder / "per_class.csv", list(columns), zip(*columns.values(), strict=True))
-    _write_csv(
+    write_csv(folder / "per_class.csv", list(columns), zip(*columns.values(), strict=True))
+    write_csv(
         folder / "per_iou.csv",
         ["iou", *(f"map_{kind}" for kind in at_ious)],
         zip(ious, *at_ious.values(), strict=True),
@@ -171,10 +171,10 @@ def _write_curves(path: Path, matching: Matching, result: Evaluation, iou: float
         taken.add(name)
         columns[name] = interpolate(*curve, RECALLS)
     mean = np.mean(list(columns.values()), axis=0) if columns else np.full(len(RECALLS), np.nan)
-    _write_csv(path, ["recall", "mean", *columns], zip(RECALLS, mean, *columns.values(), strict=True))
+    write_csv(path, ["recall", "mean", *columns], zip(RECALLS, mean, *columns.values(), strict=True))
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
     """Write a CSV; what is undefined is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -1,0 +1,83 @@
+"""`actionbank errors`: where the AP is lost."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.errors import InputError
+
+
+def errors(
+    split: Annotated[Literal["train", "val", "test"], typer.Option(help="The split that was scored.")] = "val",
+    boxes: Annotated[
+        Literal["detected", "ground_truth"], typer.Option(help="Of the two tables that evaluate writes, which.")
+    ] = "detected",
+    detections: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another table of detections (Parquet); absent: results/detections/<boxes>.parquet.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the report; it is replaced.")] = Path("results/errors"),
+    worst: Annotated[int, typer.Option(min=0, help="How many keyframes are shown, those that cost most.")] = 20,
+) -> None:
+    """Tell where the AP is lost: missed persons, badly placed boxes, wrong classes (docs/errors.md).
+
+    Prints what each kind of error costs and which classes are confused, and writes the tables of all classes and the
+    worst keyframes as pictures.
+    """
+    # PyTorch takes seconds to import.
+    from pipeline.evaluation.confusions import find_confusions
+    from pipeline.evaluation.errors import find_errors
+    from pipeline.evaluation.errors_page import write_page
+    from pipeline.evaluation.errors_report import summary, text, write_tables
+    from pipeline.files import replace_folder
+    from pipeline.params import load_params
+    from pipeline.tables import DETECTIONS, read_table
+    from pipeline.training.tables import read_tables
+    from pipeline.video.store import FrameStore
+
+    params = load_params()
+    scoring, data = params.evaluation, Path("data", params.dataset.name)
+    if scoring.metric == "multisports":
+        raise InputError("evaluation.metric is multisports, expected ava: errors are told by its rules")
+    path = detections or Path("results/detections", f"{boxes}.parquet")
+    tables = read_tables(data / "annotations", None)
+    truth, keyframes = tables.of_split(split)
+    rows = read_table(path, DETECTIONS)
+    of_split = set(keyframes["video_id"].unique().to_pylist())
+    if not of_split & set(rows["video_id"].unique().to_pylist()):
+        raise InputError(f"{path}: has no row of the {len(of_split)} videos of split {split} of {data / 'annotations'}")
+    labels = tables.scored_labels(scoring.classes, params.dataset.classes)
+    found = find_errors(
+        truth,
+        rows,
+        class_ids=[label.id for label in labels],
+        keyframes=keyframes,
+        iou=scoring.iou,
+        protocol=scoring.protocol,
+        cap=scoring.cap,
+    )
+    confusions = find_confusions(found)
+    frames = data / "frames"
+    store = FrameStore(frames) if frames.is_dir() else None
+    total = summary(found)
+    title = f"{path}, split {split}: mAP {total['map']:.4f} at IoU {scoring.iou:g}, {total['labels']} labels"
+    with replace_folder(out) as folder:
+        write_tables(folder, found, confusions, labels)
+        pictures = write_page(
+            folder,
+            found,
+            confusions,
+            annotations=truth,
+            detections=rows,
+            labels=labels,
+            store=store,
+            title=title,
+            worst=worst,
+        )
+    print(f"{title}\n{text(found, confusions, labels)}", end="")
+    without = "" if store else f" ({frames} is not there)"
+    print(f"{out / 'index.html'}: the worst keyframes, {pictures} of them with a picture{without}")

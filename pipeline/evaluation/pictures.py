@@ -1,0 +1,61 @@
+"""Keyframes as pictures with the boxes of persons and of a detector drawn in."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import simplejpeg
+import torch
+from numpy.typing import NDArray
+from torchvision.utils import draw_bounding_boxes
+
+from pipeline.video.clips import clip_indices
+from pipeline.video.store import FrameStore
+
+LEAST_SIDE = 360
+QUALITY = 85
+PERSON_COLOUR, BOX_COLOUR = (0, 200, 0), (255, 120, 0)
+
+
+def keyframe_picture(
+    store: FrameStore,
+    video_id: str,
+    time_seconds: float,
+    *,
+    persons_xyxy: NDArray[np.float64],
+    boxes_xyxy: NDArray[np.float64],
+) -> bytes:
+    """A JPEG of the frame at a time; small frames are enlarged by a whole factor.
+
+    Args:
+        store: the frames.
+        video_id: the video.
+        time_seconds: from the start of the film.
+        persons_xyxy: [n, 4] normalised; drawn in green as P1, P2, ...
+        boxes_xyxy: [m, 4] normalised; drawn in orange as D1, D2, ...
+
+    Raises:
+        InputError: the video is not in the store, or its file is damaged.
+    """
+    total = store.grid_frames(video_id)
+    (index,) = clip_indices(time_seconds, fps=store.fps, frames=1, interval=1, total=total)
+    frame = store.read_clip(video_id, [int(index)])[0]
+    factor = max(1, -(-LEAST_SIDE // min(frame.shape[:2])))
+    image = torch.from_numpy(frame.repeat(factor, axis=0).repeat(factor, axis=1)).permute(2, 0, 1).contiguous()
+    image = _drawn(image, boxes_xyxy, "D", BOX_COLOUR)
+    image = _drawn(image, persons_xyxy, "P", PERSON_COLOUR)
+    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    jpeg: bytes = simplejpeg.encode_jpeg(pixels, quality=QUALITY, colorspace="RGB")
+    return jpeg
+
+
+def _drawn(image: torch.Tensor, boxes_xyxy: NDArray[np.float64], letter: str, colour: Sequence[int]) -> torch.Tensor:
+    if not len(boxes_xyxy):
+        return image
+    height, width = image.shape[1:]
+    pixels = np.clip(boxes_xyxy, 0, 1) * [width, height, width, height]
+    pixels[:, 2:] = np.maximum(pixels[:, 2:], pixels[:, :2] + 1)
+    names = [f"{letter}{number}" for number in range(1, len(pixels) + 1)]
+    drawn: torch.Tensor = draw_bounding_boxes(
+        image, torch.from_numpy(pixels), labels=names, colors=[tuple(colour)] * len(names), width=2
+    )
+    return drawn
