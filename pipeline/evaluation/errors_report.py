@@ -96,12 +96,12 @@ def text(errors: Errors, confusions: Confusions, labels: Sequence[Label]) -> str
     """The tables for a terminal."""
     name = {label.id: label.name for label in labels}
     found = summary(errors)
-    lines = [f"{'':28}{'labels':>10}{'false':>10}{'share of the':>14}{'mAP if':>10}"]
-    lines.append(f"{'':28}{'not found':>10}{'rows':>10}{'lost mAP':>14}{'mended':>10}")
+    lines = [f"{'':28}{'labels':>10}{'false':>10}{'share of the':>14}{'mAP gained':>12}"]
+    lines.append(f"{'':28}{'not found':>10}{'rows':>10}{'lost mAP':>14}{'if mended':>12}")
     for kind, each in found["kinds"].items():
         unfound = each["labels_not_found"] if kind in KINDS[:3] else "-"
         false = each["false_rows"] if kind != "missed" else "-"
-        lines.append(f"{TITLES[kind]:28}{unfound:>10}{false:>10}{each['share']:>13.0%} {each['map_gain']:>+10.4f}")
+        lines.append(f"{TITLES[kind]:28}{unfound:>10}{false:>10}{each['share']:>13.0%} {each['map_gain']:>+12.4f}")
     lost = np.where(np.isnan(errors.ap), -1, 1 - errors.ap)
     worst = [place for place in np.argsort(-lost, kind="stable")[:SHOWN_CLASSES].tolist() if lost[place] > 0]
     if worst:

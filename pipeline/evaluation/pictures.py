@@ -41,7 +41,7 @@ def keyframe_picture(
     frame = store.read_clip(video_id, [int(index)])[0]
     factor = max(1, -(-LEAST_SIDE // min(frame.shape[:2])))
     image = torch.from_numpy(frame.repeat(factor, axis=0).repeat(factor, axis=1)).permute(2, 0, 1).contiguous()
-    image = _drawn(image, boxes_xyxy, "D", BOX_COLOUR)
+    image = _drawn(image, boxes_xyxy, " " * 8 + "D", BOX_COLOUR)  # beside the P of a box at the same place
     image = _drawn(image, persons_xyxy, "P", PERSON_COLOUR)
     pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
     jpeg: bytes = simplejpeg.encode_jpeg(pixels, quality=QUALITY, colorspace="RGB")

@@ -1,6 +1,7 @@
 """From a script to frames: background, sky, figures, things in front of them, light and camera noise."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,6 +23,8 @@ def camera(script: Script, seed: int, times: np.ndarray) -> np.ndarray:
     """How far the camera has moved at `times` (seconds, [T]): world units (x, y), [T, 2]."""
     rng = stream(seed, script.split, script.index, "camera")
     moved = np.zeros((len(times), 2))
+    if script.still:
+        return moved
     for frequency in (0.07, 0.19, 0.53):
         phase = rng.uniform(0, 2 * np.pi, 2)
         moved += SHAKE * np.sin(2 * np.pi * frequency * times[:, None] + phase)
@@ -75,6 +78,8 @@ def render(script: Script, *, seed: int, width: int, height: int) -> Iterator[np
     picks = np.stack([rng.integers(0, limit, len(times)) for limit in (NOISE_POOL, height, width)], 1)
     for shot, (begin, end, persons) in enumerate(shots(script)):
         backdrop = draw_backdrop(stream(seed, script.split, script.index, "backdrop", shot), width=width, height=height)
+        if script.still:
+            backdrop = replace(backdrop, pan=0.0)
         within = np.flatnonzero((times >= begin) & (times < end))
         for first in range(0, len(within), STACK_FRAMES):
             frames = within[first : first + STACK_FRAMES]

@@ -61,6 +61,8 @@ class Script:
     "Seconds without any person."
     excluded: tuple[int, ...]
     "Seconds that the annotators left out."
+    still: bool = False
+    "The camera stands still."
 
     @property
     def video_id(self) -> str:

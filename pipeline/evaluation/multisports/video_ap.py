@@ -138,9 +138,7 @@ def claim_tubes(truth: Tubes, found: Tubes) -> Claims:
             detection.append(other)
     scores, boxes = np.array(score, np.float64), np.array(box, np.int64)
     order = np.lexsort((-scores, boxes))
-    return Claims(
-        boxes[order], np.array(iou, np.float64)[order], scores[order], np.array(detection, np.int64)[order]
-    )
+    return Claims(boxes[order], np.array(iou, np.float64)[order], scores[order], np.array(detection, np.int64)[order])
 
 
 def _score(class_ids: Ints, truth: Tubes, found: Tubes) -> VideoEvaluation:
