@@ -79,7 +79,7 @@ def _refused(folder: Path, message: str, options: SourceOptions) -> tuple[list[F
         ), replace(options, first_id=counted)  # fmt: skip
     if match := TOO_WIDE.search(message):
         problem = Problem(
-            str(folder), "classes", f"ids up to {match[1]}", f"at most dataset.classes, {options.classes}"
+            str(folder), "classes", f"ids up to {match[1]}", f"at most {options.classes} (dataset.classes)"
         )
         return findings_of(
             "classes-too-few", "error", "class ids are above dataset.classes", [problem],

@@ -125,7 +125,7 @@ def check_boxes(
         ]
         findings += findings_of(
             f"keyframe-without-proposal-{split}", "error" if len(bare) == len(grouped) else "warning",
-            f"of {len(grouped)} annotated keyframes of {split} have no box at all", problems,
+            f"annotated keyframes of {split} have no box at all, of {len(grouped)}", problems,
             f"Their persons cannot be found: run the detector on them, or lower boxes.min_score. {MAKE}.",
         )  # fmt: skip
         findings += _below(grouped, split, threshold)
@@ -165,7 +165,7 @@ def _recall_findings(recall: Recall, split: str, *, all_bare: bool) -> list[Find
     )
     return findings_of(
         f"proposal-recall-{split}", "warning" if low else "error",
-        f"annotated persons of {split} are covered by no box", [told],
+        f"annotated persons of {split} are covered by no box, of {recall.persons}", [told],
         "No box covers any of them: look whether boxes and annotations are of the same films, times and units."
         if not low else "The AP of every class is bounded by it: take a better detector, or lower boxes.min_score.",
         count=missed,
@@ -202,10 +202,9 @@ def describe_recall(
         every = _grouped(imported, boxes, split, classes, 0.0)
         if not len(every):
             continue
-        used = _grouped(imported, boxes, split, classes, threshold)
+        of_all, of_used = recall_of(every), recall_of(_grouped(imported, boxes, split, classes, threshold))
         recalls = ", ".join(
-            f"{recall_of(every).at[iou]:.1%} at IoU {iou:g} ({recall_of(used).at[iou]:.1%} from score {threshold:g} on)"
-            for iou in IOUS
+            f"{of_all.at[iou]:.1%} at IoU {iou:g} ({of_used.at[iou]:.1%} from score {threshold:g} on)" for iou in IOUS
         )
         lines[f"recall of the boxes, {split}"] = f"{recalls}; {len(every.scores)} boxes in {len(every)} keyframes"
     return lines

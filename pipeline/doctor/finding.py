@@ -61,7 +61,7 @@ def findings_of(
     Args:
         code: see `Finding`.
         severity: see `Finding`.
-        title: what is wrong, in words that fit after a number.
+        title: what is wrong.
         problems: all of them, in a fixed order.
         remedy: what to do.
         count: how many, where that is not the number of problems.

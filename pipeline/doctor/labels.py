@@ -62,7 +62,10 @@ def _shifted_rows(imported: AvaImport, first_id: int) -> list[Finding]:
         last = int(expected.rpartition(" ")[2])
         if {each for each, _ in rows} == {last + 1} and 1 not in used:
             told = Problem(
-                file, "action ids", f"ids up to {last + 1}, and none of {first_id}", expected.removeprefix("a whole ")
+                file,
+                "action ids",
+                f"ids up to {last + 1}, and none of {first_id}",
+                f"ids {expected.removeprefix('a whole number ')}",
             )
             findings += findings_of(
                 "ids-shifted", "error", "file whose action ids are all off by one", [told],

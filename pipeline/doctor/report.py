@@ -43,7 +43,7 @@ def as_text(examined: Examination) -> str:
     wide = max((len(name) for name in examined.facts), default=0)
     lines += [f"  {name:<{wide}}  {fact}" for name, fact in examined.facts.items()]
     for finding in examined.findings:
-        lines += ["", f"{finding.severity.upper()} {finding.code}: {_title(finding)}"]
+        lines += ["", f"{finding.severity.upper()} {finding.code} ({finding.count:,}): {finding.title}"]
         lines += [
             _wrapped(f"- {_place(each)}: found {each.found}, expected {each.expected}") for each in finding.examples
         ]
@@ -93,15 +93,11 @@ def _section(finding: Finding) -> str:
         for each in finding.examples
     )
     return (
-        f'<section class="{finding.severity}"><h2>{finding.severity}: {escape(_title(finding))}</h2>'
+        f'<section class="{finding.severity}"><h2>{finding.severity}: {escape(finding.title)} ({finding.count:,})</h2>'
         f"<p><code>{escape(finding.code)}</code></p>"
         f"<table><tr><th>file</th><th>where</th><th>found</th><th>expected</th></tr>{rows}</table>"
         f"<p>{escape(finding.remedy)}</p></section>"
     )
-
-
-def _title(finding: Finding) -> str:
-    return f"{finding.count:,} {finding.title}"
 
 
 def _place(problem: Problem) -> str:

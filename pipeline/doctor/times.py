@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from itertools import permutations
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +16,8 @@ from pipeline.problems import Problem
 FILE = "annotations"
 # A keyframe at the very end of a film looks outside by the rounding of its length.
 SLACK_SECONDS = 0.1
-RATES = (12.0, 12.5, 15.0, 24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)
+# The commonest first: where two would explain a film, the first one is named.
+RATES = (30.0, 25.0, 24.0, 15.0, 60.0, 50.0, 30000 / 1001, 24000 / 1001, 60000 / 1001, 12.5, 12.0)
 RATE_TOLERANCE = 0.005
 # A film whose last keyframe lies so many times its length behind its start is annotated by frame numbers.
 FRAME_NUMBERS = 5.0
@@ -66,7 +66,8 @@ def check_times(
                      "Fetch the whole film, or set first_timestamp and offset_seconds in videos.csv: one that was cut "
                      "otherwise has every label on another frame, also those that still fall inside."),
         *findings_of("keyframe-outside", severity, "keyframes lie behind the end of their film", outside,
-                     "As above. The last frame of the film would stand in for them."),
+                     "Mend their films or times as above, or remove their rows: the last frame of the film would stand "
+                     "in for them."),
         *_told_rates(films, listed),
         *_short_clips(films),
     ]  # fmt: skip
@@ -146,17 +147,18 @@ def _all_early(ratios: Mapping[str, float], films: Mapping[str, Film]) -> list[F
     steps = 1.5 / float(lengths.min())
     if values.max() - values.min() > max(RATE_TOLERANCE, steps):
         return []
-    close = [(a, b) for a, b in permutations(RATES, 2) if a / b < 0.97 and math.isclose(a / b, middle, rel_tol=0.01)]
+    rate = float(np.median([films[each].fps for each in ratios]))
+    close = [each for each in RATES if rate / each < 0.97 and math.isclose(rate / each, middle, rel_tol=0.01)]
     if not close:
         return []
-    a, b = close[0]
     problems = [
         Problem(FILE, each, f"a last keyframe at {ratio:.3f} of the film", "keyframes up to its end")
         for each, ratio in ratios.items()
     ]
     return findings_of(
         "fps-of-annotations", "warning", "films are all annotated up to the same share of their length", problems,
-        f"Look whether frames were counted at {b:.5g} a second in films of {a:.5g} (that share is {a / b:.3f}).",
+        f"Look whether frames were counted at {close[0]:.5g} a second in films of {rate:.5g} (that share is "
+        f"{rate / close[0]:.3f}).",
     )  # fmt: skip
 
 
@@ -165,7 +167,7 @@ def _told_rates(films: Mapping[str, Film], listed: Mapping[str, Listed]) -> list
     rates, sizes = [], []
     for video_id, told in sorted(listed.items()):
         film = films.get(video_id)
-        if film is None:
+        if film is None or film.frames < film.expected_frames:  # a film that is cut off tells no rate
             continue
         if told.fps and film.fps and abs(told.fps / film.fps - 1) > RATE_TOLERANCE:
             rates.append(Problem("videos.csv", video_id, f"fps {told.fps:.6g}", f"{film.fps:.6g}, as in the file"))

@@ -1,0 +1,102 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.datasets.listed import Listed
+from pipeline.doctor.films import Film
+from pipeline.doctor.finding import Finding
+from pipeline.doctor.times import check_times
+from pipeline.tables import KEYFRAMES, TIMELINES
+
+
+def film(seconds: float, fps: float = 30.0) -> Film:
+    frames = round(seconds * fps)
+    return Film(duration_seconds=seconds, fps=fps, frames=frames, expected_frames=frames, width=640, height=360)
+
+
+def check(
+    times: dict[str, list[float]], films: dict[str, Film], listed: dict[str, Listed] | None = None
+) -> list[Finding]:
+    keys = [(video_id, each) for video_id in sorted(times) for each in times[video_id]]
+    keyframes = pa.Table.from_pylist(
+        [
+            {"video_id": name, "timestamp": each, "time_seconds": each, "split": "train", "status": "annotated"}
+            for name, each in keys
+        ],
+        KEYFRAMES,
+    )
+    timelines = pa.Table.from_pylist(
+        [{"video_id": name, "split": "train", "first_timestamp": 0.0, "offset_seconds": 0.0} for name in sorted(times)],
+        TIMELINES,
+    )
+    return check_times(keyframes, timelines, films, listed or {}, limit=0.05)
+
+
+def every_second(end: float) -> list[float]:
+    return np.arange(0.5, end, 1.0).tolist()
+
+
+@pytest.mark.parametrize(("real", "wrong"), [(30.0, 25.0), (60.0, 30.0), (25.0, 15.0), (30.0, 24.0)])
+def test_frames_counted_at_a_lower_rate_than_the_films(real: float, wrong: float) -> None:
+    """mmaction2 #1279, #1707: 25 for 30 and the like; the times reach behind the film by the quotient."""
+    lengths = {"a": 300.0, "b": 450.0}
+    found = check(
+        {each: every_second(length * real / wrong) for each, length in lengths.items()},
+        {each: film(length, real) for each, length in lengths.items()},
+    )
+    codes = {each.code: each for each in found}
+    assert list(codes) == ["fps-of-annotations", "film-too-short", "keyframe-outside"]
+    finding = codes["fps-of-annotations"]
+    assert (finding.severity, finding.count) == ("error", 2)
+    assert f"of a film of {wrong:.5g} frames a second; it has {real:.5g}" in finding.examples[0].expected
+
+
+def test_frames_counted_at_a_higher_rate_end_all_films_early() -> None:
+    lengths = {"a": 300.0, "b": 450.0, "c": 120.0, "d": 900.0}
+    times = {each: every_second(length * 25 / 30) for each, length in lengths.items()}
+    (finding,) = check(times, {each: film(length, 25.0) for each, length in lengths.items()})
+    assert (finding.code, finding.severity, finding.count) == ("fps-of-annotations", "warning", 4)
+    assert finding.remedy == ("Look whether frames were counted at 30 a second in films of 25 (that share is 0.833).")
+    times["a"] = every_second(290)
+    assert check(times, {each: film(length, 25.0) for each, length in lengths.items()}) == []
+
+
+def test_films_annotated_to_their_end_are_right_at_any_rate() -> None:
+    films = {f"f{fps:g}": film(300.0, fps) for fps in (15, 23.976, 25, 29.97, 60)}
+    assert check({each: every_second(300) for each in films}, films) == []
+
+
+def test_a_film_that_is_cut_short_is_no_matter_of_its_rate() -> None:
+    found = check({"a": every_second(300)}, {"a": film(289.0)})
+    assert [each.code for each in found] == ["film-too-short", "keyframe-outside"]
+    assert [str(each) for each in found[1].examples] == [
+        "annotations: a, timestamp 289.5: found 289.5 s, expected at most 289 s",
+        "annotations: a, timestamp 290.5: found 290.5 s, expected at most 289 s",
+        "annotations: a, timestamp 291.5: found 291.5 s, expected at most 289 s",
+    ]
+    assert found[1].count == 11
+    assert found[1].severity == "warning"  # 11 of 300 are fewer than the limit
+
+
+def test_frame_numbers_instead_of_seconds() -> None:
+    """mmaction2 #1279: the timestamp column holds frames."""
+    found = check({"a": [15.0, 45.0, 8985.0]}, {"a": film(300.0)})
+    assert found[0].code == "times-count-frames"
+    assert found[0].examples[0].found == "timestamps up to 8985 in a film of 300 s and 9000 frames"
+
+
+def test_videos_csv_is_held_against_the_files() -> None:
+    listed = {"a": Listed(fps=30.0, width=320.0, height=180.0), "b": Listed(fps=25.0, width=640.0, height=360.0)}
+    found = check({"a": [1.0, 9.0], "b": [1.0, 9.0]}, {"a": film(10.0, 25.0), "b": film(10.0, 25.0)}, listed)
+    assert [(each.code, each.count, str(each.examples[0])) for each in found] == [
+        ("fps-of-videos-csv", 1, "videos.csv: a: found fps 30, expected 25, as in the file"),
+        ("size-of-videos-csv", 1, "videos.csv: a: found 320 x 180, expected 640 x 360, as in the file"),
+    ]
+
+
+def test_clips_that_are_shorter_than_their_name_says() -> None:
+    """mmaction2 #1446."""
+    clips = {"abc_000010_000020": film(6.5), "abc_000040_000050": film(9.8)}
+    (finding,) = check({each: [5.0] for each in clips}, clips)
+    assert (finding.code, finding.severity, finding.count) == ("clip-short", "warning", 1)
+    assert (finding.examples[0].found, finding.examples[0].expected) == ("6.5 s", "10 s, as its name says")
