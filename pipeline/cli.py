@@ -7,13 +7,14 @@ import typer
 from pipeline.command import new_app, run
 from pipeline.commands.bank import bank_app
 from pipeline.commands.compare import compare
+from pipeline.commands.doctor import doctor
 from pipeline.commands.models import models
 from pipeline.commands.project import compose, runs, work_app
 from pipeline.commands.score import score
 from pipeline.commands.score_multisports import score_multisports
 
 # Commands that need no PyTorch, which takes seconds to import, or import what they need of it themselves.
-LIGHT = ("score", "score-multisports", "compare", "compose", "models", "runs", "bank", "work")
+LIGHT = ("score", "score-multisports", "compare", "compose", "doctor", "models", "runs", "bank", "work")
 
 
 def build_app(command: str | None = None) -> typer.Typer:
@@ -22,7 +23,7 @@ def build_app(command: str | None = None) -> typer.Typer:
     if command not in LIGHT:
         add_stages(app)
         add_checkpoint_commands(app)
-    for light in (score, score_multisports, compare, compose, models, runs):
+    for light in (score, score_multisports, compare, compose, doctor, models, runs):
         app.command()(light)
     app.add_typer(bank_app, name="bank")
     app.add_typer(work_app, name="work")

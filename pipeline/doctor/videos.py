@@ -180,12 +180,15 @@ def check_copies(files: Files, timelines: pa.Table | None) -> list[Finding]:
 
 def describe(films: Mapping[str, Film]) -> str:
     """The films in one line."""
+    if not films:
+        return "no files"
     good = [film for film in films.values() if not film.found]
     rates = sorted({f"{film.fps:.4g}" for film in good}, key=float)
     shown = ", ".join(rates[:6]) + (", ..." if len(rates) > 6 else "")
     hours = sum(film.duration_seconds for film in good) / 3600
     codecs = ", ".join(sorted({film.codec for film in good}))
-    return f"{len(films)} files, {len(good)} readable, {hours:.2f} h; {shown} frames a second; {codecs}"
+    what = f"; {shown} frames a second; {codecs}" if good else ""
+    return f"{len(films)} files, {len(good)} readable, {hours:.2f} h{what}"
 
 
 def without_found(films: Mapping[str, Film]) -> dict[str, Film]:
