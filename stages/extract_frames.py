@@ -12,6 +12,7 @@ from `.work`, whatever became of the others, and so is a pack of which no video 
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from pipeline.video.manifest import write_manifest
 from pipeline.work import item_key, recorded_run
 
 app = new_app()
+NAMED = 10
 
 
 @app.command()
@@ -65,12 +67,22 @@ def extract_frames(workers: WorkersOption = 0) -> None:
     decoders = Counter(each["decoder"] for each in videos.values())
     grid_frames = sum(each["grid_frames"] for each in videos.values())
     new = sum(item.is_new for item in items.values())
-    damaged = sum(each["frames_failed"] > 0 for each in videos.values())
+    damaged = [name for name, each in videos.items() if each["frames_failed"]]
+    unreadable = [problem.item for problem in problems if problem.item not in damaged]
     by_decoder = ", ".join(f"{count} by {name}" for name, count in sorted(decoders.items())) or "none"
     print(
         f"{out}: {len(videos)} videos ({by_decoder}) of {grid_frames} grid frames; {new} extracted now, "
-        f"{len(problems) - damaged} unreadable, {damaged} kept without some frames, {found.ignored} other files ignored"
+        f"{_named(unreadable)} unreadable, {_named(damaged)} kept without some frames, "
+        f"{found.ignored} other files ignored"
     )
+
+
+def _named(video_ids: Sequence[str]) -> str:
+    """How many, and which: "2 (a, b)"; of many the first ten, the others stand in problems.json."""
+    if not video_ids:
+        return "0"
+    more = ", ..." if len(video_ids) > NAMED else ""
+    return f"{len(video_ids)} ({', '.join(video_ids[:NAMED])}{more})"
 
 
 if __name__ == "__main__":

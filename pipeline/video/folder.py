@@ -1,5 +1,7 @@
 """A folder of video files, and the ids that its names give."""
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,20 +30,24 @@ class VideoFolder:
 def find_videos(root: Path) -> VideoFolder:
     """Find the video files below a folder; a file's id is its name without the suffix.
 
+    Links to files and folders are followed; a link to nothing whose name is that of a video is a problem.
+
     Raises:
-        InputError: the folder is absent or holds no video, or two files give the same id.
+        InputError: the folder is absent or holds no video, a folder in it cannot be read, or two files give the same
+            id.
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder of videos (dataset.videos)")
     paths: dict[str, Path] = {}
     problems = []
     ignored = 0
-    for path in sorted(root.rglob("*")):
+    for path in sorted(_files(root)):
         name = path.relative_to(root)
-        if not path.is_file() or any(part.startswith(".") for part in name.parts):
-            continue
         if path.suffix.lower() not in SUFFIXES:
             ignored += 1
+        elif not path.is_file():
+            found = "a link to nothing" if path.is_symlink() else "no file"
+            problems.append(Problem(name.as_posix(), path.stem, found, "a video file"))
         elif not SAFE_ID.fullmatch(path.stem):
             expected = "letters, digits, '.', '_' and '-', at most 200"
             problems.append(Problem(name.as_posix(), path.stem, "a name that is no safe id", expected))
@@ -53,3 +59,20 @@ def find_videos(root: Path) -> VideoFolder:
     if not paths and not problems:
         raise InputError(f"{root}: no video files, expected names that end in {' '.join(SUFFIXES)}")
     return VideoFolder(dict(sorted(paths.items())), problems, ignored)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """All that is no folder below `root` and not hidden; a folder that is linked twice, or in a circle, counts once."""
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: {error.strerror}; its videos would be missing")
+
+    seen = set()
+    for folder, below, names in os.walk(root, followlinks=True, onerror=refuse):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        real = os.path.realpath(folder)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        yield from (Path(folder, name) for name in names if not name.startswith("."))

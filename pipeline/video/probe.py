@@ -20,6 +20,8 @@ from pipeline.errors import InputError
 
 # decord takes frames of MPEG-TS for others or hangs, and has no usable times in MPEG-PS and AVI (measured).
 NOT_FOR_DECORD = ("mpegts", "mpeg", "avi")
+# It cannot read AV1, and rounds the inverse transform of MPEG-4 Part 2 otherwise (by at most 2 of 255).
+CODECS_NOT_FOR_DECORD = ("av1", "mpeg4")
 # What it was measured to convert to the same RGB bytes as PyAV; others are rounded differently.
 EXACT_FORMATS = {f"yuv{letter}{kind}p" for letter in ("", "j") for kind in ("420", "422", "444")}
 # Longest reordering of any codec is 16 frames: the first of a film in display order is among these packets.
@@ -225,7 +227,7 @@ def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64
     look = min(looks, default=Look(0, 0, "", UPRIGHT))
     faults = {
         f"container {container.format.name}": container.format.name in NOT_FOR_DECORD,
-        "codec av1": codec == "av1",
+        f"codec {codec}": codec in CODECS_NOT_FOR_DECORD,
         "several video streams": sum(not _is_cover(each) for each in container.streams.video) > 1,
         "edit list": bool(is_discard.any()),
         "frames before the first keyframe": left_out > 0,

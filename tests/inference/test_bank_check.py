@@ -34,7 +34,8 @@ def box(x1: float) -> list[float]:
 
 
 def table(rows: list[tuple[Any, ...]], schema: pa.Schema, path: Path) -> None:
-    write_table(pa.Table.from_pylist([dict(zip(schema.names, row, strict=False)) for row in rows], schema), path, schema)
+    named = [dict(zip(schema.names, row, strict=False)) for row in rows]  # the last columns may be missing
+    write_table(pa.Table.from_pylist(named, schema), path, schema)
 
 
 @pytest.fixture

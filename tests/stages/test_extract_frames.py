@@ -60,7 +60,7 @@ def test_the_out(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     extract_frames(workers=2)
     printed = capsys.readouterr()
     assert printed.out == (
-        f"{OUT}: 3 videos (1 by decord, 2 by pyav) of 82 grid frames; 4 extracted now, 2 unreadable, "
+        f"{OUT}: 3 videos (1 by decord, 2 by pyav) of 82 grid frames; 4 extracted now, 2 (d e, c) unreadable, "
         "0 kept without some frames, 1 other files ignored\n"
     )
     assert printed.err == (
@@ -89,6 +89,25 @@ def test_the_out(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (manifest["short_side"], manifest["quality"], manifest["fps"]) == (48, 90, 15.0)
     # No path, host or time of this machine.
     assert str(videos.parent) not in (OUT / "manifest.json").read_text()
+
+
+def test_the_last_line_and_problems_json_name_the_bad_films(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    set_params(videos.parent, max_bad_fraction=1.0, short_side="none", fps=25.0)
+    write_film(videos / "-good.mp4", frames=10)
+    cut = write_film(videos / "cut.mp4", frames=100, muxer_options={"movflags": "faststart"})
+    cut.write_bytes(cut.read_bytes()[: int(cut.stat().st_size * 0.99)])
+    for number in range(11):
+        (videos / f"v{number:02}.mp4").touch()
+    extract_frames(workers=2)
+    found = json.loads((OUT / "problems.json").read_text())
+    assert [each["item"] for each in found["problems"]] == ["cut", *(f"v{number:02}" for number in range(11))]
+    named = ", ".join(f"v{number:02}" for number in range(10))
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[-1]
+        .endswith(f"11 ({named}, ...) unreadable, 1 (cut) kept without some frames, 0 other files ignored")
+    )
+    assert [number_of(frame) for frame in FrameStore(OUT).read_clip("-good", range(10))] == list(range(10))
 
 
 def test_the_source_size_is_kept_on_demand(videos: Path) -> None:

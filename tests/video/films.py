@@ -45,7 +45,7 @@ def write_film(
     height: int = 64,
     codec: str = "libx264",
     pixel_format: str = "yuv420p",
-    rate: int = 25,
+    rate: int | Fraction = 25,
     pts: Sequence[int] | None = None,
     time_base: Fraction | None = None,
     options: dict[str, str] | None = None,

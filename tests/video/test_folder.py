@@ -1,4 +1,6 @@
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,3 +56,55 @@ def test_no_folder_and_no_video(tmp_path: Path) -> None:
         f"{tmp_path}: no video files, expected names that end in .3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg "
         ".mts .ogv .ts .vob .webm .wmv"
     )
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    touch(tmp_path, "elsewhere/a.mp4", "elsewhere/more/b.mp4", "videos/c.mp4")
+    (tmp_path / "videos" / "d.mp4").symlink_to(tmp_path / "elsewhere" / "a.mp4")
+    (tmp_path / "videos" / "folder").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "videos" / "same_folder").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "circle").symlink_to(tmp_path / "videos")
+    (tmp_path / "linked").symlink_to(tmp_path / "videos")
+    found = find_videos(tmp_path / "linked")
+    root = tmp_path / "linked"
+    assert found.paths == {
+        "a": root / "folder/a.mp4",
+        "b": root / "folder/more/b.mp4",
+        "c": root / "c.mp4",
+        "d": root / "d.mp4",
+    }
+    assert (found.problems, found.ignored) == ([], 0)
+
+
+def test_links_to_nothing_and_what_is_no_file_are_problems(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").symlink_to(tmp_path / "gone.mp4")
+    (tmp_path / "notes").symlink_to(tmp_path / "gone")
+    os.mkfifo(tmp_path / "b.mp4")
+    found = find_videos(tmp_path)
+    assert (found.paths, found.ignored) == ({}, 1)
+    assert found.problems == [
+        Problem("a.mp4", "a", "a link to nothing", "a video file"),
+        Problem("b.mp4", "b", "no file", "a video file"),
+    ]
+
+
+def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.mp4", "closed/b.mp4")
+
+    def listing(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    scan = os.scandir  # the tests may run as root, which may read everything
+    monkeypatch.setattr(os, "scandir", listing)
+    with pytest.raises(InputError) as error:
+        find_videos(tmp_path)
+    assert str(error.value) == f"{tmp_path / 'closed'}: Permission denied; its videos would be missing"
+
+
+def test_folders_may_have_any_name(tmp_path: Path) -> None:
+    touch(tmp_path, "zwölf Filme, neu/-a.mp4", "b.mp4/c.mp4")
+    found = find_videos(tmp_path)
+    assert list(found.paths) == ["-a", "c"]
+    assert found.problems == []

@@ -101,6 +101,19 @@ def test_a_file_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
     assert str(error.value) == f"{tmp_path / 'f.mp4'}: No such file or directory; nothing is stored for it"
 
 
+def test_a_file_without_permission_is_a_failure_and_no_bad_film(
+    tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(items, "digest_file", refuse)  # the tests may run as root, which may read everything
+    with pytest.raises(InputError) as error:
+        item(write_film(tmp_path / "f.mp4", frames=3))
+    assert str(error.value) == f"{tmp_path / 'f.mp4'}: Permission denied; nothing is stored for it"
+    assert not work.exists()
+
+
 def test_one_failure_lets_the_others_finish(tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = {name: write_film(tmp_path / f"{name}.mp4", frames=5 + n) for n, name in enumerate("abc")}
     paths["b"].unlink()
