@@ -1,0 +1,84 @@
+"""`actionbank new-dataset`: from a folder of videos to a data set that the pipeline takes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.command import WorkersOption, worker_count
+
+CONF = Path("conf")
+
+
+def new_dataset(
+    name: Annotated[str, typer.Argument(help="Its name: lower-case letters, digits and '_'.")],
+    videos: Annotated[Path, typer.Option(help="Folder of videos; they stay where they are.")],
+    annotations: Annotated[
+        Path | None,
+        typer.Option(help="File or folder of annotations, in any format of docs/datasets.md.", show_default=False),
+    ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            help="File or folder of person boxes; absent: the detector that needs no download makes them.",
+            show_default=False,
+        ),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            help="Frames per second of the grid; absent: the films' most common rate, up to 30.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace conf/dataset/NAME.yaml.")] = False,
+    workers: WorkersOption = 0,
+) -> None:
+    """Write conf/dataset/NAME.yaml for a folder of videos, look for what is wrong with it, and say the next command.
+
+    A single file of annotations or boxes is copied to data/NAME/source. Where annotations count frames or pixels and no
+    videos.csv lies beside them, one is written. Exits as `actionbank doctor`, but with 0 where there are only warnings.
+    """  # fmt: skip
+    # With these come pyarrow, PyAV and Hydra.
+    from pipeline.commands.doctor import doctor
+    from pipeline.compose import compose_params
+    from pipeline.datasets.new_dataset import (
+        check_name,
+        config_text,
+        in_place,
+        own_folder,
+        read_classes,
+        write_videos_csv,
+    )
+    from pipeline.doctor.films import probe_films
+    from pipeline.files import write_text
+    from pipeline.video.folder import find_videos
+
+    path = check_name(name, CONF, force=force)
+    where = in_place(videos, "--videos")
+    found = find_videos(videos)
+    films = probe_films(found.paths, workers=worker_count(workers))
+    source = Path("data", name, "source")
+    folder = own_folder(annotations, source / "annotations", "--annotations")
+    proposals = own_folder(boxes, source / "proposals", "--boxes") if boxes else None
+    note = write_videos_csv(Path(folder), films)
+    annotated = read_classes(Path(folder), folder)
+    default = compose_params([], CONF)
+    asked = [default["backbone"]["input"]["short_side"]]
+    asked += [max(default[block]["augmentation"]["short_side"]) for block in ("baseline", "head_train")]
+    text = config_text(
+        name, videos=where, films=films, annotated=annotated, boxes=proposals, fps=fps, asked_side=max(asked)
+    )
+    write_text(path, text)
+    compose_params([f"dataset={name}"], CONF)
+    print(f"{note}\n" if note else "", end="")
+    classes = f"{annotated.classes} classes" if annotated.labels else "classes are to be set"
+    print(f"{path}: written: {len(films)} films, {classes}, boxes {f'from {proposals}' if proposals else 'by motion'}")
+    try:
+        doctor(dataset=name, decode=False, html=None, as_json=False, allow_warnings=True, silence=60.0, workers=workers)
+    except typer.Exit as end:
+        if end.exit_code:
+            print(f"then look again: actionbank doctor --dataset {name}")
+            raise
+    print(f"then: dvc exp run -S dataset={name}")

@@ -1,0 +1,220 @@
+"""`conf/dataset/NAME.yaml` for a folder of videos, with what was found in it."""
+
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from pipeline.datasets.class_ids import find_label_map, read_shifted_label_map
+from pipeline.datasets.recognise import Found, recognise
+from pipeline.datasets.sources import UNBOUNDED, SourceOptions, import_source
+from pipeline.doctor.films import Film
+from pipeline.errors import InputError
+from pipeline.files import write_text
+from pipeline.labels import Label
+
+NAME = re.compile(r"[a-z0-9_]+")
+GRID_FPS, SHORT_SIDE = 30, 320
+"Of the published recipes; neither more frames nor larger ones are stored unless asked for."
+MOTION = [
+    "boxes:",
+    "  # motion needs no download, and a camera that stands still. fasterrcnn finds persons in any film; its weights",
+    "  # are downloaded by torchvision, or read from the file boxes.weights.",
+    "  detector: motion",
+    "# Scores of motion begin at 0.5, and all its boxes are meant; with fasterrcnn 0.9 is usual.",
+    *(f"{block}: {{box_threshold: 0.5}}" for block in ("baseline", "bank", "head_train", "evaluation")),
+]
+SHOWN_NAMES, SHOWN_LINES = 8, 12
+NO_BOXES = "conf/none/boxes"
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """What a folder of annotations says."""
+
+    folder: str
+    classes: int = 1
+    "1 where it cannot be told."
+    labels: Sequence[Label] = ()
+    told: Sequence[str] = field(default_factory=list)
+    "Formats and splits, in lines."
+    fault: str = ""
+    "Why the classes cannot be told."
+
+
+def check_name(name: str, conf: Path, *, force: bool) -> Path:
+    """The file that a data set of this name gets.
+
+    Raises:
+        InputError: the name cannot be one, is taken, or there is no `conf/dataset`.
+    """
+    if not NAME.fullmatch(name):
+        raise InputError(f"the name is {name!r}, expected lower-case letters, digits and '_'")
+    if not (conf / "dataset").is_dir():
+        raise InputError(f"{conf / 'dataset'}: no such folder, expected to run in the project's folder")
+    path = conf / "dataset" / f"{name}.yaml"
+    if path.exists() and not force:
+        raise InputError(f"{path}: is there already, expected another name or --force")
+    return path
+
+
+def in_place(path: Path, option: str) -> str:
+    """How the parameters name a folder: relative where it lies inside the project.
+
+    Raises:
+        InputError: it is not there, or its name would be read as a reference to another parameter.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder ({option})")
+    inside = os.path.relpath(path.absolute())
+    name = path.absolute().as_posix() if inside.startswith("..") else Path(inside).as_posix()
+    if "$" in name:
+        raise InputError(f"{path}: holds a '$', expected a path without it ({option})")
+    return name
+
+
+def own_folder(given: Path | None, folder: Path, option: str) -> str:
+    """A folder for the parameters: `given` as it lies; a single file is copied into `folder`, where it is alone.
+
+    Raises:
+        InputError: see `in_place`.
+    """
+    if given is None:
+        return folder.as_posix()
+    if given.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / given.name).unlink(missing_ok=True)
+        shutil.copyfile(given, folder / given.name)
+        return folder.as_posix()
+    return in_place(given, option)
+
+
+def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
+    """Write `videos.csv` with what formats that count frames and pixels need to know, where it is not there.
+
+    Returns:
+        A line that says so; empty where there is nothing to do.
+    """
+    path = folder / "videos.csv"
+    if path.exists():
+        return ""
+    try:
+        found = recognise(folder) if folder.is_dir() else Found()
+    except InputError:
+        return ""  # the doctor tells it
+    if found.files() and not (found.cvat or found.via or found.coco):
+        return ""  # AVA's rows and MultiSports' need none, and AVA's own would be of another form
+    rows = [
+        f"{video_id},,{f'{film.fps:.5f}'.rstrip('0').rstrip('.')},{film.width},{film.height}"
+        for video_id, film in films.items()
+        if not film.found and film.fps and film.width
+    ]
+    write_text(path, "\n".join(["video_id,split,fps,width,height", *rows, ""]))
+    return f"{path}: written, with frame rate and size of {len(rows)} films; its column split may be filled in"
+
+
+def read_classes(folder: Path, name: str) -> Annotated:
+    """Read the annotations once, to learn their formats and classes; a fault is told and ends nothing."""
+    labels: list[Label] = []
+    try:
+        if not folder.is_dir() or not recognise(folder).files():
+            return Annotated(name, fault=f"{folder} holds no annotations yet")
+        label_map = find_label_map(folder)
+        labels = read_shifted_label_map(label_map)[0] if label_map.exists() else []
+        classes = max((label.id for label in labels), default=UNBOUNDED)
+        found = import_source(folder, SourceOptions(classes=classes))
+    except InputError as error:
+        return Annotated(name, classes=max((each.id for each in labels), default=1), labels=labels, fault=str(error))
+    return Annotated(name, max(label.id for label in found.labels), found.labels, found.told)
+
+
+def grid_fps(films: Mapping[str, Film]) -> int:
+    """The most common frame rate, rounded, and no more than GRID_FPS; of equally common ones the highest."""
+    rates = Counter(round(film.fps) for film in films.values() if film.fps >= 1)
+    return min(GRID_FPS, max(rates, key=lambda rate: (rates[rate], rate), default=GRID_FPS))
+
+
+def short_side(films: Mapping[str, Film]) -> int:
+    """The short side of the smallest film, and no more than SHORT_SIDE."""
+    return min([SHORT_SIDE, *(min(film.width, film.height) for film in films.values() if film.width and film.height)])
+
+
+def config_text(
+    name: str,
+    *,
+    videos: str,
+    films: Mapping[str, Film],
+    annotated: Annotated,
+    boxes: str | None,
+    fps: float | None,
+    asked_side: int,
+) -> str:
+    """The text of `conf/dataset/NAME.yaml`.
+
+    Args:
+        name: of the data set.
+        videos: path of the films.
+        films: what they are.
+        annotated: what the annotations say.
+        boxes: path of the boxes; None chooses the detector that needs no download.
+        fps: of the grid; None takes `grid_fps`.
+        asked_side: the short side that the default backbone asks for.
+    """
+    side = short_side(films)
+    names = ", ".join(label.name for label in annotated.labels[:SHOWN_NAMES])
+    names += ", ..." if len(annotated.labels) > SHOWN_NAMES else ""
+    found = [*annotated.told[:SHOWN_LINES], *([annotated.fault] if annotated.fault else [])]
+    if len(annotated.told) > SHOWN_LINES:
+        found.append(f"... and {len(annotated.told) - SHOWN_LINES} more lines, which import_annotations prints")
+    lines = [
+        "# @package _global_",
+        f"# Written by `actionbank new-dataset {name}`: comments say what was found (docs/own-data.md). Edit it freely.",
+        "dataset:",
+        f"  name: {name}",
+        "  generate: []",
+        *_film_comments(films),
+        "  # They stay where they are. `dvc add` puts the folder under DVC; all but `dvc push` works without it.",
+        f"  videos: {_scalar(videos)}",
+        *(f"  # {line}" for line in found),
+        f"  annotations: {_scalar(annotated.folder)}",
+        f"  proposals: {_scalar(boxes or NO_BOXES)}" + ("" if boxes else "  # none: boxes.detector makes them"),
+        f"  classes: {annotated.classes}  # {names or 'cannot be told yet: set it'}",
+        "  action_attribute: action  # CVAT, VIA: the attribute that names actions",
+        "  keyframe_seconds: 1  # CVAT, VIA: one keyframe in so many seconds",
+        "  val_fraction: 0.2  # of the films whose split nothing tells",
+        "frames:",
+        "  # Clips are counted in frames of this rate, whatever a film's own is; the published recipes count on 30.",
+        f"  fps: {grid_fps(films) if fps is None else fps:g}",
+        "  # No film is scaled up; the published recipes want 256 to 320.",
+        f"  short_side: {side}",
+    ]
+    if side < asked_side:
+        lines += [f"  # The default backbone asks for {asked_side}: clips are scaled up.", "  allow_smaller: true"]
+    return "\n".join([*lines, *([] if boxes else MOTION)]) + "\n"
+
+
+def _film_comments(films: Mapping[str, Film]) -> list[str]:
+    good = [film for film in films.values() if not film.found]
+    rates = Counter(f"{film.fps:.5g}" for film in good)
+    sizes = Counter(f"{film.width}x{film.height}" for film in good)
+    bad = f", {len(films) - len(good)} that cannot" if len(good) < len(films) else ""
+    return [
+        f"  # {len(good)} films that can be read{bad}.",
+        f"  # Frames per second: {_counted(rates)}. Pixels: {_counted(sizes)}.",
+    ]
+
+
+def _counted(values: Counter[str]) -> str:
+    """`25 (3 films), 30 (1 film)`, the four most common."""
+    shown = [f"{value} ({count} film{'s' if count > 1 else ''})" for value, count in values.most_common(4)]
+    return ", ".join(shown) + (", ..." if len(values) > 4 else "")
+
+
+def _scalar(text: str) -> str:
+    """A text as YAML."""
+    return str(yaml.safe_dump(text, width=10**6, allow_unicode=True)).splitlines()[0]
