@@ -32,6 +32,7 @@ def build_app(command: str | None = None) -> typer.Typer:
 
 def add_stages(app: typer.Typer) -> None:
     """Add the stages of dvc.yaml, in the order in which they run."""
+    from stages.detect_boxes import detect_boxes
     from stages.evaluate import evaluate
     from stages.extract_frames import extract_frames
     from stages.import_annotations import import_annotations
@@ -43,7 +44,8 @@ def add_stages(app: typer.Typer) -> None:
 
     panel = "Stages"
     app.command("make-playground", rich_help_panel=panel)(make_videos)
-    for stage in (extract_frames, import_annotations, import_boxes, train_baseline, infer_bank, train_head, evaluate):
+    imports = (extract_frames, import_annotations, detect_boxes, import_boxes)
+    for stage in (*imports, train_baseline, infer_bank, train_head, evaluate):
         app.command(rich_help_panel=panel)(stage)
 
 

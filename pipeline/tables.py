@@ -26,8 +26,12 @@ def _schema(columns: list[tuple[str, pa.DataType]], nullable: tuple[str, ...] = 
 ANNOTATIONS = _schema([*_KEY, *_BOX, ("action_id", pa.int32()), ("person_id", pa.int32())], ("person_id",))
 # One row per keyframe that the source names. status: "annotated", "empty" (no person) or "excluded".
 KEYFRAMES = _schema([*_KEY, ("split", pa.string()), ("status", pa.string())])
-# One row per proposal. source: the importer's name; label: an object's class, null for persons.
-BOXES = _schema([*_KEY, *_BOX, ("score", pa.float64()), ("source", pa.string()), ("label", pa.string())], ("label",))
+# One row per proposal. source: the file's format or the detector; label: an object's class, null for persons; track_id:
+# the person within the video, null where boxes are not tracked. Tables of before tracks lack it, and read as nulls.
+BOXES = _schema(
+    [*_KEY, *_BOX, ("score", pa.float64()), ("source", pa.string()), ("label", pa.string()), ("track_id", pa.int64())],
+    ("label", "track_id"),
+)
 # One row per (box, class) that the model scored above the action threshold.
 DETECTIONS = _schema([*_KEY, *_BOX, ("action_id", pa.int32()), ("score", pa.float64())])
 # What a data set says of each video: where label and time meet, and its split.
@@ -69,7 +73,7 @@ def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
 
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read a Parquet file and check it against its schema.
+    """Read a Parquet file and check it against its schema; a nullable column that it lacks reads as nulls.
 
     Raises:
         InputError: the file is absent, not Parquet or of another schema.
@@ -80,4 +84,7 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
         raise InputError(f"{path}: no such table") from None
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: not a Parquet table: {error}") from None
+    for field in schema:
+        if field.nullable and field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     return check_table(table, schema, str(path))

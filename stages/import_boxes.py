@@ -2,21 +2,23 @@
 
     python -m stages.import_boxes
 
-Reads every `.pkl` (AVA proposals) and `.csv` (AVA CSV with scores) of the folder `dataset.proposals`, and the
-out of import_annotations for the videos and their times. Writes `data/<name>/boxes`: `boxes.parquet` with
-every box of score `boxes.min_score` or more, `summary.json` with what became of the rows of each file, and
-`problems.json`. Each consumer applies its own threshold, so that changing one re-runs nothing here.
+Reads every box file of the folder `boxes.source` (`dataset.proposals`, or with `boxes.detector` what detect_boxes
+wrote), in any of the formats of docs/data-layout.md, says which it found, and takes the videos and their times from the
+out of import_annotations. Writes `data/<name>/boxes`: `boxes.parquet` with every box of score `boxes.min_score` or more
+(and ids over time, with `boxes.tracks`), `summary.json` with what became of the rows of each file, and `problems.json`.
+Each consumer applies its own threshold, so that changing one re-runs nothing here.
 """
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from pipeline.boxes.importing import import_boxes as read_boxes
 from pipeline.command import new_app, run
 from pipeline.files import replace_folder, write_json
 from pipeline.params import load_params
 from pipeline.problems import report_problems
-from pipeline.tables import BOXES, TIMELINES, read_table, write_table
+from pipeline.tables import BOXES, KEYFRAMES, TIMELINES, read_table, write_table
 from pipeline.work import recorded_run
 
 app = new_app()
@@ -24,13 +26,20 @@ app = new_app()
 
 @app.command()
 def import_boxes() -> None:
-    """Turn proposal pickles and scored CSVs into one table; a bad row is reported and left out."""
+    """Turn person boxes of any format into one table; a bad row is reported and left out."""
     params = load_params()
-    data = Path("data", params.dataset.name)
+    boxes, data = params.boxes, Path("data", params.dataset.name)
     out = data / "boxes"
     with recorded_run("import_boxes", params.dataset.name), replace_folder(out) as folder:
-        timelines = read_table(data / "annotations" / "timelines.parquet", TIMELINES)
-        found = read_boxes(Path(params.dataset.proposals), timelines, min_score=params.boxes.min_score)
+        found = read_boxes(
+            Path(boxes.source),
+            read_table(data / "annotations" / "timelines.parquet", TIMELINES),
+            min_score=boxes.min_score,
+            keyframes=read_table(data / "annotations" / "keyframes.parquet", KEYFRAMES),
+            detector="" if boxes.detector == "none" else boxes.detector,
+            tracks=boxes.tracks == "iou",
+        )
+        print("\n".join(found.told))
         for problem in found.problems[:10]:
             print(problem, file=sys.stderr)
         write_table(found.boxes, folder / "boxes.parquet", BOXES)
@@ -38,24 +47,33 @@ def import_boxes() -> None:
         report_problems(
             found.problems,
             total=found.rows,
-            max_bad_fraction=params.boxes.max_bad_fraction,
+            max_bad_fraction=boxes.max_bad_fraction,
             folder=folder,
             unit="rows",
         )
+    _tell(found.summary)
     counts = found.summary["all_files"]
-    formats = ", ".join(f"{each['file']} as {each['format']}" for each in found.summary["files"])
     dropped = ", ".join(
         f"{counts[fate]} {name}"
         for fate, name in (
             ("bad", "bad"),
             ("unknown_video", "of unknown videos"),
-            ("below_min_score", f"below {params.boxes.min_score:g}"),
+            ("below_min_score", f"below {boxes.min_score:g}"),
             ("same_box_again", "repeated"),
             ("same_box_in_another_file", "in two files"),
         )
     )
-    print(f"read {formats}")
     print(f"{out}: {found.boxes.num_rows} boxes of {counts['rows']} rows; left out: {dropped}")
+
+
+def _tell(summary: dict[str, Any]) -> None:
+    counts = summary["score_histogram"]["counts"]
+    tenths = [sum(counts[place : place + 2]) for place in range(0, len(counts), 2)]
+    print("scores from 0 to 1 in tenths: " + " ".join(map(str, tenths)))
+    for split, each in summary["splits"].items():
+        videos = f"{each['videos'] - each['videos_without_a_box']} of {each['videos']} videos"
+        bare = f"{each['annotated_keyframes_without_a_box']} of {each['annotated_keyframes']} annotated keyframes"
+        print(f"{split}: {each['boxes']} boxes in {videos}; {bare} without a box")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import InputError
@@ -19,13 +20,20 @@ def test_a_table_comes_back_as_it_was_with_the_same_bytes(tmp_path: Path) -> Non
 
 def test_only_nullable_columns_hold_nulls(tmp_path: Path) -> None:
     row = {"video_id": "a", "timestamp": 1.0, "time_seconds": 1.0, "x1": 0.0, "y1": 0.0, "x2": 1.0, "y2": 1.0}
-    good = {**row, "score": 0.5, "source": "csv", "label": None}
+    good = {**row, "score": 0.5, "source": "csv", "label": None, "track_id": None}
     write_table(pa.Table.from_pylist([good], schema=BOXES), tmp_path / "x.parquet", BOXES)
     loose = pa.schema([field.with_nullable(True) for field in BOXES])
     bad = pa.Table.from_pylist([{**good, "score": None}], schema=loose)
     with pytest.raises(InputError, match="column score holds 1 nulls, expected none"):
         write_table(bad, tmp_path / "y.parquet", BOXES)
     assert not (tmp_path / "y.parquet").exists()
+
+
+def test_a_table_from_before_tracks_reads_with_no_track(tmp_path: Path) -> None:
+    row = {"video_id": "a", "timestamp": 1.0, "time_seconds": 1.0, "x1": 0.0, "y1": 0.0, "x2": 1.0, "y2": 1.0}
+    table = pa.Table.from_pylist([{**row, "score": 0.5, "source": "csv", "label": None, "track_id": 3}], schema=BOXES)
+    pq.write_table(table.drop(["track_id"]), tmp_path / "x.parquet")
+    assert read_table(tmp_path / "x.parquet", BOXES).to_pylist()[0] == {**table.to_pylist()[0], "track_id": None}
 
 
 @pytest.mark.parametrize(

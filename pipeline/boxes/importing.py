@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.boxes.formats import BoxRows, read_proposals_pickle, read_scored_csv
+from pipeline.boxes.recognise import read_box_files
+from pipeline.boxes.rows import BoxRows
+from pipeline.boxes.tracks import track_ids
 from pipeline.datasets.csv_rows import Floats, Ints, shown
-from pipeline.datasets.ordering import first_alike, group_starts, ordered
+from pipeline.datasets.ordering import first_alike, group_starts, ordered, ranked
 from pipeline.errors import InputError
 from pipeline.problems import Problem
 from pipeline.tables import BOX_COLUMNS, BOXES
 
-READERS = {".pkl": read_proposals_pickle, ".pickle": read_proposals_pickle, ".csv": read_scored_csv}
-EXPECTED = ".pkl (AVA proposals) or .csv (AVA CSV with scores)"
 HISTOGRAM_BINS = 20
 
 # What became of a row.
@@ -43,6 +43,8 @@ class BoxImport:
     rows: int
     "Rows and keys that were read, good and bad."
     summary: dict[str, Any]
+    told: list[str]
+    "What the user should know: the format of each file, and how it was read."
 
 
 @dataclass(frozen=True)
@@ -59,23 +61,34 @@ class _Rows:
     fate: NDArray[np.int8]
 
 
-def import_boxes(folder: Path, timelines: pa.Table, *, min_score: float) -> BoxImport:
-    """Read every `.pkl` and `.csv` of a folder into one BOXES table.
+def import_boxes(
+    folder: Path,
+    timelines: pa.Table,
+    *,
+    min_score: float,
+    keyframes: pa.Table | None = None,
+    detector: str = "",
+    tracks: bool = False,
+) -> BoxImport:
+    """Read every box file of a folder, of any format of docs/data-layout.md, into one BOXES table.
 
     Boxes of videos that the annotations do not name are left out, one problem per video. Equal boxes of a
     keyframe become one, with the best score: in one file they are the rows of several actions, in two files a
     problem. The table is sorted by (video_id, timestamp, score descending, box).
 
     Args:
-        folder: the proposals.
+        folder: the boxes.
         timelines: TIMELINES.
         min_score: boxes below this floor are left out.
+        keyframes: KEYFRAMES; with them the summary counts those that have no box.
+        detector: what made the boxes (`detect_boxes`), which is then their source; else that is the format.
+        tracks: give boxes ids over time.
 
     Raises:
         InputError: there is no box file, a file cannot be read, or no row is a box of a known video.
     """
-    names, problems = _box_files(folder)
-    files = [READERS[Path(name).suffix.lower()](folder / name) for name in names]
+    read, problems = read_box_files(folder)
+    names, files = list(read), list(read.values())
     rows = _joined(files, timelines)
     for number, file in enumerate(files):
         mine = rows.file == number
@@ -91,38 +104,32 @@ def import_boxes(folder: Path, timelines: pa.Table, *, min_score: float) -> BoxI
     scores = rows.score[rows.fate == KEPT]
     rows.fate[(rows.fate == KEPT) & (rows.score < min_score)] = BELOW
     problems += _drop_repeated(rows, names)
-    total = len(rows.file) + sum(len(file.key_problems) for file in files)
+    accounts = [_account(rows.fate[rows.file == number], file) for number, file in enumerate(files)]
+    all_files = {key: sum(account[key] for account in accounts) for key in (*FATES, "not_persons", "rows")}
+    table = _table(rows, [detector or file.format for file in files], timelines)
     return BoxImport(
-        boxes=_table(rows, files, timelines),
+        boxes=_with_tracks(table) if tracks else table,
         problems=problems,
-        rows=total,
+        rows=all_files["rows"],
         summary={
-            "rows": total,
+            "rows": all_files["rows"],
             "min_score": min_score,
             "files": [
-                {"file": names[number], "format": file.format}
-                | _fates(rows.fate[rows.file == number], len(file.key_problems))
-                for number, file in enumerate(files)
+                {"file": name, "format": file.format} | account
+                for name, file, account in zip(names, files, accounts, strict=True)
             ],
-            "all_files": _fates(rows.fate, sum(len(file.key_problems) for file in files)),
-            "splits": _splits(rows, timelines),
+            "all_files": all_files,
+            "splits": _splits(rows, timelines, keyframes),
             "score_histogram": {
                 "bin_width": 1 / HISTOGRAM_BINS,
                 "counts": np.bincount(_bins(scores), minlength=HISTOGRAM_BINS).tolist(),
             },
         },
+        told=[
+            "read " + ", ".join(f"{name} as {file.format}" for name, file in read.items()),
+            *(f"{name}: {file.note}" for name, file in read.items() if file.note),
+        ],
     )
-
-
-def _box_files(folder: Path) -> tuple[list[str], list[Problem]]:
-    """Names of the files that can be read, sorted, and a problem for each other one."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of boxes")
-    names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    known = [name for name in names if Path(name).suffix.lower() in READERS]
-    if not known:
-        raise InputError(f"{folder}: found {', '.join(names) or 'no file'}, expected {EXPECTED}")
-    return known, [Problem(name, "file", "an unknown format", EXPECTED) for name in names if name not in known]
 
 
 def _joined(files: list[BoxRows], timelines: pa.Table) -> _Rows:
@@ -183,27 +190,37 @@ def _drop_repeated(rows: _Rows, names: list[str]) -> list[Problem]:
     ]
 
 
-def _table(rows: _Rows, files: list[BoxRows], timelines: pa.Table) -> pa.Table:
+def _table(rows: _Rows, sources: list[str], timelines: pa.Table) -> pa.Table:
     kept = np.flatnonzero(rows.fate == KEPT)
     # The timelines are sorted by video, so their row numbers sort as the ids do.
     order = ordered([rows.video[kept], rows.timestamp[kept], -rows.score[kept], *rows.boxes_xyxy[kept].T])
     kept = kept[order]
-    formats = pa.array([file.format for file in files], pa.string())
     columns = {
         "video_id": timelines["video_id"].combine_chunks().take(pa.array(rows.video[kept])),
         "timestamp": pa.array(rows.timestamp[kept]),
         "time_seconds": pa.array(rows.time_seconds[kept]),
         **{name: pa.array(rows.boxes_xyxy[kept, place]) for place, name in enumerate(BOX_COLUMNS)},
         "score": pa.array(rows.score[kept]),
-        "source": formats.take(pa.array(rows.file[kept])),
+        "source": pa.array(sources, pa.string()).take(pa.array(rows.file[kept])),
         "label": pa.nulls(len(kept), pa.string()),
+        "track_id": pa.nulls(len(kept), pa.int64()),
     }
     return pa.table(columns, BOXES)
 
 
-def _fates(fate: NDArray[np.int8], bad_keys: int) -> dict[str, int]:
-    counts = dict(zip(FATES, np.bincount(fate, minlength=len(FATES)).tolist(), strict=True))
-    return counts | {"bad": counts["bad"] + bad_keys, "rows": len(fate) + bad_keys}
+def _with_tracks(table: pa.Table) -> pa.Table:
+    video = ranked(table["video_id"])[1]
+    boxes = np.stack([table[name].to_numpy() for name in BOX_COLUMNS], axis=1)
+    found = track_ids(video, table["time_seconds"].to_numpy(), boxes, table["score"].to_numpy())
+    column = pa.array(found, pa.int64(), mask=found < 0)
+    return table.set_column(table.schema.get_field_index("track_id"), BOXES.field("track_id"), column)
+
+
+def _account(fate: NDArray[np.int8], file: BoxRows) -> dict[str, int]:
+    """How many rows of a file went where; boxes of other classes are no rows, and are counted beside them."""
+    counts: dict[str, int] = dict(zip(FATES, np.bincount(fate, minlength=len(FATES)).tolist(), strict=True))
+    counts["bad"] += len(file.key_problems)
+    return counts | {"not_persons": file.not_persons, "rows": len(fate) + len(file.key_problems)}
 
 
 def _bins(scores: Floats) -> Ints:
@@ -211,7 +228,7 @@ def _bins(scores: Floats) -> Ints:
     return np.clip(np.round(scores * HISTOGRAM_BINS, 9), 0, HISTOGRAM_BINS - 1).astype(np.int64)
 
 
-def _splits(rows: _Rows, timelines: pa.Table) -> dict[str, Any]:
+def _splits(rows: _Rows, timelines: pa.Table, named: pa.Table | None) -> dict[str, Any]:
     splits = np.array(timelines["split"].to_pylist(), dtype=object)
     usable = np.flatnonzero((rows.video >= 0) & (rows.fate != BAD))
     order = usable[ordered([rows.video[usable], rows.timestamp[usable], rows.fate[usable]])]
@@ -229,5 +246,18 @@ def _splits(rows: _Rows, timelines: pa.Table) -> dict[str, Any]:
             "keyframes": len(keyframes),
             "keyframes_without_a_box": int((rows.fate[keyframes] != KEPT).sum()),
             "boxes": len(kept),
-        }
+        } | _annotated(rows, timelines, named, split)
     return summary
+
+
+def _annotated(rows: _Rows, timelines: pa.Table, keyframes: pa.Table | None, split: str) -> dict[str, int]:
+    """Keyframes of a split that show somebody, and those of them without a box."""
+    if keyframes is None:
+        return {}
+    wanted = pc.and_(pc.equal(keyframes["split"], split), pc.equal(keyframes["status"], "annotated"))
+    named = keyframes.filter(wanted)
+    place = pc.fill_null(pc.index_in(named["video_id"], timelines["video_id"].combine_chunks()), -1)
+    annotated = set(zip(place.to_pylist(), named["timestamp"].to_pylist(), strict=True))
+    kept = rows.fate == KEPT
+    boxed = set(zip(rows.video[kept].tolist(), rows.timestamp[kept].tolist(), strict=True))
+    return {"annotated_keyframes": len(annotated), "annotated_keyframes_without_a_box": len(annotated - boxed)}

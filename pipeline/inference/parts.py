@@ -166,7 +166,9 @@ def film_rows(model: _Model, film: FilmBoxes) -> tuple[Rows, Rows | None]:
         for (mine, theirs), each in zip(places, rows, strict=True):
             detections[mine] = each[: len(mine)]
             ground_truth[theirs] = each[len(mine) :]
-    found = Rows(detections, film.detected_timestamp, film.detected_xyxy, film.detected_score)
+    found = Rows(
+        detections, film.detected_timestamp, film.detected_xyxy, film.detected_score, track_id=film.detected_track
+    )
     if film.annotated_timestamp is None:
         return found, None
     return found, Rows(ground_truth, truth_at, truth_xyxy)

@@ -25,6 +25,7 @@ class FilmBoxes:
     detected_score: Floats  # [n]
     annotated_timestamp: Floats | None  # [m]; None in a split without annotations
     annotated_xyxy: Floats | None  # [m, 4], distinct boxes
+    detected_track: NDArray[np.int64] | None = None  # [n], -1 where a box is in no track; None without tracks
 
 
 def films_of_split(
@@ -60,7 +61,8 @@ def films_of_split(
     durations = dict(zip(videos["video_id"].to_pylist(), videos["duration_seconds"].to_pylist(), strict=True))
     persons = boxes.filter(pc.is_null(boxes["label"]))
     has_annotations = pc.any(pc.equal(keyframes["split"], split)).as_py() or False
-    detected = rows_by_video(persons, ["timestamp", *BOX_COLUMNS, "score"])
+    detected = rows_by_video(persons, ["timestamp", *BOX_COLUMNS, "score", "track_id"])
+    has_tracks = persons["track_id"].null_count < len(persons)  # for all films: parts of a bank have the same arrays
     annotated = rows_by_video(annotations, ["timestamp", *BOX_COLUMNS])
     named = rows_by_video(keyframes, ["timestamp"])
     films = []
@@ -69,11 +71,13 @@ def films_of_split(
         if video_id not in durations:
             continue  # its file is missing or unreadable, which extraction has reported
         shift = row["offset_seconds"] - row["first_timestamp"]
-        rows = detected.get(video_id, np.empty((0, 6)))
+        rows = detected.get(video_id, np.empty((0, 7)))
         if seconds == "annotated":
             seen = np.unique(named.get(video_id, np.empty((0, 1)))[:, 0])
         else:
-            seen = np.unique(np.concatenate([_grid(row["first_timestamp"], shift, durations[video_id]), rows[:, 0]]))
+            seen = np.unique(
+                np.concatenate([film_seconds(row["first_timestamp"], shift, durations[video_id]), rows[:, 0]])
+            )
         truth = np.unique(annotated.get(video_id, np.empty((0, 5))), axis=0) if has_annotations else None
         kept = choose_boxes(
             rows,
@@ -92,6 +96,7 @@ def films_of_split(
                 detected_score=kept[:, 5],
                 annotated_timestamp=None if truth is None else truth[:, 0],
                 annotated_xyxy=None if truth is None else truth[:, 1:],
+                detected_track=np.nan_to_num(kept[:, 6], nan=-1).astype(np.int64) if has_tracks else None,
             )
         )
     return films
@@ -100,7 +105,10 @@ def films_of_split(
 def choose_boxes(
     rows: Floats, seen: Floats, *, box_threshold: float, lower_threshold: bool, full_frame_box: bool
 ) -> Floats:
-    """Rows (timestamp, x1, y1, x2, y2, score) at the seconds seen that pass, sorted by timestamp then score."""
+    """Rows (timestamp, x1, y1, x2, y2, score, ...) at the seconds seen that pass, sorted by timestamp then score.
+
+    Further columns go along; they are NaN in the box of a whole frame.
+    """
     rows = rows[np.isin(rows[:, 0], seen)]
     rows = rows[np.lexsort((*rows[:, 4:0:-1].T, -rows[:, 5], rows[:, 0]))]
     least = np.full(len(rows), box_threshold)
@@ -111,13 +119,14 @@ def choose_boxes(
     kept = rows[rows[:, 5] >= least]
     if full_frame_box:
         bare = np.setdiff1d(seen, rows[:, 0])
-        whole = np.column_stack([bare, np.repeat(FULL_FRAME, len(bare), axis=0), np.ones(len(bare))])
+        whole = np.full((len(bare), rows.shape[1]), np.nan)
+        whole[:, :6] = np.column_stack([bare, np.repeat(FULL_FRAME, len(bare), axis=0), np.ones(len(bare))])
         kept = np.concatenate([kept, whole])
         kept = kept[np.argsort(kept[:, 0], kind="stable")]
     return kept
 
 
-def _grid(first_timestamp: float, shift: float, duration_seconds: float) -> Floats:
+def film_seconds(first_timestamp: float, shift: float, duration_seconds: float) -> Floats:
     """Labels of the film's seconds: first_timestamp plus whole numbers, as far as their times lie in the film."""
     first = int(np.ceil(-(first_timestamp + shift)))
     labels = first_timestamp + np.arange(first, first + int(duration_seconds) + 2)
@@ -129,7 +138,7 @@ def rows_by_video(table: pa.Table, columns: list[str]) -> dict[str, Floats]:
     """Rows of each video as one float64 array, in the table's order."""
     if not len(table):
         return {}
-    values = np.column_stack([table[name].to_numpy() for name in columns])
+    values = np.column_stack([table[name].cast(pa.float64()).to_numpy() for name in columns])
     codes = table["video_id"].combine_chunks().dictionary_encode()
     order = np.argsort(codes.indices.to_numpy(), kind="stable")
     ends = np.cumsum(np.bincount(codes.indices.to_numpy(), minlength=len(codes.dictionary)))

@@ -133,6 +133,15 @@ def make_container(kind: Callable[..., Any], *sources: type) -> Global:
     return Global(make)
 
 
+class _OrderedDict(dict[Any, Any]):
+    """`collections.OrderedDict`, which may carry attributes: those of a state dict (`_metadata`) are not read."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: Any) -> None:
+        """Nothing."""
+
+
 def _default_dict(*_: Any) -> dict[Any, Any]:
     return {}
 
@@ -163,7 +172,7 @@ ALLOWED = {
             ("bytearray", make_container(bytearray, bytes)),
         )
     },
-    "collections.OrderedDict": make_container(dict, list, dict),
+    "collections.OrderedDict": make_container(_OrderedDict, list, dict),
     "collections.defaultdict": Global(_default_dict),
 }
 

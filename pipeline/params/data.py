@@ -31,7 +31,7 @@ class Dataset(Block):
     annotations: str
     "Folder of annotations in any of the formats of docs/datasets.md."
     proposals: str
-    "Folder of person boxes: *.pkl in the AVA proposals layout, *.csv in AVA CSV with scores."
+    "Folder of person boxes in any of the formats of docs/data-layout.md; not read where boxes.detector makes them."
     classes: Positive
     "Width of the classifier: action ids run from 1 to this."
     max_bad_fraction: Fraction
@@ -71,10 +71,20 @@ class Frames(Block):
 
 
 class Boxes(Block):
-    """Import of person boxes."""
+    """Where person boxes come from, and their import."""
 
+    detector: Literal["none", "motion", "fasterrcnn"]
+    "What detect_boxes runs; none reads dataset.proposals."
+    weights: str
+    "fasterrcnn: .pth or .safetensors of its weights; conf/none/weights takes those that torchvision downloads."
+    source: str
+    "Folder that import_boxes reads, by the detector."
+    detect: list[Literal["motion", "fasterrcnn"]]
+    "[detector], or [] where there is none."
+    tracks: Literal["none", "iou"]
+    "iou: ids over time, by how much the boxes of neighbouring seconds overlap."
     min_score: float
-    "Rows below this floor are dropped; each consumer applies its own threshold above it."
+    "Boxes below this floor are dropped; each consumer applies its own threshold above it."
     max_bad_fraction: Fraction
     "Largest share of bad rows that is let pass."
 

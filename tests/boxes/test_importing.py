@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.boxes.importing import FATES, BoxImport, import_boxes
+from pipeline.boxes.recognise import EXPECTED
 from pipeline.datasets.ava import import_ava
 from pipeline.datasets.playground.files import describe_film, write_annotations, write_proposals
 from pipeline.datasets.playground.make import film_specs
@@ -54,12 +55,12 @@ def test_boxes_of_both_formats_become_one_sorted_table(tmp_path: Path) -> None:
     found = run(folder)
     assert found.problems == []
     assert rows(found) == [
-        ("v1", 902.0, 2.0, *B[:3], 0.9, 1.0, "ava_proposals_pickle", None),
-        ("v1", 902.0, 2.0, *A, 0.9, "ava_proposals_pickle", None),
-        ("v1", 902.0, 2.0, *B, 0.9, "ava_proposals_pickle", None),
-        ("v1", 903.0, 3.0, *A, 0.5, "ava_proposals_pickle", None),
-        ("v2", 3.0, 3.5, *A, 0.25, "ava_csv_with_scores", None),
-        ("w", 950.0, 50.0, *A, 1.0, "ava_proposals_pickle", None),
+        ("v1", 902.0, 2.0, *B[:3], 0.9, 1.0, "ava_proposals_pickle", None, None),
+        ("v1", 902.0, 2.0, *A, 0.9, "ava_proposals_pickle", None, None),
+        ("v1", 902.0, 2.0, *B, 0.9, "ava_proposals_pickle", None, None),
+        ("v1", 903.0, 3.0, *A, 0.5, "ava_proposals_pickle", None, None),
+        ("v2", 3.0, 3.5, *A, 0.25, "pyslowfast_csv", None, None),
+        ("w", 950.0, 50.0, *A, 1.0, "ava_proposals_pickle", None, None),
     ]
 
 
@@ -77,9 +78,9 @@ def test_the_account_of_what_became_of_every_row(tmp_path: Path) -> None:
     )
     found = run(folder)
     assert rows(found) == [
-        ("v1", 902.0, 2.0, *A, 0.9, "ava_csv_with_scores", None),
-        ("v1", 902.0, 2.0, *B, 0.05, "ava_csv_with_scores", None),
-        ("w", 901.0, 1.0, *A, 0.99, "ava_csv_with_scores", None),
+        ("v1", 902.0, 2.0, *A, 0.9, "pyslowfast_csv", None, None),
+        ("v1", 902.0, 2.0, *B, 0.05, "pyslowfast_csv", None, None),
+        ("w", 901.0, 1.0, *A, 0.99, "pyslowfast_csv", None, None),
     ]
     assert list(map(str, found.problems)) == [
         "a.pkl: key 'no timestamp': found no number after the last comma, expected 'video_id,timestamp'",
@@ -100,11 +101,12 @@ def test_the_account_of_what_became_of_every_row(tmp_path: Path) -> None:
         "below_min_score": 2,
         "same_box_again": 1,
         "same_box_in_another_file": 1,
+        "not_persons": 0,
         "rows": 9,
     }
     second: dict[str, Any] = {
         "file": "b.csv",
-        "format": "ava_csv_with_scores",
+        "format": "pyslowfast_csv",
         "kept": 3,
         "keyframes_without_a_box": 0,
         "bad": 0,
@@ -112,6 +114,7 @@ def test_the_account_of_what_became_of_every_row(tmp_path: Path) -> None:
         "below_min_score": 0,
         "same_box_again": 1,
         "same_box_in_another_file": 0,
+        "not_persons": 0,
         "rows": 4,
     }
     assert found.summary["files"] == [first, second]
@@ -149,7 +152,7 @@ def test_the_floor_is_kept(tmp_path: Path) -> None:
 def test_the_same_box_in_two_files_with_one_score_stays_in_the_first(tmp_path: Path) -> None:
     folder = write(tmp_path, a_csv=[("v1", 902, A, 0.5)], b_pkl={"v1,0902": [[*A, 0.5]]})
     found = run(folder)
-    assert [row[8] for row in rows(found)] == ["ava_csv_with_scores"]
+    assert [row[8] for row in rows(found)] == ["pyslowfast_csv"]
     assert list(map(str, found.problems)) == [
         "b.pkl: 1 boxes: found boxes that a.csv has too, expected each box in one file"
     ]
@@ -170,9 +173,7 @@ def test_a_box_before_its_film_is_told(tmp_path: Path) -> None:
 def test_other_files_are_told(tmp_path: Path) -> None:
     folder = write(tmp_path, a_csv=[("v1", 902, A, 0.5)])
     (folder / "boxes.json").write_text("[]")
-    assert list(map(str, run(folder).problems)) == [
-        "boxes.json: file: found an unknown format, expected .pkl (AVA proposals) or .csv (AVA CSV with scores)"
-    ]
+    assert list(map(str, run(folder).problems)) == [f"boxes.json: file: found an unknown format, expected {EXPECTED}"]
 
 
 def refusal(folder: Path) -> str:
@@ -183,7 +184,7 @@ def refusal(folder: Path) -> str:
 
 def test_what_ends_the_run(tmp_path: Path) -> None:
     assert refusal(tmp_path / "absent") == f"{tmp_path / 'absent'}: no such folder of boxes"
-    expected = "expected .pkl (AVA proposals) or .csv (AVA CSV with scores)"
+    expected = f"expected {EXPECTED}"
     folder = tmp_path / "boxes"
     folder.mkdir()
     assert refusal(folder) == f"{folder}: found no file, {expected}"

@@ -241,6 +241,17 @@ def zip_bytes() -> bytes:
 
 
 @FORMATS
+def test_the_state_dict_of_a_module_with_its_metadata(tmp_path: Path, zipped: bool) -> None:
+    """PyTorch hangs an attribute on the OrderedDict, which a checkpoint is read without."""
+    weights = torch.nn.Linear(2, 3).state_dict()
+    assert weights._metadata  # type: ignore[attr-defined]
+    found = load_torch(save(tmp_path, weights, zipped=zipped))
+    assert type(found) is dict
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[key], weights[key]) for key in weights)
+
+
+@FORMATS
 @settings(deadline=None, max_examples=150)
 @given(data=st.data())
 def test_no_damage_ends_in_anything_but_a_message(

@@ -24,7 +24,7 @@ def proposals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
     dataset = {"name": "small", "annotations": "source", "proposals": "proposals", "classes": 12}
-    write_params(tmp_path, dataset=dataset, boxes={"min_score": 0.05, "max_bad_fraction": 0.05})
+    write_params(tmp_path, dataset=dataset, boxes={"source": "proposals"})
     write_source(tmp_path / "source", train="v1,0902,0.1,0.2,0.3,0.4,1,0\n", val="v2,0902,0.1,0.2,0.3,0.4,2,0\n")
     import_annotations()
     folder = tmp_path / "proposals"
@@ -49,14 +49,17 @@ def test_the_out(proposals: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sorted(path.name for path in OUT.iterdir()) == ["boxes.parquet", "problems.json", "summary.json"]
     table = read_table(OUT / "boxes.parquet", BOXES)
     assert table["score"].to_pylist() == [0.9] * 19 + [0.95]
-    assert table["source"].to_pylist()[-2:] == ["ava_proposals_pickle", "ava_csv_with_scores"]
+    assert table["source"].to_pylist()[-2:] == ["ava_proposals_pickle", "pyslowfast_csv"]
     assert json.loads((OUT / "summary.json").read_text())["all_files"]["below_min_score"] == 19
     problems = json.loads((OUT / "problems.json").read_text())
     assert problems["total"] == 41
     assert [problem["item"] for problem in problems["problems"]] == ["row 2", "video 'x'"]
     printed = capsys.readouterr()
     assert printed.out == (
-        "read train.pkl as ava_proposals_pickle, val.csv as ava_csv_with_scores\n"
+        "read train.pkl as ava_proposals_pickle, val.csv as pyslowfast_csv\n"
+        "scores from 0 to 1 in tenths: 19 0 0 0 0 0 0 0 0 20\n"
+        "train: 19 boxes in 1 of 1 videos; 0 of 1 annotated keyframes without a box\n"
+        "val: 1 boxes in 1 of 1 videos; 0 of 1 annotated keyframes without a box\n"
         "data/small/boxes: 20 boxes of 41 rows; left out: 1 bad, 1 of unknown videos, 19 below 0.05, 0 repeated, "
         "0 in two files\n"
     )

@@ -1,39 +1,17 @@
-import pickle
+import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pipeline.boxes.formats import PROPOSALS_PICKLE, SCORED_CSV, BoxRows, read_proposals_pickle, read_scored_csv
+from pipeline.boxes.proposals import MULTISPORTS_PICKLE, PROPOSALS_PICKLE
+from pipeline.boxes.recognise import read_box_files
 from pipeline.errors import InputError
+from tests.boxes.files import good, read_csv, read_pickle, told
 
 BOX = [0.1, 0.2, 0.3, 0.4]
-
-
-def read_pickle(folder: Path, content: Any) -> BoxRows:
-    path = folder / "boxes.pkl"
-    path.write_bytes(pickle.dumps(content))
-    return read_proposals_pickle(path)
-
-
-def read_csv(folder: Path, text: str) -> BoxRows:
-    path = folder / "boxes.csv"
-    path.write_text(text)
-    return read_scored_csv(path)
-
-
-def good(rows: BoxRows) -> list[tuple]:
-    kept = np.flatnonzero(~rows.faults.bad)
-    return [
-        (rows.video_ids[i].as_py(), rows.timestamp[i].item(), *rows.boxes_xyxy[i].tolist(), rows.score[i].item())
-        for i in kept.tolist()
-        if not rows.empty[i]
-    ]
-
-
-def told(rows: BoxRows) -> list[str]:
-    return list(map(str, [*rows.key_problems, *rows.faults.problems()]))
 
 
 def test_a_pickle_of_arrays_with_and_without_scores(tmp_path: Path) -> None:
@@ -84,7 +62,7 @@ def test_a_bad_key_is_told_and_nothing_else_is_lost(tmp_path: Path, content: dic
     assert len(rows) == 1
 
 
-SCORE = "expected a number from 0 to 1 (in an annotation file this column is the person id)"
+SCORE = "expected a number from 0 to 1"
 RANGE = "expected coordinates from 0 to 1, as shares of the frame's width and height"
 BAD_BOXES = [
     ([0.1, np.nan, 0.3, 0.4, 0.5], "found y1 nan, expected a finite number"),
@@ -104,6 +82,7 @@ def test_a_bad_box_is_told_in_both_formats(tmp_path: Path, box: list[float], mes
     assert told(rows) == [f"boxes.pkl: key 'v,0902', box 2: {message}"]
     assert [row[-1] for row in good(rows)] == [0.5, 0.25]
     lines = [",".join(["v,0902", *map(str, each[:4]), "", str(each[4])]) for each in ([*BOX, 0.5], box)]
+    (tmp_path / "boxes.pkl").unlink()
     rows = read_csv(tmp_path, "\n".join(lines))
     as_text = message
     if "nan" in message or "inf" in message or "score" in message:
@@ -115,10 +94,10 @@ def test_a_bad_box_is_told_in_both_formats(tmp_path: Path, box: list[float], mes
 
 def test_a_pickle_that_is_no_dict_of_keyframes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
-        read_pickle(tmp_path, [1, 2])
+        read_pickle(tmp_path, "v,902")
     assert str(error.value) == (
-        f"{tmp_path / 'boxes.pkl'}: holds a list, expected a dict 'video_id,timestamp' -> array (N, 5) of "
-        "x1, y1, x2, y2, score, or (N, 4)"
+        f"{tmp_path / 'boxes.pkl'}: holds a str, expected a dict 'video_id,timestamp' -> array (N, 5) of "
+        "x1, y1, x2, y2, score, or (N, 4), or Detectron's all_boxes"
     )
 
 
@@ -128,45 +107,47 @@ def test_one_array_under_many_keys_is_refused(tmp_path: Path) -> None:
         read_pickle(tmp_path, {f"v,{second}": array for second in range(1000)})
 
 
-def test_a_csv_with_and_without_action_ids_and_boxes(tmp_path: Path) -> None:
-    rows = read_csv(tmp_path, "v1,0902,0.1,0.2,0.3,0.4,,0.5\r\nv1,902,0.1,0.2,0.3,0.4,12,1e-3\nv2,903\nv2,904,,,,,,\n")
-    assert rows.format == SCORED_CSV
+def test_boxes_without_scores_are_said_to_be_of_score_one(tmp_path: Path) -> None:
+    """mmaction2 #652: proposals of four columns ended that program with an index error in the loader."""
+    rows = read_pickle(tmp_path, {"v,0902": np.array([BOX, BOX]), "v,0903": np.array([[*BOX, 0.5]])})
     assert told(rows) == []
-    assert good(rows) == [("v1", 902.0, *BOX, 0.5), ("v1", 902.0, *BOX, 0.001)]
-    assert rows.timestamp[rows.empty].tolist() == [903.0, 904.0]
+    assert [row[-1] for row in good(rows)] == [1.0, 1.0, 0.5]
+    assert rows.note == "2 boxes have no score column: their score is 1"
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("v1,902,0.1,0.2,0.3,0.4,0.5", "found column count 7, expected 2 or 8"),
-        ("", None),
-        ("v1,x,0.1,0.2,0.3,0.4,,0.5", "found timestamp 'x', expected a number of seconds"),
-        ("a\\b,1,0.1,0.2,0.3,0.4,,0.5", "found video id 'a\\\\b', expected an id of letters, digits, '_', '-' and '.'"),
-        ("v1,902,a,0.2,0.3,0.4,,0.5", "found x1 'a', expected a finite number"),
-        ("v1,902,0.1,0.2,0.3,0.4,,", f"found score '', {SCORE}"),
-    ],
+def test_proposals_of_clips_count_frames_as_multisports_does(tmp_path: Path) -> None:
+    content = {"sport/v_x_c001.mp4,0001": np.array([[*BOX, 0.5]]), "sport/v_x_c001.mp4,0377": np.zeros((0, 5))}
+    rows = read_pickle(tmp_path, content)
+    assert rows.format == MULTISPORTS_PICKLE
+    assert good(rows) == [("v_x_c001", 0.0, *BOX, 0.5)]
+    assert rows.timestamp.tolist() == [0.0, 15.04]
+
+
+VALUES = st.one_of(
+    st.none(), st.integers(), st.floats(), st.text(max_size=3), st.lists(st.lists(st.floats(), max_size=6), max_size=3)
 )
-def test_a_bad_line_is_told(tmp_path: Path, line: str, message: str | None) -> None:
-    rows = read_csv(tmp_path, f"v1,901,0.1,0.2,0.3,0.4,,0.5\n{line}\nv1,903\n")
-    assert told(rows) == ([] if message is None else [f"boxes.csv: row 2: {message}"])
-    assert len(good(rows)) == 1
 
 
-def test_a_csv_of_ground_truth_is_seen_by_its_person_ids(tmp_path: Path, real: Path) -> None:
-    rows = read_scored_csv(real / "eval_detection/gt.csv")
-    assert len(told(rows)) == 6
-    assert told(rows)[0] == f"gt.csv: row 3: found score '2', {SCORE}"
+@settings(deadline=None, max_examples=60)
+@given(content=st.dictionaries(st.one_of(st.text(max_size=6), st.integers(), st.just("v,902")), VALUES, max_size=4))
+def test_any_dict_is_read_or_told(scratch: Path, content: dict) -> None:
+    rows = read_pickle(scratch, content)
+    for row in good(rows):
+        assert all(-1e-6 <= value <= 1 + 1e-6 for value in row[2:])
+        assert row[2] < row[4]
+        assert row[3] < row[5]
+    empty_keys = sum(rows.empty)
+    assert len(rows.key_problems) + empty_keys + len({w for w in range(len(rows)) if not rows.empty[w]}) >= len(content)
 
 
-def test_the_real_samples(real: Path) -> None:
-    rows = read_proposals_pickle(real / "ava_dataset/ava_proposals_sample.pkl")
-    assert told(rows) == []
-    assert good(rows)[0] == ("0f39OWEqJ24", 902.0, 0.011, 0.157, 0.655, 0.983, 0.998163)
-    assert len(good(rows)) == 5
-    rows = read_proposals_pickle(real / "multisports_dataset/multisports_proposals_sample.pkl")
-    assert told(rows) == []
-    assert good(rows)[0][0] == "aerobic_gymnastics/v_aqMgwPExjD0_c001.mp4"
-    rows = read_scored_csv(real / "eval_detection/pred.csv")
-    assert told(rows) == []
-    assert good(rows)[0] == ("3reY9zJKhqN", 1774.0, 0.072, 0.47, 0.84, 0.898, 0.655)
+def test_the_real_samples(real: Path, tmp_path: Path) -> None:
+    shutil.copy(real / "ava_dataset/ava_proposals_sample.pkl", tmp_path / "a")
+    shutil.copy(real / "multisports_dataset/multisports_proposals_sample.pkl", tmp_path / "b")
+    files, problems = read_box_files(tmp_path)
+    assert problems == []
+    assert files["a"].format == PROPOSALS_PICKLE
+    assert told(files["a"]) == told(files["b"]) == []
+    assert good(files["a"])[0] == ("0f39OWEqJ24", 902.0, 0.011, 0.157, 0.655, 0.983, 0.998163)
+    assert len(good(files["a"])) == 5
+    assert files["b"].format == MULTISPORTS_PICKLE
+    assert good(files["b"])[0][:2] == ("v_aqMgwPExjD0_c001", 15.04)

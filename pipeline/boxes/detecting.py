@@ -1,0 +1,135 @@
+"""A person detector over the frames of films: one finished item of `.work` per film, and one CSV of all."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from pipeline.datasets.csv_rows import Floats
+from pipeline.distributed import barrier, from_main, gather
+from pipeline.errors import InputError
+from pipeline.files import digest_value, write_text
+from pipeline.inference.requests import film_seconds, rows_by_video
+from pipeline.problems import Problem
+from pipeline.progress import progress
+from pipeline.ranks import share
+from pipeline.video.clips import clip_indices
+from pipeline.video.store import FrameStore
+from pipeline.work import is_finished, item_folder, item_key, make_item
+
+STAGE = "detected_boxes"
+DECIMALS = 4
+# The frames of a film's keyframes, RGB uint8 [height, width, 3], to the boxes of each: [n, 5] of x1, y1, x2, y2 as
+# shares of the frame, and a score.
+Detector = Callable[[Iterator[np.ndarray]], Sequence[Floats]]
+
+
+@dataclass(frozen=True)
+class Film:
+    """Where persons are looked for."""
+
+    video_id: str
+    shift_seconds: float
+    "time_seconds = timestamp + shift_seconds"
+    timestamps: Floats
+
+
+def films_to_detect(timelines: pa.Table, videos: pa.Table, keyframes: pa.Table) -> list[Film]:
+    """Every second of every film that has frames, and its keyframes wherever they lie; sorted by video.
+
+    Args:
+        timelines: TIMELINES.
+        videos: VIDEOS.
+        keyframes: KEYFRAMES; their times alone are read.
+    """
+    durations = dict(zip(videos["video_id"].to_pylist(), videos["duration_seconds"].to_pylist(), strict=True))
+    named = rows_by_video(keyframes, ["timestamp"])
+    films = []
+    for row in timelines.sort_by("video_id").to_pylist():
+        video_id, first = row["video_id"], row["first_timestamp"]
+        if video_id not in durations:
+            continue  # its file is missing or unreadable, which extraction has reported
+        shift = row["offset_seconds"] - first
+        stamps = named.get(video_id, np.empty((0, 1)))[:, 0]
+        stamps = stamps[(stamps + shift >= 0) & (stamps + shift < durations[video_id])]
+        films.append(Film(video_id, shift, np.union1d(film_seconds(first, shift, durations[video_id]), stamps)))
+    return films
+
+
+def detect_films(
+    films: Sequence[Film],
+    store: FrameStore,
+    *,
+    settings: Mapping[str, object],
+    load: Callable[[], Detector],
+    workers: int,
+) -> tuple[dict[str, Path], list[Problem]]:
+    """The finished item of every film, with `boxes.csv`; only what is not there is computed.
+
+    Ranks share the films. A film whose frames cannot be read costs that film.
+
+    Args:
+        films: see `films_to_detect`.
+        store: their frames.
+        settings: what boxes depend on beside the frames and times: the detector, its weights, the code.
+        load: gives the detector; called where a film is missing.
+        workers: films at a time.
+
+    Returns:
+        (item folders by video, one problem per film that has none); on every rank the items, on rank 0 the problems.
+    """
+    keys = {
+        film.video_id: item_key(
+            frames=store.digest(film.video_id),
+            fps=store.fps,
+            film=digest_value([film.shift_seconds, film.timestamps.tolist()]),
+            settings=settings,
+        )
+        for film in films
+    }
+    # Asked once: while a rank asks, another one may have finished a film.
+    missing = from_main(lambda: {video_id for video_id, key in keys.items() if not is_finished(STAGE, key)})
+    todo = [film for film in films if film.video_id in missing]
+    mine = share(todo)
+    found: list[Problem | None] = []
+    if mine:
+        detector = load()
+
+        def make(film: Film) -> Problem | None:
+            try:
+                make_item(
+                    STAGE, keys[film.video_id], lambda folder: _write(folder / "boxes.csv", film, store, detector)
+                )
+            except InputError as error:
+                return Problem(store.folder.name, film.video_id, str(error), "frames that can be read")
+            return None
+
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            found = list(progress(pool.map(make, mine), what="detect_boxes", total=len(mine), unit="film"))
+    problems = [problem for problem in gather(found) if problem is not None]
+    barrier()
+    folders = {film.video_id: item_folder(STAGE, keys[film.video_id]) for film in films}
+    return {video_id: folder for video_id, folder in folders.items() if folder.is_dir()}, problems
+
+
+def _write(path: Path, film: Film, store: FrameStore, detector: Detector) -> None:
+    """AVA CSV with scores; a row of two columns is a keyframe that shows nobody."""
+    total = store.grid_frames(film.video_id)
+
+    def frames() -> Iterator[np.ndarray]:
+        for stamp in film.timestamps.tolist():
+            at = clip_indices(stamp + film.shift_seconds, fps=store.fps, frames=1, interval=1, total=total)
+            yield store.read_clip(film.video_id, at)[0]
+
+    lines = []
+    for stamp, boxes in zip(film.timestamps.tolist(), detector(frames()), strict=True):
+        key = f"{film.video_id},{stamp:.10g}"
+        rows = np.round(np.clip(boxes, 0, 1), DECIMALS)
+        rows = rows[(rows[:, 2] > rows[:, 0]) & (rows[:, 3] > rows[:, 1])]
+        rows = rows[np.lexsort([*rows[:, 3::-1].T, -rows[:, 4]])]
+        lines += [f"{key},{x1:g},{y1:g},{x2:g},{y2:g},,{score:g}" for x1, y1, x2, y2, score in rows.tolist()] or [key]
+    write_text(path, "".join(f"{line}\n" for line in lines))

@@ -1,0 +1,103 @@
+"""torchvision's Faster R-CNN, trained on COCO, as a detector of persons."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import (
+    FasterRCNN_ResNet50_FPN_V2_Weights,
+    fasterrcnn_resnet50_fpn,
+    fasterrcnn_resnet50_fpn_v2,
+)
+
+from pipeline.boxes.detecting import Detector
+from pipeline.checkpoint import load_into, load_tensors
+from pipeline.datasets.csv_rows import Floats
+from pipeline.errors import InputError
+from pipeline.interop.torch_files import load_torch
+
+PERSON = 1
+PUBLISHED = FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1
+V2_KEY = "rpn.head.conv.1.0.0.weight"
+"There are two layers before the proposals of version 2, one in version 1."
+
+
+def published_weights() -> Path:
+    """The weights that torchvision downloads, by its own cache; downloaded where they are not there.
+
+    Raises:
+        InputError: there is no network.
+    """
+    url = PUBLISHED.url
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rpartition("-")[2], progress=False)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"boxes.detector fasterrcnn: cannot download {url} ({error}); without a network put that file here and set "
+            "boxes.weights to its path, or take boxes.detector motion, which needs no weights"
+        ) from None
+    return path
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a local file: safetensors, or a state dict that was saved by PyTorch.
+
+    Raises:
+        InputError: the file is absent, or no such file.
+    """
+    if not path.is_file():
+        raise InputError(f"boxes.weights: {path}: no such file")
+    found = load_tensors(path) if path.suffix == ".safetensors" else load_torch(path)
+    if not isinstance(found, dict) or not all(isinstance(each, Tensor) for each in found.values()):
+        raise InputError(f"boxes.weights: {path}: holds a {type(found).__name__}, expected a state dict of tensors")
+    return found
+
+
+def load_fasterrcnn(weights: dict[str, Tensor], *, where: str, min_score: float) -> nn.Module:
+    """Faster R-CNN with a ResNet-50 FPN, of version 1 or 2 as the weights say, for COCO's classes.
+
+    Args:
+        weights: its state dict.
+        where: their file, for messages.
+        min_score: boxes below it are left out.
+
+    Raises:
+        InputError: these are no such weights.
+    """
+    build = fasterrcnn_resnet50_fpn_v2 if V2_KEY in weights else fasterrcnn_resnet50_fpn
+    model: nn.Module = build(weights=None, weights_backbone=None, box_score_thresh=min_score)
+    load_into(model, weights, f"boxes.weights: {where} as torchvision's {build.__name__}")
+    return model.eval()
+
+
+def person_detector(model: Any, *, device: torch.device, batch: int) -> Detector:
+    """A model of torchvision's detection as a detector of persons.
+
+    Args:
+        model: images (float [3, H, W] from 0 to 1) to dicts of `boxes` [n, 4] in pixels, `labels` [n], `scores` [n].
+        device: where it is.
+        batch: frames at a time.
+    """
+
+    def detect(frames: Iterator[np.ndarray]) -> list[Floats]:
+        found: list[Floats] = []
+        while some := list(islice(frames, batch)):
+            images = [torch.from_numpy(each).to(device).permute(2, 0, 1).float() / 255 for each in some]
+            with torch.inference_mode():
+                outputs = model(images)
+            for image, output in zip(images, outputs, strict=True):
+                persons = output["labels"] == PERSON
+                boxes = output["boxes"][persons].double().cpu().numpy()
+                height, width = image.shape[1:]
+                scores = output["scores"][persons].double().cpu().numpy()
+                found.append(np.column_stack([boxes / (width, height, width, height), scores]))
+        return found
+
+    return detect

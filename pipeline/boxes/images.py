@@ -1,0 +1,104 @@
+"""Image lists in COCO's form: which keyframe an image is, and how large, for boxes that are given in pixels."""
+
+import re
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, TypeGuard
+
+from pipeline.datasets.csv_rows import shown
+from pipeline.datasets.multisports import VIDEO_FILE
+from pipeline.errors import InputError
+
+EXPECTED = "id, width, height, and movie and timestamp or a file_name VIDEO/TIMESTAMP.jpg"
+STAMP = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+@dataclass(frozen=True)
+class Image:
+    """A keyframe as an image list has it."""
+
+    video_id: str
+    timestamp: float
+    size: tuple[float, float]
+    "Width and height in pixels."
+
+
+Images = dict[Hashable, Image]
+
+
+def is_image_list(content: Any) -> bool:
+    """Whether a JSON file has an image list: a COCO file, or the annotations of AlphAction."""
+    return isinstance(content, dict) and isinstance(content.get("images"), list)
+
+
+def read_images(where: str, entries: Iterable[Any]) -> Images:
+    """The keyframes of a list of images, by their ids.
+
+    Args:
+        where: the file, for messages.
+        entries: dicts with `id`, `width`, `height`, and the keyframe: `movie` (or `video_id`) and `timestamp`, as
+            AlphAction has them, or a `file_name` (in a roidb: `image`) that ends in `<video_id>/<timestamp>.jpg`.
+
+    Raises:
+        InputError: an entry is no such dict, or two have one id.
+    """
+    images: Images = {}
+    for place, entry in enumerate(entries, start=1):
+        item = f"{where}: image {place}"
+        if not isinstance(entry, dict) or not isinstance(entry.get("id"), int | str):
+            raise InputError(f"{item}: found {shown(str(entry))}, expected {EXPECTED}")
+        if entry["id"] in images:
+            raise InputError(f"{item}: id {entry['id']!r} comes a second time")
+        images[entry["id"]] = _image(item, entry)
+    return images
+
+
+def join_images(lists: dict[str, Images]) -> Images:
+    """The images of all files of a folder.
+
+    Raises:
+        InputError: one id stands for two keyframes, so that boxes cannot tell which of them is theirs.
+    """
+    joined: Images = {}
+    source: dict[Hashable, str] = {}
+    for name, images in lists.items():
+        for number, image in images.items():
+            if joined.setdefault(number, image) != image:
+                other, first = source[number], joined[number]
+                raise InputError(
+                    f"{name}: image {number!r} is {image.video_id!r} at {image.timestamp:g}, and in {other} it is "
+                    f"{first.video_id!r} at {first.timestamp:g}, expected one image per id; or put the boxes into the "
+                    "file of their images, as annotations with a score"
+                )
+            source.setdefault(number, name)
+    return joined
+
+
+def person_category(content: dict[str, Any]) -> int | None:
+    """The id that a COCO file's `categories` give to person; None where they do not say."""
+    named = [each for each in content.get("categories") or [] if isinstance(each, dict)]
+    return next((each.get("id") for each in named if str(each.get("name")).lower() == "person"), None)
+
+
+def _image(item: str, entry: dict[str, Any]) -> Image:
+    width, height = (entry.get(side) for side in ("width", "height"))
+    if not is_number(width) or not is_number(height) or width <= 0 or height <= 0:
+        raise InputError(f"{item}: found size {width!r} x {height!r}, expected width and height in pixels")
+    movie, stamp = entry.get("movie", entry.get("video_id")), entry.get("timestamp")
+    if movie is None or stamp is None:
+        path = PurePath(str(entry.get("file_name", entry.get("image", ""))))
+        movie, stamp = path.parent.name, path.stem
+        if not movie or not STAMP.fullmatch(stamp):
+            found = f"file_name {shown(str(path))} and no movie and timestamp"
+            raise InputError(f"{item}: found {found}, expected {EXPECTED}")
+    if not is_number(stamp) and not STAMP.fullmatch(str(stamp)):
+        raise InputError(f"{item}: found timestamp {shown(str(stamp))}, expected a number of seconds")
+    name = PurePath(str(movie)).name
+    video_id = PurePath(name).stem if VIDEO_FILE.fullmatch(name.lower()) else name
+    return Image(video_id, float(stamp), (float(width), float(height)))
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value of a file is a finite number of reasonable size."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9

@@ -1,0 +1,94 @@
+"""Person boxes in JSON: lists of boxes by the id of their image, as AlphAction and COCO's results have them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.boxes.images import EXPECTED, Images, is_number
+from pipeline.boxes.rows import BoxRows, Draft, draft_rows
+from pipeline.datasets.csv_rows import shown
+from pipeline.errors import InputError
+
+ALPHACTION_JSON = "alphaction_json"
+COCO_RESULTS = "coco_results_json"
+COCO_SCORED = "coco_json_with_scores"
+PERSON = 1
+"COCO's id of the category person."
+ENTRY = "image_id, bbox (x, y, width, height in pixels) and score"
+
+
+def is_box_list(content: Any) -> bool:
+    """Whether a JSON file is a list of boxes."""
+    first = content[:10] if isinstance(content, list) else []
+    return any(isinstance(each, dict) and "image_id" in each for each in first)
+
+
+def has_scores(content: dict[str, Any]) -> bool:
+    """Whether the annotations of a COCO file are boxes with scores, and not the truth."""
+    boxes = content.get("annotations")
+    return isinstance(boxes, list) and any(isinstance(each, dict) and "score" in each for each in boxes[:10])
+
+
+def read_box_list(path: Path, entries: Sequence[Any], images: Images, *, person: int | None, own: bool) -> BoxRows:
+    """The boxes of a list of dicts with `image_id`, `bbox`, `score` and, in COCO's form, `category_id`.
+
+    A box is x, y, width, height in pixels; its right edge is x + width. That is also what AlphAction's boxes mean,
+    which count the last pixel in (x + width - 1). Where boxes have a `category_id`, persons alone are kept.
+
+    Args:
+        path: the file, for messages.
+        entries: the boxes.
+        images: what the ids stand for.
+        person: `category_id` of persons; None is COCO's 1.
+        own: the images are of this very file, so that each of them is a keyframe where boxes were looked for. Those
+            of another file are so where they are of a video that has boxes here.
+
+    Raises:
+        InputError: there is no image list.
+    """
+    coco = any(isinstance(each, dict) and "category_id" in each for each in entries)
+    kind = COCO_SCORED if own else COCO_RESULTS if coco else ALPHACTION_JSON
+    if entries and not images:
+        raise InputError(
+            f"{path}: {kind}: found boxes in pixels and no list of images, expected beside it a JSON file with "
+            f"`images` of {EXPECTED} (AlphAction: its annotation file)"
+        )
+    wanted = PERSON if person is None else person
+    persons, others = [], 0
+    for place, each in enumerate(entries, start=1):
+        if isinstance(each, dict) and each.get("category_id", wanted) != wanted:
+            others += 1
+        else:
+            persons.append(_draft(f"box {place}", each, images))
+    note = f"{others} boxes of other categories than person ({wanted})" if others else ""
+    empty = without_boxes(persons, images, every=own)
+    return draft_rows(path.name, kind, [*persons, *empty], not_persons=others, note=note)
+
+
+def without_boxes(drafts: Sequence[Draft], images: Images, *, every: bool) -> list[Draft]:
+    """Images that no draft stands at, of the videos that drafts name, or of all."""
+    named = {draft.video_id for draft in drafts}
+    taken = {(draft.video_id, draft.timestamp) for draft in drafts}
+    return [
+        Draft(f"image {number!r}", image.video_id, image.timestamp, empty=True)
+        for number, image in images.items()
+        if (every or image.video_id in named) and (image.video_id, image.timestamp) not in taken
+    ]
+
+
+def _draft(place: str, each: Any, images: Images) -> Draft:
+    if not isinstance(each, dict):
+        return Draft(place, "-", fault=(f"a {type(each).__name__}", f"a dict of {ENTRY}"))
+    number = each.get("image_id")
+    image = images.get(number) if isinstance(number, int | str) else None
+    if image is None:
+        return Draft(place, "-", fault=(f"image_id {shown(str(number))}", "the id of an image of the list"))
+    box, score = each.get("bbox"), each.get("score")
+    if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
+        found = f"bbox {shown(str(box))}"
+        return Draft(place, image.video_id, image.timestamp, fault=(found, "x, y, width, height in pixels"))
+    if not is_number(score):
+        found = f"score {shown(str(score))}"
+        return Draft(place, image.video_id, image.timestamp, fault=(found, "a number from 0 to 1"))
+    x, y, width, height = map(float, box)
+    return Draft(place, image.video_id, image.timestamp, (x, y, x + width, y + height), image.size, float(score))

@@ -1,0 +1,167 @@
+"""Person boxes without a network: what differs from the empty scene, before a camera that stands still.
+
+The empty scene is the temporal median of the film's keyframes. Where somebody stays in one place all the time, so that
+the median shows him, pixels change all the same: they are taken from beside him. What then differs from the scene in
+one piece, of a person's size and shape, is a box. It cannot tell persons from other things that move, joins persons who
+touch, and finds nothing of use in films with cuts or a moving camera.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pipeline.datasets.csv_rows import Floats
+
+LIGHT_PARTS = (3, 4)
+LIGHT_RANGE, LIGHT_KNOWN = 40.0, 0.2
+"Of 255: what differs more is no light; a part or row of which less than this share may be of the scene tells no light."
+WORK_SIDE = 96
+"Frames are averaged down to a short side of this to twice this many pixels."
+SCENE_FRAMES = 120
+"At most so many frames, evenly over the film, make the scene."
+LEAST_CHANGE = 5.0
+"Of 255: a pixel whose mean distance from its median is larger, and twice that of most pixels, is not of the scene."
+MOST_MOVING = 0.9
+LEAST_DIFFERENCE = 22.0
+LEAST_AREA, LEAST_HEIGHT, LARGEST_AREA = 0.004, 0.12, 0.6
+"Of the frame: what is smaller or larger is no person."
+TALL = 0.5
+"Of the tallest column of a piece: where one is taller, there is a person."
+LEAST_ASPECT, LARGEST_ASPECT = 0.7, 6.0
+"Height by width, in pixels."
+
+
+def shrink(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A frame [H, W, 3] averaged over squares of a whole number of pixels, so that boxes stay in shares of it."""
+    factor = max(1, min(frame.shape[:2]) // WORK_SIDE)
+    height, width = (side // factor for side in frame.shape[:2])
+    cut = frame[: height * factor, : width * factor].astype(np.float32)
+    return np.asarray(cut.reshape(height, factor, width, factor, 3).mean(axis=(1, 3)), np.float32)
+
+
+def empty_scene(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The scene without persons [h, w, 3] of frames [n, h, w, 3] over the film."""
+    scene = np.median(frames, axis=0)
+    frames = np.stack([lit_as(frame, scene) for frame in frames])
+    scene = np.median(frames, axis=0)
+    change = np.abs(frames - scene).mean(axis=0).max(axis=2)
+    moving = change > max(LEAST_CHANGE, 2 * float(np.median(change)))
+    moving = ndimage.binary_closing(ndimage.binary_opening(moving), iterations=2)
+    # Also what stands still amid what moves: in every column what is below a head and above a foot.
+    below, above = np.maximum.accumulate(moving), np.maximum.accumulate(moving[::-1])[::-1]
+    moving = below & above
+    moving = ndimage.binary_dilation(moving, iterations=2)
+    if moving.mean() > MOST_MOVING:  # a moving camera, or cuts: there is no scene to take pixels from
+        return np.asarray(scene, np.float32)
+    # From beside rather than from above: scenes change less along a row.
+    rows, columns = ndimage.distance_transform_edt(
+        moving, sampling=(100, 1), return_distances=False, return_indices=True
+    )
+    return np.asarray(scene[rows, columns], np.float32)
+
+
+def lit_as(frame: NDArray[np.float32], scene: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The frame with the scene's light.
+
+    Most pixels differ from the scene by the light alone, which changes slowly over the frame: it is the median of each
+    of some parts, and what lies between these. Pixels that differ from most by more than light does have no say.
+    """
+    difference = frame - scene
+    difference = difference - np.median(difference, axis=(0, 1))
+    height, width = difference.shape[:2]
+    parts = [np.array_split(strip, LIGHT_PARTS[1], axis=1) for strip in np.array_split(difference, LIGHT_PARTS[0])]
+    light = np.array([[_light(part.reshape(1, -1, 3))[0, 0] for part in strip] for strip in parts])
+    rows, columns = (
+        np.clip((np.arange(side) + 0.5) / side * count - 0.5, 0, count - 1)
+        for side, count in zip((height, width), LIGHT_PARTS, strict=True)
+    )
+    places = np.meshgrid(rows, columns, indexing="ij")
+    smooth = [ndimage.map_coordinates(light[..., channel], places, order=1) for channel in range(3)]
+    difference = difference - np.stack(smooth, axis=2)
+    # Walls and floors are lit differently, with a sharp edge between them: the light of every row.
+    return np.asarray(scene + difference - _light(difference), np.float32)
+
+
+def _light(difference: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Per row [h, 1, 3] the median difference from the scene [h, w, 3] of its pixels that may be of the scene."""
+    may = np.abs(difference).max(axis=2, keepdims=True) <= LIGHT_RANGE
+    known = may.mean(axis=1, keepdims=True) >= LIGHT_KNOWN
+    middle = np.nanmedian(np.where(may | ~known, difference, np.nan), axis=1, keepdims=True)
+    return np.asarray(np.where(known, middle, 0), np.float32)
+
+
+def motion_boxes(frame: NDArray[np.float32], scene: NDArray[np.float32]) -> Floats:
+    """Boxes of a frame [h, w, 3]: [n, 5] of x1, y1, x2, y2 as shares of the frame, and a score in [0.5, 1).
+
+    The score grows with how far the piece differs from the scene and how much of its box it fills.
+    """
+    height, width = frame.shape[:2]
+    difference = np.abs(lit_as(frame, scene) - scene).max(axis=2)
+    # Edges of the scene, such as the horizon, leave thin lines, which must not join persons.
+    mask = ndimage.binary_opening(difference > LEAST_DIFFERENCE, structure=np.ones((3, 2), bool))
+    mask = ndimage.binary_closing(mask, structure=np.ones((5, 3), bool))
+    labels, _ = ndimage.label(mask, structure=np.ones((3, 3), bool))
+    boxes = []
+    places = [part for place in _merged(ndimage.find_objects(labels)) for part in _parted(mask, *place)]
+    for rows, columns in places:
+        high, wide = rows.stop - rows.start, columns.stop - columns.start
+        area = high * wide / (height * width)
+        plausible = LEAST_AREA <= area <= LARGEST_AREA and high >= LEAST_HEIGHT * height
+        if not plausible or not LEAST_ASPECT <= high / wide <= LARGEST_ASPECT:
+            continue
+        inside = mask[rows, columns]
+        fill = float(inside.mean())
+        contrast = float(difference[rows, columns][inside].mean()) / 255
+        score = 0.5 + 0.49 * min(1.0, 2 * fill) * min(1.0, 3 * contrast)
+        edges = (columns.start / width, rows.start / height, columns.stop / width, rows.stop / height)
+        boxes.append((*edges, score))
+    return np.array(sorted(boxes, key=lambda box: (-box[4], box[:4])), np.float64).reshape(-1, 5)
+
+
+def _merged(places: list[tuple[slice, slice]]) -> list[tuple[slice, slice]]:
+    """Pieces one above the other that share most of their columns are one: a belt or a shadow parts a person."""
+    merged: list[tuple[slice, slice]] = []
+    for rows, columns in sorted(places, key=lambda place: (place[0].start, place[1].start)):
+        for at, (above, others) in enumerate(merged):
+            common = min(columns.stop, others.stop) - max(columns.start, others.start)
+            narrower = min(columns.stop - columns.start, others.stop - others.start)
+            if common >= 0.6 * narrower and rows.start - above.stop <= 3:
+                joined = slice(min(columns.start, others.start), max(columns.stop, others.stop))
+                merged[at] = (slice(above.start, max(above.stop, rows.stop)), joined)
+                break
+        else:
+            merged.append((rows, columns))
+    return merged
+
+
+def _parted(mask: NDArray[np.bool_], rows: slice, columns: slice) -> list[tuple[slice, slice]]:
+    """The persons of one piece: they are parted where it is thin between two that are tall."""
+    piece = mask[rows, columns]
+    tall = piece.sum(axis=0) >= TALL * max(piece.sum(axis=0).max(), 1)
+    runs, _ = ndimage.label(tall)
+    bodies = [body[0] for body in ndimage.find_objects(runs) if body[0].stop - body[0].start >= 3]
+    if len(bodies) < 2:
+        return [(rows, columns)]
+    cuts = [0, *((one.stop + two.start) // 2 for one, two in pairwise(bodies)), piece.shape[1]]
+    parted = []
+    for start, stop in pairwise(cuts):
+        labels, _ = ndimage.label(piece[:, start:stop])
+        within = max(ndimage.find_objects(labels), key=lambda place: piece[:, start:stop][place].sum())
+        parted.append(
+            (
+                slice(rows.start + within[0].start, rows.start + within[0].stop),
+                slice(columns.start + start + within[1].start, columns.start + start + within[1].stop),
+            )
+        )
+    return parted
+
+
+def detect_motion(frames: Iterator[np.ndarray]) -> list[Floats]:
+    """The boxes of a film's keyframes, RGB uint8 [height, width, 3]; see `motion_boxes`."""
+    small = np.stack([shrink(frame) for frame in frames])
+    chosen = np.unique(np.linspace(0, len(small) - 1, min(len(small), SCENE_FRAMES)).round().astype(np.int64))
+    scene = empty_scene(small[chosen])
+    return [motion_boxes(frame, scene) for frame in small]

@@ -1,0 +1,101 @@
+"""Proposals pickles: those of AVA, as MMAction2 uses them, and those of MultiSports."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.boxes.rows import BoxRows, add_scores
+from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED, Faults, Floats, numbers, shown, video_id_fault
+from pipeline.datasets.multisports import FPS, VIDEO_FILE, video_of
+from pipeline.errors import InputError
+from pipeline.problems import Problem
+
+PROPOSALS_PICKLE = "ava_proposals_pickle"
+MULTISPORTS_PICKLE = "multisports_proposals_pickle"
+LAYOUT = "a dict 'video_id,timestamp' -> array (N, 5) of x1, y1, x2, y2, score, or (N, 4)"
+
+
+def read_proposals(path: Path, content: Mapping[Any, Any]) -> BoxRows:
+    """Read a dict 'video_id,timestamp' -> (N, 5) or (N, 4), as published with the AVA challenge and for MMAction2.
+
+    Boxes without a score column get score 1. A float32 array keeps its values exactly. Where the ids are files of clips
+    (`sport/clip.mp4`), as in MultiSports, the number behind the comma counts frames from 1 on at 25 per second; the
+    video is then the clip without its folder and ending, and the timestamp its time in seconds.
+
+    Raises:
+        InputError: it holds more boxes than its bytes can.
+    """
+    keys = [key if isinstance(key, str) else f"of type {type(key).__name__}" for key in content]
+    parts = [key.rpartition(",") for key in keys]
+    stamps = numbers(pa.array([stamp.strip() for _, _, stamp in parts], pa.large_string()))
+    clips = bool(parts) and all("/" in name and VIDEO_FILE.fullmatch(name) for name, _, _ in parts[:10])
+    known_faults = {name: video_id_fault(name) for name in {name for name, _, _ in parts}}
+    problems: list[Problem] = []
+    good: list[int] = []
+    arrays: list[Floats] = []
+    without_score = 0
+    rows, size = 0, path.stat().st_size
+    for index, value in enumerate(content.values()):
+        item = f"key {shown(keys[index])}"
+        array, fault = _rows_of(value)
+        if not abs(stamps[index]) < 1e9:
+            problems.append(Problem(path.name, item, "no number after the last comma", "'video_id,timestamp'"))
+        elif known_faults[parts[index][0]]:
+            problems.append(Problem(path.name, item, known_faults[parts[index][0]], VIDEO_ID_EXPECTED))
+        elif fault:
+            problems.append(Problem(path.name, item, fault, "an array (N, 5) or (N, 4)"))
+        else:
+            good.append(index)
+            without_score += len(array) if array.shape[1] == 4 else 0
+            arrays.append(array if array.shape[1] == 5 else np.column_stack([array, np.ones(len(array))]))
+        rows += len(array)
+        if rows > size:  # one array under many keys
+            raise InputError(f"{path}: holds more boxes than {size} bytes can: arrays are repeated")
+    counts = np.array([len(array) for array in arrays], np.int64)
+    # A keyframe without a box is one row of its own.
+    owner = np.repeat(np.array(good, np.int64), np.maximum(counts, 1))
+    empty = np.repeat(counts == 0, np.maximum(counts, 1))
+    values = np.full((len(owner), 5), np.nan)
+    values[~empty] = np.concatenate([np.empty((0, 5)), *arrays])
+    first_row = {key: row for row, key in reversed(list(enumerate(owner.tolist())))}
+
+    def where(row: int) -> str:
+        key = int(owner[row])
+        return f"key {shown(keys[key])}" + ("" if empty[row] else f", box {row - first_row[key] + 1}")
+
+    faults = Faults(path.name, where, len(owner))
+    faults.add_boxes(values[:, :4], None, ~empty)
+    add_scores(faults, values[:, 4], lambda i: str(values[i, 4]), ~empty)
+    names = pa.array([video_of(name) if clips else name for name, _, _ in parts], pa.string())
+    return BoxRows(
+        format=MULTISPORTS_PICKLE if clips else PROPOSALS_PICKLE,
+        faults=faults,
+        video_ids=names.take(pa.array(owner)),
+        timestamp=(np.round((stamps - 1) / FPS, 6) if clips else stamps)[owner],
+        boxes_xyxy=values[:, :4],
+        score=values[:, 4],
+        empty=empty,
+        key_problems=problems,
+        note=f"{without_score} boxes have no score column: their score is 1" if without_score else "",
+    )
+
+
+def _rows_of(value: Any) -> tuple[Floats, str]:
+    """The boxes of a key as (N, 5) or (N, 4), and what is wrong with them."""
+    nothing = np.empty((0, 5))
+    if not isinstance(value, np.ndarray | list):
+        return nothing, f"a {type(value).__name__}"
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        return nothing, "rows of different lengths"
+    if array.dtype.kind not in "iuf":
+        return nothing, f"values of type {array.dtype}"
+    if array.shape == (0,):
+        return nothing, ""
+    if array.ndim != 2 or array.shape[1] not in (4, 5):
+        return nothing, f"an array of shape {array.shape}"
+    return array.astype(np.float64), ""

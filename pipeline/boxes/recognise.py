@@ -1,0 +1,103 @@
+"""Which format a box file has, told by what is in it, and its rows."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.boxes.csv_boxes import read_csv
+from pipeline.boxes.detectron import is_detectron, read_detectron
+from pipeline.boxes.images import Images, is_image_list, join_images, person_category, read_images
+from pipeline.boxes.json_boxes import has_scores, is_box_list, read_box_list
+from pipeline.boxes.proposals import LAYOUT, read_proposals
+from pipeline.boxes.rows import BoxRows
+from pipeline.errors import InputError
+from pipeline.files import read_json
+from pipeline.interop.pickles import load_pickle
+from pipeline.problems import Problem
+
+EXPECTED = "proposals as a pickle, boxes as CSV, JSON (AlphAction, COCO) or a Detectron pickle (docs/data-layout.md)"
+
+REPORTS = ("problems.json", "summary.json")
+"What stages write beside what they make: detect_boxes, too."
+VIDEO_AND_TIME = re.compile(r"[^,\0]+, *[0-9]+(\.[0-9]*)? *(,|$)")
+
+
+def read_box_files(folder: Path) -> tuple[dict[str, BoxRows], list[Problem]]:
+    """The rows of every box file of a folder, by its name, and a problem for each file that is none.
+
+    Image lists are read first: they say which keyframe a box in pixels belongs to.
+
+    Raises:
+        InputError: the folder is absent or holds no box file, or one cannot be read.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of boxes")
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    paths = [path for path in paths if path.name not in REPORTS]
+    kinds = {path: _kind(path) for path in paths}
+    values = {path: _load(path, kind) for path, kind in kinds.items()}
+    lists: dict[str, Images] = {}
+    person = None
+    for path, value in values.items():
+        if kinds[path] == "json" and is_image_list(value):
+            own = read_images(str(path), value["images"])
+            if not has_scores(value):
+                lists[path.name] = own
+                person = person_category(value) if person is None else person
+    images = join_images(lists)
+    read: dict[str, BoxRows] = {}
+    problems: list[Problem] = []
+    for path, value in values.items():
+        rows = _rows(path, kinds[path], value, images, person)
+        if rows is not None:
+            read[path.name] = rows
+        elif path.name not in lists:
+            problems.append(Problem(path.name, "file", "an unknown format", EXPECTED))
+    if not read:
+        names = ", ".join(path.name for path in paths)
+        raise InputError(f"{folder}: found {names or 'no file'}, expected {EXPECTED}")
+    return read, problems
+
+
+def _kind(path: Path) -> str:
+    """pickle, json, csv, or nothing."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(1 << 12)
+            file.seek(max(0, path.stat().st_size - 1))
+            last = file.read()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().decode(errors="replace")
+    # Pickles of old protocols are text, but their lines hold no commas.
+    if head[:1] == b"\x80" or (last == b"." and (b"\0" in head or b"," not in head.split(b"\n")[0])):
+        return "pickle"
+    if text[:1] in ("[", "{"):
+        return "json"
+    if path.suffix.lower() == ".csv":  # with whatever is wrong in its first rows
+        return "csv"
+    return "csv" if any(VIDEO_AND_TIME.match(line) for line in text.splitlines()[:5]) else ""
+
+
+def _load(path: Path, kind: str) -> Any:
+    return load_pickle(path) if kind == "pickle" else read_json(path) if kind == "json" else None
+
+
+def _rows(path: Path, kind: str, value: Any, images: Images, person: int | None) -> BoxRows | None:
+    """The boxes of a file; None for one that is no box file."""
+    if kind == "csv":
+        return read_csv(path)
+    if kind == "pickle":
+        if is_detectron(value):
+            return read_detectron(path, value, images)
+        if isinstance(value, dict):
+            return read_proposals(path, value)
+        raise InputError(f"{path}: holds a {type(value).__name__}, expected {LAYOUT}, or Detectron's all_boxes")
+    if kind == "json" and is_box_list(value):
+        return read_box_list(path, value, images, person=person, own=False)
+    if kind == "json" and is_image_list(value) and has_scores(value):
+        boxes: Sequence[Any] = value["annotations"]
+        own = read_images(str(path), value["images"])
+        return read_box_list(path, boxes, own, person=person_category(value), own=True)
+    return None

@@ -1,0 +1,76 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.boxes.csv_boxes import PYSLOWFAST_CSV, SCORED_CSV, TRUTH_CSV
+from pipeline.boxes.recognise import read_box_files
+from tests.boxes.files import bare, good, read_csv, told
+
+BOX = [0.1, 0.2, 0.3, 0.4]
+TEXT = "0.1,0.2,0.3,0.4"
+SCORE = "expected a number from 0 to 1"
+
+
+def test_scored_boxes_with_and_without_action_ids(tmp_path: Path) -> None:
+    rows = read_csv(tmp_path, f"v1,0902,{TEXT},,0.5\r\nv1,902,{TEXT},12,1e-3\nv2,903\nv2,904,,,,,,\n")
+    assert rows.format == SCORED_CSV
+    assert rows.note == ""
+    assert told(rows) == []
+    assert good(rows) == [("v1", 902.0, *BOX, 0.5), ("v1", 902.0, *BOX, 0.001)]
+    assert bare(rows) == [("v2", 903.0), ("v2", 904.0)]
+
+
+def test_predicted_boxes_of_pyslowfast_have_empty_labels(tmp_path: Path) -> None:
+    rows = read_csv(tmp_path, f"v1,0902,{TEXT},,0.996382\nv1,0903,{TEXT},,1\n")
+    assert rows.format == PYSLOWFAST_CSV
+    assert [row[-1] for row in good(rows)] == [0.996382, 1.0]
+
+
+def test_annotations_are_seen_by_their_person_ids(tmp_path: Path) -> None:
+    rows = read_csv(tmp_path, f"v1,0902,{TEXT},12,0\nv1,0902,{TEXT},17,0\nv1,0903,{TEXT},12,1\nv1,0904,{TEXT},12\n")
+    assert rows.format == TRUTH_CSV
+    assert rows.note == "these are annotations, taken as boxes of score 1"
+    assert told(rows) == []
+    assert [row[-1] for row in good(rows)] == [1.0] * 4
+    rows = read_csv(tmp_path, f"v1,0902,{TEXT},12,0\nv1,0902,{TEXT},17,0\nv1,0903,{TEXT},12,0.5\n")
+    assert told(rows) == ["boxes.csv: row 3: found person id '0.5', expected a whole number or nothing"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (f"v1,902,{TEXT},0.5", "found column count 7, expected 2 or 8 (score is the eighth)"),
+        ("", None),
+        (f"v1,x,{TEXT},,0.5", "found timestamp 'x', expected a number of seconds"),
+        (f"a\\b,1,{TEXT},,0.5", "found video id 'a\\\\b', expected an id of letters, digits, '_', '-' and '.'"),
+        ("v1,902,a,0.2,0.3,0.4,,0.5", "found x1 'a', expected a finite number"),
+        (f"v1,902,{TEXT},,", f"found score '', {SCORE}"),
+        (f"v1,902,{TEXT},,3", f"found score '3', {SCORE}"),
+    ],
+)
+def test_a_bad_line_is_told(tmp_path: Path, line: str, message: str | None) -> None:
+    rows = read_csv(tmp_path, f"v1,901,{TEXT},,0.5\n{line}\nv1,903\nv1,904,{TEXT},,0.5\n")
+    assert told(rows) == ([] if message is None else [f"boxes.csv: row 2: {message}"])
+    assert len(good(rows)) == 2
+
+
+@settings(deadline=None, max_examples=60)
+@given(text=st.text(st.sampled_from("v,01.-e\n \"'"), max_size=60))
+def test_any_text_is_read_or_told(scratch: Path, text: str) -> None:
+    text = f"v,1\n{text}"
+    rows = read_csv(scratch, text)
+    lines = [line for line in text.split("\n") if line.strip()]
+    assert len(rows) == len(lines)
+    assert len(good(rows)) + len(told(rows)) + (rows.empty & ~rows.faults.bad).sum() == len(lines)
+
+
+def test_the_real_samples(real: Path, tmp_path: Path) -> None:
+    for name in ("gt.csv", "pred.csv"):
+        shutil.copy(real / "eval_detection" / name, tmp_path)
+    files = read_box_files(tmp_path)[0]
+    assert {name: rows.format for name, rows in files.items()} == {"gt.csv": TRUTH_CSV, "pred.csv": SCORED_CSV}
+    assert told(files["gt.csv"]) == told(files["pred.csv"]) == []
+    assert good(files["pred.csv"])[0] == ("3reY9zJKhqN", 1774.0, 0.072, 0.47, 0.84, 0.898, 0.655)
