@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.progress import progress
 from pipeline.video.children import Beat, ChildLost, no_beat, preload, run_in_child
+from pipeline.video.decode import InexactDecode, decode_video
 from pipeline.video.items import SILENCE_SECONDS
 from pipeline.video.probe import DecodeError, Media, probe_video
 
@@ -70,8 +71,6 @@ def look_at(path: Path, *, decode: bool, beat: Beat = no_beat) -> Film:
 
 def _decoded(path: Path, media: Media, beat: Beat) -> int:
     """How many frames extraction would get."""
-    from pipeline.video.decode import InexactDecode, decode_video  # with it comes decord
-
     for decoder in ["pyav"] if media.not_decord else ["decord", "pyav"]:
         count = 0
         try:
