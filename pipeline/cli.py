@@ -8,13 +8,29 @@ from pipeline.command import new_app, run
 from pipeline.commands.bank import bank_app
 from pipeline.commands.compare import compare
 from pipeline.commands.doctor import doctor
+from pipeline.commands.errors import errors
+from pipeline.commands.example import make_example
 from pipeline.commands.models import models
+from pipeline.commands.new_dataset import new_dataset
 from pipeline.commands.project import compose, runs, work_app
 from pipeline.commands.score import score
 from pipeline.commands.score_multisports import score_multisports
 
 # Commands that need no PyTorch, which takes seconds to import, or import what they need of it themselves.
-LIGHT = ("score", "score-multisports", "compare", "compose", "doctor", "models", "runs", "bank", "work")
+LIGHT = (
+    "score",
+    "score-multisports",
+    "compare",
+    "compose",
+    "doctor",
+    "errors",
+    "make-example",
+    "models",
+    "new-dataset",
+    "runs",
+    "bank",
+    "work",
+)
 
 
 def build_app(command: str | None = None) -> typer.Typer:
@@ -23,7 +39,7 @@ def build_app(command: str | None = None) -> typer.Typer:
     if command not in LIGHT:
         add_stages(app)
         add_checkpoint_commands(app)
-    for light in (score, score_multisports, compare, compose, doctor, models, runs):
+    for light in (score, score_multisports, compare, compose, doctor, errors, make_example, models, new_dataset, runs):
         app.command()(light)
     app.add_typer(bank_app, name="bank")
     app.add_typer(work_app, name="work")

@@ -173,7 +173,7 @@ def config_text(
         found.append(f"... and {len(annotated.told) - SHOWN_LINES} more lines, which import_annotations prints")
     lines = [
         "# @package _global_",
-        f"# Written by `actionbank new-dataset {name}`: comments say what was found (docs/own-data.md). Edit it freely.",
+        f"# Written by `actionbank new-dataset {name}`: comments say what was found (docs/own-data.md). Edit it.",
         "dataset:",
         f"  name: {name}",
         "  generate: []",
