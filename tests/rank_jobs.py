@@ -189,7 +189,7 @@ def film_boxes() -> list[FilmBoxes]:
     for video_id, seconds in FILMS.items():
         at = 900.0 + np.repeat(np.arange(1, seconds + 1, dtype=np.float64), 2)
         boxes = np.concatenate([each.proposals_xyxy for each in keyframes() if each.keyframe.video_id == video_id])
-        found.append(FilmBoxes(video_id, -900.0, np.unique(at), at, boxes, np.full(len(at), 0.95), None, None))
+        found.append(FilmBoxes(video_id, -900.0, 3600.0, np.unique(at), at, boxes, np.full(len(at), 0.95), None, None))
     return found
 
 

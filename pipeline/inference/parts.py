@@ -128,7 +128,7 @@ def _make_part(model: _Model, film: FilmBoxes, key: str) -> None:
             detections=detections,
             ground_truth=ground_truth,
             seconds_seen=film.seconds_seen,
-            attributes=model.settings.attributes,
+            attributes={**model.settings.attributes, "duration_seconds": film.duration_seconds},
             dtype=model.settings.dtype,
             codec=model.settings.codec,
         )

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.datasets.film_ends import Moment, is_beyond, say_beyond
 from pipeline.tables import BOX_COLUMNS
 
 Floats = NDArray[np.float64]
@@ -19,6 +20,7 @@ class FilmBoxes:
 
     video_id: str
     shift_seconds: float  # time_seconds = timestamp + shift_seconds
+    duration_seconds: float  # no box stands beyond it
     seconds_seen: Floats  # timestamps at which boxes were looked for
     detected_timestamp: Floats  # [n]
     detected_xyxy: Floats  # [n, 4]
@@ -41,7 +43,7 @@ def films_of_split(
     full_frame_box: bool,
     seconds: str,
 ) -> list[FilmBoxes]:
-    """The boxes of every film of a split that has frames, sorted by video_id.
+    """The boxes of every film of a split that has frames, sorted by video_id; those beyond its end are left out.
 
     Args:
         split: train, val or test.
@@ -66,19 +68,23 @@ def films_of_split(
     annotated = rows_by_video(annotations, ["timestamp", *BOX_COLUMNS])
     named = rows_by_video(keyframes, ["timestamp"])
     films = []
+    beyond: list[Moment] = []
     for row in timelines.to_pylist():
         video_id = row["video_id"]
         if video_id not in durations:
             continue  # its file is missing or unreadable, which extraction has reported
-        shift = row["offset_seconds"] - row["first_timestamp"]
+        shift, length = row["offset_seconds"] - row["first_timestamp"], durations[video_id]
         rows = detected.get(video_id, np.empty((0, 7)))
         if seconds == "annotated":
             seen = np.unique(named.get(video_id, np.empty((0, 1)))[:, 0])
         else:
-            seen = np.unique(
-                np.concatenate([film_seconds(row["first_timestamp"], shift, durations[video_id]), rows[:, 0]])
-            )
+            seen = np.unique(np.concatenate([film_seconds(row["first_timestamp"], shift, length), rows[:, 0]]))
         truth = np.unique(annotated.get(video_id, np.empty((0, 5))), axis=0) if has_annotations else None
+        named_at = seen if truth is None else np.union1d(seen, truth[:, 0])
+        late = named_at[is_beyond(named_at + shift, length)]
+        beyond += [Moment(video_id, at, at + shift, length) for at in late.tolist()]
+        seen = np.setdiff1d(seen, late)
+        truth = None if truth is None else truth[~np.isin(truth[:, 0], late)]
         kept = choose_boxes(
             rows,
             seen,
@@ -90,6 +96,7 @@ def films_of_split(
             FilmBoxes(
                 video_id,
                 shift,
+                length,
                 seen,
                 detected_timestamp=kept[:, 0],
                 detected_xyxy=kept[:, 1:5],
@@ -99,6 +106,7 @@ def films_of_split(
                 detected_track=np.nan_to_num(kept[:, 6], nan=-1).astype(np.int64) if has_tracks else None,
             )
         )
+    say_beyond(beyond, f"timestamps of {split}")
     return films
 
 
@@ -130,7 +138,7 @@ def film_seconds(first_timestamp: float, shift: float, duration_seconds: float) 
     """Labels of the film's seconds: first_timestamp plus whole numbers, as far as their times lie in the film."""
     first = int(np.ceil(-(first_timestamp + shift)))
     labels = first_timestamp + np.arange(first, first + int(duration_seconds) + 2)
-    kept: Floats = labels.astype(np.float64)[(labels + shift >= 0) & (labels + shift < duration_seconds)]
+    kept: Floats = labels.astype(np.float64)[(labels + shift >= 0) & ~is_beyond(labels + shift, duration_seconds)]
     return kept
 
 

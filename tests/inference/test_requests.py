@@ -113,3 +113,25 @@ def test_the_grid_ends_with_the_film(offset: float, duration: float, labels: lis
     tables["videos"] = rows(VIDEOS, {"video_id": "a", "duration_seconds": duration})
     (film,) = films_of_split("train", **tables, **SETTINGS)
     assert film.seconds_seen.tolist() == labels
+
+
+@pytest.mark.parametrize("seconds", ["grid", "annotated"])
+def test_what_lies_beyond_the_end_of_a_film_is_left_out_and_said(
+    seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = {**TABLES, "videos": rows(VIDEOS, *({"video_id": each, "duration_seconds": 1.5} for each in "abc"))}
+    annotated = [{"video_id": "b", "timestamp": at, "action_id": 1} for at in (900.0, 901.0, 904.0)]
+    tables["annotations"] = rows(ANNOTATIONS, *annotated)
+    tables["keyframes"] = rows(KEYFRAMES, *({**each, "split": "train", "status": "annotated"} for each in annotated))
+    # Of film b, 1.5 s long, second 901 would be at 1.5 s: its last frame is over then.
+    _, b = films_of_split("train", **tables, **{**SETTINGS, "box_threshold": 0.1, "seconds": seconds})
+    assert b.duration_seconds == 1.5
+    assert b.seconds_seen.tolist() == [900]
+    assert b.detected_timestamp.tolist() == []
+    assert b.annotated_timestamp is not None
+    assert b.annotated_timestamp.tolist() == [900]
+    late = 3 if seconds == "grid" else 2  # the boxes of 902 are looked at on the grid alone
+    assert capsys.readouterr().err == (
+        f"{late} timestamps of train in 1 films lie beyond the film's end and are left out; the first: b at 901, "
+        "1.5 s into a film of 1.5 s\n"
+    )
