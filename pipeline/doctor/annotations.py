@@ -86,6 +86,12 @@ def _refused(folder: Path, message: str, options: SourceOptions) -> tuple[list[F
             f"Set dataset.classes: {match[1]}, or choose classes with dataset.class_map.",
             count=int(match[1]) - options.classes,
         ), replace(options, classes=int(match[1]))  # fmt: skip
+    if "belongs to one split" in message:
+        problem = Problem(file, "films", rest, "one split for each film")
+        return findings_of(
+            "split-overlap", "error", "films are in two splits", [problem],
+            "Give each film one split: what is trained on must not be measured.",
+        ), None  # fmt: skip
     if OFF_BY_ONE_NAMES.search(message):
         return findings_of(
             "label-names-disagree", "error", "label map whose names are not those of the annotations",

@@ -18,6 +18,7 @@ from pipeline.doctor.times import check_times
 from pipeline.doctor.videos import Files, check_copies, check_films, check_presence, describe, find_files, without_found
 from pipeline.errors import InputError
 from pipeline.params import Params
+from pipeline.problems import Problem
 from pipeline.video.extract import FrameSettings
 
 
@@ -31,6 +32,9 @@ def examine(params: Params, *, workers: int, decode: bool = False, silence_secon
         silence_seconds: a process that makes no progress for so long is killed, and its film reported.
     """
     dataset = params.dataset
+    not_made = _not_generated(params)
+    if not_made:
+        return Examination(dataset.name, findings=not_made)
     facts: dict[str, str] = {"videos": dataset.videos, "annotations": dataset.annotations, "boxes": params.boxes.source}
     unchecked: list[str] = []
     files = find_files(Path(dataset.videos))
@@ -50,6 +54,20 @@ def examine(params: Params, *, workers: int, decode: bool = False, silence_secon
     if not decode:
         unchecked.append("frames were not decoded; --decode does")
     return Examination(dataset.name, facts, in_order(findings), unchecked)
+
+
+def _not_generated(params: Params) -> list[Finding]:
+    folders = [params.dataset.videos, params.dataset.annotations]
+    if not params.dataset.generate or any(Path(each).exists() for each in folders):
+        return []
+    problems = [Problem(each, "the folder", "nothing yet", "what make_videos renders") for each in folders]
+    return findings_of(
+        "not-generated",
+        "note",
+        "folders of a data set that make_videos renders",
+        problems,
+        "Nothing: dvc repro makes them.",
+    )
 
 
 def source_options(params: Params) -> SourceOptions:
@@ -102,9 +120,10 @@ def _annotations(
         f"keyframes of {imported.timelines.num_rows} films; "
         + ", ".join(f"{split} {sum(each)}" for split, each in counts.items())
     )
-    thresholds = {
-        "train": params.baseline.box_threshold,
-        "val": min(params.evaluation.box_threshold, params.bank.box_threshold),
+    of_val = min(params.evaluation.box_threshold, params.bank.box_threshold)
+    thresholds = {  # a lowered threshold is never above the best score
+        "train": 0.0 if params.baseline.lower_threshold else params.baseline.box_threshold,
+        "val": 0.0 if params.evaluation.lower_threshold else of_val,
     }
     detector = "" if params.boxes.detector == "none" else params.boxes.detector
     boxes, found = read_boxes(

@@ -18,7 +18,8 @@ FASTSTART = {"movflags": "faststart"}
 
 
 def params_of(*overrides: str) -> Params:
-    values = compose_params(["dataset=custom", "dataset.classes=5", *overrides], REPOSITORY / "conf")
+    default = [] if any(each.startswith("dataset=") for each in overrides) else ["dataset=custom", "dataset.classes=5"]
+    values = compose_params([*default, *overrides], REPOSITORY / "conf")
     return parse_params(values, "test")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.doctor.examine import examine
 from pipeline.doctor.finding import Examination, Finding
-from tests.doctor.sources import params_of, write_clean, write_faulty
+from tests.doctor.sources import params_of, proposals, write_clean, write_faulty
 
 
 def examined_in(root: Path, *overrides: str, decode: bool = False) -> Examination:
@@ -148,3 +148,18 @@ def test_how_do_i_make_the_boxes(tmp_path: Path) -> None:
     assert "Set boxes.detector to fasterrcnn, or to motion" in finding.remedy
     (finding,) = examined_in(tmp_path, "dataset.classes=2", "boxes.detector=motion").findings
     assert (finding.code, finding.severity) == ("proposals-not-made", "note")
+
+
+def test_a_built_in_data_set_is_not_missing_before_it_is_rendered(tmp_path: Path) -> None:
+    (finding,) = examined_in(tmp_path, "dataset=playground_mini").findings
+    assert (finding.code, finding.severity, finding.count) == ("not-generated", "note", 2)
+
+
+def test_a_lowered_threshold_is_no_threshold(tmp_path: Path) -> None:
+    source = write_clean(tmp_path)
+    keys = {f"{film},{0.5 + n}": [(0.1, 0.2, 0.5, 0.8, 0.4)] for film in ("kitchen", "street") for n in range(4)}
+    (source / "proposals/boxes.pkl").write_bytes(proposals(keys))
+    codes = [each.code for each in examined_in(tmp_path, "dataset.classes=2").findings]
+    assert codes == ["proposals-below-threshold-train", "proposals-below-threshold-val"]
+    lowered = ["dataset.classes=2", "baseline.lower_threshold=true", "evaluation.lower_threshold=true"]
+    assert list(examined_in(tmp_path, *lowered).findings) == []

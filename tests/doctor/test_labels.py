@@ -122,3 +122,14 @@ def test_a_refusal_names_the_folder_and_no_copy_of_it(tmp_path: Path) -> None:
     assert str(found["annotations-refused"].examples[0]) == (
         "labelmap.pbtxt: the file: found no such file, expected what docs/datasets.md describes"
     )
+
+
+def test_a_film_whose_split_videos_csv_says_otherwise(tmp_path: Path) -> None:
+    folder = write(tmp_path, labels(1), actions("a", 1), actions("b", 1))
+    (folder / "videos.csv").write_text("video_id,split,first_timestamp,offset_seconds\na,train,0,0\nb,train,0,0\n")
+    found = checked(folder, 1)
+    assert list(found) == ["split-overlap"]
+    assert str(found["split-overlap"].examples[0]) == (
+        "val.csv: films: found video b is of train in videos.csv; a video belongs to one split, expected one split for "
+        "each film"
+    )
