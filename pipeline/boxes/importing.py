@@ -126,7 +126,7 @@ def import_boxes(
             },
         },
         told=[
-            "read " + ", ".join(f"{name} as {file.format}" for name, file in read.items()),
+            "read " + ", ".join(f"{name} as {detector or file.format}" for name, file in read.items()),
             *(f"{name}: {file.note}" for name, file in read.items() if file.note),
         ],
     )
