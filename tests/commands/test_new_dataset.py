@@ -1,0 +1,207 @@
+"""`actionbank new-dataset`: what it writes for the folders that people have."""
+
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.command import new_app
+from pipeline.commands.new_dataset import new_dataset
+from pipeline.compose import compose_params
+from pipeline.datasets.new_dataset import Annotated, config_text, grid_fps, short_side
+from pipeline.doctor.films import Film
+from pipeline.errors import InputError
+from tests.datasets_ava.test_cvat import box, track
+from tests.datasets_ava.test_cvat import write as write_cvat
+from tests.video.films import write_film
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+APP = new_app()
+APP.command()(new_dataset)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two films at 25 frames per second and one at 29.97, of 96 x 64."""
+    folder = tmp_path_factory.mktemp("films")
+    for name, rate, frames in (("film", 25, 100), ("other", 25, 90), ("third", Fraction(30000, 1001), 100)):
+        write_film(folder / f"{name}.mp4", frames=frames, rate=rate)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project of this repository's configuration."""
+    folder = tmp_path / "project"
+    shutil.copytree(REPOSITORY / "conf", folder / "conf")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def run(*words: str, status: int = 0) -> str:
+    done = CliRunner().invoke(APP, [*words, "--workers", "1"], catch_exceptions=False)
+    assert done.exit_code == status, done.output
+    return str(done.output)
+
+
+def test_a_folder_in_the_project_with_cvat_files(project: Path, films: Path) -> None:
+    shutil.copytree(films, "mine/videos")
+    Path("mine/annotations").mkdir()
+    task = write_cvat(Path("mine/annotations"), track(box(0, 0, "walk"), box(60, 50, "sit down")))
+    shutil.copy(task, task.with_name("other.xml"))
+    printed = run("mine", "--videos", "mine/videos/", "--annotations", "./mine/annotations").splitlines()
+    csv = "mine/annotations/videos.csv"
+    assert printed[:2] == [
+        f"{csv}: written, with frame rate and size of 3 films; its column split may be filled in",
+        "conf/dataset/mine.yaml: written: 3 films, 2 classes, boxes by motion",
+    ]
+    assert printed[2] == "data set mine"  # the doctor's report
+    assert printed[-1] == "then: dvc exp run -S dataset=mine"
+    assert Path(csv).read_text() == (
+        "video_id,split,fps,width,height\nfilm,,25,96,64\nother,,25,96,64\nthird,,29.97003,96,64\n"
+    )
+    values = compose_params(["dataset=mine"], Path("conf"))
+    dataset, frames, boxes = values["dataset"], values["frames"], values["boxes"]
+    assert (dataset["name"], dataset["videos"], dataset["annotations"]) == ("mine", "mine/videos", "mine/annotations")
+    assert (dataset["proposals"], dataset["classes"], dataset["generate"]) == ("conf/none/boxes", 2, [])
+    assert (frames["fps"], frames["short_side"], frames["allow_smaller"]) == (25, 64, True)
+    assert (boxes["detector"], boxes["source"]) == ("motion", "data/mine/detected_boxes")
+    assert {values[block]["box_threshold"] for block in ("baseline", "bank", "head_train", "evaluation")} == {0.5}
+    text = Path("conf/dataset/mine.yaml").read_text()
+    assert (
+        "  # 3 films that can be read.\n  # Frames per second: 25 (2 films), 29.97 (1 film). Pixels: 96x64 (3 films).\n"
+        in text
+    )
+    assert "  # film.xml: CVAT for video 1.1: video film, 1 tracks, 25 frames per second, 4 keyframes\n" in text
+    assert "  classes: 2  # walk, sit_down\n" in text
+    assert not Path("data").exists()
+
+    Path(csv).write_text("video_id,fps\nfilm,25\nother,25\n")
+    with pytest.raises(
+        InputError, match=r"^conf/dataset/mine\.yaml: is there already, expected another name or --force$"
+    ):
+        run("mine", "--videos", "mine/videos")
+    again = run("mine", "--videos", "mine/videos", "--annotations", "mine/annotations", "--force", "--fps", "12.5")
+    assert again.startswith("conf/dataset/mine.yaml: written")
+    assert Path(csv).read_text() == "video_id,fps\nfilm,25\nother,25\n"  # a user's own stays
+    assert compose_params(["dataset=mine"], Path("conf"))["frames"]["fps"] == 12.5
+
+
+def test_a_folder_elsewhere_and_single_files(project: Path, films: Path, tmp_path: Path) -> None:
+    annotations = write_cvat(tmp_path, track(box(0, 0, "walk"), box(99, 50, "sit down")))
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("film,0,0.1,0.1,0.5,0.5,,0.95\n")
+    printed = run("mine", "--videos", str(films), "--annotations", str(annotations), "--boxes", str(boxes), status=2)
+    assert "ERROR no-val-labels" in printed  # of one annotated film
+    assert "conf/dataset/mine.yaml: written: 3 films, 2 classes, boxes from data/mine/source/proposals\n" in printed
+    values = compose_params(["dataset=mine"], Path("conf"))
+    assert values["dataset"]["videos"] == str(films)
+    assert values["dataset"]["annotations"] == "data/mine/source/annotations"
+    assert (values["boxes"]["detector"], values["boxes"]["source"]) == ("none", "data/mine/source/proposals")
+    assert values["evaluation"]["box_threshold"] == 0.9
+    copied = sorted(path.name for path in Path("data").rglob("*") if path.is_file())
+    assert copied == ["boxes.csv", "film.xml", "videos.csv"]  # and no video
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["boxes.csv", "film.xml"]
+
+
+def test_videos_alone(project: Path, films: Path) -> None:
+    """The file composes; what is missing is said, and where it belongs."""
+    printed = run("mine", "--videos", str(films), status=2).splitlines()
+    folder = "data/mine/source/annotations"
+    assert printed[1] == "conf/dataset/mine.yaml: written: 3 films, classes are to be set, boxes by motion"
+    assert printed[-1] == "then look again: actionbank doctor --dataset mine"
+    assert Path(folder, "videos.csv").read_text().count("\n") == 4  # with it CVAT and VIA can be read
+    assert compose_params(["dataset=mine"], Path("conf"))["dataset"]["annotations"] == folder
+    text = Path("conf/dataset/mine.yaml").read_text()
+    assert f"  # {folder} holds no annotations yet\n" in text
+    assert "  classes: 1  # cannot be told yet: set it\n" in text
+
+
+def test_annotations_that_cannot_be_read(project: Path, films: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "annotations"
+    folder.mkdir()
+    (folder / "film.xml").write_text("<annotations>")
+    printed = run("mine", "--videos", str(films), "--annotations", str(folder), status=2)
+    assert printed.splitlines()[0] == f"{folder}/videos.csv: written, with frame rate and size of 3 films; " + (
+        "its column split may be filled in"
+    )
+    assert f"{folder}/film.xml: " in Path("conf/dataset/mine.yaml").read_text()
+    assert compose_params(["dataset=mine"], Path("conf"))["dataset"]["classes"] == 1
+    (folder / "bad.json").write_text("{")
+    run("mine", "--videos", str(films), "--annotations", str(folder), "--force", status=2)
+    assert "not JSON" in Path("conf/dataset/mine.yaml").read_text()
+
+
+def test_ava_files_need_no_list_of_videos(project: Path, films: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "ava"
+    folder.mkdir()
+    (folder / "train.csv").write_text("film,0902,0.1,0.1,0.5,0.5,3\n")
+    (folder / "val.csv").write_text("other,0902,0.1,0.1,0.5,0.5,1\n")
+    (folder / "labelmap.pbtxt").write_text("".join(f'item {{ name: "c{n}" id: {n} }}' for n in (1, 3, 5)))
+    run("mine", "--videos", str(films), "--annotations", str(folder))
+    assert not (folder / "videos.csv").exists()
+    text = Path("conf/dataset/mine.yaml").read_text()
+    assert "  # AVA CSV: train.csv, val.csv, labelmap.pbtxt\n" in text
+    assert "  classes: 5  # c1, c3, c5\n" in text
+
+
+@pytest.mark.parametrize("name", ["Mine", "my-data", "", "a/b", "a b", "ä"])
+def test_names_that_are_refused(project: Path, name: str) -> None:
+    with pytest.raises(InputError) as error:
+        run(name, "--videos", "nowhere")
+    assert str(error.value) == f"the name is {name!r}, expected lower-case letters, digits and '_'"
+
+
+def test_folders_that_are_refused(project: Path, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"^nowhere: no such file or folder \(--videos\)$"):
+        run("mine", "--videos", "nowhere")
+    with pytest.raises(InputError, match=r"^conf: no video files, expected names that end in"):
+        run("mine", "--videos", "conf")
+    with pytest.raises(InputError, match=r"^nowhere: no such file or folder \(--annotations\)$"):
+        run("mine", "--videos", str(films), "--annotations", "nowhere")
+    odd = project / "a${b}"
+    odd.mkdir()
+    with pytest.raises(InputError, match=r"holds a '\$', expected a path without it \(--videos\)$"):
+        run("mine", "--videos", str(odd))
+    assert not Path("conf/dataset/mine.yaml").exists()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"^conf/dataset: no such folder, expected to run in the project's folder$"):
+        run("mine", "--videos", str(films))
+
+
+def film(fps: float, width: int = 640, height: int = 360) -> Film:
+    return Film(fps=fps, width=width, height=height)
+
+
+def test_the_grid_is_the_most_common_rate() -> None:
+    assert grid_fps({"a": film(25), "b": film(25.0001), "c": film(30)}) == 25
+    assert grid_fps({"a": film(15), "b": film(24)}) == 24  # of equally common ones the highest
+    assert grid_fps({"a": film(60)}) == 30
+    assert grid_fps({"a": film(29.97), "b": film(12)}) == 30
+    assert grid_fps({"a": Film(found="0 bytes")}) == 30
+
+
+def test_frames_are_no_larger_than_the_smallest_film() -> None:
+    assert short_side({"a": film(25), "b": film(25, 320, 240)}) == 240
+    assert short_side({"a": film(25, 1080, 1920)}) == 320
+    assert short_side({"a": Film(found="0 bytes")}) == 320
+
+
+def test_paths_and_long_lists_stay_one_yaml_file(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "conf", tmp_path / "conf")
+    videos = "/mnt/films: of #1, 'raw'"
+    text = config_text(
+        "mine",
+        videos=videos,
+        films={"a": film(25), "b": Film(found="0 bytes")},
+        annotated=Annotated("x", told=[f"line {n}" for n in range(30)]),
+        boxes=None,
+        fps=None,
+        asked_side=96,
+    )
+    (tmp_path / "conf/dataset/mine.yaml").write_text(text)
+    assert compose_params(["dataset=mine"], tmp_path / "conf")["dataset"]["videos"] == videos
+    assert "  # ... and 18 more lines, which import_annotations prints\n" in text
+    assert "  # 1 films that can be read, 1 that cannot.\n" in text
