@@ -34,12 +34,12 @@ LEAST_ASPECT, LARGEST_ASPECT = 0.7, 6.0
 "Height by width, in pixels."
 
 
-def shrink(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+def shrink(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A frame [H, W, 3] averaged over squares of a whole number of pixels, so that boxes stay in shares of it."""
     factor = max(1, min(frame.shape[:2]) // WORK_SIDE)
     height, width = (side // factor for side in frame.shape[:2])
     cut = frame[: height * factor, : width * factor].astype(np.float32)
-    return np.asarray(cut.reshape(height, factor, width, factor, 3).mean(axis=(1, 3)), np.float32)
+    return np.asarray(cut.reshape(height, factor, width, factor, 3).mean(axis=(1, 3)).round(), np.uint8)
 
 
 def empty_scene(frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -161,7 +161,9 @@ def _parted(mask: NDArray[np.bool_], rows: slice, columns: slice) -> list[tuple[
 
 def detect_motion(frames: Iterator[np.ndarray]) -> list[Floats]:
     """The boxes of a film's keyframes, RGB uint8 [height, width, 3]; see `motion_boxes`."""
-    small = np.stack([shrink(frame) for frame in frames])
+    small = [shrink(frame) for frame in frames]  # bytes: those of two hours fit into half a gigabyte
+    if not small:
+        return []
     chosen = np.unique(np.linspace(0, len(small) - 1, min(len(small), SCENE_FRAMES)).round().astype(np.int64))
-    scene = empty_scene(small[chosen])
-    return [motion_boxes(frame, scene) for frame in small]
+    scene = empty_scene(np.stack([small[place] for place in chosen]).astype(np.float32))
+    return [motion_boxes(frame.astype(np.float32), scene) for frame in small]

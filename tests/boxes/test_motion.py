@@ -72,11 +72,12 @@ def test_a_still_scene_and_one_frame_have_no_boxes() -> None:
     assert [len(boxes) for boxes in detect_motion(iter(scene(5)))] == [0] * 5
     (boxes,) = detect_motion(iter(scene(1)))
     assert boxes.shape == (0, 5)
+    assert detect_motion(iter([])) == []
 
 
 def test_frames_are_averaged_by_whole_pixels() -> None:
     frame = RNG.integers(0, 255, (241, 427, 3)).astype(np.uint8)
     small = shrink(frame)
     assert small.shape == (120, 213, 3)
-    assert small[0, 0] == pytest.approx(frame[:2, :2].mean(axis=(0, 1)))
+    assert small[0, 0] == pytest.approx(frame[:2, :2].mean(axis=(0, 1)), abs=0.5)
     assert shrink(frame[:100, :120]).shape == (100, 120, 3)
