@@ -25,7 +25,9 @@ def keyframes(*rows: tuple) -> pa.Table:
 
 def boxes(*rows: tuple, label: str | None = None) -> pa.Table:
     """Rows (video_id, timestamp, box, score)."""
-    return table(BOXES, [(video, stamp, stamp - 900, *box, score, "test", label, None) for video, stamp, box, score in rows])
+    return table(
+        BOXES, [(video, stamp, stamp - 900, *box, score, "test", label, None) for video, stamp, box, score in rows]
+    )
 
 
 def table(schema: pa.Schema, rows: list[tuple]) -> pa.Table:
