@@ -62,7 +62,7 @@ def errors(
     )
     confusions = find_confusions(found)
     frames = data / "frames"
-    store = FrameStore(frames) if frames.is_dir() else None
+    store = FrameStore(frames) if worst and frames.is_dir() else None
     total = summary(found)
     title = f"{path}, split {split}: mAP {total['map']:.4f} at IoU {scoring.iou:g}, {total['labels']} labels"
     with replace_folder(out) as folder:
@@ -79,5 +79,5 @@ def errors(
             worst=worst,
         )
     print(f"{title}\n{text(found, confusions, labels)}", end="")
-    without = "" if store else f" ({frames} is not there)"
+    without = "" if store or not worst else f" ({frames} is not there)"
     print(f"{out / 'index.html'}: the worst keyframes, {pictures} of them with a picture{without}")

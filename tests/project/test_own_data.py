@@ -1,0 +1,56 @@
+"""docs/own-data.md, typed as it stands: mmaction2 #1292 and #2226, own data end to end."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+
+from pipeline.cli import build_app
+from tests.project.harness import REPOSITORY, new_project
+
+PAGE = (REPOSITORY / "docs/own-data.md").read_text()
+
+
+def commands() -> list[list[str]]:
+    """The commands of the page that a reader runs, in order, as words."""
+    blocks = re.findall(r"^<!-- run -->\n```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    return [shlex.split(line) for block in blocks for line in block.splitlines()]
+
+
+def test_the_page_runs_all_that_it_shows() -> None:
+    assert PAGE.count("```sh\n") == PAGE.count("<!-- run -->\n") == len(commands())
+    known = typer.main.get_command(build_app("errors")).commands  # type: ignore[attr-defined]
+    for words in commands():
+        assert words[0] in ("actionbank", "dvc")
+        assert words[0] == "dvc" or words[1] in known
+    assert [words[1] for words in commands()] == ["make-example", "new-dataset", "exp", "doctor", "errors"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_own_videos_end_to_end_as_the_page_says(tmp_path: Path) -> None:
+    """mmaction2 #1292, #2226: "how do I train on my own data?"; films at four rates, CVAT files, no boxes."""
+    project = new_project(tmp_path / "project")
+    made, written, trained, examined, told = (project.run(*words) for words in commands())
+    assert made.startswith("films: 4 films of 40 s at 15, 24, 25, 30 frames per second")
+    assert written.splitlines()[1] == "conf/dataset/films.yaml: written: 4 films, 11 classes, boxes by motion"
+    assert written.endswith("then: dvc exp run -S dataset=films\n")
+    stages = re.findall("Running stage '(.*)'", trained)
+    assert stages == re.findall("^Running stage '(.*)':$", PAGE, re.MULTILINE)
+    for stage in ("data/films/frames", "data/films/annotations", "data/films/detected_boxes"):
+        (line,) = re.findall(rf"^{stage}: .*$", PAGE, re.MULTILINE)
+        assert f"{line}\n" in trained  # what a fresh run prints stands on the page
+    assert "0 errors" in examined
+    assert 0.1 < project.metrics()["detected"]["map"] < project.metrics()["ground_truth"]["map"]
+    assert told.startswith(f"results/detections/detected.parquet, split val: mAP {project.metrics()['map']:.4f} ")
+    assert told.endswith("results/errors/index.html: the worst keyframes, 20 of them with a picture\n")
+    assert len(list((project.folder / "results/errors/keyframes").glob("*.jpg"))) == 20
+    project.run("actionbank", "compose", "--check", "baseline.schedule.epochs=20")
+    again = project.dvc("repro")
+    assert "Running stage" not in again
+    project.commit("films, and what came of them")
+    done = subprocess.run(["git", "ls-files"], cwd=project.folder, check=True, capture_output=True, text=True)
+    assert "conf/dataset/films.yaml" in done.stdout
