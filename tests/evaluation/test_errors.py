@@ -37,7 +37,7 @@ def names(kinds) -> list[str]:
     return ["found" if kind == -1 else KINDS[kind] for kind in kinds]
 
 
-def costs(errors: Errors, action: int = WALK) -> dict[str, float]:
+def costs(errors: Errors, action: int = WALK) -> dict[str, tuple[float, float]]:
     """Share and gain of each kind that has any, of one class."""
     place = errors.class_ids.tolist().index(action)
     return {
