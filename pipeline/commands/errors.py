@@ -29,6 +29,9 @@ def errors(
     worst keyframes as pictures.
     """
     # PyTorch takes seconds to import.
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     from pipeline.evaluation.confusions import find_confusions
     from pipeline.evaluation.errors import find_errors
     from pipeline.evaluation.errors_page import write_page
@@ -50,6 +53,7 @@ def errors(
     of_split = set(keyframes["video_id"].unique().to_pylist())
     if not of_split & set(rows["video_id"].unique().to_pylist()):
         raise InputError(f"{path}: has no row of the {len(of_split)} videos of split {split} of {data / 'annotations'}")
+    rows = rows.filter(pc.is_in(rows["video_id"], pa.array(sorted(of_split), pa.string())))
     labels = tables.scored_labels(scoring.classes, params.dataset.classes)
     found = find_errors(
         truth,

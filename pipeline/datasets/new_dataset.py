@@ -72,14 +72,14 @@ def in_place(path: Path, option: str) -> str:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder ({option})")
     inside = os.path.relpath(path.absolute())
-    name = path.absolute().as_posix() if inside.startswith("..") else Path(inside).as_posix()
+    name = path.absolute().as_posix() if Path(inside).parts[:1] == ("..",) else Path(inside).as_posix()
     if "$" in name:
         raise InputError(f"{path}: holds a '$', expected a path without it ({option})")
     return name
 
 
 def own_folder(given: Path | None, folder: Path, option: str) -> str:
-    """A folder for the parameters: `given` as it lies; a single file is copied into `folder`, where it is alone.
+    """A folder for the parameters: `given` as it lies; a single file is copied into `folder`.
 
     Raises:
         InputError: see `in_place`.

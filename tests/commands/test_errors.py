@@ -137,6 +137,16 @@ def test_the_other_boxes_and_another_table(project: Path) -> None:
     assert run("--detections", "mine.parquet").startswith("mine.parquet, split val: mAP 0.2500")
 
 
+def test_rows_of_other_splits_do_not_count(project: Path) -> None:
+    """Also by a protocol that counts detections in keyframes that nothing names."""
+    path = Path("params.yaml")
+    path.write_text(path.read_text().replace("protocol: official", "protocol: pyslowfast"))
+    assert run().startswith("results/detections/detected.parquet, split val: mAP 0.4167")
+    rows = [("v", 1.0, 0.5, *LEFT, 1, 0.9), ("train_film", 1.0, 0.5, *LEFT, 1, 0.95)]
+    write_table(table(DETECTIONS, rows), Path("both.parquet"), DETECTIONS)
+    assert "nobody there                         -         0" in run("--detections", "both.parquet")
+
+
 def test_what_is_refused(project: Path) -> None:
     with pytest.raises(InputError, match=r"^results/detections/detected\.parquet: has no row of the 0 videos of split "
                                          r"train of data/playground_mini/annotations$"):  # fmt: skip
