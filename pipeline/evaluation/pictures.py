@@ -1,7 +1,5 @@
 """Keyframes as pictures with the boxes of persons and of a detector drawn in."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import simplejpeg
 import torch
@@ -13,6 +11,7 @@ from pipeline.video.store import FrameStore
 
 LEAST_SIDE = 360
 QUALITY = 85
+NAME_HEIGHT = 14
 PERSON_COLOUR, BOX_COLOUR = (0, 200, 0), (255, 120, 0)
 
 
@@ -41,21 +40,29 @@ def keyframe_picture(
     frame = store.read_clip(video_id, [int(index)])[0]
     factor = max(1, -(-LEAST_SIDE // min(frame.shape[:2])))
     image = torch.from_numpy(frame.repeat(factor, axis=0).repeat(factor, axis=1)).permute(2, 0, 1).contiguous()
-    image = _drawn(image, boxes_xyxy, " " * 8 + "D", BOX_COLOUR)  # beside the P of a box at the same place
-    image = _drawn(image, persons_xyxy, "P", PERSON_COLOUR)
+    image = _drawn(image, boxes_xyxy, "D", BOX_COLOUR, below=True)
+    image = _drawn(image, persons_xyxy, "P", PERSON_COLOUR, below=False)
     pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
     jpeg: bytes = simplejpeg.encode_jpeg(pixels, quality=QUALITY, colorspace="RGB")
     return jpeg
 
 
-def _drawn(image: torch.Tensor, boxes_xyxy: NDArray[np.float64], letter: str, colour: Sequence[int]) -> torch.Tensor:
+def _drawn(
+    image: torch.Tensor, boxes_xyxy: NDArray[np.float64], letter: str, colour: tuple[int, int, int], *, below: bool
+) -> torch.Tensor:
+    """Boxes with their names in the upper left corner, or in the lower one, so that two at one place are read."""
     if not len(boxes_xyxy):
         return image
     height, width = image.shape[1:]
     pixels = np.clip(boxes_xyxy, 0, 1) * [width, height, width, height]
     pixels[:, 2:] = np.maximum(pixels[:, 2:], pixels[:, :2] + 1)
-    names = [f"{letter}{number}" for number in range(1, len(pixels) + 1)]
+    corners = np.stack([pixels[:, 0], np.maximum(pixels[:, 3] - NAME_HEIGHT, 0) if below else pixels[:, 1]], axis=1)
+    image = draw_bounding_boxes(image, torch.from_numpy(pixels), colors=colour, width=2)
     drawn: torch.Tensor = draw_bounding_boxes(
-        image, torch.from_numpy(pixels), labels=names, colors=[tuple(colour)] * len(names), width=2
+        image,
+        torch.from_numpy(np.concatenate([corners, corners + 1], axis=1)),
+        labels=[f"{letter}{number}" for number in range(1, len(pixels) + 1)],
+        colors=colour,
+        fill_labels=True,
     )
     return drawn
