@@ -33,8 +33,8 @@ def next_line(examined: Examination) -> str:
     if first and first.severity == "error":
         return f"next: mend {first.code} ({first.count:,}), then run actionbank doctor again"
     if first and first.severity == "warning":
-        return "next: read the warnings; dvc repro runs with them"
-    return "next: dvc repro"
+        return f"next: read the warnings; dvc exp run -S dataset={examined.dataset} runs with them"
+    return f"next: dvc exp run -S dataset={examined.dataset}"
 
 
 def as_text(examined: Examination) -> str:
