@@ -83,7 +83,10 @@ def test_the_command_ends_by_severity(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (code, output.splitlines()[-1]) == (0, "next: dvc exp run -S dataset=custom")
     (source / "annotations/labelmap.pbtxt").write_text("".join(f'item {{ name: "{n}" id: {n} }}' for n in range(1, 81)))
     code, output = called("--dataset", "custom", "--html", "report.html")
-    assert (code, output.splitlines()[-1]) == (1, "next: read the warnings; dvc exp run -S dataset=custom runs with them")
+    assert (code, output.splitlines()[-1]) == (
+        1,
+        "next: read the warnings; dvc exp run -S dataset=custom runs with them",
+    )
     ElementTree.fromstring((tmp_path / "report.html").read_text().removeprefix("<!DOCTYPE html>\n"))
     assert called("--dataset", "custom", "--allow-warnings")[0] == 0
     (source / "videos/street.mkv").unlink()
