@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.project.harness import Project, new_project
@@ -27,6 +28,7 @@ def test_a_fresh_clone_reproduces_and_then_has_nothing_to_do(finished: Project) 
     assert finished.git("status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_two_machines_make_the_same_bytes(finished: Project, tmp_path: Path) -> None:
     other = new_project(tmp_path / "deeper" / "elsewhere")
     other.dvc("repro")
@@ -87,11 +89,13 @@ def test_a_typo_is_refused_before_anything_runs_and_names_the_choices(project: P
     assert "Traceback" not in wrong
 
 
+@pytest.mark.slow
 def test_thresholds_rerun_only_what_uses_them(project: Project) -> None:
     assert ran(project.dvc("exp", "run", "-S", "evaluation.box_threshold=0.95")) == ["evaluate"]
     assert ran(project.dvc("exp", "run", "-S", "head_train.box_threshold=0.95")) == HEAD_STAGES
 
 
+@pytest.mark.slow
 def test_a_queued_sweep_runs_every_combination(project: Project) -> None:
     project.dvc("exp", "run", "--queue", "-S", "head=lfb_max,lfb_nl", "-S", "head_train.lr=0.1")
     project.dvc("exp", "run", "--run-all")
