@@ -10,7 +10,6 @@ most 3 times the floor.
 """
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import typer
 
+from benchmarks.measuring import peak_mib
 from pipeline.evaluation.ava import evaluate
 from pipeline.evaluation.files import BOX_ROW, read_detections, read_ground_truth, write_detections
 from pipeline.labels import AVA_EVALUATED
@@ -114,7 +114,7 @@ def measure(
         before = time.process_time()
         said = PROGRAMS[program](folder)
         seconds = time.process_time() - before
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = peak_mib()
         print(json.dumps({"seconds": seconds, "peak_mib": peak, "said": said}))
         return
     with tempfile.TemporaryDirectory() as temporary:

@@ -15,18 +15,16 @@ Three tables: the networks; ours in bf16, channels last and compiled, against ou
 whose arithmetic is reordered here.
 """
 
-import resource
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Annotated, Any
 
 import torch
 import typer
 from torch import Tensor
 
+from benchmarks.measuring import apart, peak_mib
 from benchmarks.networks import CASES, HEADS, VARIANTS, Settings, sides_of
 from pipeline.numerics import pick_device, set_numerics
 
@@ -75,7 +73,7 @@ def compare(kind: str, name: str, settings: Settings) -> dict[str, Any]:
     }
 
 
-def peak_mib(kind: str, name: str, number: int, settings: Settings) -> float:
+def step_peak_mib(kind: str, name: str, number: int, settings: Settings) -> float:
     """Peak memory over two training steps of one side: of the GPU's tensors, or of this process."""
     set_numerics(compute_dtype="fp32", deterministic=False, threads=settings.threads)
     side = list(sides_of(kind, name, settings).values())[number]
@@ -87,14 +85,7 @@ def peak_mib(kind: str, name: str, number: int, settings: Settings) -> float:
     wait(settings)
     if on_gpu:
         return torch.cuda.max_memory_allocated(settings.device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of a call in a fresh process."""
-    # Not forked: on Linux a child's peak memory would start from its parent's.
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+    return peak_mib()
 
 
 def row(kind: str, name: str, title: str, settings: Settings, *, memory: bool) -> str:
@@ -108,7 +99,7 @@ def row(kind: str, name: str, title: str, settings: Settings, *, memory: bool) -
             f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})",
         ]
     if memory:
-        base, other = (apart(peak_mib, kind, name, number, settings) for number in range(2))
+        base, other = (apart(step_peak_mib, kind, name, number, settings) for number in range(2))
         cells += [f"{base:.0f} MiB", f"{other / base:.2f}"]
     return "| " + " | ".join([*cells, f"{found['difference']:.1g}"]) + " |"
 
