@@ -66,8 +66,8 @@ def check_times(
                      "Fetch the whole film, or set first_timestamp and offset_seconds in videos.csv: one that was cut "
                      "otherwise has every label on another frame, also those that still fall inside."),
         *findings_of("keyframe-outside", severity, "keyframes lie behind the end of their film", outside,
-                     "Mend their films or times as above; nothing shows these keyframes, so training leaves them out, and "
-                     "in the score their boxes count as missed."),
+                     "Mend their films or times as above; nothing shows these keyframes, so training leaves them out, "
+                     "and in the score their boxes count as missed."),
         *_told_rates(films, listed),
         *_short_clips(films),
     ]  # fmt: skip
