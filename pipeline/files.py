@@ -103,6 +103,30 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
+def visible_files(root: Path) -> Iterator[Path]:
+    """All that is no folder below `root` and not hidden, in no order.
+
+    Links to folders are followed; a folder that is linked twice, or in a circle, counts once. A link to nothing is
+    among them.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: {error.strerror}; its files would be missing")
+
+    seen = set()
+    for folder, below, names in os.walk(root, followlinks=True, onerror=refuse):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        real = os.path.realpath(folder)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        yield from (Path(folder, name) for name in names if not name.startswith("."))
+
+
 def digest_tree(folder: Path) -> str:
     """sha256 (hex) over the names and bytes of every file below `folder`."""
     return digest_value({str(name): digest_file(folder / name) for name in files_below(folder)})

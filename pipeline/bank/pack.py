@@ -111,7 +111,10 @@ def _joined(records: Sequence[PartRecord], folders: Mapping[str, Path], row_set:
                 f"{record.part!r} has {', '.join(sorted(entry.shard_bytes))}"
             )
         check_shards(folders[record.part] / row_set, entry, f"part {record.part!r}: {row_set}")
-    return {name: np.concatenate([_read(record, folders, row_set, name) for record in filled]) for name in names}
+    # Copied, so that one file is mapped at a time: there may be more videos than a process can open files.
+    return {
+        name: np.concatenate([np.array(_read(record, folders, row_set, name)) for record in filled]) for name in names
+    }
 
 
 def _read(record: PartRecord, folders: Mapping[str, Path], row_set: str, name: str) -> npt.NDArray[Any]:

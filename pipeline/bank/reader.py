@@ -116,14 +116,16 @@ class Bank:
         Raises:
             InputError: the file is missing, or not a Zarr group's.
         """
-        if part not in self._attributes:
+        known = self._attributes.get(part)
+        if known is None:
             path = self.folders[part] / "zarr.json"
             found = read_json(path)
             if not isinstance(found, dict) or not isinstance(found.get("attributes"), dict):
                 raise InputError(f"{path}: has no attributes, expected a Zarr v3 group's metadata")
+            known = found["attributes"]
             self._attributes.clear()
-            self._attributes[part] = found["attributes"]
-        return self._attributes[part]
+            self._attributes[part] = known
+        return known
 
     def timestamps_seen(self, video: str) -> FloatArray:
         """Timestamps at which boxes were looked for, sorted; one without rows had no person.

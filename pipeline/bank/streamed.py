@@ -13,6 +13,8 @@ from pipeline.bank.rows import IntArray
 from pipeline.bank.seconds import SecondIndex, check_banks, index_rows
 from pipeline.bank.slots import Windows, window_buffer
 
+MOST_VIDEOS = 500  # at once: each is an open file, of which a process may often have no more than 1,024
+
 
 @dataclass(frozen=True)
 class _Loaded:
@@ -27,7 +29,7 @@ class StreamedWindows(Windows):
     Args:
         banks: all of one width and type, no video in two of them.
         min_score: rows below are not read; at least the banks' `box_threshold`.
-        cache_bytes: features kept, those of the most recently used videos; at least one video's are kept.
+        cache_bytes: features kept, those of the most recently used videos: of one at least, of `MOST_VIDEOS` at most.
         device: where the windows go; they are put together on the CPU.
 
     Raises:
@@ -100,7 +102,7 @@ class StreamedWindows(Windows):
             rows, index = index_rows(bank, video, self.min_score)
             self._loaded[number] = _Loaded(torch.from_numpy(features), torch.from_numpy(rows), index)
             self._held_bytes += features.nbytes
-            while len(self._loaded) > 1 and self._held_bytes > self.cache_bytes:
+            while len(self._loaded) > 1 and (self._held_bytes > self.cache_bytes or len(self._loaded) > MOST_VIDEOS):
                 _, dropped = self._loaded.popitem(last=False)
                 self._held_bytes -= dropped.features.nbytes
         self._loaded.move_to_end(number)

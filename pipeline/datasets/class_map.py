@@ -42,7 +42,8 @@ def choose_classes(found: AvaImport, choice: Choice, *, classes: int, first_id: 
             f"dataset.class_map: makes {len(labels)} classes, dataset.classes is {classes}: expected the same number"
         )
     old = found.annotations["action_id"].to_numpy()
-    new = np.array([new_of.get(each, 0) for each in range(int(old.max(initial=0)) + 1)], np.int32)[old]
+    ids, which, counts = np.unique(old, return_inverse=True, return_counts=True)
+    new = np.array([new_of.get(int(each), 0) for each in ids], np.int32)[which]
     kept = found.annotations.filter(pa.array(new > 0))
     at = kept.schema.get_field_index("action_id")
     kept = kept.set_column(at, found.annotations.schema.field("action_id"), pa.array(new[new > 0]))
@@ -54,7 +55,8 @@ def choose_classes(found: AvaImport, choice: Choice, *, classes: int, first_id: 
         row["video_id"]: Timeline(row["split"], row["first_timestamp"], row["offset_seconds"])
         for row in found.timelines.to_pylist()
     }
-    left = {str(each + first_id - 1): int(n) for each, n in enumerate(np.bincount(old)) if n and each not in new_of}
+    rows_of = dict(zip(ids.tolist(), counts.tolist(), strict=True))
+    left = {str(each + first_id - 1): n for each, n in rows_of.items() if each not in new_of}
     summary = found.summary | {
         "splits": split_summaries(kept, keyframes, timelines, labels),
         "classes_left_out": left,

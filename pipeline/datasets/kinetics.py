@@ -17,6 +17,7 @@ from pipeline.datasets.ava_rows import ANNOTATION_WIDTHS, AvaRows, read_ava_rows
 from pipeline.datasets.ordering import ranked
 from pipeline.datasets.timelines import Timeline
 from pipeline.errors import InputError
+from pipeline.files import visible_files
 from pipeline.problems import Problem
 
 PUBLISHED = re.compile(r"kinetics_(train|val)_v1\.\d\.csv")
@@ -111,9 +112,9 @@ def clip_spans(folder: Path) -> tuple[Spans, set[str]]:
     """Start, end and id of the clips by their video on YouTube; and the ids of files of zero bytes, which are none."""
     spans: Spans = defaultdict(list)
     empty = set()
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(visible_files(folder)):
         match = CLIP.fullmatch(path.stem)
-        if not match or path.name.startswith(".") or not path.is_file():
+        if not match or not path.is_file():
             continue
         if not path.stat().st_size:
             empty.add(match[1])

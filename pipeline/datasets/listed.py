@@ -141,10 +141,10 @@ def assign_splits(
     place = {each: seed_of("split", each) / 2**63 for each in rest}
     drawn = {each: "val" if place[each] < val_fraction else "train" for each in rest}
     by_place = sorted(rest, key=lambda each: (place[each], each))
-    if len(rest) > 1 and not splits and 0 < val_fraction < 1:
-        if "val" not in drawn.values():
+    if len(video_ids) > 1 and 0 < val_fraction < 1:
+        if "val" not in {*splits.values(), *drawn.values()}:
             drawn[by_place[0]] = "val"
-        if "train" not in drawn.values():
+        if "train" not in {*splits.values(), *drawn.values()}:
             drawn[by_place[-1]] = "train"
     val = sorted(each for each in rest if drawn[each] == "val")
     return splits | drawn, [

@@ -112,7 +112,7 @@ def _lost(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> list[Findin
         left_out = [Problem(**each) for each in every if each["item"] not in entries]
     return [
         *findings_of("frames-lost", "warning", "stored films lack some frames", problems,
-                     "Nothing ends at it: the frame before stands in for a lost one. Fetch them again if it matters."),
+                     "Nothing ends at it: the nearest frame stands in for a lost one. Fetch them again if it matters."),
         *findings_of("frames-left-out", "warning", "films were left out of the stored frames", left_out,
                      f"Mend the files, then {AGAIN.lower()}"),
     ]  # fmt: skip

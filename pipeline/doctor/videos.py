@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.doctor.films import Film
 from pipeline.doctor.finding import Finding, Severity, by_share, findings_of
-from pipeline.files import digest_file
+from pipeline.files import digest_file, visible_files
 from pipeline.problems import Problem
 from pipeline.video.extract import LEAST_DECODED
 from pipeline.video.folder import SUFFIXES
@@ -39,9 +39,9 @@ def find_files(root: Path) -> Files:
         return Files(root, {}, findings_of("videos-missing", "error", "folder of videos is missing", [missing], remedy))
     by_id: dict[str, list[Path]] = defaultdict(list)
     unsafe, foreign = [], []
-    for path in sorted(root.rglob("*")):
+    for path in sorted(visible_files(root)):
         name = path.relative_to(root)
-        if not path.is_file() or any(part.startswith(".") for part in name.parts):
+        if not path.is_file():
             continue
         if path.suffix.lower() not in SUFFIXES:
             foreign.append(Problem(name.as_posix(), path.stem, f"the ending {path.suffix!r}", " ".join(SUFFIXES)))
@@ -119,7 +119,7 @@ def check_films(files: Files, films: Mapping[str, Film], *, limit: float) -> lis
         *findings_of("film-undecodable", severity, "films have too many frames that cannot be decoded", undecodable,
                      f"{MAKE_AGAIN} {left_out}"),
         *findings_of("film-frames-lost", "warning", "films lack some of the frames that they announce", cut,
-                     "They are kept, and the frame before stands in for a lost one. Fetch them again if it matters."),
+                     "They are kept, and the nearest frame stands in for a lost one. Fetch them again if it matters."),
     ]  # fmt: skip
 
 
@@ -140,8 +140,8 @@ def check_presence(timelines: pa.Table, films: Mapping[str, Film], files: Files,
     ]
     return [
         *findings_of("film-missing", severity, "annotated films are missing", missing,
-                     "Fetch them. Without them their keyframes are left out of training and of the score, silently: "
-                     "two mAPs are comparable only on the same films."),
+                     "Fetch them. Without them their keyframes are left out of training, and in the score their boxes "
+                     "count as missed: two mAPs are comparable only on the same films."),
         *findings_of("film-not-annotated", "note", "films are annotated by nobody", alone,
                      "Nothing: frames are extracted and not used. Take them out of the folder to save the time."),
     ]  # fmt: skip

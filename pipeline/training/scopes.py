@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from pipeline.bank.reader import Bank
+from pipeline.bank.seconds import features_of, index_rows
 from pipeline.datasets.keyframes import KeyframeBoxes, pack_keyframes
 from pipeline.inference.clips import ClipSettings
 from pipeline.inference.films import score_films
-from pipeline.inference.rows import above, score_rows, scoring_rows
+from pipeline.inference.rows import score_rows, scoring_rows
 from pipeline.inference.windows import WindowSource
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import Head
@@ -76,8 +77,8 @@ def fit_statistics(
     if head.roi is not None and rows is not None:
         head.roi = fit_standardise(rows)
     if head.bank is not None and bank is not None:
-        parts = (above(bank.rows(part, "detections"), score) for part in bank.videos if part in films)
-        head.bank = fit_standardise(torch.from_numpy(np.asarray(part.features)) for part in parts)
+        read = (features_of(bank, each, index_rows(bank, each, score)[0]) for each in bank.videos if each in films)
+        head.bank = fit_standardise(torch.from_numpy(np.asarray(features)) for features in read)
 
 
 def _films(keyframes: Sequence[KeyframeBoxes]) -> set[str]:

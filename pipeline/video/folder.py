@@ -1,11 +1,10 @@
 """A folder of video files, and the ids that its names give."""
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import InputError
+from pipeline.files import visible_files
 from pipeline.problems import Problem
 from pipeline.video.store import SAFE_ID
 
@@ -41,7 +40,7 @@ def find_videos(root: Path) -> VideoFolder:
     paths: dict[str, Path] = {}
     problems = []
     ignored = 0
-    for path in sorted(_files(root)):
+    for path in sorted(visible_files(root)):
         name = path.relative_to(root)
         if path.suffix.lower() not in SUFFIXES:
             ignored += 1
@@ -59,20 +58,3 @@ def find_videos(root: Path) -> VideoFolder:
     if not paths and not problems:
         raise InputError(f"{root}: no video files, expected names that end in {' '.join(SUFFIXES)}")
     return VideoFolder(dict(sorted(paths.items())), problems, ignored)
-
-
-def _files(root: Path) -> Iterator[Path]:
-    """All that is no folder below `root` and not hidden; a folder that is linked twice, or in a circle, counts once."""
-
-    def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename}: {error.strerror}; its videos would be missing")
-
-    seen = set()
-    for folder, below, names in os.walk(root, followlinks=True, onerror=refuse):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        real = os.path.realpath(folder)
-        if real in seen:
-            below.clear()
-            continue
-        seen.add(real)
-        yield from (Path(folder, name) for name in names if not name.startswith("."))

@@ -63,6 +63,16 @@ def test_a_film_is_read_once_for_a_batch_and_not_again_while_it_is_kept(
     assert read == ["a", "b"], "films take turns, not windows"
 
 
+def test_no_more_videos_are_open_than_a_process_may_have_files(
+    tmp_path: Path, rows: dict[str, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank = open_bank(write_small_bank(tmp_path / "train.zarr", rows))
+    monkeypatch.setattr("pipeline.bank.streamed.MOST_VIDEOS", 2)
+    windows = StreamedWindows([bank], min_score=0.5)
+    windows.gather(windows.slots(["a", "b", "c"], [905.0, 905.0, 905.0], seconds=4, per_second=2))
+    assert list(windows._loaded) == [1, 2]
+
+
 @pytest.mark.gpu
 def test_windows_go_to_a_gpu_through_one_stage(tmp_path: Path, rows: dict[str, Rows]) -> None:
     bank = open_bank(write_small_bank(tmp_path / "train.zarr", rows))

@@ -5,6 +5,7 @@ import torch
 import typer
 
 from benchmarks import models
+from benchmarks.measuring import apart
 from benchmarks.networks import CASES, HEADS, VARIANTS, Settings, sides_of
 from pipeline.models.build import BACKBONES
 
@@ -64,7 +65,7 @@ def test_the_tables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 def test_memory_is_that_of_a_process_of_its_own() -> None:
     ballast = torch.ones(64 * 2**20)
-    assert 50 < models.apart(models.step_peak_mib, "network", "slowonly_tiny", 1, SMALL) < 2**14
+    assert 50 < apart(models.step_peak_mib, "network", "slowonly_tiny", 1, SMALL) < 2**14
     assert ballast.all()
 
 

@@ -43,6 +43,13 @@ def test_a_subset_is_numbered_from_one_in_the_order_written(tmp_path: Path) -> N
     assert found.told[-1] == "classes: 2 by dataset.class_map; left out: 2 rows of 2 others"
 
 
+def test_a_huge_id_costs_its_row_and_no_memory(tmp_path: Path) -> None:
+    text = ROWS + "a,906,0.1,0.2,0.3,0.4,2000000000,0\n"
+    found = import_source(write_source(tmp_path, val=text), SourceOptions(classes=1, class_map=[12]))
+    assert rows(found) == [(902, 1), (903, 1)]
+    assert found.summary["classes_left_out"]["2000000000"] == 1
+
+
 def test_merged_and_renamed_classes_have_one_row_for_a_box(tmp_path: Path) -> None:
     found = read(tmp_path, {"moving": ["Action_1", 2], "still": 12}, 2)
     assert rows(found) == [(902, 1), (902, 2), (903, 2)]

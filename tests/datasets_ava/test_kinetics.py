@@ -125,3 +125,10 @@ def test_the_clip_of_a_second_against_the_plain_definition(spans: list[tuple[int
         start, end, _ = next(each for each in holding if each[2] == found)
         assert all(abs((start + end) / 2 - at) <= abs((a + b) / 2 - at) for a, b, _ in holding)
     assert clip_at({"v": clips}, "w", at) == ""
+
+
+def test_clips_in_a_linked_folder_are_found(tmp_path: Path) -> None:
+    source, clips = project(tmp_path)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/kinetics").symlink_to(clips)
+    assert splits(read(source, tmp_path / "linked")) == splits(read(source, clips))

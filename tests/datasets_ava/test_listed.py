@@ -78,3 +78,13 @@ def test_a_new_video_moves_no_other_one() -> None:
 def test_a_fraction_of_nothing_and_of_everything() -> None:
     assert set(assign_splits(["a", "b"], {}, {}, val_fraction=0)[0].values()) == {"train"}
     assert set(assign_splits(["a", "b"], {}, {}, val_fraction=1)[0].values()) == {"val"}
+
+
+def test_what_is_told_counts_when_a_split_would_be_missing() -> None:
+    names = ["a", "b", "c"]
+    told_train, _ = assign_splits(names, {"a": "train"}, {}, val_fraction=0.01)
+    told_val, _ = assign_splits(names, {"a": "val"}, {}, val_fraction=0.99)
+    assert sorted(told_train.values()) == ["train", "train", "val"]
+    assert sorted(told_val.values()) == ["train", "val", "val"]
+    assert told_train["a"] == "train"
+    assert told_val["a"] == "val"

@@ -100,7 +100,7 @@ def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "scandir", listing)
     with pytest.raises(InputError) as error:
         find_videos(tmp_path)
-    assert str(error.value) == f"{tmp_path / 'closed'}: Permission denied; its videos would be missing"
+    assert str(error.value) == f"{tmp_path / 'closed'}: Permission denied; its files would be missing"
 
 
 def test_folders_may_have_any_name(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def _to_array(value: Any) -> Array | None:
 def write_mmaction2(bank: Bank, path: Path, *, dtype: str, lists: bool) -> None:
     """Write the detections as MMAction2's `LFB` loads them; every video is in it, be it without a second.
 
-    The features stay mapped from the bank's files until they are written, where their type is the bank's.
+    The features are held in memory whole, as they are where MMAction2 loads them.
 
     Args:
         bank: the bank.
@@ -48,7 +48,7 @@ def write_mmaction2(bank: Bank, path: Path, *, dtype: str, lists: bool) -> None:
     """
     value: dict[str, dict[int, Any]] = {}
     for video in progress(bank.videos, what="export", unit="video"):
-        seconds = {at: torch.from_numpy(rows) for at, rows in rows_by_second(bank, video, dtype)}
+        seconds = {at: torch.from_numpy(np.array(rows)) for at, rows in rows_by_second(bank, video, dtype)}
         value[video] = {at: list(rows) if lists else rows for at, rows in seconds.items()}
     # Into an open file: a name would become that of the archive's folder.
     with atomic_path(path) as partial, partial.open("wb") as file:
