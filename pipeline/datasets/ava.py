@@ -18,8 +18,17 @@ from pipeline.datasets.ava_rows import (
     read_ava_rows,
 )
 from pipeline.datasets.class_ids import find_label_map, read_shifted_label_map
+from pipeline.datasets.csv_rows import read_rows
 from pipeline.datasets.kinetics import KineticsClips, rows_of_clips
-from pipeline.datasets.timelines import SPLITS, Timeline, assign_timelines, read_timelines
+from pipeline.datasets.listed import read_listed
+from pipeline.datasets.timelines import (
+    AVA_FIRST_TIMESTAMP,
+    HEADER,
+    SPLITS,
+    Timeline,
+    assign_timelines,
+    read_timelines,
+)
 from pipeline.errors import InputError
 from pipeline.labels import Label
 from pipeline.problems import Problem
@@ -68,7 +77,7 @@ def import_ava(
         for split, path in excluded_files(folder).items()
         if kinetics is None or split in kinetics.ava_splits
     ]
-    listed = read_timelines(folder / "videos.csv") if (folder / "videos.csv").exists() else None
+    listed = _read_videos(folder) if (folder / "videos.csv").exists() else None
     if not annotated and listed is None and kinetics is None:
         found = ", ".join(sorted(path.name for path in folder.glob("*.csv"))) or "no CSV file"
         raise InputError(f"{folder}: found {found}, expected train.csv, val.csv, test.csv or videos.csv")
@@ -81,7 +90,10 @@ def import_ava(
     for rows in excluded:
         if listed is None:
             timelines = {video_id: Timeline(rows.split) for video_id in rows.named_videos()} | timelines
+        without_split = [each for each in rows.named_videos() if each in timelines and not timelines[each].split]
+        timelines |= {each: replace(timelines[each], split=rows.split) for each in without_split}
         note_foreign_videos(rows, timelines)
+    timelines = {video_id: each for video_id, each in timelines.items() if each.split}
     told: list[str] = []
     missing: list[Problem] = []
     if kinetics is not None:
@@ -91,6 +103,34 @@ def import_ava(
     if not timelines:
         raise InputError(f"{folder}: no row of the CSV files can be used: {_first_problem(annotated, missing)}")
     return replace(assemble(annotated, excluded, timelines, labels), told=told, missing=missing)
+
+
+def _read_videos(folder: Path) -> dict[str, Timeline]:
+    """`videos.csv` with the header of `read_timelines`, or with columns by name as `read_listed` reads them.
+
+    Times that the file does not tell are AVA's.
+
+    Raises:
+        InputError: see there; or a time is told of some videos only, whose labels would move against the others'.
+    """
+    path = folder / "videos.csv"
+    rows = read_rows(path)
+    header = [rows.column(index)[0].as_py() for index in range(rows.widths[0])] if len(rows) else []
+    if header == HEADER or "video_id" not in header:
+        return read_timelines(path)
+    listed = read_listed(folder)
+    for name in ("first_timestamp", "offset_seconds"):
+        without = [video_id for video_id, one in listed.items() if getattr(one, name) is None]
+        if without and len(without) < len(listed):
+            raise InputError(f"{path}: found no {name} of video {without[0]}, expected it of every video or of none")
+    return {
+        video_id: Timeline(
+            one.split or "",
+            AVA_FIRST_TIMESTAMP if one.first_timestamp is None else one.first_timestamp,
+            one.offset_seconds or 0.0,
+        )
+        for video_id, one in listed.items()
+    }
 
 
 def _first_problem(annotated: list[AvaRows], missing: list[Problem]) -> Problem | str:

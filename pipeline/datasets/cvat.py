@@ -83,9 +83,7 @@ def read_task(path: Path, attribute: str) -> Task:
     defined = [each for each in meta.iter("attribute") if _text(each, "name") == attribute]
     used = any(each.get("name") == attribute for track in root.iter("track") for each in track.iter("attribute"))
     if defined or used:
-        names = [
-            name.strip() for each in defined for name in (_text(each, "values") or "").replace(",", "\n").split("\n")
-        ]
+        names = [name for each in defined for name in _values(each)]
     else:
         names = [_text(each, "name") or "" for each in meta.iter("label")]
     faults: list[Draft] = []
@@ -145,7 +143,7 @@ def cvat_rows(
             sides, actions = found
             place = f"track {track.id}, frame {frame}"
             person = int(track.id) if track.id.isdecimal() and int(track.id) < 2**31 else index
-            for action in split_actions(actions):
+            for action in split_actions(actions, names):
                 known = names.find(action)
                 fault = None if known else (f"action {shown(action)}", names.expected(action))
                 drafts.append(Draft(place, task.video_id, stamp, pixel_box(sides, size), known or 0, person, fault))
@@ -169,10 +167,11 @@ def at_frame(track: Track, frame: int) -> tuple[tuple[float, ...], str] | None:
     return tuple(a + (b - a) * share for a, b in zip(before.sides, following.sides, strict=True)), actions
 
 
-def split_actions(text: str) -> Sequence[str]:
-    """The names in a comma-separated list, without what stands for none."""
-    names = [name.strip() for name in text.split(",")]
-    return [name for name in dict.fromkeys(names) if name.lower() not in NO_ACTION]
+def split_actions(found: str | Sequence[str], names: ClassNames) -> Sequence[str]:
+    """The names in a list, or in a text parted by commas that is no class itself; without what stands for none."""
+    if isinstance(found, str):
+        found = [found] if names.find(found) else found.split(",")
+    return [name for name in dict.fromkeys(map(str.strip, found)) if name.lower() not in NO_ACTION]
 
 
 def _track(track: Element, attribute: str | None, video_id: str, faults: list[Draft]) -> Track:
@@ -194,6 +193,12 @@ def _track(track: Element, attribute: str | None, video_id: str, faults: list[Dr
         frame = int(values[0])
         boxes[frame] = Box(frame, tuple(values[1:]), box.get("outside") == "1", actions)
     return Track(name, base, [boxes[frame] for frame in sorted(boxes)])
+
+
+def _values(attribute: Element) -> list[str]:
+    """The options of an attribute, one a line; a text attribute has its default there, parted by commas."""
+    text = _text(attribute, "values") or ""
+    return [name.strip() for name in text.split("," if _text(attribute, "input_type") == "text" else "\n")]
 
 
 def _step(meta: Element) -> int:

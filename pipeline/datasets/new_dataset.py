@@ -108,7 +108,7 @@ def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
     except InputError:
         return ""  # the doctor tells it
     if found.files() and not (found.cvat or found.via or found.coco):
-        return ""  # AVA's rows and MultiSports' need none, and AVA's own would be of another form
+        return ""  # AVA's rows and MultiSports' need none
     rows = [
         f"{video_id},,{f'{film.fps:.5f}'.rstrip('0').rstrip('.')},{film.width},{film.height}"
         for video_id, film in films.items()

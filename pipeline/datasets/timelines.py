@@ -1,7 +1,7 @@
 """`videos.csv`: the split of each video, and where its timestamps lie in its film."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,6 +33,9 @@ class Timeline:
 def read_timelines(path: Path) -> dict[str, Timeline]:
     """Read `videos.csv`. A wrong row ends the run: a wrong time would put every label on another frame.
 
+    Returns:
+        A split is empty where the row leaves it to the annotations.
+
     Raises:
         InputError: the header, a row, a split or a number is wrong, or a video is listed twice.
     """
@@ -49,7 +52,7 @@ def read_timelines(path: Path) -> dict[str, Timeline]:
             raise InputError(f"{where}: {rows.widths[index]} columns, expected {','.join(HEADER)}")
         if fault := video_id_fault(video_id):
             raise InputError(f"{where}: {fault}, expected {VIDEO_ID_EXPECTED}")
-        if split not in SPLITS:
+        if split and split not in SPLITS:
             raise InputError(f"{where}: split {shown(split)}, expected train, val or test")
         for column in (2, 3):
             text = columns[column][index]
@@ -73,7 +76,8 @@ def assign_timelines(
     Args:
         folder: the annotation folder, for messages.
         named: split -> the videos that `<split>.csv` names.
-        listed: what `videos.csv` says; None where there is no such file, then AVA's times hold.
+        listed: what `videos.csv` says, without a split where `named` says it; None where there is no such file, then
+            AVA's times hold.
         files: split -> the name of its file, where that is not `<split>.csv`.
 
     Raises:
@@ -89,12 +93,13 @@ def assign_timelines(
                 f"{path}: video {_first(unlisted)} is not in videos.csv; list every video there, "
                 "or remove that file if AVA's times hold (first_timestamp 900)"
             )
-        foreign = [each for each in video_ids if each in timelines and timelines[each].split != split]
+        foreign = [each for each in video_ids if each in timelines and timelines[each].split not in ("", split)]
         if foreign:
             other = timelines[foreign[0]].split
-            where = f"in {names[other]} too" if listed is None else f"of {other} in videos.csv"
+            by_list = listed is not None and listed[foreign[0]].split
+            where = f"of {other} in videos.csv" if by_list else f"in {names[other]} too"
             raise InputError(f"{path}: video {_first(foreign)} is {where}; a video belongs to one split")
-        timelines.update({each: Timeline(split) for each in video_ids if each not in timelines})
+        timelines |= {each: replace(timelines.get(each, Timeline("")), split=split) for each in video_ids}
     return timelines
 
 

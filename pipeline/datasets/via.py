@@ -10,7 +10,7 @@ the number of a frame counts from 1, as ffmpeg writes them.
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -45,7 +45,8 @@ class Region:
     "None for an image, whose name has the number of the frame."
     box: tuple[float, ...] | None
     size: tuple[float, float] | None
-    actions: str
+    actions: str | Sequence[str]
+    "A text that may hold several, or names of options, which hold commas of their own."
     fault: tuple[str, str] | None = None
 
 
@@ -133,7 +134,7 @@ def via_rows(
         if region.box is None:
             continue
         sides = pixel_box(region.box, frame_size(video_id, listed, region.size, where))
-        for action in split_actions(region.actions):
+        for action in split_actions(region.actions, names):
             known = names.find(action)
             fault = None if known else (f"action {shown(action)}", names.expected(action))
             drafts.append(Draft(region.place, video_id, stamp, sides, known or 0, None, fault))
@@ -194,7 +195,10 @@ def _via3(place: str, row: list[str], key: str, options: dict[str, str]) -> Regi
         return _faulty(bad, f"spatial_coordinates {shown(row[4])}", "a rectangle [2,x,y,width,height] in pixels")
     if not isinstance(metadata, dict):
         return _faulty(bad, f"metadata {shown(row[5])}", "an object of attributes")
-    actions = ",".join(options.get(each.strip(), each) for each in str(metadata.get(key, "")).split(","))
+    actions: str | list[str] = str(metadata.get(key, ""))
+    parts = [each.strip() for each in str(actions).split(",")]
+    if any(each in options for each in parts):
+        actions = [options.get(each, each) for each in parts]
     sides = (box[1], box[2], box[1] + box[3], box[2] + box[4]) if box else None
     return Region(place, files[0], None if is_image else float(times[0]), sides, None, actions)
 
@@ -214,10 +218,10 @@ def _via2(place: str, row: list[str], attribute: str) -> Region:
     if shape.get("name") != "rect" or not all(map(_is_number, sides)):
         return _faulty(bad, f"region_shape_attributes {shown(row[5])}", "a rect with x, y, width and height")
     chosen: Any = attributes.get(attribute, "")
-    if isinstance(chosen, dict):  # a checkbox
-        chosen = ",".join(name for name, on in chosen.items() if on)
+    is_checkbox = isinstance(chosen, dict)
+    actions = [name for name, on in chosen.items() if on] if is_checkbox else str(chosen)
     x, y, width, height = sides
-    return Region(place, row[0], None, (x, y, x + width, y + height), own, str(chosen))
+    return Region(place, row[0], None, (x, y, x + width, y + height), own, actions)
 
 
 def _faulty(region: Region, found: str, expected: str) -> Region:

@@ -98,6 +98,63 @@ def test_videos_csv_sets_split_and_time(tmp_path: Path) -> None:
     assert found.summary["splits"]["test"]["labels"] == 0
 
 
+def times(found: AvaImport) -> list[tuple]:
+    return [tuple(row.values()) for row in found.timelines.to_pylist()]
+
+
+def test_columns_of_videos_csv_come_by_name_and_splits_from_the_csv_that_names_the_video(tmp_path: Path) -> None:
+    def of(videos: str) -> list[tuple]:
+        return times(import_ava(write_source(tmp_path, videos=videos, **files), classes=80))
+
+    files = {"train": GOOD, "val": GOOD.replace("v1", "w"), "excluded_val": "x,903\n"}
+    written = "video_id,split,fps,width,height\nv1,,25,640,360\nw,,30,,\nx,,,,\nunlabelled,,25,640,360\n"
+    assert of(written) == [("v1", "train", 900, 0), ("w", "val", 900, 0), ("x", "val", 900, 0)]
+    assert of("split,first_timestamp,video_id\n,0,v1\nval,10,w\ntest,0,t\n")[:2] == [
+        ("t", "test", 0, 0),
+        ("v1", "train", 0, 0),
+    ]
+    assert of("video_id,offset_seconds\nv1,0.5\nw,0\n") == [("v1", "train", 900, 0.5), ("w", "val", 900, 0)]
+    assert of(HEADER + "v1,,10,0.5\nw,val,0,0\n") == [("v1", "train", 10, 0.5), ("w", "val", 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("videos", "val", "message"),
+    [
+        (
+            "video_id,first_timestamp\nv1,0\nw,\n",
+            "w,903\n",
+            "videos.csv: found no first_timestamp of video w, expected it of every video or of none",
+        ),
+        (
+            "video_id,fps\nv1,25\n",
+            "v1,903\n",
+            "val.csv: video v1 is in train.csv too; a video belongs to one split",
+        ),
+        (
+            "video_id,split,fps\nv1,train,25\n",
+            "v1,903\n",
+            "val.csv: video v1 is of train in videos.csv; a video belongs to one split",
+        ),
+        (
+            "video_id,rate\nv1,25\n",
+            "w,903\n",
+            "videos.csv: the first row is 'video_id,rate', expected video_id and any of split, first_timestamp, "
+            "offset_seconds, fps, width, height",
+        ),
+        (
+            "video,split\nv1,train\n",
+            "w,903\n",
+            "videos.csv: the first row is not the header video_id,split,first_timestamp,offset_seconds",
+        ),
+    ],
+)
+def test_a_wrong_videos_csv_ends_the_run(tmp_path: Path, videos: str, val: str, message: str) -> None:
+    source = write_source(tmp_path, videos=videos, train=GOOD, val=val)
+    with pytest.raises(InputError) as error:
+        import_ava(source, classes=80)
+    assert str(error.value) == f"{source}/{message}"
+
+
 def test_a_test_split_needs_only_the_list(tmp_path: Path) -> None:
     found = import_ava(write_source(tmp_path, videos=HEADER + "t1,test,0,0\n"), classes=80)
     assert found.annotations.num_rows == found.keyframes.num_rows == 0

@@ -118,6 +118,23 @@ def test_a_task_of_a_part_of_the_film_names_only_its_keyframes(tmp_path: Path) -
     assert [second for second, _, _ in rows(read(path))] == [4.0, 5.0, 6.0]
 
 
+def test_a_class_may_hold_commas(tmp_path: Path) -> None:
+    talk = "talk to (e.g., self, a person)"
+    path = write(
+        tmp_path,
+        track(box(0, 0, "walk"), box(10, 0, talk), box(20, 0, "walk, sit down"), box(29, 0, outside=1)),
+        labels=ATTRIBUTE.format(f"walk\n{talk}\nsit down"),
+    )
+    task = read_task(path, "action")
+    assert task.names == ["walk", talk, "sit down"]
+    names = ClassNames([Label(i, name, "action") for i, name in enumerate(task.names, start=1)])
+    found = cvat_rows(task, names, {"film": Listed(fps=10)}, classes=3, keyframe_seconds=1.0)
+    assert faults(found) == []
+    assert [action for _, _, action in rows(found) if action] == [1, 2, 1, 3]
+    text = ATTRIBUTE.format("walk,sit").replace("<values>", "<input_type>text</input_type><values>")
+    assert read_task(write(tmp_path, "", labels=text), "action").names == ["walk", "sit"]
+
+
 def test_the_source_names_the_video(tmp_path: Path) -> None:
     path = write(tmp_path, "", more="<source>C:\\films\\my_film.v2.mp4</source>")
     assert read_task(path, "action").video_id == "my_film.v2"

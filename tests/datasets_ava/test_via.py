@@ -116,6 +116,26 @@ def test_via_2(tmp_path: Path) -> None:
     assert rows(found) == [(0.0, BOX, 1), (2.0, BOX, 2), (4.0, [0.05, 0.1, 0.15, 0.6], 1), (3.0, None, None)]
 
 
+def test_names_of_options_and_of_checkboxes_may_hold_commas(tmp_path: Path) -> None:
+    talk = "talk to (e.g., self, a person)"
+    names = ClassNames([Label(1, "walk", "action"), Label(2, talk, "action")])
+
+    def actions(path: Path) -> list[int]:
+        found = via_rows(read_via(path, "action"), names, LISTED, classes=2, keyframe_seconds=1.0)
+        assert faults(found) == []
+        return [action for _, _, action in rows(found)]
+
+    options = {"1": {"aname": "action", "options": {"0": "walk", "1": talk, "2": "none"}}}
+    path = via3(
+        tmp_path, *(row3([1], metadata={"1": chosen}) for chosen in ("1", "0,1", "1, 2", talk)), options=options
+    )
+    assert read_via(path, "action").names == ["walk", talk]
+    assert actions(path) == [2, 1, 2, 2, 2]
+    chosen = [{talk: True, "walk": True}, {talk: True, "walk": False}, talk, "walk, walk"]
+    path = via2(tmp_path, *(row2("film_000001.jpg", attributes={"action": each}) for each in chosen))
+    assert actions(path) == [2, 1, 2, 2, 1]
+
+
 def test_of_several_labelled_frames_of_a_second_the_middle_one_is_taken(tmp_path: Path) -> None:
     path = via2(tmp_path, *(row2(f"film_{frame:06d}.jpg") for frame in (11, 14, 16, 20, 21)))
     assert [time for time, _, _ in rows(read(path))] == [1.5, 2.0]
