@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 from pipeline.command import new_app, run
-from pipeline.datasets.sources import SourceOptions, import_source
+from pipeline.datasets.source_options import source_options
+from pipeline.datasets.sources import import_source
 from pipeline.files import replace_folder, write_json
 from pipeline.labels import write_labels
 from pipeline.params import load_params
@@ -30,19 +31,7 @@ def import_annotations() -> None:
     dataset = params.dataset
     out = Path("data", dataset.name, "annotations")
     with recorded_run("import_annotations", dataset.name), replace_folder(out) as folder:
-        found = import_source(
-            Path(dataset.annotations),
-            SourceOptions(
-                classes=dataset.classes,
-                first_id=None if dataset.first_id == "auto" else dataset.first_id,
-                class_map=None if dataset.class_map == "none" else dataset.class_map,
-                action_attribute=dataset.action_attribute,
-                keyframe_seconds=dataset.keyframe_seconds,
-                val_fraction=dataset.val_fraction,
-                evaluate=dataset.evaluate,
-                clips=Path(dataset.clips),
-            ),
-        )
+        found = import_source(Path(dataset.annotations), source_options(dataset))
         print("\n".join(found.told))
         for problem in found.problems[:10]:
             print(problem, file=sys.stderr)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.datasets.listed import Listed, read_listed
-from pipeline.datasets.sources import SourceOptions
+from pipeline.datasets.source_options import source_options
 from pipeline.doctor.annotations import read_annotations
 from pipeline.doctor.boxes import check_boxes, describe_recall, read_boxes
 from pipeline.doctor.films import Film, probe_films
@@ -70,27 +70,12 @@ def _not_generated(params: Params) -> list[Finding]:
     )
 
 
-def source_options(params: Params) -> SourceOptions:
-    """The parameters of `import_annotations`."""
-    dataset = params.dataset
-    return SourceOptions(
-        classes=dataset.classes,
-        first_id=None if dataset.first_id == "auto" else dataset.first_id,
-        class_map=None if dataset.class_map == "none" else dataset.class_map,
-        action_attribute=dataset.action_attribute,
-        keyframe_seconds=dataset.keyframe_seconds,
-        val_fraction=dataset.val_fraction,
-        evaluate=dataset.evaluate,
-        clips=Path(dataset.clips),
-    )
-
-
 def _annotations(
     params: Params, files: Files, films: Mapping[str, Film], facts: dict[str, str], unchecked: list[str]
 ) -> tuple[list[Finding], pa.Table | None]:
     """What annotations, classes, times and boxes have to say, and the timelines."""
     folder = Path(params.dataset.annotations)
-    read = read_annotations(folder, source_options(params))
+    read = read_annotations(folder, source_options(params.dataset))
     findings = read.findings
     imported = read.imported
     if imported is None:
