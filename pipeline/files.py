@@ -80,11 +80,22 @@ def read_json(path: Path) -> Any:
         InputError: the file is absent or not JSON.
     """
     try:
-        return json.loads(path.read_text())
+        data = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    return parse_json(data, str(path))
+
+
+def parse_json(data: bytes, where: str) -> Any:
+    """The value of a JSON file's bytes.
+
+    Raises:
+        InputError: they are not UTF-8, or not JSON; the message begins with `where`.
+    """
+    try:
+        return json.loads(data.decode())
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
+        raise InputError(f"{where}: not JSON: {error}") from None
 
 
 def digest_value(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Reading a bank: opened and checked by its manifest alone, arrays mapped when they are asked for."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,7 +25,7 @@ from pipeline.bank.format import (
 from pipeline.bank.parts import check_shards, combine_parts, video_attributes, video_seconds
 from pipeline.bank.rows import FloatArray, Rows
 from pipeline.errors import InputError
-from pipeline.files import digest_file, digest_value, read_json
+from pipeline.files import digest_value, parse_json, read_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +197,8 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
         if (path / "zarr.json").is_file():
             raise InputError(f"{path}: half a bank: {MANIFEST} is missing (it is written last)")
         raise InputError(f"{path}: not a feature bank: it has neither {MANIFEST} nor zarr.json")
-    return parse_manifest(read_json(file), str(file)), digest_file(file)
+    data = file.read_bytes()  # once: a bank that is replaced meanwhile is read as one of the two
+    return parse_manifest(parse_json(data, str(file)), str(file)), hashlib.sha256(data).hexdigest()
 
 
 def open_parts(parts: Mapping[str, Path], provenance: Mapping[str, Any], *, split: str = "none") -> Bank:

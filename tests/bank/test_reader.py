@@ -216,13 +216,13 @@ def test_the_producer_is_checked(tmp_path: Path) -> None:
 
 def test_opening_reads_nothing_but_the_manifest(bank_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    read_text = Path.read_text
+    open_path = Path.open
 
-    def recorded(path: Path) -> str:
+    def recorded(path: Path, *how: Any, **more: Any) -> Any:  # read_text and read_bytes come through here too
         opened.append(path.name)
-        return read_text(path)
+        return open_path(path, *how, **more)
 
-    monkeypatch.setattr(Path, "read_text", recorded)
+    monkeypatch.setattr(Path, "open", recorded)
     monkeypatch.setattr("pipeline.bank.arrays.zarr", None)
     bank = open_bank(bank_path)
     assert opened == [MANIFEST]
