@@ -1,5 +1,6 @@
 """Our checkpoints: a safetensors file of weights and a JSON sidecar of everything that is known about them."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -7,28 +8,44 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from pipeline.errors import InputError
-from pipeline.files import digest_file, read_json, write_bytes, write_json
+from pipeline.checksums import REMEDY, read_sealed_json, write_sealed_json
+from pipeline.errors import DamagedError, InputError
+from pipeline.files import path_bytes, write_bytes
 
 BASELINE = Path("models/baseline.safetensors")
 HEAD = Path("models/head.safetensors")
 
 
-def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write tensors atomically, on the CPU, without metadata (its order varies between processes)."""
-    write_bytes(path, save({name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}))
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> str:
+    """Write tensors atomically, on the CPU, without metadata (its order varies between processes).
+
+    Returns:
+        sha256 (hex) of the file.
+    """
+    data = save({name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)})
+    write_bytes(path, data, read_only=True)
+    return hashlib.sha256(data).hexdigest()
 
 
-def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+def load_tensors(path: Path, sha256: str | None = None) -> dict[str, torch.Tensor]:
     """Read a safetensors file.
+
+    Args:
+        path: the file.
+        sha256: what its bytes must have; None where nobody recorded it.
 
     Raises:
         InputError: the file is absent or no whole safetensors file.
+        DamagedError: it has another sha256.
     """
+    data = path_bytes(path)
+    if sha256 is not None:
+        found = hashlib.sha256(data).hexdigest()
+        if found != sha256:
+            fault = f"sha256 is {found[:12]}, was written with {sha256[:12]}"
+            raise DamagedError(f"{path}: is damaged or of another run: {fault}; {REMEDY}")
     try:
-        tensors: dict[str, torch.Tensor] = load(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        tensors: dict[str, torch.Tensor] = load(data)
     except SafetensorError as error:
         raise InputError(f"{path}: not a whole safetensors file: {error}") from None
     return tensors
@@ -36,9 +53,8 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 def save_checkpoint(path: Path, tensors: dict[str, torch.Tensor], sidecar: dict[str, Any]) -> str:
     """Write `path` (weights) and its sidecar `path.with_suffix(".json")`; returns the weights' sha256."""
-    save_tensors(path, tensors)
-    digest = digest_file(path)
-    write_json(path.with_suffix(".json"), {**sidecar, "sha256": digest})
+    digest = save_tensors(path, tensors)
+    write_sealed_json(path.with_suffix(".json"), {**sidecar, "sha256": digest})
     return digest
 
 
@@ -47,9 +63,10 @@ def read_sidecar(path: Path) -> dict[str, Any]:
 
     Raises:
         InputError: no sidecar, or one without the weights' digest.
+        DamagedError: it was changed since it was written.
     """
-    sidecar = read_json(path.with_suffix(".json"))
-    if not isinstance(sidecar, dict) or "sha256" not in sidecar:
+    sidecar = read_sealed_json(path.with_suffix(".json"))
+    if not isinstance(sidecar, dict) or not isinstance(sidecar.get("sha256"), str):
         raise InputError(f"{path.with_suffix('.json')}: no sidecar of a checkpoint: it has no sha256")
     return sidecar
 
@@ -58,14 +75,11 @@ def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
     """Weights and sidecar, checked against each other.
 
     Raises:
-        InputError: a file is absent, or the weights are not those that the sidecar describes.
+        InputError: a file is absent.
+        DamagedError: the weights are not those that the sidecar describes, or the sidecar was changed.
     """
     sidecar = read_sidecar(path)
-    tensors = load_tensors(path)
-    found = digest_file(path)
-    if found != sidecar["sha256"]:
-        raise InputError(f"{path}: sha256 is {found[:12]}, its sidecar says {sidecar['sha256'][:12]}")
-    return tensors, sidecar
+    return load_tensors(path, sidecar["sha256"]), sidecar
 
 
 def load_into(model: torch.nn.Module, tensors: dict[str, torch.Tensor], what: str) -> None:

@@ -7,3 +7,7 @@ class InputError(Exception):
     The message is one line that names the file, row or key, what was found and what was expected.
     Commands print it without a traceback and exit with status 1.
     """
+
+
+class DamagedError(InputError):
+    """A file that this program wrote holds other bytes than it was written with."""

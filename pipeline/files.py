@@ -16,12 +16,13 @@ from pipeline.errors import InputError
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, read_only: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and takes `path`'s name.
 
     Args:
         path: the file to be made; its folder is created. An existing file is replaced whole, so a hard link
             to the old bytes keeps them.
+        read_only: so that no program writes into it by mistake: what stages hand on shares its bytes with DVC's cache.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
@@ -29,17 +30,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
     partial = Path(name)
     try:
         yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.chmod(0o644)
+        sync_file(partial)
+        partial.chmod(0o444 if read_only else 0o644)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def sync_file(path: Path) -> None:
+    """Wait until a file's bytes are on the disk: a name must not outlive a power cut that its bytes do not."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def write_bytes(path: Path, data: bytes, *, read_only: bool = False) -> None:
     """Write `data` atomically."""
-    with atomic_path(path) as partial:
+    with atomic_path(path, read_only=read_only) as partial:
         partial.write_bytes(data)
 
 
@@ -79,11 +85,19 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: the file is absent or not JSON.
     """
+    return parse_json(path_bytes(path), str(path))
+
+
+def path_bytes(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        InputError: there is no such file.
+    """
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    return parse_json(data, str(path))
 
 
 def parse_json(data: bytes, where: str) -> Any:
@@ -156,6 +170,16 @@ def link_tree(source: Path, target: Path) -> None:
     """Hard-link every file below `source` to the same place below `target`."""
     for name in files_below(source):
         link_file(source / name, target / name)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder that others trust because it is there: it loses its name first, so that no half of it is left."""
+    moved = folder.with_name(f".{folder.name}.{os.getpid()}.old.partial")
+    try:
+        folder.replace(moved)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(moved, ignore_errors=True)
 
 
 def _clear_killed(folder: Path) -> None:

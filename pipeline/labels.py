@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pipeline.checksums import read_sealed_json, write_sealed_json
 from pipeline.errors import InputError
-from pipeline.files import read_json, write_json
 
 AVA_GROUPS = ("person_movement", "object_manipulation", "person_interaction")
 # A value of pbtxt (quoted or bare), a brace or a colon; anything else but space and comments is an error.
@@ -71,7 +71,7 @@ def read_label_map(path: Path, *, first_id: int = 1) -> list[Label]:
 
 def write_labels(path: Path, labels: Sequence[Label]) -> None:
     """Write `labels.json`: {"classes": [{"id", "name", "group"}, ...]} by id."""
-    write_json(path, {"classes": [asdict(label) for label in sorted(labels, key=lambda label: label.id)]})
+    write_sealed_json(path, {"classes": [asdict(label) for label in sorted(labels, key=lambda label: label.id)]})
 
 
 def read_labels(path: Path) -> list[Label]:
@@ -80,7 +80,7 @@ def read_labels(path: Path) -> list[Label]:
     Raises:
         InputError: the file is absent or of another form.
     """
-    content = read_json(path)
+    content = read_sealed_json(path)
     classes = content.get("classes") if isinstance(content, dict) else None
     if not isinstance(classes, list):
         raise InputError(f'{path}: expected {{"classes": [{{"id", "name", "group"}}, ...]}}')

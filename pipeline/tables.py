@@ -7,15 +7,19 @@ the video: `time_seconds = timestamp - first_timestamp + offset_seconds`. `actio
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.errors import InputError
+from pipeline.checksums import REMEDY, bytes_crc32c, checksum_text
+from pipeline.errors import DamagedError, InputError
 from pipeline.files import atomic_path
 
 _KEY = [("video_id", pa.string()), ("timestamp", pa.float64()), ("time_seconds", pa.float64())]
 _BOX = [("x1", pa.float64()), ("y1", pa.float64()), ("x2", pa.float64()), ("y2", pa.float64())]
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
+CHECKSUM = b"actionbank.crc32c"  # of a table's values, in the metadata of its Parquet file
 
 
 def _schema(columns: list[tuple[str, pa.DataType]], nullable: tuple[str, ...] = ()) -> pa.Schema:
@@ -65,25 +69,55 @@ def check_table(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
     return table.cast(schema).replace_schema_metadata(None)
 
 
+def table_crc32c(table: pa.Table) -> str:
+    """CRC32C of a table's column names and values, whatever the chunks and the file that they come from."""
+    value = 0
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        value = bytes_crc32c(f"{name}:{column.type}:{len(column)};".encode(), value)
+        value = bytes_crc32c(np.packbits(column.is_valid().to_numpy()), value)
+        if pa.types.is_string(column.type):
+            texts = column.fill_null("")
+            value = bytes_crc32c(pc.binary_length(texts).to_numpy(), value)
+            for chunk in texts.chunks:  # its bytes as they lie, without an object per row
+                offsets = np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+                data = chunk.buffers()[2]
+                if len(chunk) and data is not None:
+                    value = bytes_crc32c(np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]], value)
+        else:
+            value = bytes_crc32c(column.fill_null(0).to_numpy(), value)
+    return checksum_text(value)
+
+
 def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
-    """Write a Parquet file atomically, with the same bytes for the same rows."""
+    """Write a Parquet file atomically, with the same bytes for the same rows; its metadata has their checksum."""
     table = check_table(table, schema, str(path)).combine_chunks()
-    with atomic_path(path) as partial:
+    table = table.replace_schema_metadata({CHECKSUM: table_crc32c(table).encode()})
+    with atomic_path(path, read_only=True) as partial:
         pq.write_table(table, partial, compression="zstd", store_schema=True)
 
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read a Parquet file and check it against its schema; a nullable column that it lacks reads as nulls.
+    """Read a Parquet file and check it against its checksum and its schema.
+
+    A nullable column that it lacks reads as nulls; a table without a checksum, of an older version, is read.
 
     Raises:
         InputError: the file is absent, not Parquet or of another schema.
+        DamagedError: its values are not those that were written.
     """
     try:
         table = pq.ParquetFile(path).read()
+        expected = (table.schema.metadata or {}).get(CHECKSUM)
+        found = table_crc32c(table) if expected is not None else None
     except FileNotFoundError:
         raise InputError(f"{path}: no such table") from None
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not a Parquet table: {error}") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{path}: not a whole Parquet table: {' '.join(str(error).split())}; {REMEDY}") from None
+    if expected is not None and found != expected.decode(errors="replace"):
+        raise DamagedError(
+            f"{path}: is damaged: its values have CRC32C {found}, were written with {expected.decode(errors='replace')}"
+            f"; {REMEDY}"
+        )
     for field in schema:
         if field.nullable and field.name not in table.column_names:
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))

@@ -10,7 +10,7 @@ import contextlib
 import os
 import platform
 import resource
-import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,8 +18,21 @@ from typing import Any
 
 from filelock import FileLock
 
-from pipeline.files import digest_value, read_json, replace_folder, write_json
+from pipeline.checksums import (
+    checksum_text,
+    file_crc32c,
+    file_state,
+    is_settled,
+    read_sealed_json,
+    write_sealed_json,
+)
+from pipeline.errors import DamagedError, InputError
+from pipeline.files import digest_value, files_below, read_json, remove_folder, replace_folder, write_json
 from pipeline.ranks import is_main, world_size
+
+ITEM_RECORD = "item.json"  # in each item: sizes and checksums of its files
+STATES = "states"
+NO_ITEMS = ("locks", "runs", STATES)
 
 
 def work_root() -> Path:
@@ -38,23 +51,91 @@ def item_folder(stage: str, key: str) -> Path:
 
 
 def is_finished(stage: str, key: str) -> bool:
-    """Whether the item is there; an item folder appears whole or not at all."""
-    return item_folder(stage, key).is_dir()
+    """Whether the item is there and whole; one with other bytes than it was made with is dropped, and said so."""
+    folder = item_folder(stage, key)
+    if not folder.is_dir():
+        return False
+    with contextlib.suppress(DamagedError):
+        check_item(stage, key)
+        return True
+    with item_lock(stage, key):
+        try:
+            check_item(stage, key)  # another process may have made it again
+        except DamagedError as error:
+            if folder.is_dir():
+                print(f"{error}; it is made again", file=sys.stderr)
+                remove_folder(folder)
+            return False
+    return True
 
 
 def make_item(stage: str, key: str, make: Callable[[Path], None]) -> Path:
     """Return the item's folder, calling `make(empty_folder)` first where it is not finished.
 
-    One process makes an item at a time; a second waits and takes the first one's result.
+    One process makes an item at a time; a second waits and takes the first one's result. The files of an item are
+    read-only, and `item.json` among them has their checksums: a damaged item is made again.
     """
     folder = item_folder(stage, key)
-    if folder.is_dir():
+    if is_finished(stage, key):
         return folder
     with item_lock(stage, key):
         if not folder.is_dir():
             with replace_folder(folder) as partial:
                 make(partial)
+                _seal_item(partial)
     return folder
+
+
+def _seal_item(folder: Path) -> None:
+    """Make an item's files read-only and write their sizes and checksums beside them."""
+    files = {}
+    for name in files_below(folder):
+        path = folder / name
+        path.chmod(0o444)
+        files[name.as_posix()] = {"bytes": path.stat().st_size, "crc32c": checksum_text(file_crc32c(path))}
+    write_sealed_json(folder / ITEM_RECORD, {"files": files})
+
+
+def check_item(stage: str, key: str) -> None:
+    """Refuse an item that is not as it was made.
+
+    Its bytes are read unless nothing has touched its files since they were read last, by any process: their states
+    then are kept in `.work/states`.
+
+    Raises:
+        DamagedError: names the item's first file that is missing or has other bytes.
+    """
+    folder = item_folder(stage, key)
+    try:
+        files = read_sealed_json(folder / ITEM_RECORD, remedy="")["files"]
+        known = work_root() / STATES / stage / f"{key}.json"
+        states = {name: list(file_state((folder / name).stat())) for name in files}
+        if known.is_file() and _known_states(known) == states:
+            return
+        for name, recorded in files.items():
+            if states[name][2] != recorded["bytes"]:
+                found = f"has {states[name][2]} bytes, was written with {recorded['bytes']}"
+                raise DamagedError(f"{folder / name}: is damaged: {found}")
+            found = checksum_text(file_crc32c(folder / name))
+            if found != recorded["crc32c"]:
+                raise DamagedError(
+                    f"{folder / name}: is damaged: CRC32C is {found}, was written with {recorded['crc32c']}"
+                )
+    except FileNotFoundError as error:
+        raise DamagedError(f"{error.filename}: is missing from a finished item") from None
+    except DamagedError:
+        raise
+    except (InputError, KeyError, TypeError, AttributeError):
+        raise DamagedError(f"{folder / ITEM_RECORD}: is missing or damaged") from None
+    if all(is_settled(tuple(state)) for state in states.values()):
+        write_json(known, states)
+
+
+def _known_states(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except InputError:  # nothing is lost with it
+        return None
 
 
 @contextlib.contextmanager
@@ -102,7 +183,7 @@ def list_runs() -> list[dict[str, Any]]:
 def list_items() -> list[tuple[str, str, int, float]]:
     """(stage, key, bytes, modified) of every finished item."""
     items = []
-    for stage in sorted(path for path in work_root().glob("*") if path.name not in ("locks", "runs")):
+    for stage in sorted(path for path in work_root().glob("*") if path.name not in NO_ITEMS and path.is_dir()):
         for folder in sorted(path for path in stage.iterdir() if path.is_dir() and path.suffix != ".partial"):
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             items.append((stage.name, folder.name, size, folder.stat().st_mtime))
@@ -112,4 +193,5 @@ def list_items() -> list[tuple[str, str, int, float]]:
 def remove_item(stage: str, key: str) -> None:
     """Drop one finished item."""
     with item_lock(stage, key):
-        shutil.rmtree(item_folder(stage, key), ignore_errors=True)
+        remove_folder(item_folder(stage, key))
+        (work_root() / STATES / stage / f"{key}.json").unlink(missing_ok=True)

@@ -6,10 +6,11 @@ from typing import Any
 
 from pipeline.bank.format import FEATURE_DTYPES, PART_RECORD
 from pipeline.bank.output import parts_folder
-from pipeline.bank.parts import PartRecord
+from pipeline.bank.parts import PartRecord, check_shards
 from pipeline.bank.reader import Bank
 from pipeline.bank.writer import assemble_bank, write_part
-from pipeline.files import link_file, write_json
+from pipeline.checksums import write_sealed_json
+from pipeline.files import link_file
 from pipeline.progress import progress
 
 Chosen = Sequence[tuple[Bank, Collection[str]]]  # banks of one type, with the videos that are taken from each
@@ -58,11 +59,13 @@ def _plan(chosen: Chosen, *, loosen: bool) -> Iterator[tuple[str, Bank, str | No
 def _link_part(bank: Bank, name: str, folder: Path) -> None:
     """The part as `write_part` leaves it, its files hard links where links reach."""
     source, entry, manifest = bank.folders[name], bank.manifest.parts[name], bank.manifest
+    for row_set, each in entry.row_sets.items():
+        check_shards(source / row_set, each, f"{bank.where}: part {name!r}: {row_set}")
     for file in entry.files():
         link_file(source / file, folder / file)
     attributes = bank.part_attributes(name)
     record = PartRecord(name, manifest.channels, manifest.dtype, manifest.codec, attributes, entry)
-    write_json(folder / PART_RECORD, record.to_json())
+    write_sealed_json(folder / PART_RECORD, record.to_json())
 
 
 def _rewrite_video(bank: Bank, video: str, folder: Path) -> None:

@@ -7,7 +7,7 @@ whole: a missing Zarr shard is no error to a Zarr reader, it reads as the fill v
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ FEATURE_DTYPES = {"fp16": "float16", "fp32": "float32"}
 CODECS = ("none", "zstd", "lz4")
 CHUNK_ROWS = 64
 SHA256 = re.compile("[0-9a-f]{64}")
+CRC32C = re.compile("[0-9a-f]{8}")
 # Array: dtype and number of columns; None for a vector, 0 for the bank's channels.
 ARRAYS: dict[str, tuple[str, int | None]] = {
     "features": ("", 0),
@@ -86,6 +87,8 @@ class RowSet:
     rows: int  # of all its videos
     sha256: str  # listing digest of the row set's folder
     shard_bytes: Mapping[str, int]  # array to size of its shard; 0 (and no file) where there are no rows
+    shard_crc32c: Mapping[str, str] = field(default_factory=dict)
+    "Array to CRC32C of its shard, which is checked where rows are read; empty in banks of before there were any."
 
     def files(self) -> list[str]:
         """Every file of the row set, relative to its folder, sorted."""
@@ -122,6 +125,7 @@ class Part:
         """As it stands in `manifest.json`."""
         sets = {
             name: {"rows": each.rows, "sha256": each.sha256, "shard_bytes": dict(each.shard_bytes)}
+            | ({"shard_crc32c": dict(each.shard_crc32c)} if each.shard_crc32c else {})
             for name, each in self.row_sets.items()
         }
         videos = {video: dict(rows) for video, rows in self.videos.items()}
@@ -207,7 +211,13 @@ def parse_part(value: Any, where: str) -> Part:
         rows = take(each, "rows", int, at)
         if any(type(size) is not int or (size > 0) != (rows > 0) for size in sizes.values()):
             raise InputError(f"{at}: shard_bytes are {sizes}, expected a size per array of {rows} rows")
-        sets[name] = RowSet(rows, take_sha256(each, "sha256", at), sizes)
+        checksums = take(each, "shard_crc32c", dict, at) if "shard_crc32c" in each else {}
+        if checksums and (
+            set(checksums) != {array for array, size in sizes.items() if size}
+            or not all(isinstance(value, str) and CRC32C.fullmatch(value) for value in checksums.values())
+        ):
+            raise InputError(f"{at}: shard_crc32c is {checksums!r:.80}, expected eight hexadecimal digits per shard")
+        sets[name] = RowSet(rows, take_sha256(each, "sha256", at), sizes, checksums)
     if "detections" not in sets:
         raise InputError(f"{where}: row sets are {sorted(sets)}, expected detections among them")
     return Part(take_sha256(value, "metadata_sha256", where), _parse_videos(value, sets, where), sets)

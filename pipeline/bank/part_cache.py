@@ -17,9 +17,20 @@ from typing import IO
 
 from filelock import FileLock
 
+from pipeline.errors import InputError
 from pipeline.files import replace_folder
 
 LOCKS = "locks"
+
+
+def _is_whole(folder: Path, check: Callable[[Path], None]) -> bool:
+    if not folder.is_dir():
+        return False
+    try:
+        check(folder)
+    except InputError:
+        return False
+    return True
 
 
 class PartCache:
@@ -38,24 +49,27 @@ class PartCache:
     def __reduce__(self) -> tuple[type["PartCache"], tuple[Path, int]]:
         return PartCache, (self.folder, self.max_bytes)
 
-    def take(self, key: str, size: int, fetch: Callable[[Path], None]) -> Path:
+    def take(
+        self, key: str, size: int, fetch: Callable[[Path], None], check: Callable[[Path], None] = lambda folder: None
+    ) -> Path:
         """The folder of a part, pinned until this thread takes another one.
 
         Args:
             key: hexadecimal; equal keys mean equal bytes.
             size: bytes of the part.
             fetch: fills an empty folder with the part, or raises.
+            check: raises an `InputError` where a part that lies here is not as it was fetched; it is fetched again.
         """
         folder = self.folder / f"{key}-{size}"
-        if getattr(self._pinned, "folder", None) == folder and folder.is_dir():
+        if getattr(self._pinned, "folder", None) == folder and _is_whole(folder, check):
             return folder
         self.release()
         pin = self._lock_file(folder, "pin").open("a")
         try:
             fcntl.flock(pin, fcntl.LOCK_SH)  # waits for a removal only
-            if not folder.is_dir():
+            if not _is_whole(folder, check):
                 with FileLock(self._lock_file(folder, "fetch")):
-                    if not folder.is_dir():
+                    if not _is_whole(folder, check):
                         with replace_folder(folder) as partial:
                             fetch(partial)
                 self._trim()

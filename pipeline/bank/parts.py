@@ -17,12 +17,14 @@ from pipeline.bank.format import (
     RowSet,
     check_version,
     check_videos_once,
+    listing_digest,
     parse_part,
     shard_name,
     take,
 )
-from pipeline.errors import InputError
-from pipeline.files import read_json
+from pipeline.checksums import REMEDY, check_file, file_state, is_settled, read_sealed_json
+from pipeline.errors import DamagedError, InputError
+from pipeline.files import digest_file
 
 NO_DIGEST = "0" * 64
 RESERVED_ATTRIBUTES = ("part", "videos", "timestamps_seen")  # what a writer may not record under these names
@@ -57,7 +59,7 @@ def read_part_record(folder: Path, part: str) -> PartRecord:
     path = folder / PART_RECORD
     if not path.is_file():
         raise InputError(f"{folder}: not a finished part: {PART_RECORD} is missing (it is written last)")
-    value = check_version(read_json(path), str(path))
+    value = check_version(read_sealed_json(path), str(path))
     if value.get("part") != part:
         raise InputError(f"{path}: holds part {value.get('part')!r}, expected {part!r}")
     record = PartRecord(
@@ -137,6 +139,7 @@ def combine_parts(parts: Mapping[str, Path], *, split: str, provenance: Mapping[
                     raise InputError(f"video {video!r} was made with {key} {found!r}, the bank with {expected!r}")
         for name, row_set in record.entry.row_sets.items():
             check_shards(parts[record.part] / name, row_set, f"part {record.part!r}: {name}")
+        check_metadata(parts[record.part] / "zarr.json", record.entry)
     entries = {record.part: record.entry for record in records}
     first = records[0]
     manifest = Manifest(split, first.channels, first.dtype, first.codec, provenance, NO_DIGEST, entries)
@@ -144,11 +147,45 @@ def combine_parts(parts: Mapping[str, Path], *, split: str, provenance: Mapping[
     return manifest
 
 
-def check_shards(folder: Path, row_set: RowSet, where: str) -> None:
-    """Refuse a row set with a shard that is missing (Zarr reads it as fill values) or of another size.
+def check_shards(folder: Path, row_set: RowSet, where: str, *, only: str | None = None, remedy: str = REMEDY) -> None:
+    """Refuse a row set whose shards are not those that its manifest was written with.
+
+    Each shard is read once per process and state of its file; of the array `only` alone where one is named.
 
     Raises:
-        InputError: names the first such shard, what was found and what the manifest says.
+        InputError: a shard is missing (Zarr reads it as fill values) or of another size; names the first, what was
+            found and what the manifest says.
+        DamagedError: a shard has other bytes.
+    """
+    check_shard_sizes(folder, row_set, where)
+    for array, expected in row_set.shard_crc32c.items():
+        if only in (None, array):
+            check_file(folder / shard_name(array), expected, remedy=remedy)
+    if row_set.rows and not row_set.shard_crc32c:
+        _check_listing(folder, row_set, where, remedy)
+
+
+_listed: set[tuple[Any, ...]] = set()  # states of row sets that have the digest of their manifest
+
+
+def _check_listing(folder: Path, row_set: RowSet, where: str, remedy: str) -> None:
+    """Compare sha256 digests, of a bank that has no checksums yet."""
+    states = [file_state((folder / name).stat()) for name in row_set.files()]
+    key = (row_set.sha256, *states)
+    if key in _listed:
+        return
+    found = listing_digest(folder, row_set.files())
+    if found != row_set.sha256:
+        raise DamagedError(f"{where}: is damaged: has digest {found}, expected {row_set.sha256}; {remedy}")
+    if all(is_settled(state) for state in states):
+        _listed.add(key)
+
+
+def check_shard_sizes(folder: Path, row_set: RowSet, where: str) -> None:
+    """Refuse a row set with a shard that is missing or of another size; no shard is read.
+
+    Raises:
+        InputError: see `check_shards`.
     """
     for array, expected in row_set.shard_bytes.items():
         if not expected:
@@ -159,3 +196,18 @@ def check_shards(folder: Path, row_set: RowSet, where: str) -> None:
             raise InputError(f"{where}: the shard of {array} is missing, expected {expected} bytes") from None
         if found != expected:
             raise InputError(f"{where}: the shard of {array} has {found} bytes, expected {expected}")
+
+
+def check_metadata(path: Path, entry: Part, *, remedy: str = REMEDY) -> None:
+    """Refuse a part's `zarr.json` that is not the one its manifest was written with.
+
+    Raises:
+        InputError: there is none.
+        DamagedError: it has other bytes.
+    """
+    try:
+        found = digest_file(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: no such file") from None
+    if found != entry.metadata_sha256:
+        raise DamagedError(f"{path}: is damaged: sha256 is {found}, expected {entry.metadata_sha256}; {remedy}")

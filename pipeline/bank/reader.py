@@ -22,10 +22,11 @@ from pipeline.bank.format import (
     parse_manifest,
     part_folder,
 )
-from pipeline.bank.parts import check_shards, combine_parts, video_attributes, video_seconds
+from pipeline.bank.parts import check_metadata, check_shards, combine_parts, video_attributes, video_seconds
 from pipeline.bank.rows import FloatArray, Rows
+from pipeline.checksums import parse_sealed_json
 from pipeline.errors import InputError
-from pipeline.files import digest_value, parse_json, read_json
+from pipeline.files import digest_value, read_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +90,7 @@ class Bank:
 
         Raises:
             InputError: there is no such video or row set, or a shard is missing, cut or unreadable.
+            DamagedError: a shard has other bytes than the manifest says.
         """
         arrays = {name: self._read(video, row_set, name) for name in self._row_set(video, row_set).shard_bytes}
         boxes = arrays.pop("boxes_xyxy", np.full((self.count(row_set, video), 4), np.nan))
@@ -100,7 +102,7 @@ class Bank:
         Raises:
             InputError: as `rows`.
         """
-        return self._read(video, row_set, name) if name in self._row_set(video, row_set).shard_bytes else None
+        return self._read(video, row_set, name) if name in self._row_set(video, row_set, name).shard_bytes else None
 
     def attributes(self, video: str) -> dict[str, Any]:
         """What the writer recorded with the video.
@@ -116,10 +118,12 @@ class Bank:
 
         Raises:
             InputError: the file is missing, or not a Zarr group's.
+            DamagedError: it has other bytes than the manifest says.
         """
         known = self._attributes.get(part)
         if known is None:
             path = self.folders[part] / "zarr.json"
+            check_metadata(path, self.manifest.parts[part])
             found = read_json(path)
             if not isinstance(found, dict) or not isinstance(found.get("attributes"), dict):
                 raise InputError(f"{path}: has no attributes, expected a Zarr v3 group's metadata")
@@ -150,12 +154,16 @@ class Bank:
     def _entry(self, video: str) -> Part:
         return self.manifest.parts[self.part_of(video)]
 
-    def _row_set(self, video: str, row_set: str) -> RowSet:
-        """The entry of the row set of the video's part, whose shards are there."""
+    def _row_set(self, video: str, row_set: str, only: str | None = None) -> RowSet:
+        """The entry of the row set of the video's part, whose shards are there and as they were written.
+
+        With `only` the bytes of that array alone are looked at.
+        """
         part, entry = self.part_of(video), self._entry(video)
         if row_set not in entry.videos[video]:
             raise InputError(f"{self.where}: has no row set {row_set!r} of video {video!r}")
-        check_shards(self.folders[part] / row_set, entry.row_sets[row_set], f"{self.where}: part {part!r}: {row_set}")
+        where = f"{self.where}: part {part!r}: {row_set}"
+        check_shards(self.folders[part] / row_set, entry.row_sets[row_set], where, only=only)
         return entry.row_sets[row_set]
 
     def _read(self, video: str, row_set: str, name: str) -> npt.NDArray[Any]:
@@ -198,7 +206,7 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
             raise InputError(f"{path}: half a bank: {MANIFEST} is missing (it is written last)")
         raise InputError(f"{path}: not a feature bank: it has neither {MANIFEST} nor zarr.json")
     data = file.read_bytes()  # once: a bank that is replaced meanwhile is read as one of the two
-    return parse_manifest(parse_json(data, str(file)), str(file)), hashlib.sha256(data).hexdigest()
+    return parse_manifest(parse_sealed_json(data, str(file)), str(file)), hashlib.sha256(data).hexdigest()
 
 
 def open_parts(parts: Mapping[str, Path], provenance: Mapping[str, Any], *, split: str = "none") -> Bank:

@@ -9,7 +9,6 @@ manifest and kept in a folder of this machine, where windows map it like any oth
 """
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +18,15 @@ from typing import Any
 
 from pipeline.bank.format import MANIFEST, Manifest, Part, listing_digest, parse_manifest, part_folder
 from pipeline.bank.part_cache import PartCache
-from pipeline.bank.parts import check_shards
+from pipeline.bank.parts import check_metadata, check_shard_sizes, check_shards
 from pipeline.bank.reader import Bank
-from pipeline.errors import InputError
+from pipeline.checksums import parse_sealed_json
+from pipeline.errors import DamagedError, InputError
 from pipeline.files import digest_file, digest_value
 
 CACHE_BYTES = 16 << 30  # several banks of AVA (1.6 GB each at fp16)
 THREADS = 8  # files fetched at a time
+PUSH_AGAIN = "the copy there is damaged: remove it and push the bank again from where it is whole"
 NOT_PUSHED = "No storage files available"  # DVC, of a file that is known and is nowhere
 NO_LISTING = "DataIndexDirError"  # of a folder whose list of files is nowhere
 
@@ -149,7 +150,9 @@ class RemoteParts(Mapping[str, Path]):
         entry = self._manifest.parts[part]
         key = digest_value([part, entry.to_json()])[:40]
         size = sum(size for each in entry.row_sets.values() for size in each.shard_bytes.values())
-        return self._cache.take(key, size, lambda folder: self._fetch(part, entry, folder))
+        return self._cache.take(
+            key, size, lambda folder: self._fetch(part, entry, folder), lambda folder: check_kept(folder, entry)
+        )
 
     def _fetch(self, part: str, entry: Part, folder: Path) -> None:
         """Copy a part into an empty folder and check it.
@@ -165,16 +168,29 @@ def check_part(folder: Path, entry: Part, where: str) -> None:
     """Refuse a part with other bytes than its manifest says.
 
     Raises:
-        InputError: names the file or row set, what was found and what was expected.
+        InputError: a shard is missing or has another size.
+        DamagedError: names the file or row set, what was found and what was expected.
     """
     found = digest_file(folder / "zarr.json")
     if found != entry.metadata_sha256:
-        raise InputError(f"{where}: zarr.json has sha256 {found}, expected {entry.metadata_sha256}")
+        raise DamagedError(f"{where}: zarr.json has sha256 {found}, expected {entry.metadata_sha256}; {PUSH_AGAIN}")
     for name, row_set in entry.row_sets.items():
-        check_shards(folder / name, row_set, f"{where}: {name}")
+        check_shard_sizes(folder / name, row_set, f"{where}: {name}")
         found = listing_digest(folder / name, row_set.files())
         if found != row_set.sha256:
-            raise InputError(f"{where}: {name} has digest {found}, expected {row_set.sha256}")
+            raise DamagedError(f"{where}: {name} has digest {found}, expected {row_set.sha256}; {PUSH_AGAIN}")
+
+
+def check_kept(folder: Path, entry: Part) -> None:
+    """Refuse a fetched part that was changed since; its shards are read once per process and state.
+
+    Raises:
+        InputError: a file is missing or has another size.
+        DamagedError: a file has other bytes than the manifest says.
+    """
+    check_metadata(folder / "zarr.json", entry)
+    for name, row_set in entry.row_sets.items():
+        check_shards(folder / name, row_set, f"{folder}: {name}")
 
 
 def default_cache() -> Path:
@@ -209,11 +225,8 @@ def open_remote(
     """
     remote = Remote(path, repo, rev, dict(options or {}))
     data = remote.read(MANIFEST)
-    try:
-        value = json.loads(data)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{remote}: {MANIFEST} is not JSON: {error}") from None
-    manifest = parse_manifest(value, f"{remote}: {MANIFEST}")
+    where = f"{remote}: {MANIFEST}"
+    manifest = parse_manifest(parse_sealed_json(data, where, remedy=PUSH_AGAIN), where)
     folders = RemoteParts(remote, PartCache(cache or default_cache(), cache_bytes), manifest)
     digest = hashlib.sha256(data).hexdigest()
     return Bank(str(remote), manifest, folders, digest)

@@ -13,7 +13,10 @@ from pipeline.bank.seconds import SecondIndex, check_banks, features_of, index_r
 from pipeline.bank.slots import Windows, window_buffer
 from pipeline.errors import InputError
 from pipeline.files import atomic_path, digest_value
+from pipeline.work import make_item
 
+STAGE = "windows"
+FEATURES = "rows.features"
 FILE_VERSION = 1  # of what `resident_file` writes
 
 
@@ -90,21 +93,19 @@ def resident_key(banks: Sequence[Bank], *, min_score: float) -> str:
     return digest_value([FILE_VERSION, [bank.digest for bank in banks], float(min_score)])[:40]
 
 
-def resident_file(banks: Sequence[Bank], folder: Path, *, min_score: float) -> Path:
-    """One flat file of every row that windows read, after a row of zeros, made where it is not there yet.
-
-    It stands in `folder` under its `resident_key`.
+def resident_file(banks: Sequence[Bank], *, min_score: float) -> Path:
+    """One flat file of every row that windows read, after a row of zeros: an item of `.work`.
 
     Raises:
         InputError: as `ResidentWindows`.
     """
     check_banks(banks, min_score)
-    path = folder / f"{resident_key(banks, min_score=min_score)}.features"
-    if path.is_file():
-        return path
-    with atomic_path(path) as partial, partial.open("wb") as file:
-        file.write(bytes(banks[0].channels * banks[0].dtype.itemsize))
-        for bank in banks:
-            for video in bank.videos:
-                file.write(features_of(bank, video, index_rows(bank, video, min_score)[0]).data)
-    return path
+
+    def make(folder: Path) -> None:
+        with atomic_path(folder / FEATURES) as partial, partial.open("wb") as file:
+            file.write(bytes(banks[0].channels * banks[0].dtype.itemsize))
+            for bank in banks:
+                for video in bank.videos:
+                    file.write(features_of(bank, video, index_rows(bank, video, min_score)[0]).data)
+
+    return make_item(STAGE, resident_key(banks, min_score=min_score), make) / FEATURES

@@ -28,8 +28,9 @@ from pipeline.bank.format import (
 )
 from pipeline.bank.parts import RESERVED_ATTRIBUTES, PartRecord, combine_parts
 from pipeline.bank.rows import FloatArray, Rows, non_finite_rows
+from pipeline.checksums import checksum_text, file_crc32c, write_sealed_json
 from pipeline.errors import InputError
-from pipeline.files import digest_file, json_text, link_file, replace_folder, write_json
+from pipeline.files import digest_file, json_text, link_file, replace_folder, sync_file
 
 # Row set to array to values, as they are stored.
 Arrays = Mapping[str, Mapping[str, npt.NDArray[Any]]]
@@ -120,9 +121,11 @@ def write_part_files(
         sets = {name: _write_row_set(partial / name, group, name, arrays, codec) for name, arrays in row_sets.items()}
         rows = {video: each["rows"] for video, each in attributes["videos"].items()}
         entry = Part(digest_file(partial / "zarr.json"), rows, sets)
+        for file in entry.files():
+            sync_file(partial / file)
         features = row_sets["detections"]["features"]
         record = PartRecord(part, features.shape[1], features.dtype.name, codec, attributes, entry)
-        write_json(partial / PART_RECORD, record.to_json())
+        write_sealed_json(partial / PART_RECORD, record.to_json())
 
 
 def _write_row_set(folder: Path, root: Any, name: str, arrays: Mapping[str, npt.NDArray[Any]], codec: str) -> RowSet:
@@ -132,7 +135,8 @@ def _write_row_set(folder: Path, root: Any, name: str, arrays: Mapping[str, npt.
         write_array(group, array, values, codec)
     rows = len(arrays["features"])
     sizes = {array: (folder / shard_name(array)).stat().st_size if rows else 0 for array in arrays}
-    entry = RowSet(rows, "", sizes)
+    checksums = {array: checksum_text(file_crc32c(folder / shard_name(array))) for array in arrays if rows}
+    entry = RowSet(rows, "", sizes, checksums)
     return replace(entry, sha256=listing_digest(folder, entry.files()))
 
 
@@ -189,7 +193,7 @@ def assemble_bank(path: Path, *, parts: Mapping[str, Path], split: str, provenan
             for file in part.files():
                 link_file(parts[name] / file, partial / part_folder(name) / file)
         create_group(partial, {"format": FORMAT, "version": VERSION, "split": split, "provenance": provenance})
-        write_json(
+        write_sealed_json(
             partial / MANIFEST,
             replace(manifest, metadata_sha256=digest_file(partial / "zarr.json")).to_json(),
         )

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.checkpoint import load_into, load_tensors
+from pipeline.checkpoint import load_checkpoint, load_into, load_tensors
 from pipeline.errors import InputError
-from pipeline.files import digest_file, read_json
+from pipeline.files import digest_file
 from pipeline.models.build import build_detector
 from pipeline.models.detector import Backbone, Detector
 from pipeline.models.roi import RoiSettings
@@ -43,13 +43,17 @@ def load_backbone(backbone: Backbone, path: str) -> dict[str, Any] | None:
 
     Raises:
         InputError: the file is absent, holds a whole detector, or its keys or shapes are not the backbone's.
+        DamagedError: it is not the file that its sidecar describes.
     """
     if path == "none":
         return None
     file = Path(path)
-    sidecar = file.with_suffix(".json")
-    kind = read_json(sidecar).get("kind") if sidecar.is_file() else "backbone"
+    if file.with_suffix(".json").is_file():
+        tensors, sidecar = load_checkpoint(file)
+        kind = sidecar.get("kind")
+    else:
+        tensors, kind = load_tensors(file), "backbone"
     if kind != "backbone":
         raise InputError(f"{path}: is a {kind}, expected a backbone (`actionbank convert` makes one of a classifier)")
-    load_into(backbone, load_tensors(file), path)
+    load_into(backbone, tensors, path)
     return {"file": file.name, "sha256": digest_file(file)}

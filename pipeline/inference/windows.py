@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,11 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.bank.reader import Bank
-from pipeline.bank.resident import ResidentWindows, resident_file, resident_key
+from pipeline.bank.resident import ResidentWindows, resident_file
 from pipeline.bank.seconds import Span
 from pipeline.bank.slots import Windows
 from pipeline.bank.streamed import StreamedWindows
-from pipeline.work import make_item
 
 # What they return is overwritten by the next call: a batch is used up before the next one is made.
 WindowOf = Callable[[Sequence[str], NDArray[np.float64]], tuple[Tensor, Tensor]]
@@ -105,9 +103,4 @@ def open_windows(banks: Sequence[Bank], *, min_score: float, device: torch.devic
         return StreamedWindows(banks, min_score=min_score, cache_bytes=cache_mb << 20, device=device)
     if device.type != "cpu":
         return ResidentWindows(banks, min_score=min_score, device=device)
-
-    def make(folder: Path) -> None:
-        resident_file(banks, folder, min_score=min_score)
-
-    folder = make_item("windows", resident_key(banks, min_score=min_score), make)
-    return ResidentWindows(banks, min_score=min_score, file=resident_file(banks, folder, min_score=min_score))
+    return ResidentWindows(banks, min_score=min_score, file=resident_file(banks, min_score=min_score))

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.checkpoint import load_tensors, save_tensors
-from pipeline.files import read_json, replace_folder, write_json
+from pipeline.checksums import read_sealed_json, write_sealed_json
+from pipeline.errors import InputError
+from pipeline.files import replace_folder
 
 Metrics = dict[str, Any]
 
@@ -36,21 +39,30 @@ def save_state(model: nn.Module, optimiser: torch.optim.SGD, state: State, folde
     tensors.update({f"best.{name}": value for name, value in state.best.items()})
     epoch = len(state.history)
     with replace_folder(folder / f"epoch_{epoch:04d}") as partial:
-        save_tensors(partial / "state.safetensors", tensors)
+        sha256 = save_tensors(partial / "state.safetensors", tensors)
         best = {"best_epoch": state.best_epoch, "best_map": state.best_map}
-        write_json(partial / "state.json", {"history": state.history, **best})
+        write_sealed_json(partial / "state.json", {"history": state.history, **best, "sha256": sha256})
     for old in sorted(folder.glob("epoch_*"))[:-2]:
         shutil.rmtree(old)
 
 
 def load_state(model: nn.Module, optimiser: torch.optim.SGD, folder: Path) -> State:
-    """Put the newest state into model and optimiser; a fresh `State` where there is none."""
-    states = sorted(folder.glob("epoch_*"))
-    if not states:
-        return State()
-    tensors = load_tensors(states[-1] / "state.safetensors")
-    saved = read_json(states[-1] / "state.json")
+    """Put the newest whole state into model and optimiser; a fresh `State` where there is none.
 
+    A damaged one is said on standard error and left for its epoch, which is trained again, to replace.
+    """
+    for epoch in sorted(folder.glob("epoch_*"), reverse=True):
+        try:
+            saved = read_sealed_json(epoch / "state.json")
+            tensors = load_tensors(epoch / "state.safetensors", saved["sha256"])
+        except InputError as error:
+            print(f"the training goes on from the epoch before: {error}", file=sys.stderr)
+            continue
+        return _restore(model, optimiser, saved, tensors)
+    return State()
+
+
+def _restore(model: nn.Module, optimiser: torch.optim.SGD, saved: Metrics, tensors: dict[str, Tensor]) -> State:
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 

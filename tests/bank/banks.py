@@ -5,8 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.bank.format import MANIFEST, Part, RowSet, listing_digest, parse_manifest, part_folder, shard_name
 from pipeline.bank.rows import Rows
 from pipeline.bank.writer import assemble_bank, write_part
+from pipeline.checksums import file_crc32c, read_sealed_json, write_sealed_json
+from pipeline.files import digest_file
 
 PROVENANCE: dict[str, Any] = {
     "recipe": "tiny",
@@ -71,3 +74,21 @@ def write_small_bank(
     }
     assemble_bank(path, parts=folders, split=split, provenance=provenance)
     return path
+
+
+def reseal_bank(path: Path, **changes: Any) -> None:
+    """Write the digests anew, as a faulty writer would that meant what it wrote; `changes` are keys of the manifest."""
+    manifest = read_sealed_json(path / MANIFEST)
+    for name, part in parse_manifest(manifest, str(path)).parts.items():
+        folder = path / part_folder(name)
+        sets = {
+            row_set: RowSet(
+                each.rows,
+                listing_digest(folder / row_set, each.files()),
+                each.shard_bytes,
+                {array: f"{file_crc32c(folder / row_set / shard_name(array)):08x}" for array in each.shard_crc32c},
+            )
+            for row_set, each in part.row_sets.items()
+        }
+        manifest["parts"][name] = Part(digest_file(folder / "zarr.json"), part.videos, sets).to_json()
+    write_sealed_json(path / MANIFEST, {**manifest, "metadata_sha256": digest_file(path / "zarr.json"), **changes})

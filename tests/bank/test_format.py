@@ -21,6 +21,7 @@ from pipeline.bank.format import (
     part_folder,
     part_name,
 )
+from pipeline.checksums import read_sealed_json
 from pipeline.errors import InputError
 from pipeline.files import read_json
 from tests.bank.banks import make_rows, write_small_bank
@@ -90,7 +91,7 @@ def test_the_document_names_everything(bank_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def manifest(bank_path: Path) -> Any:
-    return read_json(bank_path / MANIFEST)
+    return read_sealed_json(bank_path / MANIFEST)
 
 
 def test_a_manifest_survives_a_round_trip(manifest: Any) -> None:
@@ -105,6 +106,8 @@ def test_every_bad_manifest_is_refused_by_name(manifest: Any) -> None:
         (("version",), 3, "m: format version is 3, this program reads 2"),
         (("version",), 1, "m: format version is 1, this program reads 2; make the bank anew"),
         (("split",), 3, "m: split is 3, expected str"),
+        ((*detections, "shard_crc32c", "score"), "0", "m: part 'v': detections: shard_crc32c is "),
+        ((*detections, "shard_crc32c"), {"score": "0" * 8}, "m: part 'v': detections: shard_crc32c is "),
         (("channels",), -1, "m: channels is -1, expected int"),
         (("channels",), True, "m: channels is True, expected int"),
         (("dtype",), "int8", "m: dtype is 'int8', expected float16 or float32"),

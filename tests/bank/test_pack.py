@@ -15,9 +15,9 @@ from pipeline.bank.rows import Rows
 from pipeline.bank.verify import list_missing, verify_bank
 from pipeline.bank.writer import assemble_bank
 from pipeline.errors import InputError
-from pipeline.files import digest_file, digest_tree, files_below
+from pipeline.files import digest_tree, files_below
 from pipeline.packing import pack_name, pack_of
-from tests.bank.banks import ATTRIBUTES, PROVENANCE, make_rows, write_small_part
+from tests.bank.banks import ATTRIBUTES, PROVENANCE, make_rows, reseal_bank, write_small_part
 from tests.bank.test_reader import assert_rows_equal
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "bank-format.md"
@@ -193,12 +193,7 @@ def test_a_part_that_says_other_videos_than_the_manifest_is_found(tmp_path: Path
     group = zarr.open_group(str(path / part_folder("pack-0-of-1")), mode="r+")
     videos = dict(group.attrs["videos"])
     group.attrs["videos"] = {**videos, "film 1": {**videos["film 1"], "rows": {"detections": 1}}}
-    text = (path / "manifest.json").read_text()
-    manifest = open_bank(path).manifest
-    sealed = text.replace(
-        manifest.parts["pack-0-of-1"].metadata_sha256, digest_file(path / part_folder("pack-0-of-1") / "zarr.json")
-    )
-    (path / "manifest.json").write_text(sealed)
+    reseal_bank(path)
     assert [str(each).removeprefix(f"{path}: ") for each in verify_bank(path)] == [
         "part 'pack-0-of-1': zarr.json: video 'film 1': found rows {'detections': 1}, "
         "expected {'detections': 32, 'ground_truth': 2}"

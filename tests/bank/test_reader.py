@@ -12,9 +12,10 @@ from pipeline.bank.format import MANIFEST
 from pipeline.bank.reader import Bank, check_pair, check_producer, open_bank, open_parts
 from pipeline.bank.rows import Rows
 from pipeline.bank.writer import assemble_bank
+from pipeline.checksums import read_sealed_json, write_sealed_json
 from pipeline.errors import InputError
 from pipeline.files import digest_file, write_bytes
-from tests.bank.banks import ATTRIBUTES, PROVENANCE, make_rows, write_small_bank, write_small_part
+from tests.bank.banks import ATTRIBUTES, PROVENANCE, make_rows, reseal_bank, write_small_bank, write_small_part
 
 
 def assert_rows_equal(found: Rows, expected: Rows, dtype: str = "float16") -> None:
@@ -80,6 +81,7 @@ def test_shards_whose_chunks_lie_in_another_order_are_read_by_zarr(bank_path: Pa
     index = np.array([[size, size], [0, size]], "<u8").tobytes()
     checksum = google_crc32c.value(index).to_bytes(4, "little")
     write_bytes(shard, data[size : 2 * size] + data[:size] + index + checksum)
+    reseal_bank(bank_path)
     np.testing.assert_array_equal(open_bank(bank_path).rows("a", "detections").features, expected)
 
 
@@ -98,7 +100,7 @@ def test_what_is_no_whole_bank_is_refused(bank_path: Path, tmp_path: Path) -> No
     (half / MANIFEST).unlink()
     refused(half, ": half a bank: manifest.json is missing (it is written last)")
     refused(bank_path / "a", ": half a bank: manifest.json is missing (it is written last)")
-    manifest = json.loads((bank_path / MANIFEST).read_text())
+    manifest = read_sealed_json(bank_path / MANIFEST)
     (half / MANIFEST).write_text(json.dumps({**manifest, "version": 3}))
     refused(half, "/manifest.json: format version is 3, this program reads 2")
     (half / MANIFEST).write_text(json.dumps({**manifest, "version": 1}))
@@ -109,10 +111,10 @@ def test_what_is_no_whole_bank_is_refused(bank_path: Path, tmp_path: Path) -> No
 
 
 def test_a_manifest_that_names_a_part_outside_stays_inside(bank_path: Path) -> None:
-    manifest = json.loads((bank_path / MANIFEST).read_text())
+    manifest = read_sealed_json(bank_path / MANIFEST)
     part = manifest["parts"]["a"]
     manifest["parts"]["../../x"] = {**part, "videos": {"x": part["videos"]["a"]}}
-    (bank_path / MANIFEST).write_text(json.dumps(manifest))
+    write_sealed_json(bank_path / MANIFEST, manifest)
     with pytest.raises(InputError, match=re.escape("1 of 3 parts are missing, the first is '../../x'")):
         open_bank(bank_path)
 
@@ -135,12 +137,14 @@ def test_missing_and_cut_shards_are_refused_when_read(tmp_path: Path, codec: str
     assert len(bank.rows("a", "ground_truth")) == 2
 
 
-def test_a_damaged_compressed_shard_is_refused_when_read(tmp_path: Path) -> None:
+def test_a_compressed_shard_that_cannot_be_decoded_is_refused_when_read(tmp_path: Path) -> None:
+    """A faulty writer's: its checksum is right."""
     path = write_small_bank(tmp_path / "train.zarr", {"a": make_rows({0.0: 300})}, codec="zstd")
     shard = path / "a/detections/features/c/0/0"
     data = bytearray(shard.read_bytes())
     data[:8] = bytes(8)
     write_bytes(shard, bytes(data))
+    reseal_bank(path)
     with pytest.raises(InputError, match=r"a/detections/features: not a readable Zarr array: "):
         open_bank(path).rows("a", "detections")
     (path / "a/detections/score/zarr.json").unlink()
@@ -156,6 +160,8 @@ def test_unknown_videos_and_row_sets_are_refused(bank_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no row set 'others' of video 'a'$"):
         bank.rows("a", "others")
     write_bytes(bank_path / "a/zarr.json", b"[]")
+    reseal_bank(bank_path)
+    bank = open_bank(bank_path)
     with pytest.raises(InputError, match=r"a/zarr\.json: has no attributes, expected a Zarr v3 group's metadata$"):
         bank.attributes("a")
 

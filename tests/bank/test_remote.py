@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from pipeline.bank.format import MANIFEST
 from pipeline.bank.part_cache import LOCKS
 from pipeline.bank.reader import Bank, open_bank
-from pipeline.bank.remote import Remote, open_remote
+from pipeline.bank.remote import PUSH_AGAIN, Remote, open_remote
 from pipeline.bank.resident import ResidentWindows
 from pipeline.bank.streamed import StreamedWindows
 from pipeline.commands.bank import bank_app
@@ -280,8 +280,8 @@ def test_a_missing_package_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"{", "{bank}: manifest.json is not JSON: Expecting property name"),
-        (b"\xff", "{bank}: manifest.json is not JSON: 'utf-8' codec can't decode"),
+        (b"{", "{bank}: manifest.json: not JSON: Expecting property name"),
+        (b"\xff", "{bank}: manifest.json: not JSON: 'utf-8' codec can't decode"),
         (b"{}", "{bank}: manifest.json: not of a feature bank: format is None"),
     ],
 )
@@ -297,7 +297,11 @@ def test_a_manifest_that_is_none_is_refused(places: Places, tmp_path: Path, data
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("zarr.json", lambda data: data + b" ", "zarr.json has sha256 [0-9a-f]{64}, expected [0-9a-f]{64}"),
+        (
+            "zarr.json",
+            lambda data: data + b" ",
+            f"zarr.json has sha256 [0-9a-f]{{64}}, expected [0-9a-f]{{64}}; {PUSH_AGAIN}",
+        ),
         (
             "detections/score/c/0",
             lambda data: data[:-1],
@@ -306,7 +310,7 @@ def test_a_manifest_that_is_none_is_refused(places: Places, tmp_path: Path, data
         (
             "detections/features/c/0/0",
             lambda data: b"\0" + data[1:],
-            "detections has digest [0-9a-f]{64}, expected [0-9a-f]{64}",
+            f"detections has digest [0-9a-f]{{64}}, expected [0-9a-f]{{64}}; {PUSH_AGAIN}",
         ),
         ("ground_truth/zarr.json", None, "cannot read film_b/ground_truth/zarr.json: no such file"),
     ],

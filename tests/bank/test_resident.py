@@ -17,13 +17,18 @@ def path(tmp_path: Path) -> Path:
     return write_small_bank(tmp_path / "train.zarr", {**parts, "empty": make_rows({}, channels=8)})
 
 
-def test_a_mapped_file_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
+@pytest.fixture(autouse=True)
+def _in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+
+def test_a_mapped_file_gives_the_same_bytes(path: Path) -> None:
     bank = open_bank(path)
-    file = resident_file([bank], tmp_path / "flat", min_score=0.6)
+    file = resident_file([bank], min_score=0.6)
     written = file.stat().st_mtime_ns
-    assert resident_file([bank], tmp_path / "flat", min_score=0.6) == file
+    assert resident_file([bank], min_score=0.6) == file
     assert file.stat().st_mtime_ns == written
-    assert resident_file([bank], tmp_path / "flat", min_score=0.7) != file
+    assert resident_file([bank], min_score=0.7) != file
     mapped, resident = (ResidentWindows([bank], min_score=0.6, file=each) for each in (file, None))
     assert torch.equal(mapped.features, resident.features)
     mapped.features[0] = 1  # a private mapping
@@ -36,7 +41,7 @@ def test_a_mapped_file_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
 def test_the_rows_of_a_file_are_mapped_and_not_read_into_memory(tmp_path: Path) -> None:
     rows = make_rows({float(second): 2 for second in range(2000)}, channels=256)
     bank = open_bank(write_small_bank(tmp_path / "train.zarr", {"a": rows}))
-    file = resident_file([bank], tmp_path, min_score=0.5)
+    file = resident_file([bank], min_score=0.5)
     windows = ResidentWindows([bank], min_score=0.5, file=file)
     assert file.stat().st_size == 4001 * 512
     (mapping,) = (line for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(str(file)))
@@ -45,11 +50,11 @@ def test_the_rows_of_a_file_are_mapped_and_not_read_into_memory(tmp_path: Path) 
 
 
 @pytest.mark.gpu
-def test_a_gpu_gives_the_same_windows(path: Path, tmp_path: Path) -> None:
+def test_a_gpu_gives_the_same_windows(path: Path) -> None:
     bank = open_bank(path)
     cpu = ResidentWindows([bank], min_score=0.5)
     slots = cpu.slots(["a", "absent"], [900.0, 905.0], seconds=6, per_second=3)
-    for file in (None, resident_file([bank], tmp_path, min_score=0.5)):
+    for file in (None, resident_file([bank], min_score=0.5)):
         gpu = ResidentWindows([bank], min_score=0.5, device="cuda", file=file)
         window, mask = gpu.gather(slots)
         buffer = torch.empty_like(window)

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,13 +5,13 @@ import numpy as np
 import pytest
 import zarr
 
-from pipeline.bank.format import MANIFEST, Part, RowSet, listing_digest
+from pipeline.bank.format import MANIFEST
 from pipeline.bank.reader import open_bank
 from pipeline.bank.rows import Rows
 from pipeline.bank.verify import list_missing, verify_bank
 from pipeline.errors import InputError
-from pipeline.files import digest_file, write_bytes, write_json
-from tests.bank.banks import ATTRIBUTES, PROVENANCE, make_rows, write_small_bank
+from pipeline.files import write_bytes
+from tests.bank.banks import ATTRIBUTES, PROVENANCE, make_rows, reseal_bank, write_small_bank
 
 
 @pytest.fixture
@@ -105,18 +104,6 @@ def test_a_bank_without_a_manifest_cannot_be_verified(bank_path: Path) -> None:
         verify_bank(bank_path)
 
 
-def reseal(path: Path) -> None:
-    """Write the digests anew, as a faulty writer would that meant what it wrote."""
-    manifest = json.loads((path / MANIFEST).read_text())
-    for name, part in open_bank(path).manifest.parts.items():
-        sets = {
-            row_set: RowSet(each.rows, listing_digest(path / name / row_set, each.files()), each.shard_bytes)
-            for row_set, each in part.row_sets.items()
-        }
-        manifest["parts"][name] = Part(digest_file(path / name / "zarr.json"), part.videos, sets).to_json()
-    write_json(path / MANIFEST, {**manifest, "metadata_sha256": digest_file(path / "zarr.json")})
-
-
 def test_wrong_values_are_found_under_right_digests(bank_path: Path) -> None:
     group = zarr.open_group(str(bank_path), mode="r+")
     detections = group["a/detections"]
@@ -126,7 +113,7 @@ def test_wrong_values_are_found_under_right_digests(bank_path: Path) -> None:
     detections["timestamp"][2] = 0.5
     group["b"].attrs["part"] = "c"
     group.attrs["split"] = "test"
-    reseal(bank_path)
+    reseal_bank(bank_path)
     assert lines(bank_path) == [
         "zarr.json: found other provenance or split, expected those of manifest.json",
         "part 'a': detections: video 'a': features: found 1 rows that are not finite, the first is 1, "
@@ -142,7 +129,7 @@ def test_wrong_values_are_found_under_right_digests(bank_path: Path) -> None:
 def test_metadata_of_another_shape_is_found_under_right_digests(bank_path: Path) -> None:
     path = bank_path / "a/detections/score/zarr.json"
     write_bytes(path, path.read_bytes().replace(b"float32", b"float64"))
-    reseal(bank_path)
+    reseal_bank(bank_path)
     assert lines(bank_path) == ["part 'a': detections: score/zarr.json: found float64 [7], expected float32 [7]"]
 
 
