@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.checksums import SEAL, UNSEALED, check_seal, seal_json
 from pipeline.errors import InputError
-from pipeline.files import json_text, read_json, write_text
+from pipeline.files import json_text, read_json, write_bytes
 
-FORMAT = "actionbank frame store 2"
+FORMAT = "actionbank frame store 3"
 VIDEOS = '"videos": {\n'
 LINE = re.compile(rb'^"([A-Za-z0-9_-][A-Za-z0-9_.-]*)": (\{.*\}),?$', re.MULTILINE)
 
@@ -31,10 +32,11 @@ def write_manifest(folder: Path, videos: Mapping[str, Mapping[str, Any]], **sett
     """
     entries = {name: {"file": f"{name}.arrow", "first_batch": 0, **videos[name]} for name in sorted(videos)}
     sizes = {name: (folder / name).stat().st_size for name in sorted({str(each["file"]) for each in entries.values()})}
-    head = {**settings, "format": FORMAT, "file_bytes": sizes, "video_count": len(entries)}
+    head = {**settings, "format": FORMAT, "file_bytes": sizes, "video_count": len(entries), SEAL: UNSEALED.decode()}
     head_lines = "".join(f"{_line(key, head[key])},\n" for key in sorted(head))
     lines = ",\n".join(_line(name, entry) for name, entry in entries.items())
-    write_text(folder / "manifest.json", f"{{\n{head_lines}{VIDEOS}{lines}\n}}\n}}\n")
+    text = f"{{\n{head_lines}{VIDEOS}{lines}\n}}\n}}\n"
+    write_bytes(folder / "manifest.json", seal_json(text.encode()), read_only=True)
 
 
 def _line(key: str, value: Any) -> str:
@@ -54,7 +56,8 @@ class Manifest:
         video_ids: sorted.
 
     Raises:
-        InputError: the file is absent, damaged or of another format.
+        InputError: the file is absent, cut short or of another format.
+        DamagedError: it is not as it was written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,12 +76,14 @@ class Manifest:
         if found != FORMAT:
             raise InputError(f"{path}: format is {found!r}, expected {FORMAT!r}; run extract_frames")
         spans = {match[1].decode(): match.span(2) for match in LINE.finditer(self._data, max(start, 0))}
-        self.file_bytes: dict[str, int] = head.pop("file_bytes")
-        expected = head.pop("video_count")
+        expected = head.pop("video_count", None)
         if start < 0 or len(spans) != expected or self._data[-5:] != b"\n}\n}\n":
             raise InputError(
                 f"{path}: found {len(spans)} whole lines of videos, expected {expected}; run extract_frames"
             )
+        check_seal(self._data[:], str(path))
+        del head[SEAL]
+        self.file_bytes: dict[str, int] = head.pop("file_bytes")
         self.settings: dict[str, Any] = head
         self.video_ids = sorted(spans)
         self._spans = spans

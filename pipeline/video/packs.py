@@ -21,7 +21,11 @@ def write_pack(path: Path, videos: Iterable[tuple[str, Path]]) -> None:
         path: the file to be made.
         videos: (video id, the video's own file), in order of the ids.
     """
-    with atomic_path(path) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, FRAMES) as pack:
+    with (
+        atomic_path(path, read_only=True) as partial,
+        pa.OSFile(str(partial), "wb") as sink,
+        pa.ipc.new_file(sink, FRAMES) as pack,
+    ):
         for video_id, source in videos:
             with pa.memory_map(str(source)) as mapped, pa.ipc.open_file(mapped) as reader:
                 last = reader.num_record_batches - 1

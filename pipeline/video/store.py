@@ -1,9 +1,10 @@
 """The frame store: Arrow IPC files with the frames that the grid shows, as JPEG; one per video, or packs of many.
 
 A video has a row per stored frame, in order of time: `jpeg`, `pts_seconds` (presentation time from the start of
-the film) and `first_grid` (the first grid index that shows the frame, so that a grid index finds its row by
-bisection). Record batches have 256 rows; the last one of a video may have fewer, and its metadata says where the
-frames come from. A pack holds the batches of its videos one after the other (`pipeline/video/packs.py`).
+the film), `first_grid` (the first grid index that shows the frame, so that a grid index finds its row by
+bisection) and `crc32c`, of the JPEG's bytes, which is checked whenever the frame is decoded. Record batches have 256
+rows; the last one of a video may have fewer, and its metadata says where the frames come from and has the checksum of
+the three other columns. A pack holds the batches of its videos one after the other (`pipeline/video/packs.py`).
 `manifest.json` names each video's file and first batch and says where the frames of all come from. Reading maps
 files into memory and decodes the JPEGs asked for.
 """
@@ -23,7 +24,8 @@ import pyarrow as pa
 import simplejpeg
 from numpy.typing import NDArray
 
-from pipeline.errors import InputError
+from pipeline.checksums import REMEDY, bytes_crc32c, checksum_text
+from pipeline.errors import DamagedError, InputError
 from pipeline.files import atomic_path, json_text
 from pipeline.video.manifest import Manifest
 
@@ -32,11 +34,14 @@ FRAMES = pa.schema(
         pa.field("jpeg", pa.binary(), nullable=False),
         pa.field("pts_seconds", pa.float64(), nullable=False),
         pa.field("first_grid", pa.int32(), nullable=False),
+        pa.field("crc32c", pa.uint32(), nullable=False),
     ]
 )
 BATCH_ROWS = 256
 PROVENANCE = b"actionbank.provenance"
 VIDEO = b"actionbank.video_id"
+INDEX_CRC32C = b"actionbank.index_crc32c"
+INDEX = ("pts_seconds", "first_grid", "crc32c")
 # A mapped file holds a file descriptor; a process may have 1024 by default.
 MAPPED_VIDEOS = 512
 SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
@@ -64,27 +69,46 @@ def write_frames(path: Path, rows: Iterable[Row], describe: Callable[[], dict[st
     """
     rows = iter(rows)
     written = 0
-    with atomic_path(path) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, FRAMES) as writer:
+    index = [0] * len(INDEX)  # the checksum of each column
+    with (
+        atomic_path(path, read_only=True) as partial,
+        pa.OSFile(str(partial), "wb") as sink,
+        pa.ipc.new_file(sink, FRAMES) as writer,
+    ):
         # The last rows wait until the length of the grid is known, and the last batch for the provenance.
         waiting = list(islice(rows, 2 * BATCH_ROWS))
         while len(waiting) == 2 * BATCH_ROWS:
-            writer.write_batch(_batch(waiting[:BATCH_ROWS]))
+            index = _write(writer, waiting[:BATCH_ROWS], index)
             written += BATCH_ROWS
             waiting = waiting[BATCH_ROWS:] + list(islice(rows, BATCH_ROWS))
         provenance = describe()
         waiting = [row for row in waiting if row.first_grid < provenance["grid_frames"]]
-        metadata = {PROVENANCE: json_text(provenance).encode()}
         written += len(waiting)
         while len(waiting) > BATCH_ROWS:
-            writer.write_batch(_batch(waiting[:BATCH_ROWS]))
+            index = _write(writer, waiting[:BATCH_ROWS], index)
             waiting = waiting[BATCH_ROWS:]
-        writer.write_batch(_batch(waiting), custom_metadata=metadata)
+        _write(writer, waiting, index, {PROVENANCE: json_text(provenance).encode()})
     return written
 
 
-def _batch(rows: Sequence[Row]) -> pa.RecordBatch:
-    columns = zip(*rows, strict=True)
-    return pa.record_batch([pa.array(each, field.type) for each, field in zip(columns, FRAMES, strict=True)], FRAMES)
+def _write(
+    writer: pa.ipc.RecordBatchFileWriter,
+    rows: Sequence[Row],
+    index: Sequence[int],
+    last: dict[bytes, bytes] | None = None,
+) -> list[int]:
+    """Write a record batch; with `last`, the metadata of a video's last one. Returns the checksums up to it."""
+    columns = [*zip(*rows, strict=True), [bytes_crc32c(row.jpeg) for row in rows]]
+    columns = columns if rows else [()] * len(FRAMES)
+    batch = pa.record_batch([pa.array(each, field.type) for each, field in zip(columns, FRAMES, strict=True)], FRAMES)
+    index = [bytes_crc32c(batch[name].to_numpy(), start) for name, start in zip(INDEX, index, strict=True)]
+    metadata = None if last is None else {**last, INDEX_CRC32C: _index_text(index)}
+    writer.write_batch(batch, custom_metadata=metadata)
+    return index
+
+
+def _index_text(index: Sequence[int]) -> bytes:
+    return " ".join(checksum_text(each) for each in index).encode()
 
 
 def batch_count(rows: int) -> int:
@@ -106,8 +130,9 @@ class _Video(NamedTuple):
     size: tuple[int, int]  # height, width
     grid_frames: int
     first_grid: NDArray[np.int32]
+    crc32c: NDArray[np.uint32]  # of each row's JPEG
     offsets: list[NDArray[np.int32]]  # per record batch
-    jpegs: list[memoryview]  # per record batch, in the mapped file
+    jpegs: list[NDArray[np.uint8]]  # per record batch, in the mapped file
 
 
 class FrameStore:
@@ -169,7 +194,8 @@ class FrameStore:
             RGB uint8 [T, height, width, 3].
 
         Raises:
-            InputError: the video is not in the store, or its file is missing, truncated, damaged or of another store.
+            InputError: the video is not in the store, or its file is missing, truncated or of another store.
+            DamagedError: the frame or the video's index is not as it was written.
             IndexError: an index lies outside the grid.
         """
         indices = np.asarray(grid_indices, np.int64)
@@ -188,7 +214,12 @@ class FrameStore:
         video = self._opened.get(video_id)
         if video is None:
             entry = self._manifest.entry(video_id)
-            video = _read_video(self._file(entry["file"]), video_id, entry)
+            file = self._file(entry["file"])
+            try:
+                video = _read_video(file, video_id, entry)
+            except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+                fault = " ".join(str(error).split())
+                raise DamagedError(f"{file.path}: the frames of {video_id!r} are damaged ({fault}); {REMEDY}") from None
             self._opened[video_id] = video
             if len(self._opened) > MAPPED_VIDEOS:
                 self._opened.popitem(last=False)
@@ -213,12 +244,13 @@ def _map_file(path: Path, expected_bytes: int) -> _File:
         # No threads: Arrow's pool does not survive a fork.
         options = pa.ipc.IpcReadOptions(use_threads=False)
         reader = pa.ipc.open_file(pa.memory_map(str(path)), options=options)
+        names = reader.schema.names
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run extract_frames") from None
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path}: no Arrow IPC file ({error}); run extract_frames") from None
     if not reader.schema.equals(FRAMES):
-        raise InputError(f"{path}: columns are {reader.schema.names}, expected {FRAMES.names}")
+        raise InputError(f"{path}: columns are {names}, expected {FRAMES.names}")
     return _File(path, reader)
 
 
@@ -230,20 +262,36 @@ def _read_video(file: _File, video_id: str, entry: dict[str, Any]) -> _Video:
         parts = [file.reader.get_batch_with_custom_metadata(number) for number in numbers]
     batches = [part.batch for part in parts]
     stored = (parts[-1].custom_metadata if parts else None) or {}
-    provenance = json.loads(stored.get(PROVENANCE, "{}"))
+    provenance = _provenance(stored)
     is_same = bool(provenance) and all(entry.get(key) == value for key, value in provenance.items())
     is_same &= stored.get(VIDEO, video_id.encode()) == video_id.encode()
     if not is_same or sum(batch.num_rows for batch in batches) != entry["rows"]:
         raise InputError(f"{file.path}: not the frames that manifest.json has of {video_id!r}; run extract_frames")
+    columns = {name: np.concatenate([batch[name].to_numpy() for batch in batches]) for name in INDEX}
+    if _index_text([bytes_crc32c(column) for column in columns.values()]) != stored.get(INDEX_CRC32C):
+        raise DamagedError(f"{file.path}: the index of {video_id!r} is damaged; {REMEDY}")
+    offsets = [np.frombuffer(batch["jpeg"].buffers()[1], np.int32)[: batch.num_rows + 1] for batch in batches]
+    if any(len(each) != batch.num_rows + 1 for each, batch in zip(offsets, batches, strict=True)):
+        raise DamagedError(f"{file.path}: the offsets of {video_id!r} are damaged; {REMEDY}")
     return _Video(
         file,
         video_id,
         (int(entry["stored_height"]), int(entry["stored_width"])),
         int(entry["grid_frames"]),
-        np.concatenate([batch["first_grid"].to_numpy() for batch in batches]),
-        [np.frombuffer(batch["jpeg"].buffers()[1], np.int32) for batch in batches],
-        [memoryview(batch["jpeg"].buffers()[2]).cast("B") for batch in batches],
+        columns["first_grid"],
+        columns["crc32c"],
+        offsets,
+        [np.frombuffer(batch["jpeg"].buffers()[2], np.uint8) for batch in batches],
     )
+
+
+def _provenance(stored: dict[bytes, bytes]) -> dict[str, Any]:
+    """What a video's last record batch says of it; nothing where it cannot be read."""
+    try:
+        value = json.loads(stored.get(PROVENANCE, b"{}"))
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _decode(video: _Video, row: int, frame: NDArray[np.uint8]) -> None:
@@ -251,8 +299,13 @@ def _decode(video: _Video, row: int, frame: NDArray[np.uint8]) -> None:
     batch, place = divmod(row, BATCH_ROWS)
     start, end = video.offsets[batch][place : place + 2].tolist()
     where = f"{video.file.path}: row {row} of {video.name!r}"
+    jpeg = video.jpegs[batch][max(start, 0) : max(end, 0)]
+    found, expected = bytes_crc32c(jpeg), int(video.crc32c[row])
+    if found != expected:
+        fault = f"CRC32C is {checksum_text(found)}, was written with {checksum_text(expected)}"
+        raise DamagedError(f"{where}: is damaged: {fault}; {REMEDY}")
     try:
-        decoded = simplejpeg.decode_jpeg(video.jpegs[batch][start:end], colorspace="RGB", buffer=frame)
+        decoded = simplejpeg.decode_jpeg(jpeg, colorspace="RGB", buffer=frame)
     except ValueError as error:
         raise InputError(f"{where}: damaged JPEG ({error}); run extract_frames") from None
     if decoded.shape != frame.shape:

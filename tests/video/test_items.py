@@ -52,7 +52,7 @@ def test_an_item_is_made_once(tmp_path: Path, work: Path) -> None:
     first, again = item(path), item(path)
     assert (first.is_new, again.is_new) == (True, False)
     assert first.folder == again.folder
-    assert sorted(each.name for each in first.folder.iterdir()) == ["frames.arrow", "video.json"]
+    assert sorted(each.name for each in first.folder.iterdir()) == ["frames.arrow", "item.json", "video.json"]
     path.rename(tmp_path / "g.mp4")
     assert not item(tmp_path / "g.mp4").is_new
     for settings, code in ((FrameSettings(25.0, None, 91), "c0"), (SETTINGS, "c1")):
@@ -80,7 +80,7 @@ def test_a_lost_child_is_tried_once_more(
     seen = children(monkeypatch, failure, None)
     made = item(write_film(tmp_path / "f.mp4", frames=10))
     assert seen == ["", avoided]
-    assert sorted(each.name for each in made.folder.iterdir()) == ["frames.arrow", "video.json"]
+    assert sorted(each.name for each in made.folder.iterdir()) == ["frames.arrow", "item.json", "video.json"]
 
 
 def test_a_child_lost_twice_is_a_failure_and_nothing_is_stored(

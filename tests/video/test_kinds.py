@@ -15,6 +15,7 @@ from pipeline.errors import InputError
 from pipeline.video.extract import FrameSettings
 from pipeline.video.folder import SUFFIXES
 from pipeline.video.store import FrameStore
+from tests.sealing import reseal
 from tests.video.films import X265, cut_film, join_sizes, number_of, reference, with_display_matrix, write_film
 from tests.video.test_extract import PLAIN, extract, numbers, problem
 
@@ -216,7 +217,7 @@ def test_a_file_made_with_another_decoder_or_settings_is_refused(tmp_path: Path,
     manifest = tmp_path / "a" / "manifest.json"
     size = (tmp_path / "b" / "v.arrow").stat().st_size
     text = re.sub(r'"file_bytes": \{"v.arrow": \d+\}', f'"file_bytes": {{"v.arrow": {size}}}', manifest.read_text())
-    manifest.write_text(text)
+    reseal(manifest, text)
     (tmp_path / "a" / "v.arrow").unlink()
     (tmp_path / "b" / "v.arrow").rename(tmp_path / "a" / "v.arrow")
     with pytest.raises(InputError) as error:

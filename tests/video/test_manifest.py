@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pipeline.errors import InputError
 from pipeline.video.manifest import Manifest, write_manifest
 from pipeline.video.store import SAFE_ID
+from tests.sealing import reseal
 
 IDS = st.from_regex(SAFE_ID, fullmatch=True)
 VALUES = st.integers(0, 2**40) | st.text(max_size=20) | st.floats(allow_nan=False, allow_infinity=False) | st.none()
@@ -32,7 +33,7 @@ def test_it_reads_what_was_written(scratch: Path, videos: dict[str, dict[str, An
     assert (manifest.settings["fps"], manifest.settings["pack"]) == (15.0, 1)
     # The same for a reader that knows nothing of lines.
     whole = json.loads(path.read_text())
-    assert (whole["videos"], whole["quality"], whole["format"]) == (shared, 90, "actionbank frame store 2")
+    assert (whole["videos"], whole["quality"], whole["format"]) == (shared, 90, "actionbank frame store 3")
 
 
 def test_a_video_has_its_own_file_unless_it_says_otherwise(tmp_path: Path) -> None:
@@ -65,9 +66,9 @@ def test_what_is_no_manifest(tmp_path: Path) -> None:
     path.touch()
     fails(path, f"{path}: not JSON: Expecting value: line 1 column 1 (char 0)")
     path.write_text('{"format": "other"}')
-    fails(path, f"{path}: format is 'other', expected 'actionbank frame store 2'; run extract_frames")
+    fails(path, f"{path}: format is 'other', expected 'actionbank frame store 3'; run extract_frames")
     path.write_text("[]")
-    fails(path, f"{path}: format is None, expected 'actionbank frame store 2'; run extract_frames")
+    fails(path, f"{path}: format is None, expected 'actionbank frame store 3'; run extract_frames")
 
 
 def test_a_video_that_is_not_there(tmp_path: Path) -> None:
@@ -92,9 +93,17 @@ def test_a_damaged_head(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(("old", "new"), [('"fps": 15.0', '"fps": 14.0'), ('"rows": 2', '"rows": 3'), ("\n}", " }")])
+def test_a_changed_byte_is_found(tmp_path: Path, old: str, new: str) -> None:
+    path = put(tmp_path, {"a": {"rows": 2}, "b": {"rows": 1}}, fps=15.0)
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(InputError, match=r"manifest\.json: (is damaged or was edited|found \d whole lines)"):
+        Manifest(path)
+
+
 def test_a_damaged_line(tmp_path: Path) -> None:
     path = put(tmp_path, {"a": {"rows": 2}, "b": {"rows": 1}}, fps=15.0)
-    path.write_text(path.read_text().replace('"rows": 2', '"rows" 22'))
+    reseal(path, path.read_text().replace('"rows": 2', '"rows" 22'))
     assert Manifest(path).entry("b")["rows"] == 1
     with pytest.raises(InputError, match=r"manifest\.json: video 'a': not JSON: .*; run extract_frames"):
         Manifest(path).entry("a")

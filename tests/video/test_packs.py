@@ -21,6 +21,7 @@ from pipeline.video.items import VideoItem, assemble_videos
 from pipeline.video.manifest import write_manifest
 from pipeline.video.packs import write_pack
 from pipeline.video.store import FRAMES, SAFE_ID, FrameStore, write_frames
+from tests.sealing import reseal
 from tests.stages.projects import REPOSITORY
 from tests.video.test_store import HEIGHT, WIDTH, numbers_of, rows
 
@@ -166,7 +167,7 @@ def test_a_kill_while_packing(
     process.join()
     assert process.exitcode == 9
     finished = [path for path in packs.iterdir() if not path.name.startswith(".")]
-    assert [path.name for path in finished[0].iterdir()] == ["pack.arrow"]
+    assert sorted(path.name for path in finished[0].iterdir()) == ["item.json", "pack.arrow"]
     assert len(finished) == 1
     kept = (finished[0] / "pack.arrow").stat()
     resumed = assemble(tmp_path / "resumed", made, 3)
@@ -237,7 +238,7 @@ def test_two_videos_of_the_same_bytes(tmp_path: Path, work: Path) -> None:
 def test_no_manifest_names_a_path(tmp_path: Path, made: dict[str, VideoItem], name: str) -> None:
     store = assemble(tmp_path / "out", made, 1)
     manifest = store.folder / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"file": "pack-0-of-1.arrow"', f'"file": "{name}"'))
+    reseal(manifest, manifest.read_text().replace('"file": "pack-0-of-1.arrow"', f'"file": "{name}"'))
     fails(store, f"{manifest}: found the file {name!r}, expected one of file_bytes")
 
 

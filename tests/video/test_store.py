@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import pickle
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.files import digest_file
+from pipeline.files import digest_file, write_bytes
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import BATCH_ROWS, FRAMES, FrameStore, Row, write_frames
 
@@ -214,7 +215,7 @@ def test_a_file_of_another_kind(store: FrameStore) -> None:
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     describe_anew(store)
-    fails(store, f"{path}: columns are ['x'], expected ['jpeg', 'pts_seconds', 'first_grid']")
+    fails(store, f"{path}: columns are ['x'], expected ['jpeg', 'pts_seconds', 'first_grid', 'crc32c']")
 
 
 def test_a_file_of_another_video(store: FrameStore) -> None:
@@ -232,8 +233,32 @@ def test_a_damaged_picture(store: FrameStore) -> None:
     path.write_bytes(data)
     with pytest.raises(InputError) as error:
         store.read_clip("a", [0, 1000])
-    assert str(error.value).startswith(f"{path}: row 500 of 'a': damaged JPEG (")
+    assert str(error.value).startswith(f"{path}: row 500 of 'a': is damaged: CRC32C is ")
+    assert "run `actionbank verify --repair`" in str(error.value)
     assert numbers_of(store.read_clip("a", [0])) == [0]
+
+
+def test_no_changed_byte_is_used(store: FrameStore) -> None:
+    """Whatever is flipped or zeroed, anywhere in the file: the same pictures, or an error."""
+    path = store.folder / "b.arrow"
+    whole, indices = path.read_bytes(), range(store.grid_frames("b"))
+    expected = store.read_clip("b", indices)
+    draw = random.Random(0)
+    refused = 0
+    for _ in range(300):
+        data = bytearray(whole)
+        # The structure at both ends is a small part of the file and the more dangerous one.
+        at = draw.choice([draw.randrange(len(data)), draw.randrange(1000), len(data) - 1 - draw.randrange(1000)])
+        if draw.random() < 0.7:
+            data[at] ^= 1 << draw.randrange(8)
+        else:
+            data[at : at + 8] = bytes(len(data[at : at + 8]))
+        write_bytes(path, bytes(data))
+        try:
+            assert np.array_equal(FrameStore(store.folder).read_clip("b", indices), expected), at
+        except InputError:
+            refused += 1
+    assert refused > 200
 
 
 def test_a_picture_of_another_size(store: FrameStore) -> None:
