@@ -101,13 +101,15 @@ def seal_json(text: bytes) -> bytes:
     return text[:start] + checksum_text(bytes_crc32c(text)).encode() + text[end:]
 
 
-def check_seal(text: bytes, where: str, *, remedy: str = REMEDY) -> None:
-    """Refuse a JSON text that is not as it was sealed; one without a seal, of an older version, passes.
+def check_seal(text: bytes, where: str, *, remedy: str = REMEDY, required: bool = False) -> None:
+    """Refuse a JSON text that is not as it was sealed; one without a seal, of an older version, passes if it may.
 
     Raises:
         DamagedError: it was changed since; the message begins with `where`.
     """
     found = SEAL_TEXT.search(text)
+    if found is None and required:
+        raise DamagedError(_ending(f"{where}: is damaged or was edited: it has no {SEAL}", remedy))
     if found is None:
         return
     start, end = found.span(1)
@@ -121,18 +123,18 @@ def _ending(text: str, remedy: str) -> str:
     return f"{text}; {remedy}" if remedy else text
 
 
-def read_sealed_json(path: Path, *, remedy: str = REMEDY) -> Any:
+def read_sealed_json(path: Path, *, remedy: str = REMEDY, required: bool = False) -> Any:
     """The value of a JSON file that `write_sealed_json` wrote, without the checksum.
 
     Raises:
         InputError: the file is absent, or not JSON.
         DamagedError: it was changed since it was written.
     """
-    return parse_sealed_json(path_bytes(path), str(path), remedy=remedy)
+    return parse_sealed_json(path_bytes(path), str(path), remedy=remedy, required=required)
 
 
-def parse_sealed_json(text: bytes, where: str, *, remedy: str = REMEDY) -> Any:
+def parse_sealed_json(text: bytes, where: str, *, remedy: str = REMEDY, required: bool = False) -> Any:
     """As `read_sealed_json`, of a file's bytes; messages begin with `where`."""
-    check_seal(text, where, remedy=remedy)
+    check_seal(text, where, remedy=remedy, required=required)
     value = parse_json(text, where)
     return {key: each for key, each in value.items() if key != SEAL} if isinstance(value, dict) else value

@@ -15,6 +15,7 @@ from pipeline.commands.new_dataset import new_dataset
 from pipeline.commands.project import compose, runs, work_app
 from pipeline.commands.score import score
 from pipeline.commands.score_multisports import score_multisports
+from pipeline.commands.verify import verify
 
 # Commands that need no PyTorch, which takes seconds to import, or import what they need of it themselves.
 LIGHT = (
@@ -28,6 +29,7 @@ LIGHT = (
     "models",
     "new-dataset",
     "runs",
+    "verify",
     "bank",
     "work",
 )
@@ -39,7 +41,8 @@ def build_app(command: str | None = None) -> typer.Typer:
     if command not in LIGHT:
         add_stages(app)
         add_checkpoint_commands(app)
-    for light in (score, score_multisports, compare, compose, doctor, errors, make_example, models, new_dataset, runs):
+    scores = (score, score_multisports, compare)
+    for light in (*scores, compose, doctor, errors, make_example, models, new_dataset, runs, verify):
         app.command()(light)
     app.add_typer(bank_app, name="bank")
     app.add_typer(work_app, name="work")

@@ -182,6 +182,14 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(moved, ignore_errors=True)
 
 
+def remove_path(path: Path) -> None:
+    """Remove a file, or a folder as `remove_folder` does."""
+    if path.is_dir() and not path.is_symlink():
+        remove_folder(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _clear_killed(folder: Path) -> None:
     """Remove what killed processes of this machine left of `folder`."""
     for rest in folder.parent.glob(f".{glob.escape(folder.name)}.*.partial"):

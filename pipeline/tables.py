@@ -105,6 +105,20 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
         InputError: the file is absent, not Parquet or of another schema.
         DamagedError: its values are not those that were written.
     """
+    table = check_values(path)
+    for field in schema:
+        if field.nullable and field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return check_table(table, schema, str(path))
+
+
+def check_values(path: Path) -> pa.Table:
+    """The table in a Parquet file, checked against its checksum alone.
+
+    Raises:
+        InputError: the file is absent or not Parquet.
+        DamagedError: its values are not those that were written.
+    """
     try:
         table = pq.ParquetFile(path).read()
         expected = (table.schema.metadata or {}).get(CHECKSUM)
@@ -112,13 +126,10 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     except FileNotFoundError:
         raise InputError(f"{path}: no such table") from None
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path}: not a whole Parquet table: {' '.join(str(error).split())}; {REMEDY}") from None
+        raise InputError(f"{path}: not a Parquet table: {' '.join(str(error).split())}; {REMEDY}") from None
     if expected is not None and found != expected.decode(errors="replace"):
         raise DamagedError(
             f"{path}: is damaged: its values have CRC32C {found}, were written with {expected.decode(errors='replace')}"
             f"; {REMEDY}"
         )
-    for field in schema:
-        if field.nullable and field.name not in table.column_names:
-            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
-    return check_table(table, schema, str(path))
+    return table

@@ -96,21 +96,21 @@ def _seal_item(folder: Path) -> None:
     write_sealed_json(folder / ITEM_RECORD, {"files": files})
 
 
-def check_item(stage: str, key: str) -> None:
+def check_item(stage: str, key: str, *, read_all: bool = False) -> None:
     """Refuse an item that is not as it was made.
 
     Its bytes are read unless nothing has touched its files since they were read last, by any process: their states
-    then are kept in `.work/states`.
+    then are kept in `.work/states`. With `read_all` they are read all the same.
 
     Raises:
         DamagedError: names the item's first file that is missing or has other bytes.
     """
     folder = item_folder(stage, key)
     try:
-        files = read_sealed_json(folder / ITEM_RECORD, remedy="")["files"]
+        files = read_sealed_json(folder / ITEM_RECORD, remedy="", required=True)["files"]
         known = work_root() / STATES / stage / f"{key}.json"
         states = {name: list(file_state((folder / name).stat())) for name in files}
-        if known.is_file() and _known_states(known) == states:
+        if not read_all and known.is_file() and _known_states(known) == states:
             return
         for name, recorded in files.items():
             if states[name][2] != recorded["bytes"]:

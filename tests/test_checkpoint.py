@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline.checkpoint import load_checkpoint, load_into, load_tensors, read_sidecar, save_checkpoint
-from pipeline.errors import InputError
+from pipeline.errors import DamagedError, InputError
 
 TENSORS = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.zeros(2)}
 
@@ -22,7 +22,8 @@ def test_weights_of_another_sidecar_are_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "a.safetensors", TENSORS, {})
     save_checkpoint(tmp_path / "b.safetensors", {"bias": torch.ones(2)}, {})
     (tmp_path / "a.safetensors").write_bytes((tmp_path / "b.safetensors").read_bytes())
-    with pytest.raises(InputError, match=r"a.safetensors: sha256 is \w{12}, its sidecar says \w{12}"):
+    fault = r"a.safetensors: is damaged or of another run: sha256 is \w{12}, was written with \w{12}; run `actionbank"
+    with pytest.raises(DamagedError, match=fault):
         load_checkpoint(tmp_path / "a.safetensors")
 
 

@@ -1,10 +1,16 @@
 import multiprocessing
+import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pipeline import checksums, work
+from pipeline.checksums import read_sealed_json
+from pipeline.errors import DamagedError
 from pipeline.work import (
+    check_item,
     is_finished,
     item_folder,
     item_key,
@@ -38,7 +44,7 @@ def test_an_item_is_made_once_and_appears_whole() -> None:
 
     assert make_item("stage", key, make) == make_item("stage", key, make) == item_folder("stage", key)
     assert made == [1]
-    assert [(stage, size) for stage, _, size, _ in list_items()] == [("stage", 1)]
+    assert [stage for stage, *_ in list_items()] == ["stage"]
     remove_item("stage", key)
     assert not is_finished("stage", key)
 
@@ -95,3 +101,58 @@ def test_of_several_processes_the_first_records_the_run(monkeypatch: pytest.Monk
     with recorded_run("stage", "key"):
         pass
     assert [record["processes"] for record in list_runs()] == [2]
+
+
+def _item(text: str = "whole", name: str = "x") -> Path:
+    def make(folder: Path) -> None:
+        (folder / "below").mkdir()
+        (folder / "below" / name).write_text(text)
+
+    return make_item("stage", "key", make)
+
+
+def test_the_files_of_an_item_are_read_only_and_listed() -> None:
+    folder = _item()
+    assert {each.stat().st_mode & 0o777 for each in folder.rglob("*") if each.is_file()} == {0o444}
+    assert read_sealed_json(folder / "item.json")["files"] == {"below/x": {"bytes": 5, "crc32c": "a9adcfac"}}
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda path: path.write_text("whale"), r"below/x: is damaged: CRC32C is \w{8}, was written with \w{8}"),
+        (lambda path: path.write_text("who"), r"below/x: is damaged: has 3 bytes, was written with 5"),
+        (lambda path: path.unlink(), r"below/x: is missing from a finished item"),
+        (lambda path: (path.parent.parent / "item.json").unlink(), r"item\.json: is missing or damaged"),
+        (lambda path: (path.parent.parent / "item.json").write_text("{"), r"item\.json: is damaged or was edited: it "),
+    ],
+)
+def test_a_damaged_item_is_said_and_made_again(
+    capsys: pytest.CaptureFixture[str], harm: Callable[[Path], None], said: str
+) -> None:
+    folder = _item()
+    (folder / "below" / "x").chmod(0o644)
+    (folder / "item.json").chmod(0o644)
+    harm(folder / "below" / "x")
+    assert not is_finished("stage", "key")
+    assert re.search(rf"{said}.*; it is made again\n$", capsys.readouterr().err)
+    assert (_item() / "below" / "x").read_text() == "whole"
+    assert is_finished("stage", "key")
+    assert capsys.readouterr().err == ""
+
+
+def test_an_item_that_nothing_touched_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checksums, "SETTLED_NS", 0)
+    folder = _item()
+    assert is_finished("stage", "key")
+    reads: list[Path] = []
+    whole = work.file_crc32c
+    monkeypatch.setattr(work, "file_crc32c", lambda path: reads.append(path) or whole(path))
+    assert is_finished("stage", "key")
+    assert reads == []
+    with pytest.raises(DamagedError, match="is damaged"):
+        (folder / "below" / "x").chmod(0o644)
+        (folder / "below" / "x").write_text("whale")
+        check_item("stage", "key")
+    assert len(reads) == 1
+    assert [stage for stage, *_ in list_items()] == ["stage"], "states are no items"

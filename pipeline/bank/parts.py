@@ -59,7 +59,7 @@ def read_part_record(folder: Path, part: str) -> PartRecord:
     path = folder / PART_RECORD
     if not path.is_file():
         raise InputError(f"{folder}: not a finished part: {PART_RECORD} is missing (it is written last)")
-    value = check_version(read_sealed_json(path), str(path))
+    value = check_version(read_sealed_json(path, required=True), str(path))
     if value.get("part") != part:
         raise InputError(f"{path}: holds part {value.get('part')!r}, expected {part!r}")
     record = PartRecord(

@@ -53,7 +53,7 @@ def load_state(model: nn.Module, optimiser: torch.optim.SGD, folder: Path) -> St
     """
     for epoch in sorted(folder.glob("epoch_*"), reverse=True):
         try:
-            saved = read_sealed_json(epoch / "state.json")
+            saved = read_sealed_json(epoch / "state.json", required=True)
             tensors = load_tensors(epoch / "state.safetensors", saved["sha256"])
         except InputError as error:
             print(f"the training goes on from the epoch before: {error}", file=sys.stderr)

@@ -81,7 +81,7 @@ class Manifest:
             raise InputError(
                 f"{path}: found {len(spans)} whole lines of videos, expected {expected}; run extract_frames"
             )
-        check_seal(self._data[:], str(path))
+        check_seal(self._data[:], str(path), required=True)
         del head[SEAL]
         self.file_bytes: dict[str, int] = head.pop("file_bytes")
         self.settings: dict[str, Any] = head

@@ -210,6 +210,16 @@ class FrameStore:
             _decode(video, row, frame)
         return frames if np.array_equal(places, np.arange(len(rows))) else frames[places]
 
+    def check(self, video_id: str) -> None:
+        """Compare every stored frame of a video with its checksum, without decoding it.
+
+        Raises:
+            InputError: as `read_clip`.
+        """
+        video = self._open(video_id)
+        for row in range(len(video.crc32c)):
+            _stored_jpeg(video, row)
+
     def _open(self, video_id: str) -> _Video:
         video = self._opened.get(video_id)
         if video is None:
@@ -294,16 +304,22 @@ def _provenance(stored: dict[bytes, bytes]) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _decode(video: _Video, row: int, frame: NDArray[np.uint8]) -> None:
-    """Decode a row's JPEG into `frame` [height, width, 3]."""
+def _stored_jpeg(video: _Video, row: int) -> NDArray[np.uint8]:
+    """The bytes of a row's JPEG, which are as they were written."""
     batch, place = divmod(row, BATCH_ROWS)
     start, end = video.offsets[batch][place : place + 2].tolist()
-    where = f"{video.file.path}: row {row} of {video.name!r}"
     jpeg = video.jpegs[batch][max(start, 0) : max(end, 0)]
     found, expected = bytes_crc32c(jpeg), int(video.crc32c[row])
     if found != expected:
         fault = f"CRC32C is {checksum_text(found)}, was written with {checksum_text(expected)}"
-        raise DamagedError(f"{where}: is damaged: {fault}; {REMEDY}")
+        raise DamagedError(f"{video.file.path}: row {row} of {video.name!r}: is damaged: {fault}; {REMEDY}")
+    return jpeg
+
+
+def _decode(video: _Video, row: int, frame: NDArray[np.uint8]) -> None:
+    """Decode a row's JPEG into `frame` [height, width, 3]."""
+    where = f"{video.file.path}: row {row} of {video.name!r}"
+    jpeg = _stored_jpeg(video, row)
     try:
         decoded = simplejpeg.decode_jpeg(jpeg, colorspace="RGB", buffer=frame)
     except ValueError as error:

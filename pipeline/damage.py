@@ -1,0 +1,165 @@
+"""What on disk is not as it was written: items of `.work`, outs of the stages, and DVC's cache of them."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.bank.format import FORMAT as BANK_FORMAT
+from pipeline.bank.format import MANIFEST
+from pipeline.bank.parts import check_metadata, check_shards
+from pipeline.bank.reader import open_bank
+from pipeline.checksums import check_seal, read_sealed_json
+from pipeline.errors import InputError
+from pipeline.files import files_below
+from pipeline.progress import progress
+from pipeline.tables import check_values
+from pipeline.video.store import FrameStore
+from pipeline.work import check_item, item_folder, list_items
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A damaged thing, and what is to be removed so that it is made or fetched again."""
+
+    fault: str  # one line that names the file
+    remove: Path  # an item's folder, an object of the cache, or an out
+    stage: str = ""  # of an item
+    key: str = ""
+
+
+def damaged_items() -> Iterator[Damage]:
+    """The items of `.work` with other bytes than they were made with; every byte is read."""
+    for stage, key, _, _ in progress(list_items(), what="verify .work", unit="item"):
+        folder = item_folder(stage, key)
+        states = sorted(folder.glob("epoch_*"))
+        for each in states or [folder]:
+            try:
+                if states:
+                    _check_state(each)
+                else:
+                    check_item(stage, key, read_all=True)
+            except InputError as error:
+                yield Damage(str(error), each, stage, "" if states else key)
+
+
+def _check_state(folder: Path) -> None:
+    """Refuse a training's state that is not as it was written."""
+    _check_sha256(folder / "state.safetensors", read_sealed_json(folder / "state.json", remedy="")["sha256"])
+
+
+def damaged_outs(paths: list[Path]) -> Iterator[Damage]:
+    """Which of these outs are not as they were written, by their own checksums; absent ones are left out."""
+    for path in progress(paths, what="verify outs", unit="out"):
+        if path.exists():
+            yield from (Damage(fault, path) for fault in out_faults(path))
+
+
+def out_faults(path: Path) -> list[str]:
+    """What is wrong with one out, by the checksums that banks, frames, tables, weights and JSON files carry."""
+    manifest = path / MANIFEST
+    if path.is_dir() and manifest.is_file():
+        return _bank_faults(path) if BANK_FORMAT.encode() in manifest.read_bytes()[: 1 << 20] else _frame_faults(path)
+    faults = []
+    for file in [path / name for name in files_below(path)] if path.is_dir() else [path]:
+        try:
+            _check_file(file)
+        except (InputError, OSError) as error:
+            faults.append(str(error))
+    return faults
+
+
+def _check_file(path: Path) -> None:
+    if path.suffix == ".parquet":
+        check_values(path)
+    elif path.suffix == ".json":
+        check_seal(path.read_bytes(), str(path), remedy="")
+    elif path.suffix == ".safetensors" and path.with_suffix(".json").is_file():
+        _check_sha256(path, read_sealed_json(path.with_suffix(".json"), remedy="").get("sha256"))
+
+
+def _check_sha256(path: Path, expected: Any) -> None:
+    found = _digest(path, "sha256")
+    if found != expected:
+        raise InputError(f"{path}: is damaged: sha256 is {found[:12]}, was written with {str(expected)[:12]}")
+
+
+def _bank_faults(path: Path) -> list[str]:
+    faults = []
+    try:
+        bank = open_bank(path)
+    except InputError as error:
+        return [str(error)]
+    for name, part in bank.manifest.parts.items():
+        try:
+            check_metadata(bank.folders[name] / "zarr.json", part, remedy="")
+            for row_set, entry in part.row_sets.items():
+                check_shards(bank.folders[name] / row_set, entry, f"{path}: part {name!r}: {row_set}", remedy="")
+        except InputError as error:
+            faults.append(str(error))
+    return faults
+
+
+def _frame_faults(path: Path) -> list[str]:
+    faults = []
+    try:
+        store = FrameStore(path)
+    except InputError as error:
+        return [str(error)]
+    for video_id in store.video_ids:
+        try:
+            store.check(video_id)
+        except InputError as error:
+            faults.append(str(error))
+    return faults
+
+
+def locked_outs(root: Path) -> dict[Path, str]:
+    """Path to md5 of every out that `dvc.lock` and the `.dvc` files of a project name.
+
+    Raises:
+        InputError: a file is no YAML, or not DVC's.
+    """
+    outs: dict[Path, str] = {}
+    for file in [root / "dvc.lock", *sorted(root.glob("*.dvc")), *sorted(root.glob("data/**/*.dvc"))]:
+        if not file.is_file():
+            continue
+        try:
+            content = yaml.safe_load(file.read_text()) or {}
+            stages = content["stages"].values() if file.name == "dvc.lock" else [content]
+            for stage in stages:
+                for out in stage.get("outs", []):
+                    if "md5" in out:
+                        outs[file.parent / out["path"]] = str(out["md5"])
+        except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+            raise InputError(f"{file}: is damaged, expected what DVC writes; `git checkout {file.name}`") from None
+    return outs
+
+
+def damaged_objects(cache: Path, digests: list[str]) -> Iterator[Damage]:
+    """Which objects of DVC's cache are not what their names say, of these digests and of the files of folders.
+
+    Args:
+        cache: e.g. `.dvc/cache/files/md5`.
+        digests: md5 as `dvc.lock` has them; those of folders end in `.dir`.
+    """
+    names = set(digests)
+    for name in digests:
+        listing = cache / name[:2] / name[2:]
+        if name.endswith(".dir") and listing.is_file() and _digest(listing, "md5") == name.removesuffix(".dir"):
+            names |= {str(each["md5"]) for each in json.loads(listing.read_bytes())}
+    for name in progress(sorted(names), what="verify DVC's cache", unit="object"):
+        path = cache / name[:2] / name[2:]
+        if path.is_file():  # what lies only in a remote is checked when it is pulled and read
+            found = _digest(path, "md5")
+            if found != name.removesuffix(".dir"):
+                yield Damage(f"{path}: is damaged: md5 is {found}, its name says {name}", path)
+
+
+def _digest(path: Path, kind: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()

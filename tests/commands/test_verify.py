@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.cli import build_app
+from pipeline.errors import InputError
+from tests.bank.banks import make_rows, write_small_bank
+from tests.test_damage import flip
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Path:
+    write_small_bank(tmp_path / "train.zarr", {"v": make_rows({0.0: 3})})
+    return Path("train.zarr")
+
+
+def verify(*words: str, answer: str = "") -> tuple[str, str]:
+    """(what was printed, the error that ended it)."""
+    done = RUNNER.invoke(build_app("verify"), ["verify", *words], input=answer)
+    assert done.exception is None or isinstance(done.exception, InputError), done.exception
+    return done.output, str(done.exception or "")
+
+
+def test_a_whole_bank(bank: Path) -> None:
+    assert verify(str(bank)) == ("nothing is damaged: 1 outs, DVC's cache\n", "")
+    assert verify("absent")[1] == "absent: no such file or folder"
+
+
+def test_a_damaged_one_is_named_and_stays(bank: Path) -> None:
+    flip(bank / "v/detections/score/c/0")
+    output, error = verify(str(bank))
+    assert output.startswith("train.zarr/v/detections/score/c/0: is damaged: CRC32C is ")
+    assert error == "1 damaged; `actionbank verify --repair` removes them, to be made again"
+    output, error = verify(str(bank), "--repair", answer="n\n")
+    assert "to be removed:\n  train.zarr\nRemove these 1? [y/N]: n\n" in output
+    assert error == "nothing was removed"
+    assert bank.is_dir()
+
+
+@pytest.mark.parametrize("words", [(), ("--yes",)])
+def test_it_is_removed_after_asking(bank: Path, words: tuple[str, ...]) -> None:
+    flip(bank / "v/detections/score/c/0")
+    output, error = verify(str(bank), "--repair", *words, answer="y\n")
+    assert output.endswith("removed 1; `dvc repro` makes them again, `dvc pull` fetches what a remote has\n")
+    assert error == ""
+    assert not bank.exists()
+    assert ("Remove these" in output) == (not words)

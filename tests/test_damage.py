@@ -1,0 +1,117 @@
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import simplejpeg
+import torch
+
+from pipeline.checkpoint import save_checkpoint
+from pipeline.damage import damaged_items, damaged_objects, damaged_outs, locked_outs, out_faults
+from pipeline.errors import InputError
+from pipeline.labels import Label, write_labels
+from pipeline.tables import TIMELINES, write_table
+from pipeline.video.manifest import write_manifest
+from pipeline.video.store import Row, write_frames
+from pipeline.work import make_item
+from tests.bank.banks import make_rows, write_small_bank
+
+
+@pytest.fixture(autouse=True)
+def _in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+
+def write_store(folder: Path) -> Path:
+    """A frame store of one film of two frames."""
+    folder.mkdir()
+    jpeg = simplejpeg.encode_jpeg(np.zeros((16, 16, 3), np.uint8))
+    facts = {"grid_frames": 2, "stored_height": 16, "stored_width": 16}
+    write_frames(folder / "a.arrow", [Row(jpeg, 0.0, 0), Row(jpeg, 0.5, 1)], lambda: facts)
+    write_manifest(folder, {"a": {**facts, "rows": 2, "sha256": "0" * 64}}, fps=2.0)
+    return folder
+
+
+def flip(path: Path, at: int | None = None) -> None:
+    """Change one bit of a file, by default in its middle."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 if at is None else at] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+def test_a_damaged_out_of_every_kind_is_found(tmp_path: Path) -> None:
+    bank = write_small_bank(tmp_path / "train.zarr", {"v": make_rows({0.0: 3})})
+    frames = write_store(tmp_path / "frames")
+    tables = tmp_path / "annotations"
+    rows = [{"video_id": "a", "split": "train", "first_timestamp": 0.0, "offset_seconds": 0.5}] * 50
+    write_table(pa.Table.from_pylist(rows, TIMELINES), tables / "timelines.parquet", TIMELINES)
+    write_labels(tables / "labels.json", [Label(1, "walk", "pose")])
+    (tables / "problems.json").write_text("{}")
+    weights = tmp_path / "head.safetensors"
+    save_checkpoint(weights, {"x": torch.ones(3)}, {"kind": "head"})
+    outs = [bank, frames, tables, weights, weights.with_suffix(".json")]
+    assert list(damaged_outs([*outs, tmp_path / "absent"])) == []
+    harmed = {
+        bank: bank / "v/detections/features/c/0/0",
+        frames: frames / "a.arrow",
+        tables: tables / "labels.json",
+        weights: weights,
+        weights.with_suffix(".json"): weights.with_suffix(".json"),
+    }
+    for out, path in harmed.items():
+        whole = path.read_bytes()
+        flip(path, 500 if path.suffix == ".arrow" else None)
+        (fault, *_) = out_faults(out)
+        assert str(path) in fault, fault
+        assert "\n" not in fault
+        path.write_bytes(whole)
+        assert out_faults(out) == []
+    flip(tables / "timelines.parquet", 60)
+    assert str(tables / "timelines.parquet") in out_faults(tables)[0]
+    flip(bank / "manifest.json")
+    assert str(bank / "manifest.json") in out_faults(bank)[0]
+    flip(bank / "v" / "zarr.json")
+    flip(frames / "manifest.json")
+    assert str(frames / "manifest.json") in out_faults(frames)[0]
+
+
+def test_a_damaged_item_is_found_however_it_looks(tmp_path: Path) -> None:
+    folder = make_item("stage", "key", lambda folder: (folder / "x").write_text("whole") and None)
+    assert list(damaged_items()) == []
+    flip(folder / "x")
+    (damage,) = damaged_items()
+    assert (damage.remove, damage.fault.split(":")[0]) == (folder, str(folder / "x"))
+
+
+def test_a_cache_is_compared_with_its_own_names(tmp_path: Path) -> None:
+    cache = tmp_path / "md5"
+
+    def put(data: bytes, suffix: str = "") -> str:
+        name = hashlib.md5(data).hexdigest() + suffix
+        (cache / name[:2]).mkdir(parents=True, exist_ok=True)
+        (cache / name[:2] / name[2:]).write_bytes(data)
+        return name
+
+    file = put(b"one")
+    listing = put(json.dumps([{"md5": file, "relpath": "x"}]).encode(), ".dir")
+    absent = "0" * 32
+    assert list(damaged_objects(cache, [listing, absent])) == []
+    flip(cache / file[:2] / file[2:])
+    (damage,) = damaged_objects(cache, [listing, absent])
+    assert damage.remove == cache / file[:2] / file[2:]
+    assert damage.fault.endswith(f"its name says {file}")
+    flip(cache / listing[:2] / listing[2:])
+    assert [each.remove.name for each in damaged_objects(cache, [listing])] == [listing[2:]]
+
+
+def test_outs_are_those_of_the_lock_file_and_of_imports(tmp_path: Path) -> None:
+    assert locked_outs(tmp_path) == {}
+    (tmp_path / "dvc.lock").write_text("stages: {a: {outs: [{path: models/x, md5: '1'}, {path: y, size: 3}]}, b: {}}")
+    (tmp_path / "bank.zarr.dvc").write_text("outs: [{path: bank.zarr, md5: 2.dir}]")
+    assert locked_outs(tmp_path) == {tmp_path / "models/x": "1", tmp_path / "bank.zarr": "2.dir"}
+    (tmp_path / "dvc.lock").write_text("stages: [")
+    with pytest.raises(InputError, match=r"dvc\.lock: is damaged, expected what DVC writes; `git checkout dvc\.lock`"):
+        locked_outs(tmp_path)
