@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from benchmarks import gap as benchmark
 from pipeline.bank.reader import open_bank
 from pipeline.checkpoint import BASELINE, HEAD, load_checkpoint, read_sidecar
+from pipeline.checksums import read_sealed_json
 from pipeline.commands.bank import bank_app
 from pipeline.compose import compose_params
 from pipeline.datasets.folds import in_folds
@@ -236,7 +237,7 @@ def test_a_baseline_that_never_saw_the_labels_fills_a_bank(project: Path, capsys
     for scope in ("head", "all"):
         found = head_and_scores(none, "head=lfb_nl", f"scope={scope}")
         assert found["ground_truth"]["num_detections"] > 0
-        assert read_json(HEAD.with_suffix(".json"))["baseline"] == sidecar["sha256"]
+        assert read_sealed_json(HEAD.with_suffix(".json"))["baseline"] == sidecar["sha256"]
     handed = head_and_scores(none, "head=baseline", "scope=all")
     assert read_json(Path("results/head/metrics.json"))["selected"] == {"epoch": 0, "by": "initial weights"}
     assert handed["ground_truth"]["map"] == pytest.approx(metrics["validation"]["map"], abs=1e-3)

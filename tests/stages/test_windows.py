@@ -9,8 +9,9 @@ import pytest
 from benchmarks.head_training import compose
 from benchmarks.synthetic_bank import Size, write_all
 from pipeline.checkpoint import HEAD
+from pipeline.checksums import read_sealed_json
 from pipeline.errors import InputError
-from pipeline.files import digest_tree, read_json, write_json
+from pipeline.files import digest_tree, write_json
 from pipeline.work import list_items
 from stages import evaluate, train_head
 
@@ -63,12 +64,12 @@ def test_every_parameter_of_a_window_changes_the_head(make: Make) -> None:
     ]
     assert len({weights for weights, *_ in (base, *others)}) == 5
     assert len({found for *_, found in (base, *others)}) == 5
-    assert read_json(HEAD.with_suffix(".json"))["head"]["window"]["draw"] == "roi"
+    assert read_sealed_json(HEAD.with_suffix(".json"))["head"]["window"]["draw"] == "roi"
 
 
 def test_a_sidecar_of_before_says_the_same_by_its_silence(make: Make) -> None:
     *_, found = make()
-    sidecar = read_json(HEAD.with_suffix(".json"))
+    sidecar = read_sealed_json(HEAD.with_suffix(".json"))
     for key in ("span", "exclude_keyframe", "draw"):
         del sidecar["head"]["window"][key]
     write_json(HEAD.with_suffix(".json"), sidecar)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from pipeline.checkpoint import BASELINE, HEAD, load_checkpoint
+from pipeline.checksums import read_sealed_json
 from pipeline.compose import compose_params, params_text
 from pipeline.files import digest_tree, read_json
 from pipeline.inference.detector import detector_from_sidecar
@@ -156,8 +157,8 @@ class Zoo:
         """Run train_head with head baseline, check that it hands the baseline on, and give the sidecar."""
         train_head.train_head(workers=1, device="cpu")
         assert HEAD.read_bytes() == BASELINE.read_bytes()
-        sidecar: dict[str, Any] = read_json(HEAD.with_suffix(".json"))
-        assert sidecar["detector"] == read_json(BASELINE.with_suffix(".json"))
+        sidecar: dict[str, Any] = read_sealed_json(HEAD.with_suffix(".json"))
+        assert sidecar["detector"] == read_sealed_json(BASELINE.with_suffix(".json"))
         found, baseline = (read_json(Path("results", stage, "metrics.json")) for stage in ("head", "baseline"))
         assert [found[key] for key in ("head", "scope", "mixed_banks")] == ["baseline", "all", {}]
         assert all(found[key] == baseline[key] for key in ("selected", "loss", "validation"))
