@@ -7,6 +7,7 @@ run), measures, writes FOLDER/bank.json and prints the same as Markdown, each ta
 is a median of turns in which the sides alternate; what is measured for memory has a process of its own.
 """
 
+import os
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -28,6 +29,7 @@ from pipeline.bank.reader import open_bank
 from pipeline.bank.resident import ResidentWindows, resident_file
 from pipeline.bank.streamed import StreamedWindows
 from pipeline.files import read_json, write_json
+from pipeline.work import list_items, remove_item
 
 SHAPE: dict[str, Any] = {"seconds": 60, "per_second": 5}
 
@@ -58,18 +60,19 @@ class Found:
 
 def make_files(folder: Path, size: Size, *, workers: int) -> Paths:
     """The bank of `size`, the reference's file and the flat file, where they are not there yet."""
-    paths = Paths(folder / "bank.zarr", folder / "reference.pkl", folder / "flat")
+    os.environ["DVC_ROOT"] = str(folder.absolute())  # the flat file is an item of its `.work`, for all processes
+    bank, reference = folder / "bank.zarr", folder / "reference.pkl"
     made = folder / "made.json"
     if not made.is_file() or read_json(made) != asdict(size):
-        write_bank(paths.bank, "train", size, workers=workers, annotated=False)
-        write_reference(paths.bank, paths.reference)
-        for old in paths.flat.glob("*"):
-            old.unlink()
+        write_bank(bank, "train", size, workers=workers, annotated=False)
+        write_reference(bank, reference)
+        for _, key, _, _ in list_items():
+            remove_item("windows", key)
         write_json(made, asdict(size))
-    seconds = seconds_of(lambda: resident_file([open_bank(paths.bank)], paths.flat, min_score=SCORE))
-    flat = resident_file([open_bank(paths.bank)], paths.flat, min_score=SCORE)
+    seconds = seconds_of(lambda: resident_file([open_bank(bank)], min_score=SCORE))
+    flat = resident_file([open_bank(bank)], min_score=SCORE)
     print(f"flat file: {flat.stat().st_size / 2**20:.0f} MiB, made or found in {seconds:.2f} s")
-    return Paths(paths.bank, paths.reference, flat)
+    return Paths(bank, reference, flat)
 
 
 def measure_open(paths: Paths, found: Found, repeats: int) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.bank_reference import load_reference
 from benchmarks.measuring import memory_mib, peak_mib, seconds_of
 from pipeline.bank.reader import open_bank
-from pipeline.bank.resident import ResidentWindows
+from pipeline.bank.resident import ResidentWindows, resident_file
 from pipeline.bank.streamed import StreamedWindows
 from pipeline.files import files_below
 
@@ -31,8 +31,9 @@ class Paths:
 
 
 def load_mapped(paths: Paths) -> Any:
-    """The resident tensor over the mapped flat file, every page of it read."""
-    windows = ResidentWindows([open_bank(paths.bank)], min_score=SCORE, file=paths.flat)
+    """The resident tensor over the mapped flat file, as a stage gets it, every page of it read."""
+    banks = [open_bank(paths.bank)]
+    windows = ResidentWindows(banks, min_score=SCORE, file=resident_file(banks, min_score=SCORE))
     windows.features[:, 0].sum()  # a row of 2,048 halves is a page
     return windows
 

@@ -12,7 +12,8 @@ from benchmarks.measuring import in_turns, median_ratio
 from benchmarks.synthetic_bank import PRODUCER, SETTINGS, Size, make_film, write_film
 from pipeline.bank.format import PART_RECORD
 from pipeline.bank.writer import assemble_bank, write_part
-from pipeline.files import digest_file, files_below, link_file
+from pipeline.checksums import SEAL_TEXT, seal_json
+from pipeline.files import digest_file, files_below, link_file, write_bytes
 
 
 def write_speed(folder: Path, size: Size, *, films: int, repeats: int) -> dict[str, Any]:
@@ -83,4 +84,4 @@ def _link_renamed(source: Path, target: Path, old: str, new: str) -> None:
     (target / "zarr.json").write_text((source / "zarr.json").read_text().replace(old, new))
     record = (source / PART_RECORD).read_text().replace(old, new)
     record = record.replace(digest_file(source / "zarr.json"), digest_file(target / "zarr.json"))
-    (target / PART_RECORD).write_text(record)
+    write_bytes(target / PART_RECORD, seal_json(SEAL_TEXT.sub(b'"file_crc32c": "00000000"', record.encode())))
