@@ -5,9 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.datasets.class_ids import ClassNames
-from pipeline.datasets.cvat import Box, Track, at_frame, cvat_rows, read_task
+from pipeline.datasets.archives import Member
+from pipeline.datasets.cvat import read_task
 from pipeline.datasets.drafts import Read
 from pipeline.datasets.listed import Listed
+from pipeline.datasets.tracks import Box, Task, Track, at_frame, task_rows
 from pipeline.errors import InputError
 from pipeline.labels import Label
 
@@ -39,9 +41,13 @@ def track(*boxes: str, name: str = "3", label: str = "person") -> str:
     return f'<track id="{name}" label="{label}">{"".join(boxes)}</track>'
 
 
+def task_of(path: Path, wanted: str | list[str] = "action") -> Task:
+    return read_task(Member(path, path.name), wanted)
+
+
 def read(path: Path, *, seconds: float = 1.0, fps: float | None = 10) -> Read:
     about = {"film": Listed(fps=fps)} if fps else {}
-    return cvat_rows(read_task(path, "action"), NAMES, about, classes=2, keyframe_seconds=seconds)
+    return task_rows([task_of(path)], NAMES, about, classes=2, keyframe_seconds=seconds)
 
 
 def rows(found: Read) -> list[tuple]:
@@ -94,7 +100,7 @@ def test_a_person_without_an_action_is_no_row_and_its_keyframe_is_kept(tmp_path:
 def test_without_the_attribute_a_tracks_label_is_its_action(tmp_path: Path) -> None:
     labels = "<label><name>walk</name></label><label><name>sit_down</name></label>"
     path = write(tmp_path, track(box(0, 0), label="sit_down"), labels=labels)
-    assert read_task(path, "action").names == ["walk", "sit_down"]
+    assert task_of(path).chosen.names == ("walk", "sit_down")
     assert rows(read(path))[0] == (0.0, 0.0, 2)
 
 
@@ -125,19 +131,19 @@ def test_a_class_may_hold_commas(tmp_path: Path) -> None:
         track(box(0, 0, "walk"), box(10, 0, talk), box(20, 0, "walk, sit down"), box(29, 0, outside=1)),
         labels=ATTRIBUTE.format(f"walk\n{talk}\nsit down"),
     )
-    task = read_task(path, "action")
-    assert task.names == ["walk", talk, "sit down"]
-    names = ClassNames([Label(i, name, "action") for i, name in enumerate(task.names, start=1)])
-    found = cvat_rows(task, names, {"film": Listed(fps=10)}, classes=3, keyframe_seconds=1.0)
+    task = task_of(path)
+    assert task.chosen.names == ("walk", talk, "sit down")
+    names = ClassNames([Label(i, name, "action") for i, name in enumerate(task.chosen.names, start=1)])
+    found = task_rows([task], names, {"film": Listed(fps=10)}, classes=3, keyframe_seconds=1.0)
     assert faults(found) == []
     assert [action for _, _, action in rows(found) if action] == [1, 2, 1, 3]
     text = ATTRIBUTE.format("walk,sit").replace("<values>", "<input_type>text</input_type><values>")
-    assert read_task(write(tmp_path, "", labels=text), "action").names == ["walk", "sit"]
+    assert task_of(write(tmp_path, "", labels=text)).chosen.names == ("walk", "sit")
 
 
 def test_the_source_names_the_video(tmp_path: Path) -> None:
     path = write(tmp_path, "", more="<source>C:\\films\\my_film.v2.mp4</source>")
-    assert read_task(path, "action").video_id == "my_film.v2"
+    assert task_of(path).video_id == "my_film.v2"
 
 
 def test_bad_boxes_and_unknown_actions_cost_their_rows(tmp_path: Path) -> None:
@@ -209,7 +215,7 @@ def test_hostile_xml_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "film.xml"
     path.write_text(HOSTILE[kind])
     with pytest.raises(InputError) as error:
-        read_task(path, "action")
+        task_of(path)
     assert str(error.value) == (
         f"{path}: declares a document type or an entity, which annotations do not need: refused"
     )
@@ -219,7 +225,7 @@ def test_endless_nesting_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "film.xml"
     path.write_text("<a>" * 100_000)
     with pytest.raises(InputError, match="elements are nested more than 64 deep"):
-        read_task(path, "action")
+        task_of(path)
 
 
 @given(
@@ -233,7 +239,7 @@ def test_endless_nesting_is_refused(tmp_path: Path) -> None:
 )
 def test_a_frame_against_the_plain_definition(boxes: list, frame: int) -> None:
     boxes.sort()
-    found = at_frame(Track("1", "walk", [Box(at, (left, 0, 100, 1), out, None) for at, left, out in boxes]), frame)
+    found = at_frame(Track("1", "walk", {}, [Box(at, (left, 0, 100, 1), out) for at, left, out in boxes]), frame)
     before = [row for row in boxes if row[0] <= frame]
     after = [row for row in boxes if row[0] > frame]
     if not before or before[-1][2]:
@@ -244,4 +250,4 @@ def test_a_frame_against_the_plain_definition(boxes: list, frame: int) -> None:
         (start, a, _), (end, b, _) = before[-1], after[0]
         expected = a * (end - frame) / (end - start) + b * (frame - start) / (end - start)
     assert found is not None
-    assert found[0][0] == pytest.approx(expected, abs=1e-9)
+    assert found[0].sides[0] == pytest.approx(expected, abs=1e-9)
