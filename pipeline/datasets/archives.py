@@ -12,10 +12,8 @@ from pathlib import Path
 
 from pipeline.errors import InputError
 
-MOST_BYTES = 1 << 29
-MOST_RATIO = 200
-"XML and JSON of annotations shrink to a fiftieth at most; an archive of zeros to a thousandth."
-SMALL = 1 << 20
+# An hour of twenty persons; an archive of a few kB may hold gigabytes.
+MOST_BYTES = 1 << 28
 CHUNK = 1 << 20
 
 
@@ -43,13 +41,11 @@ class Member:
             return None
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as file:
-                info = archive.getinfo(self.member)
-                limit = min(MOST_BYTES, max(SMALL, MOST_RATIO * info.compress_size))
                 data = bytearray()
                 while chunk := file.read(CHUNK):
                     data += chunk
-                    if len(data) > limit:
-                        raise InputError(f"{self}: holds more than {limit} bytes: refused; unpack it if it is whole")
+                    if len(data) > MOST_BYTES:
+                        raise InputError(f"{self}: holds more than {MOST_BYTES} bytes: unpack it if that is right")
         except RuntimeError:
             raise InputError(f"{self}: is locked with a password: unpack it") from None
         except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, ValueError) as error:

@@ -63,7 +63,8 @@ class Chosen:
     settled: bool = False
     "The parameter named them, so that nothing has to be said."
 
-    def keys(self) -> frozenset[str]:
+    @property
+    def attribute_names(self) -> frozenset[str]:
         """The names of the attributes as they stand in the file."""
         return frozenset(each.name for each in self.attributes)
 
@@ -72,8 +73,9 @@ class Chosen:
         if not self.ignored or self.settled:
             return []
         read = ", ".join(each.name for each in self.attributes) or "the label"
-        found = f"{', '.join(self.ignored)}, not read; {read} taken for the action"
-        return [Notice("attribute-ignored", Problem(file, "attributes", found, REMEDY), len(self.ignored))]
+        found = f"{', '.join(self.ignored)}, which are not read; actions are read from {read}"
+        expected = "those that name actions in dataset.action_attribute"
+        return [Notice("attribute-ignored", Problem(file, "attributes", found, expected), len(self.ignored))]
 
     def told(self) -> str:
         """For the line that says what was found in a file."""
@@ -109,8 +111,10 @@ def seen_attributes(values: Sequence[Mapping[str, Any]]) -> list[Attribute]:
         elif any(isinstance(each, int | float) and not isinstance(each, bool) for each in there):
             attributes.append(Attribute(name, "number"))
         else:
-            options = {option for each in there for option in values_of(each)}
-            attributes.append(typed(name, "choice", sorted(options)))
+            options = {option.strip() for each in there for option in values_of(each)}
+            # A text that parts others by commas holds several of them.
+            several = {each for each in options if "," in each and options.issuperset(map(str.strip, each.split(",")))}
+            attributes.append(typed(name, "choice", sorted(options - several)))
     return attributes
 
 
@@ -134,15 +138,16 @@ def choose(
         return Chosen((), tuple(labels), ignored, settled=True)
     if wanted != AUTO:
         names = [wanted] if isinstance(wanted, str) else list(wanted)
-        picked = [each for each in attributes if each.name in names]
-        picked = picked or [each for each in attributes if spelt(each.name) in map(spelt, names)]
-        if not picked and names != [DEFAULT]:
+        exact = {each.name for each in attributes}.intersection(names)
+        alike = {spelt(each) for each in names if each not in exact}
+        picked = [each for each in attributes if each.name in exact or spelt(each.name) in alike]
+        if not picked and wanted != DEFAULT:
             raise InputError(
                 f"{where}: found the attributes {_listed(attributes)}, expected {_quoted(names)} "
                 f"(dataset.action_attribute); {REMEDY}"
             )
         if picked:
-            return _chosen(picked, attributes, settled=names != [DEFAULT])
+            return _chosen(picked, attributes, settled=wanted != DEFAULT)
     picked = [each for each in attributes if spelt(each.name) in NAMED and each.type != "number"]
     if not picked and known is not None:
         picked = [each for each in attributes if _is_known(each, known)]
@@ -159,10 +164,10 @@ def choose(
         return _chosen(picked, attributes)
     by_label = known is not None and any(known.find(each) for each in labels)
     if len(labels) < 2 and not by_label:
-        label = f" {labels[0]!r}" if labels else ""
+        label = f" and the label {labels[0]}" if labels else ""
         raise InputError(
-            f"{where}: found the attributes {_listed(attributes)} and one label{label}, and nothing tells which of "
-            f"them names actions: {REMEDY}"
+            f"{where}: found the attributes {_listed(attributes)}{label}, and nothing tells which of them names "
+            f"actions: {REMEDY}"
         )
     return Chosen((), tuple(labels), tuple(each.name for each in attributes))
 

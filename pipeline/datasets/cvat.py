@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from xml.etree.ElementTree import Element
 
 from pipeline.datasets.archives import Member
@@ -58,7 +58,7 @@ def read_task(source: Member, wanted: Wanted, known: ClassNames | None = None) -
     Raises:
         InputError: see `read_xml` and `choose`; or the file is of several tasks, names no film or counts no frames.
     """
-    root = read_xml(source.path, source.content())
+    root = read_xml(Path(str(source)), source.content())
     meta = root.find("meta")
     if root.tag != "annotations" or meta is None:
         raise InputError(f"{source}: the root is <{root.tag}>, expected CVAT's <annotations> with <meta>")
@@ -71,7 +71,7 @@ def read_task(source: Member, wanted: Wanted, known: ClassNames | None = None) -
     file = _File(source.name, video_id, chosen)
     notices = chosen.notices(source.name)
     if images and not tracks:
-        return _of_images(file, meta, images, notices)
+        return _of_images(source, file, meta, images, notices)
     start, stop, step = _frames(source, meta)
     read = [_track(each, index, file) for index, each in enumerate(tracks)]
     people = [each for each in read if each.boxes]
@@ -84,6 +84,7 @@ def read_task(source: Member, wanted: Wanted, known: ClassNames | None = None) -
     people = [_closed(each, stop, step) for each in people]
     return Task(
         name=source.name,
+        where=str(source),
         format=FORMAT,
         video_id=video_id,
         frames=range(start, stop + 1, step),
@@ -141,6 +142,8 @@ def _attributes(meta: Element, root: Element) -> list[Attribute]:
             name = _text(each, "name") or ""
             kind = _text(each, "input_type") or ""
             values = (_text(each, "values") or "").split("," if kind == "text" else "\n")
+            if kind == "text" and len(values) < 2:  # a default, and no list of what may stand there
+                values += sorted(part for value in used.get(name, ()) for part in value.split(","))
             found.append(typed(name, kind, values, frozenset([_text(label, "name") or ""])))
     defined = {each.name for each in found}
     for name in sorted(used.keys() - defined - {""}):
@@ -183,7 +186,7 @@ def _size(meta: Element) -> tuple[float, float] | None:
 
 def _track(track: Element, index: int, file: _File) -> Track:
     name = track.get("id") or "?"
-    keys = file.chosen.keys()
+    keys = file.chosen.attribute_names
     base = {each.get("name") or "": each.text or "" for each in track.findall("attribute")}
     boxes: dict[int, Box] = {}
     every = False
@@ -275,11 +278,11 @@ def _without_attribute(name: str, tracks: Sequence[Track], chosen: Chosen) -> li
     if not lost:
         return []
     found = f"label {', '.join(dict.fromkeys(str(each.label) for each in lost))}"
-    expected = f"the attribute {', '.join(sorted(chosen.keys()))}"
+    expected = f"the attribute {', '.join(sorted(chosen.attribute_names))}"
     return [Notice("label-without-attribute", Problem(name, f"{len(lost)} tracks", found, expected), len(lost))]
 
 
-def _of_images(file: _File, meta: Element, images: Sequence[Element], notices: list[Notice]) -> Task:
+def _of_images(source: Member, file: _File, meta: Element, images: Sequence[Element], notices: list[Notice]) -> Task:
     """The images of a video task: their names count its frames."""
     frames: set[int] = set()
     tracks: list[Track] = []
@@ -290,7 +293,7 @@ def _of_images(file: _File, meta: Element, images: Sequence[Element], notices: l
         match = _IMAGE.fullmatch(str(PurePath(name).with_suffix("")) if name else "")
         if not match or len(match[1]) > 9:
             raise InputError(
-                f"{file.name}: image {shown(name)} names no frame of a film, expected frame_000012, as '{IMAGES}' of a "
+                f"{source}: image {shown(name)} names no frame of a film, expected frame_000012, as '{IMAGES}' of a "
                 "video task has them; export a task of images as COCO-like JSON, AVA CSV or VIA CSV (docs/datasets.md)"
             )
         frame = int(match[1])
@@ -306,6 +309,7 @@ def _of_images(file: _File, meta: Element, images: Sequence[Element], notices: l
     step = min((b - a for a, b in pairwise(sorted(frames))), default=1)
     return Task(
         name=file.name,
+        where=str(source),
         format=IMAGES,
         video_id=file.video_id,
         frames=sorted(frames),
@@ -324,7 +328,7 @@ def _image_track(shape: Element, frame: int, where: str, file: _File) -> list[Tr
     box = _box(shape, frame, where, file)
     if box is None:
         return []
-    keys = file.chosen.keys()
+    keys = file.chosen.attribute_names
     values = {key: each.text or "" for each in shape.findall("attribute") if (key := each.get("name") or "") in keys}
     return [Track(where, shape.get("label") or "", values, [box], every=True)]
 

@@ -9,6 +9,7 @@ so that times tell the frames. Per-region choices and taxonomies are attributes 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -74,12 +75,12 @@ def has_boxes(content: Any) -> bool:
 
 
 def read_films(
-    name: str, content: Any, listed: dict[str, Listed], wanted: Wanted, known: ClassNames | None = None
+    path: Path, content: Any, listed: dict[str, Listed], wanted: Wanted, known: ClassNames | None = None
 ) -> list[Task]:
     """The films of an export.
 
     Args:
-        name: the file, for messages.
+        path: the file, for messages.
         content: its JSON.
         listed: what is said of each video; sizes are needed where boxes are turned.
         wanted: `dataset.action_attribute`.
@@ -88,10 +89,11 @@ def read_films(
     Raises:
         InputError: see `choose`; or a film has no name, or nothing tells its frame rate or, of turned boxes, its size.
     """
-    films = [each for each in _films(name, content) if each.regions or each.without_box]
+    name = path.name
+    films = [each for each in _films(str(path), content) if each.regions or each.without_box]
     regions = [region for film in films for region in film.regions]
     labels = sorted({label for region in regions for label in region.labels})
-    chosen = choose(name, _attributes(films), labels, wanted, known)
+    chosen = choose(str(path), _attributes(films), labels, wanted, known)
     tasks = []
     for place, film in enumerate(films):
         notices = [*film.notices, *(chosen.notices(name) if place == 0 else [])]
@@ -101,7 +103,7 @@ def read_films(
             )
             notices.append(Notice("without-box", found, film.without_box))
         if film.regions:
-            tasks.append(_task(name, film, listed, chosen.keys()))
+            tasks.append(_task(path, film, listed, chosen.attribute_names))
             tasks[-1] = Task(**{**tasks[-1].__dict__, "chosen": chosen, "notices": notices})
     return tasks
 
@@ -124,7 +126,9 @@ def _whole(name: str, place: str, entry: dict[str, Any]) -> _Film:
         return film
     taken = next((each for each in made if each.get("ground_truth")), made[0])
     if len(made) > 1:
-        found = Problem(name, place, f"{len(made)} annotations, of which one is read", "one, or one of ground truth")
+        found = Problem(
+            Path(name).name, place, f"{len(made)} annotations, of which one is read", "one, or one of ground truth"
+        )
         film.notices.append(Notice("several-annotators", found, len(made) - 1))
     results = [each for each in _list(taken.get("result")) if isinstance(each, dict)]
     by_id: dict[str, _Region] = {}
@@ -185,8 +189,8 @@ def _attributes(films: Sequence[_Film]) -> list[Attribute]:
     return [typed(key, kinds[key], sorted(options[key]), frozenset(labels[key])) for key in sorted(options)]
 
 
-def _task(name: str, film: _Film, listed: dict[str, Listed], keys: frozenset[str]) -> Task:
-    where = f"{name}: {film.place}"
+def _task(path: Path, film: _Film, listed: dict[str, Listed], keys: frozenset[str]) -> Task:
+    where = f"{path}: {film.place}"
     video_id = _video_id(where, film.video, listed)
     values = [each.value for each in film.regions]
     rate = next((found for each in values if (found := _rate(each))), None)
@@ -212,7 +216,8 @@ def _task(name: str, film: _Film, listed: dict[str, Listed], keys: frozenset[str
     if last >= MOST_FRAMES:
         raise InputError(f"{where}: the film has {last} frames, expected fewer than {MOST_FRAMES}")
     return Task(
-        name=name,
+        name=path.name,
+        where=where,
         format=FORMAT,
         video_id=video_id,
         frames=range(last + 1),

@@ -201,9 +201,7 @@ def _read_tools(
     seconds, wanted = options.keyframe_seconds, options.action_attribute
     mapped = ClassNames(known.labels) if known.labels else None
     tasks = [read_task(source, wanted, mapped) for source in found.cvat]
-    films = [
-        task for path, content in found.label_studio for task in read_films(path.name, content, listed, wanted, mapped)
-    ]
+    films = [task for path, content in found.label_studio for task in read_films(path, content, listed, wanted, mapped)]
     vias = [read_via(path, wanted, mapped) for path in found.via]
     cocos = [(path, content, choose_actions(path, content, wanted, mapped)) for path, content in found.coco]
     if not known.labels:

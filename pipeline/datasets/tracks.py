@@ -72,7 +72,9 @@ class Task:
     """What one file says of one film."""
 
     name: str
-    "The file, for messages."
+    "The file below its folder, for problems."
+    where: str
+    "Its path, for errors."
     format: str
     video_id: str
     frames: Sequence[int]
@@ -123,13 +125,13 @@ def task_rows(
     tasks = sorted(tasks, key=lambda each: (each.frames[0], each.name))
     video_id = tasks[0].video_id
     _refuse_overlap(tasks)
-    clock = frame_clock(video_id, listed, next((each.fps for each in tasks if each.fps), None), tasks[0].name)
+    clock = frame_clock(video_id, listed, next((each.fps for each in tasks if each.fps), None), tasks[0].where)
     keyframes = _keyframes(tasks, clock, keyframe_seconds)
     read = Read(tasks[0].format, [], {video_id: Timeline("", 0.0, keyframes.offset_seconds)})
     first_person = 0
     for task in tasks:
         there = [(f, s) for f, s in zip(keyframes.frames, keyframes.stamps, strict=True) if _holds(task, f)]
-        size = frame_size(video_id, listed, task.size, task.name)
+        size = frame_size(video_id, listed, task.size, task.where)
         drafts, unmet = _drafts(task, there, size, names, first_person)
         empty = [Draft(f"frame {frame}", video_id, stamp) for frame, stamp in there]
         read.rows.append(draft_rows(task.name, with_empty([*task.faults, *drafts], empty), classes=classes))
@@ -143,10 +145,10 @@ def task_rows(
         if task.size and task.size_is_own:
             read.sizes.setdefault(video_id, set()).add(task.size)
     if keyframes.deleted:
-        found = Problem(
-            tasks[0].name, f"video {video_id}", "frames that were taken out of the task", "no keyframe there"
-        )
-        read.notices.append(Notice("frames-deleted", found, keyframes.deleted))
+        found = f"{keyframes.deleted} moments of a keyframe in frames that were deleted from the task"
+        expected = "annotated frames; there is no keyframe at the others"
+        problem = Problem(tasks[0].name, f"video {video_id}", found, expected)
+        read.notices.append(Notice("frames-deleted", problem, keyframes.deleted))
     return replace(read, counted=frozenset([video_id]))
 
 
@@ -193,7 +195,7 @@ def _refuse_overlap(tasks: Sequence[Task]) -> None:
     for one, other in pairwise(tasks):
         if other.frames[0] <= one.frames[-1]:
             raise InputError(
-                f"{one.name} and {other.name}: both hold frames {other.frames[0]} to "
+                f"{one.where} and {other.name}: both hold frames {other.frames[0]} to "
                 f"{min(one.frames[-1], other.frames[-1])} of video {one.video_id}, expected each frame in one file: "
                 "export the whole task in place of its jobs, or remove one of the files"
             )
@@ -204,10 +206,10 @@ def _holds(task: Task, frame: int) -> bool:
 
 
 def _keyframes(tasks: Sequence[Task], clock: Clock, seconds: float) -> Keyframes:
-    name, last = tasks[-1].name, tasks[-1].frames[-1]
+    where, last = tasks[-1].where, tasks[-1].frames[-1]
     if clock.seconds(last) / seconds > MOST_KEYFRAMES:
         raise InputError(
-            f"{name}: frame {last} at {clock.fps:g} frames per second is {clock.seconds(last):.4g} s into video "
+            f"{where}: frame {last} at {clock.fps:g} frames per second is {clock.seconds(last):.4g} s into video "
             f"{tasks[0].video_id}, expected at most {MOST_KEYFRAMES} keyframes (dataset.keyframe_seconds {seconds:g})"
         )
     if any(task.own_times or _is_of_single_frames(task) for task in tasks):

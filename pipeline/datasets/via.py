@@ -64,9 +64,8 @@ class ViaFile:
 
     path: Path
     format: str
-    names: list[str]
-    "Actions that the project's options list, in their order."
     chosen: Chosen
+    "Its names are the options that the project lists, in their order."
     regions: list[Region]
     ignored: int
     "Rows of stretches of time without a box."
@@ -101,14 +100,17 @@ def read_via(path: Path, wanted: Wanted, known: ClassNames | None = None) -> Via
     if via_header(text) == VIA2:
         regions = [_via2(*row) for row in _rows(path, text, VIA2)]
         attributes = seen_attributes([each.values for each in regions if each.box])
-        # Its options are listed nowhere: what was typed may hold slips.
-        return ViaFile(path, "VIA 2 CSV", [], choose(str(path), attributes, [], wanted, known), regions, 0)
+        chosen = choose(str(path), attributes, [], wanted, known)
+        if any(isinstance(each.values.get(key), str) for each in regions for key in chosen.attribute_names):
+            # Options of texts are listed nowhere, and what was typed may hold slips or several actions.
+            chosen = replace(chosen, names=())
+        return ViaFile(path, "VIA 2 CSV", chosen, regions, 0)
     rows = list(_rows(path, text, VIA3))
     keys, attributes = _defined(text)
     chosen = choose(str(path), attributes, [], wanted, known)
     read = [_via3(place, row, keys) for place, row in rows]
     kept = [region for region in read if region is not None]
-    return ViaFile(path, "VIA 3 CSV", list(chosen.names), chosen, kept, len(read) - len(kept))
+    return ViaFile(path, "VIA 3 CSV", chosen, kept, len(read) - len(kept))
 
 
 def via_rows(
@@ -276,7 +278,9 @@ def _via2(place: str, row: list[str]) -> Region:
     if sides is None:
         if shape.get("name") in ("point", "polyline"):
             return _faulty(bad, f"a shape of {shape['name']}", NO_INSIDE)
-        return _faulty(bad, f"region_shape_attributes {shown(row[5])}", "a rect with x, y, width and height")
+        return _faulty(
+            bad, f"region_shape_attributes {shown(row[5])}", "a rect, circle, ellipse or polygon with its numbers"
+        )
     return Region(place, row[0], None, sides, own, attributes, shape.get("name") == "rect")
 
 

@@ -96,8 +96,8 @@ def check_frame_times(imported: AvaImport, films: Mapping[str, Film], listed: Ma
     remedy = f"Remove {FRAME_TIMES} and run actionbank new-dataset --force, which writes it from the films' own times."
     return [
         *findings_of("frame-rate-varies", "error", "films have frames that a constant rate misses", missing,
-                     f"Run actionbank new-dataset --force: it writes {FRAME_TIMES} beside videos.csv, unless that gives "
-                     "another rate than the film's mean."),
+                     f"Run actionbank new-dataset --force: it writes {FRAME_TIMES} beside videos.csv, unless there is "
+                     "another rate than the film's mean in it."),
         *findings_of("frame-times-of-other-film", "error", f"films have other times than {FRAME_TIMES} says", wrong,
                      remedy),
     ]  # fmt: skip

@@ -74,7 +74,8 @@ def test_a_folder_in_the_project_with_cvat_files(project: Path, films: Path) -> 
         "  # 3 films that can be read.\n  # Frames per second: 25 (2 films), 29.97 (1 film). Pixels: 96x64 (3 films).\n"
         in text
     )
-    assert "  # film.xml: CVAT for video 1.1: video film, 1 tracks, 25 frames per second, 4 keyframes\n" in text
+    assert "  # film.xml: CVAT for video 1.1: video film, 1 tracks, 25 frames per second, 4 keyframes; actions by "
+    assert "actions by action\n" in text
     assert "  classes: 2  # walk, sit_down\n" in text
     assert not Path("data").exists()
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.datasets.coco import category_labels, coco_rows
+from pipeline.datasets.coco import Actions, category_labels, coco_rows
 from pipeline.datasets.drafts import Read
 from pipeline.datasets.listed import Listed
 from pipeline.datasets.sources import SourceOptions, import_source
@@ -42,7 +42,7 @@ def annotation(image_id: int, **more: object) -> dict:
 
 def read(images: list, annotations: list, **listed: Listed) -> Read:
     content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
-    return coco_rows(Path("ava.json"), content, listed, classes=80, first_id=1)
+    return coco_rows(Path("ava.json"), content, listed, classes=80, actions=Actions())
 
 
 def faults(found: Read) -> list[str]:

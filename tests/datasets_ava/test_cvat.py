@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.datasets.class_ids import ClassNames
 from pipeline.datasets.archives import Member
+from pipeline.datasets.class_ids import ClassNames
 from pipeline.datasets.cvat import read_task
 from pipeline.datasets.drafts import Read
 from pipeline.datasets.listed import Listed
@@ -121,7 +121,7 @@ def test_frames_are_counted_by_the_films_own_rate(tmp_path: Path) -> None:
 def test_a_task_of_a_part_of_the_film_names_only_its_keyframes(tmp_path: Path) -> None:
     more = "<start_frame>40</start_frame><stop_frame>68</stop_frame><frame_filter>step=2</frame_filter>"
     path = write(tmp_path, track(box(40, 0, "walk")), more=more)
-    assert [second for second, _, _ in rows(read(path))] == [4.0, 5.0, 6.0]
+    assert [second for second, _, _ in rows(read(path))] == [4.4, 5.4, 6.4]  # frames 44, 54 and 64, which it has
 
 
 def test_a_class_may_hold_commas(tmp_path: Path) -> None:
@@ -190,7 +190,8 @@ def test_what_ends_the_run(tmp_path: Path) -> None:
         "video_id,width,height"
     )
     assert refusal("<annotations><meta></meta><image id='0'/></annotations>") == (
-        f"{path}: was exported as 'CVAT for images', expected 'CVAT for video 1.1' (tracks)"
+        f"{path}: image '' names no frame of a film, expected frame_000012, as 'CVAT for images 1.1' of a video task "
+        "has them; export a task of images as COCO-like JSON, AVA CSV or VIA CSV (docs/datasets.md)"
     )
     assert refusal("<annotations><meta><task/><task/></meta></annotations>") == (
         f"{path}: holds 2 tasks, expected one: export each by itself"

@@ -69,7 +69,8 @@ def test_the_pages_cvat_file(tmp_path: Path) -> None:
         {"video_id": "street", "split": "val", "first_timestamp": 0.0, "offset_seconds": 0.5},
     ]
     assert found.told == [
-        "street.xml: CVAT for video 1.1: video street, 1 tracks, 29.97 frames per second, 3 keyframes"
+        "street.xml: CVAT for video 1.1: video street, 1 tracks, 29.97 frames per second, 3 keyframes; "
+        "actions by action"
     ]
     assert found.summary["formats"] == ["CVAT for video 1.1"]
 

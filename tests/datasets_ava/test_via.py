@@ -97,10 +97,14 @@ def test_the_only_attribute_with_options_is_taken(tmp_path: Path) -> None:
     options = {"1": {"aname": "person", "options": {"0": "walk", "1": "sit"}}, "2": {"aname": "comment", "options": {}}}
     path = via3(tmp_path, row3([1]), options=options)
     assert rows(read(path)) == [(1.0, BOX, 1)]
-    assert read_via(path, "action").names == ["walk", "sit"]
+    assert read_via(path, "action").chosen.names == ("walk", "sit")
     with pytest.raises(InputError) as error:
         read(via3(tmp_path, row3([1]), options={"1": {"aname": "comment"}}))
-    assert str(error.value) == (f"{path}: found the attributes comment, expected 'action' (dataset.action_attribute)")
+    assert str(error.value) == (
+        f"{path}: found the attributes comment, and nothing tells which of them names actions: set "
+        "dataset.action_attribute to those that name actions (a list where there are several), or to none where the "
+        "label is the action"
+    )
 
 
 def test_via_2(tmp_path: Path) -> None:
@@ -129,7 +133,7 @@ def test_names_of_options_and_of_checkboxes_may_hold_commas(tmp_path: Path) -> N
     path = via3(
         tmp_path, *(row3([1], metadata={"1": chosen}) for chosen in ("1", "0,1", "1, 2", talk)), options=options
     )
-    assert read_via(path, "action").names == ["walk", talk]
+    assert read_via(path, "action").chosen.names == ("walk", talk)
     assert actions(path) == [2, 1, 2, 2, 2]
     chosen = [{talk: True, "walk": True}, {talk: True, "walk": False}, talk, "walk, walk"]
     path = via2(tmp_path, *(row2("film_000001.jpg", attributes={"action": each}) for each in chosen))
@@ -160,8 +164,8 @@ def test_bad_rows_cost_themselves(tmp_path: Path) -> None:
     assert faults(found) == [
         "film.csv: row 5: found temporal_coordinates '[1, 2]', expected one time [t] in seconds",
         "film.csv: row 6: found temporal_coordinates 'x', expected one time [t] in seconds",
-        "film.csv: row 7: found spatial_coordinates '[5, 1, 2, 3, 4, 5]', expected a rectangle [2,x,y,width,height] in "
-        "pixels",
+        "film.csv: row 7: found a shape of line, expected a box, or a shape with an inside (polygon, ellipse, mask, "
+        "skeleton, cuboid)",
         "film.csv: row 8: found metadata 'walk', expected an object of attributes",
         "film.csv: row 9: found action 'fly', expected a class of the label map: walk, sit",
         "film.csv: row 10: found 2 columns, expected metadata_id,file_list,flags,temporal_coordinates,"
@@ -169,7 +173,7 @@ def test_bad_rows_cost_themselves(tmp_path: Path) -> None:
     ]
     found = read(via2(tmp_path, row2("film_1.jpg"), row2("film_1.jpg", shape={"name": "circle", "cx": 1}), "x,y\n"))
     assert [fault.partition(": found ")[2].partition(", expected ")[2] for fault in faults(found)] == [
-        "a rect with x, y, width and height",
+        "a rect, circle, ellipse or polygon with its numbers",
         HEAD2.strip(),
     ]
 
