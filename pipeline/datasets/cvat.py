@@ -79,7 +79,8 @@ def read_task(source: Member, wanted: Wanted, known: ClassNames | None = None) -
     if every and not step:
         gaps = [b.frame - a.frame for each in people for a, b in pairwise(each.boxes)]
         step = min(gaps, default=1)
-        start += (every[0].boxes[0].frame - start) % step
+        # Nothing tells where such a task begins: nobody is said to be missing before the first box.
+        start = start if step < 2 else min(each.boxes[0].frame for each in people)
     step = step or 1
     people = [_closed(each, stop, step) for each in people]
     return Task(

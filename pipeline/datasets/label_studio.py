@@ -57,6 +57,8 @@ class _Film:
     kinds: dict[str, str] = field(default_factory=dict)
     "Kind of each attribute."
     without_box: int = 0
+    lost: list[str] = field(default_factory=list)
+    "Choices that JSON-MIN parts from their boxes."
     notices: list[Notice] = field(default_factory=list)
 
 
@@ -91,6 +93,12 @@ def read_films(
     """
     name = path.name
     films = [each for each in _films(str(path), content) if each.regions or each.without_box]
+    for film in films:
+        if film.lost and film.regions:
+            raise InputError(
+                f"{path}: {film.place}: found the choices {', '.join(film.lost)}, and JSON-MIN does not say which box "
+                "they belong to: export it as JSON"
+            )
     regions = [region for film in films for region in film.regions]
     labels = sorted({label for region in regions for label in region.labels})
     chosen = choose(str(path), _attributes(films), labels, wanted, known)
@@ -111,7 +119,7 @@ def read_films(
 def _films(name: str, content: Any) -> list[_Film]:
     entries = content if isinstance(content, list) else []
     return [
-        _whole(name, f"task {entry.get('id', place)}", entry) if "annotations" in entry else _min(name, place, entry)
+        _whole(name, f"task {entry.get('id', place)}", entry) if "annotations" in entry else _min(place, entry)
         for place, entry in enumerate(entries, start=1)
         if isinstance(entry, dict)
     ]
@@ -153,26 +161,17 @@ def _whole(name: str, place: str, entry: dict[str, Any]) -> _Film:
     return film
 
 
-def _min(name: str, place: int, entry: dict[str, Any]) -> _Film:
+def _min(place: int, entry: dict[str, Any]) -> _Film:
     """A task of JSON-MIN, which does not say which region a choice belongs to."""
     film = _Film(f"task {entry.get('id', place)}", _video(entry), [])
     for key, found in entry.items():
         values = [each for each in _list(found) if isinstance(each, dict)]
         boxes = [each for each in values if "sequence" in each]
         film.regions += [_Region(f"{key} {n}", _labels(each), each) for n, each in enumerate(boxes, start=1)]
-    lost = [
-        key
-        for key, found in entry.items()
-        if (isinstance(found, dict) and found.keys() & KINDS.keys())
-        or any(
-            isinstance(each, dict) and each.keys() & KINDS.keys() and "sequence" not in each for each in _list(found)
-        )
-    ]
-    if lost and film.regions:
-        raise InputError(
-            f"{name}: {film.place}: found the choices {', '.join(lost)}, and JSON-MIN does not say which box they "
-            "belong to: export it as JSON"
-        )
+    for key, found in entry.items():
+        values = [found, *_list(found)]
+        if any(isinstance(each, dict) and "sequence" not in each and each.keys() & KINDS.keys() for each in values):
+            film.lost.append(key)
     return film
 
 
