@@ -97,24 +97,32 @@ def typed(name: str, type_: str, options: Sequence[str], labels: frozenset[str] 
     return Attribute(name, kind, () if kind == "checkbox" else kept, labels)
 
 
-def seen_attributes(values: Sequence[Mapping[str, Any]]) -> list[Attribute]:
-    """Attributes by the values that persons have, where a format defines none; names and options are sorted."""
+def seen_attributes(values: Sequence[Mapping[str, Any]], labels: Sequence[str] = ()) -> list[Attribute]:
+    """Attributes by the values that persons have, where a format defines none; names and options are sorted.
+
+    Args:
+        values: of each person.
+        labels: of the same persons, where the format has labels.
+    """
     found: dict[str, list[Any]] = {}
-    for each in values:
+    owners: dict[str, set[str]] = {}
+    for place, each in enumerate(values):
         for name, value in each.items():
             found.setdefault(name, []).append(value)
+            owners.setdefault(name, set()).update(labels[place : place + 1])
     attributes = []
     for name in sorted(found):
         there = [each for each in found[name] if each is not None]
+        of = frozenset(owners[name])
         if there and all(isinstance(each, bool) for each in there):
-            attributes.append(Attribute(name, "checkbox"))
+            attributes.append(Attribute(name, "checkbox", (), of))
         elif any(isinstance(each, int | float) and not isinstance(each, bool) for each in there):
-            attributes.append(Attribute(name, "number"))
+            attributes.append(Attribute(name, "number", (), of))
         else:
             options = {option.strip() for each in there for option in values_of(each)}
             # A text that parts others by commas holds several of them.
             several = {each for each in options if "," in each and options.issuperset(map(str.strip, each.split(",")))}
-            attributes.append(typed(name, "choice", sorted(options - several)))
+            attributes.append(typed(name, "choice", sorted(options - several), of))
     return attributes
 
 

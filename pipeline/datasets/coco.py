@@ -72,10 +72,11 @@ def choose_actions(path: Path, content: dict[str, Any], wanted: Wanted, known: C
         for each in content.get("categories") or []
         if isinstance(each, dict) and isinstance(each.get("id"), int)
     }
-    used = {names.get(each.get("category_id"), "") for each in annotations if _hashable(each.get("category_id"))}
+    ids = [each.get("category_id") for each in annotations]
+    used = [names.get(each, "") if _hashable(each) else "" for each in ids]
     labels = [name for name in dict.fromkeys(names.values()) if name and name in used]
-    values = [_values(each) for each in annotations]
-    attributes = [each for each in seen_attributes(values) if spelt(each.name) not in TECHNICAL]
+    seen = seen_attributes([_values(each) for each in annotations], used)
+    attributes = [each for each in seen if spelt(each.name) not in TECHNICAL]
     return choose(str(path), attributes, labels, wanted, known)
 
 
