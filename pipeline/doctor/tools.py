@@ -57,7 +57,8 @@ def sort_notices(notices: Sequence[Notice]) -> list[Finding]:
 
 def check_sizes(imported: AvaImport, films: Mapping[str, Film]) -> list[Finding]:
     """Films whose annotations were made on pictures of another shape."""
-    turned, other = [], []
+    turned: list[Problem] = []
+    other: list[Problem] = []
     for video_id, sizes in sorted(imported.sizes.items()):
         film = films.get(video_id)
         if film is None or not film.width or not film.height:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from pipeline.datasets.attributes import Attribute, Chosen, actions_of, choose, seen_attributes, typed
@@ -110,7 +112,7 @@ def test_several_labels_are_actions_where_no_attribute_can_be_and_that_is_said()
 
 
 def test_attributes_by_their_values() -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"walk": True, "posture": "sit", "size": 3, "doing": ["eat", "drink"], "box": {"talk": True, "hug": False}},
         {"walk": False, "posture": "stand,sit", "size": 2.5, "doing": [], "box": {"hug": 1}},
         {"posture": "stand"},

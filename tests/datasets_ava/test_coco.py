@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -149,7 +150,7 @@ def test_garbage_is_a_problem(changed: dict, entry: object) -> None:
     assert (boxes[:, 2:] > boxes[:, :2]).all()
 
 
-def of_attributes(folder: Path, *given: object, categories: tuple[str, ...] = ("person",), **options: object) -> list:
+def of_attributes(folder: Path, *given: object, categories: tuple[str, ...] = ("person",), **options: Any) -> list:
     """(timestamp, action) of persons with these attributes, one a second."""
     plain = {key: value for key, value in annotation(10001).items() if key != "action_ids"}
     content = {

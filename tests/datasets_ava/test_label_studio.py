@@ -15,15 +15,15 @@ from tests.datasets_ava.cases import actions, keyframes, labels
 SIZE = "video_id,split,fps,width,height\nfilm,train,25,200,100\n"
 
 
-def item(frame: int, x: float = 10.0, **more: Any) -> dict[str, Any]:
+def item(frame: int, x: object = 10.0, **more: Any) -> dict[str, Any]:
     return {"frame": frame, "x": x, "y": 20, "width": 20, "height": 50, "rotation": 0, "enabled": True} | {
         "time": frame / 25
     } | more  # fmt: skip
 
 
-def region(*sequence: dict[str, Any], id: str = "ab", **value: Any) -> dict[str, Any]:
+def region(*sequence: dict[str, Any], **value: Any) -> dict[str, Any]:
     about = {"framesCount": 100, "duration": 4.0, "sequence": list(sequence), "labels": ["walk"]} | value
-    return {"id": id, "type": "videorectangle", "from_name": "box", "to_name": "video", "value": about}
+    return {"id": "ab", "type": "videorectangle", "from_name": "box", "to_name": "video", "value": about}
 
 
 def choice(kind: str, name: str, value: Any, id: str = "ab") -> dict[str, Any]:
@@ -194,9 +194,10 @@ def test_other_exports_are_named(tmp_path: Path) -> None:
     assert found.told[-1] == (
         "not read: y.json: Label Studio's export without boxes in videos (videorectangle), which alone are read"
     )
-    assert not any(is_label_studio(each) for each in ({}, [], [1], [{"data": {}}], None))
+    assert not any(is_label_studio(each) for each in OTHERS)
 
 
+OTHERS: list[Any] = [{}, [], [1], [{"data": {}}], None]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5000) | st.sampled_from(["", "x", "videorectangle"]) | st.floats(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["sequence", "labels", "x"]), inner),

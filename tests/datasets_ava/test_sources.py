@@ -101,6 +101,15 @@ def test_the_pages_json(tmp_path: Path) -> None:
     assert found.annotations["person_id"].to_pylist() == [0, 0]
 
 
+def test_the_pages_label_studio_file(tmp_path: Path) -> None:
+    found = import_source(page_folder(tmp_path, "export.json"), SourceOptions(classes=3))
+    assert found.problems == []
+    expected = [("kitchen", second, second + 0.5, "walk") for second in (0.0, 1.0)]
+    assert [(video, stamp, time, name) for video, stamp, time, _, _, name in labels(found)] == expected
+    assert labels(found)[0][3] == pytest.approx(0.1 + 0.3 * 11 / 49)
+    assert [status for _, _, status in statuses(found)] == ["annotated", "annotated", "empty", "empty"]
+
+
 def test_formats_stand_side_by_side_and_other_files_are_named(tmp_path: Path) -> None:
     folder = page_folder(tmp_path, "street.xml", "kitchen_via3.csv")
     (folder / "notes.csv").write_text("what,who\n")

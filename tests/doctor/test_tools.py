@@ -1,22 +1,25 @@
 import dataclasses
+from typing import Any
 
 import pytest
 
 from pipeline.datasets.assemble import AvaImport, assemble
 from pipeline.datasets.listed import Listed
 from pipeline.datasets.notices import Notice
+from pipeline.datasets.tracks import NO_INSIDE
 from pipeline.doctor.films import Film
 from pipeline.doctor.rows import sort_problems
 from pipeline.doctor.tools import NOTICES, check_frame_times, check_sizes, sort_notices
 from pipeline.problems import Problem
 
 
-def imported(**more: object) -> AvaImport:
+def imported(**more: Any) -> AvaImport:
     return dataclasses.replace(assemble([], [], {}, []), **more)
 
 
-def film(width: int, height: int, **more: object) -> Film:
-    return Film(**{"duration_seconds": 4.0, "fps": 25.0, "frames": 100, "width": width, "height": height} | more)
+def film(width: int, height: int, **more: Any) -> Film:
+    about: dict[str, Any] = {"duration_seconds": 4.0, "fps": 25.0, "frames": 100, "width": width, "height": height}
+    return Film(**about | more)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +72,6 @@ def test_notices_are_sorted_and_counted() -> None:
 
 
 def test_shapes_that_tell_no_box() -> None:
-    row = Problem("a.xml", "track 1, frame 5", "a shape of points", "a box, or a shape with an inside (polygon, ellipse, "
-                  "mask, skeleton, cuboid)")  # fmt: skip
+    row = Problem("a.xml", "track 1, frame 5", "a shape of points", NO_INSIDE)
     (finding,) = sort_problems([row], "annotation")
     assert (finding.code, finding.severity, finding.count) == ("annotation-shape-not-read", "warning", 1)
