@@ -31,7 +31,7 @@ SHAPES = ("box", "polygon", "ellipse", "mask", "skeleton", "cuboid", "polyline",
 NO_INSIDE = ("polyline", "points")
 SIDES = ("xtl", "ytl", "xbr", "ybr")
 UNNAMED = ("annotations", "annotation", "export", "job", "task")
-_IMAGE = re.compile(r"(?:.*[_/\\-])?frame_?(\d+)", re.IGNORECASE)
+_IMAGE = re.compile(r"(?:.*[_/\\-])?frame_?(\d{1,9})(?:\.\w+)?", re.IGNORECASE)
 
 
 @dataclass
@@ -231,11 +231,9 @@ def _box(shape: Element, frame: int | None, where: str, file: _File) -> Box | No
         numbers = _floats(shape.get(key) for key in ("left", "top", "width", "height"))
         sides = (numbers[0], numbers[1], numbers[0] + numbers[2], numbers[1] + numbers[3]) if numbers else None
     elif shape.tag == "cuboid":
-        corners = [
-            f"{side}{face}" for face in "12" for side in ("xtl", "ytl", "xbl", "ybl", "xtr", "ytr", "xbr", "ybr")
-        ]
-        numbers = _floats(shape.get(key) for key in corners if shape.get(key) is not None)
-        sides = around(list(zip(numbers[::2], numbers[1::2], strict=True))) if numbers else None
+        corners = [f"{corner}{face}" for face in "12" for corner in ("tl", "bl", "tr", "br")]
+        xs, ys = (_floats(shape.get(f"{axis}{each}") for each in corners) for axis in "xy")
+        sides = around(list(zip(xs, ys, strict=True))) if xs and ys else None
     elif shape.tag == "skeleton":
         points = [point for each in shape if each.get("outside") != "1" for point in _points(each) or []]
         outside = outside or (len(shape.findall("points")) > 0 and not points)
@@ -291,8 +289,8 @@ def _of_images(source: Member, file: _File, meta: Element, images: Sequence[Elem
     tags = 0
     for image in images:
         name = image.get("name") or ""
-        match = _IMAGE.fullmatch(str(PurePath(name).with_suffix("")) if name else "")
-        if not match or len(match[1]) > 9:
+        match = _IMAGE.fullmatch(name)
+        if not match:
             raise InputError(
                 f"{source}: image {shown(name)} names no frame of a film, expected frame_000012, as '{IMAGES}' of a "
                 "video task has them; export a task of images as COCO-like JSON, AVA CSV or VIA CSV (docs/datasets.md)"

@@ -247,11 +247,10 @@ def _boxes(place: str, region: _Region, clock: Clock, rate: float, size: tuple[f
         frame = clock.frame(seconds + 1e-4)
         found[frame] = (_about_corner(frame, (x, y, width, height), degrees), item.get("enabled") is not False)
     boxes: list[Box | Draft] = []
-    frames = sorted(found)
-    for frame, following in zip(frames, [*frames[1:], -1], strict=True):
+    for frame in sorted(found):
         box, enabled = found[frame]
         boxes.append(box)
-        if not enabled and following != frame + 1:
+        if not enabled and frame + 1 not in found:
             boxes.append(Box(frame + 1, box.sides, outside=True))
     return [*boxes, *faults]
 
