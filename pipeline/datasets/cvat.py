@@ -30,7 +30,7 @@ IMAGES = "CVAT for images 1.1"
 SHAPES = ("box", "polygon", "ellipse", "mask", "skeleton", "cuboid", "polyline", "points")
 NO_INSIDE = ("polyline", "points")
 SIDES = ("xtl", "ytl", "xbr", "ybr")
-UNNAMED = ("annotations", "annotation", "export", "job", "task")
+UNNAMED = ("annotations", "annotation", "export", "job", "task", "default", "train", "val", "test")
 _IMAGE = re.compile(r"(?:.*[_/\\-])?frame_?(\d{1,9})(?:\.\w+)?", re.IGNORECASE)
 
 

@@ -136,6 +136,10 @@ def test_a_file_that_names_no_film(tmp_path: Path) -> None:
     (folder / "videos.csv").write_text("video_id,fps\na,25\n")
     assert {video for video, *_ in labels(imported(folder))} == {"a"}
     assert refusal(kitchen(tmp_path / "job", {"cvat_job_0.xml": "annotations.xml"})) == message
+    # Datumaro calls its CVAT files after subsets; FiftyOne's <name> is that of the film.
+    assert refusal(kitchen(tmp_path / "subset", {"cvat_job_0.xml": "train.xml"})).startswith("train.xml: names no film")
+    found = imported(kitchen(tmp_path / "name", {"fiftyone_once_a_second.xml": "annotations.xml"}))
+    assert {video for video, *_ in labels(found)} == {"kitchen"}
 
 
 def test_deleted_frames_are_no_labels(tmp_path: Path) -> None:
