@@ -49,6 +49,7 @@ def new_dataset(
         in_place,
         own_folder,
         read_classes,
+        write_frame_times,
         write_videos_csv,
     )
     from pipeline.doctor.films import probe_films
@@ -62,7 +63,7 @@ def new_dataset(
     source = Path("data", name, "source")
     folder = own_folder(annotations, source / "annotations", "--annotations")
     proposals = own_folder(boxes, source / "proposals", "--boxes") if boxes else None
-    note = write_videos_csv(Path(folder), films)
+    notes = [write_videos_csv(Path(folder), films), write_frame_times(Path(folder), films)]
     annotated = read_classes(Path(folder), folder)
     default = compose_params([], CONF)
     asked = [default["backbone"]["input"]["short_side"]]
@@ -72,7 +73,7 @@ def new_dataset(
     )
     write_text(path, text)
     compose_params([f"dataset={name}"], CONF)
-    print(f"{note}\n" if note else "", end="")
+    print("".join(f"{note}\n" for note in notes if note), end="")
     classes = f"{annotated.classes} classes" if annotated.labels else "classes are to be set"
     print(f"{path}: written: {len(films)} films, {classes}, boxes {f'from {proposals}' if proposals else 'by motion'}")
     try:

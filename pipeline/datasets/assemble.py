@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline.datasets.ava_rows import AvaRows, note_early, note_repeats
 from pipeline.datasets.csv_rows import Ints
+from pipeline.datasets.notices import Notice
 from pipeline.datasets.ordering import group_starts, ranked, sort_table
 from pipeline.datasets.timelines import SPLITS, Timeline, timelines_table
 from pipeline.labels import Label
@@ -34,6 +35,12 @@ class AvaImport:
     "Lines for the user: what was recognised and decided."
     missing: list[Problem] = field(default_factory=list)
     "What the source names and nobody brought (clips of AVA-Kinetics): listed, and no fault."
+    notices: list[Notice] = field(default_factory=list)
+    "What was seen and is in no row."
+    sizes: dict[str, set[tuple[float, float]]] = field(default_factory=dict)
+    "Width and height in pixels that the annotations themselves give a video."
+    counted: frozenset[str] = frozenset()
+    "Videos whose times come from numbers of frames."
 
 
 def assemble(

@@ -2,21 +2,43 @@
 
 `images`: id, movie (or video_id), timestamp, width, height; `annotations`: image_id, bbox (x, y, width, height in
 pixels, so that the right edge is x + width), action_ids from 1 on, optionally person_id. An image without annotations
-is a keyframe that shows nobody. `categories` with `category_id` stand in for action_ids where these are absent.
+is a keyframe that shows nobody. Where action_ids are absent, the actions are the `attributes` that CVAT and others
+write (`attributes.py`), else the `category_id` of `categories`.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
+from pipeline.datasets.attributes import NAMED, Chosen, Wanted, actions_of, choose, seen_attributes
+from pipeline.datasets.class_ids import ClassNames, spelt
 from pipeline.datasets.csv_rows import shown
 from pipeline.datasets.drafts import Draft, Read, draft_rows, pixel_box, with_empty
 from pipeline.datasets.listed import Listed
+from pipeline.datasets.shapes import Sides, around, clipped, turned
 from pipeline.datasets.timelines import AVA_FIRST_TIMESTAMP, Timeline
+from pipeline.datasets.tracks import NO_INSIDE
 from pipeline.errors import InputError
 from pipeline.labels import Label
 
 FORMAT = "COCO-like JSON (AlphAction)"
 MEDIA = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".jpg", ".jpeg", ".png")
+# Attributes that exporters add of themselves.
+TECHNICAL = frozenset((
+    "occluded", "rotation", "track id", "keyframe", "outside", "iscrowd", "is crowd", "z order",
+    "group", "group id", "score", "source", "area",
+))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Actions:
+    """How the file names actions."""
+
+    chosen: Chosen = field(default_factory=Chosen)
+    "No attribute: action_ids, or categories."
+    names: ClassNames = field(default_factory=lambda: ClassNames([]))
+    first_id: int = 1
 
 
 def is_coco(content: Any) -> bool:
@@ -36,12 +58,50 @@ def category_labels(content: dict[str, Any]) -> list[Label]:
     ]
 
 
+def choose_actions(path: Path, content: dict[str, Any], wanted: Wanted, known: ClassNames | None) -> Chosen:
+    """Which attributes name actions; none where action_ids or categories do.
+
+    Raises:
+        InputError: see `choose`.
+    """
+    annotations = [each for each in content["annotations"] if isinstance(each, dict)]
+    if any("action_ids" in each for each in annotations):
+        return Chosen()
+    names = {
+        each["id"]: str(each.get("name") or "")
+        for each in content.get("categories") or []
+        if isinstance(each, dict) and isinstance(each.get("id"), int)
+    }
+    ids = [each.get("category_id") for each in annotations]
+    used = [names.get(each, "") if _hashable(each) else "" for each in ids]
+    labels = [name for name in dict.fromkeys(names.values()) if name and name in used]
+    seen = seen_attributes([_values(each) for each in annotations], used)
+    attributes = [each for each in seen if spelt(each.name) not in TECHNICAL]
+    return choose(str(path), attributes, labels, wanted, known)
+
+
+def _values(each: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of an annotation; keys called action beside them count as well."""
+    values = {key: value for key, value in each.items() if spelt(key) in NAMED and isinstance(value, str | list)}
+    found = each.get("attributes")
+    if isinstance(found, dict):
+        values |= {str(key): value for key, value in found.items()}
+    for item in found if isinstance(found, list) else []:
+        if isinstance(item, dict) and "name" in item:
+            values[str(item["name"])] = item.get("value", True)
+        elif isinstance(item, str):
+            values["attributes"] = [*values.get("attributes", []), item]
+    return values
+
+
 def action_numbers(content: dict[str, Any]) -> list[float]:
     """All action ids as they stand there."""
     return [float(number) for each in content["annotations"] for number in _numbers(each) or [] if _whole(number)]
 
 
-def coco_rows(path: Path, content: dict[str, Any], listed: dict[str, Listed], *, classes: int, first_id: int) -> Read:
+def coco_rows(
+    path: Path, content: dict[str, Any], listed: dict[str, Listed], *, classes: int, actions: Actions
+) -> Read:
     """The boxes of a file.
 
     Without `videos.csv`, films begin at timestamp 900 where no image is earlier, as AVA's do, and at 0 otherwise.
@@ -62,7 +122,7 @@ def coco_rows(path: Path, content: dict[str, Any], listed: dict[str, Listed], *,
         images[image["id"]] = found
         keyframes.append(Draft(f"image {place}", found[0], found[1]))
     for place, each in enumerate(content["annotations"], start=1):
-        drafts += _boxes(f"annotation {place}", each, images, first_id)
+        drafts += _boxes(f"annotation {place}", each, images, actions)
     rows = draft_rows(path.name, with_empty(drafts, keyframes), classes=classes)
     stamps = [stamp for _, stamp, _ in images.values()]
     first = AVA_FIRST_TIMESTAMP if stamps and min(stamps) >= AVA_FIRST_TIMESTAMP else 0.0
@@ -72,7 +132,12 @@ def coco_rows(path: Path, content: dict[str, Any], listed: dict[str, Listed], *,
         begins = first if one.first_timestamp is None else one.first_timestamp
         times[video_id] = Timeline("", begins, one.offset_seconds or 0.0)
     told = f"{path.name}: {FORMAT}: {len(times)} videos, {len(images)} keyframes; without videos.csv they begin at"
-    return Read(FORMAT, [rows], times, [f"{told} timestamp {first:g}"])
+    read = Read(FORMAT, [rows], times, [f"{told} timestamp {first:g}"], actions.chosen.notices(path.name))
+    if actions.chosen.attributes:
+        read.told.append(f"{path.name}: {actions.chosen.told()}")
+    for video_id, _, size in images.values():
+        read.sizes.setdefault(video_id, set()).add(size)
+    return read
 
 
 def _image(image: Any) -> tuple[tuple[str, float, tuple[float, float]], tuple[str, str] | None]:
@@ -94,26 +159,66 @@ def _image(image: Any) -> tuple[tuple[str, float, tuple[float, float]], tuple[st
     return (video_id, float(stamp), (width, height)), None
 
 
-def _boxes(place: str, each: Any, images: dict[Any, Any], first_id: int) -> list[Draft]:
+def _boxes(place: str, each: Any, images: dict[Any, Any], actions: Actions) -> list[Draft]:
     image = images.get(each.get("image_id")) if isinstance(each, dict) and _hashable(each.get("image_id")) else None
     if image is None:
         found = f"image_id {each.get('image_id')!r}" if isinstance(each, dict) else type(each).__name__
         return [Draft(place, "-", fault=(found, "the id of an image"))]
     video_id, stamp, size = image
-    box, numbers = each.get("bbox"), _numbers(each)
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_real, box)):
-        return [Draft(place, video_id, stamp, fault=(f"bbox {shown(str(box))}", "x, y, width, height in pixels"))]
-    if numbers is None or not all(map(_whole, numbers)):
-        return [Draft(place, video_id, stamp, fault=(f"action_ids {shown(str(numbers))}", "a list of whole numbers"))]
-    x, y, width, height = map(float, box)
-    sides = pixel_box((x, y, x + width, y + height), size)
-    person = each.get("person_id")
+    box = _sides(each)
+    if box is None:
+        return [Draft(place, video_id, stamp, fault=_no_box(each))]
+    degrees = each.get("rotation", _values(each).get("rotation", 0.0))
+    if (_real(degrees) and degrees % 360) or not _is_box(each.get("bbox")):
+        box = clipped(turned(box, float(degrees) if _real(degrees) else 0.0), size)
+    sides = pixel_box(box, size)
+    person = each.get("person_id", _values(each).get("track_id"))
     if person is not None and (not _whole(person) or abs(person) >= 2**31):
         return [Draft(place, video_id, stamp, fault=(f"person_id {person!r}", "a whole number or nothing"))]
+    person = None if person is None else int(person)
+    if actions.chosen.attributes:
+        drafts = []
+        for action in actions_of(_values(each), "", actions.chosen, actions.names):
+            known = actions.names.find(action)
+            fault = None if known else (f"action {shown(action)}", actions.names.expected(action))
+            drafts.append(Draft(place, video_id, stamp, sides, known or 0, person, fault))
+        return drafts
+    numbers = _numbers(each)
+    if numbers is None or not all(map(_whole, numbers)):
+        return [Draft(place, video_id, stamp, fault=(f"action_ids {shown(str(numbers))}", "a list of whole numbers"))]
     return [
-        Draft(place, video_id, stamp, sides, int(number) - first_id + 1, None if person is None else int(person))
+        Draft(place, video_id, stamp, sides, int(number) - actions.first_id + 1, person)
         for number in dict.fromkeys(numbers)
     ]
+
+
+def _is_box(box: Any) -> bool:
+    return isinstance(box, list) and len(box) == 4 and all(map(_real, box)) and (box[2] != 0 or box[3] != 0)
+
+
+def _sides(each: Mapping[str, Any]) -> Sides | None:
+    """The box, else the one around the polygons of the segmentation."""
+    box, shape = each.get("bbox"), each.get("segmentation")
+    if _is_box(box) and isinstance(box, list):
+        x, y, width, height = map(float, box)
+        return x, y, x + width, y + height
+    parts = shape if isinstance(shape, list) else []
+    points = [
+        (float(x), float(y))
+        for part in parts
+        if isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 and all(map(_real, part))
+        for x, y in zip(part[::2], part[1::2], strict=True)
+    ]
+    return around(points) if points else None
+
+
+def _no_box(each: Mapping[str, Any]) -> tuple[str, str]:
+    """What stands in the place of a box, and what was expected."""
+    box = each.get("bbox")
+    shapes = [key for key in ("segmentation", "keypoints") if each.get(key)]
+    if not box and shapes:
+        return f"a shape of {' and '.join(shapes)} without polygons", NO_INSIDE
+    return f"bbox {shown(str(box))}", "x, y, width, height in pixels"
 
 
 def _numbers(each: Any) -> list[Any] | None:

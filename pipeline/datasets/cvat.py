@@ -1,210 +1,356 @@
-"""CVAT for video 1.1: tracks of boxes with an attribute that names actions.
+"""CVAT for video 1.1, and CVAT for images 1.1 of a video task.
 
-CVAT numbers the frames of the source from 0, and keeps a box where a user set it or at every frame. Between two boxes
-of a track the sides move linearly, and the last box stays to the end of the task unless a later one is `outside`, as
-in CVAT itself. A keyframe lies in the middle of every `keyframe_seconds`; every one of the task is annotated, so that
-one without a person is an empty one.
+CVAT numbers the frames of the source from 0, also in a task that takes one of several (`frame_filter`). Its own exports
+list every frame at which a person is seen (`keyframe="0"` between those that a user set); a gap there is a frame that
+was deleted from the task. In files without `keyframe="0"` the sides move linearly between the boxes.
 """
 
-from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path, PurePath
-from typing import Any
 from xml.etree.ElementTree import Element
 
+from pipeline.datasets.archives import Member
+from pipeline.datasets.attributes import Attribute, Chosen, Wanted, choose, seen_attributes, typed
 from pipeline.datasets.class_ids import NO_ACTION, ClassNames
 from pipeline.datasets.csv_rows import shown
-from pipeline.datasets.drafts import Draft, Read, draft_rows, pixel_box, with_empty
-from pipeline.datasets.listed import Listed, frame_rate, frame_size
+from pipeline.datasets.drafts import Draft
+from pipeline.datasets.media import MEDIA, media_stem
+from pipeline.datasets.notices import Notice
 from pipeline.datasets.safe_xml import read_xml
-from pipeline.datasets.timelines import Timeline
+from pipeline.datasets.shapes import Sides, around, ellipse
+from pipeline.datasets.tracks import MOST_FRAMES, Box, Task, Track
 from pipeline.errors import InputError
+from pipeline.problems import Problem
 
 FORMAT = "CVAT for video 1.1"
+IMAGES = "CVAT for images 1.1"
+SHAPES = ("box", "polygon", "ellipse", "mask", "skeleton", "cuboid", "polyline", "points")
+NO_INSIDE = ("polyline", "points")
+SIDES = ("xtl", "ytl", "xbr", "ybr")
+UNNAMED = ("annotations", "annotation", "export", "job", "task", "default", "train", "val", "test")
+_IMAGE = re.compile(r"(?:.*[_/\\-])?frame_?(\d{1,9})(?:\.\w+)?", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Box:
-    """A box of a track."""
+@dataclass
+class _File:
+    """What is gathered while a file is read."""
 
-    frame: int
-    sides: tuple[float, ...]
-    outside: bool
-    actions: str | None
-    "The attribute's text; None where the box does not have it."
-
-
-@dataclass(frozen=True)
-class Track:
-    """A person."""
-
-    id: str
-    actions: str
-    "What holds before a box says otherwise."
-    boxes: list[Box]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One file."""
-
-    path: Path
+    name: str
     video_id: str
-    first_frame: int
-    last_frame: int
-    size: tuple[float, float] | None
-    fps: float | None
-    names: list[str]
-    "Actions that the labels' definition lists, in its order."
-    tracks: list[Track]
-    faults: list[Draft]
+    chosen: Chosen
+    faults: list[Draft] = field(default_factory=list)
+
+    def fault(self, place: str, found: str, expected: str) -> None:
+        self.faults.append(Draft(place, self.video_id, fault=(found, expected)))
 
 
-def read_task(path: Path, attribute: str) -> Task:
+def read_task(source: Member, wanted: Wanted, known: ClassNames | None = None) -> Task:
     """Read a file.
 
     Args:
-        path: annotations.xml of one task, or of a job.
-        attribute: name of the attribute that holds a person's actions: one, or several parted by commas. Where no
-            label has it, a track's label is the action.
+        source: annotations.xml of one task, or of a job.
+        wanted: `dataset.action_attribute`.
+        known: the classes of a label map, if there is one.
 
     Raises:
-        InputError: see `read_xml`; or the file is of images or of several tasks.
+        InputError: see `read_xml` and `choose`; or the file is of several tasks, names no film or counts no frames.
     """
-    root = read_xml(path)
+    root = read_xml(Path(str(source)), source.content())
     meta = root.find("meta")
     if root.tag != "annotations" or meta is None:
-        raise InputError(f"{path}: the root is <{root.tag}>, expected CVAT's <annotations> with <meta>")
-    if root.find("image") is not None and root.find("track") is None:
-        raise InputError(f"{path}: was exported as 'CVAT for images', expected 'CVAT for video 1.1' (tracks)")
+        raise InputError(f"{source}: the root is <{root.tag}>, expected CVAT's <annotations> with <meta>")
     if len(list(meta.iter("task"))) > 1:
-        raise InputError(f"{path}: holds {len(list(meta.iter('task')))} tasks, expected one: export each by itself")
-    defined = [each for each in meta.iter("attribute") if _text(each, "name") == attribute]
-    used = any(each.get("name") == attribute for track in root.iter("track") for each in track.iter("attribute"))
-    if defined or used:
-        names = [name for each in defined for name in _values(each)]
-    else:
-        names = [_text(each, "name") or "" for each in meta.iter("label")]
-    faults: list[Draft] = []
-    source = next((each.text for each in meta.iter("source") if each.text and each.text.strip()), path.name)
-    video_id = PurePath(source.strip().replace("\\", "/")).stem
-    tracks = [_track(track, attribute if defined or used else None, video_id, faults) for track in root.iter("track")]
-    start = int(_number(meta, "start_frame") or 0)
-    step = _step(meta)
-    stop = _number(meta, "stop_frame")
-    count = _number(meta, "size")
-    if stop is None and count is None:
-        raise InputError(f"{path}: <meta> has no <size> and no <stop_frame>, expected the task's count of frames")
-    width, height = (_number(meta, f"original_size/{side}") for side in ("width", "height"))
+        raise InputError(f"{source}: holds {len(list(meta.iter('task')))} tasks, expected one: export each by itself")
+    video_id = _video_id(source, meta)
+    tracks, images = root.findall("track"), root.findall("image")
+    labels = _labels(meta, tracks, images)
+    chosen = choose(str(source), _attributes(meta, root), labels, wanted, known)
+    file = _File(source.name, video_id, chosen)
+    notices = chosen.notices(source.name)
+    if images and not tracks:
+        return _of_images(source, file, meta, images, notices)
+    start, stop, step = _frames(source, meta)
+    read = [_track(each, index, file) for index, each in enumerate(tracks)]
+    people = [each for each in read if each.boxes]
+    every = [each for each in people if each.every]
+    if every and not step:
+        gaps = [b.frame - a.frame for each in people for a, b in pairwise(each.boxes)]
+        step = min(gaps, default=1)
+        # Nothing tells where such a task begins: nobody is said to be missing before the first box.
+        start = start if step < 2 else min(each.boxes[0].frame for each in people)
+    step = step or 1
+    people = [_closed(each, stop, step) for each in people]
     return Task(
-        path=path,
+        name=source.name,
+        where=str(source),
+        format=FORMAT,
         video_id=video_id,
-        first_frame=start,
-        last_frame=int(stop) if stop is not None else start + (int(count or 1) - 1) * step,
-        size=(width, height) if width and height else None,
-        fps=_number(meta, "fps") or _number(meta, "frame_rate"),
-        names=[name for name in dict.fromkeys(names) if name.lower() not in NO_ACTION],
-        tracks=tracks,
-        faults=faults,
+        frames=range(start, stop + 1, step),
+        step=step,
+        own_times=step > 1,
+        size=_size(meta),
+        fps=_rate(source, meta),
+        chosen=chosen,
+        tracks=people,
+        faults=file.faults,
+        notices=[*notices, *_without_attribute(source.name, people, chosen)],
+        deleted=_deleted(people, stop, step),
     )
 
 
-def cvat_rows(
-    task: Task, names: ClassNames, listed: dict[str, Listed], *, classes: int, keyframe_seconds: float
-) -> Read:
-    """The persons of every keyframe.
-
-    Args:
-        task: see `read_task`.
-        names: the classes.
-        listed: frame rates, and sizes of files that do not tell theirs.
-        classes: action ids run from 1 to this.
-        keyframe_seconds: seconds from one keyframe to the next; its timestamp is the start of its stretch.
-
-    Raises:
-        InputError: the frame rate or the size is unknown.
-    """
-    where = str(task.path)
-    fps = frame_rate(task.video_id, listed, task.fps, where)
-    size = frame_size(task.video_id, listed, task.size, where)
-    drafts, keyframes = list(task.faults), []
-    number = 0
-    while (frame := int((number + 0.5) * keyframe_seconds * fps + 1e-9)) <= task.last_frame:
-        stamp = number * keyframe_seconds
-        number += 1
-        if frame < task.first_frame:
-            continue
-        keyframes.append(Draft(f"frame {frame}", task.video_id, stamp))
-        for index, track in enumerate(task.tracks):
-            found = at_frame(track, frame)
-            if found is None:
-                continue
-            sides, actions = found
-            place = f"track {track.id}, frame {frame}"
-            person = int(track.id) if track.id.isdecimal() and int(track.id) < 2**31 else index
-            for action in split_actions(actions, names):
-                known = names.find(action)
-                fault = None if known else (f"action {shown(action)}", names.expected(action))
-                drafts.append(Draft(place, task.video_id, stamp, pixel_box(sides, size), known or 0, person, fault))
-    rows = draft_rows(task.path.name, with_empty(drafts, keyframes), classes=classes)
-    told = f"{task.path.name}: {FORMAT}: video {task.video_id}, {len(task.tracks)} tracks, {fps:g} frames per second"
-    times = {task.video_id: Timeline("", 0.0, keyframe_seconds / 2)}
-    return Read(FORMAT, [rows], times, [f"{told}, {len(keyframes)} keyframes"])
+def _video_id(source: Member, meta: Element) -> str:
+    """The film: `<source>`, a `<name>` with the ending of a film, or the file's own name."""
+    told = next((each.text for each in meta.iter("source") if each.text and each.text.strip()), None)
+    if told:
+        return PurePath(told.strip().replace("\\", "/")).stem
+    names = [_text(each, "name") or "" for kind in ("task", "job") for each in meta.iter(kind)]
+    for name in names:
+        if PurePath(name).suffix.lower() in MEDIA:
+            return media_stem(name)
+    own = PurePath(source.name).stem
+    if own.lower() in UNNAMED:
+        raise InputError(
+            f"{source}: names no film (<source>): call it after its film, such as kitchen.xml for kitchen.mp4"
+        )
+    return own
 
 
-def at_frame(track: Track, frame: int) -> tuple[tuple[float, ...], str] | None:
-    """Box and actions of a track at a frame; None where it is not seen."""
-    after = bisect_right([box.frame for box in track.boxes], frame)
-    if after == 0 or track.boxes[after - 1].outside:
-        return None
-    before = track.boxes[after - 1]
-    actions = next((box.actions for box in reversed(track.boxes[:after]) if box.actions is not None), track.actions)
-    if after == len(track.boxes):
-        return before.sides, actions
-    following = track.boxes[after]
-    share = (frame - before.frame) / (following.frame - before.frame)
-    return tuple(a + (b - a) * share for a, b in zip(before.sides, following.sides, strict=True)), actions
+def _labels(meta: Element, tracks: Sequence[Element], images: Sequence[Element]) -> list[str]:
+    """Those that are defined, in their order, and then those that are used."""
+    # The points of a skeleton are labels with a parent.
+    defined = [_text(each, "name") or "" for each in meta.iter("label") if each.find("parent") is None]
+    used = [each.get("label") or "" for each in tracks]
+    used += [shape.get("label") or "" for image in images for shape in image if shape.tag in SHAPES]
+    return [name for name in dict.fromkeys([*defined, *used]) if name and name.lower() not in NO_ACTION]
 
 
-def split_actions(found: str | Sequence[str], names: ClassNames) -> Sequence[str]:
-    """The names in a list, or in a text parted by commas that is no class itself; without what stands for none."""
-    if isinstance(found, str):
-        found = [found] if names.find(found) else found.split(",")
-    return [name for name in dict.fromkeys(map(str.strip, found)) if name.lower() not in NO_ACTION]
+def _attributes(meta: Element, root: Element) -> list[Attribute]:
+    """Attributes of the labels, and those that stand at boxes alone."""
+    used: dict[str, set[str]] = {}
+    labels: dict[str, set[str]] = {}
+    for owner in [*root.findall("track"), *root.findall("image")]:
+        for each in owner.iter("attribute"):
+            used.setdefault(each.get("name") or "", set()).add((each.text or "").strip())
+        for shape in [owner] if owner.tag == "track" else owner:
+            for each in shape.iter("attribute"):
+                labels.setdefault(each.get("name") or "", set()).add(shape.get("label") or "")
+    found = []
+    for label in meta.iter("label"):
+        for each in label.iter("attribute"):
+            name = _text(each, "name") or ""
+            kind = _text(each, "input_type") or ""
+            values = (_text(each, "values") or "").split("," if kind == "text" else "\n")
+            if kind == "text" and len(values) < 2:  # a default, and no list of what may stand there
+                values += sorted(part for value in used.get(name, ()) for part in value.split(","))
+            found.append(typed(name, kind, values, frozenset([_text(label, "name") or ""])))
+    defined = {each.name for each in found}
+    for name in sorted(used.keys() - defined - {""}):
+        (one,) = seen_attributes([{name: value} for value in sorted(used[name])])
+        found.append(Attribute(name, one.type, one.options, frozenset(labels.get(name, ()))))
+    return found
 
 
-def _track(track: Element, attribute: str | None, video_id: str, faults: list[Draft]) -> Track:
-    name = track.get("id") or "?"
-    base = track.get("label") or "" if attribute is None else ""
-    for each in track.findall("attribute"):
-        if each.get("name") == attribute:
-            base = each.text or ""
-    boxes: dict[int, Box] = {}
-    for place, box in enumerate(track.findall("box"), start=1):
-        values: list[Any] = [_float(box.get(key)) for key in ("frame", "xtl", "ytl", "xbr", "ybr")]
-        if any(value is None for value in values) or values[0] != int(values[0]) or values[0] < 0:
-            found = ", ".join(f"{key} {box.get(key)!r}" for key in ("frame", "xtl", "ytl", "xbr", "ybr"))
-            faults.append(
-                Draft(f"track {name}, box {place}", video_id, fault=(found, "the number of a frame and four sides"))
-            )
-            continue
-        actions = next((each.text or "" for each in box.findall("attribute") if each.get("name") == attribute), None)
-        frame = int(values[0])
-        boxes[frame] = Box(frame, tuple(values[1:]), box.get("outside") == "1", actions)
-    return Track(name, base, [boxes[frame] for frame in sorted(boxes)])
-
-
-def _values(attribute: Element) -> list[str]:
-    """The options of an attribute, one a line; a text attribute has its default there, parted by commas."""
-    text = _text(attribute, "values") or ""
-    return [name.strip() for name in text.split("," if _text(attribute, "input_type") == "text" else "\n")]
-
-
-def _step(meta: Element) -> int:
+def _frames(source: Member, meta: Element) -> tuple[int, int, int]:
+    """First and last frame of the task, and its step; 0 where no step is told."""
+    start, stop, count = (_number(meta, name) for name in ("start_frame", "stop_frame", "size"))
+    if stop is None and count is None:
+        raise InputError(f"{source}: <meta> has no <size> and no <stop_frame>, expected the task's count of frames")
     text = next((each.text or "" for each in meta.iter("frame_filter")), "")
-    number = text.partition("step=")[2].strip()
-    return int(number) if number.isdecimal() and int(number) else 1
+    match = re.search(r"step\s*=\s*(\d{1,9})", text)
+    step = int(match[1]) if match else 0
+    first = int(start or 0)
+    last = int(stop) if stop is not None else first + (int(count or 1) - 1) * (step or 1)
+    if not 0 <= first <= last < MOST_FRAMES:
+        raise InputError(
+            f"{source}: the task has frames {first} to {last}, expected frames from 0 on, below {MOST_FRAMES}"
+        )
+    return first, last, step
+
+
+def _rate(source: Member, meta: Element) -> float | None:
+    for name in ("fps", "frame_rate"):
+        found = _number(meta, name)
+        if found is not None:
+            if not 0.01 <= found <= 10000:
+                raise InputError(f"{source}: <{name}> is {found:g}, expected frames per second, from 0.01 to 10000")
+            return found
+    return None
+
+
+def _size(meta: Element) -> tuple[float, float] | None:
+    width, height = (_number(meta, f"original_size/{side}") for side in ("width", "height"))
+    return (width, height) if width and height and width > 0 and height > 0 else None
+
+
+def _track(track: Element, index: int, file: _File) -> Track:
+    name = track.get("id") or "?"
+    keys = file.chosen.attribute_names
+    base = {each.get("name") or "": each.text or "" for each in track.findall("attribute")}
+    boxes: dict[int, Box] = {}
+    every = False
+    last: dict[str, str] = {}
+    for place, shape in enumerate((each for each in track if each.tag in SHAPES), start=1):
+        where = f"track {name}, box {place}" if shape.tag == "box" else f"track {name}, {shape.tag} {place}"
+        box = _box(shape, _whole(shape.get("frame")), where, file)
+        if box is None:
+            continue
+        values = {
+            key: each.text or "" for each in shape.findall("attribute") if (key := each.get("name") or "") in keys
+        }
+        last = last if values == last else values  # thousands of boxes share one
+        boxes[box.frame] = Box(**{**box.__dict__, "values": last})
+        every |= shape.get("keyframe") == "0" or (shape.tag == "skeleton" and _listed(shape))
+    person = int(name) if name.isascii() and name.isdecimal() and len(name) < 10 else index
+    values = {key: value for key, value in base.items() if key in keys}
+    return Track(name, track.get("label") or "", values, [boxes[frame] for frame in sorted(boxes)], every, person)
+
+
+def _listed(skeleton: Element) -> bool:
+    return any(point.get("keyframe") == "0" for point in skeleton)
+
+
+def _box(shape: Element, frame: int | None, where: str, file: _File) -> Box | None:
+    """A shape as the box around it; None for one that is noted as a fault."""
+    outside = shape.get("outside") == "1"
+    if shape.tag in NO_INSIDE and frame is not None:
+        return Box(frame, (0.0,) * 4, outside, shape=shape.tag, unread=True)
+    sides: Sides | None = None
+    degrees = _float(shape.get("rotation")) or 0.0
+    if shape.tag == "box":
+        sides = _floats(shape.get(key) for key in SIDES)
+    elif shape.tag == "polygon":
+        points = _points(shape)
+        sides = around(points) if points else None
+    elif shape.tag == "ellipse":
+        numbers = _floats(shape.get(key) for key in ("cx", "cy", "rx", "ry"))
+        sides = ellipse((numbers[0], numbers[1]), (numbers[2], numbers[3]), degrees) if numbers else None
+    elif shape.tag == "mask":
+        numbers = _floats(shape.get(key) for key in ("left", "top", "width", "height"))
+        sides = (numbers[0], numbers[1], numbers[0] + numbers[2], numbers[1] + numbers[3]) if numbers else None
+    elif shape.tag == "cuboid":
+        corners = [f"{corner}{face}" for face in "12" for corner in ("tl", "bl", "tr", "br")]
+        xs, ys = (_floats(shape.get(f"{axis}{each}") for each in corners) for axis in "xy")
+        sides = around(list(zip(xs, ys, strict=True))) if xs and ys else None
+    elif shape.tag == "skeleton":
+        points = [point for each in shape if each.get("outside") != "1" for point in _points(each) or []]
+        outside = outside or (len(shape.findall("points")) > 0 and not points)
+        sides = around(points) if points else (0.0,) * 4 if outside else None
+    if frame is None or sides is None:
+        keys = ("frame", *(SIDES if shape.tag == "box" else ("points", "rotation")))
+        found = ", ".join(f"{key} {shape.get(key)!r}" for key in keys if shape.tag == "box" or shape.get(key))
+        file.fault(where, found or f"<{shape.tag}> without numbers", "the number of a frame and four sides")
+        return None
+    return Box(frame, sides, outside, {}, degrees if shape.tag == "box" else 0.0, shape.tag)
+
+
+def _closed(track: Track, stop: int, step: int) -> Track:
+    """Near the end of a task CVAT leaves out the box that ends a shape of one frame."""
+    (first, *more) = track.boxes
+    if more or track.every or first.outside or first.frame + step < stop:
+        return track
+    return Track(**{**track.__dict__, "boxes": [first, Box(first.frame + step, first.sides, outside=True)]})
+
+
+def _deleted(tracks: Sequence[Track], stop: int, step: int) -> frozenset[int]:
+    """Frames in the gaps of tracks that list every frame, unless another track has a box there."""
+    gone: set[int] = set()
+    for track in tracks:
+        if not track.every:
+            continue
+        for a, b in pairwise(track.boxes):
+            if not a.outside and b.frame - a.frame > step:
+                gone.update(range(a.frame + step, b.frame, step))
+        last = track.boxes[-1]
+        if not last.outside:
+            gone.update(range(last.frame + step, stop + 1, step))
+    return frozenset(gone.difference(box.frame for track in tracks for box in track.boxes))
+
+
+def _without_attribute(name: str, tracks: Sequence[Track], chosen: Chosen) -> list[Notice]:
+    """Tracks of labels that have none of the attributes that name actions."""
+    labels = frozenset().union(*(each.labels for each in chosen.attributes)) if chosen.attributes else frozenset()
+    lost = [each for each in tracks if chosen.attributes and each.label not in labels]
+    lost = [each for each in lost if not each.values and not any(box.values for box in each.boxes)]
+    if not lost:
+        return []
+    found = f"label {', '.join(dict.fromkeys(str(each.label) for each in lost))}"
+    expected = f"the attribute {', '.join(sorted(chosen.attribute_names))}"
+    return [Notice("label-without-attribute", Problem(name, f"{len(lost)} tracks", found, expected), len(lost))]
+
+
+def _of_images(source: Member, file: _File, meta: Element, images: Sequence[Element], notices: list[Notice]) -> Task:
+    """The images of a video task: their names count its frames."""
+    frames: set[int] = set()
+    tracks: list[Track] = []
+    sizes: list[tuple[float, float]] = []
+    tags = 0
+    for image in images:
+        name = image.get("name") or ""
+        match = _IMAGE.fullmatch(name)
+        if not match:
+            raise InputError(
+                f"{source}: image {shown(name)} names no frame of a film, expected frame_000012, as '{IMAGES}' of a "
+                "video task has them; export a task of images as COCO-like JSON, AVA CSV or VIA CSV (docs/datasets.md)"
+            )
+        frame = int(match[1])
+        frames.add(frame)
+        size = _floats(image.get(side) for side in ("width", "height"))
+        sizes += [(size[0], size[1])] if size and min(size) > 0 else []
+        tags += len(image.findall("tag"))
+        for place, shape in enumerate((each for each in image if each.tag in SHAPES), start=1):
+            tracks += _image_track(shape, frame, f"image {shown(name)}, {shape.tag} {place}", file)
+    if tags:
+        found = Problem(file.name, f"{tags} tags", "labels of whole frames", "labels of boxes")
+        notices = [*notices, Notice("without-box", found, tags)]
+    step = min((b - a for a, b in pairwise(sorted(frames))), default=1)
+    return Task(
+        name=file.name,
+        where=str(source),
+        format=IMAGES,
+        video_id=file.video_id,
+        frames=sorted(frames),
+        step=step,
+        own_times=True,
+        size=sizes[0] if sizes else _size(meta),
+        fps=None,
+        chosen=file.chosen,
+        tracks=tracks,
+        faults=file.faults,
+        notices=[*notices, *_without_attribute(file.name, tracks, file.chosen)],
+    )
+
+
+def _image_track(shape: Element, frame: int, where: str, file: _File) -> list[Track]:
+    box = _box(shape, frame, where, file)
+    if box is None:
+        return []
+    keys = file.chosen.attribute_names
+    values = {key: each.text or "" for each in shape.findall("attribute") if (key := each.get("name") or "") in keys}
+    return [Track(where, shape.get("label") or "", values, [box], every=True)]
+
+
+def _points(shape: Element) -> list[tuple[float, float]] | None:
+    found = []
+    for pair in (shape.get("points") or "").split(";"):
+        numbers = _floats(pair.split(","))
+        if numbers is None or len(numbers) != 2:
+            return None
+        found.append((numbers[0], numbers[1]))
+    return found
+
+
+def _floats(texts: Iterable[str | None]) -> tuple[float, ...] | None:
+    """Numbers; None where one of them is none."""
+    found = [_float(each) for each in texts]
+    return None if not found or None in found else tuple(each for each in found if each is not None)
+
+
+def _whole(text: str | None) -> int | None:
+    value = _float(text)
+    return int(value) if value is not None and value == int(value) and 0 <= value < MOST_FRAMES else None
 
 
 def _text(element: Element, name: str) -> str | None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from pipeline.datasets.ava_rows import AvaRows
 from pipeline.datasets.csv_rows import Faults
+from pipeline.datasets.notices import Notice
 from pipeline.datasets.ordering import ranked
 from pipeline.datasets.timelines import Timeline
 
@@ -40,6 +41,11 @@ class Read:
     times: dict[str, Timeline] = field(default_factory=dict)
     "first_timestamp and offset_seconds by video; the split is empty where the source does not tell it."
     told: list[str] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    sizes: dict[str, set[tuple[float, float]]] = field(default_factory=dict)
+    "Width and height that the file itself gives a video."
+    counted: frozenset[str] = frozenset()
+    "Videos whose frames are counted, so that their times depend on the frame rate."
 
 
 def draft_rows(file: str, drafts: Sequence[Draft], *, classes: int) -> AvaRows:

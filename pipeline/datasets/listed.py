@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED, numbers, read_rows, shown, video_id_fault
+from pipeline.datasets.frame_times import Clock, Knots, read_frame_times
 from pipeline.datasets.timelines import SPLITS
 from pipeline.errors import InputError
 from pipeline.randomness import seed_of
@@ -21,6 +22,8 @@ class Listed:
     fps: float | None = None
     width: float | None = None
     height: float | None = None
+    knots: Knots = ()
+    "Of a film whose rate varies (`frame_times.csv`)."
 
     @property
     def size(self) -> tuple[float, float] | None:
@@ -29,7 +32,7 @@ class Listed:
 
 
 def read_listed(folder: Path) -> dict[str, Listed]:
-    """The videos of `videos.csv`, and the splits of `split.csv` (`video_id,split`); either may be absent.
+    """The videos of `videos.csv`, `split.csv` (`video_id,split`) and `frame_times.csv`; each may be absent.
 
     The first row names the columns, in any order: `video_id` and any of the others. A field may be empty.
 
@@ -41,6 +44,8 @@ def read_listed(folder: Path) -> dict[str, Listed]:
         path = folder / name
         if path.exists():
             listed = _read(path, listed)
+    for video_id, knots in read_frame_times(folder).items():
+        listed[video_id] = replace(listed.get(video_id, Listed()), knots=knots)
     return listed
 
 
@@ -96,6 +101,18 @@ def frame_rate(video_id: str, listed: dict[str, Listed], own: float | None, wher
             "videos.csv with the columns video_id,fps"
         )
     return fps
+
+
+def frame_clock(video_id: str, listed: dict[str, Listed], own: float | None, where: str) -> Clock:
+    """When the frames of a video are shown that annotations count; frame_times.csv goes before a constant rate.
+
+    Raises:
+        InputError: nothing tells.
+    """
+    knots = listed.get(video_id, Listed()).knots
+    if len(knots) > 1:
+        return Clock(knots[-1][0] / (knots[-1][1] - knots[0][1]), knots)
+    return Clock(frame_rate(video_id, listed, own, where))
 
 
 def frame_size(

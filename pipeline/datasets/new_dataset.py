@@ -11,9 +11,13 @@ from pathlib import Path
 import yaml
 
 from pipeline.datasets.class_ids import find_label_map, read_shifted_label_map
+from pipeline.datasets.frame_times import NAME as FRAME_TIMES
+from pipeline.datasets.frame_times import frame_times_text
+from pipeline.datasets.listed import Listed, read_listed
 from pipeline.datasets.recognise import Found, recognise
 from pipeline.datasets.sources import UNBOUNDED, SourceOptions, import_source
 from pipeline.doctor.films import Film
+from pipeline.doctor.times import RATE_TOLERANCE
 from pipeline.errors import InputError
 from pipeline.files import write_text
 from pipeline.labels import Label
@@ -107,7 +111,7 @@ def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
         found = recognise(folder) if folder.is_dir() else Found()
     except InputError:
         return ""  # the doctor tells it
-    if found.files() and not (found.cvat or found.via or found.coco):
+    if found.files() and not (found.cvat or found.via or found.coco or found.label_studio):
         return ""  # AVA's rows and MultiSports' need none
     rows = [
         f"{video_id},,{f'{film.fps:.5f}'.rstrip('0').rstrip('.')},{film.width},{film.height}"
@@ -116,6 +120,40 @@ def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
     ]
     write_text(path, "\n".join(["video_id,split,fps,width,height", *rows, ""]))
     return f"{path}: written, with frame rate and size of {len(rows)} films; its column split may be filled in"
+
+
+def write_frame_times(folder: Path, films: Mapping[str, Film]) -> str:
+    """Write `frame_times.csv` for films whose rate varies, where it is not there and the frames of files are counted.
+
+    A film to which videos.csv gives another rate than its mean was annotated on another copy, and is left out.
+
+    Returns:
+        A line that says so; empty where there is nothing to do.
+    """
+    path = folder / FRAME_TIMES
+    varying = {video_id: film for video_id, film in films.items() if film.knots and not film.found}
+    if path.exists() or not varying:
+        return ""
+    try:
+        found, listed = recognise(folder), read_listed(folder)
+    except InputError:
+        return ""  # the doctor tells it
+    if found.files() and not (found.cvat or found.via or found.label_studio):
+        return ""
+    rates = {video_id: listed.get(video_id, Listed()).fps for video_id in varying}
+    kept = {
+        video_id: film
+        for video_id, film in varying.items()
+        if (rate := rates[video_id]) is None or abs(rate / film.fps - 1) <= RATE_TOLERANCE
+    }
+    if not kept:
+        return ""
+    write_text(path, frame_times_text({each: [(int(n), t) for n, t in film.knots] for each, film in kept.items()}))
+    off = max(film.off_seconds for film in kept.values())
+    return (
+        f"{path}: written, with the times of {len(kept)} films whose frame rate varies (frame n / mean rate is off by "
+        f"up to {off:.3g} s)"
+    )
 
 
 def read_classes(folder: Path, name: str) -> Annotated:
@@ -184,8 +222,9 @@ def config_text(
         f"  annotations: {_scalar(annotated.folder)}",
         f"  proposals: {_scalar(boxes or NO_BOXES)}" + ("" if boxes else "  # none: boxes.detector makes them"),
         f"  classes: {annotated.classes}  # {names or 'cannot be told yet: set it'}",
-        "  action_attribute: action  # CVAT, VIA: the attribute that names actions",
-        "  keyframe_seconds: 1  # CVAT, VIA: one keyframe in so many seconds",
+        "  # Annotation tools: the attribute that names actions, a list of them, auto, or none (then it is the label).",
+        "  action_attribute: auto",
+        "  keyframe_seconds: 1  # annotation tools: one keyframe in so many seconds",
         "  val_fraction: 0.2  # of the films whose split nothing tells",
         "frames:",
         "  # Clips are counted in frames of this rate, whatever a film's own is; the published recipes count on 30.",

@@ -4,7 +4,7 @@ Entities, the means of every attack that makes a small file large or reads other
 """
 
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
@@ -13,8 +13,12 @@ from pipeline.errors import InputError
 MAX_DEPTH = 64
 
 
-def read_xml(path: Path) -> Element:
+def read_xml(path: Path, content: BinaryIO | None = None) -> Element:
     """The root element.
+
+    Args:
+        path: the file.
+        content: what is read in its place, where it is an archive.
 
     Raises:
         InputError: the file cannot be opened, is not XML, declares a document type or is nested too deeply.
@@ -46,7 +50,7 @@ def read_xml(path: Path) -> Element:
     parser.CharacterDataHandler = builder.data
     parser.buffer_text = True
     try:
-        with path.open("rb") as file:
+        with content or path.open("rb") as file:
             parser.ParseFile(file)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None

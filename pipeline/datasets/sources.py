@@ -8,19 +8,29 @@ from typing import Any
 import numpy as np
 
 from pipeline.datasets.assemble import AvaImport, assemble
+from pipeline.datasets.attributes import AUTO, Chosen, Wanted
 from pipeline.datasets.ava import annotation_files, excluded_files, import_ava
 from pipeline.datasets.ava_rows import ANNOTATION_WIDTHS, EXCLUDED_WIDTHS, AvaRows, note_foreign_videos, read_ava_rows
-from pipeline.datasets.class_ids import ClassNames, check_names, check_shift, find_label_map, read_shifted_label_map
+from pipeline.datasets.class_ids import (
+    ClassNames,
+    check_names,
+    check_shift,
+    find_label_map,
+    read_shifted_label_map,
+    spelt,
+)
 from pipeline.datasets.class_map import Choice, choose_classes
-from pipeline.datasets.coco import action_numbers, category_labels, coco_rows
+from pipeline.datasets.coco import Actions, action_numbers, category_labels, choose_actions, coco_rows
 from pipeline.datasets.csv_rows import numbers, read_rows
-from pipeline.datasets.cvat import cvat_rows, read_task
+from pipeline.datasets.cvat import read_task
 from pipeline.datasets.drafts import Read
 from pipeline.datasets.kinetics import kinetics_files
+from pipeline.datasets.label_studio import read_films
 from pipeline.datasets.listed import Listed, assign_splits, read_listed
 from pipeline.datasets.multisports import by_sport, csv_rows_of, pickle_rows
 from pipeline.datasets.recognise import Found, recognise
 from pipeline.datasets.timelines import Timeline
+from pipeline.datasets.tracks import Task, task_rows
 from pipeline.datasets.via import read_via, via_rows
 from pipeline.errors import InputError
 from pipeline.labels import Label
@@ -38,7 +48,7 @@ class SourceOptions:
     first_id: int | None = None
     "The source's first id, 0 or 1; None: 0 where the label map lists an id 0, else 1."
     class_map: Choice | None = None
-    action_attribute: str = "action"
+    action_attribute: Wanted = AUTO
     keyframe_seconds: float = 1.0
     val_fraction: float = 0.2
     evaluate: str = "ava"
@@ -65,7 +75,10 @@ def import_source(folder: Path, options: SourceOptions) -> AvaImport:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of annotations")
     found = recognise(folder)
-    told = [f"not read: {path.name}: {why}" for path, why in found.unread]
+    told = [
+        f"not read: {path.relative_to(folder) if path.is_relative_to(folder) else path}: {why}"
+        for path, why in found.unread
+    ]
     if found.custom():
         imported, first_id = _import_custom(folder, found, options)
     else:
@@ -128,8 +141,19 @@ def _import_custom(folder: Path, found: Found, options: SourceOptions) -> tuple[
     imported = assemble(annotated, excluded, timelines, known.labels)
     formats = sorted({read.format for read in reads})
     lines = [line for read in reads for line in read.told]
+    notices = [notice for read in reads for notice in read.notices]
+    lines += [f"{each.kind}: {each.problem}" for each in notices]
     summary = imported.summary | {"formats": formats}
-    return replace(imported, told=[*lines, *told], summary=summary), known.first_id
+    if notices:
+        kinds = sorted({each.kind for each in notices})
+        summary["notices"] = {kind: sum(each.count for each in notices if each.kind == kind) for kind in kinds}
+    sizes: dict[str, set[tuple[float, float]]] = {}
+    for read in reads:
+        for video_id, told_sizes in read.sizes.items():
+            sizes.setdefault(video_id, set()).update(told_sizes)
+    imported = replace(imported, notices=notices, sizes=sizes)
+    counted = frozenset().union(*(read.counted for read in reads))
+    return replace(imported, told=[*lines, *told], summary=summary, counted=counted), known.first_id
 
 
 def _read_all(
@@ -137,7 +161,6 @@ def _read_all(
 ) -> tuple[list[Read], list[AvaRows]]:
     """Every file; classes that no label map names come from the files, the first of them first."""
     width = options.classes if options.class_map is None else UNBOUNDED
-    seconds, attribute = options.keyframe_seconds, options.action_attribute
     reads: list[Read] = []
     for path, content in found.multisports_pickles:
         read, own = pickle_rows(path, content, listed)
@@ -145,26 +168,7 @@ def _read_all(
         _take(known, path, own)
         if options.first_id is None:
             known.first_id = 0
-    tasks = [read_task(path, attribute) for path in found.cvat]
-    vias = [read_via(path, attribute) for path in found.via]
-    if not known.labels:
-        named = [(each.names, each.path) for each in tasks] + [(each.names, each.path) for each in vias]
-        lists = {tuple(own): path for own, path in named if own}
-        if len(lists) > 1:
-            both = " and ".join(sorted(path.name for path in lists.values()))
-            raise InputError(f"{folder}: {both} list different actions: expected a label map that has them all")
-        known.labels = [Label(i, name, "action") for i, name in enumerate(next(iter(lists), ()), start=1)]
-    for path, content in found.coco:
-        own = category_labels(content)
-        first = 0 if any(label.id == 0 for label in own) else known.first_id
-        if options.first_id is not None:
-            first = options.first_id
-        _take(known, path, [replace(label, id=label.id - first + 1) for label in own])
-        _check(path, action_numbers(content), first, known, options)
-        reads.append(coco_rows(path, content, listed, classes=width, first_id=first))
-    names = ClassNames(known.labels)
-    reads += [cvat_rows(task, names, listed, classes=width, keyframe_seconds=seconds) for task in tasks]
-    reads += [via_rows(via, names, listed, classes=width, keyframe_seconds=seconds) for via in vias]
+    reads += _read_tools(folder, found, known, listed, options)
     for path in found.multisports_csvs:
         first = 0 if options.first_id is None else options.first_id
         known.first_id = first
@@ -187,6 +191,57 @@ def _read_all(
         for split, path in excluded_files(folder).items()
     ]
     return reads, excluded
+
+
+def _read_tools(
+    folder: Path, found: Found, known: _Classes, listed: dict[str, Listed], options: SourceOptions
+) -> list[Read]:
+    """The files of annotation tools, whose attributes name the classes where no label map does."""
+    width = options.classes if options.class_map is None else UNBOUNDED
+    seconds, wanted = options.keyframe_seconds, options.action_attribute
+    mapped = ClassNames(known.labels) if known.labels else None
+    tasks = [read_task(source, wanted, mapped) for source in found.cvat]
+    films = [task for path, content in found.label_studio for task in read_films(path, content, listed, wanted, mapped)]
+    vias = [read_via(path, wanted, mapped) for path in found.via]
+    cocos = [(path, content, choose_actions(path, content, wanted, mapped)) for path, content in found.coco]
+    if not known.labels:
+        defined = [(each.chosen, each.name) for each in tasks] + [(each.chosen, each.path.name) for each in vias]
+        by_attribute = [chosen for _, _, chosen in cocos if chosen.attributes]
+        known.labels = _named(folder, defined, [*by_attribute, *(each.chosen for each in films)])
+    reads = []
+    for path, content, chosen in cocos:
+        first = known.first_id
+        if not chosen.attributes:
+            own = category_labels(content)
+            first = 0 if any(label.id == 0 for label in own) else known.first_id
+            first = first if options.first_id is None else options.first_id
+            _take(known, path, [replace(label, id=label.id - first + 1) for label in own])
+            _check(path, action_numbers(content), first, known, options)
+        actions = Actions(chosen, ClassNames(known.labels), first)
+        reads.append(coco_rows(path, content, listed, classes=width, actions=actions))
+    names = ClassNames(known.labels)
+    by_film: dict[str, list[Task]] = {}
+    for task in [*tasks, *films]:
+        by_film.setdefault(task.video_id, []).append(task)
+    reads += [task_rows(each, names, listed, classes=width, keyframe_seconds=seconds) for each in by_film.values()]
+    reads += [via_rows(via, names, listed, classes=width, keyframe_seconds=seconds) for via in vias]
+    return reads
+
+
+def _named(folder: Path, defined: Sequence[tuple[Chosen, str]], seen: Sequence[Chosen]) -> list[Label]:
+    """The classes of the files: those that are defined, in their order, and then what else is seen, sorted.
+
+    Raises:
+        InputError: two files define different ones.
+    """
+    lists = {chosen.names: name for chosen, name in defined if chosen.names}
+    if len(lists) > 1:
+        both = " and ".join(sorted(lists.values()))
+        raise InputError(f"{folder}: {both} list different actions: expected a label map that has them all")
+    names = {spelt(each): each for each in next(iter(lists), ())}
+    for each in sorted({name for chosen in seen for name in chosen.names}):
+        names.setdefault(spelt(each), each)
+    return [Label(i, name, "action") for i, name in enumerate(names.values(), start=1)]
 
 
 def _take(known: _Classes, path: Path, own: list[Label]) -> None:
@@ -214,9 +269,10 @@ def _timelines(
     for read in reads:
         for rows in read.rows:
             for video_id in rows.named_videos():
-                if source.setdefault(video_id, rows) is not rows:
+                # The jobs of one task are one source.
+                if source.setdefault(video_id, (read, rows.faults.file))[0] is not read:
                     raise InputError(
-                        f"{folder}: video {video_id} is in {source[video_id].faults.file} and in {rows.faults.file}; "
+                        f"{folder}: video {video_id} is in {source[video_id][1]} and in {rows.faults.file}; "
                         "expected each video in one file"
                     )
         times |= read.times

@@ -9,18 +9,21 @@ the number of a frame counts from 1, as ffmpeg writes them.
 
 import csv
 import json
+import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from pipeline.datasets.class_ids import NO_ACTION, ClassNames
+from pipeline.datasets.attributes import Attribute, Chosen, Wanted, actions_of, choose, seen_attributes, typed
+from pipeline.datasets.class_ids import ClassNames
 from pipeline.datasets.csv_rows import shown, video_id_fault
-from pipeline.datasets.cvat import split_actions
 from pipeline.datasets.drafts import Draft, Read, draft_rows, pixel_box, with_empty
-from pipeline.datasets.listed import Listed, frame_rate, frame_size
+from pipeline.datasets.listed import Listed, frame_clock, frame_size
+from pipeline.datasets.shapes import Sides, around, clipped, ellipse
 from pipeline.datasets.timelines import Timeline
+from pipeline.datasets.tracks import NO_INSIDE
 from pipeline.errors import InputError
 
 VIA3 = ["metadata_id", "file_list", "flags", "temporal_coordinates", "spatial_coordinates", "metadata"]
@@ -29,7 +32,11 @@ VIA2 = [
     "region_attributes",
 ]  # fmt: skip
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-RECTANGLE = 2
+# Numbers of VIA 3's shapes.
+RECTANGLE, CIRCLE, ELLIPSE, POLYGON = 2, 3, 4, 7
+SHAPES = {1: "point", 5: "line", 6: "polyline", 8: "extreme rectangle", 9: "extreme circle"}
+TEXT = "1"
+"VIA 3's type of attributes without options."
 _HEADER = re.compile(r"^\s*#\s*CSV_HEADER\s*=\s*(.*?)[\s,]*$")
 _ATTRIBUTE = re.compile(r"^\s*#\s*ATTRIBUTES?\s*=\s*(\{.*\})[\s,]*$")
 _FRAME = re.compile(r"(.+)_(\d+)")
@@ -45,8 +52,9 @@ class Region:
     "None for an image, whose name has the number of the frame."
     box: tuple[float, ...] | None
     size: tuple[float, float] | None
-    actions: str | Sequence[str]
-    "A text that may hold several, or names of options, which hold commas of their own."
+    values: Mapping[str, Any]
+    "Attributes: a text that may hold several actions, or names of options, which hold commas of their own."
+    is_rectangle: bool = True
     fault: tuple[str, str] | None = None
 
 
@@ -56,8 +64,8 @@ class ViaFile:
 
     path: Path
     format: str
-    names: list[str]
-    "Actions that the project's options list, in their order."
+    chosen: Chosen
+    "Its names are the options that the project lists, in their order."
     regions: list[Region]
     ignored: int
     "Rows of stretches of time without a box."
@@ -74,28 +82,35 @@ def via_header(text: str) -> list[str] | None:
     return None
 
 
-def read_via(path: Path, attribute: str) -> ViaFile:
+def read_via(path: Path, wanted: Wanted, known: ClassNames | None = None) -> ViaFile:
     """Read a file.
 
     Args:
         path: the export.
-        attribute: name of the attribute that holds a person's actions. In VIA 3 the only one with options is taken
-            where none has this name.
+        wanted: `dataset.action_attribute`.
+        known: the classes of a label map, if there is one.
 
     Raises:
-        InputError: the file is not text, or its project has no such attribute.
+        InputError: see `choose`; or the file is not text.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text, expected the CSV of VIA") from None
     if via_header(text) == VIA2:
-        return ViaFile(path, "VIA 2 CSV", [], [_via2(*row, attribute) for row in _rows(path, text, VIA2)], 0)
-    key, options = _options(path, text, attribute)
-    regions = [_via3(place, row, key, options) for place, row in _rows(path, text, VIA3)]
-    kept = [region for region in regions if region is not None]
-    names = [name for name in dict.fromkeys(options.values()) if name.lower() not in NO_ACTION]
-    return ViaFile(path, "VIA 3 CSV", names, kept, len(regions) - len(kept))
+        regions = [_via2(*row) for row in _rows(path, text, VIA2)]
+        attributes = seen_attributes([each.values for each in regions if each.box])
+        chosen = choose(str(path), attributes, [], wanted, known)
+        if any(isinstance(each.values.get(key), str) for each in regions for key in chosen.attribute_names):
+            # Options of texts are listed nowhere, and what was typed may hold slips or several actions.
+            chosen = replace(chosen, names=())
+        return ViaFile(path, "VIA 2 CSV", chosen, regions, 0)
+    rows = list(_rows(path, text, VIA3))
+    keys, attributes = _defined(text)
+    chosen = choose(str(path), attributes, [], wanted, known)
+    read = [_via3(place, row, keys) for place, row in rows]
+    kept = [region for region in read if region is not None]
+    return ViaFile(path, "VIA 3 CSV", chosen, kept, len(read) - len(kept))
 
 
 def via_rows(
@@ -133,17 +148,27 @@ def via_rows(
         keyframes.append(Draft(region.place, video_id, stamp))
         if region.box is None:
             continue
-        sides = pixel_box(region.box, frame_size(video_id, listed, region.size, where))
-        for action in split_actions(region.actions, names):
+        size = frame_size(video_id, listed, region.size, where)
+        sides = pixel_box(region.box if region.is_rectangle else clipped(region.box, size), size)
+        for action in actions_of(region.values, "", via.chosen, names):
             known = names.find(action)
             fault = None if known else (f"action {shown(action)}", names.expected(action))
             drafts.append(Draft(region.place, video_id, stamp, sides, known or 0, None, fault))
     rows = draft_rows(via.path.name, with_empty(drafts, keyframes), classes=classes)
     told = (
         f"{via.path.name}: {via.format}: {len(seen)} videos, {sum(map(len, seen.values()))} keyframes; left out: "
-        f"{unsampled} rows of further frames of a keyframe's {keyframe_seconds:g} s, {via.ignored} rows without a box"
+        f"{unsampled} rows of further frames of a keyframe's {keyframe_seconds:g} s, {via.ignored} rows without a box; "
+        f"{via.chosen.told()}"
     )
-    return Read(via.format, [rows], {each: Timeline("", 0.0, 0.0) for each in sorted(seen)}, [told])
+    times = {each: Timeline("", 0.0, 0.0) for each in sorted(seen)}
+    read = Read(via.format, [rows], times, [told], via.chosen.notices(via.path.name))
+    counted = set()
+    for region, (video_id, _) in zip(via.regions, stamps, strict=True):
+        if region.size and not region.fault:
+            read.sizes.setdefault(video_id, set()).add(region.size)
+        if region.seconds is None and not region.fault:
+            counted.add(video_id)
+    return replace(read, counted=frozenset(counted))
 
 
 def _rows(path: Path, text: str, header: list[str]) -> Iterator[tuple[str, list[str]]]:
@@ -157,28 +182,26 @@ def _rows(path: Path, text: str, header: list[str]) -> Iterator[tuple[str, list[
         raise InputError(f"{path}: row {reader.line_num}: not CSV: {error}") from None
 
 
-def _options(path: Path, text: str, attribute: str) -> tuple[str, dict[str, str]]:
-    """Key of the attribute in `metadata`, and its options by id."""
+def _defined(text: str) -> tuple[dict[str, tuple[str, dict[str, str]]], list[Attribute]]:
+    """Name and options by the keys of `metadata`; and the attributes of regions, not of files or stretches of time."""
     found = next((match[1] for line in text.splitlines() if (match := _ATTRIBUTE.match(line))), "{}")
     attributes = _json(found.replace('""', '"') if '""' in found and not _json(found) else found)
-    known = {
-        str(key): each if isinstance(each, dict) else {"aname": each}
-        for key, each in (attributes if isinstance(attributes, dict) else {}).items()
-    }
-    chosen = [key for key, each in known.items() if each.get("aname") == attribute]
-    with_options = [key for key, each in known.items() if each.get("options")]
-    if not chosen and len(with_options) == 1:
-        chosen = with_options
-    if not chosen:
-        names = ", ".join(str(each.get("aname")) for each in known.values()) or "none"
-        raise InputError(f"{path}: found the attributes {names}, expected {attribute!r} (dataset.action_attribute)")
-    options = known[chosen[0]].get("options")
-    return chosen[0], {str(k): str(v) for k, v in options.items()} if isinstance(options, dict) else {}
+    keys: dict[str, tuple[str, dict[str, str]]] = {}
+    kept = []
+    for key, each in (attributes if isinstance(attributes, dict) else {}).items():
+        about = each if isinstance(each, dict) else {"aname": each}
+        given = about.get("options")
+        options = given if isinstance(given, dict) else {}
+        keys[str(key)] = (str(about.get("aname")), {str(k): str(v) for k, v in options.items()})
+        if "XY0" not in str(about.get("anchor_id")):
+            kind = "text" if str(about.get("type")) == TEXT or not options else "choice"
+            kept.append(typed(str(about.get("aname")), kind, list(map(str, options.values()))))
+    return keys, kept
 
 
-def _via3(place: str, row: list[str], key: str, options: dict[str, str]) -> Region | None:
+def _via3(place: str, row: list[str], keys: Mapping[str, tuple[str, dict[str, str]]]) -> Region | None:
     row = row[: len(VIA3)] if not any(row[len(VIA3) :]) else row
-    bad = Region(place, "", None, None, None, "", ("", ""))
+    bad = Region(place, "", None, None, None, {})
     if len(row) != len(VIA3):
         return _faulty(bad, f"{len(row)} columns", ",".join(VIA3))
     files, times, box, metadata = (_json(row[index]) for index in (1, 3, 4, 5))
@@ -191,20 +214,57 @@ def _via3(place: str, row: list[str], key: str, options: dict[str, str]) -> Regi
     is_image = PurePath(files[0]).suffix.lower() in IMAGES
     if not isinstance(times, list) or not all(map(_is_number, times)) or not (is_image or len(times) == 1):
         return _faulty(bad, f"temporal_coordinates {shown(row[3])}", "one time [t] in seconds")
-    if not isinstance(box, list) or (box and (len(box) != 5 or box[0] != RECTANGLE or not all(map(_is_number, box)))):
-        return _faulty(bad, f"spatial_coordinates {shown(row[4])}", "a rectangle [2,x,y,width,height] in pixels")
     if not isinstance(metadata, dict):
         return _faulty(bad, f"metadata {shown(row[5])}", "an object of attributes")
-    actions: str | list[str] = str(metadata.get(key, ""))
-    parts = [each.strip() for each in str(actions).split(",")]
-    if any(each in options for each in parts):
-        actions = [options.get(each, each) for each in parts]
-    sides = (box[1], box[2], box[1] + box[3], box[2] + box[4]) if box else None
-    return Region(place, files[0], None if is_image else float(times[0]), sides, None, actions)
+    sides = _sides3(box) if box != [] else None
+    if sides is None and box != []:
+        kind = SHAPES.get(box[0]) if isinstance(box, list) and isinstance(box[0], int) else None
+        if kind:
+            return _faulty(bad, f"a shape of {kind}", NO_INSIDE)
+        return _faulty(bad, f"spatial_coordinates {shown(row[4])}", "a rectangle [2,x,y,width,height] in pixels")
+    values: dict[str, Any] = {}
+    for key, value in metadata.items():
+        name, options = keys.get(str(key), (str(key), {}))
+        parts = [each.strip() for each in str(value).split(",")]
+        values[name] = [options.get(each, each) for each in parts] if options.keys() & set(parts) else str(value)
+    seconds = None if is_image else float(times[0])
+    return Region(place, files[0], seconds, sides, None, values, bool(box) and box[0] == RECTANGLE)
 
 
-def _via2(place: str, row: list[str], attribute: str) -> Region:
-    bad = Region(place, "", None, None, None, "", ("", ""))
+def _sides3(shape: Any) -> Sides | None:
+    """The box around a shape of VIA 3; None where there is none to be told."""
+    if not isinstance(shape, list) or not shape or not all(map(_is_number, shape)):
+        return None
+    kind, numbers = shape[0], [float(each) for each in shape[1:]]
+    if kind == RECTANGLE and len(numbers) == 4:
+        return numbers[0], numbers[1], numbers[0] + numbers[2], numbers[1] + numbers[3]
+    if (kind, len(numbers)) in ((CIRCLE, 3), (ELLIPSE, 4)):
+        return ellipse((numbers[0], numbers[1]), (numbers[2], numbers[-1]), 0.0)
+    if kind == POLYGON and len(numbers) >= 6 and len(numbers) % 2 == 0:
+        return around(list(zip(numbers[::2], numbers[1::2], strict=True)))
+    return None
+
+
+def _sides2(shape: Mapping[str, Any]) -> Sides | None:
+    """The box around a shape of VIA 2; None where there is none to be told."""
+    kind = shape.get("name")
+    if kind == "polygon":
+        xs, ys = (each if isinstance(each := shape.get(f"all_points_{axis}"), list) else [] for axis in "xy")
+        good = len(xs) == len(ys) >= 3 and all(map(_is_number, [*xs, *ys]))
+        return around(list(zip(xs, ys, strict=True))) if good else None
+    keys = {"rect": ("x", "y", "width", "height"), "circle": ("cx", "cy", "r"), "ellipse": ("cx", "cy", "rx", "ry")}
+    numbers: list[Any] = [shape.get(key) for key in keys.get(str(kind), ())]
+    if not numbers or not all(map(_is_number, numbers)):
+        return None
+    x, y, width, height = (*numbers, numbers[-1])[:4]
+    if kind == "rect":
+        return x, y, x + width, y + height
+    theta: Any = shape.get("theta", 0.0)
+    return ellipse((x, y), (width, height), math.degrees(theta) if _is_number(theta) else 0.0)
+
+
+def _via2(place: str, row: list[str]) -> Region:
+    bad = Region(place, "", None, None, None, {})
     if len(row) != len(VIA2):
         return _faulty(bad, f"{len(row)} columns", ",".join(VIA2))
     about, shape, attributes = (_json(row[index] or "{}") for index in (2, 5, 6))
@@ -213,19 +273,19 @@ def _via2(place: str, row: list[str], attribute: str) -> Region:
     size = (about.get("width"), about.get("height"))
     own = (float(size[0]), float(size[1])) if all(_is_number(side) and side > 0 for side in size) else None
     if not shape:
-        return Region(place, row[0], None, None, own, "")
-    sides = [shape.get(side) for side in ("x", "y", "width", "height")]
-    if shape.get("name") != "rect" or not all(map(_is_number, sides)):
-        return _faulty(bad, f"region_shape_attributes {shown(row[5])}", "a rect with x, y, width and height")
-    chosen: Any = attributes.get(attribute, "")
-    is_checkbox = isinstance(chosen, dict)
-    actions = [name for name, on in chosen.items() if on] if is_checkbox else str(chosen)
-    x, y, width, height = sides
-    return Region(place, row[0], None, (x, y, x + width, y + height), own, actions)
+        return Region(place, row[0], None, None, own, {})
+    sides = _sides2(shape)
+    if sides is None:
+        if shape.get("name") in ("point", "polyline"):
+            return _faulty(bad, f"a shape of {shape['name']}", NO_INSIDE)
+        return _faulty(
+            bad, f"region_shape_attributes {shown(row[5])}", "a rect, circle, ellipse or polygon with its numbers"
+        )
+    return Region(place, row[0], None, sides, own, attributes, shape.get("name") == "rect")
 
 
 def _faulty(region: Region, found: str, expected: str) -> Region:
-    return Region(region.place, region.file, None, None, None, "", (found, expected))
+    return replace(region, fault=(found, expected))
 
 
 def _key(region: Region, listed: dict[str, Listed], where: str) -> tuple[str, float]:
@@ -238,7 +298,7 @@ def _key(region: Region, listed: dict[str, Listed], where: str) -> tuple[str, fl
     match = _FRAME.fullmatch(stem)
     if not match or video_id_fault(match[1]):
         raise InputError(f"{where}: {region.place}: image {shown(region.file)}, expected <video>_<number of the frame>")
-    return match[1], round((int(match[2]) - 1) / frame_rate(match[1], listed, None, where), 3)
+    return match[1], round(frame_clock(match[1], listed, None, where).seconds(int(match[2]) - 1), 3)
 
 
 def _json(text: str) -> Any:

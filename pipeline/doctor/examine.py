@@ -15,6 +15,7 @@ from pipeline.doctor.frames import check_frames
 from pipeline.doctor.labels import check_labels, label_counts
 from pipeline.doctor.rows import sort_problems, too_many_bad
 from pipeline.doctor.times import check_times
+from pipeline.doctor.tools import check_frame_times, check_sizes, sort_notices
 from pipeline.doctor.videos import Files, check_copies, check_films, check_presence, describe, find_files, without_found
 from pipeline.errors import InputError
 from pipeline.params import Params
@@ -98,6 +99,9 @@ def _annotations(
     if files.paths:
         findings += check_presence(imported.timelines, films, files, limit=params.frames.max_bad_fraction)
     good = without_found(films)
+    findings += sort_notices(imported.notices)
+    findings += check_sizes(imported, good)
+    findings += check_frame_times(imported, good, _listed(folder))
     limit = params.dataset.max_bad_fraction
     findings += check_times(imported.keyframes, imported.timelines, good, _listed(folder), limit=limit)
     facts["labels"] = (

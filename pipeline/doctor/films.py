@@ -4,11 +4,12 @@ import json
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pipeline.datasets.frame_times import varying_knots
 from pipeline.progress import progress
 from pipeline.video.children import Beat, ChildLost, no_beat, preload, run_in_child
 from pipeline.video.decode import InexactDecode, decode_video
@@ -40,6 +41,10 @@ class Film:
     "As displayed; 0 where no keyframe was decoded."
     decoded: int | None = None
     "Frames that could be decoded, where that was tried."
+    knots: Sequence[Sequence[float]] = ()
+    "(frame, seconds) of some frames, where the rate varies (`frame_times.py`)."
+    off_seconds: float = 0.0
+    "By how much frame n / fps misses the time of a frame at most."
 
 
 def look_at(path: Path, *, decode: bool, beat: Beat = no_beat) -> Film:
@@ -56,16 +61,20 @@ def look_at(path: Path, *, decode: bool, beat: Beat = no_beat) -> Film:
     duration = frames * media.frame_seconds
     if timed:
         duration = media.end_seconds(media.film_seconds(int(media.pts[-1])))
+    fps = frames / duration if duration > 0 else 0.0
+    knots, off = varying_knots(media.seconds, fps) if timed else ((), 0.0)
     return Film(
         container=media.container,
         codec=media.codec,
         duration_seconds=duration,
-        fps=frames / duration if duration > 0 else 0.0,
+        fps=fps,
         frames=frames,
         expected_frames=media.expected_frames,
         width=media.width,
         height=media.height,
         decoded=decoded,
+        knots=knots,
+        off_seconds=off,
     )
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED
+from pipeline.datasets.tracks import NO_INSIDE
 from pipeline.doctor.finding import Finding, Severity, findings_of
 from pipeline.problems import Problem
 
@@ -51,6 +52,11 @@ KINDS: dict[str, tuple[Severity, str, str]] = {
         "warning", "files hold boxes that another file has too",
         "Keep one of the files; each box counts once, with its better score.",
     ),
+    "shape-not-read": (
+        "warning", "persons are drawn with shapes that tell no box",
+        "Draw a box, a polygon, an ellipse or a mask around the person; the rows are left out, and a keyframe that has "
+        "nothing else is none.",
+    ),
     "unreadable": ("warning", "rows cannot be read", "Mend the rows; they are left out."),
 }  # fmt: skip
 
@@ -66,6 +72,8 @@ def kind_of(problem: Problem) -> str:
     if expected in ("x1 < x2 and y1 < y2", "a width and a height above 0"):
         flat = len(corners) == 4 and (corners[0] == corners[2] or corners[1] == corners[3])
         return "box-zero-area" if flat else "box-inverted"
+    if expected == NO_INSIDE:
+        return "shape-not-read"
     if expected in ("one person in a box", "two columns only for a keyframe without boxes"):
         return "conflicting"
     if found.startswith("action id") or expected.startswith(("one of the ", "a class of the label map")):

@@ -40,8 +40,8 @@ class Dataset(Block):
     "What the source's action ids begin with; auto: 0 where its label map lists an id 0 (MultiSports: 0), else 1."
     class_map: Literal["none"] | list[int | str] | dict[str, int | str | list[int | str]]
     "Classes that are kept, by name or by the source's id; or new name -> what it takes in. none keeps all as they are."
-    action_attribute: str
-    "CVAT and VIA: the attribute that names a person's actions."
+    action_attribute: str | list[str]
+    "Annotation tools: the attribute that names a person's actions, or a list; auto finds them; none: the label is it."
     keyframe_seconds: Annotated[float, Field(gt=0)]
     "CVAT and VIA: seconds from one keyframe to the next."
     val_fraction: Fraction

@@ -18,6 +18,7 @@ from tests.datasets_ava.test_cvat import write as write_cvat
 from tests.video.films import write_film
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
+CASES = REPOSITORY / "tests" / "fixtures" / "cases"
 APP = new_app()
 APP.command()(new_dataset)
 
@@ -74,7 +75,8 @@ def test_a_folder_in_the_project_with_cvat_files(project: Path, films: Path) -> 
         "  # 3 films that can be read.\n  # Frames per second: 25 (2 films), 29.97 (1 film). Pixels: 96x64 (3 films).\n"
         in text
     )
-    assert "  # film.xml: CVAT for video 1.1: video film, 1 tracks, 25 frames per second, 4 keyframes\n" in text
+    assert "  # film.xml: CVAT for video 1.1: video film, 1 tracks, 25 frames per second, 4 keyframes; actions by "
+    assert "actions by action\n" in text
     assert "  classes: 2  # walk, sit_down\n" in text
     assert not Path("data").exists()
 
@@ -205,3 +207,38 @@ def test_paths_and_long_lists_stay_one_yaml_file(tmp_path: Path) -> None:
     assert compose_params(["dataset=mine"], tmp_path / "conf")["dataset"]["videos"] == videos
     assert "  # ... and 18 more lines, which import_annotations prints\n" in text
     assert "  # 1 films that can be read, 1 that cannot.\n" in text
+
+
+def test_attributes_and_varying_rates_of_an_annotation_tool(project: Path) -> None:
+    """The classes are those of the checkboxes, and frames lie at their own times."""
+    shutil.copytree(CASES / "02-cvat-one-checkbox-per-action", "ticked", copy_function=shutil.copyfile)
+    printed = run("ticked", "--videos", "ticked/films", "--annotations", "ticked/annotations")
+    assert "conf/dataset/ticked.yaml: written: 2 films, 3 classes, boxes by motion\n" in printed
+    text = Path("conf/dataset/ticked.yaml").read_text()
+    assert "  classes: 3  # walk, sit, wave\n" in text
+    assert "  action_attribute: auto\n" in text
+    assert "actions by walk, sit, wave\n" in text
+    shutil.copytree(CASES / "05-variable-frame-rate", "phone", copy_function=shutil.copyfile)
+    printed = run("phone", "--videos", "phone/films", "--annotations", "phone/annotations")
+    assert printed.splitlines()[1] == (
+        "phone/annotations/frame_times.csv: written, with the times of 2 films whose frame rate varies (frame n / mean "
+        "rate is off by up to 1.47 s)"
+    )
+    assert Path("phone/annotations/frame_times.csv").read_text().splitlines()[:3] == [
+        "video_id,frame,seconds", "a,0,0.000000", "a,50,2.000000",
+    ]  # fmt: skip
+    assert "frame-rate-varies" not in printed
+    # Who annotated another copy says its rate, and keeps it; the doctor says what that means.
+    Path("phone/annotations/frame_times.csv").unlink()
+    Path("phone/annotations/videos.csv").write_text("video_id,fps\na,25\nb,25\n")
+    printed = run("phone", "--videos", "phone/films", "--annotations", "phone/annotations", "--force", status=2)
+    assert not Path("phone/annotations/frame_times.csv").exists()
+    assert "ERROR frame-rate-varies (2)" in printed
+
+
+def test_a_file_without_the_name_of_its_film(project: Path, films: Path) -> None:
+    source = CASES / "13-cvat-without-source" / "a" / "annotations.xml"
+    printed = run("mine", "--videos", str(films), "--annotations", str(source), status=2)
+    assert "names no film (<source>): call it after its film, such as kitchen.xml for kitchen.mp4" in " ".join(
+        printed.replace("\n", " ").split()
+    )

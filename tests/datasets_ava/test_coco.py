@@ -1,11 +1,12 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.datasets.coco import category_labels, coco_rows
+from pipeline.datasets.coco import Actions, category_labels, coco_rows
 from pipeline.datasets.drafts import Read
 from pipeline.datasets.listed import Listed
 from pipeline.datasets.sources import SourceOptions, import_source
@@ -42,7 +43,7 @@ def annotation(image_id: int, **more: object) -> dict:
 
 def read(images: list, annotations: list, **listed: Listed) -> Read:
     content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
-    return coco_rows(Path("ava.json"), content, listed, classes=80, first_id=1)
+    return coco_rows(Path("ava.json"), content, listed, classes=80, actions=Actions())
 
 
 def faults(found: Read) -> list[str]:
@@ -147,3 +148,85 @@ def test_garbage_is_a_problem(changed: dict, entry: object) -> None:
     boxes = rows.boxes_xyxy[good][~rows.empty[good]]
     assert ((boxes >= 0) & (boxes <= 1)).all()
     assert (boxes[:, 2:] > boxes[:, :2]).all()
+
+
+def of_attributes(folder: Path, *given: object, categories: tuple[str, ...] = ("person",), **options: Any) -> list:
+    """(timestamp, action) of persons with these attributes, one a second."""
+    plain = {key: value for key, value in annotation(10001).items() if key != "action_ids"}
+    content = {
+        "images": [image(n, n) for n in range(1, len(given) + 1)],
+        "annotations": [plain | {"image_id": 10_000 + n, "attributes": each} for n, each in enumerate(given, start=1)],
+        "categories": [{"id": n, "name": name} for n, name in enumerate(categories, start=1)],
+    }
+    for n, each in enumerate(content["annotations"]):
+        each["category_id"] = n % len(categories) + 1
+    (folder / "own.json").write_text(json.dumps(content))
+    found = import_source(folder, SourceOptions(**{"classes": 9, **options}))
+    assert found.problems == []
+    names = {label.id: label.name for label in found.labels}
+    of_attributes.last = found  # type: ignore[attr-defined]
+    return [(row["timestamp"], names[row["action_id"]]) for row in found.annotations.to_pylist()]
+
+
+CVAT = {"occluded": False, "rotation": 0.0, "track_id": 4, "keyframe": True}
+
+
+def test_attributes_name_the_actions(tmp_path: Path) -> None:
+    ticked = [
+        CVAT | {"walk": True, "sit": False},
+        CVAT | {"walk": True, "sit": True},
+        CVAT | {"walk": False, "sit": False},
+    ]
+    assert of_attributes(tmp_path, *ticked) == [(1, "walk"), (2, "sit"), (2, "walk")]
+    texts = [CVAT | {"walk": "true", "sit": "false"}, CVAT | {"walk": "false", "sit": "true"}]
+    assert of_attributes(tmp_path, *texts) == [(1, "walk"), (2, "sit")]
+    assert of_attributes(tmp_path, {"Action": "walk"}, {"Action": "walk,sit"}, {"Action": "sit"}) == [
+        (1, "walk"), (2, "sit"), (2, "walk"), (3, "sit"),
+    ]  # fmt: skip
+    assert of_attributes(tmp_path, ["walk", "sit"], ["walk"]) == [(1, "sit"), (1, "walk"), (2, "walk")]
+    pairs = [{"name": "posture", "value": "sit"}, {"name": "hands", "value": "__undefined__"}]
+    assert of_attributes(tmp_path, pairs) == [(1, "sit")]
+    assert of_attributes(tmp_path, {"posture": "sit", "hands": ["wave", "clap"]}) == [
+        (1, "clap"), (1, "sit"), (1, "wave"),
+    ]  # fmt: skip
+    assert of_attributes(tmp_path, {"posture": "sit", "hands": "wave"}, action_attribute=["hands"]) == [(1, "wave")]
+
+
+def test_categories_stay_the_actions_where_no_attribute_is_one(tmp_path: Path) -> None:
+    assert of_attributes(tmp_path, CVAT, CVAT, categories=("walk", "sit")) == [(1, "walk"), (2, "sit")]
+    assert of_attributes.last.notices == []  # type: ignore[attr-defined]
+    other = CVAT | {"quality": "good"}
+    assert of_attributes(tmp_path, other, other, categories=("walk", "sit")) == [(1, "walk"), (2, "sit")]
+    (notice,) = of_attributes.last.notices  # type: ignore[attr-defined]
+    assert str(notice.problem) == (
+        "own.json: attributes: found quality, which are not read; actions are read from the label, expected those that "
+        "name actions in dataset.action_attribute"
+    )
+    with pytest.raises(InputError, match="found the attributes quality and the label person, and nothing tells"):
+        of_attributes(tmp_path, other)
+    with pytest.raises(
+        InputError, match="found the labels sit, walk and their attributes speed, and nothing tells whether"
+    ):
+        of_attributes(tmp_path, {"speed": "slow"}, {"speed": "fast"}, categories=("walk", "sit"))
+
+
+def test_turned_boxes_and_polygons() -> None:
+    lying = annotation(10001, bbox=[270, 170, 100, 20], attributes={"rotation": 90.0})
+    around = annotation(10002, segmentation=[[64, 36, 128, 36, 128, 72], [200, 40, 210, 40, 210, 60]])
+    del around["bbox"]
+    masks = [
+        annotation(10003, bbox=[], segmentation={"counts": "x", "size": [1, 1]}),
+        annotation(10003, bbox=[0, 0, 0, 0]),
+    ]
+    found = read([image(n, n) for n in (1, 2, 3)], [lying, around, *masks])
+    (rows,) = found.rows
+    good = [i for i in rows.good() if not rows.empty[i]]
+    assert rows.boxes_xyxy[good[0]].tolist() == pytest.approx([310 / 640, 130 / 360, 330 / 640, 230 / 360])
+    assert rows.boxes_xyxy[good[2]].tolist() == pytest.approx([64 / 640, 36 / 360, 210 / 640, 72 / 360])
+    assert faults(found) == [
+        "ava.json: annotation 3: found a shape of segmentation without polygons, expected a box, or a shape with an "
+        "inside (polygon, ellipse, mask, skeleton, cuboid)",
+        "ava.json: annotation 4: found bbox '[0, 0, 0, 0]', expected x, y, width, height in pixels",
+    ]
+    assert 3 not in rows.timestamp[rows.good()]  # no keyframe, rather than one that shows nobody
+    assert found.sizes == {"film": {(640.0, 360.0)}}

@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.datasets.archives import Member
 from pipeline.datasets.class_ids import ClassNames
-from pipeline.datasets.cvat import Box, Track, at_frame, cvat_rows, read_task
+from pipeline.datasets.cvat import read_task
 from pipeline.datasets.drafts import Read
 from pipeline.datasets.listed import Listed
+from pipeline.datasets.tracks import Box, Task, Track, at_frame, task_rows
 from pipeline.errors import InputError
 from pipeline.labels import Label
 
@@ -39,9 +41,13 @@ def track(*boxes: str, name: str = "3", label: str = "person") -> str:
     return f'<track id="{name}" label="{label}">{"".join(boxes)}</track>'
 
 
+def task_of(path: Path, wanted: str | list[str] = "action") -> Task:
+    return read_task(Member(path, path.name), wanted)
+
+
 def read(path: Path, *, seconds: float = 1.0, fps: float | None = 10) -> Read:
     about = {"film": Listed(fps=fps)} if fps else {}
-    return cvat_rows(read_task(path, "action"), NAMES, about, classes=2, keyframe_seconds=seconds)
+    return task_rows([task_of(path)], NAMES, about, classes=2, keyframe_seconds=seconds)
 
 
 def rows(found: Read) -> list[tuple]:
@@ -94,7 +100,7 @@ def test_a_person_without_an_action_is_no_row_and_its_keyframe_is_kept(tmp_path:
 def test_without_the_attribute_a_tracks_label_is_its_action(tmp_path: Path) -> None:
     labels = "<label><name>walk</name></label><label><name>sit_down</name></label>"
     path = write(tmp_path, track(box(0, 0), label="sit_down"), labels=labels)
-    assert read_task(path, "action").names == ["walk", "sit_down"]
+    assert task_of(path).chosen.names == ("walk", "sit_down")
     assert rows(read(path))[0] == (0.0, 0.0, 2)
 
 
@@ -115,7 +121,7 @@ def test_frames_are_counted_by_the_films_own_rate(tmp_path: Path) -> None:
 def test_a_task_of_a_part_of_the_film_names_only_its_keyframes(tmp_path: Path) -> None:
     more = "<start_frame>40</start_frame><stop_frame>68</stop_frame><frame_filter>step=2</frame_filter>"
     path = write(tmp_path, track(box(40, 0, "walk")), more=more)
-    assert [second for second, _, _ in rows(read(path))] == [4.0, 5.0, 6.0]
+    assert [second for second, _, _ in rows(read(path))] == [4.4, 5.4, 6.4]  # frames 44, 54 and 64, which it has
 
 
 def test_a_class_may_hold_commas(tmp_path: Path) -> None:
@@ -125,19 +131,19 @@ def test_a_class_may_hold_commas(tmp_path: Path) -> None:
         track(box(0, 0, "walk"), box(10, 0, talk), box(20, 0, "walk, sit down"), box(29, 0, outside=1)),
         labels=ATTRIBUTE.format(f"walk\n{talk}\nsit down"),
     )
-    task = read_task(path, "action")
-    assert task.names == ["walk", talk, "sit down"]
-    names = ClassNames([Label(i, name, "action") for i, name in enumerate(task.names, start=1)])
-    found = cvat_rows(task, names, {"film": Listed(fps=10)}, classes=3, keyframe_seconds=1.0)
+    task = task_of(path)
+    assert task.chosen.names == ("walk", talk, "sit down")
+    names = ClassNames([Label(i, name, "action") for i, name in enumerate(task.chosen.names, start=1)])
+    found = task_rows([task], names, {"film": Listed(fps=10)}, classes=3, keyframe_seconds=1.0)
     assert faults(found) == []
     assert [action for _, _, action in rows(found) if action] == [1, 2, 1, 3]
     text = ATTRIBUTE.format("walk,sit").replace("<values>", "<input_type>text</input_type><values>")
-    assert read_task(write(tmp_path, "", labels=text), "action").names == ["walk", "sit"]
+    assert task_of(write(tmp_path, "", labels=text)).chosen.names == ("walk", "sit")
 
 
 def test_the_source_names_the_video(tmp_path: Path) -> None:
     path = write(tmp_path, "", more="<source>C:\\films\\my_film.v2.mp4</source>")
-    assert read_task(path, "action").video_id == "my_film.v2"
+    assert task_of(path).video_id == "my_film.v2"
 
 
 def test_bad_boxes_and_unknown_actions_cost_their_rows(tmp_path: Path) -> None:
@@ -184,7 +190,8 @@ def test_what_ends_the_run(tmp_path: Path) -> None:
         "video_id,width,height"
     )
     assert refusal("<annotations><meta></meta><image id='0'/></annotations>") == (
-        f"{path}: was exported as 'CVAT for images', expected 'CVAT for video 1.1' (tracks)"
+        f"{path}: image '' names no frame of a film, expected frame_000012, as 'CVAT for images 1.1' of a video task "
+        "has them; export a task of images as COCO-like JSON, AVA CSV or VIA CSV (docs/datasets.md)"
     )
     assert refusal("<annotations><meta><task/><task/></meta></annotations>") == (
         f"{path}: holds 2 tasks, expected one: export each by itself"
@@ -209,7 +216,7 @@ def test_hostile_xml_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "film.xml"
     path.write_text(HOSTILE[kind])
     with pytest.raises(InputError) as error:
-        read_task(path, "action")
+        task_of(path)
     assert str(error.value) == (
         f"{path}: declares a document type or an entity, which annotations do not need: refused"
     )
@@ -219,7 +226,7 @@ def test_endless_nesting_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "film.xml"
     path.write_text("<a>" * 100_000)
     with pytest.raises(InputError, match="elements are nested more than 64 deep"):
-        read_task(path, "action")
+        task_of(path)
 
 
 @given(
@@ -233,7 +240,7 @@ def test_endless_nesting_is_refused(tmp_path: Path) -> None:
 )
 def test_a_frame_against_the_plain_definition(boxes: list, frame: int) -> None:
     boxes.sort()
-    found = at_frame(Track("1", "walk", [Box(at, (left, 0, 100, 1), out, None) for at, left, out in boxes]), frame)
+    found = at_frame(Track("1", "walk", {}, [Box(at, (left, 0, 100, 1), out) for at, left, out in boxes]), frame)
     before = [row for row in boxes if row[0] <= frame]
     after = [row for row in boxes if row[0] > frame]
     if not before or before[-1][2]:
@@ -244,4 +251,167 @@ def test_a_frame_against_the_plain_definition(boxes: list, frame: int) -> None:
         (start, a, _), (end, b, _) = before[-1], after[0]
         expected = a * (end - frame) / (end - start) + b * (frame - start) / (end - start)
     assert found is not None
-    assert found[0][0] == pytest.approx(expected, abs=1e-9)
+    assert found[0].sides[0] == pytest.approx(expected, abs=1e-9)
+
+
+SHAPES = {
+    "polygon": '<polygon frame="0" outside="0" points="10,20;60,10;40,90">{}</polygon>',
+    "ellipse": '<ellipse frame="0" outside="0" cx="50" cy="50" rx="40" ry="10" rotation="90">{}</ellipse>',
+    "mask": '<mask frame="0" outside="0" rle="1,2" left="10" top="20" width="30" height="40">{}</mask>',
+    "cuboid": '<cuboid frame="0" outside="0" xtl1="10" ytl1="10" xbl1="10" ybl1="50" xtr1="30" ytr1="10" xbr1="30" '
+    'ybr1="50" xtl2="20" ytl2="5" xbl2="20" ybl2="40" xtr2="45" ytr2="5" xbr2="45" ybr2="40">{}</cuboid>',
+    "skeleton": '<skeleton frame="0">{}<points label="1" outside="0" points="20,30"/><points label="2" outside="1" '
+    'points="90,90"/><points label="3" outside="0" points="70,40"/></skeleton>',
+}
+AROUND = {
+    "polygon": (10, 10, 60, 90),
+    "ellipse": (40, 10, 60, 90),
+    "mask": (10, 20, 40, 60),
+    "cuboid": (10, 5, 45, 50),
+    "skeleton": (20, 30, 70, 40),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", ["track", "image"])
+def test_the_box_around_a_shape(tmp_path: Path, shape: str, kind: str) -> None:
+    drawn = SHAPES[shape].format('<attribute name="action">walk</attribute>')
+    if kind == "track":
+        path = write(tmp_path, track(drawn))
+    else:
+        path = write(tmp_path, f'<image id="0" name="frame_000000" width="200" height="100">{drawn}</image>')
+    (found,) = read(path).rows
+    good = [i for i in found.good() if not found.empty[i]]
+    assert len(good) == (10 if kind == "track" else 1)
+    box = [side / length for side, length in zip(AROUND[shape], (200, 100, 200, 100), strict=True)]
+    assert found.boxes_xyxy[good[0]].tolist() == pytest.approx(box)
+
+
+def test_shapes_without_an_inside_are_told_and_their_keyframes_are_not_empty(tmp_path: Path) -> None:
+    line = '<polyline frame="0" outside="0" points="1,2;3,4"><attribute name="action">walk</attribute></polyline>'
+    gone = '<points frame="20" outside="1" points="1,2"/>'
+    dots = '<points frame="0" outside="0" points="1,2"><attribute name="action">walk</attribute></points>'
+    found = read(write(tmp_path, track(line, name="1") + track(dots, gone, name="2")))
+    assert rows(found) == []
+    assert len(faults(found)) == 12
+    assert faults(found)[0] == (
+        "film.xml: track 1, frame 5: found a shape of polyline, expected a box, or a shape with an inside (polygon, "
+        "ellipse, mask, skeleton, cuboid)"
+    )
+    broken = '<polygon frame="0" outside="0" points="1,2;x"/>'
+    assert faults(read(write(tmp_path, track(broken) + track(box(0, 0, "walk")))))[0] == (
+        "film.xml: track 3, polygon 1: found frame '0', points '1,2;x', expected the number of a frame and four sides"
+    )
+
+
+def test_a_box_turns_between_two_frames_the_shorter_way_and_is_cut_to_the_frame(tmp_path: Path) -> None:
+    """From 350 to 10 degrees: upright half way."""
+    boxes = [
+        box(frame, 0, "walk").replace("<box", f'<box rotation="{degrees}"') for frame, degrees in ((0, 350), (10, 10))
+    ]
+    found = read(write(tmp_path, track(*boxes, box(20, 0, outside=1))))
+    (only,) = found.rows
+    assert only.boxes_xyxy[0].tolist() == pytest.approx([0, 0.1, 0.5, 0.5])
+    tall = box(0, 0, "walk").replace("<box", '<box rotation="90"')  # 100 wide and 40 high in a frame of 100
+    (only,) = read(write(tmp_path, track(tall))).rows
+    assert only.boxes_xyxy[0].tolist() == pytest.approx([0.15, 0, 0.35, 0.8])
+
+
+def every(frames: range, *, keyframe: int = 0, gone: int | None = None) -> str:
+    listed = "".join(box(frame, frame, "walk").replace('keyframe="1"', f'keyframe="{keyframe}"') for frame in frames)
+    return listed + ("" if gone is None else box(gone, 0, outside=1))
+
+
+def test_deleted_frames_in_the_middle_and_at_the_end(tmp_path: Path) -> None:
+    """10 frames a second, frames 20 to 44 and 70 to 99 deleted."""
+    found = read(write(tmp_path, track(every(range(20)), every(range(45, 70)))))
+    assert [second for second, _, _ in rows(found)] == [0.0, 1.0, 4.0, 5.0, 6.0]
+    assert [(each.kind, each.count) for each in found.notices] == [("frames-deleted", 5)]
+    # Where another person is seen the frame was not deleted: the first track has a hole of its own.
+    both = track(every(range(20)), every(range(45, 70)), name="1") + track(every(range(100)), name="2")
+    found = read(write(tmp_path, both))
+    assert [second for second, _, _ in rows(found)] == sorted([0, 1, 4, 5, 6, *range(10)])
+    assert found.notices == []
+
+
+def test_a_step_that_nothing_tells_is_seen_in_the_boxes(tmp_path: Path) -> None:
+    """A project's export: every third frame from 10 on is listed, and there is no frame_filter."""
+    path = write(tmp_path, track(every(range(10, 100, 3))))
+    assert [(second, left) for second, left, _ in rows(read(path))] == [
+        (1.6, 16), (2.5, 25), (3.4, 34), (4.6, 46), (5.5, 55), (6.4, 64), (7.6, 76), (8.5, 85), (9.4, 94),
+    ]  # fmt: skip
+
+
+def test_a_step_with_blanks_and_empty_frames(tmp_path: Path) -> None:
+    more = "<start_frame>5</start_frame><stop_frame>95</stop_frame><frame_filter>step = 10</frame_filter>"
+    found = read(write(tmp_path, track(box(15, 0, "walk"), box(25, 0, outside=1)), more=more))
+    assert rows(found)[0] == (1.5, 0, 1)
+    assert [second for second, left, _ in rows(found)[1:]] == [0.5, *(n + 0.5 for n in range(2, 10))]
+
+
+def test_a_box_of_the_last_frames_is_of_one_frame(tmp_path: Path) -> None:
+    """CVAT leaves out the box that would end a shape behind the task's end."""
+    more = "<start_frame>0</start_frame><stop_frame>90</stop_frame><frame_filter>step=10</frame_filter>"
+    shapes = [track(box(80, 8, "walk"), name="1"), track(box(90, 9, "walk"), name="2")]
+    found = read(write(tmp_path, "".join(shapes), more=more))
+    assert [(second, left) for second, left, _ in rows(found) if left is not None] == [(8.0, 8), (9.0, 9)]
+
+
+def test_what_is_seen_between_two_keyframes_alone_is_counted(tmp_path: Path) -> None:
+    short = [track(box(16, 0, "walk"), box(24, 0, outside=1), name="7"), track(box(0, 0, "walk"), name="8")]
+    found = read(write(tmp_path, "".join(short)))
+    (notice,) = found.notices
+    assert (notice.kind, notice.count) == ("boxes-unmet", 1)
+    assert str(notice.problem) == (
+        "film.xml: track 7 at frame 16: found 1 times a person is seen, and at no keyframe, expected a time at a "
+        "keyframe, one in 1 s (dataset.keyframe_seconds)"
+    )
+    assert read(write(tmp_path, "".join(short)), seconds=0.5).notices == []
+
+
+def test_tracks_without_the_attributes_are_told(tmp_path: Path) -> None:
+    labels = ATTRIBUTE.format("walk") + "<label><name>car</name></label>"
+    found = read(write(tmp_path, track(box(0, 0), label="car") + track(box(0, 0, "walk")), labels=labels))
+    (notice,) = found.notices
+    assert (notice.kind, notice.count) == ("label-without-attribute", 1)
+    assert str(notice.problem) == "film.xml: 1 tracks: found label car, expected the attribute action"
+
+
+def test_cvat_for_images_of_a_film(tmp_path: Path) -> None:
+    def images(*names: str) -> str:
+        drawn = box(0, 20, "walk").replace("<box", '<box label="person"')
+        return "".join(
+            f'<image id="{n}" name="{each}" width="400" height="100">{drawn}</image>' for n, each in enumerate(names)
+        )
+
+    found = read(
+        write(tmp_path, images("frame_000005", "frame_000012.PNG", "frame_000014") + '<image name="frame_000031"/>')
+    )
+    # Of two images of a second the one next to its middle is taken; an image without a person is an empty keyframe.
+    assert rows(found) == [(0.5, 10, 1), (1.4, 10, 1), (3.1, None, None)]
+    assert found.format == "CVAT for images 1.1"
+    assert found.sizes == {"film": {(400, 100)}}
+    tagged = '<image name="frame_000001"><tag label="walk"/></image>'
+    assert [each.kind for each in read(write(tmp_path, tagged)).notices] == ["without-box"]
+
+
+def test_frames_and_rates_that_cannot_be(tmp_path: Path) -> None:
+    def refusal(more: str, **options) -> str:
+        with pytest.raises(InputError) as error:
+            read(write(tmp_path, track(box(0, 0, "walk")), more=more), **options)
+        return str(error.value).replace(f"{tmp_path}/", "")
+
+    assert refusal("<stop_frame>99999999</stop_frame>") == (
+        "film.xml: the task has frames 0 to 99999999, expected frames from 0 on, below 10000000"
+    )
+    assert refusal("<start_frame>50</start_frame><stop_frame>3</stop_frame>").startswith(
+        "film.xml: the task has frames 50 to 3"
+    )
+    for wrong in ("-25", "0.001"):
+        assert refusal(f"<fps>{wrong}</fps>", fps=None) == (
+            f"film.xml: <fps> is {wrong}, expected frames per second, from 0.01 to 10000"
+        )
+    assert refusal("<stop_frame>9999999</stop_frame>", fps=1e-3) == (
+        "film.xml: frame 9999999 at 0.001 frames per second is 1e+10 s into video film, expected at most 1000000 "
+        "keyframes (dataset.keyframe_seconds 1)"
+    )

@@ -69,7 +69,8 @@ def test_the_pages_cvat_file(tmp_path: Path) -> None:
         {"video_id": "street", "split": "val", "first_timestamp": 0.0, "offset_seconds": 0.5},
     ]
     assert found.told == [
-        "street.xml: CVAT for video 1.1: video street, 1 tracks, 29.97 frames per second, 3 keyframes"
+        "street.xml: CVAT for video 1.1: video street, 1 tracks, 29.97 frames per second, 3 keyframes; "
+        "actions by action"
     ]
     assert found.summary["formats"] == ["CVAT for video 1.1"]
 
@@ -98,6 +99,15 @@ def test_the_pages_json(tmp_path: Path) -> None:
     assert labels(found) == [("kitchen", 2.0, 2.0, 0.1, 0.3, "walk"), ("kitchen", 2.0, 2.0, 0.1, 0.3, "wave")]
     assert statuses(found) == [("kitchen", 2.0, "annotated"), ("kitchen", 3.0, "empty")]
     assert found.annotations["person_id"].to_pylist() == [0, 0]
+
+
+def test_the_pages_label_studio_file(tmp_path: Path) -> None:
+    found = import_source(page_folder(tmp_path, "export.json"), SourceOptions(classes=3))
+    assert found.problems == []
+    expected = [("kitchen", second, second + 0.5, "walk") for second in (0.0, 1.0)]
+    assert [(video, stamp, time, name) for video, stamp, time, _, _, name in labels(found)] == expected
+    assert labels(found)[0][3] == pytest.approx(0.1 + 0.3 * 11 / 49)
+    assert [status for _, _, status in statuses(found)] == ["annotated", "annotated", "empty", "empty"]
 
 
 def test_formats_stand_side_by_side_and_other_files_are_named(tmp_path: Path) -> None:

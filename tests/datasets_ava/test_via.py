@@ -97,10 +97,14 @@ def test_the_only_attribute_with_options_is_taken(tmp_path: Path) -> None:
     options = {"1": {"aname": "person", "options": {"0": "walk", "1": "sit"}}, "2": {"aname": "comment", "options": {}}}
     path = via3(tmp_path, row3([1]), options=options)
     assert rows(read(path)) == [(1.0, BOX, 1)]
-    assert read_via(path, "action").names == ["walk", "sit"]
+    assert read_via(path, "action").chosen.names == ("walk", "sit")
     with pytest.raises(InputError) as error:
         read(via3(tmp_path, row3([1]), options={"1": {"aname": "comment"}}))
-    assert str(error.value) == (f"{path}: found the attributes comment, expected 'action' (dataset.action_attribute)")
+    assert str(error.value) == (
+        f"{path}: found the attributes comment, and nothing tells which of them names actions: set "
+        "dataset.action_attribute to those that name actions (a list where there are several), or to none where the "
+        "label is the action"
+    )
 
 
 def test_via_2(tmp_path: Path) -> None:
@@ -129,7 +133,7 @@ def test_names_of_options_and_of_checkboxes_may_hold_commas(tmp_path: Path) -> N
     path = via3(
         tmp_path, *(row3([1], metadata={"1": chosen}) for chosen in ("1", "0,1", "1, 2", talk)), options=options
     )
-    assert read_via(path, "action").names == ["walk", talk]
+    assert read_via(path, "action").chosen.names == ("walk", talk)
     assert actions(path) == [2, 1, 2, 2, 2]
     chosen = [{talk: True, "walk": True}, {talk: True, "walk": False}, talk, "walk, walk"]
     path = via2(tmp_path, *(row2("film_000001.jpg", attributes={"action": each}) for each in chosen))
@@ -160,8 +164,8 @@ def test_bad_rows_cost_themselves(tmp_path: Path) -> None:
     assert faults(found) == [
         "film.csv: row 5: found temporal_coordinates '[1, 2]', expected one time [t] in seconds",
         "film.csv: row 6: found temporal_coordinates 'x', expected one time [t] in seconds",
-        "film.csv: row 7: found spatial_coordinates '[5, 1, 2, 3, 4, 5]', expected a rectangle [2,x,y,width,height] in "
-        "pixels",
+        "film.csv: row 7: found a shape of line, expected a box, or a shape with an inside (polygon, ellipse, mask, "
+        "skeleton, cuboid)",
         "film.csv: row 8: found metadata 'walk', expected an object of attributes",
         "film.csv: row 9: found action 'fly', expected a class of the label map: walk, sit",
         "film.csv: row 10: found 2 columns, expected metadata_id,file_list,flags,temporal_coordinates,"
@@ -169,7 +173,7 @@ def test_bad_rows_cost_themselves(tmp_path: Path) -> None:
     ]
     found = read(via2(tmp_path, row2("film_1.jpg"), row2("film_1.jpg", shape={"name": "circle", "cx": 1}), "x,y\n"))
     assert [fault.partition(": found ")[2].partition(", expected ")[2] for fault in faults(found)] == [
-        "a rect with x, y, width and height",
+        "a rect, circle, ellipse or polygon with its numbers",
         HEAD2.strip(),
     ]
 
@@ -210,3 +214,81 @@ def test_garbage_is_a_problem(scratch: Path, cells: list[str]) -> None:
         except InputError:
             continue
         assert (1.0, BOX, 1) in rows(found)
+
+
+def of_project(folder: Path, attributes: dict, *metadata: dict) -> Path:
+    return via3(folder, *(row3([1 + n], metadata=each) for n, each in enumerate(metadata)), options=attributes)
+
+
+def named(path: Path, wanted: str | list[str] = "auto") -> list[tuple[float, str]]:
+    """(time, action) of every row, with the classes of the file itself."""
+    via = read_via(path, wanted)
+    labels = [Label(i, name, "action") for i, name in enumerate(via.chosen.names, start=1)]
+    found = via_rows(via, ClassNames(labels), LISTED, classes=9, keyframe_seconds=1.0)
+    assert faults(found) == []
+    return [(time, labels[action - 1].name) for time, _, action in rows(found) if action]
+
+
+def test_several_attributes_of_via_3(tmp_path: Path) -> None:
+    posture = {"aname": "posture", "type": 3, "options": {"0": "walk", "1": "sit"}, "anchor_id": "FILE1_Z1_XY1"}
+    hands = {"aname": "hands", "type": 2, "options": {"0": "wave", "1": "clap"}}
+    weather = {"aname": "weather", "type": 4, "options": {"0": "rain"}, "anchor_id": "FILE1_Z0_XY0"}
+    remark = {"aname": "remark", "type": 1, "options": {}}
+    path = of_project(
+        tmp_path, {"1": posture, "2": hands, "3": weather, "4": remark}, {"1": "1", "2": "0,1", "4": "x"}, {"1": "0"}
+    )
+    assert named(path) == [(1.0, "sit"), (1.0, "wave"), (1.0, "clap"), (2.0, "walk")]
+    (notice,) = read_via(path, "auto").chosen.notices("film.csv")
+    assert notice.problem.found == "remark, which are not read; actions are read from posture, hands"
+    assert named(path, ["hands"]) == [(1.0, "wave"), (1.0, "clap")]
+
+
+def test_one_checkbox_per_action_of_via_3(tmp_path: Path) -> None:
+    boxes = {str(n): {"aname": name, "type": 2, "options": {"0": "yes"}} for n, name in enumerate(("walk", "sit"), 1)}
+    path = of_project(tmp_path, boxes, {"1": "0", "2": "0"}, {"1": "", "2": "0"}, {"1": ""})
+    assert named(path) == [(1.0, "walk"), (1.0, "sit"), (2.0, "sit")]
+
+
+def test_attributes_of_via_2(tmp_path: Path) -> None:
+    given = [
+        {"doing": {"walk": True, "sit": True}, "name": "Anna"},
+        {"doing": {"sit": True}, "name": "Ben"},
+    ]
+    path = via2(tmp_path, *(row2(f"film_00000{1 + 10 * n}.jpg", attributes=each) for n, each in enumerate(given)))
+    assert named(path) == [(0.0, "walk"), (0.0, "sit"), (1.0, "sit")]
+    assert read_via(path, "auto").chosen.ignored == ("name",)
+    text = via2(tmp_path, row2("film_000001.jpg", attributes={"doing": "walk, sit"}))
+    assert read_via(text, "auto").chosen.names == ()  # what was typed lists no classes: a label map must
+    found = via_rows(read_via(text, "auto", NAMES), NAMES, LISTED, classes=2, keyframe_seconds=1.0)
+    assert [action for _, _, action in rows(found)] == [1, 2]
+
+
+def test_the_boxes_around_other_shapes(tmp_path: Path) -> None:
+    shapes3 = [[7, 20, 10, 60, 20, 40, 60], [3, 40, 30, 10], [4, 40, 30, 20, 10], [1, 5, 5], [6, 1, 2, 3, 4]]
+    found = read(via3(tmp_path, *(row3([1 + n], box=each) for n, each in enumerate(shapes3))))
+    assert [box for _, box, _ in rows(found)] == [[0.1, 0.1, 0.3, 0.6], [0.15, 0.2, 0.25, 0.4], [0.1, 0.2, 0.3, 0.4]]
+    assert [each.partition(": found ")[2][:19] for each in faults(found)] == [
+        "a shape of point, e",
+        "a shape of polyline",
+    ]
+    shapes2 = [
+        {"name": "polygon", "all_points_x": [20, 60, 40], "all_points_y": [10, 20, 60]},
+        {"name": "circle", "cx": 40, "cy": 30, "r": 10},
+        {"name": "ellipse", "cx": 40, "cy": 30, "rx": 10, "ry": 20, "theta": 1.5707963267948966},
+        {"name": "point", "cx": 5, "cy": 5},
+        {"name": "polyline", "all_points_x": [20, 60, 40], "all_points_y": [10, 20, 60]},
+    ]
+    found = read(via2(tmp_path, *(row2(f"film_0000{1 + 10 * n}.jpg", shape=each) for n, each in enumerate(shapes2))))
+    boxes = [[0.1, 0.1, 0.3, 0.6], [0.15, 0.2, 0.25, 0.4], [0.1, 0.2, 0.3, 0.4]]
+    assert [box for _, box, _ in rows(found)] == [pytest.approx(each) for each in boxes]
+    assert len(faults(found)) == 2
+    assert len({time for time, _, _ in rows(found)}) == 3  # no keyframe of what was not read, so none that shows nobody
+
+
+def test_frames_of_a_film_whose_rate_varies(tmp_path: Path) -> None:
+    listed = {"film": Listed(width=200, height=100, knots=((0, 0.0), (10, 1.0), (20, 6.0)))}
+    path = via2(tmp_path, *(row2(f"film_0000{n}.jpg", about={"width": 100, "height": 100}) for n in (11, 13)))
+    found = read(path, listed=listed)
+    assert [time for time, _, _ in rows(found)] == [1.0, 2.0]
+    assert found.counted == {"film"}
+    assert found.sizes == {"film": {(100.0, 100.0)}}

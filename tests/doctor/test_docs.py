@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from pipeline.doctor.rows import KINDS
+from pipeline.doctor.tools import NOTICES
 from tests.doctor.sources import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "doctor.md").read_text()
@@ -25,7 +26,7 @@ def test_every_code_stands_on_the_page() -> None:
             name = code.replace("{split}", split)
             shown = f"`{name}`" in PAGE or (split == "val" and f"`{code.replace('{split}', 'train')}`, `-val`" in PAGE)
             assert shown or "{prefix}" in code, name
-    for kind in [*KINDS, "too-many-bad"]:
+    for kind in [*KINDS, *NOTICES, "too-many-bad"]:
         assert f"`{kind}`" in PAGE, kind
 
 
@@ -37,4 +38,4 @@ def test_every_code_on_the_page_exists() -> None:
         for name in re.findall(r"`([a-z0-9-]+)`", line.split("|")[1:2][0] if line.startswith("|") else "")
     }
     known = {code.replace("{split}", split) for code in codes() for split in ("train", "val")}
-    assert named - known - {"-val"} == set()
+    assert named - known - {*NOTICES, "-val"} == set()

@@ -1,6 +1,9 @@
 import os
 import time
+from fractions import Fraction
 from pathlib import Path
+
+import pytest
 
 from pipeline.doctor.films import Film, look_at, look_at_files, probe_films
 from pipeline.video.children import Beat, no_beat
@@ -67,3 +70,13 @@ def test_frames_that_cannot_be_decoded_are_seen_by_decoding(tmp_path: Path) -> N
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     film = look_at(tmp_path / "gone.mp4", decode=False)
     assert film.found == "a file that cannot be read (No such file or directory)"
+
+
+def test_a_film_whose_rate_varies(tmp_path: Path) -> None:
+    times = [n * 40 for n in range(50)] + [2000 + n * 100 for n in range(50)]
+    path = write_film(tmp_path / "f.mp4", frames=100, pts=times, time_base=Fraction(1, 1000))
+    film = look_at(path, decode=False)
+    assert film.knots == ((0, 0.0), (50, 2.0), (99, 6.9))
+    assert film.off_seconds == pytest.approx(50 / film.fps - 2, abs=0.05)
+    constant = look_at(write_film(tmp_path / "g.mkv", frames=90, rate=30), decode=False)  # times in thousandths
+    assert constant.knots == ()
