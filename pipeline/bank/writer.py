@@ -123,6 +123,7 @@ def write_part_files(
         entry = Part(digest_file(partial / "zarr.json"), rows, sets)
         for file in entry.files():
             sync_file(partial / file)
+            (partial / file).chmod(0o444)
         features = row_sets["detections"]["features"]
         record = PartRecord(part, features.shape[1], features.dtype.name, codec, attributes, entry)
         write_sealed_json(partial / PART_RECORD, record.to_json())
@@ -193,6 +194,7 @@ def assemble_bank(path: Path, *, parts: Mapping[str, Path], split: str, provenan
             for file in part.files():
                 link_file(parts[name] / file, partial / part_folder(name) / file)
         create_group(partial, {"format": FORMAT, "version": VERSION, "split": split, "provenance": provenance})
+        (partial / "zarr.json").chmod(0o444)
         write_sealed_json(
             partial / MANIFEST,
             replace(manifest, metadata_sha256=digest_file(partial / "zarr.json")).to_json(),
