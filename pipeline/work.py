@@ -10,15 +10,15 @@ import contextlib
 import os
 import platform
 import resource
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from pipeline.files import digest_value, read_json, replace_folder, write_json
+from pipeline.errors import InputError
+from pipeline.files import delete, digest_value, is_rest, read_json, remove_folder, replace_folder, write_json
 from pipeline.ranks import is_main, world_size
 
 
@@ -94,22 +94,47 @@ def recorded_run(stage: str, key: str) -> Iterator[dict[str, Any]]:
 
 
 def list_runs() -> list[dict[str, Any]]:
-    """The records of `recorded_run`, oldest first."""
-    records = [read_json(path) for path in (work_root() / "runs").glob("*/*.json")]
-    return sorted(records, key=lambda record: float(record["started"]))
+    """The records of `recorded_run`, oldest first; what else lies there is left out."""
+    records = []
+    for path in (work_root() / "runs").glob("*/*.json"):
+        with contextlib.suppress(InputError):
+            records.append(read_json(path))
+    return sorted(
+        (each for each in records if isinstance(each, dict) and "started" in each),
+        key=lambda record: float(record["started"]),
+    )
 
 
 def list_items() -> list[tuple[str, str, int, float]]:
-    """(stage, key, bytes, modified) of every finished item."""
+    """(stage, key, bytes, modified) of every finished item; what else lies there is left out."""
     items = []
-    for stage in sorted(path for path in work_root().glob("*") if path.name not in ("locks", "runs")):
+    for stage in sorted(path for path in work_root().glob("*") if path.is_dir() and path.name not in ("locks", "runs")):
         for folder in sorted(path for path in stage.iterdir() if path.is_dir() and path.suffix != ".partial"):
-            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-            items.append((stage.name, folder.name, size, folder.stat().st_mtime))
+            with contextlib.suppress(FileNotFoundError):  # somebody removes it just now
+                size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+                items.append((stage.name, folder.name, size, folder.stat().st_mtime))
     return items
 
 
 def remove_item(stage: str, key: str) -> None:
-    """Drop one finished item."""
+    """Drop one finished item, whole or not at all."""
     with item_lock(stage, key):
-        shutil.rmtree(item_folder(stage, key), ignore_errors=True)
+        remove_folder(item_folder(stage, key))
+
+
+# Where stages and commands write, seen from the project's folder.
+WRITTEN = (".", "conf/dataset", "models", "results", "results/*", "data/*", "data/*/*", "data/*/*/*")
+WORKED = (".work/*", ".work/*/*", ".work/runs/*")
+
+
+def list_rests() -> list[Path]:
+    """What killed processes of this machine left unfinished in the project and in `.work`, in sorted order."""
+    project = work_root().parent
+    folders = {folder for pattern in (*WRITTEN, *WORKED) for folder in project.glob(pattern) if folder.is_dir()}
+    return sorted(rest for folder in folders for rest in folder.glob(".*.partial") if is_rest(rest))
+
+
+def remove_rests(rests: Iterable[Path]) -> None:
+    """Delete what `list_rests` found."""
+    for rest in rests:
+        delete(rest)

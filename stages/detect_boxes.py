@@ -33,6 +33,7 @@ from pipeline.work import recorded_run
 
 NO_WEIGHTS = "conf/none/weights"
 app = new_app()
+OUT = ("problems.json", "boxes.csv")
 
 
 @app.command()
@@ -67,7 +68,7 @@ def detect_boxes(
         if not is_main():
             return
         texts = [(items[video_id] / "boxes.csv").read_bytes() for video_id in sorted(items)]
-        with replace_folder(out) as folder:
+        with replace_folder(out, OUT) as folder:
             write_bytes(folder / "boxes.csv", b"".join(texts))
             limit = params.boxes.max_bad_fraction
             report_problems(problems, total=len(films), max_bad_fraction=limit, folder=folder, unit="films")

@@ -11,7 +11,7 @@ import yaml
 from pipeline.compose import chosen_overrides, compose_params, differing_keys, params_text
 from pipeline.errors import InputError
 from pipeline.files import write_text
-from pipeline.work import list_items, list_runs, remove_item, work_root
+from pipeline.work import list_items, list_rests, list_runs, remove_item, remove_rests, work_root
 
 
 def compose(
@@ -68,10 +68,14 @@ def work_gc(
     days: Annotated[float, typer.Option(min=0, help="Keep items younger than this.")] = 30.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
-    """Drop items older than so many days; a later run makes again what it needs."""
+    """Drop items older than so many days, and what killed processes left; a later run makes again what it needs."""
     old = [item for item in list_items() if time.time() - item[3] > days * 86400]
     for stage, key, _, _ in old:
         if not dry_run:
             remove_item(stage, key)
+    rests = list_rests()
+    if not dry_run:
+        remove_rests(rests)
     verb = "would drop" if dry_run else "dropped"
-    print(f"{verb} {len(old)} items, {sum(size for _, _, size, _ in old) / 2**20:.1f} MiB")
+    size = sum(size for _, _, size, _ in old) / 2**20
+    print(f"{verb} {len(old)} items, {size:.1f} MiB, and {len(rests)} files and folders of killed processes")

@@ -1,7 +1,6 @@
 """The state of a training that a resumed run needs, in one folder per epoch."""
 
 import math
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.checkpoint import load_tensors, save_tensors
-from pipeline.files import read_json, replace_folder, write_json
+from pipeline.errors import InputError
+from pipeline.files import read_json, remove_folder, replace_folder, write_json
 
 Metrics = dict[str, Any]
 
@@ -39,18 +39,42 @@ def save_state(model: nn.Module, optimiser: torch.optim.SGD, state: State, folde
         save_tensors(partial / "state.safetensors", tensors)
         best = {"best_epoch": state.best_epoch, "best_map": state.best_map}
         write_json(partial / "state.json", {"history": state.history, **best})
-    for old in sorted(folder.glob("epoch_*"))[:-2]:
-        shutil.rmtree(old)
+    kept = {f"epoch_{epoch:04d}", f"epoch_{epoch - 1:04d}"}
+    for old in folder.glob("epoch_*"):
+        if old.name not in kept:
+            remove_folder(old)
 
 
 def load_state(model: nn.Module, optimiser: torch.optim.SGD, folder: Path) -> State:
-    """Put the newest state into model and optimiser; a fresh `State` where there is none."""
-    states = sorted(folder.glob("epoch_*"))
-    if not states:
-        return State()
-    tensors = load_tensors(states[-1] / "state.safetensors")
-    saved = read_json(states[-1] / "state.json")
+    """Put the newest whole state into model and optimiser; a fresh `State` where there is none.
 
+    A state that is not whole (a removal or a disk broke off in it) is told and left out: the epochs after the one
+    before it are trained again, to the same bytes.
+    """
+    for state in sorted(folder.glob("epoch_*"), reverse=True):
+        try:
+            saved = _read_state(state)
+        except InputError as error:
+            print(f"{error}; training goes on from the state before it")
+            continue
+        return _restore(model, optimiser, *saved)
+    return State()
+
+
+def _read_state(folder: Path) -> tuple[dict[str, Tensor], Metrics]:
+    """The tensors of a state and what stands beside them.
+
+    Raises:
+        InputError: it is not whole.
+    """
+    tensors = load_tensors(folder / "state.safetensors")
+    saved = read_json(folder / "state.json")
+    if not isinstance(saved, dict) or not {"history", "best_epoch", "best_map"} <= set(saved):
+        raise InputError(f"{folder / 'state.json'}: not the state of a training")
+    return tensors, saved
+
+
+def _restore(model: nn.Module, optimiser: torch.optim.SGD, tensors: dict[str, Tensor], saved: Metrics) -> State:
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
