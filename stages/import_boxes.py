@@ -51,6 +51,7 @@ def import_boxes() -> None:
             max_bad_fraction=boxes.max_bad_fraction,
             folder=folder,
             unit="rows",
+            bad=found.bad,
         )
     _tell(found.summary)
     counts = found.summary["all_files"]
