@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
-from pipeline.compose import chosen_overrides, compose_params, differing_keys, params_text
+from pipeline.compose import chosen_overrides, compose_params, differing_keys, params_text, read_params, record_values
 from pipeline.errors import InputError
 from pipeline.files import write_text
 from pipeline.work import list_items, list_rests, list_runs, remove_item, remove_rests, work_root
@@ -25,17 +24,15 @@ def compose(
     """Compose params.yaml from conf/ (Hydra), as `dvc exp run -S` does, and validate the whole of it."""
     path = Path("params.yaml")
     if not check:
-        text = params_text(compose_params(overrides or []))
+        values = compose_params(overrides or [])
+        record_values(values, overrides or [])
+        text = params_text(values)
         write_text(path, text)
         print(f"{path}: written, {len(text.splitlines())} lines")
         return
-    try:
-        found = yaml.safe_load(path.read_text())
-    except (FileNotFoundError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict) or not isinstance(found.get("choices"), dict):
-        raise InputError(f"{path}: has no choices; write it with `actionbank compose`")
+    found = read_params(path)
     expected = compose_params([*chosen_overrides(found), *(overrides or [])])
+    expected["choices"]["values"] = found["choices"].get("values", [])
     differences = differing_keys(found, expected)
     if differences:
         raise InputError(f"{path} is not what conf/ says; run `actionbank compose`: " + "; ".join(differences))
