@@ -123,7 +123,7 @@ def remove_item(stage: str, key: str) -> None:
 
 
 # Where stages and commands write, seen from the project's folder.
-WRITTEN = (".", "conf/dataset", "models", "results", "results/*", "data/*", "data/*/*", "data/*/*/*")
+WRITTEN = ("conf/dataset", "models", "results", "results/*", "data/*", "data/*/*", "data/*/*/*")
 WORKED = (".work/*", ".work/*/*", ".work/runs/*")
 
 
@@ -131,6 +131,7 @@ def list_rests() -> list[Path]:
     """What killed processes of this machine left unfinished in the project and in `.work`, in sorted order."""
     project = work_root().parent
     folders = {folder for pattern in (*WRITTEN, *WORKED) for folder in project.glob(pattern) if folder.is_dir()}
+    folders |= {project, work_root()}
     return sorted(rest for folder in folders for rest in folder.glob(".*.partial") if is_rest(rest))
 
 
