@@ -274,7 +274,9 @@ def check_own_file(path: Path, is_own: Callable[[bytes], bool]) -> None:
     if path.is_dir():
         raise InputError(f"{path}: is a folder, expected the name of a file")
     if path.exists() and not (path.is_file() and is_own(path.read_bytes())):
-        raise InputError(f"{path}: is there and not what this command writes, so it is not replaced; choose another name")
+        raise InputError(
+            f"{path}: is there and not what this command writes, so it is not replaced; choose another name"
+        )
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -75,9 +75,7 @@ STAGES: dict[str, Callable[[], None]] = {
         workers=1, device="cpu", batch=8, processes=1, windows="resident", window_cache=64
     ),
     "evaluate": lambda: evaluate(workers=1, device="cpu", batch=8, processes=1, windows="resident", window_cache=64),
-    "errors": lambda: errors(
-        split="val", boxes="detected", detections=None, out=Path("results/errors"), worst=2
-    ),
+    "errors": lambda: errors(split="val", boxes="detected", detections=None, out=Path("results/errors"), worst=2),
     "bank subset": _subset,
     GC: lambda: work_gc(days=0, dry_run=False),
 }

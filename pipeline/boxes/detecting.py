@@ -105,7 +105,9 @@ def detect_films(
         def make(film: Film) -> str:
             try:
                 make_item(
-                    STAGE, keys[film.video_id], lambda folder: _write(folder / "boxes.csv", film, store, detector, batch)
+                    STAGE,
+                    keys[film.video_id],
+                    lambda folder: _write(folder / "boxes.csv", film, store, detector, batch),
                 )
             except InputError as error:
                 return str(error)

@@ -67,8 +67,14 @@ def test_scores(folder: Path) -> None:
     ]
     scored = [
         score_films(
-            model, FrameStore(folder / "frames"), keyframes, window_of=None, settings=CLIP, device=CPU,
-            compute_dtype="fp32", batch=batch,
+            model,
+            FrameStore(folder / "frames"),
+            keyframes,
+            window_of=None,
+            settings=CLIP,
+            device=CPU,
+            compute_dtype="fp32",
+            batch=batch,
         )  # fmt: skip
         for batch in BATCHES
     ]

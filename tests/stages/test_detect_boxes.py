@@ -137,7 +137,9 @@ def test_the_same_frames_give_the_same_bytes_and_finished_films_are_taken_from_w
 def test_damaged_frames_say_nothing_of_their_film(project: Path) -> None:
     whole = (DATA / "frames/a.arrow").read_bytes()
     (DATA / "frames/a.arrow").write_bytes(b"short")
-    message = r"^1 of 2 films failed, the others are kept in \.work; data/small/frames/a\.arrow: found 5 bytes, expected "
+    message = (
+        r"^1 of 2 films failed, the others are kept in \.work; data/small/frames/a\.arrow: found 5 bytes, expected "
+    )
     with pytest.raises(InputError, match=message):
         detect_boxes("motion", workers=1)
     assert not OUT.exists()
