@@ -3,8 +3,8 @@
     python -m tests.kills [--points N] [--last N] [STAGE...]
 
 A process that has imported all stages forks one for each kill. There an audit hook counts the calls that make, rename,
-link or remove something in the project, and kills the process before the n-th. After it nothing of ours may run, and the
-stage is run again, in another fork: its outs have to be those of a run that nobody killed, and `actionbank work gc` has
+link or remove something in the project, and kills the process before the n-th. After it nothing of ours may run, and
+the stage is run again, in another fork: its outs have to be those of a run that nobody killed, and `actionbank work gc` has
 to leave no unfinished file. Decoders are killed in the same way, in their own processes.
 """
 
@@ -47,7 +47,7 @@ from stages.train_baseline import train_baseline
 from stages.train_head import train_head
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-TOKEN = "ACTIONBANK_KILLED"  # noqa: S105 - by this name in their environment processes of a run are found
+TOKEN = "ACTIONBANK_KILLED"
 NAME = "playground_mini"
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.chmod", "os.symlink")
@@ -108,7 +108,7 @@ def count_changes(root: Path, counter: Any, kill_at: int) -> None:
         changes = event in CHANGES or (event == "open" and isinstance(args[2], int) and args[2] & WRITES)
         if not changes or os.getpid() != mine or not isinstance(args[0], str | bytes | os.PathLike):
             return
-        if not os.path.abspath(os.fsdecode(args[0])).startswith(prefix):
+        if not f"{Path.cwd() / os.fsdecode(args[0])}".startswith(prefix):
             return
         number = int.from_bytes(counter[:8], "little") + 1
         counter[:8] = number.to_bytes(8, "little")

@@ -7,9 +7,9 @@ from typer.testing import CliRunner
 
 from pipeline.command import new_app
 from pipeline.commands.doctor import doctor
-from pipeline.errors import InputError
 from pipeline.doctor.finding import Examination, Finding
 from pipeline.doctor.report import as_html, as_json, as_text
+from pipeline.errors import InputError
 from pipeline.problems import Problem
 from tests.doctor.sources import REPOSITORY, write_clean
 

@@ -75,7 +75,7 @@ def test_scores(folder: Path) -> None:
             device=CPU,
             compute_dtype="fp32",
             batch=batch,
-        )  # fmt: skip
+        )
         for batch in BATCHES
     ]
     for kind in ("detected", "ground_truth"):

@@ -1,4 +1,4 @@
-"""Kill -9 at the last calls of every stage, of decoders, of `work gc`: the same bytes, no process, no unfinished file."""
+"""Kill -9 at the last calls of every stage, of decoders, of `work gc`: the same bytes, nothing left half or running."""
 
 import json
 import os

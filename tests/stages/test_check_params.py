@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from pipeline.compose import params_text
 from pipeline.errors import InputError
 from stages.check_params import check_params
-from typer.testing import CliRunner
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
