@@ -4,8 +4,8 @@
 
 A process that has imported all stages forks one for each kill. There an audit hook counts the calls that make, rename,
 link or remove something in the project, and kills the process before the n-th. After it nothing of ours may run, and
-the stage is run again, in another fork: its outs have to be those of a run that nobody killed, and `actionbank work gc` has
-to leave no unfinished file. Decoders are killed in the same way, in their own processes.
+the stage is run again, in another fork: its outs have to be those of a run that nobody killed, and `actionbank work gc`
+has to leave no unfinished file. Decoders are killed in the same way, in their own processes.
 """
 
 import argparse
