@@ -93,6 +93,11 @@ def test_what_the_network_sees_at_a_time_is_the_requests_alone(monkeypatch: pyte
 
 def test_no_more_is_read_ahead_than_asked_for() -> None:
     started: list[int] = []
-    taken = read_ahead(lambda item: started.append(item) or item, range(20), ahead=2)
+
+    def read(item: int) -> int:
+        started.append(item)
+        return item
+
+    taken = read_ahead(read, range(20), ahead=2)
     assert [next(taken), next(taken)] == [0, 1]
     assert max(started) <= 4
