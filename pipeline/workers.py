@@ -59,12 +59,21 @@ def end_with_dvc() -> None:
     """
     if "DVC_STAGE" not in os.environ or multiprocessing.parent_process() is not None:
         return
+    ancestors = {pid: [Path(word).name for word in _words(pid)] for pid in _ancestors()}
+    by_name = [pid for pid, words in ancestors.items() if "dvc" in words]
+    in_python = [pid for pid, words in ancestors.items() if words and words[0].startswith("python")]
+    runner = next(iter([*by_name, *in_python]), None)
+    if runner is None:  # DVC ended while this process began
+        os._exit(1)
+    end_with(runner, parent=False)
+
+
+def _ancestors() -> Iterator[int]:
+    """This process's parent, its parent and so on, without the first process of the machine."""
     pid = os.getppid()
     while pid > 1:
-        if any(Path(word).name == "dvc" for word in _words(pid)):
-            end_with(pid, parent=False)
-            return
-        pid = int(_status(pid)[1] or 0)
+        yield pid
+        pid = int(_status(pid)[1])
 
 
 def _status(pid: int) -> list[str]:

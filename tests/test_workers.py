@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import workers
 from pipeline.errors import InputError
 from pipeline.workers import map_in_processes
 
@@ -133,6 +134,32 @@ def test_a_stage_ends_with_the_dvc_that_runs_it(tmp_path: Path) -> None:
     process.kill()
     process.communicate()  # until nobody holds the pipe any more
     assert not alive(stage)
+
+
+def test_a_stage_whose_dvc_died_while_it_began_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has another parent then: the machine's first process, or one that takes orphans."""
+
+    class Ended(Exception):
+        pass
+
+    def end(status: int) -> None:
+        raise Ended
+
+    monkeypatch.setenv("DVC_STAGE", "x")
+    monkeypatch.setattr(os, "_exit", end)
+    for ancestors in ({}, {7: ["/sbin/init"]}):
+        monkeypatch.setattr(workers, "_ancestors", lambda known=ancestors: iter(known))
+        monkeypatch.setattr(workers, "_words", lambda pid, known=ancestors: known[pid])
+        with pytest.raises(Ended):
+            workers.end_with_dvc()
+    watched: list[int] = []
+    monkeypatch.setattr(workers, "end_with", lambda pid, parent: watched.append(pid))
+    known = {9: ["bash", "-c", "x"], 8: ["/usr/bin/python3", "own.py"], 7: ["python", "/venv/bin/dvc", "repro"]}
+    monkeypatch.setattr(workers, "_words", known.__getitem__)
+    for ancestors in (known, {9: known[9], 8: known[8]}):
+        monkeypatch.setattr(workers, "_ancestors", lambda known=ancestors: iter(known))
+        workers.end_with_dvc()
+    assert watched == [7, 8]
 
 
 @pytest.mark.parametrize("parent", [True, False])
