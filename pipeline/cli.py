@@ -51,6 +51,7 @@ def build_app(command: str | None = None) -> typer.Typer:
 
 def add_stages(app: typer.Typer) -> None:
     """Add the stages of dvc.yaml, in the order in which they run."""
+    from stages.check_params import check_params
     from stages.detect_boxes import detect_boxes
     from stages.evaluate import evaluate
     from stages.extract_frames import extract_frames
@@ -63,7 +64,7 @@ def add_stages(app: typer.Typer) -> None:
 
     panel = "Stages"
     app.command("make-playground", rich_help_panel=panel)(make_videos)
-    imports = (extract_frames, import_annotations, detect_boxes, import_boxes)
+    imports = (check_params, extract_frames, import_annotations, detect_boxes, import_boxes)
     for stage in (*imports, train_baseline, infer_bank, train_head, evaluate):
         app.command(rich_help_panel=panel)(stage)
 

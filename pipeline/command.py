@@ -18,7 +18,12 @@ DeviceOption = Annotated[
     typer.Option(envvar="ACTIONBANK_DEVICE", help="cpu, cuda, cuda:1 ...; auto takes a GPU where there is one."),
 ]
 BatchOption = Annotated[
-    int, typer.Option(envvar="ACTIONBANK_BATCH", min=1, help="Keyframes per forward pass of inference.")
+    int,
+    typer.Option(
+        envvar="ACTIONBANK_BATCH",
+        min=1,
+        help="Keyframes that are read ahead of the network, which sees 8 at a time: the results do not depend on it.",
+    ),
 ]
 ProcessesOption = Annotated[
     int,

@@ -30,6 +30,7 @@ def report_problems(
     folder: Path,
     unit: str,
     missing: Sequence[Problem] = (),
+    bad: int | None = None,
 ) -> None:
     """Write `problems.json` into a stage's out and refuse a run with too many bad items.
 
@@ -40,6 +41,7 @@ def report_problems(
         folder: the stage's out.
         unit: what an item is, in the plural ("videos", "rows").
         missing: what was named and never brought; it is written down, and not counted as bad.
+        bad: how many of the items are bad, where a problem may stand for several; None counts the problems.
 
     Raises:
         InputError: the share of bad items is above `max_bad_fraction`.
@@ -48,7 +50,7 @@ def report_problems(
     if missing:
         written["missing"] = [asdict(each) for each in missing]
     write_json(folder / "problems.json", written)
-    bad = len({(each.file, each.item) for each in problems})
+    bad = len(problems) if bad is None else bad
     if total and bad / total > max_bad_fraction:
         raise InputError(
             f"{bad} of {total} {unit} are bad, more than max_bad_fraction {max_bad_fraction:g} lets pass; "

@@ -52,6 +52,7 @@ from stages.bank_arguments import row_source
 from stages.window_arguments import window_source
 
 app = new_app()
+OUT = tuple(f"{kind}.{form}" for kind in ("detected", "ground_truth") for form in ("parquet", "csv"))
 Scores = dict[str, list[ScoredKeyframe]]
 
 
@@ -105,7 +106,7 @@ def evaluate(
             kind: detections_table(each, action_threshold=scoring.action_threshold, decode=scoring.decode)
             for kind, each in found.items()
         }
-        with replace_folder(Path("results/detections")) as folder:
+        with replace_folder(Path("results/detections"), OUT) as folder:
             for kind, table in detections.items():
                 write_table(table, folder / f"{kind}.parquet", DETECTIONS)
                 write_detections(folder / f"{kind}.csv", table)

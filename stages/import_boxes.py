@@ -22,6 +22,7 @@ from pipeline.tables import BOXES, KEYFRAMES, TIMELINES, read_table, write_table
 from pipeline.work import recorded_run
 
 app = new_app()
+OUT = ("boxes.parquet", "summary.json", "problems.json")
 
 
 @app.command()
@@ -30,7 +31,7 @@ def import_boxes() -> None:
     params = load_params()
     boxes, data = params.boxes, Path("data", params.dataset.name)
     out = data / "boxes"
-    with recorded_run("import_boxes", params.dataset.name), replace_folder(out) as folder:
+    with recorded_run("import_boxes", params.dataset.name), replace_folder(out, OUT) as folder:
         found = read_boxes(
             Path(boxes.source),
             read_table(data / "annotations" / "timelines.parquet", TIMELINES),
@@ -50,6 +51,7 @@ def import_boxes() -> None:
             max_bad_fraction=boxes.max_bad_fraction,
             folder=folder,
             unit="rows",
+            bad=found.bad,
         )
     _tell(found.summary)
     counts = found.summary["all_files"]

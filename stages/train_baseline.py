@@ -7,7 +7,6 @@ Reads frames, annotations and boxes; writes models/baseline.safetensors, its sid
 results/baseline/metrics.json and results/baseline/epochs.tsv. A killed run goes on after its last epoch.
 """
 
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from pipeline.command import BatchOption, DeviceOption, ProcessesOption, Workers
 from pipeline.datasets.folds import keyframes_in_folds
 from pipeline.datasets.keyframes import check_single_label
 from pipeline.distributed import across_ranks, from_main
-from pipeline.files import digest_tree
+from pipeline.files import digest_tree, remove_folder
 from pipeline.inference.detector import detector_from_sidecar, load_backbone
 from pipeline.inference.films import score_films
 from pipeline.models.scores import action_scores, columns
@@ -167,7 +166,7 @@ def train_baseline(
         select=training.checkpoint.select,
         more={"keyframes": len(keyframes), "films": films},
     )
-    shutil.rmtree(state, ignore_errors=not fitted.selected_epoch)  # without an epoch there is none
+    remove_folder(state)
     print(f"{BASELINE}: {fitted}, {len(keyframes)} keyframes of {films} films")
 
 

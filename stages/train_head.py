@@ -9,7 +9,6 @@ models/head.safetensors, its sidecar models/head.json, results/head/metrics.json
 run goes on after its last epoch.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from pipeline.command import (
 from pipeline.datasets.folds import keyframes_in_folds
 from pipeline.datasets.keyframes import check_single_label
 from pipeline.distributed import across_ranks, from_main
-from pipeline.files import digest_file, digest_tree
+from pipeline.files import digest_file, digest_tree, remove_folder
 from pipeline.inference.detector import load_backbone
 from pipeline.inference.heads import build_scope_detector, build_scope_head
 from pipeline.inference.open_rows import open_rows
@@ -199,7 +198,7 @@ def train_head(
             "mixed_banks": mixed,
         },
     )
-    shutil.rmtree(settings.state_folder)
+    remove_folder(settings.state_folder)
     print(f"{HEAD}: {spec.name}, {fitted}, {len(keyframes)} keyframes of {trained_films} films")
 
 

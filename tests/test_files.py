@@ -8,18 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import files
 from pipeline.errors import InputError
 from pipeline.files import (
+    HOST,
     atomic_path,
+    check_own,
+    check_report,
     digest_file,
     digest_tree,
     digest_value,
+    is_rest,
     json_text,
     link_tree,
     read_json,
+    remove_folder,
     replace_folder,
     write_bytes,
     write_json,
+    write_text,
 )
 
 
@@ -87,3 +94,127 @@ def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
     with replace_folder(tmp_path / "out"):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == [".out.1.partial", ".out.word.partial", "out"]
+
+
+def dead_process() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_what_a_killed_writer_of_a_file_left_is_cleared_by_the_next(tmp_path: Path) -> None:
+    dead = dead_process()
+    ours, other, host = (tmp_path / f".{name}.{dead}-{end}" for name, end in (
+        ("a.json", f"{HOST}.x_1.partial"), ("b.json", f"{HOST}.x_1.partial"), ("a.json", "00000000.x_1.partial")
+    ))  # fmt: skip
+    living = tmp_path / f".a.json.{os.getpid()}-{HOST}.x_1.partial"
+    users = tmp_path / ".a.json.mine.partial"
+    for path in (ours, other, host, living, users):
+        path.touch()
+    write_text(tmp_path / "a.json", "{}")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"a.json", other.name, host.name, living.name, users.name}
+    assert [path for path in sorted(tmp_path.iterdir()) if is_rest(path)] == [other]
+
+
+def test_a_removal_renames_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "item"
+    folder.mkdir()
+    (folder / "a").touch()
+    (folder / "b").touch()
+
+    def killed(path: Path) -> None:
+        if path.exists():
+            assert not folder.exists()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "delete", killed)
+    with pytest.raises(KeyboardInterrupt):
+        remove_folder(folder)
+    monkeypatch.undo()
+    (rest,) = tmp_path.iterdir()
+    assert rest.name == f".item.{os.getpid()}-{HOST}.old.partial"
+    assert sorted(path.name for path in rest.iterdir()) == ["a", "b"]
+    remove_folder(folder)  # nothing is there
+    assert list(tmp_path.iterdir()) == []
+
+
+OWN = ("report.json", "*.csv", "pictures/*.jpg")
+
+
+def test_what_the_same_command_wrote_is_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for number in range(2):
+        with replace_folder(out, OWN) as partial:
+            for name in ("report.json", "a.csv", "pictures/1.jpg"):
+                write_text(partial / name, str(number))
+        assert (out / "a.csv").read_text() == str(number)
+    (tmp_path / "empty/inner").mkdir(parents=True)
+    with replace_folder(tmp_path / "empty", OWN):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["report.json", "notes.txt"], "notes.txt, which this command does not write"),
+        (["report.json", "deeper/a.csv"], "deeper/a.csv, which this command does not write"),
+        (["report.json", ".hidden"], ".hidden, which this command does not write"),
+        (["a.csv"], "a.csv and no report.json, as this command writes it"),
+    ],
+)
+def test_a_folder_of_others_is_not_replaced(tmp_path: Path, names: list[str], found: str) -> None:
+    out = tmp_path / "out"
+    for name in names:
+        write_text(out / name, "mine")
+    with pytest.raises(InputError) as error, replace_folder(out, OWN):
+        raise AssertionError
+    assert str(error.value) == f"{out}: holds {found}, so it is not replaced; move it away, or choose another place"
+    assert [(out / name).read_text() for name in names] == ["mine"] * len(names)
+
+
+def test_a_link_counts_as_a_file_and_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/link").symlink_to(tmp_path / "mine")
+    with pytest.raises(InputError, match="holds link, which this command does not write"):
+        check_own(tmp_path / "out", OWN)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file: is no folder, so it is not replaced"):
+        check_own(tmp_path / "file", OWN)
+
+
+def test_a_folder_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    with replace_folder(tmp_path / "out", OWN) as partial:
+        write_text(partial / "report.json", "{}")
+    assert (tmp_path / "out").is_symlink()
+    assert (tmp_path / "disk/report.json").read_text() == "{}"
+
+
+def test_a_folder_is_put_back_where_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    write_text(out / "a", "old")
+    with pytest.raises(OSError, match="No such file"), replace_folder(out) as partial:
+        partial.rmdir()
+    assert (out / "a").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("text", ["{}", '{"map": 1}', "[1, 2]", "no JSON", "[" * 100_000])
+def test_a_report_replaces_a_report_and_no_other_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.json"
+    check_report(path, "map", "ap")
+    write_json(path, {"map": 0, "ap": {}, "more": 1})
+    check_report(path, "map", "ap")
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        check_report(path, "map", "ap")
+    assert str(error.value) == (
+        f"{path}: is there and not what this command writes, so it is not replaced; choose another name"
+    )
+    with pytest.raises(InputError, match=r"is a folder, expected the name of a file$"):
+        check_report(tmp_path, "map")

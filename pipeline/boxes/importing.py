@@ -41,7 +41,9 @@ class BoxImport:
     boxes: pa.Table
     problems: list[Problem]
     rows: int
-    "Rows and keys that were read, good and bad."
+    "Rows that were read, good and bad."
+    bad: int
+    "Rows of no use: bad ones, and those of videos that the annotations do not name."
     summary: dict[str, Any]
     told: list[str]
     "What the user should know: the format of each file, and how it was read."
@@ -111,6 +113,7 @@ def import_boxes(
         boxes=_with_tracks(table) if tracks else table,
         problems=problems,
         rows=all_files["rows"],
+        bad=all_files["bad"] + all_files["unknown_video"],
         summary={
             "rows": all_files["rows"],
             "min_score": min_score,
@@ -219,8 +222,8 @@ def _with_tracks(table: pa.Table) -> pa.Table:
 def _account(fate: NDArray[np.int8], file: BoxRows) -> dict[str, int]:
     """How many rows of a file went where; boxes of other classes are no rows, and are counted beside them."""
     counts: dict[str, int] = dict(zip(FATES, np.bincount(fate, minlength=len(FATES)).tolist(), strict=True))
-    counts["bad"] += len(file.key_problems)
-    return counts | {"not_persons": file.not_persons, "rows": len(fate) + len(file.key_problems)}
+    counts["bad"] += file.key_rows
+    return counts | {"not_persons": file.not_persons, "rows": len(fate) + file.key_rows}
 
 
 def _bins(scores: Floats) -> Ints:

@@ -37,16 +37,17 @@ def read_proposals(path: Path, content: Mapping[Any, Any]) -> BoxRows:
     good: list[int] = []
     arrays: list[Floats] = []
     without_score = 0
-    rows, size = 0, path.stat().st_size
+    rows, key_rows, size = 0, 0, path.stat().st_size
     for index, value in enumerate(content.values()):
-        item = f"key {shown(keys[index])}"
         array, fault = _rows_of(value)
+        expected = "an array (N, 5) or (N, 4)"
         if not abs(stamps[index]) < 1e9:
-            problems.append(Problem(path.name, item, "no number after the last comma", "'video_id,timestamp'"))
+            fault, expected = "no number after the last comma", "'video_id,timestamp'"
         elif known_faults[parts[index][0]]:
-            problems.append(Problem(path.name, item, known_faults[parts[index][0]], VIDEO_ID_EXPECTED))
-        elif fault:
-            problems.append(Problem(path.name, item, fault, "an array (N, 5) or (N, 4)"))
+            fault, expected = known_faults[parts[index][0]], VIDEO_ID_EXPECTED
+        if fault:
+            problems.append(Problem(path.name, f"key {shown(keys[index])}", fault, expected))
+            key_rows += max(len(array), 1)
         else:
             good.append(index)
             without_score += len(array) if array.shape[1] == 4 else 0
@@ -79,6 +80,7 @@ def read_proposals(path: Path, content: Mapping[Any, Any]) -> BoxRows:
         score=values[:, 4],
         empty=empty,
         key_problems=problems,
+        key_rows=key_rows,
         note=f"{without_score} boxes have no score column: their score is 1" if without_score else "",
     )
 

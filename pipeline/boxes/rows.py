@@ -28,6 +28,8 @@ class BoxRows:
     "Rows that name a keyframe without a box."
     key_problems: list[Problem] = field(default_factory=list)
     "Of keys that hold no row that could be read."
+    key_rows: int = 0
+    "Boxes of those keys, each key one at least."
     not_persons: int = 0
     "Boxes of other classes than person, which are no rows."
     note: str = ""

@@ -8,7 +8,7 @@ import typer
 
 from pipeline.command import WorkersOption, worker_count
 from pipeline.errors import InputError
-from pipeline.files import json_text, write_text
+from pipeline.files import check_own_file, json_text, write_text
 
 STATUS = {"note": 0, "warning": 1, "error": 2}
 
@@ -43,6 +43,8 @@ def doctor(
     from pipeline.doctor.report import as_json as report_values
     from pipeline.params import load_params, parse_params
 
+    if html is not None:
+        check_own_file(html, lambda data: b"<title>actionbank doctor: " in data)
     try:
         if dataset is None:
             params = load_params()

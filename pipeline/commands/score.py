@@ -10,7 +10,7 @@ import typer
 from pipeline.evaluation.ava import OFFICIAL_CAP, Evaluation, evaluate, mean_ap
 from pipeline.evaluation.files import keyframes_table, read_detections, read_ground_truth, read_keyframe_list
 from pipeline.evaluation.protocols import ProtocolName
-from pipeline.files import write_json
+from pipeline.files import check_report, write_json
 from pipeline.labels import AVA_EVALUATED, Label, read_label_map
 
 
@@ -46,6 +46,8 @@ def score(
     A row of two columns is a keyframe without boxes. Where scores tie, precision and recall are taken at
     distinct scores, so that the result does not depend on the order of rows.
     """
+    if json_path:
+        check_report(json_path, "map", "ap", "num_gt")
     truth, found = read_ground_truth(ground_truth), read_detections(detections)
     lists = {"empty": truth.keyframes}
     if excluded:

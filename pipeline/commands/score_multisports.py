@@ -9,7 +9,7 @@ from pipeline.evaluation.files import read_detections
 from pipeline.evaluation.multisports.evaluate import evaluate_multisports
 from pipeline.evaluation.multisports.files import read_multisports
 from pipeline.evaluation.multisports.linking import MIN_FRAMES
-from pipeline.files import write_json
+from pipeline.files import check_report, write_json
 from pipeline.labels import Label
 
 SHOWN = ("0.2", "0.5", "0.10:0.90")
@@ -38,6 +38,8 @@ def score_multisports(
 
     A row should be a box's best class, as MMAction2 scores it. All numbers are from 0 to 1.
     """
+    if json_path:
+        check_report(json_path, "frame_map", "video_map", "per_class")
     truth = read_multisports(ground_truth, split, fps=25)
     found = read_detections(detections)
     result = evaluate_multisports(

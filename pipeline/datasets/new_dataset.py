@@ -19,7 +19,7 @@ from pipeline.datasets.sources import UNBOUNDED, SourceOptions, import_source
 from pipeline.doctor.films import Film
 from pipeline.doctor.times import RATE_TOLERANCE
 from pipeline.errors import InputError
-from pipeline.files import write_text
+from pipeline.files import atomic_path, digest_file, write_text
 from pipeline.labels import Label
 
 NAME = re.compile(r"[a-z0-9_]+")
@@ -33,8 +33,15 @@ MOTION = [
     "# Scores of motion begin at 0.5, and all its boxes are meant; with fasterrcnn 0.9 is usual.",
     *(f"{block}: {{box_threshold: 0.5}}" for block in ("baseline", "bank", "head_train", "evaluation")),
 ]
+ABSOLUTE = (
+    "  # Absolute are the paths of what neither Git nor DVC brings to a temporary folder: so `dvc exp run --queue` and",
+    "  # `--temp` find it too, on this machine. What you `dvc add` may stand here relative to the project, and travels",
+    "  # with `dvc push`.",
+)
 SHOWN_NAMES, SHOWN_LINES = 8, 12
 NO_BOXES = "conf/none/boxes"
+OUTS = ("frames", "annotations", "detected_boxes", "boxes", "bank")
+"What stages write below `data/NAME`."
 
 
 @dataclass(frozen=True)
@@ -82,20 +89,45 @@ def in_place(path: Path, option: str) -> str:
     return name
 
 
-def own_folder(given: Path | None, folder: Path, option: str) -> str:
+def own_folder(given: Path | None, folder: Path, option: str, *, force: bool = False) -> str:
     """A folder for the parameters: `given` as it lies; a single file is copied into `folder`.
 
     Raises:
-        InputError: see `in_place`.
+        InputError: see `in_place`; or a file of the same name and other contents lies there, and `force` is not given.
     """
     if given is None:
         return folder.as_posix()
-    if given.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / given.name).unlink(missing_ok=True)
-        shutil.copyfile(given, folder / given.name)
-        return folder.as_posix()
-    return in_place(given, option)
+    if not given.is_file():
+        return in_place(given, option)
+    copy = folder / given.name
+    if not copy.exists() or digest_file(copy) != digest_file(given):
+        if copy.exists() and not force:
+            raise InputError(f"{copy}: is there and is another file than {given} ({option}); --force replaces it")
+        with atomic_path(copy) as partial:
+            shutil.copyfile(given, partial)
+    return folder.as_posix()
+
+
+def check_source(name: str, path: Path | None, option: str) -> None:
+    """Refuse a source that stages would write into.
+
+    Args:
+        name: of the data set.
+        path: what was given.
+        option: with which option.
+
+    Raises:
+        InputError: it is, holds or lies in a folder that a stage writes, which DVC empties before the stage runs.
+    """
+    given = path.resolve() if path else None
+    for out in OUTS:
+        folder = Path("data", name, out)
+        real = folder.resolve()
+        if given and (given == real or given in real.parents or real in given.parents):
+            raise InputError(
+                f"{path}: stages write {folder} and remove what is there; move it, for example to data/{name}/source "
+                f"({option})"
+            )
 
 
 def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
@@ -216,7 +248,8 @@ def config_text(
         f"  name: {name}",
         "  generate: []",
         *_film_comments(films),
-        "  # They stay where they are. `dvc add` puts the folder under DVC; all but `dvc push` works without it.",
+        "  # They stay where they are, and need not be under DVC.",
+        *(ABSOLUTE if any(map(Path.is_absolute, map(Path, (videos, annotated.folder, boxes or NO_BOXES)))) else ()),
         f"  videos: {_scalar(videos)}",
         *(f"  # {line}" for line in found),
         f"  annotations: {_scalar(annotated.folder)}",

@@ -70,7 +70,7 @@ def read_boxes(
         )  # fmt: skip
     return found, [
         *sort_problems(found.problems, "proposal"),
-        *too_many_bad(found.problems, found.rows, limit, prefix="proposal", stage="import_boxes",
+        *too_many_bad(found.problems, found.bad, found.rows, limit, prefix="proposal", stage="import_boxes",
                       key="boxes.max_bad_fraction"),
         *_without_scores(found),
     ]  # fmt: skip

@@ -85,7 +85,7 @@ def _annotations(
     classes = read.options.classes
     findings += sort_problems(imported.problems, "annotation")
     findings += too_many_bad(
-        imported.problems, imported.rows, params.dataset.max_bad_fraction,
+        imported.problems, len(imported.problems), imported.rows, params.dataset.max_bad_fraction,
         prefix="annotation", stage="import_annotations", key="dataset.max_bad_fraction",
     )  # fmt: skip
     findings += findings_of(

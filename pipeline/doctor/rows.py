@@ -100,10 +100,9 @@ def sort_problems(problems: Sequence[Problem], prefix: str) -> list[Finding]:
 
 
 def too_many_bad(
-    problems: Sequence[Problem], total: int, limit: float, *, prefix: str, stage: str, key: str
+    problems: Sequence[Problem], bad: int, total: int, limit: float, *, prefix: str, stage: str, key: str
 ) -> list[Finding]:
     """An error where a stage would end because of the share of bad rows."""
-    bad = len({(each.file, each.item) for each in problems})
     if not total or bad / total <= limit:
         return []
     share = Problem(problems[0].file, "all rows", f"{bad} of {total} bad", f"at most {limit:g} ({key})")

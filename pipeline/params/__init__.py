@@ -70,6 +70,8 @@ class Choices(Block):
     scope: str
     bank: str
     experiment: str | None = None
+    values: list[str]
+    "What `actionbank compose` was given beside groups."
 
 
 class Params(Block):

@@ -53,15 +53,15 @@ def video_item(
         silence_seconds: a decoder that gives no frame for so long is killed.
 
     Raises:
-        InputError: the video could not be extracted for a cause that is not in the file: no disk, no memory,
-            a decoder that hung or crashed twice. Nothing is stored then.
+        InputError: the video could not be extracted for a cause that is not in the file: no disk, no memory, a decoder
+            that was killed, crashed or hung, and did so again. Nothing is stored then.
     """
     is_new = False
 
     def make(folder: Path) -> None:
         nonlocal is_new
         is_new = True
-        _extract_twice(path, folder, settings, source_sha256, stop, silence_seconds)
+        _extract(path, folder, settings, source_sha256, stop, silence_seconds)
 
     try:
         source_sha256 = digest_file(path)
@@ -71,13 +71,19 @@ def video_item(
         raise InputError(f"{path}: {error.strerror or error}; nothing is stored for it") from None
 
 
-def _extract_twice(
+def _extract(
     path: Path, folder: Path, settings: FrameSettings, source_sha256: str, stop: threading.Event, silence_seconds: float
 ) -> None:
+    """Extract in a child; one that is lost is tried once more with the same decoder.
+
+    How a process died is no property of its film, however often it does: no memory is one cause, a decoder's own crash
+    another, and nothing tells them apart. A decoder that runs and gives nothing, twice, is: then PyAV decodes.
+    """
     arguments = {"path": path.absolute(), "folder": folder.absolute(), "settings": settings}
     avoid_decord = ""
     lost: ChildLost | None = None
-    for _ in range(2):
+    hung = 0
+    for turn in range(3):
         for rest in folder.iterdir():
             rest.unlink()
         try:
@@ -89,12 +95,17 @@ def _extract_twice(
             )
             return
         except ChildLost as error:
-            lost = error
-            if isinstance(error, ChildHung | ChildDied):
+            hung += isinstance(error, ChildHung)
+            if hung == 2:
                 avoid_decord = f"decord: {error}"
-            if stop.is_set():
+            if stop.is_set() or turn == 2 or (turn == 1 and hung < 2):
+                lost = error
                 break
-    raise InputError(f"{path}: {lost}, twice; nothing is stored for it") from None
+    advice = "run it again with fewer workers; a film that ends it every time can be encoded anew, or taken out"
+    raise InputError(
+        f"{path}: {lost}, twice; nothing is stored for it"
+        + (f"; {advice}" if isinstance(lost, ChildDied | ChildHung) else "")
+    ) from None
 
 
 def extract_videos(

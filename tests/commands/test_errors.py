@@ -167,3 +167,23 @@ def test_boxes_are_drawn_where_they_lie(project: Path) -> None:
     for (x1, y1, _, y2), colour in ((LEFT, PERSON_COLOUR), (RIGHT, BOX_COLOUR)):
         side = picture[round((y1 + 0.3) * height) : round(y2 * height) - 5, round(x1 * width)]
         assert np.abs(side - np.array(colour)).mean() < 60
+
+
+def test_an_earlier_report_is_replaced_and_nothing_else(project: Path) -> None:
+    run("--out", "report", "--worst", "1")
+    run("--out", "report", "--worst", "0")
+    assert not Path("report/keyframes").exists()
+    Path("results/evaluate").mkdir()
+    Path("results/evaluate/metrics.json").write_text("{}")
+    Path("report/notes.txt").write_text("mine")
+    for out, found in (
+        ("results", "detections/detected.parquet"), ("results/detections", "detected.parquet"), ("report", "notes.txt")
+    ):  # fmt: skip
+        before = digest_tree(Path(out))
+        with pytest.raises(InputError) as error:
+            run("--out", out)
+        assert str(error.value) == (
+            f"{out}: holds {found}, which this command does not write, so it is not replaced; move it away, or choose "
+            "another place"
+        )
+        assert digest_tree(Path(out)) == before

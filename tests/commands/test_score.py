@@ -112,3 +112,15 @@ def test_usage_errors():
     assert invoke(*files("01_plain"), "--iou", "2").exit_code == 2
     assert invoke().exit_code == 2
     assert "--ground-truth" in invoke("--help").output
+
+
+def test_json_replaces_a_report_and_no_other_file(tmp_path):
+    path = tmp_path / "coco.json"
+    path.write_text('{"images": []}')
+    result = invoke(*files("05_excluded"), "--json", str(path))
+    assert str(result.exception) == (
+        f"{path}: is there and not what this command writes, so it is not replaced; choose another name"
+    )
+    assert path.read_text() == '{"images": []}'
+    again = tmp_path / "again.json"
+    assert [invoke(*files("05_excluded"), "--json", str(again)).exit_code for _ in range(2)] == [0, 0]

@@ -84,6 +84,26 @@ def test_half_a_state_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
     assert torch.equal(whole[0].weight, resumed[0].weight)  # type: ignore[index]
 
 
+@pytest.mark.parametrize("name", ["state.safetensors", "state.json"])
+@pytest.mark.parametrize("how", ["gone", "cut"])
+@pytest.mark.parametrize("states", [1, 2])
+def test_a_state_that_a_killed_removal_left_half_does_not_stop_the_next_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, how: str, states: int
+) -> None:
+    whole, _ = run(tmp_path / "whole", epochs=4)
+    shutil.copytree(tmp_path / "whole", tmp_path / "half")
+    for folder in sorted((tmp_path / "half").iterdir())[-states:]:
+        data = (folder / name).read_bytes()
+        (folder / name).unlink()
+        if how == "cut":
+            (folder / name).write_bytes(data[: len(data) // 2])
+    resumed, _ = run(tmp_path / "half", epochs=4)
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
+    assert [path.name for path in sorted((tmp_path / "half").iterdir())] == ["epoch_0003", "epoch_0004"]
+    assert capsys.readouterr().out.count("training goes on from the state before it") == states
+
+
 @pytest.mark.parametrize("select", ["last", "best"])
 def test_without_an_epoch_the_initial_weights_stay_and_are_validated_as_epoch_0(tmp_path: Path, select: str) -> None:
     torch.manual_seed(0)
