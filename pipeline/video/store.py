@@ -9,7 +9,6 @@ files into memory and decodes the JPEGs asked for.
 """
 
 import json
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -39,7 +38,6 @@ PROVENANCE = b"actionbank.provenance"
 VIDEO = b"actionbank.video_id"
 # A mapped file holds a file descriptor; a process may have 1024 by default.
 MAPPED_VIDEOS = 512
-SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 
 
 class Row(NamedTuple):
