@@ -7,8 +7,8 @@ from pathlib import PurePath
 from typing import Any, TypeGuard
 
 from pipeline.datasets.csv_rows import shown
-from pipeline.datasets.multisports import VIDEO_FILE
 from pipeline.errors import InputError
+from pipeline.names import film_of
 
 EXPECTED = "id, width, height, and movie and timestamp or a file_name VIDEO/TIMESTAMP.jpg"
 STAMP = re.compile(r"[0-9]+(\.[0-9]+)?")
@@ -95,8 +95,7 @@ def _image(item: str, entry: dict[str, Any]) -> Image:
     if not is_number(stamp) and not STAMP.fullmatch(str(stamp)):
         raise InputError(f"{item}: found timestamp {shown(str(stamp))}, expected a number of seconds")
     name = PurePath(str(movie)).name
-    video_id = PurePath(name).stem if VIDEO_FILE.fullmatch(name.lower()) else name
-    return Image(video_id, float(stamp), (float(width), float(height)))
+    return Image(film_of(name), float(stamp), (float(width), float(height)))
 
 
 def is_number(value: Any) -> TypeGuard[float]:

@@ -32,6 +32,8 @@ class AvaImport:
     summary: dict[str, Any]
     told: list[str] = field(default_factory=list)
     "Lines for the user: what was recognised and decided."
+    assumed_fps: dict[str, float] = field(default_factory=dict)
+    "Videos whose frames were counted at a rate that nothing told."
     missing: list[Problem] = field(default_factory=list)
     "What the source names and nobody brought (clips of AVA-Kinetics): listed, and no fault."
 

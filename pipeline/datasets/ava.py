@@ -16,6 +16,7 @@ from pipeline.datasets.ava_rows import (
     AvaRows,
     note_foreign_videos,
     read_ava_rows,
+    renamed,
 )
 from pipeline.datasets.class_ids import find_label_map, read_shifted_label_map
 from pipeline.datasets.csv_rows import read_rows
@@ -69,11 +70,11 @@ def import_ava(
     if kinetics is not None:
         paths = {split: path for split, path in paths.items() if split in kinetics.ava_splits}
     annotated = [
-        read_ava_rows(path, split=split, classes=classes, widths=ANNOTATION_WIDTHS, first_id=first_id)
+        renamed(path, read_ava_rows(path, split=split, classes=classes, widths=ANNOTATION_WIDTHS, first_id=first_id))
         for split, path in paths.items()
     ]
     excluded = [
-        read_ava_rows(path, split=split, classes=classes, widths=EXCLUDED_WIDTHS)
+        renamed(path, read_ava_rows(path, split=split, classes=classes, widths=EXCLUDED_WIDTHS))
         for split, path in excluded_files(folder).items()
         if kinetics is None or split in kinetics.ava_splits
     ]

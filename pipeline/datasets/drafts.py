@@ -10,6 +10,7 @@ from pipeline.datasets.ava_rows import AvaRows
 from pipeline.datasets.csv_rows import Faults
 from pipeline.datasets.ordering import ranked
 from pipeline.datasets.timelines import Timeline
+from pipeline.names import composed
 
 NOTHING = (np.nan,) * 4
 
@@ -40,6 +41,8 @@ class Read:
     times: dict[str, Timeline] = field(default_factory=dict)
     "first_timestamp and offset_seconds by video; the split is empty where the source does not tell it."
     told: list[str] = field(default_factory=list)
+    assumed_fps: dict[str, float] = field(default_factory=dict)
+    "Videos whose frames were counted at a rate that nothing told."
 
 
 def draft_rows(file: str, drafts: Sequence[Draft], *, classes: int) -> AvaRows:
@@ -55,7 +58,7 @@ def draft_rows(file: str, drafts: Sequence[Draft], *, classes: int) -> AvaRows:
     for expected in sorted(set(expectations) - {""}):
         mask = np.array([each == expected for each in expectations], bool)
         faults.add(mask, lambda i: (drafts[i].fault or ("", ""))[0], expected)
-    ids = pa.array([draft.video_id for draft in drafts], pa.string())
+    ids = pa.array([composed(draft.video_id) for draft in drafts], pa.string())
     faults.add_video_ids(ids)
     empty = np.array([draft.box is None for draft in drafts], bool)
     timestamp = np.array([draft.timestamp for draft in drafts], np.float64)

@@ -10,7 +10,7 @@ from pipeline.datasets.class_ids import find_label_map
 from pipeline.datasets.coco import is_coco
 from pipeline.datasets.csv_rows import numbers, read_rows
 from pipeline.datasets.kinetics import PUBLISHED as KINETICS
-from pipeline.datasets.multisports import is_multisports_csv
+from pipeline.datasets.multisports import has_published_names, names_files
 from pipeline.datasets.via import via_header
 from pipeline.errors import InputError
 from pipeline.files import read_json
@@ -31,19 +31,20 @@ class Found:
     via: list[Path] = field(default_factory=list)
     coco: list[tuple[Path, Any]] = field(default_factory=list)
     multisports_pickles: list[tuple[Path, Any]] = field(default_factory=list)
-    multisports_csvs: list[Path] = field(default_factory=list)
+    file_csvs: list[Path] = field(default_factory=list)
+    "CSVs of AVA's rows whose ids are names of files, as those of MultiSports are."
     unread: list[tuple[Path, str]] = field(default_factory=list)
     "Files that are passed over, and why."
 
     def custom(self) -> bool:
         """Whether anything but AVA's own files is there."""
         others = [path for path in self.ava if path not in self.named]
-        return bool(others or self.cvat or self.via or self.coco or self.multisports_pickles or self.multisports_csvs)
+        return bool(others or self.cvat or self.via or self.coco or self.multisports_pickles or self.file_csvs)
 
     def files(self) -> list[Path]:
         """All that are read."""
         loaded = [path for path, _ in [*self.coco, *self.multisports_pickles]]
-        return sorted([*self.ava, *self.cvat, *self.via, *loaded, *self.multisports_csvs])
+        return sorted([*self.ava, *self.cvat, *self.via, *loaded, *self.file_csvs])
 
 
 def recognise(folder: Path) -> Found:
@@ -58,7 +59,6 @@ def recognise(folder: Path) -> Found:
     excluded = {*excluded_files(folder).values()}
     kinetics = [path for path in sorted(folder.iterdir()) if KINETICS.fullmatch(path.name)]
     skipped = {label_map, *excluded, *kinetics, *(folder / name for name in KNOWN)}
-    listed = _listed_ids(folder / "videos.csv")
     for path in sorted(folder.iterdir()):
         suffix = path.suffix.lower()
         if (
@@ -69,7 +69,7 @@ def recognise(folder: Path) -> Found:
         ):
             continue
         if suffix == ".csv":
-            _csv(path, found, by_name, listed)
+            _csv(path, found, by_name)
         elif suffix == ".xml":
             found.cvat.append(path)
         elif suffix == ".json":
@@ -84,16 +84,17 @@ def recognise(folder: Path) -> Found:
                 found.multisports_pickles.append((path, content))
             else:
                 found.unread.append((path, "no MultiSports pickle (person boxes belong into dataset.proposals)"))
-    if found.multisports_pickles and found.multisports_csvs:
-        found.unread += [(path, "the pickle of tubes holds the same") for path in found.multisports_csvs]
-        found.multisports_csvs = []
+    if found.multisports_pickles:
+        same = [path for path in found.file_csvs if has_published_names(path)]
+        found.unread += [(path, "the pickle of tubes holds the same") for path in same]
+        found.file_csvs = [path for path in found.file_csvs if path not in same]
     if kinetics and found.custom():
         other = next(path for path in found.files() if path not in found.named)
         raise InputError(f"{folder}: found {kinetics[0].name} and {other.name}, expected AVA's files alone beside it")
     return found
 
 
-def _csv(path: Path, found: Found, by_name: set[Path], listed: set[str]) -> None:
+def _csv(path: Path, found: Found, by_name: set[Path]) -> None:
     with path.open("rb") as file:
         head = file.read(HEAD).decode("utf-8", "replace")
     if via_header(head):
@@ -102,8 +103,8 @@ def _csv(path: Path, found: Found, by_name: set[Path], listed: set[str]) -> None
     if "proposals" in path.stem or "_det_" in path.stem:
         found.unread.append((path, "person boxes belong into dataset.proposals"))
         return
-    if is_multisports_csv(path) and not listed & {read_rows(path).column(0)[0].as_py()}:
-        found.multisports_csvs.append(path)
+    if names_files(path):
+        found.file_csvs.append(path)
         return
     if path in by_name:
         found.ava.append(path)
@@ -114,8 +115,3 @@ def _csv(path: Path, found: Found, by_name: set[Path], listed: set[str]) -> None
         found.ava.append(path)
     else:
         found.unread.append((path, "no AVA CSV, and no CSV of VIA 2 or 3"))
-
-
-def _listed_ids(path: Path) -> set[str]:
-    """Ids of videos.csv; what is wrong with it is told elsewhere."""
-    return set(read_rows(path).column(0).to_pylist()) if path.exists() else set()

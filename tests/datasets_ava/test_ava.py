@@ -322,7 +322,7 @@ def test_the_real_multisports_sample(tmp_path: Path, real: Path) -> None:
     found = import_ava(tmp_path, classes=66)
     assert found.problems == []
     assert found.annotations.num_rows == 9
-    assert found.annotations["video_id"][0].as_py() == "aerobic_gymnastics/v_aqMgwPExjD0_c001.mp4"
+    assert found.annotations["video_id"][0].as_py() == "v_aqMgwPExjD0_c001"
 
 
 def test_the_real_ground_truth_of_the_evaluation_sample(tmp_path: Path, real: Path) -> None:

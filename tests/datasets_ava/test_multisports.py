@@ -10,7 +10,8 @@ from pipeline.evaluation.multisports.evaluate import evaluate_multisports
 from pipeline.evaluation.multisports.files import read_multisports
 from pipeline.tables import DETECTIONS
 
-CLIP = "aerobic_gymnastics/v_aqMgwPExjD0_c001.mp4"
+NAME = "v_aqMgwPExjD0_c001.mp4"
+CLIP = f"aerobic_gymnastics/{NAME}"
 OPTIONS = SourceOptions(classes=66)
 
 
@@ -93,9 +94,9 @@ def test_ids_from_one_are_refused_where_they_count_from_zero(tmp_path: Path) -> 
 
 def test_two_clips_of_one_name_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "multisports_train.csv"
-    path.write_text("a/x.mp4,1,0.1,0.2,0.3,0.4,0\nb/x.mp4,1,0.1,0.2,0.3,0.4,0\n")
+    path.write_text(f"a/{NAME},1,0.1,0.2,0.3,0.4,0\nb/{NAME},1,0.1,0.2,0.3,0.4,0\n")
     (tmp_path / "labelmap.txt").write_text("0: football shoot\n")
-    with pytest.raises(InputError, match="two clips are named x, expected one file of each name"):
+    with pytest.raises(InputError, match="two clips are named v_aqMgwPExjD0_c001, expected one file of each name"):
         import_source(tmp_path, SourceOptions(classes=1))
 
 
