@@ -29,6 +29,7 @@ from pipeline.tables import BOX_COLUMNS
 FPS = 25.0
 CLIP = re.compile(r"(?:.*/)?v_.+_c\d{3}\.\w+")
 "A file of MultiSports by its name."
+SPORTS = ("aerobic", "basketball", "football", "volleyball")
 
 
 def video_of(clip: str) -> str:
@@ -138,7 +139,7 @@ def pickle_rows(
         )
         files.append(in_seconds(path, renamed(path, rows, video_of), listed))
         times |= {each: Timeline(split, 0.0) for each in files[-1].video_ids}
-    told = [f"{path.name}: MultiSports pickle of tubes: {len(times)} videos, {len(labels)} classes"]
+    told = [f"{path.name}: pickle of tubes in the form of MultiSports: {len(times)} videos, {len(labels)} classes"]
     if (several := split_count(content)) > 1:
         told.append(
             f"{path.name}: has {several} ways to split its videos; number {number} is read (dataset.split_number)"
@@ -176,8 +177,10 @@ def assumed_rates(video_ids: Iterable[str], listed: Mapping[str, Listed]) -> dic
 
 
 def by_sport(labels: Sequence[Label]) -> list[Label]:
-    """The classes, each in the group of its sport, the first word of its name."""
-    return [replace(label, group=re.split("[ _]", label.name)[0]) for label in labels]
+    """The classes, each in the group of its sport, the first word of its name; those of other data sets are one."""
+    first_words = [re.split("[ _]", label.name)[0] for label in labels]
+    groups = [word if word in SPORTS else "action" for word in first_words]
+    return [replace(label, group=group) for label, group in zip(labels, groups, strict=True)]
 
 
 def in_seconds(path: Path, rows: AvaRows, listed: Mapping[str, Listed], fps: float | None = FPS) -> AvaRows:

@@ -35,7 +35,7 @@ def test_the_real_pickle(tmp_path: Path, real: Path) -> None:
     ]
     assert len(found.labels) == 66
     assert (found.labels[0].id, found.labels[0].group) == (1, "aerobic")
-    assert found.told == ["multisports_GT.pkl: MultiSports pickle of tubes: 1 videos, 66 classes"]
+    assert found.told == ["multisports_GT.pkl: pickle of tubes in the form of MultiSports: 1 videos, 66 classes"]
 
 
 def test_the_real_csv(tmp_path: Path, real: Path) -> None:
