@@ -13,6 +13,7 @@ import yaml
 from pipeline.datasets.class_ids import find_label_map, read_shifted_label_map
 from pipeline.datasets.recognise import Found, recognise
 from pipeline.datasets.sources import UNBOUNDED, SourceOptions, import_source
+from pipeline.datasets.unread import reasons
 from pipeline.doctor.films import Film
 from pipeline.errors import InputError
 from pipeline.files import write_text
@@ -107,8 +108,8 @@ def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
         found = recognise(folder) if folder.is_dir() else Found()
     except InputError:
         return ""  # the doctor tells it
-    if found.files() and not (found.cvat or found.via or found.coco):
-        return ""  # AVA's rows and MultiSports' need none
+    if found.files() and not (found.cvat or found.via or found.coco or found.pickles() or found.file_csvs):
+        return ""  # AVA's rows need none
     rows = [
         f"{video_id},,{f'{film.fps:.5f}'.rstrip('0').rstrip('.')},{film.width},{film.height}"
         for video_id, film in films.items()
@@ -122,15 +123,17 @@ def read_classes(folder: Path, name: str) -> Annotated:
     """Read the annotations once, to learn their formats and classes; a fault is told and ends nothing."""
     labels: list[Label] = []
     try:
-        if not folder.is_dir() or not recognise(folder).files():
-            return Annotated(name, fault=f"{folder} holds no annotations yet")
+        found = recognise(folder) if folder.is_dir() else Found()
+        if not found.files():
+            lines = "; ".join(reasons(folder, found.unread))
+            return Annotated(name, fault=f"{folder} holds no annotations yet{f': {lines}' if lines else ''}")
         label_map = find_label_map(folder)
         labels = read_shifted_label_map(label_map)[0] if label_map.exists() else []
         classes = max((label.id for label in labels), default=UNBOUNDED)
-        found = import_source(folder, SourceOptions(classes=classes))
+        imported = import_source(folder, SourceOptions(classes=classes))
     except InputError as error:
         return Annotated(name, classes=max((each.id for each in labels), default=1), labels=labels, fault=str(error))
-    return Annotated(name, max(label.id for label in found.labels), found.labels, found.told)
+    return Annotated(name, max(label.id for label in imported.labels), imported.labels, imported.told)
 
 
 def grid_fps(films: Mapping[str, Film]) -> int:

@@ -4,19 +4,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.ava import PUBLISHED_EXCLUDED, annotation_files, excluded_files
+from pipeline.datasets.ava import EXCLUDED, annotation_files, excluded_files
 from pipeline.datasets.ava_rows import ANNOTATION_WIDTHS
-from pipeline.datasets.class_ids import find_label_map
+from pipeline.datasets.class_ids import PUBLISHED_LABEL_MAPS, find_label_map
 from pipeline.datasets.coco import is_coco
 from pipeline.datasets.csv_rows import numbers, read_rows
 from pipeline.datasets.kinetics import PUBLISHED as KINETICS
 from pipeline.datasets.multisports import has_published_names, names_files
+from pipeline.datasets.ucf101 import is_pyannot
+from pipeline.datasets.unread import BOXES, SAME, below, why_csv, why_ending, why_json
 from pipeline.datasets.via import via_header
 from pipeline.errors import InputError
 from pipeline.files import read_json
 from pipeline.interop.pickles import load_pickle
 
 KNOWN = ("videos.csv", "split.csv")
+# What AVA publishes beside its rows, and is not needed.
+COMPANIONS = (*PUBLISHED_LABEL_MAPS, "ava_*_excluded_timestamps_v2.?.csv", "ava_included_timestamps_v2.?.txt")
 HEAD = 1 << 16
 
 
@@ -31,6 +35,7 @@ class Found:
     via: list[Path] = field(default_factory=list)
     coco: list[tuple[Path, Any]] = field(default_factory=list)
     multisports_pickles: list[tuple[Path, Any]] = field(default_factory=list)
+    pyannots: list[tuple[Path, Any]] = field(default_factory=list)
     file_csvs: list[Path] = field(default_factory=list)
     "CSVs of AVA's rows whose ids are names of files, as those of MultiSports are."
     unread: list[tuple[Path, str]] = field(default_factory=list)
@@ -39,16 +44,20 @@ class Found:
     def custom(self) -> bool:
         """Whether anything but AVA's own files is there."""
         others = [path for path in self.ava if path not in self.named]
-        return bool(others or self.cvat or self.via or self.coco or self.multisports_pickles or self.file_csvs)
+        return bool(others or self.cvat or self.via or self.coco or self.pickles() or self.file_csvs)
+
+    def pickles(self) -> list[tuple[Path, Any]]:
+        """Those of tubes."""
+        return [*self.multisports_pickles, *self.pyannots]
 
     def files(self) -> list[Path]:
         """All that are read."""
-        loaded = [path for path, _ in [*self.coco, *self.multisports_pickles]]
+        loaded = [path for path, _ in [*self.coco, *self.pickles()]]
         return sorted([*self.ava, *self.cvat, *self.via, *loaded, *self.file_csvs])
 
 
 def recognise(folder: Path) -> Found:
-    """Sort the files of a folder by format. Files of other endings, and hidden ones, are none of ours.
+    """Sort the files of a folder by format; hidden ones are none of ours.
 
     Raises:
         InputError: a file cannot be read, or AVA-Kinetics stands beside other formats than AVA's.
@@ -61,14 +70,15 @@ def recognise(folder: Path) -> Found:
     skipped = {label_map, *excluded, *kinetics, *(folder / name for name in KNOWN)}
     for path in sorted(folder.iterdir()):
         suffix = path.suffix.lower()
-        if (
-            path in skipped
-            or not path.is_file()
-            or path.name.startswith(".")
-            or PUBLISHED_EXCLUDED.fullmatch(path.name)
-        ):
+        if path in skipped or path.name.startswith(".") or any(path.match(each) for each in COMPANIONS):
             continue
-        if suffix == ".csv":
+        if path.is_dir():
+            found.unread += below(path)
+        elif not path.is_file():
+            found.unread.append((path, "no file, or a link to nothing"))
+        elif EXCLUDED.fullmatch(path.name):
+            found.unread.append((path, "excluded keyframes of no split; its name has to hold train, val or test"))
+        elif suffix == ".csv":
             _csv(path, found, by_name)
         elif suffix == ".xml":
             found.cvat.append(path)
@@ -77,16 +87,20 @@ def recognise(folder: Path) -> Found:
             if is_coco(content):
                 found.coco.append((path, content))
             else:
-                found.unread.append((path, "no COCO-like JSON with images and annotations"))
+                found.unread.append((path, why_json(content)))
         elif suffix in (".pkl", ".pickle"):
             content = load_pickle(path)
             if isinstance(content, dict) and {"gttubes", "labels", "resolution"} <= content.keys():
                 found.multisports_pickles.append((path, content))
+            elif is_pyannot(content):
+                found.pyannots.append((path, content))
             else:
-                found.unread.append((path, "no MultiSports pickle (person boxes belong into dataset.proposals)"))
+                found.unread.append((path, "no pickle of tubes (person boxes belong into dataset.proposals)"))
+        else:
+            found.unread.append((path, why_ending(path)))
     if found.multisports_pickles:
         same = [path for path in found.file_csvs if has_published_names(path)]
-        found.unread += [(path, "the pickle of tubes holds the same") for path in same]
+        found.unread += [(path, SAME) for path in same]
         found.file_csvs = [path for path in found.file_csvs if path not in same]
     if kinetics and found.custom():
         other = next(path for path in found.files() if path not in found.named)
@@ -101,7 +115,7 @@ def _csv(path: Path, found: Found, by_name: set[Path]) -> None:
         found.via.append(path)
         return
     if "proposals" in path.stem or "_det_" in path.stem:
-        found.unread.append((path, "person boxes belong into dataset.proposals"))
+        found.unread.append((path, BOXES))
         return
     if names_files(path):
         found.file_csvs.append(path)
@@ -114,4 +128,4 @@ def _csv(path: Path, found: Found, by_name: set[Path]) -> None:
     if len(rows) and rows.widths[0] in ANNOTATION_WIDTHS and abs(numbers(rows.column(1))[0]) < 1e9:
         found.ava.append(path)
     else:
-        found.unread.append((path, "no AVA CSV, and no CSV of VIA 2 or 3"))
+        found.unread.append((path, why_csv(path)))

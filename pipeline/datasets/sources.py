@@ -35,6 +35,8 @@ from pipeline.datasets.multisports import (
 )
 from pipeline.datasets.recognise import Found, recognise
 from pipeline.datasets.timelines import Timeline, split_in
+from pipeline.datasets.ucf101 import pyannot_rows
+from pipeline.datasets.unread import NothingReadError, reasons
 from pipeline.datasets.via import read_via, via_rows
 from pipeline.errors import InputError
 from pipeline.labels import Label
@@ -84,12 +86,16 @@ def import_source(folder: Path, options: SourceOptions) -> AvaImport:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of annotations")
     found = recognise(folder)
-    told = [f"not read: {path.name}: {why}" for path, why in found.unread]
-    if found.custom():
+    if not found.files() and kinetics_files(folder, evaluate=options.evaluate, clips=options.clips) is None:
+        listed_only = (folder / "videos.csv").exists() and find_label_map(folder).exists()
+        if found.unread or not listed_only:
+            raise NothingReadError(folder, found.unread)
+    told = [f"not read: {line}" for line in reasons(folder, found.unread)]
+    if found.custom() or options.timestamps == "frames":
         imported, first_id = _import_custom(folder, found, options)
     else:
         imported, first_id = _import_ava(folder, options)
-    imported = replace(imported, told=[*imported.told, *told])
+    imported = replace(imported, told=[*imported.told, *told], unread=found.unread)
     if options.class_map is None:
         return imported
     return choose_classes(imported, options.class_map, classes=options.classes, first_id=first_id)
@@ -126,7 +132,7 @@ def _import_custom(folder: Path, found: Found, options: SourceOptions) -> tuple[
     if options.first_id is not None:
         known.first_id = options.first_id
     reads, excluded = _read_all(folder, found, known, listed, options)
-    if found.multisports_pickles or any(map(has_published_names, found.file_csvs)):
+    if found.pickles() or any(map(has_published_names, found.file_csvs)):
         known.labels = by_sport(known.labels)
     for path, own in known.own:
         check_names(label_map, known.labels, path, own)
@@ -165,6 +171,11 @@ def _read_all(
         _take(known, path, own)
         if options.first_id is None:
             known.first_id = 0
+    for path, content in found.pyannots:
+        read, own = pyannot_rows(path, content, listed, classes=width)
+        reads.append(read)
+        _take(known, path, own)
+        known.first_id = 0 if options.first_id is None else known.first_id
     tasks = [read_task(path, attribute) for path in found.cvat]
     vias = [read_via(path, attribute) for path in found.via]
     if not known.labels:

@@ -93,8 +93,8 @@ def test_bad_entries_cost_themselves() -> None:
         "ava.json: image 3: found timestamp 'x', expected a number of seconds",
         "ava.json: image 4: found size 0 x 360, expected width and height in pixels",
         "ava.json: image 5: found no id, expected an image with id, movie, timestamp, width and height",
-        "ava.json: image 6: found file_name 'frame_000012.PNG' and no movie and no timestamp, expected movie (the film's "
-        "id) and timestamp (a second of it), or a file_name VIDEO/TIMESTAMP.jpg",
+        "ava.json: image 6: found file_name 'frame_000012.PNG' and no movie and no timestamp, expected movie (the "
+        "film's id) and timestamp (a second of it), or a file_name VIDEO/TIMESTAMP.jpg",
         "ava.json: annotation 2: found image_id 5, expected the id of an image",
         "ava.json: annotation 3: found bbox '[1, 2, 3]', expected x, y, width, height in pixels",
         "ava.json: annotation 4: found action_ids 'None', expected a list of whole numbers",
@@ -102,7 +102,8 @@ def test_bad_entries_cost_themselves() -> None:
         "ava.json: annotation 6: found person_id 'me', expected a whole number or nothing",
         "ava.json: annotation 7: found box 0.9375 0 1.09375 0.02777777778, expected coordinates from 0 to 1, as shares "
         "of the frame's width and height",
-        "ava.json: annotation 8: found image 6 of the list, which is left out, expected an image with a film and a time",
+        "ava.json: annotation 8: found image 6 of the list, which is left out, expected an image with a film and a "
+        "time",
     ]
     assert len(found.rows[0].good()) == 2
 
