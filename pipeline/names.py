@@ -1,6 +1,7 @@
 """Ids of films: what may be one, and which film the name of a file stands for."""
 
 import unicodedata
+from collections.abc import Iterable, Sequence
 
 VIDEO_SUFFIXES = (
     ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob",
@@ -41,10 +42,19 @@ def film_of(name: str) -> str:
     return name.rpartition("/")[2].rpartition(".")[0] if has_ending(name) else name
 
 
-def nearest(name: str, others: list[str]) -> str:
-    """One of `others` that may be the same film under another name; empty where none looks so."""
-    wanted = _core(name)
-    return next((each for each in others if _core(each) == wanted), "")
+def names_beside(what: str, theirs: Iterable[str], annotated: Sequence[str]) -> str:
+    """An example of either side, of names that are never the same, and a guess at which are.
+
+    Args:
+        what: that has the names `theirs`.
+        theirs: names of films.
+        annotated: names of films in the annotations, one at least.
+    """
+    by_core = {_core(each): each for each in sorted(theirs, reverse=True)}
+    alike = next((each for each in annotated if _core(each) in by_core), "")
+    other = by_core[_core(alike)] if alike else min(by_core.values(), default="none")
+    guess = f" (is {other} {alike}?)" if alike else ""
+    return f"{what} has {other!r}, the annotations {(alike or annotated[0])!r}{guess}"
 
 
 def _core(name: str) -> str:

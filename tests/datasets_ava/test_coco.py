@@ -116,7 +116,7 @@ def test_names_of_images_say_film_and_second(tmp_path: Path) -> None:
         {"id": 3, "width": 640, "height": 360, "file_name": "elsewhere/1.jpg", "movie": "hall", "timestamp": 904},
         {"id": 4, "width": 640, "height": 360, "file_name": "elsewhere/905.jpg", "movie": "hall"},
     ]
-    found = read(listed, [annotation(each["id"], action_ids=[1]) for each in listed])
+    found = read(listed, [annotation(number, action_ids=[1]) for number in (1, 2, 3, 4)])
     assert faults(found) == []
     (rows,) = found.rows
     assert [(rows.video_ids[video], at) for video, at in zip(rows.video, rows.timestamp.tolist(), strict=True)] == [
