@@ -42,19 +42,20 @@ def film_of(name: str) -> str:
     return name.rpartition("/")[2].rpartition(".")[0] if has_ending(name) else name
 
 
-def names_beside(what: str, theirs: Iterable[str], annotated: Sequence[str]) -> str:
+def names_beside(what: str, theirs: Iterable[str], annotated: Sequence[str], where: str = "the annotations") -> str:
     """An example of either side, of names that are never the same, and a guess at which are.
 
     Args:
         what: that has the names `theirs`.
         theirs: names of films.
         annotated: names of films in the annotations, one at least.
+        where: what has the names `annotated`.
     """
     by_core = {_core(each): each for each in sorted(theirs, reverse=True)}
     alike = next((each for each in annotated if _core(each) in by_core), "")
     other = by_core[_core(alike)] if alike else min(by_core.values(), default="none")
     guess = f" (is {other} {alike}?)" if alike else ""
-    return f"{what} has {other!r}, the annotations {(alike or annotated[0])!r}{guess}"
+    return f"{other!r} in {what}, {(alike or annotated[0])!r} in {where}{guess}"
 
 
 def _core(name: str) -> str:

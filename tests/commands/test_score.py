@@ -104,7 +104,11 @@ def test_nothing_in_common_is_said(tmp_path):
     (tmp_path / "det.csv").write_text("other,902,0.1,0.1,0.5,0.5,1,0.5\n")
     result = invoke(*files("01_plain")[:3], str(tmp_path / "det.csv"))
     assert result.exit_code == 0
-    assert result.stderr == "warning: no detection has a keyframe of the ground truth and a scored class\n"
+    assert result.stderr.splitlines() == [
+        "warning: no detection has a keyframe of the ground truth and a scored class",
+        "warning: no film of the detections is in the ground truth: 'other' in the detections, '4_3bYGmt8zF' in the "
+        "ground truth",
+    ]
 
 
 def test_usage_errors():

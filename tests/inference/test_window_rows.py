@@ -64,11 +64,11 @@ def refusal(bank: Bank, chosen: KeyframeSet) -> str:
 def test_a_bank_of_other_films_is_refused(bank: Bank) -> None:
     first = bank.videos[0]
     assert refusal(bank, keyframes((f"{first}.mp4", 910.0), ("zz", 910.0))) == (
-        f"no film of the bank is an annotated film of train: the bank has '{first}', the annotations '{first}.mp4' "
+        f"no film of the bank is an annotated film of train: '{first}' in the bank, '{first}.mp4' in the annotations "
         f"(is {first} {first}.mp4?)"
     )
     assert refusal(bank, keyframes(("zz", 910.0))) == (
-        f"no film of the bank is an annotated film of train: the bank has '{first}', the annotations 'zz'"
+        f"no film of the bank is an annotated film of train: '{first}' in the bank, 'zz' in the annotations"
     )
 
 

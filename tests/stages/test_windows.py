@@ -101,8 +101,8 @@ def test_a_bank_of_other_films_ends_before_training(make: Make, banks: Path) -> 
     with pytest.raises(InputError) as error:
         make()
     assert str(error.value) == (
-        "train: no film of the bank is an annotated film of train: the bank has 'film_00000', the annotations "
-        "'film_00000.mp4' (is film_00000 film_00000.mp4?)"
+        "train: no film of the bank is an annotated film of train: 'film_00000' in the bank, 'film_00000.mp4' in the "
+        "annotations (is film_00000 film_00000.mp4?)"
     )
     assert not HEAD.exists()
 

@@ -32,6 +32,8 @@ class MultiSports:
     labels: list[Label]
     sizes: dict[str, tuple[int, int]]
     "Width and height in pixels, by video."
+    splits: int = 1
+    "How many ways to split its videos the file holds."
 
 
 def read_multisports(path: Path, split: str, *, fps: float, number: int = 1) -> MultiSports:
@@ -88,7 +90,7 @@ def read_multisports(path: Path, split: str, *, fps: float, number: int = 1) -> 
         KEYFRAMES,
     )
     labels = [Label(index + 1, name, name.split()[0]) for index, name in enumerate(names)]
-    return MultiSports(annotations, keyframes, labels, sizes)
+    return MultiSports(annotations, keyframes, labels, sizes, split_count(content))
 
 
 def split_count(content: Mapping[str, Any]) -> int:
@@ -107,17 +109,13 @@ def _videos(path: Path, content: Any, split: str, number: int) -> list[str]:
             raise InputError(f"{path}: found {found}, expected a dict with a {kind.__name__} '{key}'")
     if not all(isinstance(name, str) and name.strip() for name in content["labels"]):
         raise InputError(f"{path}: labels: expected names of classes")
-    listed = content[SPLITS[split]]
-    if not listed or not all(
-        isinstance(each, list | tuple) and all(isinstance(v, str) for v in each) for each in listed
-    ):
-        raise InputError(
-            f"{path}: {SPLITS[split]}: expected a list of lists of video ids, one for each way to split them"
-        )
+    where, listed = f"{path}: {SPLITS[split]}", content[SPLITS[split]]
+    if not listed or not all(isinstance(each, list | tuple) for each in listed):
+        raise InputError(f"{where}: expected a list with one list of video ids for each way to split the videos")
+    if not all(isinstance(video, str) for each in listed for video in each):
+        raise InputError(f"{where}: expected lists of video ids")
     if number > len(listed):
-        raise InputError(
-            f"{path}: {SPLITS[split]}: found {len(listed)} lists of videos, expected number {number} of them"
-        )
+        raise InputError(f"{where}: found {len(listed)} lists of videos, expected number {number} of them")
     return list(listed[number - 1])
 
 
