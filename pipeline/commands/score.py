@@ -80,8 +80,8 @@ def score(
     counted, defined = int(result.num_detections.sum()), int(np.isfinite(result.ap).sum())
     print(f"{len(found.boxes)} detections, of which {counted} count; {int(result.num_gt.sum())} ground-truth boxes")
     print(f"mAP {result.map:.6f} over {defined} of {len(classes)} classes, IoU {iou:g}, protocol {protocol}")
-    if len(found.boxes) and not counted:
-        warnings.insert(0, "no detection has a keyframe of the ground truth and a scored class")
+    if len(found.boxes) and not counted and not warnings:
+        warnings = ["no detection has a keyframe of the ground truth, a scored class and a box with an area"]
     warn(warnings)
     if json_path:
         ids = [str(class_id - 1 + first_id) for class_id in result.class_ids]

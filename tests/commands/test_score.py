@@ -105,10 +105,17 @@ def test_nothing_in_common_is_said(tmp_path):
     result = invoke(*files("01_plain")[:3], str(tmp_path / "det.csv"))
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
-        "warning: no detection has a keyframe of the ground truth and a scored class",
         "warning: no film of the detections is in the ground truth: 'other' in the detections, '4_3bYGmt8zF' in the "
         "ground truth",
     ]
+
+
+def test_classes_that_are_not_scored_are_said(tmp_path):
+    (tmp_path / "labels.txt").write_text("50: a\n")
+    result = invoke(*files("01_plain"), "--labels", str(tmp_path / "labels.txt"))
+    assert result.stderr == (
+        "warning: no detection has a keyframe of the ground truth, a scored class and a box with an area\n"
+    )
 
 
 def test_usage_errors():
@@ -145,18 +152,18 @@ def test_detections_in_pixels_are_said(tmp_path):
     assert result.stderr == ""
 
 
-'def test_widths_and_heights_are_said_and_before_a_refusal(tmp_path):
+def test_widths_and_heights_are_said_and_before_a_refusal(tmp_path):
     corners, widths = tmp_path / "corners.csv", tmp_path / "widths.csv"
     corners.write_text("".join(f"a,{n},0.5,0.5,0.7,0.8,{n % 3 + 1}\n" for n in range(902, 910)))
     widths.write_text("".join(f"a,{n},0.5,0.5,0.2,0.3,{n % 3 + 1}\n" for n in range(902, 910)))
     labels = CASE / "labels.txt"
     result = scored(corners, widths, labels)
     assert result.stderr == (
-        "warning: boxes of the detections look like x, y, width, height: read so, detections cover 100% of the boxes of "
-        "the ground truth, and as x1, y1, x2, y2 0%\n"
+        "warning: boxes of the detections look like x, y, width, height: read so, detections cover 100% of the boxes "
+        "of the ground truth, and as x1, y1, x2, y2 0%\n"
     )
     result = invoke("--ground-truth", str(widths), "--detections", str(corners), "--labels", str(labels))
-    assert "inverted" in str(result.exception) or "x1" in str(result.exception)
+    assert str(result.exception).startswith("ground truth: a,902: box")
     assert result.stderr.startswith("warning: boxes of the ground truth look like x, y, width, height: read so")
 
 
