@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from pipeline.datasets.class_ids import find_label_map, read_shifted_label_map
+from pipeline.datasets.multisports import counts_frames
 from pipeline.datasets.recognise import Found, recognise
 from pipeline.datasets.sources import UNBOUNDED, SourceOptions, import_source
 from pipeline.datasets.unread import reasons
@@ -108,8 +109,8 @@ def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
         found = recognise(folder) if folder.is_dir() else Found()
     except InputError:
         return ""  # the doctor tells it
-    if found.files() and not (found.cvat or found.via or found.coco or found.pickles() or found.file_csvs):
-        return ""  # AVA's rows need none
+    if found.files() and not (found.cvat or found.via or found.coco or found.pickles() or _of_frames(found)):
+        return ""  # rows that count seconds need none
     rows = [
         f"{video_id},,{f'{film.fps:.5f}'.rstrip('0').rstrip('.')},{film.width},{film.height}"
         for video_id, film in films.items()
@@ -117,6 +118,14 @@ def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
     ]
     write_text(path, "\n".join(["video_id,split,fps,width,height", *rows, ""]))
     return f"{path}: written, with frame rate and size of {len(rows)} films; its column split may be filled in"
+
+
+def _of_frames(found: Found) -> bool:
+    """Whether a CSV counts frames, or may."""
+    try:
+        return any(counts_frames(path, "auto") for path in found.file_csvs)
+    except InputError:
+        return True
 
 
 def read_classes(folder: Path, name: str) -> Annotated:

@@ -86,7 +86,10 @@ def import_source(folder: Path, options: SourceOptions) -> AvaImport:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of annotations")
     found = recognise(folder)
-    if not found.files() and kinetics_files(folder, evaluate=options.evaluate, clips=options.clips) is None:
+    kinetics = kinetics_files(folder, evaluate=options.evaluate, clips=options.clips)
+    if kinetics and options.timestamps == "frames":
+        raise InputError(f"{folder}: dataset.timestamps is frames, expected auto: AVA-Kinetics' rows count seconds")
+    if not found.files() and kinetics is None:
         listed_only = (folder / "videos.csv").exists() and find_label_map(folder).exists()
         if found.unread or not listed_only:
             raise NothingReadError(folder, found.unread)
