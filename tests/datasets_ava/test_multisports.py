@@ -155,7 +155,8 @@ def test_what_cannot_be_told_is_refused_and_can_be_set(tmp_path: Path) -> None:
         rows_of(tmp_path, text)
     assert str(error.value) == (
         f"{tmp_path / 'train.csv'}: names films by files in folders ('football/x.mp4'): timestamps of MultiSports' "
-        "rows are frames, those of AVA's are seconds; expected dataset.timestamps: frames, or dataset.timestamps: seconds"
+        "rows are frames, those of AVA's are seconds; expected "
+        "dataset.timestamps: frames, or dataset.timestamps: seconds"
     )
     assert rows_of(tmp_path, text, timestamps="seconds") == [("x", 11.0, 1), ("x", 21.0, 3)]
     assert rows_of(tmp_path, text, timestamps="frames") == [("x", 1.0, 1), ("x", 2.0, 3)]
@@ -171,10 +172,8 @@ def test_the_label_map_says_where_ids_begin(tmp_path: Path) -> None:
     text = f"{CLIP},11,{BOX},1\n{CLIP},12,{BOX},3\n"
     assert [action for *_, action in rows_of(tmp_path, text)] == [1, 3]
     zero = "0: walk\n1: sit\n2: wave\n"
-    assert [action for *_, action in rows_of(tmp_path, text.replace(",3\n", ",2\n").replace(",1\n", ",0\n"), zero)] == [
-        1,
-        3,
-    ]
+    from_zero = text.replace(",3\n", ",2\n").replace(",1\n", ",0\n")
+    assert [action for *_, action in rows_of(tmp_path, from_zero, zero)] == [1, 3]
     with pytest.raises(InputError, match="action ids go from 0 to 2, expected 1 to 3: all would be off by one"):
         rows_of(tmp_path, from_zero)
 
