@@ -1,5 +1,6 @@
 """`actionbank new-dataset` on folders that people have, each with the first thing that it has to say."""
 
+import re
 import shutil
 import zipfile
 from itertools import pairwise
@@ -39,6 +40,8 @@ def run(status: int = 0, app: object = APP, words: tuple[str, ...] = ()) -> str:
     words = words or ("x", "--videos", "films", "--annotations", "annotations", "--force", "--workers", "1")
     done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert done.exit_code == status, done.output
+    for line in re.findall(r"^  - .*(?:\n    .*)*", str(done.output), re.MULTILINE):
+        assert line.count("expected") == 1, line
     return " ".join(str(done.output).split())
 
 
