@@ -103,7 +103,8 @@ def import_boxes(
     if not (rows.fate == KEPT).any():
         strange = sorted({str(each) for file in files for each in file.video_ids.unique().to_pylist()})
         annotated = sorted(map(str, timelines["video_id"].to_pylist()))
-        guess = names_beside("the boxes", strange, annotated).partition(" (is ")[2] if annotated else ""
+        others = annotated and not set(strange) & set(annotated)
+        guess = names_beside("the boxes", strange, annotated).partition(" (is ")[2] if others else ""
         reason = f"{problems[0] if problems else 'there are no rows'}{f' (is {guess}' if guess else ''}"
         raise InputError(f"{folder}: no row is a box of a video that the annotations name: {reason}")
     scores = rows.score[rows.fate == KEPT]
