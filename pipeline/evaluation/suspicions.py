@@ -4,7 +4,7 @@ Each warning rests on something that a valid file does not show, however low its
 reading of the rows under which they fit, where as they stand they do not.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ SHARES, PIXELS = 1.5, 2.0
 "Shares of the frame reach no further than this; pixels go beyond that."
 FRAMES = 300  # that are looked at
 LEAST_BOXES = 4
-FORMS = {
+FORMS: dict[str, Callable[[Floats], Floats]] = {
     "x, y, width, height": lambda b: np.column_stack([b[:, :2], b[:, :2] + b[:, 2:]]),
     "y1, x1, y2, x2": lambda b: b[:, [1, 0, 3, 2]],
     "centre x, centre y, width, height": lambda b: np.column_stack([b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2]),
@@ -61,7 +61,7 @@ def suspicions(
 
 
 def _films(table: pa.Table) -> list[str]:
-    return sorted(str(each) for each in pc.unique(table["video_id"].cast(pa.string())).to_pylist())
+    return sorted({str(each) for each in table["video_id"].unify_dictionaries().unique().to_pylist()})
 
 
 def _names(truth: pa.Table, found: pa.Table) -> list[str]:

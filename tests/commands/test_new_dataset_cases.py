@@ -5,8 +5,10 @@ import shutil
 import zipfile
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer import Typer
 from typer.testing import CliRunner
 
 from pipeline.command import new_app
@@ -36,7 +38,7 @@ def bring(case: str, films: str = FIRST) -> None:
     shutil.copytree(CASES / films / "films", "films")
 
 
-def run(status: int = 0, app: object = APP, words: tuple[str, ...] = ()) -> str:
+def run(status: int = 0, app: Typer = APP, words: tuple[str, ...] = ()) -> str:
     words = words or ("x", "--videos", "films", "--annotations", "annotations", "--force", "--workers", "1")
     done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert done.exit_code == status, done.output
@@ -51,7 +53,7 @@ def findings(printed: str) -> list[str]:
     return [f"{one} {two}" for one, two in pairwise(words) if one in ("ERROR", "WARNING", "NOTE")]
 
 
-def imported(**options: object) -> list[tuple]:
+def imported(**options: Any) -> list[tuple]:
     found = import_source(Path("annotations"), SourceOptions(**{"classes": 3, **options}))
     return [(row["video_id"], round(row["time_seconds"], 3), row["action_id"]) for row in found.annotations.to_pylist()]
 

@@ -85,7 +85,7 @@ def test_of_three_ways_to_split_one_is_scored_and_said(tmp_path: Path) -> None:
 def test_detections_of_other_units_times_and_names_are_said(tmp_path: Path, truth: Path) -> None:
     def warning(row: str) -> str:
         (tmp_path / "det.csv").write_text("".join(row.format(n=n, s=(n - 1) / 25) for n in range(1, 17)))
-        return invoke(truth, tmp_path / "det.csv").stderr
+        return str(invoke(truth, tmp_path / "det.csv").stderr)
 
     assert "coordinates reach 90 in the detections and 0.9 in the ground truth" in warning(
         "football/a,{n},10,10,60,90,1,0.5\n"

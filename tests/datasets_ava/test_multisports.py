@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -121,7 +122,7 @@ def test_the_tubes_are_scored_as_those_of_the_pickle(tmp_path: Path, real: Path)
 MAP = "1: walk\n2: sit\n3: wave\n"
 
 
-def rows_of(folder: Path, text: str, labels: str = MAP, name: str = "train.csv", **options: object) -> list[tuple]:
+def rows_of(folder: Path, text: str, labels: str = MAP, name: str = "train.csv", **options: Any) -> list[tuple]:
     (folder / name).write_text(text)
     (folder / "labelmap.txt").write_text(labels)
     (folder / "videos.csv").write_text("video_id,first_timestamp,fps\na.mp4,0,10\nx,0,10\n")

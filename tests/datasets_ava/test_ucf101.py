@@ -78,7 +78,7 @@ def test_a_bad_tube_costs_itself(tmp_path: Path, bad: object) -> None:
 
 
 def test_two_videos_of_one_name_are_refused(tmp_path: Path) -> None:
-    content = {"Basketball/v_a": {"annotations": []}, "Biking/v_a": {"annotations": []}}
+    content: dict[str, Any] = {"Basketball/v_a": {"annotations": []}, "Biking/v_a": {"annotations": []}}
     with pytest.raises(InputError, match="two clips are named v_a, expected one file of each name"):
         import_source(write(tmp_path, content), SourceOptions(classes=2))
 

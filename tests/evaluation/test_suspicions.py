@@ -1,5 +1,7 @@
 """What is said of files that are not written alike, and that nothing is said of those that are."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -41,7 +43,7 @@ def boxed(boxes: np.ndarray) -> pa.Table:
     return changed(**dict(zip(("x1", "y1", "x2", "y2"), boxes.T, strict=True)))
 
 
-def said(found: pa.Table, wanted: pa.Table = TRUTH, **options: object) -> list[str]:
+def said(found: pa.Table, wanted: pa.Table = TRUTH, **options: Any) -> list[str]:
     return suspicions(wanted, found, **{"class_ids": CLASSES, "is_low": True, **options})
 
 
