@@ -11,8 +11,8 @@ from pipeline.datasets.assemble import AvaImport
 from pipeline.datasets.ava import annotation_files
 from pipeline.datasets.csv_rows import read_rows
 from pipeline.datasets.sources import SourceOptions, import_source
-from pipeline.datasets.unread import NothingReadError, Unread, may_hold_annotations, reasons, unread_problems
-from pipeline.doctor.finding import Finding, findings_of, problem_of
+from pipeline.datasets.unread import NothingReadError, may_hold_annotations, reasons, unread_problems
+from pipeline.doctor.finding import EXAMPLES, Finding, findings_of, problem_of
 from pipeline.errors import InputError
 from pipeline.names import film_of
 from pipeline.problems import Problem
@@ -80,12 +80,9 @@ def _nothing_read(folder: Path, source: Path, error: NothingReadError) -> list[F
                            "Put the annotations there (docs/datasets.md), or set dataset.annotations.")  # fmt: skip
     return findings_of(
         "annotations-not-recognised", "error", "files, of which none is read as annotations", problems,
-        f"Export or convert them to one of the formats of docs/datasets.md. There are: {_what(source, error.unread)}.",
+        "Export or convert them to one of the formats of docs/datasets.md."
+        + (f" All of them: {'; '.join(reasons(source, error.unread))}." if len(problems) > EXAMPLES else ""),
     )  # fmt: skip
-
-
-def _what(source: Path, unread: Unread) -> str:
-    return "; ".join(reasons(source, unread))
 
 
 def _unread(source: Path, imported: AvaImport) -> list[Finding]:

@@ -95,3 +95,17 @@ def test_avas_companions_are_not_worth_a_word(tmp_path: Path) -> None:
     put(tmp_path, "ava_included_timestamps_v2.2.txt", "0902\n")
     put(tmp_path, "ava_test_excluded_timestamps_v2.2.csv", "z,0902\n")
     assert read_annotations(tmp_path, SourceOptions(classes=1)).findings == []
+
+
+def test_the_doctor_names_all_where_nothing_is_read(tmp_path: Path) -> None:
+    for number in range(4):
+        put(tmp_path, f"{number}.zip", "PK")
+    (finding,) = read_annotations(tmp_path, SourceOptions(classes=1)).findings
+    assert (finding.code, finding.severity, finding.count) == ("annotations-not-recognised", "error", 4)
+    assert finding.remedy.endswith("All of them: 0.zip, 1.zip, 2.zip and 1 more: an archive; unpack it, and put the files "
+                                   "side by side.")  # fmt: skip
+    assert str(finding.examples[0]).startswith("0.zip: 0.zip: found an archive")
+    for path in tmp_path.iterdir():
+        path.unlink()
+    (finding,) = read_annotations(tmp_path, SourceOptions(classes=1)).findings
+    assert (finding.code, finding.severity) == ("annotations-missing", "error")
