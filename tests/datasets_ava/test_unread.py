@@ -102,8 +102,8 @@ def test_the_doctor_names_all_where_nothing_is_read(tmp_path: Path) -> None:
         put(tmp_path, f"{number}.zip", "PK")
     (finding,) = read_annotations(tmp_path, SourceOptions(classes=1)).findings
     assert (finding.code, finding.severity, finding.count) == ("annotations-not-recognised", "error", 4)
-    assert finding.remedy.endswith("All of them: 0.zip, 1.zip, 2.zip and 1 more: an archive; unpack it, and put the files "
-                                   "side by side.")  # fmt: skip
+    listed = "0.zip, 1.zip, 2.zip and 1 more: an archive; unpack it, and put the files side by side."
+    assert finding.remedy.endswith(f"All of them: {listed}")
     assert str(finding.examples[0]).startswith("0.zip: 0.zip: found an archive")
     for path in tmp_path.iterdir():
         path.unlink()
