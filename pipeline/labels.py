@@ -65,7 +65,7 @@ def read_label_map(path: Path, *, first_id: int = 1) -> list[Label]:
     elif re.match(r"\s*\d+\s*:", first):
         entries = _line_entries(path, text)
     else:
-        entries = _pbtxt_entries(path, text)
+        entries = _with_zero(_pbtxt_entries(path, text)) if first_id == 0 else _pbtxt_entries(path, text)
     return _labels(path, entries, first_id)
 
 
@@ -110,6 +110,17 @@ def _labels(path: Path, entries: Sequence[_Entry], first_id: int = 1) -> list[La
     if not labels:
         raise InputError(f"{path}: found no class, expected a label map")
     return [labels[class_id] for class_id in sorted(labels)]
+
+
+def _with_zero(entries: Sequence[_Entry]) -> list[_Entry]:
+    """The entries with an id 0 where one lacks its id and the others run from 1 on.
+
+    Writers of protobuf's text leave a field out that is 0.
+    """
+    rest = sorted(fields["id"].strip().zfill(9) for _, fields in entries if "id" in fields)
+    if len(rest) != len(entries) - 1 or rest != [str(each).zfill(9) for each in range(1, len(entries))]:
+        return list(entries)
+    return [(place, {"id": "0", **fields}) for place, fields in entries]
 
 
 def _csv_entries(path: Path, text: str) -> list[_Entry]:

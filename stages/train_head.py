@@ -35,6 +35,7 @@ from pipeline.files import digest_file, digest_tree, remove_folder
 from pipeline.inference.detector import load_backbone
 from pipeline.inference.heads import build_scope_detector, build_scope_head
 from pipeline.inference.open_rows import open_rows
+from pipeline.inference.window_rows import check_windows
 from pipeline.models.detector import Detector
 from pipeline.models.scores import columns
 from pipeline.numerics import pick_device, set_numerics
@@ -114,6 +115,7 @@ def train_head(
         box_threshold=training.box_threshold,
         lower_threshold=training.lower_threshold,
         films=films,
+        films_of="the bank" if store is None else "the frame store",
         duration_seconds=duration_seconds,
     )
     keyframes = keyframes_in_folds(keyframes, **training.videos.model_dump(), what="head_train.videos")
@@ -126,8 +128,10 @@ def train_head(
         box_threshold=training.validation.box_threshold,
         with_empty=True,
         films=films,
+        films_of="the bank" if store is None else "the frame store",
         duration_seconds=duration_seconds,
     )
+    filled = check_windows(window, {"train": keyframes, "val": val_keyframes})
     description |= {
         "producer": banks[0].provenance.get("checkpoint_sha256") if banks else None,
         "baseline": baseline["sha256"],
@@ -196,6 +200,7 @@ def train_head(
             "keyframes": len(keyframes),
             "films": trained_films,
             "mixed_banks": mixed,
+            "windows": filled,
         },
     )
     remove_folder(settings.state_folder)

@@ -140,3 +140,19 @@ def test_any_text_is_read_or_refused(scratch, content):
         assert found
         return
     assert "\n" not in message
+
+
+def test_an_id_of_0_may_be_left_out(tmp_path):
+    path = written(tmp_path, 'label {\n  name: "walk"\n}\nlabel {\n  name: "sit"\n  label_id: 1\n}\n')
+    assert [(label.id, label.name) for label in read_label_map(path, first_id=0)] == [(0, "walk"), (1, "sit")]
+    with pytest.raises(InputError, match="line 1: id is '', expected an integer from 1 on"):
+        read_label_map(path)
+
+
+@pytest.mark.parametrize("ids", ["2", "1 3", "1 1", "1 x"])
+def test_an_id_that_was_forgotten_is_no_0(tmp_path, ids):
+    """Every class would have its neighbour's name."""
+    items = "".join(f'item {{ name: "c{each}" id: {each} }}\n' for each in ids.split())
+    path = written(tmp_path, f'item {{ name: "walk" }}\n{items}')
+    with pytest.raises(InputError, match="id is"):
+        read_label_map(path, first_id=0)

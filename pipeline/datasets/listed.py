@@ -7,6 +7,7 @@ from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED, numbers, read_rows, sh
 from pipeline.datasets.frame_times import Clock, Knots, read_frame_times
 from pipeline.datasets.timelines import SPLITS
 from pipeline.errors import InputError
+from pipeline.names import film_of
 from pipeline.randomness import seed_of
 
 COLUMNS = ("video_id", "split", "first_timestamp", "offset_seconds", "fps", "width", "height")
@@ -62,7 +63,7 @@ def _read(path: Path, listed: dict[str, Listed]) -> dict[str, Listed]:
     seen = set()
     for row in range(1, len(rows)):
         where = f"{path}: row {rows.lines[row]}"
-        video_id = texts["video_id"][row]
+        video_id = film_of(texts["video_id"][row])
         if rows.widths[row] != width:
             raise InputError(f"{where}: {rows.widths[row]} columns, expected {','.join(header)}")
         if fault := video_id_fault(video_id):

@@ -14,8 +14,10 @@ from pipeline.datasets.class_ids import find_label_map, read_shifted_label_map
 from pipeline.datasets.frame_times import NAME as FRAME_TIMES
 from pipeline.datasets.frame_times import frame_times_text
 from pipeline.datasets.listed import Listed, read_listed
+from pipeline.datasets.multisports import counts_frames
 from pipeline.datasets.recognise import Found, recognise
 from pipeline.datasets.sources import UNBOUNDED, SourceOptions, import_source
+from pipeline.datasets.unread import reasons
 from pipeline.doctor.films import Film
 from pipeline.doctor.times import RATE_TOLERANCE
 from pipeline.errors import InputError
@@ -143,8 +145,9 @@ def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
         found = recognise(folder) if folder.is_dir() else Found()
     except InputError:
         return ""  # the doctor tells it
-    if found.files() and not (found.cvat or found.via or found.coco or found.label_studio):
-        return ""  # AVA's rows and MultiSports' need none
+    tools = found.cvat or found.via or found.coco or found.label_studio
+    if found.files() and not (tools or found.pickles() or _of_frames(found)):
+        return ""  # rows that count seconds need none
     rows = [
         f"{video_id},,{f'{film.fps:.5f}'.rstrip('0').rstrip('.')},{film.width},{film.height}"
         for video_id, film in films.items()
@@ -188,19 +191,29 @@ def write_frame_times(folder: Path, films: Mapping[str, Film]) -> str:
     )
 
 
+def _of_frames(found: Found) -> bool:
+    """Whether a CSV counts frames, or may."""
+    try:
+        return any(counts_frames(path, "auto") for path in found.file_csvs)
+    except InputError:
+        return True
+
+
 def read_classes(folder: Path, name: str) -> Annotated:
     """Read the annotations once, to learn their formats and classes; a fault is told and ends nothing."""
     labels: list[Label] = []
     try:
-        if not folder.is_dir() or not recognise(folder).files():
-            return Annotated(name, fault=f"{folder} holds no annotations yet")
+        found = recognise(folder) if folder.is_dir() else Found()
+        if not found.files():
+            lines = "; ".join(reasons(folder, found.unread))
+            return Annotated(name, fault=f"{folder} holds no annotations yet{f': {lines}' if lines else ''}")
         label_map = find_label_map(folder)
         labels = read_shifted_label_map(label_map)[0] if label_map.exists() else []
         classes = max((label.id for label in labels), default=UNBOUNDED)
-        found = import_source(folder, SourceOptions(classes=classes))
+        imported = import_source(folder, SourceOptions(classes=classes))
     except InputError as error:
         return Annotated(name, classes=max((each.id for each in labels), default=1), labels=labels, fault=str(error))
-    return Annotated(name, max(label.id for label in found.labels), found.labels, found.told)
+    return Annotated(name, max(label.id for label in imported.labels), imported.labels, imported.told)
 
 
 def grid_fps(films: Mapping[str, Film]) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.doctor.films import Film
-from pipeline.doctor.finding import Finding, findings_of
+from pipeline.doctor.finding import Finding, findings_of, problem_of
 from pipeline.errors import InputError
 from pipeline.files import read_json
 from pipeline.problems import Problem
@@ -38,7 +38,7 @@ def check_frames(
         manifest = Manifest(folder / "manifest.json")
         entries = {video_id: manifest.entry(video_id) for video_id in manifest.video_ids}
     except InputError as error:
-        told = Problem(str(folder / "manifest.json"), "the file", str(error), "a manifest of a frame store")
+        told = problem_of(str(error), str(folder / "manifest.json"), "the file", "a manifest of a frame store")
         return findings_of("frames-unreadable", "error", "frame store that cannot be read", [told], AGAIN)
     return [
         *_settings(manifest, settings),

@@ -73,6 +73,25 @@ def check_times(
     ]  # fmt: skip
 
 
+def check_assumed_rates(assumed: Mapping[str, float], films: Mapping[str, Film]) -> list[Finding]:
+    """Films that run at another rate than the one that their frames were counted at for want of a better one.
+
+    Args:
+        assumed: frames a second by film, where nothing told them.
+        films: those that can be read.
+    """
+    problems = [
+        Problem(FILE, each, f"frames counted at {fps:g} a second, which nothing told", f"{films[each].fps:.5g}")
+        for each, fps in sorted(assumed.items())
+        if each in films and films[each].fps and abs(fps / films[each].fps - 1) > RATE_TOLERANCE
+    ]
+    return findings_of(
+        "fps-assumed", "error", "films whose frames were counted at a rate that is not theirs", problems,
+        "Put the rates into videos.csv (columns video_id,fps), which actionbank new-dataset writes where there is "
+        "none: as it stands every label is on another frame.",
+    )  # fmt: skip
+
+
 Spans = dict[str, tuple[np.ndarray, np.ndarray]]
 
 

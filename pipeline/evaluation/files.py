@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from pipeline.datasets.csv_rows import numbers, read_rows
 from pipeline.errors import InputError
 from pipeline.evaluation.rows import Ints
 from pipeline.files import atomic_path
@@ -107,6 +109,43 @@ def timestamp_text(value: float) -> str:
 
 def _read_boxes(path: Path, value: str) -> BoxFile:
     columns = (*BOX_ROW, value)
+    try:
+        return _read_fast(path, value, columns)
+    except InputError:
+        if (loose := _read_loosely(path, value)) is None:
+            raise
+        return loose
+
+
+def _read_loosely(path: Path, value: str) -> BoxFile | None:
+    """The file as import_annotations reads numbers: ids may be `3.0`, fields have blanks around them or be empty.
+
+    None where there is a row that it would not take either, of which the fast reader has told.
+    """
+    try:
+        rows = read_rows(path)
+    except InputError:
+        return None
+    fields = [rows.column(index) for index in range(8)]
+    if not np.isin(rows.widths, (2, 7, 8)).all() or pc.any(pc.match_substring(rows.fields, '"')).as_py():
+        return None
+    values = np.column_stack([numbers(each) for each in fields[1:]])
+    is_empty = pc.equal(fields[7], "").to_numpy(zero_copy_only=False)
+    may_be_empty = is_empty if value == "person_id" else rows.widths < 8
+    values[may_be_empty, 6] = 1.0
+    has_box = rows.widths > 2
+    whole = (values[:, 5] == np.floor(values[:, 5])) & (np.abs(values[:, 5]) < 2**31)
+    if not np.isfinite(values[:, 0]).all() or not (np.isfinite(values).all(axis=1) & whole)[has_box].all():
+        return None
+    kept, empty = pa.array(np.flatnonzero(has_box)), pa.array(np.flatnonzero(~has_box))
+    names = fields[0].cast(pa.string())
+    columns = [values[has_box, index] for index in range(7)]
+    table = pa.table([names.take(kept).dictionary_encode(), *columns], [*BOX_ROW, value])
+    keyframes = pa.table([names.take(empty).dictionary_encode(), values[~has_box, 0]], [*KEYFRAME_ROW])
+    return BoxFile(table.cast(_schema((*BOX_ROW, value))), keyframes.cast(_schema(KEYFRAME_ROW)))
+
+
+def _read_fast(path: Path, value: str, columns: tuple[str, ...]) -> BoxFile:
     table, odd = _read_csv(path, columns[:7] if len(_first_row(path)) == 7 else columns)
     if value not in table.column_names:
         table = table.append_column(value, pa.array(np.ones(len(table))))
@@ -118,9 +157,9 @@ def _read_boxes(path: Path, value: str) -> BoxFile:
     others = [(number, _parse(path, number, cells, columns)) for number, cells in odd if len(cells) > 2]
     if others:
         added = pa.Table.from_pylist([{value: 1.0, **cells} for _, cells in others], _schema(columns))
-        numbers = [*_row_numbers(len(table), odd), *(number for number, _ in others)]
+        places = [*_row_numbers(len(table), odd), *(number for number, _ in others)]
         table = pa.concat_tables([table.select(columns).unify_dictionaries(), added]).unify_dictionaries()
-        table = table.combine_chunks().take(np.argsort(numbers))
+        table = table.combine_chunks().take(np.argsort(places))
     keyframes = pa.Table.from_pylist(listed, _schema(KEYFRAME_ROW))
     return BoxFile(_finite(path, table, two_columns), keyframes)
 

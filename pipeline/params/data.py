@@ -38,6 +38,10 @@ class Dataset(Block):
     "Largest share of bad annotation rows that is let pass."
     first_id: Literal["auto", 0, 1]
     "What the source's action ids begin with; auto: 0 where its label map lists an id 0 (MultiSports: 0), else 1."
+    timestamps: Literal["auto", "seconds", "frames"]
+    "What an AVA CSV counts: seconds, or frames from 1 on; auto looks at the rows, and refuses to guess."
+    split_number: Positive
+    "Pickles of tubes with several ways to split the videos (JHMDB has three): which one is read."
     class_map: Literal["none"] | list[int | str] | dict[str, int | str | list[int | str]]
     "Classes that are kept, by name or by the source's id; or new name -> what it takes in. none keeps all as they are."
     action_attribute: str | list[str]

@@ -18,7 +18,8 @@ from pipeline.files import json_text, read_json, write_bytes
 
 FORMAT = "actionbank frame store 3"
 VIDEOS = '"videos": {\n'
-LINE = re.compile(rb'^"([A-Za-z0-9_-][A-Za-z0-9_.-]*)": (\{.*\}),?$', re.MULTILINE)
+# An id holds no quote and no backslash (`pipeline.names`), so it stands in JSON as it is.
+LINE = re.compile(rb'^"([^"\\\n]+)": (\{.*\}),?$', re.MULTILINE)
 
 
 def write_manifest(folder: Path, videos: Mapping[str, Mapping[str, Any]], **settings: Any) -> None:

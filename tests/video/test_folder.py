@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import InputError
+from pipeline.names import ID_EXPECTED
 from pipeline.problems import Problem
 from pipeline.video.folder import find_videos
 
@@ -28,14 +29,28 @@ def test_ids_are_names_without_suffixes(tmp_path: Path) -> None:
     assert (found.problems, found.ignored) == ([], 2)
 
 
-@pytest.mark.parametrize("stem", ["a b", "a,b", "ü", "a'b", "a\nb", "x" * 201, "a:b"])
+@pytest.mark.parametrize("stem", ["a,b", 'a"b', "a\\b", "a\nb", "a ", " a", "x" * 201, "ü" * 101, "a\u200fb"])
 def test_unsafe_names_are_problems(tmp_path: Path, stem: str) -> None:
     touch(tmp_path, f"{stem}.mp4", "good.mp4")
     found = find_videos(tmp_path)
     assert list(found.paths) == ["good"]
-    assert found.problems == [
-        Problem(f"{stem}.mp4", stem, "a name that is no safe id", "letters, digits, '.', '_' and '-', at most 200")
-    ]
+    assert found.problems == [Problem(f"{stem}.mp4", stem, "a name that cannot be an id", ID_EXPECTED)]
+
+
+def test_names_may_have_blanks_and_any_letters(tmp_path: Path) -> None:
+    stems = ["a b", "Küche (2) #1+", "видео", "台所", "a'b", "a:b", "50%", "x" * 200]
+    touch(tmp_path, *(f"{stem}.mp4" for stem in stems))
+    found = find_videos(tmp_path)
+    assert (list(found.paths), found.problems) == (sorted(stems), [])
+
+
+def test_letters_are_compared_as_they_look(tmp_path: Path) -> None:
+    """Some systems write an accent behind its letter."""
+    touch(tmp_path, "Ku\u0308che.mp4")
+    assert list(find_videos(tmp_path).paths) == ["K\u00fcche"]
+    touch(tmp_path, "K\u00fcche.mkv")
+    with pytest.raises(InputError, match="give the same id 'Küche'"):
+        find_videos(tmp_path)
 
 
 def test_two_files_of_one_id(tmp_path: Path) -> None:
