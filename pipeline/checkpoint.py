@@ -9,6 +9,7 @@ from safetensors.torch import load, save
 
 from pipeline.errors import InputError
 from pipeline.files import digest_file, read_json, write_bytes, write_json
+from pipeline.sidecars import checked_sidecar
 
 BASELINE = Path("models/baseline.safetensors")
 HEAD = Path("models/head.safetensors")
@@ -46,12 +47,9 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     """The sidecar of the weights at `path`; the weights themselves need not be there.
 
     Raises:
-        InputError: no sidecar, or one without the weights' digest.
+        InputError: no sidecar, or one that is not as `checked_sidecar` wants it.
     """
-    sidecar = read_json(path.with_suffix(".json"))
-    if not isinstance(sidecar, dict) or "sha256" not in sidecar:
-        raise InputError(f"{path.with_suffix('.json')}: no sidecar of a checkpoint: it has no sha256")
-    return sidecar
+    return checked_sidecar(read_json(path.with_suffix(".json")), path.with_suffix(".json"))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

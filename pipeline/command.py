@@ -1,13 +1,14 @@
 """What every command shares: hardware options, and errors in one line."""
 
 import atexit
+import contextlib
 import os
 import sys
 from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from pipeline.errors import InputError
+from pipeline.faults import message_of
 from pipeline.ranks import local_world_size
 
 WorkersOption = Annotated[
@@ -57,18 +58,45 @@ def worker_count(workers: int) -> int:
 
 
 def run(app: typer.Typer) -> NoReturn:
-    """Run a typer app and end the process; an `InputError` is printed in one line and ends with status 1."""
+    """Run a typer app and end the process.
+
+    What the user or the machine is the cause of is printed in one line, and the status is 1; a bug is a traceback.
+    """
     try:
         app()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
     except SystemExit as end:
         if end.code:
             raise
+    except Exception as error:
+        message = message_of(error)
+        if message is None:
+            raise
+        _fail(_output_fault() or message)
+    if fault := _output_fault():
+        _fail(fault)
     # What a successful stage wrote is on disk. Taking PyTorch apart costs a second and more, and frees nothing
     # that the end of the process does not free.
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _output_fault() -> str | None:
+    """What is wrong with standard output, as where the disk behind a redirection is full."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = "standard output"
+        return message_of(error)
+    return None
+
+
+def _fail(message: str) -> NoReturn:
+    """Say what is wrong and end with status 1, without another try to write what standard output could not take."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.stderr.flush()
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    os._exit(1)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
+from pipeline.faults import about
 
 
 @contextlib.contextmanager
@@ -24,15 +25,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
             to the old bytes keeps them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    except OSError as error:
+        error.filename = str(path)  # nobody knows the temporary name
+        raise
     os.close(handle)
     partial = Path(name)
     try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.chmod(0o644)
-        partial.replace(path)
+        with about(path, instead_of=partial):
+            yield partial
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.chmod(0o644)
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -93,8 +99,10 @@ def parse_json(data: bytes, where: str) -> Any:
         InputError: they are not UTF-8, or not JSON; the message begins with `where`.
     """
     try:
-        return json.loads(data.decode())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        return json.loads(data.decode("utf-8-sig"))
+    except RecursionError:
+        raise InputError(f"{where}: not JSON that is read: lists or objects are nested too deeply") from None
+    except ValueError as error:  # no UTF-8, no JSON, or a whole number of thousands of digits
         raise InputError(f"{where}: not JSON: {error}") from None
 
 
@@ -183,7 +191,8 @@ def replace_folder(folder: Path) -> Iterator[Path]:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        yield partial
+        with about(folder, instead_of=partial):
+            yield partial
         if folder.exists():  # moved aside first: a removal that is killed must not leave a rest under the name
             folder.replace(replaced)
         partial.replace(folder)

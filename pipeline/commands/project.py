@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
 from pipeline.compose import chosen_overrides, compose_params, differing_keys, params_text
 from pipeline.errors import InputError
 from pipeline.files import write_text
+from pipeline.plain_yaml import read_yaml
 from pipeline.work import list_items, list_runs, remove_item, work_root
 
 
@@ -29,11 +29,8 @@ def compose(
         write_text(path, text)
         print(f"{path}: written, {len(text.splitlines())} lines")
         return
-    try:
-        found = yaml.safe_load(path.read_text())
-    except (FileNotFoundError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict) or not isinstance(found.get("choices"), dict):
+    found = read_yaml(path)
+    if not isinstance(found.get("choices"), dict):
         raise InputError(f"{path}: has no choices; write it with `actionbank compose`")
     expected = compose_params([*chosen_overrides(found), *(overrides or [])])
     differences = differing_keys(found, expected)

@@ -48,7 +48,8 @@ def load_backbone(backbone: Backbone, path: str) -> dict[str, Any] | None:
         return None
     file = Path(path)
     sidecar = file.with_suffix(".json")
-    kind = read_json(sidecar).get("kind") if sidecar.is_file() else "backbone"
+    facts = read_json(sidecar) if sidecar.is_file() else {"kind": "backbone"}
+    kind = facts.get("kind") if isinstance(facts, dict) else None
     if kind != "backbone":
         raise InputError(f"{path}: is a {kind}, expected a backbone (`actionbank convert` makes one of a classifier)")
     load_into(backbone, load_tensors(file), path)
