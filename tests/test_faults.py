@@ -114,8 +114,8 @@ def test_a_full_disk_keeps_the_old_file_whole(small_disk: Path) -> None:
 
 def run(code: str, limit: Callable[[], None] | None = None, **keywords: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # type: ignore[call-overload, no-any-return]
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, preexec_fn=limit, check=False,
-        cwd=REPOSITORY, **{"timeout": 60, **keywords},
+        [sys.executable, "-c", textwrap.dedent(code)], text=True, preexec_fn=limit, check=False,
+        cwd=REPOSITORY, **{"timeout": 60, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **keywords},
     )  # fmt: skip
 
 
@@ -146,12 +146,13 @@ def test_a_limit_on_open_files_is_one_line_and_status_1(tmp_path: Path) -> None:
     assert (found.returncode, found.stderr) == (1, expected)
 
 
-def test_a_full_disk_behind_standard_output_is_one_line_and_status_1() -> None:
-    with open("/dev/full", "w") as full:
-        found = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(APP.format(work="print('found')"))],
-            stdout=full, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False,
-        )  # fmt: skip
+@pytest.mark.parametrize("letters", [10, 100_000])
+def test_a_full_disk_behind_standard_output_is_one_line_and_status_1(small_disk: Path, letters: int) -> None:
+    with (small_disk / "out.txt").open("w") as out, (small_disk / "rest").open("wb", buffering=0) as rest:
+        with pytest.raises(OSError, match="No space"):
+            while rest.write(bytes(4096)):
+                pass
+        found = run(APP.format(work=f"print('x' * {letters})"), stdout=out)
     expected = f"error: standard output: No space left on device; {REMEDIES[errno.ENOSPC]}\n"
     assert (found.returncode, found.stderr) == (1, expected)
 

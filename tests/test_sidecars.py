@@ -68,5 +68,5 @@ def test_a_missing_key_names_file_and_key_where_it_is_asked_for(tmp_path: Path) 
 @pytest.mark.parametrize("text", ["[]", "{}", '"a"', "3"])
 def test_what_is_no_sidecar_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "head.json").write_text(text)
-    with pytest.raises(InputError, match="head.json: no sidecar of a checkpoint: it has no sha256"):
+    with pytest.raises(InputError, match=r"head\.json: no sidecar of a checkpoint: it has no sha256"):
         read_sidecar(tmp_path / "head.safetensors")
