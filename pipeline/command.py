@@ -71,7 +71,8 @@ def run(app: typer.Typer) -> NoReturn:
         message = message_of(error)
         if message is None:
             raise
-        _fail(_output_fault() or message)
+        unnamed = isinstance(error, OSError) and error.filename is None
+        _fail((unnamed and _output_fault(b"\n")) or message)
     if fault := _output_fault():
         _fail(fault)
     # What a successful stage wrote is on disk. Taking PyTorch apart costs a second and more, and frees nothing
@@ -82,10 +83,11 @@ def run(app: typer.Typer) -> NoReturn:
     os._exit(0)
 
 
-def _output_fault() -> str | None:
-    """What is wrong with standard output, as where the disk behind a redirection is full."""
+def _output_fault(more: bytes = b"") -> str | None:
+    """What is wrong with standard output, as where the disk behind a redirection is full; tries to write `more`."""
     try:
         sys.stdout.flush()
+        os.write(1, more)
     except OSError as error:
         error.filename = "standard output"
         return message_of(error)
