@@ -86,8 +86,10 @@ def run(app: typer.Typer) -> NoReturn:
 def _output_fault(more: bytes = b"") -> str | None:
     """What is wrong with standard output, as where the disk behind a redirection is full; tries to write `more`."""
     try:
-        sys.stdout.flush()
-        os.write(1, more)
+        if sys.stdout is not None:  # it is closed
+            sys.stdout.flush()
+        if more:
+            os.write(1, more)
     except OSError as error:
         error.filename = "standard output"
         return message_of(error)

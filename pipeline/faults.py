@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, one_line
 
 _SPACE = "free some space there (`actionbank work gc` drops items that no run needs) and run it again"
 _MOVE = "move away what stands there and run it again"
@@ -98,8 +98,7 @@ def _line(name: object, code: int, cause: str) -> str:
 
 def shown_path(name: object) -> str:
     """A file's name as one line that every terminal can show: bytes that are no UTF-8 are escaped."""
-    text = os.fsdecode(name) if isinstance(name, bytes | str | os.PathLike) else str(name)
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    return one_line(os.fsdecode(name) if isinstance(name, bytes | str | os.PathLike) else str(name))
 
 
 def one_line_hook() -> None:

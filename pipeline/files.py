@@ -99,10 +99,13 @@ def parse_json(data: bytes, where: str) -> Any:
         InputError: they are not UTF-8, or not JSON; the message begins with `where`.
     """
     try:
-        return json.loads(data.decode("utf-8-sig"))
+        value = json.loads(data.decode("utf-8-sig"))
+        if b"\\ud" in data or b"\\uD" in data:  # may be half a character, which no file and no table can take
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except RecursionError:
         raise InputError(f"{where}: not JSON that is read: lists or objects are nested too deeply") from None
-    except ValueError as error:  # no UTF-8, no JSON, or a whole number of thousands of digits
+    except ValueError as error:  # no Unicode, no JSON, or a whole number of thousands of digits
         raise InputError(f"{where}: not JSON: {error}") from None
 
 

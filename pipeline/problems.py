@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, one_line
 from pipeline.files import read_json, write_json
+
+LONGEST_PART = 1000
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,11 @@ class Problem:
     item: str  # video id, "row 17", ...
     found: str
     expected: str
+
+    def __post_init__(self) -> None:
+        """Bring foreign text to one line that can be printed and written."""
+        for name in ("file", "item", "found", "expected"):
+            object.__setattr__(self, name, one_line(getattr(self, name), LONGEST_PART))
 
     def __str__(self) -> str:
         """One line for a terminal."""

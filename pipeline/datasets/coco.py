@@ -28,7 +28,8 @@ def category_labels(content: dict[str, Any]) -> list[Label]:
     """The actions that the file's categories name; none where boxes have action_ids, and categories are persons."""
     if any(isinstance(each, dict) and "action_ids" in each for each in content["annotations"]):
         return []
-    named = [each for each in content.get("categories") or [] if isinstance(each, dict)]
+    listed = content.get("categories")
+    named = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     return [
         Label(each["id"], str(each["name"]), "action")
         for each in named

@@ -6,6 +6,7 @@ in CVAT itself. A keyframe lies in the middle of every `keyframe_seconds`; every
 one without a person is an empty one.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from pipeline.datasets.timelines import Timeline
 from pipeline.errors import InputError
 
 FORMAT = "CVAT for video 1.1"
+_SMALL = re.compile("[0-9]{1,9}")
+# Of one file: a day and a half of film at 60 frames a second, a label in each.
+MAX_FRAMES = 8_000_000
+MAX_KEYFRAMES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -96,12 +101,15 @@ def read_task(path: Path, attribute: str) -> Task:
     count = _number(meta, "size")
     if stop is None and count is None:
         raise InputError(f"{path}: <meta> has no <size> and no <stop_frame>, expected the task's count of frames")
+    last = int(stop) if stop is not None else start + (int(count or 1) - 1) * step
+    if not 0 <= start <= last < MAX_FRAMES:
+        raise InputError(f"{path}: <meta> tells frames {start} to {last}, expected from 0 on, and below {MAX_FRAMES}")
     width, height = (_number(meta, f"original_size/{side}") for side in ("width", "height"))
     return Task(
         path=path,
         video_id=video_id,
         first_frame=start,
-        last_frame=int(stop) if stop is not None else start + (int(count or 1) - 1) * step,
+        last_frame=last,
         size=(width, height) if width and height else None,
         fps=_number(meta, "fps") or _number(meta, "frame_rate"),
         names=[name for name in dict.fromkeys(names) if name.lower() not in NO_ACTION],
@@ -128,6 +136,12 @@ def cvat_rows(
     where = str(task.path)
     fps = frame_rate(task.video_id, listed, task.fps, where)
     size = frame_size(task.video_id, listed, task.size, where)
+    many = (task.last_frame + 1) / fps / keyframe_seconds
+    if many > MAX_KEYFRAMES:
+        raise InputError(
+            f"{where}: {task.last_frame + 1} frames at {fps:g} a second make {many:.3g} keyframes, one every "
+            f"{keyframe_seconds:g} s (dataset.keyframe_seconds), expected at most {MAX_KEYFRAMES} of one file"
+        )
     drafts, keyframes = list(task.faults), []
     number = 0
     while (frame := int((number + 0.5) * keyframe_seconds * fps + 1e-9)) <= task.last_frame:
@@ -142,7 +156,7 @@ def cvat_rows(
                 continue
             sides, actions = found
             place = f"track {track.id}, frame {frame}"
-            person = int(track.id) if track.id.isdecimal() and int(track.id) < 2**31 else index
+            person = int(track.id) if _SMALL.fullmatch(track.id) else index
             for action in split_actions(actions, names):
                 known = names.find(action)
                 fault = None if known else (f"action {shown(action)}", names.expected(action))
@@ -204,7 +218,7 @@ def _values(attribute: Element) -> list[str]:
 def _step(meta: Element) -> int:
     text = next((each.text or "" for each in meta.iter("frame_filter")), "")
     number = text.partition("step=")[2].strip()
-    return int(number) if number.isdecimal() and int(number) else 1
+    return max(1, int(number)) if _SMALL.fullmatch(number) else 1
 
 
 def _text(element: Element, name: str) -> str | None:

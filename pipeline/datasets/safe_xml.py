@@ -52,4 +52,6 @@ def read_xml(path: Path) -> Element:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except expat.ExpatError as error:
         raise InputError(f"{path}: not XML: {error}") from None
+    except (LookupError, ValueError) as error:  # the declaration names an encoding that is none, or is not read
+        raise InputError(f"{path}: not XML in an encoding that is read ({error}): save it as UTF-8") from None
     return builder.close()

@@ -226,6 +226,8 @@ def plain(value: Any, seen: dict[int, Any], depth: int = 0, *, leaves: tuple[typ
         depth: of nesting.
         leaves: further types that are handed on.
     """
+    if isinstance(value, str) and not value.isascii():
+        value.encode()  # half a character, which no file and no table can take, is an error here
     if value is None or isinstance(value, (bool, int, float, str, bytes, bytearray, np.generic, np.ndarray, *leaves)):
         return value
     if id(value) in seen:
