@@ -9,6 +9,8 @@ from pathlib import Path
 from pipeline.errors import InputError
 from pipeline.files import read_json, write_json
 
+# Every id has a column, whether it has a name or not.
+MAX_CLASS_ID = 100_000
 AVA_GROUPS = ("person_movement", "object_manipulation", "person_interaction")
 # A value of pbtxt (quoted or bare), a brace or a colon; anything else but space and comments is an error.
 _TOKEN = re.compile(r'\s+|#[^\n]*|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|[{}:]|[^\s{}:"\'#]+')
@@ -99,8 +101,9 @@ def _labels(path: Path, entries: Sequence[_Entry], first_id: int = 1) -> list[La
     labels: dict[int, Label] = {}
     for place, fields in entries:
         text, name = fields.get("id", "").strip(), fields.get("name", "").strip()
-        if not re.fullmatch(r"\d{1,9}", text) or int(text) < first_id:
-            raise InputError(f"{path}: {place}: id is '{text}', expected an integer from {first_id} on")
+        if not re.fullmatch("[0-9]{1,9}", text) or not first_id <= int(text) <= MAX_CLASS_ID:
+            expected = f"an integer from {first_id} on, and at most {MAX_CLASS_ID}"
+            raise InputError(f"{path}: {place}: id is '{text}', expected {expected}")
         if not name:
             raise InputError(f"{path}: {place}: class {text} has no name")
         if int(text) in labels:

@@ -13,7 +13,7 @@ from pipeline.datasets.drafts import Draft, Read, draft_rows, pixel_box, with_em
 from pipeline.datasets.listed import Listed
 from pipeline.datasets.timelines import AVA_FIRST_TIMESTAMP, Timeline
 from pipeline.errors import InputError
-from pipeline.labels import Label
+from pipeline.labels import MAX_CLASS_ID, Label
 
 FORMAT = "COCO-like JSON (AlphAction)"
 MEDIA = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".jpg", ".jpeg", ".png")
@@ -24,12 +24,19 @@ def is_coco(content: Any) -> bool:
     return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations"))
 
 
-def category_labels(content: dict[str, Any]) -> list[Label]:
-    """The actions that the file's categories name; none where boxes have action_ids, and categories are persons."""
+def category_labels(content: dict[str, Any], where: str = "categories") -> list[Label]:
+    """The actions that the file's categories name; none where boxes have action_ids, and categories are persons.
+
+    Raises:
+        InputError: an id is larger than a class can have; the message begins with `where`.
+    """
     if any(isinstance(each, dict) and "action_ids" in each for each in content["annotations"]):
         return []
     listed = content.get("categories")
     named = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    large = next((each for each in named if isinstance(each.get("id"), int) and each["id"] > MAX_CLASS_ID), None)
+    if large is not None:
+        raise InputError(f"{where}: category id {shown(str(large['id'])[:99])}, expected at most {MAX_CLASS_ID}")
     return [
         Label(each["id"], str(each["name"]), "action")
         for each in named

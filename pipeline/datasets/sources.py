@@ -155,7 +155,7 @@ def _read_all(
             raise InputError(f"{folder}: {both} list different actions: expected a label map that has them all")
         known.labels = [Label(i, name, "action") for i, name in enumerate(next(iter(lists), ()), start=1)]
     for path, content in found.coco:
-        own = category_labels(content)
+        own = category_labels(content, str(path))
         first = 0 if any(label.id == 0 for label in own) else known.first_id
         if options.first_id is not None:
             first = options.first_id

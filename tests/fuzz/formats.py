@@ -1,5 +1,8 @@
 """A small whole file of each format that users bring, and how the product reads it."""
 
+import contextlib
+import functools
+import io
 import json
 import pickle
 import random
@@ -7,17 +10,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.boxes.importing import import_boxes
+from pipeline.commands.score import score
+from pipeline.commands.score_multisports import score_multisports
+from pipeline.compose import compose_params
 from pipeline.datasets.sources import SourceOptions, import_source
-from pipeline.evaluation.files import read_detections, read_ground_truth, read_keyframe_list
-from pipeline.labels import read_label_map
+from pipeline.doctor.examine import examine
+from pipeline.doctor.films import Film
+from pipeline.doctor.report import as_html, as_json, as_text
+from pipeline.evaluation.files import read_keyframe_list
+from pipeline.files import json_text, read_json, write_json
+from pipeline.labels import read_label_map, write_labels
+from pipeline.params import Params, parse_params
 from pipeline.plain_yaml import parse_yaml
+from pipeline.problems import report_problems
 from pipeline.sidecars import checked_sidecar
-from pipeline.tables import KEYFRAMES, TIMELINES
+from pipeline.tables import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, check_table
 from tests.fuzz.mutate import DEEP, change_bytes, change_table, change_text, change_value, change_xml
 
 
@@ -30,6 +43,7 @@ class Content:
     change: Callable[[random.Random], bytes]
 
 
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
 NAMES = ("bend", "run", "sit")
 LABELMAP = "".join(f'item {{ name: "{name}" id: {at} }}\n' for at, name in enumerate(NAMES, start=1))
 AVA = "a,902,0.1,0.2,0.3,0.4,1,5\na,903,0.1,0.2,0.3,0.4,2\nb,902\nb,904,0.1,0.2,0.3,0.45,3,1\n"
@@ -50,15 +64,63 @@ class Format:
 
 
 def _annotations(folder: Path) -> None:
-    import_source(folder, SourceOptions(classes=3, clips=folder))
+    """As `import_annotations` reads and writes."""
+    found = import_source(folder, SourceOptions(classes=3, clips=folder))
+    out = folder.with_name(f"{folder.name} out")
+    report_problems(found.problems, total=found.rows, max_bad_fraction=1, folder=out, unit="rows", missing=found.missing)
+    for table, schema in (
+        (found.annotations, ANNOTATIONS), (found.keyframes, KEYFRAMES), (found.timelines, TIMELINES)
+    ):  # fmt: skip
+        check_table(table, schema, "table")
+    write_labels(out / "labels.json", found.labels)
+    write_json(out / "summary.json", found.summary)
+    assert all(line.isprintable() for line in found.told), found.told
+
+
+@functools.cache
+def _params() -> Params:
+    return parse_params(compose_params(["dataset=custom", "dataset.classes=3"], REPOSITORY / "conf"), "test")
+
+
+def _doctor(folder: Path) -> None:
+    """As `actionbank doctor` examines annotations and boxes of one folder, with films that are made up."""
+    params = _params()
+    dataset = params.dataset.model_copy(update={"annotations": str(folder), "videos": str(folder)})
+    boxes = params.boxes.model_copy(update={"source": str(folder), "detector": "none"})
+    film = Film(codec="h264", frames=250, width=200, height=100, fps=25.0, duration_seconds=10.0)
+    with patch("pipeline.doctor.examine.probe_films", lambda paths, **_: dict.fromkeys(paths, film)):
+        examined = examine(params.model_copy(update={"dataset": dataset, "boxes": boxes}), workers=1)
+    as_text(examined)
+    as_html(examined)
+    json_text(as_json(examined)).encode()
+
+
+def _score(folder: Path) -> None:
+    """As `actionbank score` does."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()):
+        score(folder / "truth.csv", folder / "found.csv", labels=folder / "labelmap.pbtxt", json_path=folder / "out.json")
+    out.getvalue().encode()
+
+
+def _score_multisports(folder: Path) -> None:
+    """As `actionbank score-multisports` does."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        score_multisports(folder / "gt.pkl", folder / "found.csv", split="train", json_path=folder / "out.json")
+    out.getvalue().encode()
 
 
 def _boxes(folder: Path) -> None:
+    """As `import_boxes` reads and writes."""
     ids = ["a", "b", "v_x_c001"]
     timelines = pa.table(
         {"video_id": ids, "split": ["train"] * 3, "first_timestamp": [900.0] * 3, "offset_seconds": [0.0] * 3}, TIMELINES
     )
-    import_boxes(folder, timelines, min_score=0.05, keyframes=KEYFRAMES.empty_table(), tracks=True)
+    found = import_boxes(folder, timelines, min_score=0.05, keyframes=KEYFRAMES.empty_table(), tracks=True)
+    out = folder.with_name(f"{folder.name} out")
+    report_problems(found.problems, total=found.rows, max_bad_fraction=1, folder=out, unit="rows")
+    check_table(found.boxes, BOXES, "table")
+    write_json(out / "summary.json", found.summary)
+    assert all(line.isprintable() for line in found.told), found.told
 
 
 def _text(read: Callable[[Path], Any], name: str) -> Callable[[Path], Any]:
@@ -187,14 +249,15 @@ BOX_CSV = "a,0902,0.1,0.2,0.3,0.4,1,0.9\na,0903\nb,0904,0.1,0.2,0.3,0.45,,0.8\n"
 PREDICTED = "a,0902,0.1,0.2,0.3,0.4,,0.9\nb,0904,0.1,0.2,0.3,0.45,,0.8\n"
 CLIPS_CSV = "sport/v_x_c001.mp4,4,0.1,0.2,0.3,0.4,0,1\nsport/v_x_c001.mp4,5,0.1,0.2,0.3,0.4,2,1\n"
 SPLIT_CSV = "video_id,split\na,val\nb,train\n"
+FOUND = BOX_CSV.replace(",,", ",2,").encode()
+TUBES = "sport/v_x_c001,1,0.05,0.1,0.25,0.6,1,0.9\nsport/v_x_c001,2,0.05,0.1,0.25,0.6,1,0.8\nsport/v_x_c001,5,0.1,0.2,0.3,0.4,3,0.1\n"
+TIMES = b"video_id,split,first_timestamp,offset_seconds\na,train,900,0\nb,train,900,0\n"
 LINES = "1: bend\n2: run\n3: sit\n"
 LABELS_JSON = {"classes": [{"id": at, "name": name, "group": "x"} for at, name in enumerate(NAMES, start=1)]}
 PARAMS = "choices: {dataset: a, head: b}\nseed: 1\nframes:\n  fps: 15 # x\n  mean: [1, 2.5e3, .inf]\nother: &a {x: 1}\nmore: *a\n"
 
 
 def _sidecar(folder: Path) -> None:
-    from pipeline.files import read_json
-
     checked_sidecar(read_json(folder / "head.json"), folder / "head.json")
 
 
@@ -227,8 +290,15 @@ FORMATS: dict[str, Format] = {
     "box CSV": Format("boxes.csv", _table(BOX_CSV), _boxes),
     "PySlowFast CSV": Format("predicted.csv", _table(PREDICTED), _boxes),
     "ground truth as boxes": Format("train.csv", _table(AVA), _boxes),
-    "detections to score": Format("found.csv", _table(BOX_CSV.replace(",,", ",2,")), _text(read_detections, "found.csv")),
-    "ground truth to score": Format("truth.csv", _table(AVA, quoted=True), _text(read_ground_truth, "truth.csv")),
+    "detections to score": Format("found.csv", _table(BOX_CSV.replace(",,", ",2,")), _score, {**MAP, "truth.csv": AVA.encode()}),
+    "ground truth to score": Format("truth.csv", _table(AVA, quoted=True), _score, {**MAP, "found.csv": FOUND}),
+    "label map to score": Format("labelmap.pbtxt", _words(LABELMAP), _score, {"found.csv": FOUND, "truth.csv": AVA.encode()}),
+    "MultiSports pickle to score": Format("gt.pkl", _pickle(MULTISPORTS), _score_multisports, {"found.csv": TUBES.encode()}),
+    "MultiSports detections to score": Format("found.csv", _table(TUBES), _score_multisports, {"gt.pkl": pickle.dumps(MULTISPORTS)}),
+    "AVA CSV for the doctor": Format("train.csv", _table(AVA), _doctor, {**MAP, "videos.csv": TIMES, "a.mp4": b"", "b.mp4": b""}),
+    "CVAT XML for the doctor": Format("a.xml", _xml(CVAT), _doctor, {"boxes.csv": BOX_CSV.encode(), "a.mp4": b""}),
+    "COCO JSON for the doctor": Format("coco.json", _json(COCO_CATEGORIES), _doctor, {"a.mp4": b""}),
+    "box CSV for the doctor": Format("proposals.csv", _table(BOX_CSV), _doctor, {**MAP, "train.csv": AVA.encode(), "a.mp4": b"", "b.mp4": b""}),
     "excluded to score": Format("out.csv", _table("a,902\na,903\n"), _text(read_keyframe_list, "out.csv")),
     "params.yaml": Format("params.yaml", _words(PARAMS), lambda folder: parse_yaml((folder / "params.yaml").read_bytes(), "p")),
     "sidecar": Format("head.json", _json(SIDECAR), _sidecar),
