@@ -11,7 +11,7 @@ from pipeline.datasets.multisports import VIDEO_FILE
 from pipeline.errors import InputError
 
 EXPECTED = "id, width, height, and movie and timestamp or a file_name VIDEO/TIMESTAMP.jpg"
-STAMP = re.compile(r"[0-9]+(\.[0-9]+)?")
+STAMP = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 
 
 @dataclass(frozen=True)
