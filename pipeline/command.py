@@ -1,7 +1,6 @@
 """What every command shares: hardware options, and errors in one line."""
 
 import atexit
-import contextlib
 import os
 import sys
 from typing import Annotated, Literal, NoReturn
@@ -71,10 +70,12 @@ def run(app: typer.Typer) -> NoReturn:
         message = message_of(error)
         if message is None:
             raise
-        unnamed = isinstance(error, OSError) and error.filename is None
-        _fail((unnamed and _output_fault(b"\n")) or message)
+        if isinstance(error, OSError) and error.filename is None and (fault := _output_fault(b"\n")):
+            _end_without_output(fault)
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(1)
     if fault := _output_fault():
-        _fail(fault)
+        _end_without_output(fault)
     # What a successful stage wrote is on disk. Taking PyTorch apart costs a second and more, and frees nothing
     # that the end of the process does not free.
     atexit._run_exitfuncs()
@@ -96,11 +97,9 @@ def _output_fault(more: bytes = b"") -> str | None:
     return None
 
 
-def _fail(message: str) -> NoReturn:
-    """Say what is wrong and end with status 1, without another try to write what standard output could not take."""
-    print(f"error: {message}", file=sys.stderr)
+def _end_without_output(fault: str) -> NoReturn:
+    """Say what is wrong and end with status 1; Python itself would try again to write, and end with a traceback."""
+    print(f"error: {fault}", file=sys.stderr)
     sys.stderr.flush()
     atexit._run_exitfuncs()
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
     os._exit(1)

@@ -1,12 +1,14 @@
 """Files that are either whole or absent: atomic writes, canonical JSON, digests, hard-linked trees."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
 import math
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,12 +81,47 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json_text(value))
 
 
+def special_kind(path: Path) -> str:
+    """What stands at a path in place of a file, in words: a pipe, a socket, a device, a link to nothing.
+
+    Empty for a file, a folder, or nothing at all. To open a pipe waits for somebody who writes, for ever.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if not path.is_symlink():
+            return ""
+        return "a link in a circle" if error.errno == errno.ELOOP else "a link to nothing"
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+    return kinds.get(stat.S_IFMT(mode), "")
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse to open what is no file.
+
+    Raises:
+        InputError: a pipe, a socket, a device or a link to nothing stands there.
+    """
+    if kind := special_kind(path):
+        raise InputError(f"{path}: is {kind}, expected a file")
+
+
+def is_unicode(name: Path) -> bool:
+    """Whether a name is text, which tables, reports and terminals can take; on disk it may be any bytes."""
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: the file is absent or not JSON.
+        InputError: the file is absent, no file or not JSON.
     """
+    refuse_special(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.errors import InputError
-from pipeline.files import read_json, write_json
+from pipeline.files import read_json, refuse_special, write_json
 
 # Every id has a column, whether it has a name or not.
 MAX_CLASS_ID = 100_000
@@ -51,6 +51,7 @@ def read_label_map(path: Path, *, first_id: int = 1) -> list[Label]:
     Raises:
         InputError: the file is absent, a line is bad, an id is below `first_id` or comes twice, or there is no class.
     """
+    refuse_special(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

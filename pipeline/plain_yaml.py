@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from pipeline.errors import InputError
+from pipeline.files import refuse_special
 
 
 class _Loader(yaml.SafeLoader):
@@ -53,6 +54,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: see there; or the file is absent.
     """
+    refuse_special(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:

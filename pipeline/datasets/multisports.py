@@ -6,6 +6,7 @@ classes count from 0.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -111,7 +112,7 @@ def renamed(path: Path, rows: AvaRows) -> AvaRows:
         InputError: two clips of different folders have one name.
     """
     names = [video_of(each) for each in rows.video_ids]
-    twice = [name for name in names if names.count(name) > 1]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(f"{path}: two clips are named {twice[0]}, expected one file of each name")
     order = sorted(range(len(names)), key=names.__getitem__)

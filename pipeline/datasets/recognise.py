@@ -13,11 +13,13 @@ from pipeline.datasets.kinetics import PUBLISHED as KINETICS
 from pipeline.datasets.multisports import is_multisports_csv
 from pipeline.datasets.via import via_header
 from pipeline.errors import InputError
-from pipeline.files import read_json
+from pipeline.files import is_unicode, read_json, special_kind
 from pipeline.interop.pickles import load_pickle
+from pipeline.problems import Problem
 
 KNOWN = ("videos.csv", "split.csv")
 HEAD = 1 << 16
+ENDINGS = (".csv", ".xml", ".json", ".pkl", ".pickle")
 
 
 @dataclass
@@ -34,6 +36,8 @@ class Found:
     multisports_csvs: list[Path] = field(default_factory=list)
     unread: list[tuple[Path, str]] = field(default_factory=list)
     "Files that are passed over, and why."
+    problems: list[Problem] = field(default_factory=list)
+    "What cannot be opened."
 
     def custom(self) -> bool:
         """Whether anything but AVA's own files is there."""
@@ -61,6 +65,9 @@ def recognise(folder: Path) -> Found:
     listed = _listed_ids(folder / "videos.csv")
     for path in sorted(folder.iterdir()):
         suffix = path.suffix.lower()
+        if problem := _unreadable(path):
+            found.problems.append(problem)
+            continue
         if (
             path in skipped
             or not path.is_file()
@@ -91,6 +98,16 @@ def recognise(folder: Path) -> Found:
         other = next(path for path in found.files() if path not in found.named)
         raise InputError(f"{folder}: found {kinetics[0].name} and {other.name}, expected AVA's files alone beside it")
     return found
+
+
+def _unreadable(path: Path) -> Problem | None:
+    """A file that is none, or has a name that no table can take; of endings that are read."""
+    if path.suffix.lower() not in ENDINGS or path.name.startswith("."):
+        return None
+    if not is_unicode(path):
+        return Problem(path.name, "file", "a name that is no UTF-8 text", "another name; the file is left out")
+    kind = special_kind(path)
+    return Problem(path.name, "file", kind, "a file; it is left out") if kind else None
 
 
 def _csv(path: Path, found: Found, by_name: set[Path], listed: set[str]) -> None:

@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from pipeline.errors import InputError
+from pipeline.files import refuse_special
 
 MAX_DEPTH = 64
 
@@ -45,6 +46,7 @@ def read_xml(path: Path) -> Element:
     parser.EndElementHandler = end
     parser.CharacterDataHandler = builder.data
     parser.buffer_text = True
+    refuse_special(path)
     try:
         with path.open("rb") as file:
             parser.ParseFile(file)

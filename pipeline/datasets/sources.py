@@ -70,7 +70,7 @@ def import_source(folder: Path, options: SourceOptions) -> AvaImport:
         imported, first_id = _import_custom(folder, found, options)
     else:
         imported, first_id = _import_ava(folder, options)
-    imported = replace(imported, told=[*imported.told, *told])
+    imported = replace(imported, told=[*imported.told, *told], problems=[*found.problems, *imported.problems])
     if options.class_map is None:
         return imported
     return choose_classes(imported, options.class_map, classes=options.classes, first_id=first_id)

@@ -19,7 +19,7 @@ import pyarrow.csv as pacsv
 
 from pipeline.errors import InputError
 from pipeline.evaluation.rows import Ints
-from pipeline.files import atomic_path
+from pipeline.files import atomic_path, refuse_special
 from pipeline.tables import BOX_COLUMNS
 
 KEYFRAME_ROW = ("video_id", "timestamp")
@@ -132,6 +132,7 @@ def _schema(columns: tuple[str, ...]) -> pa.Schema:
 
 
 def _first_row(path: Path) -> list[str]:
+    refuse_special(path)
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             return next((row for row in csv.reader(file) if row), [])

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import InputError
+from pipeline.files import refuse_special
 from pipeline.interop.bounded import FACTOR, FLOOR, BoundedUnpickler, limit_of
 from pipeline.interop.shallow import MAX_DEPTH, Refusal
 
@@ -343,6 +344,7 @@ def load_pickle(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
     Raises:
         InputError: the file is absent, too large, damaged, or names anything else than arrays and containers.
     """
+    refuse_special(path)
     try:
         size = path.stat().st_size
         if size > max_bytes:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import InputError
+from pipeline.files import refuse_special
 from pipeline.interop.pickles import ALLOWED, MAX_DIMENSIONS, Global, Inert, Reader, make_container, read_value
 from pipeline.interop.shallow import Refusal
 
@@ -218,6 +219,7 @@ def load_torch(path: Path) -> Any:
         InputError: the file is absent, damaged, or names anything else than tensors, arrays, containers and the
             training frameworks' objects; all such names are told.
     """
+    refuse_special(path)
     try:
         with path.open("rb") as file:
             head = file.read(len(LEGACY_MAGIC))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import InputError
-from pipeline.files import visible_files
+from pipeline.files import is_unicode, special_kind, visible_files
 from pipeline.problems import Problem
 from pipeline.video.store import SAFE_ID
 
@@ -44,8 +44,11 @@ def find_videos(root: Path) -> VideoFolder:
         name = path.relative_to(root)
         if path.suffix.lower() not in SUFFIXES:
             ignored += 1
+        elif not is_unicode(name):
+            expected = "names of file and folders in UTF-8"
+            problems.append(Problem(name.as_posix(), path.stem, "a name that is no UTF-8 text", expected))
         elif not path.is_file():
-            found = "a link to nothing" if path.is_symlink() else "no file"
+            found = special_kind(path) or "no file"
             problems.append(Problem(name.as_posix(), path.stem, found, "a video file"))
         elif not SAFE_ID.fullmatch(path.stem):
             expected = "letters, digits, '.', '_' and '-', at most 200"

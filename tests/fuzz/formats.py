@@ -34,7 +34,6 @@ from pipeline.tables import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, check_tabl
 from tests.fuzz.mutate import DEEP, change_bytes, change_table, change_text, change_value, change_xml
 
 
-
 @dataclass(frozen=True)
 class Content:
     """A file that is read without a fault, and its changes."""
@@ -47,7 +46,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 NAMES = ("bend", "run", "sit")
 LABELMAP = "".join(f'item {{ name: "{name}" id: {at} }}\n' for at, name in enumerate(NAMES, start=1))
 AVA = "a,902,0.1,0.2,0.3,0.4,1,5\na,903,0.1,0.2,0.3,0.4,2\nb,902\nb,904,0.1,0.2,0.3,0.45,3,1\n"
-LISTED = "video_id,split,first_timestamp,offset_seconds,fps,width,height\na,train,900,0,25,200,100\nb,train,900,0,25,200,100\n"
+LISTED = "video_id,split,first_timestamp,offset_seconds,fps,width,height\n" + "".join(
+    f"{each},train,900,0,25,200,100\n" for each in "ab"
+)
 CLIP = "-ab_cd-EF12_000012_000022"
 
 
@@ -67,7 +68,9 @@ def _annotations(folder: Path) -> None:
     """As `import_annotations` reads and writes."""
     found = import_source(folder, SourceOptions(classes=3, clips=folder))
     out = folder.with_name(f"{folder.name} out")
-    report_problems(found.problems, total=found.rows, max_bad_fraction=1, folder=out, unit="rows", missing=found.missing)
+    report_problems(
+        found.problems, total=found.rows, max_bad_fraction=1, folder=out, unit="rows", missing=found.missing
+    )
     for table, schema in (
         (found.annotations, ANNOTATIONS), (found.keyframes, KEYFRAMES), (found.timelines, TIMELINES)
     ):  # fmt: skip
@@ -98,7 +101,9 @@ def _doctor(folder: Path) -> None:
 def _score(folder: Path) -> None:
     """As `actionbank score` does."""
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()):
-        score(folder / "truth.csv", folder / "found.csv", labels=folder / "labelmap.pbtxt", json_path=folder / "out.json")
+        score(
+            folder / "truth.csv", folder / "found.csv", labels=folder / "labelmap.pbtxt", json_path=folder / "out.json"
+        )
     out.getvalue().encode()
 
 
@@ -113,7 +118,8 @@ def _boxes(folder: Path) -> None:
     """As `import_boxes` reads and writes."""
     ids = ["a", "b", "v_x_c001"]
     timelines = pa.table(
-        {"video_id": ids, "split": ["train"] * 3, "first_timestamp": [900.0] * 3, "offset_seconds": [0.0] * 3}, TIMELINES
+        {"video_id": ids, "split": ["train"] * 3, "first_timestamp": [900.0] * 3, "offset_seconds": [0.0] * 3},
+        TIMELINES,
     )
     found = import_boxes(folder, timelines, min_score=0.05, keyframes=KEYFRAMES.empty_table(), tracks=True)
     out = folder.with_name(f"{folder.name} out")
@@ -131,7 +137,9 @@ def _table(text: str, *, quoted: bool = False) -> Content:
     def change(rng: random.Random) -> bytes:
         if rng.random() < 0.2:
             return change_bytes(text.encode(), rng)
-        return change_table(text, rng, quoted=quoted).encode("utf-8", "surrogatepass" if rng.random() < 0.5 else "replace")
+        return change_table(text, rng, quoted=quoted).encode(
+            "utf-8", "surrogatepass" if rng.random() < 0.5 else "replace"
+        )
 
     return Content(text.encode(), change)
 
@@ -169,7 +177,9 @@ def _words(text: str) -> Content:
     return Content(
         text.encode(),
         lambda rng: (
-            change_bytes(text.encode(), rng) if rng.random() < 0.3 else change_text(text, rng).encode("utf-8", "replace")
+            change_bytes(text.encode(), rng)
+            if rng.random() < 0.3
+            else change_text(text, rng).encode("utf-8", "replace")
         ),
     )
 
@@ -235,8 +245,10 @@ sit</values></attribute></attributes></label></labels>
 <original_size><width>200</width><height>100</height></original_size><source>a.mp4</source></task></meta>
 <track id="0" label="person"><box frame="0" keyframe="1" outside="0" xtl="10" ytl="10" xbr="50" ybr="60">
 <attribute name="action">bend</attribute></box>
-<box frame="40" keyframe="1" outside="0" xtl="12" ytl="10" xbr="50" ybr="60"><attribute name="action">run</attribute></box>
-<box frame="60" keyframe="1" outside="1" xtl="12" ytl="10" xbr="50" ybr="60"><attribute name="action">run</attribute></box>
+<box frame="40" keyframe="1" outside="0" xtl="12" ytl="10" xbr="50" ybr="60">
+<attribute name="action">run</attribute></box>
+<box frame="60" keyframe="1" outside="1" xtl="12" ytl="10" xbr="50" ybr="60">
+<attribute name="action">run</attribute></box>
 </track></annotations>"""
 SIDECAR = {
     "sha256": "0" * 64, "kind": "detector", "backbone": "slowonly_tiny", "width": 16, "classes": 3, "columns": 3,
@@ -250,11 +262,21 @@ PREDICTED = "a,0902,0.1,0.2,0.3,0.4,,0.9\nb,0904,0.1,0.2,0.3,0.45,,0.8\n"
 CLIPS_CSV = "sport/v_x_c001.mp4,4,0.1,0.2,0.3,0.4,0,1\nsport/v_x_c001.mp4,5,0.1,0.2,0.3,0.4,2,1\n"
 SPLIT_CSV = "video_id,split\na,val\nb,train\n"
 FOUND = BOX_CSV.replace(",,", ",2,").encode()
-TUBES = "sport/v_x_c001,1,0.05,0.1,0.25,0.6,1,0.9\nsport/v_x_c001,2,0.05,0.1,0.25,0.6,1,0.8\nsport/v_x_c001,5,0.1,0.2,0.3,0.4,3,0.1\n"
+TUBES = "".join(
+    f"sport/v_x_c001,{row}\n"
+    for row in ("1,0.05,0.1,0.25,0.6,1,0.9", "2,0.05,0.1,0.25,0.6,1,0.8", "5,0.1,0.2,0.3,0.4,3,0.1")
+)
 TIMES = b"video_id,split,first_timestamp,offset_seconds\na,train,900,0\nb,train,900,0\n"
 LINES = "1: bend\n2: run\n3: sit\n"
 LABELS_JSON = {"classes": [{"id": at, "name": name, "group": "x"} for at, name in enumerate(NAMES, start=1)]}
-PARAMS = "choices: {dataset: a, head: b}\nseed: 1\nframes:\n  fps: 15 # x\n  mean: [1, 2.5e3, .inf]\nother: &a {x: 1}\nmore: *a\n"
+PARAMS = """choices: {dataset: a, head: b}
+seed: 1
+frames:
+  fps: 15 # x
+  mean: [1, 2.5e3, .inf]
+other: &a {x: 1}
+more: *a
+"""
 
 
 def _sidecar(folder: Path) -> None:
@@ -264,12 +286,23 @@ def _sidecar(folder: Path) -> None:
 FORMATS: dict[str, Format] = {
     "AVA CSV": Format("train.csv", _table(AVA), _annotations, MAP),
     "AVA CSV with videos.csv": Format("train.csv", _table(AVA), _annotations, {**MAP, **VIDEOS}),
-    "AVA excluded": Format("excluded_train.csv", _table("a,902\na,903\n"), _annotations, {**MAP, "train.csv": AVA.encode()}),
+    "AVA excluded": Format(
+        "excluded_train.csv", _table("a,902\na,903\n"), _annotations, {**MAP, "train.csv": AVA.encode()}
+    ),
     "videos.csv": Format("videos.csv", _table(LISTED), _annotations, {**MAP, "train.csv": AVA.encode()}),
-    "videos.csv of times": Format("videos.csv", _table("video_id,split,first_timestamp,offset_seconds\na,train,900,0\nb,val,900,0\n"), _annotations, {**MAP, "rows.csv": AVA.encode()}),
+    "videos.csv of times": Format(
+        "videos.csv", _table(TIMES.decode()), _annotations, {**MAP, "rows.csv": AVA.encode()}
+    ),
     "split.csv": Format("split.csv", _table(SPLIT_CSV), _annotations, {**MAP, **VIDEOS, "rows.csv": AVA.encode()}),
-    "AVA-Kinetics CSV": Format("kinetics_train_v1.0.csv", _table(KINETICS), _annotations, {**MAP, f"{CLIP}.mp4": b"x", "ava_train_v2.2.csv": AVA.encode()}),
-    "MultiSports CSV": Format("train.csv", _table(CLIPS_CSV), _annotations, {"labelmap.txt": b"0: sport bend\n1: sport run\n2: sport sit\n"}),
+    "AVA-Kinetics CSV": Format(
+        "kinetics_train_v1.0.csv",
+        _table(KINETICS),
+        _annotations,
+        {**MAP, f"{CLIP}.mp4": b"x", "ava_train_v2.2.csv": AVA.encode()},
+    ),
+    "MultiSports CSV": Format(
+        "train.csv", _table(CLIPS_CSV), _annotations, {"labelmap.txt": b"0: sport bend\n1: sport run\n2: sport sit\n"}
+    ),
     "MultiSports pickle": Format("gt.pkl", _pickle(MULTISPORTS), _annotations),
     "COCO JSON": Format("coco.json", _json(COCO), _annotations, MAP),
     "COCO JSON of categories": Format("coco.json", _json(COCO_CATEGORIES), _annotations),
@@ -280,26 +313,54 @@ FORMATS: dict[str, Format] = {
     "CVAT XML with videos.csv": Format("a.xml", _xml(CVAT), _annotations, VIDEOS),
     "label map pbtxt": Format("labelmap.pbtxt", _words(LABELMAP), _annotations, {"train.csv": AVA.encode()}),
     "label map lines": Format("labelmap.txt", _words(LINES), _annotations, {"train.csv": AVA.encode()}),
-    "label map CSV": Format("labelmap.csv", _table("id,name,group\n1,bend,x\n2,run,x\n3,sit,y\n"), _annotations, {"train.csv": AVA.encode()}),
+    "label map CSV": Format(
+        "labelmap.csv", _table("id,name,group\n1,bend,x\n2,run,x\n3,sit,y\n"), _annotations, {"train.csv": AVA.encode()}
+    ),
     "label map JSON": Format("labelmap.json", _json(LABELS_JSON), _text(read_label_map, "labelmap.json")),
     "proposals pickle": Format("proposals.pkl", _pickle(PROPOSALS), _boxes),
     "Detectron pickle": Format("boxes.pkl", _pickle(DETECTRON), _boxes),
-    "AlphAction boxes JSON": Format("boxes.json", _json([{**each, "category_id": 1} for each in RESULTS]), _boxes, {"images.json": json.dumps({"images": IMAGES}).encode()}),
-    "image list JSON": Format("images.json", _json({"images": IMAGES, "categories": [{"id": 1, "name": "person"}]}), _boxes, {"boxes.json": json.dumps(RESULTS).encode()}),
-    "COCO boxes JSON": Format("boxes.json", _json({**COCO_CATEGORIES, "categories": [{"id": 1, "name": "person"}]}), _boxes),
+    "AlphAction boxes JSON": Format(
+        "boxes.json",
+        _json([{**each, "category_id": 1} for each in RESULTS]),
+        _boxes,
+        {"images.json": json.dumps({"images": IMAGES}).encode()},
+    ),
+    "image list JSON": Format(
+        "images.json",
+        _json({"images": IMAGES, "categories": [{"id": 1, "name": "person"}]}),
+        _boxes,
+        {"boxes.json": json.dumps(RESULTS).encode()},
+    ),
+    "COCO boxes JSON": Format(
+        "boxes.json", _json({**COCO_CATEGORIES, "categories": [{"id": 1, "name": "person"}]}), _boxes
+    ),
     "box CSV": Format("boxes.csv", _table(BOX_CSV), _boxes),
     "PySlowFast CSV": Format("predicted.csv", _table(PREDICTED), _boxes),
     "ground truth as boxes": Format("train.csv", _table(AVA), _boxes),
-    "detections to score": Format("found.csv", _table(BOX_CSV.replace(",,", ",2,")), _score, {**MAP, "truth.csv": AVA.encode()}),
+    "detections to score": Format(
+        "found.csv", _table(BOX_CSV.replace(",,", ",2,")), _score, {**MAP, "truth.csv": AVA.encode()}
+    ),
     "ground truth to score": Format("truth.csv", _table(AVA, quoted=True), _score, {**MAP, "found.csv": FOUND}),
-    "label map to score": Format("labelmap.pbtxt", _words(LABELMAP), _score, {"found.csv": FOUND, "truth.csv": AVA.encode()}),
-    "MultiSports pickle to score": Format("gt.pkl", _pickle(MULTISPORTS), _score_multisports, {"found.csv": TUBES.encode()}),
-    "MultiSports detections to score": Format("found.csv", _table(TUBES), _score_multisports, {"gt.pkl": pickle.dumps(MULTISPORTS)}),
-    "AVA CSV for the doctor": Format("train.csv", _table(AVA), _doctor, {**MAP, "videos.csv": TIMES, "a.mp4": b"", "b.mp4": b""}),
+    "label map to score": Format(
+        "labelmap.pbtxt", _words(LABELMAP), _score, {"found.csv": FOUND, "truth.csv": AVA.encode()}
+    ),
+    "MultiSports pickle to score": Format(
+        "gt.pkl", _pickle(MULTISPORTS), _score_multisports, {"found.csv": TUBES.encode()}
+    ),
+    "MultiSports detections to score": Format(
+        "found.csv", _table(TUBES), _score_multisports, {"gt.pkl": pickle.dumps(MULTISPORTS)}
+    ),
+    "AVA CSV for the doctor": Format(
+        "train.csv", _table(AVA), _doctor, {**MAP, "videos.csv": TIMES, "a.mp4": b"", "b.mp4": b""}
+    ),
     "CVAT XML for the doctor": Format("a.xml", _xml(CVAT), _doctor, {"boxes.csv": BOX_CSV.encode(), "a.mp4": b""}),
     "COCO JSON for the doctor": Format("coco.json", _json(COCO_CATEGORIES), _doctor, {"a.mp4": b""}),
-    "box CSV for the doctor": Format("proposals.csv", _table(BOX_CSV), _doctor, {**MAP, "train.csv": AVA.encode(), "a.mp4": b"", "b.mp4": b""}),
+    "box CSV for the doctor": Format(
+        "proposals.csv", _table(BOX_CSV), _doctor, {**MAP, "train.csv": AVA.encode(), "a.mp4": b"", "b.mp4": b""}
+    ),
     "excluded to score": Format("out.csv", _table("a,902\na,903\n"), _text(read_keyframe_list, "out.csv")),
-    "params.yaml": Format("params.yaml", _words(PARAMS), lambda folder: parse_yaml((folder / "params.yaml").read_bytes(), "p")),
+    "params.yaml": Format(
+        "params.yaml", _words(PARAMS), lambda folder: parse_yaml((folder / "params.yaml").read_bytes(), "p")
+    ),
     "sidecar": Format("head.json", _json(SIDECAR), _sidecar),
-}  # fmt: skip
+}

@@ -1,4 +1,4 @@
-"""Changed files of every format: each is read, or refused in one line, in bounded time and memory; none is a traceback."""
+"""Changed files of every format: each is read or refused in one line, in bounded time and memory, with no traceback."""
 
 import contextlib
 import random
@@ -56,7 +56,9 @@ def outcome(path: Path, name: str, data: bytes) -> str:
     except Hang:
         return f"hang of {SECONDS} s: {''.join(traceback.format_exc().splitlines()[-3:])}"
     except Exception as error:
-        lines = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+        lines = [
+            f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
+        ]
         return f"{type(error).__name__}: {str(error)[:100]} ({' '.join(lines[-4:])})"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
