@@ -45,6 +45,8 @@ class BoxImport:
     summary: dict[str, Any]
     told: list[str]
     "What the user should know: the format of each file, and how it was read."
+    highest: float
+    "Score of the best box of a known video."
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,6 @@ def import_boxes(
         raise InputError(f"{folder}: no row is a box of a video that the annotations name: {reason}")
     scores = rows.score[rows.fate == KEPT]
     rows.fate[(rows.fate == KEPT) & (rows.score < min_score)] = BELOW
-    if not (rows.fate == KEPT).any():
-        raise InputError(
-            f"{folder}: no box has a score of at least {min_score:g} (boxes.min_score): the highest of {len(scores)} "
-            f"is {scores.max():.4g}; set boxes.min_score, and the thresholds that build on it, to what these scores mean"
-        )
     problems += _drop_repeated(rows, names)
     accounts = [_account(rows.fate[rows.file == number], file) for number, file in enumerate(files)]
     all_files = {key: sum(account[key] for account in accounts) for key in (*FATES, "not_persons", "rows")}
@@ -134,6 +131,7 @@ def import_boxes(
             "read " + ", ".join(f"{name} as {detector or file.format}" for name, file in read.items()),
             *(f"{name}: {file.note}" for name, file in read.items() if file.note),
         ],
+        highest=float(scores.max()),
     )
 
 

@@ -37,6 +37,8 @@ class BoundedUnpickler(ShallowUnpickler):
         **options: as for `pickle.Unpickler`.
     """
 
+    memo: dict[int, Any]
+
     def __init__(self, file: Any, *, size: int, **options: Any) -> None:
         super().__init__(file, **options)
         self.size = size

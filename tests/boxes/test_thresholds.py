@@ -1,9 +1,6 @@
-from pathlib import Path
-
 import pyarrow as pa
 import pytest
 
-from pipeline.boxes.importing import import_boxes
 from pipeline.boxes.thresholds import check_threshold, threshold_fault, videos_of
 from pipeline.errors import InputError
 from pipeline.tables import BOXES, TIMELINES
@@ -47,13 +44,3 @@ def test_a_stage_that_needs_them_is_refused() -> None:
         check_threshold("data/x/boxes", TABLE, ["a"], split="train", threshold=0.9, key="bank.box_threshold")
     assert str(error.value) == f"data/x/boxes: {FAULT}"
     check_threshold("data/x/boxes", TABLE, ["a", "b"], split="train", threshold=0.9, key="bank.box_threshold")
-
-
-def test_boxes_all_below_the_floor_are_refused_where_they_are_imported(tmp_path: Path) -> None:
-    (tmp_path / "boxes.csv").write_text("a,902,0.1,0.2,0.3,0.4,,0.2\na,903,0.1,0.2,0.3,0.4,,0.31\n")
-    with pytest.raises(InputError) as error:
-        import_boxes(tmp_path, TIMES, min_score=0.5)
-    assert str(error.value) == (
-        f"{tmp_path}: no box has a score of at least 0.5 (boxes.min_score): the highest of 2 is 0.31; set "
-        "boxes.min_score, and the thresholds that build on it, to what these scores mean"
-    )

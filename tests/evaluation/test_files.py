@@ -129,6 +129,7 @@ def test_absent_and_unreadable(tmp_path):
 def test_a_time_beyond_any_film_is_named(tmp_path, stamp, rest):
     path = written(tmp_path, f"a,1,0.1,0.2,0.3,0.4,1,0.5\na,{stamp}{rest}\n".encode())
     message = refusal(lambda: read_detections(path))
+    assert message is not None
     assert message.startswith(f"{path}: row 2: timestamp is '")
     assert message.endswith("', expected a finite number below 9e+12")
 
