@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import InputError
 from pipeline.files import atomic_path
 
+REMEDY = "run the stage that makes it again, or fetch it (`dvc checkout`)"
 _KEY = [("video_id", pa.string()), ("timestamp", pa.float64()), ("time_seconds", pa.float64())]
 _BOX = [("x1", pa.float64()), ("y1", pa.float64()), ("x2", pa.float64()), ("y2", pa.float64())]
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
@@ -82,8 +83,14 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
         table = pq.ParquetFile(path).read()
     except FileNotFoundError:
         raise InputError(f"{path}: no such table") from None
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not a Parquet table: {error}") from None
+    except OSError as error:  # Arrow's own for damaged data has no number; what the system refuses has one
+        if error.errno is not None:
+            raise
+        raise InputError(f"{path}: not a whole Parquet table: {error}; {REMEDY}") from None
+    except pa.ArrowException as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise InputError(f"{path}: not a Parquet table: {error}; {REMEDY}") from None
     for field in schema:
         if field.nullable and field.name not in table.column_names:
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))

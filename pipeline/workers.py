@@ -2,11 +2,14 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import wait
 from typing import TypeVar
+
+from pipeline.faults import message_of
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,9 +43,18 @@ def map_in_processes(function: Callable[[Item], Result], items: Iterable[Item], 
     if workers <= 1 or len(jobs) <= 1:
         yield from map(function, jobs)
         return
-    with ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent
-    ) as pool:
+    try:
+        made = ProcessPoolExecutor(
+            min(workers, len(jobs)), mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent
+        )
+    except OSError as error:  # its locks lie in shared memory, of which a container may have a few kB
+        if error.filename is None:
+            error.filename = "/dev/shm"
+        told = message_of(error)
+        print(f"warning: no worker processes can be had, one works alone: {told}", file=sys.stderr)
+        yield from map(function, jobs)
+        return
+    with made as pool:
         futures = [pool.submit(function, job) for job in jobs]
         try:
             for future in futures:

@@ -85,3 +85,17 @@ def wait_for(look: Callable[[], list[int]], *, count: int) -> list[int]:
         assert time.monotonic() < deadline, f"{found} after 60 s, expected {count}"
         time.sleep(0.05)
     return found
+
+
+def test_without_shared_memory_one_process_does_the_work() -> None:
+    code = "from pipeline.workers import map_in_processes; print(list(map_in_processes(abs, [-1, 2, -3], workers=2)))"
+    command = f"mount -t tmpfs -o size=4k tmpfs /dev/shm && exec {sys.executable} -c '{code}'"
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", command], capture_output=True, text=True, cwd=REPOSITORY, check=False
+    )
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip("nothing can be mounted here")
+    assert (done.returncode, done.stdout) == (0, "[1, 2, 3]\n")
+    assert done.stderr.startswith(
+        "warning: no worker processes can be had, one works alone: /dev/shm: No space left on device; free some space"
+    )

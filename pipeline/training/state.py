@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.checkpoint import load_tensors, save_tensors
+from pipeline.errors import InputError
 from pipeline.files import read_json, replace_folder, write_json
 
 Metrics = dict[str, Any]
@@ -50,6 +51,10 @@ def load_state(model: nn.Module, optimiser: torch.optim.SGD, folder: Path) -> St
         return State()
     tensors = load_tensors(states[-1] / "state.safetensors")
     saved = read_json(states[-1] / "state.json")
+    if not isinstance(saved, dict) or not {"history", "best_epoch", "best_map"} <= saved.keys():
+        raise InputError(
+            f"{states[-1] / 'state.json'}: is no state of a training; remove {states[-1]} and run it again"
+        )
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -67,12 +67,14 @@ class Manifest:
         start = self._data.find(b"\n" + VIDEOS.encode())
         try:
             head = json.loads(self._data[:start].rstrip(b",") + b"}") if start >= 0 else read_json(path)
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: not JSON: {error}") from None
         found = head.get("format") if isinstance(head, dict) else None
         if found != FORMAT:
             raise InputError(f"{path}: format is {found!r}, expected {FORMAT!r}; run extract_frames")
         spans = {match[1].decode(): match.span(2) for match in LINE.finditer(self._data, max(start, 0))}
+        if not isinstance(head.get("file_bytes"), dict) or not isinstance(head.get("video_count"), int):
+            raise InputError(f"{path}: has no file_bytes or no video_count; run extract_frames")
         self.file_bytes: dict[str, int] = head.pop("file_bytes")
         expected = head.pop("video_count")
         if start < 0 or len(spans) != expected or self._data[-5:] != b"\n}\n}\n":
