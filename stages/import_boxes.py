@@ -13,14 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from pipeline.boxes.importing import import_boxes as read_boxes
-from pipeline.boxes.thresholds import threshold_fault, videos_of
 from pipeline.command import new_app, run
 from pipeline.errors import InputError
 from pipeline.files import replace_folder, write_json
-from pipeline.params import Params, load_params
+from pipeline.params import load_params
 from pipeline.problems import report_problems
 from pipeline.tables import BOXES, KEYFRAMES, TIMELINES, read_table, write_table
 from pipeline.work import recorded_run
@@ -34,11 +31,10 @@ def import_boxes() -> None:
     params = load_params()
     boxes, data = params.boxes, Path("data", params.dataset.name)
     out = data / "boxes"
-    timelines = read_table(data / "annotations" / "timelines.parquet", TIMELINES)
     with recorded_run("import_boxes", params.dataset.name), replace_folder(out) as folder:
         found = read_boxes(
             Path(boxes.source),
-            timelines,
+            read_table(data / "annotations" / "timelines.parquet", TIMELINES),
             min_score=boxes.min_score,
             keyframes=read_table(data / "annotations" / "keyframes.parquet", KEYFRAMES),
             detector="" if boxes.detector == "none" else boxes.detector,
@@ -62,8 +58,6 @@ def import_boxes() -> None:
             unit="rows",
         )
     _tell(found.summary)
-    for fault in _thresholds(params, found.boxes, timelines):
-        print(f"warning: {out}: {fault}", file=sys.stderr)
     counts = found.summary["all_files"]
     dropped = ", ".join(
         f"{counts[fate]} {name}"
@@ -76,24 +70,6 @@ def import_boxes() -> None:
         )
     )
     print(f"{out}: {found.boxes.num_rows} boxes of {counts['rows']} rows; left out: {dropped}")
-
-
-def _thresholds(params: Params, boxes: pa.Table, timelines: pa.Table) -> list[str]:
-    """The thresholds of later stages that no box reaches; those stages end at them, hours later may be."""
-    training, head, bank, scoring = params.baseline, params.head_train, params.bank, params.evaluation
-    asked = {
-        "baseline.box_threshold": ("train", training.box_threshold, training.lower_threshold),
-        "bank.box_threshold": ("train", bank.box_threshold, bank.lower_threshold),
-        "baseline.validation.box_threshold": ("val", training.validation.box_threshold, False),
-        "head_train.validation.box_threshold": ("val", head.validation.box_threshold, False),
-        "evaluation.box_threshold": ("val", scoring.box_threshold, scoring.lower_threshold),
-    }
-    return [
-        fault
-        for key, (split, threshold, is_lowered) in asked.items()
-        if not is_lowered
-        and (fault := threshold_fault(boxes, videos_of(timelines, split), split=split, threshold=threshold, key=key))
-    ]
 
 
 def _tell(summary: dict[str, Any]) -> None:

@@ -121,15 +121,3 @@ def test_boxes_that_are_all_below_the_floor_are_refused_with_the_key_and_the_hig
         "boxes.min_score, and the thresholds that build on it, to what they mean\n"
     )
     assert not OUT.exists()
-
-
-def test_thresholds_that_no_box_reaches_are_told_at_once(proposals: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (proposals / "val.csv").write_text("v2,902,0.1,0.2,0.3,0.4,,0.31\n")
-    import_boxes()
-    told = capsys.readouterr().err.splitlines()
-    keys = ("baseline.validation.box_threshold", "head_train.validation.box_threshold", "evaluation.box_threshold")
-    assert told == [
-        f"warning: {OUT}: no box of split val has a score of at least 0.9 ({key}): the highest of 1 is 0.31; set {key} "
-        "to what this detector's scores mean"
-        for key in keys
-    ]
