@@ -92,6 +92,11 @@ class Sidecar(dict[str, Any]):
         raise InputError(f"{self.where}: has no {key!r}; {REMEDY}")
 
 
+def plain_values(value: Any) -> Any:
+    """The same with ordinary dicts, for formats that other programs read."""
+    return {key: plain_values(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+
 def checked_sidecar(value: Any, path: Path) -> Sidecar:
     """The sidecar that a file holds; its values are as in the file.
 

@@ -7,7 +7,7 @@ import torch
 
 from pipeline.checkpoint import read_sidecar, save_checkpoint
 from pipeline.errors import InputError
-from pipeline.sidecars import REMEDY
+from pipeline.sidecars import REMEDY, plain_values
 
 INPUT = {"frames": 4, "interval": 2, "short_side": 64, "mean": [1, 2, 3], "std": [1, 1, 1]}
 SIDECAR: dict[str, Any] = {
@@ -30,6 +30,7 @@ def test_a_whole_sidecar_reads_as_it_was_written(tmp_path: Path) -> None:
     found = read_sidecar(changed(tmp_path))
     assert {**found, "sha256": 0} == {**SIDECAR, "sha256": 0}
     assert json.loads(json.dumps(found)) == found
+    assert type(plain_values(found)["head"]) is type(plain_values(found)) is dict
 
 
 @pytest.mark.parametrize(
