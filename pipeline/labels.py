@@ -102,9 +102,10 @@ def _labels(path: Path, entries: Sequence[_Entry], first_id: int = 1) -> list[La
     labels: dict[int, Label] = {}
     for place, fields in entries:
         text, name = fields.get("id", "").strip(), fields.get("name", "").strip()
-        if not re.fullmatch("[0-9]{1,9}", text) or not first_id <= int(text) <= MAX_CLASS_ID:
-            expected = f"an integer from {first_id} on, and at most {MAX_CLASS_ID}"
-            raise InputError(f"{path}: {place}: id is '{text}', expected {expected}")
+        if not re.fullmatch("[0-9]{1,9}", text) or int(text) < first_id:
+            raise InputError(f"{path}: {place}: id is '{text}', expected an integer from {first_id} on")
+        if int(text) > MAX_CLASS_ID:
+            raise InputError(f"{path}: {place}: id is '{text}', expected at most {MAX_CLASS_ID}")
         if not name:
             raise InputError(f"{path}: {place}: class {text} has no name")
         if int(text) in labels:
