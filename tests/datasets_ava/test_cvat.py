@@ -8,8 +8,10 @@ from pipeline.datasets.class_ids import ClassNames
 from pipeline.datasets.cvat import Box, Track, at_frame, cvat_rows, read_task
 from pipeline.datasets.drafts import Read
 from pipeline.datasets.listed import Listed
+from pipeline.datasets.sources import SourceOptions, import_source
 from pipeline.errors import InputError
 from pipeline.labels import Label
+from tests.fuzz.formats import CVAT
 
 NAMES = ClassNames([Label(1, "walk", "action"), Label(2, "sit down", "action")])
 META = (
@@ -245,3 +247,39 @@ def test_a_frame_against_the_plain_definition(boxes: list, frame: int) -> None:
         expected = a * (end - frame) / (end - start) + b * (frame - start) / (end - start)
     assert found is not None
     assert found[0][0] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("<fps>25<", "<fps>-1<", r"a\.xml: video a has -1 frames a second, expected 0\.001 to 100000; a videos\.csv"),
+        ("<fps>25<", "<fps>1e-300<", r"a\.xml: video a has 1e-300 frames a second, expected 0\.001 to 100000"),
+        (">99<", ">999999999<", r"a\.xml: <meta> tells frames 0 to 999999999, expected from 0 on, and below 8000000"),
+        ("<start_frame>0<", "<start_frame>-5<", r"a\.xml: <meta> tells frames -5 to 99, expected from 0 on"),
+    ],
+)
+def test_numbers_that_would_make_endless_keyframes_are_refused(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in CVAT
+    (tmp_path / "a.xml").write_text(CVAT.replace(old, new))
+    with pytest.raises(InputError, match=message):
+        import_source(tmp_path, SourceOptions(classes=3))
+
+
+def test_a_keyframe_every_microsecond_is_too_many(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(CVAT)
+    with pytest.raises(InputError, match=r"make 4e\+06 keyframes, one every 1e-06 s \(dataset\.keyframe_seconds\)"):
+        import_source(tmp_path, SourceOptions(classes=3, keyframe_seconds=1e-6))
+
+
+@pytest.mark.parametrize("encoding", ["no-such", "rot13", "shift_jis", "utf-7"])
+def test_an_encoding_that_is_not_read_is_named(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.xml").write_bytes(f"<?xml version='1.0' encoding='{encoding}'?>{CVAT}".encode())
+    with pytest.raises(InputError, match=r"a\.xml: not XML"):
+        import_source(tmp_path, SourceOptions(classes=3))
+
+
+def test_utf_16_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_bytes(f"<?xml version='1.0' encoding='utf-16'?>{CVAT}".encode("utf-16"))
+    assert import_source(tmp_path, SourceOptions(classes=3)).annotations.num_rows
