@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from pipeline.errors import InputError
+from pipeline.faults import message_of
 from pipeline.ranks import is_main, is_rank, world_size
 from pipeline.workers import end_with
 
@@ -119,8 +120,9 @@ def _fail(error: BaseException, store: Any) -> NoReturn:
         first = store.add("failed", 1) == 1
     except Exception:  # the launcher, which holds the store, is gone
         first = False
-    if first and isinstance(error, InputError):
-        print(f"error: {error}", file=sys.stderr)
+    message = message_of(error)
+    if first and message is not None:
+        print(f"error: {message}", file=sys.stderr)
     elif first:
         traceback.print_exception(error)
     sys.stderr.flush()

@@ -1,6 +1,7 @@
 """Files that are either whole or absent: atomic writes, canonical JSON, digests, hard-linked trees."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
@@ -9,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
+from pipeline.faults import about
 
 # Process ids count within one machine (or container); several may share a folder.
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
@@ -35,14 +38,19 @@ def atomic_path(path: Path, *, read_only: bool = False) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not any(part.endswith(".partial") for part in path.parts):  # in a folder that is just made there is none
         _clear_killed(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{_owner()}.", suffix=".partial")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{_owner()}.", suffix=".partial")
+    except OSError as error:
+        error.filename = str(path)  # nobody knows the temporary name
+        raise
     os.close(handle)
     partial = Path(name)
     try:
-        yield partial
-        sync_file(partial)
-        partial.chmod(0o444 if read_only else 0o644)
-        partial.replace(path)
+        with about(path, instead_of=partial):
+            yield partial
+            sync_file(partial)
+            partial.chmod(0o444 if read_only else 0o644)
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -89,11 +97,45 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json_text(value))
 
 
+def special_kind(path: Path) -> str:
+    """What stands at a path in place of a file, in words: a pipe, a socket, a device, a link to nothing.
+
+    Empty for a file, a folder, or nothing at all. To open a pipe waits for somebody who writes, for ever.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if not path.is_symlink():
+            return ""
+        return "a link in a circle" if error.errno == errno.ELOOP else "a link to nothing"
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+    return kinds.get(stat.S_IFMT(mode), "")
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse to open what is no file.
+
+    Raises:
+        InputError: a pipe, a socket, a device or a link to nothing stands there.
+    """
+    if kind := special_kind(path):
+        raise InputError(f"{path}: is {kind}, expected a file")
+
+
+def is_unicode(name: Path) -> bool:
+    """Whether a name is text, which tables, reports and terminals can take; on disk it may be any bytes."""
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: the file is absent or not JSON.
+        InputError: the file is absent, no file or not JSON.
     """
     return parse_json(path_bytes(path), str(path))
 
@@ -102,8 +144,9 @@ def path_bytes(path: Path) -> bytes:
     """A file's bytes.
 
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file, or it is none.
     """
+    refuse_special(path)
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -117,8 +160,13 @@ def parse_json(data: bytes, where: str) -> Any:
         InputError: they are not UTF-8, or not JSON; the message begins with `where`.
     """
     try:
-        return json.loads(data.decode())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        value = json.loads(data.decode("utf-8-sig"))
+        if b"\\ud" in data or b"\\uD" in data:  # may be half a character, which no file and no table can take
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except RecursionError:
+        raise InputError(f"{where}: not JSON that is read: lists or objects are nested too deeply") from None
+    except ValueError as error:  # no Unicode, no JSON, or a whole number of thousands of digits
         raise InputError(f"{where}: not JSON: {error}") from None
 
 
@@ -331,7 +379,8 @@ def replace_folder(folder: Path, own: Sequence[str] = ()) -> Iterator[Path]:
     delete(partial)
     partial.mkdir()
     try:
-        yield partial
+        with about(folder, instead_of=partial):
+            yield partial
         if folder.exists():  # moved aside first: a removal that is killed must not leave a rest under the name
             folder.replace(replaced)
         try:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from pipeline.checksums import read_sealed_json, write_sealed_json
 from pipeline.errors import InputError
+from pipeline.files import refuse_special
 
+# Every id has a column, whether it has a name or not.
+MAX_CLASS_ID = 100_000
 AVA_GROUPS = ("person_movement", "object_manipulation", "person_interaction")
 # A value of pbtxt (quoted or bare), a brace or a colon; anything else but space and comments is an error.
 _TOKEN = re.compile(r'\s+|#[^\n]*|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|[{}:]|[^\s{}:"\'#]+')
@@ -49,6 +52,7 @@ def read_label_map(path: Path, *, first_id: int = 1) -> list[Label]:
     Raises:
         InputError: the file is absent, a line is bad, an id is below `first_id` or comes twice, or there is no class.
     """
+    refuse_special(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -99,8 +103,10 @@ def _labels(path: Path, entries: Sequence[_Entry], first_id: int = 1) -> list[La
     labels: dict[int, Label] = {}
     for place, fields in entries:
         text, name = fields.get("id", "").strip(), fields.get("name", "").strip()
-        if not re.fullmatch(r"\d{1,9}", text) or int(text) < first_id:
+        if not re.fullmatch("[0-9]{1,9}", text) or int(text) < first_id:
             raise InputError(f"{path}: {place}: id is '{text}', expected an integer from {first_id} on")
+        if int(text) > MAX_CLASS_ID:
+            raise InputError(f"{path}: {place}: id is '{text}', expected at most {MAX_CLASS_ID}")
         if not name:
             raise InputError(f"{path}: {place}: class {text} has no name")
         if int(text) in labels:

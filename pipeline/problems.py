@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.errors import InputError
-from pipeline.files import write_json
+from pipeline.errors import InputError, one_line
+from pipeline.files import read_json, write_json
+
+LONGEST_PART = 1000
 
 
 @dataclass(frozen=True)
@@ -17,9 +19,31 @@ class Problem:
     found: str
     expected: str
 
+    def __post_init__(self) -> None:
+        """Bring foreign text to one line that can be printed and written."""
+        for name in ("file", "item", "found", "expected"):
+            object.__setattr__(self, name, one_line(getattr(self, name), LONGEST_PART))
+
     def __str__(self) -> str:
         """One line for a terminal."""
         return f"{self.file}: {self.item}: found {self.found}, expected {self.expected}"
+
+
+def read_problems(path: Path) -> list[Problem]:
+    """The problems that a stage listed.
+
+    Raises:
+        InputError: the file is absent or not as `report_problems` writes it.
+    """
+    content = read_json(path)
+    listed = content.get("problems") if isinstance(content, dict) else None
+    fields = {"file", "item", "found", "expected"}
+    if not isinstance(listed, list) or not all(
+        isinstance(each, dict) and each.keys() == fields and all(isinstance(text, str) for text in each.values())
+        for each in listed
+    ):
+        raise InputError(f"{path}: is not the list of problems that a stage writes; run the stage again")
+    return [Problem(**each) for each in listed]
 
 
 def report_problems(

@@ -118,8 +118,12 @@ def check_item(stage: str, key: str, *, read_all: bool = False) -> None:
     try:
         files = read_sealed_json(folder / ITEM_RECORD, remedy="", required=True)["files"]
         known = work_root() / STATES / stage / f"{key}.json"
-        states = {name: list(file_state((folder / name).stat())) for name in files}
-        if not read_all and known.is_file() and _known_states(known) == states:
+        states = {name: file_state((folder / name).stat()) for name in files}
+        if (
+            not read_all
+            and known.is_file()
+            and _known_states(known) == {name: [*each] for name, each in states.items()}
+        ):
             return
         for name, recorded in files.items():
             if states[name][2] != recorded["bytes"]:
@@ -136,7 +140,7 @@ def check_item(stage: str, key: str, *, read_all: bool = False) -> None:
         raise
     except (InputError, KeyError, TypeError, AttributeError):
         raise DamagedError(f"{folder / ITEM_RECORD}: is missing or damaged") from None
-    if all(is_settled(tuple(state)) for state in states.values()):
+    if all(is_settled(state) for state in states.values()):
         write_json(known, states)
 
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline.errors import InputError
+from pipeline.faults import message_of
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -113,10 +115,19 @@ def map_in_processes(function: Callable[[Item], Result], items: Iterable[Item], 
     if workers <= 1 or len(jobs) <= 1:
         yield from map(function, jobs)
         return
+    try:
+        made = _pool(min(workers, len(jobs)))
+    except OSError as error:  # its locks lie in shared memory, of which a container may have a few kB
+        if error.filename is None:
+            error.filename = "/dev/shm"
+        told = message_of(error)
+        print(f"warning: no worker processes can be had, one works alone: {told}", file=sys.stderr)
+        yield from map(function, jobs)
+        return
     done = 0
     for turn in range(2):
         try:
-            for result in _map(function, jobs[done:], workers):
+            for result in _map(function, jobs[done:], made):
                 done += 1
                 yield result
             return
@@ -125,12 +136,15 @@ def map_in_processes(function: Callable[[Item], Result], items: Iterable[Item], 
                 raise InputError(
                     "a worker process was killed, twice (no memory is the usual cause); run it again with fewer workers"
                 ) from None
+            made = _pool(min(workers, len(jobs) - done))
 
 
-def _map(function: Callable[[Item], Result], jobs: Sequence[Item], workers: int) -> Iterator[Result]:
-    with ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent
-    ) as pool:
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent)
+
+
+def _map(function: Callable[[Item], Result], jobs: Sequence[Item], made: ProcessPoolExecutor) -> Iterator[Result]:
+    with made as pool:
         futures = [pool.submit(function, job) for job in jobs]
         try:
             for future in futures:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from pipeline.bank.reader import Bank
+from pipeline.boxes.thresholds import check_threshold, videos_of
 from pipeline.checkpoint import HEAD, load_checkpoint, load_into
 from pipeline.command import (
     BatchOption,
@@ -98,6 +99,11 @@ def evaluate(
             found, filled = _score_bank(bank, tables, sidecar, weights, scoring, window, place)
         else:
             tables = read_tables(annotations, Path(params.scope.boxes))
+            if tables.boxes is not None and scoring.boxes == "detected" and not scoring.lower_threshold:
+                check_threshold(
+                    params.scope.boxes, tables.boxes, videos_of(tables.keyframes, "val"), split="val",
+                    threshold=scoring.box_threshold, key="evaluation.box_threshold",
+                )  # fmt: skip
             store = FrameStore(Path(params.scope.frames))
             found, filled = _score_frames(store, tables, sidecar, weights, scoring, window, place, batch)
         if not is_main():
@@ -165,6 +171,7 @@ def _score_bank(
                 row_set,
                 box_threshold=scoring.box_threshold,
                 lower_threshold=scoring.lower_threshold,
+                key="evaluation.box_threshold" if scoring.boxes == "detected" else "",
             ),
             window_of,
             scores_of=_scores_of(sidecar),

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.boxes.importing import import_boxes as read_boxes
 from pipeline.command import new_app, run
+from pipeline.errors import InputError
 from pipeline.files import replace_folder, write_json
 from pipeline.params import load_params
 from pipeline.problems import report_problems
@@ -41,6 +42,11 @@ def import_boxes() -> None:
             tracks=boxes.tracks == "iou",
         )
         print("\n".join(found.told))
+        if not found.boxes.num_rows:
+            raise InputError(
+                f"{boxes.source}: no box has a score of at least {boxes.min_score:g} (boxes.min_score), the highest "
+                f"is {found.highest:.4g}; set boxes.min_score, and the thresholds that build on it, to what they mean"
+            )
         for problem in found.problems[:10]:
             print(problem, file=sys.stderr)
         write_table(found.boxes, folder / "boxes.parquet", BOXES)

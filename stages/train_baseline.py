@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from pipeline.boxes.thresholds import check_threshold, videos_of
 from pipeline.checkpoint import BASELINE, save_checkpoint
 from pipeline.closure import code_version
 from pipeline.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
@@ -81,6 +82,13 @@ def train_baseline(
         films=store.video_ids,
         duration_seconds=store.duration_seconds,
     )
+
+    validation = training.validation
+    if tables.boxes is not None and validation.interval and validation.boxes == "detected":
+        check_threshold(
+            str(data / "boxes"), tables.boxes, videos_of(tables.keyframes, "val"), split="val",
+            threshold=validation.box_threshold, key="baseline.validation.box_threshold",
+        )  # fmt: skip
 
     torch.manual_seed(seed_of(training.seed, "initial weights"))
     description = {

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from pipeline.bank.reader import check_pair
+from pipeline.boxes.thresholds import check_threshold, videos_of
 from pipeline.checkpoint import BASELINE, HEAD, load_checkpoint, load_into, save_checkpoint
 from pipeline.closure import code_version
 from pipeline.command import (
@@ -132,6 +133,12 @@ def train_head(
         duration_seconds=duration_seconds,
     )
     filled = check_windows(window, {"train": keyframes, "val": val_keyframes})
+    validation = training.validation
+    if tables.boxes is not None and validation.interval and validation.boxes == "detected":
+        check_threshold(
+            params.scope.boxes, tables.boxes, videos_of(tables.keyframes, "val"), split="val",
+            threshold=validation.box_threshold, key="head_train.validation.box_threshold",
+        )  # fmt: skip
     description |= {
         "producer": banks[0].provenance.get("checkpoint_sha256") if banks else None,
         "baseline": baseline["sha256"],

@@ -1,6 +1,8 @@
 import math
 import os
+import socket
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import files
+from pipeline.datasets.csv_rows import read_rows
+from pipeline.datasets.safe_xml import read_xml
 from pipeline.errors import InputError
+from pipeline.evaluation.files import read_detections, read_keyframe_list
 from pipeline.files import (
     HOST,
     atomic_path,
@@ -24,10 +29,16 @@ from pipeline.files import (
     read_json,
     remove_folder,
     replace_folder,
+    special_kind,
     write_bytes,
     write_json,
     write_text,
 )
+from pipeline.interop.banks.exchange import read_ids
+from pipeline.interop.pickles import load_pickle
+from pipeline.interop.torch_files import load_torch
+from pipeline.labels import read_label_map
+from pipeline.plain_yaml import read_yaml
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_partial(tmp_path: Path) -> None:
@@ -218,3 +229,62 @@ def test_a_report_replaces_a_report_and_no_other_file(tmp_path: Path, text: str)
     )
     with pytest.raises(InputError, match=r"is a folder, expected the name of a file$"):
         check_report(tmp_path, "map")
+
+
+def special_files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """What is no file, and what it is called."""
+    os.mkfifo(folder / "pipe.csv")
+    yield folder / "pipe.csv", "a pipe"
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(folder / "socket.csv"))
+        yield folder / "socket.csv", "a socket"
+    (folder / "device.csv").symlink_to("/dev/zero")
+    yield folder / "device.csv", "a device"
+    (folder / "circle.csv").symlink_to(folder / "circle.csv")
+    yield folder / "circle.csv", "a link in a circle"
+    (folder / "gone.csv").symlink_to(folder / "nowhere")
+    yield folder / "gone.csv", "a link to nothing"
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "read_json": read_json,
+    "read_rows": read_rows,
+    "read_label_map": read_label_map,
+    "read_xml": read_xml,
+    "load_pickle": load_pickle,
+    "load_torch": load_torch,
+    "read_detections": read_detections,
+    "read_keyframe_list": read_keyframe_list,
+    "read_yaml": read_yaml,
+    "read_ids": read_ids,
+}
+
+
+@pytest.mark.parametrize("reader", sorted(READERS))
+def test_no_reader_waits_at_a_pipe_or_reads_a_device_for_ever(tmp_path: Path, reader: str) -> None:
+    for path, kind in special_files(tmp_path):
+        with pytest.raises(InputError) as error:
+            READERS[reader](path)
+        assert str(error.value) == f"{path}: is {kind}, expected a file"
+
+
+def test_files_and_folders_are_nothing_special(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    assert [special_kind(tmp_path / each) for each in ("file", "link", "nowhere", ".")] == [""] * 4
+
+
+def test_json_of_strangers_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    for data, message in {
+        b"[" * 100_000: "not JSON that is read: lists or objects are nested too deeply",
+        b"9" * 5000: "not JSON: Exceeds the limit (4300 digits)",
+        b'"\\ud800"': "not JSON: 'utf-8' codec can't encode character '\\ud800'",
+        b"\xff\xfe[\x00]\x00": "not JSON: 'utf-8' codec can't decode byte 0xff",
+    }.items():
+        path.write_bytes(data)
+        with pytest.raises(InputError) as error:
+            read_json(path)
+        assert str(error.value).startswith(f"{path}: {message}")
+    path.write_bytes(b'\xef\xbb\xbf["\\ud83d\\ude00"]')
+    assert read_json(path) == ["\U0001f600"]

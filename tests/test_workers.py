@@ -171,3 +171,17 @@ def test_who_comes_after_the_end_of_the_other_process_ends_at_once(parent: bool)
     if parent:  # the number may be another process's by now
         words = words.replace(str(gone.pid), "1")
         assert subprocess.run([sys.executable, "-c", words], cwd=REPOSITORY, stdin=subprocess.PIPE).returncode == 1
+
+
+def test_without_shared_memory_one_process_does_the_work() -> None:
+    code = "from pipeline.workers import map_in_processes; print(list(map_in_processes(abs, [-1, 2, -3], workers=2)))"
+    command = f"mount -t tmpfs -o size=4k tmpfs /dev/shm && exec {sys.executable} -c '{code}'"
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", command], capture_output=True, text=True, cwd=REPOSITORY, check=False
+    )
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip("nothing can be mounted here")
+    assert (done.returncode, done.stdout) == (0, "[1, 2, 3]\n")
+    assert done.stderr.startswith(
+        "warning: no worker processes can be had, one works alone: /dev/shm: No space left on device; free some space"
+    )

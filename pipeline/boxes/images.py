@@ -76,7 +76,8 @@ def join_images(lists: dict[str, Images]) -> Images:
 
 def person_category(content: dict[str, Any]) -> int | None:
     """The id that a COCO file's `categories` give to person; None where they do not say."""
-    named = [each for each in content.get("categories") or [] if isinstance(each, dict)]
+    listed = content.get("categories")
+    named = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     return next((each.get("id") for each in named if str(each.get("name")).lower() == "person"), None)
 
 

@@ -48,6 +48,8 @@ class BoxImport:
     summary: dict[str, Any]
     told: list[str]
     "What the user should know: the format of each file, and how it was read."
+    highest: float
+    "Score of the best box of a known video."
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def import_boxes(
             "read " + ", ".join(f"{name} as {detector or file.format}" for name, file in read.items()),
             *(f"{name}: {file.note}" for name, file in read.items() if file.note),
         ],
+        highest=float(scores.max()),
     )
 
 

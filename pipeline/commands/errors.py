@@ -73,7 +73,8 @@ def errors(
     frames = data / "frames"
     store = FrameStore(frames) if worst and frames.is_dir() else None
     total = summary(found)
-    title = f"{path}, split {split}: mAP {total['map']:.4f} at IoU {scoring.iou:g}, {total['labels']} labels"
+    found_map = "none" if total["map"] != total["map"] else f"{total['map']:.4f}"
+    title = f"{path}, split {split}: mAP {found_map} at IoU {scoring.iou:g}, {total['labels']} labels"
     with replace_folder(out, REPORT) as folder:
         write_tables(folder, found, confusions, labels)
         pictures = write_page(

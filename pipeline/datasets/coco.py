@@ -21,14 +21,14 @@ from pipeline.datasets.shapes import Sides, around, clipped, turned
 from pipeline.datasets.timelines import AVA_FIRST_TIMESTAMP, Timeline
 from pipeline.datasets.tracks import NO_INSIDE
 from pipeline.errors import InputError
-from pipeline.labels import Label
+from pipeline.labels import MAX_CLASS_ID, Label
 from pipeline.names import has_ending
 
 FORMAT = "COCO-like JSON (AlphAction)"
 MEDIA = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".jpg", ".jpeg", ".png")
 IMAGES = (".jpg", ".jpeg", ".png")
 IMAGE_EXPECTED = "movie (the film's id) and timestamp (a second of it), or a file_name VIDEO/TIMESTAMP.jpg"
-STAMP = re.compile(r"[0-9]+(\.[0-9]+)?")
+STAMP = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 # Attributes that exporters add of themselves.
 TECHNICAL = frozenset((
     "occluded", "rotation", "track id", "keyframe", "outside", "iscrowd", "is crowd", "z order",
@@ -51,11 +51,19 @@ def is_coco(content: Any) -> bool:
     return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations"))
 
 
-def category_labels(content: dict[str, Any]) -> list[Label]:
-    """The actions that the file's categories name; none where boxes have action_ids, and categories are persons."""
+def category_labels(content: dict[str, Any], where: str = "categories") -> list[Label]:
+    """The actions that the file's categories name; none where boxes have action_ids, and categories are persons.
+
+    Raises:
+        InputError: an id is larger than a class can have; the message begins with `where`.
+    """
     if any(isinstance(each, dict) and "action_ids" in each for each in content["annotations"]):
         return []
-    named = [each for each in content.get("categories") or [] if isinstance(each, dict)]
+    listed = content.get("categories")
+    named = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    large = next((each for each in named if isinstance(each.get("id"), int) and each["id"] > MAX_CLASS_ID), None)
+    if large is not None:
+        raise InputError(f"{where}: category id {shown(str(large['id'])[:99])}, expected at most {MAX_CLASS_ID}")
     return [
         Label(each["id"], str(each["name"]), "action")
         for each in named

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from pipeline.files import refuse_special
 from pipeline.names import ID_EXPECTED, composed, is_id
 from pipeline.problems import Problem
 
@@ -53,6 +54,7 @@ def read_rows(path: Path) -> Rows:
     Raises:
         InputError: the file cannot be opened or is not UTF-8 text.
     """
+    refuse_special(path)
     try:
         data = path.read_bytes()
         text = composed(data.decode("utf-8-sig"))
@@ -125,6 +127,13 @@ class Faults:
         for index in np.flatnonzero(mask & ~self.bad).tolist():
             self._found[index] = Problem(self.file, self.where(index), found(index), expected)
         self.bad |= mask
+
+    def add_each(self, faults: Iterable[tuple[str, str] | None]) -> None:
+        """Note what each row was found to have and should have; None for a row that has no fault of its own."""
+        for index, fault in enumerate(faults):
+            if fault is not None and not self.bad[index]:
+                self._found[index] = Problem(self.file, self.where(index), *fault)
+                self.bad[index] = True
 
     def leave_out(self, mask: Mask) -> None:
         """Leave out rows that are not at fault."""

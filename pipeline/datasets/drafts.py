@@ -60,10 +60,7 @@ def draft_rows(file: str, drafts: Sequence[Draft], *, classes: int) -> AvaRows:
         classes: action ids run from 1 to this.
     """
     faults = Faults(file, lambda i: drafts[i].place, len(drafts))
-    expectations = [draft.fault[1] if draft.fault else "" for draft in drafts]
-    for expected in sorted(set(expectations) - {""}):
-        mask = np.array([each == expected for each in expectations], bool)
-        faults.add(mask, lambda i: (drafts[i].fault or ("", ""))[0], expected)
+    faults.add_each(draft.fault for draft in drafts)
     ids = pa.array([composed(draft.video_id) for draft in drafts], pa.string())
     faults.add_video_ids(ids)
     empty = np.array([draft.box is None for draft in drafts], bool)

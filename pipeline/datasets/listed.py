@@ -10,6 +10,8 @@ from pipeline.errors import InputError
 from pipeline.names import film_of
 from pipeline.randomness import seed_of
 
+# Frames per second: a time lapse, a high-speed camera.
+SLOWEST, FASTEST = 0.001, 100_000.0
 COLUMNS = ("video_id", "split", "first_timestamp", "offset_seconds", "fps", "width", "height")
 
 
@@ -93,9 +95,14 @@ def frame_rate(video_id: str, listed: dict[str, Listed], own: float | None, wher
     """Frames per second of a video whose annotations count frames; videos.csv goes before what the file says.
 
     Raises:
-        InputError: neither tells.
+        InputError: neither tells, or what it tells is no frame rate.
     """
     fps = listed.get(video_id, Listed()).fps or own
+    if fps is not None and not SLOWEST <= fps <= FASTEST:
+        raise InputError(
+            f"{where}: video {video_id} has {fps:g} frames a second, expected {SLOWEST:g} to {FASTEST:g}; a videos.csv "
+            "with the columns video_id,fps goes before what the file says"
+        )
     if fps is None:
         raise InputError(
             f"{where}: counts frames of video {video_id}, and nothing says how many a second has: expected a "

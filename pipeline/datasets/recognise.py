@@ -18,13 +18,15 @@ from pipeline.datasets.ucf101 import is_pyannot
 from pipeline.datasets.unread import BOXES, SAME, below, why_csv, why_ending, why_json
 from pipeline.datasets.via import via_header
 from pipeline.errors import InputError
-from pipeline.files import read_json
+from pipeline.files import is_unicode, read_json, special_kind
 from pipeline.interop.pickles import load_pickle
+from pipeline.problems import Problem
 
 KNOWN = ("videos.csv", "split.csv", FRAME_TIMES)
 # What AVA publishes beside its rows, and is not needed.
 COMPANIONS = (*PUBLISHED_LABEL_MAPS, "ava_*_excluded_timestamps_v2.?.csv", "ava_included_timestamps_v2.?.txt")
 HEAD = 1 << 16
+ENDINGS = (".csv", ".xml", ".zip", ".json", ".pkl", ".pickle")
 
 
 @dataclass
@@ -45,6 +47,8 @@ class Found:
     "CSVs of AVA's rows whose ids are names of files, as those of MultiSports are."
     unread: list[tuple[Path, str]] = field(default_factory=list)
     "Files that are passed over, and why."
+    problems: list[Problem] = field(default_factory=list)
+    "What cannot be opened."
 
     def custom(self) -> bool:
         """Whether anything but AVA's own files is there."""
@@ -77,6 +81,9 @@ def recognise(folder: Path) -> Found:
     skipped = {label_map, *excluded, *kinetics, *(folder / name for name in KNOWN)}
     for path in sorted(folder.iterdir()):
         suffix = path.suffix.lower()
+        if problem := _unreadable(path):
+            found.problems.append(problem)
+            continue
         if path in skipped or path.name.startswith(".") or any(path.match(each) for each in COMPANIONS):
             continue
         if path.is_dir():
@@ -117,6 +124,16 @@ def recognise(folder: Path) -> Found:
         other = next(path for path in found.files() if path not in found.named)
         raise InputError(f"{folder}: found {kinetics[0].name} and {other.name}, expected AVA's files alone beside it")
     return found
+
+
+def _unreadable(path: Path) -> Problem | None:
+    """A file that is none, or has a name that no table can take; of endings that are read."""
+    if path.suffix.lower() not in ENDINGS or path.name.startswith("."):
+        return None
+    if not is_unicode(path):
+        return Problem(path.name, "file", "a name that is no UTF-8 text", "another name; the file is left out")
+    kind = special_kind(path)
+    return Problem(path.name, "file", kind, "a file; it is left out") if kind else None
 
 
 def _csv(path: Path, found: Found, by_name: set[Path]) -> None:

@@ -108,7 +108,8 @@ def import_source(folder: Path, options: SourceOptions) -> AvaImport:
         imported, first_id = _import_custom(folder, found, options)
     else:
         imported, first_id = _import_ava(folder, options)
-    imported = replace(imported, told=[*imported.told, *told], unread=found.unread)
+    problems = [*found.problems, *imported.problems]
+    imported = replace(imported, told=[*imported.told, *told], problems=problems, unread=found.unread)
     if options.class_map is None:
         return imported
     return choose_classes(imported, options.class_map, classes=options.classes, first_id=first_id)
@@ -229,7 +230,7 @@ def _read_tools(
     for path, content, chosen in cocos:
         first = known.first_id
         if not chosen.attributes:
-            own = category_labels(content)
+            own = category_labels(content, str(path))
             first = 0 if any(label.id == 0 for label in own) else known.first_id
             first = first if options.first_id is None else options.first_id
             _take(known, path, [replace(label, id=label.id - first + 1) for label in own])

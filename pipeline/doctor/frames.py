@@ -12,8 +12,7 @@ import pyarrow as pa
 from pipeline.doctor.films import Film
 from pipeline.doctor.finding import Finding, findings_of, problem_of
 from pipeline.errors import InputError
-from pipeline.files import read_json
-from pipeline.problems import Problem
+from pipeline.problems import Problem, read_problems
 from pipeline.video.extract import FrameSettings
 from pipeline.video.manifest import Manifest
 
@@ -108,8 +107,7 @@ def _lost(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> list[Findin
     ]
     left_out: list[Problem] = []
     if (folder / "problems.json").exists():
-        every = read_json(folder / "problems.json").get("problems", [])
-        left_out = [Problem(**each) for each in every if each["item"] not in entries]
+        left_out = [each for each in read_problems(folder / "problems.json") if each.item not in entries]
     return [
         *findings_of("frames-lost", "warning", "stored films lack some frames", problems,
                      "Nothing ends at it: the nearest frame stands in for a lost one. Fetch them again if it matters."),

@@ -100,7 +100,7 @@ def _spans(keyframes: pa.Table) -> Spans:
     names, video = ranked(keyframes["video_id"])
     starts = np.flatnonzero(group_starts([video])).tolist()
     stamps, times = keyframes["timestamp"].to_numpy(), keyframes["time_seconds"].to_numpy()
-    ends = [*starts[1:], len(video)]
+    ends = [*starts, len(video)][1:]
     return {names[video[a]]: (stamps[a:b], times[a:b]) for a, b in zip(starts, ends, strict=True)}
 
 

@@ -21,7 +21,7 @@ import pyarrow.csv as pacsv
 from pipeline.datasets.csv_rows import numbers, read_rows
 from pipeline.errors import InputError
 from pipeline.evaluation.rows import Ints
-from pipeline.files import atomic_path
+from pipeline.files import atomic_path, refuse_special
 from pipeline.tables import BOX_COLUMNS
 
 KEYFRAME_ROW = ("video_id", "timestamp")
@@ -31,6 +31,8 @@ _TYPES = {name: pa.float64() for name in ("timestamp", *BOX_COLUMNS, "score", "p
     "action_id": pa.int32(),
 }
 _BAD_VALUE = re.compile(r"In CSV column #(\d+): Row #(\d+): CSV conversion error to \S+: invalid value '(.*)'", re.S)
+# Seconds or frames; their six decimals fit into an integer of 64 bits.
+LATEST = 9e12
 _OddRows = list[tuple[int, list[str]]]  # row number and cells of rows with an unusual number of columns
 
 
@@ -169,6 +171,7 @@ def _schema(columns: tuple[str, ...]) -> pa.Schema:
 
 
 def _first_row(path: Path) -> list[str]:
+    refuse_special(path)
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             return next((row for row in csv.reader(file) if row), [])
@@ -234,7 +237,7 @@ def _parse(path: Path, row: int, cells: list[str], columns: tuple[str, ...]) -> 
             values[column] = pa.scalar(cell.strip()).cast(_TYPES[column]).as_py()
         except pa.ArrowInvalid:
             raise _bad_value(path, row, column, cell) from None
-        if not math.isfinite(values[column]):
+        if not math.isfinite(values[column]) or (column == "timestamp" and abs(values[column]) >= LATEST):
             raise _bad_value(path, row, column, cell)
     return values
 
@@ -247,8 +250,9 @@ def _row_numbers(rows: int, left_out: _OddRows) -> Ints:
 def _finite(path: Path, table: pa.Table, left_out: _OddRows) -> pa.Table:
     for column in table.column_names:
         # By chunk: joining the chunks would copy the column.
-        if _TYPES[column] == pa.float64() and not all(np.isfinite(chunk).all() for chunk in table[column].chunks):
-            at = int(np.argmin(np.isfinite(table[column].to_numpy())))
+        limit = LATEST if column == "timestamp" else np.inf
+        if _TYPES[column] == pa.float64() and not all((np.abs(chunk) < limit).all() for chunk in table[column].chunks):
+            at = int(np.argmin(np.abs(table[column].to_numpy()) < limit))
             row = int(_row_numbers(len(table), left_out)[at])
             raise _bad_value(path, row, column, str(table[column][at]))
     return table
@@ -256,4 +260,6 @@ def _finite(path: Path, table: pa.Table, left_out: _OddRows) -> pa.Table:
 
 def _bad_value(path: Path, row: int, column: str, value: str) -> InputError:
     expected = "an integer" if column == "action_id" else "a finite number"
+    if column == "timestamp" and re.fullmatch(r"[-+0-9.eE]+", value):
+        expected += f" below {LATEST:g}"
     return InputError(f"{path}: row {row}: {column} is {value!r}, expected {expected}")

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pipeline.labels import MAX_CLASS_ID
 from pipeline.params.block import Block, Fraction, Positive
 
 
@@ -32,7 +33,7 @@ class Dataset(Block):
     "Folder of annotations in any of the formats of docs/datasets.md."
     proposals: str
     "Folder of person boxes in any of the formats of docs/data-layout.md; not read where boxes.detector makes them."
-    classes: Positive
+    classes: Annotated[int, Field(gt=0, le=MAX_CLASS_ID)]
     "Width of the classifier: action ids run from 1 to this."
     max_bad_fraction: Fraction
     "Largest share of bad annotation rows that is let pass."

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+from pipeline.faults import message_of
 from pipeline.workers import end_with_parent
 
 # Forked from a small server process: a fork of ours would copy its threads' locks, a spawn costs a second.
@@ -140,7 +141,7 @@ def _child(connection: Connection, work: Callable[..., None], arguments: dict[st
     try:
         work(**arguments, beat=beat)
     except (OSError, MemoryError) as error:
-        message = ("lost", f"{type(error).__name__}: {error}")
+        message = ("lost", message_of(error) or f"{type(error).__name__}: {error}")
     except BaseException:
         message = ("raised", traceback.format_exc())
     with contextlib.suppress(OSError):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import InputError
-from pipeline.files import visible_files
+from pipeline.files import is_unicode, special_kind, visible_files
 from pipeline.names import ID_EXPECTED, VIDEO_SUFFIXES, composed, is_id
 from pipeline.problems import Problem
 
@@ -39,8 +39,11 @@ def find_videos(root: Path) -> VideoFolder:
         name = path.relative_to(root)
         if path.suffix.lower() not in VIDEO_SUFFIXES:
             ignored += 1
+        elif not is_unicode(name):
+            expected = "names of file and folders in UTF-8"
+            problems.append(Problem(name.as_posix(), path.stem, "a name that is no UTF-8 text", expected))
         elif not path.is_file():
-            found = "a link to nothing" if path.is_symlink() else "no file"
+            found = special_kind(path) or "no file"
             problems.append(Problem(name.as_posix(), path.stem, found, "a video file"))
         elif not is_id(video_id := composed(path.stem)):
             problems.append(Problem(name.as_posix(), path.stem, "a name that cannot be an id", ID_EXPECTED))

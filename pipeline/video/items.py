@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import InputError
+from pipeline.faults import message_of
 from pipeline.files import digest_file, link_file, read_json
 from pipeline.packing import pack_name, packed
 from pipeline.problems import Problem
@@ -68,7 +69,9 @@ def video_item(
         key = item_key(source_sha256=source_sha256, settings=asdict(settings), code=code)
         return VideoItem(make_item(STAGE, key, make), source_sha256, is_new)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; nothing is stored for it") from None
+        is_own = error.filename is None or str(error.filename) == str(path)
+        cause = error.strerror or str(error) if is_own else message_of(error)
+        raise InputError(f"{path}: {cause}; nothing is stored for it") from None
 
 
 def _extract(

@@ -71,7 +71,7 @@ class Manifest:
         start = self._data.find(b"\n" + VIDEOS.encode())
         try:
             head = json.loads(self._data[:start].rstrip(b",") + b"}") if start >= 0 else read_json(path)
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: not JSON: {error}") from None
         found = head.get("format") if isinstance(head, dict) else None
         if found != FORMAT:

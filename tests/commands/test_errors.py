@@ -187,3 +187,17 @@ def test_an_earlier_report_is_replaced_and_nothing_else(project: Path) -> None:
             "another place"
         )
         assert digest_tree(Path(out)) == before
+
+
+def test_a_split_in_whose_keyframes_nobody_is_has_only_false_rows(project: Path) -> None:
+    write_table(ANNOTATIONS.empty_table(), DATA / "annotations" / "annotations.parquet", ANNOTATIONS)
+    keyframes = [(*each, "val", "empty") for each in (("v", 1.0, 0.5), ("v", 2.0, 1.5), ("w", 1.0, 0.5))]
+    write_table(table(KEYFRAMES, keyframes), DATA / "annotations" / "keyframes.parquet", KEYFRAMES)
+    printed = run("--out", "report")
+    assert "split val: mAP none at IoU 0.5, 0 labels" in printed
+    assert (project / "report" / "index.html").is_file()
+
+
+def test_a_split_without_a_keyframe_is_refused(project: Path) -> None:
+    with pytest.raises(InputError, match="has no row of the 0 videos of split test"):
+        run("--split", "test")

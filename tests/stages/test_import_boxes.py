@@ -136,3 +136,16 @@ def test_the_annotations_come_first(
     capsys.readouterr()
     stop(monkeypatch)
     assert capsys.readouterr().err == "error: data/small/annotations/timelines.parquet: no such table\n"
+
+
+def test_boxes_that_are_all_below_the_floor_are_refused_with_the_key_and_the_highest_score(
+    proposals: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (proposals / "train.pkl").unlink()
+    (proposals / "val.csv").write_text("v2,902,0.1,0.2,0.3,0.4,,0.02\nv1,902,0.1,0.2,0.3,0.4,,0.031\n")
+    stop(monkeypatch)
+    assert capsys.readouterr().err == (
+        "error: proposals: no box has a score of at least 0.05 (boxes.min_score), the highest is 0.031; set "
+        "boxes.min_score, and the thresholds that build on it, to what they mean\n"
+    )
+    assert not OUT.exists()

@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.faults import REMEDIES
 from pipeline.video.children import Beat, ChildDied, ChildHung, ChildLost, run_in_child
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -128,8 +130,8 @@ def test_a_child_that_was_stopped_did_not_hang() -> None:
 @pytest.mark.parametrize(
     ("work", "message"),
     [
-        (fill_the_disk, "OSError: [Errno 28] No space left on device: '/data/x'"),
-        (take_all_memory, "MemoryError: no room"),
+        (fill_the_disk, f"/data/x: No space left on device; {REMEDIES[errno.ENOSPC]}"),
+        (take_all_memory, f"out of memory: no room; {REMEDIES[errno.ENOMEM]}"),
     ],
 )
 def test_no_disk_and_no_memory_are_no_bugs(work: Callable[..., None], message: str) -> None:

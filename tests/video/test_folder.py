@@ -99,7 +99,7 @@ def test_links_to_nothing_and_what_is_no_file_are_problems(tmp_path: Path) -> No
     assert (found.paths, found.ignored) == ({}, 1)
     assert found.problems == [
         Problem("a.mp4", "a", "a link to nothing", "a video file"),
-        Problem("b.mp4", "b", "no file", "a video file"),
+        Problem("b.mp4", "b", "a pipe", "a video file"),
     ]
 
 
@@ -123,3 +123,18 @@ def test_folders_may_have_any_name(tmp_path: Path) -> None:
     found = find_videos(tmp_path)
     assert list(found.paths) == ["-a", "c"]
     assert found.problems == []
+
+
+def test_names_that_are_no_text_are_problems_also_of_a_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "good.mp4", os.fsdecode(b"caf\xe9.mp4"), os.fsdecode(b"f\xfc/other.mp4"), os.fsdecode(b"\xff.txt"))
+    (tmp_path / "circle.mp4").symlink_to("circle.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    found = find_videos(tmp_path)
+    assert list(found.paths) == ["good"]
+    utf8 = ("a name that is no UTF-8 text", "names of file and folders in UTF-8")
+    assert sorted(found.problems, key=lambda each: each.file) == [
+        Problem("caf\\udce9.mp4", "caf\\udce9", *utf8),
+        Problem("circle.mp4", "circle", "a link in a circle", "a video file"),
+        Problem("f\\udcfc/other.mp4", "other", *utf8),
+        Problem("pipe.mp4", "pipe", "a pipe", "a video file"),
+    ]

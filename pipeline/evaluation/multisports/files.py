@@ -144,6 +144,9 @@ def _tubes(path: Path, video: str, tubes: dict[Any, Any], classes: int) -> list[
     for label, of_class in tubes.items():
         if not isinstance(label, int | np.integer) or not 0 <= label < classes:
             raise InputError(f"{path}: tubes of {video}: found class {label!r}, expected 0 to {classes - 1}")
+        if not isinstance(of_class, list | tuple):
+            found_type = type(of_class).__name__
+            raise InputError(f"{path}: tubes of {video}: class {label}: found {found_type}, expected a list of arrays")
         for person, tube in enumerate(of_class):
             where = f"{path}: tubes of {video}: class {label}, tube {person}"
             if not isinstance(tube, np.ndarray) or tube.ndim != 2 or tube.shape[1] != 5 or not len(tube):
