@@ -11,6 +11,7 @@ from safetensors.torch import load, save
 from pipeline.checksums import REMEDY, read_sealed_json, write_sealed_json
 from pipeline.errors import DamagedError, InputError
 from pipeline.files import path_bytes, write_bytes
+from pipeline.sidecars import checked_sidecar
 
 BASELINE = Path("models/baseline.safetensors")
 HEAD = Path("models/head.safetensors")
@@ -62,13 +63,10 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     """The sidecar of the weights at `path`; the weights themselves need not be there.
 
     Raises:
-        InputError: no sidecar, or one without the weights' digest.
+        InputError: no sidecar, or one that is not as `checked_sidecar` wants it.
         DamagedError: it was changed since it was written.
     """
-    sidecar = read_sealed_json(path.with_suffix(".json"))
-    if not isinstance(sidecar, dict) or not isinstance(sidecar.get("sha256"), str):
-        raise InputError(f"{path.with_suffix('.json')}: no sidecar of a checkpoint: it has no sha256")
-    return sidecar
+    return checked_sidecar(read_sealed_json(path.with_suffix(".json")), path.with_suffix(".json"))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -5,17 +5,7 @@ import sys
 import typer
 
 from pipeline.command import new_app, run
-from pipeline.commands.bank import bank_app
-from pipeline.commands.compare import compare
-from pipeline.commands.doctor import doctor
-from pipeline.commands.errors import errors
-from pipeline.commands.example import make_example
-from pipeline.commands.models import models
-from pipeline.commands.new_dataset import new_dataset
-from pipeline.commands.project import compose, runs, work_app
-from pipeline.commands.score import score
-from pipeline.commands.score_multisports import score_multisports
-from pipeline.commands.verify import verify
+from pipeline.faults import one_line_hook
 
 # Commands that need no PyTorch, which takes seconds to import, or import what they need of it themselves.
 LIGHT = (
@@ -37,6 +27,18 @@ LIGHT = (
 
 def build_app(command: str | None = None) -> typer.Typer:
     """The app with all commands; without the stages where `command` is a light one."""
+    from pipeline.commands.bank import bank_app
+    from pipeline.commands.compare import compare
+    from pipeline.commands.doctor import doctor
+    from pipeline.commands.errors import errors
+    from pipeline.commands.example import make_example
+    from pipeline.commands.models import models
+    from pipeline.commands.new_dataset import new_dataset
+    from pipeline.commands.project import compose, runs, work_app
+    from pipeline.commands.score import score
+    from pipeline.commands.score_multisports import score_multisports
+    from pipeline.commands.verify import verify
+
     app = new_app("From a folder of videos to a spatio-temporal action detector with a long-term feature bank.")
     if command not in LIGHT:
         add_stages(app)
@@ -51,6 +53,7 @@ def build_app(command: str | None = None) -> typer.Typer:
 
 def add_stages(app: typer.Typer) -> None:
     """Add the stages of dvc.yaml, in the order in which they run."""
+    from stages.check_params import check_params
     from stages.detect_boxes import detect_boxes
     from stages.evaluate import evaluate
     from stages.extract_frames import extract_frames
@@ -63,7 +66,7 @@ def add_stages(app: typer.Typer) -> None:
 
     panel = "Stages"
     app.command("make-playground", rich_help_panel=panel)(make_videos)
-    imports = (extract_frames, import_annotations, detect_boxes, import_boxes)
+    imports = (check_params, extract_frames, import_annotations, detect_boxes, import_boxes)
     for stage in (*imports, train_baseline, infer_bank, train_head, evaluate):
         app.command(rich_help_panel=panel)(stage)
 
@@ -79,6 +82,7 @@ def add_checkpoint_commands(app: typer.Typer) -> None:
 
 def main() -> None:
     """Entry point of the `actionbank` script."""
+    one_line_hook()  # before anything is imported that may need more memory, files or threads than there are
     run(build_app(next((word for word in sys.argv[1:] if not word.startswith("-")), None)))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from pipeline.errors import InputError
+from pipeline.faults import message_of
 from pipeline.ranks import local_world_size
 
 WorkersOption = Annotated[
@@ -18,7 +18,12 @@ DeviceOption = Annotated[
     typer.Option(envvar="ACTIONBANK_DEVICE", help="cpu, cuda, cuda:1 ...; auto takes a GPU where there is one."),
 ]
 BatchOption = Annotated[
-    int, typer.Option(envvar="ACTIONBANK_BATCH", min=1, help="Keyframes per forward pass of inference.")
+    int,
+    typer.Option(
+        envvar="ACTIONBANK_BATCH",
+        min=1,
+        help="Keyframes that are read ahead of the network, which sees 8 at a time: the results do not depend on it.",
+    ),
 ]
 ProcessesOption = Annotated[
     int,
@@ -57,18 +62,49 @@ def worker_count(workers: int) -> int:
 
 
 def run(app: typer.Typer) -> NoReturn:
-    """Run a typer app and end the process; an `InputError` is printed in one line and ends with status 1."""
+    """Run a typer app and end the process.
+
+    What the user or the machine is the cause of is printed in one line, and the status is 1; a bug is a traceback.
+    """
     try:
         app()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
     except SystemExit as end:
         if end.code:
             raise
+    except Exception as error:
+        message = message_of(error)
+        if message is None:
+            raise
+        if isinstance(error, OSError) and error.filename is None and (fault := _output_fault(b"\n")):
+            _end_without_output(fault)
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(1)
+    if fault := _output_fault():
+        _end_without_output(fault)
     # What a successful stage wrote is on disk. Taking PyTorch apart costs a second and more, and frees nothing
     # that the end of the process does not free.
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _output_fault(more: bytes = b"") -> str | None:
+    """What is wrong with standard output, as where the disk behind a redirection is full; tries to write `more`."""
+    try:
+        if sys.stdout is not None:  # it is closed
+            sys.stdout.flush()
+        if more:
+            os.write(1, more)
+    except OSError as error:
+        error.filename = "standard output"
+        return message_of(error)
+    return None
+
+
+def _end_without_output(fault: str) -> NoReturn:
+    """Say what is wrong and end with status 1; Python itself would try again to write, and end with a traceback."""
+    print(f"error: {fault}", file=sys.stderr)
+    sys.stderr.flush()
+    atexit._run_exitfuncs()
+    os._exit(1)

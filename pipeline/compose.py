@@ -43,10 +43,51 @@ def params_text(values: dict[str, Any]) -> str:
 def chosen_overrides(values: dict[str, Any]) -> list[str]:
     """The overrides that choose the same files of each group again."""
     choices = values["choices"]
-    overrides = [f"{group}={name}" for group, name in choices.items() if name and group != "experiment"]
+    groups = {group: name for group, name in choices.items() if group not in ("experiment", "values")}
+    overrides = [f"{group}={name}" for group, name in groups.items() if name]
     if choices.get("experiment"):
         overrides.append(f"+experiment={choices['experiment']}")
     return overrides
+
+
+def record_values(values: dict[str, Any], overrides: list[str]) -> None:
+    """Write those of `overrides` that choose no group under `choices.values`, for `stale_keys`."""
+    groups = {"experiment", *values["choices"]}
+    values["choices"]["values"] = [each for each in overrides if each.lstrip("+~").partition("=")[0] not in groups]
+
+
+def said_overrides(found: dict[str, Any], conf: Path = Path("conf")) -> list[str]:
+    """The overrides with which a parameter tree is composed anew: its choices other than the default, its values."""
+    default = chosen_overrides(compose_params([], conf))
+    given = [str(each) for each in found["choices"].get("values") or []]
+    return [*(each for each in chosen_overrides(found) if each not in default), *given]
+
+
+def stale_keys(found: dict[str, Any], conf: Path = Path("conf")) -> list[str]:
+    """Where a parameter tree is not what `conf/` makes of its own choices and recorded values, as `differing_keys`.
+
+    Raises:
+        InputError: `conf/` does not compose with them.
+    """
+    given = [str(each) for each in found["choices"].get("values") or []]
+    expected = compose_params([*chosen_overrides(found), *given], conf)
+    expected["choices"]["values"] = given
+    return differing_keys(found, expected)
+
+
+def read_params(path: Path) -> dict[str, Any]:
+    """A parameter tree that was composed.
+
+    Raises:
+        InputError: the file is absent, no YAML, or does not say what was chosen.
+    """
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (FileNotFoundError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict) or not isinstance(found.get("choices"), dict):
+        raise InputError(f"{path}: has no choices; write it with `actionbank compose`")
+    return found
 
 
 def differing_keys(found: Any, expected: Any, prefix: str = "") -> list[str]:

@@ -13,7 +13,6 @@ import functools
 import logging
 import os
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -27,13 +26,18 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from pipeline.errors import InputError
+from pipeline.faults import message_of
 from pipeline.ranks import is_main, is_rank, world_size
+from pipeline.workers import end_with
 
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 
 # A rank may wait as long as another one works; one that has failed ends all of them (see `across_ranks`).
 PATIENCE = timedelta(days=30)
+# All ranks of a launcher start together, and find the store of it that is there already.
+CONNECTING = timedelta(minutes=10)
+LAUNCHER = "ACTIONBANK_LAUNCHER"
 
 
 def across_ranks(stage: Callable[Arguments, None]) -> Callable[Arguments, None]:
@@ -71,6 +75,7 @@ def start_ranks(processes: int) -> None:
 
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     command = [sys.argv[0]] if spec is None else ["-m", spec.name.removesuffix(".__main__")]
+    os.environ[LAUNCHER] = str(os.getpid())
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # `threads` is a parameter; without this the launcher talks about it
     logging.disable(logging.CRITICAL)  # the failed rank has said what there is to say
     try:
@@ -88,9 +93,10 @@ def start_ranks(processes: int) -> None:
 
 
 def _run_as_rank(work: Callable[[], None]) -> None:
-    _end_with_parent()
+    _end_with_launcher()
     cuda = torch.cuda.is_available() and dist.is_nccl_available()
-    store, number, ranks = next(rendezvous("env://", timeout=PATIENCE))
+    store, number, ranks = next(rendezvous("env://", timeout=CONNECTING))
+    store.set_timeout(PATIENCE)
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=number, world_size=ranks, timeout=PATIENCE
     )
@@ -114,8 +120,9 @@ def _fail(error: BaseException, store: Any) -> NoReturn:
         first = store.add("failed", 1) == 1
     except Exception:  # the launcher, which holds the store, is gone
         first = False
-    if first and isinstance(error, InputError):
-        print(f"error: {error}", file=sys.stderr)
+    message = message_of(error)
+    if first and message is not None:
+        print(f"error: {message}", file=sys.stderr)
     elif first:
         traceback.print_exception(error)
     sys.stderr.flush()
@@ -123,16 +130,13 @@ def _fail(error: BaseException, store: Any) -> NoReturn:
     os._exit(1)
 
 
-def _end_with_parent() -> None:
-    """Let this process end as soon as its launcher has: one that is killed cannot end its ranks."""
-    parent = os.getppid()
+def _end_with_launcher() -> None:
+    """Let this process end as soon as its launcher has: one that is killed cannot end its ranks.
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    A launcher of ours has told its number, so that one that died before this was called is noticed too. Of `torchrun`,
+    called by the user, the parent is all that is known; CONNECTING ends a rank that it left while it started.
+    """
+    end_with(int(os.environ.get(LAUNCHER) or os.getppid()), parent=True)
 
 
 def barrier() -> None:

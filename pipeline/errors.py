@@ -1,13 +1,32 @@
-"""The one error type for what a user can cause."""
+"""The one error type for what a user can cause, and how foreign text stands in a message."""
+
+LONGEST = 4000
+_TAIL = 500
 
 
 class InputError(Exception):
     """Something outside the program is wrong: a file, a row, a parameter, a bank of another model.
 
-    The message is one line that names the file, row or key, what was found and what was expected.
-    Commands print it without a traceback and exit with status 1.
+    The message is one line that names the file, row or key, what was found and what was expected; foreign text in it
+    is brought to that. Commands print it without a traceback and exit with status 1.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class DamagedError(InputError):
     """A file that this program wrote holds other bytes than it was written with."""
+
+
+def one_line(text: str, longest: int = LONGEST) -> str:
+    """A text as one line that every terminal and file can take: what is not printable is escaped, the middle left out.
+
+    Args:
+        text: of a file, a name or a library, whatever it holds.
+        longest: how many characters are kept.
+    """
+    if len(text) > longest:
+        head = longest - min(_TAIL, longest // 4)
+        text = f"{text[:head]} [... {len(text) - longest} characters ...] {text[len(text) - (longest - head) :]}"
+    return text if text.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

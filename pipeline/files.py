@@ -1,18 +1,29 @@
 """Files that are either whole or absent: atomic writes, canonical JSON, digests, hard-linked trees."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
 import math
 import os
+import platform
+import re
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
+from pipeline.faults import about
+
+# Process ids count within one machine (or container); several may share a folder.
+HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+OWNER = re.compile(r"\.(\d+)(?:-([0-9a-f]{8}))?\.(?:[^.]+\.)?partial$")
+"Which process, on which machine, a `.partial` is of; names without a machine are of this one."
 
 
 @contextlib.contextmanager
@@ -25,14 +36,21 @@ def atomic_path(path: Path, *, read_only: bool = False) -> Iterator[Path]:
         read_only: so that no program writes into it by mistake: what stages hand on shares its bytes with DVC's cache.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    if not any(part.endswith(".partial") for part in path.parts):  # in a folder that is just made there is none
+        _clear_killed(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{_owner()}.", suffix=".partial")
+    except OSError as error:
+        error.filename = str(path)  # nobody knows the temporary name
+        raise
     os.close(handle)
     partial = Path(name)
     try:
-        yield partial
-        sync_file(partial)
-        partial.chmod(0o444 if read_only else 0o644)
-        partial.replace(path)
+        with about(path, instead_of=partial):
+            yield partial
+            sync_file(partial)
+            partial.chmod(0o444 if read_only else 0o644)
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -79,11 +97,45 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json_text(value))
 
 
+def special_kind(path: Path) -> str:
+    """What stands at a path in place of a file, in words: a pipe, a socket, a device, a link to nothing.
+
+    Empty for a file, a folder, or nothing at all. To open a pipe waits for somebody who writes, for ever.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if not path.is_symlink():
+            return ""
+        return "a link in a circle" if error.errno == errno.ELOOP else "a link to nothing"
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+    return kinds.get(stat.S_IFMT(mode), "")
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse to open what is no file.
+
+    Raises:
+        InputError: a pipe, a socket, a device or a link to nothing stands there.
+    """
+    if kind := special_kind(path):
+        raise InputError(f"{path}: is {kind}, expected a file")
+
+
+def is_unicode(name: Path) -> bool:
+    """Whether a name is text, which tables, reports and terminals can take; on disk it may be any bytes."""
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: the file is absent or not JSON.
+        InputError: the file is absent, no file or not JSON.
     """
     return parse_json(path_bytes(path), str(path))
 
@@ -92,8 +144,9 @@ def path_bytes(path: Path) -> bytes:
     """A file's bytes.
 
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file, or it is none.
     """
+    refuse_special(path)
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -107,8 +160,13 @@ def parse_json(data: bytes, where: str) -> Any:
         InputError: they are not UTF-8, or not JSON; the message begins with `where`.
     """
     try:
-        return json.loads(data.decode())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        value = json.loads(data.decode("utf-8-sig"))
+        if b"\\ud" in data or b"\\uD" in data:  # may be half a character, which no file and no table can take
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except RecursionError:
+        raise InputError(f"{where}: not JSON that is read: lists or objects are nested too deeply") from None
+    except ValueError as error:  # no Unicode, no JSON, or a whole number of thousands of digits
         raise InputError(f"{where}: not JSON: {error}") from None
 
 
@@ -172,14 +230,51 @@ def link_tree(source: Path, target: Path) -> None:
         link_file(source / name, target / name)
 
 
-def remove_folder(folder: Path) -> None:
-    """Remove a folder that others trust because it is there: it loses its name first, so that no half of it is left."""
-    moved = folder.with_name(f".{folder.name}.{os.getpid()}.old.partial")
+def _owner() -> str:
+    """This process, as it stands in the names of what it has not finished."""
+    return f"{os.getpid()}-{HOST}"
+
+
+def is_rest(path: Path) -> bool:
+    """Whether this is a `.partial` of a process of this machine that has ended."""
+    owner = OWNER.search(path.name)
+    if not path.name.startswith(".") or owner is None or owner[2] not in (None, HOST):
+        return False
     try:
-        folder.replace(moved)
-    except FileNotFoundError:
-        return
-    shutil.rmtree(moved, ignore_errors=True)
+        os.kill(int(owner[1]), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        pass  # another user's, and alive
+    return False
+
+
+def delete(path: Path) -> None:
+    """Delete a file, a link or a folder as far as that can be done; nobody may trust it by its presence."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _clear_killed(path: Path) -> None:
+    """Remove what killed processes of this machine left of `path`."""
+    for rest in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        if OWNER.fullmatch(rest.name.removeprefix(f".{path.name}")) and is_rest(rest):
+            delete(rest)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder that somebody trusts by its presence; where there is none, do nothing.
+
+    It is renamed first, so that a removal that is killed leaves nothing half under its name.
+    """
+    aside = folder.with_name(f".{folder.name}.{_owner()}.old.partial")
+    delete(aside)
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(aside)
+    delete(aside)
 
 
 def remove_path(path: Path) -> None:
@@ -190,35 +285,110 @@ def remove_path(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _clear_killed(folder: Path) -> None:
-    """Remove what killed processes of this machine left of `folder`."""
-    for rest in folder.parent.glob(f".{glob.escape(folder.name)}.*.partial"):
-        owner = rest.name.removeprefix(f".{folder.name}.").split(".")[0]
+def check_own(path: Path, own: Sequence[str]) -> None:
+    """Refuse to replace what the same command did not write; an empty folder, or nothing, may be replaced.
+
+    Args:
+        path: the folder that a command is about to replace.
+        own: names that the command writes, relative to the folder, as patterns whose stars end at a slash; the first
+            one is what its folder can be told by: without such a file it is another one's.
+
+    Raises:
+        InputError: there is something else, which is named.
+    """
+    if not path.exists():
+        return
+    advice = "so it is not replaced; move it away, or choose another place"
+    if not path.is_dir():
+        raise InputError(f"{path}: is no folder, {advice}")
+    below = sorted(each for each in path.rglob("*") if each.is_symlink() or not each.is_dir())
+    found = [each.relative_to(path).as_posix() for each in below]
+    strange = [name for name in found if not any(_matches(name, each) for each in own)]
+    if strange:
+        raise InputError(f"{path}: holds {strange[0]}, which this command does not write, {advice}")
+    if found and not any(_matches(name, own[0]) for name in found):
+        raise InputError(f"{path}: holds {found[0]} and no {own[0]}, as this command writes it, {advice}")
+
+
+def check_report(path: Path, *keys: str) -> None:
+    """Refuse to write a JSON report over a file that is none.
+
+    Args:
+        path: the file that a command is about to write.
+        keys: of the report.
+
+    Raises:
+        InputError: there is a folder, or a file that is not JSON with these keys.
+    """
+
+    def is_own(data: bytes) -> bool:
         try:
-            os.kill(int(owner), 0)
-        except ProcessLookupError:
-            shutil.rmtree(rest, ignore_errors=True)
-        except (PermissionError, ValueError):
-            continue  # it lives, or is no folder of ours
+            found = parse_json(data, "")
+        except (InputError, RecursionError):
+            return False
+        return isinstance(found, dict) and set(keys) <= set(found)
+
+    check_own_file(path, is_own)
+
+
+def check_own_file(path: Path, is_own: Callable[[bytes], bool]) -> None:
+    """Refuse to replace a file that the same command did not write.
+
+    Args:
+        path: the file that a command is about to write.
+        is_own: whether these bytes are what it writes.
+
+    Raises:
+        InputError: there is a folder, or another file.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, expected the name of a file")
+    if path.exists() and not (path.is_file() and is_own(path.read_bytes())):
+        raise InputError(
+            f"{path}: is there and not what this command writes, so it is not replaced; choose another name"
+        )
+
+
+def _matches(name: str, pattern: str) -> bool:
+    parts, wanted = name.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
 @contextlib.contextmanager
-def replace_folder(folder: Path) -> Iterator[Path]:
+def replace_folder(folder: Path, own: Sequence[str] = ()) -> Iterator[Path]:
     """Yield an empty folder beside `folder`; on success it takes `folder`'s name and place.
 
     Until then `folder` is absent or as it was, so a killed stage leaves no out that looks whole.
+
+    Args:
+        folder: the place.
+        own: see `check_own`; empty where nobody but this program has any business there (`.work`, a folder within
+            one that is just made).
+
+    Raises:
+        InputError: see `check_own`.
     """
+    if own:
+        check_own(folder, own)
+    if folder.is_symlink() or folder.name in ("", ".."):
+        folder = folder.resolve()  # the link is its owner's
     folder.parent.mkdir(parents=True, exist_ok=True)
     _clear_killed(folder)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    replaced = folder.with_name(f".{folder.name}.{os.getpid()}.old.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = folder.with_name(f".{folder.name}.{_owner()}.partial")
+    replaced = folder.with_name(f".{folder.name}.{_owner()}.old.partial")
+    delete(partial)
     partial.mkdir()
     try:
-        yield partial
+        with about(folder, instead_of=partial):
+            yield partial
         if folder.exists():  # moved aside first: a removal that is killed must not leave a rest under the name
             folder.replace(replaced)
-        partial.replace(folder)
+        try:
+            partial.replace(folder)
+        except OSError:
+            if replaced.exists():
+                replaced.replace(folder)
+            raise
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+        delete(partial)
+        delete(replaced)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from pipeline.checksums import read_sealed_json, write_sealed_json
 from pipeline.errors import InputError
+from pipeline.files import refuse_special
 
+# Every id has a column, whether it has a name or not.
+MAX_CLASS_ID = 100_000
 AVA_GROUPS = ("person_movement", "object_manipulation", "person_interaction")
 # A value of pbtxt (quoted or bare), a brace or a colon; anything else but space and comments is an error.
 _TOKEN = re.compile(r'\s+|#[^\n]*|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|[{}:]|[^\s{}:"\'#]+')
@@ -49,6 +52,7 @@ def read_label_map(path: Path, *, first_id: int = 1) -> list[Label]:
     Raises:
         InputError: the file is absent, a line is bad, an id is below `first_id` or comes twice, or there is no class.
     """
+    refuse_special(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -65,7 +69,7 @@ def read_label_map(path: Path, *, first_id: int = 1) -> list[Label]:
     elif re.match(r"\s*\d+\s*:", first):
         entries = _line_entries(path, text)
     else:
-        entries = _pbtxt_entries(path, text)
+        entries = _with_zero(_pbtxt_entries(path, text)) if first_id == 0 else _pbtxt_entries(path, text)
     return _labels(path, entries, first_id)
 
 
@@ -99,8 +103,10 @@ def _labels(path: Path, entries: Sequence[_Entry], first_id: int = 1) -> list[La
     labels: dict[int, Label] = {}
     for place, fields in entries:
         text, name = fields.get("id", "").strip(), fields.get("name", "").strip()
-        if not re.fullmatch(r"\d{1,9}", text) or int(text) < first_id:
+        if not re.fullmatch("[0-9]{1,9}", text) or int(text) < first_id:
             raise InputError(f"{path}: {place}: id is '{text}', expected an integer from {first_id} on")
+        if int(text) > MAX_CLASS_ID:
+            raise InputError(f"{path}: {place}: id is '{text}', expected at most {MAX_CLASS_ID}")
         if not name:
             raise InputError(f"{path}: {place}: class {text} has no name")
         if int(text) in labels:
@@ -110,6 +116,17 @@ def _labels(path: Path, entries: Sequence[_Entry], first_id: int = 1) -> list[La
     if not labels:
         raise InputError(f"{path}: found no class, expected a label map")
     return [labels[class_id] for class_id in sorted(labels)]
+
+
+def _with_zero(entries: Sequence[_Entry]) -> list[_Entry]:
+    """The entries with an id 0 where one lacks its id and the others run from 1 on.
+
+    Writers of protobuf's text leave a field out that is 0.
+    """
+    rest = sorted(fields["id"].strip().zfill(9) for _, fields in entries if "id" in fields)
+    if len(rest) != len(entries) - 1 or rest != [str(each).zfill(9) for each in range(1, len(entries))]:
+        return list(entries)
+    return [(place, {"id": "0", **fields}) for place, fields in entries]
 
 
 def _csv_entries(path: Path, text: str) -> list[_Entry]:

@@ -125,7 +125,12 @@ def check_values(path: Path) -> pa.Table:
         found = table_crc32c(table) if expected is not None else None
     except FileNotFoundError:
         raise InputError(f"{path}: no such table") from None
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
+        # Arrow's own for damaged data has no number; what the system refuses has one.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise InputError(f"{path}: not a Parquet table: {' '.join(str(error).split())}; {REMEDY}") from None
     if expected is not None and found != expected.decode(errors="replace"):
         raise DamagedError(

@@ -12,7 +12,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,16 @@ from pipeline.checksums import (
     write_sealed_json,
 )
 from pipeline.errors import DamagedError, InputError
-from pipeline.files import digest_value, files_below, read_json, remove_folder, replace_folder, write_json
+from pipeline.files import (
+    delete,
+    digest_value,
+    files_below,
+    is_rest,
+    read_json,
+    remove_folder,
+    replace_folder,
+    write_json,
+)
 from pipeline.ranks import is_main, world_size
 
 ITEM_RECORD = "item.json"  # in each item: sizes and checksums of its files
@@ -109,8 +118,12 @@ def check_item(stage: str, key: str, *, read_all: bool = False) -> None:
     try:
         files = read_sealed_json(folder / ITEM_RECORD, remedy="", required=True)["files"]
         known = work_root() / STATES / stage / f"{key}.json"
-        states = {name: list(file_state((folder / name).stat())) for name in files}
-        if not read_all and known.is_file() and _known_states(known) == states:
+        states = {name: file_state((folder / name).stat()) for name in files}
+        if (
+            not read_all
+            and known.is_file()
+            and _known_states(known) == {name: [*each] for name, each in states.items()}
+        ):
             return
         for name, recorded in files.items():
             if states[name][2] != recorded["bytes"]:
@@ -127,7 +140,7 @@ def check_item(stage: str, key: str, *, read_all: bool = False) -> None:
         raise
     except (InputError, KeyError, TypeError, AttributeError):
         raise DamagedError(f"{folder / ITEM_RECORD}: is missing or damaged") from None
-    if all(is_settled(tuple(state)) for state in states.values()):
+    if all(is_settled(state) for state in states.values()):
         write_json(known, states)
 
 
@@ -175,23 +188,49 @@ def recorded_run(stage: str, key: str) -> Iterator[dict[str, Any]]:
 
 
 def list_runs() -> list[dict[str, Any]]:
-    """The records of `recorded_run`, oldest first."""
-    records = [read_json(path) for path in (work_root() / "runs").glob("*/*.json")]
-    return sorted(records, key=lambda record: float(record["started"]))
+    """The records of `recorded_run`, oldest first; what else lies there is left out."""
+    records = []
+    for path in (work_root() / "runs").glob("*/*.json"):
+        with contextlib.suppress(InputError):
+            records.append(read_json(path))
+    return sorted(
+        (each for each in records if isinstance(each, dict) and "started" in each),
+        key=lambda record: float(record["started"]),
+    )
 
 
 def list_items() -> list[tuple[str, str, int, float]]:
-    """(stage, key, bytes, modified) of every finished item."""
+    """(stage, key, bytes, modified) of every finished item; what else lies there is left out."""
     items = []
     for stage in sorted(path for path in work_root().glob("*") if path.name not in NO_ITEMS and path.is_dir()):
         for folder in sorted(path for path in stage.iterdir() if path.is_dir() and path.suffix != ".partial"):
-            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-            items.append((stage.name, folder.name, size, folder.stat().st_mtime))
+            with contextlib.suppress(FileNotFoundError):  # somebody removes it just now
+                size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+                items.append((stage.name, folder.name, size, folder.stat().st_mtime))
     return items
 
 
 def remove_item(stage: str, key: str) -> None:
-    """Drop one finished item."""
+    """Drop one finished item, whole or not at all."""
     with item_lock(stage, key):
         remove_folder(item_folder(stage, key))
         (work_root() / STATES / stage / f"{key}.json").unlink(missing_ok=True)
+
+
+# Where stages and commands write, seen from the project's folder.
+WRITTEN = ("conf/dataset", "models", "results", "results/*", "data/*", "data/*/*", "data/*/*/*")
+WORKED = (".work/*", ".work/*/*", ".work/runs/*")
+
+
+def list_rests() -> list[Path]:
+    """What killed processes of this machine left unfinished in the project and in `.work`, in sorted order."""
+    project = work_root().parent
+    folders = {folder for pattern in (*WRITTEN, *WORKED) for folder in project.glob(pattern) if folder.is_dir()}
+    folders |= {project, work_root()}
+    return sorted(rest for folder in folders for rest in folder.glob(".*.partial") if is_rest(rest))
+
+
+def remove_rests(rests: Iterable[Path]) -> None:
+    """Delete what `list_rests` found."""
+    for rest in rests:
+        delete(rest)

@@ -1,11 +1,11 @@
 """Make person boxes for a data set that has none.
 
     python -m stages.detect_boxes motion
-    actionbank detect-boxes fasterrcnn --device cuda --batch 16
+    actionbank detect-boxes fasterrcnn --device cuda
 
 Runs in the pipeline where `boxes.detector` is not none. Looks for persons in the stored frames, at every second of
 every film that the annotations name and at its keyframes, and writes `data/<name>/detected_boxes`: `boxes.csv`, AVA CSV
-with scores, which import_boxes reads, and `problems.json`. Films that were done before are taken from `.work`.
+with scores, which import_boxes reads, and `summary.json`. Films that were done before are taken from `.work`.
 `fasterrcnn` is torchvision's, with the weights `boxes.weights` or those that torchvision downloads; `motion` needs no
 weights, and a camera that stands still.
 """
@@ -22,10 +22,9 @@ from pipeline.boxes.motion import detect_motion
 from pipeline.closure import code_version
 from pipeline.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
 from pipeline.distributed import across_ranks, from_main
-from pipeline.files import digest_file, replace_folder, write_bytes
+from pipeline.files import digest_file, replace_folder, write_bytes, write_json
 from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import Boxes, load_params
-from pipeline.problems import report_problems
 from pipeline.ranks import is_main
 from pipeline.tables import KEYFRAMES, TIMELINES, VIDEOS, read_table
 from pipeline.video.store import FrameStore
@@ -33,6 +32,7 @@ from pipeline.work import recorded_run
 
 NO_WEIGHTS = "conf/none/weights"
 app = new_app()
+OUT = ("summary.json", "boxes.csv")
 
 
 @app.command()
@@ -59,29 +59,30 @@ def detect_boxes(
     else:
         place = pick_device(device)
         films_at_a_time = 1 if place.type == "cuda" else films_at_a_time
-        settings, load = _fasterrcnn(params.boxes, place, batch)
+        settings, load = _fasterrcnn(params.boxes, place)
     with recorded_run("detect_boxes", params.dataset.name) as record:
         record["device"] = device
         store = FrameStore(data / "frames")
-        items, problems = detect_films(films, store, settings=settings, load=load, workers=films_at_a_time)
+        items = detect_films(films, store, settings=settings, load=load, workers=films_at_a_time, batch=batch)
         if not is_main():
             return
         texts = [(items[video_id] / "boxes.csv").read_bytes() for video_id in sorted(items)]
-        with replace_folder(out) as folder:
+        counts = {
+            "films": len(films),
+            "keyframes": sum(len(film.timestamps) for film in films),
+            "boxes": sum(text.count(b",,") for text in texts),
+        }
+        with replace_folder(out, OUT) as folder:
             write_bytes(folder / "boxes.csv", b"".join(texts))
-            limit = params.boxes.max_bad_fraction
-            report_problems(problems, total=len(films), max_bad_fraction=limit, folder=folder, unit="films")
-    boxes = sum(text.count(b",,") for text in texts)
-    keyframes = sum(len(film.timestamps) for film in films if film.video_id in items)
-    found = f"{boxes} boxes by {detector} in {keyframes} keyframes of {len(items)} films"
-    print(f"{out}: {found}; {len(problems)} films unreadable")
+            write_json(folder / "summary.json", {"detector": detector, **counts})
+    print(f"{out}: {counts['boxes']} boxes by {detector} in {counts['keyframes']} keyframes of {len(items)} films")
 
 
 def _motion() -> Detector:
     return detect_motion
 
 
-def _fasterrcnn(boxes: Boxes, device: torch.device, batch: int) -> tuple[dict[str, Any], Callable[[], Detector]]:
+def _fasterrcnn(boxes: Boxes, device: torch.device) -> tuple[dict[str, Any], Callable[[], Detector]]:
     """What its boxes depend on beside the frames, and the detector."""
     # With it comes all of torchvision's detection, which `motion` need not wait for.
     from pipeline.boxes.fasterrcnn import load_fasterrcnn, person_detector, published_weights, read_weights
@@ -92,7 +93,7 @@ def _fasterrcnn(boxes: Boxes, device: torch.device, batch: int) -> tuple[dict[st
     def load() -> Detector:
         set_numerics(compute_dtype="fp32", deterministic=False, threads=1)
         model = load_fasterrcnn(weights, where=str(path), min_score=boxes.min_score)
-        return person_detector(model.to(device), device=device, batch=batch)
+        return person_detector(model.to(device), device=device)
 
     code = code_version("pipeline.boxes.fasterrcnn", "torch", "torchvision", "simplejpeg")
     return {"weights": digest_file(path), "min_score": boxes.min_score, "code": code}, load

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from pipeline.bank.reader import Bank
+from pipeline.boxes.thresholds import check_threshold, videos_of
 from pipeline.checkpoint import HEAD, load_checkpoint, load_into
 from pipeline.command import (
     BatchOption,
@@ -38,7 +39,8 @@ from pipeline.inference.films import score_films
 from pipeline.inference.heads import build_scope_head, scored_detector
 from pipeline.inference.open_rows import open_rows
 from pipeline.inference.rows import score_rows, scoring_rows
-from pipeline.inference.windows import WindowOf
+from pipeline.inference.window_rows import Filled, check_windows
+from pipeline.inference.windows import WindowSource
 from pipeline.models.scores import action_scores
 from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import Evaluation, load_params
@@ -52,6 +54,7 @@ from stages.bank_arguments import row_source
 from stages.window_arguments import window_source
 
 app = new_app()
+OUT = tuple(f"{kind}.{form}" for kind in ("detected", "ground_truth") for form in ("parquet", "csv"))
 Scores = dict[str, list[ScoredKeyframe]]
 
 
@@ -86,26 +89,30 @@ def evaluate(
         mixed |= _other_producer(bank, sidecar, allow_mixed=params.bank.allow_mixed)
     place = pick_device(device)
     set_numerics(compute_dtype=scoring.compute_dtype, deterministic=False, threads=int(sidecar["threads"]))
-    window_of = None
+    window = None
     if bank is not None and spec["window"]:
-        source = window_source([bank], spec["window"], device=place, mode=windows, cache_mb=window_cache)
-        window_of = source.for_evaluation()
+        window = window_source([bank], spec["window"], device=place, mode=windows, cache_mb=window_cache)
     with recorded_run("evaluate", f"{spec['name']}_{sidecar['scope']}"):
         if sidecar["kind"] == "head":
             assert bank is not None
             tables = read_tables(annotations, None)
-            found = _score_bank(bank, tables, sidecar, weights, scoring, window_of, place)
+            found, filled = _score_bank(bank, tables, sidecar, weights, scoring, window, place)
         else:
             tables = read_tables(annotations, Path(params.scope.boxes))
+            if tables.boxes is not None and scoring.boxes == "detected" and not scoring.lower_threshold:
+                check_threshold(
+                    params.scope.boxes, tables.boxes, videos_of(tables.keyframes, "val"), split="val",
+                    threshold=scoring.box_threshold, key="evaluation.box_threshold",
+                )  # fmt: skip
             store = FrameStore(Path(params.scope.frames))
-            found = _score_frames(store, tables, sidecar, weights, scoring, window_of, place, batch)
+            found, filled = _score_frames(store, tables, sidecar, weights, scoring, window, place, batch)
         if not is_main():
             return
         detections = {
             kind: detections_table(each, action_threshold=scoring.action_threshold, decode=scoring.decode)
             for kind, each in found.items()
         }
-        with replace_folder(Path("results/detections")) as folder:
+        with replace_folder(Path("results/detections"), OUT) as folder:
             for kind, table in detections.items():
                 write_table(table, folder / f"{kind}.parquet", DETECTIONS)
                 write_detections(folder / f"{kind}.csv", table)
@@ -122,7 +129,7 @@ def evaluate(
             more_ious=scoring.more_ious,
             cap=scoring.cap,
             metric=scoring.metric,
-            extra={"head": spec["name"], "scope": sidecar["scope"], "mixed_banks": mixed},
+            extra={"head": spec["name"], "scope": sidecar["scope"], "mixed_banks": mixed, "windows": filled},
         )
     both = ", ".join(f"{kind} {_shown(metrics[kind]['map'])}" for kind in detections)
     print(f"results/evaluate: {spec['name']}: mAP {both}; {metrics['counts']['keyframes']} keyframes")
@@ -144,14 +151,18 @@ def _score_bank(
     sidecar: dict[str, Any],
     weights: dict[str, torch.Tensor],
     scoring: Evaluation,
-    window_of: WindowOf | None,
+    window: WindowSource | None,
     device: torch.device,
-) -> Scores:
-    keyframes = split_keyframes(tables, "val", classes=sidecar["classes"], with_empty=True, films=bank.videos)
+) -> tuple[Scores, Filled]:
+    keyframes = split_keyframes(
+        tables, "val", classes=sidecar["classes"], with_empty=True, films=bank.videos, films_of="the val bank"
+    )
+    filled = check_windows(window, {"val": keyframes})
+    window_of = window.for_evaluation() if window else None
     head = build_scope_head(sidecar)
     load_into(head, weights, str(HEAD))
     head.eval().to(device)
-    return {
+    scores = {
         kind: score_rows(
             head,
             scoring_rows(
@@ -160,6 +171,7 @@ def _score_bank(
                 row_set,
                 box_threshold=scoring.box_threshold,
                 lower_threshold=scoring.lower_threshold,
+                key="evaluation.box_threshold" if scoring.boxes == "detected" else "",
             ),
             window_of,
             scores_of=_scores_of(sidecar),
@@ -168,6 +180,7 @@ def _score_bank(
         )
         for kind, row_set in (("detected", "detections"), ("ground_truth", "ground_truth"))
     }
+    return scores, filled
 
 
 def _score_frames(
@@ -176,10 +189,10 @@ def _score_frames(
     sidecar: dict[str, Any],
     weights: dict[str, torch.Tensor],
     scoring: Evaluation,
-    window_of: WindowOf | None,
+    window: WindowSource | None,
     device: torch.device,
     batch: int,
-) -> Scores:
+) -> tuple[Scores, Filled]:
     keyframes = split_keyframes(
         tables,
         "val",
@@ -190,20 +203,22 @@ def _score_frames(
         films=store.video_ids,
         duration_seconds=store.duration_seconds,
     )
+    filled = check_windows(window, {"val": keyframes})
     detector = scored_detector(sidecar)
     load_into(detector, weights, str(HEAD))
     detector.eval().to(device)
-    return score_films(
+    scores = score_films(
         detector,
         store,
         keyframes,
-        window_of=window_of,
+        window_of=window.for_evaluation() if window else None,
         scores_of=_scores_of(sidecar),
         settings=clip_settings(sidecar["input"]),
         device=device,
         compute_dtype=scoring.compute_dtype,
         batch=batch,
     )
+    return scores, filled
 
 
 def _scores_of(sidecar: dict[str, Any]) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -33,6 +33,7 @@ from pipeline.work import item_key, recorded_run
 
 app = new_app()
 NAMED = 10
+OUT = ("manifest.json", "videos.parquet", "problems.json", "*.arrow")
 
 
 @app.command()
@@ -51,7 +52,7 @@ def extract_frames(workers: WorkersOption = 0) -> None:
     with recorded_run("extract_frames", item_key(code=code, out=str(out), **asdict(settings))) as record:
         record["workers"] = worker_count(workers)
         items = extract_videos(found.paths, settings=settings, code=code, workers=worker_count(workers))
-        with replace_folder(out) as folder:
+        with replace_folder(out, OUT) as folder:
             videos, problems = assemble_videos(items, found.paths, root=root, folder=folder, packs=packs)
             problems = [*found.problems, *problems]
             for problem in problems[:10]:

@@ -22,6 +22,9 @@ from pipeline.tables import ANNOTATIONS, KEYFRAMES, TIMELINES, write_table
 from pipeline.work import recorded_run
 
 app = new_app()
+OUT = (
+    "annotations.parquet", "keyframes.parquet", "timelines.parquet", "labels.json", "summary.json", "problems.json"
+)  # fmt: skip
 
 
 @app.command()
@@ -30,7 +33,7 @@ def import_annotations() -> None:
     params = load_params()
     dataset = params.dataset
     out = Path("data", dataset.name, "annotations")
-    with recorded_run("import_annotations", dataset.name), replace_folder(out) as folder:
+    with recorded_run("import_annotations", dataset.name), replace_folder(out, OUT) as folder:
         found = import_source(Path(dataset.annotations), source_options(dataset))
         print("\n".join(found.told))
         for problem in found.problems[:10]:

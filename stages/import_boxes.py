@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.boxes.importing import import_boxes as read_boxes
 from pipeline.command import new_app, run
+from pipeline.errors import InputError
 from pipeline.files import replace_folder, write_json
 from pipeline.params import load_params
 from pipeline.problems import report_problems
@@ -22,6 +23,7 @@ from pipeline.tables import BOXES, KEYFRAMES, TIMELINES, read_table, write_table
 from pipeline.work import recorded_run
 
 app = new_app()
+OUT = ("boxes.parquet", "summary.json", "problems.json")
 
 
 @app.command()
@@ -30,7 +32,7 @@ def import_boxes() -> None:
     params = load_params()
     boxes, data = params.boxes, Path("data", params.dataset.name)
     out = data / "boxes"
-    with recorded_run("import_boxes", params.dataset.name), replace_folder(out) as folder:
+    with recorded_run("import_boxes", params.dataset.name), replace_folder(out, OUT) as folder:
         found = read_boxes(
             Path(boxes.source),
             read_table(data / "annotations" / "timelines.parquet", TIMELINES),
@@ -40,6 +42,11 @@ def import_boxes() -> None:
             tracks=boxes.tracks == "iou",
         )
         print("\n".join(found.told))
+        if not found.boxes.num_rows:
+            raise InputError(
+                f"{boxes.source}: no box has a score of at least {boxes.min_score:g} (boxes.min_score), the highest "
+                f"is {found.highest:.4g}; set boxes.min_score, and the thresholds that build on it, to what they mean"
+            )
         for problem in found.problems[:10]:
             print(problem, file=sys.stderr)
         write_table(found.boxes, folder / "boxes.parquet", BOXES)
@@ -50,6 +57,7 @@ def import_boxes() -> None:
             max_bad_fraction=boxes.max_bad_fraction,
             folder=folder,
             unit="rows",
+            bad=found.bad,
         )
     _tell(found.summary)
     counts = found.summary["all_files"]

@@ -1,7 +1,7 @@
 """Stream a split through the baseline into its feature bank.
 
     python -m stages.infer_bank train
-    actionbank infer-bank val --device cuda --batch 16
+    actionbank infer-bank val --device cuda
 
 Reads frames, annotations, boxes and models/baseline.*; writes data/<dataset>/bank/<split>.zarr
 (docs/bank-format.md). Films that were done before, in this run or an earlier one, are taken from .work. With

@@ -7,19 +7,19 @@ Reads frames, annotations and boxes; writes models/baseline.safetensors, its sid
 results/baseline/metrics.json and results/baseline/epochs.tsv. A killed run goes on after its last epoch.
 """
 
-import shutil
 from functools import partial
 from pathlib import Path
 
 import torch
 
+from pipeline.boxes.thresholds import check_threshold, videos_of
 from pipeline.checkpoint import BASELINE, save_checkpoint
 from pipeline.closure import code_version
 from pipeline.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
 from pipeline.datasets.folds import keyframes_in_folds
 from pipeline.datasets.keyframes import check_single_label
 from pipeline.distributed import across_ranks, from_main
-from pipeline.files import digest_tree
+from pipeline.files import digest_tree, remove_folder
 from pipeline.inference.detector import detector_from_sidecar, load_backbone
 from pipeline.inference.films import score_films
 from pipeline.models.scores import action_scores, columns
@@ -82,6 +82,13 @@ def train_baseline(
         films=store.video_ids,
         duration_seconds=store.duration_seconds,
     )
+
+    validation = training.validation
+    if tables.boxes is not None and validation.interval and validation.boxes == "detected":
+        check_threshold(
+            str(data / "boxes"), tables.boxes, videos_of(tables.keyframes, "val"), split="val",
+            threshold=validation.box_threshold, key="baseline.validation.box_threshold",
+        )  # fmt: skip
 
     torch.manual_seed(seed_of(training.seed, "initial weights"))
     description = {
@@ -167,7 +174,7 @@ def train_baseline(
         select=training.checkpoint.select,
         more={"keyframes": len(keyframes), "films": films},
     )
-    shutil.rmtree(state, ignore_errors=not fitted.selected_epoch)  # without an epoch there is none
+    remove_folder(state)
     print(f"{BASELINE}: {fitted}, {len(keyframes)} keyframes of {films} films")
 
 

@@ -9,13 +9,13 @@ models/head.safetensors, its sidecar models/head.json, results/head/metrics.json
 run goes on after its last epoch.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pipeline.bank.reader import check_pair
+from pipeline.boxes.thresholds import check_threshold, videos_of
 from pipeline.checkpoint import BASELINE, HEAD, load_checkpoint, load_into, save_checkpoint
 from pipeline.closure import code_version
 from pipeline.command import (
@@ -32,10 +32,11 @@ from pipeline.command import (
 from pipeline.datasets.folds import keyframes_in_folds
 from pipeline.datasets.keyframes import check_single_label
 from pipeline.distributed import across_ranks, from_main
-from pipeline.files import digest_file, digest_tree
+from pipeline.files import digest_file, digest_tree, remove_folder
 from pipeline.inference.detector import load_backbone
 from pipeline.inference.heads import build_scope_detector, build_scope_head
 from pipeline.inference.open_rows import open_rows
+from pipeline.inference.window_rows import check_windows
 from pipeline.models.detector import Detector
 from pipeline.models.scores import columns
 from pipeline.numerics import pick_device, set_numerics
@@ -115,6 +116,7 @@ def train_head(
         box_threshold=training.box_threshold,
         lower_threshold=training.lower_threshold,
         films=films,
+        films_of="the bank" if store is None else "the frame store",
         duration_seconds=duration_seconds,
     )
     keyframes = keyframes_in_folds(keyframes, **training.videos.model_dump(), what="head_train.videos")
@@ -127,8 +129,16 @@ def train_head(
         box_threshold=training.validation.box_threshold,
         with_empty=True,
         films=films,
+        films_of="the bank" if store is None else "the frame store",
         duration_seconds=duration_seconds,
     )
+    filled = check_windows(window, {"train": keyframes, "val": val_keyframes})
+    validation = training.validation
+    if tables.boxes is not None and validation.interval and validation.boxes == "detected":
+        check_threshold(
+            params.scope.boxes, tables.boxes, videos_of(tables.keyframes, "val"), split="val",
+            threshold=validation.box_threshold, key="head_train.validation.box_threshold",
+        )  # fmt: skip
     description |= {
         "producer": banks[0].provenance.get("checkpoint_sha256") if banks else None,
         "baseline": baseline["sha256"],
@@ -197,9 +207,10 @@ def train_head(
             "keyframes": len(keyframes),
             "films": trained_films,
             "mixed_banks": mixed,
+            "windows": filled,
         },
     )
-    shutil.rmtree(settings.state_folder)
+    remove_folder(settings.state_folder)
     print(f"{HEAD}: {spec.name}, {fitted}, {len(keyframes)} keyframes of {trained_films} films")
 
 

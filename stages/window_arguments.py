@@ -14,6 +14,5 @@ def window_source(
 ) -> WindowSource:
     """The windows of `banks` for the parameters `head.window`; for the rest see `open_windows`."""
     shape = {key: value for key, value in window.items() if key not in ("mask", "score")}
-    return WindowSource(
-        open_windows(banks, min_score=window["score"], device=device, mode=mode, cache_mb=cache_mb), **shape
-    )
+    windows = open_windows(banks, min_score=window["score"], device=device, mode=mode, cache_mb=cache_mb)
+    return WindowSource(windows, banks=tuple(banks), **shape)

@@ -11,6 +11,7 @@ import torch
 from pipeline.checkpoint import save_checkpoint
 from pipeline.damage import damaged_items, damaged_objects, damaged_outs, locked_outs, out_faults
 from pipeline.errors import InputError
+from pipeline.files import write_text
 from pipeline.labels import Label, write_labels
 from pipeline.tables import TIMELINES, write_table
 from pipeline.video.manifest import write_manifest
@@ -79,7 +80,7 @@ def test_a_damaged_out_of_every_kind_is_found(tmp_path: Path) -> None:
 
 
 def test_a_damaged_item_is_found_however_it_looks(tmp_path: Path) -> None:
-    folder = make_item("stage", "key", lambda folder: (folder / "x").write_text("whole") and None)
+    folder = make_item("stage", "key", lambda folder: write_text(folder / "x", "whole"))
     assert list(damaged_items()) == []
     flip(folder / "x")
     (damage,) = damaged_items()

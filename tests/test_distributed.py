@@ -14,7 +14,7 @@ import torch
 
 from pipeline import distributed, ranks
 from pipeline.checkpoint import load_tensors
-from pipeline.distributed import agree, copy_from_main, from_main, gather, sum_over_ranks
+from pipeline.distributed import LAUNCHER, agree, copy_from_main, from_main, gather, sum_over_ranks
 from pipeline.errors import InputError
 from pipeline.files import digest_file, digest_tree, read_json
 from pipeline.training.batch import check_ranks, deal_parts
@@ -137,6 +137,20 @@ def test_ranks_end_with_a_launcher_that_is_killed(tmp_path: Path) -> None:
         time.sleep(0.05)
     assert not [child for child in children if Path(f"/proc/{child}/cmdline").exists()]
     process.communicate()
+
+
+def test_a_rank_whose_launcher_died_while_it_started_ends_at_once() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    words = "from pipeline.distributed import across_ranks; across_ranks(print)(processes=2)"
+    environment = {
+        "TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", LAUNCHER: str(gone.pid),
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", words], cwd=REPOSITORY, env=os.environ | environment, timeout=60, capture_output=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
 
 
 @pytest.fixture

@@ -67,6 +67,7 @@ def test_forms(tmp_path):
         ("1: sit\n1: stand\n", "line 2: id 1 comes a second time"),
         ("1: sit\n2:\n", "line 2: class 2 has no name"),
         ("1: sit\nx: y\n", "line 2: id is 'x', expected an integer from 1 on"),
+        ("1: sit\n100001: stand\n", "line 2: id is '100001', expected at most 100000"),
         ("id,title\n1,sit\n", "header is id,title, expected id,name or id,name,group"),
         ("id,name\n1,sit,3\n", "line 2: found 3 columns, expected 2"),
         ("item name", "line 1: found 'name', expected '{'"),
@@ -110,7 +111,7 @@ def test_one_name_per_line_and_ids_from_zero_are_no_label_map(real):
 
 text = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1).map(str.strip)
 labels = st.lists(
-    st.tuples(st.integers(1, 10**9 - 1), text.filter(bool)), min_size=1, max_size=5, unique_by=lambda each: each[0]
+    st.tuples(st.integers(1, 100_000), text.filter(bool)), min_size=1, max_size=5, unique_by=lambda each: each[0]
 )
 
 
@@ -140,3 +141,19 @@ def test_any_text_is_read_or_refused(scratch, content):
         assert found
         return
     assert "\n" not in message
+
+
+def test_an_id_of_0_may_be_left_out(tmp_path):
+    path = written(tmp_path, 'label {\n  name: "walk"\n}\nlabel {\n  name: "sit"\n  label_id: 1\n}\n')
+    assert [(label.id, label.name) for label in read_label_map(path, first_id=0)] == [(0, "walk"), (1, "sit")]
+    with pytest.raises(InputError, match="line 1: id is '', expected an integer from 1 on"):
+        read_label_map(path)
+
+
+@pytest.mark.parametrize("ids", ["2", "1 3", "1 1", "1 x"])
+def test_an_id_that_was_forgotten_is_no_0(tmp_path, ids):
+    """Every class would have its neighbour's name."""
+    items = "".join(f'item {{ name: "c{each}" id: {each} }}\n' for each in ids.split())
+    path = written(tmp_path, f'item {{ name: "walk" }}\n{items}')
+    with pytest.raises(InputError, match="id is"):
+        read_label_map(path, first_id=0)

@@ -57,3 +57,21 @@ def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("hello")
     with pytest.raises(InputError, match=r"x\.parquet: not a Parquet table"):
         read_table(tmp_path / "x.parquet", TIMELINES)
+
+
+def test_no_damage_of_a_table_is_a_traceback(tmp_path: Path) -> None:
+    row = {"split": "train", "first_timestamp": 0.0}
+    rows = [{**row, "video_id": f"v{n}", "offset_seconds": n / 7} for n in range(500)]
+    path = tmp_path / "timelines.parquet"
+    write_table(pa.Table.from_pylist(rows, TIMELINES), path, TIMELINES)
+    whole = path.read_bytes()
+    messages = []
+    for place in range(0, len(whole), max(1, len(whole) // 150)):
+        for damaged in (whole[:place], whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :]):
+            path.write_bytes(damaged)
+            try:
+                read_table(path, TIMELINES)
+            except InputError as error:
+                messages.append(str(error))
+    assert len(messages) > 150  # every file that is cut, and most of the others
+    assert all(message.startswith(f"{path}: ") for message in messages)

@@ -1,5 +1,7 @@
 import multiprocessing
+import os
 import re
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +17,12 @@ from pipeline.work import (
     item_folder,
     item_key,
     list_items,
+    list_rests,
     list_runs,
     make_item,
     recorded_run,
     remove_item,
+    remove_rests,
     work_root,
 )
 
@@ -146,8 +150,12 @@ def test_an_item_that_nothing_touched_is_not_read_again(monkeypatch: pytest.Monk
     folder = _item()
     assert is_finished("stage", "key")
     reads: list[Path] = []
-    whole = work.file_crc32c
-    monkeypatch.setattr(work, "file_crc32c", lambda path: reads.append(path) or whole(path))
+
+    def noted(path: Path) -> int:
+        reads.append(path)
+        return checksums.file_crc32c(path)
+
+    monkeypatch.setattr(work, "file_crc32c", noted)
     assert is_finished("stage", "key")
     assert reads == []
     with pytest.raises(DamagedError, match="is damaged"):
@@ -156,3 +164,32 @@ def test_an_item_that_nothing_touched_is_not_read_again(monkeypatch: pytest.Monk
         check_item("stage", "key")
     assert len(reads) == 1
     assert [stage for stage, *_ in list_items()] == ["stage"], "states are no items"
+
+
+def test_stray_files_end_neither_listing(tmp_path: Path) -> None:
+    make_item("stage", "key", lambda folder: (folder / "x").touch())
+    with recorded_run("stage", "key"):
+        pass
+    for name in ("notes.txt", "stage/notes.txt", "runs/notes.json", "runs/stage/half.json", "runs/stage/list.json"):
+        (tmp_path / ".work" / name).write_text("[]" if "list" in name else "{")
+    assert [(stage, key) for stage, key, _, _ in list_items()] == [("stage", "key")]
+    assert [record["stage"] for record in list_runs()] == ["stage"]
+
+
+def test_rests_of_killed_processes_are_found_wherever_we_write(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    places = (
+        ".", "models", "results/head", "conf/dataset", "data/x", "data/x/bank", "data/x/source/annotations",
+        ".work/stage", ".work/train_head/key", ".work/runs/stage",
+    )  # fmt: skip
+    rests = [tmp_path / place / f".name.{dead.pid}{end}" for place in places for end in (".partial", ".old.partial")]
+    for rest in rests:
+        rest.mkdir(parents=True)
+        (rest / "half").touch()
+    living = tmp_path / f"data/x/.frames.{os.getpid()}.partial"
+    living.mkdir()
+    assert list_rests() == sorted(rests)
+    remove_rests(list_rests())
+    assert list_rests() == []
+    assert living.is_dir()

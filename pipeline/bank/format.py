@@ -48,19 +48,26 @@ def part_folder(part: str) -> str:
     """Folder name of a part: ASCII letters, digits, `-` and `_` stay, every other byte is percent-encoded.
 
     Dots are encoded too, so that no id can be `..`, `zarr.json` or a hidden file; so is the first of two
-    leading underscores, which Zarr reserves.
+    leading underscores, which Zarr reserves. Where that gives more than 200 bytes, letters and digits of any
+    alphabet stay too: they would take three times their bytes.
 
     Raises:
         InputError: the id is empty, not text, or its folder name would be longer than 200 bytes.
     """
     try:
-        name = quote(part, safe="").replace(".", "%2E").replace("~", "%7E")
+        name = _encoded(part)
     except UnicodeEncodeError:
         raise InputError(f"part {part!r}: the id is not valid Unicode text") from None
+    if len(name) > 200:
+        name = "".join(each if each.isalnum() or each in "-_" else _encoded(each) for each in part)
     name = "%5F" + name[1:] if name.startswith("__") else name
-    if not 0 < len(name) <= 200:
-        raise InputError(f"part {part!r}: its folder name would have {len(name)} bytes, expected 1 to 200")
+    if not 0 < len(name.encode()) <= 200:
+        raise InputError(f"part {part!r}: its folder name would have {len(name.encode())} bytes, expected 1 to 200")
     return name
+
+
+def _encoded(text: str) -> str:
+    return quote(text, safe="").replace(".", "%2E").replace("~", "%7E")
 
 
 def part_name(folder: str) -> str:

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -45,6 +46,10 @@ class Windows(ABC):
         Returns:
             (slot of each second's first row, its rows), [B, S] each.
         """
+
+    def has_rows(self, video_ids: Sequence[str], first: IntArray, seconds: int) -> npt.NDArray[np.bool_]:
+        """Whether each second has a row [B, S]; arguments as of `find`."""
+        return self.find(video_ids, first, seconds)[1] > 0
 
     @abstractmethod
     def gather(self, slots: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -65,6 +66,18 @@ class StreamedWindows(Windows):
             found, counts[here] = self._load(int(number)).index.find(first[here], seconds)
             starts[here] = found + self._offsets[number]
         return starts, counts
+
+    def has_rows(self, video_ids: Sequence[str], first: IntArray, seconds: int) -> npt.NDArray[np.bool_]:
+        """See `Windows.has_rows`; no features are read."""
+        videos = np.array([self._videos.get(video, -1) for video in video_ids], np.int64)
+        there = np.zeros((len(first), seconds), bool)
+        for number in np.unique(videos[videos >= 0]).tolist():
+            here = videos == number
+            bank, video = self._sources[number]
+            known = self._loaded.get(number)
+            index = index_rows(bank, video, self.min_score)[1] if known is None else known.index
+            there[here] = index.find(first[here], seconds)[1] > 0
+        return there
 
     def gather(self, slots: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See `Windows.gather`."""

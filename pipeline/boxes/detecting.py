@@ -13,8 +13,8 @@ from pipeline.datasets.csv_rows import Floats
 from pipeline.distributed import barrier, from_main, gather
 from pipeline.errors import InputError
 from pipeline.files import digest_value, write_text
+from pipeline.inference.clips import read_ahead
 from pipeline.inference.requests import film_seconds, rows_by_video
-from pipeline.problems import Problem
 from pipeline.progress import progress
 from pipeline.ranks import share
 from pipeline.video.clips import clip_indices
@@ -67,10 +67,11 @@ def detect_films(
     settings: Mapping[str, object],
     load: Callable[[], Detector],
     workers: int,
-) -> tuple[dict[str, Path], list[Problem]]:
-    """The finished item of every film, with `boxes.csv`; only what is not there is computed.
+    batch: int,
+) -> dict[str, Path]:
+    """The finished item of every film, with `boxes.csv`, by video; only what is not there is computed.
 
-    Ranks share the films. A film whose frames cannot be read costs that film.
+    Ranks share the films.
 
     Args:
         films: see `films_to_detect`.
@@ -78,9 +79,11 @@ def detect_films(
         settings: what boxes depend on beside the frames and times: the detector, its weights, the code.
         load: gives the detector; called where a film is missing.
         workers: films at a time.
+        batch: frames of a film that are read ahead of the detector.
 
-    Returns:
-        (item folders by video, one problem per film that has none); on every rank the items, on rank 0 the problems.
+    Raises:
+        InputError: frames of films cannot be read. extract_frames wrote them, so that this says nothing of the films;
+            the items of the others are kept.
     """
     keys = {
         film.video_id: item_key(
@@ -95,38 +98,42 @@ def detect_films(
     missing = from_main(lambda: {video_id for video_id, key in keys.items() if not is_finished(STAGE, key)})
     todo = [film for film in films if film.video_id in missing]
     mine = share(todo)
-    found: list[Problem | None] = []
+    failures: list[str] = []
     if mine:
         detector = load()
 
-        def make(film: Film) -> Problem | None:
+        def make(film: Film) -> str:
             try:
                 make_item(
-                    STAGE, keys[film.video_id], lambda folder: _write(folder / "boxes.csv", film, store, detector)
+                    STAGE,
+                    keys[film.video_id],
+                    lambda folder: _write(folder / "boxes.csv", film, store, detector, batch),
                 )
             except InputError as error:
-                return Problem(store.folder.name, film.video_id, str(error), "frames that can be read")
-            return None
+                return str(error)
+            return ""
 
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            found = list(progress(pool.map(make, mine), what="detect_boxes", total=len(mine), unit="film"))
-    problems = [problem for problem in gather(found) if problem is not None]
+            failures = list(progress(pool.map(make, mine), what="detect_boxes", total=len(mine), unit="film"))
+    if lost := [failure for failure in gather(failures) if failure]:
+        raise InputError(f"{len(lost)} of {len(films)} films failed, the others are kept in .work; {lost[0]}")
     barrier()
-    folders = {film.video_id: item_folder(STAGE, keys[film.video_id]) for film in films}
-    return {video_id: folder for video_id, folder in folders.items() if folder.is_dir()}, problems
+    return {film.video_id: item_folder(STAGE, keys[film.video_id]) for film in films}
 
 
-def _write(path: Path, film: Film, store: FrameStore, detector: Detector) -> None:
+def _write(path: Path, film: Film, store: FrameStore, detector: Detector, batch: int) -> None:
     """AVA CSV with scores; a row of two columns is a keyframe that shows nobody."""
     total = store.grid_frames(film.video_id)
 
-    def frames() -> Iterator[np.ndarray]:
-        for stamp in film.timestamps.tolist():
-            at = clip_indices(stamp + film.shift_seconds, fps=store.fps, frames=1, interval=1, total=total)
-            yield store.read_clip(film.video_id, at)[0]
+    def read(stamp: float) -> np.ndarray:
+        at = clip_indices(stamp + film.shift_seconds, fps=store.fps, frames=1, interval=1, total=total)
+        frame: np.ndarray = store.read_clip(film.video_id, at)[0]
+        return frame
+
+    frames = read_ahead(read, film.timestamps.tolist(), ahead=batch)
 
     lines = []
-    for stamp, boxes in zip(film.timestamps.tolist(), detector(frames()), strict=True):
+    for stamp, boxes in zip(film.timestamps.tolist(), detector(frames), strict=True):
         key = f"{film.video_id},{stamp:.10g}"
         rows = np.round(np.clip(boxes, 0, 1), DECIMALS)
         rows = rows[(rows[:, 2] > rows[:, 0]) & (rows[:, 3] > rows[:, 1])]

@@ -21,6 +21,8 @@ from pipeline.errors import InputError
 from pipeline.interop.torch_files import load_torch
 
 PERSON = 1
+FORWARD_FRAMES = 8
+"Always as many, but for a film's last ones: for other sizes libraries round otherwise."
 PUBLISHED = FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1
 V2_KEY = "rpn.head.conv.1.0.0.weight"
 "There are two layers before the proposals of version 2, one in version 1."
@@ -77,18 +79,17 @@ def load_fasterrcnn(weights: dict[str, Tensor], *, where: str, min_score: float)
     return model.eval()
 
 
-def person_detector(model: Any, *, device: torch.device, batch: int) -> Detector:
-    """A model of torchvision's detection as a detector of persons.
+def person_detector(model: Any, *, device: torch.device) -> Detector:
+    """A model of torchvision's detection as a detector of persons; it sees FORWARD_FRAMES of a film at a time.
 
     Args:
         model: images (float [3, H, W] from 0 to 1) to dicts of `boxes` [n, 4] in pixels, `labels` [n], `scores` [n].
         device: where it is.
-        batch: frames at a time.
     """
 
     def detect(frames: Iterator[np.ndarray]) -> list[Floats]:
         found: list[Floats] = []
-        while some := list(islice(frames, batch)):
+        while some := list(islice(frames, FORWARD_FRAMES)):
             images = [torch.from_numpy(each).to(device).permute(2, 0, 1).float() / 255 for each in some]
             with torch.inference_mode():
                 outputs = model(images)

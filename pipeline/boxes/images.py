@@ -1,17 +1,16 @@
 """Image lists in COCO's form: which keyframe an image is, and how large, for boxes that are given in pixels."""
 
-import re
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TypeGuard
 
+from pipeline.datasets.coco import STAMP, keyframe_of
 from pipeline.datasets.csv_rows import shown
-from pipeline.datasets.multisports import VIDEO_FILE
 from pipeline.errors import InputError
+from pipeline.names import film_of
 
 EXPECTED = "id, width, height, and movie and timestamp or a file_name VIDEO/TIMESTAMP.jpg"
-STAMP = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,8 @@ def join_images(lists: dict[str, Images]) -> Images:
 
 def person_category(content: dict[str, Any]) -> int | None:
     """The id that a COCO file's `categories` give to person; None where they do not say."""
-    named = [each for each in content.get("categories") or [] if isinstance(each, dict)]
+    listed = content.get("categories")
+    named = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     return next((each.get("id") for each in named if str(each.get("name")).lower() == "person"), None)
 
 
@@ -87,16 +87,15 @@ def _image(item: str, entry: dict[str, Any]) -> Image:
         raise InputError(f"{item}: found size {width!r} x {height!r}, expected width and height in pixels")
     movie, stamp = entry.get("movie", entry.get("video_id")), entry.get("timestamp")
     if movie is None or stamp is None:
-        path = PurePath(str(entry.get("file_name", entry.get("image", ""))))
-        movie, stamp = path.parent.name, path.stem
-        if not movie or not STAMP.fullmatch(stamp):
-            found = f"file_name {shown(str(path))} and no movie and timestamp"
-            raise InputError(f"{item}: found {found}, expected {EXPECTED}")
+        name = str(entry.get("file_name", entry.get("image", "")))
+        keyframe = keyframe_of(name)
+        if keyframe is None:
+            raise InputError(f"{item}: found file_name {shown(name)} and no movie and timestamp, expected {EXPECTED}")
+        movie, stamp = keyframe[0] if movie is None else movie, keyframe[1] if stamp is None else stamp
     if not is_number(stamp) and not STAMP.fullmatch(str(stamp)):
         raise InputError(f"{item}: found timestamp {shown(str(stamp))}, expected a number of seconds")
     name = PurePath(str(movie)).name
-    video_id = PurePath(name).stem if VIDEO_FILE.fullmatch(name.lower()) else name
-    return Image(video_id, float(stamp), (float(width), float(height)))
+    return Image(film_of(name), float(stamp), (float(width), float(height)))
 
 
 def is_number(value: Any) -> TypeGuard[float]:

@@ -1,7 +1,7 @@
 """Person boxes of a folder of files into one table, with an account of every row that did not enter it."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pipeline.boxes.tracks import track_ids
 from pipeline.datasets.csv_rows import Floats, Ints, shown
 from pipeline.datasets.ordering import first_alike, group_starts, ordered, ranked
 from pipeline.errors import InputError
+from pipeline.names import film_of, names_beside
 from pipeline.problems import Problem
 from pipeline.tables import BOX_COLUMNS, BOXES
 
@@ -41,10 +42,14 @@ class BoxImport:
     boxes: pa.Table
     problems: list[Problem]
     rows: int
-    "Rows and keys that were read, good and bad."
+    "Rows that were read, good and bad."
+    bad: int
+    "Rows of no use: bad ones, and those of videos that the annotations do not name."
     summary: dict[str, Any]
     told: list[str]
     "What the user should know: the format of each file, and how it was read."
+    highest: float
+    "Score of the best box of a known video."
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ def import_boxes(
         InputError: there is no box file, a file cannot be read, or no row is a box of a known video.
     """
     read, problems = read_box_files(folder)
+    read = {name: _of_films(file, timelines) for name, file in read.items()}
     names, files = list(read), list(read.values())
     rows = _joined(files, timelines)
     for number, file in enumerate(files):
@@ -99,7 +105,11 @@ def import_boxes(
         problems += [*file.key_problems, *file.faults.problems()]
         problems += _unknown_videos(names[number], file, rows.fate[mine] == UNKNOWN)
     if not (rows.fate == KEPT).any():
-        reason = problems[0] if problems else "there are no rows"
+        strange = sorted({str(each) for file in files for each in file.video_ids.unique().to_pylist()})
+        annotated = sorted(map(str, timelines["video_id"].to_pylist()))
+        others = annotated and not set(strange) & set(annotated)
+        guess = names_beside("the boxes", strange, annotated).partition(" (is ")[2] if others else ""
+        reason = f"{problems[0] if problems else 'there are no rows'}{f' (is {guess}' if guess else ''}"
         raise InputError(f"{folder}: no row is a box of a video that the annotations name: {reason}")
     scores = rows.score[rows.fate == KEPT]
     rows.fate[(rows.fate == KEPT) & (rows.score < min_score)] = BELOW
@@ -111,6 +121,7 @@ def import_boxes(
         boxes=_with_tracks(table) if tracks else table,
         problems=problems,
         rows=all_files["rows"],
+        bad=all_files["bad"] + all_files["unknown_video"],
         summary={
             "rows": all_files["rows"],
             "min_score": min_score,
@@ -129,7 +140,22 @@ def import_boxes(
             "read " + ", ".join(f"{name} as {detector or file.format}" for name, file in read.items()),
             *(f"{name}: {file.note}" for name, file in read.items() if file.note),
         ],
+        highest=float(scores.max()),
     )
+
+
+def _of_films(file: BoxRows, timelines: pa.Table) -> BoxRows:
+    """The rows with the ids of annotated films where they have the names of their files (`a.mp4`)."""
+    known = set(timelines["video_id"].to_pylist())
+    coded = file.video_ids.dictionary_encode()
+    ids = coded.dictionary.to_pylist()
+    films = [each if each in known or film_of(each) not in known else film_of(each) for each in ids]
+    if films == ids:
+        return file
+    first = next(each for each, film in zip(ids, films, strict=True) if each != film)
+    note = f"ids are files ({first} is film {film_of(first)})"
+    column = pa.array(films, pa.string()).take(coded.indices)
+    return replace(file, video_ids=column, note="; ".join(filter(None, (file.note, note))))
 
 
 def _joined(files: list[BoxRows], timelines: pa.Table) -> _Rows:
@@ -219,8 +245,8 @@ def _with_tracks(table: pa.Table) -> pa.Table:
 def _account(fate: NDArray[np.int8], file: BoxRows) -> dict[str, int]:
     """How many rows of a file went where; boxes of other classes are no rows, and are counted beside them."""
     counts: dict[str, int] = dict(zip(FATES, np.bincount(fate, minlength=len(FATES)).tolist(), strict=True))
-    counts["bad"] += len(file.key_problems)
-    return counts | {"not_persons": file.not_persons, "rows": len(fate) + len(file.key_problems)}
+    counts["bad"] += file.key_rows
+    return counts | {"not_persons": file.not_persons, "rows": len(fate) + file.key_rows}
 
 
 def _bins(scores: Floats) -> Ints:

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from pipeline.boxes.rows import BoxRows, add_scores
 from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED, Faults, Floats, numbers, shown, video_id_fault
-from pipeline.datasets.multisports import FPS, VIDEO_FILE, video_of
+from pipeline.datasets.multisports import FPS, look_like_frames, video_of
 from pipeline.errors import InputError
+from pipeline.names import has_ending
 from pipeline.problems import Problem
 
 PROPOSALS_PICKLE = "ava_proposals_pickle"
@@ -31,22 +32,25 @@ def read_proposals(path: Path, content: Mapping[Any, Any]) -> BoxRows:
     keys = [key if isinstance(key, str) else f"of type {type(key).__name__}" for key in content]
     parts = [key.rpartition(",") for key in keys]
     stamps = numbers(pa.array([stamp.strip() for _, _, stamp in parts], pa.large_string()))
-    clips = bool(parts) and all("/" in name and VIDEO_FILE.fullmatch(name) for name, _, _ in parts[:10])
+    files = sorted({name for name, _, _ in parts if has_ending(name)})
+    # Where it cannot be told, the keys look like MultiSports' but for their names.
+    frames = bool(files) and look_like_frames(files, pa.array([stamp.strip() for _, _, stamp in parts])) is not False
     known_faults = {name: video_id_fault(name) for name in {name for name, _, _ in parts}}
     problems: list[Problem] = []
     good: list[int] = []
     arrays: list[Floats] = []
     without_score = 0
-    rows, size = 0, path.stat().st_size
+    rows, key_rows, size = 0, 0, path.stat().st_size
     for index, value in enumerate(content.values()):
-        item = f"key {shown(keys[index])}"
         array, fault = _rows_of(value)
+        expected = "an array (N, 5) or (N, 4)"
         if not abs(stamps[index]) < 1e9:
-            problems.append(Problem(path.name, item, "no number after the last comma", "'video_id,timestamp'"))
+            fault, expected = "no number after the last comma", "'video_id,timestamp'"
         elif known_faults[parts[index][0]]:
-            problems.append(Problem(path.name, item, known_faults[parts[index][0]], VIDEO_ID_EXPECTED))
-        elif fault:
-            problems.append(Problem(path.name, item, fault, "an array (N, 5) or (N, 4)"))
+            fault, expected = known_faults[parts[index][0]], VIDEO_ID_EXPECTED
+        if fault:
+            problems.append(Problem(path.name, f"key {shown(keys[index])}", fault, expected))
+            key_rows += max(len(array), 1)
         else:
             good.append(index)
             without_score += len(array) if array.shape[1] == 4 else 0
@@ -69,17 +73,21 @@ def read_proposals(path: Path, content: Mapping[Any, Any]) -> BoxRows:
     faults = Faults(path.name, where, len(owner))
     faults.add_boxes(values[:, :4], None, ~empty)
     add_scores(faults, values[:, 4], lambda i: str(values[i, 4]), ~empty)
-    names = pa.array([video_of(name) if clips else name for name, _, _ in parts], pa.string())
+    names = pa.array([video_of(name) if has_ending(name) else name for name, _, _ in parts], pa.string())
+    notes = [f"{without_score} boxes have no score column: their score is 1"] if without_score else []
+    if frames:
+        notes.append(f"timestamps are frames, of which {FPS:g} are a second, as in MultiSports")
     return BoxRows(
-        format=MULTISPORTS_PICKLE if clips else PROPOSALS_PICKLE,
+        format=MULTISPORTS_PICKLE if frames else PROPOSALS_PICKLE,
         faults=faults,
         video_ids=names.take(pa.array(owner)),
-        timestamp=(np.round((stamps - 1) / FPS, 6) if clips else stamps)[owner],
+        timestamp=(np.round((stamps - 1) / FPS, 6) if frames else stamps)[owner],
         boxes_xyxy=values[:, :4],
         score=values[:, 4],
         empty=empty,
         key_problems=problems,
-        note=f"{without_score} boxes have no score column: their score is 1" if without_score else "",
+        key_rows=key_rows,
+        note="; ".join(notes),
     )
 
 

@@ -12,7 +12,7 @@ from pipeline.boxes.json_boxes import has_scores, is_box_list, read_box_list
 from pipeline.boxes.proposals import LAYOUT, read_proposals
 from pipeline.boxes.rows import BoxRows
 from pipeline.errors import InputError
-from pipeline.files import read_json
+from pipeline.files import is_unicode, read_json, special_kind
 from pipeline.interop.pickles import load_pickle
 from pipeline.problems import Problem
 
@@ -33,8 +33,9 @@ def read_box_files(folder: Path) -> tuple[dict[str, BoxRows], list[Problem]]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of boxes")
-    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
-    paths = [path for path in paths if path.name not in REPORTS]
+    entries = [path for path in sorted(folder.iterdir()) if path.name not in REPORTS and path.name[0] != "."]
+    problems = [problem for path in entries if (problem := _unreadable(path))]
+    paths = [path for path in entries if path.is_file() and is_unicode(path)]
     kinds = {path: _kind(path) for path in paths}
     values = {path: _load(path, kind) for path, kind in kinds.items()}
     lists: dict[str, Images] = {}
@@ -47,7 +48,6 @@ def read_box_files(folder: Path) -> tuple[dict[str, BoxRows], list[Problem]]:
                 person = person_category(value) if person is None else person
     images = join_images(lists)
     read: dict[str, BoxRows] = {}
-    problems: list[Problem] = []
     for path, value in values.items():
         rows = _rows(path, kinds[path], value, images, person)
         if rows is not None:
@@ -58,6 +58,14 @@ def read_box_files(folder: Path) -> tuple[dict[str, BoxRows], list[Problem]]:
         names = ", ".join(path.name for path in paths)
         raise InputError(f"{folder}: found {names or 'no file'}, expected {EXPECTED}")
     return read, problems
+
+
+def _unreadable(path: Path) -> Problem | None:
+    """What is no file, or has a name that no table can take."""
+    if not is_unicode(path):
+        return Problem(path.name, "file", "a name that is no UTF-8 text", "another name; the file is left out")
+    kind = special_kind(path)
+    return Problem(path.name, "file", kind, "a file; it is left out") if kind else None
 
 
 def _kind(path: Path) -> str:

@@ -28,6 +28,8 @@ class BoxRows:
     "Rows that name a keyframe without a box."
     key_problems: list[Problem] = field(default_factory=list)
     "Of keys that hold no row that could be read."
+    key_rows: int = 0
+    "Boxes of those keys, each key one at least."
     not_persons: int = 0
     "Boxes of other classes than person, which are no rows."
     note: str = ""
@@ -67,9 +69,7 @@ def draft_rows(file: str, kind: str, drafts: Sequence[Draft], *, not_persons: in
         note: see `BoxRows`.
     """
     faults = Faults(file, lambda i: drafts[i].place, len(drafts))
-    for expected in sorted({draft.fault[1] for draft in drafts if draft.fault}):
-        mask = np.array([draft.fault is not None and draft.fault[1] == expected for draft in drafts], bool)
-        faults.add(mask, lambda i: (drafts[i].fault or ("", ""))[0], expected)
+    faults.add_each(draft.fault for draft in drafts)
     video_ids = pa.array([draft.video_id for draft in drafts], pa.string())
     faults.add_video_ids(video_ids)
     timestamp = np.array([draft.timestamp for draft in drafts], np.float64)

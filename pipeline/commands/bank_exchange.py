@@ -7,6 +7,8 @@ import typer
 
 from pipeline.bank.output import check_new_bank, check_new_file
 from pipeline.bank.reader import open_bank
+from pipeline.commands.bank_sets import BANK_FILES
+from pipeline.files import check_own
 from pipeline.interop.banks.exchange import (
     ExportFormat,
     ImportFormat,
@@ -48,6 +50,7 @@ def import_foreign(
     bank, as `bank info` says.
     """
     check_new_bank(out, force=force)
+    check_own(out, BANK_FILES)
     known = parse_provenance(provenance or [])
     bank, notes = import_bank(
         source,

@@ -6,16 +6,18 @@ from typing import Annotated, Any, Literal
 import typer
 
 from pipeline.bank.diff import BankDifference, RowSetDifference, diff_banks
-from pipeline.bank.format import ROW_SETS
+from pipeline.bank.format import MANIFEST, ROW_SETS
 from pipeline.bank.merge import merge_banks
 from pipeline.bank.output import check_new_bank
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.subset import subset_bank
 from pipeline.errors import InputError
-from pipeline.files import json_text
+from pipeline.files import check_own, json_text
 from pipeline.interop.banks.exchange import read_ids
 
 SHOWN = 5
+BANK_FILES = (MANIFEST, "zarr.json", *("*/" * depth + "zarr.json" for depth in (1, 2, 3)), "*/*/*/c/0", "*/*/*/c/0/0")
+"What the folder of a bank holds: the records and shards of its parts, row sets and arrays."
 BankArgument = Annotated[Path, typer.Argument(help="The bank's folder, e.g. data/playground/bank/train.zarr.")]
 OutArgument = Annotated[Path, typer.Argument(help="The bank to make.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace the bank that is there already.")]
@@ -94,6 +96,7 @@ def merge(
     all of them.
     """
     check_new_bank(out, force=force)
+    check_own(out, BANK_FILES)
     if len(banks) < 2:
         raise InputError(f"{out}: {len(banks)} bank to merge, expected two or more")
     bank, shared = merge_banks([open_bank(path) for path in banks], out)
@@ -109,6 +112,7 @@ def subset(
 ) -> None:
     """Make a bank of some videos of another one; files are linked, not copied, where links reach."""
     check_new_bank(out, force=force)
+    check_own(out, BANK_FILES)
     wanted = [*(video or []), *([] if videos is None else read_ids(videos))]
     _print_made(out, subset_bank(open_bank(path), out, wanted), "")
 

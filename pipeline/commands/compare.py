@@ -10,7 +10,7 @@ from pipeline.evaluation.ava import OFFICIAL_CAP
 from pipeline.evaluation.compare import Change, compare_experiments
 from pipeline.evaluation.protocols import ProtocolName
 from pipeline.evaluation.revisions import read_experiment
-from pipeline.files import write_json
+from pipeline.files import check_report, write_json
 
 _SOURCE = "A git revision, an experiment's name, `workspace`, or a folder that holds a project."
 
@@ -38,6 +38,8 @@ def compare(
     The interval is that of a paired bootstrap over videos: both experiments are scored on the same resamples,
     and 95 of 100 changes lie inside. Both are scored by the rules given here, whatever they reported.
     """
+    if json_path:
+        check_report(json_path, "a", "b", "boxes", "classes", "overall")
     before, after = (read_experiment(source, boxes=boxes, split=split) for source in (a, b))
     result = compare_experiments(before, after, iou=iou, protocol=protocol, cap=cap, resamples=resamples, seed=seed)
     rows = [*result.classes, *result.groups, result.overall]

@@ -9,10 +9,11 @@ from urllib.parse import urlparse
 import torch
 import typer
 
+from pipeline.bank.output import check_new_file
 from pipeline.checkpoint import load_checkpoint, load_tensors, save_checkpoint
 from pipeline.compose import compose_params
 from pipeline.errors import InputError
-from pipeline.files import atomic_path, digest_file, write_json
+from pipeline.files import atomic_path, check_own_file, check_report, digest_file, write_json
 from pipeline.interop.conversion import Background, ConversionReport
 from pipeline.interop.convert import DetectorSettings
 from pipeline.interop.convert import convert as convert_foreign
@@ -61,6 +62,7 @@ def convert(
     """
     if to.suffix != ".safetensors":
         raise InputError(f"--to {to}: expected a .safetensors file")
+    _check_places(to, report)
     source = fetch(checkpoint)
     foreign = recognise(source, taken_as=taken_as)
     print(f"{source.name}: {foreign.described}")
@@ -94,6 +96,15 @@ def convert(
         write_json(report, {**facts, **result.report.as_dict(), "notes": result.notes})
     digest = save_checkpoint(to, result.tensors, sidecar)
     print(f"{to}: {len(result.tensors)} tensors, sha256 {digest[:12]}")
+
+
+def _check_places(to: Path, report: Path | None) -> None:
+    """Refuse to replace a checkpoint that was trained, or a file that is none; see `check_own_file`."""
+    sidecar = to.with_suffix(".json")
+    check_report(sidecar, "sha256", "source")
+    check_own_file(to, lambda _: sidecar.exists())
+    if report:
+        check_report(report, "file", "sha256", "framework", "notes")
 
 
 def _print_report(report: ConversionReport) -> None:
@@ -179,11 +190,13 @@ def export(
     checkpoint: Annotated[Path, typer.Argument(help="A safetensors file of ours, e.g. models/baseline.safetensors.")],
     to: Annotated[Path, typer.Option(help="The .pth file to write.")],
     layout: Annotated[Literal["mmaction2"], typer.Option("--format", help="Whose names and shapes.")] = "mmaction2",
+    force: Annotated[bool, typer.Option("--force", help="Replace the file that is there already.")] = False,
 ) -> None:
     """Write a checkpoint of ours as MMAction2's state dict: its names and shapes, and plain values beside them.
 
     Converted back, it is the same to the bit.
     """
+    check_new_file(to, force=force)
     if checkpoint.with_suffix(".json").exists():
         tensors, sidecar = load_checkpoint(checkpoint)
     else:

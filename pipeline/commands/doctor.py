@@ -8,7 +8,7 @@ import typer
 
 from pipeline.command import WorkersOption, worker_count
 from pipeline.errors import InputError
-from pipeline.files import json_text, write_text
+from pipeline.files import check_own_file, json_text, write_text
 
 STATUS = {"note": 0, "warning": 1, "error": 2}
 
@@ -43,6 +43,8 @@ def doctor(
     from pipeline.doctor.report import as_json as report_values
     from pipeline.params import load_params, parse_params
 
+    if html is not None:
+        check_own_file(html, lambda data: b"<title>actionbank doctor: " in data)
     try:
         if dataset is None:
             params = load_params()
@@ -51,10 +53,26 @@ def doctor(
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(STATUS["error"]) from None
-    examined = examine(params, workers=worker_count(workers), decode=decode, silence_seconds=silence)
+    examined = examine(
+        params,
+        workers=worker_count(workers),
+        decode=decode,
+        silence_seconds=silence,
+        is_current=dataset is None or _is_current(params.dataset.name),
+    )
     if html is not None:
         write_text(html, as_html(examined))
     print(json_text(report_values(examined)) if as_json else as_text(examined) + "\n", end="")
     status = max((STATUS[each.severity] for each in examined.findings), default=0)
     if status and not (allow_warnings and status == STATUS["warning"]):
         raise typer.Exit(status)
+
+
+def _is_current(name: str) -> bool:
+    """Whether params.yaml holds this data set."""
+    from pipeline.params import load_params
+
+    try:
+        return load_params().dataset.name == name
+    except InputError:
+        return False

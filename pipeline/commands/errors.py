@@ -7,6 +7,8 @@ import typer
 
 from pipeline.errors import InputError
 
+REPORT = ("errors.json", "index.html", "per_class.csv", "confusions.csv", "keyframes.csv", "keyframes/*.jpg")
+
 
 def errors(
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="The split that was scored.")] = "val",
@@ -20,7 +22,9 @@ def errors(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the report; it is replaced.")] = Path("results/errors"),
+    out: Annotated[
+        Path, typer.Option(help="Folder of the report; an earlier report is replaced, and nothing else.")
+    ] = Path("results/errors"),
     worst: Annotated[int, typer.Option(min=0, help="How many keyframes are shown, those that cost most.")] = 20,
 ) -> None:
     """Tell where the AP is lost: missed persons, badly placed boxes, wrong classes (docs/errors.md).
@@ -36,12 +40,13 @@ def errors(
     from pipeline.evaluation.errors import find_errors
     from pipeline.evaluation.errors_page import write_page
     from pipeline.evaluation.errors_report import summary, text, write_tables
-    from pipeline.files import replace_folder
+    from pipeline.files import check_own, replace_folder
     from pipeline.params import load_params
     from pipeline.tables import DETECTIONS, read_table
     from pipeline.training.tables import read_tables
     from pipeline.video.store import FrameStore
 
+    check_own(out, REPORT)
     params = load_params()
     scoring, data = params.evaluation, Path("data", params.dataset.name)
     if scoring.metric == "multisports":
@@ -68,8 +73,9 @@ def errors(
     frames = data / "frames"
     store = FrameStore(frames) if worst and frames.is_dir() else None
     total = summary(found)
-    title = f"{path}, split {split}: mAP {total['map']:.4f} at IoU {scoring.iou:g}, {total['labels']} labels"
-    with replace_folder(out) as folder:
+    found_map = "none" if total["map"] != total["map"] else f"{total['map']:.4f}"
+    title = f"{path}, split {split}: mAP {found_map} at IoU {scoring.iou:g}, {total['labels']} labels"
+    with replace_folder(out, REPORT) as folder:
         write_tables(folder, found, confusions, labels)
         pictures = write_page(
             folder,

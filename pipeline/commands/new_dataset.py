@@ -32,7 +32,7 @@ def new_dataset(
             show_default=False,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace conf/dataset/NAME.yaml.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace conf/dataset/NAME.yaml and copied files.")] = False,
     workers: WorkersOption = 0,
 ) -> None:
     """Write conf/dataset/NAME.yaml for a folder of videos, look for what is wrong with it, and say the next command.
@@ -45,6 +45,7 @@ def new_dataset(
     from pipeline.compose import compose_params
     from pipeline.datasets.new_dataset import (
         check_name,
+        check_source,
         config_text,
         in_place,
         own_folder,
@@ -52,19 +53,24 @@ def new_dataset(
         write_frame_times,
         write_videos_csv,
     )
+    from pipeline.datasets.versioned import path_for_experiments
     from pipeline.doctor.films import probe_films
     from pipeline.files import write_text
     from pipeline.video.folder import find_videos
 
     path = check_name(name, CONF, force=force)
-    where = in_place(videos, "--videos")
+    for given, option in ((videos, "--videos"), (annotations, "--annotations"), (boxes, "--boxes")):
+        check_source(name, given, option)
+    where = path_for_experiments(in_place(videos, "--videos"))
     found = find_videos(videos)
     films = probe_films(found.paths, workers=worker_count(workers))
     source = Path("data", name, "source")
-    folder = own_folder(annotations, source / "annotations", "--annotations")
-    proposals = own_folder(boxes, source / "proposals", "--boxes") if boxes else None
+    folder = own_folder(annotations, source / "annotations", "--annotations", force=force)
     notes = [write_videos_csv(Path(folder), films), write_frame_times(Path(folder), films)]
-    annotated = read_classes(Path(folder), folder)
+    annotated = read_classes(Path(folder), path_for_experiments(folder))
+    proposals = None
+    if boxes:
+        proposals = path_for_experiments(own_folder(boxes, source / "proposals", "--boxes", force=force))
     default = compose_params([], CONF)
     asked = [default["backbone"]["input"]["short_side"]]
     asked += [max(default[block]["augmentation"]["short_side"]) for block in ("baseline", "head_train")]

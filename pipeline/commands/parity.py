@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 import typer
 
-from pipeline.files import write_json
+from pipeline.files import check_report, write_json
 from pipeline.interop.parity import ABSOLUTE, RELATIVE, ParityReport, check_parity
 
 
@@ -21,6 +21,8 @@ def parity(
     The model comes from the fixture's own hyper-parameters and the weights from its rule, so a fixture with any name
     works. Exits with 0 where every number is within 1e-4 + 1e-4 times its size, else with 1.
     """
+    if json_path:
+        check_report(json_path, "fixture", "passed", "parameters", "tensors")
     torch.set_num_threads(threads)
     report = check_parity(fixture)
     _print(report)

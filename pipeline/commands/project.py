@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
-from pipeline.compose import chosen_overrides, compose_params, differing_keys, params_text
+from pipeline.compose import chosen_overrides, compose_params, differing_keys, params_text, read_params, record_values
 from pipeline.errors import InputError
 from pipeline.files import write_text
-from pipeline.work import list_items, list_runs, remove_item, work_root
+from pipeline.work import list_items, list_rests, list_runs, remove_item, remove_rests, work_root
 
 
 def compose(
@@ -25,17 +24,15 @@ def compose(
     """Compose params.yaml from conf/ (Hydra), as `dvc exp run -S` does, and validate the whole of it."""
     path = Path("params.yaml")
     if not check:
-        text = params_text(compose_params(overrides or []))
+        values = compose_params(overrides or [])
+        record_values(values, overrides or [])
+        text = params_text(values)
         write_text(path, text)
         print(f"{path}: written, {len(text.splitlines())} lines")
         return
-    try:
-        found = yaml.safe_load(path.read_text())
-    except (FileNotFoundError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict) or not isinstance(found.get("choices"), dict):
-        raise InputError(f"{path}: has no choices; write it with `actionbank compose`")
+    found = read_params(path)
     expected = compose_params([*chosen_overrides(found), *(overrides or [])])
+    expected["choices"]["values"] = found["choices"].get("values", [])
     differences = differing_keys(found, expected)
     if differences:
         raise InputError(f"{path} is not what conf/ says; run `actionbank compose`: " + "; ".join(differences))
@@ -68,10 +65,14 @@ def work_gc(
     days: Annotated[float, typer.Option(min=0, help="Keep items younger than this.")] = 30.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
-    """Drop items older than so many days; a later run makes again what it needs."""
+    """Drop items older than so many days, and what killed processes left; a later run makes again what it needs."""
     old = [item for item in list_items() if time.time() - item[3] > days * 86400]
     for stage, key, _, _ in old:
         if not dry_run:
             remove_item(stage, key)
+    rests = list_rests()
+    if not dry_run:
+        remove_rests(rests)
     verb = "would drop" if dry_run else "dropped"
-    print(f"{verb} {len(old)} items, {sum(size for _, _, size, _ in old) / 2**20:.1f} MiB")
+    size = sum(size for _, _, size, _ in old) / 2**20
+    print(f"{verb} {len(old)} items, {size:.1f} MiB, and {len(rests)} files and folders of killed processes")

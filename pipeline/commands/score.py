@@ -1,17 +1,24 @@
 """`actionbank score`: AVA mAP of two CSV files."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import typer
 
+from pipeline.datasets.class_ids import read_shifted_label_map
+from pipeline.errors import InputError
 from pipeline.evaluation.ava import OFFICIAL_CAP, Evaluation, evaluate, mean_ap
 from pipeline.evaluation.files import keyframes_table, read_detections, read_ground_truth, read_keyframe_list
 from pipeline.evaluation.protocols import ProtocolName
-from pipeline.files import write_json
-from pipeline.labels import AVA_EVALUATED, Label, read_label_map
+from pipeline.evaluation.suspicions import LOW, suspicions
+from pipeline.files import check_report, write_json
+from pipeline.labels import AVA_EVALUATED, Label
+from pipeline.names import composed, film_of
 
 
 def score(
@@ -46,30 +53,71 @@ def score(
     A row of two columns is a keyframe without boxes. Where scores tie, precision and recall are taken at
     distinct scores, so that the result does not depend on the order of rows.
     """
+    if json_path:
+        check_report(json_path, "map", "ap", "num_gt")
     truth, found = read_ground_truth(ground_truth), read_detections(detections)
     lists = {"empty": truth.keyframes}
     if excluded:
         lists["excluded"] = read_keyframe_list(excluded)
-    classes = read_label_map(labels) if labels else AVA_EVALUATED
-    result = evaluate(
-        truth.boxes,
-        found.boxes,
-        class_ids=[label.id for label in classes],
-        keyframes=keyframes_table(**lists),
-        iou=iou,
-        protocol=protocol,
-        cap=cap,
-    )
+    classes, first_id = read_shifted_label_map(labels) if labels else (list(AVA_EVALUATED), 1)
+    boxes, detected = (_in_tables_ids(each.boxes, first_id) for each in (truth, found))
+    class_ids = [label.id for label in classes]
+    try:
+        result = evaluate(
+            boxes,
+            detected,
+            class_ids=class_ids,
+            keyframes=keyframes_table(**{name: _of_films(each) for name, each in lists.items()}),
+            iou=iou,
+            protocol=protocol,
+            cap=cap,
+        )
+    except InputError:
+        warn(suspicions(boxes, detected, class_ids=class_ids, keyframes=_of_films(truth.keyframes)))
+        raise
+    is_low = not result.map >= LOW
+    warnings = suspicions(boxes, detected, class_ids=class_ids, keyframes=_of_films(truth.keyframes), is_low=is_low)
+    classes = [replace(label, id=label.id - 1 + first_id) for label in classes]
     _print_classes(result, classes)
     counted, defined = int(result.num_detections.sum()), int(np.isfinite(result.ap).sum())
     print(f"{len(found.boxes)} detections, of which {counted} count; {int(result.num_gt.sum())} ground-truth boxes")
     print(f"mAP {result.map:.6f} over {defined} of {len(classes)} classes, IoU {iou:g}, protocol {protocol}")
-    if len(found.boxes) and not counted:
-        typer.echo("warning: no detection has a keyframe of the ground truth and a scored class", err=True)
+    if len(found.boxes) and not counted and not warnings:
+        warnings = ["no detection has a keyframe of the ground truth, a scored class and a box with an area"]
+    warn(warnings)
     if json_path:
-        ids = [str(class_id) for class_id in result.class_ids]
+        ids = [str(class_id - 1 + first_id) for class_id in result.class_ids]
         ap, num_gt = (dict(zip(ids, each.tolist(), strict=True)) for each in (result.ap, result.num_gt))
         write_json(json_path, {"map": result.map, "ap": ap, "num_gt": num_gt})
+
+
+def _in_tables_ids(table: pa.Table, first_id: int) -> pa.Table:
+    """Boxes as `import_annotations` reads them: action ids from 1 on, films by their ids and not by their files."""
+    table = _of_films(table)
+    if first_id == 1:
+        return table
+    at = table.schema.get_field_index("action_id")
+    return table.set_column(at, table.schema.field(at), pc.add(table["action_id"], 1 - first_id).cast(pa.int32()))
+
+
+def _of_films(table: pa.Table) -> pa.Table:
+    """The table with ids of films where it has names of files."""
+    names = table["video_id"].combine_chunks()
+    if not pa.types.is_dictionary(names.type):
+        names = names.dictionary_encode()
+    if isinstance(names, pa.ChunkedArray):
+        names = names.unify_dictionaries().combine_chunks()
+    ids = [film_of(composed(each.strip())) for each in names.dictionary.to_pylist()]
+    if ids == names.dictionary.to_pylist():
+        return table
+    column = pa.DictionaryArray.from_arrays(names.indices, pa.array(ids, pa.string()))
+    return table.set_column(0, "video_id", column)
+
+
+def warn(lines: Sequence[str]) -> None:
+    """Print warnings."""
+    for line in lines:
+        typer.echo(f"warning: {line}", err=True)
 
 
 def _print_classes(result: Evaluation, labels: Sequence[Label]) -> None:

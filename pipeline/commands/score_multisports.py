@@ -5,11 +5,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from pipeline.commands.score import warn
+from pipeline.errors import InputError
 from pipeline.evaluation.files import read_detections
 from pipeline.evaluation.multisports.evaluate import evaluate_multisports
 from pipeline.evaluation.multisports.files import read_multisports
 from pipeline.evaluation.multisports.linking import MIN_FRAMES
-from pipeline.files import write_json
+from pipeline.evaluation.suspicions import LOW, suspicions
+from pipeline.files import check_report, write_json
 from pipeline.labels import Label
 
 SHOWN = ("0.2", "0.5", "0.10:0.90")
@@ -29,6 +32,9 @@ def score_multisports(
         Literal["official", "mmaction2_1x"],
         typer.Option(help="mmaction2_1x: link all boxes with the score of the last row, as MMAction2 does by a slip."),
     ] = "official",
+    split_number: Annotated[
+        int, typer.Option(min=1, help="Which of several ways to split the videos counts (JHMDB has three).")
+    ] = 1,
     min_frames: Annotated[int, typer.Option(min=1, help="Shorter detected tubes are dropped.")] = MIN_FRAMES,
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Also write frame_map, video_map and per_class to this file.")
@@ -38,22 +44,34 @@ def score_multisports(
 
     A row should be a box's best class, as MMAction2 scores it. All numbers are from 0 to 1.
     """
-    truth = read_multisports(ground_truth, split, fps=25)
+    if json_path:
+        check_report(json_path, "frame_map", "video_map", "per_class")
+    truth = read_multisports(ground_truth, split, fps=25, number=split_number)
     found = read_detections(detections)
-    result = evaluate_multisports(
-        truth.annotations,
-        truth.keyframes,
-        found.boxes,
-        truth.labels,
-        protocol=protocol,
-        sizes=truth.sizes,
-        min_frames=min_frames,
-    )
+    class_ids = [label.id for label in truth.labels]
+    try:
+        result = evaluate_multisports(
+            truth.annotations,
+            truth.keyframes,
+            found.boxes,
+            truth.labels,
+            protocol=protocol,
+            sizes=truth.sizes,
+            min_frames=min_frames,
+        )
+    except InputError:
+        warn(suspicions(truth.annotations, found.boxes, class_ids=class_ids))
+        raise
+    is_low = not result["frame_map"] >= LOW
     _print_classes(result["per_class"], truth.labels)
     classes = result["per_class"].values()
     boxes, tubes = (sum(each[name] for each in classes) for name in ("detected_boxes", "detected_tubes"))
     print(f"{len(found.boxes)} detections, of which {boxes} count, in {tubes} tubes")
     video_map = ", ".join(f"@{name} {result['video_map'][name]:.6f}" for name in SHOWN)
+    if truth.splits > 1:
+        several = f"{ground_truth.name} has {truth.splits} ways to split its videos"
+        print(f"{several}; number {split_number} counts (--split-number)")
+    warn(suspicions(truth.annotations, found.boxes, class_ids=class_ids, is_low=is_low))
     print(f"frame-mAP@0.5 {result['frame_map']:.6f}, video-mAP {video_map}, protocol {protocol}")
     if json_path:
         write_json(json_path, {**result, "per_class": {str(key): each for key, each in result["per_class"].items()}})

@@ -1,8 +1,9 @@
 """Checked rows of any source as the tables that everything else reads, with counts."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,10 @@ class AvaImport:
     summary: dict[str, Any]
     told: list[str] = field(default_factory=list)
     "Lines for the user: what was recognised and decided."
+    assumed_fps: dict[str, float] = field(default_factory=dict)
+    "Videos whose frames were counted at a rate that nothing told."
+    unread: Sequence[tuple[Path, str]] = ()
+    "Files of the folder that are passed over, and why."
     missing: list[Problem] = field(default_factory=list)
     "What the source names and nobody brought (clips of AVA-Kinetics): listed, and no fault."
     notices: list[Notice] = field(default_factory=list)

@@ -6,6 +6,7 @@ keyframe was annotated and shows nobody.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pipeline.datasets.ava_rows import (
     AvaRows,
     note_foreign_videos,
     read_ava_rows,
+    renamed,
 )
 from pipeline.datasets.class_ids import find_label_map, read_shifted_label_map
 from pipeline.datasets.csv_rows import read_rows
@@ -28,6 +30,7 @@ from pipeline.datasets.timelines import (
     Timeline,
     assign_timelines,
     read_timelines,
+    split_in,
 )
 from pipeline.errors import InputError
 from pipeline.labels import Label
@@ -37,6 +40,7 @@ __all__ = ["AvaImport", "annotation_files", "excluded_files", "import_ava"]
 
 PUBLISHED = re.compile(r"ava_(train|val|test)_v2\.\d\.csv")
 PUBLISHED_EXCLUDED = re.compile(r"ava_(train|val|test)_excluded_timestamps_v2\.\d\.csv")
+EXCLUDED = re.compile(r".*excluded.*\.csv", re.IGNORECASE)
 
 
 def import_ava(
@@ -69,11 +73,11 @@ def import_ava(
     if kinetics is not None:
         paths = {split: path for split, path in paths.items() if split in kinetics.ava_splits}
     annotated = [
-        read_ava_rows(path, split=split, classes=classes, widths=ANNOTATION_WIDTHS, first_id=first_id)
+        renamed(path, read_ava_rows(path, split=split, classes=classes, widths=ANNOTATION_WIDTHS, first_id=first_id))
         for split, path in paths.items()
     ]
     excluded = [
-        read_ava_rows(path, split=split, classes=classes, widths=EXCLUDED_WIDTHS)
+        renamed(path, read_ava_rows(path, split=split, classes=classes, widths=EXCLUDED_WIDTHS))
         for split, path in excluded_files(folder).items()
         if kinetics is None or split in kinetics.ava_splits
     ]
@@ -144,11 +148,11 @@ def annotation_files(folder: Path) -> dict[str, Path]:
     Raises:
         InputError: a split has two.
     """
-    return _by_split(folder, "{}.csv", PUBLISHED)
+    return _by_split(folder, lambda path: _named(path, "{}.csv", PUBLISHED))
 
 
 def excluded_files(folder: Path) -> dict[str, Path]:
-    """The excluded keyframes of each split, by their short name or as published.
+    """The excluded keyframes of each split, in CSV files whose names hold `excluded` and the split.
 
     A published list is read for a split that has annotations: AVA's test split has none.
 
@@ -156,7 +160,7 @@ def excluded_files(folder: Path) -> dict[str, Path]:
         InputError: a split has two.
     """
     annotated = annotation_files(folder)
-    found = _by_split(folder, "excluded_{}.csv", PUBLISHED_EXCLUDED)
+    found = _by_split(folder, lambda path: split_in(path.stem) if EXCLUDED.fullmatch(path.name) else "")
     return {
         split: path
         for split, path in found.items()
@@ -164,13 +168,17 @@ def excluded_files(folder: Path) -> dict[str, Path]:
     }
 
 
-def _by_split(folder: Path, short: str, published: re.Pattern[str]) -> dict[str, Path]:
+def _named(path: Path, short: str, published: re.Pattern[str]) -> str:
+    """The split that a name says, by its short form or as published."""
+    match = published.fullmatch(path.name)
+    return match[1] if match else next((split for split in SPLITS if path.name == short.format(split)), "")
+
+
+def _by_split(folder: Path, split_of: Callable[[Path], str]) -> dict[str, Path]:
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        match = published.fullmatch(path.name)
-        for split in SPLITS:
-            if path.name == short.format(split) or (match and match[1] == split):
-                found.setdefault(split, []).append(path)
+        if split := split_of(path):
+            found.setdefault(split, []).append(path)
     for split, paths in found.items():
         if len(paths) > 1:
             names = " and ".join(path.name for path in paths)

@@ -1,14 +1,18 @@
 """One AVA CSV file by column, with a problem for each row that cannot be used."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.datasets.csv_rows import Faults, Floats, Ints, Mask, numbers, read_rows, shown
 from pipeline.datasets.ordering import first_alike, ranked
 from pipeline.datasets.timelines import Timeline
+from pipeline.errors import InputError
+from pipeline.names import film_of
 
 ANNOTATION_WIDTHS = (2, 7, 8)
 EXCLUDED_WIDTHS = (2,)
@@ -94,6 +98,22 @@ def read_ava_rows(path: Path, *, split: str, classes: int, widths: tuple[int, ..
     )
     names, video = ranked(video_ids)
     return AvaRows(split, faults, rows.lines, names, video, timestamp, boxes, action - first_id + 1, person, empty)
+
+
+def renamed(path: Path, rows: AvaRows, name_of: Callable[[str], str] = film_of) -> AvaRows:
+    """The rows with the ids of films where they have names of files.
+
+    Raises:
+        InputError: two clips of different folders have one name.
+    """
+    names = [name_of(each) for each in rows.video_ids]
+    folder: dict[str, str] = {}
+    for name, clip in zip(names, rows.video_ids, strict=True):
+        own = clip.rpartition("/")[0]
+        if folder.setdefault(name, own) != own:
+            raise InputError(f"{path}: two clips are named {name}, expected one file of each name")
+    distinct, place = ranked(pa.array(names, pa.string()))
+    return replace(rows, video_ids=distinct, video=place[rows.video])
 
 
 def note_early(rows: AvaRows, timelines: dict[str, Timeline]) -> None:

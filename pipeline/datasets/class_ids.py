@@ -14,6 +14,8 @@ from pipeline.labels import Label, read_label_map
 LABEL_MAPS = ("labelmap.pbtxt", "labelmap.csv", "labelmap.txt", "labelmap.json", "label_map.txt")
 # The 60 classes that are evaluated go before the 80 of the same version.
 PUBLISHED_LABEL_MAPS = ("ava_action_list_v2*_for_activitynet_*.pbtxt*", "ava_action_list_v2*.pbtxt*")
+# To look for a name that is like another one takes a millisecond and more: a file of names that are none has too many.
+MOST_HINTS, LONGEST_NAME = 500, 100
 # What annotation tools write where nobody chose anything.
 NO_ACTION = frozenset(("", "none", "null", "undefined", "__undefined__", "_default", "default", "background"))
 
@@ -100,6 +102,7 @@ class ClassNames:
     def __init__(self, labels: Sequence[Label]) -> None:
         self.labels = list(labels)
         self._ids = {spelt(label.name): label.id for label in labels}
+        self._close: dict[str, list[str]] = {}
 
     def find(self, name: str) -> int | None:
         """The id; None for a name that is no class."""
@@ -107,6 +110,9 @@ class ClassNames:
 
     def expected(self, name: str) -> str:
         """What could have stood in place of a name that is no class."""
-        close = get_close_matches(spelt(name), list(self._ids), n=1)
+        key = spelt(name)[:LONGEST_NAME]
+        if key not in self._close and len(self._close) < MOST_HINTS:
+            self._close[key] = get_close_matches(key, list(self._ids), n=1)
+        close = self._close.get(key)
         names = ", ".join(label.name for label in self.labels[:5]) + (", ..." if len(self.labels) > 5 else "")
         return f"a class of the label map: {names}" + (f" (is it {shown(close[0])}?)" if close else "")

@@ -1,5 +1,6 @@
 """A choice of classes: some of a source's, under new names or merged, numbered from 1 on."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -91,7 +92,7 @@ def _chosen(known: Sequence[Label], choice: Choice, first_id: int) -> tuple[list
             new_of[old_id] = new_id
         first = next(old for old, new in new_of.items() if new == new_id)
         labels.append(Label(new_id, name or by_id[first].name, by_id[first].group))
-    twice = {label.name for label in labels if sum(each.name == label.name for each in labels) > 1}
+    twice = [name for name, count in Counter(label.name for label in labels).items() if count > 1]
     if twice:
         raise InputError(f"dataset.class_map: two classes are named {shown(sorted(twice)[0])}")
     return labels, new_of

@@ -6,9 +6,10 @@ is a keyframe that shows nobody. Where action_ids are absent, the actions are th
 write (`attributes.py`), else the `category_id` of `categories`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.datasets.attributes import NAMED, Chosen, Wanted, actions_of, choose, seen_attributes
@@ -20,10 +21,14 @@ from pipeline.datasets.shapes import Sides, around, clipped, turned
 from pipeline.datasets.timelines import AVA_FIRST_TIMESTAMP, Timeline
 from pipeline.datasets.tracks import NO_INSIDE
 from pipeline.errors import InputError
-from pipeline.labels import Label
+from pipeline.labels import MAX_CLASS_ID, Label
+from pipeline.names import has_ending
 
 FORMAT = "COCO-like JSON (AlphAction)"
 MEDIA = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".jpg", ".jpeg", ".png")
+IMAGES = (".jpg", ".jpeg", ".png")
+IMAGE_EXPECTED = "movie (the film's id) and timestamp (a second of it), or a file_name VIDEO/TIMESTAMP.jpg"
+STAMP = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 # Attributes that exporters add of themselves.
 TECHNICAL = frozenset((
     "occluded", "rotation", "track id", "keyframe", "outside", "iscrowd", "is crowd", "z order",
@@ -46,11 +51,19 @@ def is_coco(content: Any) -> bool:
     return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations"))
 
 
-def category_labels(content: dict[str, Any]) -> list[Label]:
-    """The actions that the file's categories name; none where boxes have action_ids, and categories are persons."""
+def category_labels(content: dict[str, Any], where: str = "categories") -> list[Label]:
+    """The actions that the file's categories name; none where boxes have action_ids, and categories are persons.
+
+    Raises:
+        InputError: an id is larger than a class can have; the message begins with `where`.
+    """
     if any(isinstance(each, dict) and "action_ids" in each for each in content["annotations"]):
         return []
-    named = [each for each in content.get("categories") or [] if isinstance(each, dict)]
+    listed = content.get("categories")
+    named = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    large = next((each for each in named if isinstance(each.get("id"), int) and each["id"] > MAX_CLASS_ID), None)
+    if large is not None:
+        raise InputError(f"{where}: category id {shown(str(large['id'])[:99])}, expected at most {MAX_CLASS_ID}")
     return [
         Label(each["id"], str(each["name"]), "action")
         for each in named
@@ -112,16 +125,23 @@ def coco_rows(
     drafts: list[Draft] = []
     images: dict[Any, tuple[str, float, tuple[float, float]]] = {}
     keyframes = []
+    left_out: dict[Any, int] = {}
     for place, image in enumerate(content["images"], start=1):
         found, fault = _image(image)
         if fault:
             drafts.append(Draft(f"image {place}", "-", fault=fault))
+            left_out |= {image["id"]: place} if isinstance(image, dict) and _hashable(image.get("id")) else {}
             continue
         if image["id"] in images:
             raise InputError(f"{path}: image {place}: id {image['id']} comes a second time")
         images[image["id"]] = found
         keyframes.append(Draft(f"image {place}", found[0], found[1]))
     for place, each in enumerate(content["annotations"], start=1):
+        if isinstance(each, dict) and _hashable(each.get("image_id")) and each["image_id"] in left_out:
+            found_image = f"image {left_out[each['image_id']]} of the list, which is left out"
+            wanted = "an image with a film and a time"
+            drafts.append(Draft(f"annotation {place}", "-", fault=(found_image, wanted)))
+            continue
         drafts += _boxes(f"annotation {place}", each, images, actions)
     rows = draft_rows(path.name, with_empty(drafts, keyframes), classes=classes)
     stamps = [stamp for _, stamp, _ in images.values()]
@@ -140,22 +160,42 @@ def coco_rows(
     return read
 
 
+def keyframe_of(file_name: Any) -> tuple[str, float] | None:
+    """The film and the second that the name of an image says, `VIDEO/TIMESTAMP.jpg`; None for other names."""
+    path = PurePosixPath(str(file_name or "").replace("\\", "/"))
+    return (path.parent.name, float(path.stem)) if path.parent.name and STAMP.fullmatch(path.stem) else None
+
+
+def _unnamed(image: dict[str, Any]) -> str:
+    """What an image without a film or a second has instead."""
+    missing = " and no ".join(
+        name for name, keys in (("movie", ("movie", "video_id")), ("timestamp", ("timestamp",)))
+        if all(image.get(key) is None for key in keys)
+    )  # fmt: skip
+    named = f"file_name {shown(str(image['file_name']))}" if image.get("file_name") else "no file_name"
+    return f"{named} and no {missing}"
+
+
 def _image(image: Any) -> tuple[tuple[str, float, tuple[float, float]], tuple[str, str] | None]:
     nothing = ("", 0.0, (0.0, 0.0))
     if not isinstance(image, dict) or not isinstance(image.get("id"), int | str):
         return nothing, ("no id", "an image with id, movie, timestamp, width and height")
-    movie = image.get("movie", image.get("video_id"))
+    movie, stamp = image.get("movie", image.get("video_id")), image.get("timestamp")
+    if movie is None or stamp is None:
+        named = keyframe_of(image.get("file_name"))
+        if named is None:
+            return nothing, (_unnamed(image), IMAGE_EXPECTED)
+        movie, stamp = named[0] if movie is None else movie, named[1] if stamp is None else stamp
     if not isinstance(movie, str) or not movie:
         return nothing, (f"movie {movie!r}", "the id of a video")
-    stamp: Any = image.get("timestamp")
     sides: list[Any] = [image.get("width"), image.get("height")]
     if not _real(stamp):
         return nothing, (f"timestamp {stamp!r}", "a number of seconds")
     width, height = (float(side) if _real(side) else 0.0 for side in sides)
     if width <= 0 or height <= 0:
         return nothing, (f"size {sides[0]!r} x {sides[1]!r}", "width and height in pixels")
-    name = PurePath(movie)
-    video_id = name.stem if name.suffix.lower() in MEDIA else name.name
+    name = PurePosixPath(movie.replace("\\", "/"))
+    video_id = name.stem if has_ending(name.name) or name.suffix.lower() in IMAGES else name.name
     return (video_id, float(stamp), (width, height)), None
 
 

@@ -3,7 +3,6 @@
 AVA's files mix rows of 2, 7 and 8 columns, which general CSV readers refuse. Nothing is quoted in them.
 """
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from pipeline.files import refuse_special
+from pipeline.names import ID_EXPECTED, composed, is_id
 from pipeline.problems import Problem
 
 Floats = NDArray[np.float64]
@@ -21,10 +22,7 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 NUMBER = r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
-# As the frame store allows, and slashes between such names (MultiSports ids hold one).
-_NAME = "[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}"
-VIDEO_ID = re.compile(f"{_NAME}(?:/{_NAME})*")
-VIDEO_ID_EXPECTED = "an id of letters, digits, '_', '-' and '.'"
+VIDEO_ID_EXPECTED = f"an id of {ID_EXPECTED}"
 # A coordinate may miss [0, 1] by the rounding of a float32, no more.
 TOLERANCE = 1e-6
 
@@ -56,9 +54,10 @@ def read_rows(path: Path) -> Rows:
     Raises:
         InputError: the file cannot be opened or is not UTF-8 text.
     """
+    refuse_special(path)
     try:
         data = path.read_bytes()
-        text = data.decode("utf-8-sig")
+        text = composed(data.decode("utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -104,7 +103,8 @@ def video_id_fault(video_id: str) -> str:
     """What is wrong with a video id, which becomes part of file names; empty where nothing is."""
     if not video_id:
         return "no video id"
-    return "" if VIDEO_ID.fullmatch(video_id) else f"video id {shown(video_id)}"
+    # MultiSports' ids hold slashes between such names.
+    return "" if all(map(is_id, video_id.split("/"))) else f"video id {shown(video_id)}"
 
 
 class Faults:
@@ -127,6 +127,13 @@ class Faults:
         for index in np.flatnonzero(mask & ~self.bad).tolist():
             self._found[index] = Problem(self.file, self.where(index), found(index), expected)
         self.bad |= mask
+
+    def add_each(self, faults: Iterable[tuple[str, str] | None]) -> None:
+        """Note what each row was found to have and should have; None for a row that has no fault of its own."""
+        for index, fault in enumerate(faults):
+            if fault is not None and not self.bad[index]:
+                self._found[index] = Problem(self.file, self.where(index), *fault)
+                self.bad[index] = True
 
     def leave_out(self, mask: Mask) -> None:
         """Leave out rows that are not at fault."""

@@ -11,6 +11,7 @@ from pipeline.datasets.csv_rows import Faults
 from pipeline.datasets.notices import Notice
 from pipeline.datasets.ordering import ranked
 from pipeline.datasets.timelines import Timeline
+from pipeline.names import composed
 
 NOTHING = (np.nan,) * 4
 
@@ -46,6 +47,8 @@ class Read:
     "Width and height that the file itself gives a video."
     counted: frozenset[str] = frozenset()
     "Videos whose frames are counted, so that their times depend on the frame rate."
+    assumed_fps: dict[str, float] = field(default_factory=dict)
+    "Videos whose frames were counted at a rate that nothing told."
 
 
 def draft_rows(file: str, drafts: Sequence[Draft], *, classes: int) -> AvaRows:
@@ -57,11 +60,8 @@ def draft_rows(file: str, drafts: Sequence[Draft], *, classes: int) -> AvaRows:
         classes: action ids run from 1 to this.
     """
     faults = Faults(file, lambda i: drafts[i].place, len(drafts))
-    expectations = [draft.fault[1] if draft.fault else "" for draft in drafts]
-    for expected in sorted(set(expectations) - {""}):
-        mask = np.array([each == expected for each in expectations], bool)
-        faults.add(mask, lambda i: (drafts[i].fault or ("", ""))[0], expected)
-    ids = pa.array([draft.video_id for draft in drafts], pa.string())
+    faults.add_each(draft.fault for draft in drafts)
+    ids = pa.array([composed(draft.video_id) for draft in drafts], pa.string())
     faults.add_video_ids(ids)
     empty = np.array([draft.box is None for draft in drafts], bool)
     timestamp = np.array([draft.timestamp for draft in drafts], np.float64)

@@ -7,8 +7,11 @@ from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED, numbers, read_rows, sh
 from pipeline.datasets.frame_times import Clock, Knots, read_frame_times
 from pipeline.datasets.timelines import SPLITS
 from pipeline.errors import InputError
+from pipeline.names import film_of
 from pipeline.randomness import seed_of
 
+# Frames per second: a time lapse, a high-speed camera.
+SLOWEST, FASTEST = 0.001, 100_000.0
 COLUMNS = ("video_id", "split", "first_timestamp", "offset_seconds", "fps", "width", "height")
 
 
@@ -62,7 +65,7 @@ def _read(path: Path, listed: dict[str, Listed]) -> dict[str, Listed]:
     seen = set()
     for row in range(1, len(rows)):
         where = f"{path}: row {rows.lines[row]}"
-        video_id = texts["video_id"][row]
+        video_id = film_of(texts["video_id"][row])
         if rows.widths[row] != width:
             raise InputError(f"{where}: {rows.widths[row]} columns, expected {','.join(header)}")
         if fault := video_id_fault(video_id):
@@ -92,9 +95,14 @@ def frame_rate(video_id: str, listed: dict[str, Listed], own: float | None, wher
     """Frames per second of a video whose annotations count frames; videos.csv goes before what the file says.
 
     Raises:
-        InputError: neither tells.
+        InputError: neither tells, or what it tells is no frame rate.
     """
     fps = listed.get(video_id, Listed()).fps or own
+    if fps is not None and not SLOWEST <= fps <= FASTEST:
+        raise InputError(
+            f"{where}: video {video_id} has {fps:g} frames a second, expected {SLOWEST:g} to {FASTEST:g}; a videos.csv "
+            "with the columns video_id,fps goes before what the file says"
+        )
     if fps is None:
         raise InputError(
             f"{where}: counts frames of video {video_id}, and nothing says how many a second has: expected a "

@@ -1,4 +1,4 @@
-"""MultiSports: its pickle of tubes, and MMAction2's CSVs.
+"""MultiSports: its pickle of tubes, which UCF101-24 and JHMDB have too, and MMAction2's CSVs.
 
 The sources count frames from 1 on; here a timestamp is the frame's time in seconds. A clip's id there has its sport's
 folder in front and, in the CSVs, `.mp4` behind; the video_id here is the name of its file, which has neither. Ids of
@@ -6,44 +6,103 @@ classes count from 0.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipeline.datasets.ava_rows import ANNOTATION_WIDTHS, AvaRows, read_ava_rows
-from pipeline.datasets.csv_rows import Faults, read_rows
+from pipeline.datasets.ava_rows import ANNOTATION_WIDTHS, AvaRows, read_ava_rows, renamed
+from pipeline.datasets.csv_rows import Faults, numbers, read_rows, shown
 from pipeline.datasets.drafts import Read
 from pipeline.datasets.listed import Listed, frame_rate
 from pipeline.datasets.ordering import ranked
-from pipeline.datasets.timelines import Timeline
+from pipeline.datasets.timelines import Timeline, split_in
 from pipeline.errors import InputError
-from pipeline.evaluation.multisports.files import SPLITS, read_multisports
+from pipeline.evaluation.multisports.files import SPLITS, read_multisports, split_count
 from pipeline.labels import Label
+from pipeline.names import film_of, has_ending
 from pipeline.tables import BOX_COLUMNS
 
 FPS = 25.0
-VIDEO_FILE = re.compile(r".+\.(mp4|avi|mkv|webm|mov)")
-_SPLIT = re.compile(r"(?:^|[^a-z])(train|val|test)(?:[^a-z]|$)")
+CLIP = re.compile(r"(?:.*/)?v_.+_c\d{3}\.\w+")
+"A file of MultiSports by its name."
+SPORTS = ("aerobic", "basketball", "football", "volleyball")
 
 
 def video_of(clip: str) -> str:
     """`aerobic_gymnastics/v_x_c001.mp4` is `v_x_c001`."""
-    name = clip.rpartition("/")[2]
-    return name.rpartition(".")[0] if VIDEO_FILE.fullmatch(name) else name
+    return film_of(clip).rpartition("/")[2]
 
 
-def is_multisports_csv(path: Path) -> bool:
-    """Whether the rows are AVA's with files for ids."""
+def names_files(path: Path) -> bool:
+    """Whether a CSV has AVA's rows with files (`a.mp4`) for ids, some at least."""
     rows = read_rows(path)
     if not len(rows) or rows.widths[0] not in ANNOTATION_WIDTHS:
         return False
-    return bool(VIDEO_FILE.fullmatch(rows.column(0)[0].as_py()))
+    return any(map(has_ending, pc.unique(rows.column(0)).to_pylist()))
 
 
-def pickle_rows(path: Path, content: dict[str, object], listed: dict[str, Listed]) -> tuple[Read, list[Label]]:
+def has_published_names(path: Path) -> bool:
+    """Whether the films of a CSV are called as MultiSports calls its clips."""
+    return all(map(CLIP.fullmatch, pc.unique(read_rows(path).column(0)).to_pylist()))
+
+
+def counts_frames(path: Path, timestamps: str) -> bool:
+    """Whether the timestamps of a CSV whose ids are files are numbers of frames, from 1, and no seconds.
+
+    Both are written in this form: MultiSports by MMAction2 with frames, and AVA's rows by whoever takes files for ids.
+
+    Args:
+        path: the CSV.
+        timestamps: `dataset.timestamps`; auto looks at the content.
+
+    Raises:
+        InputError: the content does not tell.
+    """
+    if timestamps != "auto":
+        return timestamps == "frames"
+    rows = read_rows(path)
+    names = pc.unique(rows.column(0)).to_pylist()
+    frames = look_like_frames(names, pc.unique(rows.column(1)))
+    if frames is not None:
+        return frames
+    in_folders = next(name for name in names if "/" in name and has_ending(name))
+    raise InputError(
+        f"{path}: names films by files in folders ({shown(in_folders)}): timestamps of MultiSports' rows are frames, "
+        "those of AVA's are seconds; expected dataset.timestamps: frames, or dataset.timestamps: seconds"
+    )
+
+
+def look_like_frames(names: Sequence[str], texts: pa.Array) -> bool | None:
+    """Whether timestamps beside names of files are frames; None where it cannot be told.
+
+    Args:
+        names: the films.
+        texts: the timestamps as they are written.
+    """
+    stamps = numbers(texts)
+    stamps = stamps[np.isfinite(stamps)]
+    if (stamps < 1).any() or (stamps != np.floor(stamps)).any():
+        return False
+    if all(map(CLIP.fullmatch, names)):
+        return True
+    as_ava_writes = any(re.fullmatch(r"0\d+", text) for text in texts.to_pylist())
+    return None if not as_ava_writes and any("/" in name and has_ending(name) for name in names) else False
+
+
+def pickle_rows(
+    path: Path, content: dict[str, object], listed: dict[str, Listed], *, number: int = 1
+) -> tuple[Read, list[Label]]:
     """The boxes of every tube of every split that the file holds, and its classes.
+
+    Args:
+        path: the file.
+        content: what is in it.
+        listed: what videos.csv says; the frame rates are taken from there.
+        number: which of several ways to split the videos is taken (JHMDB has three), from 1.
 
     Raises:
         InputError: see `read_multisports`.
@@ -52,7 +111,7 @@ def pickle_rows(path: Path, content: dict[str, object], listed: dict[str, Listed
     for split, key in SPLITS.items():
         if key not in content:
             continue
-        found = read_multisports(path, split, fps=FPS)
+        found = read_multisports(path, split, fps=FPS, number=number)
         labels = found.labels
         table = found.annotations
         names, video = ranked(table["video_id"])
@@ -78,52 +137,59 @@ def pickle_rows(path: Path, content: dict[str, object], listed: dict[str, Listed
             person=table["person_id"].to_numpy().astype(np.float64),
             empty=~every,
         )
-        files.append(in_seconds(path, renamed(path, rows), listed))
+        files.append(in_seconds(path, renamed(path, rows, video_of), listed))
         times |= {each: Timeline(split, 0.0) for each in files[-1].video_ids}
-    told = f"{path.name}: MultiSports pickle of tubes: {len(times)} videos, {len(labels)} classes"
-    return Read("MultiSports pickle", files, times, [told]), labels
+    told = [f"{path.name}: pickle of tubes in the form of MultiSports: {len(times)} videos, {len(labels)} classes"]
+    if (several := split_count(content)) > 1:
+        told.append(
+            f"{path.name}: has {several} ways to split its videos; number {number} is read (dataset.split_number)"
+        )
+    return Read("MultiSports pickle", files, times, told, assumed_fps=assumed_rates(times, listed)), labels
 
 
-def csv_rows_of(path: Path, listed: dict[str, Listed], *, classes: int, first_id: int) -> Read:
-    """The rows of one of MMAction2's CSVs; the name of the file says the split.
+def csv_rows_of(
+    path: Path, listed: Mapping[str, Listed], *, classes: int, first_id: int, fps: float | None = FPS
+) -> Read:
+    """The rows of a CSV that counts frames, such as MMAction2's of MultiSports; the name of the file says the split.
+
+    Args:
+        path: the CSV.
+        listed: what videos.csv says; the frame rates are taken from there.
+        classes: how many action ids there are.
+        first_id: the file's first action id, 0 or 1.
+        fps: frames a second of videos that videos.csv tells none of.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or nothing tells how many frames a second has.
     """
-    match = _SPLIT.search(path.stem.lower())
-    split = match[1] if match else ""
+    split = split_in(path.stem)
     rows = read_ava_rows(path, split=split, classes=classes, widths=ANNOTATION_WIDTHS, first_id=first_id)
-    rows = in_seconds(path, renamed(path, rows), listed)
+    rows = in_seconds(path, renamed(path, rows, video_of), listed, fps)
     times = {each: Timeline(split, 0.0) for each in rows.named_videos()}
-    told = f"{path.name}: MultiSports CSV (timestamps are frames, ids count from {first_id}): {len(times)} videos"
-    return Read("MultiSports CSV", [rows], times, [told])
+    kind = "MultiSports CSV" if has_published_names(path) else "AVA CSV of frames"
+    told = f"{path.name}: {kind} (timestamps are frames, ids count from {first_id}): {len(times)} videos"
+    return Read(kind, [rows], times, [told], assumed_fps=assumed_rates(times, listed))
+
+
+def assumed_rates(video_ids: Iterable[str], listed: Mapping[str, Listed]) -> dict[str, float]:
+    """Frames a second of the videos of which videos.csv does not say how many: MultiSports'."""
+    return {each: FPS for each in video_ids if listed.get(each, Listed()).fps is None}
 
 
 def by_sport(labels: Sequence[Label]) -> list[Label]:
-    """The classes, each in the group of its sport, the first word of its name."""
-    return [replace(label, group=re.split("[ _]", label.name)[0]) for label in labels]
+    """The classes, each in the group of its sport, the first word of its name; those of other data sets are one."""
+    first_words = [re.split("[ _]", label.name)[0] for label in labels]
+    groups = [word if word in SPORTS else "action" for word in first_words]
+    return [replace(label, group=group) for label, group in zip(labels, groups, strict=True)]
 
 
-def renamed(path: Path, rows: AvaRows) -> AvaRows:
-    """The rows with the names of the files as ids.
-
-    Raises:
-        InputError: two clips of different folders have one name.
-    """
-    names = [video_of(each) for each in rows.video_ids]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise InputError(f"{path}: two clips are named {twice[0]}, expected one file of each name")
-    order = sorted(range(len(names)), key=names.__getitem__)
-    place = np.empty(len(names), np.int64)
-    place[order] = np.arange(len(names))
-    return replace(rows, video_ids=[names[each] for each in order], video=place[rows.video])
-
-
-def in_seconds(path: Path, rows: AvaRows, listed: dict[str, Listed]) -> AvaRows:
+def in_seconds(path: Path, rows: AvaRows, listed: Mapping[str, Listed], fps: float | None = FPS) -> AvaRows:
     """The rows with frames, counted from 1, as seconds from the start of the film.
 
-    `videos.csv` sets a film's frame rate; without it MultiSports' 25 holds.
+    `videos.csv` sets a film's frame rate; without it `fps` holds.
+
+    Raises:
+        InputError: there is neither.
     """
-    rates = np.array([frame_rate(each, listed, FPS, str(path)) for each in rows.video_ids], np.float64)
+    rates = np.array([frame_rate(each, dict(listed), fps, str(path)) for each in rows.video_ids], np.float64)
     return replace(rows, timestamp=np.round((rows.timestamp - 1) / rates[rows.video], 6))

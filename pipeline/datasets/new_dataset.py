@@ -14,12 +14,14 @@ from pipeline.datasets.class_ids import find_label_map, read_shifted_label_map
 from pipeline.datasets.frame_times import NAME as FRAME_TIMES
 from pipeline.datasets.frame_times import frame_times_text
 from pipeline.datasets.listed import Listed, read_listed
+from pipeline.datasets.multisports import counts_frames
 from pipeline.datasets.recognise import Found, recognise
 from pipeline.datasets.sources import UNBOUNDED, SourceOptions, import_source
+from pipeline.datasets.unread import reasons
 from pipeline.doctor.films import Film
 from pipeline.doctor.times import RATE_TOLERANCE
 from pipeline.errors import InputError
-from pipeline.files import write_text
+from pipeline.files import atomic_path, digest_file, write_text
 from pipeline.labels import Label
 
 NAME = re.compile(r"[a-z0-9_]+")
@@ -33,8 +35,15 @@ MOTION = [
     "# Scores of motion begin at 0.5, and all its boxes are meant; with fasterrcnn 0.9 is usual.",
     *(f"{block}: {{box_threshold: 0.5}}" for block in ("baseline", "bank", "head_train", "evaluation")),
 ]
+ABSOLUTE = (
+    "  # Absolute are the paths of what neither Git nor DVC brings to a temporary folder: so `dvc exp run --queue` and",
+    "  # `--temp` find it too, on this machine. What you `dvc add` may stand here relative to the project, and travels",
+    "  # with `dvc push`.",
+)
 SHOWN_NAMES, SHOWN_LINES = 8, 12
 NO_BOXES = "conf/none/boxes"
+OUTS = ("frames", "annotations", "detected_boxes", "boxes", "bank")
+"What stages write below `data/NAME`."
 
 
 @dataclass(frozen=True)
@@ -82,20 +91,45 @@ def in_place(path: Path, option: str) -> str:
     return name
 
 
-def own_folder(given: Path | None, folder: Path, option: str) -> str:
+def own_folder(given: Path | None, folder: Path, option: str, *, force: bool = False) -> str:
     """A folder for the parameters: `given` as it lies; a single file is copied into `folder`.
 
     Raises:
-        InputError: see `in_place`.
+        InputError: see `in_place`; or a file of the same name and other contents lies there, and `force` is not given.
     """
     if given is None:
         return folder.as_posix()
-    if given.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / given.name).unlink(missing_ok=True)
-        shutil.copyfile(given, folder / given.name)
-        return folder.as_posix()
-    return in_place(given, option)
+    if not given.is_file():
+        return in_place(given, option)
+    copy = folder / given.name
+    if not copy.exists() or digest_file(copy) != digest_file(given):
+        if copy.exists() and not force:
+            raise InputError(f"{copy}: is there and is another file than {given} ({option}); --force replaces it")
+        with atomic_path(copy) as partial:
+            shutil.copyfile(given, partial)
+    return folder.as_posix()
+
+
+def check_source(name: str, path: Path | None, option: str) -> None:
+    """Refuse a source that stages would write into.
+
+    Args:
+        name: of the data set.
+        path: what was given.
+        option: with which option.
+
+    Raises:
+        InputError: it is, holds or lies in a folder that a stage writes, which DVC empties before the stage runs.
+    """
+    given = path.resolve() if path else None
+    for out in OUTS:
+        folder = Path("data", name, out)
+        real = folder.resolve()
+        if given and (given == real or given in real.parents or real in given.parents):
+            raise InputError(
+                f"{path}: stages write {folder} and remove what is there; move it, for example to data/{name}/source "
+                f"({option})"
+            )
 
 
 def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
@@ -111,8 +145,9 @@ def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
         found = recognise(folder) if folder.is_dir() else Found()
     except InputError:
         return ""  # the doctor tells it
-    if found.files() and not (found.cvat or found.via or found.coco or found.label_studio):
-        return ""  # AVA's rows and MultiSports' need none
+    tools = found.cvat or found.via or found.coco or found.label_studio
+    if found.files() and not (tools or found.pickles() or _of_frames(found)):
+        return ""  # rows that count seconds need none
     rows = [
         f"{video_id},,{f'{film.fps:.5f}'.rstrip('0').rstrip('.')},{film.width},{film.height}"
         for video_id, film in films.items()
@@ -156,19 +191,29 @@ def write_frame_times(folder: Path, films: Mapping[str, Film]) -> str:
     )
 
 
+def _of_frames(found: Found) -> bool:
+    """Whether a CSV counts frames, or may."""
+    try:
+        return any(counts_frames(path, "auto") for path in found.file_csvs)
+    except InputError:
+        return True
+
+
 def read_classes(folder: Path, name: str) -> Annotated:
     """Read the annotations once, to learn their formats and classes; a fault is told and ends nothing."""
     labels: list[Label] = []
     try:
-        if not folder.is_dir() or not recognise(folder).files():
-            return Annotated(name, fault=f"{folder} holds no annotations yet")
+        found = recognise(folder) if folder.is_dir() else Found()
+        if not found.files():
+            lines = "; ".join(reasons(folder, found.unread))
+            return Annotated(name, fault=f"{folder} holds no annotations yet{f': {lines}' if lines else ''}")
         label_map = find_label_map(folder)
         labels = read_shifted_label_map(label_map)[0] if label_map.exists() else []
         classes = max((label.id for label in labels), default=UNBOUNDED)
-        found = import_source(folder, SourceOptions(classes=classes))
+        imported = import_source(folder, SourceOptions(classes=classes))
     except InputError as error:
         return Annotated(name, classes=max((each.id for each in labels), default=1), labels=labels, fault=str(error))
-    return Annotated(name, max(label.id for label in found.labels), found.labels, found.told)
+    return Annotated(name, max(label.id for label in imported.labels), imported.labels, imported.told)
 
 
 def grid_fps(films: Mapping[str, Film]) -> int:
@@ -216,7 +261,8 @@ def config_text(
         f"  name: {name}",
         "  generate: []",
         *_film_comments(films),
-        "  # They stay where they are. `dvc add` puts the folder under DVC; all but `dvc push` works without it.",
+        "  # They stay where they are, and need not be under DVC.",
+        *(ABSOLUTE if any(map(Path.is_absolute, map(Path, (videos, annotated.folder, boxes or NO_BOXES)))) else ()),
         f"  videos: {_scalar(videos)}",
         *(f"  # {line}" for line in found),
         f"  annotations: {_scalar(annotated.folder)}",

@@ -5,23 +5,28 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.datasets.archives import Member, members, whole
-from pipeline.datasets.ava import PUBLISHED_EXCLUDED, annotation_files, excluded_files
+from pipeline.datasets.ava import EXCLUDED, annotation_files, excluded_files
 from pipeline.datasets.ava_rows import ANNOTATION_WIDTHS
-from pipeline.datasets.class_ids import find_label_map
+from pipeline.datasets.class_ids import PUBLISHED_LABEL_MAPS, find_label_map
 from pipeline.datasets.coco import is_coco
 from pipeline.datasets.csv_rows import numbers, read_rows
 from pipeline.datasets.frame_times import NAME as FRAME_TIMES
 from pipeline.datasets.kinetics import PUBLISHED as KINETICS
 from pipeline.datasets.label_studio import has_boxes, is_label_studio
-from pipeline.datasets.multisports import is_multisports_csv
-from pipeline.datasets.tool_files import foreign_csv, foreign_json
+from pipeline.datasets.multisports import has_published_names, names_files
+from pipeline.datasets.ucf101 import is_pyannot
+from pipeline.datasets.unread import BOXES, SAME, below, why_csv, why_ending, why_json
 from pipeline.datasets.via import via_header
 from pipeline.errors import InputError
-from pipeline.files import read_json
+from pipeline.files import is_unicode, read_json, special_kind
 from pipeline.interop.pickles import load_pickle
+from pipeline.problems import Problem
 
 KNOWN = ("videos.csv", "split.csv", FRAME_TIMES)
+# What AVA publishes beside its rows, and is not needed.
+COMPANIONS = (*PUBLISHED_LABEL_MAPS, "ava_*_excluded_timestamps_v2.?.csv", "ava_included_timestamps_v2.?.txt")
 HEAD = 1 << 16
+ENDINGS = (".csv", ".xml", ".zip", ".json", ".pkl", ".pickle")
 
 
 @dataclass
@@ -37,25 +42,33 @@ class Found:
     coco: list[tuple[Path, Any]] = field(default_factory=list)
     label_studio: list[tuple[Path, Any]] = field(default_factory=list)
     multisports_pickles: list[tuple[Path, Any]] = field(default_factory=list)
-    multisports_csvs: list[Path] = field(default_factory=list)
+    pyannots: list[tuple[Path, Any]] = field(default_factory=list)
+    file_csvs: list[Path] = field(default_factory=list)
+    "CSVs of AVA's rows whose ids are names of files, as those of MultiSports are."
     unread: list[tuple[Path, str]] = field(default_factory=list)
     "Files that are passed over, and why."
+    problems: list[Problem] = field(default_factory=list)
+    "What cannot be opened."
 
     def custom(self) -> bool:
         """Whether anything but AVA's own files is there."""
         others = [path for path in self.ava if path not in self.named]
-        pickles, tools = self.multisports_pickles, [*self.cvat, *self.via, *self.coco, *self.label_studio]
-        return bool(others or tools or pickles or self.multisports_csvs)
+        tools = [*self.cvat, *self.via, *self.coco, *self.label_studio]
+        return bool(others or tools or self.pickles() or self.file_csvs)
+
+    def pickles(self) -> list[tuple[Path, Any]]:
+        """Those of tubes."""
+        return [*self.multisports_pickles, *self.pyannots]
 
     def files(self) -> list[Path]:
         """All that are read."""
-        loaded = [path for path, _ in [*self.coco, *self.label_studio, *self.multisports_pickles]]
+        loaded = [path for path, _ in [*self.coco, *self.label_studio, *self.pickles()]]
         cvat = [each.path for each in self.cvat]
-        return sorted([*self.ava, *cvat, *self.via, *loaded, *self.multisports_csvs])
+        return sorted([*self.ava, *cvat, *self.via, *loaded, *self.file_csvs])
 
 
 def recognise(folder: Path) -> Found:
-    """Sort the files of a folder by format. Files of other endings, and hidden ones, are none of ours.
+    """Sort the files of a folder by format; hidden ones are none of ours.
 
     Raises:
         InputError: a file cannot be read, or AVA-Kinetics stands beside other formats than AVA's.
@@ -66,20 +79,21 @@ def recognise(folder: Path) -> Found:
     excluded = {*excluded_files(folder).values()}
     kinetics = [path for path in sorted(folder.iterdir()) if KINETICS.fullmatch(path.name)]
     skipped = {label_map, *excluded, *kinetics, *(folder / name for name in KNOWN)}
-    listed = _listed_ids(folder / "videos.csv")
     for path in sorted(folder.iterdir()):
         suffix = path.suffix.lower()
-        if path.is_dir() and not path.name.startswith("."):
-            _subfolder(path, folder, found)
-        if (
-            path in skipped
-            or not path.is_file()
-            or path.name.startswith(".")
-            or PUBLISHED_EXCLUDED.fullmatch(path.name)
-        ):
+        if problem := _unreadable(path):
+            found.problems.append(problem)
             continue
-        if suffix == ".csv":
-            _csv(path, found, by_name, listed)
+        if path in skipped or path.name.startswith(".") or any(path.match(each) for each in COMPANIONS):
+            continue
+        if path.is_dir():
+            _subfolder(path, folder, found)
+        elif not path.is_file():
+            found.unread.append((path, "no file, or a link to nothing"))
+        elif EXCLUDED.fullmatch(path.name):
+            found.unread.append((path, "excluded keyframes of no split; its name has to hold train, val or test"))
+        elif suffix == ".csv":
+            _csv(path, found, by_name)
         elif suffix == ".xml":
             found.cvat.append(whole(path, folder))
         elif suffix == ".zip":
@@ -91,33 +105,47 @@ def recognise(folder: Path) -> Found:
             elif is_label_studio(content) and has_boxes(content):
                 found.label_studio.append((path, content))
             else:
-                known = foreign_json(content) or "no COCO-like JSON with images and annotations"
-                found.unread.append((path, known))
+                found.unread.append((path, why_json(content)))
         elif suffix in (".pkl", ".pickle"):
             content = load_pickle(path)
             if isinstance(content, dict) and {"gttubes", "labels", "resolution"} <= content.keys():
                 found.multisports_pickles.append((path, content))
+            elif is_pyannot(content):
+                found.pyannots.append((path, content))
             else:
-                found.unread.append((path, "no MultiSports pickle (person boxes belong into dataset.proposals)"))
-    if found.multisports_pickles and found.multisports_csvs:
-        found.unread += [(path, "the pickle of tubes holds the same") for path in found.multisports_csvs]
-        found.multisports_csvs = []
+                found.unread.append((path, "no pickle of tubes (person boxes belong into dataset.proposals)"))
+        else:
+            found.unread.append((path, why_ending(path)))
+    if found.multisports_pickles:
+        same = [path for path in found.file_csvs if has_published_names(path)]
+        found.unread += [(path, SAME) for path in same]
+        found.file_csvs = [path for path in found.file_csvs if path not in same]
     if kinetics and found.custom():
         other = next(path for path in found.files() if path not in found.named)
         raise InputError(f"{folder}: found {kinetics[0].name} and {other.name}, expected AVA's files alone beside it")
     return found
 
 
-def _csv(path: Path, found: Found, by_name: set[Path], listed: set[str]) -> None:
+def _unreadable(path: Path) -> Problem | None:
+    """A file that is none, or has a name that no table can take; of endings that are read."""
+    if path.suffix.lower() not in ENDINGS or path.name.startswith("."):
+        return None
+    if not is_unicode(path):
+        return Problem(path.name, "file", "a name that is no UTF-8 text", "another name; the file is left out")
+    kind = special_kind(path)
+    return Problem(path.name, "file", kind, "a file; it is left out") if kind else None
+
+
+def _csv(path: Path, found: Found, by_name: set[Path]) -> None:
     head = _head(path).decode("utf-8", "replace")
     if via_header(head):
         found.via.append(path)
         return
     if "proposals" in path.stem or "_det_" in path.stem:
-        found.unread.append((path, "person boxes belong into dataset.proposals"))
+        found.unread.append((path, BOXES))
         return
-    if is_multisports_csv(path) and not listed & {read_rows(path).column(0)[0].as_py()}:
-        found.multisports_csvs.append(path)
+    if names_files(path):
+        found.file_csvs.append(path)
         return
     if path in by_name:
         found.ava.append(path)
@@ -127,17 +155,18 @@ def _csv(path: Path, found: Found, by_name: set[Path], listed: set[str]) -> None
     if len(rows) and rows.widths[0] in ANNOTATION_WIDTHS and abs(numbers(rows.column(1))[0]) < 1e9:
         found.ava.append(path)
     else:
-        found.unread.append((path, foreign_csv(head.partition("\n")[0]) or "no AVA CSV, and no CSV of VIA 2 or 3"))
+        found.unread.append((path, why_csv(path)))
 
 
 def _subfolder(folder: Path, root: Path, found: Found) -> None:
-    """CVAT's exports that were unpacked into folders of their own; other annotations there are named."""
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() == ".xml" and path.is_file() and b"<annotations" in _head(path):
-            found.cvat.append(whole(path, root))
-        elif path.suffix.lower() in (".json", ".csv", ".pkl", ".pickle", ".zip") and path.is_file():
-            name = Path(folder.name, path.name)
-            found.unread.append((name, "lies in a folder: put the files side by side"))
+    """CVAT's exports that were unpacked into folders of their own; what else lies there is named."""
+    read = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() == ".xml" and path.is_file() and b"<annotations" in _head(path)
+    ]
+    found.cvat += [whole(path, root) for path in read]
+    found.unread += [(path, why) for path, why in below(folder) if path not in read]
 
 
 def _archive(path: Path, found: Found) -> None:
@@ -155,8 +184,3 @@ def _archive(path: Path, found: Found) -> None:
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(HEAD)
-
-
-def _listed_ids(path: Path) -> set[str]:
-    """Ids of videos.csv; what is wrong with it is told elsewhere."""
-    return set(read_rows(path).column(0).to_pylist()) if path.exists() else set()

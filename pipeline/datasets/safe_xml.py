@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from pipeline.errors import InputError
+from pipeline.files import refuse_special
 
 MAX_DEPTH = 64
 
@@ -49,6 +50,7 @@ def read_xml(path: Path, content: BinaryIO | None = None) -> Element:
     parser.EndElementHandler = end
     parser.CharacterDataHandler = builder.data
     parser.buffer_text = True
+    refuse_special(path)
     try:
         with content or path.open("rb") as file:
             parser.ParseFile(file)
@@ -56,4 +58,6 @@ def read_xml(path: Path, content: BinaryIO | None = None) -> Element:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except expat.ExpatError as error:
         raise InputError(f"{path}: not XML: {error}") from None
+    except (LookupError, ValueError) as error:  # the declaration names an encoding that is none, or is not read
+        raise InputError(f"{path}: not XML in an encoding that is read ({error}): save it as UTF-8") from None
     return builder.close()

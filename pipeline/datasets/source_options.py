@@ -11,6 +11,8 @@ def source_options(dataset: parameters.Dataset) -> SourceOptions:
     return SourceOptions(
         classes=dataset.classes,
         first_id=None if dataset.first_id == "auto" else dataset.first_id,
+        timestamps=dataset.timestamps,
+        split_number=dataset.split_number,
         class_map=None if dataset.class_map == "none" else dataset.class_map,
         action_attribute=dataset.action_attribute,
         keyframe_seconds=dataset.keyframe_seconds,

@@ -10,7 +10,14 @@ import numpy as np
 from pipeline.datasets.assemble import AvaImport, assemble
 from pipeline.datasets.attributes import AUTO, Chosen, Wanted
 from pipeline.datasets.ava import annotation_files, excluded_files, import_ava
-from pipeline.datasets.ava_rows import ANNOTATION_WIDTHS, EXCLUDED_WIDTHS, AvaRows, note_foreign_videos, read_ava_rows
+from pipeline.datasets.ava_rows import (
+    ANNOTATION_WIDTHS,
+    EXCLUDED_WIDTHS,
+    AvaRows,
+    note_foreign_videos,
+    read_ava_rows,
+    renamed,
+)
 from pipeline.datasets.class_ids import (
     ClassNames,
     check_names,
@@ -27,13 +34,23 @@ from pipeline.datasets.drafts import Read
 from pipeline.datasets.kinetics import kinetics_files
 from pipeline.datasets.label_studio import read_films
 from pipeline.datasets.listed import Listed, assign_splits, read_listed
-from pipeline.datasets.multisports import by_sport, csv_rows_of, pickle_rows
+from pipeline.datasets.multisports import (
+    FPS,
+    by_sport,
+    counts_frames,
+    csv_rows_of,
+    has_published_names,
+    pickle_rows,
+)
 from pipeline.datasets.recognise import Found, recognise
-from pipeline.datasets.timelines import Timeline
+from pipeline.datasets.timelines import Timeline, split_in
 from pipeline.datasets.tracks import Task, task_rows
+from pipeline.datasets.ucf101 import pyannot_rows
+from pipeline.datasets.unread import NothingReadError, reasons
 from pipeline.datasets.via import read_via, via_rows
 from pipeline.errors import InputError
 from pipeline.labels import Label
+from pipeline.names import composed, film_of, has_ending
 
 # Ids that class_map leaves out may be any.
 UNBOUNDED = 2**31 - 2
@@ -47,6 +64,10 @@ class SourceOptions:
     "Width of the classifier."
     first_id: int | None = None
     "The source's first id, 0 or 1; None: 0 where the label map lists an id 0, else 1."
+    timestamps: str = "auto"
+    "What an AVA CSV counts: seconds or frames; auto looks at the rows."
+    split_number: int = 1
+    "Which of several ways to split its videos is read from a pickle of tubes."
     class_map: Choice | None = None
     action_attribute: Wanted = AUTO
     keyframe_seconds: float = 1.0
@@ -75,15 +96,20 @@ def import_source(folder: Path, options: SourceOptions) -> AvaImport:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of annotations")
     found = recognise(folder)
-    told = [
-        f"not read: {path.relative_to(folder) if path.is_relative_to(folder) else path}: {why}"
-        for path, why in found.unread
-    ]
-    if found.custom():
+    kinetics = kinetics_files(folder, evaluate=options.evaluate, clips=options.clips)
+    if kinetics and options.timestamps == "frames":
+        raise InputError(f"{folder}: dataset.timestamps is frames, expected auto: AVA-Kinetics' rows count seconds")
+    if not found.files() and kinetics is None:
+        listed_only = (folder / "videos.csv").exists() and find_label_map(folder).exists()
+        if found.unread or not listed_only:
+            raise NothingReadError(folder, found.unread)
+    told = [f"not read: {line}" for line in reasons(folder, found.unread)]
+    if found.custom() or options.timestamps == "frames":
         imported, first_id = _import_custom(folder, found, options)
     else:
         imported, first_id = _import_ava(folder, options)
-    imported = replace(imported, told=[*imported.told, *told])
+    problems = [*found.problems, *imported.problems]
+    imported = replace(imported, told=[*imported.told, *told], problems=problems, unread=found.unread)
     if options.class_map is None:
         return imported
     return choose_classes(imported, options.class_map, classes=options.classes, first_id=first_id)
@@ -120,7 +146,7 @@ def _import_custom(folder: Path, found: Found, options: SourceOptions) -> tuple[
     if options.first_id is not None:
         known.first_id = options.first_id
     reads, excluded = _read_all(folder, found, known, listed, options)
-    if found.multisports_pickles or found.multisports_csvs:
+    if found.pickles() or any(map(has_published_names, found.file_csvs)):
         known.labels = by_sport(known.labels)
     for path, own in known.own:
         check_names(label_map, known.labels, path, own)
@@ -151,7 +177,8 @@ def _import_custom(folder: Path, found: Found, options: SourceOptions) -> tuple[
     for read in reads:
         for video_id, told_sizes in read.sizes.items():
             sizes.setdefault(video_id, set()).update(told_sizes)
-    imported = replace(imported, notices=notices, sizes=sizes)
+    assumed = {video_id: fps for read in reads for video_id, fps in read.assumed_fps.items() if video_id in timelines}
+    imported = replace(imported, notices=notices, sizes=sizes, assumed_fps=assumed)
     counted = frozenset().union(*(read.counted for read in reads))
     return replace(imported, told=[*lines, *told], summary=summary, counted=counted), known.first_id
 
@@ -163,31 +190,22 @@ def _read_all(
     width = options.classes if options.class_map is None else UNBOUNDED
     reads: list[Read] = []
     for path, content in found.multisports_pickles:
-        read, own = pickle_rows(path, content, listed)
+        read, own = pickle_rows(path, content, listed, number=options.split_number)
         reads.append(read)
         _take(known, path, own)
         if options.first_id is None:
             known.first_id = 0
+    for path, content in found.pyannots:
+        read, own = pyannot_rows(path, content, listed, classes=width)
+        reads.append(read)
+        _take(known, path, own)
+        known.first_id = 0 if options.first_id is None else known.first_id
     reads += _read_tools(folder, found, known, listed, options)
-    for path in found.multisports_csvs:
-        first = 0 if options.first_id is None else options.first_id
-        known.first_id = first
-        _check(path, numbers(read_rows(path).column(6)).tolist(), first, known, options)
-        reads.append(csv_rows_of(path, listed, classes=width, first_id=first))
-    splits = {path: split for split, path in annotation_files(folder).items()}
-    for path in found.ava:
+    for path in [*found.ava, *found.file_csvs]:
         _check(path, numbers(read_rows(path).column(6)).tolist(), known.first_id, known, options)
-        rows = read_ava_rows(
-            path, split=splits.get(path, ""), classes=width, widths=ANNOTATION_WIDTHS, first_id=known.first_id
-        )
-        times = {}
-        for each in rows.named_videos():
-            one = listed.get(each, Listed())
-            first_timestamp = Timeline("").first_timestamp if one.first_timestamp is None else one.first_timestamp
-            times[each] = Timeline(rows.split, first_timestamp, one.offset_seconds or 0.0)
-        reads.append(Read("AVA CSV", [rows], times, [f"{path.name}: AVA CSV: {len(times)} videos"]))
+        reads.append(_csv(path, path in found.file_csvs, known, listed, options))
     excluded = [
-        read_ava_rows(path, split=split, classes=width, widths=EXCLUDED_WIDTHS)
+        renamed(path, read_ava_rows(path, split=split, classes=width, widths=EXCLUDED_WIDTHS))
         for split, path in excluded_files(folder).items()
     ]
     return reads, excluded
@@ -212,7 +230,7 @@ def _read_tools(
     for path, content, chosen in cocos:
         first = known.first_id
         if not chosen.attributes:
-            own = category_labels(content)
+            own = category_labels(content, str(path))
             first = 0 if any(label.id == 0 for label in own) else known.first_id
             first = first if options.first_id is None else options.first_id
             _take(known, path, [replace(label, id=label.id - first + 1) for label in own])
@@ -242,6 +260,28 @@ def _named(folder: Path, defined: Sequence[tuple[Chosen, str]], seen: Sequence[C
     for each in sorted({name for chosen in seen for name in chosen.names}):
         names.setdefault(spelt(each), each)
     return [Label(i, name, "action") for i, name in enumerate(names.values(), start=1)]
+
+
+def _csv(path: Path, names_files: bool, known: _Classes, listed: Mapping[str, Listed], options: SourceOptions) -> Read:
+    """A CSV of AVA's rows; with `names_files` some of its ids are those of files."""
+    width = options.classes if options.class_map is None else UNBOUNDED
+    frames = counts_frames(path, options.timestamps) if names_files else options.timestamps == "frames"
+    if frames:
+        assumed = FPS if names_files and options.timestamps == "auto" else None
+        return csv_rows_of(path, listed, classes=width, first_id=known.first_id, fps=assumed)
+    split = split_in(path.stem)
+    rows = read_ava_rows(path, split=split, classes=width, widths=ANNOTATION_WIDTHS, first_id=known.first_id)
+    told = f"{path.name}: AVA CSV"
+    if names_files:
+        named = next(each for each in rows.video_ids if has_ending(each))
+        rows = renamed(path, rows)
+        told += f" whose ids are files ({named} is film {film_of(named)}), timestamps are seconds"
+    times = {}
+    for each in rows.named_videos():
+        one = listed.get(each, Listed())
+        first_timestamp = Timeline("").first_timestamp if one.first_timestamp is None else one.first_timestamp
+        times[each] = Timeline(rows.split, first_timestamp, one.offset_seconds or 0.0)
+    return Read("AVA CSV", [rows], times, [f"{told}: {len(times)} videos"])
 
 
 def _take(known: _Classes, path: Path, own: list[Label]) -> None:
@@ -275,7 +315,7 @@ def _timelines(
                         f"{folder}: video {video_id} is in {source[video_id][1]} and in {rows.faults.file}; "
                         "expected each video in one file"
                     )
-        times |= read.times
+        times |= {composed(video_id): time for video_id, time in read.times.items()}
     for video_id, one in listed.items():
         if video_id not in times and one.split:
             times[video_id] = Timeline(one.split, one.first_timestamp or 0.0, one.offset_seconds or 0.0)

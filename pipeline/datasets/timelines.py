@@ -1,5 +1,6 @@
 """`videos.csv`: the split of each video, and where its timestamps lie in its film."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,9 +9,11 @@ import pyarrow as pa
 
 from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED, numbers, read_rows, shown, video_id_fault
 from pipeline.errors import InputError
+from pipeline.names import film_of
 from pipeline.tables import TIMELINES
 
 SPLITS = ("train", "val", "test")
+_IN_NAME = re.compile(r"(?:^|[^a-z])(train|val|test)(?:ing|id|idation)?(?:[^a-z]|$)")
 HEADER = ["video_id", "split", "first_timestamp", "offset_seconds"]
 # AVA's films are cut at second 900 of the source film.
 AVA_FIRST_TIMESTAMP = 900.0
@@ -30,6 +33,12 @@ class Timeline:
         return self.first_timestamp - self.offset_seconds
 
 
+def split_in(name: str) -> str:
+    """The split that the name of a file holds as a word; empty where it holds none, or two."""
+    found = {match[1] for match in _IN_NAME.finditer(name.lower())}
+    return found.pop() if len(found) == 1 else ""
+
+
 def read_timelines(path: Path) -> dict[str, Timeline]:
     """Read `videos.csv`. A wrong row ends the run: a wrong time would put every label on another frame.
 
@@ -47,7 +56,7 @@ def read_timelines(path: Path) -> dict[str, Timeline]:
     timelines: dict[str, Timeline] = {}
     for index in range(1, len(rows)):
         where = f"{path}: row {rows.lines[index]}"
-        video_id, split = columns[0][index], columns[1][index]
+        video_id, split = film_of(columns[0][index]), columns[1][index]
         if rows.widths[index] != len(HEADER):
             raise InputError(f"{where}: {rows.widths[index]} columns, expected {','.join(HEADER)}")
         if fault := video_id_fault(video_id):

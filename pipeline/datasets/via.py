@@ -39,7 +39,7 @@ TEXT = "1"
 "VIA 3's type of attributes without options."
 _HEADER = re.compile(r"^\s*#\s*CSV_HEADER\s*=\s*(.*?)[\s,]*$")
 _ATTRIBUTE = re.compile(r"^\s*#\s*ATTRIBUTES?\s*=\s*(\{.*\})[\s,]*$")
-_FRAME = re.compile(r"(.+)_(\d+)")
+_FRAME = re.compile(r"(.+)_([0-9]{1,9})")
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,7 @@ def _key(region: Region, listed: dict[str, Listed], where: str) -> tuple[str, fl
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # ValueError: also a whole number of thousands of digits
         return None
 
 

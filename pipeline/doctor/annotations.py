@@ -11,8 +11,10 @@ from pipeline.datasets.assemble import AvaImport
 from pipeline.datasets.ava import annotation_files
 from pipeline.datasets.csv_rows import read_rows
 from pipeline.datasets.sources import SourceOptions, import_source
-from pipeline.doctor.finding import Finding, findings_of
+from pipeline.datasets.unread import NothingReadError, may_hold_annotations, reasons, unread_problems
+from pipeline.doctor.finding import EXAMPLES, Finding, findings_of, problem_of
 from pipeline.errors import InputError
+from pipeline.names import film_of
 from pipeline.problems import Problem
 
 SHIFTED = re.compile(r"action ids go from (\d+) to (\d+), expected (\d+) to (\d+): all would be off by one")
@@ -46,23 +48,55 @@ def read_annotations(folder: Path, options: SourceOptions) -> Annotations:
         for path, others in overlap.items()
         for video_id, other in others.items()
     ]
-    findings = findings_of(
+    overlaps = findings_of(
         "split-overlap", "error", "films are in two splits", problems,
         "Remove their rows from one of the files: import_annotations stops at them, and what is trained on must not "
         "be measured. Below they count for the first of the two.",
     )  # fmt: skip
+    findings: list[Finding] = []
     with _without(folder, overlap) as source:
         for _ in range(4):
             try:
-                return Annotations(import_source(source, options), options, findings)
+                imported = import_source(source, options)
+                return Annotations(imported, options, overlaps + findings + _unread(source, imported))
+            except NothingReadError as error:
+                return Annotations(None, options, _nothing_read(folder, source, error))
             except InputError as error:
                 message = str(error).replace(str(source), str(folder))
             finding, mended = _refused(folder, message, options)
+            if mended is None:  # all that was read past comes after what cannot be
+                return Annotations(None, options, overlaps + finding + findings)
             findings += finding
-            if mended is None:
-                break
             options = mended
-    return Annotations(None, options, findings)
+    return Annotations(None, options, overlaps + findings)
+
+
+def _nothing_read(folder: Path, source: Path, error: NothingReadError) -> list[Finding]:
+    """What lies in a folder in which nothing is read."""
+    problems = unread_problems(source, error.unread)
+    if not problems:
+        nothing = [Problem(str(folder), "dataset.annotations", "no annotations", "a file of docs/datasets.md")]
+        return findings_of("annotations-missing", "error", "folder of annotations holds none", nothing,
+                           "Put the annotations there (docs/datasets.md), or set dataset.annotations.")  # fmt: skip
+    return findings_of(
+        "annotations-not-recognised", "error", "files, of which none is read as annotations", problems,
+        "Export or convert them to one of the formats of docs/datasets.md."
+        + (f" All of them: {'; '.join(reasons(source, error.unread))}." if len(problems) > EXAMPLES else ""),
+    )  # fmt: skip
+
+
+def _unread(source: Path, imported: AvaImport) -> list[Finding]:
+    """Files beside those that were read."""
+    lost = [each for each in imported.unread if may_hold_annotations(*each)]
+    other = [each for each in imported.unread if each not in lost]
+    return [
+        *findings_of("annotation-file-not-read", "warning", "files of the folder of annotations are not read",
+                     unread_problems(source, lost),
+                     "If they hold labels, export them to a format of docs/datasets.md; else take them out of the "
+                     "folder."),
+        *findings_of("file-beside-annotations", "note", "files in the folder of annotations hold none",
+                     unread_problems(source, other), "Nothing: they are passed over."),
+    ]  # fmt: skip
 
 
 def _refused(folder: Path, message: str, options: SourceOptions) -> tuple[list[Finding], SourceOptions | None]:
@@ -100,7 +134,7 @@ def _refused(folder: Path, message: str, options: SourceOptions) -> tuple[list[F
         ), None  # fmt: skip
     return findings_of(
         "annotations-refused", "error", "reason for which the annotations cannot be read",
-        [Problem(file, "the file", rest or message, "what docs/datasets.md describes")],
+        [problem_of(rest or message, file, "the file", "what docs/datasets.md describes")],
         "Mend this first: without annotations most checks cannot be made.",
     ), None  # fmt: skip
 
@@ -109,7 +143,7 @@ def _overlap(folder: Path) -> dict[Path, dict[str, str]]:
     """Of each split's file, the films that an earlier one names too, and its split."""
     try:
         files = annotation_files(folder)
-        named = {split: set(read_rows(path).column(0).to_pylist()) for split, path in files.items()}
+        named = {split: set(map(film_of, read_rows(path).column(0).to_pylist())) for split, path in files.items()}
     except InputError:
         return {}  # the import says it
     seen: dict[str, str] = {}
@@ -135,6 +169,6 @@ def _without(folder: Path, overlap: dict[Path, dict[str, str]]) -> Iterator[Path
                 (copy / path.name).symlink_to(path.absolute())
                 continue
             lines = path.read_text("utf-8-sig").split("\n")
-            kept = ["" if line.partition(",")[0].strip() in overlap[path] else line for line in lines]
+            kept = ["" if film_of(line.partition(",")[0].strip()) in overlap[path] else line for line in lines]
             (copy / path.name).write_text("\n".join(kept))
         yield copy

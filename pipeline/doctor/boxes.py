@@ -11,7 +11,7 @@ import pyarrow as pa
 from pipeline.boxes.importing import BoxImport, import_boxes
 from pipeline.datasets.assemble import AvaImport
 from pipeline.datasets.keyframes import KeyframeSet, group_keyframes, stretches
-from pipeline.doctor.finding import Finding, findings_of
+from pipeline.doctor.finding import Finding, findings_of, problem_of
 from pipeline.doctor.rows import sort_problems, too_many_bad
 from pipeline.errors import InputError
 from pipeline.problems import Problem
@@ -63,14 +63,14 @@ def read_boxes(
             folder, imported.timelines, min_score=min_score, keyframes=imported.keyframes, detector=detector
         )
     except InputError as error:
-        told = Problem(folder.name, "the files", str(error), "boxes of the annotated films (docs/data-layout.md)")
+        told = problem_of(str(error), folder.name, "the files", "boxes of the annotated films (docs/data-layout.md)")
         return None, findings_of(
             "proposals-refused", "error", "reason for which the boxes cannot be read", [told],
             f"Mend it, or let boxes be made. {MAKE}.",
         )  # fmt: skip
     return found, [
         *sort_problems(found.problems, "proposal"),
-        *too_many_bad(found.problems, found.rows, limit, prefix="proposal", stage="import_boxes",
+        *too_many_bad(found.problems, found.bad, found.rows, limit, prefix="proposal", stage="import_boxes",
                       key="boxes.max_bad_fraction"),
         *_without_scores(found),
     ]  # fmt: skip

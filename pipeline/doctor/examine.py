@@ -1,6 +1,7 @@
 """The whole examination of a data set, straight from its sources and from whatever outs there are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,8 +14,8 @@ from pipeline.doctor.films import Film, probe_films
 from pipeline.doctor.finding import Examination, Finding, findings_of, in_order
 from pipeline.doctor.frames import check_frames
 from pipeline.doctor.labels import check_labels, label_counts
-from pipeline.doctor.rows import sort_problems, too_many_bad
-from pipeline.doctor.times import check_times
+from pipeline.doctor.rows import nothing_left, sort_problems, too_many_bad
+from pipeline.doctor.times import check_assumed_rates, check_times
 from pipeline.doctor.tools import check_frame_times, check_sizes, sort_notices
 from pipeline.doctor.videos import Files, check_copies, check_films, check_presence, describe, find_files, without_found
 from pipeline.errors import InputError
@@ -23,7 +24,9 @@ from pipeline.problems import Problem
 from pipeline.video.extract import FrameSettings
 
 
-def examine(params: Params, *, workers: int, decode: bool = False, silence_seconds: float = 60.0) -> Examination:
+def examine(
+    params: Params, *, workers: int, decode: bool = False, silence_seconds: float = 60.0, is_current: bool = True
+) -> Examination:
     """Look at the sources that the parameters name; no fault of theirs ends it.
 
     Args:
@@ -31,11 +34,12 @@ def examine(params: Params, *, workers: int, decode: bool = False, silence_secon
         workers: processes that read videos.
         decode: decode every frame of every film.
         silence_seconds: a process that makes no progress for so long is killed, and its film reported.
+        is_current: whether params.yaml holds the data set, so that `dvc repro` is about it.
     """
     dataset = params.dataset
     not_made = _not_generated(params)
     if not_made:
-        return Examination(dataset.name, findings=not_made)
+        return Examination(dataset.name, findings=_commands(not_made, dataset.name, is_current=is_current))
     facts: dict[str, str] = {"videos": dataset.videos, "annotations": dataset.annotations, "boxes": params.boxes.source}
     unchecked: list[str] = []
     files = find_files(Path(dataset.videos))
@@ -54,7 +58,17 @@ def examine(params: Params, *, workers: int, decode: bool = False, silence_secon
     )
     if not decode:
         unchecked.append("frames were not decoded; --decode does")
-    return Examination(dataset.name, facts, in_order(findings), unchecked)
+    return Examination(
+        dataset.name, facts, in_order(_commands(findings, dataset.name, is_current=is_current)), unchecked
+    )
+
+
+def _commands(findings: Sequence[Finding], name: str, *, is_current: bool) -> list[Finding]:
+    """The findings with commands in their remedies that are about this data set."""
+    if is_current:
+        return list(findings)
+    command = f"dvc exp run -S dataset={name}"
+    return [replace(each, remedy=each.remedy.replace("dvc repro", command)) for each in findings]
 
 
 def _not_generated(params: Params) -> list[Finding]:
@@ -83,9 +97,15 @@ def _annotations(
         unchecked.append("classes, times and boxes: the annotations cannot be read")
         return findings, None
     classes = read.options.classes
+    if not imported.annotations.num_rows:
+        unchecked.append("classes, times and boxes: there is no labelled row")
+        findings += nothing_left(imported)
+        if files.paths and imported.problems:
+            findings += check_presence(imported.timelines, films, files, limit=params.frames.max_bad_fraction)
+        return findings, imported.timelines
     findings += sort_problems(imported.problems, "annotation")
     findings += too_many_bad(
-        imported.problems, imported.rows, params.dataset.max_bad_fraction,
+        imported.problems, len(imported.problems), imported.rows, params.dataset.max_bad_fraction,
         prefix="annotation", stage="import_annotations", key="dataset.max_bad_fraction",
     )  # fmt: skip
     findings += findings_of(
@@ -104,6 +124,7 @@ def _annotations(
     findings += check_frame_times(imported, good, _listed(folder))
     limit = params.dataset.max_bad_fraction
     findings += check_times(imported.keyframes, imported.timelines, good, _listed(folder), limit=limit)
+    findings += check_assumed_rates(imported.assumed_fps, good)
     facts["labels"] = (
         f"{imported.annotations.num_rows} labels of {len(imported.labels)} classes in {imported.keyframes.num_rows} "
         f"keyframes of {imported.timelines.num_rows} films; "

@@ -139,22 +139,25 @@ def _probe_group(
     paths: dict[str, Path], decode: bool, silence_seconds: float, work: Callable[..., None], stop: threading.Event
 ) -> dict[str, Film]:
     films: dict[str, Film] = {}
+    tried: set[str] = set()
     with tempfile.TemporaryDirectory() as folder:
         while waiting := {video_id: path for video_id, path in paths.items() if video_id not in films}:
-            lost = ""
-            out = Path(folder, f"{len(films)}.jsonl")  # a line that is cut off must not spoil the next one
+            lost, was_killed = "", False
+            out = Path(folder, f"{len(films)}-{len(tried)}.jsonl")  # a line that is cut off must not spoil the next one
             try:
                 arguments = {"paths": {each: path.absolute() for each, path in waiting.items()}, "out": out}
                 run_in_child(work, {**arguments, "decode": decode}, silence_seconds=silence_seconds, stop=stop)
             except ChildLost as error:
                 if stop.is_set():
                     raise
-                lost = str(error)
+                lost, was_killed = str(error), True
             except RuntimeError as error:  # of a decoder, on a file that nobody has foreseen
                 lost = str(error).strip().splitlines()[-1]
             films |= _read_lines(out)
             rest = [video_id for video_id in waiting if video_id not in films]
-            if rest:  # the first of them is what the child was at
+            if rest and was_killed and rest[0] not in tried:  # the system may have killed the child: nobody's fault
+                tried.add(rest[0])
+            elif rest:  # the first of them is what the child was at, twice
                 found = f"a file that stops its reader ({lost or 'it ended without a word'})"
                 films[rest[0]] = Film(found=found, expected="a video file", is_lost=True)
     return films

@@ -73,6 +73,23 @@ def findings_of(
     ]
 
 
+def problem_of(message: str, file: str, item: str, expected: str) -> Problem:
+    """A refusal as a problem: its own words on what was expected go before `expected`.
+
+    Args:
+        message: of an InputError, without the name of the file.
+        file: see `Problem`.
+        item: see `Problem`.
+        expected: where the message does not say it.
+    """
+    found, comma, own = message.rpartition(", expected ")
+    if not comma:
+        found, comma, own = message.partition(": expected ")
+    found = (found if comma else message).removeprefix("found ")
+    # A message may quote a problem: `no row can be used: a.json: image 1: found ..., expected ...`.
+    return Problem(file, item, found.replace(": found ", ": "), own if comma else expected)
+
+
 def by_share(bad: int, total: int, limit: float) -> Severity:
     """error where the share of bad items is above `limit`, at which a stage ends; else warning."""
     return "error" if total and bad / total > limit else "warning"

@@ -10,10 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.doctor.films import Film
-from pipeline.doctor.finding import Finding, findings_of
+from pipeline.doctor.finding import Finding, findings_of, problem_of
 from pipeline.errors import InputError
-from pipeline.files import read_json
-from pipeline.problems import Problem
+from pipeline.problems import Problem, read_problems
 from pipeline.video.extract import FrameSettings
 from pipeline.video.manifest import Manifest
 
@@ -38,7 +37,7 @@ def check_frames(
         manifest = Manifest(folder / "manifest.json")
         entries = {video_id: manifest.entry(video_id) for video_id in manifest.video_ids}
     except InputError as error:
-        told = Problem(str(folder / "manifest.json"), "the file", str(error), "a manifest of a frame store")
+        told = problem_of(str(error), str(folder / "manifest.json"), "the file", "a manifest of a frame store")
         return findings_of("frames-unreadable", "error", "frame store that cannot be read", [told], AGAIN)
     return [
         *_settings(manifest, settings),
@@ -108,8 +107,7 @@ def _lost(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> list[Findin
     ]
     left_out: list[Problem] = []
     if (folder / "problems.json").exists():
-        every = read_json(folder / "problems.json").get("problems", [])
-        left_out = [Problem(**each) for each in every if each["item"] not in entries]
+        left_out = [each for each in read_problems(folder / "problems.json") if each.item not in entries]
     return [
         *findings_of("frames-lost", "warning", "stored films lack some frames", problems,
                      "Nothing ends at it: the nearest frame stands in for a lost one. Fetch them again if it matters."),

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
+from pipeline.datasets.assemble import AvaImport
 from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED
 from pipeline.datasets.tracks import NO_INSIDE
 from pipeline.doctor.finding import Finding, Severity, findings_of
@@ -34,8 +36,9 @@ KINDS: dict[str, tuple[Severity, str, str]] = {
         "Decide which is right; the later row is left out.",
     ),
     "before-film": (
-        "warning", "keyframes lie before their film begins",
-        "Set first_timestamp and offset_seconds in videos.csv (docs/data-layout.md): AVA's films begin at 900.",
+        "warning", "rows lie before their film begins",
+        "Set first_timestamp in videos.csv (columns video_id,first_timestamp; docs/data-layout.md): without it a film "
+        "begins at 900, as AVA's do. Where seconds are counted from the start of the film it is 0.",
     ),
     "video-id": ("warning", "rows have an id that cannot be a file's name", "Rename the film and its rows."),
     "unknown-action": (
@@ -99,11 +102,23 @@ def sort_problems(problems: Sequence[Problem], prefix: str) -> list[Finding]:
     return findings
 
 
+def nothing_left(imported: AvaImport) -> list[Finding]:
+    """Why a data set has no labelled row: the faults of its rows, or that there are none yet."""
+    if imported.problems:
+        found = [replace(each, severity="error") for each in sort_problems(imported.problems, "annotation")]
+        total = f"of {imported.rows} rows, none of which is left"
+        return [replace(each, title=f"{each.title}, {total}") for each in found]
+    empty = [Problem("annotations", "the rows", "no labelled row", "rows of train and of val")]
+    return findings_of(
+        "no-train-labels", "error", "folder of annotations without a single label: nothing could be trained", empty,
+        "Annotate films of train and of val (docs/datasets.md has the formats).",
+    )  # fmt: skip
+
+
 def too_many_bad(
-    problems: Sequence[Problem], total: int, limit: float, *, prefix: str, stage: str, key: str
+    problems: Sequence[Problem], bad: int, total: int, limit: float, *, prefix: str, stage: str, key: str
 ) -> list[Finding]:
     """An error where a stage would end because of the share of bad rows."""
-    bad = len({(each.file, each.item) for each in problems})
     if not total or bad / total <= limit:
         return []
     share = Problem(problems[0].file, "all rows", f"{bad} of {total} bad", f"at most {limit:g} ({key})")

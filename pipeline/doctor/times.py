@@ -73,6 +73,25 @@ def check_times(
     ]  # fmt: skip
 
 
+def check_assumed_rates(assumed: Mapping[str, float], films: Mapping[str, Film]) -> list[Finding]:
+    """Films that run at another rate than the one that their frames were counted at for want of a better one.
+
+    Args:
+        assumed: frames a second by film, where nothing told them.
+        films: those that can be read.
+    """
+    problems = [
+        Problem(FILE, each, f"frames counted at {fps:g} a second, which nothing told", f"{films[each].fps:.5g}")
+        for each, fps in sorted(assumed.items())
+        if each in films and films[each].fps and abs(fps / films[each].fps - 1) > RATE_TOLERANCE
+    ]
+    return findings_of(
+        "fps-assumed", "error", "films whose frames were counted at a rate that is not theirs", problems,
+        "Put the rates into videos.csv (columns video_id,fps), which actionbank new-dataset writes where there is "
+        "none: as it stands every label is on another frame.",
+    )  # fmt: skip
+
+
 Spans = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -81,7 +100,7 @@ def _spans(keyframes: pa.Table) -> Spans:
     names, video = ranked(keyframes["video_id"])
     starts = np.flatnonzero(group_starts([video])).tolist()
     stamps, times = keyframes["timestamp"].to_numpy(), keyframes["time_seconds"].to_numpy()
-    ends = [*starts[1:], len(video)]
+    ends = [*starts, len(video)][1:]
     return {names[video[a]]: (stamps[a:b], times[a:b]) for a, b in zip(starts, ends, strict=True)}
 
 

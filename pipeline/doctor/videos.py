@@ -10,10 +10,9 @@ import pyarrow as pa
 from pipeline.doctor.films import Film
 from pipeline.doctor.finding import Finding, Severity, by_share, findings_of
 from pipeline.files import digest_file, visible_files
+from pipeline.names import ID_EXPECTED, VIDEO_SUFFIXES, composed, is_id
 from pipeline.problems import Problem
 from pipeline.video.extract import LEAST_DECODED
-from pipeline.video.folder import SUFFIXES
-from pipeline.video.store import SAFE_ID
 
 MAKE_AGAIN = "Fetch or convert the files again (ffmpeg -i FILE -c copy NEW.mp4 often mends a container)."
 
@@ -43,13 +42,12 @@ def find_files(root: Path) -> Files:
         name = path.relative_to(root)
         if not path.is_file():
             continue
-        if path.suffix.lower() not in SUFFIXES:
-            foreign.append(Problem(name.as_posix(), path.stem, f"the ending {path.suffix!r}", " ".join(SUFFIXES)))
-        elif not SAFE_ID.fullmatch(path.stem):
-            expected = "letters, digits, '.', '_' and '-', at most 200"
-            unsafe.append(Problem(name.as_posix(), path.stem, "a name that is no safe id", expected))
+        if path.suffix.lower() not in VIDEO_SUFFIXES:
+            foreign.append(Problem(name.as_posix(), path.stem, f"the ending {path.suffix!r}", " ".join(VIDEO_SUFFIXES)))
+        elif not is_id(video_id := composed(path.stem)):
+            unsafe.append(Problem(name.as_posix(), path.stem, "a name that cannot be an id", ID_EXPECTED))
         else:
-            by_id[path.stem].append(path)
+            by_id[video_id].append(path)
     twice = [
         Problem(
             each.relative_to(root).as_posix(), video_id, f"the id of {paths[0].relative_to(root)}", "one file per id"
@@ -60,13 +58,13 @@ def find_files(root: Path) -> Files:
     found = [
         *findings_of("film-id-twice", "error", "files give an id that another file has", twice,
                      "Remove or rename them: extract_frames stops at two files of one id."),
-        *findings_of("film-name", "warning", "films have a name that cannot be an id", unsafe,
+        *findings_of("film-name", "warning" if by_id else "error", "films have a name that cannot be an id", unsafe,
                      "Rename the files, and their rows in the annotations."),
         *findings_of("file-ignored", "note", "files in the folder of videos are no videos by their ending", foreign,
                      "Nothing, unless they are films: then give them the ending of their container."),
     ]  # fmt: skip
-    if not by_id:
-        nothing = Problem(str(root), "dataset.videos", "no video file", f"names that end in {' '.join(SUFFIXES)}")
+    if not by_id and not unsafe:
+        nothing = Problem(str(root), "dataset.videos", "no video file", f"names that end in {' '.join(VIDEO_SUFFIXES)}")
         found += findings_of(
             "videos-missing",
             "error",

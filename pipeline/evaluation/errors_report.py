@@ -127,7 +127,8 @@ def text(errors: Errors, confusions: Confusions, labels: Sequence[Label]) -> str
 def worst_frames(errors: Errors, count: int) -> list[tuple[int, float]]:
     """Frames and the mAP that each costs, the dearest first; those that cost nothing are none."""
     frames = len(errors.counted.frames.video)
-    cost = np.bincount(errors.counted.truth_frame, errors.label_loss, frames)
+    cost = np.zeros(frames)  # of nothing, bincount gives integers
+    cost += np.bincount(errors.counted.truth_frame, errors.label_loss, frames)
     cost += np.bincount(errors.counted.detection_frame, errors.row_loss, frames)
     order = np.argsort(-np.round(cost, 12), kind="stable")[:count]
     return [(frame, float(cost[frame])) for frame in order.tolist() if cost[frame] > 1e-12]

@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from pipeline.datasets.csv_rows import numbers, read_rows
 from pipeline.errors import InputError
 from pipeline.evaluation.rows import Ints
-from pipeline.files import atomic_path
+from pipeline.files import atomic_path, refuse_special
 from pipeline.tables import BOX_COLUMNS
 
 KEYFRAME_ROW = ("video_id", "timestamp")
@@ -29,6 +31,8 @@ _TYPES = {name: pa.float64() for name in ("timestamp", *BOX_COLUMNS, "score", "p
     "action_id": pa.int32(),
 }
 _BAD_VALUE = re.compile(r"In CSV column #(\d+): Row #(\d+): CSV conversion error to \S+: invalid value '(.*)'", re.S)
+# Seconds or frames; their six decimals fit into an integer of 64 bits.
+LATEST = 9e12
 _OddRows = list[tuple[int, list[str]]]  # row number and cells of rows with an unusual number of columns
 
 
@@ -107,6 +111,43 @@ def timestamp_text(value: float) -> str:
 
 def _read_boxes(path: Path, value: str) -> BoxFile:
     columns = (*BOX_ROW, value)
+    try:
+        return _read_fast(path, value, columns)
+    except InputError:
+        if (loose := _read_loosely(path, value)) is None:
+            raise
+        return loose
+
+
+def _read_loosely(path: Path, value: str) -> BoxFile | None:
+    """The file as import_annotations reads numbers: ids may be `3.0`, fields have blanks around them or be empty.
+
+    None where there is a row that it would not take either, of which the fast reader has told.
+    """
+    try:
+        rows = read_rows(path)
+    except InputError:
+        return None
+    fields = [rows.column(index) for index in range(8)]
+    if not np.isin(rows.widths, (2, 7, 8)).all() or pc.any(pc.match_substring(rows.fields, '"')).as_py():
+        return None
+    values = np.column_stack([numbers(each) for each in fields[1:]])
+    is_empty = pc.equal(fields[7], "").to_numpy(zero_copy_only=False)
+    may_be_empty = is_empty if value == "person_id" else rows.widths < 8
+    values[may_be_empty, 6] = 1.0
+    has_box = rows.widths > 2
+    whole = (values[:, 5] == np.floor(values[:, 5])) & (np.abs(values[:, 5]) < 2**31)
+    if not np.isfinite(values[:, 0]).all() or not (np.isfinite(values).all(axis=1) & whole)[has_box].all():
+        return None
+    kept, empty = pa.array(np.flatnonzero(has_box)), pa.array(np.flatnonzero(~has_box))
+    names = fields[0].cast(pa.string())
+    columns = [values[has_box, index] for index in range(7)]
+    table = pa.table([names.take(kept).dictionary_encode(), *columns], [*BOX_ROW, value])
+    keyframes = pa.table([names.take(empty).dictionary_encode(), values[~has_box, 0]], [*KEYFRAME_ROW])
+    return BoxFile(table.cast(_schema((*BOX_ROW, value))), keyframes.cast(_schema(KEYFRAME_ROW)))
+
+
+def _read_fast(path: Path, value: str, columns: tuple[str, ...]) -> BoxFile:
     table, odd = _read_csv(path, columns[:7] if len(_first_row(path)) == 7 else columns)
     if value not in table.column_names:
         table = table.append_column(value, pa.array(np.ones(len(table))))
@@ -118,9 +159,9 @@ def _read_boxes(path: Path, value: str) -> BoxFile:
     others = [(number, _parse(path, number, cells, columns)) for number, cells in odd if len(cells) > 2]
     if others:
         added = pa.Table.from_pylist([{value: 1.0, **cells} for _, cells in others], _schema(columns))
-        numbers = [*_row_numbers(len(table), odd), *(number for number, _ in others)]
+        places = [*_row_numbers(len(table), odd), *(number for number, _ in others)]
         table = pa.concat_tables([table.select(columns).unify_dictionaries(), added]).unify_dictionaries()
-        table = table.combine_chunks().take(np.argsort(numbers))
+        table = table.combine_chunks().take(np.argsort(places))
     keyframes = pa.Table.from_pylist(listed, _schema(KEYFRAME_ROW))
     return BoxFile(_finite(path, table, two_columns), keyframes)
 
@@ -130,6 +171,7 @@ def _schema(columns: tuple[str, ...]) -> pa.Schema:
 
 
 def _first_row(path: Path) -> list[str]:
+    refuse_special(path)
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             return next((row for row in csv.reader(file) if row), [])
@@ -195,7 +237,7 @@ def _parse(path: Path, row: int, cells: list[str], columns: tuple[str, ...]) -> 
             values[column] = pa.scalar(cell.strip()).cast(_TYPES[column]).as_py()
         except pa.ArrowInvalid:
             raise _bad_value(path, row, column, cell) from None
-        if not math.isfinite(values[column]):
+        if not math.isfinite(values[column]) or (column == "timestamp" and abs(values[column]) >= LATEST):
             raise _bad_value(path, row, column, cell)
     return values
 
@@ -208,8 +250,9 @@ def _row_numbers(rows: int, left_out: _OddRows) -> Ints:
 def _finite(path: Path, table: pa.Table, left_out: _OddRows) -> pa.Table:
     for column in table.column_names:
         # By chunk: joining the chunks would copy the column.
-        if _TYPES[column] == pa.float64() and not all(np.isfinite(chunk).all() for chunk in table[column].chunks):
-            at = int(np.argmin(np.isfinite(table[column].to_numpy())))
+        limit = LATEST if column == "timestamp" else np.inf
+        if _TYPES[column] == pa.float64() and not all((np.abs(chunk) < limit).all() for chunk in table[column].chunks):
+            at = int(np.argmin(np.abs(table[column].to_numpy()) < limit))
             row = int(_row_numbers(len(table), left_out)[at])
             raise _bad_value(path, row, column, str(table[column][at]))
     return table
@@ -217,4 +260,6 @@ def _finite(path: Path, table: pa.Table, left_out: _OddRows) -> pa.Table:
 
 def _bad_value(path: Path, row: int, column: str, value: str) -> InputError:
     expected = "an integer" if column == "action_id" else "a finite number"
+    if column == "timestamp" and re.fullmatch(r"[-+0-9.eE]+", value):
+        expected += f" below {LATEST:g}"
     return InputError(f"{path}: row {row}: {column} is {value!r}, expected {expected}")

@@ -6,12 +6,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import yaml
-
 from pipeline.errors import InputError
 from pipeline.evaluation.compare import Experiment
 from pipeline.evaluation.validate import of_split
 from pipeline.labels import read_labels
+from pipeline.plain_yaml import parse_yaml
 from pipeline.tables import ANNOTATIONS, DETECTIONS, KEYFRAMES, read_table
 
 WORKSPACE = "workspace"
@@ -48,10 +47,8 @@ def read_experiment(source: str, *, boxes: str, split: str) -> Experiment:
 
 def _dataset(source: str, params: Path) -> str:
     """Name of the data set, which becomes part of paths."""
-    try:
-        name = yaml.safe_load(params.read_text())["dataset"]["name"]
-    except (UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError):
-        name = None
+    dataset = parse_yaml(params.read_bytes(), f"{source}: params.yaml").get("dataset")
+    name = dataset.get("name") if isinstance(dataset, dict) else None
     if not isinstance(name, str) or not re.fullmatch("[a-z0-9_]+", name):
         raise InputError(f"{source}: params.yaml: dataset.name is {name!r}, expected a composed params.yaml")
     return name

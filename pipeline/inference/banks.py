@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.boxes.thresholds import check_threshold, videos_of
 from pipeline.checkpoint import read_sidecar
 from pipeline.files import digest_file
 from pipeline.inference.parts import PartSettings, make_parts
@@ -51,11 +52,18 @@ def split_parts(
         InputError: a source is absent or not what it should be.
     """
     sidecar = read_sidecar(sources.checkpoint)
+    timelines = read_table(sources.annotations / "timelines.parquet", TIMELINES)
+    boxes = read_table(sources.boxes / "boxes.parquet", BOXES)
+    if not settings.lower_threshold:
+        check_threshold(
+            str(sources.boxes), boxes, videos_of(timelines, split), split=split,
+            threshold=settings.box_threshold, key="bank.box_threshold",
+        )  # fmt: skip
     films = films_of_split(
         split,
-        timelines=read_table(sources.annotations / "timelines.parquet", TIMELINES),
+        timelines=timelines,
         videos=read_table(sources.frames / "videos.parquet", VIDEOS),
-        boxes=read_table(sources.boxes / "boxes.parquet", BOXES),
+        boxes=boxes,
         annotations=read_table(sources.annotations / "annotations.parquet", ANNOTATIONS),
         keyframes=read_table(sources.annotations / "keyframes.parquet", KEYFRAMES),
         box_threshold=settings.box_threshold,

@@ -14,8 +14,11 @@ from torch import Tensor
 from pipeline.video.clips import clip_indices, inference_clip
 from pipeline.video.store import FrameStore
 
-# Clips read ahead of the network, so that memory stays flat in the length of a film.
+# Clips read ahead of whoever takes them, so that memory stays flat in the length of a film.
 READ_AHEAD = 4
+# Keyframes of a forward pass: a film's last one is short. Libraries round otherwise for other sizes, so that one size
+# for all is what makes features and scores a function of the film's requests alone.
+FORWARD_KEYFRAMES = 8
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -40,14 +43,16 @@ class ClipRequest:
     boxes_xyxy: NDArray[np.float64]  # [n, 4], normalised
 
 
-def read_ahead(read: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 2) -> Iterator[Result]:
-    """`map(read, items)` in threads, at most `READ_AHEAD` results ahead of the consumer, in order."""
+def read_ahead(
+    read: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 2, ahead: int = READ_AHEAD
+) -> Iterator[Result]:
+    """`map(read, items)` in threads, at most `ahead` results ahead of the consumer, in order."""
     waiting: list[Future[Result]] = []
     source = iter(items)
     with ThreadPoolExecutor(threads) as pool:
         for item in source:
             waiting.append(pool.submit(read, item))
-            if len(waiting) > READ_AHEAD:
+            if len(waiting) > ahead:
                 yield waiting.pop(0).result()
         for future in waiting:
             yield future.result()
@@ -98,15 +103,15 @@ def run_film(
         requests: keyframes with at least one box each.
         settings: what the backbone sees.
         device: where `forward` runs.
-        batch: keyframes per call.
+        batch: keyframes that are read ahead of `forward`, which gets FORWARD_KEYFRAMES at a time whatever this is.
 
     Returns:
         [n, ...] rows for each keyframe, float32.
     """
     results: list[NDArray[np.float32]] = []
-    clips = read_ahead(lambda request: read_request(store, video_id, request, settings), requests)
+    clips = read_ahead(lambda request: read_request(store, video_id, request, settings), requests, ahead=batch)
     with torch.no_grad():
-        for group in batched(clips, batch):
+        for group in batched(clips, FORWARD_KEYFRAMES):
             counts = [len(boxes) for _, boxes in group]
             clip_index = torch.repeat_interleave(torch.arange(len(group)), torch.tensor(counts))
             rows = forward(

@@ -44,7 +44,7 @@ def score_films(
         settings: what the backbone sees.
         device: where the detector runs.
         compute_dtype: fp32, tf32 or bf16.
-        batch: keyframes per forward pass.
+        batch: see `run_film`.
         scores_of: logits [R, columns] to scores [R, classes], e.g. `action_scores` of a kind of labels.
 
     Returns:

@@ -77,7 +77,7 @@ def make_parts(
         settings: see `PartSettings`.
         workers: films at a time (on a GPU: one).
         device: see `pick_device`.
-        batch: keyframes per forward pass.
+        batch: see `run_film`.
         what: name of the progress bar.
 
     Raises:

@@ -12,6 +12,7 @@ from pipeline.bank.reader import Bank
 from pipeline.bank.rows import FloatArray, IntArray, Rows
 from pipeline.datasets.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
 from pipeline.distributed import gather
+from pipeline.errors import InputError
 from pipeline.inference.detections import ScoredKeyframe
 from pipeline.inference.places import RowPlaces, StoredFeatures, boxed_rows_at
 from pipeline.inference.windows import WindowOf
@@ -60,6 +61,7 @@ def scoring_rows(
     *,
     box_threshold: float,
     lower_threshold: bool = False,
+    key: str = "",
 ) -> KeyframeRows:
     """Rows to be scored: `detections` from a score on (see `above`), or all of `ground_truth`.
 
@@ -69,11 +71,21 @@ def scoring_rows(
         row_set: `detections` or `ground_truth`.
         box_threshold: least score.
         lower_threshold: see `above`.
+        key: the parameter that the threshold is; empty where it does not matter if no row reaches it.
+
+    Raises:
+        InputError: there are detections, none reaches the threshold, and `key` is named.
     """
     keyframes = pack_keyframes(keyframes)
     places = boxed_rows_at(bank, keyframes, row_set)
     if row_set == "detections":
+        every = places.score
         places = places_above(places, box_threshold, lower_threshold=lower_threshold)
+        if key and every is not None and len(every) and not len(places.row):
+            raise InputError(
+                f"{bank.where}: no row of split {bank.split} has a score of at least {box_threshold:g} ({key}): the "
+                f"highest of {len(every)} is {every.max():.4g}; set {key} to what this detector's scores mean"
+            )
     return keyframe_rows(bank, keyframes, places)
 
 

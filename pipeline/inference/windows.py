@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.bank.reader import Bank
 from pipeline.bank.resident import ResidentWindows, resident_file
-from pipeline.bank.seconds import Span
+from pipeline.bank.seconds import Span, own_second
 from pipeline.bank.slots import Windows
 from pipeline.bank.streamed import StreamedWindows
 
@@ -33,6 +33,8 @@ class WindowSource:
     span: Span = "centred"
     exclude_keyframe: bool = False
     draw: Literal["keyframe", "roi"] = "keyframe"
+    banks: Sequence[Bank] = ()
+    "Whose rows they hold."
 
     def _slots(self, video_ids: Sequence[str], timestamps: NDArray[np.float64], **how: Any) -> Tensor:
         return self.windows.slots(
@@ -44,6 +46,14 @@ class WindowSource:
             exclude_keyframe=self.exclude_keyframe,
             **how,
         )
+
+    def has_rows(self, video_ids: Sequence[str], timestamps: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """[B]: whether the window of a keyframe holds a row."""
+        own = own_second(self.seconds, self.span)
+        filled = self.windows.has_rows(video_ids, np.floor(timestamps).astype(np.int64) - own, self.seconds)
+        if self.exclude_keyframe:
+            filled[:, own] = False
+        return np.asarray(filled.any(axis=1), bool)
 
     def for_evaluation(self) -> WindowOf:
         """One window per keyframe, with the best-scored persons of each second."""

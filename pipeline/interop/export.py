@@ -9,6 +9,7 @@ from torch import Tensor
 from pipeline.errors import InputError
 from pipeline.interop.conversion import last_layer
 from pipeline.interop.mmaction2 import upstream_key, upstream_shape
+from pipeline.sidecars import plain_values
 
 
 def export_mmaction2(tensors: Mapping[str, Tensor], sidecar: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -44,7 +45,11 @@ def export_mmaction2(tensors: Mapping[str, Tensor], sidecar: Mapping[str, Any]) 
         if first_row and key in last:
             value = torch.cat([torch.zeros_like(value[:1]), value])
         state[name] = value.reshape(upstream_shape(name, tuple(value.shape))).contiguous()
-    meta = {key: sidecar[key] for key in ("backbone", "width", "roi", "head", "input", "labels") if key in sidecar}
+    meta = {
+        key: plain_values(sidecar[key])
+        for key in ("backbone", "width", "roi", "head", "input", "labels")
+        if key in sidecar
+    }
     notes = []
     if str(sidecar.get("backbone", "")).startswith("pyslowfast_slowfast"):
         notes.append("MMAction2 takes the slow frames at an even stride, this model was trained with PySlowFast's")

@@ -3,7 +3,8 @@
 A pickle is a program that names functions and calls them. Here no foreign function is ever called: each
 allowed name stands for a function or class of this file, which checks its arguments and builds the plain
 value. Every other name is refused; a refused file is read on only to tell all the names, with objects that do
-nothing. A hostile file can waste time, but runs nothing, and takes memory in proportion to its size only.
+nothing. A hostile file runs nothing, and takes memory and time in proportion to its size only (see
+`pipeline.interop.bounded`).
 """
 
 import io
@@ -16,9 +17,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.interop.shallow import MAX_DEPTH, Refusal, ShallowUnpickler
+from pipeline.files import refuse_special
+from pipeline.interop.bounded import FACTOR, FLOOR, BoundedUnpickler, limit_of
+from pipeline.interop.shallow import MAX_DEPTH, Refusal
 
 MAX_BYTES = 2 << 30
+# NumPy has no array of more.
+MAX_DIMENSIONS = 32
 # Booleans, integers and floats. Object arrays hold pickled objects, structured ones are no boxes.
 NUMERIC_DTYPE = re.compile(r"[?]|b1|[iu][1248]|f[248]")
 
@@ -100,7 +105,8 @@ def _array(
         data = data.encode("latin1")
     if not isinstance(dtype, _Dtype) or not isinstance(data, bytes | bytearray):
         raise Refusal("it holds an array whose contents are not plain numbers")
-    if not (isinstance(shape, tuple) and all(type(size) is int and 0 <= size < 1 << 48 for size in shape)):
+    is_short = isinstance(shape, tuple) and len(shape) <= MAX_DIMENSIONS
+    if not is_short or not all(type(size) is int and 0 <= size < 1 << 48 for size in shape):
         raise Refusal("it holds an array without a shape")
     if math.prod(shape) * dtype.dtype.itemsize != len(data):
         raise Refusal(f"it holds an array of shape {shape} in {len(data)} bytes")
@@ -177,7 +183,7 @@ ALLOWED = {
 }
 
 
-class Reader(ShallowUnpickler):
+class Reader(BoundedUnpickler):
     """Python's own reader in Python: the one in C reserves the memory that a damaged memo index asks for."""
 
     def __init__(
@@ -196,7 +202,7 @@ class Reader(ShallowUnpickler):
             ignored: names that are not refused, but stand for nothing.
             persistent: what an object stands for that lies outside the pickle.
         """
-        super().__init__(file, encoding="latin1")
+        super().__init__(file, size=file.getbuffer().nbytes, encoding="latin1")
         self.refused: set[str] = set()
         self.allowed, self.ignored, self.persistent = allowed, ignored, persistent
 
@@ -217,39 +223,85 @@ class Reader(ShallowUnpickler):
         return self.persistent(pid)
 
 
-def plain(value: Any, seen: dict[int, Any], depth: int = 0, *, leaves: tuple[type, ...] = ()) -> Any:
-    """`value` with each `_Array` replaced by its array; a shared or circular container stays one.
+class Plain:
+    """Turns what `Reader.load` gave into plain values, in place where that goes.
+
+    Each `_Array` becomes its array; a shared or circular container stays one. What a value would be if every place had
+    its own copy is counted, since whoever reads, prints or compares the value goes through all of it.
 
     Args:
-        value: what `Reader.load` gave.
-        seen: what was made before, by identity; empty at first.
-        depth: of nesting.
+        limit: bytes and elements that it may be then.
         leaves: further types that are handed on.
     """
-    if value is None or isinstance(value, (bool, int, float, str, bytes, bytearray, np.generic, np.ndarray, *leaves)):
-        return value
-    if id(value) in seen:
-        return seen[id(value)]
-    if depth > MAX_DEPTH:
-        raise Refusal(f"its containers are nested deeper than {MAX_DEPTH}")
-    result: Any
-    if isinstance(value, _Array):
-        if value.array is None:
-            raise Refusal("it holds an array without contents")
-        result = value.array
-    elif isinstance(value, dict):
-        result = seen[id(value)] = {}
-        for key, item in value.items():
-            result[plain(key, seen, depth + 1, leaves=leaves)] = plain(item, seen, depth + 1, leaves=leaves)
-    elif isinstance(value, list):
-        result = seen[id(value)] = []
-        result.extend(plain(item, seen, depth + 1, leaves=leaves) for item in value)
-    elif isinstance(value, tuple | set | frozenset):
-        result = type(value)(plain(item, seen, depth + 1, leaves=leaves) for item in value)
-    else:
-        raise Refusal("it holds a function in place of a value")
-    seen[id(value)] = result
-    return result
+
+    def __init__(self, limit: int, leaves: tuple[type, ...] = ()) -> None:
+        self._limit = limit
+        self._leaves = (bool, int, float, bytes, bytearray, np.generic, np.ndarray, *leaves)
+        # Result and weight by identity; the original is kept, so that no other object can have its identity.
+        self._seen: dict[int, tuple[Any, int, Any]] = {}
+
+    def of(self, value: Any, depth: int = 0) -> tuple[Any, int]:
+        """The plain value, and its weight.
+
+        Raises:
+            Refusal: it is nested too deeply, too heavy, or holds what is no value.
+        """
+        if isinstance(value, str):
+            if not value.isascii():
+                value.encode()  # half a character, which no file and no table can take, is an error here
+            return value, 1
+        if value is None or isinstance(value, self._leaves):
+            return value, 1
+        known = self._seen.get(id(value))
+        if known is not None:
+            return known[0], known[1]
+        if depth > MAX_DEPTH:
+            raise Refusal(f"its containers are nested deeper than {MAX_DEPTH}")
+        if isinstance(value, _Array):
+            if value.array is None:
+                raise Refusal("it holds an array without contents")
+            result, weight = value.array, 1 + value.array.nbytes
+        elif isinstance(value, list | dict | tuple | set | frozenset):
+            if not value and type(value) in (list, tuple):
+                return value, 1
+            result, weight = self._container(value, depth)
+        else:
+            raise Refusal("it holds a function in place of a value")
+        if weight > self._limit:
+            raise Refusal(
+                "its containers and arrays stand in so many places that it would be more than "
+                f"{self._limit >> 20} MiB if each had a copy ({FACTOR} times its size and {FLOOR >> 20} MiB)"
+            )
+        self._seen[id(value)] = result, weight, value
+        return result, weight
+
+    def _container(self, value: Any, depth: int) -> tuple[Any, int]:
+        weight = 1
+        if isinstance(value, tuple | set | frozenset):
+            items = []
+            for item in value:
+                made, more = self.of(item, depth + 1)
+                items.append(made)
+                weight += more
+            return type(value)(items), weight
+        result: Any = value if type(value) in (list, dict) else {}
+        self._seen[id(value)] = result, 1, value  # what is circular finds it
+        for key, item in enumerate(value) if isinstance(value, list) else list(value.items()):
+            made, more = self.of(item, depth + 1)
+            if made is not item or result is not value:
+                result[key] = made
+            weight += more
+        if isinstance(value, dict):
+            for key in value:
+                if not isinstance(key, str | int):
+                    weight += self._key(key, depth)
+        return result, weight
+
+    def _key(self, key: Any, depth: int) -> int:
+        """The weight of a key, which holds no array and so stays as it is."""
+        made, weight = self.of(key, depth + 1)
+        hash(made)  # an array in it is an error here
+        return weight
 
 
 def read_value(reader: Reader, path: Path, *, what: str, leaves: tuple[type, ...] = ()) -> Any:
@@ -259,7 +311,7 @@ def read_value(reader: Reader, path: Path, *, what: str, leaves: tuple[type, ...
         reader: see `Reader`.
         path: the file, for messages.
         what: what is read from it, for messages.
-        leaves: see `plain`.
+        leaves: see `Plain`.
 
     Raises:
         InputError: the pickle is damaged, or names something that is not allowed; all such names are told.
@@ -267,7 +319,7 @@ def read_value(reader: Reader, path: Path, *, what: str, leaves: tuple[type, ...
     damage = ""
     value = None
     try:
-        value = plain(reader.load(), {}, leaves=leaves)
+        value = Plain(limit_of(reader.size), leaves).of(reader.load())[0]
     except Exception as error:  # a damaged file can fail at any opcode, in any way
         damage = " ".join(str(error).split())[:200] or type(error).__name__
     if reader.refused:
@@ -292,6 +344,7 @@ def load_pickle(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
     Raises:
         InputError: the file is absent, too large, damaged, or names anything else than arrays and containers.
     """
+    refuse_special(path)
     try:
         size = path.stat().st_size
         if size > max_bytes:

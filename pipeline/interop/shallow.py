@@ -1,6 +1,6 @@
-"""Python's reader of pickles, with a limit on how deep tuples may be nested.
+"""Python's reader of pickles, with a limit on how deep tuples and frozen sets may be nested.
 
-A tuple that is a key or a member of a set is hashed, level by level on the stack of C, which has no limit of its own:
+One that is a key or a member of a set is hashed, level by level on the stack of C, which has no limit of its own:
 a file of a megabyte could end the process.
 """
 
@@ -20,17 +20,27 @@ class ShallowUnpickler(pickle._Unpickler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # By identity; the tuple is kept beside its depth, so that no other object can have its identity.
-        self._deep: dict[int, tuple[int, Any]] = {}
+        # Depth and weight by identity; the tuple is kept beside them, so that no other object can have its identity.
+        self._deep: dict[int, tuple[int, int, Any]] = {}
 
     def _measure(self, value: Any) -> None:
-        if type(value) is not tuple or id(value) in self._deep:
+        if type(value) not in (tuple, frozenset) or id(value) in self._deep:
             return
-        depth = 1 + max((self._deep.get(id(each), (1,))[0] for each in value if type(each) is tuple), default=0)
+        inner = [each for each in value if type(each) in (tuple, frozenset)]
+        if not inner:
+            return
+        depth = 1 + max(self._deep.get(id(each), (1,))[0] for each in inner)
         if depth > MAX_DEPTH:
             raise Refusal(f"its containers are nested deeper than {MAX_DEPTH}")
-        if depth > 1:
-            self._deep[id(value)] = depth, value
+        weight = 1 + len(value) - len(inner) + sum(map(self.weight, inner))
+        self._deep[id(value)] = depth, weight, value
+
+    def weight(self, value: Any) -> int:
+        """How many steps the hash of a value takes: one that is in several places counts at each of them."""
+        if type(value) not in (tuple, frozenset):
+            return 1
+        known = self._deep.get(id(value))
+        return 1 + len(value) if known is None else known[1]
 
 
 def _measured(load: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -43,9 +53,9 @@ def _measured(load: Callable[[Any], None]) -> Callable[[Any], None]:
     return load_and_measure
 
 
-# Of all operations these alone can make a tuple.
+# Of all operations these alone can make a tuple or a frozen set.
 _MAKERS = (
-    *(pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
+    *(pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3, pickle.FROZENSET),
     *(pickle.REDUCE, pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX),
 )
 ShallowUnpickler.dispatch = {

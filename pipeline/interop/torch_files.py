@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import InputError
-from pipeline.interop.pickles import ALLOWED, Global, Inert, Reader, make_container, read_value
+from pipeline.files import refuse_special
+from pipeline.interop.pickles import ALLOWED, MAX_DIMENSIONS, Global, Inert, Reader, make_container, read_value
 from pipeline.interop.shallow import Refusal
 
 WHAT = (
@@ -64,7 +65,8 @@ class _Storage(Global):
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
     """A view of a storage, within its bounds."""
-    numbers = (offset, *size, *stride) if isinstance(size, tuple) and isinstance(stride, tuple) else (None,)
+    is_layout = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) + len(stride) <= 2 * MAX_DIMENSIONS
+    numbers = (offset, *size, *stride) if is_layout else (None,)
     if not isinstance(storage, Tensor) or not all(type(each) is int and 0 <= each < 1 << 40 for each in numbers):
         raise Refusal("it holds a tensor of an unknown layout")
     last = sum((count - 1) * step for count, step in zip(size, stride, strict=True))
@@ -169,12 +171,14 @@ def _read_legacy(path: Path) -> Any:
     if not isinstance(platform, dict) or not platform.get("little_endian", True):
         raise InputError(f"{path}: was saved on a big-endian machine, which is not read")
     storages: dict[str, Tensor] = {}
+    taken = 0
 
     def persistent(pid: Any) -> Tensor:
+        nonlocal taken
         dtype, key, count = _storage_id(pid)
         if key not in storages:
-            taken = sum(each.nbytes for each in storages.values())
-            if taken + count * dtype.itemsize > len(data):
+            taken += count * dtype.itemsize
+            if taken > len(data):
                 raise Refusal("its storages are larger than the file")
             storages[key] = torch.empty(count, dtype=dtype)
         view = pid[5] if len(pid) > 5 else None
@@ -215,6 +219,7 @@ def load_torch(path: Path) -> Any:
         InputError: the file is absent, damaged, or names anything else than tensors, arrays, containers and the
             training frameworks' objects; all such names are told.
     """
+    refuse_special(path)
     try:
         with path.open("rb") as file:
             head = file.read(len(LEGACY_MAGIC))

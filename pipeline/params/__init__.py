@@ -5,10 +5,10 @@ field says what it means and in which unit.
 """
 
 import os
+import reprlib
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError, model_validator
 
 from pipeline.errors import InputError
@@ -27,6 +27,7 @@ from pipeline.params.training import (
     Validation,
     Videos,
 )
+from pipeline.plain_yaml import read_yaml
 
 __all__ = [
     "Augmentation",
@@ -61,6 +62,11 @@ __all__ = [
 ]
 
 
+# A few lines of YAML with references may stand for more than a terminal, or memory, can hold.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
+
+
 class Choices(Block):
     """Which file of each Hydra group was chosen, so that `actionbank compose --check` can recompose."""
 
@@ -70,6 +76,8 @@ class Choices(Block):
     scope: str
     bank: str
     experiment: str | None = None
+    values: list[str]
+    "What `actionbank compose` was given beside groups."
 
 
 class Params(Block):
@@ -148,8 +156,8 @@ def parse_params(values: Any, where: str) -> Params:
         lines = []
         for each in error.errors():
             key = ".".join(str(part) for part in each["loc"]) or "parameters"
-            found = "" if each["type"] in ("missing", "value_error") else f" (found {each['input']!r})"
-            lines.append(f"{key}: {each['msg'].removeprefix('Value error, ')}{found}")
+            found = "" if each["type"] in ("missing", "value_error") else f" (found {_SHORT.repr(each['input'])})"
+            lines.append(f"{key[:200]}: {each['msg'].removeprefix('Value error, ')}{found}")
         raise InputError(f"{where}: " + "; ".join(lines)) from None
 
 
@@ -160,10 +168,4 @@ def load_params(path: Path | None = None) -> Params:
         InputError: the file is absent, not YAML, or a key is missing, unknown or out of range.
     """
     path = path or Path(os.environ.get("ACTIONBANK_PARAMS", "params.yaml"))
-    try:
-        values = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run it in the project's folder, or `actionbank compose`") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    return parse_params(values, str(path))
+    return parse_params(read_yaml(path), str(path))

@@ -11,4 +11,4 @@ Positive = Annotated[int, Field(gt=0)]
 class Block(BaseModel):
     """A block of parameters: an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pipeline.labels import MAX_CLASS_ID
 from pipeline.params.block import Block, Fraction, Positive
 
 
@@ -32,12 +33,16 @@ class Dataset(Block):
     "Folder of annotations in any of the formats of docs/datasets.md."
     proposals: str
     "Folder of person boxes in any of the formats of docs/data-layout.md; not read where boxes.detector makes them."
-    classes: Positive
+    classes: Annotated[int, Field(gt=0, le=MAX_CLASS_ID)]
     "Width of the classifier: action ids run from 1 to this."
     max_bad_fraction: Fraction
     "Largest share of bad annotation rows that is let pass."
     first_id: Literal["auto", 0, 1]
     "What the source's action ids begin with; auto: 0 where its label map lists an id 0 (MultiSports: 0), else 1."
+    timestamps: Literal["auto", "seconds", "frames"]
+    "What an AVA CSV counts: seconds, or frames from 1 on; auto looks at the rows, and refuses to guess."
+    split_number: Positive
+    "Pickles of tubes with several ways to split the videos (JHMDB has three): which one is read."
     class_map: Literal["none"] | list[int | str] | dict[str, int | str | list[int | str]]
     "Classes that are kept, by name or by the source's id; or new name -> what it takes in. none keeps all as they are."
     action_attribute: str | list[str]

@@ -124,7 +124,7 @@ def fit(
 
     Raises:
         InputError: there is nothing to train on, the loss is not finite, ranks and parts do not fit, or a setting
-            cannot be had here.
+            cannot be had here; weights are not finite after an epoch; or validation fails.
     """
     if not steps_per_epoch:
         raise InputError(f"{what}: no annotated keyframe with a box to train on")
@@ -149,7 +149,9 @@ def fit(
     copy_from_main(model.state_dict().values())
     if not epochs:
         model.eval()
-        return Fitted([{"epoch": 0, "lr": None, "loss": None, **(validate() if interval else {})}], 0)
+        _check_finite(model, f"{what}: the initial weights")
+        scored = _validated(validate, f"{what}: validation of the initial weights") if interval else {}
+        return Fitted([{"epoch": 0, "lr": None, "loss": None, **scored}], 0)
     for epoch in range(len(state.history), epochs):
         train_mode(model, optimisation.norm)
         losses: list[float] = []
@@ -169,11 +171,12 @@ def fit(
             nn.utils.clip_grad_norm_(model.parameters(), optimisation.clip_norm)
             optimiser.step()
             losses.append(loss)
+        _check_finite(model, f"{what}: after epoch {epoch + 1} (learning rate {rate:g})")
         row: Metrics = {"epoch": epoch + 1, "lr": rate, "loss": sum(losses) / max(len(losses), 1)}
         if interval and ((epoch + 1) % interval == 0 or epoch + 1 == epochs):
             model.eval()
-            row.update(validate())
-            score = -1.0 if row["map"] is None else float(row["map"])
+            row.update(_validated(validate, f"{what}: validation after epoch {epoch + 1}"))
+            score = -1.0 if row["map"] is None or math.isnan(row["map"]) else float(row["map"])
             if select == "best" and score > state.best_map:
                 state.best_map, state.best_epoch = score, epoch + 1
                 state.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
@@ -185,6 +188,27 @@ def fit(
         model.load_state_dict(state.best)
         return Fitted(state.history, state.best_epoch)
     return Fitted(state.history, epochs)
+
+
+def _check_finite(model: nn.Module, where: str) -> None:
+    """Refuse weights that have overflowed: the loss of a step is of the weights before it, so no loss tells it.
+
+    Raises:
+        InputError: a weight or a statistic is infinite or no number; what was saved before stays.
+    """
+    wrong = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
+    if wrong:
+        raise InputError(
+            f"{where}: {len(wrong)} weights are infinite or no numbers (the first: {wrong[0]}); nothing of it is "
+            "saved; a smaller lr or clip_norm, or a longer warm-up, keeps them finite"
+        )
+
+
+def _validated(validate: Callable[[], Metrics], where: str) -> Metrics:
+    try:
+        return validate()
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def _gradients(

@@ -124,8 +124,10 @@ def train_on_rows(
         head, rows=rows.features.chunks(), bank=train if window else None, score=score, films=_films(keyframes)
     )
     head.to(training.device)
+    is_scored = training.optimisation.validation_interval and training.validation_boxes == "detected"
+    key = "head_train.validation.box_threshold" if is_scored else ""
     to_score = {
-        kind: scoring_rows(val, val_keyframes, row_set, box_threshold=training.validation_threshold)
+        kind: scoring_rows(val, val_keyframes, row_set, box_threshold=training.validation_threshold, key=key)
         for kind, row_set in (("detected", "detections"), ("ground_truth", "ground_truth"))
     }
     optimisation = training.optimisation

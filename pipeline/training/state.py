@@ -1,7 +1,6 @@
 """The state of a training that a resumed run needs, in one folder per epoch."""
 
 import math
-import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from pipeline.checkpoint import load_tensors, save_tensors
 from pipeline.checksums import read_sealed_json, write_sealed_json
 from pipeline.errors import InputError
-from pipeline.files import replace_folder
+from pipeline.files import remove_folder, replace_folder
 
 Metrics = dict[str, Any]
 
@@ -42,8 +41,10 @@ def save_state(model: nn.Module, optimiser: torch.optim.SGD, state: State, folde
         sha256 = save_tensors(partial / "state.safetensors", tensors)
         best = {"best_epoch": state.best_epoch, "best_map": state.best_map}
         write_sealed_json(partial / "state.json", {"history": state.history, **best, "sha256": sha256})
-    for old in sorted(folder.glob("epoch_*"))[:-2]:
-        shutil.rmtree(old)
+    kept = {f"epoch_{epoch:04d}", f"epoch_{epoch - 1:04d}"}
+    for old in folder.glob("epoch_*"):
+        if old.name not in kept:
+            remove_folder(old)
 
 
 def load_state(model: nn.Module, optimiser: torch.optim.SGD, folder: Path) -> State:

@@ -1,5 +1,6 @@
 """The tables that training and evaluation read, and the keyframes made of them."""
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,11 @@ import pyarrow as pa
 
 from pipeline.datasets.film_ends import keyframes_in_films
 from pipeline.datasets.keyframes import KeyframeSet, group_keyframes
+from pipeline.errors import InputError
 from pipeline.evaluation.validate import of_split
 from pipeline.labels import Label, read_labels
+from pipeline.names import names_beside
+from pipeline.ranks import is_main
 from pipeline.tables import ANNOTATIONS, BOXES, KEYFRAMES, read_table
 
 
@@ -59,6 +63,7 @@ def split_keyframes(
     full_frame_box: bool = False,
     with_empty: bool = False,
     films: Iterable[str] | None = None,
+    films_of: str = "the frame store",
     duration_seconds: Callable[[str], float] | None = None,
 ) -> KeyframeSet:
     """Keyframes of a split, sorted by (video_id, timestamp), without those that are excluded.
@@ -71,8 +76,12 @@ def split_keyframes(
         lower_threshold: see `group_keyframes`.
         full_frame_box: see `group_keyframes`.
         with_empty: also the keyframes that show nobody (they are scored, not trained on).
-        films: only these have frames; None keeps all.
+        films: only these have frames or rows; None keeps all. A line says how many annotated films are not among them.
+        films_of: what `films` are of, in words.
         duration_seconds: the length of one of `films`; keyframes beyond it are left out, and a line says so.
+
+    Raises:
+        InputError: none of the annotated films of the split is among `films`.
     """
     grouped = group_keyframes(
         tables.annotations,
@@ -88,5 +97,17 @@ def split_keyframes(
     if films is None:
         return grouped
     wanted = set(films)
+    annotated = sorted(set(grouped.video_ids))
+    absent = [each for each in annotated if each not in wanted]
+    if absent and len(absent) == len(annotated):
+        beside = names_beside(films_of, wanted, annotated)
+        raise InputError(f"{split}: no film of {films_of} is an annotated film of {split}: {beside}")
+    if absent and is_main():
+        lost = sum(each in set(absent) for each in grouped.video_ids)
+        print(
+            f"keyframes of {split}: {len(absent)} of {len(annotated)} annotated films are not in {films_of}, and their "
+            f"{lost} keyframes are left out; the first: {absent[0]}",
+            file=sys.stderr,
+        )
     shown = grouped.select(np.flatnonzero([video_id in wanted for video_id in grouped.video_ids]))
     return shown if duration_seconds is None else keyframes_in_films(shown, duration_seconds, f"keyframes of {split}")

@@ -9,9 +9,11 @@ import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+from pipeline.faults import message_of
 from pipeline.workers import end_with_parent
 
 # Forked from a small server process: a fork of ours would copy its threads' locks, a spawn costs a second.
@@ -40,11 +42,11 @@ class ChildLost(Exception):
 
 
 class ChildHung(ChildLost):
-    """A child gave no sign of progress for too long, and was killed."""
+    """A child ran and gave no sign of progress for too long, and was killed."""
 
 
 class ChildDied(ChildLost):
-    """A child's process ended without a word: a crash, or the system killed it."""
+    """A child's process ended without a word: an operator or the system killed it, or it crashed."""
 
 
 def run_in_child(
@@ -58,13 +60,14 @@ def run_in_child(
     Args:
         work: a function that can be imported by its name.
         arguments: what it is called with; picklable.
-        silence_seconds: a child that does not beat for so long is killed.
+        silence_seconds: a child that does not beat for so long is killed; time in which this process itself was
+            stopped does not count.
         stop: when set, the child is killed at once.
 
     Raises:
         ChildHung: the child was silent for too long.
         ChildDied: the child's process ended, by a signal or by itself.
-        ChildLost: the child met an OSError or a MemoryError; or `stop` was set.
+        ChildLost: the child met an OSError or a MemoryError, or its disk or an operator held it; or `stop` was set.
         RuntimeError: `work` raised anything else, with its traceback.
     """
     ours, theirs = CONTEXT.Pipe()
@@ -72,29 +75,54 @@ def run_in_child(
     process.start()
     theirs.close()
     try:
-        limit = time.monotonic() + silence_seconds
+        left, last = silence_seconds, time.monotonic()
         while True:
             if stop.is_set():
                 raise ChildLost("stopped")
             if ours.poll(BEAT_SECONDS):
                 kind, text = ours.recv()
-                limit = math.inf if kind == "last beat" else time.monotonic() + silence_seconds
+                left = math.inf if kind == "last beat" else silence_seconds
                 if kind == "done":
                     return
                 if kind == "lost":
                     raise ChildLost(text)
                 if kind == "raised":
                     raise RuntimeError(text)
-            elif time.monotonic() > limit:
+            elif left < 0:
+                if held := _held(process.pid):
+                    raise ChildLost(f"no new frame for {silence_seconds:g} s: {held}")
                 raise ChildHung(f"no new frame for {silence_seconds:g} s")
+            now = time.monotonic()
+            left -= min(now - last, 2 * BEAT_SECONDS)
+            last = now
     except (EOFError, ConnectionError):
         process.join()
-        raise ChildDied(f"the process died with exit code {process.exitcode}") from None
+        raise ChildDied(_end(process.exitcode)) from None
     finally:
         process.kill()
         process.join()
         process.close()
         ours.close()
+
+
+def _end(exitcode: int | None) -> str:
+    """How a process ended."""
+    if exitcode is not None and exitcode < 0:
+        with contextlib.suppress(ValueError):
+            return f"its process was killed by {signal.Signals(-exitcode).name}"
+        return f"its process was killed by signal {-exitcode}"
+    return f"its process died with exit code {exitcode}"
+
+
+def _held(pid: int | None) -> str:
+    """What holds a silent process that is not at work; empty where it runs, or waits for itself."""
+    states = set()
+    for status in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):
+            states.add(status.read_text().rpartition(")")[2].split()[0])
+    if states & {"T", "t"}:
+        return "its process is stopped"
+    return "its disk does not answer" if "D" in states else ""
 
 
 def _child(connection: Connection, work: Callable[..., None], arguments: dict[str, Any]) -> None:
@@ -113,7 +141,7 @@ def _child(connection: Connection, work: Callable[..., None], arguments: dict[st
     try:
         work(**arguments, beat=beat)
     except (OSError, MemoryError) as error:
-        message = ("lost", f"{type(error).__name__}: {error}")
+        message = ("lost", message_of(error) or f"{type(error).__name__}: {error}")
     except BaseException:
         message = ("raised", traceback.format_exc())
     with contextlib.suppress(OSError):

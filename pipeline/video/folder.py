@@ -4,14 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import InputError
-from pipeline.files import visible_files
+from pipeline.files import is_unicode, special_kind, visible_files
+from pipeline.names import ID_EXPECTED, VIDEO_SUFFIXES, composed, is_id
 from pipeline.problems import Problem
-from pipeline.video.store import SAFE_ID
-
-SUFFIXES = (
-    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob",
-    ".webm", ".wmv",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,19 +37,21 @@ def find_videos(root: Path) -> VideoFolder:
     ignored = 0
     for path in sorted(visible_files(root)):
         name = path.relative_to(root)
-        if path.suffix.lower() not in SUFFIXES:
+        if path.suffix.lower() not in VIDEO_SUFFIXES:
             ignored += 1
+        elif not is_unicode(name):
+            expected = "names of file and folders in UTF-8"
+            problems.append(Problem(name.as_posix(), path.stem, "a name that is no UTF-8 text", expected))
         elif not path.is_file():
-            found = "a link to nothing" if path.is_symlink() else "no file"
+            found = special_kind(path) or "no file"
             problems.append(Problem(name.as_posix(), path.stem, found, "a video file"))
-        elif not SAFE_ID.fullmatch(path.stem):
-            expected = "letters, digits, '.', '_' and '-', at most 200"
-            problems.append(Problem(name.as_posix(), path.stem, "a name that is no safe id", expected))
-        elif path.stem in paths:
-            other = paths[path.stem].relative_to(root)
-            raise InputError(f"{root}: {other} and {name} give the same id {path.stem!r}, expected one file per id")
+        elif not is_id(video_id := composed(path.stem)):
+            problems.append(Problem(name.as_posix(), path.stem, "a name that cannot be an id", ID_EXPECTED))
+        elif video_id in paths:
+            other = paths[video_id].relative_to(root)
+            raise InputError(f"{root}: {other} and {name} give the same id {video_id!r}, expected one file per id")
         else:
-            paths[path.stem] = path
+            paths[video_id] = path
     if not paths and not problems:
-        raise InputError(f"{root}: no video files, expected names that end in {' '.join(SUFFIXES)}")
+        raise InputError(f"{root}: no video files, expected names that end in {' '.join(VIDEO_SUFFIXES)}")
     return VideoFolder(dict(sorted(paths.items())), problems, ignored)

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import InputError
+from pipeline.faults import message_of
 from pipeline.files import digest_file, link_file, read_json
 from pipeline.packing import pack_name, packed
 from pipeline.problems import Problem
@@ -53,31 +54,39 @@ def video_item(
         silence_seconds: a decoder that gives no frame for so long is killed.
 
     Raises:
-        InputError: the video could not be extracted for a cause that is not in the file: no disk, no memory,
-            a decoder that hung or crashed twice. Nothing is stored then.
+        InputError: the video could not be extracted for a cause that is not in the file: no disk, no memory, a decoder
+            that was killed, crashed or hung, and did so again. Nothing is stored then.
     """
     is_new = False
 
     def make(folder: Path) -> None:
         nonlocal is_new
         is_new = True
-        _extract_twice(path, folder, settings, source_sha256, stop, silence_seconds)
+        _extract(path, folder, settings, source_sha256, stop, silence_seconds)
 
     try:
         source_sha256 = digest_file(path)
         key = item_key(source_sha256=source_sha256, settings=asdict(settings), code=code)
         return VideoItem(make_item(STAGE, key, make), source_sha256, is_new)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; nothing is stored for it") from None
+        is_own = error.filename is None or str(error.filename) == str(path)
+        cause = error.strerror or str(error) if is_own else message_of(error)
+        raise InputError(f"{path}: {cause}; nothing is stored for it") from None
 
 
-def _extract_twice(
+def _extract(
     path: Path, folder: Path, settings: FrameSettings, source_sha256: str, stop: threading.Event, silence_seconds: float
 ) -> None:
+    """Extract in a child; one that is lost is tried once more with the same decoder.
+
+    How a process died is no property of its film, however often it does: no memory is one cause, a decoder's own crash
+    another, and nothing tells them apart. A decoder that runs and gives nothing, twice, is: then PyAV decodes.
+    """
     arguments = {"path": path.absolute(), "folder": folder.absolute(), "settings": settings}
     avoid_decord = ""
     lost: ChildLost | None = None
-    for _ in range(2):
+    hung = 0
+    for turn in range(3):
         for rest in folder.iterdir():
             rest.unlink()
         try:
@@ -89,12 +98,17 @@ def _extract_twice(
             )
             return
         except ChildLost as error:
-            lost = error
-            if isinstance(error, ChildHung | ChildDied):
+            hung += isinstance(error, ChildHung)
+            if hung == 2:
                 avoid_decord = f"decord: {error}"
-            if stop.is_set():
+            if stop.is_set() or turn == 2 or (turn == 1 and hung < 2):
+                lost = error
                 break
-    raise InputError(f"{path}: {lost}, twice; nothing is stored for it") from None
+    advice = "run it again with fewer workers; a film that ends it every time can be encoded anew, or taken out"
+    raise InputError(
+        f"{path}: {lost}, twice; nothing is stored for it"
+        + (f"; {advice}" if isinstance(lost, ChildDied | ChildHung) else "")
+    ) from None
 
 
 def extract_videos(

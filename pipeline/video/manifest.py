@@ -18,7 +18,8 @@ from pipeline.files import json_text, read_json, write_bytes
 
 FORMAT = "actionbank frame store 3"
 VIDEOS = '"videos": {\n'
-LINE = re.compile(rb'^"([A-Za-z0-9_-][A-Za-z0-9_.-]*)": (\{.*\}),?$', re.MULTILINE)
+# An id holds no quote and no backslash (`pipeline.names`), so it stands in JSON as it is.
+LINE = re.compile(rb'^"([^"\\\n]+)": (\{.*\}),?$', re.MULTILINE)
 
 
 def write_manifest(folder: Path, videos: Mapping[str, Mapping[str, Any]], **settings: Any) -> None:
@@ -70,7 +71,7 @@ class Manifest:
         start = self._data.find(b"\n" + VIDEOS.encode())
         try:
             head = json.loads(self._data[:start].rstrip(b",") + b"}") if start >= 0 else read_json(path)
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: not JSON: {error}") from None
         found = head.get("format") if isinstance(head, dict) else None
         if found != FORMAT:

@@ -5,6 +5,8 @@ decode is checked against.
 """
 
 import contextlib
+import errno
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +26,8 @@ NOT_FOR_DECORD = ("mpegts", "mpeg", "avi")
 CODECS_NOT_FOR_DECORD = ("av1", "mpeg4")
 # What it was measured to convert to the same RGB bytes as PyAV; others are rounded differently.
 EXACT_FORMATS = {f"yuv{letter}{kind}p" for letter in ("", "j") for kind in ("420", "422", "444")}
+# Why a file may not be opened though nothing is wrong with it.
+NOT_OF_THE_FILE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENOENT)
 # Longest reordering of any codec is 16 frames: the first of a film in display order is among these packets.
 REORDERED = 64
 NO_PTS = np.iinfo(np.int64).min
@@ -100,6 +104,8 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
     except MemoryError:  # PyAV's is an FFmpegError too
         raise
     except av.FFmpegError as error:
+        if error.errno in NOT_OF_THE_FILE:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
         raise DecodeError(path, found=f"no media file ({error.strerror})", expected="a video file") from None
     with container:
         stream = container.streams.best("video")

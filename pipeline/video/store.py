@@ -10,7 +10,6 @@ files into memory and decodes the JPEGs asked for.
 """
 
 import json
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -44,7 +43,6 @@ INDEX_CRC32C = b"actionbank.index_crc32c"
 INDEX = ("pts_seconds", "first_grid", "crc32c")
 # A mapped file holds a file descriptor; a process may have 1024 by default.
 MAPPED_VIDEOS = 512
-SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 
 
 class Row(NamedTuple):

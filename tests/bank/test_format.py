@@ -25,6 +25,7 @@ from pipeline.checksums import read_sealed_json
 from pipeline.errors import InputError
 from pipeline.files import read_json
 from tests.bank.banks import make_rows, write_small_bank
+from tests.ids import IDS
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "bank-format.md"
 
@@ -52,6 +53,17 @@ def test_a_part_has_one_safe_folder_name(part: str) -> None:
 )
 def test_unsafe_ids_are_percent_encoded(part: str, folder: str) -> None:
     assert part_folder(part) == folder
+
+
+@given(IDS)
+def test_every_films_id_can_be_a_folder(video_id: str) -> None:
+    assert part_name(part_folder(video_id)) == video_id
+
+
+def test_letters_of_a_long_name_stay() -> None:
+    assert part_folder("台" * 22) == "%E5%8F%B0" * 22
+    assert part_folder("台" * 60 + " .") == "台" * 60 + "%20%2E"
+    assert part_name("台" * 60 + "%20%2E") == "台" * 60 + " ."
 
 
 def test_an_id_that_cannot_be_a_folder_is_refused() -> None:

@@ -288,3 +288,36 @@ def test_every_row_is_accounted_for(scratch: Path, first: list, second: list) ->
     assert found.summary["all_files"]["rows"] == len(first) + len(second)
     assert found.summary["all_files"]["kept"] == found.boxes.num_rows
     assert sum(each["boxes"] for each in found.summary["splits"].values()) == found.boxes.num_rows
+
+
+def test_names_of_files_are_films(tmp_path: Path) -> None:
+    found = run(write(tmp_path, a_csv=[("clips/v1.mp4", 903, A, 0.25), ("w", 950, A, 0.5)]))
+    assert found.problems == []
+    assert [row[0] for row in rows(found)] == ["v1", "w"]
+    assert found.told[1] == "a.csv: ids are files (clips/v1.mp4 is film v1)"
+
+
+def test_other_names_are_refused_with_a_guess(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        run(write(tmp_path, a_csv=[("x/V1", 903, A, 0.25)]))
+    assert str(error.value).endswith("expected a video of train.csv, val.csv, test.csv or videos.csv (is x/V1 v1?)")
+
+
+@pytest.mark.parametrize(
+    ("key", "source", "second"),
+    [
+        ("v1.mp4,903", "ava_proposals_pickle", 3.0),
+        ("clips/v1.mp4,0903", "ava_proposals_pickle", 3.0),  # as AVA writes seconds
+        ("clips/v1.mp4,903.5", "ava_proposals_pickle", 3.5),
+    ],
+)
+def test_seconds_of_files_are_no_frames(tmp_path: Path, key: str, source: str, second: float) -> None:
+    ((video_id, _, at, *_, found, _, _),) = rows(run(write(tmp_path, a_pkl={key: [[*A, 0.5]]})))
+    assert (video_id, at, found) == ("v1", second, source)
+
+
+def test_frames_of_proposals_are_said(tmp_path: Path) -> None:
+    timelines = timelines_table({"v_aqMgwPExjD0_c001": Timeline("train", 0)})
+    found = run(write(tmp_path, a_pkl={"x/v_aqMgwPExjD0_c001.mp4,26": [[*A, 0.5]]}), timelines=timelines)
+    assert rows(found)[0][:3] == ("v_aqMgwPExjD0_c001", 1.0, 1.0)
+    assert found.told[1] == "a.pkl: timestamps are frames, of which 25 are a second, as in MultiSports"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.boxes.proposals import MULTISPORTS_PICKLE, PROPOSALS_PICKLE
 from pipeline.boxes.recognise import read_box_files
+from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED
 from pipeline.errors import InputError
 from tests.boxes.files import good, read_csv, read_pickle, told
 
@@ -37,7 +38,7 @@ def test_a_pickle_of_arrays_with_and_without_scores(tmp_path: Path) -> None:
     assert rows.timestamp[rows.empty].tolist() == [1.0, 2.0]
 
 
-ID = "expected an id of letters, digits, '_', '-' and '.'"
+ID = f"expected {VIDEO_ID_EXPECTED}"
 BAD_KEYS = [
     ({"v1": np.zeros((1, 5))}, "key 'v1': found no number after the last comma, expected 'video_id,timestamp'"),
     ({"v1,x": np.zeros((1, 5))}, "key 'v1,x': found no number after the last comma, expected 'video_id,timestamp'"),

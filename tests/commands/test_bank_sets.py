@@ -143,3 +143,17 @@ def test_verify_compares_with_the_sources_once_the_bank_is_whole(bank: Path, sou
     (bank / "a/zarr.json").unlink()
     lines = called("verify", bank, "--checkpoint", checkpoint)[1]
     assert not any("checkpoint_sha256" in line for line in lines)
+
+
+@pytest.mark.parametrize("words", [("subset", "--video", "a"), ("merge",)], ids=["subset", "merge"])
+def test_a_bank_with_files_of_the_user_is_not_replaced(bank: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    out = tmp_path / "out.zarr"
+    banks = [bank, bank] if words[0] == "merge" else [bank]
+    called(words[0], out, *banks, *words[1:])
+    called(words[0], out, *banks, *words[1:], "--force")
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(
+        InputError, match=r"out\.zarr: holds notes\.txt, which this command does not write, so it is not"
+    ):
+        called(words[0], out, *banks, *words[1:], "--force")
+    assert (out / "notes.txt").read_text() == "mine"

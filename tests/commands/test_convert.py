@@ -167,6 +167,7 @@ def test_our_own_detector_without_its_head_is_a_backbone(tmp_path: Path) -> None
     assert load_checkpoint(second)[1]["kind"] == "backbone"
     again = tmp_path / "c.safetensors"
     lines("convert", first, "--to", again)
+    lines("convert", first, "--to", again)  # what it wrote, it may replace
     assert again.read_bytes() == first.read_bytes()
     assert load_checkpoint(again)[1]["roi"] == load_checkpoint(first)[1]["roi"]
 
@@ -241,3 +242,21 @@ def test_a_hostile_file_runs_nothing_and_is_refused_in_one_line(tmp_path: Path) 
         "objects\n"
     )
     assert not (Path(__file__).parent / "ran").exists()
+
+
+def test_a_trained_checkpoint_and_other_files_are_not_replaced(tmp_path: Path) -> None:
+    upstream(tmp_path / "u.pth", "slowonly_r50")
+    first = tmp_path / "a.safetensors"
+    lines("convert", tmp_path / "u.pth", "--to", first)
+    target = tmp_path / "x.safetensors"
+    advice = "is there and not what this command writes, so it is not replaced; choose another name"
+    target.with_suffix(".json").write_text('{"mine": 1}')
+    assert refusal("convert", first, "--to", target) == f"{target.with_suffix('.json')}: {advice}"
+    target.with_suffix(".json").unlink()
+    target.write_bytes(b"mine")
+    assert refusal("convert", first, "--to", target) == f"{target}: {advice}"
+    assert target.read_bytes() == b"mine"
+    assert (
+        refusal("export", first, "--to", tmp_path / "u.pth") == f"{tmp_path / 'u.pth'}: is there; --force replaces it"
+    )
+    lines("export", first, "--to", tmp_path / "u.pth", "--force")

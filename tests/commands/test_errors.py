@@ -167,3 +167,37 @@ def test_boxes_are_drawn_where_they_lie(project: Path) -> None:
     for (x1, y1, _, y2), colour in ((LEFT, PERSON_COLOUR), (RIGHT, BOX_COLOUR)):
         side = picture[round((y1 + 0.3) * height) : round(y2 * height) - 5, round(x1 * width)]
         assert np.abs(side - np.array(colour)).mean() < 60
+
+
+def test_an_earlier_report_is_replaced_and_nothing_else(project: Path) -> None:
+    run("--out", "report", "--worst", "1")
+    run("--out", "report", "--worst", "0")
+    assert not Path("report/keyframes").exists()
+    Path("results/evaluate").mkdir()
+    Path("results/evaluate/metrics.json").write_text("{}")
+    Path("report/notes.txt").write_text("mine")
+    for out, found in (
+        ("results", "detections/detected.parquet"), ("results/detections", "detected.parquet"), ("report", "notes.txt")
+    ):  # fmt: skip
+        before = digest_tree(Path(out))
+        with pytest.raises(InputError) as error:
+            run("--out", out)
+        assert str(error.value) == (
+            f"{out}: holds {found}, which this command does not write, so it is not replaced; move it away, or choose "
+            "another place"
+        )
+        assert digest_tree(Path(out)) == before
+
+
+def test_a_split_in_whose_keyframes_nobody_is_has_only_false_rows(project: Path) -> None:
+    write_table(ANNOTATIONS.empty_table(), DATA / "annotations" / "annotations.parquet", ANNOTATIONS)
+    keyframes = [(*each, "val", "empty") for each in (("v", 1.0, 0.5), ("v", 2.0, 1.5), ("w", 1.0, 0.5))]
+    write_table(table(KEYFRAMES, keyframes), DATA / "annotations" / "keyframes.parquet", KEYFRAMES)
+    printed = run("--out", "report")
+    assert "split val: mAP none at IoU 0.5, 0 labels" in printed
+    assert (project / "report" / "index.html").is_file()
+
+
+def test_a_split_without_a_keyframe_is_refused(project: Path) -> None:
+    with pytest.raises(InputError, match="has no row of the 0 videos of split test"):
+        run("--split", "test")

@@ -1,6 +1,8 @@
 """`actionbank new-dataset`: what it writes for the folders that people have."""
 
+import re
 import shutil
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from pipeline.command import new_app
 from pipeline.commands.new_dataset import new_dataset
 from pipeline.compose import compose_params
 from pipeline.datasets.new_dataset import Annotated, config_text, grid_fps, short_side
+from pipeline.datasets.versioned import path_for_experiments
 from pipeline.doctor.films import Film
 from pipeline.errors import InputError
 from tests.datasets_ava.test_cvat import box, track
@@ -242,3 +245,72 @@ def test_a_file_without_the_name_of_its_film(project: Path, films: Path) -> None
     assert "names no film (<source>): call it after its film, such as kitchen.xml for kitchen.mp4" in " ".join(
         printed.replace("\n", " ").split()
     )
+
+
+def git(*words: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *identity, *words], check=True, capture_output=True)
+
+
+def test_what_a_temporary_folder_would_not_have_is_named_by_its_whole_path(project: Path, films: Path) -> None:
+    """`dvc exp run --queue` and `--temp` work in a folder with what is in Git and DVC, and nothing else."""
+    shutil.copytree(films, "mine/videos")
+    Path("mine/annotations").mkdir()
+    write_cvat(Path("mine/annotations"), track(box(0, 0, "walk"), box(60, 50, "sit down")))
+    git("init", "-q")
+    git("add", "conf", "mine/annotations")
+    git("commit", "-qm", "begin")
+    words = ("mine", "--videos", "mine/videos", "--annotations", "mine/annotations", "--force")
+    run(*words, status=2)
+
+    def paths() -> list[str]:
+        dataset = compose_params(["dataset=mine"], Path("conf"))["dataset"]
+        return [dataset["videos"], dataset["annotations"]]
+
+    here = project.as_posix()
+    assert paths() == [f"{here}/mine/videos", f"{here}/mine/annotations"]  # videos.csv was written just now
+    assert "`dvc exp run --queue` and\n  # `--temp` find it too" in Path("conf/dataset/mine.yaml").read_text()
+    git("add", "mine/annotations")
+    run(*words, status=2)
+    assert paths() == [f"{here}/mine/videos", "mine/annotations"]
+    Path("mine/videos.dvc").touch()  # `dvc add` writes it
+    run(*words, status=2)
+    assert paths() == ["mine/videos", "mine/annotations"]
+    assert "temp" not in Path("conf/dataset/mine.yaml").read_text()
+    Path("mine/videos.dvc").rename("mine/videos/film.mp4.dvc")  # one film alone
+    assert path_for_experiments("mine/videos") == f"{here}/mine/videos"
+    for name in ("other", "third"):
+        Path(f"mine/videos/{name}.mp4.dvc").touch()
+    git("add", "mine/videos/*.dvc")
+    assert path_for_experiments("mine/videos") == "mine/videos"
+    Path("dvc.lock").write_text("stages: {make: {cmd: x, outs: [{path: mine/made}]}}")
+    assert path_for_experiments("mine/made/videos") == "mine/made/videos"
+
+
+@pytest.mark.parametrize("place", ["data/mine/annotations", "data/mine/frames/deeper", "data/mine", "data"])
+def test_a_place_where_stages_write_is_no_source(project: Path, films: Path, place: str) -> None:
+    Path(place).mkdir(parents=True)
+    with pytest.raises(InputError) as error:
+        run("mine", "--videos", str(films), "--annotations", place)
+    assert re.fullmatch(
+        rf"{place}: stages write data/mine/\w+ and remove what is there; move it, for example to data/mine/source "
+        r"\(--annotations\)",
+        str(error.value),
+    )
+
+
+def test_a_file_that_was_there_is_not_replaced_by_a_copy(project: Path, films: Path, tmp_path: Path) -> None:
+    given = tmp_path / "boxes.csv"
+    given.write_text("film,0,0.1,0.1,0.5,0.5,,0.95\n")
+    mine = Path("data/mine/source/proposals/boxes.csv")
+    mine.parent.mkdir(parents=True)
+    mine.write_text("film,0,0.2,0.1,0.5,0.5,,0.95\n")
+    words = ("mine", "--videos", str(films), "--boxes")
+    with pytest.raises(InputError) as error:
+        run(*words, str(given))
+    assert str(error.value) == f"{mine}: is there and is another file than {given} (--boxes); --force replaces it"
+    before = mine.read_text()
+    run(*words, str(mine), status=2)  # given where it lies
+    assert mine.read_text() == before
+    run(*words, str(given), "--force", status=2)
+    assert mine.read_text() == given.read_text()

@@ -104,7 +104,18 @@ def test_nothing_in_common_is_said(tmp_path):
     (tmp_path / "det.csv").write_text("other,902,0.1,0.1,0.5,0.5,1,0.5\n")
     result = invoke(*files("01_plain")[:3], str(tmp_path / "det.csv"))
     assert result.exit_code == 0
-    assert result.stderr == "warning: no detection has a keyframe of the ground truth and a scored class\n"
+    assert result.stderr.splitlines() == [
+        "warning: no film of the detections is in the ground truth: 'other' in the detections, '4_3bYGmt8zF' in the "
+        "ground truth",
+    ]
+
+
+def test_classes_that_are_not_scored_are_said(tmp_path):
+    (tmp_path / "labels.txt").write_text("50: a\n")
+    result = invoke(*files("01_plain"), "--labels", str(tmp_path / "labels.txt"))
+    assert result.stderr == (
+        "warning: no detection has a keyframe of the ground truth, a scored class and a box with an area\n"
+    )
 
 
 def test_usage_errors():
@@ -112,3 +123,72 @@ def test_usage_errors():
     assert invoke(*files("01_plain"), "--iou", "2").exit_code == 2
     assert invoke().exit_code == 2
     assert "--ground-truth" in invoke("--help").output
+
+
+def test_json_replaces_a_report_and_no_other_file(tmp_path):
+    path = tmp_path / "coco.json"
+    path.write_text('{"images": []}')
+    result = invoke(*files("05_excluded"), "--json", str(path))
+    assert str(result.exception) == (
+        f"{path}: is there and not what this command writes, so it is not replaced; choose another name"
+    )
+    assert path.read_text() == '{"images": []}'
+    again = tmp_path / "again.json"
+    assert [invoke(*files("05_excluded"), "--json", str(again)).exit_code for _ in range(2)] == [0, 0]
+
+
+CASE = FOLDER.parents[1] / "cases" / "10-score-pixels"
+BOX = "0.1,0.2,0.3,0.8"
+
+
+def scored(truth: Path, found: Path, labels: Path, *words: str):
+    result = invoke("--ground-truth", str(truth), "--detections", str(found), "--labels", str(labels), *words)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_detections_in_pixels_are_said(tmp_path):
+    truth, labels = CASE / "gt.csv", CASE / "labels.txt"
+    result = scored(truth, CASE / "det_pixels.csv", labels)
+    assert "mAP 0.000000 over 3 of 3 classes" in result.stdout
+    assert result.stderr == (
+        "warning: coordinates reach 224 in the detections and 0.8 in the ground truth: 32 of 32 boxes of the "
+        "detections are in pixels (or percent), and not in shares of the frame from 0 to 1\n"
+    )
+    rows = [line.split(",") for line in (CASE / "det_pixels.csv").read_text().splitlines()]
+    for row in rows:
+        row[2:6] = [str(float(value) / side) for value, side in zip(row[2:6], (320, 180, 320, 180), strict=True)]
+    (tmp_path / "shares.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+    result = scored(truth, tmp_path / "shares.csv", labels)
+    assert "mAP 1.000000 over 3 of 3 classes" in result.stdout
+    assert result.stderr == ""
+
+
+def test_widths_and_heights_are_said_and_before_a_refusal(tmp_path):
+    corners, widths = tmp_path / "corners.csv", tmp_path / "widths.csv"
+    corners.write_text("".join(f"a,{n},0.5,0.5,0.7,0.8,{n % 3 + 1}\n" for n in range(902, 910)))
+    widths.write_text("".join(f"a,{n},0.5,0.5,0.2,0.3,{n % 3 + 1}\n" for n in range(902, 910)))
+    labels = CASE / "labels.txt"
+    result = scored(corners, widths, labels)
+    assert result.stderr == (
+        "warning: boxes of the detections look like x, y, width, height: read so, detections cover 100% of the boxes "
+        "of the ground truth, and as x1, y1, x2, y2 0%\n"
+    )
+    result = invoke("--ground-truth", str(widths), "--detections", str(corners), "--labels", str(labels))
+    assert str(result.exception).startswith("ground truth: a,902: box")
+    assert result.stderr.startswith("warning: boxes of the ground truth look like x, y, width, height: read so")
+
+
+def test_ids_and_label_maps_are_read_as_import_reads_them(tmp_path):
+    truth, found, labels = (tmp_path / name for name in ("gt.csv", "det.csv", "labels.txt"))
+    truth.write_text(f"a.mp4, 902 ,{BOX},0.0,\n a ,903,{BOX},1,7\na,904\n")
+    found.write_text(f"a,902,{BOX},0,0.9\na,903,{BOX},1.0,0.8\n")
+    labels.write_text("0: walk\n1: sit\n")
+    result = scored(truth, found, labels, "--json", str(tmp_path / "out.json"))
+    assert "mAP 1.000000 over 2 of 2 classes" in result.stdout
+    assert "   0  walk" in result.stdout
+    assert result.stderr == ""
+    assert json.loads((tmp_path / "out.json").read_text())["ap"] == {"0": 1.0, "1": 1.0}
+    truth.write_text(f"a,902,{BOX},0.5\n")
+    result = invoke("--ground-truth", str(truth), "--detections", str(found), "--labels", str(labels))
+    assert str(result.exception) == f"{truth}: row 1: action_id is '0.5', expected an integer"

@@ -70,3 +70,33 @@ def test_shorter_tubes_other_splits_and_protocols(tmp_path: Path, truth: Path) -
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, truth: Path) -> None:
     result = invoke(tmp_path / "no.pkl", detections(tmp_path, range(1, 3)))
     assert str(result.exception) == f"{tmp_path / 'no.pkl'}: cannot be read: No such file or directory"
+
+
+def test_of_three_ways_to_split_one_is_scored_and_said(tmp_path: Path) -> None:
+    path = Path(__file__).parents[1] / "fixtures/cases/18-tubes-of-three-splits/annotations/JHMDB-GT.pkl"
+    (tmp_path / "none.csv").write_text("")
+    printed = invoke(path, tmp_path / "none.csv").output
+    assert "JHMDB-GT.pkl has 3 ways to split its videos; number 1 counts (--split-number)" in printed
+    assert "number 3 counts" in invoke(path, tmp_path / "none.csv", "--split-number", "3").output
+    result = invoke(path, tmp_path / "none.csv", "--split-number", "4")
+    assert str(result.exception) == f"{path}: test_videos: found 3 lists of videos, expected number 4 of them"
+
+
+def test_detections_of_other_units_times_and_names_are_said(tmp_path: Path, truth: Path) -> None:
+    def warning(row: str) -> str:
+        (tmp_path / "det.csv").write_text("".join(row.format(n=n, s=(n - 1) / 25) for n in range(1, 17)))
+        return str(invoke(truth, tmp_path / "det.csv").stderr)
+
+    assert "coordinates reach 90 in the detections and 0.9 in the ground truth" in warning(
+        "football/a,{n},10,10,60,90,1,0.5\n"
+    )
+    assert "16 rows of the detections have an action id one below the first class" in warning(
+        "football/a,{n},0.05,0.1,0.3,0.9,0,0.5\n"
+    )
+    assert "boxes of the detections look like y1, x1, y2, x2" in warning("football/a,{n},0.1,0.05,0.9,0.3,1,0.5\n")
+    assert "timestamps of football/a go from 0.04 to 0.64 in the detections, and from 1 to 20 in the" in warning(
+        "football/a,{s},0.05,0.1,0.3,0.9,1,0.5\n".replace("{s}", "{s:.2f}").replace("0.00", "0.04")
+    ).replace("go from 0 to 0.6 ", "go from 0.04 to 0.64 ")
+    assert "'a.mp4' in the detections, 'football/a' in the ground truth (is a.mp4 football/a?)" in warning(
+        "a.mp4,{n},0.05,0.1,0.3,0.9,1,0.5\n"
+    )

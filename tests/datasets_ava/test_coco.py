@@ -76,6 +76,7 @@ def test_times_of_own_films() -> None:
 
 def test_bad_entries_cost_themselves() -> None:
     images = [image(1, 902), image(2, 902, movie=None), image(3, "x"), image(4, 904, width=0), 7]
+    images.append({**image(6, None, movie=None), "file_name": "frame_000012.PNG"})
     annotations = [
         annotation(10001),
         annotation(5),
@@ -84,13 +85,17 @@ def test_bad_entries_cost_themselves() -> None:
         annotation(10001, action_ids=[81]),
         annotation(10001, person_id="me"),
         annotation(10001, action_ids=[1], bbox=[600, 0, 100, 10]),
+        annotation(10006),
     ]
     found = read(images, annotations)
     assert faults(found) == [
-        "ava.json: image 2: found movie None, expected the id of a video",
+        "ava.json: image 2: found no file_name and no movie, expected movie (the film's id) and timestamp (a second of "
+        "it), or a file_name VIDEO/TIMESTAMP.jpg",
         "ava.json: image 3: found timestamp 'x', expected a number of seconds",
         "ava.json: image 4: found size 0 x 360, expected width and height in pixels",
         "ava.json: image 5: found no id, expected an image with id, movie, timestamp, width and height",
+        "ava.json: image 6: found file_name 'frame_000012.PNG' and no movie and no timestamp, expected movie (the "
+        "film's id) and timestamp (a second of it), or a file_name VIDEO/TIMESTAMP.jpg",
         "ava.json: annotation 2: found image_id 5, expected the id of an image",
         "ava.json: annotation 3: found bbox '[1, 2, 3]', expected x, y, width, height in pixels",
         "ava.json: annotation 4: found action_ids 'None', expected a list of whole numbers",
@@ -98,8 +103,26 @@ def test_bad_entries_cost_themselves() -> None:
         "ava.json: annotation 6: found person_id 'me', expected a whole number or nothing",
         "ava.json: annotation 7: found box 0.9375 0 1.09375 0.02777777778, expected coordinates from 0 to 1, as shares "
         "of the frame's width and height",
+        "ava.json: annotation 8: found image 6 of the list, which is left out, expected an image with a film and a "
+        "time",
     ]
     assert len(found.rows[0].good()) == 2
+
+
+def test_names_of_images_say_film_and_second(tmp_path: Path) -> None:
+    """As `import_boxes` reads them; Datumaro and others write them so."""
+    listed = [
+        {"id": 1, "width": 640, "height": 360, "file_name": "frames/kitchen/000902.jpg"},
+        {"id": 2, "width": 640, "height": 360, "file_name": "street\\903.5.png"},
+        {"id": 3, "width": 640, "height": 360, "file_name": "elsewhere/1.jpg", "movie": "hall", "timestamp": 904},
+        {"id": 4, "width": 640, "height": 360, "file_name": "elsewhere/905.jpg", "movie": "hall"},
+    ]
+    found = read(listed, [annotation(number, action_ids=[1]) for number in (1, 2, 3, 4)])
+    assert faults(found) == []
+    (rows,) = found.rows
+    assert [(rows.video_ids[video], at) for video, at in zip(rows.video, rows.timestamp.tolist(), strict=True)] == [
+        ("kitchen", 902.0), ("street", 903.5), ("hall", 904.0), ("hall", 905.0),
+    ]  # fmt: skip
 
 
 def test_an_image_twice_is_refused() -> None:

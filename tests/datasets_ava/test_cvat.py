@@ -9,9 +9,11 @@ from pipeline.datasets.class_ids import ClassNames
 from pipeline.datasets.cvat import read_task
 from pipeline.datasets.drafts import Read
 from pipeline.datasets.listed import Listed
+from pipeline.datasets.sources import SourceOptions, import_source
 from pipeline.datasets.tracks import Box, Task, Track, at_frame, task_rows
 from pipeline.errors import InputError
 from pipeline.labels import Label
+from tests.fuzz.formats import CVAT
 
 NAMES = ClassNames([Label(1, "walk", "action"), Label(2, "sit down", "action")])
 META = (
@@ -415,3 +417,21 @@ def test_frames_and_rates_that_cannot_be(tmp_path: Path) -> None:
         "film.xml: frame 9999999 at 0.001 frames per second is 1e+10 s into video film, expected at most 1000000 "
         "keyframes (dataset.keyframe_seconds 1)"
     )
+
+
+def test_a_keyframe_every_microsecond_is_too_many(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(CVAT)
+    with pytest.raises(InputError, match=r"expected at most 1000000 keyframes \(dataset\.keyframe_seconds 1e-06\)"):
+        import_source(tmp_path, SourceOptions(classes=3, keyframe_seconds=1e-6))
+
+
+@pytest.mark.parametrize("encoding", ["no-such", "rot13", "shift_jis", "utf-7"])
+def test_an_encoding_that_is_not_read_is_named(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.xml").write_bytes(f"<?xml version='1.0' encoding='{encoding}'?>{CVAT}".encode())
+    with pytest.raises(InputError, match=r"a\.xml: not XML"):
+        import_source(tmp_path, SourceOptions(classes=3))
+
+
+def test_utf_16_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_bytes(f"<?xml version='1.0' encoding='utf-16'?>{CVAT}".encode("utf-16"))
+    assert import_source(tmp_path, SourceOptions(classes=3)).annotations.num_rows

@@ -191,9 +191,7 @@ def test_other_exports_are_named(tmp_path: Path) -> None:
     read(tmp_path, task(region(item(0))))
     (tmp_path / "y.json").write_text(json.dumps([task(picture)]))
     found = import_source(tmp_path, SourceOptions(classes=9))
-    assert found.told[-1] == (
-        "not read: y.json: Label Studio's export without boxes in videos (videorectangle), which alone are read"
-    )
+    assert found.told[-1] == "not read: y.json: Label Studio's JSON of another kind than video with boxes"
     assert not any(is_label_studio(each) for each in OTHERS)
 
 

@@ -119,7 +119,7 @@ def test_formats_stand_side_by_side_and_other_files_are_named(tmp_path: Path) ->
     assert found.timelines["video_id"].to_pylist() == ["kitchen", "street"]
     assert found.summary["formats"] == ["CVAT for video 1.1", "VIA 3 CSV"]
     assert found.told[-3:] == [
-        "not read: notes.csv: no AVA CSV, and no CSV of VIA 2 or 3",
+        "not read: notes.csv: no AVA CSV, and no CSV of VIA 2 or 3 (its first row is 'what,who')",
         "not read: other.json: no COCO-like JSON with images and annotations",
         "not read: train_det_boxes.csv: person boxes belong into dataset.proposals",
     ]
@@ -185,11 +185,10 @@ def test_a_video_in_two_files_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_with_nothing_to_read(tmp_path: Path) -> None:
     assert refusal(tmp_path / "x") == f"{tmp_path / 'x'}: no such folder of annotations"
-    assert refusal(tmp_path) == f"{tmp_path / 'labelmap.pbtxt'}: no such file"
+    nothing = f"{tmp_path}: nothing in it is read as annotations: there is no file that could be (docs/datasets.md has "
+    assert refusal(tmp_path) == f"{nothing}the formats)"
     write_source(tmp_path)
-    assert refusal(tmp_path, classes=12) == (
-        f"{tmp_path}: found no CSV file, expected train.csv, val.csv, test.csv or videos.csv"
-    )
+    assert refusal(tmp_path, classes=12) == f"{nothing}the formats)"
 
 
 def test_annotations_that_name_no_classes_need_a_label_map(tmp_path: Path) -> None:

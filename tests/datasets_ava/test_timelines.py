@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED
 from pipeline.datasets.timelines import Timeline, assign_timelines, read_timelines, timelines_table
 from pipeline.errors import InputError
 from pipeline.tables import TIMELINES, check_table
@@ -36,7 +37,7 @@ def test_each_video_has_its_split_and_times(tmp_path: Path) -> None:
         (HEADER + "a,train,900\n", "row 2: 3 columns, expected video_id,split,first_timestamp,offset_seconds"),
         (
             HEADER + "\n../a,train,900,0\n",
-            "row 3: video id '../a', expected an id of letters, digits, '_', '-' and '.'",
+            f"row 3: video id '../a', expected {VIDEO_ID_EXPECTED}",
         ),
         (HEADER + "a,training,900,0\n", "row 2: split 'training', expected train, val or test"),
         (HEADER + "a,train,x,0\n", "row 2: first_timestamp 'x', expected a number of seconds"),

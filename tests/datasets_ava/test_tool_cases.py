@@ -191,10 +191,7 @@ def test_label_studio_and_boris(tmp_path: Path) -> None:
     folder = kitchen(tmp_path / "x", {"label_studio_video.json": "x.json", "boris_aggregated.csv": "events.csv"})
     found = imported(folder)
     assert labels(found) == [("kitchen", second + 0.5, 0.1, 0.1, 0.3, 0.5, "walk") for second in range(12)]
-    assert found.told[-1] == (
-        "not read: events.csv: a table of BORIS, which has times and no boxes: export boxes as CVAT for video, "
-        "COCO-like JSON, AVA CSV or VIA CSV (docs/datasets.md)"
-    )
+    assert found.told[-1] == "not read: events.csv: BORIS's table: times without boxes"
 
 
 def test_an_archive_in_a_folder_and_other_archives_are_named(tmp_path: Path) -> None:
@@ -207,5 +204,5 @@ def test_an_archive_in_a_folder_and_other_archives_are_named(tmp_path: Path) -> 
     assert [line for line in imported(folder).told if line.startswith("not read: ")] == [
         "not read: broken.zip: no zip archive, or a damaged one: export it again",
         "not read: other.zip: a zip archive without CVAT's annotations.xml: unpack it",
-        "not read: task/more.json: lies in a folder: put the files side by side",
+        "not read: task/more.json: in a folder; put the files side by side",
     ]

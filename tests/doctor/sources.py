@@ -64,7 +64,7 @@ def write_faulty(root: Path) -> Path:
     write_film(videos / "short.mp4", frames=50)
     write_film(videos / "numbers.mp4", frames=101)
     write_film(videos / "stranger.mp4", frames=20)
-    write_film(videos / "bad name.mp4", frames=20)
+    write_film(videos / "bad, name.mp4", frames=20)
     (videos / "notes.txt").write_text("not a film")
     (videos / "empty.mp4").touch()
     write_sound(videos / "sound.mp4")

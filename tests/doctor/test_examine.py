@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.doctor.examine import examine
 from pipeline.doctor.finding import Examination, Finding
+from pipeline.names import ID_EXPECTED
 from tests.doctor.sources import params_of, proposals, write_clean, write_faulty
 
 
@@ -45,8 +46,8 @@ ROW = "train.csv: row"
 SHARES = "expected coordinates from 0 to 1, as shares of the frame's width and height"
 VIDEOS: Planted = {
     "film-id-twice": ("error", 1, "kitchen.ts: kitchen: found the id of kitchen.mp4, expected one file per id"),
-    "film-name": ("warning", 1, "bad name.mp4: bad name: found a name that is no safe id, expected letters, digits, "
-                  "'.', '_' and '-', at most 200"),
+    "film-name": ("warning", 1, "bad, name.mp4: bad, name: found a name that cannot be an id, expected "
+                  f"{ID_EXPECTED}"),
     "file-ignored": ("note", 1, "notes.txt: notes: found the ending '.txt', expected .3gp .avi .flv .m2ts .m4v .mkv "
                      ".mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv"),
     "film-empty": ("error", 1, "empty.mp4: empty: found 0 bytes, expected a video file"),
@@ -81,8 +82,7 @@ ANNOTATIONS: Planted = {
     "annotation-before-film": ("warning", 1, f"{ROW} 31: found timestamp -1 in a film that begins at timestamp 0, "
                                "expected a time in the film (videos.csv sets first_timestamp and offset_seconds)"),
     "annotation-unreadable": ("warning", 1, f"{ROW} 32: found column count 3, expected 2, 7 or 8"),
-    "annotation-video-id": ("warning", 1, f"{ROW} 33: found video id '../up', expected an id of letters, digits, '_', "
-                            "'-' and '.'"),
+    "annotation-video-id": ("warning", 1, f"{ROW} 33: found video id '../up', expected an id of {ID_EXPECTED}"),
     "annotation-unknown-action": ("error", 1, f"{ROW} 24: found action id '9', expected a whole number from 1 to 5"),
     "annotation-too-many-bad": ("error", 10, "train.csv: all rows: found 10 of 44 bad, expected at most 0.05 "
                                 "(dataset.max_bad_fraction)"),

@@ -28,7 +28,7 @@ def test_a_film_that_kills_its_reader_costs_itself(tmp_path: Path) -> None:
     films = probe_films(paths, workers=1, work=hang_at_stuck)
     assert list(films) == list(paths)
     assert [film.is_lost for film in films.values()] == [False, True, False, True, False]
-    assert films["crash1"].found == "a file that stops its reader (the process died with exit code 11)"
+    assert films["crash1"].found == "a file that stops its reader (its process died with exit code 11)"
     assert films["a"] == films["c"]
 
 

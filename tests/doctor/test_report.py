@@ -9,6 +9,7 @@ from pipeline.command import new_app
 from pipeline.commands.doctor import doctor
 from pipeline.doctor.finding import Examination, Finding
 from pipeline.doctor.report import as_html, as_json, as_text
+from pipeline.errors import InputError
 from pipeline.problems import Problem
 from tests.doctor.sources import REPOSITORY, write_clean
 
@@ -87,6 +88,12 @@ def test_the_command_ends_by_severity(tmp_path: Path, monkeypatch: pytest.Monkey
         1,
         "next: read the warnings; dvc exp run -S dataset=custom runs with them",
     )
+    called("--dataset", "custom", "--html", "report.html")  # a report is replaced, and nothing else
+    Path("mine.html").write_text("<title>mine</title>")
+    with pytest.raises(
+        InputError, match=r"^mine\.html: is there and not what this command writes, so it is not replaced"
+    ):
+        called("--dataset", "custom", "--html", "mine.html")
     ElementTree.fromstring((tmp_path / "report.html").read_text().removeprefix("<!DOCTYPE html>\n"))
     assert called("--dataset", "custom", "--allow-warnings")[0] == 0
     (source / "videos/street.mkv").unlink()

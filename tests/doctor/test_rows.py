@@ -44,8 +44,8 @@ def test_problems_are_sorted_by_kind_with_three_examples() -> None:
 
 
 def test_a_share_of_bad_rows_at_which_a_stage_ends() -> None:
-    problems = [Problem("f.csv", f"row {n}", "x", "y") for n in (1, 2, 2)]
+    problems = [Problem("f.csv", f"row {n}", "x", "y") for n in (1, 2)]
     limits = {"prefix": "annotation", "stage": "import_annotations", "key": "dataset.max_bad_fraction"}
-    assert too_many_bad(problems, 40, 0.05, **limits) == []
-    (finding,) = too_many_bad(problems, 39, 0.05, **limits)
+    assert too_many_bad(problems, 2, 40, 0.05, **limits) == []
+    (finding,) = too_many_bad(problems, 2, 39, 0.05, **limits)
     assert (finding.count, finding.examples[0].found) == (2, "2 of 39 bad")

@@ -71,9 +71,9 @@ def test_byte_order_mark_and_carriage_returns(tmp_path):
         (ROW + "a,902,1,,3,4,5,1\n", "row 2: y1 is '', expected a finite number"),
         ("b,903\n" + ROW + "a,902,1,nan,3,4,5,1\n", "row 3: y1 is 'nan', expected a finite number"),
         (ROW + "b,903\n" + "a,902,1,2,3,4,5,inf\n", "row 3: score is 'inf', expected a finite number"),
-        (ROW + "a,902,1,2,3,4,5.0,1\n", "row 2: action_id is '5.0', expected an integer"),
+        (ROW + "a,902,1,2,3,4,5.5,1\n", "row 2: action_id is '5.5', expected an integer"),
         (ROW + "a,902,1,2,3,4,99999999999,1\n", "row 2: action_id is '99999999999', expected an integer"),
-        (ROW + "a,902,1,2,3,4,5.0\n", "row 2: action_id is '5.0', expected an integer"),
+        (ROW + "a,902,1,2,3,4,5.5\n", "row 2: action_id is '5.5', expected an integer"),
         (ROW + "a,902,1,2,inf,4,5\n", "row 2: x2 is 'inf', expected a finite number"),
         (ROW + "a,soon\n", "row 2: timestamp is 'soon', expected a finite number"),
         (ROW + "a,nan\n", "row 2: timestamp is 'nan', expected a finite number"),
@@ -124,6 +124,16 @@ def test_absent_and_unreadable(tmp_path):
         read_detections(tmp_path)
 
 
+@pytest.mark.parametrize("stamp", ["1e300", "-9e12", "9223372036854775808"])
+@pytest.mark.parametrize("rest", [",0.1,0.2,0.3,0.4,1,0.5", ""])
+def test_a_time_beyond_any_film_is_named(tmp_path, stamp, rest):
+    path = written(tmp_path, f"a,1,0.1,0.2,0.3,0.4,1,0.5\na,{stamp}{rest}\n".encode())
+    message = refusal(lambda: read_detections(path))
+    assert message is not None
+    assert message.startswith(f"{path}: row 2: timestamp is '")
+    assert message.endswith("', expected a finite number below 9e+12")
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused_in_one_line(scratch, data):
     path = written(scratch, data)
@@ -141,11 +151,12 @@ def refusal(action) -> str | None:
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
+stamps = st.floats(-8e12, 8e12)
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).filter(str.strip)
 
 
 @given(
-    st.lists(st.tuples(names, finite, finite, finite, finite, finite, st.integers(1, 2**31 - 1), finite), max_size=6)
+    st.lists(st.tuples(names, stamps, finite, finite, finite, finite, st.integers(1, 2**31 - 1), finite), max_size=6)
 )
 def test_written_detections_read_back_the_same(scratch, rows):
     kinds = [pa.string(), *[pa.float64()] * 5, pa.int32(), pa.float64()]

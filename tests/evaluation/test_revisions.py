@@ -115,11 +115,16 @@ def test_outs_that_are_in_no_cache(repository, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("params", "shown"), [("dataset: 3", "None"), ("", "None"), ("dataset: {name: ../x}", "'../x'"), ("{", "None")]
+    ("params", "message"),
+    [
+        ("dataset: 3", "dataset.name is None, expected a composed params.yaml"),
+        ("dataset: {name: ../x}", "dataset.name is '../x', expected a composed params.yaml"),
+        ("", "found nothing, expected a mapping (`key: value` lines)"),
+        ("{", "not YAML: "),
+    ],
 )
-def test_bad_params(tmp_path, params, shown):
+def test_bad_params(tmp_path, params, message):
     (tmp_path / "params.yaml").write_text(params)
     with pytest.raises(InputError) as caught:
         read_experiment(str(tmp_path), boxes="detected", split="val")
-    expected = f"params.yaml: dataset.name is {shown}, expected a composed params.yaml"
-    assert str(caught.value) == f"{tmp_path}: {expected}"
+    assert str(caught.value).startswith(f"{tmp_path}: params.yaml: {message}")

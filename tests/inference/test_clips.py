@@ -1,9 +1,12 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from pipeline.inference.clips import ClipRequest, read_request
+from pipeline.inference import clips as clips_module
+from pipeline.inference.clips import ClipRequest, read_ahead, read_request, run_film
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
 from pipeline.randomness import rng_of
@@ -63,3 +66,38 @@ def test_only_a_head_with_batch_norm_asks_for_unmatched_boxes() -> None:
     )
     assert has_batch_norm(acrn_head)
     assert not has_batch_norm(linear_head)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8, 64])
+def test_what_the_network_sees_at_a_time_is_the_requests_alone(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    """Libraries round otherwise for other sizes: how much is read ahead must not show in them."""
+    seen: list[range] = []
+
+    def forward(places: range, clips: torch.Tensor, boxes_xyxy: torch.Tensor, clip_index: torch.Tensor) -> torch.Tensor:
+        seen.append(places)
+        assert clip_index.tolist() == list(range(len(places)))
+        return clips.reshape(len(places), 1)
+
+    def read(store: Any, video_id: str, request: ClipRequest, settings: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.full((1,), request.time_seconds), torch.zeros(1, 4)
+
+    monkeypatch.setattr(clips_module, "read_request", read)
+    requests = [ClipRequest(float(at), np.zeros((1, 4))) for at in range(19)]
+    nothing: Any = None
+    rows = run_film(
+        forward, nothing, "a", requests, settings=nothing, device=torch.device("cpu"), batch=batch
+    )  # fmt: skip
+    assert seen == [range(8), range(8, 16), range(16, 19)]
+    assert np.concatenate(rows).ravel().tolist() == list(range(19))
+
+
+def test_no_more_is_read_ahead_than_asked_for() -> None:
+    started: list[int] = []
+
+    def read(item: int) -> int:
+        started.append(item)
+        return item
+
+    taken = read_ahead(read, range(20), ahead=2)
+    assert [next(taken), next(taken)] == [0, 1]
+    assert max(started) <= 4

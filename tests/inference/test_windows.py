@@ -11,6 +11,7 @@ import torch
 from pipeline.bank import resident
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.resident import ResidentWindows
+from pipeline.bank.seconds import index_rows
 from pipeline.bank.streamed import StreamedWindows
 from pipeline.inference.windows import WindowSource, open_windows
 from pipeline.work import list_items, remove_item
@@ -83,7 +84,7 @@ def test_rows_of_a_machine_lie_in_one_item_of_the_work_directory(bank: Bank) -> 
 
 
 def test_two_at_once_make_it_once(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
-    make: Callable[..., Any] = resident.index_rows
+    make: Callable[..., Any] = index_rows
     writes: list[str] = []
 
     def noted(bank: Bank, video: str, min_score: float) -> Any:

@@ -217,7 +217,7 @@ def test_what_would_be_too_long_to_show_is_refused(tmp_path: Path) -> None:
         archive.writestr("x/data.pkl", storage)
     assert refusal(path) == f"{path}: not a pickle that can be read: it holds a storage without a key or a length"
     path.write_bytes(LEGACY_MAGIC + b"\x80\x02" + DOUBLED + b"." + pickle.dumps({}, 2))
-    assert refusal(path) == f"{path}: a torch.save file of protocol list, expected 1001"
+    assert "its containers and arrays stand in so many places that it would be more than 256 MiB" in refusal(path)
     path.write_bytes(LEGACY_MAGIC + pickle.dumps(1000, 2) + pickle.dumps({}, 2))
     assert refusal(path) == f"{path}: a torch.save file of protocol 1000, expected 1001"
     path.write_bytes(LEGACY_MAGIC + pickle.dumps(1001, 2) + pickle.dumps({"little_endian": False}, 2))

@@ -126,3 +126,18 @@ def test_tables_for_plots_have_a_row_per_class_and_epoch(finished: Project) -> N
     assert {row["group"] for row in rows} >= {"momentary", "relational", "long-term", "order"}
     with (finished.folder / "results/baseline/epochs.tsv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file, delimiter="\t")] == ["1"]
+
+
+def test_an_edit_of_conf_is_not_passed_over(project: Project) -> None:
+    file = project.folder / "conf/head/lfb_avg.yaml"
+    file.write_text(file.read_text().replace("span: centred", "span: past"))
+    refused = project.dvc("repro", fails=True)
+    assert "params.yaml is not what conf/ says: head.window.span: 'centred', conf/ says 'past'" in refused
+    assert ran(refused) == ["check_params"]
+    project.run("actionbank", "compose")
+    assert ran(project.dvc("repro")) == ["check_params", *HEAD_STAGES]
+    # An experiment composes by itself, and what it set is no fault of the work tree.
+    file.write_text(file.read_text().replace("span: past", "span: centred"))
+    assert ran(project.dvc("exp", "run", "-S", "head_train.lr=0.2"))[:1] == ["check_params"]
+    assert "up to date" in project.dvc("repro")
+    assert "up to date" in project.dvc("status")

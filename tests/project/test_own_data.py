@@ -1,5 +1,6 @@
 """docs/own-data.md, typed as it stands: mmaction2 #1292 and #2226, own data end to end."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -54,3 +55,21 @@ def test_own_videos_end_to_end_as_the_page_says(tmp_path: Path) -> None:
     project.commit("films, and what came of them")
     done = subprocess.run(["git", "ls-files"], cwd=project.folder, check=True, capture_output=True, text=True)
     assert "conf/dataset/films.yaml" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_own_videos_in_a_queue_and_in_a_temporary_folder(tmp_path: Path) -> None:
+    """Films that are in neither Git nor DVC, of which a temporary folder has none."""
+    project = new_project(tmp_path / "project")
+    for words in commands()[:2]:
+        project.run(*words)
+    short = ["-S", "dataset=films", "-S", "baseline.schedule.epochs=1", "-S", "head_train.schedule.epochs=1"]
+    project.dvc("exp", "run", "--queue", *short, "-n", "queued")
+    project.dvc("exp", "run", "--run-all")
+    project.dvc("exp", "run", "--temp", *short, "-S", "head=linear", "-n", "temporary")
+    shown = json.loads(project.dvc("exp", "show", "--json"))
+    states = {each["name"]: each["revs"][0]["data"] for one in shown for each in one.get("experiments") or []}
+    assert set(states) == {"queued", "temporary"}
+    for each in states.values():
+        assert each["metrics"]["results/evaluate/metrics.json"]["data"]["map"] > 0

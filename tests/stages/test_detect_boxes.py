@@ -97,7 +97,7 @@ def test_motion_looks_at_every_second_and_at_keyframes(project: Path, capsys: py
     assert [(row[0], row[1]) for row in rows()] == [
         ("a", "900"), ("a", "901"), ("a", "901.5"), ("a", "902"), ("b", "900"), ("b", "901")
     ]  # fmt: skip
-    assert capsys.readouterr().out == (f"{OUT}: 6 boxes by motion in 6 keyframes of 2 films; 0 films unreadable\n")
+    assert capsys.readouterr().out == (f"{OUT}: 6 boxes by motion in 6 keyframes of 2 films\n")
     for row in rows():
         left = 10 + 12 * (float(row[1]) - 899.75)
         assert [float(value) for value in row[2:6]] == pytest.approx(
@@ -134,18 +134,21 @@ def test_the_same_frames_give_the_same_bytes_and_finished_films_are_taken_from_w
     assert (made, digest_tree(OUT)) == (["b"], first)
 
 
-def test_a_film_that_cannot_be_read_costs_that_film(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    configure(project, max_bad_fraction=0.5)
+def test_damaged_frames_say_nothing_of_their_film(project: Path) -> None:
+    whole = (DATA / "frames/a.arrow").read_bytes()
     (DATA / "frames/a.arrow").write_bytes(b"short")
-    detect_boxes("motion", workers=1)
-    assert {row[0] for row in rows()} == {"b"}
-    (problem,) = json.loads((OUT / "problems.json").read_text())["problems"]
-    assert problem["item"] == "a"
-    assert problem["found"].startswith("data/small/frames/a.arrow: found 5 bytes, expected ")
-    assert "3 boxes" not in capsys.readouterr().out
-    configure(project)
-    with pytest.raises(InputError, match=r"1 of 2 films are bad, more than max_bad_fraction 0\.05 lets pass"):
+    message = (
+        r"^1 of 2 films failed, the others are kept in \.work; data/small/frames/a\.arrow: found 5 bytes, expected "
+    )
+    with pytest.raises(InputError, match=message):
         detect_boxes("motion", workers=1)
+    assert not OUT.exists()
+    (DATA / "frames/a.arrow").write_bytes(whole)
+    detect_boxes("motion", workers=1)
+    assert {row[0] for row in rows()} == {"a", "b"}
+    assert json.loads((OUT / "summary.json").read_text()) == {
+        "detector": "motion", "films": 2, "keyframes": 6, "boxes": 6
+    }  # fmt: skip
 
 
 def known_boxes(images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
@@ -156,7 +159,7 @@ def known_boxes(images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
 
 
 def test_pixels_become_shares_and_persons_alone_are_kept() -> None:
-    detect = fasterrcnn.person_detector(known_boxes, device=torch.device("cpu"), batch=2)
+    detect = fasterrcnn.person_detector(known_boxes, device=torch.device("cpu"))
     found = detect(iter([np.zeros((60, 80, 3), np.uint8)] * 5))
     assert [boxes.tolist() for boxes in found] == [[[0.5, 0.25, 1.0, 1.0, 0.75]]] * 5
 
@@ -168,7 +171,7 @@ def test_the_model_gets_rgb_from_0_to_1() -> None:
         given.extend(images)
         return known_boxes(images)
 
-    fasterrcnn.person_detector(model, device=torch.device("cpu"), batch=8)(iter([picture(0)]))
+    fasterrcnn.person_detector(model, device=torch.device("cpu"))(iter([picture(0)]))
     assert given[0].shape == (3, 60, 80)
     assert given[0][:, 30, 12].tolist() == pytest.approx([220 / 255, 40 / 255, 30 / 255])
 

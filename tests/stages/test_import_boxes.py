@@ -88,6 +88,34 @@ def test_too_many_bad_rows_end_the_run(
     assert not OUT.exists()
 
 
+@pytest.mark.parametrize(
+    "rows",
+    ["v2,902,5,6,7,8,,0.9\n", "unknown,902,0.1,0.1,0.5,0.5,,0.9\n"],
+    ids=["the same bad row again and again", "rows of one video that nobody knows"],
+)
+def test_what_is_counted_are_rows(
+    proposals: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, rows: str
+) -> None:
+    (proposals / "train.pkl").unlink()
+    good = "".join(f"v2,902,0.1,0.1,0.{n},0.5,,0.9\n" for n in range(20, 30))
+    (proposals / "val.csv").write_text(good + rows * 1000)
+    stop(monkeypatch)
+    (last,) = capsys.readouterr().err.splitlines()[-1:]
+    assert last.startswith("error: 1000 of 1010 rows are bad, more than max_bad_fraction 0.05 lets pass; the first: ")
+    assert not OUT.exists()
+
+
+def test_a_bad_key_of_a_pickle_counts_with_all_its_boxes(
+    proposals: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes = np.tile([0.1, 0.1, 0.5, 0.5, 0.9], (1000, 1))
+    boxes[:, 2] += np.arange(1000) / 1e4
+    (proposals / "val.csv").unlink()
+    (proposals / "train.pkl").write_bytes(pickle.dumps({"v1,0902": boxes[:10], "v1 902": boxes}, 2))
+    stop(monkeypatch)
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: 1000 of 1010 rows are bad")
+
+
 def test_a_hostile_pickle_is_refused_in_one_line(
     proposals: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,3 +136,16 @@ def test_the_annotations_come_first(
     capsys.readouterr()
     stop(monkeypatch)
     assert capsys.readouterr().err == "error: data/small/annotations/timelines.parquet: no such table\n"
+
+
+def test_boxes_that_are_all_below_the_floor_are_refused_with_the_key_and_the_highest_score(
+    proposals: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (proposals / "train.pkl").unlink()
+    (proposals / "val.csv").write_text("v2,902,0.1,0.2,0.3,0.4,,0.02\nv1,902,0.1,0.2,0.3,0.4,,0.031\n")
+    stop(monkeypatch)
+    assert capsys.readouterr().err == (
+        "error: proposals: no box has a score of at least 0.05 (boxes.min_score), the highest is 0.031; set "
+        "boxes.min_score, and the thresholds that build on it, to what they mean\n"
+    )
+    assert not OUT.exists()

@@ -1,9 +1,11 @@
 """What `head.window` and the window options change of a head, through the stages, on a bank without frames."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from benchmarks.head_training import compose
@@ -11,7 +13,8 @@ from benchmarks.synthetic_bank import Size, write_all
 from pipeline.checkpoint import HEAD
 from pipeline.checksums import read_sealed_json
 from pipeline.errors import InputError
-from pipeline.files import digest_tree, write_json
+from pipeline.files import digest_tree, read_json, write_json
+from pipeline.tables import ANNOTATIONS, KEYFRAMES, read_table, write_table
 from pipeline.work import list_items
 from stages import evaluate, train_head
 
@@ -81,3 +84,33 @@ def test_a_head_that_splits_its_window_refuses_one_side(make: Make) -> None:
     message = r"^head lfb_nl_split: it splits a window at the keyframe, found head.window.span past, expected centred$"
     with pytest.raises(InputError, match=message):
         make("head.window.span=past", name="lfb_nl_split")
+
+
+def rename(folder: Path, **changes: Any) -> None:
+    """Another name or another time for every keyframe of the annotations."""
+    for name, schema in (("annotations", ANNOTATIONS), ("keyframes", KEYFRAMES)):
+        path = folder / f"{name}.parquet"
+        table = read_table(path, schema)
+        rows = [row | {key: change(row[key]) for key, change in changes.items()} for row in table.to_pylist()]
+        write_table(pa.Table.from_pylist(rows, schema), path, schema)
+
+
+def test_a_bank_of_other_films_ends_before_training(make: Make, banks: Path) -> None:
+    Path("data").unlink()
+    shutil.copytree(banks / "data", "data")
+    rename(Path("data/synthetic/annotations"), video_id="{}.mp4".format)
+    with pytest.raises(InputError) as error:
+        make()
+    assert str(error.value) == (
+        "train: no film of the bank is an annotated film of train: 'film_00000' in the bank, 'film_00000.mp4' in the "
+        "annotations (is film_00000 film_00000.mp4?)"
+    )
+    assert not HEAD.exists()
+
+
+def test_metrics_count_windows_without_a_row(make: Make) -> None:
+    make()
+    for path, split in (("results/head/metrics.json", "train"), ("results/evaluate/metrics.json", "val")):
+        counts = read_json(Path(path))["windows"][split]
+        assert counts["empty"] == counts["films_not_in_bank"] == 0
+        assert counts["keyframes"] > 0

@@ -1,3 +1,4 @@
+import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,26 @@ def test_half_a_state_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
     (tmp_path / "b/.epoch_0002.123.partial/state.safetensors").write_bytes(b"half")
     resumed, _ = run(tmp_path / "b")
     assert torch.equal(whole[0].weight, resumed[0].weight)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["state.safetensors", "state.json"])
+@pytest.mark.parametrize("how", ["gone", "cut"])
+@pytest.mark.parametrize("states", [1, 2])
+def test_a_state_that_a_killed_removal_left_half_does_not_stop_the_next_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, how: str, states: int
+) -> None:
+    whole, _ = run(tmp_path / "whole", epochs=4)
+    shutil.copytree(tmp_path / "whole", tmp_path / "half")
+    for folder in sorted((tmp_path / "half").iterdir())[-states:]:
+        data = (folder / name).read_bytes()
+        (folder / name).unlink()
+        if how == "cut":
+            (folder / name).write_bytes(data[: len(data) // 2])
+    resumed, _ = run(tmp_path / "half", epochs=4)
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
+    assert [path.name for path in sorted((tmp_path / "half").iterdir())] == ["epoch_0003", "epoch_0004"]
+    assert capsys.readouterr().out.count("training goes on from the state before it") == states
 
 
 @pytest.mark.parametrize("select", ["last", "best"])
@@ -172,3 +193,52 @@ def test_micro_batches_are_averaged(tmp_path: Path) -> None:
         )  # fmt: skip
         weights.append(model.weight.detach())
     assert torch.allclose(weights[0], weights[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("select", ["last", "best"])
+def test_weights_that_overflow_at_the_last_step_are_named_and_the_state_before_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, select: str
+) -> None:
+    every = steps
+    monkeypatch.setattr("tests.training.test_loop.steps", lambda epoch: itertools.islice(every(epoch), 1))
+    # The second epoch's only step has a finite loss, and a rate beyond any float32.
+    monkeypatch.setattr(Optimisation, "rate", lambda self, epoch, step, steps_per_epoch: [0.1, 3e38][epoch])
+    with pytest.raises(InputError) as error:
+        run(tmp_path, epochs=2, select=select, weight_decay=1e4)
+    assert str(error.value) == (
+        "train: after epoch 2 (learning rate 3e+38): 6 weights are infinite or no numbers (the first: 0.weight); "
+        "nothing of it is saved; a smaller lr or clip_norm, or a longer warm-up, keeps them finite"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch_0001"]
+
+
+def test_initial_weights_that_are_no_numbers_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoilt(*_: object) -> nn.Module:
+        layer = nn.Linear(5, 8)
+        nn.init.constant_(layer.bias, float("nan"))
+        return layer
+
+    linear = nn.Linear
+    monkeypatch.setattr(nn, "Sequential", lambda *layers: spoilt(layers, linear))
+    with pytest.raises(InputError, match="train: the initial weights: 1 weights are infinite or no numbers"):
+        run(tmp_path, epochs=0)
+
+
+def test_a_validation_that_fails_says_after_which_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> Metrics:
+        raise InputError("detections: row 3: score is not a number")
+
+    torch.manual_seed(0)
+    model = nn.Linear(5, 2)
+    with pytest.raises(InputError) as error:
+        fit(
+            model, steps, steps_per_epoch=3, loss_of=lambda batch: model(batch.rows).mean(), validate=refuse,
+            optimisation=OPTIMISATION, device=CPU, state_folder=tmp_path, what="train",
+        )  # fmt: skip
+    assert str(error.value) == "train: validation after epoch 1: detections: row 3: score is not a number"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_map_that_is_no_number_is_no_best_epoch(tmp_path: Path) -> None:
+    _, fitted = run(tmp_path, select="best", scores=(float("nan"),) * 4)
+    assert fitted.selected_epoch == 1

@@ -7,7 +7,7 @@ from torch import nn
 from pipeline.training.state import State, load_state, save_state
 
 
-def _trained(seed: int) -> tuple[nn.Module, torch.optim.SGD]:
+def _trained(seed: int) -> tuple[nn.Linear, torch.optim.SGD]:
     torch.manual_seed(seed)
     model = nn.Linear(3, 2)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)

@@ -4,6 +4,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from pipeline.errors import InputError
 from pipeline.tables import ANNOTATIONS, KEYFRAMES
 from pipeline.training.tables import Tables, split_keyframes
 from pipeline.video.clips import clip_indices
@@ -57,9 +58,21 @@ def test_keyframes_beyond_the_end_of_a_film_are_left_out_and_said(
     assert (found.video_ids, found.timestamp.tolist()) == (["v", "v"], [901.0, 902.0])
     assert found.ground_truth_offsets.tolist() == [0, 1, 2]
     assert capsys.readouterr().err == (
+        "keyframes of train: 1 of 2 annotated films are not in the frame store, and their 1 keyframes are left out; "
+        "the first: missing\n"
         "2 keyframes of train in 1 films lie beyond the film's end and are left out; the first: v at 902.4, "
         "2.4 s into a film of 2.4 s\n"
     )
     split_keyframes(tables(v=[1.0]), "train", duration_seconds=store.duration_seconds, **options)
     assert capsys.readouterr().err == ""
     assert len(split_keyframes(annotated, "train", **options)) == 4, "a bank does not say how long its films are"
+
+
+def test_frames_of_other_films_are_refused(store: FrameStore) -> None:
+    with pytest.raises(InputError) as error:
+        split_keyframes(tables(**{"v.mp4": [1.0], "w": [1.0]}), "train", classes=2, films=store.video_ids)
+    assert str(error.value) == (
+        "train: no film of the frame store is an annotated film of train: 'v' in the frame store, 'v.mp4' in the "
+        "annotations (is v v.mp4?)"
+    )
+    assert len(split_keyframes(tables(), "train", classes=2, films=store.video_ids)) == 0

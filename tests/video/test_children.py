@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.faults import REMEDIES
 from pipeline.video.children import Beat, ChildDied, ChildHung, ChildLost, run_in_child
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -49,6 +51,11 @@ def sync_slowly(path: Path, beat: Beat) -> None:
 
 def crash(beat: Beat) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def stop_at_once(beat: Beat) -> None:
+    beat()
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def leave(beat: Beat) -> None:
@@ -106,17 +113,25 @@ def test_nor_is_one_that_only_its_disk_keeps_waiting(tmp_path: Path) -> None:
     assert (tmp_path / "pid").exists()
 
 
-@pytest.mark.parametrize(("work", "code"), [(crash, -signal.SIGSEGV), (leave, 3)])
-def test_a_crash_is_told_from_an_error(work: Callable[..., None], code: int) -> None:
-    with pytest.raises(ChildDied, match=rf"^the process died with exit code {code}$"):
+@pytest.mark.parametrize(
+    ("work", "end"), [(crash, "its process was killed by SIGSEGV"), (leave, "its process died with exit code 3")]
+)
+def test_a_crash_is_told_from_an_error(work: Callable[..., None], end: str) -> None:
+    with pytest.raises(ChildDied, match=rf"^{end}$"):
         run(work)
+
+
+def test_a_child_that_was_stopped_did_not_hang() -> None:
+    with pytest.raises(ChildLost, match=r"^no new frame for 1 s: its process is stopped$") as error:
+        run(stop_at_once, silence_seconds=1)
+    assert not isinstance(error.value, ChildHung)
 
 
 @pytest.mark.parametrize(
     ("work", "message"),
     [
-        (fill_the_disk, "OSError: [Errno 28] No space left on device: '/data/x'"),
-        (take_all_memory, "MemoryError: no room"),
+        (fill_the_disk, f"/data/x: No space left on device; {REMEDIES[errno.ENOSPC]}"),
+        (take_all_memory, f"out of memory: no room; {REMEDIES[errno.ENOMEM]}"),
     ],
 )
 def test_no_disk_and_no_memory_are_no_bugs(work: Callable[..., None], message: str) -> None:

@@ -194,3 +194,14 @@ def test_sizes_are_those_of_upstream() -> None:
     assert scaled_size(360, 640, 256) == (256, 455)
     assert scaled_size(400, 300, 256) == (341, 256)
     assert scaled_size(263, 491, 256) == (256, 478)
+
+
+@pytest.mark.parametrize("stem", ["a:b", "Küche (2) #1+", "50% 台所", "видео [x] {y}", "'a' & b; $c"])
+def test_films_of_any_name_are_decoded_and_stored(tmp_path: Path, stem: str) -> None:
+    """Signs mean something to shells, URLs and FFmpeg."""
+    made = write_film(tmp_path / "made.mp4", frames=10)
+    film = made.rename(tmp_path / f"{stem}.mp4")
+    folder = tmp_path / "item"
+    folder.mkdir()
+    extract_video(film, folder, FrameSettings(25.0, None, 90), "0" * 64)
+    assert (folder / "frames.arrow").exists(), list(folder.iterdir())

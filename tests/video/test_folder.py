@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import InputError
+from pipeline.names import ID_EXPECTED
 from pipeline.problems import Problem
 from pipeline.video.folder import find_videos
 
@@ -28,14 +29,28 @@ def test_ids_are_names_without_suffixes(tmp_path: Path) -> None:
     assert (found.problems, found.ignored) == ([], 2)
 
 
-@pytest.mark.parametrize("stem", ["a b", "a,b", "ü", "a'b", "a\nb", "x" * 201, "a:b"])
+@pytest.mark.parametrize("stem", ["a,b", 'a"b', "a\\b", "a\nb", "a ", " a", "x" * 201, "ü" * 101, "a\u200fb"])
 def test_unsafe_names_are_problems(tmp_path: Path, stem: str) -> None:
     touch(tmp_path, f"{stem}.mp4", "good.mp4")
     found = find_videos(tmp_path)
     assert list(found.paths) == ["good"]
-    assert found.problems == [
-        Problem(f"{stem}.mp4", stem, "a name that is no safe id", "letters, digits, '.', '_' and '-', at most 200")
-    ]
+    assert found.problems == [Problem(f"{stem}.mp4", stem, "a name that cannot be an id", ID_EXPECTED)]
+
+
+def test_names_may_have_blanks_and_any_letters(tmp_path: Path) -> None:
+    stems = ["a b", "Küche (2) #1+", "видео", "台所", "a'b", "a:b", "50%", "x" * 200]
+    touch(tmp_path, *(f"{stem}.mp4" for stem in stems))
+    found = find_videos(tmp_path)
+    assert (list(found.paths), found.problems) == (sorted(stems), [])
+
+
+def test_letters_are_compared_as_they_look(tmp_path: Path) -> None:
+    """Some systems write an accent behind its letter."""
+    touch(tmp_path, "Ku\u0308che.mp4")
+    assert list(find_videos(tmp_path).paths) == ["K\u00fcche"]
+    touch(tmp_path, "K\u00fcche.mkv")
+    with pytest.raises(InputError, match="give the same id 'Küche'"):
+        find_videos(tmp_path)
 
 
 def test_two_files_of_one_id(tmp_path: Path) -> None:
@@ -84,7 +99,7 @@ def test_links_to_nothing_and_what_is_no_file_are_problems(tmp_path: Path) -> No
     assert (found.paths, found.ignored) == ({}, 1)
     assert found.problems == [
         Problem("a.mp4", "a", "a link to nothing", "a video file"),
-        Problem("b.mp4", "b", "no file", "a video file"),
+        Problem("b.mp4", "b", "a pipe", "a video file"),
     ]
 
 
@@ -108,3 +123,18 @@ def test_folders_may_have_any_name(tmp_path: Path) -> None:
     found = find_videos(tmp_path)
     assert list(found.paths) == ["-a", "c"]
     assert found.problems == []
+
+
+def test_names_that_are_no_text_are_problems_also_of_a_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "good.mp4", os.fsdecode(b"caf\xe9.mp4"), os.fsdecode(b"f\xfc/other.mp4"), os.fsdecode(b"\xff.txt"))
+    (tmp_path / "circle.mp4").symlink_to("circle.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    found = find_videos(tmp_path)
+    assert list(found.paths) == ["good"]
+    utf8 = ("a name that is no UTF-8 text", "names of file and folders in UTF-8")
+    assert sorted(found.problems, key=lambda each: each.file) == [
+        Problem("caf\\udce9.mp4", "caf\\udce9", *utf8),
+        Problem("circle.mp4", "circle", "a link in a circle", "a video file"),
+        Problem("f\\udcfc/other.mp4", "other", *utf8),
+        Problem("pipe.mp4", "pipe", "a pipe", "a video file"),
+    ]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.files import digest_tree
+from pipeline.files import digest_tree, read_json, remove_folder
 from pipeline.problems import Problem
 from pipeline.tables import VIDEOS, read_table
 from pipeline.video import items
@@ -67,30 +67,68 @@ def test_a_file_that_is_no_film_is_an_item_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "avoided"),
+    "failure",
     [
-        (ChildHung("no new frame for 60 s"), "decord: no new frame for 60 s"),
-        (ChildDied("the process died with exit code -11"), "decord: the process died with exit code -11"),
-        (ChildLost("OSError: [Errno 28] No space left on device"), ""),
+        ChildHung("no new frame for 60 s"),
+        ChildDied("its process was killed by SIGKILL"),
+        ChildDied("its process died with exit code 255"),
+        ChildLost("OSError: [Errno 28] No space left on device"),
     ],
 )
-def test_a_lost_child_is_tried_once_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: ChildLost, avoided: str
-) -> None:
-    seen = children(monkeypatch, failure, None)
-    made = item(write_film(tmp_path / "f.mp4", frames=10))
-    assert seen == ["", avoided]
-    assert sorted(each.name for each in made.folder.iterdir()) == ["frames.arrow", "item.json", "video.json"]
-
-
-def test_a_child_lost_twice_is_a_failure_and_nothing_is_stored(
-    tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_lost_child_is_tried_once_more_with_the_same_decoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: ChildLost
 ) -> None:
     path = write_film(tmp_path / "f.mp4", frames=10)
-    children(monkeypatch, ChildHung("no new frame for 60 s"), ChildHung("no new frame for 60 s"), None)
+    seen = children(monkeypatch, failure, None)
+    made = item(path)
+    assert seen == ["", ""]
+    assert sorted(each.name for each in made.folder.iterdir()) == ["frames.arrow", "item.json", "video.json"]
+    undisturbed = digest_tree(made.folder)
+    remove_folder(made.folder)
+    children(monkeypatch, None)
+    assert digest_tree(item(path).folder) == undisturbed
+
+
+def test_a_decoder_that_runs_and_gives_nothing_twice_is_not_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = children(monkeypatch, *[ChildHung("no new frame for 60 s")] * 2, None)
+    made = item(write_film(tmp_path / "f.mp4", frames=10))
+    assert seen == ["", "", "decord: no new frame for 60 s"]
+    record = read_json(made.folder / "video.json")
+    assert (record["decoder"], record["decoder_reason"]) == ("pyav", "decord: no new frame for 60 s")
+
+
+ADVICE = "run it again with fewer workers; a film that ends it every time can be encoded anew, or taken out"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "said"),
+    [
+        (
+            [ChildDied("its process was killed by SIGKILL")] * 2,
+            f"its process was killed by SIGKILL, twice; nothing is stored for it; {ADVICE}",
+        ),
+        (
+            [ChildHung("no new frame for 60 s"), ChildDied("its process was killed by SIGSEGV")],
+            f"its process was killed by SIGSEGV, twice; nothing is stored for it; {ADVICE}",
+        ),
+        ([ChildHung("no new frame for 60 s")] * 3, f"no new frame for 60 s, twice; nothing is stored for it; {ADVICE}"),
+        (
+            [ChildLost("OSError: [Errno 28] No space left on device")] * 2,
+            "OSError: [Errno 28] No space left on device, twice; nothing is stored for it",
+        ),
+    ],
+)
+def test_a_child_lost_twice_is_a_failure_and_nothing_is_stored(
+    tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch, outcomes: list[ChildLost], said: str
+) -> None:
+    path = write_film(tmp_path / "f.mp4", frames=10)
+    seen = children(monkeypatch, *outcomes, None)
     with pytest.raises(InputError) as error:
         item(path)
-    assert str(error.value) == f"{path}: no new frame for 60 s, twice; nothing is stored for it"
+    assert str(error.value) == f"{path}: {said}"
+    assert set(seen[:2]) == {""}
     assert list(work.iterdir()) == []
     assert item(path).is_new
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError
+from pipeline.names import VIDEO_SUFFIXES
 from pipeline.video.extract import FrameSettings
-from pipeline.video.folder import SUFFIXES
 from pipeline.video.store import FrameStore
 from tests.sealing import reseal
 from tests.video.films import X265, cut_film, join_sizes, number_of, reference, with_display_matrix, write_film
@@ -45,11 +45,11 @@ ENDINGS = {
 
 
 def test_the_page_names_every_ending() -> None:
-    assert tuple(ENDINGS) == SUFFIXES
-    assert all(f"`{suffix}`" in PAGE for suffix in SUFFIXES)
+    assert tuple(ENDINGS) == VIDEO_SUFFIXES
+    assert all(f"`{suffix}`" in PAGE for suffix in VIDEO_SUFFIXES)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
 def test_films_of_every_ending_are_read(tmp_path: Path, suffix: str) -> None:
     codec, decoder = ENDINGS[suffix]
     path = write_film(tmp_path / f"f{suffix}", frames=30, codec=codec)

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.video.manifest import Manifest, write_manifest
-from pipeline.video.store import SAFE_ID
+from tests.ids import IDS
 from tests.sealing import reseal
 
-IDS = st.from_regex(SAFE_ID, fullmatch=True)
 VALUES = st.integers(0, 2**40) | st.text(max_size=20) | st.floats(allow_nan=False, allow_infinity=False) | st.none()
 ENTRIES = st.dictionaries(st.sampled_from(["rows", "codec", 'a "word"', "videos", "fps"]), VALUES)
 

@@ -20,12 +20,11 @@ from pipeline.video import items
 from pipeline.video.items import VideoItem, assemble_videos
 from pipeline.video.manifest import write_manifest
 from pipeline.video.packs import write_pack
-from pipeline.video.store import FRAMES, SAFE_ID, FrameStore, write_frames
+from pipeline.video.store import FRAMES, FrameStore, write_frames
+from tests.ids import IDS
 from tests.sealing import reseal
 from tests.stages.projects import REPOSITORY
 from tests.video.test_store import HEIGHT, WIDTH, numbers_of, rows
-
-IDS = st.from_regex(SAFE_ID, fullmatch=True)
 
 
 @pytest.fixture(autouse=True)

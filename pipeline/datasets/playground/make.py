@@ -19,7 +19,12 @@ from pipeline.workers import map_in_processes
 MIN_SECONDS, MAX_SECONDS = 20, 600
 MIN_HEIGHT, MAX_HEIGHT = 48, 480
 ASPECTS = (4 / 3, 2.4)  # narrower frames have no room for figures at a distance
-OUTS = ("videos", "annotations", "proposals", "proposals_csv")
+OUTS = {
+    "videos": ("*.mp4",),
+    "annotations": ("excluded_*.csv", "train.csv", "val.csv", "videos.csv", "labelmap.pbtxt"),
+    "proposals": ("proposals_*.pkl",),
+    "proposals_csv": ("boxes_*.csv",),
+}
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,9 @@ def make_playground(
         seed=seed,
     )
     with ExitStack() as stack:
-        videos, annotations, pickles, tables = (stack.enter_context(replace_folder(out / name)) for name in OUTS)
+        videos, annotations, pickles, tables = (
+            stack.enter_context(replace_folder(out / name, own)) for name, own in OUTS.items()
+        )
         for path in _films(film_file or partial(render_film, videos), specs, workers):
             if path.parent != videos:
                 link_file(path, videos / path.name)

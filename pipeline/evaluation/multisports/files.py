@@ -1,10 +1,12 @@
-"""MultiSports' ground-truth pickle as tables.
+"""MultiSports' ground-truth pickle as tables; those of UCF101-24 and JHMDB have the same form.
 
-A dict of `labels` (names), `test_videos` and `train_videos` (a list with one list of ids), `nframes` and
+A dict of `labels` (names), `test_videos` and `train_videos` (a list with one list of ids, or with one for each of
+several ways to split the videos: JHMDB has three), `nframes` and
 `resolution` ((height, width)) by video, and `gttubes`: by video and class index a list of arrays
 `frame, x1, y1, x2, y2`, frames from 1 on, pixels.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +32,11 @@ class MultiSports:
     labels: list[Label]
     sizes: dict[str, tuple[int, int]]
     "Width and height in pixels, by video."
+    splits: int = 1
+    "How many ways to split its videos the file holds."
 
 
-def read_multisports(path: Path, split: str, *, fps: float) -> MultiSports:
+def read_multisports(path: Path, split: str, *, fps: float, number: int = 1) -> MultiSports:
     """Read a split.
 
     A timestamp is the number of a frame, as in MMAction2's CSV of the data set, and `time_seconds` is
@@ -44,12 +48,13 @@ def read_multisports(path: Path, split: str, *, fps: float) -> MultiSports:
         path: the pickle, e.g. multisports_GT.pkl.
         split: train, or val (the file's `test_videos`).
         fps: frames per second of the films (25 in MultiSports).
+        number: which of several ways to split the videos is taken, from 1.
 
     Raises:
         InputError: the file cannot be read (see `load_pickle`) or is of another form.
     """
     content = load_pickle(path)
-    videos = _videos(path, content, split)
+    videos = _videos(path, content, split, number)
     names = [str(name) for name in content["labels"]]
     sizes: dict[str, tuple[int, int]] = {}
     rows: dict[str, list[Any]] = {name: [] for name in ("video_id", "action_id", "person_id", "boxes")}
@@ -85,10 +90,16 @@ def read_multisports(path: Path, split: str, *, fps: float) -> MultiSports:
         KEYFRAMES,
     )
     labels = [Label(index + 1, name, name.split()[0]) for index, name in enumerate(names)]
-    return MultiSports(annotations, keyframes, labels, sizes)
+    return MultiSports(annotations, keyframes, labels, sizes, split_count(content))
 
 
-def _videos(path: Path, content: Any, split: str) -> list[str]:
+def split_count(content: Mapping[str, Any]) -> int:
+    """How many ways to split the videos a pickle holds; 1 for a list of another form, which reading refuses."""
+    lists = [content[key] for key in SPLITS.values() if isinstance(content.get(key), list)]
+    return max((len(each) for each in lists), default=1)
+
+
+def _videos(path: Path, content: Any, split: str, number: int) -> list[str]:
     if split not in SPLITS:
         raise InputError(f"split is '{split}', expected {' or '.join(SPLITS)}")
     wanted = {"labels": list, SPLITS[split]: list, "resolution": dict, "gttubes": dict}
@@ -98,10 +109,14 @@ def _videos(path: Path, content: Any, split: str) -> list[str]:
             raise InputError(f"{path}: found {found}, expected a dict with a {kind.__name__} '{key}'")
     if not all(isinstance(name, str) and name.strip() for name in content["labels"]):
         raise InputError(f"{path}: labels: expected names of classes")
-    listed = content[SPLITS[split]]
-    if len(listed) != 1 or not isinstance(listed[0], list | tuple) or not all(isinstance(v, str) for v in listed[0]):
-        raise InputError(f"{path}: {SPLITS[split]}: expected a list with one list of video ids")
-    return list(listed[0])
+    where, listed = f"{path}: {SPLITS[split]}", content[SPLITS[split]]
+    if not listed or not all(isinstance(each, list | tuple) for each in listed):
+        raise InputError(f"{where}: expected a list with one list of video ids for each way to split the videos")
+    if not all(isinstance(video, str) for each in listed for video in each):
+        raise InputError(f"{where}: expected lists of video ids")
+    if number > len(listed):
+        raise InputError(f"{where}: found {len(listed)} lists of videos, expected number {number} of them")
+    return list(listed[number - 1])
 
 
 def _entry(path: Path, by_video: dict[str, Any], key: str, video: str) -> Any:
@@ -129,6 +144,9 @@ def _tubes(path: Path, video: str, tubes: dict[Any, Any], classes: int) -> list[
     for label, of_class in tubes.items():
         if not isinstance(label, int | np.integer) or not 0 <= label < classes:
             raise InputError(f"{path}: tubes of {video}: found class {label!r}, expected 0 to {classes - 1}")
+        if not isinstance(of_class, list | tuple):
+            found_type = type(of_class).__name__
+            raise InputError(f"{path}: tubes of {video}: class {label}: found {found_type}, expected a list of arrays")
         for person, tube in enumerate(of_class):
             where = f"{path}: tubes of {video}: class {label}, tube {person}"
             if not isinstance(tube, np.ndarray) or tube.ndim != 2 or tube.shape[1] != 5 or not len(tube):

@@ -14,7 +14,7 @@ from pipeline.bank.output import parts_folder
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.writer import assemble_bank, write_part
 from pipeline.errors import InputError
-from pipeline.files import digest_file
+from pipeline.files import digest_file, refuse_special
 from pipeline.interop.banks.foreign import ForeignBank
 from pipeline.progress import progress
 
@@ -83,15 +83,18 @@ def read_ids(path: Path) -> list[str]:
     Raises:
         InputError: the file is absent, no text, or names a video twice.
     """
+    refuse_special(path)
     try:
-        names = [line.strip() for line in path.read_text().rstrip().splitlines()]
+        names = [line.strip() for line in path.read_text("utf-8-sig").rstrip().splitlines()]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a list of videos: {error}") from None
+    seen = set[str]()
     for row, name in enumerate(names):
-        if not name or name in names[:row]:
+        if not name or name in seen:
             raise InputError(f"{path}: line {row + 1} is {name!r}, expected the id of another video")
+        seen.add(name)
     return names
 
 
@@ -115,7 +118,7 @@ def parse_provenance(words: Sequence[str]) -> dict[str, Any]:
 def _parse_value(text: str) -> Any:
     try:
         value = json.loads(text, parse_constant=str)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return text if isinstance(value, float) and not math.isfinite(value) else value
 

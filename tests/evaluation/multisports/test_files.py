@@ -100,7 +100,9 @@ TUBE = np.array([[1, 10, 20, 30, 40], [2, 12, 20, 32, 40]], np.float32)
         ({"labels": "x"}, "found ['gttubes', 'labels', 'nframes', 'resolution', 'test_videos', 'train_videos'], "
                           "expected a dict with a list 'labels'"),
         ({"labels": ["a", 3]}, "labels: expected names of classes"),
-        ({"test_videos": ["a"]}, "test_videos: expected a list with one list of video ids"),
+        ({"test_videos": ["a"]},
+         "test_videos: expected a list with one list of video ids for each way to split the videos"),
+        ({"test_videos": [[3]]}, "test_videos: expected lists of video ids"),
         ({"test_videos": [["z"]]}, "resolution: found no entry of video z"),
         ({"gttubes": {}}, "gttubes: found no entry of video a"),
         ({"gttubes": {"a": []}}, "tubes of a: found list, expected a dict by class"),

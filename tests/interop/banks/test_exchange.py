@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,14 @@ def test_what_the_keys_mean_is_known_of_other_formats(tmp_path: Path) -> None:
         written(small_bank(tmp_path / "x.zarr"), tmp_path / "x.h5", "hdf5", videos=Path("x.txt"))
 
 
+def test_a_long_list_of_ids_takes_time_in_proportion(tmp_path: Path) -> None:
+    path = tmp_path / "videos.txt"
+    path.write_text("".join(f"film {number}\n" for number in range(60_000)))
+    began = time.process_time()
+    assert len(read_ids(path)) == 60_000
+    assert time.process_time() - began < 2
+
+
 def test_lists_of_ids(tmp_path: Path) -> None:
     path = tmp_path / "videos.txt"
     path.write_text("a\nb c\r\nü\n\n")
@@ -61,6 +70,8 @@ def test_lists_of_ids(tmp_path: Path) -> None:
         with pytest.raises(InputError) as error:
             read_ids(path)
         assert str(error.value) == f"{path}: line {line} is {name!r}, expected the id of another video"
+    path.write_bytes(b"\xef\xbb\xbfa\nb\n")  # a byte-order mark is no letter of the first id
+    assert read_ids(path) == ["a", "b"]
     path.write_bytes(b"\xff")
     with pytest.raises(InputError, match=r"videos\.txt: not a list of videos: 'utf-8' codec"):
         read_ids(path)

@@ -1,0 +1,10 @@
+"""Ids of films for property tests: of letters of any kind, blanks and signs."""
+
+from hypothesis import strategies as st
+
+from pipeline.names import is_id
+
+SIGNS = " +#().:;=&%@!'~[]{}?*$^`|<>"
+IDS = st.text(
+    st.characters(categories=("L", "N", "M")) | st.sampled_from(SIGNS + "_-"), min_size=1, max_size=120
+).filter(is_id)
