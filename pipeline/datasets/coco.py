@@ -205,6 +205,8 @@ def _boxes(place: str, each: Any, images: dict[Any, Any], actions: Actions) -> l
         found = f"image_id {each.get('image_id')!r}" if isinstance(each, dict) else type(each).__name__
         return [Draft(place, "-", fault=(found, "the id of an image"))]
     video_id, stamp, size = image
+    if _is_outside(each):
+        return []
     box = _sides(each)
     if box is None:
         return [Draft(place, video_id, stamp, fault=_no_box(each))]
@@ -230,6 +232,12 @@ def _boxes(place: str, each: Any, images: dict[Any, Any], actions: Actions) -> l
         Draft(place, video_id, stamp, sides, int(number) - actions.first_id + 1, person)
         for number in dict.fromkeys(numbers)
     ]
+
+
+def _is_outside(each: Mapping[str, Any]) -> bool:
+    """Whether it is the box after which a track of CVAT is gone, which Datumaro hands on with these two attributes."""
+    values = _values(each)
+    return "keyframe" in values and str(values.get("outside")).lower() in ("true", "1")
 
 
 def _is_box(box: Any) -> bool:

@@ -168,11 +168,20 @@ def _min(place: int, entry: dict[str, Any]) -> _Film:
         values = [each for each in _list(found) if isinstance(each, dict)]
         boxes = [each for each in values if "sequence" in each]
         film.regions += [_Region(f"{key} {n}", _labels(each), each) for n, each in enumerate(boxes, start=1)]
+    given = _between(list(entry), "id", "annotator")
     for key, found in entry.items():
-        values = [found, *_list(found)]
-        if any(isinstance(each, dict) and "sequence" not in each and each.keys() & KINDS.keys() for each in values):
+        parts: list[Any] = [found, *_list(found)]
+        whole = any(isinstance(each, dict) and "sequence" not in each and each.keys() & KINDS.keys() for each in parts)
+        # A choice of one option is a bare text there, as are the columns of a task, which stand before its id.
+        bare = [each for each in parts if isinstance(each, str) and each and not _path(each).lower().endswith(MEDIA)]
+        if whole or (bare and (key in given if given else isinstance(found, list))):
             film.lost.append(key)
     return film
+
+
+def _between(keys: list[str], first: str, last: str) -> list[str]:
+    """The keys between two others, which is where JSON-MIN writes what somebody annotated; none in another order."""
+    return keys[keys.index(first) + 1 : keys.index(last)] if first in keys and last in keys else []
 
 
 def _attributes(films: Sequence[_Film]) -> list[Attribute]:

@@ -50,6 +50,16 @@ def faults(found: Read) -> list[str]:
     return [str(problem) for problem in found.rows[0].faults.problems()]
 
 
+def test_the_box_that_ends_a_track_shows_nobody() -> None:
+    """Datumaro 1.13.12 hands on CVAT's outside boxes with both attributes; `outside` alone may be somebody's own."""
+    gone = {"outside": True, "keyframe": True, "track_id": 0}
+    seen = gone | {"outside": False}
+    images = [image(902, 902), image(903, 903), image(904, 904)]
+    boxes = [(10902, seen), (10903, gone), (10904, {"outside": True})]
+    (rows,) = read(images, [annotation(number, action_ids=[12], attributes=each) for number, each in boxes]).rows
+    assert (rows.timestamp.tolist(), rows.empty.tolist()) == ([902, 904, 903], [False, False, True])
+
+
 def test_rows_of_alphaction(tmp_path: Path) -> None:
     found = read([image(902, 902), image(903, 903)], [annotation(10902)])
     (rows,) = found.rows

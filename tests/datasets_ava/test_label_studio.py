@@ -161,6 +161,26 @@ def test_json_min(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("lost", ["walk", ["walk", "sit"], ["walk", {"choices": ["sit", "wave"]}], ["a/b.c"]])
+def test_choices_of_one_option_in_json_min(tmp_path: Path, lost: object) -> None:
+    """They are bare texts there, as the columns of a task are; the class of a box never becomes 'person' instead."""
+    columns = {"video": "/data/upload/1/film.mp4", "site": "north", "tags": ["indoors"], "id": 1}
+    boxes = {"box": [region(item(0))["value"]]}
+    rest = {"annotator": 1, "annotation_id": 5, "created_at": "2026-01-01T00:00:00Z", "lead_time": None}
+    assert len(labels(read(tmp_path, columns | boxes | rest))) == 4
+    assert refusal(tmp_path, columns | boxes | {"acts": lost} | rest) == (
+        "x.json: task 1: found the choices acts, and JSON-MIN does not say which box they belong to: export it as JSON"
+    )
+
+
+def test_json_min_whose_keys_were_sorted(tmp_path: Path) -> None:
+    entry = {"video": "film.mp4", "id": 1, "site": "north", "box": [region(item(0))["value"]], "acts": ["walk", "sit"]}
+    entry |= {"annotator": 1, "annotation_id": 5, "lead_time": None}
+    assert "found the choices acts, and" in refusal(tmp_path, dict(sorted(entry.items())))
+    del entry["acts"]
+    assert len(labels(read(tmp_path, dict(sorted(entry.items()))))) == 4
+
+
 def test_bad_boxes_cost_themselves(tmp_path: Path) -> None:
     found = read(tmp_path, task(region(item(0), item(25, "x"), {"frame": 30})))
     assert len(labels(found)) == 4
