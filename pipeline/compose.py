@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import InputError
 from pipeline.params import parse_params
+from pipeline.plain_yaml import read_yaml
 
 HEADER = "# Composed from conf/ by `actionbank compose` or `dvc exp run -S`; edit conf/, not this file.\n"
 
@@ -81,11 +82,8 @@ def read_params(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is absent, no YAML, or does not say what was chosen.
     """
-    try:
-        found = yaml.safe_load(path.read_text())
-    except (FileNotFoundError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict) or not isinstance(found.get("choices"), dict):
+    found = read_yaml(path)
+    if not isinstance(found.get("choices"), dict):
         raise InputError(f"{path}: has no choices; write it with `actionbank compose`")
     return found
 

@@ -39,7 +39,7 @@ def atomic_path(path: Path, *, read_only: bool = False) -> Iterator[Path]:
     if not any(part.endswith(".partial") for part in path.parts):  # in a folder that is just made there is none
         _clear_killed(path)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{_owner()}.", suffix=".partial")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{owner_name()}.", suffix=".partial")
     except OSError as error:
         error.filename = str(path)  # nobody knows the temporary name
         raise
@@ -230,7 +230,7 @@ def link_tree(source: Path, target: Path) -> None:
         link_file(source / name, target / name)
 
 
-def _owner() -> str:
+def owner_name() -> str:
     """This process, as it stands in the names of what it has not finished."""
     return f"{os.getpid()}-{HOST}"
 
@@ -270,7 +270,7 @@ def remove_folder(folder: Path) -> None:
 
     It is renamed first, so that a removal that is killed leaves nothing half under its name.
     """
-    aside = folder.with_name(f".{folder.name}.{_owner()}.old.partial")
+    aside = folder.with_name(f".{folder.name}.{owner_name()}.old.partial")
     delete(aside)
     with contextlib.suppress(FileNotFoundError):
         folder.rename(aside)
@@ -374,8 +374,8 @@ def replace_folder(folder: Path, own: Sequence[str] = ()) -> Iterator[Path]:
         folder = folder.resolve()  # the link is its owner's
     folder.parent.mkdir(parents=True, exist_ok=True)
     _clear_killed(folder)
-    partial = folder.with_name(f".{folder.name}.{_owner()}.partial")
-    replaced = folder.with_name(f".{folder.name}.{_owner()}.old.partial")
+    partial = folder.with_name(f".{folder.name}.{owner_name()}.partial")
+    replaced = folder.with_name(f".{folder.name}.{owner_name()}.old.partial")
     delete(partial)
     partial.mkdir()
     try:

@@ -1,13 +1,13 @@
 """Where a command puts a bank that it makes: nothing is overwritten unasked, nothing half is left."""
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.bank.format import MANIFEST
 from pipeline.errors import InputError
+from pipeline.files import owner_name
 
 
 def check_new_bank(path: Path, *, force: bool) -> None:
@@ -43,7 +43,7 @@ def parts_folder(path: Path) -> Iterator[Path]:
     What a killed process left of it, `replace_folder` removes by its name when the bank is made again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = path.with_name(f".{path.name}.{os.getpid()}.parts.partial")
+    folder = path.with_name(f".{path.name}.{owner_name()}.parts.partial")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:

@@ -18,7 +18,7 @@ from typing import IO
 from filelock import FileLock
 
 from pipeline.errors import InputError
-from pipeline.files import replace_folder
+from pipeline.files import owner_name, replace_folder
 
 LOCKS = "locks"
 
@@ -115,6 +115,6 @@ class PartCache:
             except BlockingIOError:
                 return False
             # Moved first: a removal that is killed must not leave a rest that looks whole.
-            dropped = folder.replace(folder.with_name(f".{folder.name}.{os.getpid()}.old.partial"))
+            dropped = folder.replace(folder.with_name(f".{folder.name}.{owner_name()}.old.partial"))
             shutil.rmtree(dropped, ignore_errors=True)
         return True

@@ -102,7 +102,7 @@ def test_a_state_that_a_killed_removal_left_half_does_not_stop_the_next_run(
     for key, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[key]), key
     assert [path.name for path in sorted((tmp_path / "half").iterdir())] == ["epoch_0003", "epoch_0004"]
-    assert capsys.readouterr().out.count("training goes on from the state before it") == states
+    assert capsys.readouterr().err.count("the training goes on from the epoch before: ") == states
 
 
 @pytest.mark.parametrize("select", ["last", "best"])
