@@ -8,7 +8,7 @@ import pytest
 from pipeline.bank.output import check_new_bank, check_new_file, parts_folder
 from pipeline.bank.reader import open_bank
 from pipeline.errors import InputError
-from pipeline.files import replace_folder
+from pipeline.files import HOST, replace_folder
 from tests.bank.banks import make_rows, write_small_bank
 
 
@@ -51,5 +51,5 @@ def test_what_a_killed_process_left_goes_when_the_bank_is_made_again(tmp_path: P
     subprocess.run([sys.executable, "-c", code, str(out)], check=False)
     assert len(list(tmp_path.iterdir())) == 1
     with parts_folder(out) as folder, replace_folder(out):
-        assert set(tmp_path.glob(".*")) == {folder, tmp_path / f".train.zarr.{os.getpid()}.partial"}
+        assert set(tmp_path.glob(".*")) == {folder, tmp_path / f".train.zarr.{os.getpid()}-{HOST}.partial"}
     assert list(tmp_path.iterdir()) == [out]
