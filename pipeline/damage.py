@@ -1,5 +1,6 @@
 """What on disk is not as it was written: items of `.work`, outs of the stages, and DVC's cache of them."""
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -64,6 +65,9 @@ def out_faults(path: Path) -> list[str]:
     """What is wrong with one out, by the checksums that banks, frames, tables, weights and JSON files carry.
 
     In a folder of several things each is looked at; what this program does not write is left out.
+
+    Raises:
+        OSError: a file may not be read, or not now: nobody knows whether it is damaged.
     """
     manifest = path / MANIFEST
     if path.is_dir() and manifest.is_file():
@@ -75,8 +79,12 @@ def out_faults(path: Path) -> list[str]:
         return [fault for below in sorted(path.iterdir()) for fault in out_faults(below)]
     try:
         _check_file(path)
-    except (InputError, OSError) as error:
+    except InputError as error:
         return [str(error)]
+    except OSError as error:
+        if error.errno != errno.EIO:  # else the disk has lost it
+            raise
+        return [f"{path}: {error.strerror}"]
     return []
 
 

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -162,3 +163,29 @@ def test_a_film_is_compared_with_dvc_lock(tmp_path: Path) -> None:
     expected = hashlib.md5(b"film").hexdigest()
     assert damage.fault == f"{films / 'a.mp4'}: is damaged or was changed: md5 is {found}, dvc.lock says {expected}"
     assert damage.remove == films
+
+
+def test_what_may_not_be_read_is_not_taken_for_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "boxes.parquet"
+    path.touch()
+
+    def fail(number: int) -> None:
+        def refuse(path: Path) -> None:
+            raise OSError(number, "fault", str(path))
+
+        monkeypatch.setattr("pipeline.damage.check_values", refuse)
+
+    for number in (errno.EACCES, errno.EMFILE):
+        fail(number)
+        with pytest.raises(OSError, match="fault"):
+            out_faults(tmp_path)
+    fail(errno.EIO)  # a bad sector
+    assert out_faults(tmp_path) == [f"{path}: fault"]
+    frames = write_store(tmp_path / "frames")
+
+    def refuse_map(path: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("pipeline.video.store.pa.memory_map", refuse_map)
+    with pytest.raises(PermissionError):
+        out_faults(frames)

@@ -9,6 +9,7 @@ the three other columns. A pack holds the batches of its videos one after the ot
 files into memory and decodes the JPEGs asked for.
 """
 
+import errno
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -37,6 +38,7 @@ FRAMES = pa.schema(
     ]
 )
 BATCH_ROWS = 256
+NOT_DAMAGE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the file may be whole
 PROVENANCE = b"actionbank.provenance"
 VIDEO = b"actionbank.video_id"
 INDEX_CRC32C = b"actionbank.index_crc32c"
@@ -226,6 +228,8 @@ class FrameStore:
             try:
                 video = _read_video(file, video_id, entry)
             except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+                if isinstance(error, OSError) and error.errno in NOT_DAMAGE:
+                    raise
                 fault = " ".join(str(error).split())
                 raise DamagedError(f"{file.path}: the frames of {video_id!r} are damaged ({fault}); {REMEDY}") from None
             self._opened[video_id] = video
@@ -256,6 +260,8 @@ def _map_file(path: Path, expected_bytes: int) -> _File:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run extract_frames") from None
     except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in NOT_DAMAGE:
+            raise
         raise InputError(f"{path}: no Arrow IPC file ({error}); {REMEDY}") from None
     if not reader.schema.equals(FRAMES):
         raise InputError(f"{path}: columns are {names}, expected {FRAMES.names}")
