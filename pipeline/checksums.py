@@ -15,7 +15,7 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import DamagedError
+from pipeline.errors import DamagedError, InputError
 from pipeline.files import json_text, parse_json, path_bytes, write_bytes
 
 BLOCK = 1 << 18  # bytes read at a time; they stay in the core's cache
@@ -136,5 +136,10 @@ def read_sealed_json(path: Path, *, remedy: str = REMEDY, required: bool = False
 def parse_sealed_json(text: bytes, where: str, *, remedy: str = REMEDY, required: bool = False) -> Any:
     """As `read_sealed_json`, of a file's bytes; messages begin with `where`."""
     check_seal(text, where, remedy=remedy, required=required)
-    value = parse_json(text, where)
+    try:
+        value = parse_json(text, where)
+    except InputError as error:
+        if required or SEAL.encode() in text:  # else it may be a user's
+            raise DamagedError(_ending(str(error), remedy)) from None
+        raise
     return {key: each for key, each in value.items() if key != SEAL} if isinstance(value, dict) else value

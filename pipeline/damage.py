@@ -1,8 +1,9 @@
 """What on disk is not as it was written: items of `.work`, outs of the stages, and DVC's cache of them."""
 
+import errno
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from pipeline.bank.parts import check_metadata, check_shards
 from pipeline.bank.reader import open_bank
 from pipeline.checksums import check_seal, read_sealed_json
 from pipeline.errors import InputError
-from pipeline.files import files_below
 from pipeline.progress import progress
 from pipeline.tables import check_values
 from pipeline.video.store import FrameStore
 from pipeline.work import check_item, item_folder, list_items
+
+SELF_CHECKED = (".parquet", ".json", ".safetensors")  # endings of what carries its own checksum
 
 
 @dataclass(frozen=True)
@@ -60,17 +62,30 @@ def damaged_outs(paths: list[Path]) -> Iterator[Damage]:
 
 
 def out_faults(path: Path) -> list[str]:
-    """What is wrong with one out, by the checksums that banks, frames, tables, weights and JSON files carry."""
+    """What is wrong with one out, by the checksums that banks, frames, tables, weights and JSON files carry.
+
+    In a folder of several things each is looked at; what this program does not write is left out.
+
+    Raises:
+        OSError: a file may not be read, or not now: nobody knows whether it is damaged.
+    """
     manifest = path / MANIFEST
     if path.is_dir() and manifest.is_file():
-        return _bank_faults(path) if BANK_FORMAT.encode() in manifest.read_bytes()[: 1 << 20] else _frame_faults(path)
-    faults = []
-    for file in [path / name for name in files_below(path)] if path.is_dir() else [path]:
-        try:
-            _check_file(file)
-        except (InputError, OSError) as error:
-            faults.append(str(error))
-    return faults
+        if BANK_FORMAT.encode() in manifest.read_bytes()[: 1 << 20]:
+            return _bank_faults(path)
+        if path.name == "frames" or any(path.glob("*.arrow")):
+            return _frame_faults(path)
+    if path.is_dir():
+        return [fault for below in sorted(path.iterdir()) for fault in out_faults(below)]
+    try:
+        _check_file(path)
+    except InputError as error:
+        return [str(error)]
+    except OSError as error:
+        if error.errno != errno.EIO:  # else the disk has lost it
+            raise
+        return [f"{path}: {error.strerror}"]
+    return []
 
 
 def _check_file(path: Path) -> None:
@@ -79,13 +94,41 @@ def _check_file(path: Path) -> None:
     elif path.suffix == ".json":
         check_seal(path.read_bytes(), str(path), remedy="")
     elif path.suffix == ".safetensors" and path.with_suffix(".json").is_file():
-        _check_sha256(path, read_sealed_json(path.with_suffix(".json"), remedy="").get("sha256"))
+        sidecar = read_sealed_json(path.with_suffix(".json"), remedy="")
+        if isinstance(sidecar, dict) and "sha256" in sidecar:  # without one they are another program's
+            _check_sha256(path, sidecar["sha256"])
 
 
 def _check_sha256(path: Path, expected: Any) -> None:
     found = _digest(path, "sha256")
     if found != expected:
         raise InputError(f"{path}: is damaged: sha256 is {found[:12]}, was written with {str(expected)[:12]}")
+
+
+def changed_sources(outs: Mapping[Path, str], cache: Path) -> Iterator[Damage]:
+    """Which files of outs below `data` that carry no checksum (films, CSV) are not those of `dvc.lock`.
+
+    Args:
+        outs: path to md5 of outs that a stage makes again.
+        cache: e.g. `.dvc/cache/files/md5`, which has the listings of folders.
+    """
+    for out, md5 in sorted(outs.items()):
+        if "data" not in out.parts or not out.is_dir() or (out / MANIFEST).is_file():
+            continue
+        for name, expected in listed_files(cache, md5).items():
+            path = out / name
+            if path.suffix in SELF_CHECKED or not path.is_file():
+                continue
+            if (found := _digest(path, "md5")) != expected:
+                yield Damage(f"{path}: is damaged or was changed: md5 is {found}, dvc.lock says {expected}", out)
+
+
+def listed_files(cache: Path, name: str) -> dict[str, str]:
+    """Relative path to md5 of a folder's files, by its listing in the cache; empty where that is absent or damaged."""
+    listing = cache / name[:2] / name[2:]
+    if not name.endswith(".dir") or not listing.is_file() or _digest(listing, "md5") != name.removesuffix(".dir"):
+        return {}
+    return {str(each["relpath"]): str(each["md5"]) for each in json.loads(listing.read_bytes())}
 
 
 def _bank_faults(path: Path) -> list[str]:
@@ -118,13 +161,18 @@ def _frame_faults(path: Path) -> list[str]:
     return faults
 
 
-def locked_outs(root: Path) -> dict[Path, str]:
+def locked_outs(root: Path) -> tuple[dict[Path, str], dict[Path, str]]:
     """Path to md5 of every out that `dvc.lock` and the `.dvc` files of a project name.
+
+    Returns:
+        those that a stage makes again or that DVC fetches from where they were imported; and those of `dvc add`, of
+        which nobody but the user may have another copy.
 
     Raises:
         InputError: a file is no YAML, or not DVC's.
     """
     outs: dict[Path, str] = {}
+    added: dict[Path, str] = {}
     for file in [root / "dvc.lock", *sorted(root.glob("*.dvc")), *sorted(root.glob("data/**/*.dvc"))]:
         if not file.is_file():
             continue
@@ -132,12 +180,13 @@ def locked_outs(root: Path) -> dict[Path, str]:
             content = yaml.safe_load(file.read_text()) or {}
             stages = content["stages"].values() if file.name == "dvc.lock" else [content]
             for stage in stages:
+                again = outs if file.name == "dvc.lock" or stage.get("deps") else added
                 for out in stage.get("outs", []):
                     if "md5" in out:
-                        outs[file.parent / out["path"]] = str(out["md5"])
+                        again[file.parent / stage.get("wdir", ".") / out["path"]] = str(out["md5"])
         except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
             raise InputError(f"{file}: is damaged, expected what DVC writes; `git checkout {file.name}`") from None
-    return outs
+    return outs, added
 
 
 def damaged_objects(cache: Path, digests: list[str]) -> Iterator[Damage]:
@@ -149,9 +198,7 @@ def damaged_objects(cache: Path, digests: list[str]) -> Iterator[Damage]:
     """
     names = set(digests)
     for name in digests:
-        listing = cache / name[:2] / name[2:]
-        if name.endswith(".dir") and listing.is_file() and _digest(listing, "md5") == name.removesuffix(".dir"):
-            names |= {str(each["md5"]) for each in json.loads(listing.read_bytes())}
+        names |= set(listed_files(cache, name).values())
     for name in progress(sorted(names), what="verify DVC's cache", unit="object"):
         path = cache / name[:2] / name[2:]
         if path.is_file():  # what lies only in a remote is checked when it is pulled and read

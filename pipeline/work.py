@@ -42,6 +42,7 @@ from pipeline.ranks import is_main, world_size
 ITEM_RECORD = "item.json"  # in each item: sizes and checksums of its files
 STATES = "states"
 NO_ITEMS = ("locks", "runs", STATES)
+MOST_SECONDS = 1e11  # of a time that a calendar holds
 
 
 def work_root() -> Path:
@@ -193,10 +194,16 @@ def list_runs() -> list[dict[str, Any]]:
     for path in (work_root() / "runs").glob("*/*.json"):
         with contextlib.suppress(InputError):
             records.append(read_json(path))
-    return sorted(
-        (each for each in records if isinstance(each, dict) and "started" in each),
-        key=lambda record: float(record["started"]),
-    )
+    return sorted(filter(_is_record, records), key=lambda record: float(record["started"]))
+
+
+def _is_record(value: Any) -> bool:
+    """Whether a file has what `recorded_run` writes of every run, as numbers and text."""
+    if not isinstance(value, dict) or not isinstance(value.get("peak_rss_mib"), dict):
+        return False
+    numbers = [value.get("started"), value.get("seconds"), *value["peak_rss_mib"].values()]
+    is_number = all(isinstance(each, int | float) and abs(each) < MOST_SECONDS for each in numbers)
+    return is_number and len(numbers) > 2 and all(isinstance(value.get(each), str) for each in ("stage", "host"))
 
 
 def list_items() -> list[tuple[str, str, int, float]]:

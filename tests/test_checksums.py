@@ -116,3 +116,16 @@ def test_a_nested_seal_is_content(tmp_path: Path) -> None:
     inner = json.loads((tmp_path / "x.json").read_text())
     assert sorted(inner) == ["a", "file_crc32c"]
     assert read_sealed_json(tmp_path / "x.json") == {"a": 1}, "so that no sidecar within a sidecar has one"
+
+
+def test_a_cut_file_says_what_to_do_and_a_users_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    write_sealed_json(path, {"a": 1, "z": [1, 2]})
+    cut = path.read_bytes().split(b"[")[0]
+    path.chmod(0o644)
+    path.write_bytes(cut[: cut.index(b'"z"')].replace(b'": "', b'": '))  # without a seal that can be read
+    with pytest.raises(DamagedError, match=r"x\.json: not JSON: .*; run `actionbank verify --repair`"):
+        read_sealed_json(path)
+    path.write_bytes(b"{")
+    with pytest.raises(InputError, match=r"x\.json: not JSON: [^;]*$"):
+        read_sealed_json(path)

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -9,7 +10,14 @@ import simplejpeg
 import torch
 
 from pipeline.checkpoint import save_checkpoint
-from pipeline.damage import damaged_items, damaged_objects, damaged_outs, locked_outs, out_faults
+from pipeline.damage import (
+    changed_sources,
+    damaged_items,
+    damaged_objects,
+    damaged_outs,
+    locked_outs,
+    out_faults,
+)
 from pipeline.errors import InputError
 from pipeline.files import write_text
 from pipeline.labels import Label, write_labels
@@ -108,11 +116,76 @@ def test_a_cache_is_compared_with_its_own_names(tmp_path: Path) -> None:
     assert [each.remove.name for each in damaged_objects(cache, [listing])] == [listing[2:]]
 
 
-def test_outs_are_those_of_the_lock_file_and_of_imports(tmp_path: Path) -> None:
-    assert locked_outs(tmp_path) == {}
+def test_outs_are_those_of_the_lock_file_of_imports_and_of_dvc_add(tmp_path: Path) -> None:
+    assert locked_outs(tmp_path) == ({}, {})
     (tmp_path / "dvc.lock").write_text("stages: {a: {outs: [{path: models/x, md5: '1'}, {path: y, size: 3}]}, b: {}}")
-    (tmp_path / "bank.zarr.dvc").write_text("outs: [{path: bank.zarr, md5: 2.dir}]")
-    assert locked_outs(tmp_path) == {tmp_path / "models/x": "1", tmp_path / "bank.zarr": "2.dir"}
+    (tmp_path / "bank.zarr.dvc").write_text("deps: [{path: bank.zarr}]\nouts: [{path: bank.zarr, md5: 2.dir}]")
+    (tmp_path / "films.dvc").write_text("wdir: in\nouts: [{path: films, md5: 3.dir}]")
+    again = {tmp_path / "models/x": "1", tmp_path / "bank.zarr": "2.dir"}
+    assert locked_outs(tmp_path) == (again, {tmp_path / "in/films": "3.dir"})
     (tmp_path / "dvc.lock").write_text("stages: [")
     with pytest.raises(InputError, match=r"dvc\.lock: is damaged, expected what DVC writes; `git checkout dvc\.lock`"):
         locked_outs(tmp_path)
+
+
+def test_files_of_other_programs_are_not_damaged(tmp_path: Path) -> None:
+    for name, sidecar in {"a": "[1, 2]", "b": '{"config": 1}', "c": "no JSON"}.items():
+        save_checkpoint(tmp_path / f"{name}.safetensors", {"x": torch.ones(3)}, {})
+        write_text(tmp_path / f"{name}.json", sidecar)
+    (tmp_path / "c.json").unlink()
+    write_text(tmp_path / "manifest.json", '{"format": "mine"}')
+    assert out_faults(tmp_path) == []
+
+
+def test_a_bank_within_a_folder_is_looked_at(tmp_path: Path) -> None:
+    bank = write_small_bank(tmp_path / "data/bank/train.zarr", {"v": make_rows({0.0: 3})})
+    assert out_faults(tmp_path / "data") == []
+    flip(bank / "v/detections/features/c/0/0")
+    assert str(bank / "v/detections/features/c/0/0") in out_faults(tmp_path / "data")[0]
+
+
+def test_a_film_is_compared_with_dvc_lock(tmp_path: Path) -> None:
+    cache, films = tmp_path / "md5", tmp_path / "data/source/videos"
+    films.mkdir(parents=True)
+    (films / "a.mp4").write_bytes(b"film")
+    (films / "labels.json").write_text("{}")  # may be newer than dvc.lock, and has a checksum
+    listing = json.dumps(
+        [{"md5": hashlib.md5(b"film").hexdigest(), "relpath": "a.mp4"}, {"md5": "0" * 32, "relpath": "labels.json"}]
+    ).encode()
+    name = hashlib.md5(listing).hexdigest() + ".dir"
+    assert list(changed_sources({films: name}, cache)) == []  # nothing is known
+    (cache / name[:2]).mkdir(parents=True)
+    (cache / name[:2] / name[2:]).write_bytes(listing)
+    assert list(changed_sources({films: name}, cache)) == []
+    flip(films / "a.mp4")
+    (damage,) = changed_sources({films: name, tmp_path / "data/absent": name}, cache)
+    found = hashlib.md5((films / "a.mp4").read_bytes()).hexdigest()
+    expected = hashlib.md5(b"film").hexdigest()
+    assert damage.fault == f"{films / 'a.mp4'}: is damaged or was changed: md5 is {found}, dvc.lock says {expected}"
+    assert damage.remove == films
+
+
+def test_what_may_not_be_read_is_not_taken_for_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "boxes.parquet"
+    path.touch()
+
+    def fail(number: int) -> None:
+        def refuse(path: Path) -> None:
+            raise OSError(number, "fault", str(path))
+
+        monkeypatch.setattr("pipeline.damage.check_values", refuse)
+
+    for number in (errno.EACCES, errno.EMFILE):
+        fail(number)
+        with pytest.raises(OSError, match="fault"):
+            out_faults(tmp_path)
+    fail(errno.EIO)  # a bad sector
+    assert out_faults(tmp_path) == [f"{path}: fault"]
+    frames = write_store(tmp_path / "frames")
+
+    def refuse_map(path: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("pipeline.video.store.pa.memory_map", refuse_map)
+    with pytest.raises(PermissionError):
+        out_faults(frames)

@@ -11,6 +11,7 @@ import pytest
 from pipeline import checksums, work
 from pipeline.checksums import read_sealed_json
 from pipeline.errors import DamagedError
+from pipeline.files import write_json
 from pipeline.work import (
     check_item,
     is_finished,
@@ -105,6 +106,21 @@ def test_of_several_processes_the_first_records_the_run(monkeypatch: pytest.Monk
     with recorded_run("stage", "key"):
         pass
     assert [record["processes"] for record in list_runs()] == [2]
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        {"started": "x"}, {"started": 1e300}, {"seconds": None}, {"stage": 3}, {"host": None},
+        {"peak_rss_mib": {}}, {"peak_rss_mib": 3}, {"peak_rss_mib": {"self": "x"}},
+    ],
+)  # fmt: skip
+def test_a_damaged_record_of_a_run_is_left_out(harm: dict[str, object]) -> None:
+    with recorded_run("stage", "key"):
+        pass
+    (record,) = list_runs()
+    write_json(work_root() / "runs/stage/other.json", {**record, **harm})
+    assert list_runs() == [record]
 
 
 def _item(text: str = "whole", name: str = "x") -> Path:

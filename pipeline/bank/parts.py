@@ -157,7 +157,7 @@ def check_shards(folder: Path, row_set: RowSet, where: str, *, only: str | None 
             found and what the manifest says.
         DamagedError: a shard has other bytes.
     """
-    check_shard_sizes(folder, row_set, where)
+    check_shard_sizes(folder, row_set, where, remedy=remedy)
     for array, expected in row_set.shard_crc32c.items():
         if only in (None, array):
             check_file(folder / shard_name(array), expected, remedy=remedy)
@@ -181,21 +181,22 @@ def _check_listing(folder: Path, row_set: RowSet, where: str, remedy: str) -> No
         _listed.add(key)
 
 
-def check_shard_sizes(folder: Path, row_set: RowSet, where: str) -> None:
+def check_shard_sizes(folder: Path, row_set: RowSet, where: str, *, remedy: str = REMEDY) -> None:
     """Refuse a row set with a shard that is missing or of another size; no shard is read.
 
     Raises:
         InputError: see `check_shards`.
     """
+    ending = f"; {remedy}" if remedy else ""
     for array, expected in row_set.shard_bytes.items():
         if not expected:
             continue
         try:
             found = (folder / shard_name(array)).stat().st_size
         except (FileNotFoundError, NotADirectoryError):
-            raise InputError(f"{where}: the shard of {array} is missing, expected {expected} bytes") from None
+            raise InputError(f"{where}: the shard of {array} is missing, expected {expected} bytes{ending}") from None
         if found != expected:
-            raise InputError(f"{where}: the shard of {array} has {found} bytes, expected {expected}")
+            raise InputError(f"{where}: the shard of {array} has {found} bytes, expected {expected}{ending}")
 
 
 def check_metadata(path: Path, entry: Part, *, remedy: str = REMEDY) -> None:

@@ -175,7 +175,7 @@ def check_part(folder: Path, entry: Part, where: str) -> None:
     if found != entry.metadata_sha256:
         raise DamagedError(f"{where}: zarr.json has sha256 {found}, expected {entry.metadata_sha256}; {PUSH_AGAIN}")
     for name, row_set in entry.row_sets.items():
-        check_shard_sizes(folder / name, row_set, f"{where}: {name}")
+        check_shard_sizes(folder / name, row_set, f"{where}: {name}", remedy="")
         found = listing_digest(folder / name, row_set.files())
         if found != row_set.sha256:
             raise DamagedError(f"{where}: {name} has digest {found}, expected {row_set.sha256}; {PUSH_AGAIN}")

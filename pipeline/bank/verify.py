@@ -90,7 +90,7 @@ def _check_part(path: Path, bank: Bank, name: str) -> list[Problem]:
         if sha256 != each.sha256:
             report(row_set, f"digest {sha256}", each.sha256)
         try:
-            check_shard_sizes(folder / row_set, each, row_set)
+            check_shard_sizes(folder / row_set, each, row_set, remedy="")
             wrong = _check_metadata(bank, name, row_set)
             if sha256 == each.sha256:  # rows of other bytes are not read
                 wrong += _check_rows(bank, name, row_set)
@@ -191,7 +191,7 @@ def list_missing(bank: Bank, *, files: bool = True) -> list[str]:
     for name, part in bank.manifest.parts.items() if files else ():
         for row_set, entry in part.row_sets.items():
             try:
-                check_shard_sizes(bank.folders[name] / row_set, entry, f"part {name!r}: {row_set}")
+                check_shard_sizes(bank.folders[name] / row_set, entry, f"part {name!r}: {row_set}", remedy="")
             except InputError as error:
                 missing.append(str(error))
     return missing

@@ -44,7 +44,7 @@ def runs() -> None:
     for record in list_runs():
         started = datetime.datetime.fromtimestamp(record["started"]).isoformat(sep=" ", timespec="seconds")
         peak = max(record["peak_rss_mib"].values())
-        print(f"{started}  {record['stage']:<20} {record['seconds']:8.1f} s  {peak:6d} MiB  {record['host']}")
+        print(f"{started}  {record['stage']:<20} {record['seconds']:8.1f} s  {peak:6.0f} MiB  {record['host']}")
 
 
 work_app = typer.Typer(help="The work directory .work: finished items that a run can use again.", no_args_is_help=True)

@@ -1,12 +1,18 @@
 """`actionbank verify`: read everything that a run would trust, and remove what is damaged."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.errors import InputError
 from pipeline.files import remove_path
+
+if TYPE_CHECKING:
+    from pipeline.damage import Damage
+
+REPAIR = "`actionbank verify --repair` removes what can be made again"
+BRING_BACK = "put it back from its source; where a remote has it, remove it and `dvc pull`"
 
 
 def verify(
@@ -22,37 +28,67 @@ def verify(
 
     Outs, items and DVC's cache can be one file under several names, so that a byte that changes in one changes in all,
     and DVC puts its cached copy back whatever a stage makes. --repair removes all names of what is damaged: `dvc repro`
-    then makes it again and `dvc pull` fetches it. Exits 1 where something is damaged and stays.
+    then makes it again and `dvc pull` fetches it. What no stage makes, as data of `dvc add`, is named and stays.
+    Exits 1 where something is damaged and stays.
     """
     # What reads outs takes a while to import, which --help need not.
-    from pipeline.damage import damaged_items, damaged_objects, damaged_outs, locked_outs
+    from pipeline.damage import changed_sources, damaged_items, damaged_objects, damaged_outs, locked_outs
 
-    outs = locked_outs(Path())
-    for path in paths or []:
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
-    chosen = paths or sorted(outs)
+    again, added = locked_outs(Path())
+    chosen = _chosen([*again, *added], paths) if paths else sorted({*again, *added})
     found = [*damaged_outs(chosen)]
     if not paths:
         found += damaged_items()
+    kept = {each.remove for each in found if each.remove in added or (each.remove not in again and _holds_more(each))}
     cache = _cache_folder()
     if cache is not None:
-        digests = {md5 for out, md5 in outs.items() if not paths or out in paths}
-        found += damaged_objects(cache, sorted(digests))
+        found += changed_sources({out: md5 for out, md5 in again.items() if out in chosen}, cache)
+        found += damaged_objects(cache, sorted(md5 for out, md5 in again.items() if out in chosen))
+        others = {each.remove for each in found}
+        of_user = damaged_objects(cache, sorted(md5 for out, md5 in added.items() if out in chosen))
+        more = [each for each in of_user if each.remove not in others]
+        found += more
+        kept |= {each.remove for each in more}
     for each in found:
         print(each.fault)
     if not found:
         print(f"nothing is damaged: {len(chosen)} outs" + ("" if paths else ", items of .work") + ", DVC's cache")
         return
-    removed = sorted({each.remove for each in found})
-    if not repair:
-        raise InputError(f"{len(removed)} damaged; `actionbank verify --repair` removes them, to be made again")
-    print("to be removed:", *(f"  {path}" for path in removed), sep="\n")
-    if not yes and not typer.confirm(f"Remove these {len(removed)}?"):
-        raise InputError("nothing was removed")
-    for path in removed:
-        remove_path(path)
-    print(f"removed {len(removed)}; `dvc repro` makes them again, `dvc pull` fetches what a remote has")
+    removed = sorted({each.remove for each in found} - kept)
+    if removed and not repair:
+        raise InputError(f"{len(removed) + len(kept)} damaged; {REPAIR}")
+    if removed:
+        print("to be removed:", *(f"  {path}" for path in removed), sep="\n")
+        if not yes and not typer.confirm(f"Remove these {len(removed)}?"):
+            raise InputError("nothing was removed")
+        for path in removed:
+            remove_path(path)
+        print(f"removed {len(removed)}; `dvc repro` makes them again, `dvc pull` fetches what a remote has")
+    if kept:
+        names = ", ".join(str(path) for path in sorted(kept))
+        raise InputError(f"{names}: no stage makes it again, so it is not removed; {BRING_BACK}")
+
+
+def _chosen(outs: list[Path], paths: list[Path]) -> list[Path]:
+    """The outs that lie in these paths or hold them, and the paths that are no outs.
+
+    Raises:
+        InputError: there is no such path.
+    """
+    places = {out: out.resolve() for out in outs}
+    chosen: set[Path] = set()
+    for path in paths:
+        place = path.resolve()
+        of_path = {out for out, at in places.items() if at.is_relative_to(place) or place.is_relative_to(at)}
+        if not path.exists() and not of_path:
+            raise InputError(f"{path}: no such file or folder")
+        chosen |= of_path or {path}
+    return sorted(chosen)
+
+
+def _holds_more(damage: "Damage") -> bool:
+    """Whether it is a folder with other things than what was found to be damaged: neither a bank nor a frame store."""
+    return not damage.stage and damage.remove.is_dir() and not (damage.remove / "manifest.json").is_file()
 
 
 def _cache_folder() -> Path | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.checksums import SEAL, UNSEALED, check_seal, seal_json
+from pipeline.checksums import REMEDY, SEAL, UNSEALED, check_seal, seal_json
 from pipeline.errors import InputError
 from pipeline.files import json_text, read_json, write_bytes
 
@@ -72,16 +72,14 @@ class Manifest:
         try:
             head = json.loads(self._data[:start].rstrip(b",") + b"}") if start >= 0 else read_json(path)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: not JSON: {error}") from None
+            raise InputError(f"{path}: not JSON: {error}; {REMEDY}") from None
         found = head.get("format") if isinstance(head, dict) else None
         if found != FORMAT:
             raise InputError(f"{path}: format is {found!r}, expected {FORMAT!r}; run extract_frames")
         spans = {match[1].decode(): match.span(2) for match in LINE.finditer(self._data, max(start, 0))}
         expected = head.pop("video_count", None)
         if start < 0 or len(spans) != expected or self._data[-5:] != b"\n}\n}\n":
-            raise InputError(
-                f"{path}: found {len(spans)} whole lines of videos, expected {expected}; run extract_frames"
-            )
+            raise InputError(f"{path}: found {len(spans)} whole lines of videos, expected {expected}; {REMEDY}")
         check_seal(self._data[:], str(path), required=True)
         del head[SEAL]
         self.file_bytes: dict[str, int] = head.pop("file_bytes")
@@ -104,5 +102,5 @@ class Manifest:
                 "see problems.json there, or run extract_frames"
             ) from None
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(f"{self.path}: video {video_id!r}: not JSON: {error}; run extract_frames") from None
+            raise InputError(f"{self.path}: video {video_id!r}: not JSON: {error}; {REMEDY}") from None
         return entry

@@ -9,6 +9,7 @@ the three other columns. A pack holds the batches of its videos one after the ot
 files into memory and decodes the JPEGs asked for.
 """
 
+import errno
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -37,6 +38,7 @@ FRAMES = pa.schema(
     ]
 )
 BATCH_ROWS = 256
+NOT_DAMAGE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the file may be whole
 PROVENANCE = b"actionbank.provenance"
 VIDEO = b"actionbank.video_id"
 INDEX_CRC32C = b"actionbank.index_crc32c"
@@ -226,6 +228,8 @@ class FrameStore:
             try:
                 video = _read_video(file, video_id, entry)
             except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+                if isinstance(error, OSError) and error.errno in NOT_DAMAGE:
+                    raise
                 fault = " ".join(str(error).split())
                 raise DamagedError(f"{file.path}: the frames of {video_id!r} are damaged ({fault}); {REMEDY}") from None
             self._opened[video_id] = video
@@ -248,7 +252,7 @@ def _map_file(path: Path, expected_bytes: int) -> _File:
     try:
         found = path.stat().st_size
         if found != expected_bytes:
-            raise InputError(f"{path}: found {found} bytes, expected {expected_bytes}; run extract_frames")
+            raise InputError(f"{path}: found {found} bytes, expected {expected_bytes}; {REMEDY}")
         # No threads: Arrow's pool does not survive a fork.
         options = pa.ipc.IpcReadOptions(use_threads=False)
         reader = pa.ipc.open_file(pa.memory_map(str(path)), options=options)
@@ -256,7 +260,9 @@ def _map_file(path: Path, expected_bytes: int) -> _File:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run extract_frames") from None
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path}: no Arrow IPC file ({error}); run extract_frames") from None
+        if isinstance(error, OSError) and error.errno in NOT_DAMAGE:
+            raise
+        raise InputError(f"{path}: no Arrow IPC file ({error}); {REMEDY}") from None
     if not reader.schema.equals(FRAMES):
         raise InputError(f"{path}: columns are {names}, expected {FRAMES.names}")
     return _File(path, reader)
@@ -274,7 +280,7 @@ def _read_video(file: _File, video_id: str, entry: dict[str, Any]) -> _Video:
     is_same = bool(provenance) and all(entry.get(key) == value for key, value in provenance.items())
     is_same &= stored.get(VIDEO, video_id.encode()) == video_id.encode()
     if not is_same or sum(batch.num_rows for batch in batches) != entry["rows"]:
-        raise InputError(f"{file.path}: not the frames that manifest.json has of {video_id!r}; run extract_frames")
+        raise InputError(f"{file.path}: not the frames that manifest.json has of {video_id!r}; {REMEDY}")
     columns = {name: np.concatenate([batch[name].to_numpy() for batch in batches]) for name in INDEX}
     if _index_text([bytes_crc32c(column) for column in columns.values()]) != stored.get(INDEX_CRC32C):
         raise DamagedError(f"{file.path}: the index of {video_id!r} is damaged; {REMEDY}")
@@ -321,6 +327,6 @@ def _decode(video: _Video, row: int, frame: NDArray[np.uint8]) -> None:
     try:
         decoded = simplejpeg.decode_jpeg(jpeg, colorspace="RGB", buffer=frame)
     except ValueError as error:
-        raise InputError(f"{where}: damaged JPEG ({error}); run extract_frames") from None
+        raise InputError(f"{where}: damaged JPEG ({error}); {REMEDY}") from None
     if decoded.shape != frame.shape:
         raise InputError(f"{where}: frame of {decoded.shape[:2]}, expected {frame.shape[:2]}")

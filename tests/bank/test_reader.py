@@ -12,7 +12,7 @@ from pipeline.bank.format import MANIFEST
 from pipeline.bank.reader import Bank, check_pair, check_producer, open_bank, open_parts
 from pipeline.bank.rows import Rows
 from pipeline.bank.writer import assemble_bank
-from pipeline.checksums import read_sealed_json, write_sealed_json
+from pipeline.checksums import REMEDY, read_sealed_json, write_sealed_json
 from pipeline.errors import InputError
 from pipeline.files import digest_file, write_bytes
 from tests.bank.banks import ATTRIBUTES, PROVENANCE, make_rows, reseal_bank, write_small_bank, write_small_part
@@ -126,11 +126,11 @@ def test_missing_and_cut_shards_are_refused_when_read(tmp_path: Path, codec: str
     shard = path / "a/detections/features/c/0/0"
     size = shard.stat().st_size
     write_bytes(shard, shard.read_bytes()[:-1])
-    message = f"{path}: part 'a': detections: the shard of features has {size - 1} bytes, expected {size}"
+    message = f"{path}: part 'a': detections: the shard of features has {size - 1} bytes, expected {size}; {REMEDY}"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         bank.rows("a", "detections")
     shard.unlink()
-    message = f"{path}: part 'a': detections: the shard of features is missing, expected {size} bytes"
+    message = f"{path}: part 'a': detections: the shard of features is missing, expected {size} bytes; {REMEDY}"
     for read in (lambda: bank.rows("a", "detections"), lambda: bank.column("a", "detections", "timestamp")):
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
             read()

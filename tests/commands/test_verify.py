@@ -39,7 +39,7 @@ def test_a_damaged_one_is_named_and_stays(bank: Path) -> None:
     flip(bank / "v/detections/score/c/0")
     output, error = verify(str(bank))
     assert output.startswith("train.zarr/v/detections/score/c/0: is damaged: CRC32C is ")
-    assert error == "1 damaged; `actionbank verify --repair` removes them, to be made again"
+    assert error == "1 damaged; `actionbank verify --repair` removes what can be made again"
     output, error = verify(str(bank), "--repair", answer="n\n")
     assert "to be removed:\n  train.zarr\nRemove these 1? [y/N]: n\n" in output
     assert error == "nothing was removed"
@@ -54,3 +54,38 @@ def test_it_is_removed_after_asking(bank: Path, words: tuple[str, ...]) -> None:
     assert error == ""
     assert not bank.exists()
     assert ("Remove these" in output) == (not words)
+
+
+def test_what_dvc_add_tracks_stays(bank: Path) -> None:
+    """Of a user's data there may be no second copy."""
+    flip(bank / "v/detections/score/c/0")
+    Path("train.zarr.dvc").write_text("outs: [{path: train.zarr, md5: 0.dir}]")
+    for words in ((), ("--repair", "--yes"), ("train.zarr", "--repair", "--yes")):
+        output, error = verify(*words)
+        assert output.startswith("train.zarr/v/detections/score/c/0: is damaged: CRC32C is ")
+        assert error == (
+            "train.zarr: no stage makes it again, so it is not removed; put it back from its source; where a remote "
+            "has it, remove it and `dvc pull`"
+        )
+        assert bank.is_dir()
+
+
+def test_a_folder_with_other_things_stays() -> None:
+    Path("mine").mkdir()
+    Path("mine/notes.txt").write_text("mine")
+    Path("mine/a.parquet").write_text("no Parquet")
+    output, error = verify("mine", "--repair", "--yes")
+    assert output.startswith("mine/a.parquet: not a Parquet table: ")
+    assert error.startswith("mine: no stage makes it again, so it is not removed; ")
+    assert Path("mine/notes.txt").is_file()
+
+
+@pytest.mark.parametrize("path", [".", "data", "data/train.zarr/v", "./data/train.zarr"])
+def test_a_path_is_that_of_the_outs_in_it_or_around_it(bank: Path, path: str) -> None:
+    Path("data").mkdir()
+    bank.rename("data/train.zarr")
+    Path("dvc.lock").write_text("stages: {a: {outs: [{path: data/train.zarr, md5: 0.dir}]}}")
+    flip(Path("data/train.zarr/v/detections/score/c/0"))
+    assert verify(str(Path(path).resolve()), "--repair", "--yes")[1] == ""
+    assert not Path("data/train.zarr").exists()
+    assert verify("data/train.zarr") == ("nothing is damaged: 1 outs, DVC's cache\n", "")  # absent: DVC knows

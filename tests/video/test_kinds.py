@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 
+from pipeline.checksums import REMEDY
 from pipeline.errors import InputError
 from pipeline.names import VIDEO_SUFFIXES
 from pipeline.video.extract import FrameSettings
@@ -222,6 +223,4 @@ def test_a_file_made_with_another_decoder_or_settings_is_refused(tmp_path: Path,
     (tmp_path / "b" / "v.arrow").rename(tmp_path / "a" / "v.arrow")
     with pytest.raises(InputError) as error:
         FrameStore(tmp_path / "a").read_clip("v", [0])
-    assert str(error.value) == (
-        f"{tmp_path / 'a' / 'v.arrow'}: not the frames that manifest.json has of 'v'; run extract_frames"
-    )
+    assert str(error.value) == (f"{tmp_path / 'a' / 'v.arrow'}: not the frames that manifest.json has of 'v'; {REMEDY}")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.checksums import REMEDY
 from pipeline.errors import InputError
 from pipeline.video.manifest import Manifest, write_manifest
 from tests.ids import IDS
@@ -81,7 +82,7 @@ def test_a_video_that_is_not_there(tmp_path: Path) -> None:
 def test_a_cut_manifest(tmp_path: Path, kept: int, whole_lines: int) -> None:
     path = put(tmp_path, {"a": {"rows": 2}, "b": {"rows": 1}}, fps=15.0)
     path.write_bytes(path.read_bytes()[:kept])
-    fails(path, f"{path}: found {whole_lines} whole lines of videos, expected 2; run extract_frames")
+    fails(path, f"{path}: found {whole_lines} whole lines of videos, expected 2; {REMEDY}")
 
 
 def test_a_damaged_head(tmp_path: Path) -> None:
@@ -104,7 +105,10 @@ def test_a_damaged_line(tmp_path: Path) -> None:
     path = put(tmp_path, {"a": {"rows": 2}, "b": {"rows": 1}}, fps=15.0)
     reseal(path, path.read_text().replace('"rows": 2', '"rows" 22'))
     assert Manifest(path).entry("b")["rows"] == 1
-    with pytest.raises(InputError, match=r"manifest\.json: video 'a': not JSON: .*; run extract_frames"):
+    with pytest.raises(
+        InputError,
+        match=r"manifest\.json: video 'a': not JSON: .*; run `actionbank verify --repair`",
+    ):
         Manifest(path).entry("a")
 
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.checksums import REMEDY
 from pipeline.errors import InputError
 from pipeline.files import digest_file, digest_tree
 from pipeline.packing import pack_name, pack_of
@@ -207,7 +208,7 @@ def test_a_pack_that_is_missing_or_cut(tmp_path: Path, made: dict[str, VideoItem
     path.unlink()
     fails(store, f"{path}: no such file; run extract_frames")
     path.write_bytes(data[:-1])
-    fails(store, f"{path}: found {len(data) - 1} bytes, expected {len(data)}; run extract_frames")
+    fails(store, f"{path}: found {len(data) - 1} bytes, expected {len(data)}; {REMEDY}")
     # The other packs are of use.
     other = next(name for name in made if pack_of(name, 3) != pack_of("c", 3))
     assert len(FrameStore(store.folder).read_clip(other, [0])) == 1
@@ -219,7 +220,7 @@ def test_a_pack_of_other_videos(tmp_path: Path, made: dict[str, VideoItem], plac
     videos = json.loads((store.folder / "manifest.json").read_text())["videos"]
     write_manifest(store.folder, {**videos, "c": {**videos["c"], **place}}, fps=25.0)
     path = store.folder / "pack-0-of-1.arrow"
-    fails(store, f"{path}: not the frames that manifest.json has of 'c'; run extract_frames")
+    fails(store, f"{path}: not the frames that manifest.json has of 'c'; {REMEDY}")
 
 
 def test_two_videos_of_the_same_bytes(tmp_path: Path, work: Path) -> None:
@@ -228,9 +229,7 @@ def test_two_videos_of_the_same_bytes(tmp_path: Path, work: Path) -> None:
     assert store.digest("a") == store.digest("b")
     videos = json.loads((store.folder / "manifest.json").read_text())["videos"]
     write_manifest(store.folder, {"c": videos["a"]}, fps=25.0)
-    fails(
-        store, f"{store.folder / 'pack-0-of-1.arrow'}: not the frames that manifest.json has of 'c'; run extract_frames"
-    )
+    fails(store, f"{store.folder / 'pack-0-of-1.arrow'}: not the frames that manifest.json has of 'c'; {REMEDY}")
 
 
 @pytest.mark.parametrize("name", ["../a.arrow", "/etc/passwd", "other.arrow"])

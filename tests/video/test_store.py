@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipeline.checksums import REMEDY
 from pipeline.errors import InputError
 from pipeline.files import digest_file, write_bytes
 from pipeline.video.manifest import write_manifest
@@ -196,7 +197,7 @@ def test_a_truncated_file(store: FrameStore, kept: int) -> None:
     path = store.folder / "a.arrow"
     whole = path.stat().st_size
     path.write_bytes(path.read_bytes()[:kept])
-    fails(store, f"{path}: found {path.stat().st_size} bytes, expected {whole}; run extract_frames")
+    fails(store, f"{path}: found {path.stat().st_size} bytes, expected {whole}; {REMEDY}")
 
 
 def test_a_file_overwritten_by_something_of_its_size(store: FrameStore) -> None:
@@ -205,7 +206,7 @@ def test_a_file_overwritten_by_something_of_its_size(store: FrameStore) -> None:
     with pytest.raises(InputError) as error:
         store.read_clip("a", [0])
     assert str(error.value).startswith(f"{path}: no Arrow IPC file (")
-    assert str(error.value).endswith("); run extract_frames")
+    assert str(error.value).endswith(f"); {REMEDY}")
     assert "\n" not in str(error.value)
 
 
@@ -222,7 +223,7 @@ def test_a_file_of_another_video(store: FrameStore) -> None:
     path = store.folder / "a.arrow"
     path.write_bytes((store.folder / "b.arrow").read_bytes())
     describe_anew(store)
-    fails(store, f"{path}: not the frames that manifest.json has of 'a'; run extract_frames")
+    fails(store, f"{path}: not the frames that manifest.json has of 'a'; {REMEDY}")
 
 
 def test_a_damaged_picture(store: FrameStore) -> None:
