@@ -142,7 +142,7 @@ def choose(
         InputError: the file has attributes, and none of those that are wanted; or it cannot be told what they are.
     """
     if wanted == NONE or not attributes:
-        ignored = tuple(each.name for each in attributes)
+        ignored = tuple(dict.fromkeys(each.name for each in attributes))
         return Chosen((), tuple(labels), ignored, settled=True)
     if wanted != AUTO:
         names = [wanted] if isinstance(wanted, str) else list(wanted)
@@ -161,7 +161,7 @@ def choose(
         picked = [each for each in attributes if _is_known(each, known)]
     if picked:
         return _chosen(picked, attributes)
-    picked = [each for each in attributes if each.type in ("checkbox", "choice") and spelt(each.name) not in OTHER]
+    picked = [each for each in attributes if each.type in ("checkbox", "choice") and not _is_other(each)]
     of_labels = sorted(frozenset().union(*(each.labels for each in picked)) & {*labels}) if picked else []
     if len(of_labels) > 1:
         raise InputError(
@@ -177,7 +177,7 @@ def choose(
             f"{where}: found the attributes {_listed(attributes)}{label}, and nothing tells which of them names "
             f"actions: {REMEDY}"
         )
-    return Chosen((), tuple(labels), tuple(each.name for each in attributes))
+    return Chosen((), tuple(labels), tuple(dict.fromkeys(each.name for each in attributes)))
 
 
 def _chosen(picked: Sequence[Attribute], attributes: Sequence[Attribute], *, settled: bool = False) -> Chosen:
@@ -256,6 +256,10 @@ def _is_known(attribute: Attribute, known: ClassNames) -> bool:
     if attribute.type == "checkbox":
         return known.find(attribute.name) is not None
     return any(known.find(each) or known.find(qualified(attribute.name, each)) for each in attribute.options)
+
+
+def _is_other(attribute: Attribute) -> bool:
+    return spelt(attribute.name).removeprefix("is ") in OTHER
 
 
 def _listed(attributes: Sequence[Attribute]) -> str:

@@ -21,7 +21,7 @@ from pipeline.datasets.media import MEDIA, media_stem
 from pipeline.datasets.notices import Notice
 from pipeline.datasets.safe_xml import read_xml
 from pipeline.datasets.shapes import Sides, around, ellipse
-from pipeline.datasets.tracks import MOST_FRAMES, Box, Task, Track
+from pipeline.datasets.tracks import MOST_FRAMES, Box, Task, Track, has_attributes
 from pipeline.errors import InputError
 from pipeline.problems import Problem
 
@@ -271,9 +271,7 @@ def _deleted(tracks: Sequence[Track], stop: int, step: int) -> frozenset[int]:
 
 def _without_attribute(name: str, tracks: Sequence[Track], chosen: Chosen) -> list[Notice]:
     """Tracks of labels that have none of the attributes that name actions."""
-    labels = frozenset().union(*(each.labels for each in chosen.attributes)) if chosen.attributes else frozenset()
-    lost = [each for each in tracks if chosen.attributes and each.label not in labels]
-    lost = [each for each in lost if not each.values and not any(box.values for box in each.boxes)]
+    lost = [each for each in tracks if chosen.attributes and not has_attributes(each, chosen)]
     if not lost:
         return []
     found = f"label {', '.join(dict.fromkeys(str(each.label) for each in lost))}"

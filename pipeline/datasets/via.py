@@ -21,6 +21,7 @@ from pipeline.datasets.class_ids import ClassNames
 from pipeline.datasets.csv_rows import shown, video_id_fault
 from pipeline.datasets.drafts import Draft, Read, draft_rows, pixel_box, with_empty
 from pipeline.datasets.listed import Listed, frame_clock, frame_size
+from pipeline.datasets.notices import without_action
 from pipeline.datasets.shapes import Sides, around, clipped, ellipse
 from pipeline.datasets.timelines import Timeline
 from pipeline.datasets.tracks import NO_INSIDE
@@ -107,6 +108,12 @@ def read_via(path: Path, wanted: Wanted, known: ClassNames | None = None) -> Via
         return ViaFile(path, "VIA 2 CSV", chosen, regions, 0)
     rows = list(_rows(path, text, VIA3))
     keys, attributes = _defined(text)
+    if keys and not attributes:
+        names = ", ".join(name for name, _ in keys.values())
+        raise InputError(
+            f"{path}: found the attributes {names}, which belong to stretches of time or to files, expected attributes "
+            "of regions (anchor_id FILE1_Z1_XY1): an action needs the box of the person who does it"
+        )
     chosen = choose(str(path), attributes, [], wanted, known)
     read = [_via3(place, row, keys) for place, row in rows]
     kept = [region for region in read if region is not None]
@@ -137,7 +144,7 @@ def via_rows(
                 best,
             ):
                 seen[video_id][number] = stamp
-    drafts, keyframes, unsampled = [], [], 0
+    drafts, keyframes, idle, unsampled = [], [], [], 0
     for region, (video_id, stamp) in zip(via.regions, stamps, strict=True):
         if region.fault:
             drafts.append(Draft(region.place, video_id, stamp, fault=region.fault))
@@ -150,7 +157,9 @@ def via_rows(
             continue
         size = frame_size(video_id, listed, region.size, where)
         sides = pixel_box(region.box if region.is_rectangle else clipped(region.box, size), size)
-        for action in actions_of(region.values, "", via.chosen, names):
+        actions = actions_of(region.values, "", via.chosen, names)
+        idle += [] if actions else [region.place]
+        for action in actions:
             known = names.find(action)
             fault = None if known else (f"action {shown(action)}", names.expected(action))
             drafts.append(Draft(region.place, video_id, stamp, sides, known or 0, None, fault))
@@ -161,7 +170,9 @@ def via_rows(
         f"{via.chosen.told()}"
     )
     times = {each: Timeline("", 0.0, 0.0) for each in sorted(seen)}
-    read = Read(via.format, [rows], times, [told], via.chosen.notices(via.path.name))
+    read = Read(
+        via.format, [rows], times, [told], [*via.chosen.notices(via.path.name), *without_action(via.path.name, idle)]
+    )
     counted = set()
     for region, (video_id, _) in zip(via.regions, stamps, strict=True):
         if region.size and not region.fault:

@@ -124,3 +124,14 @@ def test_attributes_by_their_values() -> None:
         ("size", "number", ()),
         ("walk", "checkbox", ()),
     ]
+
+
+def test_what_is_asked_of_a_person_is_no_action() -> None:
+    found = pick(WALK, Attribute("is_occluded", "checkbox"), Attribute("Is Crowd", "checkbox"))
+    assert (found.names, found.ignored) == (("walk",), ("is_occluded", "Is Crowd"))
+
+
+def test_an_attribute_of_two_labels_is_named_once() -> None:
+    quality = [typed("quality", "select", ["good", "bad"], frozenset([label])) for label in ("walk", "sit")]
+    assert pick(*quality, labels=("walk", "sit")).ignored == ("quality",)
+    assert pick(*quality, labels=("walk", "sit"), wanted="none").ignored == ("quality",)

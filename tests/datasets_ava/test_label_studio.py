@@ -217,3 +217,21 @@ def test_garbage_is_a_problem(scratch: Path, changed: dict[str, Any], place: int
     except InputError:
         return
     assert ("good", 0.5, "walk") in actions(found)
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        (task(region(item(1)), was_cancelled=True), ", whose annotations were all cancelled (skipped)"),
+        (
+            {"data": {"video": "film.mp4"}, "annotations": [], "predictions": [{"result": [region(item(1))]}]},
+            " with predictions and no annotations; accept them there and export again",
+        ),
+        (task(), " without a label"),
+    ],
+)
+def test_why_a_project_without_annotations_is_not_read(tmp_path: Path, entry: dict[str, Any], why: str) -> None:
+    assert refusal(tmp_path, entry) == (
+        f"{tmp_path}: nothing in it is read as annotations: x.json: Label Studio's JSON{why} (docs/datasets.md has the "
+        "formats)"
+    )
