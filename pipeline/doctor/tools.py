@@ -33,7 +33,9 @@ NOTICES: dict[Kind, tuple[Severity, str, str]] = {
     ),
     "boxes-unmet": (
         "warning", "times that a person is annotated and no keyframe meets it",
-        "Lower dataset.keyframe_seconds if their labels are wanted: what lies between two keyframes is not used.",
+        "Lower dataset.keyframe_seconds if their labels are wanted: what lies between two keyframes is not used. "
+        "Images of VIA that were taken at another rate than the film's need that rate as fps in videos.csv: their "
+        "second is (number - 1) / fps.",
     ),
     "frames-deleted": (
         "note", "keyframes lie at frames that were deleted from the task, and are left out",

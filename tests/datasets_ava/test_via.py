@@ -309,3 +309,14 @@ def test_boxes_without_an_action_are_counted(tmp_path: Path) -> None:
     path = via3(tmp_path, row3([0.5]), row3([1.5], metadata={"1": ""}))
     (notice,) = via_rows(read_via(path, "action"), NAMES, LISTED, classes=2, keyframe_seconds=1).notices
     assert (notice.kind, notice.count, notice.problem.item) == ("without-action", 1, "row 5")
+
+
+def test_frames_beside_the_keyframes_are_counted(tmp_path: Path) -> None:
+    """Such as images that were taken once a second, under the rate of the film."""
+    path = via3(tmp_path, *(row3([second]) for second in (0.1, 0.5, 0.6, 1.5)))
+    (notice,) = via_rows(read_via(path, "action"), NAMES, LISTED, classes=2, keyframe_seconds=1).notices
+    assert (notice.kind, notice.count) == ("boxes-unmet", 2)
+    assert str(notice.problem) == (
+        "film.csv: row 4, row 6: found 2 rows of further frames of a keyframe's 1 s, expected a labelled frame in 1 s "
+        "(dataset.keyframe_seconds)"
+    )
