@@ -201,6 +201,10 @@ def _track(track: Element, index: int, file: _File) -> Track:
             key: each.text or "" for each in shape.findall("attribute") if (key := each.get("name") or "") in keys
         }
         last = last if values == last else values  # thousands of boxes share one
+        other = boxes.get(box.frame)
+        if other and not (other.outside or box.outside) and (other.sides, other.values) != (box.sides, last):
+            file.fault(where, f"a second shape at frame {box.frame}", "one shape of a track at a frame")
+            continue
         boxes[box.frame] = Box(**{**box.__dict__, "values": last})
         every |= shape.get("keyframe") == "0" or (shape.tag == "skeleton" and _listed(shape))
     person = int(name) if name.isascii() and name.isdecimal() and len(name) < 10 else index

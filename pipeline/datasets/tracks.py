@@ -200,8 +200,9 @@ def stretches(track: Track, step: int) -> list[tuple[int, int | None]]:
 def _refuse_overlap(tasks: Sequence[Task]) -> None:
     for one, other in pairwise(tasks):
         if other.frames[0] <= one.frames[-1]:
+            another = other.where if one.name == other.name else other.name
             raise InputError(
-                f"{one.where} and {other.name}: both hold frames {other.frames[0]} to "
+                f"{one.where} and {another}: both hold frames {other.frames[0]} to "
                 f"{min(one.frames[-1], other.frames[-1])} of video {one.video_id}, expected each frame in one file: "
                 "export the whole task in place of its jobs, or remove one of the files"
             )

@@ -464,3 +464,16 @@ def test_a_film_of_another_case_is_named(tmp_path: Path) -> None:
         f"{path}: counts frames of video film, and nothing says how many a second has: expected one name in both "
         "(videos.csv has Film; is it film?)"
     )
+
+
+def test_two_shapes_of_a_track_at_one_frame(tmp_path: Path) -> None:
+    path = write(tmp_path, track(box(0, 20, "walk"), box(0, 40, "walk"), box(50, 20, "walk", outside=1)))
+    (bad,) = (each for rows in read(path).rows for each in rows.faults.problems())
+    assert str(bad) == (
+        "film.xml: track 3, box 2: found a second shape at frame 0, expected one shape of a track at a frame"
+    )
+    # A track that ends and begins again at a frame, and one that is written twice.
+    path = write(
+        tmp_path, track(box(0, 20, "walk"), box(20, 20, "walk", outside=1), box(20, 20, "walk"), box(20, 20, "walk"))
+    )
+    assert not [each for rows in read(path).rows for each in rows.faults.problems()]
