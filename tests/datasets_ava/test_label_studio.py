@@ -182,8 +182,7 @@ def test_what_ends_the_run(tmp_path: Path) -> None:
         "x.json: task 3: names no film, expected the path of a film in its data"
     )
     told = refusal(tmp_path, task(region(item(0))), task(region(item(0))) | {"id": 4})
-    path = tmp_path / "x.json"
-    assert told.startswith(f"{path}: task 3 and {path}: task 4: both hold frames 0 to 99 of video film, expected")
+    assert told.startswith("x.json: task 3 and x.json: task 4: both hold frames 0 to 99 of video film, expected each")
 
 
 def test_other_exports_are_named(tmp_path: Path) -> None:
