@@ -138,7 +138,7 @@ def test_an_attribute_of_two_labels_is_named_once() -> None:
 
 
 def test_numbers_0_and_1_are_checkboxes_where_they_are_said_to_be_actions() -> None:
-    values = [{"walk": 1, "wave": 0, "count": 3}, {"walk": 0, "wave": 1.0, "count": 0}]
+    values: list[dict[str, Any]] = [{"walk": 1, "wave": 0, "count": 3}, {"walk": 0, "wave": 1.0, "count": 0}]
     seen = seen_attributes(values, ["person", "person"])
     assert "found the attributes count, walk, wave and the label person" in refused(*seen)
     for options in ({"wanted": ["walk", "wave"]}, {"known": names_of("walk", "wave")}):
