@@ -137,7 +137,7 @@ def _read_loosely(path: Path, value: str) -> BoxFile | None:
     values[may_be_empty, 6] = 1.0
     has_box = rows.widths > 2
     whole = (values[:, 5] == np.floor(values[:, 5])) & (np.abs(values[:, 5]) < 2**31)
-    if not np.isfinite(values[:, 0]).all() or not (np.isfinite(values).all(axis=1) & whole)[has_box].all():
+    if not (np.abs(values[:, 0]) < LATEST).all() or not (np.isfinite(values).all(axis=1) & whole)[has_box].all():
         return None
     kept, empty = pa.array(np.flatnonzero(has_box)), pa.array(np.flatnonzero(~has_box))
     names = fields[0].cast(pa.string())
