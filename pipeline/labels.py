@@ -64,7 +64,7 @@ def read_label_map(path: Path, *, first_id: int = 1) -> list[Label]:
     first = next((line for line in text.splitlines() if line.strip()), "")
     if first.lstrip().startswith("{"):
         return read_labels(path)
-    if "," in first and first.split(",")[0].strip() == "id":
+    if "," in first and first.split(",")[0].strip().lower() == "id":
         entries = _csv_entries(path, text)
     elif re.match(r"\s*\d+\s*:", first):
         entries = _line_entries(path, text)
@@ -131,7 +131,7 @@ def _with_zero(entries: Sequence[_Entry]) -> list[_Entry]:
 
 def _csv_entries(path: Path, text: str) -> list[_Entry]:
     reader = csv.reader(text.splitlines())
-    header = [cell.strip() for cell in next(row for row in reader if row)]
+    header = [cell.strip().lower() for cell in next(row for row in reader if row)]
     if "name" not in header:
         raise InputError(f"{path}: header is {','.join(header)}, expected id,name or id,name,group")
     entries = []

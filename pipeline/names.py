@@ -58,6 +58,11 @@ def names_beside(what: str, theirs: Iterable[str], annotated: Sequence[str], whe
     return f"{other!r} in {what}, {(alike or annotated[0])!r} in {where}{guess}"
 
 
+def alike(name: str, others: Iterable[str]) -> str:
+    """Which of other names may mean the same film; empty where none does."""
+    return next((each for each in sorted(others) if _core(each) == _core(name)), "")
+
+
 def _core(name: str) -> str:
     """What is left of a name without folder, ending, case and blanks."""
     return film_of(name).rpartition("/")[2].lower().replace(" ", "_")

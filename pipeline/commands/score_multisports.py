@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pyarrow.compute as pc
 import typer
 
 from pipeline.commands.score import warn
@@ -72,6 +73,8 @@ def score_multisports(
         several = f"{ground_truth.name} has {truth.splits} ways to split its videos"
         print(f"{several}; number {split_number} counts (--split-number)")
     warn(suspicions(truth.annotations, found.boxes, class_ids=class_ids, is_low=is_low))
+    if early := pc.sum(pc.less(found.boxes["timestamp"], 1)).as_py():
+        warn([f"{early} rows of the detections are of frames before 1, the first: do they count from 0?"])
     print(f"frame-mAP@0.5 {result['frame_map']:.6f}, video-mAP {video_map}, protocol {protocol}")
     if json_path:
         write_json(json_path, {**result, "per_class": {str(key): each for key, each in result["per_class"].items()}})

@@ -8,7 +8,7 @@ track, mostly `person`, never becomes the class of persons whose actions stand i
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pipeline.datasets.class_ids import NO_ACTION, ClassNames, spelt
@@ -117,7 +117,8 @@ def seen_attributes(values: Sequence[Mapping[str, Any]], labels: Sequence[str] =
         if there and all(isinstance(each, bool) for each in there):
             attributes.append(Attribute(name, "checkbox", (), of))
         elif any(isinstance(each, int | float) and not isinstance(each, bool) for each in there):
-            attributes.append(Attribute(name, "number", (), of))
+            flags = ("0", "1") if all(each in (0, 1) for each in there if not isinstance(each, list | dict)) else ()
+            attributes.append(Attribute(name, "number", flags, of))
         else:
             options = {option.strip() for each in there for option in values_of(each)}
             # A text that parts others by commas holds several of them.
@@ -142,13 +143,13 @@ def choose(
         InputError: the file has attributes, and none of those that are wanted; or it cannot be told what they are.
     """
     if wanted == NONE or not attributes:
-        ignored = tuple(each.name for each in attributes)
+        ignored = tuple(dict.fromkeys(each.name for each in attributes))
         return Chosen((), tuple(labels), ignored, settled=True)
     if wanted != AUTO:
         names = [wanted] if isinstance(wanted, str) else list(wanted)
         exact = {each.name for each in attributes}.intersection(names)
         alike = {spelt(each) for each in names if each not in exact}
-        picked = [each for each in attributes if each.name in exact or spelt(each.name) in alike]
+        picked = [_as_flag(each) for each in attributes if each.name in exact or spelt(each.name) in alike]
         if not picked and wanted != DEFAULT:
             raise InputError(
                 f"{where}: found the attributes {_listed(attributes)}, expected {_quoted(names)} "
@@ -158,10 +159,10 @@ def choose(
             return _chosen(picked, attributes, settled=wanted != DEFAULT)
     picked = [each for each in attributes if spelt(each.name) in NAMED and each.type != "number"]
     if not picked and known is not None:
-        picked = [each for each in attributes if _is_known(each, known)]
+        picked = [each for each in map(_as_flag, attributes) if _is_known(each, known)]
     if picked:
         return _chosen(picked, attributes)
-    picked = [each for each in attributes if each.type in ("checkbox", "choice") and spelt(each.name) not in OTHER]
+    picked = [each for each in attributes if each.type in ("checkbox", "choice") and not _is_other(each)]
     of_labels = sorted(frozenset().union(*(each.labels for each in picked)) & {*labels}) if picked else []
     if len(of_labels) > 1:
         raise InputError(
@@ -177,7 +178,7 @@ def choose(
             f"{where}: found the attributes {_listed(attributes)}{label}, and nothing tells which of them names "
             f"actions: {REMEDY}"
         )
-    return Chosen((), tuple(labels), tuple(each.name for each in attributes))
+    return Chosen((), tuple(labels), tuple(dict.fromkeys(each.name for each in attributes)))
 
 
 def _chosen(picked: Sequence[Attribute], attributes: Sequence[Attribute], *, settled: bool = False) -> Chosen:
@@ -243,6 +244,8 @@ def values_of(value: Any) -> list[str]:
         return []
     if isinstance(value, dict):
         return [str(key) for key, on in value.items() if on and str(on).lower() not in NO]
+    if isinstance(value, float) and value.is_integer():
+        return [str(int(value))]
     return [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
 
 
@@ -252,10 +255,20 @@ def _ticked(name: str, value: Any) -> list[str]:
     return [name if each.lower() in YES or spelt(each) == spelt(name) else f"{name}: {each}" for each in meant]
 
 
+def _as_flag(attribute: Attribute) -> Attribute:
+    """Of an attribute that is said to name actions, the numbers 0 and 1 are a checkbox."""
+    is_flag = attribute.type == "number" and attribute.options and {*attribute.options} <= {"0", "1"}
+    return replace(attribute, type="checkbox", options=()) if is_flag else attribute
+
+
 def _is_known(attribute: Attribute, known: ClassNames) -> bool:
     if attribute.type == "checkbox":
         return known.find(attribute.name) is not None
     return any(known.find(each) or known.find(qualified(attribute.name, each)) for each in attribute.options)
+
+
+def _is_other(attribute: Attribute) -> bool:
+    return spelt(attribute.name).removeprefix("is ") in OTHER
 
 
 def _listed(attributes: Sequence[Attribute]) -> str:

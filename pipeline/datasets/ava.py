@@ -119,7 +119,7 @@ def _read_videos(folder: Path) -> dict[str, Timeline]:
     """
     path = folder / "videos.csv"
     rows = read_rows(path)
-    header = [rows.column(index)[0].as_py() for index in range(rows.widths[0])] if len(rows) else []
+    header = [rows.column(index)[0].as_py().lower() for index in range(rows.widths[0])] if len(rows) else []
     if header == HEADER or "video_id" not in header:
         return read_timelines(path)
     listed = read_listed(folder)

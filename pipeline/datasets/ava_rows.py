@@ -53,6 +53,16 @@ class AvaRows:
         return self.timestamp - first[self.video] + offset[self.video]
 
 
+def source_ids(path: Path) -> Floats:
+    """The action ids of a file as they stand there, NaN where a row has none; without rows of another width.
+
+    Raises:
+        InputError: see `read_rows`.
+    """
+    rows = read_rows(path)
+    return numbers(rows.column(6))[np.isin(rows.widths, ANNOTATION_WIDTHS)]
+
+
 def _is_whole(values: Floats, low: int, high: int) -> Mask:
     whole: Mask = (values == np.floor(values)) & (values >= low) & (values <= high)
     return whole
@@ -74,8 +84,12 @@ def read_ava_rows(path: Path, *, split: str, classes: int, widths: tuple[int, ..
     rows = read_rows(path)
     faults = Faults(rows.file, lambda i: f"row {rows.lines[i]}", len(rows))
     expected = " or ".join(", ".join(map(str, widths)).rsplit(", ", 1))
-    faults.add(~np.isin(rows.widths, widths), lambda i: f"column count {rows.widths[i]}", expected)
     video_ids = rows.column(0)
+    faults.add(
+        ~np.isin(rows.widths, widths),
+        lambda i: f"column count {rows.widths[i]}{_parted(video_ids[i].as_py())}",
+        expected,
+    )
     faults.add_video_ids(video_ids)
     stamps = rows.column(1)
     timestamp = numbers(stamps)
@@ -98,6 +112,12 @@ def read_ava_rows(path: Path, *, split: str, classes: int, widths: tuple[int, ..
     )
     names, video = ranked(video_ids)
     return AvaRows(split, faults, rows.lines, names, video, timestamp, boxes, action - first_id + 1, person, empty)
+
+
+def _parted(first: str) -> str:
+    """What parts the fields of a row whose first field holds more than one."""
+    sign = next((name for sign, name in ((";", "';'"), ("\t", "tabs")) if sign in first), "")
+    return f" (fields are parted by {sign}, not by commas)" if sign else ""
 
 
 def renamed(path: Path, rows: AvaRows, name_of: Callable[[str], str] = film_of) -> AvaRows:

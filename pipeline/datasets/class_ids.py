@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.datasets.csv_rows import Floats, shown
 from pipeline.errors import InputError
 from pipeline.labels import Label, read_label_map
+from pipeline.names import composed
 
 LABEL_MAPS = ("labelmap.pbtxt", "labelmap.csv", "labelmap.txt", "labelmap.json", "label_map.txt")
 # The 60 classes that are evaluated go before the 80 of the same version.
@@ -92,8 +93,8 @@ def check_names(map_path: Path, labels: Sequence[Label], source: Path, own: Sequ
 
 
 def spelt(name: str) -> str:
-    """A name for comparison: case, and whether words are parted by blanks or underscores, do not matter."""
-    return " ".join(name.lower().replace("_", " ").split())
+    """A name for comparison: case, how accents are stored, and blanks or underscores do not matter."""
+    return " ".join(composed(name).lower().replace("_", " ").split())
 
 
 class ClassNames:

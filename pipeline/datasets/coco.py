@@ -17,6 +17,7 @@ from pipeline.datasets.class_ids import ClassNames, spelt
 from pipeline.datasets.csv_rows import shown
 from pipeline.datasets.drafts import Draft, Read, draft_rows, pixel_box, with_empty
 from pipeline.datasets.listed import Listed
+from pipeline.datasets.notices import without_action
 from pipeline.datasets.shapes import Sides, around, clipped, turned
 from pipeline.datasets.timelines import AVA_FIRST_TIMESTAMP, Timeline
 from pipeline.datasets.tracks import NO_INSIDE
@@ -49,6 +50,23 @@ class Actions:
 def is_coco(content: Any) -> bool:
     """Whether a JSON file is of this kind."""
     return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations"))
+
+
+def with_whole_ids(content: dict[str, Any]) -> dict[str, Any]:
+    """The same with ids such as 1.0, which pandas and R write for whole numbers, as whole numbers."""
+    lists = {
+        key: [_whole_ids(each) for each in content[key]]
+        for key in ("images", "annotations", "categories")
+        if isinstance(content.get(key), list)
+    }
+    return content | lists
+
+
+def _whole_ids(each: Any) -> Any:
+    keys = ("id", "image_id", "category_id")
+    if not isinstance(each, dict) or not any(isinstance(each.get(key), float) for key in keys):
+        return each
+    return each | {key: int(each[key]) for key in keys if isinstance(each.get(key), float) and _whole(each[key])}
 
 
 def category_labels(content: dict[str, Any], where: str = "categories") -> list[Label]:
@@ -126,6 +144,7 @@ def coco_rows(
     images: dict[Any, tuple[str, float, tuple[float, float]]] = {}
     keyframes = []
     left_out: dict[Any, int] = {}
+    idle: list[str] = []
     for place, image in enumerate(content["images"], start=1):
         found, fault = _image(image)
         if fault:
@@ -142,7 +161,9 @@ def coco_rows(
             wanted = "an image with a film and a time"
             drafts.append(Draft(f"annotation {place}", "-", fault=(found_image, wanted)))
             continue
-        drafts += _boxes(f"annotation {place}", each, images, actions)
+        labels = _boxes(f"annotation {place}", each, images, actions)
+        idle += [] if labels else [f"annotation {place}"]
+        drafts += labels
     rows = draft_rows(path.name, with_empty(drafts, keyframes), classes=classes)
     stamps = [stamp for _, stamp, _ in images.values()]
     first = AVA_FIRST_TIMESTAMP if stamps and min(stamps) >= AVA_FIRST_TIMESTAMP else 0.0
@@ -152,7 +173,8 @@ def coco_rows(
         begins = first if one.first_timestamp is None else one.first_timestamp
         times[video_id] = Timeline("", begins, one.offset_seconds or 0.0)
     told = f"{path.name}: {FORMAT}: {len(times)} videos, {len(images)} keyframes; without videos.csv they begin at"
-    read = Read(FORMAT, [rows], times, [f"{told} timestamp {first:g}"], actions.chosen.notices(path.name))
+    notices = [*actions.chosen.notices(path.name), *without_action(path.name, idle)]
+    read = Read(FORMAT, [rows], times, [f"{told} timestamp {first:g}"], notices)
     if actions.chosen.attributes:
         read.told.append(f"{path.name}: {actions.chosen.told()}")
     for video_id, _, size in images.values():
@@ -210,6 +232,9 @@ def _boxes(place: str, each: Any, images: dict[Any, Any], actions: Actions) -> l
     box = _sides(each)
     if box is None:
         return [Draft(place, video_id, stamp, fault=_no_box(each))]
+    if min(size) > 2 and 0 < max(box) <= 1:
+        found = f"bbox {shown(str(each.get('bbox')))}, less than one pixel"
+        return [Draft(place, video_id, stamp, fault=(found, "x, y, width, height in pixels, no shares of the frame"))]
     degrees = each.get("rotation", _values(each).get("rotation", 0.0))
     if (_real(degrees) and degrees % 360) or not _is_box(each.get("bbox")):
         box = clipped(turned(box, float(degrees) if _real(degrees) else 0.0), size)
@@ -227,7 +252,7 @@ def _boxes(place: str, each: Any, images: dict[Any, Any], actions: Actions) -> l
         return drafts
     numbers = _numbers(each)
     if numbers is None or not all(map(_whole, numbers)):
-        return [Draft(place, video_id, stamp, fault=(f"action_ids {shown(str(numbers))}", "a list of whole numbers"))]
+        return [Draft(place, video_id, stamp, fault=_no_numbers(each))]
     return [
         Draft(place, video_id, stamp, sides, int(number) - actions.first_id + 1, person)
         for number in dict.fromkeys(numbers)
@@ -267,6 +292,12 @@ def _no_box(each: Mapping[str, Any]) -> tuple[str, str]:
     if not box and shapes:
         return f"a shape of {' and '.join(shapes)} without polygons", NO_INSIDE
     return f"bbox {shown(str(box))}", "x, y, width, height in pixels"
+
+
+def _no_numbers(each: Mapping[str, Any]) -> tuple[str, str]:
+    if "action_ids" in each:
+        return f"action_ids {shown(str(each['action_ids']))}", "a list of whole numbers"
+    return f"category_id {shown(repr(each.get('category_id')))}", "a whole number, the id of a category"
 
 
 def _numbers(each: Any) -> list[Any] | None:

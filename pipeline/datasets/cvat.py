@@ -21,7 +21,7 @@ from pipeline.datasets.media import MEDIA, media_stem
 from pipeline.datasets.notices import Notice
 from pipeline.datasets.safe_xml import read_xml
 from pipeline.datasets.shapes import Sides, around, ellipse
-from pipeline.datasets.tracks import MOST_FRAMES, Box, Task, Track
+from pipeline.datasets.tracks import MOST_FRAMES, Box, Task, Track, has_attributes
 from pipeline.errors import InputError
 from pipeline.problems import Problem
 
@@ -201,6 +201,10 @@ def _track(track: Element, index: int, file: _File) -> Track:
             key: each.text or "" for each in shape.findall("attribute") if (key := each.get("name") or "") in keys
         }
         last = last if values == last else values  # thousands of boxes share one
+        other = boxes.get(box.frame)
+        if other and not (other.outside or box.outside) and (other.sides, other.values) != (box.sides, last):
+            file.fault(where, f"a second shape at frame {box.frame}", "one shape of a track at a frame")
+            continue
         boxes[box.frame] = Box(**{**box.__dict__, "values": last})
         every |= shape.get("keyframe") == "0" or (shape.tag == "skeleton" and _listed(shape))
     person = int(name) if name.isascii() and name.isdecimal() and len(name) < 10 else index
@@ -271,9 +275,7 @@ def _deleted(tracks: Sequence[Track], stop: int, step: int) -> frozenset[int]:
 
 def _without_attribute(name: str, tracks: Sequence[Track], chosen: Chosen) -> list[Notice]:
     """Tracks of labels that have none of the attributes that name actions."""
-    labels = frozenset().union(*(each.labels for each in chosen.attributes)) if chosen.attributes else frozenset()
-    lost = [each for each in tracks if chosen.attributes and each.label not in labels]
-    lost = [each for each in lost if not each.values and not any(box.values for box in each.boxes)]
+    lost = [each for each in tracks if chosen.attributes and not has_attributes(each, chosen)]
     if not lost:
         return []
     found = f"label {', '.join(dict.fromkeys(str(each.label) for each in lost))}"

@@ -1,5 +1,6 @@
 """What a user says of each video beside the annotations: `videos.csv` and `split.csv`, with columns by name."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED, numbers, read_rows, sh
 from pipeline.datasets.frame_times import Clock, Knots, read_frame_times
 from pipeline.datasets.timelines import SPLITS
 from pipeline.errors import InputError
-from pipeline.names import film_of
+from pipeline.names import alike, film_of
 from pipeline.randomness import seed_of
 
 # Frames per second: a time lapse, a high-speed camera.
@@ -56,7 +57,7 @@ def _read(path: Path, listed: dict[str, Listed]) -> dict[str, Listed]:
     rows = read_rows(path)
     width = int(rows.widths[0]) if len(rows) else 0
     columns = [rows.column(index) for index in range(width)]
-    header = [column[0].as_py() for column in columns]
+    header = [column[0].as_py().lower() for column in columns]
     if "video_id" not in header or not set(header) <= set(COLUMNS) or len(set(header)) != len(header):
         raise InputError(f"{path}: the first row is {shown(','.join(header))}, expected video_id and any of "
                          f"{', '.join(COLUMNS[1:])}")  # fmt: skip
@@ -105,8 +106,8 @@ def frame_rate(video_id: str, listed: dict[str, Listed], own: float | None, wher
         )
     if fps is None:
         raise InputError(
-            f"{where}: counts frames of video {video_id}, and nothing says how many a second has: expected a "
-            "videos.csv with the columns video_id,fps"
+            f"{where}: counts frames of video {video_id}, and nothing says how many a second has: expected "
+            f"{_expected(video_id, listed, 'fps')}"
         )
     return fps
 
@@ -134,10 +135,17 @@ def frame_size(
     size = own or listed.get(video_id, Listed()).size
     if size is None:
         raise InputError(
-            f"{where}: holds pixels of video {video_id}, and nothing says its size: expected a videos.csv with the "
-            "columns video_id,width,height"
+            f"{where}: holds pixels of video {video_id}, and nothing says its size: expected "
+            f"{_expected(video_id, listed, 'width,height')}"
         )
     return size
+
+
+def _expected(video_id: str, listed: Mapping[str, Listed], columns: str) -> str:
+    other = alike(video_id, listed)
+    if other and other != video_id:
+        return f"one name in both (videos.csv has {other}; is it {video_id}?)"
+    return f"a videos.csv with the columns video_id,{columns}"
 
 
 def assign_splits(

@@ -8,7 +8,7 @@ from pipeline.datasets.archives import Member, members, whole
 from pipeline.datasets.ava import EXCLUDED, annotation_files, excluded_files
 from pipeline.datasets.ava_rows import ANNOTATION_WIDTHS
 from pipeline.datasets.class_ids import PUBLISHED_LABEL_MAPS, find_label_map
-from pipeline.datasets.coco import is_coco
+from pipeline.datasets.coco import is_coco, with_whole_ids
 from pipeline.datasets.csv_rows import numbers, read_rows
 from pipeline.datasets.frame_times import NAME as FRAME_TIMES
 from pipeline.datasets.kinetics import PUBLISHED as KINETICS
@@ -101,7 +101,7 @@ def recognise(folder: Path) -> Found:
         elif suffix == ".json":
             content = read_json(path)
             if is_coco(content):
-                found.coco.append((path, content))
+                found.coco.append((path, with_whole_ids(content)))
             elif is_label_studio(content) and has_boxes(content):
                 found.label_studio.append((path, content))
             else:

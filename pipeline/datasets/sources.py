@@ -17,6 +17,7 @@ from pipeline.datasets.ava_rows import (
     note_foreign_videos,
     read_ava_rows,
     renamed,
+    source_ids,
 )
 from pipeline.datasets.class_ids import (
     ClassNames,
@@ -28,7 +29,6 @@ from pipeline.datasets.class_ids import (
 )
 from pipeline.datasets.class_map import Choice, choose_classes
 from pipeline.datasets.coco import Actions, action_numbers, category_labels, choose_actions, coco_rows
-from pipeline.datasets.csv_rows import numbers, read_rows
 from pipeline.datasets.cvat import read_task
 from pipeline.datasets.drafts import Read
 from pipeline.datasets.kinetics import kinetics_files
@@ -122,8 +122,7 @@ def _import_ava(folder: Path, options: SourceOptions) -> tuple[AvaImport, int]:
     first_id = first_of_map if options.first_id is None else options.first_id
     if options.first_id is None:
         for path in [*annotation_files(folder).values(), *(kinetics.files.values() if kinetics else ())]:
-            ids = numbers(read_rows(path).column(6))
-            check_shift(path, ids, first_id=first_id, classes=_count(labels, options))
+            check_shift(path, source_ids(path), first_id=first_id, classes=_count(labels, options))
     width = options.classes if options.class_map is None else UNBOUNDED
     imported = import_ava(folder, classes=width, first_id=first_id, kinetics=kinetics)
     files = [*annotation_files(folder).values(), *excluded_files(folder).values(), label_map]
@@ -150,20 +149,20 @@ def _import_custom(folder: Path, found: Found, options: SourceOptions) -> tuple[
         known.labels = by_sport(known.labels)
     for path, own in known.own:
         check_names(label_map, known.labels, path, own)
+    timelines, told = _timelines(folder, reads, listed, options)
+    annotated = [rows for read in reads for rows in read.rows]
+    if not timelines:
+        first = next((problem for rows in annotated for problem in rows.faults.problems()), "there are none")
+        raise InputError(f"{folder}: no row can be used: {first}")
     if not known.labels:
         names = ", ".join(path.name for path in found.files())
         raise InputError(f"{folder}: found {names} and no names of classes: expected a label map ({label_map.name})")
     largest = max(label.id for label in known.labels)
     if options.class_map is None and largest > options.classes:
         raise InputError(f"{folder}: class ids go to {largest}, expected 1 to {options.classes} (dataset.classes)")
-    timelines, told = _timelines(folder, reads, listed, options)
     excluded = [rows for rows in excluded if rows.named_videos()]
     for rows in excluded:
         note_foreign_videos(rows, timelines)
-    annotated = [rows for read in reads for rows in read.rows]
-    if not timelines:
-        first = next((problem for rows in annotated for problem in rows.faults.problems()), "there are none")
-        raise InputError(f"{folder}: no row can be used: {first}")
     imported = assemble(annotated, excluded, timelines, known.labels)
     formats = sorted({read.format for read in reads})
     lines = [line for read in reads for line in read.told]
@@ -202,7 +201,7 @@ def _read_all(
         known.first_id = 0 if options.first_id is None else known.first_id
     reads += _read_tools(folder, found, known, listed, options)
     for path in [*found.ava, *found.file_csvs]:
-        _check(path, numbers(read_rows(path).column(6)).tolist(), known.first_id, known, options)
+        _check(path, source_ids(path).tolist(), known.first_id, known, options)
         reads.append(_csv(path, path in found.file_csvs, known, listed, options))
     excluded = [
         renamed(path, read_ava_rows(path, split=split, classes=width, widths=EXCLUDED_WIDTHS))

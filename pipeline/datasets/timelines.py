@@ -51,7 +51,7 @@ def read_timelines(path: Path) -> dict[str, Timeline]:
     rows = read_rows(path)
     columns = [rows.column(index).to_pylist() for index in range(len(HEADER))]
     values = [numbers(rows.column(index)) for index in range(len(HEADER))]
-    if not len(rows) or [column[0] for column in columns] != HEADER or rows.widths[0] != len(HEADER):
+    if not len(rows) or [column[0].lower() for column in columns] != HEADER or rows.widths[0] != len(HEADER):
         raise InputError(f"{path}: the first row is not the header {','.join(HEADER)}")
     timelines: dict[str, Timeline] = {}
     for index in range(1, len(rows)):

@@ -18,14 +18,13 @@ from pipeline.datasets.csv_rows import shown
 from pipeline.datasets.drafts import Draft, Read, draft_rows, pixel_box, with_empty
 from pipeline.datasets.frame_times import TICK, Clock
 from pipeline.datasets.listed import Listed, frame_clock, frame_size
-from pipeline.datasets.notices import Notice
+from pipeline.datasets.notices import SHOWN, Notice, without_action
 from pipeline.datasets.shapes import Sides, clipped, turned
 from pipeline.datasets.timelines import Timeline
 from pipeline.errors import InputError
 from pipeline.problems import Problem
 
 NO_INSIDE = "a box, or a shape with an inside (polygon, ellipse, mask, skeleton, cuboid)"
-SHOWN = 3
 # A week and a half at one a second: more come from a frame rate or a count of frames that cannot be.
 MOST_KEYFRAMES = 1_000_000
 # Two days at 60 a second.
@@ -132,11 +131,11 @@ def task_rows(
     for task in tasks:
         there = [(f, s) for f, s in zip(keyframes.frames, keyframes.stamps, strict=True) if _holds(task, f)]
         size = frame_size(video_id, listed, task.size, task.where)
-        drafts, unmet = _drafts(task, there, size, names, first_person)
+        drafts, unmet, idle = _drafts(task, there, size, names, first_person)
         empty = [Draft(f"frame {frame}", video_id, stamp) for frame, stamp in there]
         read.rows.append(draft_rows(task.name, with_empty([*task.faults, *drafts], empty), classes=classes))
         first_person = max([first_person, *((each.person or 0) + 1 for each in drafts)])
-        read.notices.extend([*task.notices, *_unmet(task, unmet, keyframe_seconds)])
+        read.notices.extend([*task.notices, *_unmet(task, unmet, keyframe_seconds), *without_action(task.name, idle)])
         rate = f"{clock.fps:g} frames per second" + (" on average" if clock.knots else "")
         read.told.append(
             f"{task.name}: {task.format}: video {video_id}, {len(task.tracks)} tracks, {rate}, {len(there)} keyframes"
@@ -150,6 +149,13 @@ def task_rows(
         problem = Problem(tasks[0].name, f"video {video_id}", found, expected)
         read.notices.append(Notice("frames-deleted", problem, keyframes.deleted))
     return replace(read, counted=frozenset([video_id]))
+
+
+def has_attributes(track: Track, chosen: Chosen) -> bool:
+    """Whether a track can have the attributes that name actions; always where it is the label that does."""
+    labels = frozenset().union(*(each.labels for each in chosen.attributes))
+    own = {track.label} if isinstance(track.label, str) else {*track.label}
+    return not labels or bool(own & labels) or bool(track.values) or any(box.values for box in track.boxes)
 
 
 def at_frame(track: Track, frame: int) -> tuple[Box, Mapping[str, Any]] | None:
@@ -194,8 +200,9 @@ def stretches(track: Track, step: int) -> list[tuple[int, int | None]]:
 def _refuse_overlap(tasks: Sequence[Task]) -> None:
     for one, other in pairwise(tasks):
         if other.frames[0] <= one.frames[-1]:
+            another = other.where if one.name == other.name else other.name
             raise InputError(
-                f"{one.where} and {other.name}: both hold frames {other.frames[0]} to "
+                f"{one.where} and {another}: both hold frames {other.frames[0]} to "
                 f"{min(one.frames[-1], other.frames[-1])} of video {one.video_id}, expected each frame in one file: "
                 "export the whole task in place of its jobs, or remove one of the files"
             )
@@ -250,11 +257,11 @@ def _seen_frames(task: Task) -> list[int]:
 
 def _drafts(
     task: Task, there: Sequence[tuple[int, float]], size: tuple[float, float], names: ClassNames, first_person: int
-) -> tuple[list[Draft], list[tuple[int, Track]]]:
-    """The labels of a task's keyframes, in their order, and what is seen at none of them."""
+) -> tuple[list[Draft], list[tuple[int, Track]], list[str]]:
+    """The labels of a task's keyframes, in their order, what is seen at none of them, and who does nothing."""
     frames = [frame for frame, _ in there]
     found: list[tuple[int, int, list[Draft]]] = []
-    unmet = []
+    unmet, idle = [], []
     for index, track in enumerate(task.tracks):
         for start, end in stretches(track, task.step):
             low = bisect_left(frames, start)
@@ -265,9 +272,12 @@ def _drafts(
                 seen = at_frame(track, frames[place])
                 if seen is not None:
                     person = None if track.person is None else track.person + first_person
-                    found.append((place, index, _labels(task, track, seen, there[place], size, names, person)))
+                    labels = _labels(task, track, seen, there[place], size, names, person)
+                    found.append((place, index, labels))
+                    if not labels and has_attributes(track, task.chosen):
+                        idle.append(f"track {track.id}, frame {frames[place]}")
     found.sort(key=lambda each: each[:2])
-    return [draft for _, _, drafts in found for draft in drafts], unmet
+    return [draft for _, _, drafts in found for draft in drafts], unmet, idle
 
 
 def _labels(

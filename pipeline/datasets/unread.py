@@ -122,11 +122,27 @@ def why_json(content: Any) -> str:
     first = next(iter(content), None) if isinstance(content, list) else None
     if isinstance(first, dict):
         if "data" in first and first.keys() & {"annotations", "completions", "predictions"}:
-            return "Label Studio's JSON of another kind than video with boxes"
+            return _why_label_studio(content)
         if {"image_id", "bbox", "score"} <= first.keys():
             return BOXES
         return f"{NO_JSON} (a list whose entries have the keys {_few(list(map(shown, first)), 5)})"
     return f"{NO_JSON} (it holds a {type(content).__name__})"
+
+
+def _why_label_studio(content: Sequence[Any]) -> str:
+    tasks = [each for each in content if isinstance(each, dict)]
+    made = [each for task in tasks for each in _dicts(task.get("annotations")) if each.get("result")]
+    if made and all(each.get("was_cancelled") for each in made):
+        return "Label Studio's JSON, whose annotations were all cancelled (skipped)"
+    if not made and any(_dicts(task.get("predictions")) for task in tasks):
+        return "Label Studio's JSON with predictions and no annotations; accept them there and export again"
+    if not made and any("annotations" in task for task in tasks):
+        return "Label Studio's JSON without a label"
+    return "Label Studio's JSON of another kind than video with boxes"
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _is_label_map(path: Path) -> bool:

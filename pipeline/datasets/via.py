@@ -11,7 +11,7 @@ import csv
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -21,10 +21,12 @@ from pipeline.datasets.class_ids import ClassNames
 from pipeline.datasets.csv_rows import shown, video_id_fault
 from pipeline.datasets.drafts import Draft, Read, draft_rows, pixel_box, with_empty
 from pipeline.datasets.listed import Listed, frame_clock, frame_size
+from pipeline.datasets.notices import SHOWN, Notice, without_action
 from pipeline.datasets.shapes import Sides, around, clipped, ellipse
 from pipeline.datasets.timelines import Timeline
 from pipeline.datasets.tracks import NO_INSIDE
 from pipeline.errors import InputError
+from pipeline.problems import Problem
 
 VIA3 = ["metadata_id", "file_list", "flags", "temporal_coordinates", "spatial_coordinates", "metadata"]
 VIA2 = [
@@ -107,6 +109,12 @@ def read_via(path: Path, wanted: Wanted, known: ClassNames | None = None) -> Via
         return ViaFile(path, "VIA 2 CSV", chosen, regions, 0)
     rows = list(_rows(path, text, VIA3))
     keys, attributes = _defined(text)
+    if keys and not attributes:
+        names = ", ".join(name for name, _ in keys.values())
+        raise InputError(
+            f"{path}: found the attributes {names}, which belong to stretches of time or to files, expected attributes "
+            "of regions (anchor_id FILE1_Z1_XY1): an action needs the box of the person who does it"
+        )
     chosen = choose(str(path), attributes, [], wanted, known)
     read = [_via3(place, row, keys) for place, row in rows]
     kept = [region for region in read if region is not None]
@@ -137,38 +145,53 @@ def via_rows(
                 best,
             ):
                 seen[video_id][number] = stamp
-    drafts, keyframes, unsampled = [], [], 0
+    drafts, keyframes, idle = [], [], []
+    unsampled: list[str] = []
     for region, (video_id, stamp) in zip(via.regions, stamps, strict=True):
         if region.fault:
             drafts.append(Draft(region.place, video_id, stamp, fault=region.fault))
             continue
         if seen[video_id][stamp // keyframe_seconds] != stamp:
-            unsampled += 1
+            unsampled.append(region.place)
             continue
         keyframes.append(Draft(region.place, video_id, stamp))
         if region.box is None:
             continue
         size = frame_size(video_id, listed, region.size, where)
         sides = pixel_box(region.box if region.is_rectangle else clipped(region.box, size), size)
-        for action in actions_of(region.values, "", via.chosen, names):
+        actions = actions_of(region.values, "", via.chosen, names)
+        idle += [] if actions else [region.place]
+        for action in actions:
             known = names.find(action)
             fault = None if known else (f"action {shown(action)}", names.expected(action))
             drafts.append(Draft(region.place, video_id, stamp, sides, known or 0, None, fault))
     rows = draft_rows(via.path.name, with_empty(drafts, keyframes), classes=classes)
     told = (
         f"{via.path.name}: {via.format}: {len(seen)} videos, {sum(map(len, seen.values()))} keyframes; left out: "
-        f"{unsampled} rows of further frames of a keyframe's {keyframe_seconds:g} s, {via.ignored} rows without a box; "
-        f"{via.chosen.told()}"
+        f"{len(unsampled)} rows of further frames of a keyframe's {keyframe_seconds:g} s, {via.ignored} rows without a "
+        f"box; {via.chosen.told()}"
     )
     times = {each: Timeline("", 0.0, 0.0) for each in sorted(seen)}
-    read = Read(via.format, [rows], times, [told], via.chosen.notices(via.path.name))
-    counted = set()
-    for region, (video_id, _) in zip(via.regions, stamps, strict=True):
-        if region.size and not region.fault:
+    notices = [*via.chosen.notices(via.path.name), *without_action(via.path.name, idle)]
+    notices += _unsampled(via.path.name, unsampled, keyframe_seconds)
+    read = Read(via.format, [rows], times, [told], notices)
+    good = [
+        (region, video_id) for region, (video_id, _) in zip(via.regions, stamps, strict=True) if region.fault is None
+    ]
+    for region, video_id in good:
+        if region.size:
             read.sizes.setdefault(video_id, set()).add(region.size)
-        if region.seconds is None and not region.fault:
-            counted.add(video_id)
-    return replace(read, counted=frozenset(counted))
+    return replace(read, counted=frozenset(video_id for region, video_id in good if region.seconds is None))
+
+
+def _unsampled(file: str, places: Sequence[str], seconds: float) -> list[Notice]:
+    """What is said of labelled frames beside the keyframe of their stretch of time."""
+    if not places:
+        return []
+    where = ", ".join(places[:SHOWN]) + (", ..." if len(places) > SHOWN else "")
+    found = f"{len(places)} rows of further frames of a keyframe's {seconds:g} s"
+    expected = f"a labelled frame in {seconds:g} s (dataset.keyframe_seconds)"
+    return [Notice("boxes-unmet", Problem(file, where, found, expected), len(places))]
 
 
 def _rows(path: Path, text: str, header: list[str]) -> Iterator[tuple[str, list[str]]]:

@@ -26,9 +26,16 @@ NOTICES: dict[Kind, tuple[Severity, str, str]] = {
         "Nothing, if they are objects. Persons need the attribute, or set dataset.action_attribute: none if the label "
         "is the action.",
     ),
+    "without-action": (
+        "note", "boxes of the annotations have no action, and give no row",
+        "Nothing, if these persons do none of the actions: a keyframe without any other is one that shows nobody. Else "
+        "the tool did not write the attribute: set it at every box.",
+    ),
     "boxes-unmet": (
         "warning", "times that a person is annotated and no keyframe meets it",
-        "Lower dataset.keyframe_seconds if their labels are wanted: what lies between two keyframes is not used.",
+        "Lower dataset.keyframe_seconds if their labels are wanted: what lies between two keyframes is not used. "
+        "Images of VIA that were taken at another rate than the film's need that rate as fps in videos.csv: their "
+        "second is (number - 1) / fps.",
     ),
     "frames-deleted": (
         "note", "keyframes lie at frames that were deleted from the task, and are left out",

@@ -100,3 +100,9 @@ def test_detections_of_other_units_times_and_names_are_said(tmp_path: Path, trut
     assert "'a.mp4' in the detections, 'football/a' in the ground truth (is a.mp4 football/a?)" in warning(
         "a.mp4,{n},0.05,0.1,0.3,0.9,1,0.5\n"
     )
+
+
+def test_frames_that_count_from_0_are_said(tmp_path: Path, truth: Path) -> None:
+    line = "warning: 1 rows of the detections are of frames before 1, the first: do they count from 0?\n"
+    assert line in invoke(truth, detections(tmp_path, range(20))).stderr
+    assert line not in invoke(truth, detections(tmp_path, range(1, 21))).stderr

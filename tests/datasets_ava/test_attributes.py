@@ -124,3 +124,25 @@ def test_attributes_by_their_values() -> None:
         ("size", "number", ()),
         ("walk", "checkbox", ()),
     ]
+
+
+def test_what_is_asked_of_a_person_is_no_action() -> None:
+    found = pick(WALK, Attribute("is_occluded", "checkbox"), Attribute("Is Crowd", "checkbox"))
+    assert (found.names, found.ignored) == (("walk",), ("is_occluded", "Is Crowd"))
+
+
+def test_an_attribute_of_two_labels_is_named_once() -> None:
+    quality = [typed("quality", "select", ["good", "bad"], frozenset([label])) for label in ("walk", "sit")]
+    assert pick(*quality, labels=("walk", "sit")).ignored == ("quality",)
+    assert pick(*quality, labels=("walk", "sit"), wanted="none").ignored == ("quality",)
+
+
+def test_numbers_0_and_1_are_checkboxes_where_they_are_said_to_be_actions() -> None:
+    values: list[dict[str, Any]] = [{"walk": 1, "wave": 0, "count": 3}, {"walk": 0, "wave": 1.0, "count": 0}]
+    seen = seen_attributes(values, ["person", "person"])
+    assert "found the attributes count, walk, wave and the label person" in refused(*seen)
+    for options in ({"wanted": ["walk", "wave"]}, {"known": names_of("walk", "wave")}):
+        chosen = pick(*seen, **options)
+        assert chosen.names == ("walk", "wave")
+        names = names_of(*chosen.names)
+        assert [actions_of(each, "person", chosen, names) for each in values] == [["walk"], ["wave"]]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.datasets.ava import AvaImport, import_ava
 from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED
+from pipeline.datasets.sources import SourceOptions, import_source
 from pipeline.errors import InputError
 from pipeline.labels import Label
 from pipeline.tables import ANNOTATIONS, BOX_COLUMNS, KEYFRAMES, TIMELINES, check_table
@@ -287,7 +288,8 @@ def test_what_ends_the_run(tmp_path: Path) -> None:
     assert refusal(source) == f"{source}: no row of the CSV files can be used: there are none"
     write_source(source, train="v1;902\n")
     assert refusal(source) == (
-        f"{source}: no row of the CSV files can be used: train.csv: row 1: found column count 1, expected 2, 7 or 8"
+        f"{source}: no row of the CSV files can be used: train.csv: row 1: found column count 1 (fields "
+        "are parted by ';', not by commas), expected 2, 7 or 8"
     )
     write_source(source, train=GOOD)
     assert refusal(source, classes=11) == (
@@ -395,3 +397,23 @@ def test_garbage_is_a_problem_or_an_input_error(
     empty = sum(status == "empty" for *_, status in statuses(found))
     assert found.annotations.num_rows + empty <= found.rows
     assert len(found.problems) == len({(problem.file, problem.item) for problem in found.problems})
+
+
+def test_rows_that_are_parted_otherwise_and_wide_rows(tmp_path: Path) -> None:
+    wide = GOOD.replace("v1,", '"v1, part 2",', 1)
+    for rows, message in (
+        (GOOD.replace(",", ";"), "column count 1 (fields are parted by ';', not by commas), expected 2, 7 or 8"),
+        (GOOD.replace(",", "\t"), "column count 1 (fields are parted by tabs, not by commas), expected 2, 7 or 8"),
+        (wide, "column count 9, expected 2, 7 or 8"),
+    ):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        source = write_source(folder, train=rows, val="w,903,0.1,0.2,0.3,0.4,1,0\n")
+        found = import_source(source, SourceOptions(classes=80))  # a shifted column is not taken for ids from 0
+        assert f"train.csv: row 1: found {message}" in map(str, found.problems)
+
+
+def test_the_header_of_videos_csv_may_be_in_capitals(tmp_path: Path) -> None:
+    videos = "Video_ID,First_Timestamp\nv1,0\n"
+    found = import_ava(write_source(tmp_path, videos=videos, train=GOOD, val=""), classes=80)
+    assert found.timelines["first_timestamp"].to_pylist() == [0.0]

@@ -108,7 +108,7 @@ def test_bad_entries_cost_themselves() -> None:
         "film's id) and timestamp (a second of it), or a file_name VIDEO/TIMESTAMP.jpg",
         "ava.json: annotation 2: found image_id 5, expected the id of an image",
         "ava.json: annotation 3: found bbox '[1, 2, 3]', expected x, y, width, height in pixels",
-        "ava.json: annotation 4: found action_ids 'None', expected a list of whole numbers",
+        "ava.json: annotation 4: found action_ids '12', expected a list of whole numbers",
         "ava.json: annotation 5: found class 81, expected one of the 80 classes (dataset.classes)",
         "ava.json: annotation 6: found person_id 'me', expected a whole number or nothing",
         "ava.json: annotation 7: found box 0.9375 0 1.09375 0.02777777778, expected coordinates from 0 to 1, as shares "
@@ -263,3 +263,51 @@ def test_turned_boxes_and_polygons() -> None:
     ]
     assert 3 not in rows.timestamp[rows.good()]  # no keyframe, rather than one that shows nobody
     assert found.sizes == {"film": {(640.0, 360.0)}}
+
+
+def coco(folder: Path, box: list[float], category: object, **image_keys: object) -> Any:
+    content = {
+        "images": [{"id": 1.0, "file_name": "film/2.jpg", "width": 640, "height": 360} | image_keys],
+        "annotations": [{"id": 1.0, "image_id": 1.0, "bbox": box, "category_id": category}],
+        "categories": [{"id": 1.0, "name": "walk"}, {"id": 2.0, "name": "sit"}],
+    }
+    (folder / "a.json").write_text(json.dumps(content))
+    return import_source(folder, SourceOptions(classes=2))
+
+
+def test_whole_ids_may_be_written_as_fractions(tmp_path: Path) -> None:
+    found = coco(tmp_path, [64, 36, 128, 180], 2.0)
+    assert (found.annotations["action_id"].to_pylist(), found.problems) == ([2], [])
+    assert [label.name for label in found.labels] == ["walk", "sit"]
+
+
+def test_a_box_of_shares_and_a_category_by_name_are_bad_rows(tmp_path: Path) -> None:
+    (bad,) = coco(tmp_path, [0.1, 0.1, 0.2, 0.5], 2).problems
+    assert str(bad) == (
+        "a.json: annotation 1: found bbox '[0.1, 0.1, 0.2, 0.5]', less than one pixel, expected x, y, width, height in "
+        "pixels, no shares of the frame"
+    )
+    (bad,) = coco(tmp_path, [64, 36, 128, 180], "sit").problems
+    assert str(bad) == (
+        """a.json: annotation 1: found category_id "'sit'", expected a whole number, the id of a category"""
+    )
+
+
+def test_annotations_without_an_action_are_counted(tmp_path: Path) -> None:
+    entry = image(1, 902)
+    box = {"image_id": entry["id"], "bbox": [64, 36, 128, 180]}
+    content = {"images": [entry], "annotations": [box | {"action_ids": [1]}, box | {"action_ids": []}]}
+    (notice,) = coco_rows(tmp_path / "a.json", content, {}, classes=2, actions=Actions()).notices
+    assert (notice.kind, notice.count, notice.problem.item) == ("without-action", 1, "annotation 2")
+
+
+def test_no_image_is_told_before_the_number_of_classes(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        content = {
+            "images": [{"id": 1, "file_name": "frame_000012.PNG", "width": 640, "height": 360}],
+            "annotations": [{"image_id": 1, "bbox": [1, 2, 30, 40], "category_id": 2}],
+            "categories": [{"id": 1, "name": "walk"}, {"id": 2, "name": "sit"}],
+        }
+        (tmp_path / "a.json").write_text(json.dumps(content))
+        import_source(tmp_path, SourceOptions(classes=1))
+    assert str(error.value).startswith(f"{tmp_path}: no row can be used: a.json: image 1: found file_name 'frame_")

@@ -435,3 +435,45 @@ def test_an_encoding_that_is_not_read_is_named(tmp_path: Path, encoding: str) ->
 def test_utf_16_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_bytes(f"<?xml version='1.0' encoding='utf-16'?>{CVAT}".encode("utf-16"))
     assert import_source(tmp_path, SourceOptions(classes=3)).annotations.num_rows
+
+
+def test_boxes_without_an_action_are_counted(tmp_path: Path) -> None:
+    found = read(write(tmp_path, track(box(0, 20)) + track(box(0, 40, "walk"), name="4")))
+    (notice,) = found.notices
+    assert (notice.kind, notice.count) == ("without-action", 10)
+    assert str(notice.problem) == (
+        "film.xml: track 3, frame 5, track 3, frame 15, track 3, frame 25, ...: found 10 boxes without an action, "
+        "expected an action of every person who does one"
+    )
+
+
+def test_accents_are_compared_however_they_are_stored(tmp_path: Path) -> None:
+    labels = ATTRIBUTE.format("u\u0308ben\nsit")
+    write(tmp_path, track(box(0, 20, "\u00fcben")), labels=labels)
+    (tmp_path / "videos.csv").write_text("video_id,fps\nfilm,10\n")
+    found = import_source(tmp_path, SourceOptions(classes=2))
+    assert found.annotations["action_id"].to_pylist() == [1] * 10
+    assert not found.problems
+
+
+def test_a_film_of_another_case_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, track(box(0, 20, "walk")))
+    with pytest.raises(InputError) as error:
+        task_rows([task_of(path)], NAMES, {"Film": Listed(fps=10)}, classes=2, keyframe_seconds=1)
+    assert str(error.value) == (
+        f"{path}: counts frames of video film, and nothing says how many a second has: expected one name in both "
+        "(videos.csv has Film; is it film?)"
+    )
+
+
+def test_two_shapes_of_a_track_at_one_frame(tmp_path: Path) -> None:
+    path = write(tmp_path, track(box(0, 20, "walk"), box(0, 40, "walk"), box(50, 20, "walk", outside=1)))
+    (bad,) = (each for rows in read(path).rows for each in rows.faults.problems())
+    assert str(bad) == (
+        "film.xml: track 3, box 2: found a second shape at frame 0, expected one shape of a track at a frame"
+    )
+    # A track that ends and begins again at a frame, and one that is written twice.
+    path = write(
+        tmp_path, track(box(0, 20, "walk"), box(20, 20, "walk", outside=1), box(20, 20, "walk"), box(20, 20, "walk"))
+    )
+    assert not [each for rows in read(path).rows for each in rows.faults.problems()]

@@ -201,7 +201,8 @@ def test_what_ends_the_run(tmp_path: Path) -> None:
     assert refusal(tmp_path, task(region(item(0)), video="")) == (
         "x.json: task 3: names no film, expected the path of a film in its data"
     )
-    assert "both hold frames 0 to 99 of video film" in refusal(tmp_path, task(region(item(0))), task(region(item(0))))
+    told = refusal(tmp_path, task(region(item(0))), task(region(item(0))) | {"id": 4})
+    assert told.startswith("x.json: task 3 and x.json: task 4: both hold frames 0 to 99 of video film, expected each")
 
 
 def test_other_exports_are_named(tmp_path: Path) -> None:
@@ -237,3 +238,21 @@ def test_garbage_is_a_problem(scratch: Path, changed: dict[str, Any], place: int
     except InputError:
         return
     assert ("good", 0.5, "walk") in actions(found)
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        (task(region(item(1)), was_cancelled=True), ", whose annotations were all cancelled (skipped)"),
+        (
+            {"data": {"video": "film.mp4"}, "annotations": [], "predictions": [{"result": [region(item(1))]}]},
+            " with predictions and no annotations; accept them there and export again",
+        ),
+        (task(), " without a label"),
+    ],
+)
+def test_why_a_project_without_annotations_is_not_read(tmp_path: Path, entry: dict[str, Any], why: str) -> None:
+    assert refusal(tmp_path, entry) == (
+        f"{tmp_path}: nothing in it is read as annotations: x.json: Label Studio's JSON{why} (docs/datasets.md has the "
+        "formats)"
+    )

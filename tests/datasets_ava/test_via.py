@@ -292,3 +292,31 @@ def test_frames_of_a_film_whose_rate_varies(tmp_path: Path) -> None:
     assert [time for time, _, _ in rows(found)] == [1.0, 2.0]
     assert found.counted == {"film"}
     assert found.sizes == {"film": {(100.0, 100.0)}}
+
+
+def test_actions_of_stretches_of_time_are_refused(tmp_path: Path) -> None:
+    options = {"1": {"aname": "action", "anchor_id": "FILE1_Z2_XY0", "options": {"0": "walk"}}}
+    path = via3(tmp_path, row3([0, 4], [], {"1": "0"}), row3([0.5], metadata={}), options=options)
+    with pytest.raises(InputError) as error:
+        read_via(path, "auto")
+    assert str(error.value) == (
+        f"{path}: found the attributes action, which belong to stretches of time or to files, expected attributes of "
+        "regions (anchor_id FILE1_Z1_XY1): an action needs the box of the person who does it"
+    )
+
+
+def test_boxes_without_an_action_are_counted(tmp_path: Path) -> None:
+    path = via3(tmp_path, row3([0.5]), row3([1.5], metadata={"1": ""}))
+    (notice,) = via_rows(read_via(path, "action"), NAMES, LISTED, classes=2, keyframe_seconds=1).notices
+    assert (notice.kind, notice.count, notice.problem.item) == ("without-action", 1, "row 5")
+
+
+def test_frames_beside_the_keyframes_are_counted(tmp_path: Path) -> None:
+    """Such as images that were taken once a second, under the rate of the film."""
+    path = via3(tmp_path, *(row3([second]) for second in (0.1, 0.5, 0.6, 1.5)))
+    (notice,) = via_rows(read_via(path, "action"), NAMES, LISTED, classes=2, keyframe_seconds=1).notices
+    assert (notice.kind, notice.count) == ("boxes-unmet", 2)
+    assert str(notice.problem) == (
+        "film.csv: row 4, row 6: found 2 rows of further frames of a keyframe's 1 s, expected a labelled frame in 1 s "
+        "(dataset.keyframe_seconds)"
+    )
