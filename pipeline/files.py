@@ -301,13 +301,22 @@ def check_own(path: Path, own: Sequence[str]) -> None:
     advice = "so it is not replaced; move it away, or choose another place"
     if not path.is_dir():
         raise InputError(f"{path}: is no folder, {advice}")
-    below = sorted(each for each in path.rglob("*") if each.is_symlink() or not each.is_dir())
-    found = [each.relative_to(path).as_posix() for each in below]
-    strange = [name for name in found if not any(_matches(name, each) for each in own)]
-    if strange:
-        raise InputError(f"{path}: holds {strange[0]}, which this command does not write, {advice}")
-    if found and not any(_matches(name, own[0]) for name in found):
-        raise InputError(f"{path}: holds {found[0]} and no {own[0]}, as this command writes it, {advice}")
+    first, is_told = "", False
+    for name in _names_below(path):  # up to the first strange one: it may be a whole disk
+        if not any(_matches(name, each) for each in own):
+            raise InputError(f"{path}: holds {name}, which this command does not write, {advice}")
+        first, is_told = first or name, is_told or _matches(name, own[0])
+    if first and not is_told:
+        raise InputError(f"{path}: holds {first} and no {own[0]}, as this command writes it, {advice}")
+
+
+def _names_below(root: Path) -> Iterator[str]:
+    """Files and links below a folder, relative to it, a folder's own before those of its folders."""
+    for folder, below, names in os.walk(root):
+        below.sort()
+        links = [name for name in below if Path(folder, name).is_symlink()]
+        for name in sorted([*names, *links]):
+            yield Path(folder, name).relative_to(root).as_posix()
 
 
 def check_report(path: Path, *keys: str) -> None:

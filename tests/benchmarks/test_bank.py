@@ -61,6 +61,12 @@ def test_a_film_is_a_function_of_its_number() -> None:
     assert asked.sum(axis=1).max() == 1
 
 
+@pytest.fixture(autouse=True)
+def _project_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmarks set DVC_ROOT for the processes that they start."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")

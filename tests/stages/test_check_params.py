@@ -78,6 +78,6 @@ def test_an_experiment_has_just_composed_it(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_without_choices_nothing_can_be_said() -> None:
-    assert "params.yaml: cannot be read" in refusal()
+    assert "params.yaml: no such file; run it in the project's folder" in refusal()
     Path("params.yaml").write_text("a: 1")
     assert refusal() == "params.yaml: has no choices; write it with `actionbank compose`"
