@@ -77,8 +77,7 @@ def category_labels(content: dict[str, Any], where: str = "categories") -> list[
     """
     if any(isinstance(each, dict) and "action_ids" in each for each in content["annotations"]):
         return []
-    listed = content.get("categories")
-    named = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    named = _categories(content)
     large = next((each for each in named if isinstance(each.get("id"), int) and each["id"] > MAX_CLASS_ID), None)
     if large is not None:
         raise InputError(f"{where}: category id {shown(str(large['id'])[:99])}, expected at most {MAX_CLASS_ID}")
@@ -87,6 +86,12 @@ def category_labels(content: dict[str, Any], where: str = "categories") -> list[
         for each in named
         if isinstance(each.get("id"), int) and each["id"] >= 0 and str(each.get("name") or "").strip()
     ]
+
+
+def _categories(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those that are objects; none where there is no list of them."""
+    listed = content.get("categories")
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 
 
 def choose_actions(path: Path, content: dict[str, Any], wanted: Wanted, known: ClassNames | None) -> Chosen:
@@ -100,8 +105,8 @@ def choose_actions(path: Path, content: dict[str, Any], wanted: Wanted, known: C
         return Chosen()
     names = {
         each["id"]: str(each.get("name") or "")
-        for each in content.get("categories") or []
-        if isinstance(each, dict) and isinstance(each.get("id"), int)
+        for each in _categories(content)
+        if isinstance(each.get("id"), int)
     }
     ids = [each.get("category_id") for each in annotations]
     used = [names.get(each, "") if _hashable(each) else "" for each in ids]

@@ -311,3 +311,14 @@ def test_no_image_is_told_before_the_number_of_classes(tmp_path: Path) -> None:
         (tmp_path / "a.json").write_text(json.dumps(content))
         import_source(tmp_path, SourceOptions(classes=1))
     assert str(error.value).startswith(f"{tmp_path}: no row can be used: a.json: image 1: found file_name 'frame_")
+
+
+@pytest.mark.parametrize("categories", [3, 1e20, "person", {"id": 1}, None, [3, "x", None, {"id": "1"}]])
+def test_categories_that_are_no_list_of_objects_name_nothing(tmp_path: Path, categories: object) -> None:
+    content = {"images": [image(0, 902)], "annotations": [annotation(0, category_id=1)], "categories": categories}
+    content["annotations"][0].pop("action_ids", None)
+    (tmp_path / "own.json").write_text(json.dumps(content))
+    assert category_labels(content) == []
+    with pytest.raises(InputError) as error:
+        import_source(tmp_path, SourceOptions(classes=3))
+    assert "\n" not in str(error.value)

@@ -222,6 +222,57 @@ MULTISPORTS = {
         "sport/v_y_c001": {1: [np.array([[4, 10, 10, 50, 60]], np.float64)], 2: []},
     },
 }
+COCO_ATTRIBUTES = {
+    "images": [{**each, "file_name": f"a/{at}.jpg"} for at, each in enumerate(IMAGES)],
+    "annotations": [
+        {"id": 1, "image_id": 0, "bbox": [20, 10, 40, 50], "category_id": 1, "attributes": {"run": True, "sit": False}},
+        {
+            "id": 2,
+            "image_id": 1,
+            "segmentation": [[20, 10, 60, 10, 60, 60]],
+            "category_id": 1,
+            "attributes": {"run": 1},
+        },
+        {"id": 3, "image_id": 2, "bbox": [20, 10, 40, 50], "attributes": [{"name": "sit", "value": "yes"}, "run"]},
+    ],
+    "categories": [{"id": 1, "name": "person"}],
+}
+LABEL_STUDIO = [
+    {
+        "id": 1,
+        "data": {"video": "/data/upload/1/a.mp4"},
+        "annotations": [
+            {
+                "id": 1,
+                "result": [
+                    {
+                        "id": "x",
+                        "type": "videorectangle",
+                        "value": {
+                            "framesCount": 100,
+                            "duration": 4.0,
+                            "labels": ["run"],
+                            "sequence": [
+                                {"frame": 1, "time": 0.04, "x": 10, "y": 10, "width": 20, "height": 40, "rotation": 0},
+                                {"frame": 60, "time": 2.4, "x": 2, "y": 9, "width": 9, "height": 40, "enabled": False},
+                            ],
+                        },
+                    },
+                    {"id": "x", "type": "choices", "from_name": "action", "value": {"choices": ["run", "sit"]}},
+                ],
+            }
+        ],
+    }
+]  # fmt: skip
+PYANNOT = {
+    "sport/v_x_g01_c01": {
+        "numf": 50,
+        "label": 1,
+        "annotations": [
+            {"label": 1, "sf": 1, "ef": 3, "boxes": np.array([[10, 10, 40, 50], [11, 10, 40, 50]], np.uint8)}
+        ],
+    }
+}
 VIA3 = """# Exported using VGG Image Annotator
 # SHARED_ID = x
 # ATTRIBUTE = {"1":{"aname":"action","type":2,"options":{"0":"bend","1":"run","2":"sit"}}}
@@ -250,11 +301,30 @@ sit</values></attribute></attributes></label></labels>
 <box frame="60" keyframe="1" outside="1" xtl="12" ytl="10" xbr="50" ybr="60">
 <attribute name="action">run</attribute></box>
 </track></annotations>"""
+CVAT_SHAPES = """<annotations><version>1.1</version><meta><job><id>1</id><size>20</size>
+<start_frame>0</start_frame><stop_frame>95</stop_frame><frame_filter>step=5</frame_filter><fps>25</fps>
+<labels><label><name>person</name><attributes>
+<attribute><name>run</name><mutable>True</mutable><input_type>checkbox</input_type><values>false</values></attribute>
+<attribute><name>sit</name><mutable>False</mutable><input_type>checkbox</input_type><values>false</values></attribute>
+</attributes></label></labels>
+<original_size><width>200</width><height>100</height></original_size><source>a.mp4</source></job></meta>
+<track id="0" label="person"><box frame="0" keyframe="1" outside="0" xtl="10" ytl="10" xbr="50" ybr="60" rotation="30">
+<attribute name="run">true</attribute><attribute name="sit">false</attribute></box>
+<box frame="40" keyframe="1" outside="0" xtl="12" ytl="10" xbr="50" ybr="60" rotation="350"/></track>
+<track id="1" label="person"><polygon frame="0" outside="0" points="10,20;60,10;40,90">
+<attribute name="sit">true</attribute></polygon></track>
+<track id="2" label="person"><ellipse frame="5" outside="0" cx="50" cy="50" rx="40" ry="10" rotation="90"/>
+<mask frame="10" outside="0" rle="1,2" left="10" top="20" width="30" height="40"/>
+<points frame="15" outside="0" points="1,2"/></track>
+<track id="3" label="person"><skeleton frame="0"><points label="1" outside="0" points="20,30"/></skeleton>
+<cuboid frame="5" outside="0" xtl1="10" ytl1="10" xbl1="10" ybl1="50" xtr1="30" ytr1="10" xbr1="30" ybr1="50" xtl2="20"
+ytl2="5" xbl2="20" ybl2="40" xtr2="45" ytr2="5" xbr2="45" ybr2="40"/></track></annotations>"""
 SIDECAR = {
     "sha256": "0" * 64, "kind": "detector", "backbone": "slowonly_tiny", "width": 16, "classes": 3, "columns": 3,
     "input": {"frames": 4, "interval": 2, "short_side": 64, "mean": [1, 2, 3], "std": [1, 1, 1]},
     "roi": {"output_size": 8}, "head": {"name": "linear", "mlp": False, "options": {}}, "history": [{"epoch": 1}],
 }  # fmt: skip
+SIZES = {"videos.csv": b"video_id,width,height\na,200,100\nv_x_g01_c01,200,100\n"}
 MAP, VIDEOS = {"labelmap.pbtxt": LABELMAP.encode()}, {"videos.csv": LISTED.encode()}
 KINETICS = "-ab_cd-EF12,17,0.1,0.2,0.3,0.4,1\n-ab_cd-EF12,18,0.1,0.2,0.3,0.4,2,4\nlost,3,0.1,0.2,0.3,0.4,1\n"
 BOX_CSV = "a,0902,0.1,0.2,0.3,0.4,1,0.9\na,0903\nb,0904,0.1,0.2,0.3,0.45,,0.8\n"
@@ -306,6 +376,17 @@ FORMATS: dict[str, Format] = {
     "MultiSports pickle": Format("gt.pkl", _pickle(MULTISPORTS), _annotations),
     "COCO JSON": Format("coco.json", _json(COCO), _annotations, MAP),
     "COCO JSON of categories": Format("coco.json", _json(COCO_CATEGORIES), _annotations),
+    "COCO JSON of attributes": Format("coco.json", _json(COCO_ATTRIBUTES), _annotations),
+    "Label Studio JSON": Format("x.json", _json(LABEL_STUDIO), _annotations, SIZES),
+    "Label Studio JSON for the doctor": Format("x.json", _json(LABEL_STUDIO), _doctor, {"a.mp4": b""}),
+    "UCF101-24 pyannot": Format("pyannot.pkl", _pickle(PYANNOT), _annotations, SIZES),
+    "CVAT XML of shapes": Format("a.xml", _xml(CVAT_SHAPES), _annotations),
+    "frame_times.csv": Format(
+        "frame_times.csv",
+        _table("video_id,frame,seconds\na,0,0\na,50,2.0\na,99,6.9\n"),
+        _annotations,
+        {**MAP, "a.xml": CVAT.encode()},
+    ),
     "VIA 3 CSV": Format("via.csv", _table(VIA3, quoted=True), _annotations, {**MAP, **VIDEOS}),
     "VIA 3 CSV, raw": Format("via.csv", _words(VIA3), _annotations, {**MAP, **VIDEOS}),
     "VIA 2 CSV": Format("via.csv", _table(VIA2, quoted=True), _annotations, {**MAP, **VIDEOS}),
