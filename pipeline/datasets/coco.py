@@ -104,9 +104,7 @@ def choose_actions(path: Path, content: dict[str, Any], wanted: Wanted, known: C
     if any("action_ids" in each for each in annotations):
         return Chosen()
     names = {
-        each["id"]: str(each.get("name") or "")
-        for each in _categories(content)
-        if isinstance(each.get("id"), int)
+        each["id"]: str(each.get("name") or "") for each in _categories(content) if isinstance(each.get("id"), int)
     }
     ids = [each.get("category_id") for each in annotations]
     used = [names.get(each, "") if _hashable(each) else "" for each in ids]

@@ -315,8 +315,8 @@ def test_no_image_is_told_before_the_number_of_classes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("categories", [3, 1e20, "person", {"id": 1}, None, [3, "x", None, {"id": "1"}]])
 def test_categories_that_are_no_list_of_objects_name_nothing(tmp_path: Path, categories: object) -> None:
-    content = {"images": [image(0, 902)], "annotations": [annotation(0, category_id=1)], "categories": categories}
-    content["annotations"][0].pop("action_ids", None)
+    box = {key: value for key, value in annotation(0, category_id=1).items() if key != "action_ids"}
+    content = {"images": [image(0, 902)], "annotations": [box], "categories": categories}
     (tmp_path / "own.json").write_text(json.dumps(content))
     assert category_labels(content) == []
     with pytest.raises(InputError) as error:
