@@ -79,7 +79,7 @@ def check_file(path: Path, expected: str, *, remedy: str = REMEDY) -> None:
     """
     found = checksum_text(file_crc32c(path))
     if found != expected:
-        raise DamagedError(_ending(f"{path}: is damaged: CRC32C is {found}, was written with {expected}", remedy))
+        raise DamagedError(with_remedy(f"{path}: is damaged: CRC32C is {found}, was written with {expected}", remedy))
 
 
 def checksum_text(value: int) -> str:
@@ -109,17 +109,18 @@ def check_seal(text: bytes, where: str, *, remedy: str = REMEDY, required: bool 
     """
     found = SEAL_TEXT.search(text)
     if found is None and required:
-        raise DamagedError(_ending(f"{where}: is damaged or was edited: it has no {SEAL}", remedy))
+        raise DamagedError(with_remedy(f"{where}: is damaged or was edited: it has no {SEAL}", remedy))
     if found is None:
         return
     start, end = found.span(1)
     value = bytes_crc32c(text[end:], bytes_crc32c(UNSEALED, bytes_crc32c(text[:start])))
     if checksum_text(value).encode() != found[1]:
         fault = f"CRC32C is {checksum_text(value)}, {SEAL} says {found[1].decode()}"
-        raise DamagedError(_ending(f"{where}: is damaged or was edited: {fault}", remedy))
+        raise DamagedError(with_remedy(f"{where}: is damaged or was edited: {fault}", remedy))
 
 
-def _ending(text: str, remedy: str) -> str:
+def with_remedy(text: str, remedy: str) -> str:
+    """A message and, where there is one, what its reader is to do."""
     return f"{text}; {remedy}" if remedy else text
 
 
@@ -140,6 +141,6 @@ def parse_sealed_json(text: bytes, where: str, *, remedy: str = REMEDY, required
         value = parse_json(text, where)
     except InputError as error:
         if required or SEAL.encode() in text:  # else it may be a user's
-            raise DamagedError(_ending(str(error), remedy)) from None
+            raise DamagedError(with_remedy(str(error), remedy)) from None
         raise
     return {key: each for key, each in value.items() if key != SEAL} if isinstance(value, dict) else value

@@ -1,7 +1,6 @@
 """What on disk is not as it was written: items of `.work`, outs of the stages, and DVC's cache of them."""
 
 import errno
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ import yaml
 
 from pipeline.bank.format import FORMAT as BANK_FORMAT
 from pipeline.bank.format import MANIFEST
-from pipeline.bank.parts import check_metadata, check_shards
+from pipeline.bank.parts import check_stored
 from pipeline.bank.reader import open_bank
 from pipeline.checksums import check_seal, read_sealed_json
 from pipeline.errors import InputError
+from pipeline.files import digest_file
 from pipeline.progress import progress
 from pipeline.tables import check_values
 from pipeline.video.store import FrameStore
@@ -100,7 +100,7 @@ def _check_file(path: Path) -> None:
 
 
 def _check_sha256(path: Path, expected: Any) -> None:
-    found = _digest(path, "sha256")
+    found = digest_file(path)
     if found != expected:
         raise InputError(f"{path}: is damaged: sha256 is {found[:12]}, was written with {str(expected)[:12]}")
 
@@ -119,14 +119,14 @@ def changed_sources(outs: Mapping[Path, str], cache: Path) -> Iterator[Damage]:
             path = out / name
             if path.suffix in SELF_CHECKED or not path.is_file():
                 continue
-            if (found := _digest(path, "md5")) != expected:
+            if (found := digest_file(path, "md5")) != expected:
                 yield Damage(f"{path}: is damaged or was changed: md5 is {found}, dvc.lock says {expected}", out)
 
 
 def listed_files(cache: Path, name: str) -> dict[str, str]:
     """Relative path to md5 of a folder's files, by its listing in the cache; empty where that is absent or damaged."""
     listing = cache / name[:2] / name[2:]
-    if not name.endswith(".dir") or not listing.is_file() or _digest(listing, "md5") != name.removesuffix(".dir"):
+    if not name.endswith(".dir") or not listing.is_file() or digest_file(listing, "md5") != name.removesuffix(".dir"):
         return {}
     return {str(each["relpath"]): str(each["md5"]) for each in json.loads(listing.read_bytes())}
 
@@ -139,9 +139,7 @@ def _bank_faults(path: Path) -> list[str]:
         return [str(error)]
     for name, part in bank.manifest.parts.items():
         try:
-            check_metadata(bank.folders[name] / "zarr.json", part, remedy="")
-            for row_set, entry in part.row_sets.items():
-                check_shards(bank.folders[name] / row_set, entry, f"{path}: part {name!r}: {row_set}", remedy="")
+            check_stored(bank.folders[name], part, f"{path}: part {name!r}", remedy="")
         except InputError as error:
             faults.append(str(error))
     return faults
@@ -202,11 +200,6 @@ def damaged_objects(cache: Path, digests: list[str]) -> Iterator[Damage]:
     for name in progress(sorted(names), what="verify DVC's cache", unit="object"):
         path = cache / name[:2] / name[2:]
         if path.is_file():  # what lies only in a remote is checked when it is pulled and read
-            found = _digest(path, "md5")
+            found = digest_file(path, "md5")
             if found != name.removesuffix(".dir"):
                 yield Damage(f"{path}: is damaged: md5 is {found}, its name says {name}", path)
-
-
-def _digest(path: Path, kind: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()

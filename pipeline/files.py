@@ -175,10 +175,10 @@ def digest_value(value: Any) -> str:
     return hashlib.sha256(json_text(value).encode()).hexdigest()
 
 
-def digest_file(path: Path) -> str:
-    """sha256 (hex) of a file's bytes."""
+def digest_file(path: Path, kind: str = "sha256") -> str:
+    """Digest (hex) of a file's bytes; `kind` as `hashlib` names it."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from pipeline.checksums import (
+    check_file,
     checksum_text,
     file_crc32c,
     file_state,
@@ -130,11 +131,7 @@ def check_item(stage: str, key: str, *, read_all: bool = False) -> None:
             if states[name][2] != recorded["bytes"]:
                 found = f"has {states[name][2]} bytes, was written with {recorded['bytes']}"
                 raise DamagedError(f"{folder / name}: is damaged: {found}")
-            found = checksum_text(file_crc32c(folder / name))
-            if found != recorded["crc32c"]:
-                raise DamagedError(
-                    f"{folder / name}: is damaged: CRC32C is {found}, was written with {recorded['crc32c']}"
-                )
+            check_file(folder / name, recorded["crc32c"], remedy="")
     except FileNotFoundError as error:
         raise DamagedError(f"{error.filename}: is missing from a finished item") from None
     except DamagedError:

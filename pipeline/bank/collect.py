@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.bank.format import FEATURE_DTYPES, PART_RECORD
 from pipeline.bank.output import parts_folder
-from pipeline.bank.parts import PartRecord, check_shards
+from pipeline.bank.parts import PartRecord, check_stored
 from pipeline.bank.reader import Bank
 from pipeline.bank.writer import assemble_bank, write_part
 from pipeline.checksums import write_sealed_json
@@ -59,8 +59,7 @@ def _plan(chosen: Chosen, *, loosen: bool) -> Iterator[tuple[str, Bank, str | No
 def _link_part(bank: Bank, name: str, folder: Path) -> None:
     """The part as `write_part` leaves it, its files hard links where links reach."""
     source, entry, manifest = bank.folders[name], bank.manifest.parts[name], bank.manifest
-    for row_set, each in entry.row_sets.items():
-        check_shards(source / row_set, each, f"{bank.where}: part {name!r}: {row_set}")
+    check_stored(source, entry, f"{bank.where}: part {name!r}")
     for file in entry.files():
         link_file(source / file, folder / file)
     attributes = bank.part_attributes(name)

@@ -8,7 +8,6 @@ when its part is dropped.
 
 import fcntl
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from typing import IO
 from filelock import FileLock
 
 from pipeline.errors import InputError
-from pipeline.files import owner_name, replace_folder
+from pipeline.files import remove_folder, replace_folder
 
 LOCKS = "locks"
 
@@ -114,7 +113,5 @@ class PartCache:
                 fcntl.flock(pin, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
-            # Moved first: a removal that is killed must not leave a rest that looks whole.
-            dropped = folder.replace(folder.with_name(f".{folder.name}.{owner_name()}.old.partial"))
-            shutil.rmtree(dropped, ignore_errors=True)
+            remove_folder(folder)
         return True

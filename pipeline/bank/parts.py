@@ -22,7 +22,7 @@ from pipeline.bank.format import (
     shard_name,
     take,
 )
-from pipeline.checksums import REMEDY, check_file, file_state, is_settled, read_sealed_json
+from pipeline.checksums import REMEDY, check_file, file_state, is_settled, read_sealed_json, with_remedy
 from pipeline.errors import DamagedError, InputError
 from pipeline.files import digest_file
 
@@ -137,14 +137,24 @@ def combine_parts(parts: Mapping[str, Path], *, split: str, provenance: Mapping[
                 found, expected = attributes.get(key), provenance.get(key)
                 if found != expected:
                     raise InputError(f"video {video!r} was made with {key} {found!r}, the bank with {expected!r}")
-        for name, row_set in record.entry.row_sets.items():
-            check_shards(parts[record.part] / name, row_set, f"part {record.part!r}: {name}")
-        check_metadata(parts[record.part] / "zarr.json", record.entry)
+        check_stored(parts[record.part], record.entry, f"part {record.part!r}")
     entries = {record.part: record.entry for record in records}
     first = records[0]
     manifest = Manifest(split, first.channels, first.dtype, first.codec, provenance, NO_DIGEST, entries)
     check_videos_once(manifest, f"a bank of split {split!r}")
     return manifest
+
+
+def check_stored(folder: Path, entry: Part, where: str, *, remedy: str = REMEDY) -> None:
+    """Refuse a part whose files are not those that its manifest was written with.
+
+    Raises:
+        InputError: see `check_shards` and `check_metadata`.
+        DamagedError: a file has other bytes.
+    """
+    for name, row_set in entry.row_sets.items():
+        check_shards(folder / name, row_set, f"{where}: {name}", remedy=remedy)
+    check_metadata(folder / "zarr.json", entry, remedy=remedy)
 
 
 def check_shards(folder: Path, row_set: RowSet, where: str, *, only: str | None = None, remedy: str = REMEDY) -> None:
@@ -176,7 +186,7 @@ def _check_listing(folder: Path, row_set: RowSet, where: str, remedy: str) -> No
         return
     found = listing_digest(folder, row_set.files())
     if found != row_set.sha256:
-        raise DamagedError(f"{where}: is damaged: has digest {found}, expected {row_set.sha256}; {remedy}")
+        raise DamagedError(with_remedy(f"{where}: is damaged: has digest {found}, expected {row_set.sha256}", remedy))
     if all(is_settled(state) for state in states):
         _listed.add(key)
 
@@ -187,16 +197,17 @@ def check_shard_sizes(folder: Path, row_set: RowSet, where: str, *, remedy: str 
     Raises:
         InputError: see `check_shards`.
     """
-    ending = f"; {remedy}" if remedy else ""
     for array, expected in row_set.shard_bytes.items():
         if not expected:
             continue
         try:
             found = (folder / shard_name(array)).stat().st_size
         except (FileNotFoundError, NotADirectoryError):
-            raise InputError(f"{where}: the shard of {array} is missing, expected {expected} bytes{ending}") from None
+            fault = f"{where}: the shard of {array} is missing, expected {expected} bytes"
+            raise InputError(with_remedy(fault, remedy)) from None
         if found != expected:
-            raise InputError(f"{where}: the shard of {array} has {found} bytes, expected {expected}{ending}")
+            fault = f"{where}: the shard of {array} has {found} bytes, expected {expected}"
+            raise InputError(with_remedy(fault, remedy))
 
 
 def check_metadata(path: Path, entry: Part, *, remedy: str = REMEDY) -> None:
@@ -211,4 +222,6 @@ def check_metadata(path: Path, entry: Part, *, remedy: str = REMEDY) -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path}: no such file") from None
     if found != entry.metadata_sha256:
-        raise DamagedError(f"{path}: is damaged: sha256 is {found}, expected {entry.metadata_sha256}; {remedy}")
+        raise DamagedError(
+            with_remedy(f"{path}: is damaged: sha256 is {found}, expected {entry.metadata_sha256}", remedy)
+        )

@@ -92,7 +92,8 @@ class Bank:
             InputError: there is no such video or row set, or a shard is missing, cut or unreadable.
             DamagedError: a shard has other bytes than the manifest says.
         """
-        arrays = {name: self._read(video, row_set, name) for name in self._row_set(video, row_set).shard_bytes}
+        folder, stored = self._stored(video, row_set)
+        arrays = {name: self._read(folder, video, row_set, name) for name in stored.shard_bytes}
         boxes = arrays.pop("boxes_xyxy", np.full((self.count(row_set, video), 4), np.nan))
         return Rows(boxes_xyxy=boxes, **arrays)
 
@@ -102,7 +103,8 @@ class Bank:
         Raises:
             InputError: as `rows`.
         """
-        return self._read(video, row_set, name) if name in self._row_set(video, row_set, name).shard_bytes else None
+        folder, stored = self._stored(video, row_set, name)
+        return self._read(folder, video, row_set, name) if name in stored.shard_bytes else None
 
     def attributes(self, video: str) -> dict[str, Any]:
         """What the writer recorded with the video.
@@ -154,23 +156,24 @@ class Bank:
     def _entry(self, video: str) -> Part:
         return self.manifest.parts[self.part_of(video)]
 
-    def _row_set(self, video: str, row_set: str, only: str | None = None) -> RowSet:
-        """The entry of the row set of the video's part, whose shards are there and as they were written.
+    def _stored(self, video: str, row_set: str, only: str | None = None) -> tuple[Path, RowSet]:
+        """Folder and entry of the row set of the video's part, whose shards are there and as they were written.
 
-        With `only` the bytes of that array alone are looked at.
+        With `only` the bytes of that array alone are looked at. A part that lies elsewhere is asked for once here, and
+        not again for each array: it is fetched and checked then.
         """
         part, entry = self.part_of(video), self._entry(video)
         if row_set not in entry.videos[video]:
             raise InputError(f"{self.where}: has no row set {row_set!r} of video {video!r}")
-        where = f"{self.where}: part {part!r}: {row_set}"
-        check_shards(self.folders[part] / row_set, entry.row_sets[row_set], where, only=only)
-        return entry.row_sets[row_set]
+        folder, stored = self.folders[part] / row_set, entry.row_sets[row_set]
+        check_shards(folder, stored, f"{self.where}: part {part!r}: {row_set}", only=only)
+        return folder, stored
 
-    def _read(self, video: str, row_set: str, name: str) -> npt.NDArray[Any]:
-        part, entry = self.part_of(video), self._entry(video)
+    def _read(self, folder: Path, video: str, row_set: str, name: str) -> npt.NDArray[Any]:
+        entry = self._entry(video)
         dtype, shape = array_spec(name, entry.row_sets[row_set].rows, self.channels, self.manifest.dtype)
         rows = entry.slices[row_set][video]
-        return read_array(self.folders[part] / row_set, name, dtype, shape, codec=self.manifest.codec, rows=rows)
+        return read_array(folder, name, dtype, shape, codec=self.manifest.codec, rows=rows)
 
 
 def open_bank(path: Path) -> Bank:

@@ -18,7 +18,7 @@ from typing import Any
 
 from pipeline.bank.format import MANIFEST, Manifest, Part, listing_digest, parse_manifest, part_folder
 from pipeline.bank.part_cache import PartCache
-from pipeline.bank.parts import check_metadata, check_shard_sizes, check_shards
+from pipeline.bank.parts import check_shard_sizes, check_stored
 from pipeline.bank.reader import Bank
 from pipeline.checksums import parse_sealed_json
 from pipeline.errors import DamagedError, InputError
@@ -151,7 +151,10 @@ class RemoteParts(Mapping[str, Path]):
         key = digest_value([part, entry.to_json()])[:40]
         size = sum(size for each in entry.row_sets.values() for size in each.shard_bytes.values())
         return self._cache.take(
-            key, size, lambda folder: self._fetch(part, entry, folder), lambda folder: check_kept(folder, entry)
+            key,
+            size,
+            lambda folder: self._fetch(part, entry, folder),
+            lambda folder: check_stored(folder, entry, str(folder)),
         )
 
     def _fetch(self, part: str, entry: Part, folder: Path) -> None:
@@ -179,18 +182,6 @@ def check_part(folder: Path, entry: Part, where: str) -> None:
         found = listing_digest(folder / name, row_set.files())
         if found != row_set.sha256:
             raise DamagedError(f"{where}: {name} has digest {found}, expected {row_set.sha256}; {PUSH_AGAIN}")
-
-
-def check_kept(folder: Path, entry: Part) -> None:
-    """Refuse a fetched part that was changed since; its shards are read once per process and state.
-
-    Raises:
-        InputError: a file is missing or has another size.
-        DamagedError: a file has other bytes than the manifest says.
-    """
-    check_metadata(folder / "zarr.json", entry)
-    for name, row_set in entry.row_sets.items():
-        check_shards(folder / name, row_set, f"{folder}: {name}")
 
 
 def default_cache() -> Path:

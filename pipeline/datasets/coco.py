@@ -26,7 +26,6 @@ from pipeline.labels import MAX_CLASS_ID, Label
 from pipeline.names import has_ending
 
 FORMAT = "COCO-like JSON (AlphAction)"
-MEDIA = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".jpg", ".jpeg", ".png")
 IMAGES = (".jpg", ".jpeg", ".png")
 IMAGE_EXPECTED = "movie (the film's id) and timestamp (a second of it), or a file_name VIDEO/TIMESTAMP.jpg"
 STAMP = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
