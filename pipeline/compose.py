@@ -1,5 +1,7 @@
 """Compose `params.yaml` from `conf/`, in the way DVC does for `dvc exp run -S`."""
 
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import InputError
 from pipeline.params import parse_params
-from pipeline.plain_yaml import read_yaml
+from pipeline.plain_yaml import parse_yaml, read_yaml
 
 HEADER = "# Composed from conf/ by `actionbank compose` or `dvc exp run -S`; edit conf/, not this file.\n"
 
@@ -26,6 +28,8 @@ def compose_params(overrides: list[str], conf: Path = Path("conf")) -> dict[str,
     Raises:
         InputError: an unknown group, file, key or value, with the choices there are.
     """
+    # In DVC's process this resolver validates (pipeline.hydra_plugins); here that is done below.
+    OmegaConf.register_new_resolver("checked", lambda value: value, replace=True)
     try:
         with initialize_config_dir(str(conf.resolve()), version_base=None):
             values = OmegaConf.to_container(compose("config", overrides=overrides), resolve=True, throw_on_missing=True)
@@ -86,6 +90,40 @@ def read_params(path: Path) -> dict[str, Any]:
     if not isinstance(found.get("choices"), dict):
         raise InputError(f"{path}: has no choices; write it with `actionbank compose`")
     return found
+
+
+def replaced_values(composed: dict[str, Any]) -> list[str]:
+    """What was edited in an uncommitted params.yaml and is lost when `composed` takes its place, as `differing_keys`.
+
+    A value of HEAD or of one of the last experiments can be had again. The edits are what sets the file apart from the
+    one of these that is most like it: often the last experiment's, on which somebody went on.
+    """
+    path = Path("params.yaml")
+    if not path.is_file():
+        return []
+    newest = _git("for-each-ref", "--sort=-creatordate", "--count=20", "--format=%(objectname)", "refs/exps").split()
+    names = [f"{each}:params.yaml" for each in ("HEAD", *newest)]
+    found = _git("cat-file", "--batch-check=%(objectname)", lines=names).splitlines()
+    blobs = dict.fromkeys(each for each in found if not each.endswith(" missing"))
+    if _git("hash-object", str(path)).strip() in blobs:
+        return []
+    try:
+        edited = read_yaml(path)
+        kept = [parse_yaml(_git("cat-file", "blob", each).encode(), each) for each in blobs]
+    except InputError:
+        return []  # no parameters that could be kept
+    apart = min((_keys(differing_keys(edited, each)) for each in kept), key=len, default=set())
+    return [line for line in differing_keys(edited, composed) if _keys([line]) <= apart]
+
+
+def _keys(lines: list[str]) -> set[str]:
+    return {line.partition(":")[0] for line in lines}
+
+
+def _git(*arguments: str, lines: Sequence[str] = ()) -> str:
+    """What a git command prints; nothing where it fails."""
+    text = "".join(f"{line}\n" for line in lines)
+    return subprocess.run(["git", *arguments], input=text, capture_output=True, text=True, check=False).stdout
 
 
 def differing_keys(found: Any, expected: Any, prefix: str = "") -> list[str]:

@@ -3,8 +3,9 @@
     python -m stages.evaluate
 
 Reads annotations, models/head.* and, by the head's scope, the val bank or frames, boxes and weights. Writes
-results/detections/{detected,ground_truth}.{parquet,csv} and results/evaluate/ (metrics.json, per_class.csv,
-per_iou.csv, pr_curves.csv). Two evaluations of one checkpoint give the same files.
+results/detections/{detected,ground_truth}.{parquet,csv}, results/evaluate/ (metrics.json, per_class.csv, per_iou.csv,
+pr_curves.csv) and results/metrics.json, the numbers that DVC shows. Two evaluations of one checkpoint give the same
+files.
 """
 
 from collections.abc import Callable
@@ -33,7 +34,8 @@ from pipeline.errors import InputError
 from pipeline.evaluation.files import write_detections
 from pipeline.evaluation.multisports.video_ap import check_protocol
 from pipeline.evaluation.report import write_report
-from pipeline.files import replace_folder
+from pipeline.evaluation.summary import summary
+from pipeline.files import replace_folder, write_json
 from pipeline.inference.detections import ScoredKeyframe, detections_table
 from pipeline.inference.films import score_films
 from pipeline.inference.heads import build_scope_head, scored_detector
@@ -131,6 +133,7 @@ def evaluate(
             metric=scoring.metric,
             extra={"head": spec["name"], "scope": sidecar["scope"], "mixed_banks": mixed, "windows": filled},
         )
+    write_json(Path("results/metrics.json"), summary(metrics, dataset=params.dataset.name))
     both = ", ".join(f"{kind} {_shown(metrics[kind]['map'])}" for kind in detections)
     print(f"results/evaluate: {spec['name']}: mAP {both}; {metrics['counts']['keyframes']} keyframes")
 

@@ -80,8 +80,12 @@ def _located(source: str) -> Iterator[_Locate]:
             try:
                 files.get_file(path, str(target))
             except FileNotFoundError as error:
-                where = "DVC's cache or remote" if "storage" in str(error) else "that revision"
-                raise InputError(f"{source}: {path}: not in {where}; run `dvc repro` or `dvc fetch`") from None
+                if "storage" in str(error):
+                    raise InputError(f"{source}: {path}: not in DVC's cache or remote; run `dvc fetch`") from None
+                raise InputError(
+                    f"{source}: {path}: not in that revision; a result is part of one when it is committed after "
+                    "`dvc repro` (`git add -A && git commit`), or is an experiment (`dvc exp run`)"
+                ) from None
             except SCMError as error:
                 raise InputError(f"{source}: neither a folder nor a revision: {_one_line(error)}") from None
             except Exception as error:  # DVC passes on what a remote raises, of any type

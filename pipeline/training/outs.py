@@ -1,17 +1,23 @@
-"""What a training leaves beside its weights: a row per epoch, and the metrics of the epoch that was kept."""
+"""What a training leaves beside its weights: rows of its epochs, and the metrics of the epoch that was kept."""
 
 import csv
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.files import write_json, write_text
 from pipeline.training.loop import Fitted
+from pipeline.training.state import Metrics
+
+_OF_EPOCH = ("epoch", "lr", "loss")
 
 
 def write_training(folder: Path, fitted: Fitted, *, select: str, more: Mapping[str, Any]) -> None:
-    """Write `epochs.tsv` (one row per epoch) and `metrics.json`.
+    """Write `epochs.tsv`, a row per epoch, `validation.tsv`, a row per epoch that has a mAP, and `metrics.json`.
+
+    The two tables are apart since `dvc plots` draws an empty cell as zero.
 
     Args:
         folder: e.g. results/baseline.
@@ -20,19 +26,29 @@ def write_training(folder: Path, fitted: Fitted, *, select: str, more: Mapping[s
         more: further metrics.
     """
     rows = fitted.history
+    _write_rows(folder / "epochs.tsv", list(_OF_EPOCH), rows)
     # A resumed run reads its history from JSON, which keeps no order of keys.
-    first = ["epoch", "lr", "loss"]
-    columns = [*first, *sorted({name for row in rows for name in row} - set(first))]
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([["" if row.get(name) is None else row[name] for name in columns] for row in rows])
-    write_text(folder / "epochs.tsv", text.getvalue())
+    scores = sorted({name for row in rows for name in row} - {*_OF_EPOCH, "map"})
+    _write_rows(
+        folder / "validation.tsv", ["epoch", "map", *scores], [row for row in rows if _is_number(row.get("map"))]
+    )
     if not rows:
         write_json(folder / "metrics.json", {**more, "selected": None, "loss": None, "validation": {}})
         return
     kept = fitted.kept
     by = "map" if select == "best" else "last epoch"
     chosen = {"epoch": fitted.selected_epoch, "by": by if fitted.selected_epoch else "initial weights"}
-    validation = {name: value for name, value in kept.items() if name not in ("epoch", "lr", "loss")}
+    validation = {name: value for name, value in kept.items() if name not in _OF_EPOCH}
     write_json(folder / "metrics.json", {**more, "selected": chosen, "loss": kept["loss"], "validation": validation})
+
+
+def _is_number(value: Any) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[Metrics]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([["" if row.get(name) is None else row[name] for name in columns] for row in rows])
+    write_text(path, text.getvalue())

@@ -24,7 +24,7 @@ class Project:
     def run(self, *command: str, fails: bool = False, environment: dict[str, str] | None = None) -> str:
         """Run a command in the project; returns what it printed, on either stream."""
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment(**(environment or {})), text=True, timeout=600, check=False,
+            command, cwd=self.folder, env=self.environment(**(environment or {})), text=True, timeout=1800, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
@@ -82,8 +82,8 @@ class Project:
         return digest_tree(self.folder / name)
 
 
-def new_project(folder: Path) -> Project:
-    """A fresh repository of the project's files, with the mini data set as the default."""
+def new_project(folder: Path, dataset: str = "playground_mini") -> Project:
+    """A fresh repository of the project's files, with the mini data set, or another, as the default."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=REPOSITORY, check=True, capture_output=True, text=True
     )
@@ -92,9 +92,9 @@ def new_project(folder: Path) -> Project:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(REPOSITORY / name, folder / name)
     config = folder / "conf/config.yaml"
-    config.write_text(config.read_text().replace("dataset: playground\n", "dataset: playground_mini\n"))
+    config.write_text(config.read_text().replace("dataset: playground\n", f"dataset: {dataset}\n"))
     project = Project(folder)
     project.run("actionbank", "compose")
     project.git("init", "-q")
-    project.commit("the project on the mini data set")
+    project.commit(f"the project on {dataset}")
     return project

@@ -3,13 +3,15 @@
 import csv
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.project.harness import Project, new_project
+from tests.project.harness import REPOSITORY, Project, new_project
 
+README = (REPOSITORY / "README.md").read_text()
 HEAD_STAGES = ["train_head", "evaluate"]
 
 
@@ -49,13 +51,25 @@ def test_changing_one_word_reruns_the_head_and_moves_the_metric(project: Project
     shown = json.loads(project.dvc("exp", "show", "--json"))
     names = {each["name"] for experiment in shown for each in (experiment.get("experiments") or [])}
     assert names == {"nl", "short"}
-    assert "map" in project.dvc("metrics", "diff", "HEAD", "nl")
+    assert "mAP " in project.dvc("metrics", "diff", "HEAD", "nl")
     assert "head.name" in project.dvc("params", "diff", "HEAD", "nl")
     assert "head.window.seconds" in project.dvc("params", "diff", "nl", "short")
     project.dvc("plots", "diff", "HEAD", "nl", "-o", "plots")
     page = (project.folder / "plots/index.html").read_text()
-    for title in ("AP per class", "Precision and recall", "mAP by IoU", "Loss of the baseline", "Loss of the head"):
-        assert title in page, f"no plot of {title}"
+    titles = re.findall('"title": {"text": "([^"]*)"', page)
+    assert sorted(titles) == [
+        "AP per class, detected boxes",
+        "AP per class, ground-truth boxes",
+        "Loss of the baseline",
+        "Loss of the head",
+        "Precision and recall, mean over classes",
+        "Validation mAP of the baseline",
+        "Validation mAP of the head",
+        "mAP by IoU, detected boxes",
+        "mAP by IoU, ground-truth boxes",
+    ], "each picture is one of dvc.yaml's, none is drawn over the number of a row"
+    axes = set(re.findall('"title": "([^"]*)"', page))
+    assert axes == {"AP", "class", "recall", "precision", "IoU", "mAP", "epoch", "loss"}
     for revision in ("HEAD", "nl"):
         assert f'"{revision}"' in page, f"nothing of {revision} is plotted"
 
@@ -84,32 +98,66 @@ def test_a_typo_is_refused_before_anything_runs_and_names_the_choices(project: P
     refused = project.dvc("exp", "run", "-S", "head=linear", "-S", "head.window.seconds=9", fails=True)
     assert "window" in refused
     assert project.git("status", "--porcelain") == before
-    wrong = project.dvc("exp", "run", "-S", "head_train.lr=fast", fails=True)
-    assert "head_train.lr: Input should be a valid number" in wrong
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("head_train.lr=fast", "head_train.lr: Input should be a valid number"),
+        ("bank.dtype=fp64", "bank.dtype: Input should be 'fp16' or 'fp32' (found 'fp64')"),
+        ("+head.windw=3", "head.windw: Extra inputs are not permitted (found 3)"),
+        ("baseline.bn_batch=3", "baseline: global_batch 16 is no multiple of bn_batch 3"),
+    ],
+)
+def test_what_only_a_stage_would_refuse_is_refused_before_an_out_is_touched(
+    project: Project, override: str, message: str
+) -> None:
+    before, bank = project.git("status", "--porcelain"), project.tree("data/playground_mini/bank")
+    wrong = project.dvc("exp", "run", "-S", override, fails=True)
+    assert message in wrong
+    assert ran(wrong) == []
     assert "Traceback" not in wrong
+    assert project.git("status", "--porcelain") == before
+    assert project.tree("data/playground_mini/bank") == bank
 
 
-@pytest.mark.slow
-def test_thresholds_rerun_only_what_uses_them(project: Project) -> None:
-    assert ran(project.dvc("exp", "run", "-S", "evaluation.box_threshold=0.95")) == ["evaluate"]
-    assert ran(project.dvc("exp", "run", "-S", "head_train.box_threshold=0.95")) == HEAD_STAGES
+def test_an_edit_of_params_is_not_replaced_without_a_word(project: Project) -> None:
+    project.dvc("exp", "run", "-S", "head_train.lr=0.2", "-n", "kept")
+    quiet = project.dvc("exp", "run", "-S", "head=linear")  # the value lives on in the experiment
+    assert "params.yaml" not in quiet
+    path = project.folder / "params.yaml"
+    path.write_text(path.read_text().replace("  feature_dropout: 0.3", "  feature_dropout: 0.2"))
+    told = project.dvc("exp", "run", "-S", "head=lfb_avg")
+    assert (
+        "params.yaml: what was edited there and not committed is replaced: head_train.feature_dropout: 0.2, conf/ says "
+        "0.3; give it with -S, or write it into conf/\n"
+    ) in told
 
 
-@pytest.mark.slow
-def test_a_queued_sweep_runs_every_combination(project: Project) -> None:
-    project.dvc("exp", "run", "--queue", "-S", "head=lfb_max,lfb_nl", "-S", "head_train.lr=0.1")
-    project.dvc("exp", "run", "--run-all")
-    shown = json.loads(project.dvc("exp", "show", "--json"))
-    runs = [each["revs"][0]["data"] for experiment in shown for each in (experiment.get("experiments") or [])]
-    found = {
-        (
-            each["params"]["params.yaml"]["data"]["head"]["name"],
-            each["params"]["params.yaml"]["data"]["head_train"]["lr"],
-        )
-        for each in runs
-    }
-    assert found == {(head, lr) for head in ("lfb_max", "lfb_nl") for lr in (0.1,)}
-    assert all(each["metrics"]["results/evaluate/metrics.json"]["data"]["map"] is not None for each in runs)
+def test_exp_show_begins_with_head_and_map_and_a_sweep_shows_what_was_swept(project: Project) -> None:
+    project.dvc("exp", "run", "-S", "head=lfb_nl", "-n", "nl")
+    project.dvc("exp", "run", "-S", "head.window.seconds=9", "-n", "short")
+    shown = project.dvc("exp", "show")
+    head, first = next((line.split(), line) for line in shown.splitlines() if "Experiment" in line)
+    assert head[:5] == ["Experiment", "Created", "dataset", "head", "mAP"]
+    assert len(first) < 1024, "DVC leaves out columns beyond"
+    assert not [name for name in head if "metrics.json:" in name], "a key that two files have is shown with its file"
+    row = next(line for line in shown.splitlines() if "[nl]" in line).split()
+    assert {"playground_mini", "lfb_nl"} <= set(row)
+
+    words = shlex.split(re.search(r"^\| see a sweep \| `(.*?)`", README, re.MULTILINE)[1].replace("\\|", "|"))
+    table = project.run(*words)
+    head = next(line.split() for line in table.splitlines() if "Experiment" in line)
+    assert head == ["Experiment", "Created", "head", "mAP", *head[4:]]
+    assert "head.window.seconds" in head
+    assert not [name for name in head if "/" in name]
+
+
+def test_a_number_stands_once_among_the_metrics(finished: Project) -> None:
+    shown = json.loads(finished.dvc("metrics", "show", "--json"))[""]["data"]
+    assert list(shown) == ["results/metrics.json"]
+    names = list(shown["results/metrics.json"]["data"])
+    assert names == ["dataset", "head", "mAP", "mAP_30", "mAP_75", "mAP_ground_truth", "mAP_of", "scope"]
 
 
 def test_whole_detector_trains_with_a_head(project: Project) -> None:
@@ -126,6 +174,10 @@ def test_tables_for_plots_have_a_row_per_class_and_epoch(finished: Project) -> N
     assert {row["group"] for row in rows} >= {"momentary", "relational", "long-term", "order"}
     with (finished.folder / "results/baseline/epochs.tsv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file, delimiter="\t")] == ["1"]
+    header, *rows = (finished.folder / "results/head/validation.tsv").read_text().splitlines()
+    assert header.split("\t")[:2] == ["epoch", "map"]
+    assert [row.split("\t")[0] for row in rows] == ["2"], "only epochs that were validated"
+    assert float(rows[0].split("\t")[1]) == finished.metrics()["ground_truth"]["map"]
 
 
 def test_an_edit_of_conf_is_not_passed_over(project: Project) -> None:

@@ -1,0 +1,46 @@
+"""Validate what `dvc exp run` composes before it writes params.yaml, and say which edits of that file it replaces.
+
+DVC composes with Hydra and loads the modules of this folder (`hydra.plugins_path` in .dvc/config). Composing resolves
+`${checked:[]}` of conf/config.yaml, so that a bad value is refused while no file has been touched: a stage would refuse
+it too, but only after DVC has removed that stage's outs.
+"""
+
+import functools
+import sys
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from pipeline.compose import replaced_values
+from pipeline.params import parse_params
+
+
+def checked(value: list[Any], *, _root_: DictConfig) -> ListConfig:
+    """Give `value` back where the parameters around it are valid.
+
+    Raises:
+        InputError: see `parse_params`; OmegaConf puts its own words around the message.
+    """
+    tree = OmegaConf.to_container(_root_, resolve=False)
+    assert isinstance(tree, dict)
+    tree["choices"]["values"] = []  # where this function is called from
+    values = OmegaConf.to_container(OmegaConf.create(tree), resolve=True, throw_on_missing=True)
+    assert isinstance(values, dict)
+    parse_params(values, "parameters")
+    if replaced := replaced_values({str(key): each for key, each in values.items()}):
+        _say_replaced(tuple(replaced))
+    return ListConfig(value)  # resolving takes no plain list
+
+
+@functools.cache
+def _say_replaced(replaced: tuple[str, ...]) -> None:
+    """Once a process: a sweep composes many times."""
+    shown = "; ".join(replaced[:3]) + (f"; and {len(replaced) - 3} more" if len(replaced) > 3 else "")
+    print(
+        f"params.yaml: what was edited there and not committed is replaced: {shown}; give it with -S, or write it into "
+        "conf/",
+        file=sys.stderr,
+    )
+
+
+OmegaConf.register_new_resolver("checked", checked, replace=True)
