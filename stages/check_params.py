@@ -14,6 +14,9 @@ from shlex import quote
 from pipeline.command import new_app, run
 from pipeline.compose import read_params, said_overrides, stale_keys
 from pipeline.errors import InputError
+from pipeline.params import parse_params
+from pipeline.put_back import keep_params, put_back
+from pipeline.ready import check_ready
 
 app = new_app()
 
@@ -21,13 +24,16 @@ app = new_app()
 @app.command()
 def check_params() -> None:
     """Stop where params.yaml is not what conf/ says."""
-    if "DVC_EXP_NAME" in os.environ:
-        return
     path = Path("params.yaml")
     found = read_params(path)
-    if stale := stale_keys(found):
+    if "DVC_EXP_NAME" not in os.environ and (stale := stale_keys(found)):
         words = " ".join(["actionbank compose", *map(quote, said_overrides(found))])
         raise InputError(f"{path} is not what conf/ says: {'; '.join(stale)}; `{words}` composes it anew")
+    try:
+        check_ready(parse_params(found, str(path)))
+    except InputError as refused:
+        raise put_back(refused) from None
+    keep_params()
 
 
 if __name__ == "__main__":
