@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,9 +96,32 @@ def train_from_the_remote(project: Project, folder: Path, environment: dict[str,
 
 
 @pytest.mark.slow
-def test_a_clone_trains_on_a_bank_out_of_a_folder(project: Project, tmp_path: Path) -> None:
-    share_through(project, str(tmp_path / "remote"))
-    train_from_the_remote(project, tmp_path / "colleague")
+def test_a_colleague_trains_as_the_readme_says(finished: Project, tmp_path: Path) -> None:
+    """On the mini data set, with folders for the addresses; the environment is there already."""
+    subprocess.run(["git", "clone", "-q", "--bare", finished.folder, tmp_path / "films.git"], check=True)
+    mine = Project(tmp_path / "mine")
+    subprocess.run(["git", "clone", "-q", tmp_path / "films.git", mine.folder], check=True)
+    subprocess.run(["cp", "-a", finished.folder / ".dvc/cache", mine.folder / ".dvc/cache"], check=True)
+    readme = (REPOSITORY / "README.md").read_text()
+    (block,) = re.findall(r"## Share a bank\n\n```sh\n(.*?)```\n", readme, re.DOTALL)
+    for old, new in (
+        ("/mnt/shared/films", str(tmp_path / "remote")),
+        ("https://git.example.org/films.git", str(tmp_path / "films.git")),
+        ("./run setup && export PATH=$PWD/.venv/bin:$PATH\n", ""),
+        ("playground", "playground_mini"),
+    ):
+        assert old in block
+        block = block.replace(old, new)
+    publish, colleague = block.split("# a colleague: ")
+    mine.run("bash", "-ec", publish)
+    (tmp_path / "there").mkdir()
+    output = Project(tmp_path / "there").run("bash", "-ec", f"# {colleague}")
+    assert "data/playground_mini/bank/train.zarr: 3 videos in 3 parts, 402 rows: whole\n" in output
+    assert re.findall("Running stage '(.*)'", output) == ["train_head", "evaluate"]
+    theirs = Project(tmp_path / "there/films")
+    assert theirs.metrics()["head"] == "lfb_nl"
+    assert not (theirs.folder / "data/playground_mini/frames").exists()
+    assert not (theirs.folder / "models/baseline.safetensors").exists()
 
 
 @pytest.mark.slow
