@@ -29,6 +29,8 @@ MEASURED = (
     (r"\b[0-9a-f]{12,64}\b", lambda found: "#" * len(found[0])),
     (r"\b\d+(\.\d+)? s\b", "# s"),
     (r"\b(loss|mAP|detected|ground_truth|at most|mean|at least) -?\d+(\.\d+)?(e[-+]\d+)?", r"\1 #"),
+    (r"\d\.\d+e[-+]\d+ +\d\.\d{4}\b", "#"),
+    (r"largest difference \S+:", "largest difference #:"),
     (r"\bepoch \d+, loss", "epoch #, loss"),
     (r"experiment(\(s\):)? '?[a-z]+-[a-z]+'?", "experiment #"),
 )  # fmt: skip

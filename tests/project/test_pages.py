@@ -1,11 +1,20 @@
 """The commands of docs/ as a reader types them, and the outputs that the pages show."""
 
+import re
+import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import torch
+import typer
 
 from pipeline.checksums import read_sealed_json, write_sealed_json
+from pipeline.cli import build_app
+from pipeline.interop.export import export_mmaction2
+from pipeline.models.build import build_detector
+from tests.interop.small_models import sidecar_of
 from tests.pages import blocks, commands, differences, fill, is_typed, measured, rewritten, type_page
 from tests.project.harness import REPOSITORY, Project
 from tests.project.mmaction2_tree import make_tree
@@ -28,9 +37,31 @@ def banks(project: Project) -> None:
     project.dvc("checkout", "-q")
 
 
+def checkpoints(project: Project) -> None:
+    """MMAction2's files of a detector and of a classifier, one that is no good, and films for the detector."""
+    folder = project.folder
+    model = build_detector("slowfast_r50_8x8", classes=80)
+    sidecar = sidecar_of(model, "slowfast_r50_8x8", "linear", False, width=None, columns=80, classes=80)
+    state = export_mmaction2(model.state_dict(), sidecar)[0]["state_dict"]
+    torch.save({"meta": {}, "state_dict": state}, folder / "slowfast_ava22.pth")
+    backbone = {key: value for key, value in state.items() if key.startswith("backbone.")}
+    classifier = {"cls_head.fc_cls.weight": torch.zeros(400, 2304), "cls_head.fc_cls.bias": torch.zeros(400)}
+    torch.save({"meta": {}, "state_dict": {**backbone, **classifier}}, folder / "slowfast_k400.pth")
+    (folder / "hostile.pth").write_bytes(b"cposix\nsystem\n(S'true'\ntR.")
+    fixture = "tests/fixtures/parity/pyslowfast/SLOW_4x16_R50"
+    (folder / fixture).parent.mkdir(parents=True)
+    for end in ("json", "npz"):
+        shutil.copyfile(REPOSITORY / f"{fixture}.{end}", folder / f"{fixture}.{end}")
+    shutil.copytree(folder / "data/playground_mini/source", folder / "data/ava22/source")
+    row = folder / "conf/experiment/ava22_slowfast_r50_8x8.yaml"
+    row.write_text(row.read_text().replace("interval: 2, offset", "interval: 2, short_side: 64, offset"))
+
+
+STAGES = ("make-playground", "detect-boxes", "infer-bank")
 # What lies in the project before the page begins.
 PAGES: dict[str, Callable[[Project], None]] = {
     "docs/bank-commands.md": banks,
+    "docs/checkpoints.md": checkpoints,
     "docs/from-mmaction2.md": make_tree,
 }
 
@@ -131,3 +162,34 @@ def test_pages_say_of_every_block_whether_it_is_typed() -> None:
         assert [each for each in found if is_typed(each)], f"{page}: nothing is typed"
         for each in found:
             assert each.language in ("", "sh", "yaml", "python"), f"{page}: a block of {each.language}"
+
+
+def told_commands(text: str) -> Iterator[tuple[str, bool]]:
+    """The commands of ours that a page tells, and whether it is one to be typed (else a mention within a line)."""
+    for found in re.finditer(r"`(actionbank [^`]+)`", text):
+        yield found[1], False
+    for found in re.finditer(r"^(?:\$ |[A-Z_]+=\S+ )*(actionbank (?:.*\\\n)*.*)$", text, re.MULTILINE):
+        yield found[1].replace("\\\n", " "), True
+
+
+def test_every_command_that_the_docs_tell_is_one() -> None:
+    """Words, options and, where a line is to be typed, arguments; a stage in the table of commands.md is to be typed."""
+    root, faults = typer.main.get_command(build_app()), []
+    for page in [*sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "README.md"]:
+        for told, is_line in told_commands(page.read_text()):
+            words = shlex.split(told.partition(" && ")[0], comments=True)[1:]
+            command: Any = root
+            while hasattr(command, "commands") and words and words[0] in command.commands:
+                command = command.commands[words.pop(0)]
+            if hasattr(command, "commands"):
+                if words or is_line:
+                    faults.append(f"{page.name}: {told}: no such command")
+                continue
+            is_stage = page.name == "commands.md" and command.name in STAGES
+            try:
+                command.make_context(command.name, [word for word in words if word != "..."])
+            except Exception as error:  # typer's own copy of click's errors
+                is_short = type(error).__name__ in ("MissingParameter", "BadOptionUsage")
+                if is_line or is_stage or not is_short:
+                    faults.append(f"{page.name}: {told}: {error!r}")
+    assert not faults, "\n".join(faults)
