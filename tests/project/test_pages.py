@@ -1,5 +1,6 @@
 """The commands of docs/ as a reader types them, and the outputs that the pages show."""
 
+import os
 import re
 import shlex
 import shutil
@@ -37,17 +38,24 @@ def banks(project: Project) -> None:
     project.dvc("checkout", "-q")
 
 
+class Hostile:
+    """Pickled, it names a function that a naive reader would call."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, ("true",)
+
+
 def checkpoints(project: Project) -> None:
     """MMAction2's files of a detector and of a classifier, one that is no good, and films for the detector."""
     folder = project.folder
     model = build_detector("slowfast_r50_8x8", classes=80)
     sidecar = sidecar_of(model, "slowfast_r50_8x8", "linear", False, width=None, columns=80, classes=80)
     state = export_mmaction2(model.state_dict(), sidecar)[0]["state_dict"]
-    torch.save({"meta": {}, "state_dict": state}, folder / "slowfast_ava22.pth")
+    torch.save({"meta": {"mmengine_version": "0.8.0"}, "state_dict": state}, folder / "slowfast_ava22.pth")
     backbone = {key: value for key, value in state.items() if key.startswith("backbone.")}
     classifier = {"cls_head.fc_cls.weight": torch.zeros(400, 2304), "cls_head.fc_cls.bias": torch.zeros(400)}
     torch.save({"meta": {}, "state_dict": {**backbone, **classifier}}, folder / "slowfast_k400.pth")
-    (folder / "hostile.pth").write_bytes(b"cposix\nsystem\n(S'true'\ntR.")
+    torch.save(Hostile(), folder / "hostile.pth")
     fixture = "tests/fixtures/parity/pyslowfast/SLOW_4x16_R50"
     (folder / fixture).parent.mkdir(parents=True)
     for end in ("json", "npz"):
