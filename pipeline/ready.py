@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.bank.reader import UNKNOWN, Bank, check_pair, check_producer, open_bank
+from pipeline.bank.reader import Bank, check_pair, check_producer, open_bank
 from pipeline.bank.seconds import check_banks, index_rows
 from pipeline.errors import InputError
 from pipeline.params import Params

@@ -6,8 +6,8 @@
 On a page of `tests/project/test_pages.py` every block that a shell reads is typed, in the order of the page:
 
 - a fenced block whose first line begins with `$ `: commands, each with what it prints below it. A line `...` stands for
-  any lines that are left out; digests, times, losses and mAPs are compared by their form (`measured`), since they differ
-  between types of processors;
+  any lines that are left out; digests, times, losses and mAPs are compared by their form (`measured`), since they
+  differ between types of processors;
 - a block of `sh`: one command a line, whose output is not shown.
 
 A comment above a block says more, and is seen by nobody who reads the page: `<!-- exits 1 -->` the status that each of
@@ -166,7 +166,8 @@ def _type(command: str, project: Project, exits: int) -> str:
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert ended.returncode == exits, f"$ {command}\nended with {ended.returncode}:\n{ended.stdout}"
-    return "\n".join(line.rstrip() for line in ended.stdout.replace(str(project.folder), "/path/to/project").split("\n"))
+    printed = ended.stdout.replace(str(project.folder), "/path/to/project")
+    return "\n".join(line.rstrip() for line in printed.split("\n"))
 
 
 def differences(done: list[tuple[Typed, str]]) -> list[str]:

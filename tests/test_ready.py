@@ -49,7 +49,8 @@ def test_a_published_row_without_its_data_says_what_is_missing_and_whence_it_com
         "what this experiment on dataset ava22 reads is not here, so nothing has run: "
         "data/ava22/source/videos (AVA's films: github.com/cvdfoundation/ava-dataset); "
         "data/ava22/source/annotations (ava_v2.2.zip: research.google.com/ava/download.html); "
-        "data/ava22/source/proposals (ava_dense_proposals_{train,val}.FAIR.recall_93.9.pkl: MMAction2's tools/data/ava); "
+        "data/ava22/source/proposals (ava_dense_proposals_{train,val}.FAIR.recall_93.9.pkl: MMAction2's "
+        "tools/data/ava); "
         f"{weights} (`actionbank convert CHECKPOINT --to {weights}` makes it; the row starts from "
         "slowfast_r50_8x8x1_256e_kinetics400_rgb_20200716-73547d2b.pth)"
     )
@@ -136,7 +137,7 @@ def test_a_bank_without_boxes_is_refused_where_a_head_is_trained_on_its_rows() -
 def test_a_window_that_the_bank_cannot_give_is_refused() -> None:
     imported(box_threshold=0.8)
     said = refusal(*LFB, *EXTERNAL, "baseline.init=none", "bank.producer=unknown")
-    assert re.search(r"cannot be cut at score 0\.9; a window of it is read at its box_threshold, which `actionbank", said)
+    assert re.search(r"cannot be cut at score 0\.9; a window of it is read at its box_threshold, which `action", said)
 
 
 def test_banks_of_two_kinds_do_not_belong_together() -> None:

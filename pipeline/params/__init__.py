@@ -117,7 +117,8 @@ class Params(Block):
                 raise ValueError(f"{block} {threshold} is below boxes.min_score {self.boxes.min_score}")
         if self.scope.name == "head" and self.bank.name == "external" and self.head.is_baseline:
             raise ValueError(
-                "head=baseline scores frames, of which scope=head has none on a bank made elsewhere; scope=all takes them"
+                "head=baseline scores frames, of which scope=head has none on a bank made elsewhere; "
+                "scope=all takes them"
             )
         if self.scope.name == "head":
             for block, threshold in (

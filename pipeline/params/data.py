@@ -120,7 +120,7 @@ class Bank(Block):
     full_frame_box: bool
     "Upstream's habit: a second without any proposal gets one box of the whole frame."
     producer: str
-    "sha256 of the checkpoint that a bank must come from; baseline: that of models/baseline.json; unknown: it names none."
+    "sha256 of the checkpoint that a bank must come from; baseline: that of models/baseline.json; unknown: none named."
     sidecar: str
     "The baseline's sidecar, models/baseline.json; conf/none/sidecar where the banks alone say what made them."
     allow_mixed: bool

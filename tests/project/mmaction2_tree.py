@@ -35,7 +35,7 @@ SMALL = {
 
 
 def make_tree(project: Project) -> None:
-    """`../mmaction2` with data/ava, banks, a Kinetics checkpoint and a result; makes the LFB row of the project small."""
+    """`../mmaction2` with data/ava, banks, Kinetics weights and a result; makes the LFB row of the project small."""
     root, source = project.folder.parent / "mmaction2", project.folder / "data/playground_mini/source"
     ava = root / "data/ava"
     shutil.copytree(source / "videos", ava / "videos_15min")

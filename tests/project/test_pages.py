@@ -181,7 +181,7 @@ def told_commands(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def test_every_command_that_the_docs_tell_is_one() -> None:
-    """Words, options and, where a line is to be typed, arguments; a stage in the table of commands.md is to be typed."""
+    """Words, options and, where a line is to be typed, arguments; stages in the table of commands.md are typed."""
     root, faults = typer.main.get_command(build_app()), []
     for page in [*sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "README.md"]:
         for told, is_line in told_commands(page.read_text()):
