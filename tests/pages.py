@@ -116,7 +116,7 @@ def is_typed(block: Block) -> bool:
 def measured(text: str) -> str:
     """A text with what differs between machines brought to its form."""
     for pattern, form in MEASURED:
-        text = re.sub(pattern, form, text)  # type: ignore[arg-type]
+        text = re.sub(pattern, form, text)
     return text
 
 

@@ -4,7 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from pipeline.cli import build_app
 from pipeline.compose import compose_params, params_text
 from pipeline.errors import InputError
 from pipeline.put_back import keep_params, put_back
@@ -57,6 +59,15 @@ def test_it_is_what_passed_last(committed: str) -> None:
     write("dataset=ava22", "bank=external", "bank.train=a", "bank.val=b", "bank.producer=c")
     assert "without dataset=ava22" in str(put_back(REASON)).replace("backbone=slowonly_tiny ", "")
     assert found() == passed
+
+
+def test_it_is_what_was_composed_last(committed: str) -> None:
+    app = build_app("compose")
+    assert CliRunner().invoke(app, ["compose", "head=lfb_max"]).exit_code == 0
+    composed = found()
+    write("dataset=ava22")
+    put_back(REASON)
+    assert found() == composed != committed
 
 
 def test_what_was_kept_at_another_commit_is_nothing_to_go_back_to(committed: str) -> None:

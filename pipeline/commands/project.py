@@ -10,6 +10,7 @@ import typer
 from pipeline.compose import chosen_overrides, compose_params, differing_keys, params_text, read_params, record_values
 from pipeline.errors import InputError
 from pipeline.files import write_text
+from pipeline.put_back import keep_params
 from pipeline.work import list_items, list_rests, list_runs, remove_item, remove_rests, work_root
 
 
@@ -28,6 +29,7 @@ def compose(
         record_values(values, overrides or [])
         text = params_text(values)
         write_text(path, text)
+        keep_params()
         print(f"{path}: written, {len(text.splitlines())} lines")
         return
     found = read_params(path)

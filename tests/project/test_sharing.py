@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.bank.reader import open_bank
+from tests.pages import blocks, commands, differences, is_typed
 from tests.project.harness import REPOSITORY, Project, new_project
 from tests.s3 import CREDENTIALS, s3_service
 
+ADDRESS = "https://git.example.org/films.git"
 BANK = "data/playground_mini/bank"
 NEEDED = [f"{BANK}/train.zarr", f"{BANK}/val.zarr", "data/playground_mini/annotations", "models/baseline.json"]
 
@@ -40,11 +42,20 @@ def from_the_page(what: str) -> str:
 
 
 def follow(project: Project, what: str, repository: Path, environment: dict[str, str]) -> str:
-    """Run the commands of a block of the page, and return what they printed."""
-    lines = from_the_page(what).replace("https://git.example.org/films.git", str(repository)).splitlines()
-    return "".join(
-        project.run(*shlex.split(line), environment=environment) for line in lines if not line.startswith("git push")
-    )
+    """Run the commands of a block of the page, compare what they print with what it shows, and return it."""
+    page = (REPOSITORY / "docs/sharing.md").read_text()
+    shown = {
+        each.command: each for block in blocks(page) if is_typed(block) for each in commands(block) if each.is_shown
+    }
+    printed = ""
+    for line in from_the_page(what).splitlines():
+        if line.startswith("git push"):
+            continue
+        words = shlex.split(line.replace(ADDRESS, str(repository)))
+        printed += (output := project.run(*words, environment=environment))
+        if line in shown:
+            assert not differences([(shown[line], output.replace(str(repository), ADDRESS))])
+    return printed
 
 
 def test_a_second_repository_trains_on_imported_banks_as_the_page_says(
