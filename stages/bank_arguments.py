@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pipeline import params as parameters
 from pipeline.bank.reader import open_bank
 from pipeline.checkpoint import BASELINE, read_sidecar
 from pipeline.inference.banks import BankSettings, Sources
 from pipeline.inference.open_rows import RowSource
+from pipeline.models.build import build_backbone
+from pipeline.models.roi import RoiSettings, roi_channels
 
 
 def bank_settings(bank: parameters.Bank) -> BankSettings:
@@ -39,15 +43,28 @@ def row_source(params: parameters.Params, *, reads_bank: bool, workers: int, dev
 
 
 def feature_source(params: parameters.Params) -> dict[str, Any]:
-    """What made the features that a head works on, in the words of a baseline's sidecar.
+    """What makes the features that a head works on, in the words of a baseline's sidecar.
 
-    An external bank says it itself; None for what it does not say.
+    In scope head an external bank says it itself, None for what it does not say; in scope all the parameters do, where
+    nothing of the baseline is read (`inputs.use` of conf/config.yaml).
 
     Raises:
         InputError: there is no sidecar, or no bank.
     """
-    if params.scope.name == "all" or params.bank.name == "own":
+    if params.scope.sidecar == str(BASELINE.with_suffix(".json")):
         return read_sidecar(BASELINE)
+    if params.scope.name == "all":
+        width, roi = params.backbone.width, params.roi.model_dump()
+        with torch.device("meta"):
+            maps = build_backbone(params.backbone.name, width=width).out_channels
+        return {
+            "backbone": params.backbone.name,
+            "width": width,
+            "input": params.backbone.input.model_dump(),
+            "roi": roi,
+            "sha256": None,
+            "channels": roi_channels(maps, RoiSettings(**roi)),
+        }
     bank = open_bank(Path(params.bank.train))
     names = {"backbone": "recipe", "width": "width", "input": "clip", "roi": "roi", "sha256": "checkpoint_sha256"}
     return {name: bank.provenance.get(key) for name, key in names.items()} | {"channels": bank.channels}

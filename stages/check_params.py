@@ -1,10 +1,10 @@
-"""Stop where params.yaml is not what conf/ says.
+"""Stop where params.yaml is not what conf/ says, or what it needs from outside is not here.
 
     python -m stages.check_params
 
 DVC runs it first, and again when a file of conf/ has changed: an edit there reaches the other stages only through
 params.yaml, so that without this `dvc repro` would say that all is up to date. It passes an experiment: `dvc exp run`
-has just composed params.yaml with its own `-S`. What `actionbank compose KEY=VALUE` was given stands in params.yaml.
+has just composed params.yaml with its own `-S`, and checked it (pipeline.hydra_plugins.checked). What `actionbank compose KEY=VALUE` was given stands in params.yaml.
 """
 
 import os
@@ -14,13 +14,15 @@ from shlex import quote
 from pipeline.command import new_app, run
 from pipeline.compose import read_params, said_overrides, stale_keys
 from pipeline.errors import InputError
+from pipeline.params import parse_params
+from pipeline.ready import check_ready
 
 app = new_app()
 
 
 @app.command()
 def check_params() -> None:
-    """Stop where params.yaml is not what conf/ says."""
+    """Stop where params.yaml is not what conf/ says, or what it needs from outside is not here."""
     if "DVC_EXP_NAME" in os.environ:
         return
     path = Path("params.yaml")
@@ -28,6 +30,7 @@ def check_params() -> None:
     if stale := stale_keys(found):
         words = " ".join(["actionbank compose", *map(quote, said_overrides(found))])
         raise InputError(f"{path} is not what conf/ says: {'; '.join(stale)}; `{words}` composes it anew")
+    check_ready(parse_params(found, str(path)))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from pipeline.distributed import across_ranks, from_main
 from pipeline.files import digest_file, digest_tree, remove_folder
 from pipeline.inference.detector import load_backbone
 from pipeline.inference.heads import build_scope_detector, build_scope_head
-from pipeline.inference.open_rows import open_rows
+from pipeline.inference.open_rows import foreign_producer, open_rows
 from pipeline.inference.window_rows import check_windows
 from pipeline.models.detector import Detector
 from pipeline.models.scores import columns
@@ -101,6 +101,7 @@ def train_head(
             for split, path in (("train", params.bank.train), ("val", params.bank.val))
         ]
         mixed = check_pair(*banks, allow_mixed=params.bank.allow_mixed)
+        mixed |= foreign_producer(banks[0], source) | foreign_producer(banks[1], source)
     set_numerics(compute_dtype=training.compute_dtype, deterministic=training.deterministic, threads=training.threads)
     window = None
     if spec.window is not None:

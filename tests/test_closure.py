@@ -32,7 +32,7 @@ def test_parameters_that_a_stage_reads_are_declared(name: str) -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
     }
-    declared = {each.split(".")[0] for each in STAGES[name].get("params", [])}
+    declared = {each.split(".")[0] for each in STAGES[name].get("params", []) if isinstance(each, str)}
     assert read == declared
 
 
@@ -47,7 +47,7 @@ def test_single_parameters_that_a_stage_reads_are_declared(name: str) -> None:
         and isinstance(node.value.value, ast.Name)
         and node.value.value.id == "params"
     }
-    known = {*STAGES[name].get("params", []), PIPELINE[name].get("foreach", "").strip("${}")}
+    known = {*map(str, STAGES[name].get("params", [])), PIPELINE[name].get("foreach", "").strip("${}")}
     assert not {each for each in read if not {each, each.split(".")[0]} & known}
 
 

@@ -147,8 +147,44 @@ def test_a_head_on_external_banks_needs_neither_frames_nor_a_baseline(head: str)
     assert {values["scope"][name] for name in ("frames", "weights", "boxes", "sidecar")} == {
         f"conf/none/{name}" for name in ("frames", "weights", "boxes", "sidecar")
     }
-    whole = compose_params([*external, f"head={head}", "scope=all"], CONF)
-    assert whole["scope"]["sidecar"] == "models/baseline.json"
+    assert values["inputs"]["baseline"] == []
+
+
+EXTERNAL = ["bank=external", "bank.train=a.zarr", "bank.val=b.zarr", "bank.producer=abc"]
+SIDECAR, NO_SIDECAR = "models/baseline.json", "conf/none/sidecar"
+WEIGHTS, NO_WEIGHTS = "models/baseline.safetensors", "conf/none/weights"
+
+
+@pytest.mark.parametrize(
+    ("head", "bank", "init", "sidecar", "weights"),
+    [
+        ("lfb_nl", "own", "kinetics", SIDECAR, NO_WEIGHTS),
+        ("lfb_nl", "own", "baseline", SIDECAR, WEIGHTS),
+        ("lfb_nl", "external", "kinetics", NO_SIDECAR, NO_WEIGHTS),
+        ("lfb_nl", "external", "baseline", SIDECAR, WEIGHTS),
+        ("linear", "own", "kinetics", NO_SIDECAR, NO_WEIGHTS),
+        ("acrn", "own", "baseline", SIDECAR, WEIGHTS),
+        ("acrn", "external", "kinetics", NO_SIDECAR, NO_WEIGHTS),
+        ("linear", "external", "baseline", SIDECAR, WEIGHTS),
+        ("baseline", "own", "kinetics", SIDECAR, WEIGHTS),
+        ("baseline", "external", "kinetics", SIDECAR, WEIGHTS),
+    ],
+)
+def test_a_whole_detector_needs_the_baseline_where_something_of_it_is_read(
+    head: str, bank: str, init: str, sidecar: str, weights: str
+) -> None:
+    external = EXTERNAL if bank == "external" else []
+    values = compose_params([*external, f"head={head}", "scope=all", f"head_train.init={init}"], CONF)
+    assert (values["scope"]["sidecar"], values["scope"]["weights"]) == (sidecar, weights)
+    assert values["inputs"]["baseline"] == (["baseline"] if sidecar == SIDECAR else [])
+
+
+def test_the_baseline_itself_reads_frames() -> None:
+    values = compose_params(["head=baseline"], CONF)
+    assert (values["scope"]["frames"], values["scope"]["weights"]) == ("data/playground/frames", WEIGHTS)
+    message = "head=baseline scores frames, of which scope=head has none on a bank made elsewhere; scope=all takes them"
+    with pytest.raises(InputError, match=message):
+        compose_params([*EXTERNAL, "head=baseline"], CONF)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ from pipeline.checksums import parse_sealed_json
 from pipeline.errors import InputError
 from pipeline.files import digest_value, read_json
 
+UNKNOWN = "unknown"  # the producer of banks that name none
+
 
 @dataclass(frozen=True, eq=False)
 class Bank:
@@ -251,8 +253,16 @@ def check_pair(train: Bank, val: Bank, *, allow_mixed: bool) -> dict[str, list[A
     return differences
 
 
-def check_producer(bank: Bank, expected_sha256: str, *, allow_mixed: bool = False) -> dict[str, list[Any]]:
+def check_producer(
+    bank: Bank, expected_sha256: str, *, allow_mixed: bool = False, remedy: str = ""
+) -> dict[str, list[Any]]:
     """Refuse a bank that another checkpoint made than the expected one.
+
+    Args:
+        bank: any.
+        expected_sha256: of the checkpoint; `unknown` expects a bank that names none, as other projects' banks.
+        allow_mixed: let it pass.
+        remedy: the end of the message; FOUND in it becomes what would be expected of this bank.
 
     Returns:
         The difference, for the record: empty unless `allow_mixed` lets it pass.
@@ -261,9 +271,12 @@ def check_producer(bank: Bank, expected_sha256: str, *, allow_mixed: bool = Fals
         InputError: the checkpoint differs, or the bank does not say, and `allow_mixed` is not set.
     """
     found = bank.provenance.get("checkpoint_sha256")
-    if found == expected_sha256:
+    if found == (None if expected_sha256 == UNKNOWN else expected_sha256):
         return {}
     if not allow_mixed:
         made = f"checkpoint {found}" if found else "a checkpoint that it does not name"
-        raise InputError(f"{bank.where}: was made by {made}, expected {expected_sha256}")
+        end = f"; {remedy}" if remedy else ""
+        raise InputError(
+            f"{bank.where}: was made by {made}, expected {expected_sha256}{end}".replace("FOUND", found or UNKNOWN)
+        )
     return {"checkpoint_sha256": [found, expected_sha256]}

@@ -13,20 +13,21 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from pipeline.compose import replaced_values
 from pipeline.params import parse_params
+from pipeline.ready import check_ready
 
 
 def checked(value: list[Any], *, _root_: DictConfig) -> ListConfig:
-    """Give `value` back where the parameters around it are valid.
+    """Give `value` back where the parameters around it are valid, and what they need from outside is here.
 
     Raises:
-        InputError: see `parse_params`; OmegaConf puts its own words around the message.
+        InputError: see `parse_params`, `check_ready`; OmegaConf puts its own words around the message.
     """
     tree = OmegaConf.to_container(_root_, resolve=False)
     assert isinstance(tree, dict)
     tree["choices"]["values"] = []  # where this function is called from
     values = OmegaConf.to_container(OmegaConf.create(tree), resolve=True, throw_on_missing=True)
     assert isinstance(values, dict)
-    parse_params(values, "parameters")
+    check_ready(parse_params(values, "parameters"))
     if replaced := replaced_values({str(key): each for key, each in values.items()}):
         _say_replaced(tuple(replaced))
     return ListConfig(value)  # resolving takes no plain list

@@ -15,7 +15,7 @@ class RowSource:
     sources: Sources
     settings: BankSettings
     reads_bank: bool
-    producer: str  # sha256 that a bank's checkpoint must have, or `baseline`: that of the baseline's sidecar
+    producer: str  # sha256 of a bank's checkpoint, `unknown`, or `baseline`: that of the baseline's sidecar
     allow_mixed: bool
     workers: int
     device: str
@@ -39,8 +39,21 @@ def open_rows(split: str, path: Path, source: RowSource) -> Bank:
         )
         return open_parts(parts, provenance, split=split)
     bank = open_bank(path)
-    expected = source.producer
-    if expected == "baseline":
-        expected = str(read_sidecar(source.sources.checkpoint)["sha256"])
-    check_producer(bank, expected, allow_mixed=source.allow_mixed)
+    foreign_producer(bank, source)
     return bank
+
+
+def foreign_producer(bank: Bank, source: RowSource) -> dict[str, list[str | None]]:
+    """By which other checkpoint a bank was made than the expected one, for the record; empty where it is the same.
+
+    Raises:
+        InputError: it is another one, and `source.allow_mixed` is not set.
+    """
+    if not source.reads_bank:
+        return {}
+    expected, remedy = source.producer, "if it is the bank you want, bank.producer=FOUND takes it"
+    if expected == "baseline":
+        expected, remedy = str(read_sidecar(source.sources.checkpoint)["sha256"]), "`dvc repro` makes it anew"
+    remedy += ", and bank.allow_mixed=true takes any"
+    found = check_producer(bank, expected, allow_mixed=source.allow_mixed, remedy=remedy)
+    return {f"{bank.split}_bank_and_expected": both for both in found.values()}

@@ -115,6 +115,11 @@ class Params(Block):
         ):
             if threshold < self.boxes.min_score:
                 raise ValueError(f"{block} {threshold} is below boxes.min_score {self.boxes.min_score}")
+        if self.scope.name == "head" and self.bank.name == "external" and self.head.is_baseline:
+            raise ValueError(
+                "head=baseline scores frames, of which scope=head has none on a bank made elsewhere; "
+                "scope=all takes them"
+            )
         if self.scope.name == "head":
             for block, threshold in (
                 ("head_train.box_threshold", self.head_train.box_threshold),

@@ -55,6 +55,8 @@ class Dataset(Block):
     "AVA-Kinetics: what the val split is."
     clips: str
     "AVA-Kinetics: folder whose file names tell what each clip holds; conf/none/clips where there are no clips."
+    origins: dict[Literal["videos", "annotations", "proposals", "clips"], str] = Field(default_factory=dict)
+    "Where the sources come from, for the message that says that they are not here."
     pack: Positive | Literal["none"]
     "Videos are stored one by one (none) or spread over this many files of frames and parts of a bank."
     playground: Playground | None = None
@@ -118,7 +120,7 @@ class Bank(Block):
     full_frame_box: bool
     "Upstream's habit: a second without any proposal gets one box of the whole frame."
     producer: str
-    "sha256 of the checkpoint that an external bank must come from, or baseline: that of models/baseline.json."
+    "sha256 of the checkpoint that a bank must come from; baseline: that of models/baseline.json; unknown: none named."
     sidecar: str
     "The baseline's sidecar, models/baseline.json; conf/none/sidecar where the banks alone say what made them."
     allow_mixed: bool

@@ -4,15 +4,18 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.bank.reader import open_bank
+from tests.pages import blocks, commands, differences, is_typed
 from tests.project.harness import REPOSITORY, Project, new_project
 from tests.s3 import CREDENTIALS, s3_service
 
+ADDRESS = "https://git.example.org/films.git"
 BANK = "data/playground_mini/bank"
 NEEDED = [f"{BANK}/train.zarr", f"{BANK}/val.zarr", "data/playground_mini/annotations", "models/baseline.json"]
 
@@ -39,11 +42,20 @@ def from_the_page(what: str) -> str:
 
 
 def follow(project: Project, what: str, repository: Path, environment: dict[str, str]) -> str:
-    """Run the commands of a block of the page, and return what they printed."""
-    lines = from_the_page(what).replace("https://git.example.org/films.git", str(repository)).splitlines()
-    return "".join(
-        project.run(*shlex.split(line), environment=environment) for line in lines if not line.startswith("git push")
-    )
+    """Run the commands of a block of the page, compare what they print with what it shows, and return it."""
+    page = (REPOSITORY / "docs/sharing.md").read_text()
+    shown = {
+        each.command: each for block in blocks(page) if is_typed(block) for each in commands(block) if each.is_shown
+    }
+    printed = ""
+    for line in from_the_page(what).splitlines():
+        if line.startswith("git push"):
+            continue
+        words = shlex.split(line.replace(ADDRESS, str(repository)))
+        printed += (output := project.run(*words, environment=environment))
+        if line in shown:
+            assert not differences([(shown[line], output.replace(str(repository), ADDRESS))])
+    return printed
 
 
 def test_a_second_repository_trains_on_imported_banks_as_the_page_says(
@@ -95,9 +107,32 @@ def train_from_the_remote(project: Project, folder: Path, environment: dict[str,
 
 
 @pytest.mark.slow
-def test_a_clone_trains_on_a_bank_out_of_a_folder(project: Project, tmp_path: Path) -> None:
-    share_through(project, str(tmp_path / "remote"))
-    train_from_the_remote(project, tmp_path / "colleague")
+def test_a_colleague_trains_as_the_readme_says(finished: Project, tmp_path: Path) -> None:
+    """On the mini data set, with folders for the addresses; the environment is there already."""
+    subprocess.run(["git", "clone", "-q", "--bare", finished.folder, tmp_path / "films.git"], check=True)
+    mine = Project(tmp_path / "mine")
+    subprocess.run(["git", "clone", "-q", tmp_path / "films.git", mine.folder], check=True)
+    subprocess.run(["cp", "-a", finished.folder / ".dvc/cache", mine.folder / ".dvc/cache"], check=True)
+    readme = (REPOSITORY / "README.md").read_text()
+    (block,) = re.findall(r"## Share a bank\n\n```sh\n(.*?)```\n", readme, re.DOTALL)
+    for old, new in (
+        ("/mnt/shared/films", str(tmp_path / "remote")),
+        ("https://git.example.org/films.git", str(tmp_path / "films.git")),
+        ("./run setup && export PATH=$PWD/.venv/bin:$PATH\n", ""),
+        ("playground", "playground_mini"),
+    ):
+        assert old in block
+        block = block.replace(old, new)
+    publish, colleague = block.split("# a colleague: ")
+    mine.run("bash", "-ec", publish)
+    (tmp_path / "there").mkdir()
+    output = Project(tmp_path / "there").run("bash", "-ec", f"# {colleague}")
+    assert "data/playground_mini/bank/train.zarr: 3 videos in 3 parts, 402 rows: whole\n" in output
+    assert re.findall("Running stage '(.*)'", output) == ["train_head", "evaluate"]
+    theirs = Project(tmp_path / "there/films")
+    assert theirs.metrics()["head"] == "lfb_nl"
+    assert not (theirs.folder / "data/playground_mini/frames").exists()
+    assert not (theirs.folder / "models/baseline.safetensors").exists()
 
 
 @pytest.mark.slow
