@@ -8,7 +8,6 @@ from pipeline.bank.seconds import check_banks, index_rows
 from pipeline.errors import InputError
 from pipeline.params import Params
 from pipeline.plain_yaml import read_yaml
-from pipeline.work import work_root
 
 NOTHING = "conf/none/"  # below it lie the placeholders of what a choice needs not
 PRODUCER = "if it is the bank you want, bank.producer=FOUND takes it, and bank.allow_mixed=true takes any"
@@ -24,7 +23,7 @@ def check_ready(params: Params) -> None:
     """
     missing = {path: origin for path, origin in _outside(params) if not _is_there(path)}
     known = _read_before() if missing else set()
-    missing = {path: _elsewhere(path) or origin for path, origin in missing.items() if path not in known}
+    missing = {path: origin for path, origin in missing.items() if path not in known}
     if missing:
         raise InputError(
             f"what this experiment on dataset {params.dataset.name} reads is not here, so nothing has run: "
@@ -73,14 +72,6 @@ def _is_there(path: str) -> bool:
     if place.is_file() or (place.is_dir() and any(each.name != ".gitignore" for each in place.iterdir())):
         return True
     return any(Path(f"{each}.dvc").is_file() for each in (place, *place.parents) if each.name)
-
-
-def _elsewhere(path: str) -> str:
-    """What to do where a path is there in the project, and not in the temporary folder that DVC runs this in."""
-    project = work_root().parent
-    if Path(path).is_absolute() or project.resolve() == Path.cwd().resolve() or not (project / path).exists():
-        return ""
-    return "it lies in the project, not in this temporary folder of --queue or --temp: name its whole path, or `dvc add` it"
 
 
 def _read_before() -> set[str]:

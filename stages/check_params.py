@@ -4,7 +4,8 @@
 
 DVC runs it first, and again when a file of conf/ has changed: an edit there reaches the other stages only through
 params.yaml, so that without this `dvc repro` would say that all is up to date. It passes an experiment: `dvc exp run`
-has just composed params.yaml with its own `-S`, and checked it (pipeline.hydra_plugins.checked). What `actionbank compose KEY=VALUE` was given stands in params.yaml.
+has just composed params.yaml with its own `-S`, and checked it (pipeline.hydra_plugins.checked). What
+`actionbank compose KEY=VALUE` was given stands in params.yaml.
 """
 
 import os

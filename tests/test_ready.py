@@ -91,19 +91,6 @@ def test_heads_on_external_banks_need_no_videos_where_evaluate_alone_is_run() ->
     assert f"data/custom/source/proposals (dataset.proposals {rest}" in said
 
 
-def test_what_lies_in_the_project_and_not_in_a_temporary_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    make("weights.safetensors", "temporary/x")
-    monkeypatch.chdir("temporary")
-    assert refusal("baseline.init=weights.safetensors").endswith(
-        "weights.safetensors (it lies in the project, not in this temporary folder of --queue or --temp: name its whole "
-        "path, or `dvc add` it)"
-    )
-    ask(f"baseline.init={tmp_path}/weights.safetensors")
-
-
 def test_initial_weights_are_those_of_what_is_trained() -> None:
     assert refusal(*LFB).count(WEIGHTS) == 2
     ask(*LFB, "baseline.init=none")

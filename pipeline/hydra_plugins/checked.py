@@ -9,6 +9,7 @@ import functools
 import sys
 from typing import Any
 
+from dvc.cli import DvcParserError, parse_args
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from pipeline.compose import replaced_values
@@ -27,10 +28,21 @@ def checked(value: list[Any], *, _root_: DictConfig) -> ListConfig:
     tree["choices"]["values"] = []  # where this function is called from
     values = OmegaConf.to_container(OmegaConf.create(tree), resolve=True, throw_on_missing=True)
     assert isinstance(values, dict)
-    check_ready(parse_params(values, "parameters"))
+    params = parse_params(values, "parameters")
+    if _runs_all():
+        check_ready(params)
     if replaced := replaced_values({str(key): each for key, each in values.items()}):
         _say_replaced(tuple(replaced))
     return ListConfig(value)  # resolving takes no plain list
+
+
+def _runs_all() -> bool:
+    """Whether DVC was told to run every stage; a run of some, or one that may miss data, needs less than all."""
+    try:
+        arguments = parse_args(sys.argv[1:])
+    except DvcParserError:
+        return False  # a program that uses DVC
+    return not (getattr(arguments, "targets", None) or getattr(arguments, "allow_missing", False))
 
 
 @functools.cache
