@@ -28,7 +28,9 @@ class Dataset(Block):
     generate: list[str]
     "[name] for a data set that make_videos renders, [] for one that is brought."
     videos: str
-    "Folder of video files; a file's stem is its video_id."
+    "Folder of video files, whose stem is their video_id, or of folders of pictures, whose name is it."
+    frame_rate: Annotated[float, Field(ge=0.001, le=100_000)] | Literal["none"]
+    "Pictures per second of folders of pictures (VIDEO/img_00001.jpg), but for those that frame_rates.csv lists."
     annotations: str
     "Folder of annotations in any of the formats of docs/datasets.md."
     proposals: str
