@@ -12,7 +12,12 @@ CONF = Path("conf")
 
 def new_dataset(
     name: Annotated[str, typer.Argument(help="Its name: lower-case letters, digits and '_'.")],
-    videos: Annotated[Path, typer.Option(help="Folder of videos; they stay where they are.")],
+    videos: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of videos, or of folders of pictures (VIDEO/img_00001.jpg), which stay where they are."
+        ),
+    ],
     annotations: Annotated[
         Path | None,
         typer.Option(help="File or folder of annotations, in any format of docs/datasets.md.", show_default=False),
@@ -30,6 +35,12 @@ def new_dataset(
             min=1,
             help="Frames per second of the grid; absent: the films' most common rate, up to 30.",
             show_default=False,
+        ),
+    ] = None,
+    frame_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, help="Pictures per second of folders of pictures, which nothing else tells.", show_default=False
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace conf/dataset/NAME.yaml and copied files.")] = False,
@@ -62,8 +73,8 @@ def new_dataset(
     for given, option in ((videos, "--videos"), (annotations, "--annotations"), (boxes, "--boxes")):
         check_source(name, given, option)
     where = path_for_experiments(in_place(videos, "--videos"))
-    found = find_videos(videos)
-    films = probe_films(found.paths, workers=worker_count(workers))
+    found = find_videos(videos, frame_rate=frame_rate)
+    films = probe_films(found.paths, workers=worker_count(workers), rates=found.rates)
     source = Path("data", name, "source")
     folder = own_folder(annotations, source / "annotations", "--annotations", force=force)
     notes = [write_videos_csv(Path(folder), films), write_frame_times(Path(folder), films)]
@@ -75,7 +86,14 @@ def new_dataset(
     asked = [default["backbone"]["input"]["short_side"]]
     asked += [max(default[block]["augmentation"]["short_side"]) for block in ("baseline", "head_train")]
     text = config_text(
-        name, videos=where, films=films, annotated=annotated, boxes=proposals, fps=fps, asked_side=max(asked)
+        name,
+        videos=where,
+        films=films,
+        annotated=annotated,
+        boxes=proposals,
+        fps=fps,
+        asked_side=max(asked),
+        frame_rate=frame_rate,
     )
     write_text(path, text)
     compose_params([f"dataset={name}"], CONF)

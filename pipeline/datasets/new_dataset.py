@@ -236,6 +236,7 @@ def config_text(
     boxes: str | None,
     fps: float | None,
     asked_side: int,
+    frame_rate: float | None = None,
 ) -> str:
     """The text of `conf/dataset/NAME.yaml`.
 
@@ -247,6 +248,7 @@ def config_text(
         boxes: path of the boxes; None chooses the detector that needs no download.
         fps: of the grid; None takes `grid_fps`.
         asked_side: the short side that the default backbone asks for.
+        frame_rate: pictures per second of folders of pictures.
     """
     side = short_side(films)
     names = ", ".join(label.name for label in annotated.labels[:SHOWN_NAMES])
@@ -264,6 +266,7 @@ def config_text(
         "  # They stay where they are, and need not be under DVC.",
         *(ABSOLUTE if any(map(Path.is_absolute, map(Path, (videos, annotated.folder, boxes or NO_BOXES)))) else ()),
         f"  videos: {_scalar(videos)}",
+        *([f"  frame_rate: {frame_rate:.10g}  # pictures a second of the folders of pictures"] if frame_rate else []),
         *(f"  # {line}" for line in found),
         f"  annotations: {_scalar(annotated.folder)}",
         f"  proposals: {_scalar(boxes or NO_BOXES)}" + ("" if boxes else "  # none: boxes.detector makes them"),
@@ -288,8 +291,10 @@ def _film_comments(films: Mapping[str, Film]) -> list[str]:
     rates = Counter(f"{film.fps:.5g}" for film in good)
     sizes = Counter(f"{film.width}x{film.height}" for film in good)
     bad = f", {len(films) - len(good)} that cannot" if len(good) < len(films) else ""
+    pictures = sum(film.container == "pictures" for film in good)
+    of_pictures = f", of which {pictures} are folders of pictures" if pictures else ""
     return [
-        f"  # {len(good)} films that can be read{bad}.",
+        f"  # {len(good)} films that can be read{of_pictures}{bad}.",
         f"  # Frames per second: {_counted(rates)}. Pixels: {_counted(sizes)}.",
     ]
 

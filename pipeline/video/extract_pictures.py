@@ -16,7 +16,8 @@ from pipeline.files import digest_file, write_json
 from pipeline.video.children import Beat, no_beat
 from pipeline.video.extract import AREA, LAST_INDEX, LEAST_DECODED, FrameSettings, shrink
 from pipeline.video.grid import grid_length, shown_frames
-from pipeline.video.pictures import Pictures, decode_picture, list_pictures
+from pipeline.video.numbering import Pictures
+from pipeline.video.pictures import decode_picture, list_pictures
 from pipeline.video.probe import DecodeError
 from pipeline.video.store import Row, write_frames
 
@@ -58,15 +59,10 @@ def extract_pictures(
     try:
         pictures = list_pictures(path)
         if len(pictures.names) < LEAST_DECODED * pictures.expected:
-            raise DecodeError(path, found=pictures.describe(), expected=_expected(pictures))
+            raise DecodeError(path, found=pictures.describe(), expected=pictures.wanted(LEAST_DECODED))
         write_json(folder / "video.json", _write(path, folder, pictures, settings, source_sha256, frame_rate, beat))
     except DecodeError as error:
         write_json(folder / "problem.json", {"found": error.found, "expected": error.expected})
-
-
-def _expected(pictures: Pictures) -> str:
-    last = pictures.first + pictures.expected - 1
-    return f"at least {LEAST_DECODED:.0%} of the pictures {pictures.first} to {last}"
 
 
 def _write(

@@ -8,7 +8,7 @@ from pipeline.errors import InputError
 from pipeline.files import is_unicode, special_kind, visible_folders
 from pipeline.names import ID_EXPECTED, VIDEO_SUFFIXES, composed, is_id
 from pipeline.problems import Problem
-from pipeline.video.pictures import EXPECTED, find_pictures
+from pipeline.video.numbering import EXPECTED, find_pictures
 
 RATES = "frame_rates.csv"
 "Beside the folders of pictures: `video_id,fps` of those whose rate is not `dataset.frame_rate`."
@@ -16,8 +16,8 @@ HEADER = ["video_id", "fps"]
 SLOWEST, FASTEST = 0.001, 100_000.0
 FOLDERS = "folders of pictures (VIDEO/img_00001.jpg)"
 NO_RATE = (
-    "set dataset.frame_rate (new-dataset: --frame-rate) to how many pictures a second has, e.g. 30 for AVA as MMAction2 "
-    f"and LFB extract it, or write {RATES} ({','.join(HEADER)}) into the folder"
+    "set dataset.frame_rate (new-dataset: --frame-rate) to how many pictures a second has (30 for AVA as MMAction2 and "
+    f"LFB extract it), or write {RATES} ({','.join(HEADER)}) into the folder"
 )
 
 

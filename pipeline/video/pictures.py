@@ -1,17 +1,8 @@
-"""Folders of numbered pictures that stand for films, one picture per frame: `VIDEO/img_00001.jpg`.
+"""Pictures of a folder that stands for a film: their digest, and what they show."""
 
-Picture 1 is the film's time 0, or picture 0 where there is one; picture n stands at (n - 1) / rate seconds. The rate is
-told (`pipeline/video/folder.py`), since pictures have none.
-"""
-
-import re
 import struct
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+import zlib
 from io import BytesIO
-from itertools import pairwise
-from math import gcd
 from pathlib import Path
 
 import av
@@ -20,91 +11,11 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from pipeline.files import digest_file, digest_value, visible_folders
+from pipeline.video.numbering import EXPECTED, Pictures, find_pictures
 from pipeline.video.probe import DecodeError
 
-KINDS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png"}
-"Codec of a picture by its suffix, as FFmpeg calls it."
-NUMBERED = re.compile(r"(.*?)([0-9]{1,18})")
-# Prefixes of frames, where other pictures (masks, depth) lie beside them; the folder's name is one, too.
-USUAL = ("", "img", "image", "frame")
-PAIRS = {"x": "y", "y": "x", "u": "v", "v": "u"}
-EXPECTED = "pictures with one name and numbers from 0 or 1 on, as img_00001.jpg"
 JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 ORIENTATION = 0x0112
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """The frames of one folder."""
-
-    names: dict[int, str]
-    "Name by number, ascending."
-    codec: str
-    fault: str = ""
-    "Why they are no film; then there may be no names."
-
-    @property
-    def first(self) -> int:
-        """The number at time 0."""
-        return 0 if 0 in self.names else 1
-
-    @property
-    def expected(self) -> int:
-        """How many there are if none is missing."""
-        return max(self.names, default=0) - self.first + 1
-
-    def describe(self) -> str:
-        """How many, and their numbers."""
-        numbers = list(self.names)
-        step = gcd(*(b - a for a, b in pairwise(numbers)))
-        steps = f" in steps of {step}" if step > 1 else ""
-        return f"{len(numbers)} pictures with numbers {numbers[0]} to {numbers[-1]}{steps}"
-
-
-def find_pictures(folder: str, names: Iterable[str]) -> Pictures | None:
-    """The pictures among the files of a folder that are the frames of a film; None where no name has a number.
-
-    Pictures of optical flow beside them (`flow_x_00001.jpg` and `flow_y_00001.jpg`) are left aside: two names that
-    differ in x and y, or u and v, at their end. Of several other names a usual one (`img`, `image`, `frame`, the name
-    of the folder, none) is taken, if there is one of these.
-
-    Args:
-        folder: its name.
-        names: of its files.
-    """
-    groups: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
-    for name in names:
-        stem, dot, suffix = name.rpartition(".")
-        kind = KINDS.get(f"{dot}{suffix.lower()}")
-        match = NUMBERED.fullmatch(stem) if kind else None
-        if kind and match:
-            groups[match[1], kind].append((int(match[2]), name))
-    if not groups:
-        return None
-    prefixes = {prefix for prefix, _ in groups}
-    frames = {key: each for key, each in groups.items() if not _is_flow(key[0], prefixes)}
-    if len(frames) > 1:
-        usual = {key: each for key, each in frames.items() if _core(key[0]) in (*USUAL, _core(folder))}
-        frames = usual if len(usual) == 1 else frames
-    if len(frames) != 1:
-        told = ", ".join(f"{len(each)} as {min(each)[1]}" for _, each in sorted((frames or groups).items()))
-        return Pictures({}, "", f"pictures of {'optical flow alone' if not frames else 'several names'}: {told}")
-    ((_, codec), found), *_ = frames.items()
-    found.sort()
-    for (one, name), (other, same) in pairwise(found):
-        if one == other:
-            return Pictures({}, codec, f"two pictures of number {one}: {name} and {same}")
-    return Pictures(dict(found), codec)
-
-
-def _core(prefix: str) -> str:
-    return prefix.rstrip("_-. ").lower()
-
-
-def _is_flow(prefix: str, prefixes: Iterable[str]) -> bool:
-    core = _core(prefix)
-    other = PAIRS.get(core[-1:])
-    return other is not None and any(_core(each) == core[:-1] + other for each in prefixes)
 
 
 def list_pictures(folder: Path) -> Pictures:
@@ -159,16 +70,29 @@ def decode_picture(data: bytes) -> tuple[NDArray[np.uint8], bool]:
 
 
 def _decode_png(data: bytes) -> NDArray[np.uint8]:
-    if b"IEND" not in data[-16:]:
-        raise ValueError("a PNG that is cut off")
+    _check_png(data)
     try:
-        with av.open(BytesIO(data), format="png_pipe", options={"err_detect": "crccheck+explode"}) as container:
+        with av.open(BytesIO(data), format="png_pipe") as container:
             frame = next(container.decode(video=0))
             return np.ascontiguousarray(frame.to_ndarray(format="rgb24"), np.uint8)
     except MemoryError:
         raise
     except (av.FFmpegError, StopIteration, IndexError) as error:
         raise ValueError(f"a damaged PNG ({getattr(error, 'strerror', None) or 'no picture in it'})") from None
+
+
+def _check_png(data: bytes) -> None:
+    """Compare each chunk with its checksum: FFmpeg shows the rest of a damaged picture in black."""
+    place, kind = len(PNG), b""
+    while kind != b"IEND":
+        size = int.from_bytes(data[place : place + 4], "big")
+        end = place + 8 + size
+        if end + 4 > len(data):
+            raise ValueError("a PNG that is cut off")
+        kind = data[place + 4 : place + 8]
+        if zlib.crc32(data[place + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            raise ValueError("a damaged PNG")
+        place = end + 4
 
 
 def _orientation(data: bytes) -> int:

@@ -19,6 +19,7 @@ from pipeline.errors import InputError
 from tests.datasets_ava.test_cvat import box, track
 from tests.datasets_ava.test_cvat import write as write_cvat
 from tests.video.films import write_film
+from tests.video.test_pictures import write_pictures
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CASES = REPOSITORY / "tests" / "fixtures" / "cases"
@@ -314,3 +315,33 @@ def test_a_file_that_was_there_is_not_replaced_by_a_copy(project: Path, films: P
     assert mine.read_text() == before
     run(*words, str(given), "--force", status=2)
     assert mine.read_text() == given.read_text()
+
+
+def test_folders_of_pictures_need_their_rate(project: Path) -> None:
+    """As MMAction2 has AVA: pictures from second 900 on, optical flow beside them."""
+    for name, count in (("film", 120), ("other", 121)):
+        folder = write_pictures(project / "rawframes" / name, count)
+        (folder / "flow_x_00001.jpg").touch()
+        (folder / "flow_y_00001.jpg").touch()
+    annotations = project / "annotations"
+    annotations.mkdir()
+    for split, film in (("train", "film"), ("val", "other")):
+        rows = "".join(f"{film},{second},0.1,0.2,0.5,0.8,1,0\n" for second in (901, 902, 903))
+        (annotations / f"ava_{split}_v2.1.csv").write_text(rows)
+    (annotations / "labelmap.pbtxt").write_text('item { name: "bend/bow (at the waist)" id: 1 }\n')
+    words = ("ava", "--videos", "rawframes", "--annotations", "annotations")
+    with pytest.raises(InputError) as error:
+        run(*words)
+    assert str(error.value) == (
+        "rawframes: 2 folders of pictures whose frame rate nothing tells (film, ...), and no video file: set "
+        "dataset.frame_rate (new-dataset: --frame-rate) to how many pictures a second has (30 for AVA as MMAction2 and "
+        "LFB extract it), or write frame_rates.csv (video_id,fps) into the folder"
+    )
+    printed = run(*words, "--frame-rate", "30")
+    text = Path("conf/dataset/ava.yaml").read_text()
+    assert "  frame_rate: 30  # pictures a second of the folders of pictures\n" in text
+    assert "  # 2 films that can be read, of which 2 are folders of pictures.\n" in text
+    assert "  # Frames per second: 30 (2 films). Pixels: 96x64 (2 films).\n" in text
+    assert compose_params(["dataset=ava"])["dataset"]["frame_rate"] == 30
+    assert "  films        2 files, 2 readable, 0.00 h; 30 frames a second; mjpeg\n" in printed
+    assert "film-too-short" not in printed  # their timestamps begin at 900

@@ -201,8 +201,8 @@ def test_without_a_rate_pictures_alone_are_refused_and_beside_films_passed_over(
         find_videos(tmp_path)
     assert str(error.value) == (
         f"{tmp_path}: 2 folders of pictures whose frame rate nothing tells (a, ...), and no video file: set "
-        "dataset.frame_rate (new-dataset: --frame-rate) to how many pictures a second has, e.g. 30 for AVA as MMAction2 "
-        "and LFB extract it, or write frame_rates.csv (video_id,fps) into the folder"
+        "dataset.frame_rate (new-dataset: --frame-rate) to how many pictures a second has (30 for AVA as MMAction2 and "
+        "LFB extract it), or write frame_rates.csv (video_id,fps) into the folder"
     )
     touch(tmp_path, "c.mp4")
     found = find_videos(tmp_path)

@@ -17,7 +17,8 @@ from pipeline.video import items
 from pipeline.video.extract import FrameSettings
 from pipeline.video.items import assemble_videos, extract_videos, video_item
 from pipeline.video.manifest import write_manifest
-from pipeline.video.pictures import decode_picture, find_pictures
+from pipeline.video.numbering import find_pictures
+from pipeline.video.pictures import decode_picture
 from pipeline.video.store import FrameStore
 from tests.video.films import number_of, pictures
 
@@ -149,7 +150,9 @@ def test_too_much_damage_is_no_film(tmp_path: Path) -> None:
 
 def test_a_size_that_changes_is_brought_to_the_first_and_told(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "a", 30)
-    (folder / "img_00005.jpg").write_bytes((write_pictures(tmp_path / "b", 5, width=128) / "img_00005.jpg").read_bytes())
+    (folder / "img_00005.jpg").write_bytes(
+        (write_pictures(tmp_path / "b", 5, width=128) / "img_00005.jpg").read_bytes()
+    )
     record = extracted(folder)
     assert (record["frames_failed"], record["frames_resized"], record["frames_unchanged"]) == (0, 1, 29)
     assert record["frames_told"] == "img_00005.jpg is 128x64"
