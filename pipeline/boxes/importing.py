@@ -255,17 +255,18 @@ def _bins(scores: Floats) -> Ints:
 
 
 def _splits(rows: _Rows, timelines: pa.Table, named: pa.Table | None) -> dict[str, Any]:
-    splits = np.array(timelines["split"].to_pylist(), dtype=object)
+    splits = timelines["split"].to_pylist()
     usable = np.flatnonzero((rows.video >= 0) & (rows.fate != BAD))
     order = usable[ordered([rows.video[usable], rows.timestamp[usable], rows.fate[usable]])]
     # KEPT sorts first, so the row where a keyframe starts tells whether any box of it is left.
     firsts = order[group_starts([rows.video[order], rows.timestamp[order]])]
     summary = {}
-    for split in sorted(set(splits.tolist())):
-        keyframes = firsts[splits[rows.video[firsts]] == split]
+    for split in sorted({name for each in splits for name in each.split("+")}):
+        is_of = np.array([split in each.split("+") for each in splits], bool)
+        keyframes = firsts[is_of[rows.video[firsts]]]
         kept = rows.video[rows.fate == KEPT]
-        kept = kept[splits[kept] == split]
-        videos = int((splits == split).sum())
+        kept = kept[is_of[kept]]
+        videos = int(is_of.sum())
         summary[split] = {
             "videos": videos,
             "videos_without_a_box": videos - len(np.unique(kept)),

@@ -40,7 +40,7 @@ def check_labels(
 
 def label_counts(imported: AvaImport, classes: int) -> dict[str, list[int]]:
     """Persons of each class, [classes] by split, in the keyframes that are not excluded."""
-    splits = sorted(set(imported.timelines["split"].to_pylist()))
+    splits = sorted({name for each in imported.timelines["split"].to_pylist() for name in each.split("+")})
     return {
         split: group_keyframes(
             imported.annotations, imported.keyframes, None, split=split, classes=classes, threshold=0.0

@@ -52,7 +52,11 @@ class Dataset(Block):
     keyframe_seconds: Annotated[float, Field(gt=0)]
     "CVAT and VIA: seconds from one keyframe to the next."
     val_fraction: Fraction
-    "Share of videos in val, by a hash of the id, where nothing says the split."
+    "Share of videos in val, by a hash of the id, where nothing says the split; by time, of the keyframes of each."
+    split_by: Literal["film", "time"]
+    "What is put into train and val where nothing says it: whole films, or of each film the last part into val."
+    split_gap_seconds: Annotated[float, Field(ge=0)]
+    "By time: seconds without a keyframe between train and val, no less than a clip lasts."
     evaluate: Literal["ava", "kinetics", "ava_kinetics"]
     "AVA-Kinetics: what the val split is."
     clips: str
