@@ -58,9 +58,11 @@ def new_dataset(
         check_name,
         check_source,
         config_text,
+        grid_fps,
         in_place,
         own_folder,
         read_classes,
+        split_gap,
         write_frame_times,
         write_videos_csv,
     )
@@ -78,11 +80,13 @@ def new_dataset(
     source = Path("data", name, "source")
     folder = own_folder(annotations, source / "annotations", "--annotations", force=force)
     notes = [write_videos_csv(Path(folder), films), write_frame_times(Path(folder), films)]
-    annotated = read_classes(Path(folder), path_for_experiments(folder))
+    default = compose_params([], CONF)
+    shown = default["backbone"]["input"]
+    gap_seconds = split_gap(shown["frames"] * shown["interval"], grid_fps(films) if fps is None else fps)
+    annotated = read_classes(Path(folder), path_for_experiments(folder), gap_seconds=gap_seconds)
     proposals = None
     if boxes:
         proposals = path_for_experiments(own_folder(boxes, source / "proposals", "--boxes", force=force))
-    default = compose_params([], CONF)
     asked = [default["backbone"]["input"]["short_side"]]
     asked += [max(default[block]["augmentation"]["short_side"]) for block in ("baseline", "head_train")]
     text = config_text(
@@ -100,6 +104,8 @@ def new_dataset(
     print("".join(f"{note}\n" for note in notes if note), end="")
     classes = f"{annotated.classes} classes" if annotated.labels else "classes are to be set"
     print(f"{path}: written: {len(films)} films, {classes}, boxes {f'from {proposals}' if proposals else 'by motion'}")
+    if annotated.gap_seconds:
+        print(f"{path}: one film is annotated, so it is split by time: its last fifth is val (dataset.split_by)")
     try:
         doctor(dataset=name, decode=False, html=None, as_json=False, allow_warnings=True, silence=60.0, workers=workers)
     except typer.Exit as end:

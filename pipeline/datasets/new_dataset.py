@@ -1,5 +1,6 @@
 """`conf/dataset/NAME.yaml` for a folder of videos, with what was found in it."""
 
+import math
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from pipeline.datasets.listed import Listed, read_listed
 from pipeline.datasets.multisports import counts_frames
 from pipeline.datasets.recognise import Found, recognise
 from pipeline.datasets.sources import UNBOUNDED, SourceOptions, import_source
+from pipeline.datasets.timelines import BOTH
 from pipeline.datasets.unread import reasons
 from pipeline.doctor.films import Film
 from pipeline.doctor.times import RATE_TOLERANCE
@@ -58,6 +60,8 @@ class Annotated:
     "Formats and splits, in lines."
     fault: str = ""
     "Why the classes cannot be told."
+    gap_seconds: float = 0.0
+    "Where a single film is annotated, and long enough to be split by time: the gap between train and val."
 
 
 def check_name(name: str, conf: Path, *, force: bool) -> Path:
@@ -199,8 +203,14 @@ def _of_frames(found: Found) -> bool:
         return True
 
 
-def read_classes(folder: Path, name: str) -> Annotated:
-    """Read the annotations once, to learn their formats and classes; a fault is told and ends nothing."""
+def read_classes(folder: Path, name: str, *, gap_seconds: float = 3.0) -> Annotated:
+    """Read the annotations, to learn their formats and classes; a fault is told and ends nothing.
+
+    Args:
+        folder: of annotations.
+        name: of the folder in the parameters.
+        gap_seconds: no less than a clip lasts, for a film that is split by time.
+    """
     labels: list[Label] = []
     try:
         found = recognise(folder) if folder.is_dir() else Found()
@@ -213,13 +223,24 @@ def read_classes(folder: Path, name: str) -> Annotated:
         imported = import_source(folder, SourceOptions(classes=classes))
     except InputError as error:
         return Annotated(name, classes=max((each.id for each in labels), default=1), labels=labels, fault=str(error))
-    return Annotated(name, max(label.id for label in imported.labels), imported.labels, imported.told)
+    count = max(label.id for label in imported.labels)
+    if imported.timelines["split"].to_pylist() == ["train"]:
+        options = SourceOptions(classes=classes, split_by="time", split_gap_seconds=gap_seconds)
+        by_time = import_source(folder, options)
+        if by_time.timelines["split"].to_pylist() == [BOTH]:
+            return Annotated(name, count, by_time.labels, by_time.told, gap_seconds=gap_seconds)
+    return Annotated(name, count, imported.labels, imported.told)
 
 
 def grid_fps(films: Mapping[str, Film]) -> int:
     """The most common frame rate, rounded, and no more than GRID_FPS; of equally common ones the highest."""
     rates = Counter(round(film.fps) for film in films.values() if film.fps >= 1)
     return min(GRID_FPS, max(rates, key=lambda rate: (rates[rate], rate), default=GRID_FPS))
+
+
+def split_gap(clip_frames: int, fps: float) -> float:
+    """Whole seconds that a clip of so many frames of the grid does not exceed; 3 at least."""
+    return float(max(3, math.ceil(clip_frames / fps)))
 
 
 def short_side(films: Mapping[str, Film]) -> int:
@@ -274,7 +295,7 @@ def config_text(
         "  # Annotation tools: the attribute that names actions, a list of them, auto, or none (then it is the label).",
         "  action_attribute: auto",
         "  keyframe_seconds: 1  # annotation tools: one keyframe in so many seconds",
-        "  val_fraction: 0.2  # of the films whose split nothing tells",
+        *_split_lines(annotated.gap_seconds),
         "frames:",
         "  # Clips are counted in frames of this rate, whatever a film's own is; the published recipes count on 30.",
         f"  fps: {grid_fps(films) if fps is None else fps:g}",
@@ -284,6 +305,18 @@ def config_text(
     if side < asked_side:
         lines += [f"  # The default backbone asks for {asked_side}: clips are scaled up.", "  allow_smaller: true"]
     return "\n".join([*lines, *([] if boxes else MOTION)]) + "\n"
+
+
+def _split_lines(gap_seconds: float) -> list[str]:
+    if not gap_seconds:
+        return ["  val_fraction: 0.2  # of the films whose split nothing tells"]
+    return [
+        "  # One film is annotated: its last keyframes are val; those just before them are left out, so that no clip",
+        "  # of train shows a frame of val (docs/datasets.md#splits). With more films, split_by: film.",
+        "  split_by: time",
+        "  val_fraction: 0.2",
+        f"  split_gap_seconds: {gap_seconds:g}",
+    ]
 
 
 def _film_comments(films: Mapping[str, Film]) -> list[str]:

@@ -46,11 +46,12 @@ def split_in_time(found: AvaImport, *, val_fraction: float, gap_seconds: float) 
         if video_id not in chosen or not val_fraction:
             continue
         start = _start_of_val(times[used], val_fraction)
-        if not (times[used] <= start - gap_seconds + TICK_SECONDS).any():
+        early = (times[used] < start) & (times[used] <= start - gap_seconds + TICK_SECONDS)
+        if not early.any():
             short.append(video_id)
             continue
         late = mine[times[mine] >= start]
-        between = used[(times[used] < start) & (times[used] > start - gap_seconds + TICK_SECONDS)]
+        between = used[(times[used] < start) & ~early]
         split[late], status[between] = "val", "excluded"
         timelines[video_id] = replace(timelines[video_id], split=BOTH)
         counts["films"] += 1
@@ -86,8 +87,8 @@ def _told(counts: dict[str, int], short: list[str], val_fraction: float, gap_sec
     if counts["films"]:
         lines.append(
             f"splits: {counts['films']} films are split by time (dataset.split_by): of each the last keyframes are val "
-            f"(dataset.val_fraction {val_fraction:g}), {counts['val_keyframes']} in all; {counts['left_out']} less than "
-            f"{gap_seconds:g} s before them are left out (dataset.split_gap_seconds)"
+            f"(dataset.val_fraction {val_fraction:g}), {counts['val_keyframes']} in all; {counts['left_out']} less "
+            f"than {gap_seconds:g} s before them are left out (dataset.split_gap_seconds)"
         )
     if short:
         lines.append(

@@ -100,7 +100,7 @@ def test_a_folder_elsewhere_and_single_files(project: Path, films: Path, tmp_pat
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("film,0,0.1,0.1,0.5,0.5,,0.95\n")
     printed = run("mine", "--videos", str(films), "--annotations", str(annotations), "--boxes", str(boxes), status=2)
-    assert "ERROR no-val-labels" in printed  # of one annotated film
+    assert "mine.yaml: one film is annotated, so it is split by time: its last fifth is val (dataset.spl" in printed
     assert "conf/dataset/mine.yaml: written: 3 films, 2 classes, boxes from data/mine/source/proposals\n" in printed
     values = compose_params(["dataset=mine"], Path("conf"))
     assert values["dataset"]["videos"] == str(films)
@@ -262,7 +262,7 @@ def test_what_a_temporary_folder_would_not_have_is_named_by_its_whole_path(proje
     git("add", "conf", "mine/annotations")
     git("commit", "-qm", "begin")
     words = ("mine", "--videos", "mine/videos", "--annotations", "mine/annotations", "--force")
-    run(*words, status=2)
+    run(*words)
 
     def paths() -> list[str]:
         dataset = compose_params(["dataset=mine"], Path("conf"))["dataset"]
@@ -272,10 +272,10 @@ def test_what_a_temporary_folder_would_not_have_is_named_by_its_whole_path(proje
     assert paths() == [f"{here}/mine/videos", f"{here}/mine/annotations"]  # videos.csv was written just now
     assert "`dvc exp run --queue` and\n  # `--temp` find it too" in Path("conf/dataset/mine.yaml").read_text()
     git("add", "mine/annotations")
-    run(*words, status=2)
+    run(*words)
     assert paths() == [f"{here}/mine/videos", "mine/annotations"]
     Path("mine/videos.dvc").touch()  # `dvc add` writes it
-    run(*words, status=2)
+    run(*words)
     assert paths() == ["mine/videos", "mine/annotations"]
     assert "temp" not in Path("conf/dataset/mine.yaml").read_text()
     Path("mine/videos.dvc").rename("mine/videos/film.mp4.dvc")  # one film alone
@@ -345,3 +345,18 @@ def test_folders_of_pictures_need_their_rate(project: Path) -> None:
     assert compose_params(["dataset=ava"])["dataset"]["frame_rate"] == 30
     assert "  films        2 files, 2 readable, 0.00 h; 30 frames a second; mjpeg\n" in printed
     assert "film-too-short" not in printed  # their timestamps begin at 900
+
+
+def test_a_single_film_is_split_by_time(project: Path, films: Path, tmp_path: Path) -> None:
+    annotations = write_cvat(tmp_path, track(box(0, 0, "walk"), box(99, 50, "sit down")))
+    words = ("mine", "--videos", str(films), "--annotations", str(annotations), "--force")
+    assert "split by time: its last fifth is val" in run(*words)
+    text = Path("conf/dataset/mine.yaml").read_text()
+    assert (
+        "  # One film is annotated: its last keyframes are val; those just before them are left out, so that no clip\n"
+        "  # of train shows a frame of val (docs/datasets.md#splits). With more films, split_by: film.\n"
+        "  split_by: time\n  val_fraction: 0.2\n  split_gap_seconds: 3\n"
+    ) in text
+    assert "  # splits: 1 films are split by time (dataset.split_by): of each the last keyframes are val" in text
+    assert "split by time" not in run(*words, "--fps", "2", status=2)  # a clip lasts longer than the film
+    assert "split_by" not in Path("conf/dataset/mine.yaml").read_text()
