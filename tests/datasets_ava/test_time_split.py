@@ -163,8 +163,8 @@ def test_a_gap_shorter_than_a_clip_is_refused() -> None:
     with pytest.raises(InputError) as error:
         params("backbone=slowonly_r50", "frames.fps=15")
     assert str(error.value).endswith(
-        ": parameters: dataset.split_gap_seconds 3 is less than a clip lasts, 4.27 s (4x16 frames at 15 a second): clips "
-        "of train and val would share frames"
+        ": parameters: dataset.split_gap_seconds 3 is less than a clip lasts, 4.27 s (4x16 frames at 15 a second): "
+        "clips of train and val would share frames"
     )
     assert params("backbone=slowonly_r50", "frames.fps=15", "dataset.split_gap_seconds=4.3")
     assert params("backbone=slowonly_r50", "frames.fps=15", "dataset.split_by=film")

@@ -43,7 +43,7 @@ def test_one_film_of_pictures_gets_a_map(tmp_path: Path) -> None:
         for split in ("train", "val")
     ]
     assert shared[0] == shared[1]  # the same item
-    for head in ("lfb_nl", "linear"):
-        project.dvc("exp", "run", *(word for each in [f"head={head}", *FAST] for word in ("-S", each)))
-        assert project.metrics()["counts"]["keyframes"] == 8
-    assert "Running stage" not in project.dvc("repro")
+    again = ["dataset=yard", "head=lfb_nl", *FAST]
+    trained = project.dvc("exp", "run", *(word for each in again for word in ("-S", each)))
+    assert "Running stage 'infer_bank" not in trained
+    assert project.metrics()["counts"]["keyframes"] == 8
