@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.boxes.recognise import read_box_files
 from pipeline.boxes.rows import BoxRows
 from pipeline.boxes.tracks import track_ids
+from pipeline.boxes.yolo import find_yolo, read_yolo
 from pipeline.datasets.csv_rows import Floats, Ints, shown
 from pipeline.datasets.ordering import first_alike, group_starts, ordered, ranked
 from pipeline.errors import InputError
@@ -74,6 +75,7 @@ def import_boxes(
     keyframes: pa.Table | None = None,
     detector: str = "",
     tracks: bool = False,
+    person_class: int = 0,
 ) -> BoxImport:
     """Read every box file of a folder, of any format of docs/data-layout.md, into one BOXES table.
 
@@ -88,11 +90,15 @@ def import_boxes(
         keyframes: KEYFRAMES; with them the summary counts those that have no box.
         detector: what made the boxes (`detect_boxes`), which is then their source; else that is the format.
         tracks: give boxes ids over time.
+        person_class: of YOLO's text files, the class that is a person.
 
     Raises:
         InputError: there is no box file, a file cannot be read, or no row is a box of a known video.
     """
-    read, problems = read_box_files(folder)
+    of_yolo = find_yolo(folder)
+    read, problems = read_box_files(folder, beside=of_yolo)
+    if of_yolo:
+        read["*.txt"] = read_yolo(folder, of_yolo, timelines, keyframes, person_class=person_class)
     read = {name: _of_films(file, timelines) for name, file in read.items()}
     names, files = list(read), list(read.values())
     rows = _joined(files, timelines)

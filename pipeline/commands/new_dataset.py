@@ -63,6 +63,7 @@ def new_dataset(
         own_folder,
         read_classes,
         split_gap,
+        write_box_rates,
         write_frame_times,
         write_videos_csv,
     )
@@ -86,7 +87,9 @@ def new_dataset(
     annotated = read_classes(Path(folder), path_for_experiments(folder), gap_seconds=gap_seconds)
     proposals = None
     if boxes:
-        proposals = path_for_experiments(own_folder(boxes, source / "proposals", "--boxes", force=force))
+        box_folder = own_folder(boxes, source / "proposals", "--boxes", force=force)
+        notes.append(write_box_rates(Path(box_folder), films))
+        proposals = path_for_experiments(box_folder)
     asked = [default["backbone"]["input"]["short_side"]]
     asked += [max(default[block]["augmentation"]["short_side"]) for block in ("baseline", "head_train")]
     text = config_text(

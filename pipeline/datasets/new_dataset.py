@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from pipeline.boxes.yolo import find_yolo
 from pipeline.datasets.class_ids import find_label_map, read_shifted_label_map
 from pipeline.datasets.frame_times import NAME as FRAME_TIMES
 from pipeline.datasets.frame_times import frame_times_text
@@ -193,6 +194,24 @@ def write_frame_times(folder: Path, films: Mapping[str, Film]) -> str:
         f"{path}: written, with the times of {len(kept)} films whose frame rate varies (frame n / mean rate is off by "
         f"up to {off:.3g} s)"
     )
+
+
+def write_box_rates(folder: Path, films: Mapping[str, Film]) -> str:
+    """Write `videos.csv`, and `frame_times.csv` for films whose rate varies, beside text files of YOLO.
+
+    Returns:
+        A line that says so; empty where there is nothing to do.
+    """
+    path = folder / "videos.csv"
+    if path.exists() or not find_yolo(folder):
+        return ""
+    good = {video_id: film for video_id, film in films.items() if not film.found and film.fps}
+    rows = [f"{video_id},{f'{film.fps:.5f}'.rstrip('0').rstrip('.')}" for video_id, film in good.items()]
+    write_text(path, "\n".join(["video_id,fps", *rows, ""]))
+    varying = {each: [(int(n), t) for n, t in film.knots] for each, film in good.items() if film.knots}
+    if varying and not (folder / FRAME_TIMES).exists():
+        write_text(folder / FRAME_TIMES, frame_times_text(varying))
+    return f"{path}: written, with the frame rate of {len(good)} films, in which the frames of the boxes are counted"
 
 
 def _of_frames(found: Found) -> bool:

@@ -142,6 +142,7 @@ def _annotations(
         min_score=params.boxes.min_score,
         detector=detector,
         limit=params.boxes.max_bad_fraction,
+        person_class=params.boxes.person_class,
     )
     findings += found
     if boxes is None:

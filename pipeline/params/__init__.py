@@ -136,8 +136,8 @@ class Params(Block):
         if self.dataset.split_by == "time" and gap < seconds:
             raise ValueError(
                 f"dataset.split_gap_seconds {gap:g} is less than a clip lasts, {seconds:.3g} s "
-                f"({shown.frames}x{shown.interval} frames at {self.frames.fps:g} a second): clips of train and val would "
-                "share frames"
+                f"({shown.frames}x{shown.interval} frames at {self.frames.fps:g} a second): clips of train and val "
+                "would share frames"
             )
 
     def _frames_large_enough(self) -> None:

@@ -94,6 +94,8 @@ class Boxes(Block):
     "[detector], or [] where there is none."
     tracks: Literal["none", "iou"]
     "iou: ids over time, by how much the boxes of neighbouring seconds overlap."
+    person_class: Annotated[int, Field(ge=0)]
+    "Text files of YOLO: the class that is a person."
     min_score: float
     "Boxes below this floor are dropped; each consumer applies its own threshold above it."
     max_bad_fraction: Fraction

@@ -360,3 +360,19 @@ def test_a_single_film_is_split_by_time(project: Path, films: Path, tmp_path: Pa
     assert "  # splits: 1 films are split by time (dataset.split_by): of each the last keyframes are val" in text
     assert "split by time" not in run(*words, "--fps", "2", status=2)  # a clip lasts longer than the film
     assert "split_by" not in Path("conf/dataset/mine.yaml").read_text()
+
+
+def test_text_files_of_yolo_get_the_rates_of_the_films(project: Path, films: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "predict/labels"
+    labels.mkdir(parents=True)
+    for number in range(1, 101):
+        (labels / f"film_{number}.txt").write_text("0 0.5 0.5 0.5 0.5 0.95\n")
+    annotations = write_cvat(tmp_path, track(box(0, 0, "walk"), box(99, 50, "sit down")))
+    words = ("mine", "--videos", str(films), "--annotations", str(annotations), "--boxes", str(labels.parent))
+    printed = run(*words)
+    csv = labels.parent / "videos.csv"
+    assert f"{csv}: written, with the frame rate of 3 films, in which the frames of the boxes are counted\n" in printed
+    assert csv.read_text() == "video_id,fps\nfilm,25\nother,25\nthird,29.97003\n"
+    assert "boxes in 1 keyframes\n" in printed  # the doctor has read them
+    assert "proposals-missing" not in printed
+    assert "videos.csv: written, with the frame rate" not in run(*words, "--force")
