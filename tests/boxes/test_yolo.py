@@ -114,8 +114,8 @@ def test_without_scores_each_is_1_and_it_is_said(tmp_path: Path, text: str, note
         ("0 0.5 0.5 0.1 0.1 1.5", "found score 1.5, expected a number from 0 to 1"),
         (
             "0 0.9 0.5 0.5 0.1 0.5",
-            "found box 2662.4 1843.2 4710.4 2252.8 (left, top, right, bottom) in a frame of 4096 x 4096, expected a box "
-            "in pixels inside the frame",
+            "found box 2662.4 1843.2 4710.4 2252.8 (left, top, right, bottom) in a frame of 4096 x 4096, expected a "
+            "box in pixels inside the frame",
         ),
         (
             "0 0.5 0.5 0 0.1 0.5",
