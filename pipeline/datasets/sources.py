@@ -329,9 +329,9 @@ def _timelines(
         if video_id not in times and one.split:
             times[video_id] = Timeline(one.split, one.first_timestamp or 0.0, one.offset_seconds or 0.0)
     told = {video_id: time.split for video_id, time in times.items() if time.split}
-    if options.split_by == "time":
-        splits, lines = dict.fromkeys(times, "train") | known_splits(sorted(times), told, dict(listed)), []
-    else:
+    known = known_splits(sorted(times), told, dict(listed))
+    splits, lines = dict.fromkeys(times, "train") | known, list[str]()
+    if options.split_by == "film":
         splits, lines = assign_splits(sorted(times), told, dict(listed), val_fraction=options.val_fraction)
-    untold = frozenset(times) - known_splits(sorted(times), told, dict(listed)).keys()
+    untold = frozenset(times) - known.keys()
     return {video_id: replace(time, split=splits[video_id]) for video_id, time in times.items()}, lines, untold

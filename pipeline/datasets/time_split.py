@@ -11,6 +11,8 @@ from pipeline.datasets.timelines import BOTH, Timeline, timelines_table
 
 # Times are sums in floating point.
 TICK_SECONDS = 1e-6
+DEFAULTS = {"val_fraction": 0.2, "gap_seconds": 3.0}
+"Of conf/config.yaml, for what a split by time would do."
 
 
 def split_in_time(found: AvaImport, *, val_fraction: float, gap_seconds: float) -> AvaImport:
@@ -96,3 +98,24 @@ def _told(counts: dict[str, int], short: list[str], val_fraction: float, gap_sec
             f"keyframe is {gap_seconds:g} s before val's (dataset.split_gap_seconds)"
         )
     return lines
+
+
+def more_of(split: str, imported: AvaImport) -> tuple[str, str]:
+    """How a split without a label gets some, and how one without a class; the only film can be moved nowhere.
+
+    Args:
+        split: train or val.
+        imported: the annotations.
+    """
+    films = imported.timelines["split"].to_pylist()
+    by_time = "dataset.split_by: time, which makes the last part of each film val"
+    if BOTH in films:
+        other = "set another dataset.val_fraction or dataset.split_gap_seconds"
+        return f"Annotate more of {split}'s part, or {other}", f"Annotate some, {other}"
+    if len(films) == 1:
+        other = f"set {by_time}" if split == "val" else f"let this one be train, and set {by_time}"
+        if split == "val" and BOTH not in split_in_time(imported, **DEFAULTS).timelines["split"].to_pylist():
+            other = "more of this one: it has too few keyframes to be split by time (dataset.split_by)"
+        return f"Annotate another film, or {other}", "Annotate some"
+    move = "move some there (in videos.csv, or from one CSV to the other)"
+    return f"Annotate films of {split}, {move}, or set {by_time}", "Annotate some, move films between the splits"

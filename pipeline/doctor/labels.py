@@ -9,8 +9,7 @@ import numpy as np
 from pipeline.datasets.assemble import AvaImport
 from pipeline.datasets.class_ids import spelt
 from pipeline.datasets.keyframes import group_keyframes
-from pipeline.datasets.time_split import split_in_time
-from pipeline.datasets.timelines import BOTH
+from pipeline.datasets.time_split import more_of
 from pipeline.doctor.finding import Finding, findings_of
 from pipeline.labels import AVA_EVALUATED, Label
 from pipeline.problems import Problem
@@ -18,8 +17,6 @@ from pipeline.problems import Problem
 # As many names of AVA's in a label map make it one of AVA.
 AVA_NAMES = 20
 FILE = "annotations"
-DEFAULTS = {"val_fraction": 0.2, "gap_seconds": 3.0}
-"Of conf/config.yaml, for what a split by time would do."
 
 
 def check_labels(
@@ -124,22 +121,6 @@ def _unnamed(imported: AvaImport, counts: Mapping[str, Sequence[int]]) -> list[F
     )  # fmt: skip
 
 
-def _more_of(split: str, imported: AvaImport) -> tuple[str, str]:
-    """How a split without a label gets some, and how one without a class; the only film can be moved nowhere."""
-    films = imported.timelines["split"].to_pylist()
-    by_time = "dataset.split_by: time, which makes the last part of each film val"
-    if BOTH in films:
-        other = "set another dataset.val_fraction or dataset.split_gap_seconds"
-        return f"Annotate more of {split}'s part, or {other}", f"Annotate some, {other}"
-    if len(films) == 1:
-        other = f"set {by_time}" if split == "val" else f"let this one be train, and set {by_time}"
-        if split == "val" and BOTH not in split_in_time(imported, **DEFAULTS).timelines["split"].to_pylist():
-            other = "more of this one: it has too few keyframes to be split by time (dataset.split_by)"
-        return f"Annotate another film, or {other}", "Annotate some"
-    move = "move some there (in videos.csv, or from one CSV to the other)"
-    return f"Annotate films of {split}, {move}, or set {by_time}", "Annotate some, move films between the splits"
-
-
 def _without_examples(
     imported: AvaImport, counts: Mapping[str, Sequence[int]], *, classes: int, scored: str
 ) -> list[Finding]:
@@ -147,7 +128,7 @@ def _without_examples(
     ids = sorted(names) if scored == "labelmap" else list(range(1, classes + 1))
     findings: list[Finding] = []
     for split in ("train", "val"):
-        get_labels, get_class = _more_of(split, imported)
+        get_labels, get_class = more_of(split, imported)
         found = counts.get(split)
         if found is None or not sum(found):
             nothing = Problem(FILE, split, "no label", "labelled persons")

@@ -40,9 +40,11 @@ def write(folder: Path, rates: str = "video_id,fps\na,25\n", **texts: str) -> Pa
     return folder
 
 
-def read(folder: Path, films: pa.Table | None = None, named: pa.Table | None = None, **options: int) -> BoxImport:
+def read(
+    folder: Path, films: pa.Table | None = None, named: pa.Table | None = None, person_class: int = 0
+) -> BoxImport:
     films = timelines("a") if films is None else films
-    return import_boxes(folder, films, min_score=0.05, keyframes=named, **options)
+    return import_boxes(folder, films, min_score=0.05, keyframes=named, person_class=person_class)
 
 
 def rows(found: BoxImport) -> list[tuple]:

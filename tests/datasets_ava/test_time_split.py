@@ -128,6 +128,7 @@ def test_both_banks_hold_the_whole_film(tmp_path: Path) -> None:
     assert films[2] == []
     (train,), (val,) = films[:2]
     assert train.annotated_timestamp is not None
+    assert val.annotated_timestamp is not None
     assert np.array_equal(train.annotated_timestamp, val.annotated_timestamp)
     assert len(train.annotated_timestamp) == len(train.seconds_seen) == 20
     assert [films_of(found.timelines, split).num_rows for split in ("train", "val", "test")] == [1, 1, 0]
