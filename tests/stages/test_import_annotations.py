@@ -145,8 +145,8 @@ def test_a_split_without_a_film_is_said_with_what_helps(source: Path, capsys: py
     import_annotations()
     assert capsys.readouterr().err == (
         "no film is of val: train_baseline runs without validation, and infer_bank and evaluate stop, since there is "
-        "nothing to score. Annotate another film, or set dataset.split_by: time, which makes the last part of each film "
-        "val (docs/datasets.md#splits)\n"
+        "nothing to score. Annotate another film, or set dataset.split_by: time, which makes the last part of each "
+        "film val (docs/datasets.md#splits)\n"
     )
     (source / "train.csv").rename(source / "val.csv")
     import_annotations()
@@ -165,8 +165,8 @@ def test_one_film_split_by_time(source: Path, capsys: pytest.CaptureFixture[str]
     printed = capsys.readouterr()
     assert printed.err == ""
     assert printed.out.splitlines()[-2:] == [
-        "splits: 1 films are split by time (dataset.split_by): of each the last keyframes are val (dataset.val_fraction "
-        "0.2), 4 in all; 2 less than 3 s before them are left out (dataset.split_gap_seconds)",
+        "splits: 1 films are split by time (dataset.split_by): of each the last keyframes are val "
+        "(dataset.val_fraction 0.2), 4 in all; 2 less than 3 s before them are left out (dataset.split_gap_seconds)",
         "data/small/annotations: 19 labels in 19 keyframes of 1 videos (train 1, val 1); 0 of 19 rows are bad",
     ]
 
@@ -181,6 +181,6 @@ def test_a_bank_of_a_split_without_a_film_is_refused(source: Path, monkeypatch: 
     with pytest.raises(InputError) as error:
         banks.split_parts("val", sources, settings, workers=1, device="cpu", batch=1)
     assert str(error.value) == (
-        "data/small/annotations: no film is of val, expected one at least: a bank of it would be empty, with nothing to "
-        "learn from or to score; dataset.split_by: time splits each film (docs/datasets.md#splits)"
+        "data/small/annotations: no film is of val, expected one at least: a bank of it would be empty, with nothing "
+        "to learn from or to score; dataset.split_by: time splits each film (docs/datasets.md#splits)"
     )
