@@ -89,18 +89,17 @@ def find_files(root: Path, *, frame_rate: float | None = None) -> Files:
                      "Nothing, unless they are films: then give them the ending of their container."),
     ]  # fmt: skip
     if not by_id and not unsafe and not unrated and not no_film:
-        expected = f"names that end in {' '.join(VIDEO_SUFFIXES)}, or {FOLDERS}"
-        nothing = Problem(str(root), "dataset.videos", "no video file", expected)
-        found += findings_of(
-            "videos-missing",
-            "error",
-            "folder of videos is empty",
-            [nothing],
-            "Put the films there, or set dataset.videos.",
-        )
+        found += _nothing(root)
     paths = {video_id: same[0] for video_id, same in sorted(by_id.items())}
     rates = {each: told.get(each, frame_rate) for each, path in paths.items() if path in listing.folders}
     return Files(root, paths, found, {each: rate for each, rate in rates.items() if rate is not None})
+
+
+def _nothing(root: Path) -> list[Finding]:
+    expected = f"names that end in {' '.join(VIDEO_SUFFIXES)}, or {FOLDERS}"
+    nothing = Problem(str(root), "dataset.videos", "no video file", expected)
+    remedy = "Put the films there, or set dataset.videos."
+    return findings_of("videos-missing", "error", "folder of videos is empty", [nothing], remedy)
 
 
 def _told_rates(root: Path, listing: Listing) -> tuple[dict[str, float], list[Finding]]:
