@@ -187,10 +187,16 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def visible_files(root: Path) -> Iterator[Path]:
-    """All that is no folder below `root` and not hidden, in no order.
+    """All that is no folder below `root` and not hidden, in no order; see `visible_folders`."""
+    for folder, names in visible_folders(root):
+        yield from (folder / name for name in names)
+
+
+def visible_folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """`root` and every folder below it that is not hidden, each with the names of what is no folder and not hidden.
 
     Links to folders are followed; a folder that is linked twice, or in a circle, counts once. A link to nothing is
-    among them.
+    among the names, which are in no order.
 
     Raises:
         InputError: a folder cannot be read.
@@ -207,7 +213,7 @@ def visible_files(root: Path) -> Iterator[Path]:
             below.clear()
             continue
         seen.add(real)
-        yield from (Path(folder, name) for name in names if not name.startswith("."))
+        yield Path(folder), [name for name in names if not name.startswith(".")]
 
 
 def digest_tree(folder: Path) -> str:

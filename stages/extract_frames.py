@@ -2,7 +2,8 @@
 
     python -m stages.extract_frames
 
-Reads every video below the folder `dataset.videos`; a file's name without its suffix is the video's id. Writes
+Reads every video below the folder `dataset.videos`, files and folders of numbered pictures (`dataset.frame_rate`); a
+file's name without its suffix, or the folder's name, is the video's id. Writes
 `data/<name>/frames`: `<video_id>.arrow` with the frames that a grid of `frames.fps` shows, scaled down to
 `frames.short_side`, as JPEGs of `frames.quality`; `videos.parquet`; `problems.json` with the videos that cannot be
 read, and those that are kept though some of their frames are lost; `manifest.json`. With `dataset.pack` N the frames
@@ -23,10 +24,10 @@ from pipeline.command import WorkersOption, new_app, run, worker_count
 from pipeline.files import replace_folder
 from pipeline.params import load_params
 from pipeline.problems import report_problems
-from pipeline.video import extract
+from pipeline.video import extract, extract_pictures
 from pipeline.video.children import preload
 from pipeline.video.extract import FrameSettings
-from pipeline.video.folder import find_videos
+from pipeline.video.folder import NO_RATE, describe_unrated, find_videos
 from pipeline.video.items import assemble_videos, extract_videos
 from pipeline.video.manifest import write_manifest
 from pipeline.work import item_key, recorded_run
@@ -45,13 +46,17 @@ def extract_frames(workers: WorkersOption = 0) -> None:
     packs = None if dataset.pack == "none" else dataset.pack
     settings = FrameSettings(frames.fps, short_side, frames.quality)
     root, out = Path(dataset.videos), Path("data", dataset.name, "frames")
-    found = find_videos(root)
+    found = find_videos(root, frame_rate=None if dataset.frame_rate == "none" else dataset.frame_rate)
+    if found.unrated:
+        print(f"{root}: {describe_unrated(root, found.unrated)} are passed over: {NO_RATE}", file=sys.stderr)
     code = code_version("stages.extract_frames", "decord", "av", "simplejpeg", "numpy", "pyarrow")
     # Each child imports this file: what it needs is imported once for all.
-    preload(extract, command, parameters)
+    preload(extract, extract_pictures, command, parameters)
     with recorded_run("extract_frames", item_key(code=code, out=str(out), **asdict(settings))) as record:
         record["workers"] = worker_count(workers)
-        items = extract_videos(found.paths, settings=settings, code=code, workers=worker_count(workers))
+        items = extract_videos(
+            found.paths, settings=settings, code=code, workers=worker_count(workers), rates=found.rates
+        )
         with replace_folder(out, OUT) as folder:
             videos, problems = assemble_videos(items, found.paths, root=root, folder=folder, packs=packs)
             problems = [*found.problems, *problems]
@@ -68,7 +73,7 @@ def extract_frames(workers: WorkersOption = 0) -> None:
     decoders = Counter(each["decoder"] for each in videos.values())
     grid_frames = sum(each["grid_frames"] for each in videos.values())
     new = sum(item.is_new for item in items.values())
-    damaged = [name for name, each in videos.items() if each["frames_failed"]]
+    damaged = [problem.item for problem in problems if problem.item in videos]
     unreadable = [problem.item for problem in problems if problem.item not in damaged]
     by_decoder = ", ".join(f"{count} by {name}" for name, count in sorted(decoders.items())) or "none"
     print(

@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.command import new_app, run
 from pipeline.datasets.source_options import source_options
 from pipeline.datasets.sources import import_source
+from pipeline.datasets.time_split import more_of
 from pipeline.files import replace_folder, write_json
 from pipeline.labels import write_labels
 from pipeline.params import load_params
@@ -25,6 +26,13 @@ app = new_app()
 OUT = (
     "annotations.parquet", "keyframes.parquet", "timelines.parquet", "labels.json", "summary.json", "problems.json"
 )  # fmt: skip
+
+DOCS = "docs/datasets.md#splits"
+NOTHING = {
+    "train": "there is nothing to train, and train_baseline stops",
+    "val": "train_baseline runs without validation, and infer_bank and evaluate stop, since there is nothing to score",
+}
+"What comes of a split without a film."
 
 
 @app.command()
@@ -38,6 +46,9 @@ def import_annotations() -> None:
         print("\n".join(found.told))
         for problem in found.problems[:10]:
             print(problem, file=sys.stderr)
+        for split, then in NOTHING.items():
+            if split not in found.summary["splits"]:
+                print(f"no film is of {split}: {then}. {more_of(split, found)[0]} ({DOCS})", file=sys.stderr)
         write_table(found.annotations, folder / "annotations.parquet", ANNOTATIONS)
         write_table(found.keyframes, folder / "keyframes.parquet", KEYFRAMES)
         write_table(found.timelines, folder / "timelines.parquet", TIMELINES)

@@ -40,6 +40,7 @@ def import_boxes() -> None:
             keyframes=read_table(data / "annotations" / "keyframes.parquet", KEYFRAMES),
             detector="" if boxes.detector == "none" else boxes.detector,
             tracks=boxes.tracks == "iou",
+            person_class=boxes.person_class,
         )
         print("\n".join(found.told))
         if not found.boxes.num_rows:

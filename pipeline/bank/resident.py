@@ -24,7 +24,7 @@ class ResidentWindows(Windows):
     """Windows from one tensor: a batch is one gather.
 
     Args:
-        banks: all of one width and type, no video in two of them.
+        banks: all of one width and type, no video in two of them, unless they were made alike.
         min_score: rows below are not read; at least the banks' `box_threshold`.
         device: where the tensor lies.
         file: what `resident_file` made of the same banks and threshold; it is mapped, so that all processes
@@ -42,20 +42,19 @@ class ResidentWindows(Windows):
         device: str | torch.device = "cpu",
         file: Path | None = None,
     ) -> None:
-        check_banks(banks, min_score)
+        sources = check_banks(banks, min_score)
         self.min_score = min_score
         self._videos: dict[str, int] = {}
         stretches: list[tuple[Bank, str, IntArray]] = []
         indices: list[SecondIndex] = []
         total = 1
-        for bank in banks:
-            for video in bank.videos:
-                rows, index = index_rows(bank, video, min_score)
-                key = video_key(len(self._videos), index.keys)
-                indices.append(SecondIndex(key, index.starts + total, index.counts))
-                stretches.append((bank, video, rows))
-                self._videos[video] = len(self._videos)
-                total += len(rows)
+        for bank, video in sources:
+            rows, index = index_rows(bank, video, min_score)
+            key = video_key(len(self._videos), index.keys)
+            indices.append(SecondIndex(key, index.starts + total, index.counts))
+            stretches.append((bank, video, rows))
+            self._videos[video] = len(self._videos)
+            total += len(rows)
         joined = zip(*((each.keys, each.starts, each.counts) for each in indices), strict=True)
         self._index = SecondIndex(*(np.concatenate(arrays) for arrays in joined))
         shape = (total, banks[0].channels)
@@ -99,13 +98,12 @@ def resident_file(banks: Sequence[Bank], *, min_score: float) -> Path:
     Raises:
         InputError: as `ResidentWindows`.
     """
-    check_banks(banks, min_score)
+    sources = check_banks(banks, min_score)
 
     def make(folder: Path) -> None:
         with atomic_path(folder / FEATURES) as partial, partial.open("wb") as file:
             file.write(bytes(banks[0].channels * banks[0].dtype.itemsize))
-            for bank in banks:
-                for video in bank.videos:
-                    file.write(features_of(bank, video, index_rows(bank, video, min_score)[0]).data)
+            for bank, video in sources:
+                file.write(features_of(bank, video, index_rows(bank, video, min_score)[0]).data)
 
     return make_item(STAGE, resident_key(banks, min_score=min_score), make) / FEATURES

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bank.reader import Bank
+from pipeline.bank.reader import Bank, differing_settings
 from pipeline.bank.rows import FloatArray, IntArray
 from pipeline.errors import InputError
 
@@ -84,8 +84,13 @@ def features_of(bank: Bank, part: str, rows: IntArray) -> npt.NDArray[Any]:
     return features[rows[0] : rows[-1] + 1] if together else features[rows]
 
 
-def check_banks(banks: Sequence[Bank], min_score: float) -> None:
+def check_banks(banks: Sequence[Bank], min_score: float) -> list[tuple[Bank, str]]:
     """Refuse banks that cannot be read as one, and a threshold below the stored one.
+
+    A video that was made alike for two banks (train and val share a film that is split by time) is read from the first.
+
+    Returns:
+        Each video with the bank that it is read from.
 
     Raises:
         InputError: see above; both values are printed.
@@ -104,9 +109,23 @@ def check_banks(banks: Sequence[Bank], min_score: float) -> None:
                 f"{bank.where}: holds boxes from score {stored:g} on, a window cannot read from {min_score:g} on"
             )
         for part in bank.videos:
-            if part in owners:
-                raise InputError(f"part {part!r} stands in {owners[part].where} and in {bank.where}, expected in one")
-            owners[part] = bank
+            if part in owners and not _is_same(owners[part], bank, part):
+                raise InputError(
+                    f"part {part!r} stands in {owners[part].where} and in {bank.where} with other rows or settings, "
+                    "expected in one"
+                )
+            owners.setdefault(part, bank)
+    return [(bank, part) for part, bank in owners.items()]
+
+
+def _is_same(one: Bank, other: Bank, part: str) -> bool:
+    """Whether two banks hold the same detections of a video: from the same frames and boxes, by the same settings."""
+    alike = {key: (one.provenance.get(key), other.provenance.get(key)) for key in ("frames_sha256", "boxes_sha256")}
+    if differing_settings(one, other) or any(None in both or both[0] != both[1] for both in alike.values()):
+        return False
+    columns = ("timestamp", "boxes_xyxy", "score")
+    pairs = [(one.column(part, "detections", name), other.column(part, "detections", name)) for name in columns]
+    return all((ours is None) == (theirs is None) and np.array_equal(ours, theirs) for ours, theirs in pairs)  # type: ignore[arg-type]
 
 
 def check_keyframes(video_ids: Sequence[str], timestamps: FloatArray | Sequence[float]) -> npt.NDArray[np.float64]:

@@ -28,7 +28,7 @@ class StreamedWindows(Windows):
     """Windows from a cache of videos.
 
     Args:
-        banks: all of one width and type, no video in two of them.
+        banks: all of one width and type, no video in two of them, unless they were made alike.
         min_score: rows below are not read; at least the banks' `box_threshold`.
         cache_bytes: features kept, those of the most recently used videos: of one at least, of `MOST_VIDEOS` at most.
         device: where the windows go; they are put together on the CPU.
@@ -45,10 +45,9 @@ class StreamedWindows(Windows):
         cache_bytes: int = 1 << 30,
         device: str | torch.device = "cpu",
     ) -> None:
-        check_banks(banks, min_score)
+        self._sources = check_banks(banks, min_score)
         self.min_score = min_score
         self.cache_bytes = cache_bytes
-        self._sources = [(bank, video) for bank in banks for video in bank.videos]
         self._videos = {video: number for number, (_, video) in enumerate(self._sources)}
         rows = [bank.count("detections", video) for bank, video in self._sources]
         self._offsets = 1 + np.cumsum([0, *rows])  # slot of each video's first row

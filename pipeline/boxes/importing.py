@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.boxes.recognise import read_box_files
 from pipeline.boxes.rows import BoxRows
 from pipeline.boxes.tracks import track_ids
+from pipeline.boxes.yolo import find_yolo, read_yolo
 from pipeline.datasets.csv_rows import Floats, Ints, shown
 from pipeline.datasets.ordering import first_alike, group_starts, ordered, ranked
 from pipeline.errors import InputError
@@ -74,6 +75,7 @@ def import_boxes(
     keyframes: pa.Table | None = None,
     detector: str = "",
     tracks: bool = False,
+    person_class: int = 0,
 ) -> BoxImport:
     """Read every box file of a folder, of any format of docs/data-layout.md, into one BOXES table.
 
@@ -88,11 +90,15 @@ def import_boxes(
         keyframes: KEYFRAMES; with them the summary counts those that have no box.
         detector: what made the boxes (`detect_boxes`), which is then their source; else that is the format.
         tracks: give boxes ids over time.
+        person_class: of YOLO's text files, the class that is a person.
 
     Raises:
         InputError: there is no box file, a file cannot be read, or no row is a box of a known video.
     """
-    read, problems = read_box_files(folder)
+    of_yolo = find_yolo(folder)
+    read, problems = read_box_files(folder, beside=of_yolo)
+    if of_yolo:
+        read["*.txt"] = read_yolo(folder, of_yolo, timelines, keyframes, person_class=person_class)
     read = {name: _of_films(file, timelines) for name, file in read.items()}
     names, files = list(read), list(read.values())
     rows = _joined(files, timelines)
@@ -255,17 +261,18 @@ def _bins(scores: Floats) -> Ints:
 
 
 def _splits(rows: _Rows, timelines: pa.Table, named: pa.Table | None) -> dict[str, Any]:
-    splits = np.array(timelines["split"].to_pylist(), dtype=object)
+    splits = timelines["split"].to_pylist()
     usable = np.flatnonzero((rows.video >= 0) & (rows.fate != BAD))
     order = usable[ordered([rows.video[usable], rows.timestamp[usable], rows.fate[usable]])]
     # KEPT sorts first, so the row where a keyframe starts tells whether any box of it is left.
     firsts = order[group_starts([rows.video[order], rows.timestamp[order]])]
     summary = {}
-    for split in sorted(set(splits.tolist())):
-        keyframes = firsts[splits[rows.video[firsts]] == split]
+    for split in sorted({name for each in splits for name in each.split("+")}):
+        is_of = np.array([split in each.split("+") for each in splits], bool)
+        keyframes = firsts[is_of[rows.video[firsts]]]
         kept = rows.video[rows.fate == KEPT]
-        kept = kept[splits[kept] == split]
-        videos = int((splits == split).sum())
+        kept = kept[is_of[kept]]
+        videos = int(is_of.sum())
         summary[split] = {
             "videos": videos,
             "videos_without_a_box": videos - len(np.unique(kept)),

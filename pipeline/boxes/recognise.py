@@ -1,7 +1,7 @@
 """Which format a box file has, told by what is in it, and its rows."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +11,38 @@ from pipeline.boxes.images import Images, is_image_list, join_images, person_cat
 from pipeline.boxes.json_boxes import has_scores, is_box_list, read_box_list
 from pipeline.boxes.proposals import LAYOUT, read_proposals
 from pipeline.boxes.rows import BoxRows
+from pipeline.boxes.yolo import LISTS
 from pipeline.errors import InputError
 from pipeline.files import is_unicode, read_json, special_kind
 from pipeline.interop.pickles import load_pickle
 from pipeline.problems import Problem
 
-EXPECTED = "proposals as a pickle, boxes as CSV, JSON (AlphAction, COCO) or a Detectron pickle (docs/data-layout.md)"
+EXPECTED = (
+    "proposals as a pickle, boxes as CSV, JSON (AlphAction, COCO), a Detectron pickle or YOLO's text files "
+    "(docs/data-layout.md)"
+)
 
 REPORTS = ("problems.json", "summary.json")
 "What stages write beside what they make: detect_boxes, too."
 VIDEO_AND_TIME = re.compile(r"[^,\0]+, *[0-9]+(\.[0-9]*)? *(,|$)")
 
 
-def read_box_files(folder: Path) -> tuple[dict[str, BoxRows], list[Problem]]:
+def read_box_files(folder: Path, *, beside: Collection[Path] = ()) -> tuple[dict[str, BoxRows], list[Problem]]:
     """The rows of every box file of a folder, by its name, and a problem for each file that is none.
 
     Image lists are read first: they say which keyframe a box in pixels belongs to.
+
+    Args:
+        folder: of box files.
+        beside: text files of YOLO, which are read otherwise (`yolo.py`), with their lists.
 
     Raises:
         InputError: the folder is absent or holds no box file, or one cannot be read.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of boxes")
-    entries = [path for path in sorted(folder.iterdir()) if path.name not in REPORTS and path.name[0] != "."]
+    passed = {*beside, *(folder / name for name in (*REPORTS, *(LISTS if beside else ())))}
+    entries = [path for path in sorted(folder.iterdir()) if path not in passed and path.name[0] != "."]
     problems = [problem for path in entries if (problem := _unreadable(path))]
     paths = [path for path in entries if path.is_file() and is_unicode(path)]
     kinds = {path: _kind(path) for path in paths}
@@ -54,7 +63,7 @@ def read_box_files(folder: Path) -> tuple[dict[str, BoxRows], list[Problem]]:
             read[path.name] = rows
         elif path.name not in lists:
             problems.append(Problem(path.name, "file", "an unknown format", EXPECTED))
-    if not read:
+    if not read and not beside:
         names = ", ".join(path.name for path in paths)
         raise InputError(f"{folder}: found {names or 'no file'}, expected {EXPECTED}")
     return read, problems

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.datasets.timelines import films_of
 from pipeline.errors import InputError
 
 
@@ -31,7 +32,7 @@ def threshold_fault(boxes: pa.Table, videos: Iterable[str], *, split: str, thres
 
 def videos_of(table: pa.Table, split: str) -> list[str]:
     """The videos of a split in TIMELINES or KEYFRAMES."""
-    videos: list[str] = pc.unique(table.filter(pc.equal(table["split"], split))["video_id"]).to_pylist()
+    videos: list[str] = pc.unique(films_of(table, split)["video_id"]).to_pylist()
     return videos
 
 

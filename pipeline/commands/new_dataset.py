@@ -12,7 +12,12 @@ CONF = Path("conf")
 
 def new_dataset(
     name: Annotated[str, typer.Argument(help="Its name: lower-case letters, digits and '_'.")],
-    videos: Annotated[Path, typer.Option(help="Folder of videos; they stay where they are.")],
+    videos: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of videos, or of folders of pictures (VIDEO/img_00001.jpg), which stay where they are."
+        ),
+    ],
     annotations: Annotated[
         Path | None,
         typer.Option(help="File or folder of annotations, in any format of docs/datasets.md.", show_default=False),
@@ -32,6 +37,12 @@ def new_dataset(
             show_default=False,
         ),
     ] = None,
+    frame_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, help="Pictures per second of folders of pictures, which nothing else tells.", show_default=False
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace conf/dataset/NAME.yaml and copied files.")] = False,
     workers: WorkersOption = 0,
 ) -> None:
@@ -47,9 +58,12 @@ def new_dataset(
         check_name,
         check_source,
         config_text,
+        grid_fps,
         in_place,
         own_folder,
         read_classes,
+        split_gap,
+        write_box_rates,
         write_frame_times,
         write_videos_csv,
     )
@@ -62,26 +76,39 @@ def new_dataset(
     for given, option in ((videos, "--videos"), (annotations, "--annotations"), (boxes, "--boxes")):
         check_source(name, given, option)
     where = path_for_experiments(in_place(videos, "--videos"))
-    found = find_videos(videos)
-    films = probe_films(found.paths, workers=worker_count(workers))
+    found = find_videos(videos, frame_rate=frame_rate)
+    films = probe_films(found.paths, workers=worker_count(workers), rates=found.rates)
     source = Path("data", name, "source")
     folder = own_folder(annotations, source / "annotations", "--annotations", force=force)
     notes = [write_videos_csv(Path(folder), films), write_frame_times(Path(folder), films)]
-    annotated = read_classes(Path(folder), path_for_experiments(folder))
+    default = compose_params([], CONF)
+    shown = default["backbone"]["input"]
+    gap_seconds = split_gap(shown["frames"] * shown["interval"], grid_fps(films) if fps is None else fps)
+    annotated = read_classes(Path(folder), path_for_experiments(folder), gap_seconds=gap_seconds)
     proposals = None
     if boxes:
-        proposals = path_for_experiments(own_folder(boxes, source / "proposals", "--boxes", force=force))
-    default = compose_params([], CONF)
+        box_folder = own_folder(boxes, source / "proposals", "--boxes", force=force)
+        notes.append(write_box_rates(Path(box_folder), films))
+        proposals = path_for_experiments(box_folder)
     asked = [default["backbone"]["input"]["short_side"]]
     asked += [max(default[block]["augmentation"]["short_side"]) for block in ("baseline", "head_train")]
     text = config_text(
-        name, videos=where, films=films, annotated=annotated, boxes=proposals, fps=fps, asked_side=max(asked)
+        name,
+        videos=where,
+        films=films,
+        annotated=annotated,
+        boxes=proposals,
+        fps=fps,
+        asked_side=max(asked),
+        frame_rate=frame_rate,
     )
     write_text(path, text)
     compose_params([f"dataset={name}"], CONF)
     print("".join(f"{note}\n" for note in notes if note), end="")
     classes = f"{annotated.classes} classes" if annotated.labels else "classes are to be set"
     print(f"{path}: written: {len(films)} films, {classes}, boxes {f'from {proposals}' if proposals else 'by motion'}")
+    if annotated.gap_seconds:
+        print(f"{path}: one film is annotated, so it is split by time: its last fifth is val (dataset.split_by)")
     try:
         doctor(dataset=name, decode=False, html=None, as_json=False, allow_warnings=True, silence=60.0, workers=workers)
     except typer.Exit as end:

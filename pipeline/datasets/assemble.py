@@ -19,6 +19,8 @@ from pipeline.labels import Label
 from pipeline.problems import Problem
 from pipeline.tables import ANNOTATIONS, BOX_COLUMNS, KEYFRAMES
 
+ROW_ORDER = ["video_id", "timestamp", *BOX_COLUMNS, "action_id"]
+
 
 @dataclass(frozen=True)
 class AvaImport:
@@ -46,6 +48,8 @@ class AvaImport:
     "Width and height in pixels that the annotations themselves give a video."
     counted: frozenset[str] = frozenset()
     "Videos whose times come from numbers of frames."
+    untold: frozenset[str] = frozenset()
+    "Videos whose split nothing tells."
 
 
 def assemble(
@@ -108,7 +112,7 @@ def _annotations(files: Iterable[AvaRows], timelines: dict[str, Timeline]) -> pa
         }
         tables.append(pa.table(_keys(rows, kept, timelines) | boxes | labels, ANNOTATIONS))
     table = pa.concat_tables([ANNOTATIONS.empty_table(), *tables])
-    return sort_table(table, ["video_id", "timestamp", *BOX_COLUMNS, "action_id"])
+    return sort_table(table, ROW_ORDER)
 
 
 def _keyframes(annotated: list[AvaRows], excluded: list[AvaRows], timelines: dict[str, Timeline]) -> pa.Table:
@@ -139,15 +143,18 @@ def split_summaries(
     return {
         split: _split_summary(split, annotations, keyframes, timelines, ids)
         for split in SPLITS
-        if any(timeline.split == split for timeline in timelines.values())
+        if any(split in timeline.split.split("+") for timeline in timelines.values())
     }
 
 
 def _split_summary(
     split: str, annotations: pa.Table, keyframes: pa.Table, timelines: dict[str, Timeline], ids: set[int]
 ) -> dict[str, Any]:
-    videos = [video_id for video_id, timeline in timelines.items() if timeline.split == split]
+    videos = [video_id for video_id, timeline in timelines.items() if split in timeline.split.split("+")]
     rows = annotations.filter(pc.is_in(annotations["video_id"], pa.array(videos, pa.string())))
+    if any(timelines[video_id].split != split for video_id in videos):  # only the film's keyframes of this split
+        mine = keyframes.filter(pc.equal(keyframes["split"], split)).select(["video_id", "timestamp"])
+        rows = sort_table(rows.join(mine, ["video_id", "timestamp"], join_type="left semi"), ROW_ORDER)
     statuses = Counter(keyframes.filter(pc.equal(keyframes["split"], split))["status"].to_pylist())
     box_keys = [ranked(rows["video_id"])[1], *(rows[name].to_numpy() for name in ("timestamp", *BOX_COLUMNS))]
     per_class = Counter(rows["action_id"].to_pylist())

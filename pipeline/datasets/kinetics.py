@@ -1,8 +1,8 @@
 """AVA-Kinetics: rows of a video of YouTube, and the clips of Kinetics that hold their keyframes.
 
 `kinetics_train_v1.0.csv` and `kinetics_val_v1.0.csv` are AVA CSV: the id of the video on YouTube, and the second of
-it. The files are Kinetics' own: `<youtube_id>_<start>_<end>.mp4`, with six digits each. A clip's first_timestamp is
-its start, so that a row keeps its timestamp.
+it. The files are Kinetics' own: `<youtube_id>_<start>_<end>.mp4`, with six digits each, or folders of pictures with
+such names. A clip's first_timestamp is its start, so that a row keeps its timestamp.
 """
 
 import re
@@ -17,8 +17,8 @@ from pipeline.datasets.ava_rows import ANNOTATION_WIDTHS, AvaRows, read_ava_rows
 from pipeline.datasets.ordering import ranked
 from pipeline.datasets.timelines import Timeline
 from pipeline.errors import InputError
-from pipeline.files import visible_files
 from pipeline.problems import Problem
+from pipeline.video.folder import list_sources
 
 PUBLISHED = re.compile(r"kinetics_(train|val)_v1\.\d\.csv")
 CLIP = re.compile(r"(.+)_(\d{6})_(\d{6})")
@@ -109,17 +109,23 @@ def rows_of_clips(
 
 
 def clip_spans(folder: Path) -> tuple[Spans, set[str]]:
-    """Start, end and id of the clips by their video on YouTube; and the ids of files of zero bytes, which are none."""
+    """Start, end and id of the clips by their video on YouTube; and the ids of files of zero bytes, which are none.
+
+    A clip is a file or a folder of pictures.
+    """
     spans: Spans = defaultdict(list)
     empty = set()
-    for path in sorted(visible_files(folder)):
-        match = CLIP.fullmatch(path.stem)
-        if not match or not path.is_file():
+    listing = list_sources(folder)
+    for path in sorted([*listing.files, *listing.folders]):
+        is_file = path.is_file()
+        name = path.stem if is_file else path.name  # of a folder of pictures
+        match = CLIP.fullmatch(name)
+        if not match or not (is_file or path in listing.folders):
             continue
-        if not path.stat().st_size:
+        if is_file and not path.stat().st_size:
             empty.add(match[1])
             continue
-        spans[match[1]].append((int(match[2]), int(match[3]), path.stem))
+        spans[match[1]].append((int(match[2]), int(match[3]), name))
     return dict(spans), empty
 
 

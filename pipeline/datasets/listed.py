@@ -148,6 +148,12 @@ def _expected(video_id: str, listed: Mapping[str, Listed], columns: str) -> str:
     return f"a videos.csv with the columns video_id,{columns}"
 
 
+def known_splits(video_ids: list[str], told: dict[str, str], listed: dict[str, Listed]) -> dict[str, str]:
+    """The splits that `videos.csv` and `split.csv` say, or else the source itself."""
+    known = {each: listed.get(each, Listed()).split or told.get(each) for each in video_ids}
+    return {each: split for each, split in known.items() if split}
+
+
 def assign_splits(
     video_ids: list[str], told: dict[str, str], listed: dict[str, Listed], *, val_fraction: float
 ) -> tuple[dict[str, str], list[str]]:
@@ -163,11 +169,7 @@ def assign_splits(
         listed: what the user says.
         val_fraction: about this share of videos is val.
     """
-    splits = {}
-    for each in video_ids:
-        known = listed.get(each, Listed()).split or told.get(each)
-        if known:
-            splits[each] = known
+    splits = known_splits(video_ids, told, listed)
     rest = [each for each in video_ids if each not in splits]
     if not rest:
         return splits, []

@@ -1,5 +1,6 @@
 """`conf/dataset/NAME.yaml` for a folder of videos, with what was found in it."""
 
+import math
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from pipeline.boxes.yolo import find_yolo
 from pipeline.datasets.class_ids import find_label_map, read_shifted_label_map
 from pipeline.datasets.frame_times import NAME as FRAME_TIMES
 from pipeline.datasets.frame_times import frame_times_text
@@ -17,6 +19,7 @@ from pipeline.datasets.listed import Listed, read_listed
 from pipeline.datasets.multisports import counts_frames
 from pipeline.datasets.recognise import Found, recognise
 from pipeline.datasets.sources import UNBOUNDED, SourceOptions, import_source
+from pipeline.datasets.timelines import BOTH
 from pipeline.datasets.unread import reasons
 from pipeline.doctor.films import Film
 from pipeline.doctor.times import RATE_TOLERANCE
@@ -58,6 +61,8 @@ class Annotated:
     "Formats and splits, in lines."
     fault: str = ""
     "Why the classes cannot be told."
+    gap_seconds: float = 0.0
+    "Where a single film is annotated, and long enough to be split by time: the gap between train and val."
 
 
 def check_name(name: str, conf: Path, *, force: bool) -> Path:
@@ -191,6 +196,24 @@ def write_frame_times(folder: Path, films: Mapping[str, Film]) -> str:
     )
 
 
+def write_box_rates(folder: Path, films: Mapping[str, Film]) -> str:
+    """Write `videos.csv`, and `frame_times.csv` for films whose rate varies, beside text files of YOLO.
+
+    Returns:
+        A line that says so; empty where there is nothing to do.
+    """
+    path = folder / "videos.csv"
+    if path.exists() or not find_yolo(folder):
+        return ""
+    good = {video_id: film for video_id, film in films.items() if not film.found and film.fps}
+    rows = [f"{video_id},{f'{film.fps:.5f}'.rstrip('0').rstrip('.')}" for video_id, film in good.items()]
+    write_text(path, "\n".join(["video_id,fps", *rows, ""]))
+    varying = {each: [(int(n), t) for n, t in film.knots] for each, film in good.items() if film.knots}
+    if varying and not (folder / FRAME_TIMES).exists():
+        write_text(folder / FRAME_TIMES, frame_times_text(varying))
+    return f"{path}: written, with the frame rate of {len(good)} films, in which the frames of the boxes are counted"
+
+
 def _of_frames(found: Found) -> bool:
     """Whether a CSV counts frames, or may."""
     try:
@@ -199,8 +222,14 @@ def _of_frames(found: Found) -> bool:
         return True
 
 
-def read_classes(folder: Path, name: str) -> Annotated:
-    """Read the annotations once, to learn their formats and classes; a fault is told and ends nothing."""
+def read_classes(folder: Path, name: str, *, gap_seconds: float = 3.0) -> Annotated:
+    """Read the annotations, to learn their formats and classes; a fault is told and ends nothing.
+
+    Args:
+        folder: of annotations.
+        name: of the folder in the parameters.
+        gap_seconds: no less than a clip lasts, for a film that is split by time.
+    """
     labels: list[Label] = []
     try:
         found = recognise(folder) if folder.is_dir() else Found()
@@ -213,13 +242,24 @@ def read_classes(folder: Path, name: str) -> Annotated:
         imported = import_source(folder, SourceOptions(classes=classes))
     except InputError as error:
         return Annotated(name, classes=max((each.id for each in labels), default=1), labels=labels, fault=str(error))
-    return Annotated(name, max(label.id for label in imported.labels), imported.labels, imported.told)
+    count = max(label.id for label in imported.labels)
+    if imported.timelines["split"].to_pylist() == ["train"]:
+        options = SourceOptions(classes=classes, split_by="time", split_gap_seconds=gap_seconds)
+        by_time = import_source(folder, options)
+        if by_time.timelines["split"].to_pylist() == [BOTH]:
+            return Annotated(name, count, by_time.labels, by_time.told, gap_seconds=gap_seconds)
+    return Annotated(name, count, imported.labels, imported.told)
 
 
 def grid_fps(films: Mapping[str, Film]) -> int:
     """The most common frame rate, rounded, and no more than GRID_FPS; of equally common ones the highest."""
     rates = Counter(round(film.fps) for film in films.values() if film.fps >= 1)
     return min(GRID_FPS, max(rates, key=lambda rate: (rates[rate], rate), default=GRID_FPS))
+
+
+def split_gap(clip_frames: int, fps: float) -> float:
+    """Whole seconds that a clip of so many frames of the grid does not exceed; 3 at least."""
+    return float(max(3, math.ceil(clip_frames / fps)))
 
 
 def short_side(films: Mapping[str, Film]) -> int:
@@ -236,6 +276,7 @@ def config_text(
     boxes: str | None,
     fps: float | None,
     asked_side: int,
+    frame_rate: float | None = None,
 ) -> str:
     """The text of `conf/dataset/NAME.yaml`.
 
@@ -247,6 +288,7 @@ def config_text(
         boxes: path of the boxes; None chooses the detector that needs no download.
         fps: of the grid; None takes `grid_fps`.
         asked_side: the short side that the default backbone asks for.
+        frame_rate: pictures per second of folders of pictures.
     """
     side = short_side(films)
     names = ", ".join(label.name for label in annotated.labels[:SHOWN_NAMES])
@@ -264,6 +306,7 @@ def config_text(
         "  # They stay where they are, and need not be under DVC.",
         *(ABSOLUTE if any(map(Path.is_absolute, map(Path, (videos, annotated.folder, boxes or NO_BOXES)))) else ()),
         f"  videos: {_scalar(videos)}",
+        *([f"  frame_rate: {frame_rate:.10g}  # pictures a second of the folders of pictures"] if frame_rate else []),
         *(f"  # {line}" for line in found),
         f"  annotations: {_scalar(annotated.folder)}",
         f"  proposals: {_scalar(boxes or NO_BOXES)}" + ("" if boxes else "  # none: boxes.detector makes them"),
@@ -271,7 +314,7 @@ def config_text(
         "  # Annotation tools: the attribute that names actions, a list of them, auto, or none (then it is the label).",
         "  action_attribute: auto",
         "  keyframe_seconds: 1  # annotation tools: one keyframe in so many seconds",
-        "  val_fraction: 0.2  # of the films whose split nothing tells",
+        *_split_lines(annotated.gap_seconds),
         "frames:",
         "  # Clips are counted in frames of this rate, whatever a film's own is; the published recipes count on 30.",
         f"  fps: {grid_fps(films) if fps is None else fps:g}",
@@ -283,13 +326,27 @@ def config_text(
     return "\n".join([*lines, *([] if boxes else MOTION)]) + "\n"
 
 
+def _split_lines(gap_seconds: float) -> list[str]:
+    if not gap_seconds:
+        return ["  val_fraction: 0.2  # of the films whose split nothing tells"]
+    return [
+        "  # One film is annotated: its last keyframes are val; those just before them are left out, so that no clip",
+        "  # of train shows a frame of val (docs/datasets.md#splits). With more films, split_by: film.",
+        "  split_by: time",
+        "  val_fraction: 0.2",
+        f"  split_gap_seconds: {gap_seconds:g}",
+    ]
+
+
 def _film_comments(films: Mapping[str, Film]) -> list[str]:
     good = [film for film in films.values() if not film.found]
     rates = Counter(f"{film.fps:.5g}" for film in good)
     sizes = Counter(f"{film.width}x{film.height}" for film in good)
     bad = f", {len(films) - len(good)} that cannot" if len(good) < len(films) else ""
+    pictures = sum(film.container == "pictures" for film in good)
+    of_pictures = f", of which {pictures} are folders of pictures" if pictures else ""
     return [
-        f"  # {len(good)} films that can be read{bad}.",
+        f"  # {len(good)} films that can be read{of_pictures}{bad}.",
         f"  # Frames per second: {_counted(rates)}. Pixels: {_counted(sizes)}.",
     ]
 

@@ -17,6 +17,8 @@ def source_options(dataset: parameters.Dataset) -> SourceOptions:
         action_attribute=dataset.action_attribute,
         keyframe_seconds=dataset.keyframe_seconds,
         val_fraction=dataset.val_fraction,
+        split_by=dataset.split_by,
+        split_gap_seconds=dataset.split_gap_seconds,
         evaluate=dataset.evaluate,
         clips=Path(dataset.clips),
     )

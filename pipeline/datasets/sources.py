@@ -33,7 +33,7 @@ from pipeline.datasets.cvat import read_task
 from pipeline.datasets.drafts import Read
 from pipeline.datasets.kinetics import kinetics_files
 from pipeline.datasets.label_studio import read_films
-from pipeline.datasets.listed import Listed, assign_splits, read_listed
+from pipeline.datasets.listed import Listed, assign_splits, known_splits, read_listed
 from pipeline.datasets.multisports import (
     FPS,
     by_sport,
@@ -43,6 +43,7 @@ from pipeline.datasets.multisports import (
     pickle_rows,
 )
 from pipeline.datasets.recognise import Found, recognise
+from pipeline.datasets.time_split import split_in_time
 from pipeline.datasets.timelines import Timeline, split_in
 from pipeline.datasets.tracks import Task, task_rows
 from pipeline.datasets.ucf101 import pyannot_rows
@@ -72,6 +73,9 @@ class SourceOptions:
     action_attribute: Wanted = AUTO
     keyframe_seconds: float = 1.0
     val_fraction: float = 0.2
+    split_by: str = "film"
+    "film or time: whether what nothing puts into a split is split by films, or each film by time."
+    split_gap_seconds: float = 3.0
     evaluate: str = "ava"
     clips: Path | None = None
 
@@ -110,6 +114,8 @@ def import_source(folder: Path, options: SourceOptions) -> AvaImport:
         imported, first_id = _import_ava(folder, options)
     problems = [*found.problems, *imported.problems]
     imported = replace(imported, told=[*imported.told, *told], problems=problems, unread=found.unread)
+    if options.split_by == "time":
+        imported = split_in_time(imported, val_fraction=options.val_fraction, gap_seconds=options.split_gap_seconds)
     if options.class_map is None:
         return imported
     return choose_classes(imported, options.class_map, classes=options.classes, first_id=first_id)
@@ -149,7 +155,7 @@ def _import_custom(folder: Path, found: Found, options: SourceOptions) -> tuple[
         known.labels = by_sport(known.labels)
     for path, own in known.own:
         check_names(label_map, known.labels, path, own)
-    timelines, told = _timelines(folder, reads, listed, options)
+    timelines, told, untold = _timelines(folder, reads, listed, options)
     annotated = [rows for read in reads for rows in read.rows]
     if not timelines:
         first = next((problem for rows in annotated for problem in rows.faults.problems()), "there are none")
@@ -179,7 +185,8 @@ def _import_custom(folder: Path, found: Found, options: SourceOptions) -> tuple[
     assumed = {video_id: fps for read in reads for video_id, fps in read.assumed_fps.items() if video_id in timelines}
     imported = replace(imported, notices=notices, sizes=sizes, assumed_fps=assumed)
     counted = frozenset().union(*(read.counted for read in reads))
-    return replace(imported, told=[*lines, *told], summary=summary, counted=counted), known.first_id
+    imported = replace(imported, told=[*lines, *told], summary=summary, counted=counted, untold=untold)
+    return imported, known.first_id
 
 
 def _read_all(
@@ -301,8 +308,11 @@ def _check(path: Path, ids: Sequence[float], first_id: int, known: _Classes, opt
 
 def _timelines(
     folder: Path, reads: Sequence[Read], listed: Mapping[str, Listed], options: SourceOptions
-) -> tuple[dict[str, Timeline], list[str]]:
-    """Times and split of every video, annotated or listed."""
+) -> tuple[dict[str, Timeline], list[str], frozenset[str]]:
+    """Times and split of every video, annotated or listed, lines on the splits, and the videos that nothing tells one.
+
+    Split by time, the latter are train here.
+    """
     times: dict[str, Timeline] = {}
     source: dict[str, Any] = {}
     for read in reads:
@@ -319,5 +329,9 @@ def _timelines(
         if video_id not in times and one.split:
             times[video_id] = Timeline(one.split, one.first_timestamp or 0.0, one.offset_seconds or 0.0)
     told = {video_id: time.split for video_id, time in times.items() if time.split}
-    splits, lines = assign_splits(sorted(times), told, dict(listed), val_fraction=options.val_fraction)
-    return {video_id: replace(time, split=splits[video_id]) for video_id, time in times.items()}, lines
+    known = known_splits(sorted(times), told, dict(listed))
+    splits, lines = dict.fromkeys(times, "train") | known, list[str]()
+    if options.split_by == "film":
+        splits, lines = assign_splits(sorted(times), told, dict(listed), val_fraction=options.val_fraction)
+    untold = frozenset(times) - known.keys()
+    return {video_id: replace(time, split=splits[video_id]) for video_id, time in times.items()}, lines, untold

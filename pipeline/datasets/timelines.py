@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED, numbers, read_rows, shown, video_id_fault
 from pipeline.errors import InputError
@@ -13,6 +14,8 @@ from pipeline.names import film_of
 from pipeline.tables import TIMELINES
 
 SPLITS = ("train", "val", "test")
+BOTH = "train+val"
+"Split of a film of which one part is train and another val (`time_split.py`); its keyframes have one of the two."
 _IN_NAME = re.compile(r"(?:^|[^a-z])(train|val|test)(?:ing|id|idation)?(?:[^a-z]|$)")
 HEADER = ["video_id", "split", "first_timestamp", "offset_seconds"]
 # AVA's films are cut at second 900 of the source film.
@@ -37,6 +40,11 @@ def split_in(name: str) -> str:
     """The split that the name of a file holds as a word; empty where it holds none, or two."""
     found = {match[1] for match in _IN_NAME.finditer(name.lower())}
     return found.pop() if len(found) == 1 else ""
+
+
+def films_of(table: pa.Table, split: str) -> pa.Table:
+    """The rows of TIMELINES or KEYFRAMES that are of a split, those of films that two share among them."""
+    return table.filter(pc.is_in(table["split"], pa.array([split, *([BOTH] if split in BOTH.split("+") else [])])))
 
 
 def read_timelines(path: Path) -> dict[str, Timeline]:

@@ -14,6 +14,7 @@ from pipeline.datasets.keyframes import KeyframeSet, group_keyframes, stretches
 from pipeline.doctor.finding import Finding, findings_of, problem_of
 from pipeline.doctor.rows import sort_problems, too_many_bad
 from pipeline.errors import InputError
+from pipeline.files import visible_files
 from pipeline.problems import Problem
 from pipeline.training.assign import Floats, pair_iou
 
@@ -36,7 +37,7 @@ class Recall:
 
 
 def read_boxes(
-    folder: Path, imported: AvaImport, *, min_score: float, detector: str, limit: float
+    folder: Path, imported: AvaImport, *, min_score: float, detector: str, limit: float, person_class: int = 0
 ) -> tuple[BoxImport | None, list[Finding]]:
     """The boxes, if they can be read, and what is wrong with their files.
 
@@ -46,8 +47,9 @@ def read_boxes(
         min_score: `boxes.min_score`.
         detector: what is to make the boxes; empty where they are brought.
         limit: `boxes.max_bad_fraction`.
+        person_class: `boxes.person_class`.
     """
-    if not folder.is_dir() or not any(path.is_file() for path in folder.iterdir()):
+    if not folder.is_dir() or not any(path.is_file() for path in visible_files(folder)):
         nothing = [Problem(str(folder), "boxes", "no file of boxes", "person boxes of every keyframe")]
         if detector:
             return None, findings_of(
@@ -60,7 +62,12 @@ def read_boxes(
         )  # fmt: skip
     try:
         found = import_boxes(
-            folder, imported.timelines, min_score=min_score, keyframes=imported.keyframes, detector=detector
+            folder,
+            imported.timelines,
+            min_score=min_score,
+            keyframes=imported.keyframes,
+            detector=detector,
+            person_class=person_class,
         )
     except InputError as error:
         told = problem_of(str(error), folder.name, "the files", "boxes of the annotated films (docs/data-layout.md)")

@@ -42,8 +42,8 @@ def examine(
         return Examination(dataset.name, findings=_commands(not_made, dataset.name, is_current=is_current))
     facts: dict[str, str] = {"videos": dataset.videos, "annotations": dataset.annotations, "boxes": params.boxes.source}
     unchecked: list[str] = []
-    files = find_files(Path(dataset.videos))
-    films = probe_films(files.paths, workers=workers, decode=decode, silence_seconds=silence_seconds)
+    files = find_files(Path(dataset.videos), frame_rate=None if dataset.frame_rate == "none" else dataset.frame_rate)
+    films = probe_films(files.paths, workers=workers, decode=decode, silence_seconds=silence_seconds, rates=files.rates)
     facts["films"] = describe(films)
     findings = [*files.findings, *check_films(files, films, limit=params.frames.max_bad_fraction)]
     annotated, timelines = _annotations(params, files, films, facts, unchecked)
@@ -142,6 +142,7 @@ def _annotations(
         min_score=params.boxes.min_score,
         detector=detector,
         limit=params.boxes.max_bad_fraction,
+        person_class=params.boxes.person_class,
     )
     findings += found
     if boxes is None:

@@ -6,14 +6,20 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from pipeline.datasets.frame_times import varying_knots
+from pipeline.errors import InputError
 from pipeline.progress import progress
 from pipeline.video.children import Beat, ChildLost, no_beat, preload, run_in_child
 from pipeline.video.decode import InexactDecode, decode_video
+from pipeline.video.extract import LEAST_DECODED
 from pipeline.video.items import SILENCE_SECONDS
+from pipeline.video.pictures import decode_picture, list_pictures
 from pipeline.video.probe import DecodeError, Media, probe_video
 
 FILMS_PER_CHILD = 16
@@ -78,6 +84,39 @@ def look_at(path: Path, *, decode: bool, beat: Beat = no_beat) -> Film:
     )
 
 
+def look_at_pictures(path: Path, rate: float, *, decode: bool, beat: Beat = no_beat) -> Film:
+    """List a folder of pictures and read the first that can be, or all of them where `decode` says so."""
+    try:
+        pictures = list_pictures(path)
+        size, count = (0, 0), 0
+        for name in pictures.names.values():
+            beat()
+            with suppress(ValueError, FileNotFoundError, IsADirectoryError):
+                rgb, _ = decode_picture((path / name).read_bytes())
+                size, count = size if count else (rgb.shape[1], rgb.shape[0]), count + 1
+            if count and not decode:
+                break
+    except DecodeError as error:
+        return Film(found=error.found, expected=error.expected)
+    except (OSError, InputError) as error:
+        return Film(found=f"a folder that cannot be read ({error})", expected="a folder of pictures")
+    if len(pictures.names) < LEAST_DECODED * pictures.expected:
+        return Film(found=pictures.describe(), expected=pictures.wanted(LEAST_DECODED), container="pictures")
+    if not count:
+        return Film(found=f"{len(pictures.names)} pictures, of which none can be decoded", expected="JPEGs or PNGs")
+    return Film(
+        container="pictures",
+        codec=pictures.codec,
+        duration_seconds=pictures.expected / rate,
+        fps=rate,
+        frames=len(pictures.names),
+        expected_frames=pictures.expected,
+        width=size[0],
+        height=size[1],
+        decoded=count if decode else None,
+    )
+
+
 def _decoded(path: Path, media: Media, beat: Beat) -> int:
     """How many frames extraction would get."""
     for decoder in ["pyav"] if media.not_decord else ["decord", "pyav"]:
@@ -92,12 +131,22 @@ def _decoded(path: Path, media: Media, beat: Beat) -> int:
     return count
 
 
-def look_at_files(paths: Mapping[str, Path], out: Path, decode: bool, beat: Beat = no_beat) -> None:
-    """Look at several files, and append a line of JSON to `out` after each."""
+def look_at_files(
+    paths: Mapping[str, Path],
+    out: Path,
+    decode: bool,
+    beat: Beat = no_beat,
+    rates: Mapping[str, float] = MappingProxyType({}),
+) -> None:
+    """Look at several files and folders of pictures (`rates`), and append a line of JSON to `out` after each."""
     with out.open("a") as file:
         for video_id, path in paths.items():
             beat()
-            file.write(json.dumps({"video_id": video_id, **asdict(look_at(path, decode=decode, beat=beat))}) + "\n")
+            if video_id in rates:
+                film = look_at_pictures(path, rates[video_id], decode=decode, beat=beat)
+            else:
+                film = look_at(path, decode=decode, beat=beat)
+            file.write(json.dumps({"video_id": video_id, **asdict(film)}) + "\n")
             file.flush()
 
 
@@ -108,6 +157,7 @@ def probe_films(
     decode: bool = False,
     silence_seconds: float = SILENCE_SECONDS,
     work: Callable[..., None] = look_at_files,
+    rates: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, Film]:
     """Look at every file, by video id, in the order of `paths`; one that hangs or kills its process costs itself.
 
@@ -117,6 +167,7 @@ def probe_films(
         decode: decode every frame.
         silence_seconds: a process that makes no progress for so long is killed.
         work: what a child does, `look_at_files`.
+        rates: pictures per second of those that are folders of pictures.
     """
     preload(sys.modules[work.__module__])
     stop = threading.Event()
@@ -124,7 +175,7 @@ def probe_films(
     with ThreadPoolExecutor(workers) as pool:
         items = list(paths.items())
         groups = [dict(items[first : first + FILMS_PER_CHILD]) for first in range(0, len(items), FILMS_PER_CHILD)]
-        futures = [pool.submit(_probe_group, group, decode, silence_seconds, work, stop) for group in groups]
+        futures = [pool.submit(_probe_group, group, rates, decode, silence_seconds, work, stop) for group in groups]
         try:
             for future in progress(as_completed(futures), what="films", total=len(futures), unit="group"):
                 films |= future.result()
@@ -136,8 +187,14 @@ def probe_films(
 
 
 def _probe_group(
-    paths: dict[str, Path], decode: bool, silence_seconds: float, work: Callable[..., None], stop: threading.Event
+    paths: dict[str, Path],
+    rates: Mapping[str, float],
+    decode: bool,
+    silence_seconds: float,
+    work: Callable[..., None],
+    stop: threading.Event,
 ) -> dict[str, Film]:
+    of_pictures = {"rates": {each: rates[each] for each in paths if each in rates}}
     films: dict[str, Film] = {}
     tried: set[str] = set()
     with tempfile.TemporaryDirectory() as folder:
@@ -145,8 +202,12 @@ def _probe_group(
             lost, was_killed = "", False
             out = Path(folder, f"{len(films)}-{len(tried)}.jsonl")  # a line that is cut off must not spoil the next one
             try:
-                arguments = {"paths": {each: path.absolute() for each, path in waiting.items()}, "out": out}
-                run_in_child(work, {**arguments, "decode": decode}, silence_seconds=silence_seconds, stop=stop)
+                arguments: dict[str, Any] = {
+                    "paths": {each: path.absolute() for each, path in waiting.items()},
+                    "out": out,
+                }
+                arguments |= {"decode": decode, **(of_pictures if of_pictures["rates"] else {})}
+                run_in_child(work, arguments, silence_seconds=silence_seconds, stop=stop)
             except ChildLost as error:
                 if stop.is_set():
                     raise

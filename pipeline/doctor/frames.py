@@ -17,7 +17,7 @@ from pipeline.video.extract import FrameSettings
 from pipeline.video.manifest import Manifest
 
 AGAIN = "Run dvc repro extract_frames."
-DISTRIBUTIONS = {"decord": "decord", "pyav": "av"}
+DISTRIBUTIONS = {"decord": "decord", "pyav": "av", "simplejpeg": "simplejpeg"}
 
 
 def check_frames(

@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.datasets.assemble import AvaImport
 from pipeline.datasets.class_ids import spelt
 from pipeline.datasets.keyframes import group_keyframes
+from pipeline.datasets.time_split import more_of
 from pipeline.doctor.finding import Finding, findings_of
 from pipeline.labels import AVA_EVALUATED, Label
 from pipeline.problems import Problem
@@ -34,13 +35,13 @@ def check_labels(
         *_shifted_rows(imported, first_id),
         *_names_of_ava(imported.labels),
         *_unnamed(imported, counts),
-        *_without_examples(imported.labels, counts, classes=classes, scored=scored),
+        *_without_examples(imported, counts, classes=classes, scored=scored),
     ]
 
 
 def label_counts(imported: AvaImport, classes: int) -> dict[str, list[int]]:
     """Persons of each class, [classes] by split, in the keyframes that are not excluded."""
-    splits = sorted(set(imported.timelines["split"].to_pylist()))
+    splits = sorted({name for each in imported.timelines["split"].to_pylist() for name in each.split("+")})
     return {
         split: group_keyframes(
             imported.annotations, imported.keyframes, None, split=split, classes=classes, threshold=0.0
@@ -121,19 +122,20 @@ def _unnamed(imported: AvaImport, counts: Mapping[str, Sequence[int]]) -> list[F
 
 
 def _without_examples(
-    labels: Sequence[Label], counts: Mapping[str, Sequence[int]], *, classes: int, scored: str
+    imported: AvaImport, counts: Mapping[str, Sequence[int]], *, classes: int, scored: str
 ) -> list[Finding]:
-    names = {label.id: label.name for label in labels}
+    names = {label.id: label.name for label in imported.labels}
     ids = sorted(names) if scored == "labelmap" else list(range(1, classes + 1))
     findings: list[Finding] = []
     for split in ("train", "val"):
+        get_labels, get_class = more_of(split, imported)
         found = counts.get(split)
         if found is None or not sum(found):
             nothing = Problem(FILE, split, "no label", "labelled persons")
             what = "nothing could be trained" if split == "train" else "the mAP would be NaN"
             findings += findings_of(
                 f"no-{split}-labels", "error", f"split without a single label: {split}", [nothing],
-                f"Annotate films of {split}, or move some there with split.csv (docs/datasets.md): {what}.",
+                f"{get_labels} (docs/datasets.md#splits): {what}.",
             )  # fmt: skip
             continue
         problems = [
@@ -143,7 +145,7 @@ def _without_examples(
             for each in ids
             if each > len(found) or not found[each - 1]
         ]
-        remedy = "Annotate some, move films between the splits, or drop the classes with dataset.class_map: "
+        remedy = f"{get_class}, or drop the classes with dataset.class_map: "
         remedy += "they cannot be learnt." if split == "train" else (
             "they have no AP (null in metrics.json) and are no part of the mAP"
             + (", and evaluation.classes: labelmap leaves out those without a name." if scored == "all" else ".")

@@ -110,7 +110,7 @@ def _ends_outside(span: tuple[np.ndarray, np.ndarray], film: Film) -> bool:
 
 def _frame_rates(spans: Spans, offsets: Mapping[str, float], films: Mapping[str, Film]) -> list[Finding]:
     """Times that would fit if frames were counted at another rate."""
-    counted, stretched, ratios = [], [], {}
+    counted, stretched, ratios, steps = [], [], {}, {}
     for video_id, (_, times) in spans.items():
         film = films.get(video_id)
         if film is None or film.duration_seconds <= 0 or len(times) < 2:
@@ -119,7 +119,7 @@ def _frame_rates(spans: Spans, offsets: Mapping[str, float], films: Mapping[str,
         last = float(times.max()) - offsets.get(video_id, 0.0)
         # The last keyframe of a film that is annotated to its end lies up to a step before it.
         ratio = last / film.duration_seconds
-        ratios[video_id] = ratio
+        ratios[video_id], steps[video_id] = ratio, float(np.median(np.diff(times)))
         if ratio > FRAME_NUMBERS and ratio <= film.fps * (1 + RATE_TOLERANCE):
             found = f"timestamps up to {last:.6g} in a film of {film.duration_seconds:.6g} s and {film.frames} frames"
             counted.append(Problem(FILE, video_id, found, "times in seconds"))
@@ -138,7 +138,7 @@ def _frame_rates(spans: Spans, offsets: Mapping[str, float], films: Mapping[str,
         *findings_of("fps-of-annotations", "error", "films have times as if they ran at another frame rate", stretched,
                      "The times were made from frame numbers with a wrong rate (30 for all is a habit): make them "
                      "again with each film's own."),
-        *_all_early(ratios, films),
+        *_all_early(ratios, steps, films),
     ]  # fmt: skip
 
 
@@ -156,15 +156,22 @@ def _rates_of(last: float, behind: float, film: Film) -> float:
     return 0.0
 
 
-def _all_early(ratios: Mapping[str, float], films: Mapping[str, Film]) -> list[Finding]:
-    """Annotations that all end at one share of their films, which is a quotient of two frame rates."""
+def _all_early(ratios: Mapping[str, float], steps: Mapping[str, float], films: Mapping[str, Film]) -> list[Finding]:
+    """Annotations that all end at one share of their films, which is a quotient of two frame rates.
+
+    Films that are annotated to their end, or all but the same seconds of it, do so too where they are of similar length
+    or short. Then their last keyframes lie equally far from the end, to a step; a wrong rate moves them the further the
+    longer a film is.
+    """
     values = np.array(list(ratios.values()))
     lengths = np.array([films[each].duration_seconds for each in ratios])
     if len(values) < LEAST_FILMS or values.max() > 1 or lengths.std() < 0.1 * lengths.mean():
         return []
     middle = float(np.median(values))
-    steps = 1.5 / float(lengths.min())
-    if values.max() - values.min() > max(RATE_TOLERANCE, steps):
+    step = max(steps.values())
+    if np.ptp(lengths * (1 - values)) <= step + SLACK_SECONDS:
+        return []
+    if np.ptp(lengths * (values - middle)) > max(RATE_TOLERANCE * float(lengths.max()), step + SLACK_SECONDS):
         return []
     rate = float(np.median([films[each].fps for each in ratios]))
     close = [each for each in RATES if rate / each < 0.97 and math.isclose(rate / each, middle, rel_tol=0.01)]

@@ -2,17 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 
 from pipeline.doctor.films import Film
-from pipeline.doctor.finding import Finding, Severity, by_share, findings_of
-from pipeline.files import digest_file, visible_files
+from pipeline.doctor.finding import Finding, Severity, by_share, findings_of, problem_of
+from pipeline.errors import InputError
+from pipeline.files import digest_file
 from pipeline.names import ID_EXPECTED, VIDEO_SUFFIXES, composed, is_id
 from pipeline.problems import Problem
 from pipeline.video.extract import LEAST_DECODED
+from pipeline.video.folder import FOLDERS, NO_RATE, RATES, Listing, list_sources, path_name, read_rates
+from pipeline.video.numbering import EXPECTED
+from pipeline.video.pictures import digest_pictures, list_pictures
 
 MAKE_AGAIN = "Fetch or convert the files again (ffmpeg -i FILE -c copy NEW.mp4 often mends a container)."
 
@@ -24,30 +28,45 @@ class Files:
     root: Path
     paths: dict[str, Path]
     findings: list[Finding]
+    rates: dict[str, float] = field(default_factory=dict)
+    "Pictures per second of the folders of pictures."
 
     def name(self, video_id: str) -> str:
         """A file's name below the folder."""
         return self.paths[video_id].relative_to(self.root).as_posix()
 
 
-def find_files(root: Path) -> Files:
-    """The files that `extract_frames` would read, and what it would refuse of them."""
+def find_files(root: Path, *, frame_rate: float | None = None) -> Files:
+    """The files and folders of pictures that `extract_frames` would read, and what it would refuse of them.
+
+    Args:
+        root: `dataset.videos`.
+        frame_rate: `dataset.frame_rate`.
+    """
     if not root.is_dir():
         missing = Problem(str(root), "dataset.videos", "no such folder", "a folder of video files")
         remedy = "Put the films there, or set dataset.videos."
         return Files(root, {}, findings_of("videos-missing", "error", "folder of videos is missing", [missing], remedy))
+    listing = list_sources(root)
+    told, refused = _told_rates(root, listing)
     by_id: dict[str, list[Path]] = defaultdict(list)
-    unsafe, foreign = [], []
-    for path in sorted(visible_files(root)):
+    unsafe, foreign, unrated, no_film = [], [], [], []
+    for path in sorted([*listing.files, *listing.folders]):
         name = path.relative_to(root)
-        if not path.is_file():
+        label = path_name(root, path)
+        is_folder = path in listing.folders
+        if path == root / RATES or not path.exists() or (not is_folder and not path.is_file()):
             continue
-        if path.suffix.lower() not in VIDEO_SUFFIXES:
+        if not is_folder and path.suffix.lower() not in VIDEO_SUFFIXES:
             foreign.append(Problem(name.as_posix(), path.stem, f"the ending {path.suffix!r}", " ".join(VIDEO_SUFFIXES)))
-        elif not is_id(video_id := composed(path.stem)):
-            unsafe.append(Problem(name.as_posix(), path.stem, "a name that cannot be an id", ID_EXPECTED))
+        elif is_folder and told.get(composed(label), frame_rate) is None:
+            unrated.append(Problem(name.as_posix(), label, "a folder of pictures", "how many a second has"))
+        elif is_folder and listing.folders[path]:
+            no_film.append(Problem(name.as_posix(), label, listing.folders[path], EXPECTED))
+        elif not is_id(composed(label)):
+            unsafe.append(Problem(name.as_posix(), label, "a name that cannot be an id", ID_EXPECTED))
         else:
-            by_id[video_id].append(path)
+            by_id[composed(label)].append(path)
     twice = [
         Problem(
             each.relative_to(root).as_posix(), video_id, f"the id of {paths[0].relative_to(root)}", "one file per id"
@@ -56,6 +75,12 @@ def find_files(root: Path) -> Files:
         for each in paths[1:]
     ]
     found = [
+        *refused,
+        *findings_of("pictures-without-rate", "warning" if by_id else "error",
+                     "folders of pictures, whose frame rate nothing tells", unrated,
+                     f"{NO_RATE[0].upper()}{NO_RATE[1:]}. As it stands they are passed over."),
+        *findings_of("pictures-no-film", "warning" if by_id else "error", "folders of pictures are no film", no_film,
+                     "Leave one numbering in each folder, or move what is no frame elsewhere."),
         *findings_of("film-id-twice", "error", "files give an id that another file has", twice,
                      "Remove or rename them: extract_frames stops at two files of one id."),
         *findings_of("film-name", "warning" if by_id else "error", "films have a name that cannot be an id", unsafe,
@@ -63,16 +88,33 @@ def find_files(root: Path) -> Files:
         *findings_of("file-ignored", "note", "files in the folder of videos are no videos by their ending", foreign,
                      "Nothing, unless they are films: then give them the ending of their container."),
     ]  # fmt: skip
-    if not by_id and not unsafe:
-        nothing = Problem(str(root), "dataset.videos", "no video file", f"names that end in {' '.join(VIDEO_SUFFIXES)}")
-        found += findings_of(
-            "videos-missing",
-            "error",
-            "folder of videos is empty",
-            [nothing],
-            "Put the films there, or set dataset.videos.",
-        )
-    return Files(root, {video_id: paths[0] for video_id, paths in sorted(by_id.items())}, found)
+    if not by_id and not unsafe and not unrated and not no_film:
+        found += _nothing(root)
+    paths = {video_id: same[0] for video_id, same in sorted(by_id.items())}
+    rates = {each: told.get(each, frame_rate) for each, path in paths.items() if path in listing.folders}
+    return Files(root, paths, found, {each: rate for each, rate in rates.items() if rate is not None})
+
+
+def _nothing(root: Path) -> list[Finding]:
+    expected = f"names that end in {' '.join(VIDEO_SUFFIXES)}, or {FOLDERS}"
+    nothing = Problem(str(root), "dataset.videos", "no video file", expected)
+    remedy = "Put the films there, or set dataset.videos."
+    return findings_of("videos-missing", "error", "folder of videos is empty", [nothing], remedy)
+
+
+def _told_rates(root: Path, listing: Listing) -> tuple[dict[str, float], list[Finding]]:
+    """What frame_rates.csv says, and what extract_frames would refuse of it."""
+    refused, told = "", {}
+    try:
+        told = read_rates(root)
+    except InputError as error:
+        refused = str(error)
+    foreign = sorted(told.keys() - {composed(path_name(root, path)) for path in listing.folders})
+    if foreign:
+        refused = f"{root / RATES}: video {foreign[0]} is no folder of pictures in {root}"
+    problems = [problem_of(refused, RATES, "the file", "rates of folders of pictures")] if refused else []
+    return told, findings_of("frame-rates-refused", "error", "list of frame rates that is refused", problems,
+                             "Mend or remove it: extract_frames stops at it.")  # fmt: skip
 
 
 def check_films(files: Files, films: Mapping[str, Film], *, limit: float) -> list[Finding]:
@@ -83,7 +125,7 @@ def check_films(files: Files, films: Mapping[str, Film], *, limit: float) -> lis
         films: what was found in each.
         limit: share of bad films at which extract_frames ends (`frames.max_bad_fraction`).
     """
-    empty, silent, hanging, damaged, short, cut, undecodable = ([] for _ in range(7))  # type: ignore[var-annotated]
+    empty, silent, hanging, damaged, gaps, short, cut, undecodable = ([] for _ in range(8))  # type: ignore[var-annotated]
     for video_id, film in films.items():
         problem = Problem(files.name(video_id), video_id, film.found, film.expected)
         if film.is_lost:
@@ -93,7 +135,7 @@ def check_films(files: Files, films: Mapping[str, Film], *, limit: float) -> lis
         elif film.found.startswith("no video stream"):
             silent.append(problem)
         elif film.found:
-            damaged.append(problem)
+            (gaps if film.container == "pictures" else damaged).append(problem)
         else:
             there = film.frames if film.decoded is None else film.decoded
             words = "frames" if film.decoded is None else "frames that can be decoded"
@@ -102,7 +144,7 @@ def check_films(files: Files, films: Mapping[str, Film], *, limit: float) -> lis
                 (short if film.decoded is None else undecodable).append(problem)
             elif there < film.expected_frames:
                 cut.append(problem)
-    bad = len(empty) + len(silent) + len(damaged) + len(short) + len(undecodable)
+    bad = len(empty) + len(silent) + len(damaged) + len(gaps) + len(short) + len(undecodable)
     severity = by_share(bad, len(films), limit)
     left_out = f"extract_frames leaves them out, and ends if more than {limit:.0%} of the films are bad."
     return [
@@ -112,6 +154,9 @@ def check_films(files: Files, films: Mapping[str, Film], *, limit: float) -> lis
         *findings_of("film-without-video", severity, "files hold no video, only other streams", silent,
                      f"Fetch the files again with their video; {left_out}"),
         *findings_of("film-unreadable", severity, "films cannot be read", damaged, f"{MAKE_AGAIN} {left_out}"),
+        *findings_of("pictures-missing", severity, "folders of pictures lack too many numbers", gaps,
+                     "Picture 1 (or 0) is the start of the film, and each number the next frame at dataset.frame_rate: "
+                     f"fetch the others, or number them so. {left_out[0].upper()}{left_out[1:]}"),
         *findings_of("film-truncated", severity, "films end long before the length that they announce", short,
                      f"Fetch the files again; {left_out}"),
         *findings_of("film-undecodable", severity, "films have too many frames that cannot be decoded", undecodable,
@@ -147,9 +192,9 @@ def check_presence(timelines: pa.Table, films: Mapping[str, Film], files: Files,
 
 def check_copies(files: Files, timelines: pa.Table | None) -> list[Finding]:
     """Films with the same bytes under two ids, worst where one is in train and the other in val."""
-    by_size: dict[int, list[str]] = defaultdict(list)
+    by_size: dict[tuple[int, int], list[str]] = defaultdict(list)
     for video_id, path in files.paths.items():
-        by_size[path.stat().st_size].append(video_id)
+        by_size[_size(path)].append(video_id)
     splits: dict[str, str] = {}
     if timelines is not None:
         splits = dict(zip(timelines["video_id"].to_pylist(), timelines["split"].to_pylist(), strict=True))
@@ -157,8 +202,8 @@ def check_copies(files: Files, timelines: pa.Table | None) -> list[Finding]:
     within: list[Problem] = []
     for size, alike in sorted(by_size.items()):
         first: dict[str, str] = {}
-        for video_id in alike if size and len(alike) > 1 else []:
-            other = first.setdefault(digest_file(files.paths[video_id]), video_id)
+        for video_id in alike if size[0] and len(alike) > 1 else []:
+            other = first.setdefault(_digest(files.paths[video_id]), video_id)
             if other == video_id:
                 continue
             found = f"the bytes of {files.name(other)} ({splits.get(other, 'no split')})"
@@ -174,6 +219,19 @@ def check_copies(files: Files, timelines: pa.Table | None) -> list[Finding]:
         *findings_of("film-twice", "warning", "films are there twice, under two names", within,
                      "Take one of each pair out: its moments count twice."),
     ]  # fmt: skip
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """What copies of a film have in common: bytes and number of pictures; of several pictures the first is weighed."""
+    if not path.is_dir():
+        return path.stat().st_size, 0
+    names = list(list_pictures(path).names.values())
+    first = path / names[0]
+    return first.stat().st_size if first.exists() else 0, len(names)
+
+
+def _digest(path: Path) -> str:
+    return digest_pictures(path) if path.is_dir() else digest_file(path)
 
 
 def describe(films: Mapping[str, Film]) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 from pipeline.boxes.thresholds import check_threshold, videos_of
 from pipeline.checkpoint import read_sidecar
+from pipeline.datasets.timelines import films_of
+from pipeline.errors import InputError
 from pipeline.files import digest_file
 from pipeline.inference.parts import PartSettings, make_parts
 from pipeline.inference.requests import films_of_split
@@ -53,6 +55,11 @@ def split_parts(
     """
     sidecar = read_sidecar(sources.checkpoint)
     timelines = read_table(sources.annotations / "timelines.parquet", TIMELINES)
+    if not films_of(timelines, split).num_rows:
+        raise InputError(
+            f"{sources.annotations}: no film is of {split}, expected one at least: a bank of it would be empty, with "
+            "nothing to learn from or to score; dataset.split_by: time splits each film (docs/datasets.md#splits)"
+        )
     boxes = read_table(sources.boxes / "boxes.parquet", BOXES)
     if not settings.lower_threshold:
         check_threshold(

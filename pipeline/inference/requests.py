@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.datasets.film_ends import Moment, is_beyond, say_beyond
+from pipeline.datasets.timelines import films_of
 from pipeline.tables import BOX_COLUMNS
 
 Floats = NDArray[np.float64]
@@ -45,6 +46,8 @@ def films_of_split(
 ) -> list[FilmBoxes]:
     """The boxes of every film of a split that has frames, sorted by video_id; those beyond its end are left out.
 
+    Of a film that train and val share, both get all rows: a row's keyframe says of which split it is.
+
     Args:
         split: train, val or test.
         timelines: TIMELINES.
@@ -59,7 +62,7 @@ def films_of_split(
         seconds: `grid` looks at every second of the film and wherever else there are boxes; `annotated` only at
             keyframes that the annotations name.
     """
-    timelines = timelines.filter(pc.equal(timelines["split"], split)).sort_by("video_id")
+    timelines = films_of(timelines, split).sort_by("video_id")
     durations = dict(zip(videos["video_id"].to_pylist(), videos["duration_seconds"].to_pylist(), strict=True))
     persons = boxes.filter(pc.is_null(boxes["label"]))
     has_annotations = pc.any(pc.equal(keyframes["split"], split)).as_py() or False

@@ -106,6 +106,7 @@ class Params(Block):
     @model_validator(mode="after")
     def _agree(self) -> "Params":
         self._frames_large_enough()
+        self._clips_within_gap()
         for block, threshold in (
             ("bank.box_threshold", self.bank.box_threshold),
             ("baseline.box_threshold", self.baseline.box_threshold),
@@ -133,6 +134,16 @@ class Params(Block):
                 f"head.window.score {self.head.window.score} is below bank.box_threshold {self.bank.box_threshold}"
             )
         return self
+
+    def _clips_within_gap(self) -> None:
+        shown, gap = self.backbone.input, self.dataset.split_gap_seconds
+        seconds = shown.frames * shown.interval / self.frames.fps
+        if self.dataset.split_by == "time" and gap < seconds:
+            raise ValueError(
+                f"dataset.split_gap_seconds {gap:g} is less than a clip lasts, {seconds:.3g} s "
+                f"({shown.frames}x{shown.interval} frames at {self.frames.fps:g} a second): clips of train and val "
+                "would share frames"
+            )
 
     def _frames_large_enough(self) -> None:
         stored = self.frames.short_side

@@ -28,7 +28,9 @@ class Dataset(Block):
     generate: list[str]
     "[name] for a data set that make_videos renders, [] for one that is brought."
     videos: str
-    "Folder of video files; a file's stem is its video_id."
+    "Folder of video files, whose stem is their video_id, or of folders of pictures, whose name is it."
+    frame_rate: Annotated[float, Field(ge=0.001, le=100_000)] | Literal["none"]
+    "Pictures per second of folders of pictures (VIDEO/img_00001.jpg), but for those that frame_rates.csv lists."
     annotations: str
     "Folder of annotations in any of the formats of docs/datasets.md."
     proposals: str
@@ -50,7 +52,11 @@ class Dataset(Block):
     keyframe_seconds: Annotated[float, Field(gt=0)]
     "CVAT and VIA: seconds from one keyframe to the next."
     val_fraction: Fraction
-    "Share of videos in val, by a hash of the id, where nothing says the split."
+    "Share of videos in val, by a hash of the id, where nothing says the split; by time, of the keyframes of each."
+    split_by: Literal["film", "time"]
+    "What is put into train and val where nothing says it: whole films, or of each film the last part into val."
+    split_gap_seconds: Annotated[float, Field(ge=0)]
+    "By time: seconds without a keyframe between train and val, no less than a clip lasts."
     evaluate: Literal["ava", "kinetics", "ava_kinetics"]
     "AVA-Kinetics: what the val split is."
     clips: str
@@ -90,6 +96,8 @@ class Boxes(Block):
     "[detector], or [] where there is none."
     tracks: Literal["none", "iou"]
     "iou: ids over time, by how much the boxes of neighbouring seconds overlap."
+    person_class: Annotated[int, Field(ge=0)]
+    "Text files of YOLO: the class that is a person."
     min_score: float
     "Boxes below this floor are dropped; each consumer applies its own threshold above it."
     max_bad_fraction: Fraction

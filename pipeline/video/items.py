@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +19,9 @@ from pipeline.progress import progress
 from pipeline.tables import VIDEOS, write_table
 from pipeline.video.children import ChildDied, ChildHung, ChildLost, run_in_child
 from pipeline.video.extract import FrameSettings, extract_video
+from pipeline.video.extract_pictures import extract_pictures
 from pipeline.video.packs import write_pack
+from pipeline.video.pictures import digest_pictures
 from pipeline.video.store import batch_count
 from pipeline.work import item_key, make_item
 
@@ -43,15 +46,17 @@ def video_item(
     code: str,
     stop: threading.Event,
     silence_seconds: float = SILENCE_SECONDS,
+    frame_rate: float | None = None,
 ) -> VideoItem:
     """The item of one video, made where it is not there yet.
 
     Args:
-        path: the video file.
+        path: the video file, or a folder of pictures.
         settings: what is stored.
         code: the code version.
         stop: when set, the work ends at once with an `InputError`.
         silence_seconds: a decoder that gives no frame for so long is killed.
+        frame_rate: of a folder of pictures, in pictures per second; None for a file.
 
     Raises:
         InputError: the video could not be extracted for a cause that is not in the file: no disk, no memory, a decoder
@@ -62,11 +67,17 @@ def video_item(
     def make(folder: Path) -> None:
         nonlocal is_new
         is_new = True
-        _extract(path, folder, settings, source_sha256, stop, silence_seconds)
+        arguments = {"path": path.absolute(), "folder": folder.absolute(), "settings": settings}
+        arguments["source_sha256"] = source_sha256
+        if frame_rate is None:
+            _extract(path, folder, arguments, stop, silence_seconds)
+        else:
+            _extract_pictures(path, {**arguments, "frame_rate": frame_rate}, stop, silence_seconds)
 
     try:
-        source_sha256 = digest_file(path)
-        key = item_key(source_sha256=source_sha256, settings=asdict(settings), code=code)
+        source_sha256 = digest_file(path) if frame_rate is None else digest_pictures(path)
+        rate = {} if frame_rate is None else {"frame_rate": frame_rate}
+        key = item_key(source_sha256=source_sha256, settings=asdict(settings), code=code, **rate)
         return VideoItem(make_item(STAGE, key, make), source_sha256, is_new)
     except OSError as error:
         is_own = error.filename is None or str(error.filename) == str(path)
@@ -75,14 +86,13 @@ def video_item(
 
 
 def _extract(
-    path: Path, folder: Path, settings: FrameSettings, source_sha256: str, stop: threading.Event, silence_seconds: float
+    path: Path, folder: Path, arguments: dict[str, Any], stop: threading.Event, silence_seconds: float
 ) -> None:
     """Extract in a child; one that is lost is tried once more with the same decoder.
 
     How a process died is no property of its film, however often it does: no memory is one cause, a decoder's own crash
     another, and nothing tells them apart. A decoder that runs and gives nothing, twice, is: then PyAV decodes.
     """
-    arguments = {"path": path.absolute(), "folder": folder.absolute(), "settings": settings}
     avoid_decord = ""
     lost: ChildLost | None = None
     hung = 0
@@ -92,7 +102,7 @@ def _extract(
         try:
             run_in_child(
                 extract_video,
-                {**arguments, "source_sha256": source_sha256, "avoid_decord": avoid_decord},
+                {**arguments, "avoid_decord": avoid_decord},
                 silence_seconds=silence_seconds,
                 stop=stop,
             )
@@ -111,10 +121,35 @@ def _extract(
     ) from None
 
 
+def _extract_pictures(path: Path, arguments: dict[str, Any], stop: threading.Event, silence_seconds: float) -> None:
+    """Extract a folder of pictures in a child; one that is lost is tried once more, and tells nothing of them."""
+    for is_last in (False, True):
+        for rest in arguments["folder"].iterdir():
+            rest.unlink()
+        try:
+            run_in_child(extract_pictures, arguments, silence_seconds=silence_seconds, stop=stop)
+            return
+        except ChildLost as error:
+            if is_last or stop.is_set():
+                raise InputError(f"{path}: {error}, twice; nothing is stored for it; run it again") from None
+
+
 def extract_videos(
-    paths: Mapping[str, Path], *, settings: FrameSettings, code: str, workers: int
+    paths: Mapping[str, Path],
+    *,
+    settings: FrameSettings,
+    code: str,
+    workers: int,
+    rates: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, VideoItem]:
     """The items of all videos, by video id, in the order of `paths`.
+
+    Args:
+        paths: files, and folders of pictures.
+        settings: what is stored.
+        code: the code version.
+        workers: videos at a time.
+        rates: pictures per second of the folders of pictures, by video id.
 
     Raises:
         InputError: videos could not be extracted for causes that are not in them; the items of the others are kept.
@@ -124,7 +159,9 @@ def extract_videos(
     failures: dict[str, InputError] = {}
     with ThreadPoolExecutor(workers) as pool:
         futures: dict[Future[VideoItem], str] = {
-            pool.submit(video_item, path, settings=settings, code=code, stop=stop): video_id
+            pool.submit(
+                video_item, path, settings=settings, code=code, stop=stop, frame_rate=rates.get(video_id)
+            ): video_id
             for video_id, path in paths.items()
         }
         try:
@@ -168,7 +205,11 @@ def assemble_videos(
             problems.append(Problem(name, video_id, **read_json(item.folder / "problem.json")))
             continue
         record = read_json(item.folder / "video.json")
-        if record["frames_failed"]:
+        if told := record.get("frames_told"):  # of a folder of pictures
+            found = f"{record['frames_decoded']} pictures (they are kept): {told}"
+            size = f"{record['source_width']}x{record['source_height']}"
+            problems.append(Problem(name, video_id, found, f"{record['frames_expected']} pictures of {size}"))
+        elif record["frames_failed"]:
             found = f"{record['frames_decoded']} frames decodable (the video is kept)"
             problems.append(Problem(name, video_id, found, f"{record['frames_expected']} frames"))
         records[video_id] = record

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.bank.draws import text_hash
 from pipeline.bank.reader import open_bank
-from pipeline.bank.resident import ResidentWindows
+from pipeline.bank.resident import ResidentWindows, resident_file
 from pipeline.bank.rows import Rows
 from pipeline.bank.seconds import Span
 from pipeline.bank.streamed import StreamedWindows
@@ -234,9 +234,36 @@ def test_several_banks_are_read_as_one(tmp_path: Path, parts: dict[str, Rows]) -
         assert torch.equal(a[1], b[1])
         with pytest.raises(
             InputError,
-            match=f"^part 'video0' stands in {re.escape(one.where)} and in {re.escape(both.where)}, expected in one$",
+            match=f"^part 'video0' stands in {re.escape(one.where)} and in {re.escape(both.where)} with other rows or "
+            "settings, expected in one$",
         ):
             kind([one, both], min_score=0.5)
+
+
+def test_a_film_that_was_made_alike_for_two_banks_is_read_once(tmp_path: Path, parts: dict[str, Rows]) -> None:
+    """Train and val share a film that is split by time."""
+    names = list(parts)
+    made = {"frames_sha256": "f", "boxes_sha256": "b"}
+    one, both = (
+        open_bank(write_small_bank(tmp_path / f"{name}.zarr", {key: parts[key] for key in keys}, provenance=made))
+        for name, keys in (("one", names[:2]), ("both", names))
+    )
+    for kind in KINDS:
+        shared, alone = kind([one, both], min_score=0.5), kind([both], min_score=0.5)
+        a, b = (
+            windows.gather(windows.slots(names, [905.0] * len(names), seconds=20, per_second=4))
+            for windows in (shared, alone)
+        )
+        assert torch.equal(a[0], b[0])
+        assert torch.equal(a[1], b[1])
+    file = resident_file([one, both], min_score=0.5)
+    mapped = ResidentWindows([one, both], min_score=0.5, file=file)
+    assert torch.equal(mapped.features, ResidentWindows([one, both], min_score=0.5).features)
+    other = {"frames_sha256": "f", "boxes_sha256": "c"}
+    two = open_bank(write_small_bank(tmp_path / "two.zarr", {key: parts[key] for key in names}, provenance=other))
+    for kind in KINDS:
+        with pytest.raises(InputError, match="with other rows or settings, expected in one"):
+            kind([one, two], min_score=0.5)
 
 
 def test_banks_that_cannot_be_read_are_refused(tmp_path: Path) -> None:

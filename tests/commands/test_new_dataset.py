@@ -19,6 +19,7 @@ from pipeline.errors import InputError
 from tests.datasets_ava.test_cvat import box, track
 from tests.datasets_ava.test_cvat import write as write_cvat
 from tests.video.films import write_film
+from tests.video.test_pictures import write_pictures
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CASES = REPOSITORY / "tests" / "fixtures" / "cases"
@@ -99,7 +100,7 @@ def test_a_folder_elsewhere_and_single_files(project: Path, films: Path, tmp_pat
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("film,0,0.1,0.1,0.5,0.5,,0.95\n")
     printed = run("mine", "--videos", str(films), "--annotations", str(annotations), "--boxes", str(boxes), status=2)
-    assert "ERROR no-val-labels" in printed  # of one annotated film
+    assert "mine.yaml: one film is annotated, so it is split by time: its last fifth is val (dataset.spl" in printed
     assert "conf/dataset/mine.yaml: written: 3 films, 2 classes, boxes from data/mine/source/proposals\n" in printed
     values = compose_params(["dataset=mine"], Path("conf"))
     assert values["dataset"]["videos"] == str(films)
@@ -261,7 +262,7 @@ def test_what_a_temporary_folder_would_not_have_is_named_by_its_whole_path(proje
     git("add", "conf", "mine/annotations")
     git("commit", "-qm", "begin")
     words = ("mine", "--videos", "mine/videos", "--annotations", "mine/annotations", "--force")
-    run(*words, status=2)
+    run(*words)
 
     def paths() -> list[str]:
         dataset = compose_params(["dataset=mine"], Path("conf"))["dataset"]
@@ -271,10 +272,10 @@ def test_what_a_temporary_folder_would_not_have_is_named_by_its_whole_path(proje
     assert paths() == [f"{here}/mine/videos", f"{here}/mine/annotations"]  # videos.csv was written just now
     assert "`dvc exp run --queue` and\n  # `--temp` find it too" in Path("conf/dataset/mine.yaml").read_text()
     git("add", "mine/annotations")
-    run(*words, status=2)
+    run(*words)
     assert paths() == [f"{here}/mine/videos", "mine/annotations"]
     Path("mine/videos.dvc").touch()  # `dvc add` writes it
-    run(*words, status=2)
+    run(*words)
     assert paths() == ["mine/videos", "mine/annotations"]
     assert "temp" not in Path("conf/dataset/mine.yaml").read_text()
     Path("mine/videos.dvc").rename("mine/videos/film.mp4.dvc")  # one film alone
@@ -314,3 +315,64 @@ def test_a_file_that_was_there_is_not_replaced_by_a_copy(project: Path, films: P
     assert mine.read_text() == before
     run(*words, str(given), "--force", status=2)
     assert mine.read_text() == given.read_text()
+
+
+def test_folders_of_pictures_need_their_rate(project: Path) -> None:
+    """As MMAction2 has AVA: pictures from second 900 on, optical flow beside them."""
+    for name, count in (("film", 120), ("other", 121)):
+        folder = write_pictures(project / "rawframes" / name, count)
+        (folder / "flow_x_00001.jpg").touch()
+        (folder / "flow_y_00001.jpg").touch()
+    annotations = project / "annotations"
+    annotations.mkdir()
+    for split, film in (("train", "film"), ("val", "other")):
+        rows = "".join(f"{film},{second},0.1,0.2,0.5,0.8,1,0\n" for second in (901, 902, 903))
+        (annotations / f"ava_{split}_v2.1.csv").write_text(rows)
+    (annotations / "labelmap.pbtxt").write_text('item { name: "bend/bow (at the waist)" id: 1 }\n')
+    words = ("ava", "--videos", "rawframes", "--annotations", "annotations")
+    with pytest.raises(InputError) as error:
+        run(*words)
+    assert str(error.value) == (
+        "rawframes: 2 folders of pictures whose frame rate nothing tells (film, ...), and no video file: set "
+        "dataset.frame_rate (new-dataset: --frame-rate) to how many pictures a second has (30 for AVA as MMAction2 and "
+        "LFB extract it), or write frame_rates.csv (video_id,fps) into the folder"
+    )
+    printed = run(*words, "--frame-rate", "30")
+    text = Path("conf/dataset/ava.yaml").read_text()
+    assert "  frame_rate: 30  # pictures a second of the folders of pictures\n" in text
+    assert "  # 2 films that can be read, of which 2 are folders of pictures.\n" in text
+    assert "  # Frames per second: 30 (2 films). Pixels: 96x64 (2 films).\n" in text
+    assert compose_params(["dataset=ava"])["dataset"]["frame_rate"] == 30
+    assert "  films        2 files, 2 readable, 0.00 h; 30 frames a second; mjpeg\n" in printed
+    assert "film-too-short" not in printed  # their timestamps begin at 900
+
+
+def test_a_single_film_is_split_by_time(project: Path, films: Path, tmp_path: Path) -> None:
+    annotations = write_cvat(tmp_path, track(box(0, 0, "walk"), box(99, 50, "sit down")))
+    words = ("mine", "--videos", str(films), "--annotations", str(annotations), "--force")
+    assert "split by time: its last fifth is val" in run(*words)
+    text = Path("conf/dataset/mine.yaml").read_text()
+    assert (
+        "  # One film is annotated: its last keyframes are val; those just before them are left out, so that no clip\n"
+        "  # of train shows a frame of val (docs/datasets.md#splits). With more films, split_by: film.\n"
+        "  split_by: time\n  val_fraction: 0.2\n  split_gap_seconds: 3\n"
+    ) in text
+    assert "  # splits: 1 films are split by time (dataset.split_by): of each the last keyframes are val" in text
+    assert "split by time" not in run(*words, "--fps", "2", status=2)  # a clip lasts longer than the film
+    assert "split_by" not in Path("conf/dataset/mine.yaml").read_text()
+
+
+def test_text_files_of_yolo_get_the_rates_of_the_films(project: Path, films: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "predict/labels"
+    labels.mkdir(parents=True)
+    for number in range(1, 101):
+        (labels / f"film_{number}.txt").write_text("0 0.5 0.5 0.5 0.5 0.95\n")
+    annotations = write_cvat(tmp_path, track(box(0, 0, "walk"), box(99, 50, "sit down")))
+    words = ("mine", "--videos", str(films), "--annotations", str(annotations), "--boxes", str(labels.parent))
+    printed = run(*words, status=2)  # of recall
+    csv = labels.parent / "videos.csv"
+    assert f"{csv}: written, with the frame rate of 3 films, in which the frames of the boxes are counted\n" in printed
+    assert csv.read_text() == "video_id,fps\nfilm,25\nother,25\nthird,29.97003\n"
+    assert "boxes in 1 keyframes\n" in printed  # the doctor has read them
+    assert "proposals-missing" not in printed
+    assert "videos.csv: written, with the frame rate" not in run(*words, "--force", status=2)

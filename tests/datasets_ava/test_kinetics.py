@@ -132,3 +132,13 @@ def test_clips_in_a_linked_folder_are_found(tmp_path: Path) -> None:
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked/kinetics").symlink_to(clips)
     assert splits(read(source, tmp_path / "linked")) == splits(read(source, clips))
+
+
+def test_a_clip_may_be_a_folder_of_pictures(tmp_path: Path) -> None:
+    source, clips = project(tmp_path)
+    expected = splits(read(source, clips, evaluate="ava_kinetics"))
+    for film in clips.rglob("*.mp4"):
+        film.unlink()
+        film.with_suffix("").mkdir()
+        (film.with_suffix("") / "img_00001.jpg").touch()
+    assert splits(read(source, clips, evaluate="ava_kinetics")) == expected

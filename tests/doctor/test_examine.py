@@ -7,6 +7,7 @@ from pipeline.doctor.examine import examine
 from pipeline.doctor.finding import Examination, Finding
 from pipeline.names import ID_EXPECTED
 from tests.doctor.sources import params_of, proposals, write_clean, write_faulty
+from tests.video.test_pictures import write_pictures
 
 
 def examined_in(root: Path, *overrides: str, decode: bool = False) -> Examination:
@@ -163,3 +164,54 @@ def test_a_lowered_threshold_is_no_threshold(tmp_path: Path) -> None:
     assert codes == ["proposals-below-threshold-train", "proposals-below-threshold-val"]
     lowered = ["dataset.classes=2", "baseline.lower_threshold=true", "evaluation.lower_threshold=true"]
     assert list(examined_in(tmp_path, *lowered).findings) == []
+
+
+def test_folders_of_pictures_are_films(tmp_path: Path) -> None:
+    source = write_clean(tmp_path)
+    (source / "videos/kitchen.mp4").unlink()
+    write_pictures(source / "videos/kitchen", 100)
+    found = {each.code: each for each in examined_in(tmp_path).findings}
+    assert set(found) == {"pictures-without-rate", "film-missing"}
+    assert (found["pictures-without-rate"].severity, str(found["pictures-without-rate"].examples[0])) == (
+        "warning", "kitchen: kitchen: found a folder of pictures, expected how many a second has"
+    )  # fmt: skip
+    assert found["pictures-without-rate"].remedy == (
+        "Set dataset.frame_rate (new-dataset: --frame-rate) to how many pictures a second has (30 for AVA as "
+        "MMAction2 and LFB extract it), or write frame_rates.csv (video_id,fps) into the folder. As it stands they are "
+        "passed over."
+    )
+    assert examined_in(tmp_path, "dataset.frame_rate=25").findings == []
+    found = {each.code: each for each in examined_in(tmp_path, "dataset.frame_rate=50").findings}
+    assert set(found) == {"film-too-short", "keyframe-outside", "fps-of-annotations"}  # 100 pictures are 2 s
+    write_pictures(source / "videos/street/street", 100)
+    (source / "videos/street.mkv").rename(source / "videos/a_street.mkv")
+    write_pictures(source / "videos/again", 100)
+    (source / "videos/two").mkdir()
+    for name in ("p_1.jpg", "q_1.jpg"):
+        (source / "videos/two" / name).touch()
+    for number in range(1, 20):
+        (source / f"videos/street/street/img_{number:05}.jpg").unlink()
+    (source / "videos/frame_rates.csv").write_text("video_id,fps\nnobody,25\n")
+    found = {each.code: each for each in examined_in(tmp_path, "dataset.frame_rate=25").findings}
+    told = {code: str(each.examples[0]) for code, each in found.items()}
+    assert told == {
+        "pictures-no-film": "two: two: found pictures of several names: 1 as p_1.jpg, 1 as q_1.jpg, expected pictures "
+        "with one name and numbers from 0 or 1 on, as img_00001.jpg",
+        "pictures-missing": "street/street: street: found 81 pictures with numbers 20 to 100, expected at least 95% of "
+        "the pictures 1 to 100",
+        "frame-rates-refused": "frame_rates.csv: the file: found data/custom/source/videos/frame_rates.csv: video "
+        "nobody is no folder of pictures in data/custom/source/videos, expected rates of folders of pictures",
+        "film-twice": "kitchen: kitchen: found the bytes of again (no split), expected a film of its own (train)",
+        "film-not-annotated": "a_street.mkv: a_street: found no row of the annotations, expected a film of train, val "
+        "or test",
+    }
+    assert (found["pictures-missing"].severity, found["frame-rates-refused"].severity) == ("error", "error")
+
+
+def test_pictures_alone_need_a_rate(tmp_path: Path) -> None:
+    source = write_clean(tmp_path)
+    for name in ("kitchen.mp4", "street.mkv"):
+        (source / "videos" / name).unlink()
+    write_pictures(source / "videos/kitchen", 2)
+    found = {each.code: each for each in examined_in(tmp_path).findings}
+    assert (set(found), found["pictures-without-rate"].severity) == ({"pictures-without-rate"}, "error")

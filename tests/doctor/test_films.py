@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.doctor.films import Film, look_at, look_at_files, probe_films
+from pipeline.doctor.films import Film, look_at, look_at_files, look_at_pictures, probe_films
 from pipeline.video.children import Beat, no_beat
 from tests.video.films import write_film
+from tests.video.test_pictures import write_pictures
 
 
 def hang_at_stuck(paths: dict[str, Path], out: Path, decode: bool, beat: Beat = no_beat) -> None:
@@ -80,3 +81,32 @@ def test_a_film_whose_rate_varies(tmp_path: Path) -> None:
     assert film.off_seconds == pytest.approx(50 / film.fps - 2, abs=0.05)
     constant = look_at(write_film(tmp_path / "g.mkv", frames=90, rate=30), decode=False)  # times in thousandths
     assert constant.knots == ()
+
+
+def test_a_folder_of_pictures_is_a_film_of_its_rate(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "a", 50)
+    (film,) = probe_films({"a": folder}, workers=1, rates={"a": 25}).values()
+    assert film == Film(
+        container="pictures", codec="mjpeg", duration_seconds=2, fps=25, frames=50, expected_frames=50, width=96,
+        height=64, knots=[],
+    )  # fmt: skip
+    (folder / "img_00001.jpg").write_bytes(b"")
+    (folder / "img_00009.jpg").unlink()
+    film = look_at_pictures(folder, 25, decode=True)
+    assert (film.frames, film.decoded, film.expected_frames, film.width) == (49, 48, 50, 96)
+
+
+def test_pictures_that_are_no_film(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    assert look_at_pictures(tmp_path / "a", 25, decode=False) == Film(
+        found="no pictures", expected="pictures with one name and numbers from 0 or 1 on, as img_00001.jpg"
+    )
+    (tmp_path / "a/img_00001.jpg").write_text("no picture")
+    assert look_at_pictures(tmp_path / "a", 25, decode=False) == Film(
+        found="1 pictures, of which none can be decoded", expected="JPEGs or PNGs"
+    )
+    (tmp_path / "a/img_00001.jpg").rename(tmp_path / "a/img_27001.jpg")
+    film = look_at_pictures(tmp_path / "a", 25, decode=False)
+    assert (film.found, film.expected, film.container) == (
+        "1 pictures with numbers 27001 to 27001", "at least 95% of the pictures 1 to 27001", "pictures"
+    )  # fmt: skip

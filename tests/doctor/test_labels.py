@@ -10,8 +10,8 @@ from pipeline.labels import AVA_EVALUATED
 from tests.doctor.sources import labels, rows
 
 
-def checked(folder: Path, classes: int, scored: str = "labelmap") -> dict[str, Finding]:
-    read = read_annotations(folder, SourceOptions(classes=classes))
+def checked(folder: Path, classes: int, scored: str = "labelmap", **options: str) -> dict[str, Finding]:
+    read = read_annotations(folder, SourceOptions(classes=classes, **options))  # type: ignore[arg-type]
     findings = list(read.findings)
     if read.imported is not None:
         counts = label_counts(read.imported, read.options.classes)
@@ -102,6 +102,35 @@ def test_a_split_without_labels_gives_no_map(tmp_path: Path) -> None:
     (tmp_path / "val.csv").unlink()
     (tmp_path / "train.csv").rename(tmp_path / "val.csv")
     assert list(checked(tmp_path, 1)) == ["no-train-labels"]
+
+
+def test_the_only_film_is_not_told_to_move(tmp_path: Path) -> None:
+    (tmp_path / "labelmap.pbtxt").write_text(labels(1, 2))
+    by_time = "set dataset.split_by: time, which makes the last part of each film val (docs/datasets.md#splits)"
+    nan = "the mAP would be NaN."
+    train = tmp_path / "train.csv"
+    train.write_text("".join(rows("a", *range(900, 920))))
+    assert checked(tmp_path, 2)["no-val-labels"].remedy == f"Annotate another film, or {by_time}: {nan}"
+    train.write_text("".join(rows("a", 900, 901)))
+    assert checked(tmp_path, 2)["no-val-labels"].remedy == (
+        "Annotate another film, or more of this one: it has too few keyframes to be split by time (dataset.split_by) "
+        f"(docs/datasets.md#splits): {nan}"
+    )
+    train.write_text(rows("a", *range(900, 920)) + rows("b", 902))
+    assert checked(tmp_path, 2)["no-val-labels"].remedy == (
+        f"Annotate films of val, move some there (in videos.csv, or from one CSV to the other), or {by_time}: {nan}"
+    )
+    train.write_text("".join(rows("a", *range(900, 920))))
+    found = checked(tmp_path, 2, split_by="time")
+    assert list(found) == ["class-without-train", "class-without-val"]
+    assert found["class-without-val"].remedy.startswith(
+        "Annotate some, set another dataset.val_fraction or dataset.split_gap_seconds, or drop the classes"
+    )
+    train.rename(tmp_path / "val.csv")
+    assert checked(tmp_path, 1)["no-train-labels"].remedy == (
+        "Annotate another film, or let this one be train, and set dataset.split_by: time, which makes the last part of "
+        "each film val (docs/datasets.md#splits): nothing could be trained."
+    )
 
 
 def test_a_film_in_two_splits_is_counted_and_the_rest_is_read(tmp_path: Path) -> None:

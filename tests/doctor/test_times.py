@@ -1,6 +1,8 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.datasets.listed import Listed
 from pipeline.doctor.films import Film
@@ -100,3 +102,26 @@ def test_clips_that_are_shorter_than_their_name_says() -> None:
     (finding,) = check({each: [5.0] for each in clips}, clips)
     assert (finding.code, finding.severity, finding.count) == ("clip-short", "warning", 1)
     assert (finding.examples[0].found, finding.examples[0].expected) == ("6.5 s", "10 s, as its name says")
+
+
+@given(
+    fps=st.sampled_from([24.0, 23.976, 12.0, 25.0, 30.0]),
+    step=st.sampled_from([0.5, 1.0, 2.0]),
+    margin=st.sampled_from([0.0, 1.0, 2.0]),
+    lengths=st.lists(st.integers(60, 900), min_size=4, max_size=8),
+)
+@settings(max_examples=300)
+def test_films_annotated_to_their_end_or_a_fixed_time_before_it_are_right(
+    fps: float, step: float, margin: float, lengths: list[int]
+) -> None:
+    """Whatever share of short films the last keyframe then stands at: 24 of 25 s are no 24 for 25 a second."""
+    films = {f"f{place}": film(tenths / 10, fps) for place, tenths in enumerate(lengths)}
+    times = {each: np.arange(step / 2, films[each].duration_seconds - margin, step).tolist() for each in films}
+    assert check({each: of or [0.5] for each, of in times.items()}, films) == []
+
+
+@pytest.mark.parametrize(("real", "wrong"), [(24.0, 25.0), (25.0, 30.0), (15.0, 30.0), (29.97, 60.0)])
+def test_a_wrong_rate_is_found_in_films_of_minutes(real: float, wrong: float) -> None:
+    films = {f"f{length}": film(length, real) for length in (70.0, 110.0, 180.0, 240.0, 300.0)}
+    times = {each: [at * real / wrong for at in every_second(films[each].duration_seconds)] for each in films}
+    assert [(each.code, each.severity) for each in check(times, films)] == [("fps-of-annotations", "warning")]

@@ -415,6 +415,15 @@ FORMATS: dict[str, Format] = {
     "COCO boxes JSON": Format(
         "boxes.json", _json({**COCO_CATEGORIES, "categories": [{"id": 1, "name": "person"}]}), _boxes
     ),
+    "YOLO text": Format(
+        "a_1.txt",
+        _words("0 0.5 0.5 0.25 0.5 0.9 7\n16 0.5 0.5 0.1 0.1 0.8\n0 0.25 0.5 0.5 1 0.375\n"),
+        _boxes,
+        {"videos.csv": b"video_id,fps\na,25\n", "b.csv": BOX_CSV.encode()},
+    ),
+    "rates beside YOLO text": Format(
+        "videos.csv", _table("video_id,fps\na,25\nb,30\n"), _boxes, {"a_1.txt": b"0 0.5 0.5 0.25 0.5 0.9\n"}
+    ),
     "box CSV": Format("boxes.csv", _table(BOX_CSV), _boxes),
     "PySlowFast CSV": Format("predicted.csv", _table(PREDICTED), _boxes),
     "ground truth as boxes": Format("train.csv", _table(AVA), _boxes),

@@ -20,6 +20,7 @@ from pipeline.video.store import FrameStore
 from stages.extract_frames import app, extract_frames
 from tests.stages.projects import REPOSITORY, write_params
 from tests.video.films import cut_film, number_of, write_film, write_sound
+from tests.video.test_pictures import write_pictures
 
 OUT = Path("data/small/frames")
 
@@ -218,3 +219,37 @@ def test_models_and_evaluation_are_out_of_reach() -> None:
     assert "pipeline/video/decode.py" in closure
     for folder in ("models", "evaluation", "bank", "training", "inference", "datasets", "interop"):
         assert not [path for path in closure if path.startswith(f"pipeline/{folder}/")]
+
+
+def test_folders_of_pictures(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pictures(videos / "ava/a", 40)
+    write_film(videos / "b.mp4")
+    extract_frames(workers=1)
+    told = capsys.readouterr()
+    assert told.err.splitlines()[0] == (
+        "videos: 1 folder of pictures whose frame rate nothing tells (ava/a) are passed over: set dataset.frame_rate "
+        "(new-dataset: --frame-rate) to how many pictures a second has (30 for AVA as MMAction2 and LFB extract it), "
+        "or write frame_rates.csv (video_id,fps) into the folder"
+    )
+    assert FrameStore(OUT).video_ids == ["b"]
+    values = {"name": "small", "videos": "videos", "pack": "none", "frame_rate": 20.0}
+    frames = {"fps": 10.0, "short_side": "none", "allow_smaller": True, "quality": 90, "max_bad_fraction": 0.6}
+    write_params(videos.parent, dataset=values, frames=frames)
+    (videos / "ava/a/img_00010.jpg").unlink()
+    extract_frames(workers=1)
+    told = capsys.readouterr()
+    assert told.err.splitlines()[0] == (
+        "ava/a: a: found 39 pictures (they are kept): there is no picture 10, expected 40 pictures of 96x64"
+    )
+    assert told.out.splitlines()[-1] == (
+        "data/small/frames: 2 videos (1 by decord, 1 by simplejpeg) of 44 grid frames; 2 extracted now, 0 unreadable, "
+        "1 (a) kept without some frames, 0 other files ignored"
+    )
+    store = FrameStore(OUT)
+    assert [number_of(each) for each in store.read_clip("a", range(4))] == [0, 2, 4, 6]
+    table = read_table(OUT / "videos.parquet", VIDEOS).to_pylist()[0]
+    assert {key: table[key] for key in ("video_id", "path", "fps", "duration_seconds", "frames", "width")} == {
+        "video_id": "a", "path": "ava/a", "fps": 20, "duration_seconds": 2, "frames": 39, "width": 96,
+    }  # fmt: skip
+    extract_frames(workers=1)
+    assert "0 extracted now" in capsys.readouterr().out

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.command import run
+from pipeline.errors import InputError
 from pipeline.files import digest_tree
+from pipeline.inference import banks
 from pipeline.labels import Label, read_labels
 from pipeline.tables import ANNOTATIONS, KEYFRAMES, TIMELINES, read_table
 from stages.import_annotations import app, import_annotations
@@ -135,3 +137,50 @@ def test_a_choice_of_classes(source: Path, tmp_path: Path, capsys: pytest.Captur
     import_annotations()
     assert [label.name for label in read_labels(OUT / "labels.json")] == ["one"]
     assert "classes: 1 by dataset.class_map" in capsys.readouterr().out
+
+
+def test_a_split_without_a_film_is_said_with_what_helps(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("val.csv", "excluded_val.csv", "videos.csv"):
+        (source / name).unlink()
+    import_annotations()
+    assert capsys.readouterr().err == (
+        "no film is of val: train_baseline runs without validation, and infer_bank and evaluate stop, since there is "
+        "nothing to score. Annotate another film, or set dataset.split_by: time, which makes the last part of each "
+        "film val (docs/datasets.md#splits)\n"
+    )
+    (source / "train.csv").rename(source / "val.csv")
+    import_annotations()
+    assert capsys.readouterr().err == (
+        "no film is of train: there is nothing to train, and train_baseline stops. Annotate another film, or let this "
+        "one be train, and set dataset.split_by: time, which makes the last part of each film val "
+        "(docs/datasets.md#splits)\n"
+    )
+
+
+def test_one_film_split_by_time(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("val.csv", "excluded_val.csv", "videos.csv"):
+        (source / name).unlink()
+    write_params(source.parent, dataset={"name": "small", "annotations": "source", "classes": 12, "split_by": "time"})
+    import_annotations()
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert printed.out.splitlines()[-2:] == [
+        "splits: 1 films are split by time (dataset.split_by): of each the last keyframes are val "
+        "(dataset.val_fraction 0.2), 4 in all; 2 less than 3 s before them are left out (dataset.split_gap_seconds)",
+        "data/small/annotations: 19 labels in 19 keyframes of 1 videos (train 1, val 1); 0 of 19 rows are bad",
+    ]
+
+
+def test_a_bank_of_a_split_without_a_film_is_refused(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("val.csv", "excluded_val.csv", "videos.csv"):
+        (source / name).unlink()
+    import_annotations()
+    monkeypatch.setattr(banks, "read_sidecar", lambda _: {})
+    sources = banks.Sources(Path("frames"), OUT, Path("boxes"), Path("models/baseline"))
+    settings = banks.BankSettings(0.9, "grid", "fp16", "none", "fp32", lower_threshold=False, full_frame_box=False)
+    with pytest.raises(InputError) as error:
+        banks.split_parts("val", sources, settings, workers=1, device="cpu", batch=1)
+    assert str(error.value) == (
+        "data/small/annotations: no film is of val, expected one at least: a bank of it would be empty, with nothing "
+        "to learn from or to score; dataset.split_by: time splits each film (docs/datasets.md#splits)"
+    )
