@@ -145,22 +145,15 @@ def fit(
     """
     if not steps_per_epoch:
         raise InputError(f"{what}: no annotated keyframe with a box to train on")
-    optimiser = _prepare(model, optimisation, device)
-    state = load_state(model, optimiser, state_folder)
-    agree(len(state.history), f"{what}: epochs done")
-    copy_from_main(model.state_dict().values())
+    optimiser, state = _begin(model, optimisation, device, state_folder, what)
     if not optimisation.epochs:
         return _initial(model, validate, optimisation, what)
-    shown = {"epochs": optimisation.epochs, "steps_per_epoch": steps_per_epoch, "history": state.history}
-    with watch_training(what, **shown, log=log) as watch:
+    gradients = partial(_gradients, model, loss_of=loss_of, optimisation=optimisation, device=device)
+    extent = (optimisation.epochs, steps_per_epoch)
+    with watch_training(what, extent, history=state.history, log=log) as watch:
         while not optimisation.is_over(state.history):
             epoch = len(state.history)
-            row = _train_epoch(
-                model, optimiser, steps_of(epoch), epoch,
-                gradients=partial(_gradients, model, loss_of=loss_of, optimisation=optimisation, device=device),
-                rate=lambda step, epoch=epoch: optimisation.rate(epoch, step, steps_per_epoch),
-                optimisation=optimisation, watch=watch,
-            )  # fmt: skip
+            row = _train_epoch(model, optimiser, steps_of(epoch), epoch, gradients, optimisation, watch)
             if optimisation.is_validated(epoch + 1):
                 watch.validating()
                 model.eval()
@@ -171,20 +164,18 @@ def fit(
             if is_main():
                 save_state(model, optimiser, state, state_folder)
     _say_stop(state.history, optimisation, what)
-    model.eval()
-    if optimisation.select == "best":
-        model.load_state_dict(state.best)
-        return Fitted(state.history, state.best_epoch)
-    return Fitted(state.history, len(state.history))
+    return _selected(model, state, optimisation)
 
 
-def _prepare(model: nn.Module, optimisation: Optimisation, device: torch.device) -> torch.optim.SGD:
-    """Check what the ranks share, set the model up and give its optimiser."""
+def _begin(
+    model: nn.Module, optimisation: Optimisation, device: torch.device, state_folder: Path, what: str
+) -> tuple[torch.optim.SGD, State]:
+    """Check what the ranks share, set the model up, and put the newest state into it and its optimiser."""
     batches = {"global_batch": optimisation.global_batch, "bn_batch": optimisation.bn_batch}
     check_ranks(**batches)
     prepare_norm(model, optimisation.norm, device=device, **batches)
     speed_up(model, memory_format=optimisation.memory_format, compile_backbone=optimisation.compile, device=device)
-    return torch.optim.SGD(
+    optimiser = torch.optim.SGD(
         parameter_groups(
             model,
             weight_decay=optimisation.weight_decay,
@@ -195,6 +186,10 @@ def _prepare(model: nn.Module, optimisation: Optimisation, device: torch.device)
         momentum=optimisation.momentum,
         nesterov=optimisation.nesterov,
     )
+    state = load_state(model, optimiser, state_folder)
+    agree(len(state.history), f"{what}: epochs done")
+    copy_from_main(model.state_dict().values())
+    return optimiser, state
 
 
 def _initial(model: nn.Module, validate: Callable[[], Metrics], optimisation: Optimisation, what: str) -> Fitted:
@@ -211,9 +206,7 @@ def _train_epoch(
     optimiser: torch.optim.SGD,
     steps: Iterable[Step],
     epoch: int,
-    *,
     gradients: Callable[[Step, tuple[int, int]], float],
-    rate: Callable[[int], float],
     optimisation: Optimisation,
     watch: Watch,
 ) -> Metrics:
@@ -224,31 +217,30 @@ def _train_epoch(
         optimiser: of its parameters.
         steps: those of the epoch.
         epoch: from 0.
-        gradients: leaves a step's gradient in the parameters and gives its loss; see `_gradients`.
-        rate: the learning rate of a step, from 0.
+        gradients: leaves the gradient of a step in the parameters and gives its loss; see `_gradients`.
         optimisation: see `Optimisation`.
         watch: is told of every step.
     """
     train_mode(model, optimisation.norm)
     losses: list[float] = []
-    now = 0.0
+    rate = 0.0
     for number, step in enumerate(steps):
         if optimisation.norm == "sync" and step.count < world_size():
             continue  # the last step of an epoch, short of parts: ranks would wait for statistics of none
-        now = rate(number)
-        set_rate(optimiser, now)
+        rate = optimisation.rate(epoch, number, watch.steps_per_epoch)
+        set_rate(optimiser, rate)
         loss = gradients(step, (epoch, number))
         if not math.isfinite(loss):
             raise InputError(
-                f"{watch.what}: the loss is {loss} at epoch {epoch + 1}, step {number + 1} (learning rate {now:g}); "
+                f"{watch.what}: the loss is {loss} at epoch {epoch + 1}, step {number + 1} (learning rate {rate:g}); "
                 "a smaller lr or clip_norm keeps it finite"
             )
         nn.utils.clip_grad_norm_(model.parameters(), optimisation.clip_norm)
         optimiser.step()
         losses.append(loss)
-        watch.step(number, loss, now)
-    _check_finite(model, f"{watch.what}: after epoch {epoch + 1} (learning rate {now:g})")
-    return {"epoch": epoch + 1, "lr": now, "loss": sum(losses) / max(len(losses), 1)}
+        watch.step(number, loss, rate)
+    _check_finite(model, f"{watch.what}: after epoch {epoch + 1} (learning rate {rate:g})")
+    return {"epoch": epoch + 1, "lr": rate, "loss": sum(losses) / max(len(losses), 1)}
 
 
 def _keep_best(model: nn.Module, row: Metrics, state: State, optimisation: Optimisation) -> None:
@@ -257,6 +249,15 @@ def _keep_best(model: nn.Module, row: Metrics, state: State, optimisation: Optim
     if optimisation.select == "best" and score > state.best_map:
         state.best_map, state.best_epoch = score, row["epoch"]
         state.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+def _selected(model: nn.Module, state: State, optimisation: Optimisation) -> Fitted:
+    """The outcome; leaves the selected epoch's weights in the model."""
+    model.eval()
+    if optimisation.select == "best":
+        model.load_state_dict(state.best)
+        return Fitted(state.history, state.best_epoch)
+    return Fitted(state.history, len(state.history))
 
 
 def _say_stop(history: Sequence[Metrics], optimisation: Optimisation, what: str) -> None:

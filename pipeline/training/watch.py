@@ -23,10 +23,9 @@ OF_EPOCH = ("epoch", "lr", "loss")
 class Watch:
     """Shows one training; see `watch_training`."""
 
-    def __init__(
-        self, what: str, epochs: int, steps_per_epoch: int, history: Sequence[Metrics], log: Log | None
-    ) -> None:
-        self.what, self._epochs, self._steps_per_epoch, self._log = what, epochs, steps_per_epoch, log
+    def __init__(self, what: str, extent: tuple[int, int], history: Sequence[Metrics], log: Log | None) -> None:
+        self.what, self._log = what, log
+        self._epochs, self.steps_per_epoch = extent
         self._first = self._epoch = len(history)
         self._maps = [row["map"] for row in history if row.get("map") is not None]
         self._started = self._epoch_started = time.monotonic()
@@ -37,14 +36,14 @@ class Watch:
         """An optimiser step (of the epoch, from 0) was done."""
         self._loss, self._steps = self._loss + loss, self._steps + 1
         if self._log is not None:
-            done = self._epoch * self._steps_per_epoch + number + 1
+            done = self._epoch * self.steps_per_epoch + number + 1
             self._log.add({"train/loss": loss, "train/lr": rate}, done)
         if self.bar is not None:
-            self.bar.set_description_str(self._place(), refresh=False)
+            self.bar.set_description_str(self.place(), refresh=False)
             shown = [f"loss {self._loss / self._steps:.4f}", f"lr {rate:.3g}"]
             shown += [f"map {self._maps[-1]:.3f}"] if self._maps else []
             self.bar.set_postfix_str(", ".join(shown), refresh=False)
-            self.bar.update(self._epoch * self._steps_per_epoch + number + 1 - self.bar.n)
+            self.bar.update(self._epoch * self.steps_per_epoch + number + 1 - self.bar.n)
 
     def validating(self) -> None:
         """The model is scored from here on."""
@@ -57,7 +56,7 @@ class Watch:
         now = time.monotonic()
         if self._log is not None:
             scores = {f"val/{name}": value for name, value in row.items() if name not in OF_EPOCH}
-            self._log.add({"epoch": row["epoch"], **scores}, self._epoch * self._steps_per_epoch)
+            self._log.add({"epoch": row["epoch"], **scores}, self._epoch * self.steps_per_epoch)
             self._log.flush()
         if row.get("map") is not None:
             self._maps.append(row["map"])
@@ -66,8 +65,9 @@ class Watch:
             print(self._line(row, now - self._epoch_started, left), file=sys.stderr, flush=True)
         self._loss, self._steps, self._epoch_started = 0.0, 0, now
 
-    def _place(self) -> str:
-        return f"{self.what} epoch {self._epoch + 1}/{self._epochs}"
+    def place(self) -> str:
+        """The training's name and its epoch."""
+        return f"{self.what} epoch {min(self._epoch + 1, self._epochs)}/{self._epochs}"
 
     def _line(self, row: Metrics, seconds: float, left: float) -> str:
         parts = [f"{self.what}: epoch {row['epoch']}/{self._epochs}", f"loss {row['loss']:.4f}", f"lr {row['lr']:.3g}"]
@@ -80,26 +80,26 @@ class Watch:
 
 @contextmanager
 def watch_training(
-    what: str, *, epochs: int, steps_per_epoch: int, history: Sequence[Metrics], log: LogSettings | None
+    what: str, extent: tuple[int, int], *, history: Sequence[Metrics], log: LogSettings | None
 ) -> Iterator[Watch]:
     """Show a training.
 
     Args:
         what: its name.
-        epochs: of the whole training.
-        steps_per_epoch: optimiser steps.
+        extent: epochs of the whole training, and optimiser steps of each.
         history: a row for each epoch that earlier runs have done.
         log: where to log it, beside what is printed.
 
     Raises:
         InputError: the log cannot be written.
     """
+    epochs, steps_per_epoch = extent
     done = len(history) * steps_per_epoch
     opened = open_log(log, done) if log is not None and log.kind != "none" and is_main() else None
-    watch = Watch(what, epochs, steps_per_epoch, history, opened)
+    watch = Watch(what, extent, history, opened)
     failed = True
     try:
-        with whole_bar(what, total=epochs * steps_per_epoch, done=done) as watch.bar:
+        with whole_bar(watch.place(), total=epochs * steps_per_epoch, done=done) as watch.bar:
             yield watch
         failed = False
     finally:
