@@ -44,7 +44,7 @@ def whole_bar(what: str, *, total: int, done: int) -> Iterator["tqdm[Any] | None
     # What a part takes now and then, as a validation, belongs to the time left: so the mean over the run.
     shape = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
     with tqdm(
-        desc=what, total=total, initial=done, bar_format=shape, smoothing=0, leave=False, dynamic_ncols=True
+        desc=what, total=total, initial=done, bar_format=shape, smoothing=0, miniters=1, leave=False, dynamic_ncols=True
     ) as bar:
         _whole = bar
         try:

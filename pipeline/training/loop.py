@@ -268,7 +268,7 @@ def _say_stop(history: Sequence[Metrics], optimisation: Optimisation, what: str)
     shown = "none" if found.map < 0 else f"{found.map:.4f}"
     print(
         f"{what}: stopped after epoch {len(history)} of {optimisation.epochs}: the validation mAP has not risen{delta} "
-        f"for {found.since} validations, since {shown} after epoch {found.epoch}",
+        f"for {found.since} validation{'s' if found.since > 1 else ''}, since {shown} after epoch {found.epoch}",
         file=sys.stderr,
     )
 
