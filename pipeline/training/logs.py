@@ -94,7 +94,7 @@ class TensorBoardLog:
     """Event files in `logs/tensorboard/<stage>/<name>-<key>/`."""
 
     def __init__(self, settings: LogSettings, done: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # type: ignore[attr-defined]
+        from torch.utils.tensorboard import SummaryWriter
 
         folder = work_root().parent / "logs" / "tensorboard" / settings.stage / settings.run_name
         # A reader drops what an earlier run wrote from this step on.

@@ -12,6 +12,15 @@ from tqdm import tqdm
 from pipeline.training.plateau import find_plateau
 from tests.training.test_loop import Killed, run
 
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs/watching.md"
+TIME = r"[0-9.]+ (s|min|h)"
+FORMS = [
+    r"\S+( \w+)? epoch \d+/\d+: +\d+%\|.*\| \d\d:\d\d left, loss \d\.\d{4}, lr [0-9.e-]+(, map \d\.\d{3})?",
+    rf"\w+( \w+)?: epoch \d+/\d+, loss \d\.\d{{4}}, lr [0-9.e-]+(, map \d\.\d{{4}})?, {TIME}(, {TIME} left)?",
+    r"\w+( \w+)?: stopped after epoch \d+ of \d+: the validation mAP has not risen for \d validations, since "
+    r"\d\.\d{4} after epoch \d+",
+]
+"Of the bar, the line of an epoch, and the line of a stop."
 LAST = re.compile(r", [0-9.]+ (s|min|h)(, [0-9.]+ (s|min|h) left)?$")
 
 
@@ -121,3 +130,18 @@ def test_a_stop_is_said_below_the_bar(tmp_path: Path, monkeypatch: pytest.Monkey
     _, fitted = run(tmp_path, scores=(0.5,) * 4, patience=1)
     assert find_plateau(fitted.history, 0.0).since == 1
     assert shown.bars()[-1].startswith("train: stopped after epoch 2 of 4: the validation mAP has not risen for 1 ")
+
+
+def test_the_page_shows_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path / "lines", scores=(0.5,) * 4, patience=2)
+    printed = capsys.readouterr().err.splitlines()
+    shown = terminal(monkeypatch)
+    run(tmp_path / "bar")
+    seen = [*printed, *(each for each in shown.bars() if ", map" in each)]
+    blocks = [each for each in PAGE.read_text().split("```")[1::2] if each.startswith("\n")]
+    for text in (seen, [line for block in blocks for line in block.strip().splitlines()]):
+        kinds = [[bool(re.fullmatch(form, line)) for form in FORMS] for line in text]
+        assert all(map(any, kinds)), text
+        assert all(map(any, zip(*kinds, strict=True))), "each kind is there"
