@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ class TensorBoardLog:
     def __init__(self, settings: LogSettings, done: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        _quieten_writer()
         folder = work_root().parent / "logs" / "tensorboard" / settings.stage / settings.run_name
         # A reader drops what an earlier run wrote from this step on.
         self._writer = SummaryWriter(str(folder), purge_step=done + 1 if done else 0, flush_secs=FLUSH_SECONDS)
@@ -126,6 +128,17 @@ class TensorBoardLog:
         except Exception as error:  # the disk is full, the folder is gone
             self._broken = True
             print(f"training.log tensorboard: {_one_line(error)}; the training goes on without it", file=sys.stderr)
+
+
+def _quieten_writer() -> None:
+    """TensorBoard's writing thread hands its fault on to `add` and `flush`; let it print no traceback besides."""
+    before = threading.excepthook
+
+    def hook(fault: threading.ExceptHookArgs) -> None:
+        if type(fault.thread).__name__ != "_AsyncWriterThread":
+            before(fault)
+
+    threading.excepthook = hook
 
 
 class MlflowLog:

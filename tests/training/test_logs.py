@@ -1,9 +1,12 @@
 """Logs of a training: TensorBoard's real event files, and MLflow's client, the real one where it is installed."""
 
 import ast
+import errno
 import importlib.util
 import itertools
 import os
+import sys
+import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -269,15 +272,28 @@ def test_a_store_that_stays_away_is_said_at_the_end(project: Path, capsys: pytes
 
 
 def test_event_files_that_cannot_be_written_any_more_do_not_end_the_training(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    monkeypatch.setattr(threading, "excepthook", lambda fault: print("a traceback", file=sys.stderr))
     log = open_log(settings("tensorboard"), 0)
-    assert isinstance(log, logs.TensorBoardLog)
-    log._writer = Refusing(log._writer)  # type: ignore[assignment]
-    for step in (1, 2):
+
+    def full(self: RecordWriter, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RecordWriter, "write", full)
+    for step in range(1, 100):
         log.add({"train/loss": 1.0}, step)
+        log.flush()
     log.close(failed=False)
-    assert capsys.readouterr().err == "training.log tensorboard: the store is away; the training goes on without it\n"
+    assert capsys.readouterr().err == (
+        "training.log tensorboard: [Errno 28] No space left on device; the training goes on without it\n"
+    )
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()
+    assert capsys.readouterr().err == "a traceback\n", "of other threads"
 
 
 def test_no_module_of_a_log_is_imported_without_one() -> None:
