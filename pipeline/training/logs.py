@@ -175,7 +175,8 @@ class MlflowLog:
         tags = {KEY_TAG: settings.key, "actionbank.stage": settings.stage}
         run = self._client.create_run(experiment, run_name=f"{settings.stage} {settings.run_name}", tags=tags)
         params = [Param(key, str(value)[:500]) for key, value in _described(settings).items()]
-        self._client.log_batch(run.info.run_id, params=params[:100])
+        for first in range(0, len(params), 100):  # MLflow takes so many at once
+            self._client.log_batch(run.info.run_id, params=params[first : first + 100])
         return run.info.run_id, False
 
     def add(self, values: Mapping[str, Any], step: int) -> None:
@@ -200,6 +201,8 @@ class MlflowLog:
                     file=sys.stderr,
                 )
             self._stuck = True
+            # The answer may be lost, and not the points: the store is asked what it has.
+            self._last, self._resumed = {}, True
         self._written = time.monotonic()
 
     def _write(self, points: list[tuple[str, float, int, int]]) -> None:

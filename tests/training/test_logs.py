@@ -259,6 +259,24 @@ def test_a_store_that_goes_away_loses_no_point_if_it_comes_back(
     assert capsys.readouterr().err == ""
 
 
+def test_points_whose_answer_was_lost_are_not_sent_twice(project: Path) -> None:
+    log = open_log(settings("mlflow"), 0)
+    assert isinstance(log, logs.MlflowLog)
+    send, answers = log._client.log_batch, iter([False, True])
+
+    def log_batch(*values: Any, **named: Any) -> None:
+        send(*values, **named)
+        if not next(answers):
+            raise TimeoutError("no answer")
+
+    log._client.log_batch = log_batch
+    for step in (1, 2):
+        log.add({"train/loss": 1.0}, step)
+        log.flush()
+    log.close(failed=False)
+    assert [step for step, _ in read_mlflow(project)["train/loss"]] == [1, 2]
+
+
 def test_a_store_that_stays_away_is_said_at_the_end(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = open_log(settings("mlflow"), 0)
     assert isinstance(log, logs.MlflowLog)
