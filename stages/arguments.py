@@ -40,6 +40,8 @@ def optimisation(training: parameters.Training) -> Optimisation:
         clip_norm=training.clip_norm,
         validation_interval=training.validation.interval,
         select=training.checkpoint.select,
+        patience=training.early_stop.patience,
+        min_delta=training.early_stop.min_delta,
         compute_dtype=training.compute_dtype,
         memory_format=training.memory_format,
         compile=training.compile,

@@ -28,12 +28,13 @@ from pipeline.params import load_params
 from pipeline.randomness import seed_of
 from pipeline.ranks import is_main
 from pipeline.training.clip_steps import clip_steps, detector_loss
+from pipeline.training.logs import LogSettings, check_log
 from pipeline.training.loop import fit
 from pipeline.training.losses import make_loss
 from pipeline.training.norms import has_batch_norm
 from pipeline.training.outs import write_training
 from pipeline.training.tables import read_tables, split_keyframes
-from pipeline.training.validation import validator
+from pipeline.training.validation import check_val_labels, validator
 from pipeline.video.store import FrameStore
 from pipeline.work import item_folder, item_key, recorded_run
 from stages.arguments import augmentation, clip_settings, label_kind, optimisation
@@ -51,6 +52,7 @@ def train_baseline(
 ) -> None:
     """Train backbone and head on clips; a checkpoint of every epoch is kept until the run is done."""
     params = load_params()
+    check_log(params.training.log)
     training, classes = params.baseline, params.dataset.classes
     data = Path("data", params.dataset.name)
     labels = label_kind(params.labels.model_dump())
@@ -83,6 +85,8 @@ def train_baseline(
         duration_seconds=store.duration_seconds,
     )
 
+    if setting := training.goes_by_map:
+        check_val_labels(tables, f"baseline.{setting}")
     validation = training.validation
     if tables.boxes is not None and validation.interval and validation.boxes == "detected":
         check_threshold(
@@ -154,6 +158,7 @@ def train_baseline(
             device=place,
             state_folder=state,
             what="train baseline",
+            log=LogSettings(params.training.log, "train_baseline", params.backbone.name, key, training.model_dump()),
         )
     if not is_main():
         return

@@ -43,10 +43,12 @@ from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import Params, load_params
 from pipeline.randomness import seed_of
 from pipeline.ranks import is_main
+from pipeline.training.logs import LogSettings, check_log
 from pipeline.training.loop import Fitted
 from pipeline.training.outs import write_training
 from pipeline.training.scopes import HeadTraining, train_on_rows, train_with_detector
 from pipeline.training.tables import read_tables, split_keyframes
+from pipeline.training.validation import check_val_labels
 from pipeline.video.store import FrameStore
 from pipeline.work import item_folder, item_key, recorded_run
 from stages.arguments import augmentation, clip_settings, label_kind, optimisation
@@ -71,6 +73,7 @@ def train_head(
     if params.head.is_baseline:
         _hand_on_baseline(params)
         return
+    check_log(params.training.log)
     training, spec, scope, classes = params.head_train, params.head, params.scope.name, params.dataset.classes
     labels = label_kind(params.labels.model_dump())
     annotations = Path("data", params.dataset.name, "annotations")
@@ -133,6 +136,8 @@ def train_head(
         films_of="the bank" if store is None else "the frame store",
         duration_seconds=duration_seconds,
     )
+    if setting := training.goes_by_map:
+        check_val_labels(tables, f"head_train.{setting}")
     filled = check_windows(window, {"train": keyframes, "val": val_keyframes})
     validation = training.validation
     if tables.boxes is not None and validation.interval and validation.boxes == "detected":
@@ -173,6 +178,7 @@ def train_head(
         workers=count,
         batch=batch,
         state_folder=item_folder("train_head", key),
+        log=LogSettings(params.training.log, "train_head", f"{spec.name}_{scope}", key, training.model_dump()),
     )
     score = spec.window.score if spec.window else 0.0
     torch.manual_seed(seed_of(training.seed, "initial weights"))

@@ -63,6 +63,16 @@ def test_every_experiment_composes_and_recomposes(path: Path) -> None:
             "needs a validation.interval above 0",
         ),
         (
+            ["head_train.early_stop.patience=3", "head_train.validation.interval=0"],
+            "head_train: early_stop.patience 3 needs a validation.interval above 0$",
+        ),
+        (["baseline.early_stop.patience=-1"], "baseline.early_stop.patience: Input should be greater than or equal to"),
+        (
+            ["baseline.early_stop.min_delta=50"],
+            "baseline.early_stop.min_delta: Input should be less than",
+        ),
+        (["training.log=wandb"], r"training.log: Input should be 'none', 'tensorboard' or 'mlflow' \(found 'wandb'\)"),
+        (
             ["baseline.videos={folds: 2, use: [0, 2]}"],
             r"baseline.videos: use is \[0, 2\], expected different folds from 0 to 1$",
         ),
@@ -106,6 +116,22 @@ def test_clips_are_upsampled_only_where_that_is_allowed() -> None:
     assert compose_params([*row, "frames.allow_smaller=true"], CONF)["frames"]["short_side"] == 256
     for stored in ("none", "320"):
         compose_params([*row[:1], f"frames.short_side={stored}"], CONF)
+
+
+def test_early_stopping_that_is_off_is_no_part_of_the_record_of_a_training() -> None:
+    off, on = (
+        parse_params(compose_params([f"head_train.early_stop.patience={patience}"], CONF), "here").head_train
+        for patience in (0, 2)
+    )
+    assert "early_stop" not in off.model_dump()
+    assert on.model_dump()["early_stop"] == {"patience": 2, "min_delta": 0.0}
+
+
+def test_no_stage_depends_on_how_a_training_is_watched() -> None:
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    tracked = [key for stage in stages.values() for key in stage.get("do", stage).get("params", [])]
+    assert "baseline" in tracked
+    assert not [key for key in tracked if key.split(".")[0] == "training"]
 
 
 def test_every_fault_is_listed_at_once() -> None:

@@ -61,6 +61,7 @@ def test_training_on_two_ranks_is_that_on_one(folder: Path, name: str) -> None:
     assert any(not torch.equal(one[key], two[key]) for key in one), "it did run in another order"
     first, second = (read_json(folder / f"out_{ranks}" / f"{name}.json") for ranks in (1, 2))
     assert first["selected"] == second["selected"]
+    assert len(first["history"]) == 2 or name != "plateau"
     for row, other in zip(first["history"], second["history"], strict=True):
         assert row == pytest.approx(other, abs=1e-5)
 
@@ -98,7 +99,10 @@ def test_two_ranks_go_on_after_a_kill(folder: Path) -> None:
     for each in state.iterdir():
         each.rename(folder / f"whole_{each.name}")
     status, _, complained = run(folder, "resume", str(folder), "--killed-after", "1")
-    assert (status, complained) == (1, "error: process 1 of 2 was killed by signal 9\n")
+    assert status == 1
+    assert complained.splitlines()[1:] == ["error: process 1 of 2 was killed by signal 9"], (
+        "after the first epoch's line"
+    )
     assert [path.name for path in state.glob("epoch_*")] == ["epoch_0001"]
     status, _, complained = run(folder, "resume", str(folder))
     assert status == 0, complained

@@ -29,8 +29,8 @@ def errors(
 ) -> None:
     """Tell where the AP is lost: missed persons, badly placed boxes, wrong classes (docs/errors.md).
 
-    Prints what each kind of error costs and which classes are confused, and writes the tables of all classes and the
-    worst keyframes as pictures.
+    Prints what each kind of error costs and which classes are confused, and writes the tables of all classes, the
+    worst keyframes as pictures and the learning curves of the trainings.
     """
     # PyTorch takes seconds to import.
     import pyarrow as pa
@@ -40,6 +40,7 @@ def errors(
     from pipeline.evaluation.errors import find_errors
     from pipeline.evaluation.errors_page import write_page
     from pipeline.evaluation.errors_report import summary, text, write_tables
+    from pipeline.evaluation.learning_curves import curves_section
     from pipeline.files import check_own, replace_folder
     from pipeline.params import load_params
     from pipeline.tables import DETECTIONS, read_table
@@ -70,6 +71,7 @@ def errors(
         cap=scoring.cap,
     )
     confusions = find_confusions(found)
+    curves = "" if detections else curves_section(Path("results"))  # other detections are of another training
     frames = data / "frames"
     store = FrameStore(frames) if worst and frames.is_dir() else None
     total = summary(found)
@@ -87,6 +89,7 @@ def errors(
             store=store,
             title=title,
             worst=worst,
+            curves=curves,
         )
     print(f"{title}\n{text(found, confusions, labels)}", end="")
     without = "" if store or not worst else f" ({frames} is not there)"

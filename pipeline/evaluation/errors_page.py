@@ -23,7 +23,7 @@ ROWS_OF_A_BOX = 5
 STYLE = (
     "body{font:15px/1.4 sans-serif;margin:2em auto;max-width:70em;padding:0 1em}"
     "section{display:flex;flex-wrap:wrap;gap:1em;margin:1em 0 2em}img{max-width:100%}"
-    "pre{overflow-x:auto}h2{font-size:1.1em;margin-top:2em}ul{margin:0;padding-left:1.2em}"
+    "pre{overflow-x:auto}h2{font-size:1.1em;margin-top:2em}h3{font-size:1em}ul{margin:0;padding-left:1.2em}"
     ".bad{color:#b00000}.good{color:#006b00}"
 )
 
@@ -54,6 +54,7 @@ def write_page(
     store: FrameStore | None,
     title: str,
     worst: int,
+    curves: str = "",
 ) -> int:
     """Write `index.html`, `keyframes.csv` and, with frames, `keyframes/<number>.jpg`.
 
@@ -67,6 +68,7 @@ def write_page(
         store: the frames; None writes no pictures, and a film that the store does not have has none.
         title: what was compared.
         worst: at most so many keyframes.
+        curves: HTML of the trainings' learning curves.
 
     Returns:
         The number of pictures.
@@ -101,7 +103,7 @@ def write_page(
     page = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{STYLE}</style></head><body>\n<h1>{escape(title)}</h1>\n"
-        f"<pre>{escape(text(errors, confusions, labels))}</pre>\n"
+        f"<pre>{escape(text(errors, confusions, labels))}</pre>\n{curves}"
         f"<p>The {len(keyframes)} keyframes that cost most. P: persons as annotated (green), D: detected boxes "
         f"(orange).</p>\n{''.join(sections)}</body></html>\n"
     )

@@ -20,12 +20,14 @@ from pipeline.params.training import (
     Augmentation,
     Baseline,
     Checkpoint,
+    EarlyStop,
     HeadTrain,
     Loss,
     Schedule,
     Training,
     Validation,
     Videos,
+    Watching,
 )
 from pipeline.plain_yaml import read_yaml
 
@@ -41,6 +43,7 @@ __all__ = [
     "Choices",
     "ClipInput",
     "Dataset",
+    "EarlyStop",
     "Evaluation",
     "Frames",
     "Head",
@@ -56,6 +59,7 @@ __all__ = [
     "Training",
     "Validation",
     "Videos",
+    "Watching",
     "Window",
     "load_params",
     "parse_params",
@@ -85,6 +89,7 @@ class Params(Block):
 
     choices: Choices
     seed: int
+    training: Watching
     inputs: dict[str, Any]
     "Paths that the groups choose from."
     sizes: dict[str, int | str]

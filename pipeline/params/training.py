@@ -83,6 +83,27 @@ class Checkpoint(Block):
         return self.select == "best"
 
 
+class EarlyStop(Block):
+    """The end of a training whose validation mAP rises no more (docs/watching.md)."""
+
+    patience: Annotated[int, Field(ge=0)]
+    "So many validations in a row without a rise end the training; 0 trains all epochs."
+    min_delta: Annotated[float, Field(ge=0, le=1)]
+    "A rise is above the highest mAP so far by more than this."
+
+    @property
+    def is_off(self) -> bool:
+        """Whether all epochs are trained."""
+        return not self.patience
+
+
+class Watching(Block):
+    """What is seen of a training while it runs; no stage depends on it (docs/watching.md)."""
+
+    log: Literal["none", "tensorboard", "mlflow"]
+    "Where loss, learning rate and validation are written beside the terminal."
+
+
 class Training(Block):
     """What baseline and head training share."""
 
@@ -118,6 +139,8 @@ class Training(Block):
     schedule: Schedule
     validation: Validation
     checkpoint: Checkpoint
+    early_stop: Annotated[EarlyStop, Field(exclude_if=lambda stop: stop.is_off)]
+    "Where it is off, the record of a training has no word of it."
     compute_dtype: Literal["fp32", "tf32", "bf16"]
     memory_format: Literal["contiguous", "channels_last_3d"]
     compile: bool
@@ -127,12 +150,19 @@ class Training(Block):
     "CPU threads of the arithmetic; other numbers round differently."
     seed: int
 
+    @property
+    def goes_by_map(self) -> str:
+        """The setting that needs a validation mAP, with its value; empty where none does."""
+        if self.early_stop.patience:
+            return f"early_stop.patience {self.early_stop.patience}"
+        return f"checkpoint.select {self.checkpoint.select}" if self.checkpoint.needs_validation else ""
+
     @model_validator(mode="after")
     def _fits(self) -> "Training":
         if self.global_batch % self.bn_batch:
             raise ValueError(f"global_batch {self.global_batch} is no multiple of bn_batch {self.bn_batch}")
-        if self.checkpoint.needs_validation and not self.validation.interval:
-            raise ValueError("checkpoint.select best needs a validation.interval above 0")
+        if self.goes_by_map and not self.validation.interval:
+            raise ValueError(f"{self.goes_by_map} needs a validation.interval above 0")
         return self
 
 

@@ -6,8 +6,10 @@ epoch and the step, part or sample, and so of no rank either.
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,16 +19,18 @@ from torch import Tensor, nn
 from pipeline.distributed import agree, copy_from_main
 from pipeline.errors import InputError
 from pipeline.numerics import compute_precision, named_nondeterminism
-from pipeline.progress import progress
 from pipeline.randomness import seed_of
 from pipeline.ranks import is_main, rank, world_size
 from pipeline.training.batch import Batch, Step, check_ranks
 from pipeline.training.gradients import divide_gradients, sum_step
+from pipeline.training.logs import LogSettings
 from pipeline.training.norms import Norm, RunningStatistics, prepare_norm, train_mode
 from pipeline.training.optimiser import WeightDecay, parameter_groups, set_rate
+from pipeline.training.plateau import find_plateau, selection_score
 from pipeline.training.schedule import learning_rate
 from pipeline.training.speed import MemoryFormat, speed_up
-from pipeline.training.state import Metrics, load_state, save_state
+from pipeline.training.state import Metrics, State, load_state, save_state
+from pipeline.training.watch import Watch, watch_training
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,17 @@ class Optimisation:
     bias_lr_factor: float = 1.0
     memory_format: MemoryFormat = "contiguous"  # see `speed_up`
     compile: bool = False
+    patience: int = 0  # validations in a row without a rise of the `map` that end the training; 0 for none
+    min_delta: float = 0.0  # see `find_plateau`
+
+    def is_validated(self, epoch: int) -> bool:
+        """Whether the model is scored after an epoch, counted from 1."""
+        return bool(self.validation_interval) and (epoch % self.validation_interval == 0 or epoch == self.epochs)
+
+    def is_over(self, history: Sequence[Metrics]) -> bool:
+        """Whether no epoch follows those of `history`."""
+        stopped = self.patience and find_plateau(history, self.min_delta).since >= self.patience
+        return bool(stopped) or len(history) >= self.epochs
 
     def rate(self, epoch: int, step: int, steps_per_epoch: int) -> float:
         """The learning rate of a step; epoch and step count from 0."""
@@ -103,6 +118,7 @@ def fit(
     device: torch.device,
     state_folder: Path,
     what: str,
+    log: LogSettings | None = None,
 ) -> Fitted:
     """Train `model` in place, from the newest state in `state_folder` if there is one.
 
@@ -120,15 +136,41 @@ def fit(
         optimisation: see `Optimisation`.
         device: where `model` is.
         state_folder: where states lie; the last two are kept, and the caller drops them when its outs are written.
-        what: name of the progress bar.
+        what: name of the training, as in its progress bar.
+        log: where points of it are written while it runs; nothing that is made depends on it.
 
     Raises:
         InputError: there is nothing to train on, the loss is not finite, ranks and parts do not fit, or a setting
-            cannot be had here; weights are not finite after an epoch; or validation fails.
+            cannot be had here; weights are not finite after an epoch; validation fails; or the log cannot be begun.
     """
     if not steps_per_epoch:
         raise InputError(f"{what}: no annotated keyframe with a box to train on")
-    epochs, select, interval = optimisation.epochs, optimisation.select, optimisation.validation_interval
+    optimiser, state = _begin(model, optimisation, device, state_folder, what)
+    if not optimisation.epochs:
+        return _initial(model, validate, optimisation, what)
+    gradients = partial(_gradients, model, loss_of=loss_of, optimisation=optimisation, device=device)
+    extent = (optimisation.epochs, steps_per_epoch)
+    with watch_training(what, extent, history=state.history, log=log) as watch:
+        while not optimisation.is_over(state.history):
+            epoch = len(state.history)
+            row = _train_epoch(model, optimiser, steps_of(epoch), epoch, gradients, optimisation, watch)
+            if optimisation.is_validated(epoch + 1):
+                watch.validating()
+                model.eval()
+                row.update(_validated(validate, f"{what}: validation after epoch {epoch + 1}"))
+                _keep_best(model, row, state, optimisation)
+            state.history.append(row)
+            watch.end_epoch(row)
+            if is_main():
+                save_state(model, optimiser, state, state_folder)
+    _say_stop(state.history, optimisation, what)
+    return _selected(model, state, optimisation)
+
+
+def _begin(
+    model: nn.Module, optimisation: Optimisation, device: torch.device, state_folder: Path, what: str
+) -> tuple[torch.optim.SGD, State]:
+    """Check what the ranks share, set the model up, and put the newest state into it and its optimiser."""
     batches = {"global_batch": optimisation.global_batch, "bn_batch": optimisation.bn_batch}
     check_ranks(**batches)
     prepare_norm(model, optimisation.norm, device=device, **batches)
@@ -147,47 +189,88 @@ def fit(
     state = load_state(model, optimiser, state_folder)
     agree(len(state.history), f"{what}: epochs done")
     copy_from_main(model.state_dict().values())
-    if not epochs:
-        model.eval()
-        _check_finite(model, f"{what}: the initial weights")
-        scored = _validated(validate, f"{what}: validation of the initial weights") if interval else {}
-        return Fitted([{"epoch": 0, "lr": None, "loss": None, **scored}], 0)
-    for epoch in range(len(state.history), epochs):
-        train_mode(model, optimisation.norm)
-        losses: list[float] = []
-        rate = 0.0
-        steps = progress(steps_of(epoch), what=f"{what} epoch {epoch + 1}/{epochs}", total=steps_per_epoch, unit="step")
-        for number, step in enumerate(steps):
-            if optimisation.norm == "sync" and step.count < world_size():
-                continue  # the last step of an epoch, short of parts: ranks would wait for statistics of none
-            rate = optimisation.rate(epoch, number, steps_per_epoch)
-            set_rate(optimiser, rate)
-            loss = _gradients(model, step, loss_of, (epoch, number), optimisation, device)
-            if not math.isfinite(loss):
-                raise InputError(
-                    f"{what}: the loss is {loss} at epoch {epoch + 1}, step {number + 1} (learning rate {rate:g}); "
-                    "a smaller lr or clip_norm keeps it finite"
-                )
-            nn.utils.clip_grad_norm_(model.parameters(), optimisation.clip_norm)
-            optimiser.step()
-            losses.append(loss)
-        _check_finite(model, f"{what}: after epoch {epoch + 1} (learning rate {rate:g})")
-        row: Metrics = {"epoch": epoch + 1, "lr": rate, "loss": sum(losses) / max(len(losses), 1)}
-        if interval and ((epoch + 1) % interval == 0 or epoch + 1 == epochs):
-            model.eval()
-            row.update(_validated(validate, f"{what}: validation after epoch {epoch + 1}"))
-            score = -1.0 if row["map"] is None or math.isnan(row["map"]) else float(row["map"])
-            if select == "best" and score > state.best_map:
-                state.best_map, state.best_epoch = score, epoch + 1
-                state.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-        state.history.append(row)
-        if is_main():
-            save_state(model, optimiser, state, state_folder)
+    return optimiser, state
+
+
+def _initial(model: nn.Module, validate: Callable[[], Metrics], optimisation: Optimisation, what: str) -> Fitted:
     model.eval()
-    if select == "best":
+    _check_finite(model, f"{what}: the initial weights")
+    scored: Metrics = {}
+    if optimisation.validation_interval:
+        scored = _validated(validate, f"{what}: validation of the initial weights")
+    return Fitted([{"epoch": 0, "lr": None, "loss": None, **scored}], 0)
+
+
+def _train_epoch(
+    model: nn.Module,
+    optimiser: torch.optim.SGD,
+    steps: Iterable[Step],
+    epoch: int,
+    gradients: Callable[[Step, tuple[int, int]], float],
+    optimisation: Optimisation,
+    watch: Watch,
+) -> Metrics:
+    """The steps of one epoch, and its row of the history.
+
+    Args:
+        model: is trained.
+        optimiser: of its parameters.
+        steps: those of the epoch.
+        epoch: from 0.
+        gradients: leaves the gradient of a step in the parameters and gives its loss; see `_gradients`.
+        optimisation: see `Optimisation`.
+        watch: is told of every step.
+    """
+    train_mode(model, optimisation.norm)
+    losses: list[float] = []
+    rate = 0.0
+    for number, step in enumerate(steps):
+        if optimisation.norm == "sync" and step.count < world_size():
+            continue  # the last step of an epoch, short of parts: ranks would wait for statistics of none
+        rate = optimisation.rate(epoch, number, watch.steps_per_epoch)
+        set_rate(optimiser, rate)
+        loss = gradients(step, (epoch, number))
+        if not math.isfinite(loss):
+            raise InputError(
+                f"{watch.what}: the loss is {loss} at epoch {epoch + 1}, step {number + 1} (learning rate {rate:g}); "
+                "a smaller lr or clip_norm keeps it finite"
+            )
+        nn.utils.clip_grad_norm_(model.parameters(), optimisation.clip_norm)
+        optimiser.step()
+        losses.append(loss)
+        watch.step(number, loss, rate)
+    _check_finite(model, f"{watch.what}: after epoch {epoch + 1} (learning rate {rate:g})")
+    return {"epoch": epoch + 1, "lr": rate, "loss": sum(losses) / max(len(losses), 1)}
+
+
+def _keep_best(model: nn.Module, row: Metrics, state: State, optimisation: Optimisation) -> None:
+    """Keep the weights of a validated epoch that is better than all before it, where the best ones are asked for."""
+    score = selection_score(row)
+    if optimisation.select == "best" and score > state.best_map:
+        state.best_map, state.best_epoch = score, row["epoch"]
+        state.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+def _selected(model: nn.Module, state: State, optimisation: Optimisation) -> Fitted:
+    """The outcome; leaves the selected epoch's weights in the model."""
+    model.eval()
+    if optimisation.select == "best":
         model.load_state_dict(state.best)
         return Fitted(state.history, state.best_epoch)
-    return Fitted(state.history, epochs)
+    return Fitted(state.history, len(state.history))
+
+
+def _say_stop(history: Sequence[Metrics], optimisation: Optimisation, what: str) -> None:
+    if len(history) >= optimisation.epochs or not is_main():
+        return
+    found = find_plateau(history, optimisation.min_delta)
+    delta = f" by more than {optimisation.min_delta:g}" if optimisation.min_delta else ""
+    shown = "none" if found.map < 0 else f"{found.map:.4f}"
+    print(
+        f"{what}: stopped after epoch {len(history)} of {optimisation.epochs}: the validation mAP has not risen{delta} "
+        f"for {found.since} validation{'s' if found.since > 1 else ''}, since {shown} after epoch {found.epoch}",
+        file=sys.stderr,
+    )
 
 
 def _check_finite(model: nn.Module, where: str) -> None:
@@ -214,8 +297,9 @@ def _validated(validate: Callable[[], Metrics], where: str) -> Metrics:
 def _gradients(
     model: nn.Module,
     step: Step,
-    loss_of: Callable[[Batch], Tensor],
     place: tuple[int, int],
+    *,
+    loss_of: Callable[[Batch], Tensor],
     optimisation: Optimisation,
     device: torch.device,
 ) -> float:

@@ -20,6 +20,7 @@ from pipeline.models.scores import LabelKind, action_scores
 from pipeline.models.standardise import StandardisedHead, fit_standardise
 from pipeline.training.bank_rows import head_loss, row_steps, steps_per_epoch, training_rows
 from pipeline.training.clip_steps import Augmentation, clip_steps, detector_loss
+from pipeline.training.logs import LogSettings
 from pipeline.training.loop import Fitted, Optimisation, fit
 from pipeline.training.losses import LossOf, make_loss
 from pipeline.training.norms import has_batch_norm
@@ -45,6 +46,7 @@ class HeadTraining:
     workers: int
     batch: int
     state_folder: Path
+    log: LogSettings
 
     def loss(self) -> LossOf:
         """What is minimised; see `make_loss`."""
@@ -165,6 +167,7 @@ def train_on_rows(
         device=training.device,
         state_folder=training.state_folder,
         what="train head",
+        log=training.log,
     )
 
 
@@ -226,4 +229,5 @@ def train_with_detector(
         device=training.device,
         state_folder=training.state_folder,
         what="train detector",
+        log=training.log,
     )

@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from typing import Literal
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipeline.distributed import from_main
+from pipeline.errors import InputError
 from pipeline.evaluation.validate import validation_metrics
 from pipeline.inference.detections import ScoredKeyframe, detections_table
 from pipeline.training.state import Metrics
@@ -41,3 +45,24 @@ def validator(
         return from_main(metrics)
 
     return validate
+
+
+def check_val_labels(tables: Tables, key: str) -> None:
+    """Refuse a setting that goes by the validation mAP where there is none.
+
+    Args:
+        tables: the annotations.
+        key: the setting, with its value.
+
+    Raises:
+        InputError: no keyframe of val that counts has a label of a class of the label map.
+    """
+    annotations, keyframes = tables.of_split("val")
+    counted = keyframes.filter(pc.not_equal(keyframes["status"], "excluded")).select(["video_id", "timestamp"])
+    known = pa.array([label.id for label in tables.labels], annotations["action_id"].type)
+    labelled = annotations.filter(pc.is_in(annotations["action_id"], known)).select(["video_id", "timestamp"])
+    if not len(labelled.join(counted, ["video_id", "timestamp"], join_type="inner")):
+        raise InputError(
+            f"{key} goes by the mAP of val, which has no label of a scored class in its {len(counted)} keyframes; "
+            "expected 1 or more: annotate a film of val, or take the setting back"
+        )

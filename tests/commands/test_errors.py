@@ -111,6 +111,21 @@ class Page(HTMLParser):
         self.references += [value or "" for name, value in attrs if name in ("src", "href")]
 
 
+def test_the_page_has_the_learning_curves_of_its_trainings(project: Path) -> None:
+    run()
+    assert "<svg" not in Path("results/errors/index.html").read_text()
+    Path("results/head").mkdir()
+    Path("results/head/epochs.tsv").write_text("epoch\tlr\tloss\n1\t0.1\t0.75\n2\t0.1\t0.5\n")
+    Path("results/head/validation.tsv").write_text("epoch\tmap\n2\t0.4167\n")
+    digest = (run(), digest_tree(Path("results/errors")))[1]
+    page = Page()
+    page.feed(Path("results/errors/index.html").read_text())
+    assert page.opened.count("svg") == 3
+    assert digest_tree(Path("results/errors")) == (run(), digest)[1]
+    run("--detections", "results/detections/ground_truth.parquet")
+    assert "<svg" not in Path("results/errors/index.html").read_text(), "they may be of another training"
+
+
 def test_the_page_refers_to_its_own_pictures_alone(project: Path) -> None:
     run("--worst", "1", "--out", "elsewhere")
     page = Page()

@@ -1,15 +1,18 @@
 """What a validation counts as detections."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from pipeline.datasets.keyframes import Keyframe
+from pipeline.errors import InputError
 from pipeline.inference.detections import ScoredKeyframe
 from pipeline.labels import Label
 from pipeline.tables import ANNOTATIONS, KEYFRAMES
 from pipeline.training.tables import Tables
-from pipeline.training.validation import validator
+from pipeline.training.validation import check_val_labels, validator
 
 BOX, OTHER = (0.1, 0.1, 0.4, 0.8), (0.5, 0.1, 0.9, 0.9)
 
@@ -33,3 +36,21 @@ def test_with_argmax_a_boxs_second_class_is_no_false_positive(options: dict, exp
     scored = [ScoredKeyframe(Keyframe("a", 900.0, 0.0), np.array([BOX, OTHER]), scores)]
     validate = validator(lambda: {"detected": scored, "ground_truth": []}, TABLES, headline="detected", **options)
     assert validate()["map"] == expected
+
+
+def test_what_goes_by_the_map_needs_a_label_of_val() -> None:
+    check_val_labels(TABLES, "baseline.early_stop.patience 3")
+    one = replace(TABLES, keyframes=table(KEYFRAMES, ("a", 900.0, 0.0, "val", "excluded")))
+    others = [
+        replace(TABLES, labels=[Label(7, "run", "g")]),
+        one,
+        replace(TABLES, keyframes=table(KEYFRAMES, ("a", 900.0, 0.0, "train", "annotated"))),
+        replace(TABLES, annotations=TABLES.annotations.slice(0, 0)),
+    ]
+    for tables, keyframes in zip(others, (1, 0, 0, 1), strict=True):
+        with pytest.raises(InputError) as error:
+            check_val_labels(tables, "baseline.early_stop.patience 3")
+        assert str(error.value) == (
+            f"baseline.early_stop.patience 3 goes by the mAP of val, which has no label of a scored class in its "
+            f"{keyframes} keyframes; expected 1 or more: annotate a film of val, or take the setting back"
+        )

@@ -1,0 +1,107 @@
+"""What is seen of a training while it runs: a bar on a terminal, else a line per epoch; and points in a log.
+
+Rank 0 alone shows anything, and nothing of it enters an out.
+"""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pipeline.progress import duration_text, whole_bar
+from pipeline.ranks import is_main
+from pipeline.training.logs import Log, LogSettings, open_log
+from pipeline.training.state import Metrics
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+OF_EPOCH = ("epoch", "lr", "loss")
+
+
+class Watch:
+    """Shows one training; see `watch_training`."""
+
+    def __init__(self, what: str, extent: tuple[int, int], history: Sequence[Metrics], log: Log | None) -> None:
+        self.what, self._log = what, log
+        self._epochs, self.steps_per_epoch = extent
+        self._first = self._epoch = len(history)
+        self._maps = [row["map"] for row in history if row.get("map") is not None]
+        self._started = self._epoch_started = time.monotonic()
+        self._loss, self._steps = 0.0, 0
+        self.bar: tqdm[Any] | None = None
+
+    def step(self, number: int, loss: float, rate: float) -> None:
+        """An optimiser step (of the epoch, from 0) was done."""
+        self._loss, self._steps = self._loss + loss, self._steps + 1
+        if self._log is not None:
+            done = self._epoch * self.steps_per_epoch + number + 1
+            self._log.add({"train/loss": loss, "train/lr": rate}, done)
+        if self.bar is not None:
+            self.bar.set_description_str(self.place(), refresh=False)
+            shown = [f"loss {self._loss / self._steps:.4f}", f"lr {rate:.3g}"]
+            shown += [f"map {self._maps[-1]:.3f}"] if self._maps else []
+            self.bar.set_postfix_str(", ".join(shown), refresh=False)
+            self.bar.update(self._epoch * self.steps_per_epoch + number + 1 - self.bar.n)
+
+    def validating(self) -> None:
+        """The model is scored from here on."""
+        if self.bar is not None:
+            self.bar.set_postfix_str("validation")
+
+    def end_epoch(self, row: Metrics) -> None:
+        """An epoch, and its validation where it has one, was done; what is logged of it is written."""
+        self._epoch += 1
+        now = time.monotonic()
+        if self._log is not None:
+            scores = {f"val/{name}": value for name, value in row.items() if name not in OF_EPOCH}
+            self._log.add({"epoch": row["epoch"], **scores}, self._epoch * self.steps_per_epoch)
+            self._log.flush()
+        if row.get("map") is not None:
+            self._maps.append(row["map"])
+        if self.bar is None and is_main():
+            left = (self._epochs - self._epoch) * (now - self._started) / (self._epoch - self._first)
+            print(self._line(row, now - self._epoch_started, left), file=sys.stderr, flush=True)
+        self._loss, self._steps, self._epoch_started = 0.0, 0, now
+
+    def place(self) -> str:
+        """The training's name and its epoch."""
+        return f"{self.what} epoch {min(self._epoch + 1, self._epochs)}/{self._epochs}"
+
+    def _line(self, row: Metrics, seconds: float, left: float) -> str:
+        parts = [f"{self.what}: epoch {row['epoch']}/{self._epochs}", f"loss {row['loss']:.4f}", f"lr {row['lr']:.3g}"]
+        if "map" in row:
+            parts.append("map none" if row["map"] is None else f"map {row['map']:.4f}")
+        parts.append(duration_text(seconds))
+        parts += [f"{duration_text(left)} left"] if self._epoch < self._epochs else []
+        return ", ".join(parts)
+
+
+@contextmanager
+def watch_training(
+    what: str, extent: tuple[int, int], *, history: Sequence[Metrics], log: LogSettings | None
+) -> Iterator[Watch]:
+    """Show a training.
+
+    Args:
+        what: its name.
+        extent: epochs of the whole training, and optimiser steps of each.
+        history: a row for each epoch that earlier runs have done.
+        log: where to log it, beside what is printed.
+
+    Raises:
+        InputError: the log cannot be written.
+    """
+    epochs, steps_per_epoch = extent
+    done = len(history) * steps_per_epoch
+    opened = open_log(log, done) if log is not None and log.kind != "none" and is_main() else None
+    watch = Watch(what, extent, history, opened)
+    failed = True
+    try:
+        with whole_bar(watch.place(), total=epochs * steps_per_epoch, done=done) as watch.bar:
+            yield watch
+        failed = False
+    finally:
+        if opened is not None:
+            opened.close(failed=failed)

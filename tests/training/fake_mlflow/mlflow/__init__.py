@@ -1,0 +1,1 @@
+"""What the project uses of MLflow, in memory: for tests where MLflow is not installed."""
