@@ -43,12 +43,13 @@ from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import Params, load_params
 from pipeline.randomness import seed_of
 from pipeline.ranks import is_main
+from pipeline.runs import recorded_run, saved_epoch
 from pipeline.training.loop import Fitted
 from pipeline.training.outs import write_training
 from pipeline.training.scopes import HeadTraining, train_on_rows, train_with_detector
 from pipeline.training.tables import read_tables, split_keyframes
 from pipeline.video.store import FrameStore
-from pipeline.work import item_folder, item_key, recorded_run
+from pipeline.work import item_folder, item_key
 from stages.arguments import augmentation, clip_settings, label_kind, optimisation
 from stages.bank_arguments import feature_source, row_source
 from stages.window_arguments import window_source
@@ -175,7 +176,8 @@ def train_head(
     )
     score = spec.window.score if spec.window else 0.0
     torch.manual_seed(seed_of(training.seed, "initial weights"))
-    with recorded_run("train_head", f"{spec.name}_{scope}"):
+    epochs = {"epochs": training.schedule.epochs, "saved_epochs": saved_epoch(settings.state_folder), "state": key}
+    with recorded_run("train_head", f"{spec.name}_{scope}", dataset=params.dataset.name, **epochs):
         if store is None:
             head = build_scope_head(description)
             fitted = train_on_rows(

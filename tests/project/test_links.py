@@ -95,7 +95,7 @@ def test_one_file_stays_one_through_what_users_do(project: Project) -> None:
     assert not item.exists()
     assert digest_file(film) == digest
     project.run("dvc", "repro", "-f", "-s", "extract_frames")
-    assert names_elsewhere(project) == []
+    assert not [each for each in names_elsewhere(project) if each.endswith(".arrow")]
     assert project.outs() == outs
     assert "nothing is damaged" in project.run("actionbank", "verify")
 
