@@ -28,8 +28,9 @@ WHERE = "def main():\n    print(__file__, *__import__('sys').argv[1:])\n"
 def run(folder: Path, *words: str, fails: bool = False) -> str:
     """`./run WORDS` from elsewhere; what it printed."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL"))}
+    offline = {"UV_OFFLINE": "1", "PIP_NO_INDEX": "1"}
     done = subprocess.run(
-        [folder / "run", *words], cwd="/", env={**inherited, "PYTHON": sys.executable, "UV_OFFLINE": "1", "PIP_NO_INDEX": "1"},
+        [folder / "run", *words], cwd="/", env={**inherited, **offline, "PYTHON": sys.executable},
         text=True, check=False, timeout=120, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert (done.returncode != 0) == fails, done.stdout

@@ -109,7 +109,7 @@ def test_films_of_a_run_that_was_killed_are_counted(tmp_path: Path) -> None:
 def test_a_status_as_text() -> None:
     stages = [
         Standing("extract_frames", "done", (), 700.0, 100.0, None),
-        Standing("train_baseline", "changed", ("parameters baseline.lr", "code a.py"), 800.0, 61.0, 61.0),
+        Standing("train_baseline", "changed", ("parameters baseline.lr", "code x.py"), 800.0, 61.0, 61.0),
         Standing("infer_bank@train", "after", ("train_baseline",), None, None, None),
         Standing("train_head", "never run", (), None, None, None),
     ]
@@ -123,14 +123,16 @@ def test_a_status_as_text() -> None:
     assert status_lines(found, 1000.0) == [
         "dataset films, head lfb_nl",
         "extract_frames               ran 5 min ago, took 2 min              done",
-        "train_baseline               ran 3 min ago, took 1 min              changed: parameters baseline.lr; code a.py",
+        "train_baseline               ran 3 min ago, took 1 min              changed: parameters baseline.lr; code "
+        "x.py",
         "infer_bank@train             no run is recorded                     after train_baseline",
         "train_head                   no run is recorded                     never run",
         "train_baseline was killed: epoch 7 of 20, 2 min ago, the next run goes on from there if nothing it depends on "
         "changed",
         "train_head runs now: epoch 2 of 10, 10 s ago, about 1 min left",
         "evaluate runs now",
-        "train_head is not finished: epoch 2, 1 min ago, the next run goes on from there if nothing it depends on changed",
+        "train_head is not finished: epoch 2, 1 min ago, the next run goes on from there if nothing it depends on "
+        "changed",
         "dvc repro runs, as far as what is made anew differs: train_baseline (1 min), infer_bank@train (unknown), "
         "train_head (unknown): about 1 min, and 2 of unknown length",
     ]

@@ -11,7 +11,6 @@ import pytest
 from pipeline import checksums
 from pipeline.checksums import read_sealed_json
 from pipeline.errors import DamagedError
-from pipeline.files import write_json
 from pipeline.runs import list_runs, recorded_run
 from pipeline.work import (
     check_item,

@@ -29,13 +29,13 @@ from pipeline.video.extract import FrameSettings, shrink
 from pipeline.video.probe import DecodeError, open_video
 from pipeline.video.size import scaled_size
 
-FACTOR = 1.6
+FACTOR = 1.5
 "By how much an estimate may be off, either way: of frames; of banks as far as boxes and annotations are known."
 SAMPLED_FILMS = 8
 SAMPLED_AT = (0.1, 0.5, 0.9)  # shares of a film's length
 MOST_DECODED = 300  # frames, to come from a keyframe to the one that is asked for
 SILENCE_SECONDS = 20.0
-BYTES_PER_PIXEL = 0.2  # where no frame could be looked at: of films of 256 to 340 lines at quality 90
+BYTES_PER_PIXEL = 0.25  # where no frame could be looked at: of films of 240 to 256 lines at quality 90
 FRAME_BYTES = 20  # beside the JPEG: time, index and checksum
 ROW_BYTES = 28  # beside the feature: timestamp, box and score
 FILM_BYTES = 150_000  # of a part of a bank beside its rows: small files and folders, each in a block of its own
@@ -222,16 +222,17 @@ def _bank_bytes(params: Params, films: Mapping[str, Film], rows: Rows | None) ->
     seconds = sum(film.duration_seconds for film in films.values())
     if params.bank.seconds == "annotated":
         seconds = min(seconds, rows.keyframes)
-    row = bank_channels(params) * (2 if params.bank.dtype == "fp16" else 4) + ROW_BYTES
+    backbone = params.backbone
+    channels = bank_channels(backbone.name, backbone.width, context=params.roi.context == "global")
+    row = channels * (2 if params.bank.dtype == "fp16" else 4) + ROW_BYTES
     return (seconds * rows.per_second + rows.annotated) * row + len(films) * FILM_BYTES
 
 
-def bank_channels(params: Params) -> int:
-    """Width of a person's feature, without building the network."""
-    name = params.backbone.name
-    kind = name if name in CHANNELS else "slowfast" if "slowfast_" in name.removeprefix("pyslowfast_") else "other"
-    width = params.backbone.width or (16 if name.endswith("_tiny") else 64)
-    return CHANNELS[kind] * width * (2 if params.roi.context == "global" else 1)
+def bank_channels(backbone: str, width: int | None, *, context: bool) -> int:
+    """Width of a person's feature, without building the network; parameters as in `conf/backbone` and `roi.context`."""
+    kind = "slowfast" if "slowfast_" in backbone.removeprefix("pyslowfast_") else "other"
+    stem = width or (16 if backbone.endswith("_tiny") else 64)
+    return CHANNELS.get(backbone, CHANNELS[kind]) * stem * (2 if context else 1)
 
 
 def _tree_bytes(folder: Path) -> int:
