@@ -25,6 +25,7 @@ TRACKED = (
     "results/evaluate/metrics.json", "results/baseline/validation.tsv", "results/evaluate/per_class.csv",
 )  # fmt: skip
 IGNORED = (
+    "data/mine/source/videos/a.mp4",
     "models/kinetics/slowfast.safetensors", "models/kinetics/slowfast.json", "models/other.pth",
     "results/errors/index.html", ".work/runs/evaluate/x.json",
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """`actionbank status` and `actionbank runs` in a project, before, during and after runs."""
 
+import json
 import resource
 import shutil
 import sys
@@ -36,7 +37,7 @@ def test_where_a_finished_project_stands(finished: Project) -> None:
 
 
 def test_what_would_run_after_a_change_and_how_long(project: Project) -> None:
-    project.run("actionbank", "compose", "head=lfb_nl", "evaluation.box_threshold=0.8")
+    project.run("actionbank", "compose", "head=lfb_nl", "evaluation.box_threshold=0.95")
     found = lines_of(project)
     assert "changed: parameters " in found["train_head"]
     assert "changed: parameters evaluation.box_threshold" in found["evaluate"]
@@ -52,8 +53,8 @@ def test_what_would_run_after_a_change_and_how_long(project: Project) -> None:
 
 def test_runs_stay_when_a_stage_is_forced_and_a_killed_one_is_told(project: Project) -> None:
     def runs(stage: str) -> list[str]:
-        lines = [line.split() for line in project.run("actionbank", "runs").splitlines()]
-        return [line[-2] for line in lines if line[2] == stage]
+        records = json.loads(project.run("actionbank", "runs", "--json"))
+        return [each["outcome"] for each in records if each["stage"] == stage]
 
     assert runs("train_head") == ["finished"]
     longer = ["dvc", "exp", "run", "-S", "head_train.schedule.epochs=200"]
