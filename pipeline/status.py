@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
+from pipeline.plain_yaml import read_yaml
 from pipeline.runs import list_runs, saved_epoch
 from pipeline.work import work_root
 
@@ -72,21 +73,30 @@ def read_status() -> Status:
     """Look at the project of this folder; takes no lock of DVC's, so that it disturbs no run.
 
     Raises:
-        dvc.exceptions.DvcException: this is no project, or `dvc.yaml` or `params.yaml` cannot be read.
+        InputError: `params.yaml` is absent or no YAML.
+        dvc.exceptions.DvcException: this is no project, or `dvc.yaml` cannot be read.
     """
     from dvc.repo import Repo
 
     records = list_runs()
     with Repo() as repo:
-        params = _yaml(Path(repo.root_dir, "params.yaml"))
+        params = read_yaml(Path(repo.root_dir, "params.yaml"))
         stages = _standings(repo, params, records)
     return Status(_choices(params), stages, _unfinished(records))
 
 
 def _choices(params: Mapping[str, Any]) -> dict[str, str]:
-    chosen = params.get("choices", {})
+    chosen = _block(params, "choices")
     groups = ("dataset", "backbone", "head", "scope", "bank", "experiment")
     return {group: str(chosen[group]) for group in groups if chosen.get(group)}
+
+
+def _block(params: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    """A block of the parameters; an empty one where there is none, which the stages say."""
+    value: Any = params
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
 
 
 def _standings(repo: "Repo", params: Mapping[str, Any], records: Sequence[Record]) -> list[Standing]:
@@ -98,7 +108,7 @@ def _standings(repo: "Repo", params: Mapping[str, Any], records: Sequence[Record
     locked = _locked(repo)
     found: dict[str, Standing] = {}
     for stage in order:
-        causes = tuple(_changes(stage))
+        causes = tuple(_changes(stage, params))
         before = [each.addressing for each in repo.index.graph.successors(stage)]
         waits = tuple(name for name in before if name in found and found[name].would_run)
         state: Literal["done", "changed", "never run", "after"] = "done"
@@ -140,13 +150,15 @@ def _yaml(path: Path) -> dict[str, Any]:
     return loaded if isinstance(loaded, dict) else {}
 
 
-def _changes(stage: "Stage") -> list[str]:
+def _changes(stage: "Stage", params: Mapping[str, Any]) -> list[str]:
     """What differs from the stage's last run, in words."""
     code, data, keys = [], [], []
-    for dependency in stage.deps:
+    for dependency in [] if stage.frozen else stage.deps:  # of a frozen import DVC would ask another repository
         for name, change in dependency.status().items():
             if isinstance(change, dict):
-                keys += list(change)
+                before = dependency.hash_info.value or {}
+                for key in change:
+                    keys += _differing(key, before.get(key), _at(params, key)) or [key]
             elif name.endswith(".py"):
                 code.append(name)
             else:
@@ -164,6 +176,19 @@ def _changes(stage: "Stage") -> list[str]:
     return lines
 
 
+def _at(params: Mapping[str, Any], key: str) -> Any:
+    *blocks, name = key.split(".")
+    return _block(params, *blocks).get(name)
+
+
+def _differing(key: str, before: Any, now: Any) -> list[str]:
+    """The dotted keys at which two values of a key differ; DVC names the block that a stage lists."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        names = sorted({*before, *now}, key=str)
+        return [each for name in names for each in _differing(f"{key}.{name}", before.get(name), now.get(name))]
+    return [] if before == now else [key]
+
+
 def _first(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
@@ -174,8 +199,8 @@ def variant_of(name: str, params: Mapping[str, Any]) -> str:
     base, _, item = name.partition("@")
     if item:
         return item
-    of_head = f"{params.get('head', {}).get('name')}_{params.get('scope', {}).get('name')}"
-    backbone = str(params.get("backbone", {}).get("name"))
+    of_head = f"{_block(params, 'head').get('name')}_{_block(params, 'scope').get('name')}"
+    backbone = str(_block(params, "backbone").get("name"))
     return {"train_baseline": backbone, "train_head": of_head, "evaluate": of_head}.get(base, "")
 
 
@@ -183,7 +208,7 @@ def _runs_of(
     name: str, params: Mapping[str, Any], records: Sequence[Record], outcomes: Sequence[str] = ("finished",)
 ) -> list[Record]:
     """Runs of a stage with the same data set, split, backbone and head, oldest first."""
-    dataset, variant = params.get("dataset", {}).get("name"), variant_of(name, params)
+    dataset, variant = _block(params, "dataset").get("name"), variant_of(name, params)
     return [
         each
         for each in records
@@ -210,7 +235,7 @@ def expected_seconds(name: str, params: Mapping[str, Any], records: Sequence[Rec
     block = TRAININGS.get(name)
     if block is not None:
         mine = [each for each in mine if _trained(each) > 0]
-        epochs = params.get(block, {}).get("schedule", {}).get("epochs")
+        epochs = _block(params, block, "schedule").get("epochs")
         if not mine or not isinstance(epochs, int):
             return None
         last, saved = mine[-1], _saved(name, params, records, epochs)
@@ -250,13 +275,13 @@ def _unfinished(records: Sequence[Record]) -> list[Unfinished]:
         for folder in sorted((work_root() / stage).glob("*/")):
             if epoch := saved_epoch(folder):
                 record = next((each for each in reversed(records) if each.get("state") == folder.name), None)
-                of = f" of {record['epochs']}" if record else ""
+                of = f" of {record['epochs']}" if record and "epochs" in record else ""
                 written = max(path.stat().st_mtime for path in folder.glob("epoch_*"))
                 outcome = record["outcome"] if record else ""
                 found.append(Unfinished(stage, outcome, f"epoch {epoch}{of}", written, _left(record, epoch, written)))
     states = {each.stage for each in found}
-    last = {(each["stage"], each.get("variant")): each for each in records}  # the newest of each
-    for (stage, _), record in last.items():
+    newest = {(each["stage"], each.get("variant"), each.get("dataset")): each for each in records}
+    for (stage, _, _), record in newest.items():
         if record["outcome"] == "finished" or (stage in TRAININGS and stage in states):
             continue
         times = [path.stat().st_mtime for path in (work_root() / ITEMS.get(stage, stage)).glob("[!.]*/")]
@@ -270,8 +295,8 @@ def _unfinished(records: Sequence[Record]) -> list[Unfinished]:
 
 def _left(record: Record | None, epoch: int, written: float) -> float | None:
     """Seconds that a training that runs still takes, by its own epochs."""
-    if record is None or record["outcome"] != "running" or epoch <= record["saved_epochs"]:
+    saved = int(record.get("saved_epochs", 0)) if record else 0
+    if record is None or record["outcome"] != "running" or epoch <= saved or "epochs" not in record:
         return None
-    done = epoch - int(record["saved_epochs"])
-    each = (written - float(record["started"])) / done
+    each = (written - float(record["started"])) / (epoch - saved)
     return max(0.0, each * (int(record["epochs"]) - epoch) - (time.time() - written))

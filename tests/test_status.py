@@ -91,6 +91,14 @@ def test_a_training_that_runs_says_how_long_it_still_takes(tmp_path: Path, monke
     assert (found.progress, found.left) == ("epoch 7 of 20", 10 * 13 - 10)
 
 
+def test_records_and_parameters_of_another_shape_end_nothing(tmp_path: Path) -> None:
+    training(tmp_path, 3)
+    odd = {"stage": "train_baseline", "outcome": "running", "started": 1.0, "state": "key", "host": "x"}
+    assert [each.progress for each in _unfinished([odd])] == ["epoch 3"]
+    for params in ({}, {"head": "lfb", "dataset": None, "baseline": {"schedule": 3}}):
+        assert expected_seconds("train_baseline", params, [run("train_baseline", "tiny", epochs=3)]) is None
+
+
 def test_a_training_without_a_record_is_listed(tmp_path: Path) -> None:
     training(tmp_path, 3)
     assert _unfinished([]) == [Unfinished("train_baseline", "", "epoch 3", 1070)]

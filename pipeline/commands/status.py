@@ -57,7 +57,7 @@ def _unfinished_line(each: Unfinished, now: float) -> str:
 
 def _next_line(stages: Sequence[Standing]) -> str:
     """What runs, in order, and how long it takes as far as that is known."""
-    waiting = [each for each in stages if each.would_run]
+    waiting = [each for each in stages if each.would_run and not each.name.endswith(".dvc")]
     if not waiting:
         return "nothing to run"
     names = ", ".join(

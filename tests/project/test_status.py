@@ -1,6 +1,7 @@
 """`actionbank status` and `actionbank runs` in a project, before, during and after runs."""
 
 import json
+import re
 import resource
 import shutil
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project.harness import Project, new_project
+from tests.project.harness import REPOSITORY, Project, new_project
 from tests.project.test_resume import kill_when
 
 
@@ -16,6 +17,12 @@ def lines_of(project: Project) -> dict[str, str]:
     """The line of each stage, without its name; the last one is under `next`."""
     lines = project.run("actionbank", "status").splitlines()
     return {line.split()[0]: " ".join(line.split()[1:]) for line in lines} | {"next": lines[-1]}
+
+
+def masked(text: str) -> str:
+    """An output without its times."""
+    text = re.sub(r"ran [^,]+ ago, took \d+ (s|min) +", "ran ", text)
+    return re.sub(r"\d+ (s|min|lines)\b( \d+ s)?", "N", text)
 
 
 def processor_seconds(project: Project, *command: str) -> float:
@@ -37,18 +44,23 @@ def test_where_a_finished_project_stands(finished: Project) -> None:
 
 
 def test_what_would_run_after_a_change_and_how_long(project: Project) -> None:
-    project.run("actionbank", "compose", "head=lfb_nl", "evaluation.box_threshold=0.95")
+    page = (REPOSITORY / "docs/commands.md").read_text()
+    shown = page[page.index("$ actionbank compose head=lfb_nl bank.seconds=annotated\n") :].partition("```")[0]
+    compose, told = shown.split("$ actionbank status\n")
+    command = compose.splitlines()[0].removeprefix("$ ").split()
+    assert masked(project.run(*command)) == masked(compose.split("\n", 1)[1])
+    assert masked(project.run("actionbank", "status")) == masked(told)
+    project.run("actionbank", "compose", "baseline.lr=0.9")
     found = lines_of(project)
-    assert "changed: parameters " in found["train_head"]
-    assert "changed: parameters evaluation.box_threshold" in found["evaluate"]
-    assert found["next"].startswith("dvc repro runs, as far as what is made anew differs: train_head (unknown), evalu")
-    project.run("actionbank", "compose", "bank.seconds=annotated")
+    assert found["import_boxes"].endswith(" done")
+    assert found["train_baseline"].endswith(" changed: parameters baseline.lr")
+    assert found["infer_bank@train"].endswith(" after train_baseline")
+    assert found["train_head"].endswith(" after train_baseline, infer_bank@train, infer_bank@val")
+    assert found["next"].startswith("dvc repro runs, as far as what is made anew differs: train_baseline (")
+    assert "unknown" not in found["next"]
     shutil.rmtree(project.folder / "data/playground_mini/annotations")
     found = lines_of(project)
-    assert found["import_annotations"].endswith("changed: its out data/playground_mini/annotations (deleted)")
-    assert "changed: parameters bank.seconds" in found["infer_bank@train"]
-    assert found["train_head"].endswith("after import_annotations, infer_bank@train, infer_bank@val")
-    assert "unknown" not in found["next"]
+    assert found["import_annotations"].endswith(" changed: its out data/playground_mini/annotations (deleted)")
 
 
 def test_runs_stay_when_a_stage_is_forced_and_a_killed_one_is_told(project: Project) -> None:
@@ -72,6 +84,8 @@ def test_a_fresh_clone_has_never_run(tmp_path: Path) -> None:
     found = lines_of(project)
     assert found["extract_frames"] == "no run is recorded never run"
     assert found["next"].endswith(": for how long is unknown")
+    (project.folder / "params.yaml").write_text("a: [")
+    assert "params.yaml: not YAML: while parsing" in project.run("actionbank", "status", fails=True)
     outside = Project(tmp_path)
     assert outside.run("actionbank", "status", fails=True).startswith("error: you are not inside of a DVC repository")
 
