@@ -108,9 +108,9 @@ def _standings(repo: "Repo", params: Mapping[str, Any], records: Sequence[Record
     locked = _locked(repo)
     found: dict[str, Standing] = {}
     for stage in order:
-        causes = tuple(_changes(stage, params))
         before = [each.addressing for each in repo.index.graph.successors(stage)]
         waits = tuple(name for name in before if name in found and found[name].would_run)
+        causes = tuple(_changes(stage, params, waits=bool(waits)))
         state: Literal["done", "changed", "never run", "after"] = "done"
         if stage.is_data_source or stage.addressing in locked:
             state = "changed" if causes else "after" if waits else "done"
@@ -150,8 +150,8 @@ def _yaml(path: Path) -> dict[str, Any]:
     return loaded if isinstance(loaded, dict) else {}
 
 
-def _changes(stage: "Stage", params: Mapping[str, Any]) -> list[str]:
-    """What differs from the stage's last run, in words."""
+def _changes(stage: "Stage", params: Mapping[str, Any], *, waits: bool) -> list[str]:
+    """What differs from the stage's last run, in words; what a stage before it will make again does not count."""
     code, data, keys = [], [], []
     for dependency in [] if stage.frozen else stage.deps:  # of a frozen import DVC would ask another repository
         for name, change in dependency.status().items():
@@ -161,7 +161,7 @@ def _changes(stage: "Stage", params: Mapping[str, Any]) -> list[str]:
                     keys += _differing(key, before.get(key), _at(params, key)) or [key]
             elif name.endswith(".py"):
                 code.append(name)
-            else:
+            elif not (waits and change == "deleted"):
                 data.append(name if change == "modified" else f"{name} ({change})")
     outs = [f"{name} ({change})" for out in stage.outs for name, change in out.status().items()]
     lines = []
