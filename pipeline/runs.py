@@ -47,25 +47,26 @@ def recorded_run(stage: str, variant: str, *, dataset: str = "", **known: Any) -
     if is_main():
         write_json(path, {**record, "outcome": "running"})
         _drop_oldest(path.parent)
-    outcome = "failed"
     try:
         yield extra
-        outcome = "finished"
-    finally:
-        if is_main():
-            peak = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-            with contextlib.suppress(OSError if outcome == "failed" else ()):  # it hides no fault that ends the stage
-                write_json(
-                    path,
-                    {
-                        **extra,
-                        **record,
-                        "outcome": outcome,
-                        "seconds": time.time() - started,
-                        "start_seconds": _age(os.getpid()) - (time.time() - started),
-                        "peak_rss_mib": {"self": peak[0] // 1024, "largest_child": peak[1] // 1024},
-                    },
-                )
+    except BaseException:
+        with contextlib.suppress(OSError):  # a full disk ends the stage by itself, and has its own message
+            _write_end(path, {**extra, **record, "outcome": "failed"})
+        raise
+    _write_end(path, {**extra, **record, "outcome": "finished"})
+
+
+def _write_end(path: Path, record: dict[str, Any]) -> None:
+    if not is_main():
+        return
+    seconds = time.time() - record["started"]
+    peak = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    more = {
+        "seconds": seconds,
+        "start_seconds": max(0.0, _age(os.getpid()) - seconds),
+        "peak_rss_mib": {"self": peak[0] // 1024, "largest_child": peak[1] // 1024},
+    }
+    write_json(path, {**record, **more})
 
 
 def list_runs() -> list[dict[str, Any]]:

@@ -101,13 +101,9 @@ def _block(params: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 
 def _standings(repo: "Repo", params: Mapping[str, Any], records: Sequence[Record]) -> list[Standing]:
     """The stages, each after those that it depends on, else as `dvc.yaml` lists them."""
-    import networkx
-
-    position = {stage: number for number, stage in enumerate(repo.index.stages)}
-    order = networkx.lexicographical_topological_sort(repo.index.graph.reverse(copy=False), key=position.__getitem__)
     locked = _locked(repo)
     found: dict[str, Standing] = {}
-    for stage in order:
+    for stage in _in_order(repo):
         before = [each.addressing for each in repo.index.graph.successors(stage)]
         waits = tuple(name for name in before if name in found and found[name].would_run)
         causes = tuple(_changes(stage, params, waits=bool(waits)))
@@ -129,6 +125,15 @@ def _standings(repo: "Repo", params: Mapping[str, Any], records: Sequence[Record
             None if state == "done" else expected_seconds(stage.addressing, params, records),
         )
     return list(found.values())
+
+
+def _in_order(repo: "Repo") -> list["Stage"]:
+    waiting, order = list(repo.index.stages), list["Stage"]()
+    while waiting:  # DVC has refused circles
+        first = next(each for each in waiting if not set(repo.index.graph.successors(each)) & set(waiting))
+        waiting.remove(first)
+        order.append(first)
+    return order
 
 
 def _locked(repo: "Repo") -> set[str]:
@@ -243,7 +248,7 @@ def expected_seconds(name: str, params: Mapping[str, Any], records: Sequence[Rec
     making = [each for each in mine if each.get("new") and each.get("items")]
     if making:
         last = making[-1]
-        return _start(last) + float(last["seconds"]) / last["new"] * mine[-1]["items"]
+        return _start(last) + float(last["seconds"]) / float(last["new"]) * float(mine[-1]["items"])
     return _whole(mine[-1]) if mine else None
 
 
@@ -280,8 +285,9 @@ def _unfinished(records: Sequence[Record]) -> list[Unfinished]:
                 outcome = record["outcome"] if record else ""
                 found.append(Unfinished(stage, outcome, f"epoch {epoch}{of}", written, _left(record, epoch, written)))
     states = {each.stage for each in found}
-    newest = {(each["stage"], each.get("variant"), each.get("dataset")): each for each in records}
-    for (stage, _, _), record in newest.items():
+    newest = {(str(each["stage"]), each.get("variant"), each.get("dataset")): each for each in records}
+    for record in newest.values():
+        stage = str(record["stage"])
         if record["outcome"] == "finished" or (stage in TRAININGS and stage in states):
             continue
         times = [path.stat().st_mtime for path in (work_root() / ITEMS.get(stage, stage)).glob("[!.]*/")]

@@ -105,11 +105,10 @@ def test_rows_of_a_bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_the_width_of_a_feature_is_that_of_the_network(name: str) -> None:
-    for width, context in ((None, "none"), (8, "global")):
-        roi = RoiSettings(output_size=8, temporal="mean", context=context, aligned=True)
+    for width, roi in ((None, RoiSettings()), (8, RoiSettings(context="global"))):
         with torch.device("meta"):
             built = build_detector(name, classes=2, width=width, roi=roi)
-        assert bank_channels(name, width, context=context == "global") == built.roi_channels
+        assert bank_channels(name, width, context=roi.context == "global") == built.roi_channels
 
 
 @pytest.mark.parametrize(

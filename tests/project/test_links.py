@@ -77,6 +77,7 @@ def test_what_stages_make_is_read_only(finished: Project) -> None:
     assert {each.stat().st_mode & 0o777 for each in cached_files(finished)} == {0o444}
 
 
+@pytest.mark.slow
 def test_one_file_stays_one_through_what_users_do(project: Project) -> None:
     """Checked out, made again by force, let loose, dropped from `.work`: the same bytes, and one file in the end."""
     frames, outs = project.folder / "data/playground_mini/frames", project.outs()

@@ -61,8 +61,10 @@ def test_what_would_run_after_a_change_and_how_long(project: Project) -> None:
     shutil.rmtree(project.folder / "data/playground_mini/annotations")
     found = lines_of(project)
     assert found["import_annotations"].endswith(" changed: its out data/playground_mini/annotations (deleted)")
+    assert found["import_boxes"].endswith(" after import_annotations")
 
 
+@pytest.mark.slow
 def test_runs_stay_when_a_stage_is_forced_and_a_killed_one_is_told(project: Project) -> None:
     def runs(stage: str) -> list[str]:
         records = json.loads(project.run("actionbank", "runs", "--json"))
@@ -79,6 +81,7 @@ def test_runs_stay_when_a_stage_is_forced_and_a_killed_one_is_told(project: Proj
     assert runs("import_annotations") == ["finished", "finished"]
 
 
+@pytest.mark.slow
 def test_a_fresh_clone_has_never_run(tmp_path: Path) -> None:
     project = new_project(tmp_path / "project")
     found = lines_of(project)
