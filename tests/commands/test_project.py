@@ -30,7 +30,7 @@ def test_runs_are_listed_oldest_first(tmp_path: Path, monkeypatch: pytest.Monkey
     lines = [re.sub(r"^[\d-]{10} [\d:]{8}  ", "", line) for line in runs().splitlines()]
     assert lines == [
         *["train_head lfb_nl_head           12.3 s     453 MiB  finished  box  wide"] * 3,
-        f"{'train_head':<54}  running   elsewhere",
+        f"{'train_head':<51}  running   elsewhere",
     ]
     assert runs("--last", "1").splitlines()[1:] == ["3 older runs are not shown (--last)"]
     assert runs("--json").count('"stage": "train_head"') == 4
