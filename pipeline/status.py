@@ -239,11 +239,13 @@ def expected_seconds(name: str, params: Mapping[str, Any], records: Sequence[Rec
     mine = _runs_of(name, params, records)
     block = TRAININGS.get(name)
     if block is not None:
-        mine = [each for each in mine if _trained(each) > 0]
+        mine = [each for each in mine if _trained(each) > 0 or "epochs" not in each]  # the baseline is handed on
         epochs = _block(params, block, "schedule").get("epochs")
         if not mine or not isinstance(epochs, int):
             return None
         last, saved = mine[-1], _saved(name, params, records, epochs)
+        if "epochs" not in last:
+            return _whole(last)
         return _start(last) + float(last["seconds"]) / _trained(last) * (epochs - saved)
     making = [each for each in mine if each.get("new") and each.get("items")]
     if making:

@@ -70,7 +70,8 @@ def train_head(
     """Train a long-term head, or `linear`, the control; its statistics are kept in the checkpoint."""
     params = load_params()
     if params.head.is_baseline:
-        _hand_on_baseline(params)
+        with recorded_run("train_head", f"{params.head.name}_{params.scope.name}", dataset=params.dataset.name):
+            _hand_on_baseline(params)
         return
     training, spec, scope, classes = params.head_train, params.head, params.scope.name, params.dataset.classes
     labels = label_kind(params.labels.model_dump())

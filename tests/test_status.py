@@ -57,6 +57,7 @@ def test_what_the_runs_of_a_stage_are_recorded_for() -> None:
         ("train_baseline", [run("train_baseline", "tiny", epochs=5, saved_epochs=0)], 205.0),
         ("train_baseline", [run("train_baseline", "tiny", epochs=0, saved_epochs=0)], None),
         ("train_head", [run("train_head", "lfb_nl_head", epochs=20, saved_epochs=0)], 30.0),
+        ("train_head", [run("train_head", "lfb_nl_head", seconds=0.5)], 5.5),  # it trained nothing
         # The last run made 2 of 12 films in 50 s, or none: all 12 take 300 s.
         ("extract_frames", [run("extract_frames", items=12, new=2)], 305.0),
         ("extract_frames", [run("extract_frames", items=12, new=2), run("extract_frames", items=6, new=0)], 155.0),
