@@ -19,6 +19,7 @@ LIGHT = (
     "models",
     "new-dataset",
     "runs",
+    "status",
     "verify",
     "bank",
     "work",
@@ -37,6 +38,7 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.project import compose, runs, work_app
     from pipeline.commands.score import score
     from pipeline.commands.score_multisports import score_multisports
+    from pipeline.commands.status import status
     from pipeline.commands.verify import verify
 
     app = new_app("From a folder of videos to a spatio-temporal action detector with a long-term feature bank.")
@@ -44,7 +46,7 @@ def build_app(command: str | None = None) -> typer.Typer:
         add_stages(app)
         add_checkpoint_commands(app)
     scores = (score, score_multisports, compare)
-    for light in (*scores, compose, doctor, errors, make_example, models, new_dataset, runs, verify):
+    for light in (*scores, compose, doctor, errors, make_example, models, new_dataset, runs, status, verify):
         app.command()(light)
     app.add_typer(bank_app, name="bank")
     app.add_typer(work_app, name="work")

@@ -2,16 +2,13 @@
 
 `$DVC_ROOT/.work/<stage>/<key>/` holds one finished item (a video's frames, a bank's part, a training epoch's
 state). Items survive a killed stage, an experiment in a temporary folder and a change of other items, which is
-how a run resumes and how one new video costs one video. Clocks, hosts and durations go to `run.json` there,
-never into an out.
+how a run resumes and how one new video costs one video. Clocks, hosts and durations go to `.work/runs`, never into an
+out (`pipeline.runs`).
 """
 
 import contextlib
 import os
-import platform
-import resource
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,12 +35,10 @@ from pipeline.files import (
     replace_folder,
     write_json,
 )
-from pipeline.ranks import is_main, world_size
 
 ITEM_RECORD = "item.json"  # in each item: sizes and checksums of its files
 STATES = "states"
 NO_ITEMS = ("locks", "runs", STATES)
-MOST_SECONDS = 1e11  # of a time that a calendar holds
 
 
 def work_root() -> Path:
@@ -156,51 +151,6 @@ def item_lock(stage: str, key: str) -> Iterator[None]:
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         yield
-
-
-@contextlib.contextmanager
-def recorded_run(stage: str, key: str) -> Iterator[dict[str, Any]]:
-    """Record when and where a stage ran, how long and with what peak memory, in `.work/runs/<stage>/<key>.json`.
-
-    Yields a dictionary; what the stage puts in it (counts, hardware settings) is written too. Of several processes of
-    a stage the first one writes.
-    """
-    extra: dict[str, Any] = {}
-    started = time.time()
-    yield extra
-    if not is_main():
-        return
-    peak = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    write_json(
-        work_root() / "runs" / stage / f"{key}.json",
-        {
-            **extra,
-            "stage": stage,
-            "started": started,
-            "seconds": time.time() - started,
-            "host": platform.node(),
-            "processes": world_size(),
-            "peak_rss_mib": {"self": peak[0] // 1024, "largest_child": peak[1] // 1024},
-        },
-    )
-
-
-def list_runs() -> list[dict[str, Any]]:
-    """The records of `recorded_run`, oldest first; what else lies there is left out."""
-    records = []
-    for path in (work_root() / "runs").glob("*/*.json"):
-        with contextlib.suppress(InputError):
-            records.append(read_json(path))
-    return sorted(filter(_is_record, records), key=lambda record: float(record["started"]))
-
-
-def _is_record(value: Any) -> bool:
-    """Whether a file has what `recorded_run` writes of every run, as numbers and text."""
-    if not isinstance(value, dict) or not isinstance(value.get("peak_rss_mib"), dict):
-        return False
-    numbers = [value.get("started"), value.get("seconds"), *value["peak_rss_mib"].values()]
-    is_number = all(isinstance(each, int | float) and abs(each) < MOST_SECONDS for each in numbers)
-    return is_number and len(numbers) > 2 and all(isinstance(value.get(each), str) for each in ("stage", "host"))
 
 
 def list_items() -> list[tuple[str, str, int, float]]:

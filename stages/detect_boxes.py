@@ -26,9 +26,9 @@ from pipeline.files import digest_file, replace_folder, write_bytes, write_json
 from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import Boxes, load_params
 from pipeline.ranks import is_main
+from pipeline.runs import recorded_run
 from pipeline.tables import KEYFRAMES, TIMELINES, VIDEOS, read_table
 from pipeline.video.store import FrameStore
-from pipeline.work import recorded_run
 
 NO_WEIGHTS = "conf/none/weights"
 app = new_app()
@@ -60,7 +60,7 @@ def detect_boxes(
         place = pick_device(device)
         films_at_a_time = 1 if place.type == "cuda" else films_at_a_time
         settings, load = _fasterrcnn(params.boxes, place)
-    with recorded_run("detect_boxes", params.dataset.name) as record:
+    with recorded_run("detect_boxes", detector, dataset=params.dataset.name, items=len(films)) as record:
         record["device"] = device
         store = FrameStore(data / "frames")
         items = detect_films(films, store, settings=settings, load=load, workers=films_at_a_time, batch=batch)

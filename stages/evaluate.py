@@ -47,10 +47,10 @@ from pipeline.models.scores import action_scores
 from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import Evaluation, load_params
 from pipeline.ranks import is_main
+from pipeline.runs import recorded_run
 from pipeline.tables import DETECTIONS, write_table
 from pipeline.training.tables import Tables, read_tables, split_keyframes
 from pipeline.video.store import FrameStore
-from pipeline.work import recorded_run
 from stages.arguments import clip_settings, label_kind
 from stages.bank_arguments import row_source
 from stages.window_arguments import window_source
@@ -94,7 +94,7 @@ def evaluate(
     window = None
     if bank is not None and spec["window"]:
         window = window_source([bank], spec["window"], device=place, mode=windows, cache_mb=window_cache)
-    with recorded_run("evaluate", f"{spec['name']}_{sidecar['scope']}"):
+    with recorded_run("evaluate", f"{spec['name']}_{sidecar['scope']}", dataset=params.dataset.name):
         if sidecar["kind"] == "head":
             assert bank is not None
             tables = read_tables(annotations, None)

@@ -24,13 +24,13 @@ from pipeline.command import WorkersOption, new_app, run, worker_count
 from pipeline.files import replace_folder
 from pipeline.params import load_params
 from pipeline.problems import report_problems
+from pipeline.runs import recorded_run
 from pipeline.video import extract, extract_pictures
 from pipeline.video.children import preload
 from pipeline.video.extract import FrameSettings
 from pipeline.video.folder import NO_RATE, describe_unrated, find_videos
 from pipeline.video.items import assemble_videos, extract_videos
 from pipeline.video.manifest import write_manifest
-from pipeline.work import item_key, recorded_run
 
 app = new_app()
 NAMED = 10
@@ -52,11 +52,12 @@ def extract_frames(workers: WorkersOption = 0) -> None:
     code = code_version("stages.extract_frames", "decord", "av", "simplejpeg", "numpy", "pyarrow")
     # Each child imports this file: what it needs is imported once for all.
     preload(extract, extract_pictures, command, parameters)
-    with recorded_run("extract_frames", item_key(code=code, out=str(out), **asdict(settings))) as record:
+    with recorded_run("extract_frames", "", dataset=dataset.name, items=len(found.paths)) as record:
         record["workers"] = worker_count(workers)
         items = extract_videos(
             found.paths, settings=settings, code=code, workers=worker_count(workers), rates=found.rates
         )
+        record["new"] = sum(item.is_new for item in items.values())
         with replace_folder(out, OUT) as folder:
             videos, problems = assemble_videos(items, found.paths, root=root, folder=folder, packs=packs)
             problems = [*found.problems, *problems]
@@ -72,12 +73,11 @@ def extract_frames(workers: WorkersOption = 0) -> None:
             write_manifest(folder, videos, **asdict(settings), pack=packs)
     decoders = Counter(each["decoder"] for each in videos.values())
     grid_frames = sum(each["grid_frames"] for each in videos.values())
-    new = sum(item.is_new for item in items.values())
     damaged = [problem.item for problem in problems if problem.item in videos]
     unreadable = [problem.item for problem in problems if problem.item not in damaged]
     by_decoder = ", ".join(f"{count} by {name}" for name, count in sorted(decoders.items())) or "none"
     print(
-        f"{out}: {len(videos)} videos ({by_decoder}) of {grid_frames} grid frames; {new} extracted now, "
+        f"{out}: {len(videos)} videos ({by_decoder}) of {grid_frames} grid frames; {record['new']} extracted now, "
         f"{_named(unreadable)} unreadable, {_named(damaged)} kept without some frames, "
         f"{found.ignored} other files ignored"
     )

@@ -19,8 +19,8 @@ from pipeline.files import replace_folder, write_json
 from pipeline.labels import write_labels
 from pipeline.params import load_params
 from pipeline.problems import report_problems
+from pipeline.runs import recorded_run
 from pipeline.tables import ANNOTATIONS, KEYFRAMES, TIMELINES, write_table
-from pipeline.work import recorded_run
 
 app = new_app()
 OUT = (
@@ -41,7 +41,7 @@ def import_annotations() -> None:
     params = load_params()
     dataset = params.dataset
     out = Path("data", dataset.name, "annotations")
-    with recorded_run("import_annotations", dataset.name), replace_folder(out, OUT) as folder:
+    with recorded_run("import_annotations", "", dataset=dataset.name), replace_folder(out, OUT) as folder:
         found = import_source(Path(dataset.annotations), source_options(dataset))
         print("\n".join(found.told))
         for problem in found.problems[:10]:

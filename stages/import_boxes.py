@@ -19,8 +19,8 @@ from pipeline.errors import InputError
 from pipeline.files import replace_folder, write_json
 from pipeline.params import load_params
 from pipeline.problems import report_problems
+from pipeline.runs import recorded_run
 from pipeline.tables import BOXES, KEYFRAMES, TIMELINES, read_table, write_table
-from pipeline.work import recorded_run
 
 app = new_app()
 OUT = ("boxes.parquet", "summary.json", "problems.json")
@@ -32,7 +32,7 @@ def import_boxes() -> None:
     params = load_params()
     boxes, data = params.boxes, Path("data", params.dataset.name)
     out = data / "boxes"
-    with recorded_run("import_boxes", params.dataset.name), replace_folder(out, OUT) as folder:
+    with recorded_run("import_boxes", "", dataset=params.dataset.name), replace_folder(out, OUT) as folder:
         found = read_boxes(
             Path(boxes.source),
             read_table(data / "annotations" / "timelines.parquet", TIMELINES),

@@ -21,7 +21,7 @@ from pipeline.distributed import across_ranks
 from pipeline.inference.banks import Sources, split_parts
 from pipeline.params import load_params
 from pipeline.ranks import is_main
-from pipeline.work import recorded_run
+from pipeline.runs import recorded_run
 from stages.bank_arguments import bank_settings
 
 app = new_app()
@@ -40,7 +40,7 @@ def infer_bank(
     params = load_params()
     data = Path("data", params.dataset.name)
     sources = Sources(data / "frames", data / "annotations", data / "boxes", BASELINE)
-    with recorded_run("infer_bank", split):
+    with recorded_run("infer_bank", split, dataset=params.dataset.name):
         parts, provenance = split_parts(
             split, sources, bank_settings(params.bank), workers=worker_count(workers), device=device, batch=batch
         )

@@ -19,7 +19,8 @@ from pipeline.command import WorkersOption, new_app, run, worker_count
 from pipeline.datasets.playground.make import FilmSpec, make_playground, render_film
 from pipeline.errors import InputError
 from pipeline.params import load_params
-from pipeline.work import item_key, make_item, recorded_run
+from pipeline.runs import recorded_run
+from pipeline.work import item_key, make_item
 
 STAGE = "make_videos"
 app = new_app()
@@ -48,7 +49,7 @@ def make_videos(
         raise InputError(f"make_videos {name}: not a data set that is generated (dataset.generate: {generated})")
     settings = playground.model_dump()
     code = code_version("stages.make_videos", "av", "numpy")
-    with recorded_run(STAGE, item_key(code=code, name=name, **settings)) as record:
+    with recorded_run(STAGE, name, dataset=params.dataset.name) as record:
         counts = make_playground(
             Path("data") / name / "source",
             **settings,

@@ -27,6 +27,7 @@ from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import load_params
 from pipeline.randomness import seed_of
 from pipeline.ranks import is_main
+from pipeline.runs import recorded_run, saved_epoch
 from pipeline.training.clip_steps import clip_steps, detector_loss
 from pipeline.training.logs import LogSettings, check_log
 from pipeline.training.loop import fit
@@ -36,7 +37,7 @@ from pipeline.training.outs import write_training
 from pipeline.training.tables import read_tables, split_keyframes
 from pipeline.training.validation import check_val_labels, validator
 from pipeline.video.store import FrameStore
-from pipeline.work import item_folder, item_key, recorded_run
+from pipeline.work import item_folder, item_key
 from stages.arguments import augmentation, clip_settings, label_kind, optimisation
 
 app = new_app()
@@ -119,7 +120,8 @@ def train_baseline(
         code=code_version("stages.train_baseline", "torch", "torchvision", "numpy"),
     )
     state = item_folder("train_baseline", key)
-    with recorded_run("train_baseline", params.backbone.name):
+    epochs = {"epochs": training.schedule.epochs, "saved_epochs": saved_epoch(state), "state": key}
+    with recorded_run("train_baseline", params.backbone.name, dataset=params.dataset.name, **epochs):
         fitted = fit(
             detector,
             lambda epoch: clip_steps(

@@ -43,6 +43,7 @@ from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import Params, load_params
 from pipeline.randomness import seed_of
 from pipeline.ranks import is_main
+from pipeline.runs import recorded_run, saved_epoch
 from pipeline.training.logs import LogSettings, check_log
 from pipeline.training.loop import Fitted
 from pipeline.training.outs import write_training
@@ -50,7 +51,7 @@ from pipeline.training.scopes import HeadTraining, train_on_rows, train_with_det
 from pipeline.training.tables import read_tables, split_keyframes
 from pipeline.training.validation import check_val_labels
 from pipeline.video.store import FrameStore
-from pipeline.work import item_folder, item_key, recorded_run
+from pipeline.work import item_folder, item_key
 from stages.arguments import augmentation, clip_settings, label_kind, optimisation
 from stages.bank_arguments import feature_source, row_source
 from stages.window_arguments import window_source
@@ -71,7 +72,8 @@ def train_head(
     """Train a long-term head, or `linear`, the control; its statistics are kept in the checkpoint."""
     params = load_params()
     if params.head.is_baseline:
-        _hand_on_baseline(params)
+        with recorded_run("train_head", f"{params.head.name}_{params.scope.name}", dataset=params.dataset.name):
+            _hand_on_baseline(params)
         return
     check_log(params.training.log)
     training, spec, scope, classes = params.head_train, params.head, params.scope.name, params.dataset.classes
@@ -182,7 +184,8 @@ def train_head(
     )
     score = spec.window.score if spec.window else 0.0
     torch.manual_seed(seed_of(training.seed, "initial weights"))
-    with recorded_run("train_head", f"{spec.name}_{scope}"):
+    epochs = {"epochs": training.schedule.epochs, "saved_epochs": saved_epoch(settings.state_folder), "state": key}
+    with recorded_run("train_head", f"{spec.name}_{scope}", dataset=params.dataset.name, **epochs):
         if store is None:
             head = build_scope_head(description)
             fitted = train_on_rows(

@@ -11,7 +11,7 @@ import pytest
 from pipeline import checksums
 from pipeline.checksums import read_sealed_json
 from pipeline.errors import DamagedError
-from pipeline.files import write_json
+from pipeline.runs import list_runs, recorded_run
 from pipeline.work import (
     check_item,
     is_finished,
@@ -19,9 +19,7 @@ from pipeline.work import (
     item_key,
     list_items,
     list_rests,
-    list_runs,
     make_item,
-    recorded_run,
     remove_item,
     remove_rests,
     work_root,
@@ -83,44 +81,6 @@ def test_two_processes_that_want_one_item_make_it_once(tmp_path: Path) -> None:
         process.join()
     assert [process.exitcode for process in both] == [0, 0]
     assert (tmp_path / "marks").read_text() == "made\n"
-
-
-def test_a_run_is_recorded_outside_the_outs() -> None:
-    with recorded_run("stage", "key") as extra:
-        extra["videos"] = 3
-    (record,) = list_runs()
-    assert record["stage"] == "stage"
-    assert record["videos"] == 3
-    assert record["seconds"] >= 0
-    assert record["processes"] == 1
-    assert record["peak_rss_mib"]["self"] > 0
-
-
-def test_of_several_processes_the_first_records_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "1", "WORLD_SIZE": "2"}.items():
-        monkeypatch.setenv(name, value)
-    with recorded_run("stage", "key"):
-        pass
-    assert list_runs() == []
-    monkeypatch.setenv("RANK", "0")
-    with recorded_run("stage", "key"):
-        pass
-    assert [record["processes"] for record in list_runs()] == [2]
-
-
-@pytest.mark.parametrize(
-    "harm",
-    [
-        {"started": "x"}, {"started": 1e300}, {"seconds": None}, {"stage": 3}, {"host": None},
-        {"peak_rss_mib": {}}, {"peak_rss_mib": 3}, {"peak_rss_mib": {"self": "x"}},
-    ],
-)  # fmt: skip
-def test_a_damaged_record_of_a_run_is_left_out(harm: dict[str, object]) -> None:
-    with recorded_run("stage", "key"):
-        pass
-    (record,) = list_runs()
-    write_json(work_root() / "runs/stage/other.json", {**record, **harm})
-    assert list_runs() == [record]
 
 
 def _item(text: str = "whole", name: str = "x") -> Path:

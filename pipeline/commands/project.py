@@ -1,4 +1,4 @@
-"""Commands about the project itself: `compose`, `runs`, `work`."""
+"""Commands about the project itself: `compose`, `runs`, `work`; `status` has a file of its own."""
 
 import datetime
 import time
@@ -9,8 +9,9 @@ import typer
 
 from pipeline.compose import chosen_overrides, compose_params, differing_keys, params_text, read_params, record_values
 from pipeline.errors import InputError
-from pipeline.files import write_text
-from pipeline.work import list_items, list_rests, list_runs, remove_item, remove_rests, work_root
+from pipeline.files import json_text, write_text
+from pipeline.runs import list_runs
+from pipeline.work import list_items, list_rests, remove_item, remove_rests, work_root
 
 
 def compose(
@@ -39,12 +40,24 @@ def compose(
     print(f"{path}: as conf/ says")
 
 
-def runs() -> None:
-    """Show when each stage ran, how long it took and its peak memory (kept in .work, never in an out)."""
-    for record in list_runs():
+def runs(
+    last: Annotated[int, typer.Option("--last", min=1, help="Show so many runs of stages, the newest.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text, of all runs.")] = False,
+) -> None:
+    """Show every run of a stage: when, how long, with what peak memory and outcome (kept in .work, never in an out)."""
+    records = list_runs()
+    if as_json:
+        print(json_text(records), end="")
+        return
+    for record in records[-last:]:
         started = datetime.datetime.fromtimestamp(record["started"]).isoformat(sep=" ", timespec="seconds")
-        peak = max(record["peak_rss_mib"].values())
-        print(f"{started}  {record['stage']:<20} {record['seconds']:8.1f} s  {peak:6.0f} MiB  {record['host']}")
+        name = " ".join(each for each in (record["stage"], record.get("variant", "")) if each)
+        took = f"{record['seconds']:8.1f} s" if "seconds" in record else " " * 10
+        peak = f"{max(record['peak_rss_mib'].values()):6.0f} MiB" if "peak_rss_mib" in record else " " * 10
+        more = "  ".join(each for each in (record["host"], record.get("experiment", "")) if each)
+        print(f"{started}  {name:<28} {took}  {peak}  {record['outcome']:<8}  {more}")
+    if len(records) > last:
+        print(f"{len(records) - last} older runs are not shown (--last)")
 
 
 work_app = typer.Typer(help="The work directory .work: finished items that a run can use again.", no_args_is_help=True)

@@ -15,6 +15,7 @@ from pipeline.doctor.finding import Examination, Finding, findings_of, in_order
 from pipeline.doctor.frames import check_frames
 from pipeline.doctor.labels import check_labels, label_counts
 from pipeline.doctor.rows import nothing_left, sort_problems, too_many_bad
+from pipeline.doctor.space import Rows, check_space, count_rows, estimate_space
 from pipeline.doctor.times import check_assumed_rates, check_times
 from pipeline.doctor.tools import check_frame_times, check_sizes, sort_notices
 from pipeline.doctor.videos import Files, check_copies, check_films, check_presence, describe, find_files, without_found
@@ -46,8 +47,11 @@ def examine(
     films = probe_films(files.paths, workers=workers, decode=decode, silence_seconds=silence_seconds, rates=files.rates)
     facts["films"] = describe(films)
     findings = [*files.findings, *check_films(files, films, limit=params.frames.max_bad_fraction)]
-    annotated, timelines = _annotations(params, files, films, facts, unchecked)
+    annotated, timelines, rows = _annotations(params, files, films, facts, unchecked)
     findings += annotated
+    space = estimate_space(params, files.paths, films, rows)
+    facts["space"] = str(space)
+    findings += check_space(space)
     findings += check_copies(files, timelines)
     short_side = None if params.frames.short_side == "none" else params.frames.short_side
     findings += check_frames(
@@ -87,22 +91,22 @@ def _not_generated(params: Params) -> list[Finding]:
 
 def _annotations(
     params: Params, files: Files, films: Mapping[str, Film], facts: dict[str, str], unchecked: list[str]
-) -> tuple[list[Finding], pa.Table | None]:
-    """What annotations, classes, times and boxes have to say, and the timelines."""
+) -> tuple[list[Finding], pa.Table | None, Rows | None]:
+    """What annotations, classes, times and boxes have to say, the timelines, and what becomes rows of a bank."""
     folder = Path(params.dataset.annotations)
     read = read_annotations(folder, source_options(params.dataset))
     findings = read.findings
     imported = read.imported
     if imported is None:
         unchecked.append("classes, times and boxes: the annotations cannot be read")
-        return findings, None
+        return findings, None, None
     classes = read.options.classes
     if not imported.annotations.num_rows:
         unchecked.append("classes, times and boxes: there is no labelled row")
         findings += nothing_left(imported)
         if files.paths and imported.problems:
             findings += check_presence(imported.timelines, films, files, limit=params.frames.max_bad_fraction)
-        return findings, imported.timelines
+        return findings, imported.timelines, None
     findings += sort_problems(imported.problems, "annotation")
     findings += too_many_bad(
         imported.problems, len(imported.problems), imported.rows, params.dataset.max_bad_fraction,
@@ -150,7 +154,8 @@ def _annotations(
     else:
         findings += check_boxes(imported, boxes.boxes, classes=classes, thresholds=thresholds)
         facts |= describe_recall(imported, boxes.boxes, classes=classes, thresholds=thresholds)
-    return findings, imported.timelines
+    rows = count_rows(imported, boxes.boxes if boxes else None, params.bank.box_threshold)
+    return findings, imported.timelines, rows
 
 
 def _listed(folder: Path) -> dict[str, Listed]:

@@ -1,0 +1,248 @@
+"""The space that frames and banks will take on the disk, by some frames of the films and by boxes, and what is free."""
+
+import contextlib
+import itertools
+import json
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import pyarrow as pa
+import pyarrow.compute as pc
+import simplejpeg
+from av.video.reformatter import VideoReformatter
+
+from pipeline.datasets.assemble import AvaImport
+from pipeline.doctor.films import Film
+from pipeline.doctor.finding import Finding, findings_of
+from pipeline.params import Params
+from pipeline.problems import Problem
+from pipeline.tables import BOX_COLUMNS
+from pipeline.video.children import Beat, ChildLost, no_beat, preload, run_in_child
+from pipeline.video.extract import FrameSettings, shrink
+from pipeline.video.probe import DecodeError, open_video
+from pipeline.video.size import scaled_size
+
+FACTOR = 1.5
+"By how much an estimate may be off, either way: of frames; of banks as far as boxes and annotations are known."
+SAMPLED_FILMS = 8
+SAMPLED_AT = (0.1, 0.5, 0.9)  # shares of a film's length
+MOST_DECODED = 300  # frames, to come from a keyframe to the one that is asked for
+SILENCE_SECONDS = 20.0
+BYTES_PER_PIXEL = 0.25  # where no frame could be looked at: of films of 240 to 256 lines at quality 90
+FRAME_BYTES = 20  # beside the JPEG: time, index and checksum
+ROW_BYTES = 28  # beside the feature: timestamp, box and score
+FILM_BYTES = 150_000  # of a part of a bank beside its rows: small files and folders, each in a block of its own
+PERSONS = 2.0  # in a frame, where neither boxes nor annotations say
+CHANNELS = {"slowonly_tiny": 8, "slowfast_tiny": 10, "slowfast": 36, "other": 32}  # per channel of the stem
+
+
+@dataclass(frozen=True)
+class Space:
+    """Bytes that a data set will take below `data/`, and those that are free."""
+
+    frames: int
+    bank: int
+    stored: int
+    "Of these, what lies there already."
+    free: int
+
+    @property
+    def missing(self) -> int:
+        """Bytes that are still to be written."""
+        return max(0, self.frames + self.bank - self.stored)
+
+    def __str__(self) -> str:
+        there = f" ({size_text(self.stored)} of it are there)" if self.stored else ""
+        return (
+            f"frames about {size_text(self.frames)}, banks about {size_text(self.bank)}{there}; "
+            f"{size_text(self.free)} are free"
+        )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What becomes rows of a bank."""
+
+    per_second: float
+    "Boxes in a second of a film."
+    annotated: int
+    "Annotated persons, once each."
+    keyframes: int
+
+
+def count_rows(imported: AvaImport, boxes: pa.Table | None, box_threshold: float) -> Rows:
+    """Count what becomes rows of a bank; where there are no boxes yet, as many as are annotated in a keyframe.
+
+    Args:
+        imported: the annotations.
+        boxes: BOXES, or None.
+        box_threshold: `bank.box_threshold`.
+    """
+    keyframe = ["video_id", "timestamp"]
+    annotated = imported.annotations.group_by([*keyframe, *BOX_COLUMNS]).aggregate([]).num_rows
+    annotated_keyframes = imported.annotations.group_by(keyframe).aggregate([]).num_rows
+    per_second = annotated / annotated_keyframes if annotated_keyframes else PERSONS
+    if boxes is not None and boxes.num_rows:
+        seconds = boxes.group_by(keyframe).aggregate([]).num_rows
+        per_second = boxes.filter(pc.greater_equal(boxes["score"], box_threshold)).num_rows / seconds
+    return Rows(per_second, annotated, imported.keyframes.num_rows)
+
+
+def estimate_space(
+    params: Params, videos: Mapping[str, Path], films: Mapping[str, Film], rows: Rows | None = None
+) -> Space:
+    """How much frames and banks of a data set take, within `FACTOR`.
+
+    A few frames of a few films are scaled and compressed as `extract_frames` does it. A file that is an item of
+    `.work`, an out and in DVC's cache counts once, as it does where these lie on one file system.
+
+    Args:
+        params: the parameters.
+        videos: the films' files.
+        films: what they are; those that cannot be read count nothing.
+        rows: of the banks; None where neither annotations nor boxes can be read.
+    """
+    good = {video_id: film for video_id, film in films.items() if not film.found and film.width}
+    side = None if params.frames.short_side == "none" else params.frames.short_side
+    settings = FrameSettings(params.frames.fps, side, params.frames.quality)
+    sampled = {video_id: videos[video_id] for video_id in _spread(list(good)) if video_id in videos}
+    density = _bytes_per_pixel(sampled, settings)
+    mean = sum(density.values()) / len(density) if density else BYTES_PER_PIXEL
+    frames = sum(
+        _frames(film, settings.fps) * (_pixels(film, side) * density.get(video_id, mean) + FRAME_BYTES)
+        for video_id, film in good.items()
+    )
+    if params.dataset.pack != "none":
+        frames *= 2  # single videos stay in .work
+    folder = Path("data", params.dataset.name)
+    stored = sum(_tree_bytes(folder / each) for each in ("frames", "bank"))
+    bank = _bank_bytes(params, good, rows) if params.bank.make else 0.0
+    return Space(round(frames), round(bank), stored, shutil.disk_usage(Path.cwd()).free)
+
+
+def check_space(space: Space) -> list[Finding]:
+    """Whether it fits: an error where it cannot, a warning where it might not."""
+    found = f"{size_text(space.missing)} to be written, {size_text(space.free)} free"
+    problems = [Problem(str(Path.cwd()), "the file system", found, "room for frames and banks, and for models")]
+    remedy = (
+        "Free some space, move the project to a larger disk, or lower frames.short_side, frames.quality or frames.fps. "
+        "A cache on another file system (dvc cache dir) does not help: outs are copies then, and take as much again."
+    )
+    if space.missing > FACTOR * space.free:
+        return findings_of("space-missing", "error", "disk on which frames and banks do not fit", problems, remedy)
+    if FACTOR * space.missing > space.free:
+        return findings_of("space-tight", "warning", "disk on which frames and banks may not fit", problems, remedy)
+    return []
+
+
+def _spread(names: list[str]) -> list[str]:
+    """Some of them, evenly spread."""
+    step = max(1, len(names) // SAMPLED_FILMS)
+    return names[step // 2 :: step][:SAMPLED_FILMS]
+
+
+def _frames(film: Film, fps: float) -> float:
+    """Frames that the grid shows: none twice."""
+    return film.duration_seconds * min(fps, film.fps or fps)
+
+
+def _pixels(film: Film, side: int | None) -> int:
+    if side is None or min(film.height, film.width) <= side:
+        return film.height * film.width
+    height, width = scaled_size(film.height, film.width, side)
+    return height * width
+
+
+def _bytes_per_pixel(videos: Mapping[str, Path], settings: FrameSettings) -> dict[str, float]:
+    """Of the JPEGs of some frames of each film; a film that cannot be looked at is left out, and so are those after it.
+
+    In a child process, as decoders of foreign files may hang or crash.
+    """
+    if not videos:
+        return {}
+    preload(sys.modules[__name__])
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "bytes.jsonl")
+        arguments: dict[str, Any] = {"videos": {name: path.absolute() for name, path in videos.items()}, "out": out}
+        with contextlib.suppress(ChildLost, RuntimeError):  # the doctor says what is wrong with a film
+            run_in_child(
+                measure_frames,
+                {**arguments, "settings": asdict(settings)},
+                silence_seconds=SILENCE_SECONDS,
+                stop=threading.Event(),
+            )
+        lines = out.read_text().splitlines() if out.exists() else []
+    return {name: value for line in lines if line.endswith("]") for name, value in [json.loads(line)]}
+
+
+def measure_frames(videos: Mapping[str, Path], out: Path, settings: Mapping[str, Any], beat: Beat = no_beat) -> None:
+    """Append `[video_id, bytes per pixel]` to `out` for each film, by frames at `SAMPLED_AT`."""
+    scaler = VideoReformatter()
+    wanted = FrameSettings(**settings)
+    with out.open("a") as file:
+        for video_id, path in videos.items():
+            sizes = []
+            for share in SAMPLED_AT:
+                beat()
+                try:
+                    sizes += _measure(path, share, wanted, scaler)
+                except (DecodeError, OSError, ValueError, av.FFmpegError):
+                    continue
+            if sizes:
+                file.write(json.dumps([video_id, sum(sizes) / len(sizes)]) + "\n")
+                file.flush()
+
+
+def _measure(path: Path, share: float, settings: FrameSettings, scaler: VideoReformatter) -> list[float]:
+    """Bytes per pixel of the frame at a share of the film, or, after a far keyframe, of one before it."""
+    with open_video(path) as (container, stream):
+        target = (container.start_time or 0) + int((container.duration or 0) * share)
+        container.seek(target)
+        frame = None
+        for frame in itertools.islice(container.decode(stream), MOST_DECODED):
+            if frame.time is None or frame.time * av.time_base >= target:
+                break
+        if frame is None:
+            return []
+        small = shrink(scaler, frame.to_ndarray(format="rgb24"), settings.short_side)
+    jpeg = simplejpeg.encode_jpeg(small, settings.quality, colorspace="RGB", colorsubsampling="420")
+    return [len(jpeg) / (small.shape[0] * small.shape[1])]
+
+
+def _bank_bytes(params: Params, films: Mapping[str, Film], rows: Rows | None) -> float:
+    """Rows of every second of the films, and of annotated persons, times the size of a row."""
+    rows = rows or Rows(PERSONS, 0, 0)
+    seconds = sum(film.duration_seconds for film in films.values())
+    if params.bank.seconds == "annotated":
+        seconds = min(seconds, rows.keyframes)
+    backbone = params.backbone
+    channels = bank_channels(backbone.name, backbone.width, context=params.roi.context == "global")
+    row = channels * (2 if params.bank.dtype == "fp16" else 4) + ROW_BYTES
+    return (seconds * rows.per_second + rows.annotated) * row + len(films) * FILM_BYTES
+
+
+def bank_channels(backbone: str, width: int | None, *, context: bool) -> int:
+    """Width of a person's feature, without building the network; parameters as in `conf/backbone` and `roi.context`."""
+    kind = "slowfast" if "slowfast_" in backbone.removeprefix("pyslowfast_") else "other"
+    stem = width or (16 if backbone.endswith("_tiny") else 64)
+    return CHANNELS.get(backbone, CHANNELS[kind]) * stem * (2 if context else 1)
+
+
+def _tree_bytes(folder: Path) -> int:
+    """What a folder takes on the disk, as `du` counts it."""
+    return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
+
+
+def size_text(size: float) -> str:
+    """`653 MB`, `12 GB`, `3.4 TB`: powers of 1000, as disks are sold."""
+    for unit, exponent in (("TB", 12), ("GB", 9), ("MB", 6)):
+        if size >= 10**exponent:
+            return f"{size / 10**exponent:.3g} {unit}"
+    return f"{size / 1000:.0f} kB"
