@@ -184,6 +184,12 @@ def coco_rows(
     return read
 
 
+def image_stamps(content: dict[str, Any]) -> list[tuple[str, float]]:
+    """Film and timestamp of every image that can be read."""
+    found = [_image(image) for image in content["images"]]
+    return [(video_id, stamp) for (video_id, stamp, _), fault in found if not fault]
+
+
 def keyframe_of(file_name: Any) -> tuple[str, float] | None:
     """The film and the second that the name of an image says, `VIDEO/TIMESTAMP.jpg`; None for other names."""
     path = PurePosixPath(str(file_name or "").replace("\\", "/"))
