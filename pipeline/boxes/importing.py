@@ -15,6 +15,7 @@ from pipeline.boxes.rows import BoxRows
 from pipeline.boxes.tracks import track_ids
 from pipeline.datasets.csv_rows import Floats, Ints, shown
 from pipeline.datasets.ordering import first_alike, group_starts, ordered, ranked
+from pipeline.datasets.unread import reasons
 from pipeline.errors import InputError
 from pipeline.names import film_of, names_beside
 from pipeline.problems import Problem
@@ -50,6 +51,8 @@ class BoxImport:
     "What the user should know: the format of each file, and how it was read."
     highest: float
     "Score of the best box of a known video."
+    left_out: list[tuple[Path, str]]
+    "Files of annotations beside the boxes, and what each is."
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def import_boxes(
     keyframes: pa.Table | None = None,
     detector: str = "",
     tracks: bool = False,
+    annotations: Path | None = None,
 ) -> BoxImport:
     """Read every box file of a folder, of any format of docs/data-layout.md, into one BOXES table.
 
@@ -88,12 +92,14 @@ def import_boxes(
         keyframes: KEYFRAMES; with them the summary counts those that have no box.
         detector: what made the boxes (`detect_boxes`), which is then their source; else that is the format.
         tracks: give boxes ids over time.
+        annotations: see `read_box_files`.
 
     Raises:
         InputError: there is no box file, a file cannot be read, or no row is a box of a known video.
     """
-    read, problems = read_box_files(folder)
-    read = {name: _of_films(file, timelines) for name, file in read.items()}
+    found = read_box_files(folder, annotations)
+    problems = list(found.problems)
+    read = {name: _of_films(file, timelines) for name, file in found.rows.items()}
     names, files = list(read), list(read.values())
     rows = _joined(files, timelines)
     for number, file in enumerate(files):
@@ -122,7 +128,8 @@ def import_boxes(
         problems=problems,
         rows=all_files["rows"],
         bad=all_files["bad"] + all_files["unknown_video"],
-        summary={
+        summary=({"left_out": [path.name for path, _ in found.left_out]} if found.left_out else {})
+        | {
             "rows": all_files["rows"],
             "min_score": min_score,
             "files": [
@@ -139,8 +146,10 @@ def import_boxes(
         told=[
             "read " + ", ".join(f"{name} as {detector or file.format}" for name, file in read.items()),
             *(f"{name}: {file.note}" for name, file in read.items() if file.note),
+            *(f"left out: {line}" for line in reasons(folder, found.left_out)),
         ],
         highest=float(scores.max()),
+        left_out=found.left_out,
     )
 
 

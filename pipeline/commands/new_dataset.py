@@ -53,6 +53,7 @@ def new_dataset(
         write_frame_times,
         write_videos_csv,
     )
+    from pipeline.datasets.proposed import Thresholds, propose_thresholds, proposed_lines
     from pipeline.datasets.versioned import path_for_experiments
     from pipeline.doctor.films import probe_films
     from pipeline.files import write_text
@@ -68,14 +69,18 @@ def new_dataset(
     folder = own_folder(annotations, source / "annotations", "--annotations", force=force)
     notes = [write_videos_csv(Path(folder), films), write_frame_times(Path(folder), films)]
     annotated = read_classes(Path(folder), path_for_experiments(folder))
-    proposals = None
+    proposals, thresholds = None, Thresholds()
     if boxes:
-        proposals = path_for_experiments(own_folder(boxes, source / "proposals", "--boxes", force=force))
+        of_boxes = own_folder(boxes, source / "proposals", "--boxes", force=force)
+        proposals = path_for_experiments(of_boxes)
+        thresholds = propose_thresholds(Path(of_boxes), annotated.imported, Path(folder))
+        notes.append(thresholds.words)
     default = compose_params([], CONF)
     asked = [default["backbone"]["input"]["short_side"]]
     asked += [max(default[block]["augmentation"]["short_side"]) for block in ("baseline", "head_train")]
+    more = proposed_lines(films, thresholds, motion=not boxes, least_score=default["boxes"]["min_score"])
     text = config_text(
-        name, videos=where, films=films, annotated=annotated, boxes=proposals, fps=fps, asked_side=max(asked)
+        name, videos=where, films=films, annotated=annotated, boxes=proposals, fps=fps, asked_side=max(asked), more=more
     )
     write_text(path, text)
     compose_params([f"dataset={name}"], CONF)

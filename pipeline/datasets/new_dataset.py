@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from pipeline.datasets.assemble import AvaImport
 from pipeline.datasets.class_ids import find_label_map, read_shifted_label_map
 from pipeline.datasets.first_timestamps import Suggested, suggest_first_timestamps
 from pipeline.datasets.frame_times import NAME as FRAME_TIMES
@@ -33,8 +34,6 @@ MOTION = [
     "  # motion needs no download, and a camera that stands still. fasterrcnn finds persons in any film; its weights",
     "  # are downloaded by torchvision, or read from the file boxes.weights.",
     "  detector: motion",
-    "# Scores of motion begin at 0.5, and all its boxes are meant; with fasterrcnn 0.9 is usual.",
-    *(f"{block}: {{box_threshold: 0.5}}" for block in ("baseline", "bank", "head_train", "evaluation")),
 ]
 ABSOLUTE = (
     "  # Absolute are the paths of what neither Git nor DVC brings to a temporary folder: so `dvc exp run --queue` and",
@@ -59,6 +58,7 @@ class Annotated:
     "Formats and splits, in lines."
     fault: str = ""
     "Why the classes cannot be told."
+    imported: AvaImport | None = None
 
 
 def check_name(name: str, conf: Path, *, force: bool) -> Path:
@@ -247,7 +247,7 @@ def read_classes(folder: Path, name: str) -> Annotated:
         imported = import_source(folder, SourceOptions(classes=classes))
     except InputError as error:
         return Annotated(name, classes=max((each.id for each in labels), default=1), labels=labels, fault=str(error))
-    return Annotated(name, max(label.id for label in imported.labels), imported.labels, imported.told)
+    return Annotated(name, max(label.id for label in imported.labels), imported.labels, imported.told, imported=imported)
 
 
 def grid_fps(films: Mapping[str, Film]) -> int:
@@ -270,6 +270,7 @@ def config_text(
     boxes: str | None,
     fps: float | None,
     asked_side: int,
+    more: Sequence[str] = (),
 ) -> str:
     """The text of `conf/dataset/NAME.yaml`.
 
@@ -281,6 +282,7 @@ def config_text(
         boxes: path of the boxes; None chooses the detector that needs no download.
         fps: of the grid; None takes `grid_fps`.
         asked_side: the short side that the default backbone asks for.
+        more: lines of further blocks (`proposed_lines`).
     """
     side = short_side(films)
     names = ", ".join(label.name for label in annotated.labels[:SHOWN_NAMES])
@@ -314,7 +316,7 @@ def config_text(
     ]
     if side < asked_side:
         lines += [f"  # The default backbone asks for {asked_side}: clips are scaled up.", "  allow_smaller: true"]
-    return "\n".join([*lines, *([] if boxes else MOTION)]) + "\n"
+    return "\n".join([*lines, *([] if boxes else MOTION), *more]) + "\n"
 
 
 def _film_comments(films: Mapping[str, Film]) -> list[str]:

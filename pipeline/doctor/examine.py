@@ -9,7 +9,7 @@ import pyarrow as pa
 from pipeline.datasets.listed import Listed, read_listed
 from pipeline.datasets.source_options import source_options
 from pipeline.doctor.annotations import read_annotations
-from pipeline.doctor.boxes import check_boxes, describe_recall, read_boxes
+from pipeline.doctor.boxes import Thresholds, check_boxes, describe_recall, read_boxes
 from pipeline.doctor.films import Film, probe_films
 from pipeline.doctor.finding import Examination, Finding, findings_of, in_order
 from pipeline.doctor.frames import check_frames
@@ -19,7 +19,7 @@ from pipeline.doctor.times import check_assumed_rates, check_times
 from pipeline.doctor.tools import check_frame_times, check_sizes, sort_notices
 from pipeline.doctor.videos import Files, check_copies, check_films, check_presence, describe, find_files, without_found
 from pipeline.errors import InputError
-from pipeline.params import Params
+from pipeline.params import Bank, Evaluation, Params, Training
 from pipeline.problems import Problem
 from pipeline.video.extract import FrameSettings
 
@@ -130,11 +130,7 @@ def _annotations(
         f"keyframes of {imported.timelines.num_rows} films; "
         + ", ".join(f"{split} {sum(each)}" for split, each in counts.items())
     )
-    of_val = min(params.evaluation.box_threshold, params.bank.box_threshold)
-    thresholds = {  # a lowered threshold is never above the best score
-        "train": 0.0 if params.baseline.lower_threshold else params.baseline.box_threshold,
-        "val": 0.0 if params.evaluation.lower_threshold else of_val,
-    }
+    thresholds = _thresholds(params)
     detector = "" if params.boxes.detector == "none" else params.boxes.detector
     boxes, found = read_boxes(
         Path(params.boxes.source),
@@ -142,6 +138,7 @@ def _annotations(
         min_score=params.boxes.min_score,
         detector=detector,
         limit=params.boxes.max_bad_fraction,
+        annotations=folder,
     )
     findings += found
     if boxes is None:
@@ -150,6 +147,17 @@ def _annotations(
         findings += check_boxes(imported, boxes.boxes, classes=classes, thresholds=thresholds)
         facts |= describe_recall(imported, boxes.boxes, classes=classes, thresholds=thresholds)
     return findings, imported.timelines
+
+
+def _thresholds(params: Params) -> Thresholds:
+    """Least scores of the boxes of each split, by key; a lowered threshold is never above the best score."""
+
+    def used(block: Training | Bank | Evaluation) -> float:
+        return 0.0 if block.lower_threshold else block.box_threshold
+
+    bank = {"bank.box_threshold": used(params.bank)} if params.bank.make else {}
+    train = {"baseline.box_threshold": used(params.baseline), "head_train.box_threshold": used(params.head_train)}
+    return {"train": train | bank, "val": {"evaluation.box_threshold": used(params.evaluation)} | bank}
 
 
 def _listed(folder: Path) -> dict[str, Listed]:
