@@ -27,7 +27,7 @@ from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import load_params
 from pipeline.randomness import seed_of
 from pipeline.ranks import is_main
-from pipeline.training.clip_steps import clip_steps, detector_loss
+from pipeline.training.clip_steps import check_clip_sizes, clip_steps, detector_loss
 from pipeline.training.loop import fit
 from pipeline.training.losses import make_loss
 from pipeline.training.norms import has_batch_norm
@@ -71,6 +71,11 @@ def train_baseline(
         duration_seconds=store.duration_seconds,
     )
     keyframes = keyframes_in_folds(keyframes, **training.videos.model_dump(), what="baseline.videos")
+    if training.schedule.epochs:
+        check_clip_sizes(
+            store, keyframes.video_ids, augmentation(training.augmentation), bn_batch=training.bn_batch,
+            block="baseline.augmentation",
+        )  # fmt: skip
     if labels.kind == "single":
         check_single_label(keyframes, several=params.labels.several)
     scored = split_keyframes(

@@ -43,6 +43,7 @@ from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import Params, load_params
 from pipeline.randomness import seed_of
 from pipeline.ranks import is_main
+from pipeline.training.clip_steps import check_clip_sizes
 from pipeline.training.loop import Fitted
 from pipeline.training.outs import write_training
 from pipeline.training.scopes import HeadTraining, train_on_rows, train_with_detector
@@ -120,6 +121,11 @@ def train_head(
         duration_seconds=duration_seconds,
     )
     keyframes = keyframes_in_folds(keyframes, **training.videos.model_dump(), what="head_train.videos")
+    if store is not None:
+        check_clip_sizes(
+            store, keyframes.video_ids, augmentation(training.augmentation), bn_batch=training.bn_batch,
+            block="head_train.augmentation",
+        )  # fmt: skip
     if labels.kind == "single":
         check_single_label(keyframes, several=params.labels.several)
     val_keyframes = split_keyframes(

@@ -60,7 +60,7 @@ def suggest_first_timestamps(folder: Path, found: Found, durations: Mapping[str,
     }
     first: dict[str, float] = {}
     for each, (from_zero, from_ava) in inside.items():
-        uncut = from_zero > 0 and LONGEST_CUT_SECONDS < durations.get(each, 0.0)
+        uncut = from_zero > 0 and durations.get(each, 0.0) > LONGEST_CUT_SECONDS
         if from_zero != from_ava or uncut:
             first[each] = AVA_FIRST_TIMESTAMP if from_ava > from_zero else 0.0
     usual = max(Counter(first.values()).items(), key=lambda each: (each[1], each[0]))[0] if first else None

@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from pipeline.datasets.assemble import AvaImport
 from pipeline.datasets.listed import Listed, read_listed
 from pipeline.datasets.source_options import source_options
 from pipeline.doctor.annotations import read_annotations
@@ -15,6 +17,7 @@ from pipeline.doctor.finding import Examination, Finding, findings_of, in_order
 from pipeline.doctor.frames import check_frames
 from pipeline.doctor.labels import check_labels, label_counts
 from pipeline.doctor.rows import nothing_left, sort_problems, too_many_bad
+from pipeline.doctor.shapes import check_shapes
 from pipeline.doctor.times import check_assumed_rates, check_times
 from pipeline.doctor.tools import check_frame_times, check_sizes, sort_notices
 from pipeline.doctor.videos import Files, check_copies, check_films, check_presence, describe, find_files, without_found
@@ -121,6 +124,7 @@ def _annotations(
     good = without_found(films)
     findings += sort_notices(imported.notices)
     findings += check_sizes(imported, good)
+    findings += check_shapes(params, good, _trained(imported))
     findings += check_frame_times(imported, good, _listed(folder))
     limit = params.dataset.max_bad_fraction
     findings += check_times(imported.keyframes, imported.timelines, good, _listed(folder), limit=limit)
@@ -147,6 +151,13 @@ def _annotations(
         findings += check_boxes(imported, boxes.boxes, classes=classes, thresholds=thresholds)
         facts |= describe_recall(imported, boxes.boxes, classes=classes, thresholds=thresholds)
     return findings, imported.timelines
+
+
+def _trained(imported: AvaImport) -> list[str]:
+    """The films of train that have labels."""
+    mine = pc.equal(imported.keyframes["split"], "train"), pc.equal(imported.keyframes["status"], "annotated")
+    found: list[str] = pc.unique(imported.keyframes.filter(pc.and_(*mine))["video_id"]).to_pylist()
+    return found
 
 
 def _thresholds(params: Params) -> Thresholds:

@@ -106,6 +106,8 @@ class Params(Block):
     @model_validator(mode="after")
     def _agree(self) -> "Params":
         self._frames_large_enough()
+        for name, training in (("baseline", self.baseline), ("head_train", self.head_train)):
+            _clips_fit(f"{name}.augmentation", training.augmentation, bn_batch=training.bn_batch)
         for block, threshold in (
             ("bank.box_threshold", self.bank.box_threshold),
             ("baseline.box_threshold", self.baseline.box_threshold),
@@ -142,6 +144,19 @@ class Params(Block):
                     f"frames.short_side {stored} is below {key} {pixels}: clips would be upsampled; "
                     "store larger frames or set frames.allow_smaller"
                 )
+
+
+def _clips_fit(key: str, changes: Augmentation, *, bn_batch: int) -> None:
+    least, most = changes.short_side
+    if least > most:
+        raise ValueError(f"{key}.short_side is [{least}, {most}], expected the smallest first")
+    if changes.crop == "none" and least < most and bn_batch > 1:
+        raise ValueError(
+            f"{key}.short_side is [{least}, {most}] and {key}.crop is none: clips of one batch would differ in size; "
+            f"set {key}.crop to at most {least}"
+        )
+    if changes.crop != "none" and changes.crop > least:
+        raise ValueError(f"{key}.crop {changes.crop} is above the smallest {key}.short_side {least}")
 
 
 def parse_params(values: Any, where: str) -> Params:

@@ -75,7 +75,7 @@ def test_films_of_either_kind_are_told_apart(
 
 
 def test_what_is_said(tmp_path: Path) -> None:
-    films = {each: 60.0 for each in "abcde"}
+    films = dict.fromkeys("abcde", 60.0)
     text = "".join(csv(range(1, 61), each) for each in "abcd") + csv(range(300, 305), "e")
     found = suggest(tmp_path, films, train_csv=text)
     assert found.needed
