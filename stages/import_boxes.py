@@ -59,6 +59,7 @@ def import_boxes() -> None:
             found.problems,
             total=found.rows,
             max_bad_fraction=boxes.max_bad_fraction,
+            key="boxes.max_bad_fraction",
             folder=folder,
             unit="rows",
             bad=found.bad,

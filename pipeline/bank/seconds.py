@@ -57,7 +57,7 @@ def index_rows(bank: Bank, part: str, min_score: float) -> tuple[IntArray, Secon
     if min_score != stored and len(rows):
         if score is None:
             raise InputError(
-                f"{bank.where}: part {part!r} has no scores and box_threshold is {stored}, "
+                f"{bank.where}: part {part!r} has no scores and was made with bank.box_threshold {stored}, "
                 f"so its rows cannot be cut at score {min_score:g}"
             )
         rows = np.flatnonzero(score >= np.float32(min_score))  # scores were rounded to float32 when stored

@@ -1,7 +1,7 @@
 """Files that lie beside boxes and are none: annotations and what belongs to them.
 
-MMAction2 keeps both in one folder (`data/ava/annotations`). As boxes, annotations would be a detector that misses nobody
-and is always sure.
+MMAction2 keeps both in one folder (`data/ava/annotations`). As boxes, annotations would be a detector that misses
+nobody and is always sure.
 """
 
 from collections.abc import Iterable

@@ -77,7 +77,9 @@ def propose_threshold(scores: Floats) -> float:
 
 def threshold_words(scores: Floats, threshold: float) -> str:
     """What a threshold of boxes means beside the usual one, in numbers."""
-    usual = f"{recall(scores):.1%} of {len(scores)} annotated persons at IoU {IOU:g}, from score {USUAL_THRESHOLD:g} on "
+    usual = (
+        f"{recall(scores):.1%} of {len(scores)} annotated persons at IoU {IOU:g}, from score {USUAL_THRESHOLD:g} on "
+    )
     usual += f"{recall(scores, USUAL_THRESHOLD):.1%}"
     return usual if threshold == USUAL_THRESHOLD else f"{usual}, from {threshold:g} on {recall(scores, threshold):.1%}"
 

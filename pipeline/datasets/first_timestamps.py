@@ -1,4 +1,4 @@
-"""Which timestamp a film's first frame has, as its rows and its length suggest: 0 for most people's films, 900 for AVA's.
+"""Which timestamp a film's first frame has, as its rows and its length suggest: 0 for most films, 900 for AVA's.
 
 Formats whose timestamps are labels of seconds are AVA CSV and COCO-like JSON (also with images `VIDEO/TIMESTAMP.jpg`).
 The others tell it themselves: tools and tubes count frames, or seconds of the film, and a clip of Kinetics by its name.
@@ -116,7 +116,8 @@ def _told(
     for value, films in by_value.items():
         every = np.concatenate([stamps[each] for each in films])
         lines.append(
-            f"first_timestamp {value:g} (the second at which a film begins) fits the rows of {_named(films)}, which lie "
+            f"first_timestamp {value:g} (the second at which a film begins) fits the rows of {_named(films)}, which "
+            f"lie "
             f"from {every.min():.10g} to {every.max():.10g}"
         )
     from_one = [
@@ -124,7 +125,8 @@ def _told(
     ]
     if from_one:
         lines.append(
-            f"the last row of {_named(from_one)} lies at the end of its film, where no frame is, and none at 0: if they "
+            f"the last row of {_named(from_one)} lies at the end of its film, where no frame is, and none at 0: if "
+            f"they "
             "count seconds from 1, set first_timestamp to 1 there"
         )
     if outside:

@@ -247,7 +247,9 @@ def read_classes(folder: Path, name: str) -> Annotated:
         imported = import_source(folder, SourceOptions(classes=classes))
     except InputError as error:
         return Annotated(name, classes=max((each.id for each in labels), default=1), labels=labels, fault=str(error))
-    return Annotated(name, max(label.id for label in imported.labels), imported.labels, imported.told, imported=imported)
+    return Annotated(
+        name, max(label.id for label in imported.labels), imported.labels, imported.told, imported=imported
+    )
 
 
 def grid_fps(films: Mapping[str, Film]) -> int:

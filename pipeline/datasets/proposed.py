@@ -1,4 +1,5 @@
-"""What a new data set needs other than the defaults: thresholds of its boxes, and a crop where films differ in shape."""
+"""What a new data set needs other than the defaults: thresholds of its boxes, and a crop where films differ in "
+"shape."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -143,9 +143,7 @@ def check_boxes(imported: AvaImport, boxes: pa.Table, *, classes: int, threshold
 
 
 def _grouped(imported: AvaImport, boxes: pa.Table, split: str, classes: int) -> KeyframeSet:
-    return group_keyframes(
-        imported.annotations, imported.keyframes, boxes, split=split, classes=classes, threshold=0.0
-    )
+    return group_keyframes(imported.annotations, imported.keyframes, boxes, split=split, classes=classes, threshold=0.0)
 
 
 def _below(grouped: KeyframeSet, split: str, thresholds: Mapping[str, float]) -> list[Finding]:
@@ -185,7 +183,8 @@ def _few(scores: Floats, split: str, thresholds: Mapping[str, float]) -> list[Fi
 
 def _lower(scores: Floats) -> str:
     return (
-        f"Set {', '.join(THRESHOLD_KEYS)} to about {propose_threshold(scores):g} by these boxes; actionbank new-dataset "
+        f"Set {', '.join(THRESHOLD_KEYS)} to about {propose_threshold(scores):g} by these boxes; actionbank "
+        f"new-dataset "
         "--boxes writes them all."
     )
 
@@ -210,9 +209,7 @@ def _recall_findings(scores: Floats, split: str, *, all_bare: bool) -> list[Find
     )  # fmt: skip
 
 
-def describe_recall(
-    imported: AvaImport, boxes: pa.Table, *, classes: int, thresholds: Thresholds
-) -> dict[str, str]:
+def describe_recall(imported: AvaImport, boxes: pa.Table, *, classes: int, thresholds: Thresholds) -> dict[str, str]:
     """A line on each split's boxes: how many, and their recall with and without the split's threshold."""
     lines = {}
     for split, of_keys in thresholds.items():

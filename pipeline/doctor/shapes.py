@@ -21,7 +21,9 @@ def check_shapes(params: Params, films: Mapping[str, Film], trained: Iterable[st
         each: _stored(films[each], params.frames.short_side) for each in trained if each in films and films[each].width
     }
     problems = []
-    trainings = {"baseline": params.baseline} | ({"head_train": params.head_train} if params.scope.name == "all" else {})
+    trainings = {"baseline": params.baseline} | (
+        {"head_train": params.head_train} if params.scope.name == "all" else {}
+    )
     for name, training in trainings.items():
         changes = training.augmentation
         if changes.crop != "none" or training.bn_batch == 1 or not training.schedule.epochs:

@@ -5,6 +5,7 @@ field says what it means and in which unit.
 """
 
 import os
+import re
 import reprlib
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ __all__ = [
 ]
 
 
+# What a block says of its own keys: `.lr` in `baseline` is `baseline.lr`.
+OWN_KEY = re.compile(r"(?<![\w.\]})])\.(?=[a-z])")
 # A few lines of YAML with references may stand for more than a terminal, or memory, can hold.
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
@@ -172,7 +175,9 @@ def parse_params(values: Any, where: str) -> Params:
         for each in error.errors():
             key = ".".join(str(part) for part in each["loc"]) or "parameters"
             found = "" if each["type"] in ("missing", "value_error") else f" (found {_SHORT.repr(each['input'])})"
-            lines.append(f"{key[:200]}: {each['msg'].removeprefix('Value error, ')}{found}")
+            told = each["msg"].removeprefix("Value error, ")
+            whole = OWN_KEY.sub(f"{key}.", told)
+            lines.append(whole if told.startswith(".") else f"{key[:200]}: {whole}{found}")
         raise InputError(f"{where}: " + "; ".join(lines)) from None
 
 

@@ -74,6 +74,7 @@ class Optimisation:
     bias_lr_factor: float = 1.0
     memory_format: MemoryFormat = "contiguous"  # see `speed_up`
     compile: bool = False
+    block: str = "baseline"  # of the parameters, for messages
 
     def rate(self, epoch: int, step: int, steps_per_epoch: int) -> float:
         """The learning rate of a step; epoch and step count from 0."""
@@ -130,8 +131,9 @@ def fit(
         raise InputError(f"{what}: no annotated keyframe with a box to train on")
     epochs, select, interval = optimisation.epochs, optimisation.select, optimisation.validation_interval
     batches = {"global_batch": optimisation.global_batch, "bn_batch": optimisation.bn_batch}
-    check_ranks(**batches)
-    prepare_norm(model, optimisation.norm, device=device, **batches)
+    block = optimisation.block
+    check_ranks(**batches, block=block)
+    prepare_norm(model, optimisation.norm, device=device, block=block, **batches)
     speed_up(model, memory_format=optimisation.memory_format, compile_backbone=optimisation.compile, device=device)
     optimiser = torch.optim.SGD(
         parameter_groups(
@@ -149,7 +151,7 @@ def fit(
     copy_from_main(model.state_dict().values())
     if not epochs:
         model.eval()
-        _check_finite(model, f"{what}: the initial weights")
+        _check_finite(model, f"{what}: the initial weights", block)
         scored = _validated(validate, f"{what}: validation of the initial weights") if interval else {}
         return Fitted([{"epoch": 0, "lr": None, "loss": None, **scored}], 0)
     for epoch in range(len(state.history), epochs):
@@ -166,12 +168,12 @@ def fit(
             if not math.isfinite(loss):
                 raise InputError(
                     f"{what}: the loss is {loss} at epoch {epoch + 1}, step {number + 1} (learning rate {rate:g}); "
-                    "a smaller lr or clip_norm keeps it finite"
+                    f"a smaller {block}.lr or {block}.clip_norm keeps it finite"
                 )
             nn.utils.clip_grad_norm_(model.parameters(), optimisation.clip_norm)
             optimiser.step()
             losses.append(loss)
-        _check_finite(model, f"{what}: after epoch {epoch + 1} (learning rate {rate:g})")
+        _check_finite(model, f"{what}: after epoch {epoch + 1} (learning rate {rate:g})", block)
         row: Metrics = {"epoch": epoch + 1, "lr": rate, "loss": sum(losses) / max(len(losses), 1)}
         if interval and ((epoch + 1) % interval == 0 or epoch + 1 == epochs):
             model.eval()
@@ -190,7 +192,7 @@ def fit(
     return Fitted(state.history, epochs)
 
 
-def _check_finite(model: nn.Module, where: str) -> None:
+def _check_finite(model: nn.Module, where: str, block: str) -> None:
     """Refuse weights that have overflowed: the loss of a step is of the weights before it, so no loss tells it.
 
     Raises:
@@ -200,7 +202,8 @@ def _check_finite(model: nn.Module, where: str) -> None:
     if wrong:
         raise InputError(
             f"{where}: {len(wrong)} weights are infinite or no numbers (the first: {wrong[0]}); nothing of it is "
-            "saved; a smaller lr or clip_norm, or a longer warm-up, keeps them finite"
+            f"saved; a smaller {block}.lr or {block}.clip_norm, or more {block}.schedule.warmup_epochs, keeps them "
+            f"finite"
         )
 
 

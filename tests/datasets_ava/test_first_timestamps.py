@@ -110,7 +110,7 @@ def test_formats_that_tell_it_themselves(tmp_path: Path) -> None:
     assert suggest_first_timestamps(tmp_path / "kinetics", recognise(tmp_path / "kinetics"), {}).first == {}
     frames = csv(range(1, 50), "sport/v_x_c001.mp4")
     assert suggest(tmp_path / "frames", {}, train_csv=frames).first == {}
-    with pytest.raises(InputError, match="expected dataset.timestamps: frames, or dataset.timestamps: seconds"):
+    with pytest.raises(InputError, match=r"expected dataset\.timestamps: frames, or dataset.timestamps: seconds"):
         suggest(tmp_path / "either", {}, train_csv=csv(range(1, 5), "x/y.mp4"))
     ticked = suggest(tmp_path / "files", {"a": 4.0}, train_csv=csv(range(4), "clips/a.mp4"))
     assert dict(ticked.first) == {"a": 0}
@@ -137,7 +137,8 @@ def test_a_mixed_set_is_written_and_read_by_both_imports(tmp_path: Path) -> None
     )  # fmt: skip
     assert told.splitlines() == [
         f"{folder}/videos.csv: written, with frame rate and size of 3 films; its column split may be filled in",
-        f"{folder}: first_timestamp 0 (the second at which a film begins) fits the rows of 1 film (a), which lie from 0 "
+        f"{folder}: first_timestamp 0 (the second at which a film begins) fits the rows of 1 film (a), which lie from "
+        f"0 "
         "to 3",
         f"{folder}: first_timestamp 900 (the second at which a film begins) fits the rows of 2 films (b, c), which lie "
         "from 902 to 903",

@@ -85,7 +85,8 @@ def test_too_many_bad_rows_end_the_run(
     (proposals / "val.csv").write_text("v2,902,5,6,7,8,,0.9\n" * 3)
     stop(monkeypatch)
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: 3 of 41 rows are bad, more than max_bad_fraction 0.05 lets pass; the first: val.csv: row 1: found "
+        "error: 3 of 41 rows are bad, more than boxes.max_bad_fraction 0.05 lets pass; the first: val.csv: row 1: "
+        "found "
         "box 5 6 7 8, expected coordinates from 0 to 1, as shares of the frame's width and height"
     )
     assert not OUT.exists()
@@ -104,7 +105,9 @@ def test_what_is_counted_are_rows(
     (proposals / "val.csv").write_text(good + rows * 1000)
     stop(monkeypatch)
     (last,) = capsys.readouterr().err.splitlines()[-1:]
-    assert last.startswith("error: 1000 of 1010 rows are bad, more than max_bad_fraction 0.05 lets pass; the first: ")
+    assert last.startswith(
+        "error: 1000 of 1010 rows are bad, more than boxes.max_bad_fraction 0.05 lets pass; the first: "
+    )
     assert not OUT.exists()
 
 
@@ -168,7 +171,10 @@ def test_boxes_below_the_usual_threshold_are_said_with_the_keys(
     capsys.readouterr()
     import_boxes()
     lines = capsys.readouterr().out.splitlines()
-    assert "train: boxes cover 100.0% of 5 annotated persons at IoU 0.5, from score 0.9 on 20.0%, from 0.61 on 100.0%" in lines
+    assert (
+        "train: boxes cover 100.0% of 5 annotated persons at IoU 0.5, from score 0.9 on 20.0%, from 0.61 on 100.0%"
+        in lines
+    )
     assert (
         "thresholds above 0.61 lose persons whom the boxes cover; they are baseline.box_threshold, "
         "baseline.validation.box_threshold, bank.box_threshold, head_train.box_threshold, "
