@@ -41,9 +41,9 @@ def texts(node: ast.AST) -> Iterator[tuple[int, str]]:
     if isinstance(node, ast.JoinedStr):
         parts = [str(each.value) if isinstance(each, ast.Constant) else "{}" for each in node.values]
         yield node.lineno, "".join(parts)
-        for each in node.values:
-            if isinstance(each, ast.FormattedValue):
-                yield from texts(each.value)
+        for value in node.values:
+            if isinstance(value, ast.FormattedValue):
+                yield from texts(value.value)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.lineno, node.value
     else:

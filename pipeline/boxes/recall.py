@@ -71,8 +71,8 @@ def propose_threshold(scores: Floats) -> float:
     best = float(reachable[math.ceil(KEPT_RECALL * len(reachable)) - 1])
     if best >= USUAL_THRESHOLD:
         return USUAL_THRESHOLD
-    digits = max(2, 1 - math.floor(math.log10(best))) if best > 0 else 2
-    return math.floor(best * 10**digits + 1e-9) / 10**digits
+    unit = 10.0 ** max(2, 1 - math.floor(math.log10(best))) if best > 0 else 100.0
+    return math.floor(best * unit + 1e-9) / unit
 
 
 def threshold_words(scores: Floats, threshold: float) -> str:

@@ -91,8 +91,7 @@ def _stamps(found: Found) -> tuple[dict[str, Floats], dict[str, float]]:
         names, video = ranked(pa.array([film for film, _ in of_file], pa.string()))
         _add(stamps, names, video, np.array([stamp for _, stamp in of_file], np.float64))
         taken |= dict.fromkeys(names, AVA_FIRST_TIMESTAMP if earliest >= AVA_FIRST_TIMESTAMP else 0.0)
-    good = {film: np.concatenate(each) for film, each in stamps.items() if not video_id_fault(film)}
-    return good, taken
+    return {film: np.concatenate(each) for film, each in stamps.items() if not video_id_fault(film)}, taken
 
 
 def _add(stamps: dict[str, list[Floats]], films: list[str], film: Ints, values: Floats) -> None:

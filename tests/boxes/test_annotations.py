@@ -135,7 +135,7 @@ def test_a_file_that_is_read_as_annotations_is_no_file_of_boxes_under_another_na
     annotations, boxes = tmp_path / "annotations", tmp_path / "boxes"
     annotations.mkdir()
     boxes.mkdir()
-    both = {**COCO, "annotations": [{**COCO["annotations"][0], "score": 1.0}]}  # type: ignore[dict-item]
+    both = {**COCO, "annotations": [{**COCO["annotations"][0], "score": 1.0}]}
     put(annotations / "actions.json", both)
     shutil.copy(annotations / "actions.json", boxes / "persons.json")
     assert list(read_box_files(boxes).rows) == ["persons.json"]

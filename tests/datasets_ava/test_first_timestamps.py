@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ def suggest(folder: Path, durations: dict[str, float], **files: str) -> Suggeste
     return suggest_first_timestamps(folder, recognise(folder), durations)
 
 
-def of_rows(folder: Path, rows: dict[str, Iterable[float]], durations: dict[str, float]) -> dict[str, float]:
+def of_rows(folder: Path, rows: Mapping[str, Iterable[float]], durations: dict[str, float]) -> dict[str, float]:
     return dict(suggest(folder, durations, train_csv="".join(csv(rows[each], each) for each in rows)).first)
 
 
@@ -54,7 +54,7 @@ def of_rows(folder: Path, rows: dict[str, Iterable[float]], durations: dict[str,
     ],
 )
 def test_what_rows_and_lengths_suggest(
-    tmp_path: Path, rows: dict[str, Iterable[float]], durations: dict[str, float], first: dict[str, float]
+    tmp_path: Path, rows: Mapping[str, Iterable[float]], durations: dict[str, float], first: dict[str, float]
 ) -> None:
     assert of_rows(tmp_path, rows, durations) == first
 

@@ -83,6 +83,6 @@ def test_boxes_mostly_below_the_thresholds(tmp_path: Path) -> None:
         "head_train.validation.box_threshold, evaluation.box_threshold to about 0.61 by these boxes; actionbank "
         "new-dataset --boxes writes them all. As it stands these persons are seen by nobody."
     )
-    keys = ["baseline", "baseline.validation", "bank", "head_train", "head_train.validation", "evaluation"]
-    lowered = [f"{key}.box_threshold=0.61" for key in keys]
+    blocks = ["baseline", "baseline.validation", "bank", "head_train", "head_train.validation", "evaluation"]
+    lowered = [f"{key}.box_threshold=0.61" for key in blocks]
     assert list(examined_in(tmp_path, "dataset.classes=2", *lowered).findings) == []
