@@ -93,7 +93,8 @@ def _annotations(
 ) -> tuple[list[Finding], pa.Table | None]:
     """What annotations, classes, times and boxes have to say, and the timelines."""
     folder = Path(params.dataset.annotations)
-    read = read_annotations(folder, source_options(params.dataset))
+    holds_boxes = Path(params.boxes.source).resolve() == folder.resolve()
+    read = read_annotations(folder, source_options(params.dataset), holds_boxes=holds_boxes)
     findings = read.findings
     imported = read.imported
     if imported is None:

@@ -362,6 +362,7 @@ def test_films_of_several_shapes_and_boxes_of_low_scores_beside_the_annotations(
         "conf/dataset/mixed.yaml: written: 4 films, 2 classes, boxes from ann",
     ]
     assert "NOTE proposal-is-annotation (2)" in printed
+    assert "file-beside-annotations" not in printed
     assert "mixed: 0 errors, 0 warnings" in printed
     values = compose_params(["dataset=mixed"], Path("conf"))
     assert values["dataset"]["proposals"] == values["dataset"]["annotations"] == "ann"
