@@ -93,9 +93,7 @@ def test_films_of_three_shapes_train_in_either_scope(tmp_path: Path) -> None:
         assert metrics["detected"]["num_detections"] > 0
     refused = project.dvc("exp", "run", *short, "-S", "baseline.augmentation.crop=none", fails=True)
     assert (
-        "error: data/mixed/frames: films differ in shape: clips of 128x96 (old), 96x171 (tall), 171x96 (wide), and "
-        "those "
-        "of one batch have one size; set baseline.augmentation.crop to at most 96 (baseline.augmentation.short_side), "
-        "so "
-        "that each is cut to a random square\n" in refused
+        "error: data/mixed/frames: films differ in shape: clips of 128x96 (old), 96x170 (tall), 170x96 (wide), and "
+        "those of one batch have one size; set baseline.augmentation.crop to at most 96 "
+        "(baseline.augmentation.short_side), so that each is cut to a random square\n" in refused
     )

@@ -9,15 +9,16 @@ from pipeline.errors import InputError
 from pipeline.training.clip_steps import Augmentation, check_clip_sizes
 from pipeline.video.store import FrameStore
 
+SIZES = {"a": (90, 160), "b": (180, 320), "c": (160, 90), "d": (96, 128), "e": (98, 128), "f": (120, 160)}
+
 
 class Store:
     """The sizes of stored frames, and nothing else."""
 
     folder = Path("data/x/frames")
-    sizes = {"a": (90, 160), "b": (180, 320), "c": (160, 90), "d": (96, 128), "e": (98, 128), "f": (120, 160)}
 
     def size(self, video_id: str) -> tuple[int, int]:
-        return self.sizes[video_id]
+        return SIZES[video_id]
 
 
 def check(videos: str, *, bn_batch: int = 16, **changes: Any) -> None:
