@@ -45,6 +45,8 @@ def test_own_videos_end_to_end_as_the_page_says(tmp_path: Path) -> None:
     for stage in ("data/films/frames", "data/films/annotations", "data/films/detected_boxes"):
         (line,) = re.findall(rf"^{stage}: .*$", PAGE, re.MULTILINE)
         assert f"{line}\n" in trained  # what a fresh run prints stands on the page
+    (line,) = re.findall("^val: boxes cover .*$", PAGE, re.MULTILINE)
+    assert f"{line}\n" in trained
     assert "0 errors" in examined
     assert 0.1 < project.metrics()["detected"]["map"] < project.metrics()["ground_truth"]["map"]
     assert told.startswith(f"results/detections/detected.parquet, split val: mAP {project.metrics()['map']:.4f} ")
