@@ -66,8 +66,9 @@ def import_boxes() -> None:
         )
     _tell(found.summary)
     # No dependency: the boxes are the same whatever their labels, and only these lines are not.
-    annotations = read_table(data / "annotations" / "annotations.parquet", ANNOTATIONS)
-    print("".join(f"{line}\n" for line in recall_lines(annotations, keyframes, found.boxes)), end="")
+    if (labels := data / "annotations" / "annotations.parquet").exists():
+        lines = recall_lines(read_table(labels, ANNOTATIONS), keyframes, found.boxes)
+        print("".join(f"{line}\n" for line in lines), end="")
     counts = found.summary["all_files"]
     dropped = ", ".join(
         f"{counts[fate]} {name}"
