@@ -53,6 +53,7 @@ def report_problems(
     max_bad_fraction: float,
     folder: Path,
     unit: str,
+    key: str,
     missing: Sequence[Problem] = (),
     bad: int | None = None,
 ) -> None:
@@ -64,6 +65,7 @@ def report_problems(
         max_bad_fraction: the largest share of bad items that is let pass; 0 is strict.
         folder: the stage's out.
         unit: what an item is, in the plural ("videos", "rows").
+        key: the parameter that is `max_bad_fraction`.
         missing: what was named and never brought; it is written down, and not counted as bad.
         bad: how many of the items are bad, where a problem may stand for several; None counts the problems.
 
@@ -77,6 +79,5 @@ def report_problems(
     bad = len(problems) if bad is None else bad
     if total and bad / total > max_bad_fraction:
         raise InputError(
-            f"{bad} of {total} {unit} are bad, more than max_bad_fraction {max_bad_fraction:g} lets pass; "
-            f"the first: {problems[0]}"
+            f"{bad} of {total} {unit} are bad, more than {key} {max_bad_fraction:g} lets pass; the first: {problems[0]}"
         )

@@ -48,4 +48,5 @@ def optimisation(training: parameters.Training) -> Optimisation:
         seed=training.seed,
         global_batch=batch,
         bn_batch=training.bn_batch,
+        block="baseline" if isinstance(training, parameters.Baseline) else "head_train",
     )

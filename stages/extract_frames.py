@@ -67,6 +67,7 @@ def extract_frames(workers: WorkersOption = 0) -> None:
                 problems,
                 total=len(found.paths) + len(found.problems),
                 max_bad_fraction=frames.max_bad_fraction,
+                key="frames.max_bad_fraction",
                 folder=folder,
                 unit="videos",
             )

@@ -58,6 +58,7 @@ def import_annotations() -> None:
             found.problems,
             total=found.rows,
             max_bad_fraction=dataset.max_bad_fraction,
+            key="dataset.max_bad_fraction",
             folder=folder,
             unit="rows",
             missing=found.missing,

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.boxes.importing import import_boxes as read_boxes
+from pipeline.boxes.recall import THRESHOLD_KEYS, recall_lines
 from pipeline.command import new_app, run
 from pipeline.errors import InputError
 from pipeline.files import replace_folder, write_json
 from pipeline.params import load_params
 from pipeline.problems import report_problems
 from pipeline.runs import recorded_run
-from pipeline.tables import BOXES, KEYFRAMES, TIMELINES, read_table, write_table
+from pipeline.tables import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, read_table, write_table
 
 app = new_app()
 OUT = ("boxes.parquet", "summary.json", "problems.json")
@@ -32,21 +33,24 @@ def import_boxes() -> None:
     params = load_params()
     boxes, data = params.boxes, Path("data", params.dataset.name)
     out = data / "boxes"
+    keyframes = read_table(data / "annotations" / "keyframes.parquet", KEYFRAMES)
     with recorded_run("import_boxes", "", dataset=params.dataset.name), replace_folder(out, OUT) as folder:
         found = read_boxes(
             Path(boxes.source),
             read_table(data / "annotations" / "timelines.parquet", TIMELINES),
             min_score=boxes.min_score,
-            keyframes=read_table(data / "annotations" / "keyframes.parquet", KEYFRAMES),
+            keyframes=keyframes,
             detector="" if boxes.detector == "none" else boxes.detector,
             tracks=boxes.tracks == "iou",
             person_class=boxes.person_class,
+            # No dependency: what import_annotations made of these files is one.
+            annotations=Path(params.dataset.annotations),
         )
         print("\n".join(found.told))
         if not found.boxes.num_rows:
             raise InputError(
                 f"{boxes.source}: no box has a score of at least {boxes.min_score:g} (boxes.min_score), the highest "
-                f"is {found.highest:.4g}; set boxes.min_score, and the thresholds that build on it, to what they mean"
+                f"is {found.highest:.4g}; set boxes.min_score, and {', '.join(THRESHOLD_KEYS)}, to what they mean"
             )
         for problem in found.problems[:10]:
             print(problem, file=sys.stderr)
@@ -56,11 +60,16 @@ def import_boxes() -> None:
             found.problems,
             total=found.rows,
             max_bad_fraction=boxes.max_bad_fraction,
+            key="boxes.max_bad_fraction",
             folder=folder,
             unit="rows",
             bad=found.bad,
         )
     _tell(found.summary)
+    # No dependency: the boxes are the same whatever their labels, and only these lines are not.
+    if (labels := data / "annotations" / "annotations.parquet").exists():
+        lines = recall_lines(read_table(labels, ANNOTATIONS), keyframes, found.boxes)
+        print("".join(f"{line}\n" for line in lines), end="")
     counts = found.summary["all_files"]
     dropped = ", ".join(
         f"{counts[fate]} {name}"

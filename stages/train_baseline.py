@@ -28,7 +28,7 @@ from pipeline.params import load_params
 from pipeline.randomness import seed_of
 from pipeline.ranks import is_main
 from pipeline.runs import recorded_run, saved_epoch
-from pipeline.training.clip_steps import clip_steps, detector_loss
+from pipeline.training.clip_steps import check_clip_sizes, clip_steps, detector_loss
 from pipeline.training.logs import LogSettings, check_log
 from pipeline.training.loop import fit
 from pipeline.training.losses import make_loss
@@ -74,6 +74,11 @@ def train_baseline(
         duration_seconds=store.duration_seconds,
     )
     keyframes = keyframes_in_folds(keyframes, **training.videos.model_dump(), what="baseline.videos")
+    if training.schedule.epochs:
+        check_clip_sizes(
+            store, keyframes.video_ids, augmentation(training.augmentation), bn_batch=training.bn_batch,
+            block="baseline.augmentation",
+        )  # fmt: skip
     if labels.kind == "single":
         check_single_label(keyframes, several=params.labels.several)
     scored = split_keyframes(

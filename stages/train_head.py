@@ -44,6 +44,7 @@ from pipeline.params import Params, load_params
 from pipeline.randomness import seed_of
 from pipeline.ranks import is_main
 from pipeline.runs import recorded_run, saved_epoch
+from pipeline.training.clip_steps import check_clip_sizes
 from pipeline.training.logs import LogSettings, check_log
 from pipeline.training.loop import Fitted
 from pipeline.training.outs import write_training
@@ -126,6 +127,11 @@ def train_head(
         duration_seconds=duration_seconds,
     )
     keyframes = keyframes_in_folds(keyframes, **training.videos.model_dump(), what="head_train.videos")
+    if store is not None:
+        check_clip_sizes(
+            store, keyframes.video_ids, augmentation(training.augmentation), bn_batch=training.bn_batch,
+            block="head_train.augmentation",
+        )  # fmt: skip
     if labels.kind == "single":
         check_single_label(keyframes, several=params.labels.several)
     val_keyframes = split_keyframes(

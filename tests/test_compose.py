@@ -49,6 +49,17 @@ def test_every_experiment_composes_and_recomposes(path: Path) -> None:
             "linear",
         ),
         (["hed=linear"], "Could not override 'hed'"),
+        (
+            ["baseline.augmentation.short_side=[96,120]", "frames.allow_smaller=true"],
+            r"baseline.augmentation.short_side is \[96, 120\] and baseline.augmentation.crop is none: clips of one "
+            r"batch "
+            "would differ in size; set baseline.augmentation.crop to at most 96",
+        ),
+        (["baseline.augmentation.short_side=[96,90]"], r"short_side is \[96, 90\], expected the smallest first"),
+        (
+            ["head_train.augmentation.crop=100"],
+            "head_train.augmentation.crop 100 is above the smallest head_train.augmentation.short_side 96",
+        ),
         (["head=linear", "head.window.seconds=9"], "window"),
         (["head.window.mask=some"], r"head.window.mask: Input should be 'none' or 'valid' \(found 'some'\)"),
         (
@@ -57,10 +68,13 @@ def test_every_experiment_composes_and_recomposes(path: Path) -> None:
         ),
         (["head.window.draw=person"], r"head.window.draw: Input should be 'keyframe' or 'roi' \(found 'person'\)"),
         (["baseline.lr=fast"], "baseline.lr: Input should be a valid number.*found 'fast'"),
-        (["baseline.bn_batch=3"], "baseline: global_batch 16 is no multiple of bn_batch 3"),
+        (
+            ["baseline.bn_batch=3"],
+            "with baseline.bn_batch=3: baseline.global_batch 16 is no multiple of baseline.bn_batch 3$",
+        ),
         (
             ["baseline.checkpoint.select=best", "baseline.validation.interval=0"],
-            "needs a validation.interval above 0",
+            "baseline.checkpoint.select best needs a baseline.validation.interval above 0",
         ),
         (
             ["head_train.early_stop.patience=3", "head_train.validation.interval=0"],
@@ -74,14 +88,14 @@ def test_every_experiment_composes_and_recomposes(path: Path) -> None:
         (["training.log=wandb"], r"training.log: Input should be 'none', 'tensorboard' or 'mlflow' \(found 'wandb'\)"),
         (
             ["baseline.videos={folds: 2, use: [0, 2]}"],
-            r"baseline.videos: use is \[0, 2\], expected different folds from 0 to 1$",
+            r"baseline.videos.use is \[0, 2\], expected different folds from 0 to 1$",
         ),
-        (["baseline.videos.use=[0,0]"], r"baseline.videos: use is \[0, 0\], expected different folds from 0 to 0$"),
+        (["baseline.videos.use=[0,0]"], r"baseline.videos.use is \[0, 0\], expected different folds from 0 to 0$"),
         (["head_train.videos.use=[]"], "head_train.videos.use: List should have at least 1 item"),
         (["head_train.videos.use=[-1]"], "head_train.videos.use.0: Input should be greater than or equal to 0"),
         (
             ["head_train.schedule.epochs=0"],
-            "head_train: schedule.epochs is 0; only the baseline may stay at its initial weights",
+            "head_train.schedule.epochs is 0; only the baseline may stay at its initial weights",
         ),
         (["head.window.score=0.3"], "head.window.score 0.3 is below bank.box_threshold"),
         (["evaluation.box_threshold=0.3"], "evaluation.box_threshold 0.3 is below bank.box_threshold"),
@@ -89,11 +103,11 @@ def test_every_experiment_composes_and_recomposes(path: Path) -> None:
         (["bank=external"], "train"),
         (["backbone=slowonly_r50"], "frames.short_side 96 is below backbone.input.short_side 256: clips would be"),
         (["dataset=ava21", "+published=mmaction2", "frames.short_side=256"], "is below baseline.augmentation"),
-        (["labels.background=true"], "labels: background is a column of the softmax, labels.kind is multi$"),
-        (["labels.kind=multi", "labels.background=true"], "labels: background is a column of the softmax"),
+        (["labels.background=true"], "labels.background is a column of the softmax, and labels.kind is multi$"),
+        (["labels.kind=multi", "labels.background=true"], "labels.background is a column of the softmax"),
         (["+experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment': ava21_"),
         (["+frames.fsp=3"], "frames.fsp: Extra inputs are not permitted"),
-        (["head.reads=features"], "a head that reads features has a window"),
+        (["head.reads=features"], "head.reads is features, and there is a head.window$"),
     ],
 )
 def test_a_bad_choice_is_refused_in_one_line(overrides: list[str], message: str) -> None:

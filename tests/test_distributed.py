@@ -185,11 +185,11 @@ def test_parts_are_dealt_in_turn_and_the_last_step_takes_what_is_left(second_of_
 
 
 def test_ranks_that_cannot_share_a_step_are_refused(second_of_four: None) -> None:
-    check_ranks(global_batch=16, bn_batch=2)
+    check_ranks(global_batch=16, bn_batch=2, block="baseline")
     with pytest.raises(InputError) as error:
-        check_ranks(global_batch=12, bn_batch=2)
+        check_ranks(global_batch=12, bn_batch=2, block="baseline")
     assert str(error.value) == (
-        "global_batch 12 in parts of bn_batch 2: 6 to a step, which 4 processes cannot share evenly; "
+        "baseline.global_batch 12 in parts of baseline.bn_batch 2: 6 to a step, which 4 processes cannot share evenly; "
         "expected a number of processes that divides 6"
     )
 
@@ -205,8 +205,8 @@ def test_ranks_that_find_different_states_are_refused(second_of_four: None, monk
 def test_synchronised_norms_need_all_parts_at_once(second_of_four: None) -> None:
     model = torch.nn.BatchNorm3d(2)
     with pytest.raises(InputError) as error:
-        prepare_norm(model, "sync", global_batch=8, bn_batch=2, device=torch.device("cpu"))
+        prepare_norm(model, "sync", global_batch=8, bn_batch=2, device=torch.device("cpu"), block="head_train")
     assert str(error.value) == (
-        "norm sync: a step has 4 parts (global_batch 8, bn_batch 2) on 4 processes of cpu; expected one part on one "
-        "process, or as many CUDA processes as parts"
+        "head_train.norm sync: a step has 4 parts (head_train.global_batch 8, head_train.bn_batch 2) on 4 processes of "
+        "cpu; expected one part on one process, or as many CUDA processes as parts"
     )

@@ -57,7 +57,7 @@ def index_rows(bank: Bank, part: str, min_score: float) -> tuple[IntArray, Secon
     if min_score != stored and len(rows):
         if score is None:
             raise InputError(
-                f"{bank.where}: part {part!r} has no scores and box_threshold is {stored}, "
+                f"{bank.where}: part {part!r} has no scores and was made with bank.box_threshold {stored}, "
                 f"so its rows cannot be cut at score {min_score:g}; a window of it is read at its box_threshold, which "
                 "`actionbank bank import --provenance box_threshold=...` says, and head.window.score must be"
             )

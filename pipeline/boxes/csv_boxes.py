@@ -1,4 +1,4 @@
-"""Person boxes in AVA's columns: with scores, as PySlowFast has them, and plain annotations as boxes."""
+"""Person boxes in AVA's columns, with scores or without."""
 
 from pathlib import Path
 
@@ -7,57 +7,58 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.boxes.rows import BoxRows, add_scores
+from pipeline.datasets.ava_columns import columns_of
 from pipeline.datasets.csv_rows import Faults, Mask, numbers, read_rows, shown
 
 SCORED_CSV = "ava_csv_with_scores"
 PYSLOWFAST_CSV = "pyslowfast_csv"
-TRUTH_CSV = "ava_csv_annotations"
-WHOLE = r"^[0-9]+$"
+SEVENTH_CSV = "csv_with_scores"
+PLAIN_CSV = "csv_without_scores"
+EXPECTED = {6: "2 or 6", 7: "2 or 7 (score is the seventh)", 8: "2 or 8 (score is the eighth)"}
 
 
 def read_csv(path: Path) -> BoxRows:
-    """Read `video_id,timestamp,x1,y1,x2,y2[,action_id[,score or person_id]]`; the action id is not used.
+    """Read `video_id,timestamp,x1,y1,x2,y2[[,action_id],score]`; the action id is not used.
 
-    Which of three it is, the rows say: where most boxes have an action id, and behind it a whole number or nothing,
-    the file holds annotations, with person ids, and every box gets score 1. Otherwise the eighth column is a score;
-    where no row has an action id, the file is as PySlowFast has predicted boxes. A two-column row, or one whose other
-    columns are empty, names a keyframe without a box.
+    Which form it is, most rows say; without a score all boxes get score 1. Where no row of eight fields has an action
+    id, the file is as PySlowFast has predicted boxes. A two-column row, or one whose other columns are empty, names a
+    keyframe without a box.
 
     Raises:
         InputError: the file cannot be read as text.
     """
     rows = read_rows(path)
+    columns = columns_of(rows)
     video_ids, stamps = rows.column(0), rows.column(1)
     fields = [rows.column(index) for index in range(2, 8)]
     empty = np.logical_and.reduce([_is(each, "") for each in fields])
-    labelled = ~empty & ~_is(fields[4], "")
-    person = _is(fields[5], "") | pc.match_substring_regex(fields[5], WHOLE).to_numpy(zero_copy_only=False)
-    is_truth = bool((labelled & person).sum() * 2 > max((~empty).sum(), 1))
     faults = Faults(path.name, lambda i: f"row {rows.lines[i]}", len(rows))
-    widths = (2, 7, 8) if is_truth else (2, 8)
-    expected = "2, 7 or 8" if is_truth else "2 or 8 (score is the eighth)"
-    faults.add(~np.isin(rows.widths, widths), lambda i: f"column count {rows.widths[i]}", expected)
+    faults.add(~np.isin(rows.widths, (2, columns.width)), lambda i: f"column count {rows.widths[i]}",
+               EXPECTED[columns.width])  # fmt: skip
     faults.add_video_ids(video_ids)
     timestamp = numbers(stamps)
     in_range = np.abs(timestamp) < 1e9  # NaN is not
     faults.add(~in_range, lambda i: f"timestamp {shown(stamps[i].as_py())}", "a number of seconds")
     boxes = np.stack([numbers(each) for each in fields[:4]], axis=1)
     faults.add_boxes(boxes, fields[:4], ~empty)
-    if is_truth:
+    note = ""
+    if columns.width == 6:
         score = np.where(empty, np.nan, 1.0)
-        faults.add(~empty & ~person, lambda i: f"person id {shown(fields[5][i].as_py())}", "a whole number or nothing")
+        note = f"{int((~empty & (rows.widths == 6)).sum())} boxes have no score column: their score is 1"
     else:
-        score = numbers(fields[5])
-        add_scores(faults, score, lambda i: shown(fields[5][i].as_py()), ~empty)
+        texts = fields[columns.width - 3]
+        score = numbers(texts)
+        add_scores(faults, score, lambda i: shown(texts[i].as_py()), ~empty)
+    with_actions = SCORED_CSV if (~empty & ~_is(fields[4], "")).any() else PYSLOWFAST_CSV
     return BoxRows(
-        format=TRUTH_CSV if is_truth else SCORED_CSV if labelled.any() else PYSLOWFAST_CSV,
+        format={6: PLAIN_CSV, 7: SEVENTH_CSV, 8: with_actions}[columns.width],
         faults=faults,
         video_ids=video_ids.cast(pa.string()),
         timestamp=timestamp,
         boxes_xyxy=boxes,
         score=score,
         empty=empty,
-        note="these are annotations, taken as boxes of score 1" if is_truth else "",
+        note=note,
     )
 
 

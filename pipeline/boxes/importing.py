@@ -16,6 +16,7 @@ from pipeline.boxes.tracks import track_ids
 from pipeline.boxes.yolo import find_yolo, read_yolo
 from pipeline.datasets.csv_rows import Floats, Ints, shown
 from pipeline.datasets.ordering import first_alike, group_starts, ordered, ranked
+from pipeline.datasets.unread import reasons
 from pipeline.errors import InputError
 from pipeline.names import film_of, names_beside
 from pipeline.problems import Problem
@@ -51,6 +52,8 @@ class BoxImport:
     "What the user should know: the format of each file, and how it was read."
     highest: float
     "Score of the best box of a known video."
+    left_out: list[tuple[Path, str]]
+    "Files of annotations beside the boxes, and what each is."
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def import_boxes(
     detector: str = "",
     tracks: bool = False,
     person_class: int = 0,
+    annotations: Path | None = None,
 ) -> BoxImport:
     """Read every box file of a folder, of any format of docs/data-layout.md, into one BOXES table.
 
@@ -91,12 +95,14 @@ def import_boxes(
         detector: what made the boxes (`detect_boxes`), which is then their source; else that is the format.
         tracks: give boxes ids over time.
         person_class: of YOLO's text files, the class that is a person.
+        annotations: see `read_box_files`.
 
     Raises:
         InputError: there is no box file, a file cannot be read, or no row is a box of a known video.
     """
     of_yolo = find_yolo(folder)
-    read, problems = read_box_files(folder, beside=of_yolo)
+    found = read_box_files(folder, annotations, beside=of_yolo)
+    read, problems = dict(found.rows), list(found.problems)
     if of_yolo:
         read["*.txt"] = read_yolo(folder, of_yolo, timelines, keyframes, person_class=person_class)
     read = {name: _of_films(file, timelines) for name, file in read.items()}
@@ -128,7 +134,8 @@ def import_boxes(
         problems=problems,
         rows=all_files["rows"],
         bad=all_files["bad"] + all_files["unknown_video"],
-        summary={
+        summary=({"left_out": [path.name for path, _ in found.left_out]} if found.left_out else {})
+        | {
             "rows": all_files["rows"],
             "min_score": min_score,
             "files": [
@@ -145,8 +152,10 @@ def import_boxes(
         told=[
             "read " + ", ".join(f"{name} as {detector or file.format}" for name, file in read.items()),
             *(f"{name}: {file.note}" for name, file in read.items() if file.note),
+            *(f"left out: {line}" for line in reasons(folder, found.left_out)),
         ],
         highest=float(scores.max()),
+        left_out=found.left_out,
     )
 
 

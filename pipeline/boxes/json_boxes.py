@@ -23,12 +23,6 @@ def is_box_list(content: Any) -> bool:
     return any(isinstance(each, dict) and "image_id" in each for each in first)
 
 
-def has_scores(content: dict[str, Any]) -> bool:
-    """Whether the annotations of a COCO file are boxes with scores, and not the truth."""
-    boxes = content.get("annotations")
-    return isinstance(boxes, list) and any(isinstance(each, dict) and "score" in each for each in boxes[:10])
-
-
 def read_box_list(path: Path, entries: Sequence[Any], images: Images, *, person: int | None, own: bool) -> BoxRows:
     """The boxes of a list of dicts with `image_id`, `bbox`, `score` and, in COCO's form, `category_id`.
 

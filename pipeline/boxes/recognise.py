@@ -3,15 +3,18 @@
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from pipeline.boxes.annotations import SAME, same_as_annotations, why_no_boxes
 from pipeline.boxes.csv_boxes import read_csv
 from pipeline.boxes.detectron import is_detectron, read_detectron
 from pipeline.boxes.images import Images, is_image_list, join_images, person_category, read_images
-from pipeline.boxes.json_boxes import has_scores, is_box_list, read_box_list
+from pipeline.boxes.json_boxes import is_box_list, read_box_list
 from pipeline.boxes.proposals import LAYOUT, read_proposals
 from pipeline.boxes.rows import BoxRows
 from pipeline.boxes.yolo import LISTS
+from pipeline.datasets.coco import has_scores
+from pipeline.datasets.unread import reasons
 from pipeline.errors import InputError
 from pipeline.files import is_unicode, read_json, special_kind
 from pipeline.interop.pickles import load_pickle
@@ -27,13 +30,25 @@ REPORTS = ("problems.json", "summary.json")
 VIDEO_AND_TIME = re.compile(r"[^,\0]+, *[0-9]+(\.[0-9]*)? *(,|$)")
 
 
-def read_box_files(folder: Path, *, beside: Collection[Path] = ()) -> tuple[dict[str, BoxRows], list[Problem]]:
-    """The rows of every box file of a folder, by its name, and a problem for each file that is none.
+class BoxFiles(NamedTuple):
+    """What the files of a folder hold."""
+
+    rows: dict[str, BoxRows]
+    "By the file's name."
+    problems: list[Problem]
+    "Files of no known format."
+    left_out: list[tuple[Path, str]]
+    "Annotations and what belongs to them, and what each is."
+
+
+def read_box_files(folder: Path, annotations: Path | None = None, *, beside: Collection[Path] = ()) -> BoxFiles:
+    """The rows of every box file of a folder; files of annotations beside them are no boxes, and are left out.
 
     Image lists are read first: they say which keyframe a box in pixels belongs to.
 
     Args:
-        folder: of box files.
+        folder: the boxes.
+        annotations: the folder of annotations, whose files are no boxes under another name either.
         beside: text files of YOLO, which are read otherwise (`yolo.py`), with their lists.
 
     Raises:
@@ -47,26 +62,45 @@ def read_box_files(folder: Path, *, beside: Collection[Path] = ()) -> tuple[dict
     paths = [path for path in entries if path.is_file() and is_unicode(path)]
     kinds = {path: _kind(path) for path in paths}
     values = {path: _load(path, kind) for path, kind in kinds.items()}
-    lists: dict[str, Images] = {}
-    person = None
-    for path, value in values.items():
-        if kinds[path] == "json" and is_image_list(value):
-            own = read_images(str(path), value["images"])
-            if not has_scores(value):
-                lists[path.name] = own
-                person = person_category(value) if person is None else person
-    images = join_images(lists)
-    read: dict[str, BoxRows] = {}
-    for path, value in values.items():
-        rows = _rows(path, kinds[path], value, images, person)
+    none = {path: why for path in paths if (why := why_no_boxes(path, kinds[path], values[path]))}
+    images, person = _images({path: value for path, value in values.items() if kinds[path] == "json"}, values)
+    read: dict[Path, BoxRows] = {}
+    for path in paths:
+        rows = None if path in none else _rows(path, kinds[path], values[path], images, person)
         if rows is not None:
-            read[path.name] = rows
-        elif path.name not in lists:
+            read[path] = rows
+        elif is_image_list(values[path]):
+            if not images and path in none:  # nothing asks for its images
+                continue
+            none.pop(path, "")
+        elif path not in none:
             problems.append(Problem(path.name, "file", "an unknown format", EXPECTED))
+    for path in same_as_annotations(read, annotations) if annotations else []:
+        del read[path]
+        none[path] = SAME
     if not read and not beside:
-        names = ", ".join(path.name for path in paths)
-        raise InputError(f"{folder}: found {names or 'no file'}, expected {EXPECTED}")
-    return read, problems
+        raise InputError(_nothing(folder, paths, none))
+    return BoxFiles({path.name: rows for path, rows in read.items()}, problems, sorted(none.items()))
+
+
+def _images(lists: dict[Path, Any], values: dict[Path, Any]) -> tuple[Images, int | None]:
+    """The images of the folder's lists, where boxes ask for them, and the category that is person."""
+    if not any(is_box_list(value) or is_detectron(value) for value in values.values()):
+        return {}, None
+    plain = {path: value for path, value in lists.items() if is_image_list(value) and not has_scores(value)}
+    categories = [person_category(value) for value in plain.values()]
+    images = join_images({path.name: read_images(str(path), value["images"]) for path, value in plain.items()})
+    return images, next((each for each in categories if each is not None), None)
+
+
+def _nothing(folder: Path, paths: Sequence[Path], none: dict[Path, str]) -> str:
+    """Why a folder has no boxes."""
+    if any("annotations" in why for why in none.values()):
+        return (
+            f"{folder}: no boxes of a detector: {'; '.join(reasons(folder, sorted(none.items())))}. As boxes, "
+            f"annotations would find everybody; expected {EXPECTED}, or boxes.detector, which makes them"
+        )
+    return f"{folder}: found {', '.join(path.name for path in paths) or 'no file'}, expected {EXPECTED}"
 
 
 def _unreadable(path: Path) -> Problem | None:

@@ -61,12 +61,14 @@ def new_dataset(
         grid_fps,
         in_place,
         own_folder,
+        rate_lines,
         read_classes,
         split_gap,
         write_box_rates,
         write_frame_times,
         write_videos_csv,
     )
+    from pipeline.datasets.proposed import Thresholds, propose_thresholds, proposed_lines
     from pipeline.datasets.versioned import path_for_experiments
     from pipeline.doctor.films import probe_films
     from pipeline.files import write_text
@@ -85,13 +87,16 @@ def new_dataset(
     shown = default["backbone"]["input"]
     gap_seconds = split_gap(shown["frames"] * shown["interval"], grid_fps(films) if fps is None else fps)
     annotated = read_classes(Path(folder), path_for_experiments(folder), gap_seconds=gap_seconds)
-    proposals = None
+    proposals, thresholds = None, Thresholds()
     if boxes:
-        box_folder = own_folder(boxes, source / "proposals", "--boxes", force=force)
-        notes.append(write_box_rates(Path(box_folder), films))
-        proposals = path_for_experiments(box_folder)
+        of_boxes = own_folder(boxes, source / "proposals", "--boxes", force=force)
+        notes.append(write_box_rates(Path(of_boxes), films))
+        proposals = path_for_experiments(of_boxes)
+        thresholds = propose_thresholds(Path(of_boxes), annotated.imported, Path(folder))
+        notes.append(thresholds.words)
     asked = [default["backbone"]["input"]["short_side"]]
     asked += [max(default[block]["augmentation"]["short_side"]) for block in ("baseline", "head_train")]
+    more = proposed_lines(films, thresholds, motion=not boxes, least_score=default["boxes"]["min_score"])
     text = config_text(
         name,
         videos=where,
@@ -100,7 +105,7 @@ def new_dataset(
         boxes=proposals,
         fps=fps,
         asked_side=max(asked),
-        frame_rate=frame_rate,
+        more={"dataset": rate_lines(frame_rate), "blocks": more},
     )
     write_text(path, text)
     compose_params([f"dataset={name}"], CONF)

@@ -51,6 +51,19 @@ def is_coco(content: Any) -> bool:
     return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations"))
 
 
+def has_scores(content: dict[str, Any]) -> bool:
+    """Whether the annotations of a COCO file are boxes with scores, and not the truth."""
+    boxes = content.get("annotations")
+    return isinstance(boxes, list) and any(isinstance(each, dict) and "score" in each for each in boxes[:10])
+
+
+def are_persons_alone(content: dict[str, Any]) -> bool:
+    """Whether nothing but person boxes with scores is there: no action ids, and no category but person."""
+    names = {str(each.get("name") or "").lower() for each in _categories(content)}
+    acted = any(isinstance(each, dict) and "action_ids" in each for each in content["annotations"])
+    return has_scores(content) and not acted and names <= {"person"}
+
+
 def with_whole_ids(content: dict[str, Any]) -> dict[str, Any]:
     """The same with ids such as 1.0, which pandas and R write for whole numbers, as whole numbers."""
     lists = {
@@ -182,6 +195,12 @@ def coco_rows(
     for video_id, _, size in images.values():
         read.sizes.setdefault(video_id, set()).add(size)
     return read
+
+
+def image_stamps(content: dict[str, Any]) -> list[tuple[str, float]]:
+    """Film and timestamp of every image that can be read."""
+    found = [_image(image) for image in content["images"]]
+    return [(video_id, stamp) for (video_id, stamp, _), fault in found if not fault]
 
 
 def keyframe_of(file_name: Any) -> tuple[str, float] | None:

@@ -12,7 +12,9 @@ from pathlib import Path
 import yaml
 
 from pipeline.boxes.yolo import find_yolo
+from pipeline.datasets.assemble import AvaImport
 from pipeline.datasets.class_ids import find_label_map, read_shifted_label_map
+from pipeline.datasets.first_timestamps import Suggested, suggest_first_timestamps
 from pipeline.datasets.frame_times import NAME as FRAME_TIMES
 from pipeline.datasets.frame_times import frame_times_text
 from pipeline.datasets.listed import Listed, read_listed
@@ -35,8 +37,6 @@ MOTION = [
     "  # motion needs no download, and a camera that stands still. fasterrcnn finds persons in any film; its weights",
     "  # are downloaded by torchvision, or read from the file boxes.weights.",
     "  detector: motion",
-    "# Scores of motion begin at 0.5, and all its boxes are meant; with fasterrcnn 0.9 is usual.",
-    *(f"{block}: {{box_threshold: 0.5}}" for block in ("baseline", "bank", "head_train", "evaluation")),
 ]
 ABSOLUTE = (
     "  # Absolute are the paths of what neither Git nor DVC brings to a temporary folder: so `dvc exp run --queue` and",
@@ -63,6 +63,7 @@ class Annotated:
     "Why the classes cannot be told."
     gap_seconds: float = 0.0
     "Where a single film is annotated, and long enough to be split by time: the gap between train and val."
+    imported: AvaImport | None = None
 
 
 def check_name(name: str, conf: Path, *, force: bool) -> Path:
@@ -138,28 +139,61 @@ def check_source(name: str, path: Path | None, option: str) -> None:
 
 
 def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
-    """Write `videos.csv` with what formats that count frames and pixels need to know, where it is not there.
+    """Write `videos.csv` where it is not there and a format needs it: rates, sizes, and when each film begins.
 
     Returns:
-        A line that says so; empty where there is nothing to do.
+        Lines that say so; empty where there is nothing to say.
     """
     path = folder / "videos.csv"
-    if path.exists():
-        return ""
+    good = {video_id: film for video_id, film in films.items() if not film.found and film.fps and film.width}
     try:
         found = recognise(folder) if folder.is_dir() else Found()
     except InputError:
         return ""  # the doctor tells it
+    suggested = _suggested(folder, found, good)
+    told = [f"{folder}: {line}" for line in suggested.told]
+    if path.exists():
+        silent = suggested.needed and _lacks_first_timestamps(folder, suggested)
+        return "\n".join([*told, f"{path}: does not say it; add the column first_timestamp"]) if silent else ""
     tools = found.cvat or found.via or found.coco or found.label_studio
-    if found.files() and not (tools or found.pickles() or _of_frames(found)):
-        return ""  # rows that count seconds need none
-    rows = [
-        f"{video_id},,{f'{film.fps:.5f}'.rstrip('0').rstrip('.')},{film.width},{film.height}"
-        for video_id, film in films.items()
-        if not film.found and film.fps and film.width
-    ]
-    write_text(path, "\n".join(["video_id,split,fps,width,height", *rows, ""]))
-    return f"{path}: written, with frame rate and size of {len(rows)} films; its column split may be filled in"
+    if found.files() and not (tools or found.pickles() or _of_frames(found) or suggested.needed):
+        return "\n".join(told)  # as the import takes it anyway
+    write_text(path, _videos_csv_text(good, suggested, custom=found.custom()))
+    written = f"{path}: written, with frame rate and size of {len(good)} films; its column split may be filled in"
+    return "\n".join([written, *told])
+
+
+def _suggested(folder: Path, found: Found, films: Mapping[str, Film]) -> Suggested:
+    durations = {video_id: film.duration_seconds for video_id, film in films.items()}
+    try:
+        return suggest_first_timestamps(folder, found, durations) if found.files() else Suggested()
+    except InputError:
+        return Suggested()  # the doctor tells it
+
+
+def _lacks_first_timestamps(folder: Path, suggested: Suggested) -> bool:
+    """Whether a `videos.csv` of the user's leaves films of the annotations to what the import takes."""
+    try:
+        listed = read_listed(folder)
+    except InputError:
+        return False  # the doctor tells it
+    return any(listed.get(each, Listed()).first_timestamp is None for each in suggested.first)
+
+
+def _videos_csv_text(films: Mapping[str, Film], suggested: Suggested, *, custom: bool) -> str:
+    """The text of `videos.csv`; of AVA's own files every film has to have a first timestamp, or none."""
+    if not suggested.first:
+        header, others = "video_id,split,fps,width,height", None
+    else:
+        header = "video_id,split,first_timestamp,fps,width,height"
+        others = "" if custom else f"{Counter(suggested.first.values()).most_common(1)[0][0]:g}"
+    lines = [header]
+    for video_id in dict.fromkeys([*films, *suggested.first]):
+        film = films.get(video_id)
+        of_file = f"{film.fps:.5f}".rstrip("0").rstrip(".") + f",{film.width},{film.height}" if film else ",,"
+        first = f"{suggested.first[video_id]:g}" if video_id in suggested.first else others
+        lines.append(f"{video_id},,{of_file}" if first is None else f"{video_id},,{first},{of_file}")
+    return "\n".join([*lines, ""])
 
 
 def write_frame_times(folder: Path, films: Mapping[str, Film]) -> str:
@@ -247,8 +281,8 @@ def read_classes(folder: Path, name: str, *, gap_seconds: float = 3.0) -> Annota
         options = SourceOptions(classes=classes, split_by="time", split_gap_seconds=gap_seconds)
         by_time = import_source(folder, options)
         if by_time.timelines["split"].to_pylist() == [BOTH]:
-            return Annotated(name, count, by_time.labels, by_time.told, gap_seconds=gap_seconds)
-    return Annotated(name, count, imported.labels, imported.told)
+            return Annotated(name, count, by_time.labels, by_time.told, gap_seconds=gap_seconds, imported=by_time)
+    return Annotated(name, count, imported.labels, imported.told, imported=imported)
 
 
 def grid_fps(films: Mapping[str, Film]) -> int:
@@ -276,7 +310,7 @@ def config_text(
     boxes: str | None,
     fps: float | None,
     asked_side: int,
-    frame_rate: float | None = None,
+    more: Mapping[str, Sequence[str]],
 ) -> str:
     """The text of `conf/dataset/NAME.yaml`.
 
@@ -288,7 +322,7 @@ def config_text(
         boxes: path of the boxes; None chooses the detector that needs no download.
         fps: of the grid; None takes `grid_fps`.
         asked_side: the short side that the default backbone asks for.
-        frame_rate: pictures per second of folders of pictures.
+        more: further lines of the block `dataset` (`rate_lines`), and further `blocks` (`proposed_lines`).
     """
     side = short_side(films)
     names = ", ".join(label.name for label in annotated.labels[:SHOWN_NAMES])
@@ -306,7 +340,7 @@ def config_text(
         "  # They stay where they are, and need not be under DVC.",
         *(ABSOLUTE if any(map(Path.is_absolute, map(Path, (videos, annotated.folder, boxes or NO_BOXES)))) else ()),
         f"  videos: {_scalar(videos)}",
-        *([f"  frame_rate: {frame_rate:.10g}  # pictures a second of the folders of pictures"] if frame_rate else []),
+        *more["dataset"],
         *(f"  # {line}" for line in found),
         f"  annotations: {_scalar(annotated.folder)}",
         f"  proposals: {_scalar(boxes or NO_BOXES)}" + ("" if boxes else "  # none: boxes.detector makes them"),
@@ -323,7 +357,12 @@ def config_text(
     ]
     if side < asked_side:
         lines += [f"  # The default backbone asks for {asked_side}: clips are scaled up.", "  allow_smaller: true"]
-    return "\n".join([*lines, *([] if boxes else MOTION)]) + "\n"
+    return "\n".join([*lines, *([] if boxes else MOTION), *more["blocks"]]) + "\n"
+
+
+def rate_lines(frame_rate: float | None) -> list[str]:
+    """The line of the rate of folders of pictures, where it was given."""
+    return [f"  frame_rate: {frame_rate:.10g}  # pictures a second of the folders of pictures"] if frame_rate else []
 
 
 def _split_lines(gap_seconds: float) -> list[str]:

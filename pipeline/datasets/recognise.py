@@ -1,14 +1,17 @@
 """Which format each file of an annotation folder is of, told by its content."""
 
+import re
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pipeline.datasets.archives import Member, members, whole
 from pipeline.datasets.ava import EXCLUDED, annotation_files, excluded_files
+from pipeline.datasets.ava_columns import columns_of
 from pipeline.datasets.ava_rows import ANNOTATION_WIDTHS
 from pipeline.datasets.class_ids import PUBLISHED_LABEL_MAPS, find_label_map
-from pipeline.datasets.coco import is_coco, with_whole_ids
+from pipeline.datasets.coco import are_persons_alone, is_coco, with_whole_ids
 from pipeline.datasets.csv_rows import numbers, read_rows
 from pipeline.datasets.frame_times import NAME as FRAME_TIMES
 from pipeline.datasets.kinetics import PUBLISHED as KINETICS
@@ -26,6 +29,8 @@ KNOWN = ("videos.csv", "split.csv", FRAME_TIMES)
 # What AVA publishes beside its rows, and is not needed.
 COMPANIONS = (*PUBLISHED_LABEL_MAPS, "ava_*_excluded_timestamps_v2.?.csv", "ava_included_timestamps_v2.?.txt")
 HEAD = 1 << 16
+PROPOSAL_KEY = re.compile(r".+,\s*[0-9]+(\.[0-9]*)?\s*")
+NO_TUBES = "no pickle of tubes (person boxes belong into dataset.proposals)"
 ENDINGS = (".csv", ".xml", ".zip", ".json", ".pkl", ".pickle")
 
 
@@ -100,7 +105,9 @@ def recognise(folder: Path) -> Found:
             _archive(path, found)
         elif suffix == ".json":
             content = read_json(path)
-            if is_coco(content):
+            if is_coco(content) and are_persons_alone(content):
+                found.unread.append((path, BOXES))
+            elif is_coco(content):
                 found.coco.append((path, with_whole_ids(content)))
             elif is_label_studio(content) and has_boxes(content):
                 found.label_studio.append((path, content))
@@ -113,7 +120,7 @@ def recognise(folder: Path) -> Found:
             elif is_pyannot(content):
                 found.pyannots.append((path, content))
             else:
-                found.unread.append((path, "no pickle of tubes (person boxes belong into dataset.proposals)"))
+                found.unread.append((path, BOXES if _are_proposals(content) else NO_TUBES))
         else:
             found.unread.append((path, why_ending(path)))
     if found.multisports_pickles:
@@ -144,6 +151,9 @@ def _csv(path: Path, found: Found, by_name: set[Path]) -> None:
     if "proposals" in path.stem or "_det_" in path.stem:
         found.unread.append((path, BOXES))
         return
+    if path not in by_name and columns_of(read_rows(path)).are_boxes:
+        found.unread.append((path, BOXES))
+        return
     if names_files(path):
         found.file_csvs.append(path)
         return
@@ -156,6 +166,12 @@ def _csv(path: Path, found: Found, by_name: set[Path]) -> None:
         found.ava.append(path)
     else:
         found.unread.append((path, why_csv(path)))
+
+
+def _are_proposals(content: Any) -> bool:
+    """Whether a pickle holds boxes by `video_id,timestamp`."""
+    keys = list(islice(content, 10)) if isinstance(content, dict) else []
+    return bool(keys) and all(isinstance(key, str) and PROPOSAL_KEY.fullmatch(key) for key in keys)
 
 
 def _subfolder(folder: Path, root: Path, found: Found) -> None:

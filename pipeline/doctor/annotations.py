@@ -11,7 +11,7 @@ from pipeline.datasets.assemble import AvaImport
 from pipeline.datasets.ava import annotation_files
 from pipeline.datasets.csv_rows import read_rows
 from pipeline.datasets.sources import SourceOptions, import_source
-from pipeline.datasets.unread import NothingReadError, may_hold_annotations, reasons, unread_problems
+from pipeline.datasets.unread import BOXES, NothingReadError, may_hold_annotations, reasons, unread_problems
 from pipeline.doctor.finding import EXAMPLES, Finding, findings_of, problem_of
 from pipeline.errors import InputError
 from pipeline.names import film_of
@@ -32,8 +32,14 @@ class Annotations:
     findings: list[Finding]
 
 
-def read_annotations(folder: Path, options: SourceOptions) -> Annotations:
-    """Read a folder of annotations; what `import_annotations` would refuse is a finding, and reading goes on."""
+def read_annotations(folder: Path, options: SourceOptions, *, holds_boxes: bool = False) -> Annotations:
+    """Read a folder of annotations; what `import_annotations` would refuse is a finding, and reading goes on.
+
+    Args:
+        folder: the annotations.
+        options: how they are read.
+        holds_boxes: the boxes are to be read from the same folder, so that theirs lie where they belong.
+    """
     if not folder.is_dir():
         missing = Problem(str(folder), "dataset.annotations", "no such folder", "a folder of annotations")
         remedy = "Put the annotations there (docs/datasets.md), or set dataset.annotations."
@@ -58,7 +64,7 @@ def read_annotations(folder: Path, options: SourceOptions) -> Annotations:
         for _ in range(4):
             try:
                 imported = import_source(source, options)
-                return Annotations(imported, options, overlaps + findings + _unread(source, imported))
+                return Annotations(imported, options, overlaps + findings + _unread(source, imported, holds_boxes))
             except NothingReadError as error:
                 return Annotations(None, options, _nothing_read(folder, source, error))
             except InputError as error:
@@ -85,10 +91,10 @@ def _nothing_read(folder: Path, source: Path, error: NothingReadError) -> list[F
     )  # fmt: skip
 
 
-def _unread(source: Path, imported: AvaImport) -> list[Finding]:
+def _unread(source: Path, imported: AvaImport, holds_boxes: bool) -> list[Finding]:
     """Files beside those that were read."""
     lost = [each for each in imported.unread if may_hold_annotations(*each)]
-    other = [each for each in imported.unread if each not in lost]
+    other = [each for each in imported.unread if each not in lost and not (holds_boxes and each[1] == BOXES)]
     return [
         *findings_of("annotation-file-not-read", "warning", "files of the folder of annotations are not read",
                      unread_problems(source, lost),

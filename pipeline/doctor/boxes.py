@@ -2,42 +2,47 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.boxes.importing import BoxImport, import_boxes
+from pipeline.boxes.recall import (
+    IOU,
+    LEAST_KEPT_RECALL,
+    THRESHOLD_KEYS,
+    covering,
+    kept,
+    propose_threshold,
+    recall,
+)
 from pipeline.datasets.assemble import AvaImport
-from pipeline.datasets.keyframes import KeyframeSet, group_keyframes, stretches
+from pipeline.datasets.keyframes import KeyframeSet, group_keyframes
 from pipeline.doctor.finding import Finding, findings_of, problem_of
 from pipeline.doctor.rows import sort_problems, too_many_bad
 from pipeline.errors import InputError
 from pipeline.files import visible_files
 from pipeline.problems import Problem
-from pipeline.training.assign import Floats, pair_iou
+from pipeline.training.assign import Floats
 
 NO_SCORES = re.compile(r"(?P<file>.+): (?P<count>\d+) boxes have no score column")
-AS_BOXES = re.compile(r"(?P<file>.+): these are annotations, taken as boxes")
-IOUS = (0.5, 0.9)
+IOUS = (IOU, 0.9)
 LEAST_RECALL = 0.7
-# Pairs of a box and a proposal that are compared at a time.
-KEYFRAMES_AT_ONCE = 20_000
 MAKE = "Set boxes.detector to fasterrcnn, or to motion, which needs no weights, and run dvc repro detect_boxes"
-
-
-@dataclass(frozen=True)
-class Recall:
-    """Of a split's annotated persons, how many some proposal of their keyframe covers."""
-
-    persons: int
-    at: dict[float, float]
-    "IoU -> share of the persons."
+Thresholds = Mapping[str, Mapping[str, float]]
+"Split -> key -> least score of a box that is used; the first key's is the split's own."
 
 
 def read_boxes(
-    folder: Path, imported: AvaImport, *, min_score: float, detector: str, limit: float, person_class: int = 0
+    folder: Path,
+    imported: AvaImport,
+    *,
+    min_score: float,
+    detector: str,
+    limit: float,
+    person_class: int = 0,
+    annotations: Path | None = None,
 ) -> tuple[BoxImport | None, list[Finding]]:
     """The boxes, if they can be read, and what is wrong with their files.
 
@@ -48,6 +53,7 @@ def read_boxes(
         detector: what is to make the boxes; empty where they are brought.
         limit: `boxes.max_bad_fraction`.
         person_class: `boxes.person_class`.
+        annotations: the folder of annotations, whose files are no boxes.
     """
     if not folder.is_dir() or not any(path.is_file() for path in visible_files(folder)):
         nothing = [Problem(str(folder), "boxes", "no file of boxes", "person boxes of every keyframe")]
@@ -68,6 +74,7 @@ def read_boxes(
             keyframes=imported.keyframes,
             detector=detector,
             person_class=person_class,
+            annotations=annotations,
         )
     except InputError as error:
         told = problem_of(str(error), folder.name, "the files", "boxes of the annotated films (docs/data-layout.md)")
@@ -90,33 +97,30 @@ def _without_scores(found: BoxImport) -> list[Finding]:
         for match in matches
     ]
     truth = [
-        Problem(match["file"], "boxes", "annotations, each box with score 1", "boxes of a detector")
-        for line in found.told
-        if (match := AS_BOXES.match(line))
+        Problem(path.name, "file", why, "boxes of a detector") for path, why in found.left_out if "annotations" in why
     ]
     return [
         *findings_of("proposal-without-score", "warning", "boxes have no score: all count as 1", problems,
                      "Every box passes every threshold, so false ones too: give the scores if the detector had any.",
                      count=sum(int(match["count"]) for match in matches)),
-        *findings_of("proposal-is-annotation", "warning", "files of boxes are annotations", truth,
-                     "Right only for an upper bound: in use nobody knows these boxes. Take a detector's."),
+        *findings_of("proposal-is-annotation", "note", "files in the folder of boxes are annotations", truth,
+                     "Nothing: they are left out. As boxes they would find everybody, who is also measured so "
+                     "(ground_truth in metrics.json)."),
     ]  # fmt: skip
 
 
-def check_boxes(
-    imported: AvaImport, boxes: pa.Table, *, classes: int, thresholds: Mapping[str, float]
-) -> list[Finding]:
-    """Keyframes that no box reaches, and thresholds that no box does.
+def check_boxes(imported: AvaImport, boxes: pa.Table, *, classes: int, thresholds: Thresholds) -> list[Finding]:
+    """Keyframes that no box reaches, and thresholds that no box does, or few.
 
     Args:
         imported: the annotations.
         boxes: BOXES.
         classes: width of the classifier.
-        thresholds: split -> least score of a box that its stages use.
+        thresholds: of each split that is checked.
     """
     findings: list[Finding] = []
-    for split, threshold in thresholds.items():
-        grouped = _grouped(imported, boxes, split, classes, 0.0)
+    for split, of_keys in thresholds.items():
+        grouped = _grouped(imported, boxes, split, classes)
         if not len(grouped):
             continue
         counts = np.diff(grouped.proposal_offsets)
@@ -135,83 +139,91 @@ def check_boxes(
             f"annotated keyframes of {split} have no box at all, of {len(grouped)}", problems,
             f"Their persons cannot be found: run the detector on them, or lower boxes.min_score. {MAKE}.",
         )  # fmt: skip
-        findings += _below(grouped, split, threshold)
-        findings += _recall_findings(recall_of(grouped), split, all_bare=len(bare) == len(grouped))
+        scores = covering(grouped)[IOU]
+        below = _below(grouped, split, of_keys)
+        findings += below or _few(scores, split, of_keys)
+        findings += _recall_findings(scores, split, all_bare=len(bare) == len(grouped))
     return findings
 
 
-def _grouped(imported: AvaImport, boxes: pa.Table, split: str, classes: int, threshold: float) -> KeyframeSet:
-    return group_keyframes(
-        imported.annotations, imported.keyframes, boxes, split=split, classes=classes, threshold=threshold
-    )
+def _grouped(imported: AvaImport, boxes: pa.Table, split: str, classes: int) -> KeyframeSet:
+    return group_keyframes(imported.annotations, imported.keyframes, boxes, split=split, classes=classes, threshold=0.0)
 
 
-def _below(grouped: KeyframeSet, split: str, threshold: float) -> list[Finding]:
-    if not len(grouped.scores) or grouped.scores.max() >= threshold:
-        return []
-    best = f"scores up to {grouped.scores.max():.4g}"
+def _below(grouped: KeyframeSet, split: str, thresholds: Mapping[str, float]) -> list[Finding]:
+    """Thresholds that no box reaches."""
+    highest = grouped.scores.max() if len(grouped.scores) else np.inf
+    problems = [
+        Problem(split, "boxes", f"scores up to {highest:.4g}", f"at least {threshold:g} ({key})")
+        for key, threshold in thresholds.items()
+        if highest < threshold
+    ]
     return findings_of(
         f"proposals-below-threshold-{split}", "error", f"boxes of {split} are all below the threshold that is used",
-        [Problem(split, "boxes", best, f"at least {threshold:g} (box_threshold)")],
-        "Lower baseline.box_threshold, bank.box_threshold and evaluation.box_threshold to the detector's scores: "
-        "as it stands there is nothing to score.",
-        count=len(grouped.scores),
+        problems[:1],
+        f"{_lower(covering(grouped)[IOU])} As it stands there is nothing to score.", count=len(grouped.scores),
     )  # fmt: skip
 
 
-def _recall_findings(recall: Recall, split: str, *, all_bare: bool) -> list[Finding]:
-    low = recall.at[IOUS[0]]
-    if all_bare or not recall.persons or low >= LEAST_RECALL:
+def _few(scores: Floats, split: str, thresholds: Mapping[str, float]) -> list[Finding]:
+    """Thresholds that lose many of the persons whom boxes cover."""
+    problems = [
+        Problem(
+            split,
+            key,
+            f"{recall(scores, threshold):.1%} of {len(scores)} persons covered by boxes of score {threshold:g} or more",
+            f"{LEAST_KEPT_RECALL:.0%} of the {recall(scores):.1%} that all boxes cover, or more",
+        )
+        for key, threshold in thresholds.items()
+        if kept(scores, threshold) < LEAST_KEPT_RECALL
+    ]
+    lost = [int((np.isfinite(scores) & (scores < threshold)).sum()) for threshold in thresholds.values()]
+    return findings_of(
+        f"proposals-few-above-threshold-{split}", "warning",
+        f"annotated persons of {split} are covered only by boxes below a threshold", problems,
+        f"{_lower(scores)} As it stands these persons are seen by nobody.", count=max(lost, default=0),
+    )  # fmt: skip
+
+
+def _lower(scores: Floats) -> str:
+    return (
+        f"Set {', '.join(THRESHOLD_KEYS)} to about {propose_threshold(scores):g} by these boxes; actionbank "
+        f"new-dataset "
+        "--boxes writes them all."
+    )
+
+
+def _recall_findings(scores: Floats, split: str, *, all_bare: bool) -> list[Finding]:
+    low = recall(scores)
+    if all_bare or not len(scores) or low >= LEAST_RECALL:
         return []
-    missed = round((1 - low) * recall.persons)
+    missed = round((1 - low) * len(scores))
     told = Problem(
         split,
         "boxes",
-        f"{low:.1%} of {recall.persons} persons covered at IoU {IOUS[0]:g}",
+        f"{low:.1%} of {len(scores)} persons covered at IoU {IOU:g}",
         f"{LEAST_RECALL:.0%} or more",
     )
     return findings_of(
         f"proposal-recall-{split}", "warning" if low else "error",
-        f"annotated persons of {split} are covered by no box, of {recall.persons}", [told],
+        f"annotated persons of {split} are covered by no box, of {len(scores)}", [told],
         "No box covers any of them: look whether boxes and annotations are of the same films, times and units."
         if not low else "The AP of every class is bounded by it: take a better detector, or lower boxes.min_score.",
         count=missed,
     )  # fmt: skip
 
 
-def recall_of(grouped: KeyframeSet) -> Recall:
-    """How many annotated persons the proposals cover, whatever their scores."""
-    best = [np.zeros(0)]
-    for first in range(0, len(grouped), KEYFRAMES_AT_ONCE):
-        best.append(_best_iou(grouped[first : first + KEYFRAMES_AT_ONCE]))
-    iou = np.concatenate(best)
-    at = {least: float((iou >= least).mean()) if len(iou) else 0.0 for least in IOUS}
-    return Recall(len(iou), at)
-
-
-def _best_iou(grouped: KeyframeSet) -> Floats:
-    """The largest overlap of each annotated person with a proposal of its keyframe."""
-    persons = np.diff(grouped.ground_truth_offsets)
-    owner = np.repeat(np.arange(len(grouped)), persons)
-    counts, proposal = stretches(grouped.proposal_offsets[owner], grouped.proposal_offsets[owner + 1])
-    person = np.repeat(np.arange(len(owner)), counts)
-    best = np.zeros(len(owner))
-    np.maximum.at(best, person, pair_iou(grouped.ground_truth_xyxy[person], grouped.proposals_xyxy[proposal]))
-    return best
-
-
-def describe_recall(
-    imported: AvaImport, boxes: pa.Table, *, classes: int, thresholds: Mapping[str, float]
-) -> dict[str, str]:
-    """A line on each split's boxes: how many, and their recall with and without the threshold."""
+def describe_recall(imported: AvaImport, boxes: pa.Table, *, classes: int, thresholds: Thresholds) -> dict[str, str]:
+    """A line on each split's boxes: how many, and their recall with and without the split's threshold."""
     lines = {}
-    for split, threshold in thresholds.items():
-        every = _grouped(imported, boxes, split, classes, 0.0)
+    for split, of_keys in thresholds.items():
+        every = _grouped(imported, boxes, split, classes)
         if not len(every):
             continue
-        of_all, of_used = recall_of(every), recall_of(_grouped(imported, boxes, split, classes, threshold))
+        threshold = next(iter(of_keys.values()))
         recalls = ", ".join(
-            f"{of_all.at[iou]:.1%} at IoU {iou:g} ({of_used.at[iou]:.1%} from score {threshold:g} on)" for iou in IOUS
+            f"{recall(scores):.1%} at IoU {iou:g} ({recall(scores, threshold):.1%} from score {threshold:g} on)"
+            for iou, scores in covering(every, IOUS).items()
         )
         lines[f"recall of the boxes, {split}"] = f"{recalls}; {len(every.scores)} boxes in {len(every)} keyframes"
     return lines

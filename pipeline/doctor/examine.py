@@ -5,22 +5,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from pipeline.datasets.assemble import AvaImport
 from pipeline.datasets.listed import Listed, read_listed
 from pipeline.datasets.source_options import source_options
 from pipeline.doctor.annotations import read_annotations
-from pipeline.doctor.boxes import check_boxes, describe_recall, read_boxes
+from pipeline.doctor.boxes import Thresholds, check_boxes, describe_recall, read_boxes
 from pipeline.doctor.films import Film, probe_films
 from pipeline.doctor.finding import Examination, Finding, findings_of, in_order
 from pipeline.doctor.frames import check_frames
 from pipeline.doctor.labels import check_labels, label_counts
 from pipeline.doctor.rows import nothing_left, sort_problems, too_many_bad
+from pipeline.doctor.shapes import check_shapes
 from pipeline.doctor.space import Rows, check_space, count_rows, estimate_space
 from pipeline.doctor.times import check_assumed_rates, check_times
 from pipeline.doctor.tools import check_frame_times, check_sizes, sort_notices
 from pipeline.doctor.videos import Files, check_copies, check_films, check_presence, describe, find_files, without_found
 from pipeline.errors import InputError
-from pipeline.params import Params
+from pipeline.params import Bank, Evaluation, Params, Training
 from pipeline.problems import Problem
 from pipeline.video.extract import FrameSettings
 
@@ -94,7 +97,8 @@ def _annotations(
 ) -> tuple[list[Finding], pa.Table | None, Rows | None]:
     """What annotations, classes, times and boxes have to say, the timelines, and what becomes rows of a bank."""
     folder = Path(params.dataset.annotations)
-    read = read_annotations(folder, source_options(params.dataset))
+    holds_boxes = Path(params.boxes.source).resolve() == folder.resolve()
+    read = read_annotations(folder, source_options(params.dataset), holds_boxes=holds_boxes)
     findings = read.findings
     imported = read.imported
     if imported is None:
@@ -125,6 +129,7 @@ def _annotations(
     good = without_found(films)
     findings += sort_notices(imported.notices)
     findings += check_sizes(imported, good)
+    findings += check_shapes(params, good, _trained(imported))
     findings += check_frame_times(imported, good, _listed(folder))
     limit = params.dataset.max_bad_fraction
     findings += check_times(imported.keyframes, imported.timelines, good, _listed(folder), limit=limit)
@@ -134,11 +139,7 @@ def _annotations(
         f"keyframes of {imported.timelines.num_rows} films; "
         + ", ".join(f"{split} {sum(each)}" for split, each in counts.items())
     )
-    of_val = min(params.evaluation.box_threshold, params.bank.box_threshold)
-    thresholds = {  # a lowered threshold is never above the best score
-        "train": 0.0 if params.baseline.lower_threshold else params.baseline.box_threshold,
-        "val": 0.0 if params.evaluation.lower_threshold else of_val,
-    }
+    thresholds = _thresholds(params)
     detector = "" if params.boxes.detector == "none" else params.boxes.detector
     boxes, found = read_boxes(
         Path(params.boxes.source),
@@ -147,6 +148,7 @@ def _annotations(
         detector=detector,
         limit=params.boxes.max_bad_fraction,
         person_class=params.boxes.person_class,
+        annotations=folder,
     )
     findings += found
     if boxes is None:
@@ -156,6 +158,24 @@ def _annotations(
         facts |= describe_recall(imported, boxes.boxes, classes=classes, thresholds=thresholds)
     rows = count_rows(imported, boxes.boxes if boxes else None, params.bank.box_threshold)
     return findings, imported.timelines, rows
+
+
+def _trained(imported: AvaImport) -> list[str]:
+    """The films of train that have labels."""
+    mine = pc.equal(imported.keyframes["split"], "train"), pc.equal(imported.keyframes["status"], "annotated")
+    found: list[str] = pc.unique(imported.keyframes.filter(pc.and_(*mine))["video_id"]).to_pylist()
+    return found
+
+
+def _thresholds(params: Params) -> Thresholds:
+    """Least scores of the boxes of each split, by key; a lowered threshold is never above the best score."""
+
+    def used(block: Training | Bank | Evaluation) -> float:
+        return 0.0 if block.lower_threshold else block.box_threshold
+
+    bank = {"bank.box_threshold": used(params.bank)} if params.bank.make else {}
+    train = {"baseline.box_threshold": used(params.baseline), "head_train.box_threshold": used(params.head_train)}
+    return {"train": train | bank, "val": {"evaluation.box_threshold": used(params.evaluation)} | bank}
 
 
 def _listed(folder: Path) -> dict[str, Listed]:

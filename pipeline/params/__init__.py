@@ -5,6 +5,7 @@ field says what it means and in which unit.
 """
 
 import os
+import re
 import reprlib
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ __all__ = [
 ]
 
 
+# What a block says of its own keys: `.lr` in `baseline` is `baseline.lr`.
+OWN_KEY = re.compile(r"(?<![\w.\]})])\.(?=[a-z])")
 # A few lines of YAML with references may stand for more than a terminal, or memory, can hold.
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
@@ -112,6 +115,8 @@ class Params(Block):
     def _agree(self) -> "Params":
         self._frames_large_enough()
         self._clips_within_gap()
+        for name, training in (("baseline", self.baseline), ("head_train", self.head_train)):
+            _clips_fit(f"{name}.augmentation", training.augmentation, bn_batch=training.bn_batch)
         for block, threshold in (
             ("bank.box_threshold", self.bank.box_threshold),
             ("baseline.box_threshold", self.baseline.box_threshold),
@@ -165,6 +170,19 @@ class Params(Block):
                 )
 
 
+def _clips_fit(key: str, changes: Augmentation, *, bn_batch: int) -> None:
+    least, most = changes.short_side
+    if least > most:
+        raise ValueError(f"{key}.short_side is [{least}, {most}], expected the smallest first")
+    if changes.crop == "none" and least < most and bn_batch > 1:
+        raise ValueError(
+            f"{key}.short_side is [{least}, {most}] and {key}.crop is none: clips of one batch would differ in size; "
+            f"set {key}.crop to at most {least}"
+        )
+    if changes.crop != "none" and changes.crop > least:
+        raise ValueError(f"{key}.crop {changes.crop} is above the smallest {key}.short_side {least}")
+
+
 def parse_params(values: Any, where: str) -> Params:
     """Validate a whole parameter tree.
 
@@ -178,7 +196,9 @@ def parse_params(values: Any, where: str) -> Params:
         for each in error.errors():
             key = ".".join(str(part) for part in each["loc"]) or "parameters"
             found = "" if each["type"] in ("missing", "value_error") else f" (found {_SHORT.repr(each['input'])})"
-            lines.append(f"{key[:200]}: {each['msg'].removeprefix('Value error, ')}{found}")
+            told = each["msg"].removeprefix("Value error, ")
+            whole = OWN_KEY.sub(f"{key}.", told)
+            lines.append(whole if told.startswith(".") else f"{key[:200]}: {whole}{found}")
         raise InputError(f"{where}: " + "; ".join(lines)) from None
 
 

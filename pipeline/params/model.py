@@ -60,7 +60,7 @@ class Labels(Block):
     @model_validator(mode="after")
     def _column(self) -> "Labels":
         if self.background and self.kind == "multi":
-            raise ValueError("background is a column of the softmax, labels.kind is multi")
+            raise ValueError(".background is a column of the softmax, and .kind is multi")
         return self
 
 
@@ -119,7 +119,7 @@ class Head(Block):
     @model_validator(mode="after")
     def _has_window(self) -> "Head":
         if (self.window is None) != (self.reads == "features"):
-            raise ValueError(f"a head that reads {self.reads} has {'no' if self.window is None else 'a'} window")
+            raise ValueError(f".reads is {self.reads}, and there is {'no' if self.window is None else 'a'} .window")
         return self
 
 

@@ -41,7 +41,7 @@ class Videos(Block):
     @model_validator(mode="after")
     def _exist(self) -> "Videos":
         if max(self.use) >= self.folds or len(set(self.use)) != len(self.use):
-            raise ValueError(f"use is {self.use}, expected different folds from 0 to {self.folds - 1}")
+            raise ValueError(f".use is {self.use}, expected different folds from 0 to {self.folds - 1}")
         return self
 
 
@@ -160,9 +160,9 @@ class Training(Block):
     @model_validator(mode="after")
     def _fits(self) -> "Training":
         if self.global_batch % self.bn_batch:
-            raise ValueError(f"global_batch {self.global_batch} is no multiple of bn_batch {self.bn_batch}")
+            raise ValueError(f".global_batch {self.global_batch} is no multiple of .bn_batch {self.bn_batch}")
         if self.goes_by_map and not self.validation.interval:
-            raise ValueError(f"{self.goes_by_map} needs a validation.interval above 0")
+            raise ValueError(f"{self.goes_by_map} needs a .validation.interval above 0")
         return self
 
 
@@ -192,5 +192,5 @@ class HeadTrain(Training):
     @model_validator(mode="after")
     def _trains(self) -> "HeadTrain":
         if not self.schedule.epochs:
-            raise ValueError("schedule.epochs is 0; only the baseline may stay at its initial weights")
+            raise ValueError(".schedule.epochs is 0; only the baseline may stay at its initial weights")
         return self

@@ -66,8 +66,13 @@ def deal_parts(
         yield share(parts), len(parts)
 
 
-def check_ranks(*, global_batch: int, bn_batch: int) -> None:
+def check_ranks(*, global_batch: int, bn_batch: int, block: str) -> None:
     """Check that the ranks can share the parts of a step evenly.
+
+    Args:
+        global_batch: keyframes of a step.
+        bn_batch: keyframes of a part.
+        block: of the parameters, for the message.
 
     Raises:
         InputError: they cannot.
@@ -75,6 +80,6 @@ def check_ranks(*, global_batch: int, bn_batch: int) -> None:
     parts = -(-global_batch // bn_batch)
     if parts % world_size():
         raise InputError(
-            f"global_batch {global_batch} in parts of bn_batch {bn_batch}: {parts} to a step, which {world_size()} "
-            f"processes cannot share evenly; expected a number of processes that divides {parts}"
+            f"{block}.global_batch {global_batch} in parts of {block}.bn_batch {bn_batch}: {parts} to a step, which "
+            f"{world_size()} processes cannot share evenly; expected a number of processes that divides {parts}"
         )

@@ -1,6 +1,6 @@
 """Training batches of clips, read from the frames."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -19,6 +19,7 @@ from pipeline.training.assign import assign_boxes
 from pipeline.training.batch import Batch, Step, deal_parts
 from pipeline.training.losses import LossOf, multilabel_loss
 from pipeline.video.clips import clip_indices, training_clip
+from pipeline.video.size import clip_sizes, sizes_in_words
 from pipeline.video.store import FrameStore
 
 
@@ -98,6 +99,32 @@ def jittered(
     return moved.clip(0, [width, height, width, height])
 
 
+def check_clip_sizes(
+    store: FrameStore, video_ids: Iterable[str], augmentation: Augmentation, *, bn_batch: int, block: str
+) -> None:
+    """Refuse films whose clips cannot be in one batch, before any is read.
+
+    Args:
+        store: where the frames are.
+        video_ids: the films that are trained on.
+        augmentation: how clips are scaled and cropped.
+        bn_batch: keyframes of a batch.
+        block: the parameters' block, e.g. `baseline.augmentation`.
+
+    Raises:
+        InputError: without a crop their clips differ in size.
+    """
+    if augmentation.crop is not None or bn_batch == 1:
+        return
+    side = augmentation.short_side[0]
+    sizes = clip_sizes({each: store.size(each) for each in set(video_ids)}, side)
+    if len(sizes) > 1:
+        raise InputError(
+            f"{store.folder}: films differ in shape: clips of {sizes_in_words(sizes)}, and those of one batch have one "
+            f"size; set {block}.crop to at most {side} ({block}.short_side), so that each is cut to a random square"
+        )
+
+
 def clip_steps(
     store: FrameStore,
     keyframes: Sequence[KeyframeBoxes],
@@ -142,10 +169,6 @@ def clip_steps(
 
 
 def _batch(part: Sequence[tuple[KeyframeBoxes, Sample]], epoch: int, window_of: TrainingWindowOf | None) -> Batch:
-    sizes = {tuple(sample.clip.shape[-2:]): each.keyframe.video_id for each, sample in part}
-    if len(sizes) > 1:
-        shown = ", ".join(f"{width}x{height} ({video_id})" for (height, width), video_id in sizes.items())
-        raise InputError(f"clips of one batch differ in size: {shown}; set augmentation.crop to give them one size")
     counts = torch.tensor([len(sample.boxes_xyxy) for _, sample in part])
     clip_index = torch.repeat_interleave(torch.arange(len(part)), counts)
     window, mask, window_index = None, None, None

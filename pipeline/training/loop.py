@@ -78,6 +78,7 @@ class Optimisation:
     bias_lr_factor: float = 1.0
     memory_format: MemoryFormat = "contiguous"  # see `speed_up`
     compile: bool = False
+    block: str = "baseline"  # of the parameters, for messages
     patience: int = 0  # validations in a row without a rise of the `map` that end the training; 0 for none
     min_delta: float = 0.0  # see `find_plateau`
 
@@ -172,8 +173,9 @@ def _begin(
 ) -> tuple[torch.optim.SGD, State]:
     """Check what the ranks share, set the model up, and put the newest state into it and its optimiser."""
     batches = {"global_batch": optimisation.global_batch, "bn_batch": optimisation.bn_batch}
-    check_ranks(**batches)
-    prepare_norm(model, optimisation.norm, device=device, **batches)
+    block = optimisation.block
+    check_ranks(**batches, block=block)
+    prepare_norm(model, optimisation.norm, device=device, block=block, **batches)
     speed_up(model, memory_format=optimisation.memory_format, compile_backbone=optimisation.compile, device=device)
     optimiser = torch.optim.SGD(
         parameter_groups(
@@ -194,7 +196,7 @@ def _begin(
 
 def _initial(model: nn.Module, validate: Callable[[], Metrics], optimisation: Optimisation, what: str) -> Fitted:
     model.eval()
-    _check_finite(model, f"{what}: the initial weights")
+    _check_finite(model, f"{what}: the initial weights", optimisation.block)
     scored: Metrics = {}
     if optimisation.validation_interval:
         scored = _validated(validate, f"{what}: validation of the initial weights")
@@ -233,13 +235,13 @@ def _train_epoch(
         if not math.isfinite(loss):
             raise InputError(
                 f"{watch.what}: the loss is {loss} at epoch {epoch + 1}, step {number + 1} (learning rate {rate:g}); "
-                "a smaller lr or clip_norm keeps it finite"
+                f"a smaller {optimisation.block}.lr or {optimisation.block}.clip_norm keeps it finite"
             )
         nn.utils.clip_grad_norm_(model.parameters(), optimisation.clip_norm)
         optimiser.step()
         losses.append(loss)
         watch.step(number, loss, rate)
-    _check_finite(model, f"{watch.what}: after epoch {epoch + 1} (learning rate {rate:g})")
+    _check_finite(model, f"{watch.what}: after epoch {epoch + 1} (learning rate {rate:g})", optimisation.block)
     return {"epoch": epoch + 1, "lr": rate, "loss": sum(losses) / max(len(losses), 1)}
 
 
@@ -273,7 +275,7 @@ def _say_stop(history: Sequence[Metrics], optimisation: Optimisation, what: str)
     )
 
 
-def _check_finite(model: nn.Module, where: str) -> None:
+def _check_finite(model: nn.Module, where: str, block: str) -> None:
     """Refuse weights that have overflowed: the loss of a step is of the weights before it, so no loss tells it.
 
     Raises:
@@ -283,7 +285,8 @@ def _check_finite(model: nn.Module, where: str) -> None:
     if wrong:
         raise InputError(
             f"{where}: {len(wrong)} weights are infinite or no numbers (the first: {wrong[0]}); nothing of it is "
-            "saved; a smaller lr or clip_norm, or a longer warm-up, keeps them finite"
+            f"saved; a smaller {block}.lr or {block}.clip_norm, or more {block}.schedule.warmup_epochs, keeps them "
+            f"finite"
         )
 
 

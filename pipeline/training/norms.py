@@ -16,7 +16,9 @@ from pipeline.ranks import world_size
 Norm = Literal["batch", "sync", "frozen"]
 
 
-def prepare_norm(model: nn.Module, norm: Norm, *, global_batch: int, bn_batch: int, device: torch.device) -> None:
+def prepare_norm(
+    model: nn.Module, norm: Norm, *, global_batch: int, bn_batch: int, device: torch.device, block: str
+) -> None:
     """Check that `norm` can be had, and put synchronised batch norm into `model` where it is needed.
 
     Args:
@@ -27,6 +29,7 @@ def prepare_norm(model: nn.Module, norm: Norm, *, global_batch: int, bn_batch: i
         global_batch: keyframes of a step.
         bn_batch: keyframes of a part.
         device: where `model` is.
+        block: of the parameters, for the message.
 
     Raises:
         InputError: `sync` where parts of a step do not meet.
@@ -38,8 +41,10 @@ def prepare_norm(model: nn.Module, norm: Norm, *, global_batch: int, bn_batch: i
         return  # the part is the whole batch
     if device.type != "cuda" or parts != world_size():
         raise InputError(
-            f"norm sync: a step has {parts} parts (global_batch {global_batch}, bn_batch {bn_batch}) on {world_size()} "
-            f"processes of {device.type}; expected one part on one process, or as many CUDA processes as parts"
+            f"{block}.norm sync: a step has {parts} parts ({block}.global_batch {global_batch}, {block}.bn_batch "
+            f"{bn_batch}) "
+            f"on {world_size()} processes of {device.type}; expected one part on one process, or as many CUDA "
+            f"processes as parts"
         )
     nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
 

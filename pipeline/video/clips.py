@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.errors import InputError
 from pipeline.video.size import scaled_size
 
 
@@ -105,13 +104,13 @@ def training_clip(
         float32 clip [3, T, h, w]; float32 boxes [n, 4] in pixels of it.
 
     Raises:
-        InputError: the crop is larger than the smallest short side.
+        ValueError: the crop is larger than the smallest short side, which the parameters refuse.
     """
     side = int(rng.integers(short_side[0], short_side[1] + 1))
     place_y, place_x, flip_draw = rng.random(3).tolist()
     brightness, contrast = (1 + colour * rng.uniform(-1, 1, 2)).tolist()
     if crop is not None and crop > short_side[0]:
-        raise InputError(f"augmentation.crop: found {crop}, expected at most augmentation.short_side {short_side[0]}")
+        raise ValueError(f"a crop of {crop} from a short side of {short_side[0]}")
     boxes = _pixel_boxes(boxes_xyxy, clip, side)
     frames = _scale(clip, side)
     if crop is not None:

@@ -279,7 +279,11 @@ def test_banks_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         ([bank], 0.4, f"{bank.where}: holds boxes from score 0.5 on, a window cannot read from 0.4 on"),
         ([bank, fp32], 0.5, f"{bank.where} has dtype float16 and {fp32.where} float32, expected the same"),
         ([bank, wide], 0.5, f"{bank.where} has channels 4 and {wide.where} 6, expected the same"),
-        ([bare], 0.6, f"{bare.where}: part 'v' has no scores and box_threshold is 0.5, so its rows cannot be cut"),
+        (
+            [bare],
+            0.6,
+            f"{bare.where}: part 'v' has no scores and was made with bank.box_threshold 0.5, so its rows cannot be cut",
+        ),
         ([far], 0.5, f"{far.where}: part 'v' has timestamp 1.09951e+12, expected less than 2.74878e+11"),
     ):
         with pytest.raises(InputError, match="^" + re.escape(message)):

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.boxes.csv_boxes import PYSLOWFAST_CSV, SCORED_CSV, TRUTH_CSV
+from pipeline.boxes.csv_boxes import PLAIN_CSV, PYSLOWFAST_CSV, SCORED_CSV, SEVENTH_CSV
+from pipeline.boxes.csv_boxes import read_csv as read_csv_file
 from pipeline.boxes.recognise import read_box_files
 from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED
 from tests.boxes.files import bare, good, read_csv, told
@@ -30,14 +31,16 @@ def test_predicted_boxes_of_pyslowfast_have_empty_labels(tmp_path: Path) -> None
     assert [row[-1] for row in good(rows)] == [0.996382, 1.0]
 
 
-def test_annotations_are_seen_by_their_person_ids(tmp_path: Path) -> None:
-    rows = read_csv(tmp_path, f"v1,0902,{TEXT},12,0\nv1,0902,{TEXT},17,0\nv1,0903,{TEXT},12,1\nv1,0904,{TEXT},12\n")
-    assert rows.format == TRUTH_CSV
-    assert rows.note == "these are annotations, taken as boxes of score 1"
-    assert told(rows) == []
-    assert [row[-1] for row in good(rows)] == [1.0] * 4
-    rows = read_csv(tmp_path, f"v1,0902,{TEXT},12,0\nv1,0902,{TEXT},17,0\nv1,0903,{TEXT},12,0.5\n")
-    assert told(rows) == ["boxes.csv: row 3: found person id '0.5', expected a whole number or nothing"]
+def test_a_score_in_the_seventh_column_and_none_at_all(tmp_path: Path) -> None:
+    rows = read_csv(tmp_path, f"v1,0902,{TEXT},0.5\nv1,0903,{TEXT},1.0\nv2,903\nv1,0904,{TEXT},,0.5\n")
+    assert rows.format == SEVENTH_CSV
+    assert told(rows) == ["boxes.csv: row 4: found column count 8, expected 2 or 7 (score is the seventh)"]
+    assert [row[-1] for row in good(rows)] == [0.5, 1.0]
+    rows = read_csv(tmp_path, f"v1,0902,{TEXT}\nv1,0903,{TEXT}\nv2,903\nv1,0904,{TEXT},,0.5\n")
+    assert rows.format == PLAIN_CSV
+    assert rows.note == "2 boxes have no score column: their score is 1"
+    assert told(rows) == ["boxes.csv: row 4: found column count 8, expected 2 or 6"]
+    assert [row[-1] for row in good(rows)] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +65,8 @@ def test_a_bad_line_is_told(tmp_path: Path, line: str, message: str | None) -> N
 @given(text=st.text(st.sampled_from("v,01.-e\n \"'"), max_size=60))
 def test_any_text_is_read_or_told(scratch: Path, text: str) -> None:
     text = f"v,1\n{text}"
-    rows = read_csv(scratch, text)
+    (scratch / "boxes.csv").write_text(text)
+    rows = read_csv_file(scratch / "boxes.csv")  # by a folder annotations are left out
     lines = [line for line in text.split("\n") if line.strip()]
     assert len(rows) == len(lines)
     assert len(good(rows)) + len(told(rows)) + (rows.empty & ~rows.faults.bad).sum() == len(lines)
@@ -71,7 +75,8 @@ def test_any_text_is_read_or_told(scratch: Path, text: str) -> None:
 def test_the_real_samples(real: Path, tmp_path: Path) -> None:
     for name in ("gt.csv", "pred.csv"):
         shutil.copy(real / "eval_detection" / name, tmp_path)
-    files = read_box_files(tmp_path)[0]
-    assert {name: rows.format for name, rows in files.items()} == {"gt.csv": TRUTH_CSV, "pred.csv": SCORED_CSV}
-    assert told(files["gt.csv"]) == told(files["pred.csv"]) == []
-    assert good(files["pred.csv"])[0] == ("3reY9zJKhqN", 1774.0, 0.072, 0.47, 0.84, 0.898, 0.655)
+    found = read_box_files(tmp_path)
+    assert {name: rows.format for name, rows in found.rows.items()} == {"pred.csv": SCORED_CSV}
+    assert found.left_out == [(tmp_path / "gt.csv", "annotations (rows with action ids and without scores)")]
+    assert told(found.rows["pred.csv"]) == []
+    assert good(found.rows["pred.csv"])[0] == ("3reY9zJKhqN", 1774.0, 0.072, 0.47, 0.84, 0.898, 0.655)

@@ -144,7 +144,7 @@ def test_what_is_no_box_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("v,1\n")
     for name, text in (("empty.json", "[]"), ("other.json", '{"a": 1}'), ("x.txt", "some, words"), ("b.mp4", "\0,1,")):
         (tmp_path / name).write_text(text)
-    files, problems = read_box_files(tmp_path)
+    files, problems, _ = read_box_files(tmp_path)
     assert list(files) == ["a.csv"]
     assert [problem.file for problem in problems] == ["b.mp4", "empty.json", "other.json", "x.txt"]
     (tmp_path / "broken.json").write_text('{"images": [')

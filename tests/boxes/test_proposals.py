@@ -144,7 +144,7 @@ def test_any_dict_is_read_or_told(scratch: Path, content: dict) -> None:
 def test_the_real_samples(real: Path, tmp_path: Path) -> None:
     shutil.copy(real / "ava_dataset/ava_proposals_sample.pkl", tmp_path / "a")
     shutil.copy(real / "multisports_dataset/multisports_proposals_sample.pkl", tmp_path / "b")
-    files, problems = read_box_files(tmp_path)
+    files, problems, _ = read_box_files(tmp_path)
     assert problems == []
     assert files["a"].format == PROPOSALS_PICKLE
     assert told(files["a"]) == told(files["b"]) == []

@@ -1,11 +1,14 @@
 """`actionbank new-dataset`: what it writes for the folders that people have."""
 
+import pickle
 import re
 import shutil
 import subprocess
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -376,3 +379,92 @@ def test_text_files_of_yolo_get_the_rates_of_the_films(project: Path, films: Pat
     assert "boxes in 1 keyframes\n" in printed  # the doctor has read them
     assert "proposals-missing" not in printed
     assert "videos.csv: written, with the frame rate" not in run(*words, "--force", status=2)
+
+
+def write_mixed(folder: Path, films: Path) -> None:
+    """Portrait, landscape and 4:3, seconds from 0, annotations and boxes in one folder as MMAction2 has them."""
+    films.mkdir(parents=True)
+    folder.mkdir()
+    shapes = {"wide": (96, 54), "tall": (54, 96), "old": (64, 48), "low": (48, 64)}
+    rows: dict[str, list[str]] = {"train": [], "val": []}
+    boxes = {}
+    for number, (name, (width, height)) in enumerate(shapes.items()):
+        write_film(films / f"{name}.mp4", frames=100 + number, width=width, height=height)
+        for second in range(4):
+            for person, left in enumerate((0.05, 0.5)):
+                action = 1 + (number + second + person) % 2
+                split = "val" if name == "low" else "train"
+                rows[split].append(f"{name},{second:04d},{left},0.1,{left + 0.4},0.9,{action},{person}")
+            score = 0.95 if second == 0 else 0.4
+            boxes[f"{name},{second:04d}"] = np.array([[0.05, 0.1, 0.45, 0.9, score], [0.5, 0.1, 0.9, 0.9, 0.36]])
+    for split, lines in rows.items():
+        (folder / f"ava_{split}_v2.1.csv").write_text("\n".join([*lines, ""]))
+    (folder / "ava_train_excluded_timestamps_v2.1.csv").write_text("old,0003\n")
+    labels = "".join(f'item {{ name: "{name}" id: {id} }}\n' for id, name in enumerate(("walk", "sit"), start=1))
+    (folder / "ava_action_list_v2.1_for_activitynet_2018.pbtxt").write_text(labels)
+    (folder / "ava_dense_proposals_train.FAIR.recall_93.9.pkl").write_bytes(pickle.dumps(boxes))
+
+
+KEYS = (
+    "baseline.box_threshold, baseline.validation.box_threshold, bank.box_threshold, head_train.box_threshold, "
+    "head_train.validation.box_threshold, evaluation.box_threshold"
+)
+
+
+def test_films_of_several_shapes_and_boxes_of_low_scores_beside_the_annotations(project: Path) -> None:
+    write_mixed(Path("ann"), Path("films"))
+    printed = run("mixed", "--videos", "films", "--annotations", "ann", "--boxes", "ann")
+    lines = printed.splitlines()
+    assert lines[:4] == [
+        "ann/videos.csv: written, with frame rate and size of 4 films; its column split may be filled in",
+        "ann: first_timestamp 0 (the second at which a film begins) fits the rows of 4 films (low, old, tall, ...), "
+        "which lie from 0 to 3",
+        "boxes of train cover 100.0% of 22 annotated persons at IoU 0.5, from score 0.9 on 13.6%, from 0.36 on 100.0%: "
+        f"thresholds are 0.36 ({KEYS})",
+        "conf/dataset/mixed.yaml: written: 4 films, 2 classes, boxes from ann",
+    ]
+    assert "NOTE proposal-is-annotation (2)" in printed
+    assert "file-beside-annotations" not in printed
+    assert "mixed: 0 errors, 0 warnings" in printed
+    values = compose_params(["dataset=mixed"], Path("conf"))
+    assert values["dataset"]["proposals"] == values["dataset"]["annotations"] == "ann"
+    for key in KEYS.split(", "):
+        block: Any = values
+        for name in key.split("."):
+            block = block[name]
+        assert block == 0.36, key
+    assert values["head"]["window"]["score"] == 0.36
+    assert values["baseline"]["augmentation"]["crop"] == values["head_train"]["augmentation"]["crop"] == 96
+    published = compose_params(["dataset=mixed", "backbone=slowonly_r50"], Path("conf"))
+    assert published["baseline"]["augmentation"]["crop"] == 256  # that of the published recipes, whatever was written
+    text = Path("conf/dataset/mixed.yaml").read_text()
+    assert (
+        "# boxes of train cover 100.0% of 22 annotated persons at IoU 0.5, from score 0.9 on 13.6%, from 0.36 on "
+        "100.0%.\n" in text
+    )
+    assert "# Films differ in shape, and clips of one batch have one size: each is cut to a random square.\n" in text
+    # The detector instead of boxes: all its thresholds alike.
+    run("mixed", "--videos", "films", "--annotations", "ann", "--force")
+    values = compose_params(["dataset=mixed"], Path("conf"))
+    assert values["baseline"]["validation"]["box_threshold"] == values["head"]["window"]["score"] == 0.5
+    assert values["baseline"]["augmentation"]["crop"] == 96
+
+
+def test_boxes_that_the_usual_threshold_fits_and_the_same_file_for_both(project: Path, films: Path) -> None:
+    Path("gt.csv").write_text("".join(f"{each},1,0.1,0.1,0.5,0.5,1\n" for each in ("film", "other", "third")))
+    Path("data/mine/source/annotations").mkdir(parents=True)
+    Path("data/mine/source/annotations/labelmap.txt").write_text("1: walk\n")
+    Path("boxes.csv").write_text(Path("gt.csv").read_text().replace(",1\n", ",,0.93\n"))
+    words = ("mine", "--videos", str(films), "--annotations", "gt.csv", "--force", "--boxes")
+    printed = run(*words, "boxes.csv")
+    assert "from score 0.9 on 100.0%: thresholds are 0.9 (baseline.box_threshold, " in printed
+    assert "box_threshold" not in Path("conf/dataset/mine.yaml").read_text()
+    Path("data/mine/source/proposals/boxes.csv").unlink()
+    printed = " ".join(run(*words, "gt.csv", status=2).split())
+    assert "ERROR proposals-refused" in printed
+    assert "no boxes of a detector: gt.csv: annotations (rows with action ids and without scores)" in printed
+    Path("boxes.csv").write_text(Path("gt.csv").read_text().replace(",1\n", ",,0.012\n"))
+    Path("data/mine/source/proposals/gt.csv").unlink()
+    run(*words, "boxes.csv")
+    values = compose_params(["dataset=mine"], Path("conf"))
+    assert values["boxes"]["min_score"] == values["bank"]["box_threshold"] == 0.012

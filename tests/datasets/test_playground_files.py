@@ -208,15 +208,21 @@ def test_the_out_is_whole_or_absent(tmp_path: Path) -> None:
         ({"val_videos": 0}, "playground: 2 train and 0 val videos, expected 1 or more of each"),
         (
             {"min_seconds": 19},
-            "playground: min_seconds 19, max_seconds 22, expected 20 <= min_seconds <= max_seconds <= 600",
+            "playground: found dataset.playground.min_seconds 19 and dataset.playground.max_seconds 22, expected 20 "
+            "or more, "
+            "and the second from the first to 600",
         ),
         (
             {"min_seconds": 23},
-            "playground: min_seconds 23, max_seconds 22, expected 20 <= min_seconds <= max_seconds <= 600",
+            "playground: found dataset.playground.min_seconds 23 and dataset.playground.max_seconds 22, expected 20 "
+            "or more, "
+            "and the second from the first to 600",
         ),
         (
             {"max_seconds": 601},
-            "playground: min_seconds 20, max_seconds 601, expected 20 <= min_seconds <= max_seconds <= 600",
+            "playground: found dataset.playground.min_seconds 20 and dataset.playground.max_seconds 601, expected 20 "
+            "or more, "
+            "and the second from the first to 600",
         ),
         ({"width": 65}, "playground: 65x48 pixels, expected even sides and a height of 48 to 480"),
         ({"height": 46}, "playground: 64x46 pixels, expected even sides and a height of 48 to 480"),

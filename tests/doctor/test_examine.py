@@ -107,7 +107,7 @@ BOXES: Planted = {
                               "or more"),
     "proposal-recall-val": ("error", 5, "val: boxes: found 0.0% of 5 persons covered at IoU 0.5, expected 70% or more"),
     "proposals-below-threshold-val": ("error", 1, "val: boxes: found scores up to 0.3, expected at least 0.9 "
-                                      "(box_threshold)"),
+                                      "(evaluation.box_threshold)"),
 }  # fmt: skip
 PLANTED = VIDEOS | ANNOTATIONS | BOXES
 
@@ -162,7 +162,8 @@ def test_a_lowered_threshold_is_no_threshold(tmp_path: Path) -> None:
     (source / "proposals/boxes.pkl").write_bytes(proposals(keys))
     codes = [each.code for each in examined_in(tmp_path, "dataset.classes=2").findings]
     assert codes == ["proposals-below-threshold-train", "proposals-below-threshold-val"]
-    lowered = ["dataset.classes=2", "baseline.lower_threshold=true", "evaluation.lower_threshold=true"]
+    blocks = ("baseline", "bank", "head_train", "evaluation")
+    lowered = ["dataset.classes=2", *(f"{block}.lower_threshold=true" for block in blocks)]
     assert list(examined_in(tmp_path, *lowered).findings) == []
 
 

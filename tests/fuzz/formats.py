@@ -69,7 +69,13 @@ def _annotations(folder: Path) -> None:
     found = import_source(folder, SourceOptions(classes=3, clips=folder))
     out = folder.with_name(f"{folder.name} out")
     report_problems(
-        found.problems, total=found.rows, max_bad_fraction=1, folder=out, unit="rows", missing=found.missing
+        found.problems,
+        total=found.rows,
+        max_bad_fraction=1,
+        folder=out,
+        unit="rows",
+        missing=found.missing,
+        key="dataset.max_bad_fraction",
     )
     for table, schema in (
         (found.annotations, ANNOTATIONS), (found.keyframes, KEYFRAMES), (found.timelines, TIMELINES)
@@ -123,7 +129,9 @@ def _boxes(folder: Path) -> None:
     )
     found = import_boxes(folder, timelines, min_score=0.05, keyframes=KEYFRAMES.empty_table(), tracks=True)
     out = folder.with_name(f"{folder.name} out")
-    report_problems(found.problems, total=found.rows, max_bad_fraction=1, folder=out, unit="rows")
+    report_problems(
+        found.problems, total=found.rows, max_bad_fraction=1, folder=out, unit="rows", key="boxes.max_bad_fraction"
+    )
     check_table(found.boxes, BOXES, "table")
     write_json(out / "summary.json", found.summary)
     assert all(line.isprintable() for line in found.told), found.told
@@ -426,7 +434,7 @@ FORMATS: dict[str, Format] = {
     ),
     "box CSV": Format("boxes.csv", _table(BOX_CSV), _boxes),
     "PySlowFast CSV": Format("predicted.csv", _table(PREDICTED), _boxes),
-    "ground truth as boxes": Format("train.csv", _table(AVA), _boxes),
+    "ground truth beside boxes": Format("train.csv", _table(AVA), _boxes, {"boxes.csv": PREDICTED.encode()}),
     "detections to score": Format(
         "found.csv", _table(BOX_CSV.replace(",,", ",2,")), _score, {**MAP, "truth.csv": AVA.encode()}
     ),

@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from pipeline.cli import build_app
+from tests.commands.test_new_dataset import write_mixed
 from tests.project.harness import REPOSITORY, new_project
 
 PAGE = (REPOSITORY / "docs/own-data.md").read_text()
@@ -44,6 +45,8 @@ def test_own_videos_end_to_end_as_the_page_says(tmp_path: Path) -> None:
     for stage in ("data/films/frames", "data/films/annotations", "data/films/detected_boxes"):
         (line,) = re.findall(rf"^{stage}: .*$", PAGE, re.MULTILINE)
         assert f"{line}\n" in trained  # what a fresh run prints stands on the page
+    (line,) = re.findall("^val: boxes cover .*$", PAGE, re.MULTILINE)
+    assert f"{line}\n" in trained
     assert "0 errors" in examined
     assert 0.1 < project.metrics()["detected"]["map"] < project.metrics()["ground_truth"]["map"]
     assert told.startswith(f"results/detections/detected.parquet, split val: mAP {project.metrics()['map']:.4f} ")
@@ -73,3 +76,26 @@ def test_own_videos_in_a_queue_and_in_a_temporary_folder(tmp_path: Path) -> None
     assert set(states) == {"queued", "temporary"}
     for each in states.values():
         assert each["metrics"]["results/evaluate/metrics.json"]["data"]["map"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_films_of_three_shapes_train_in_either_scope(tmp_path: Path) -> None:
+    """With what `new-dataset` writes; annotations and boxes lie in one folder, and most boxes have low scores."""
+    project = new_project(tmp_path / "project")
+    write_mixed(project.folder / "ann", project.folder / "films")
+    project.run("actionbank", "new-dataset", "mixed", "--videos", "films", "--annotations", "ann", "--boxes", "ann")
+    short = ["-S", "dataset=mixed", "-S", "baseline.schedule.epochs=2", "-S", "head_train.schedule.epochs=4"]
+    for scope in ("head", "all"):
+        trained = project.dvc("exp", "run", *short, "-S", f"scope={scope}")
+        assert ("Running stage 'train_baseline'" in trained) == (scope == "head")
+        assert "Running stage 'train_head'" in trained
+        metrics = project.metrics()
+        assert metrics["counts"]["videos"] == 1
+        assert metrics["detected"]["num_detections"] > 0
+    refused = project.dvc("exp", "run", *short, "-S", "baseline.augmentation.crop=none", fails=True)
+    assert (
+        "error: data/mixed/frames: films differ in shape: clips of 128x96 (old), 96x170 (tall), 170x96 (wide), and "
+        "those of one batch have one size; set baseline.augmentation.crop to at most 96 "
+        "(baseline.augmentation.short_side), so that each is cut to a random square\n" in refused
+    )

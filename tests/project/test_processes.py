@@ -43,6 +43,7 @@ def test_two_processes_train_as_one_does(project: Project) -> None:
 def test_processes_that_do_not_fit_are_refused_in_one_line(project: Project) -> None:
     printed = project.run("python", "-m", "stages.train_baseline", "--processes", "2", fails=True)
     assert printed == (
-        "error: global_batch 16 in parts of bn_batch 16: 1 to a step, which 2 processes cannot share evenly; "
+        "error: baseline.global_batch 16 in parts of baseline.bn_batch 16: 1 to a step, which 2 processes cannot "
+        "share evenly; "
         "expected a number of processes that divides 1\n"
     )

@@ -169,7 +169,7 @@ def test_too_many_bad_videos(videos: Path, monkeypatch: pytest.MonkeyPatch, caps
     (videos / "b.mp4").touch()
     assert fails(monkeypatch, capsys) == (
         "b.mp4: b: found 0 bytes, expected a video file\n"
-        "error: 1 of 2 videos are bad, more than max_bad_fraction 0.05 lets pass; the first: "
+        "error: 1 of 2 videos are bad, more than frames.max_bad_fraction 0.05 lets pass; the first: "
         "b.mp4: b: found 0 bytes, expected a video file\n"
     )
     assert not OUT.exists()

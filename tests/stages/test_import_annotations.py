@@ -91,7 +91,8 @@ def test_too_many_bad_rows_end_the_run_and_leave_the_out_as_it_was(
         run(app)
     assert stopped.value.code == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: 2 of 23 rows are bad, more than max_bad_fraction 0.05 lets pass; the first: train.csv: row 20: found "
+        "error: 2 of 23 rows are bad, more than dataset.max_bad_fraction 0.05 lets pass; the first: train.csv: row "
+        "20: found "
         "box 5 6 7 8, expected coordinates from 0 to 1, as shares of the frame's width and height"
     )
     assert digest_tree(OUT) == before

@@ -1,5 +1,6 @@
 import json
 import pickle
+import shutil
 import sys
 from pathlib import Path
 
@@ -60,6 +61,8 @@ def test_the_out(proposals: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "scores from 0 to 1 in tenths: 19 0 0 0 0 0 0 0 0 20\n"
         "train: 19 boxes in 1 of 1 videos; 0 of 1 annotated keyframes without a box\n"
         "val: 1 boxes in 1 of 1 videos; 0 of 1 annotated keyframes without a box\n"
+        "train: boxes cover 100.0% of 1 annotated persons at IoU 0.5, from score 0.9 on 100.0%\n"
+        "val: boxes cover 100.0% of 1 annotated persons at IoU 0.5, from score 0.9 on 100.0%\n"
         "data/small/boxes: 20 boxes of 41 rows; left out: 1 bad, 1 of unknown videos, 19 below 0.05, 0 repeated, "
         "0 in two files\n"
     )
@@ -82,7 +85,8 @@ def test_too_many_bad_rows_end_the_run(
     (proposals / "val.csv").write_text("v2,902,5,6,7,8,,0.9\n" * 3)
     stop(monkeypatch)
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: 3 of 41 rows are bad, more than max_bad_fraction 0.05 lets pass; the first: val.csv: row 1: found "
+        "error: 3 of 41 rows are bad, more than boxes.max_bad_fraction 0.05 lets pass; the first: val.csv: row 1: "
+        "found "
         "box 5 6 7 8, expected coordinates from 0 to 1, as shares of the frame's width and height"
     )
     assert not OUT.exists()
@@ -101,7 +105,9 @@ def test_what_is_counted_are_rows(
     (proposals / "val.csv").write_text(good + rows * 1000)
     stop(monkeypatch)
     (last,) = capsys.readouterr().err.splitlines()[-1:]
-    assert last.startswith("error: 1000 of 1010 rows are bad, more than max_bad_fraction 0.05 lets pass; the first: ")
+    assert last.startswith(
+        "error: 1000 of 1010 rows are bad, more than boxes.max_bad_fraction 0.05 lets pass; the first: "
+    )
     assert not OUT.exists()
 
 
@@ -146,6 +152,49 @@ def test_boxes_that_are_all_below_the_floor_are_refused_with_the_key_and_the_hig
     stop(monkeypatch)
     assert capsys.readouterr().err == (
         "error: proposals: no box has a score of at least 0.05 (boxes.min_score), the highest is 0.031; set "
-        "boxes.min_score, and the thresholds that build on it, to what they mean\n"
+        "boxes.min_score, and baseline.box_threshold, baseline.validation.box_threshold, bank.box_threshold, "
+        "head_train.box_threshold, head_train.validation.box_threshold, evaluation.box_threshold, to what they mean\n"
     )
     assert not OUT.exists()
+
+
+def test_boxes_below_the_usual_threshold_are_said_with_the_keys(
+    proposals: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of five persons a fifth is sure; nothing here depends on a threshold, so that setting one re-runs nothing."""
+    rows = "".join(f"v1,{902 + n},0.1,0.2,0.3,0.4,1,0\n" for n in range(5))
+    write_source(Path("source"), train=rows, val="v2,0902,0.1,0.2,0.3,0.4,2,0\n")
+    import_annotations()
+    scores = (0.95, 0.72, 0.61, 0.62, 0.63)
+    content = {f"v1,{902 + n}": np.array([[*BOX, score]]) for n, score in enumerate(scores)}
+    (proposals / "train.pkl").write_bytes(pickle.dumps(content))
+    capsys.readouterr()
+    import_boxes()
+    lines = capsys.readouterr().out.splitlines()
+    assert (
+        "train: boxes cover 100.0% of 5 annotated persons at IoU 0.5, from score 0.9 on 20.0%, from 0.61 on 100.0%"
+        in lines
+    )
+    assert (
+        "thresholds above 0.61 lose persons whom the boxes cover; they are baseline.box_threshold, "
+        "baseline.validation.box_threshold, bank.box_threshold, head_train.box_threshold, "
+        "head_train.validation.box_threshold, evaluation.box_threshold" in lines
+    )
+
+
+def test_annotations_beside_the_boxes_are_left_out_and_said(
+    proposals: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy("source/train.csv", proposals / "gt.csv")
+    shutil.copy("source/labelmap.pbtxt", proposals)
+    capsys.readouterr()
+    import_boxes()
+    assert (
+        "left out: gt.csv: annotations (rows with action ids and without scores)\nleft out: labelmap.pbtxt: a label map"
+        in capsys.readouterr().out
+    )
+    assert json.loads((OUT / "summary.json").read_text())["left_out"] == ["gt.csv", "labelmap.pbtxt"]
+    assert json.loads((OUT / "problems.json").read_text())["problems"] == []
+    assert set(read_table(OUT / "boxes.parquet", BOXES)["source"].to_pylist()) == {
+        "ava_proposals_pickle", "pyslowfast_csv"
+    }  # fmt: skip

@@ -157,7 +157,9 @@ def test_validation_neither_costs_nor_changes_anything_when_it_is_off(tmp_path: 
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_where_and_why(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"train: the loss is nan at epoch 1, step \d+ \(learning rate .*smaller lr"):
+    with pytest.raises(
+        InputError, match=r"train: the loss is nan at epoch 1, step \d+ \(learning rate .*smaller baseline.lr"
+    ):
         run(tmp_path, lr=1e30, warmup_epochs=0, clip_norm=1e30)
 
 
@@ -207,7 +209,8 @@ def test_weights_that_overflow_at_the_last_step_are_named_and_the_state_before_s
         run(tmp_path, epochs=2, select=select, weight_decay=1e4)
     assert str(error.value) == (
         "train: after epoch 2 (learning rate 3e+38): 6 weights are infinite or no numbers (the first: 0.weight); "
-        "nothing of it is saved; a smaller lr or clip_norm, or a longer warm-up, keeps them finite"
+        "nothing of it is saved; a smaller baseline.lr or baseline.clip_norm, or more baseline.schedule.warmup_epochs, "
+        "keeps them finite"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["epoch_0001"]
 

@@ -128,6 +128,6 @@ def test_as_many_cuda_ranks_as_parts_get_synchronised_norms(monkeypatch: pytest.
         monkeypatch.setenv(name, value)
     trained = model()
     keys = list(trained.state_dict())
-    prepare_norm(trained, "sync", global_batch=8, bn_batch=2, device=torch.device("cuda"))
+    prepare_norm(trained, "sync", global_batch=8, bn_batch=2, device=torch.device("cuda"), block="baseline")
     assert isinstance(trained.backbone[1], nn.SyncBatchNorm)
     assert list(trained.state_dict()) == keys

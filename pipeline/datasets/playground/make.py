@@ -82,8 +82,8 @@ def film_specs(
         raise InputError(f"playground: {train_videos} train and {val_videos} val videos, expected 1 or more of each")
     if not MIN_SECONDS <= min_seconds <= max_seconds <= MAX_SECONDS:
         raise InputError(
-            f"playground: min_seconds {min_seconds}, max_seconds {max_seconds}, "
-            f"expected {MIN_SECONDS} <= min_seconds <= max_seconds <= {MAX_SECONDS}"
+            f"playground: found dataset.playground.min_seconds {min_seconds} and dataset.playground.max_seconds "
+            f"{max_seconds}, expected {MIN_SECONDS} or more, and the second from the first to {MAX_SECONDS}"
         )
     if width % 2 or height % 2 or not MIN_HEIGHT <= height <= MAX_HEIGHT:
         raise InputError(

@@ -67,8 +67,8 @@ def lfb_nl_split(
         )
     if settings.window_seconds < 2 or settings.per_second < 1:
         raise InputError(
-            f"head lfb_nl_split: it splits a window, found window_seconds {settings.window_seconds} "
-            f"and per_second {settings.per_second}"
+            f"head lfb_nl_split: it splits a window, found head.window.seconds {settings.window_seconds} "
+            f"and head.window.per_second {settings.per_second}"
         )
     tower = non_local_bank(settings, head="lfb_nl_split", layers=layers, latent=latent, dropout=dropout, init=init)
     split = SplitBank(

@@ -270,7 +270,7 @@ def test_windows_need_a_threshold_that_is_known(tmp_path: Path) -> None:
     path = save(tmp_path / "x.pkl", value_of(FEATURES, "lists"))
     bank, notes = taken_in(path, tmp_path / "x.zarr")
     assert notes[1] == "no box_threshold is known, so no window can be read; give --provenance box_threshold=..."
-    with pytest.raises(InputError, match="has no scores and box_threshold is None"):
+    with pytest.raises(InputError, match=r"has no scores and was made with bank\.box_threshold None"):
         ResidentWindows([bank], min_score=0.9)
     known, _ = taken_in(path, tmp_path / "y.zarr", provenance={"box_threshold": 0.9})
     with pytest.raises(InputError, match=r"cannot be cut at score 0\.95"):

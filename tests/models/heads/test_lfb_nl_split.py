@@ -113,7 +113,7 @@ def test_half_a_window_may_be_empty() -> None:
 
 
 def test_what_a_user_can_ask_wrongly_is_refused() -> None:
-    message = r"^head lfb_nl_split: it splits a window, found window_seconds 0 and per_second 0$"
+    message = r"^head lfb_nl_split: it splits a window, found head.window.seconds 0 and head.window.per_second 0$"
     with pytest.raises(InputError, match=message):
         lfb_nl_split(HeadSettings(roi_channels=5, bank_channels=3, classes=2))
     with pytest.raises(InputError, match=r"^head lfb_nl_split: layers is 0 and latent 512, expected at least 1$"):

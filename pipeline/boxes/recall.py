@@ -1,0 +1,108 @@
+"""How many annotated persons boxes cover, and from which score on: what a threshold costs, and which one to take."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.datasets.keyframes import KeyframeSet, group_keyframes, stretches
+from pipeline.training.assign import Floats, pair_iou
+
+IOU = 0.5
+"At which the mAP matches boxes."
+USUAL_THRESHOLD = 0.9
+"Of the published recipes."
+KEPT_RECALL = 0.95
+"A threshold that is proposed keeps this share of the persons that some box covers."
+LEAST_KEPT_RECALL = 0.9
+"A threshold that keeps less is a fault of the configuration."
+THRESHOLD_KEYS = (
+    "baseline.box_threshold",
+    "baseline.validation.box_threshold",
+    "bank.box_threshold",
+    "head_train.box_threshold",
+    "head_train.validation.box_threshold",
+    "evaluation.box_threshold",
+)
+"Every threshold of person boxes; head.window.score is bank.box_threshold in every head."
+# Pairs of a box and a proposal that are compared at a time.
+KEYFRAMES_AT_ONCE = 20_000
+
+
+def covering(grouped: KeyframeSet, ious: Sequence[float] = (IOU,)) -> dict[float, Floats]:
+    """By IoU: the best score among the proposals that cover each annotated person so far [persons]; -inf for none."""
+    found: dict[float, list[Floats]] = {iou: [np.zeros(0)] for iou in ious}
+    for first in range(0, len(grouped), KEYFRAMES_AT_ONCE):
+        part = grouped[first : first + KEYFRAMES_AT_ONCE]
+        owner = np.repeat(np.arange(len(part)), np.diff(part.ground_truth_offsets))
+        counts, proposal = stretches(part.proposal_offsets[owner], part.proposal_offsets[owner + 1])
+        person = np.repeat(np.arange(len(owner)), counts)
+        overlap = pair_iou(part.ground_truth_xyxy[person], part.proposals_xyxy[proposal])
+        for iou in ious:
+            best = np.full(len(owner), -np.inf)
+            near = overlap >= iou
+            np.maximum.at(best, person[near], part.scores[proposal[near]])
+            found[iou].append(best)
+    return {iou: np.concatenate(parts) for iou, parts in found.items()}
+
+
+def recall(scores: Floats, threshold: float = -np.inf) -> float:
+    """The share of the persons of `covering` whom a box of at least this score covers; 0 of nobody."""
+    reached = scores >= threshold if np.isfinite(threshold) else np.isfinite(scores)
+    return float(reached.mean()) if len(scores) else 0.0
+
+
+def kept(scores: Floats, threshold: float) -> float:
+    """Of the persons whom any box covers, the share that boxes of at least this score cover; 1 of nobody."""
+    reachable = recall(scores)
+    return recall(scores, threshold) / reachable if reachable else 1.0
+
+
+def propose_threshold(scores: Floats) -> float:
+    """The highest threshold that keeps KEPT_RECALL of what is reachable, and no more than USUAL_THRESHOLD.
+
+    Rounded down to two digits, so that it means the same wherever it is written.
+    """
+    reachable = np.sort(scores[np.isfinite(scores)])[::-1]
+    if not len(reachable):
+        return USUAL_THRESHOLD
+    best = float(reachable[math.ceil(KEPT_RECALL * len(reachable)) - 1])
+    if best >= USUAL_THRESHOLD:
+        return USUAL_THRESHOLD
+    unit = 10.0 ** max(2, 1 - math.floor(math.log10(best))) if best > 0 else 100.0
+    return math.floor(best * unit + 1e-9) / unit
+
+
+def threshold_words(scores: Floats, threshold: float) -> str:
+    """What a threshold of boxes means beside the usual one, in numbers."""
+    usual = (
+        f"{recall(scores):.1%} of {len(scores)} annotated persons at IoU {IOU:g}, from score {USUAL_THRESHOLD:g} on "
+    )
+    usual += f"{recall(scores, USUAL_THRESHOLD):.1%}"
+    return usual if threshold == USUAL_THRESHOLD else f"{usual}, from {threshold:g} on {recall(scores, threshold):.1%}"
+
+
+def covering_scores(annotations: pa.Table, keyframes: pa.Table, boxes: pa.Table, split: str) -> Floats:
+    """`covering` of a split's annotated persons, at IOU, by ANNOTATIONS, KEYFRAMES and BOXES."""
+    classes = pc.max(annotations["action_id"]).as_py() or 1
+    grouped = group_keyframes(annotations, keyframes, boxes, split=split, classes=classes, threshold=0.0)
+    return covering(grouped)[IOU]
+
+
+def recall_lines(annotations: pa.Table, keyframes: pa.Table, boxes: pa.Table) -> list[str]:
+    """What the boxes of train and val cover, and where a usual threshold loses persons, in lines for the user."""
+    lines, low = [], []
+    for split in ("train", "val"):
+        scores = covering_scores(annotations, keyframes, boxes, split)
+        if not len(scores):
+            continue
+        proposed = propose_threshold(scores)
+        lines.append(f"{split}: boxes cover {threshold_words(scores, proposed)}")
+        if kept(scores, USUAL_THRESHOLD) < LEAST_KEPT_RECALL:
+            low.append(proposed)
+    if low:
+        keys = ", ".join(THRESHOLD_KEYS)
+        lines.append(f"thresholds above {min(low):g} lose persons whom the boxes cover; they are {keys}")
+    return lines
