@@ -80,7 +80,8 @@ def _elsewhere(path: str) -> str:
     project = work_root().parent
     if Path(path).is_absolute() or project.resolve() == Path.cwd().resolve() or not (project / path).exists():
         return ""
-    return "it lies in the project, not in this temporary folder of --queue or --temp: name its whole path, or `dvc add` it"
+    remedy = "name its whole path, or `dvc add` it"
+    return f"it lies in the project, not in this temporary folder of --queue or --temp: {remedy}"
 
 
 def _read_before() -> set[str]:

@@ -98,8 +98,8 @@ def test_what_lies_in_the_project_and_not_in_a_temporary_folder(
     make("weights.safetensors", "temporary/x")
     monkeypatch.chdir("temporary")
     assert refusal("baseline.init=weights.safetensors").endswith(
-        "weights.safetensors (it lies in the project, not in this temporary folder of --queue or --temp: name its whole "
-        "path, or `dvc add` it)"
+        "weights.safetensors (it lies in the project, not in this temporary folder of --queue or --temp: name its "
+        "whole path, or `dvc add` it)"
     )
     ask(f"baseline.init={tmp_path}/weights.safetensors")
 
