@@ -39,7 +39,7 @@ def check_ready(params: Params) -> None:
 def _outside(params: Params) -> Iterator[tuple[str, str]]:
     """Path and origin of each thing that nobody but the user brings."""
     dataset = params.dataset
-    origins: dict[str, str] = {**dataset.origins}
+    origins = {str(name): origin for name, origin in dataset.origins.items()}
     if not dataset.generate:
         names = ["videos", "annotations", *(["proposals"] if params.boxes.detector == "none" else []), "clips"]
         for name in names:
