@@ -58,7 +58,7 @@ def test_a_published_row_without_its_data_says_what_is_missing_and_whence_it_com
 
 def test_clips_that_lie_among_the_videos_are_said_once() -> None:
     said = refusal("+experiment=ava_kinetics_slowonly_r50_4x16_k400")
-    assert "data/ava_kinetics/source/videos (AVA's films: github.com/cvdfoundation/ava-dataset, Kinetics' clips: " in said
+    assert "source/videos (AVA's films: github.com/cvdfoundation/ava-dataset, Kinetics' clips: " in said
     assert said.count("source/videos (") == 1
 
 
