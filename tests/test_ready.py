@@ -1,6 +1,7 @@
 """What is not here is said before anything runs, with where it comes from."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import yaml
 
 from pipeline.compose import compose_params
 from pipeline.errors import InputError
-from pipeline.params import parse_params
+from pipeline.params import Params, parse_params
 from pipeline.ready import check_ready
 from tests.bank.banks import PROVENANCE, make_rows, write_small_bank
 from tests.interop.banks.files import FEATURES, taken_in
@@ -27,8 +28,13 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
 
 
+@cache
+def composed(*overrides: str) -> Params:
+    return parse_params(compose_params(list(overrides), CONF), "here")
+
+
 def ask(*overrides: str) -> None:
-    check_ready(parse_params(compose_params(list(overrides), CONF), "here"))
+    check_ready(composed(*overrides))
 
 
 def refusal(*overrides: str) -> str:
