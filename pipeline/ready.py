@@ -38,9 +38,9 @@ def check_ready(params: Params) -> None:
 def _outside(params: Params) -> Iterator[tuple[str, str]]:
     """Path and origin of each thing that nobody but the user brings."""
     dataset = params.dataset
-    origins: dict[str, str] = {**dataset.origins}
+    origins = {str(name): origin for name, origin in dataset.origins.items()}
     if not dataset.generate:
-        names = ["videos", "annotations", *(["proposals"] if params.boxes.detector == "none" else []), "clips"]
+        names = ["clips", "videos", "annotations", *(["proposals"] if params.boxes.detector == "none" else [])]
         for name in names:
             path = getattr(dataset, name)
             origin = origins.get(name, f"dataset.{name} of conf/dataset/{dataset.name}.yaml")

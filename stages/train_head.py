@@ -166,7 +166,7 @@ def train_head(
         description["bank_channels"] = banks[0].channels
     key = item_key(
         description=description,
-        weights=digest_file(Path(params.scope.weights)) if store else None,
+        weights=digest_file(Path(start)) if store and (start := _start(params)) != "none" else None,
         parameters=training.model_dump(),
         frames=digest_file(store.folder / "manifest.json") if store else None,
         boxes=digest_file(Path(params.scope.boxes) / "boxes.parquet") if store else None,
@@ -252,6 +252,11 @@ def _hand_on_baseline(params: Params) -> None:
     select = baseline["parameters"]["checkpoint"]["select"] if fitted.history else "last"
     write_training(Path("results/head"), fitted, select=select, more=shared)
     print(f"{HEAD}: the baseline{f' of epoch {fitted.selected_epoch}' if fitted.history else ''}, handed on")
+
+
+def _start(params: Params) -> str:
+    """The file that the backbone starts from in scope all, or `none`."""
+    return params.head_train.kinetics if params.head_train.init == "kinetics" else params.scope.weights
 
 
 def _initial_weights(detector: Detector, params: Params) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """What is not here is said before anything runs, with where it comes from."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import yaml
 
 from pipeline.compose import compose_params
 from pipeline.errors import InputError
-from pipeline.params import parse_params
+from pipeline.params import Params, parse_params
 from pipeline.ready import check_ready
 from tests.bank.banks import PROVENANCE, make_rows, write_small_bank
 from tests.interop.banks.files import FEATURES, taken_in
@@ -27,8 +28,13 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
 
 
+@cache
+def composed(*overrides: str) -> Params:
+    return parse_params(compose_params(list(overrides), CONF), "here")
+
+
 def ask(*overrides: str) -> None:
-    check_ready(parse_params(compose_params(list(overrides), CONF), "here"))
+    check_ready(composed(*overrides))
 
 
 def refusal(*overrides: str) -> str:
@@ -54,6 +60,12 @@ def test_a_published_row_without_its_data_says_what_is_missing_and_whence_it_com
         f"{weights} (`actionbank convert CHECKPOINT --to {weights}` makes it; the row starts from "
         "slowfast_r50_8x8x1_256e_kinetics400_rgb_20200716-73547d2b.pth)"
     )
+
+
+def test_clips_that_lie_among_the_videos_are_said_once() -> None:
+    said = refusal("+experiment=ava_kinetics_slowonly_r50_4x16_k400")
+    assert "source/videos (AVA's films: github.com/cvdfoundation/ava-dataset, Kinetics' clips: " in said
+    assert said.count("source/videos (") == 1
 
 
 def test_what_is_here_or_known_to_dvc_is_not_missing() -> None:

@@ -27,6 +27,7 @@ def ran(output: str) -> list[str]:
     return re.findall(r"Running stage '([^']+)'", output)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_row_without_its_data_leaves_everything_as_it_was(project: Project) -> None:
     before = {name: (project.folder / name).read_bytes() for name in ("params.yaml", "dvc.lock")}

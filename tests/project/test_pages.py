@@ -48,6 +48,7 @@ class Hostile:
 def checkpoints(project: Project) -> None:
     """MMAction2's files of a detector and of a classifier, one that is no good, and films for the detector."""
     folder = project.folder
+    torch.manual_seed(0)
     model = build_detector("slowfast_r50_8x8", classes=80)
     sidecar = sidecar_of(model, "slowfast_r50_8x8", "linear", False, width=None, columns=80, classes=80)
     state = export_mmaction2(model.state_dict(), sidecar)[0]["state_dict"]

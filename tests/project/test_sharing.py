@@ -54,7 +54,8 @@ def follow(project: Project, what: str, repository: Path, environment: dict[str,
         words = shlex.split(line.replace(ADDRESS, str(repository)))
         printed += (output := project.run(*words, environment=environment))
         if line in shown:
-            assert not differences([(shown[line], output.replace(str(repository), ADDRESS))])
+            found = differences([(shown[line], output.replace(str(repository), ADDRESS))])
+            assert not found, found[0]
     return printed
 
 

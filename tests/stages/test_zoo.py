@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import torch
 
@@ -19,8 +20,9 @@ from pipeline.errors import InputError
 from pipeline.files import read_json
 from pipeline.inference.detector import detector_from_sidecar
 from pipeline.models.heads.table import HEADS
-from pipeline.tables import DETECTIONS, read_table
+from pipeline.tables import DETECTIONS, KEYFRAMES, read_table
 from stages import train_baseline, train_head
+from tests.bank.banks import make_rows, write_small_bank
 from tests.recipes import ARCHITECTURES, CONF
 from tests.stages.zoo import DATA, Zoo, documented, make_data
 
@@ -297,3 +299,25 @@ def test_every_head_trains_and_is_evaluated_with_a_hidden_layer(head: str, scope
     metrics: dict[str, Any] = project.evaluate()
     assert (metrics["head"], metrics["scope"]) == (head, scope)
     assert project.values["head"]["mlp"]
+
+
+@pytest.mark.parametrize("bank", ["own", "external"])
+def test_a_whole_detector_from_its_own_weights_needs_no_baseline(bank: str, start: Start) -> None:
+    """`linear` reads no bank; `lfb_avg` windows of rows that are a bank of nobody knows whom."""
+    external = ["bank=external", "bank.train=train.zarr", "bank.val=val.zarr", "bank.producer=unknown"]
+    head = ["head=lfb_avg", *external] if bank == "external" else ["head=linear"]
+    project = start(*TINY[:2], *SLOW, *head, "scope=all", "head_train.init=kinetics")
+    assert project.values["inputs"]["baseline"] == []
+    for split in ("train", "val"):
+        keyframes = read_table(DATA / "annotations/keyframes.parquet", KEYFRAMES)
+        films = set(keyframes.filter(pc.equal(keyframes["split"], split))["video_id"].to_pylist())
+        rows = {film: make_rows({float(second): 2 for second in range(900, 920)}, channels=48) for film in films}
+        provenance = {"box_threshold": 0.9, "imported_from": "mmaction2"}
+        write_small_bank(Path(f"{split}.zarr"), rows, split=split, provenance=provenance, ground_truth=None)
+    sidecar = project.train_head()
+    assert not BASELINE.exists()
+    assert (sidecar["kind"], sidecar["baseline"], sidecar["producer"]) == ("detector", None, None)
+    assert (sidecar["backbone"], sidecar["width"], sidecar["bank_channels"]) == (
+        "slowonly_tiny", 8, 48 if bank == "external" else 0,
+    )  # fmt: skip
+    assert project.evaluate()["mixed_banks"] == {}
