@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from dvc.stage import Stage
 
 Record = dict[str, Any]
-TRAININGS = {"train_baseline": "baseline", "train_head": "head_train"}
+BASELINE = "train_baseline"
+"`dvc.yaml` has it once or not at all, as train_baseline@baseline."
+TRAININGS = {BASELINE: "baseline", "train_head": "head_train"}
 "Stages that train, and the block of the parameters that says for how many epochs."
 ITEMS = {"make_videos": "make_videos", "extract_frames": "extract_frames", "infer_bank": "bank_parts"}
 "Stages that keep finished films, and where in `.work`."
@@ -114,7 +116,8 @@ def _standings(repo: "Repo", params: Mapping[str, Any], records: Sequence[Record
             state = "never run"
         if stage.is_data_source and state == "done":
             continue
-        mine = _runs_of(stage.addressing, params, records)
+        name = BASELINE if stage.addressing.startswith(f"{BASELINE}@") else stage.addressing
+        mine = _runs_of(name, params, records)
         last = mine[-1] if mine else None
         found[stage.addressing] = Standing(
             stage.addressing,
@@ -122,7 +125,7 @@ def _standings(repo: "Repo", params: Mapping[str, Any], records: Sequence[Record
             causes if state == "changed" else waits if state == "after" else (),
             last["started"] + last["seconds"] if last else None,
             _whole(last) if last else None,
-            None if state == "done" else expected_seconds(stage.addressing, params, records),
+            None if state == "done" else expected_seconds(name, params, records),
         )
     return list(found.values())
 

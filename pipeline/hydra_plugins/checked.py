@@ -15,13 +15,14 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from pipeline.compose import replaced_values
 from pipeline.params import parse_params
 from pipeline.ready import check_ready
+from pipeline.training.logs import check_log
 
 
 def checked(value: list[Any], *, _root_: DictConfig) -> ListConfig:
     """Give `value` back where the parameters around it are valid, and what they need from outside is here.
 
     Raises:
-        InputError: see `parse_params`, `check_ready`; OmegaConf puts its own words around the message.
+        InputError: see `parse_params`, `check_log`, `check_ready`; OmegaConf puts its own words around the message.
     """
     tree = OmegaConf.to_container(_root_, resolve=False)
     assert isinstance(tree, dict)
@@ -29,6 +30,7 @@ def checked(value: list[Any], *, _root_: DictConfig) -> ListConfig:
     values = OmegaConf.to_container(OmegaConf.create(tree), resolve=True, throw_on_missing=True)
     assert isinstance(values, dict)
     params = parse_params(values, "parameters")
+    check_log(params.training.log)
     if _runs_all():
         check_ready(params)
     if replaced := replaced_values({str(key): each for key, each in values.items()}):

@@ -209,6 +209,7 @@ def test_paths_and_long_lists_stay_one_yaml_file(tmp_path: Path) -> None:
         boxes=None,
         fps=None,
         asked_side=96,
+        more={"dataset": [], "blocks": []},
     )
     (tmp_path / "conf/dataset/mine.yaml").write_text(text)
     assert compose_params(["dataset=mine"], tmp_path / "conf")["dataset"]["videos"] == videos

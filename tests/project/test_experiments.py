@@ -145,8 +145,8 @@ def test_exp_show_begins_with_head_and_map_and_a_sweep_shows_what_was_swept(proj
     row = next(line for line in shown.splitlines() if "[nl]" in line).split()
     assert {"playground_mini", "lfb_nl"} <= set(row)
 
-    words = shlex.split(re.search(r"^\| see a sweep \| `(.*?)`", README, re.MULTILINE)[1].replace("\\|", "|"))
-    table = project.run(*words)
+    (view,) = re.findall(r"^\| see a sweep \| `(.*?)`", README, re.MULTILINE)
+    table = project.run(*shlex.split(view))
     head = next(line.split() for line in table.splitlines() if "Experiment" in line)
     assert head == ["Experiment", "Created", "head", "mAP", *head[4:]]
     assert "head.window.seconds" in head
@@ -174,10 +174,11 @@ def test_tables_for_plots_have_a_row_per_class_and_epoch(finished: Project) -> N
     assert {row["group"] for row in rows} >= {"momentary", "relational", "long-term", "order"}
     with (finished.folder / "results/baseline/epochs.tsv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file, delimiter="\t")] == ["1"]
-    header, *rows = (finished.folder / "results/head/validation.tsv").read_text().splitlines()
-    assert header.split("\t")[:2] == ["epoch", "map"]
-    assert [row.split("\t")[0] for row in rows] == ["2"], "only epochs that were validated"
-    assert float(rows[0].split("\t")[1]) == finished.metrics()["ground_truth"]["map"]
+    with (finished.folder / "results/head/validation.tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert list(rows[0])[:2] == ["epoch", "map"]
+    assert [row["epoch"] for row in rows] == ["2"], "only epochs that were validated"
+    assert float(rows[0]["map"]) == finished.metrics()["ground_truth"]["map"]
 
 
 def test_an_edit_of_conf_is_not_passed_over(project: Project) -> None:

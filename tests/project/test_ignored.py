@@ -106,7 +106,7 @@ def test_a_failed_first_run_leaves_nothing_large_to_git(tmp_path: Path) -> None:
     weights = project.folder / "models/kinetics/x.safetensors"
     write_bytes(weights, b"no weights")
     failed = project.dvc("exp", "run", "-S", "baseline.init=models/kinetics/x.safetensors", fails=True)
-    assert "failed to reproduce 'train_baseline'" in failed
+    assert "failed to reproduce 'train_baseline@baseline'" in failed
     assert list(project.folder.glob("data/playground_mini/frames/*.arrow"))
     project.git("add", "-A")
     added = project.git("diff", "--cached", "--name-only").split()

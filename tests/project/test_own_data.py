@@ -88,7 +88,7 @@ def test_films_of_three_shapes_train_in_either_scope(tmp_path: Path) -> None:
     short = ["-S", "dataset=mixed", "-S", "baseline.schedule.epochs=2", "-S", "head_train.schedule.epochs=4"]
     for scope in ("head", "all"):
         trained = project.dvc("exp", "run", *short, "-S", f"scope={scope}")
-        assert ("Running stage 'train_baseline'" in trained) == (scope == "head")
+        assert ("Running stage 'train_baseline@baseline'" in trained) == (scope == "head")
         assert "Running stage 'train_head'" in trained
         metrics = project.metrics()
         assert metrics["counts"]["videos"] == 1

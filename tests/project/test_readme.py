@@ -14,8 +14,9 @@ NUMBER = re.compile(r"-?\d\.\d+")
 
 def block(heading: str, number: int) -> list[str]:
     """Lines of a section's n-th fenced block."""
-    section = re.search(rf"^## {heading}\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)[1]
-    return re.findall(r"```\w*\n(.*?)```", section, re.DOTALL)[number].splitlines()
+    (section,) = re.findall(rf"^## {heading}\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
+    blocks: list[str] = re.findall(r"```\w*\n(.*?)```", section, re.DOTALL)
+    return blocks[number].splitlines()
 
 
 def commands(heading: str, number: int) -> list[str]:

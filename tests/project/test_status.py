@@ -36,7 +36,13 @@ def test_where_a_finished_project_stands(finished: Project) -> None:
     found = lines_of(finished)
     assert found["next"] == "nothing to run"
     assert found["dataset"] == "playground_mini, backbone slowonly_tiny, head lfb_avg, scope head, bank own"
-    for stage in ("make_videos@playground_mini", "extract_frames", "train_baseline", "infer_bank@val", "evaluate"):
+    for stage in (
+        "make_videos@playground_mini",
+        "extract_frames",
+        "train_baseline@baseline",
+        "infer_bank@val",
+        "evaluate",
+    ):
         assert found[stage].startswith("ran "), stage
         assert found[stage].endswith(" done"), stage
     listed = finished.run("actionbank", "runs").splitlines()
@@ -53,7 +59,7 @@ def test_what_would_run_after_a_change_and_how_long(project: Project) -> None:
     project.run("actionbank", "compose", "baseline.lr=0.9")
     found = lines_of(project)
     assert found["import_boxes"].endswith(" done")
-    assert found["train_baseline"].endswith(" changed: parameters baseline.lr")
+    assert found["train_baseline@baseline"].endswith(" changed: parameters baseline.lr")
     assert found["infer_bank@train"].endswith(" after train_baseline")
     assert found["train_head"].endswith(" after train_baseline, infer_bank@train, infer_bank@val")
     assert found["next"].startswith("dvc repro runs, as far as what is made anew differs: train_baseline (")

@@ -4,10 +4,11 @@ from pathlib import Path
 from pipeline.files import read_json
 from pipeline.training.loop import Fitted
 from pipeline.training.outs import write_training
+from pipeline.training.state import Metrics
 
 
 def test_epochs_without_a_map_are_no_rows_of_the_validation(tmp_path: Path) -> None:
-    history = [
+    history: list[Metrics] = [
         {"epoch": 1, "lr": 0.1, "loss": 2.0},
         {"epoch": 2, "lr": 0.1, "loss": 1.5, "map": 0.25, "a_detected": None},
         {"epoch": 3, "lr": 0.1, "loss": 1.0, "map": None, "a_detected": None},
