@@ -1,6 +1,7 @@
 """Person boxes of a folder of files into one table, with an account of every row that did not enter it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.boxes.recognise import read_box_files
+from pipeline.boxes.recognise import BoxFiles, read_box_files
 from pipeline.boxes.rows import BoxRows
 from pipeline.boxes.tracks import track_ids
 from pipeline.boxes.yolo import find_yolo, read_yolo
@@ -100,13 +101,9 @@ def import_boxes(
     Raises:
         InputError: there is no box file, a file cannot be read, or no row is a box of a known video.
     """
-    of_yolo = find_yolo(folder)
-    found = read_box_files(folder, annotations, beside=of_yolo)
-    read, problems = dict(found.rows), list(found.problems)
-    if of_yolo:
-        read["*.txt"] = read_yolo(folder, of_yolo, timelines, keyframes, person_class=person_class)
-    read = {name: _of_films(file, timelines) for name, file in read.items()}
-    names, files = list(read), list(read.values())
+    found = _read_files(folder, annotations, timelines, keyframes, person_class)
+    names, files = list(found.rows), list(found.rows.values())
+    problems = list(found.problems)
     rows = _joined(files, timelines)
     for number, file in enumerate(files):
         mine = rows.file == number
@@ -117,46 +114,63 @@ def import_boxes(
         problems += [*file.key_problems, *file.faults.problems()]
         problems += _unknown_videos(names[number], file, rows.fate[mine] == UNKNOWN)
     if not (rows.fate == KEPT).any():
-        strange = sorted({str(each) for file in files for each in file.video_ids.unique().to_pylist()})
-        annotated = sorted(map(str, timelines["video_id"].to_pylist()))
-        others = annotated and not set(strange) & set(annotated)
-        guess = names_beside("the boxes", strange, annotated).partition(" (is ")[2] if others else ""
-        reason = f"{problems[0] if problems else 'there are no rows'}{f' (is {guess}' if guess else ''}"
-        raise InputError(f"{folder}: no row is a box of a video that the annotations name: {reason}")
+        raise InputError(f"{folder}: {_nothing_kept(files, timelines, problems)}")
     scores = rows.score[rows.fate == KEPT]
     rows.fate[(rows.fate == KEPT) & (rows.score < min_score)] = BELOW
     problems += _drop_repeated(rows, names)
     accounts = [_account(rows.fate[rows.file == number], file) for number, file in enumerate(files)]
     all_files = {key: sum(account[key] for account in accounts) for key in (*FATES, "not_persons", "rows")}
     table = _table(rows, [detector or file.format for file in files], timelines)
+    each_file = zip(names, files, accounts, strict=True)
+    summary = {
+        "rows": all_files["rows"],
+        "min_score": min_score,
+        "files": [{"file": name, "format": file.format} | account for name, file, account in each_file],
+        "all_files": all_files,
+        "splits": _splits(rows, timelines, keyframes),
+        "score_histogram": {
+            "bin_width": 1 / HISTOGRAM_BINS,
+            "counts": np.bincount(_bins(scores), minlength=HISTOGRAM_BINS).tolist(),
+        },
+    }
+    if found.left_out:
+        summary["left_out"] = [path.name for path, _ in found.left_out]
     return BoxImport(
         boxes=_with_tracks(table) if tracks else table,
         problems=problems,
         rows=all_files["rows"],
         bad=all_files["bad"] + all_files["unknown_video"],
-        summary=({"left_out": [path.name for path, _ in found.left_out]} if found.left_out else {})
-        | {
-            "rows": all_files["rows"],
-            "min_score": min_score,
-            "files": [
-                {"file": name, "format": file.format} | account
-                for name, file, account in zip(names, files, accounts, strict=True)
-            ],
-            "all_files": all_files,
-            "splits": _splits(rows, timelines, keyframes),
-            "score_histogram": {
-                "bin_width": 1 / HISTOGRAM_BINS,
-                "counts": np.bincount(_bins(scores), minlength=HISTOGRAM_BINS).tolist(),
-            },
-        },
+        summary=summary,
         told=[
-            "read " + ", ".join(f"{name} as {detector or file.format}" for name, file in read.items()),
-            *(f"{name}: {file.note}" for name, file in read.items() if file.note),
+            "read " + ", ".join(f"{name} as {detector or file.format}" for name, file in found.rows.items()),
+            *(f"{name}: {file.note}" for name, file in found.rows.items() if file.note),
             *(f"left out: {line}" for line in reasons(folder, found.left_out)),
         ],
         highest=float(scores.max()),
         left_out=found.left_out,
     )
+
+
+def _read_files(
+    folder: Path, annotations: Path | None, timelines: pa.Table, keyframes: pa.Table | None, person_class: int
+) -> BoxFiles:
+    """The files of a folder, with YOLO's text files as one; ids are those of the annotated films."""
+    of_yolo = find_yolo(folder)
+    found = read_box_files(folder, annotations, beside=of_yolo)
+    read = dict(found.rows)
+    if of_yolo:
+        read["*.txt"] = read_yolo(folder, of_yolo, timelines, keyframes, person_class=person_class)
+    return found._replace(rows={name: _of_films(file, timelines) for name, file in read.items()})
+
+
+def _nothing_kept(files: Sequence[BoxRows], timelines: pa.Table, problems: Sequence[Problem]) -> str:
+    """Why no row is a box of an annotated video."""
+    strange = sorted({str(each) for file in files for each in file.video_ids.unique().to_pylist()})
+    annotated = sorted(map(str, timelines["video_id"].to_pylist()))
+    others = annotated and not set(strange) & set(annotated)
+    guess = names_beside("the boxes", strange, annotated).partition(" (is ")[2] if others else ""
+    reason = f"{problems[0] if problems else 'there are no rows'}{f' (is {guess}' if guess else ''}"
+    return f"no row is a box of a video that the annotations name: {reason}"
 
 
 def _of_films(file: BoxRows, timelines: pa.Table) -> BoxRows:

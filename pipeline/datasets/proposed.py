@@ -1,5 +1,4 @@
-"""What a new data set needs other than the defaults: thresholds of its boxes, and a crop where films differ in "
-"shape."""
+"""What a new data set needs other than the defaults: thresholds of its boxes, a crop where films differ in shape."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -46,7 +45,9 @@ def propose_thresholds(folder: Path, imported: AvaImport | None, annotations: Pa
     if imported is None or not imported.annotations.num_rows:
         return Thresholds()
     try:
-        boxes = import_boxes(folder, imported.timelines, min_score=0.0, annotations=annotations).boxes
+        boxes = import_boxes(
+            folder, imported.timelines, min_score=0.0, keyframes=imported.keyframes, annotations=annotations
+        ).boxes
     except InputError:
         return Thresholds()  # the doctor tells it
     for split in ("train", "val"):
