@@ -8,12 +8,14 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import InputError
+from pipeline.files import read_json, write_json
 from pipeline.params import parse_params
 from pipeline.plain_yaml import parse_yaml, read_yaml
+from pipeline.work import work_root
 
 HEADER = "# Composed from conf/ by `actionbank compose` or `dvc exp run -S`; edit conf/, not this file.\n"
 
@@ -32,10 +34,24 @@ def compose_params(overrides: list[str], conf: Path = Path("conf")) -> dict[str,
     OmegaConf.register_new_resolver("checked", lambda value: value, replace=True)
     try:
         with initialize_config_dir(str(conf.resolve()), version_base=None):
-            values = OmegaConf.to_container(compose("config", overrides=overrides), resolve=True, throw_on_missing=True)
+            values = plain_values(compose("config", overrides=overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(" ".join(str(error).split())) from None
     parse_params(values, "conf/ with " + (" ".join(overrides) or "no overrides"))
+    return values
+
+
+def plain_values(composed: DictConfig) -> dict[str, Any]:
+    """The resolved tree.
+
+    Raises:
+        InputError: a key that has no default was not given a value.
+    """
+    if missing := sorted(OmegaConf.missing_keys(composed)):
+        words = " ".join(f"{key}=..." for key in missing)
+        more = "; bank.producer=unknown takes a bank that names no checkpoint" if "bank.producer" in missing else ""
+        raise InputError(f"{', '.join(missing)} must be given, with -S or to compose: {words}{more}")
+    values = OmegaConf.to_container(composed, resolve=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
@@ -95,8 +111,8 @@ def read_params(path: Path) -> dict[str, Any]:
 def replaced_values(composed: dict[str, Any]) -> list[str]:
     """What was edited in an uncommitted params.yaml and is lost when `composed` takes its place, as `differing_keys`.
 
-    A value of HEAD or of one of the last experiments can be had again. The edits are what sets the file apart from the
-    one of these that is most like it: often the last experiment's, on which somebody went on.
+    A value of HEAD, of one of the last experiments or of the last composition (of an experiment that failed) was not
+    typed there, or can be had again. The edits are what sets the file apart from the one of these that is most like it.
     """
     path = Path("params.yaml")
     if not path.is_file():
@@ -110,10 +126,20 @@ def replaced_values(composed: dict[str, Any]) -> list[str]:
     try:
         edited = read_yaml(path)
         kept = [parse_yaml(_git("cat-file", "blob", each).encode(), each) for each in blobs]
+        kept += [read_json(_composed())] if _composed().is_file() else []
     except InputError:
         return []  # no parameters that could be kept
     apart = min((_keys(differing_keys(edited, each)) for each in kept), key=len, default=set())
     return [line for line in differing_keys(edited, composed) if _keys([line]) <= apart]
+
+
+def keep_composed(values: dict[str, Any]) -> None:
+    """Take note of what DVC is about to write, for `replaced_values` of the next experiment."""
+    write_json(_composed(), values)
+
+
+def _composed() -> Path:
+    return work_root() / "composed.json"
 
 
 def _keys(lines: list[str]) -> set[str]:

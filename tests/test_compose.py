@@ -78,7 +78,7 @@ def test_every_experiment_composes_and_recomposes(path: Path) -> None:
         ),
         (
             ["head_train.early_stop.patience=3", "head_train.validation.interval=0"],
-            "head_train: early_stop.patience 3 needs a validation.interval above 0$",
+            "head_train.early_stop.patience 3 needs a head_train.validation.interval above 0$",
         ),
         (["baseline.early_stop.patience=-1"], "baseline.early_stop.patience: Input should be greater than or equal to"),
         (
@@ -217,6 +217,15 @@ def test_a_whole_detector_needs_the_baseline_where_something_of_it_is_read(
     values = compose_params([*external, f"head={head}", "scope=all", f"head_train.init={init}"], CONF)
     assert (values["scope"]["sidecar"], values["scope"]["weights"]) == (sidecar, weights)
     assert values["inputs"]["baseline"] == (["baseline"] if sidecar == SIDECAR else [])
+
+
+def test_what_has_no_default_must_be_given() -> None:
+    message = (
+        "bank.producer must be given, with -S or to compose: bank.producer=...; bank.producer=unknown takes a bank "
+        "that names no checkpoint"
+    )
+    with pytest.raises(InputError, match=re.escape(message)):
+        compose_params(["bank=external", "bank.train=a.zarr", "bank.val=b.zarr"], CONF)
 
 
 def test_the_baseline_itself_reads_frames() -> None:

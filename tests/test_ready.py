@@ -157,7 +157,7 @@ def test_a_bank_without_boxes_is_refused_where_a_head_is_trained_on_its_rows() -
 def test_a_window_that_the_bank_cannot_give_is_refused() -> None:
     imported(box_threshold=0.8)
     said = refusal(*LFB, *EXTERNAL, "baseline.init=none", "bank.producer=unknown")
-    assert re.search(r"cannot be cut at score 0\.9; a window of it is read at its box_threshold, which `action", said)
+    assert re.search(r"cannot be cut at score 0\.9: head\.window\.score must be that threshold, which `action", said)
 
 
 def test_banks_of_two_kinds_do_not_belong_together() -> None:

@@ -58,8 +58,8 @@ def index_rows(bank: Bank, part: str, min_score: float) -> tuple[IntArray, Secon
         if score is None:
             raise InputError(
                 f"{bank.where}: part {part!r} has no scores and was made with bank.box_threshold {stored}, "
-                f"so its rows cannot be cut at score {min_score:g}; a window of it is read at its box_threshold, which "
-                "`actionbank bank import --provenance box_threshold=...` says, and head.window.score must be"
+                f"so its rows cannot be cut at score {min_score:g}: head.window.score must be that threshold, which "
+                "`actionbank bank import --provenance box_threshold=...` records"
             )
         rows = np.flatnonzero(score >= np.float32(min_score))  # scores were rounded to float32 when stored
     if score is None:

@@ -12,7 +12,7 @@ from typing import Any
 from dvc.cli import DvcParserError, parse_args
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from pipeline.compose import replaced_values
+from pipeline.compose import keep_composed, plain_values, replaced_values
 from pipeline.params import parse_params
 from pipeline.ready import check_ready
 from pipeline.training.logs import check_log
@@ -22,19 +22,20 @@ def checked(value: list[Any], *, _root_: DictConfig) -> ListConfig:
     """Give `value` back where the parameters around it are valid, and what they need from outside is here.
 
     Raises:
-        InputError: see `parse_params`, `check_log`, `check_ready`; OmegaConf puts its own words around the message.
+        InputError: see `plain_values`, `parse_params`, `check_log`, `check_ready`; OmegaConf puts its own words around
+            the message.
     """
     tree = OmegaConf.to_container(_root_, resolve=False)
     assert isinstance(tree, dict)
     tree["choices"]["values"] = []  # where this function is called from
-    values = OmegaConf.to_container(OmegaConf.create(tree), resolve=True, throw_on_missing=True)
-    assert isinstance(values, dict)
-    params = parse_params(values, "parameters")
+    values = plain_values(OmegaConf.create(tree))
+    params = parse_params(values, "this experiment")
     check_log(params.training.log)
     if _runs_all():
         check_ready(params)
-    if replaced := replaced_values({str(key): each for key, each in values.items()}):
+    if replaced := replaced_values(values):
         _say_replaced(tuple(replaced))
+    keep_composed(values)
     return ListConfig(value)  # resolving takes no plain list
 
 

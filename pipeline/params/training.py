@@ -162,7 +162,7 @@ class Training(Block):
         if self.global_batch % self.bn_batch:
             raise ValueError(f".global_batch {self.global_batch} is no multiple of .bn_batch {self.bn_batch}")
         if self.goes_by_map and not self.validation.interval:
-            raise ValueError(f"{self.goes_by_map} needs a .validation.interval above 0")
+            raise ValueError(f".{self.goes_by_map} needs a .validation.interval above 0")
         return self
 
 

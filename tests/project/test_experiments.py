@@ -123,8 +123,9 @@ def test_what_only_a_stage_would_refuse_is_refused_before_an_out_is_touched(
 
 def test_an_edit_of_params_is_not_replaced_without_a_word(project: Project) -> None:
     project.dvc("exp", "run", "-S", "head_train.lr=0.2", "-n", "kept")
-    quiet = project.dvc("exp", "run", "-S", "head=linear")  # the value lives on in the experiment
-    assert "params.yaml" not in quiet
+    project.dvc("exp", "run", "-S", "head_train.lr=1e30", fails=True)  # leaves its values there
+    quiet = project.dvc("exp", "run", "-S", "head=linear")
+    assert "is replaced" not in quiet
     path = project.folder / "params.yaml"
     path.write_text(path.read_text().replace("  feature_dropout: 0.3", "  feature_dropout: 0.2"))
     told = project.dvc("exp", "run", "-S", "head=lfb_avg")
