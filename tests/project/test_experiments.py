@@ -106,7 +106,7 @@ def test_a_typo_is_refused_before_anything_runs_and_names_the_choices(project: P
         ("head_train.lr=fast", "head_train.lr: Input should be a valid number"),
         ("bank.dtype=fp64", "bank.dtype: Input should be 'fp16' or 'fp32' (found 'fp64')"),
         ("+head.windw=3", "head.windw: Extra inputs are not permitted (found 3)"),
-        ("baseline.bn_batch=3", "baseline: global_batch 16 is no multiple of bn_batch 3"),
+        ("baseline.bn_batch=3", "baseline.global_batch 16 is no multiple of baseline.bn_batch 3"),
     ],
 )
 def test_what_only_a_stage_would_refuse_is_refused_before_an_out_is_touched(

@@ -19,6 +19,7 @@ def processes(project: Project, stage: str) -> set[int]:
 def test_two_processes_make_the_bytes_that_one_makes(project: Project) -> None:
     before = {name: project.tree(name) for name in MADE}
     shutil.rmtree(project.folder / ".work/bank_parts")
+    shutil.rmtree(project.folder / ".work/runs")
     for split in ("train", "val"):
         printed = project.run("python", "-m", "stages.infer_bank", split, environment=TWO)
         assert printed.count("films") == 1
