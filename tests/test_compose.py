@@ -1,11 +1,19 @@
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipeline.compose import chosen_overrides, compose_params, differing_keys, params_text
+from pipeline.compose import (
+    chosen_overrides,
+    compose_params,
+    differing_keys,
+    keep_composed,
+    params_text,
+    replaced_values,
+)
 from pipeline.errors import InputError
 from pipeline.params import load_params, parse_params
 
@@ -279,3 +287,41 @@ def test_the_command_writes_checks_and_refuses(tmp_path: Path, monkeypatch: pyte
     assert "has no choices" in str(run(app, ["compose", "--check"]).exception)
     Path("params.yaml").unlink()
     assert "no such file" in str(run(app, ["compose", "--check"]).exception)
+
+
+def test_only_what_was_edited_by_hand_counts_as_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    new = compose_params(["head=lfb_max"], CONF)
+    assert replaced_values(new) == []
+
+    def git(*words: str) -> str:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        return subprocess.run(["git", *identity, *words], check=True, capture_output=True, text=True).stdout.strip()
+
+    def write(*overrides: str, old: str = "", edited: str = "") -> None:
+        Path("params.yaml").write_text(params_text(compose_params(list(overrides), CONF)).replace(old, edited))
+
+    git("init", "-q")
+    write()
+    assert replaced_values(new) == []  # no commit yet
+    git("add", "params.yaml")
+    git("commit", "-qm", "first")
+    assert replaced_values(new) == []
+    write(old="feature_dropout: 0.3", edited="feature_dropout: 0.2")
+    edit = "head_train.feature_dropout: 0.2, conf/ says 0.3"
+    assert replaced_values(new) == [edit]
+    write("head=linear")
+    assert "head.name: 'linear', conf/ says 'lfb_max'" in replaced_values(new)
+    git("commit", "-qam", "linear")
+    git("update-ref", "refs/exps/aa/bb/mine", "HEAD")
+    git("reset", "-q", "--soft", "HEAD~1")
+    assert replaced_values(new) == []  # an experiment has it
+    write("head=linear", old="feature_dropout: 0.3", edited="feature_dropout: 0.2")
+    assert replaced_values(new) == [edit]
+    write("head_train.lr=0.7")
+    assert replaced_values(new) == ["head_train.lr: 0.7, conf/ says 0.3"]
+    keep_composed(compose_params(["head_train.lr=0.7"], CONF))
+    assert replaced_values(new) == []  # an experiment that failed left it there
+    Path("params.yaml").write_text("no: [parameters")
+    assert replaced_values(new) == []

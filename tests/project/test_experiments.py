@@ -38,6 +38,24 @@ def test_two_machines_make_the_same_bytes(finished: Project, tmp_path: Path) -> 
     assert other.tree("results") == finished.tree("results")
 
 
+def check_table_of_experiments(project: Project) -> None:
+    """`dvc exp show` begins with what is compared, and the view of a sweep shows what was swept."""
+    table = project.dvc("exp", "show")
+    head, first = next((line.split(), line) for line in table.splitlines() if "Experiment" in line)
+    assert head[:5] == ["Experiment", "Created", "dataset", "head", "mAP"]
+    assert len(first) < 1024, "DVC leaves out columns beyond"
+    assert not [name for name in head if "metrics.json:" in name], "a key that two files have is shown with its file"
+    row = next(line for line in table.splitlines() if "[nl]" in line).split()
+    assert {"playground_mini", "lfb_nl"} <= set(row)
+
+    (view,) = re.findall(r"^\| see a sweep \| `(.*?)`", README, re.MULTILINE)
+    table = project.run(*shlex.split(view))
+    head = next(line.split() for line in table.splitlines() if "Experiment" in line)
+    assert head == ["Experiment", "Created", "head", "mAP", *head[4:]]
+    assert "head.window.seconds" in head
+    assert not [name for name in head if "/" in name]
+
+
 def test_changing_one_word_reruns_the_head_and_moves_the_metric(project: Project) -> None:
     before = project.metrics()
     assert ran(project.dvc("exp", "run", "-S", "head=lfb_nl", "-n", "nl")) == HEAD_STAGES
@@ -51,6 +69,7 @@ def test_changing_one_word_reruns_the_head_and_moves_the_metric(project: Project
     shown = json.loads(project.dvc("exp", "show", "--json"))
     names = {each["name"] for experiment in shown for each in (experiment.get("experiments") or [])}
     assert names == {"nl", "short"}
+    check_table_of_experiments(project)
     assert "mAP " in project.dvc("metrics", "diff", "HEAD", "nl")
     assert "head.name" in project.dvc("params", "diff", "HEAD", "nl")
     assert "head.window.seconds" in project.dvc("params", "diff", "nl", "short")
@@ -121,6 +140,7 @@ def test_what_only_a_stage_would_refuse_is_refused_before_an_out_is_touched(
     assert project.tree("data/playground_mini/bank") == bank
 
 
+@pytest.mark.slow
 def test_an_edit_of_params_is_not_replaced_without_a_word(project: Project) -> None:
     project.dvc("exp", "run", "-S", "head_train.lr=0.2", "-n", "kept")
     project.dvc("exp", "run", "-S", "head_train.lr=1e30", fails=True)  # leaves its values there
@@ -133,25 +153,6 @@ def test_an_edit_of_params_is_not_replaced_without_a_word(project: Project) -> N
         "params.yaml: what was edited there and not committed is replaced: head_train.feature_dropout: 0.2, conf/ says "
         "0.3; give it with -S, or write it into conf/\n"
     ) in told
-
-
-def test_exp_show_begins_with_head_and_map_and_a_sweep_shows_what_was_swept(project: Project) -> None:
-    project.dvc("exp", "run", "-S", "head=lfb_nl", "-n", "nl")
-    project.dvc("exp", "run", "-S", "head.window.seconds=9", "-n", "short")
-    shown = project.dvc("exp", "show")
-    head, first = next((line.split(), line) for line in shown.splitlines() if "Experiment" in line)
-    assert head[:5] == ["Experiment", "Created", "dataset", "head", "mAP"]
-    assert len(first) < 1024, "DVC leaves out columns beyond"
-    assert not [name for name in head if "metrics.json:" in name], "a key that two files have is shown with its file"
-    row = next(line for line in shown.splitlines() if "[nl]" in line).split()
-    assert {"playground_mini", "lfb_nl"} <= set(row)
-
-    (view,) = re.findall(r"^\| see a sweep \| `(.*?)`", README, re.MULTILINE)
-    table = project.run(*shlex.split(view))
-    head = next(line.split() for line in table.splitlines() if "Experiment" in line)
-    assert head == ["Experiment", "Created", "head", "mAP", *head[4:]]
-    assert "head.window.seconds" in head
-    assert not [name for name in head if "/" in name]
 
 
 def test_a_number_stands_once_among_the_metrics(finished: Project) -> None:
