@@ -42,7 +42,12 @@ def recorded_run(stage: str, variant: str, *, dataset: str = "", **known: Any) -
     extra: dict[str, Any] = {}
     started = time.time()
     record = {**known, "stage": stage, "variant": variant, "dataset": dataset, "started": started}
-    record |= {"host": platform.node(), "processes": world_size(), "pid": os.getpid(), "born": process_born(os.getpid())}
+    record |= {
+        "host": platform.node(),
+        "processes": world_size(),
+        "pid": os.getpid(),
+        "born": process_born(os.getpid()),
+    }
     record["experiment"] = os.environ.get("DVC_EXP_NAME", "")
     path = work_root() / "runs" / stage / f"{int(started * 1e6):016d}-{os.getpid()}-{HOST}.json"
     if is_main():
