@@ -89,6 +89,16 @@ def list_runs() -> list[dict[str, Any]]:
     return sorted(records, key=lambda record: float(record["started"]))
 
 
+def seconds_to_start(record: dict[str, Any]) -> float:
+    """Seconds before a stage's work began: Python, libraries, reading what it needs."""
+    return float(record.get("start_seconds", 0.0))
+
+
+def seconds_taken(record: dict[str, Any]) -> float:
+    """Seconds from the start of a stage's process to the end of its work, as one waits for it."""
+    return seconds_to_start(record) + float(record["seconds"])
+
+
 def saved_epoch(folder: Path) -> int:
     """The last epoch whose state lies in the folder of a training in `.work`; 0 where there is none."""
     numbers = [path.name.removeprefix("epoch_") for path in folder.glob("epoch_*") if path.is_dir()]

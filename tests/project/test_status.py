@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands.status import span
 from tests.project.harness import REPOSITORY, Project, new_project
 from tests.project.test_resume import kill_when
 
@@ -47,6 +48,11 @@ def test_where_a_finished_project_stands(finished: Project) -> None:
         assert found[stage].endswith(" done"), stage
     listed = finished.run("actionbank", "runs").splitlines()
     assert [line.split()[2] for line in listed if "infer_bank" in line] == ["infer_bank", "infer_bank"]
+    records = {each["stage"]: each for each in json.loads(finished.run("actionbank", "runs", "--json"))}
+    for stage in ("extract_frames", "import_boxes", "evaluate"):  # one number in both commands
+        took = records[stage]["start_seconds"] + records[stage]["seconds"]
+        assert f", took {span(took)} done" in found[stage]
+        assert any(line.split()[2] == stage and f" {took:.1f} s " in line for line in listed)
 
 
 def test_what_would_run_after_a_change_and_how_long(project: Project) -> None:
