@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, counted
 from pipeline.files import remove_path
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def verify(
     for each in found:
         print(each.fault)
     if not found:
-        more_read = [] if paths else [_count(len(list_items()), "item", " of .work")]
-        more_read.append(_count(len(objects), "object", " of DVC's cache"))
+        more_read = [] if paths else [f"{counted(len(list_items()), 'item')} of .work"]
+        more_read.append(f"{counted(len(objects), 'object')} of DVC's cache")
         print(_all_whole(len(here), len(chosen) - len(here), more_read))
         return
     removed = sorted({each.remove for each in found} - kept)
@@ -83,13 +83,9 @@ def verify(
 
 def _all_whole(here: int, absent: int, more: list[str]) -> str:
     """What was read, and what is not here, where nothing of it is damaged."""
-    read = f"nothing is damaged of what was read: {_count(here, 'out')}, {', '.join(more)}"
+    read = f"nothing is damaged of what was read: {counted(here, 'out')}, {', '.join(more)}"
     are = "is" if absent == 1 else "are"
-    return f"{read}; {_count(absent, 'out')} {are} not here, so not read" if absent else read
-
-
-def _count(number: int, noun: str, of: str = "") -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}{of}"
+    return f"{read}; {counted(absent, 'out')} {are} not here, so not read" if absent else read
 
 
 def _chosen(outs: list[Path], paths: list[Path]) -> list[Path]:
