@@ -2,7 +2,7 @@
 
 import errno
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,8 +187,10 @@ def locked_outs(root: Path) -> tuple[dict[Path, str], dict[Path, str]]:
     return outs, added
 
 
-def damaged_objects(cache: Path, digests: list[str]) -> Iterator[Damage]:
-    """Which objects of DVC's cache are not what their names say, of these digests and of the files of folders.
+def cached_objects(cache: Path, digests: Iterable[str]) -> list[Path]:
+    """The objects that lie in DVC's cache, of these digests and of the files of folders.
+
+    What lies only in a remote is left out: it is checked when it is pulled and read.
 
     Args:
         cache: e.g. `.dvc/cache/files/md5`.
@@ -197,9 +199,14 @@ def damaged_objects(cache: Path, digests: list[str]) -> Iterator[Damage]:
     names = set(digests)
     for name in digests:
         names |= set(listed_files(cache, name).values())
-    for name in progress(sorted(names), what="verify DVC's cache", unit="object"):
-        path = cache / name[:2] / name[2:]
-        if path.is_file():  # what lies only in a remote is checked when it is pulled and read
-            found = digest_file(path, "md5")
-            if found != name.removesuffix(".dir"):
-                yield Damage(f"{path}: is damaged: md5 is {found}, its name says {name}", path)
+    paths = [cache / name[:2] / name[2:] for name in sorted(names)]
+    return [path for path in paths if path.is_file()]
+
+
+def damaged_objects(objects: list[Path]) -> Iterator[Damage]:
+    """Which objects of DVC's cache are not what their names say."""
+    for path in progress(objects, what="verify DVC's cache", unit="object"):
+        name = path.parent.name + path.name
+        found = digest_file(path, "md5")
+        if found != name.removesuffix(".dir"):
+            yield Damage(f"{path}: is damaged: md5 is {found}, its name says {name}", path)

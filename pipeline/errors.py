@@ -30,3 +30,8 @@ def one_line(text: str, longest: int = LONGEST) -> str:
         head = longest - min(_TAIL, longest // 4)
         text = f"{text[:head]} [... {len(text) - longest} characters ...] {text[len(text) - (longest - head) :]}"
     return text if text.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number of things in words: `1 film`, `3 films`; `plural` where it is not the noun and an s."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"

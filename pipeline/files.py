@@ -19,6 +19,7 @@ from typing import Any
 
 from pipeline.errors import InputError
 from pipeline.faults import about
+from pipeline.processes import process_status
 
 # Process ids count within one machine (or container); several may share a folder.
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
@@ -251,8 +252,8 @@ def is_rest(path: Path) -> bool:
     except (ProcessLookupError, OverflowError):
         return True
     except PermissionError:
-        pass  # another user's, and alive
-    return False
+        return False  # another user's, and alive
+    return process_status(int(owner[1]))[0] == "Z"  # killed, and nobody has asked for it yet
 
 
 def delete(path: Path) -> None:

@@ -1,6 +1,6 @@
 """What a configuration reads from outside the project, and whether it is there: asked before anything runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline.bank.reader import Bank, check_pair, check_producer, open_bank
@@ -28,11 +28,29 @@ def check_ready(params: Params) -> None:
         raise InputError(
             f"what this experiment on dataset {params.dataset.name} reads is not here, so nothing has run: "
             + "; ".join(f"{path} ({origin})" for path, origin in missing.items())
+            + _moved(missing, params.dataset.name)
         )
     if params.bank.name == "external" and not params.head.is_baseline:
         paths = Path(params.bank.train), Path(params.bank.val)
         if all(path.exists() for path in paths):
             _check_external(params, open_bank(paths[0]), open_bank(paths[1]))
+
+
+def _moved(missing: Iterable[str], dataset: str) -> str:
+    """A hint where an absolute path that is not there lies in this folder, under its name of today, or in its place.
+
+    `actionbank new-dataset` writes absolute paths of films that are in neither Git nor DVC.
+    """
+    here = Path.cwd()
+    for path in map(Path, missing):
+        names = path.parts[1:] if path.is_absolute() else ()
+        # What follows the old folder's name: is it here? (`data` and `models` are in every project.)
+        tails = [Path(*names[at:]) for at in range(1, len(names))]
+        found = any((here / tail).exists() for tail in tails if str(tail) not in ("data", "models"))
+        if found or here.name in names:
+            again = f"`actionbank new-dataset {dataset} --videos DIR ... --force` writes the paths anew"
+            return f". Was the project moved? {again}"
+    return ""
 
 
 def _outside(params: Params) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.errors import InputError
 from pipeline.files import HOST, read_json, write_json
+from pipeline.processes import process_born
 from pipeline.ranks import is_main, world_size
 from pipeline.work import work_root
 
@@ -41,7 +42,12 @@ def recorded_run(stage: str, variant: str, *, dataset: str = "", **known: Any) -
     extra: dict[str, Any] = {}
     started = time.time()
     record = {**known, "stage": stage, "variant": variant, "dataset": dataset, "started": started}
-    record |= {"host": platform.node(), "processes": world_size(), "pid": os.getpid(), "born": _born(os.getpid())}
+    record |= {
+        "host": platform.node(),
+        "processes": world_size(),
+        "pid": os.getpid(),
+        "born": process_born(os.getpid()),
+    }
     record["experiment"] = os.environ.get("DVC_EXP_NAME", "")
     path = work_root() / "runs" / stage / f"{int(started * 1e6):016d}-{os.getpid()}-{HOST}.json"
     if is_main():
@@ -83,6 +89,16 @@ def list_runs() -> list[dict[str, Any]]:
     return sorted(records, key=lambda record: float(record["started"]))
 
 
+def seconds_to_start(record: dict[str, Any]) -> float:
+    """Seconds before a stage's work began: Python, libraries, reading what it needs."""
+    return float(record.get("start_seconds", 0.0))
+
+
+def seconds_taken(record: dict[str, Any]) -> float:
+    """Seconds from the start of a stage's process to the end of its work, as one waits for it."""
+    return seconds_to_start(record) + float(record["seconds"])
+
+
 def saved_epoch(folder: Path) -> int:
     """The last epoch whose state lies in the folder of a training in `.work`; 0 where there is none."""
     numbers = [path.name.removeprefix("epoch_") for path in folder.glob("epoch_*") if path.is_dir()]
@@ -113,21 +129,17 @@ def _is_record(value: Any) -> bool:
 def _outcome(record: dict[str, Any]) -> str:
     """`running` is what a run says of itself at its start; whether that is so, its process says."""
     outcome = str(record.get("outcome", "finished"))
-    if outcome == "running" and record["host"] == platform.node() and _born(record.get("pid")) != record.get("born"):
+    if outcome == "running" and record["host"] == platform.node() and not _runs(record.get("pid"), record.get("born")):
         return "killed"
     return outcome
 
 
-def _born(pid: Any) -> int | None:
-    """When a process of this machine began, in its own clock's ticks; None where there is none."""
-    try:
-        text = Path(f"/proc/{int(pid)}/stat").read_text()
-    except (OSError, TypeError, ValueError):
-        return None
-    return int(text.rpartition(")")[2].split()[19])
+def _runs(pid: Any, born: Any) -> bool:
+    """Whether the process that was born then still runs, and is no later one of its number."""
+    return (process_born(pid) if isinstance(pid, int) else None) == born
 
 
 def _age(pid: int) -> float:
     """Seconds since a process began; 0 where that cannot be told."""
-    born = _born(pid)
+    born = process_born(pid)
     return 0.0 if born is None else time.clock_gettime(time.CLOCK_BOOTTIME) - born / os.sysconf("SC_CLK_TCK")

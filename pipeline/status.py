@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from pipeline.plain_yaml import read_yaml
-from pipeline.runs import list_runs, saved_epoch
+from pipeline.runs import list_runs, saved_epoch, seconds_taken, seconds_to_start
 from pipeline.work import work_root
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _standings(repo: "Repo", params: Mapping[str, Any], records: Sequence[Record
             state,
             causes if state == "changed" else waits if state == "after" else (),
             last["started"] + last["seconds"] if last else None,
-            _whole(last) if last else None,
+            seconds_taken(last) if last else None,
             None if state == "done" else expected_seconds(name, params, records),
         )
     return list(found.values())
@@ -248,27 +248,18 @@ def expected_seconds(name: str, params: Mapping[str, Any], records: Sequence[Rec
             return None
         last, saved = mine[-1], _saved(name, params, records, epochs)
         if "epochs" not in last:
-            return _whole(last)
-        return _start(last) + float(last["seconds"]) / _trained(last) * (epochs - saved)
+            return seconds_taken(last)
+        return seconds_to_start(last) + float(last["seconds"]) / _trained(last) * (epochs - saved)
     making = [each for each in mine if each.get("new") and each.get("items")]
     if making:
         last = making[-1]
-        return _start(last) + float(last["seconds"]) / float(last["new"]) * float(mine[-1]["items"])
-    return _whole(mine[-1]) if mine else None
+        return seconds_to_start(last) + float(last["seconds"]) / float(last["new"]) * float(mine[-1]["items"])
+    return seconds_taken(mine[-1]) if mine else None
 
 
 def _trained(record: Record) -> int:
     """Epochs that a run trained itself."""
     return int(record.get("epochs", 0)) - int(record.get("saved_epochs", 0))
-
-
-def _start(record: Record) -> float:
-    """Seconds before a stage's work begins: Python, libraries, reading what it needs."""
-    return float(record.get("start_seconds", 0.0))
-
-
-def _whole(record: Record) -> float:
-    return _start(record) + float(record["seconds"])
 
 
 def _saved(name: str, params: Mapping[str, Any], records: Sequence[Record], epochs: int) -> int:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from pipeline.errors import InputError
 from pipeline.faults import message_of
+from pipeline.processes import process_born, process_status
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,12 +43,12 @@ def end_with(pid: int, *, parent: bool) -> None:
         pid: of the other process.
         parent: whether it has to be this one's parent; so it is told from a later process of the same number.
     """
-    born = _born(pid)
-    if not born or (parent and os.getppid() != pid):
+    born = process_born(pid)
+    if born is None or (parent and os.getppid() != pid):
         os._exit(1)
 
     def watch() -> None:
-        while _born(pid) == born:
+        while process_born(pid) == born:
             time.sleep(0.2)
         os._exit(1)
 
@@ -75,21 +76,7 @@ def _ancestors() -> Iterator[int]:
     pid = os.getppid()
     while pid > 1:
         yield pid
-        pid = int(_status(pid)[1])
-
-
-def _status(pid: int) -> list[str]:
-    """State, parent and further fields of a process, as `man proc_pid_stat` counts them from the third on."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ["X", "0"]
-
-
-def _born(pid: int) -> str:
-    """When a process began, in ticks since the machine did; empty where it has ended."""
-    status = _status(pid)
-    return "" if status[0] in "ZX" else status[19]
+        pid = int(process_status(pid)[1])
 
 
 def _words(pid: int) -> list[str]:

@@ -22,6 +22,7 @@ from pipeline.boxes.motion import detect_motion
 from pipeline.closure import code_version
 from pipeline.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
 from pipeline.distributed import across_ranks, from_main
+from pipeline.errors import counted
 from pipeline.files import digest_file, replace_folder, write_bytes, write_json
 from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import Boxes, load_params
@@ -75,7 +76,8 @@ def detect_boxes(
         with replace_folder(out, OUT) as folder:
             write_bytes(folder / "boxes.csv", b"".join(texts))
             write_json(folder / "summary.json", {"detector": detector, **counts})
-    print(f"{out}: {counts['boxes']} boxes by {detector} in {counts['keyframes']} keyframes of {len(items)} films")
+    found, keyframes = counted(counts["boxes"], "box", "boxes"), counted(counts["keyframes"], "keyframe")
+    print(f"{out}: {found} by {detector} in {keyframes} of {counted(len(items), 'film')}")
 
 
 def _motion() -> Detector:

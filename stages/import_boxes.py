@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.boxes.importing import import_boxes as read_boxes
 from pipeline.boxes.recall import THRESHOLD_KEYS, recall_lines
 from pipeline.command import new_app, run
-from pipeline.errors import InputError
+from pipeline.errors import InputError, counted
 from pipeline.files import replace_folder, write_json
 from pipeline.params import load_params
 from pipeline.problems import report_problems
@@ -81,7 +81,8 @@ def import_boxes() -> None:
             ("same_box_in_another_file", "in two files"),
         )
     )
-    print(f"{out}: {found.boxes.num_rows} boxes of {counts['rows']} rows; left out: {dropped}")
+    kept = counted(found.boxes.num_rows, "box", "boxes")
+    print(f"{out}: {kept} of {counted(counts['rows'], 'row')}; left out: {dropped}")
 
 
 def _tell(summary: dict[str, Any]) -> None:
@@ -91,7 +92,7 @@ def _tell(summary: dict[str, Any]) -> None:
     for split, each in summary["splits"].items():
         videos = f"{each['videos'] - each['videos_without_a_box']} of {each['videos']} videos"
         bare = f"{each['annotated_keyframes_without_a_box']} of {each['annotated_keyframes']} annotated keyframes"
-        print(f"{split}: {each['boxes']} boxes in {videos}; {bare} without a box")
+        print(f"{split}: {counted(each['boxes'], 'box', 'boxes')} in {videos}; {bare} without a box")
 
 
 if __name__ == "__main__":

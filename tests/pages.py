@@ -27,7 +27,8 @@ from tests.project.harness import REPOSITORY, Project, new_project
 
 MEASURED = (
     (r"\b[0-9a-f]{12,64}\b", lambda found: "#" * len(found[0])),
-    (r"\b\d+(\.\d+)? s\b", "# s"),
+    (r"\bran \d+ \w+ ago, took \d+ \w+ +", "ran # s ago "),
+    (r"\b\d+(\.\d+)? (s|min)\b", "# s"),
     (r"\b(loss|mAP|detected|ground_truth|at most|mean|at least) -?\d+(\.\d+)?(e[-+]\d+)?", r"\1 #"),
     (r"\d\.\d+e[-+]\d+ +\d\.\d{4}\b", "#"),
     (r"largest difference \S+:", "largest difference #:"),

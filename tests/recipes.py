@@ -1,6 +1,6 @@
 """The published rows, composed once for all tests, and the table of them in docs/recipes.md.
 
-`python -m tests.recipes` writes the table.
+`python -m tests.recipes` writes the table, and the one that `actionbank models` reads.
 """
 
 import json
@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.models import describe, read_rows
+from pipeline.commands.models import COUNTED, describe, read_rows, row_keys
+from pipeline.files import json_text
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CONF = REPOSITORY / "conf"
@@ -153,5 +154,12 @@ def with_table(page: str) -> str:
     return before + BEGIN + table_text() + END + rest.split(END)[1]
 
 
+def counted_text() -> str:
+    """What `actionbank models` reads."""
+    keys = row_keys(CONF)
+    return json_text({name: {"key": keys[name], "row": described(name)} for name in rows()})
+
+
 if __name__ == "__main__":
     PAGE.write_text(with_table(PAGE.read_text()))
+    COUNTED.write_text(counted_text())

@@ -11,6 +11,7 @@ import torch
 
 from pipeline.checkpoint import save_checkpoint
 from pipeline.damage import (
+    cached_objects,
     changed_sources,
     damaged_items,
     damaged_objects,
@@ -107,13 +108,13 @@ def test_a_cache_is_compared_with_its_own_names(tmp_path: Path) -> None:
     file = put(b"one")
     listing = put(json.dumps([{"md5": file, "relpath": "x"}]).encode(), ".dir")
     absent = "0" * 32
-    assert list(damaged_objects(cache, [listing, absent])) == []
+    assert list(damaged_objects(cached_objects(cache, [listing, absent]))) == []
     flip(cache / file[:2] / file[2:])
-    (damage,) = damaged_objects(cache, [listing, absent])
+    (damage,) = damaged_objects(cached_objects(cache, [listing, absent]))
     assert damage.remove == cache / file[:2] / file[2:]
     assert damage.fault.endswith(f"its name says {file}")
     flip(cache / listing[:2] / listing[2:])
-    assert [each.remove.name for each in damaged_objects(cache, [listing])] == [listing[2:]]
+    assert [each.remove.name for each in damaged_objects(cached_objects(cache, [listing]))] == [listing[2:]]
 
 
 def test_outs_are_those_of_the_lock_file_of_imports_and_of_dvc_add(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.errors import LONGEST, InputError, one_line
+from pipeline.errors import LONGEST, InputError, counted, one_line
 from pipeline.problems import LONGEST_PART, Problem
 
 
@@ -25,3 +25,8 @@ def test_a_long_message_keeps_its_ends() -> None:
     assert " [... 6025 characters ...] " in message
     assert len(message) == LONGEST + len(" [... 6025 characters ...] ")
     assert len(Problem("f", "i", "x" * 9999, "e").found) < LONGEST_PART + 40
+
+
+def test_one_thing_is_no_things() -> None:
+    assert [counted(number, "film") for number in (0, 1, 2)] == ["0 films", "1 film", "2 films"]
+    assert [counted(number, "box", "boxes") for number in (1, 3)] == ["1 box", "3 boxes"]

@@ -128,6 +128,17 @@ def test_what_a_killed_writer_of_a_file_left_is_cleared_by_the_next(tmp_path: Pa
     assert [path for path in sorted(tmp_path.iterdir()) if is_rest(path)] == [other]
 
 
+def test_what_a_zombie_left_is_a_rest(tmp_path: Path) -> None:
+    """Killed, and its parent has not asked for it: in a container it may stay so for ever."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        rest = tmp_path / f".a.json.{process.pid}-{HOST}.x_1.partial"
+        rest.touch()
+        assert not is_rest(rest)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert is_rest(rest)
+
+
 def test_a_removal_renames_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "item"
     folder.mkdir()

@@ -81,6 +81,19 @@ def test_what_is_here_or_known_to_dvc_is_not_missing() -> None:
     ask(*ROW, "baseline.init=none")
 
 
+def test_a_project_that_was_moved_says_how_to_write_its_paths_anew() -> None:
+    make("films/videos/a.mp4", "films/annotations/a.csv")
+    old = ("dataset=custom", "boxes.detector=motion", "dataset.annotations=films/annotations")
+    hint = "Was the project moved? `actionbank new-dataset custom --videos DIR ... --force` writes the paths anew"
+    assert refusal(*old, "dataset.videos=/old/place/films/videos").endswith(f"custom.yaml). {hint}")
+    gone = f"dataset.videos=/old/{Path.cwd().name}/gone"  # the films were moved as well
+    assert refusal(*old, gone).endswith(hint)
+    assert "moved" not in refusal(*old, "dataset.videos=/mnt/disk/others")
+    make("data/x")
+    assert "moved" not in refusal(*old, "dataset.videos=/mnt/disk/data")
+    assert "moved" not in refusal(*old, "dataset.videos=videos")
+
+
 def test_the_built_in_data_need_nothing() -> None:
     ask()
     ask("head=baseline", "scope=all")

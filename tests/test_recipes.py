@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands.models import COUNTED
 from pipeline.compose import compose_params
 from pipeline.models.build import BACKBONES
 from tests.recipes import (
@@ -15,6 +16,7 @@ from tests.recipes import (
     PAGE,
     REPORTED,
     WITHOUT_FIXTURE,
+    counted_text,
     described,
     fixture,
     rows,
@@ -164,6 +166,10 @@ def test_what_all_rows_have_in_common(name: str) -> None:
 def test_the_page_has_the_table_of_the_rows() -> None:
     page = PAGE.read_text()
     assert page == with_table(page), "write it with `python -m tests.recipes`"
+
+
+def test_the_command_reads_what_is_counted_now() -> None:
+    assert COUNTED.read_text() == counted_text(), "write it with `python -m tests.recipes`"
 
 
 def test_the_example_for_other_data_composes(tmp_path: Path) -> None:

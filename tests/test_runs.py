@@ -107,6 +107,21 @@ def test_another_process_of_the_same_number_does_not_keep_a_killed_run_alive() -
         assert [each["outcome"] for each in list_runs()] == ["running"]
 
 
+def test_a_killed_run_whose_parent_has_not_asked_for_it_is_killed(tmp_path: Path) -> None:
+    script = "from pipeline.runs import recorded_run\nwith recorded_run('stage', 'key', epochs=20):\n"
+    run = subprocess.Popen(
+        [sys.executable, "-c", script + "    print('begun', flush=True)\n    input()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "DVC_ROOT": str(tmp_path)},
+    )  # fmt: skip
+    with run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == b"begun\n"
+        assert [each["outcome"] for each in list_runs()] == ["running"]
+        run.kill()
+        os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+        assert [each["outcome"] for each in list_runs()] == ["killed"]
+
+
 def test_the_oldest_records_of_a_stage_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "MOST_RECORDS", 4)
     for number in range(6):

@@ -168,7 +168,7 @@ def _cast_features(rows: Rows, where: str, dtype: str) -> FloatArray:
     if not finite.all():
         row, channel = np.argwhere(~finite)[0]
         value = rows.features[row, channel]
-        fault = f"is too large for {dtype}; use dtype fp32" if np.isfinite(value) else "is not finite"
+        fault = f"is too large for {dtype}; set bank.dtype=fp32" if np.isfinite(value) else "is not finite"
         at = f"the feature at timestamp {rows.timestamp[row]:g}, channel {channel}"
         raise InputError(f"{where}: {at} is {value:g}, which {fault}")
     return cast

@@ -15,6 +15,7 @@ def make_example(
     # NumPy, PyAV and the renderer.
     from pipeline.datasets.playground.example import FILMS, SECONDS
     from pipeline.datasets.playground.example import make_example as write_example
+    from pipeline.datasets.versioned import ignore_words
 
     for name in ("videos", "annotations"):
         if (folder / name).exists():
@@ -25,3 +26,5 @@ def make_example(
         f"{folder}: {len(FILMS)} films of {SECONDS} s at {rates} frames per second in {folder / 'videos'}, a CVAT file "
         f"of each in {folder / 'annotations'}"
     )
+    if told := ignore_words(folder / "videos"):
+        print(told)

@@ -1,18 +1,19 @@
 """`actionbank models`: the published rows that are recipes here, with what they cost and what they reach."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipeline.compose import compose_params
 from pipeline.errors import InputError
-from pipeline.files import json_text
+from pipeline.files import digest_file, digest_value, files_below, json_text, read_json
 
 DATASETS = ("ava21", "ava22", "ava_kinetics", "multisports")
 PROTOCOLS = ("mmaction2_1x", "mmaction2_0x")
 HEADS = ("linear", "acrn", "lfb_nl", "lfb_max", "lfb_avg")
+COUNTED = Path(__file__).with_name("models.json")
+"The published rows as they were counted; `python -m tests.recipes` writes it."
 
 
 def models(
@@ -23,7 +24,7 @@ def models(
     GFLOPs are those of one clip of 256 x 256 pixels with one person, a multiply-add counted as two. Run a row with
     `dvc exp run -S +experiment=NAME`.
     """
-    rows = [describe(name, values) for name, values in read_rows().items()]
+    rows = list_rows()
     if as_json:
         print(json_text(rows), end="")
         return
@@ -37,21 +38,58 @@ def models(
         print("  ".join(cells).rstrip())
 
 
-def read_rows(conf: Path = Path("conf")) -> dict[str, dict[str, Any]]:
-    """The composed parameters of every experiment that reports a number, in the order of their source's tables.
+def list_rows(conf: Path = Path("conf")) -> list[dict[str, Any]]:
+    """What `describe` says of every experiment that reports a number, in the order of their source's tables.
 
-    Args:
-        conf: the configuration folder.
+    To compose and count 34 networks takes a quarter of a minute, so rows whose configuration is the one that was
+    counted are read from a table.
 
     Raises:
-        InputError: there is no such folder, or an experiment does not compose.
+        InputError: as `read_rows`.
+    """
+    counted = read_json(COUNTED)
+    keys = row_keys(conf)
+    known = [counted[name]["row"] for name, key in keys.items() if name in counted and counted[name]["key"] == key]
+    others = sorted(set(keys) - {row["name"] for row in known})
+    return sorted([*known, *(describe(name, values) for name, values in read_rows(conf, others).items())], key=_place)
+
+
+def row_keys(conf: Path) -> dict[str, str]:
+    """Name of every experiment to a digest of the files that may have a part in it: its own, and what all share.
+
+    Raises:
+        InputError: there is no folder of experiments.
     """
     folder = conf / "experiment"
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; run it in the project's folder")
-    rows = {path.stem: compose_params([f"+experiment={path.stem}"], conf) for path in sorted(folder.glob("*.yaml"))}
+    names = [name for name in files_below(conf) if name.suffix == ".yaml" and name.parts[0] != "experiment"]
+    shared = {
+        name.as_posix(): digest_file(conf / name)
+        for name in names
+        if name.parts[0] != "dataset" or name.stem in DATASETS  # those of a user are in no published row
+    }
+    return {path.stem: digest_value([shared, digest_file(path)]) for path in sorted(folder.glob("*.yaml"))}
+
+
+def read_rows(conf: Path = Path("conf"), names: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
+    """The composed parameters of every experiment that reports a number, in the order of their source's tables.
+
+    Args:
+        conf: the configuration folder.
+        names: of experiments; by default all.
+
+    Raises:
+        InputError: there is no such folder, or an experiment does not compose.
+    """
+    names = list(row_keys(conf)) if names is None else names
+    if not names:
+        return {}
+    from pipeline.compose import compose_params  # Hydra takes a while to import
+
+    rows = {name: compose_params([f"+experiment={name}"], conf) for name in names}
     published = {name: values for name, values in rows.items() if values.get("reported")}
-    return dict(sorted(published.items(), key=lambda item: _place(item[1])))
+    return dict(sorted(published.items(), key=lambda item: _place(_facts(*item))))
 
 
 def describe(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +108,7 @@ def describe(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
     with torch.device("meta"):
         detector = build_recipe(values)
-    clip, window, reported = values["backbone"]["input"], values["head"].get("window"), values["reported"]
+    clip, window = values["backbone"]["input"], values["head"].get("window")
     parameters = parameter_count(detector)
     gflops = count_gflops(
         detector,
@@ -79,15 +117,19 @@ def describe(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         slots=window["seconds"] * window["per_second"] if window else 0,
         bank_channels=detector.roi_channels,
     )
+    return {**_facts(name, values), "parameters": parameters, "gflops": round(gflops, 2)}
+
+
+def _facts(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says without a count."""
+    clip = values["backbone"]["input"]
     return {
         "name": name,
         "dataset": values["dataset"]["name"],
         "backbone": values["backbone"]["name"],
         "clip": f"{clip['frames']}x{clip['interval']}",
         "head": head_name(values),
-        "parameters": parameters,
-        "gflops": round(gflops, 2),
-        "reported": reported,
+        "reported": values["reported"],
     }
 
 
@@ -109,16 +151,16 @@ def _head(values: Mapping[str, Any]) -> str:
     return str(values["baseline"]["head"]["name"]) if name == "baseline" else name
 
 
-def _place(values: Mapping[str, Any]) -> tuple[Any, ...]:
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """Where a row stands: data set, zoo, head; SlowOnly, non-local, deeper, SlowFast; clip; mAP."""
-    backbone, reported = values["backbone"]["name"], values["reported"]
+    backbone, reported = row["backbone"], row["reported"]
     return (
-        _rank(DATASETS, values["dataset"]["name"]),
+        _rank(DATASETS, row["dataset"]),
         _rank(PROTOCOLS, reported["protocol"]),
-        _rank(HEADS, _head(values)),
+        _rank(HEADS, row["head"].partition(",")[0]),
         *("slowfast" in backbone, "r101" in backbone, "_nl" in backbone),
         backbone,
-        values["backbone"]["input"]["frames"],
+        int(row["clip"].partition("x")[0]),
         reported["map"],
     )
 

@@ -69,8 +69,9 @@ def new_dataset(
         write_videos_csv,
     )
     from pipeline.datasets.proposed import Thresholds, propose_thresholds, proposed_lines
-    from pipeline.datasets.versioned import path_for_experiments
+    from pipeline.datasets.versioned import ignore_words, path_for_experiments
     from pipeline.doctor.films import probe_films
+    from pipeline.errors import counted
     from pipeline.files import write_text
     from pipeline.video.folder import find_videos
 
@@ -110,8 +111,11 @@ def new_dataset(
     write_text(path, text)
     compose_params([f"dataset={name}"], CONF)
     print("".join(f"{note}\n" for note in notes if note), end="")
-    classes = f"{annotated.classes} classes" if annotated.labels else "classes are to be set"
-    print(f"{path}: written: {len(films)} films, {classes}, boxes {f'from {proposals}' if proposals else 'by motion'}")
+    classes = counted(annotated.classes, "class", "classes") if annotated.labels else "classes are to be set"
+    by = f"from {proposals}" if proposals else "by motion"
+    print(f"{path}: written: {counted(len(films), 'film')}, {classes}, boxes {by}")
+    if told := ignore_words(videos):
+        print(told)
     if annotated.gap_seconds:
         print(f"{path}: one film is annotated, so it is split by time: its last fifth is val (dataset.split_by)")
     try:
@@ -120,4 +124,3 @@ def new_dataset(
         if end.exit_code:
             print(f"then look again: actionbank doctor --dataset {name}")
             raise
-    print(f"then: dvc exp run -S dataset={name}")

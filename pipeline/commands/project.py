@@ -10,7 +10,7 @@ import typer
 from pipeline.compose import chosen_overrides, compose_params, differing_keys, params_text, read_params, record_values
 from pipeline.errors import InputError
 from pipeline.files import json_text, write_text
-from pipeline.runs import list_runs
+from pipeline.runs import list_runs, seconds_taken
 from pipeline.work import list_items, list_rests, remove_item, remove_rests, work_root
 
 
@@ -44,7 +44,11 @@ def runs(
     last: Annotated[int, typer.Option("--last", min=1, help="Show so many runs of stages, the newest.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text, of all runs.")] = False,
 ) -> None:
-    """Show every run of a stage: when, how long, with what peak memory and outcome (kept in .work, never in an out)."""
+    """Show every run of a stage: when, how long, with what peak memory and outcome (kept in .work, never in an out).
+
+    How long is counted from the start of its process, as `actionbank status` counts it; in --json, `start_seconds` is
+    the time until its work began, `seconds` that of the work.
+    """
     records = list_runs()
     if as_json:
         print(json_text(records), end="")
@@ -52,7 +56,7 @@ def runs(
     for record in records[-last:]:
         started = datetime.datetime.fromtimestamp(record["started"]).isoformat(sep=" ", timespec="seconds")
         name = " ".join(each for each in (record["stage"], record.get("variant", "")) if each)
-        took = f"{record['seconds']:8.1f} s" if "seconds" in record else " " * 10
+        took = f"{seconds_taken(record):8.1f} s" if "seconds" in record else " " * 10
         peak = f"{max(record['peak_rss_mib'].values()):6.0f} MiB" if "peak_rss_mib" in record else " " * 10
         more = "  ".join(each for each in (record["host"], record.get("experiment", "")) if each)
         print(f"{started}  {name:<28} {took}  {peak}  {record['outcome']:<8}  {more}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, counted
 from pipeline.files import remove_path
 
 if TYPE_CHECKING:
@@ -32,27 +32,39 @@ def verify(
     Exits 1 where something is damaged and stays.
     """
     # What reads outs takes a while to import, which --help need not.
-    from pipeline.damage import changed_sources, damaged_items, damaged_objects, damaged_outs, locked_outs
+    from pipeline.damage import (
+        cached_objects,
+        changed_sources,
+        damaged_items,
+        damaged_objects,
+        damaged_outs,
+        locked_outs,
+    )
+    from pipeline.work import list_items
 
     again, added = locked_outs(Path())
     chosen = _chosen([*again, *added], paths) if paths else sorted({*again, *added})
-    found = [*damaged_outs(chosen)]
+    here = [path for path in chosen if path.exists()]
+    found = [*damaged_outs(here)]
     if not paths:
         found += damaged_items()
     kept = {each.remove for each in found if each.remove in added or (each.remove not in again and _holds_more(each))}
-    cache = _cache_folder()
+    cache, objects = _cache_folder(), set[Path]()
     if cache is not None:
+        of_stages = cached_objects(cache, [md5 for out, md5 in again.items() if out in chosen])
+        of_user = cached_objects(cache, [md5 for out, md5 in added.items() if out in chosen])
         found += changed_sources({out: md5 for out, md5 in again.items() if out in chosen}, cache)
-        found += damaged_objects(cache, sorted(md5 for out, md5 in again.items() if out in chosen))
-        others = {each.remove for each in found}
-        of_user = damaged_objects(cache, sorted(md5 for out, md5 in added.items() if out in chosen))
-        more = [each for each in of_user if each.remove not in others]
+        found += damaged_objects(of_stages)
+        more = [*damaged_objects([path for path in of_user if path not in of_stages])]
         found += more
         kept |= {each.remove for each in more}
+        objects = {*of_stages, *of_user}
     for each in found:
         print(each.fault)
     if not found:
-        print(f"nothing is damaged: {len(chosen)} outs" + ("" if paths else ", items of .work") + ", DVC's cache")
+        more_read = [] if paths else [f"{counted(len(list_items()), 'item')} of .work"]
+        more_read.append(f"{counted(len(objects), 'object')} of DVC's cache")
+        print(_all_whole(len(here), len(chosen) - len(here), more_read))
         return
     removed = sorted({each.remove for each in found} - kept)
     if removed and not repair:
@@ -67,6 +79,13 @@ def verify(
     if kept:
         names = ", ".join(str(path) for path in sorted(kept))
         raise InputError(f"{names}: no stage makes it again, so it is not removed; {BRING_BACK}")
+
+
+def _all_whole(here: int, absent: int, more: list[str]) -> str:
+    """What was read, and what is not here, where nothing of it is damaged."""
+    read = f"nothing is damaged of what was read: {counted(here, 'out')}, {', '.join(more)}"
+    are = "is" if absent == 1 else "are"
+    return f"{read}; {counted(absent, 'out')} {are} not here, so not read" if absent else read
 
 
 def _chosen(outs: list[Path], paths: list[Path]) -> list[Path]:

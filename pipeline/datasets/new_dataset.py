@@ -25,7 +25,7 @@ from pipeline.datasets.timelines import BOTH
 from pipeline.datasets.unread import reasons
 from pipeline.doctor.films import Film
 from pipeline.doctor.times import RATE_TOLERANCE
-from pipeline.errors import InputError
+from pipeline.errors import InputError, counted
 from pipeline.files import atomic_path, digest_file, write_text
 from pipeline.labels import Label
 
@@ -159,7 +159,8 @@ def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
     if found.files() and not (tools or found.pickles() or _of_frames(found) or suggested.needed):
         return "\n".join(told)  # as the import takes it anyway
     write_text(path, _videos_csv_text(good, suggested, custom=found.custom()))
-    written = f"{path}: written, with frame rate and size of {len(good)} films; its column split may be filled in"
+    known = f"frame rate and size of {counted(len(good), 'film')}"
+    written = f"{path}: written, with {known}; its column split may be filled in"
     return "\n".join([written, *told])
 
 
@@ -225,8 +226,8 @@ def write_frame_times(folder: Path, films: Mapping[str, Film]) -> str:
     write_text(path, frame_times_text({each: [(int(n), t) for n, t in film.knots] for each, film in kept.items()}))
     off = max(film.off_seconds for film in kept.values())
     return (
-        f"{path}: written, with the times of {len(kept)} films whose frame rate varies (frame n / mean rate is off by "
-        f"up to {off:.3g} s)"
+        f"{path}: written, with the times of {counted(len(kept), 'film')} whose frame rate varies (frame n / mean "
+        f"rate is off by up to {off:.3g} s)"
     )
 
 
@@ -245,7 +246,8 @@ def write_box_rates(folder: Path, films: Mapping[str, Film]) -> str:
     varying = {each: [(int(n), t) for n, t in film.knots] for each, film in good.items() if film.knots}
     if varying and not (folder / FRAME_TIMES).exists():
         write_text(folder / FRAME_TIMES, frame_times_text(varying))
-    return f"{path}: written, with the frame rate of {len(good)} films, in which the frames of the boxes are counted"
+    rates = f"the frame rate of {counted(len(good), 'film')}"
+    return f"{path}: written, with {rates}, in which the frames of the boxes are counted"
 
 
 def _of_frames(found: Found) -> bool:
@@ -385,7 +387,7 @@ def _film_comments(films: Mapping[str, Film]) -> list[str]:
     pictures = sum(film.container == "pictures" for film in good)
     of_pictures = f", of which {pictures} are folders of pictures" if pictures else ""
     return [
-        f"  # {len(good)} films that can be read{of_pictures}{bad}.",
+        f"  # {counted(len(good), 'film')} that can be read{of_pictures}{bad}.",
         f"  # Frames per second: {_counted(rates)}. Pixels: {_counted(sizes)}.",
     ]
 

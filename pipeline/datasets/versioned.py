@@ -1,6 +1,7 @@
 """Whether Git or DVC bring a folder to the temporary folder of an experiment (`dvc exp run --temp`, `--queue`)."""
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -25,6 +26,32 @@ def path_for_experiments(name: str) -> str:
         return name
     left = [each for each in listed.split("\0") if each and not _is_of_dvc(Path(each))]
     return path.absolute().as_posix() if left or not path.exists() else name
+
+
+def would_be_committed(path: Path) -> bool:
+    """Whether `git add -A` would take files of this folder that neither Git nor DVC has, films for example.
+
+    Args:
+        path: a folder; one that lies elsewhere, or is a link, is nothing to Git.
+    """
+    name = os.path.relpath(path.absolute())
+    if path.is_symlink() or name.startswith("..") or _is_of_dvc(Path(name)):
+        return False
+    listed = _git("ls-files", "--others", "--exclude-standard", "-z", "--", f":(literal){name}") or ""
+    found = [Path(each) for each in listed.split("\0") if each]
+    return any(each.suffix != ".dvc" and each.name != ".gitignore" and not _is_of_dvc(each) for each in found)
+
+
+def ignore_words(path: Path) -> str:
+    """A line that says so of films, and what to type; empty where Git would not take them."""
+    if not would_be_committed(path):
+        return ""
+    name = Path(os.path.relpath(path.absolute())).as_posix()
+    advice = "move them into a folder of their own"
+    if name != ".":
+        pattern = "".join(f"\\{each}" if each in "[]*?!#" else each for each in f"/{name}/")
+        advice = f"type: echo {shlex.quote(pattern)} >> .gitignore"
+    return f"{name}: Git does not ignore these films, `git add -A` would commit them; {advice}"
 
 
 def _git(*words: str) -> str | None:

@@ -128,7 +128,7 @@ def test_a_missing_shard_reads_as_nan_in_plain_zarr_not_as_zeros(tmp_path: Path)
 def test_fp16_overflow_is_refused_and_fp32_takes_it(tmp_path: Path) -> None:
     message = (
         "part 'v': detections: the feature at timestamp 1, channel 1 is -65520, "
-        "which is too large for float16; use dtype fp32"
+        "which is too large for float16; set bank.dtype=fp32"
     )
     with pytest.raises(InputError, match=f"^{message}$"):
         write_small_part(tmp_path / "part", "v", one_row(-65520.0))

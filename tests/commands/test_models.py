@@ -1,6 +1,7 @@
 """`actionbank models` lists every published row."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ FEW = ("ava21_slowonly_r50_4x16_k400", "ava21_lfb_nl_slowonly_r50_4x16", "multis
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "read_rows", lambda: {name: rows()[name] for name in FEW})
+    monkeypatch.setattr(command, "list_rows", lambda: [command.describe(name, rows()[name]) for name in FEW])
 
 
 @pytest.mark.usefixtures("few")
@@ -68,6 +69,31 @@ def test_an_experiment_without_a_reported_number_is_no_row(tmp_path: Path) -> No
     (conf / "experiment" / f"{name}.yaml").symlink_to(CONF / "experiment" / f"{name}.yaml")
     (conf / "experiment" / "mine.yaml").write_text("# @package _global_\nchoices: {experiment: mine}\n")
     assert list(command.read_rows(conf)) == [name]
+
+
+def test_what_was_counted_is_not_counted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "describe", lambda name, values: pytest.fail(f"{name} is counted"))
+    conf = tmp_path / "conf"
+    shutil.copytree(CONF, conf)
+    (conf / "dataset/mine.yaml").write_text((conf / "dataset/ava22.yaml").read_text())  # in no published row
+    assert [row["name"] for row in command.list_rows(conf)] == list(rows())
+    mine = conf / "experiment/mine.yaml"
+    mine.write_text("# @package _global_\nchoices: {experiment: mine}\n")
+    assert "mine" not in [row["name"] for row in command.list_rows(conf)]
+
+
+def test_a_row_that_was_changed_is_counted(tmp_path: Path) -> None:
+    table = json.loads(command.COUNTED.read_text())
+    conf = tmp_path / "conf"
+    shutil.copytree(CONF, conf)
+    row = conf / f"experiment/{FEW[0]}.yaml"
+    row.write_text(row.read_text().replace("map: 20.72", "map: 20.5"))
+    (changed,) = [each for each in command.list_rows(conf) if each["name"] == FEW[0]]
+    assert (changed["reported"]["map"], changed["parameters"]) == (20.5, 31_798_416)
+    before = command.row_keys(conf)
+    (conf / "config.yaml").write_text((conf / "config.yaml").read_text() + "# edited\n")
+    after = command.row_keys(conf)
+    assert all(before[name] != after[name] for name in table)
 
 
 def test_outside_of_a_project_it_says_where_to_run(tmp_path: Path) -> None:

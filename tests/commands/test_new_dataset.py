@@ -16,7 +16,7 @@ from pipeline.command import new_app
 from pipeline.commands.new_dataset import new_dataset
 from pipeline.compose import compose_params
 from pipeline.datasets.new_dataset import Annotated, config_text, grid_fps, short_side
-from pipeline.datasets.versioned import path_for_experiments
+from pipeline.datasets.versioned import ignore_words, path_for_experiments
 from pipeline.doctor.films import Film
 from pipeline.errors import InputError
 from tests.datasets_ava.test_cvat import box, track
@@ -66,7 +66,8 @@ def test_a_folder_in_the_project_with_cvat_files(project: Path, films: Path) -> 
         "conf/dataset/mine.yaml: written: 3 films, 2 classes, boxes by motion",
     ]
     assert printed[2] == "data set mine"  # the doctor's report
-    assert printed[-1] == "then: dvc exp run -S dataset=mine"
+    assert printed[-1] == "next: read the warnings; dvc exp run -S dataset=mine runs with them"
+    assert sum(line.startswith(("next:", "then:")) for line in printed) == 1
     assert Path(csv).read_text() == (
         "video_id,split,fps,width,height\nfilm,,25,96,64\nother,,25,96,64\nthird,,29.97003,96,64\n"
     )
@@ -214,7 +215,7 @@ def test_paths_and_long_lists_stay_one_yaml_file(tmp_path: Path) -> None:
     (tmp_path / "conf/dataset/mine.yaml").write_text(text)
     assert compose_params(["dataset=mine"], tmp_path / "conf")["dataset"]["videos"] == videos
     assert "  # ... and 18 more lines, which import_annotations prints\n" in text
-    assert "  # 1 films that can be read, 1 that cannot.\n" in text
+    assert "  # 1 film that can be read, 1 that cannot.\n" in text
 
 
 def test_attributes_and_varying_rates_of_an_annotation_tool(project: Path) -> None:
@@ -290,6 +291,35 @@ def test_what_a_temporary_folder_would_not_have_is_named_by_its_whole_path(proje
     assert path_for_experiments("mine/videos") == "mine/videos"
     Path("dvc.lock").write_text("stages: {make: {cmd: x, outs: [{path: mine/made}]}}")
     assert path_for_experiments("mine/made/videos") == "mine/made/videos"
+
+
+def test_films_that_git_would_commit_are_told_with_what_to_type(project: Path, films: Path) -> None:
+    shutil.copytree(films, "my [films]/videos")
+    assert ignore_words(Path("my [films]/videos")) == ""  # no repository
+    git("init", "-q")
+    words = ("mine", "--videos", "my [films]/videos", "--force")
+    (line,) = [each for each in run(*words, status=2).splitlines() if each.startswith("my [films]/videos: ")]
+    told, typed = line.split("; type: ")
+    assert told == "my [films]/videos: Git does not ignore these films, `git add -A` would commit them"
+    assert ignore_words(project / "my [films]/videos") == line
+    subprocess.run(["sh", "-c", typed], check=True)
+    git("add", "-A")
+    listed = subprocess.run(["git", "ls-files"], check=True, capture_output=True, text=True).stdout
+    assert "conf/dataset/mine.yaml" in listed
+    assert "mp4" not in listed
+    assert "type: echo" not in run(*words, status=2)
+    Path(".gitignore").unlink()
+    assert ignore_words(Path("my [films]/videos")) == line
+    Path("my [films]/videos.dvc").touch()
+    assert ignore_words(Path("my [films]/videos")) == ""
+    Path("my [films]/videos.dvc").unlink()
+    Path("my [films]/videos/.gitignore").write_text("/film.mp4\n/other.mp4\n/third.mp4\n")  # as `dvc add` of each
+    Path("my [films]/videos/film.mp4.dvc").touch()
+    assert ignore_words(Path("my [films]/videos")) == ""
+    assert ignore_words(films) == ""  # elsewhere
+    Path("linked").symlink_to(films)
+    assert ignore_words(Path("linked")) == ""  # a link is all that Git takes
+    assert ignore_words(Path()).endswith("would commit them; move them into a folder of their own")
 
 
 @pytest.mark.parametrize("place", ["data/mine/annotations", "data/mine/frames/deeper", "data/mine", "data"])

@@ -22,7 +22,7 @@ def test_runs_are_listed_oldest_first(tmp_path: Path, monkeypatch: pytest.Monkey
     assert runs() == ""
     peak = {"self": 100, "largest_child": 453}
     shared = {"stage": "train_head", "variant": "lfb_nl_head", "host": "box", "processes": 1}
-    ended = {"seconds": 12.34, "peak_rss_mib": peak, "outcome": "finished", "experiment": "wide"}
+    ended = {"seconds": 9.24, "start_seconds": 3.1, "peak_rss_mib": peak, "outcome": "finished", "experiment": "wide"}
     for number in range(3):
         write_json(work_root() / f"runs/train_head/{number}.json", {**shared, **ended, "started": 1000.0 + number})
     killed = {**shared, "variant": "", "started": 1003.0, "outcome": "running", "host": "elsewhere"}

@@ -1,9 +1,11 @@
+import hashlib
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import build_app
+from pipeline.commands import verify as command
 from pipeline.errors import InputError
 from tests.bank.banks import make_rows, write_small_bank
 from tests.test_damage import flip
@@ -31,7 +33,10 @@ def verify(*words: str, answer: str = "") -> tuple[str, str]:
 
 
 def test_a_whole_bank(bank: Path) -> None:
-    assert verify(str(bank)) == ("nothing is damaged: 1 outs, DVC's cache\n", "")
+    assert verify(str(bank)) == (
+        "nothing is damaged of what was read: 1 out, 0 objects of DVC's cache\n",
+        "",
+    )
     assert verify("absent")[1] == "absent: no such file or folder"
 
 
@@ -88,4 +93,31 @@ def test_a_path_is_that_of_the_outs_in_it_or_around_it(bank: Path, path: str) ->
     flip(Path("data/train.zarr/v/detections/score/c/0"))
     assert verify(str(Path(path).resolve()), "--repair", "--yes")[1] == ""
     assert not Path("data/train.zarr").exists()
-    assert verify("data/train.zarr") == ("nothing is damaged: 1 outs, DVC's cache\n", "")  # absent: DVC knows
+    none = "nothing is damaged of what was read: 0 outs, 0 objects of DVC's cache; 1 out is not here, so not read\n"
+    assert verify("data/train.zarr") == (none, "")  # DVC knows of it
+
+
+@pytest.mark.usefixtures("bank")
+def test_what_is_not_here_is_not_counted_as_read() -> None:
+    """A fresh clone where little was pulled."""
+    Path("dvc.lock").write_text(
+        "stages: {a: {outs: [{path: train.zarr, md5: 0.dir}, {path: x, md5: 1}]}, b: {outs: [{path: y, md5: 2}]}}"
+    )
+    read = "nothing is damaged of what was read: 1 out, 0 items of .work, 0 objects of DVC's cache"
+    assert verify() == (f"{read}; 2 outs are not here, so not read\n", "")
+
+
+def test_objects_of_the_cache_are_counted_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    name = hashlib.md5(b"films").hexdigest()
+    (tmp_path / "md5" / name[:2]).mkdir(parents=True)
+    (tmp_path / "md5" / name[:2] / name[2:]).write_bytes(b"films")
+    monkeypatch.setattr(command, "_cache_folder", lambda: tmp_path / "md5")
+    Path("dvc.lock").write_text(f"stages: {{a: {{outs: [{{path: x, md5: {name}}}, {{path: y, md5: {'0' * 32}}}]}}}}")
+    Path("z.dvc").write_text(f"outs: [{{path: z, md5: {name}}}]")
+    read = "nothing is damaged of what was read: 0 outs, 0 items of .work, 1 object of DVC's cache"
+    assert verify() == (f"{read}; 3 outs are not here, so not read\n", "")
+    Path("x").write_bytes(b"films")
+    flip(tmp_path / "md5" / name[:2] / name[2:])
+    output, error = verify()
+    assert output.count("is damaged") == 1
+    assert error.startswith("1 damaged; ")

@@ -30,7 +30,7 @@ def test_one_film_of_pictures_gets_a_map(tmp_path: Path) -> None:
     assert "1 folder of pictures whose frame rate nothing tells (yard), and no video file: set" in told
     told = project.run("actionbank", *words, "--frame-rate", "15")
     assert "one film is annotated, so it is split by time: its last fifth is val (dataset.split_by)" in told
-    assert told.endswith("then: dvc exp run -S dataset=yard\n")
+    assert told.endswith("next: read the warnings; dvc exp run -S dataset=yard runs with them\n")
     trained = project.dvc("exp", "run", *(word for each in ["dataset=yard", *FAST] for word in ("-S", each)))
     assert "data/yard/frames: 1 videos (1 by simplejpeg) of 600 grid frames; 1 extracted now" in trained
     assert "of 40 keyframes" not in trained

@@ -38,8 +38,11 @@ def test_own_videos_end_to_end_as_the_page_says(tmp_path: Path) -> None:
     project = new_project(tmp_path / "project")
     made, written, trained, examined, told = (project.run(*words) for words in commands())
     assert made.startswith("films: 4 films of 40 s at 15, 24, 25, 30 frames per second")
+    (line,) = re.findall("^films/videos: Git does not ignore .*$", PAGE, re.MULTILINE)
+    assert made.splitlines()[1] == written.splitlines()[2] == line
+    project.run("sh", "-c", line.partition("; type: ")[2])
     assert written.splitlines()[1] == "conf/dataset/films.yaml: written: 4 films, 11 classes, boxes by motion"
-    assert written.endswith("then: dvc exp run -S dataset=films\n")
+    assert written.endswith("next: read the warnings; dvc exp run -S dataset=films runs with them\n")
     stages = re.findall("Running stage '(.*)'", trained)
     assert stages == re.findall("^Running stage '(.*)':$", PAGE, re.MULTILINE)
     for stage in ("data/films/frames", "data/films/annotations", "data/films/detected_boxes"):
@@ -61,6 +64,8 @@ def test_own_videos_end_to_end_as_the_page_says(tmp_path: Path) -> None:
     assert project.dvc("metrics", "diff") == ""
     done = subprocess.run(["git", "ls-files"], cwd=project.folder, check=True, capture_output=True, text=True)
     assert "conf/dataset/films.yaml" in done.stdout
+    assert "films/annotations/hall.xml" in done.stdout
+    assert "films/videos" not in done.stdout
 
 
 @pytest.mark.slow

@@ -71,6 +71,7 @@ STAGES = ("make-playground", "detect-boxes", "infer-bank")
 PAGES: dict[str, Callable[[Project], None]] = {
     "docs/bank-commands.md": banks,
     "docs/checkpoints.md": checkpoints,
+    "docs/commands.md": nothing,
     "docs/from-mmaction2.md": make_tree,
 }
 

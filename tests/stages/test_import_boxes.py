@@ -60,7 +60,7 @@ def test_the_out(proposals: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "read train.pkl as ava_proposals_pickle, val.csv as pyslowfast_csv\n"
         "scores from 0 to 1 in tenths: 19 0 0 0 0 0 0 0 0 20\n"
         "train: 19 boxes in 1 of 1 videos; 0 of 1 annotated keyframes without a box\n"
-        "val: 1 boxes in 1 of 1 videos; 0 of 1 annotated keyframes without a box\n"
+        "val: 1 box in 1 of 1 videos; 0 of 1 annotated keyframes without a box\n"
         "train: boxes cover 100.0% of 1 annotated persons at IoU 0.5, from score 0.9 on 100.0%\n"
         "val: boxes cover 100.0% of 1 annotated persons at IoU 0.5, from score 0.9 on 100.0%\n"
         "data/small/boxes: 20 boxes of 41 rows; left out: 1 bad, 1 of unknown videos, 19 below 0.05, 0 repeated, "

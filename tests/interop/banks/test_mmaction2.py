@@ -140,7 +140,7 @@ def test_objects_of_training_frameworks_are_no_features(tmp_path: Path) -> None:
 def test_values_that_no_bank_holds_are_refused(tmp_path: Path) -> None:
     large = save(tmp_path / "large.pkl", {"a": {1: torch.full((1, 2), 1e6)}})
     with pytest.raises(
-        InputError, match=r"timestamp 1, channel 0 is 1e\+06, which is too large for float16; use dtype"
+        InputError, match=r"timestamp 1, channel 0 is 1e\+06, which is too large for float16; set bank.dtype=fp32"
     ):
         taken_in(large, tmp_path / "x.zarr", dtype="fp16")
     bad = save(tmp_path / "bad.pkl", {"a": {1: torch.tensor([[1.0, float("nan")]])}})
