@@ -107,7 +107,9 @@ def test_a_single_film_is_split_by_time_whatever_its_name(tmp_path: Path, name: 
     for folder, csv in (("labels", "labels.csv"), ("val", "val.csv")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "labelmap.txt").write_text("1: walk\n")
-        (tmp_path / folder / csv).write_text("".join(f"{name},{900 + each / 10},0.1,0.1,0.5,0.5,1\n" for each in range(40)))
+        (tmp_path / folder / csv).write_text(
+            "".join(f"{name},{900 + each / 10},0.1,0.1,0.5,0.5,1\n" for each in range(40))
+        )
     found = read_classes(tmp_path / "labels", "labels", gap_seconds=1)
     assert (found.gap_seconds, found.fault) == (1, "")
     assert found.imported is not None

@@ -229,7 +229,10 @@ def test_the_names_of_files_of_every_format_say_the_split(tmp_path: Path, name: 
     for file, film in zip(("val", "train"), films, strict=True):
         (tmp_path / f"{file}.{name.rpartition('.')[2]}").write_text(text.replace(films[0], film))
     found = import_source(tmp_path, SourceOptions(classes=3))
-    assert {row["video_id"]: row["split"] for row in found.timelines.to_pylist()} == {films[0]: "val", films[1]: "train"}
+    assert {row["video_id"]: row["split"] for row in found.timelines.to_pylist()} == {
+        films[0]: "val",
+        films[1]: "train",
+    }
     (tmp_path / "split.csv").write_text(f"video_id,split\n{films[1]},test\n")  # goes before
     found = import_source(tmp_path, SourceOptions(classes=3))
     assert {row["video_id"]: row["split"] for row in found.timelines.to_pylist()} == {films[0]: "val", films[1]: "test"}
