@@ -118,5 +118,5 @@ def more_of(split: str, imported: AvaImport) -> tuple[str, str]:
         if split == "val" and BOTH not in split_in_time(imported, **DEFAULTS).timelines["split"].to_pylist():
             other = "more of this one: it has too few keyframes to be split by time (dataset.split_by)"
         return f"Annotate another film, or {other}", "Annotate some"
-    move = "move some there (in videos.csv, or from one CSV to the other)"
+    move = "move some there (by the column split of videos.csv, or from one CSV to the other)"
     return f"Annotate films of {split}, {move}, or set {by_time}", "Annotate some, move films between the splits"
