@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 
 from pipeline.command import new_app, run
+from pipeline.datasets.assemble import AvaImport
 from pipeline.datasets.source_options import source_options
 from pipeline.datasets.sources import import_source
 from pipeline.datasets.time_split import more_of
+from pipeline.errors import InputError
 from pipeline.files import replace_folder, write_json
 from pipeline.labels import write_labels
 from pipeline.params import load_params
@@ -28,11 +30,6 @@ OUT = (
 )  # fmt: skip
 
 DOCS = "docs/datasets.md#splits"
-NOTHING = {
-    "train": "there is nothing to train, and train_baseline stops",
-    "val": "train_baseline runs without validation, and infer_bank and evaluate stop, since there is nothing to score",
-}
-"What comes of a split without a film."
 
 
 @app.command()
@@ -46,9 +43,9 @@ def import_annotations() -> None:
         print("\n".join(found.told))
         for problem in found.problems[:10]:
             print(problem, file=sys.stderr)
-        for split, then in NOTHING.items():
-            if split not in found.summary["splits"]:
-                print(f"no film is of {split}: {then}. {more_of(split, found)[0]} ({DOCS})", file=sys.stderr)
+        if "train" not in found.summary["splits"]:  # a model that is there may be scored
+            then = "there is nothing to train, and train_baseline stops"
+            print(f"no film is of train: {then}. {more_of('train', found)[0]} ({DOCS})", file=sys.stderr)
         write_table(found.annotations, folder / "annotations.parquet", ANNOTATIONS)
         write_table(found.keyframes, folder / "keyframes.parquet", KEYFRAMES)
         write_table(found.timelines, folder / "timelines.parquet", TIMELINES)
@@ -63,11 +60,27 @@ def import_annotations() -> None:
             unit="rows",
             missing=found.missing,
         )
+        _check_val(dataset.annotations, found)
     splits = ", ".join(f"{split} {each['videos']}" for split, each in found.summary["splits"].items())
     print(
         f"{out}: {found.annotations.num_rows} labels in {found.keyframes.num_rows} keyframes of "
         f"{found.timelines.num_rows} videos ({splits}); {len(found.problems)} of {found.rows} rows are bad"
     )
+
+
+def _check_val(source: str, found: AvaImport) -> None:
+    """Refuse what no bank of val can be made of, before the baseline is trained for hours.
+
+    Raises:
+        InputError: there is no keyframe of val.
+    """
+    of_val = found.summary["splits"].get("val")
+    if of_val is None or not of_val["keyframes"]["annotated"] + of_val["keyframes"]["empty"]:
+        what = "film is of val" if of_val is None else f"keyframe is of val, which has {of_val['videos']} films"
+        raise InputError(
+            f"{source}: no {what}: infer_bank and evaluate would stop after the training, since there is nothing to "
+            f"score. {more_of('val', found)[0]} ({DOCS})"
+        )
 
 
 if __name__ == "__main__":

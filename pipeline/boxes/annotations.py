@@ -10,10 +10,9 @@ from typing import Any
 
 from pipeline.datasets.archives import members
 from pipeline.datasets.ava import EXCLUDED
-from pipeline.datasets.ava_columns import columns_of
+from pipeline.datasets.ava_columns import columns_of, read_ava_csv
 from pipeline.datasets.class_ids import LABEL_MAPS, PUBLISHED_LABEL_MAPS
 from pipeline.datasets.coco import has_scores, is_coco
-from pipeline.datasets.csv_rows import read_rows
 from pipeline.datasets.label_studio import is_label_studio
 from pipeline.datasets.recognise import KNOWN, recognise
 from pipeline.datasets.ucf101 import is_pyannot
@@ -42,7 +41,7 @@ def why_no_boxes(path: Path, kind: str, value: Any) -> str:
         with path.open("rb") as file:
             if via_header(file.read(HEAD).decode("utf-8", "replace")):
                 return "annotations (VIA)"
-        return IN_CSV if columns_of(read_rows(path)).are_annotations else ""
+        return IN_CSV if columns_of(read_ava_csv(path)).are_annotations else ""
     if kind == "json":
         if is_coco(value) and not has_scores(value):
             return IN_COCO

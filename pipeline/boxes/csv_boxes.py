@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.boxes.rows import BoxRows, add_scores
-from pipeline.datasets.ava_columns import columns_of
-from pipeline.datasets.csv_rows import Faults, Mask, numbers, read_rows, shown
+from pipeline.datasets.ava_columns import columns_of, read_ava_csv
+from pipeline.datasets.csv_rows import Faults, Mask, numbers, shown
 
 SCORED_CSV = "ava_csv_with_scores"
 PYSLOWFAST_CSV = "pyslowfast_csv"
@@ -25,9 +25,10 @@ def read_csv(path: Path) -> BoxRows:
     keyframe without a box.
 
     Raises:
-        InputError: the file cannot be read as text.
+        InputError: the file cannot be read as text, or its first row names the columns in another
+            order.
     """
-    rows = read_rows(path)
+    rows = read_ava_csv(path)
     columns = columns_of(rows)
     video_ids, stamps = rows.column(0), rows.column(1)
     fields = [rows.column(index) for index in range(2, 8)]

@@ -118,6 +118,8 @@ def new_dataset(
         print(told)
     if annotated.gap_seconds:
         print(f"{path}: one film is annotated, so it is split by time: its last fifth is val (dataset.split_by)")
+    else:
+        print("".join(f"{line}\n" for line in annotated.told if line.startswith("splits: ")), end="")
     try:
         doctor(dataset=name, decode=False, html=None, as_json=False, allow_warnings=True, silence=60.0, workers=workers)
     except typer.Exit as end:

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.datasets.csv_rows import Faults, Floats, Ints, Mask, numbers, read_rows, shown
+from pipeline.datasets.ava_columns import read_ava_csv
+from pipeline.datasets.csv_rows import Faults, Floats, Ints, Mask, numbers, shown
 from pipeline.datasets.ordering import first_alike, ranked
 from pipeline.datasets.timelines import Timeline
 from pipeline.errors import InputError
@@ -57,9 +58,9 @@ def source_ids(path: Path) -> Floats:
     """The action ids of a file as they stand there, NaN where a row has none; without rows of another width.
 
     Raises:
-        InputError: see `read_rows`.
+        InputError: see `read_ava_csv`.
     """
-    rows = read_rows(path)
+    rows = read_ava_csv(path)
     return numbers(rows.column(6))[np.isin(rows.widths, ANNOTATION_WIDTHS)]
 
 
@@ -79,9 +80,9 @@ def read_ava_rows(path: Path, *, split: str, classes: int, widths: tuple[int, ..
         first_id: the file's first action id, 0 or 1; in what is returned it is 1.
 
     Raises:
-        InputError: the file cannot be read as text.
+        InputError: the file cannot be read as text, or its first row names the columns in another order.
     """
-    rows = read_rows(path)
+    rows = read_ava_csv(path)
     faults = Faults(rows.file, lambda i: f"row {rows.lines[i]}", len(rows))
     expected = " or ".join(", ".join(map(str, widths)).rsplit(", ", 1))
     video_ids = rows.column(0)

@@ -1,18 +1,21 @@
 """What a user says of each video beside the annotations: `videos.csv` and `split.csv`, with columns by name."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED, numbers, read_rows, shown, video_id_fault
 from pipeline.datasets.frame_times import Clock, Knots, read_frame_times
-from pipeline.datasets.timelines import SPLITS
+from pipeline.datasets.timelines import SPLITS, split_in
 from pipeline.errors import InputError
 from pipeline.names import alike, film_of
 from pipeline.randomness import seed_of
 
 # Frames per second: a time lapse, a high-speed camera.
 SLOWEST, FASTEST = 0.001, 100_000.0
+# From so many videos on a new one moves no other; of fewer the share is met.
+MANY = 20
 COLUMNS = ("video_id", "split", "first_timestamp", "offset_seconds", "fps", "width", "height")
 
 
@@ -154,14 +157,43 @@ def known_splits(video_ids: list[str], told: dict[str, str], listed: dict[str, L
     return {each: split for each, split in known.items() if split}
 
 
+def splits_by_file(folder: Path, named: Iterable[tuple[str, Sequence[str]]]) -> dict[str, str]:
+    """The splits that names of files, and of folders and archives they lie in, hold as a word.
+
+    A name that holds the film's own tells nothing by it: `train_station.xml` of the film `train_station`.
+
+    Args:
+        folder: the annotation folder, for messages.
+        named: files, by their names below the folder, and their videos.
+
+    Raises:
+        InputError: files of two splits name a video.
+    """
+    told: dict[str, tuple[str, str]] = {}
+    for file, video_ids in named:
+        name = file.lower()
+        for video_id in sorted(video_ids, key=len, reverse=True):
+            name = re.sub(rf"(?<![a-z0-9]){re.escape(video_id.lower())}(?![a-z0-9])", " ", name)
+        split = split_in(name)
+        for video_id in video_ids if split else ():
+            other, other_file = told.setdefault(video_id, (split, file))
+            if other != split:
+                raise InputError(
+                    f"{folder}: video {video_id} is in {other_file} and in {file}, whose names say {other} and "
+                    f"{split}; a video belongs to one split: set it in the column split of videos.csv, or rename a file"
+                )
+    return {video_id: split for video_id, (split, _) in told.items()}
+
+
 def assign_splits(
     video_ids: list[str], told: dict[str, str], listed: dict[str, Listed], *, val_fraction: float
 ) -> tuple[dict[str, str], list[str]]:
     """The split of every video, and lines that say how it came about.
 
-    What `videos.csv` and `split.csv` say goes first, then what the source itself says. Other videos are val where a
-    hash of their id, a number in [0, 1), is below `val_fraction`: adding a video moves no other one. Where that gives
-    no video of train or of val though there are two or more, the one with the nearest number goes over.
+    What `videos.csv` and `split.csv` say goes first, then what the source itself says. Of the others, n, those with the
+    lowest hashes of their ids are val: `val_fraction` of them, rounded, where n is below MANY. From MANY on, each whose
+    hash, a number in [0, 1), is below `val_fraction` is: adding a video moves no other one. Where that gives no video
+    of train or of val though there are two or more, the one with the nearest hash goes over.
 
     Args:
         video_ids: all of them.
@@ -174,8 +206,10 @@ def assign_splits(
     if not rest:
         return splits, []
     place = {each: seed_of("split", each) / 2**63 for each in rest}
-    drawn = {each: "val" if place[each] < val_fraction else "train" for each in rest}
     by_place = sorted(rest, key=lambda each: (place[each], each))
+    lowest = set(by_place[: round(val_fraction * len(rest))])
+    is_val = lowest.__contains__ if len(rest) < MANY else lambda each: place[each] < val_fraction
+    drawn = {each: "val" if is_val(each) else "train" for each in rest}
     if len(video_ids) > 1 and 0 < val_fraction < 1:
         if "val" not in {*splits.values(), *drawn.values()}:
             drawn[by_place[0]] = "val"

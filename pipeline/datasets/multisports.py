@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.datasets.ava_columns import read_ava_csv
 from pipeline.datasets.ava_rows import ANNOTATION_WIDTHS, AvaRows, read_ava_rows, renamed
-from pipeline.datasets.csv_rows import Faults, numbers, read_rows, shown
+from pipeline.datasets.csv_rows import Faults, numbers, shown
 from pipeline.datasets.drafts import Read
 from pipeline.datasets.listed import Listed, frame_rate
 from pipeline.datasets.ordering import ranked
@@ -39,7 +40,7 @@ def video_of(clip: str) -> str:
 
 def names_files(path: Path) -> bool:
     """Whether a CSV has AVA's rows with files (`a.mp4`) for ids, some at least."""
-    rows = read_rows(path)
+    rows = read_ava_csv(path)
     if not len(rows) or rows.widths[0] not in ANNOTATION_WIDTHS:
         return False
     return any(map(has_ending, pc.unique(rows.column(0)).to_pylist()))
@@ -47,7 +48,7 @@ def names_files(path: Path) -> bool:
 
 def has_published_names(path: Path) -> bool:
     """Whether the films of a CSV are called as MultiSports calls its clips."""
-    return all(map(CLIP.fullmatch, pc.unique(read_rows(path).column(0)).to_pylist()))
+    return all(map(CLIP.fullmatch, pc.unique(read_ava_csv(path).column(0)).to_pylist()))
 
 
 def counts_frames(path: Path, timestamps: str) -> bool:
@@ -64,7 +65,7 @@ def counts_frames(path: Path, timestamps: str) -> bool:
     """
     if timestamps != "auto":
         return timestamps == "frames"
-    rows = read_rows(path)
+    rows = read_ava_csv(path)
     names = pc.unique(rows.column(0)).to_pylist()
     frames = look_like_frames(names, pc.unique(rows.column(1)))
     if frames is not None:

@@ -279,7 +279,7 @@ def read_classes(folder: Path, name: str, *, gap_seconds: float = 3.0) -> Annota
     except InputError as error:
         return Annotated(name, classes=max((each.id for each in labels), default=1), labels=labels, fault=str(error))
     count = max(label.id for label in imported.labels)
-    if imported.timelines["split"].to_pylist() == ["train"]:
+    if imported.timelines.num_rows == 1:
         options = SourceOptions(classes=classes, split_by="time", split_gap_seconds=gap_seconds)
         by_time = import_source(folder, options)
         if by_time.timelines["split"].to_pylist() == [BOTH]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.datasets.archives import Member, members, whole
 from pipeline.datasets.ava import EXCLUDED, annotation_files, excluded_files
-from pipeline.datasets.ava_columns import columns_of
+from pipeline.datasets.ava_columns import columns_of, header_of, read_ava_csv
 from pipeline.datasets.ava_rows import ANNOTATION_WIDTHS
 from pipeline.datasets.class_ids import PUBLISHED_LABEL_MAPS, find_label_map
 from pipeline.datasets.coco import are_persons_alone, is_coco, with_whole_ids
@@ -151,7 +151,11 @@ def _csv(path: Path, found: Found, by_name: set[Path]) -> None:
     if "proposals" in path.stem or "_det_" in path.stem:
         found.unread.append((path, BOXES))
         return
-    if path not in by_name and columns_of(read_rows(path)).are_boxes:
+    header = header_of(read_rows(path))
+    if path not in by_name and len(header) == 2:  # whatever it lists
+        found.unread.append((path, why_csv(path)))
+        return
+    if path not in by_name and ("score" in header or columns_of(read_ava_csv(path)).are_boxes):
         found.unread.append((path, BOXES))
         return
     if names_files(path):
@@ -161,7 +165,7 @@ def _csv(path: Path, found: Found, by_name: set[Path]) -> None:
         found.ava.append(path)
         found.named.append(path)
         return
-    rows = read_rows(path)
+    rows = read_ava_csv(path)
     if len(rows) and rows.widths[0] in ANNOTATION_WIDTHS and abs(numbers(rows.column(1))[0]) < 1e9:
         found.ava.append(path)
     else:

@@ -33,7 +33,7 @@ from pipeline.datasets.cvat import read_task
 from pipeline.datasets.drafts import Read
 from pipeline.datasets.kinetics import kinetics_files
 from pipeline.datasets.label_studio import read_films
-from pipeline.datasets.listed import Listed, assign_splits, known_splits, read_listed
+from pipeline.datasets.listed import Listed, assign_splits, known_splits, read_listed, splits_by_file
 from pipeline.datasets.multisports import (
     FPS,
     by_sport,
@@ -328,7 +328,15 @@ def _timelines(
     for video_id, one in listed.items():
         if video_id not in times and one.split:
             times[video_id] = Timeline(one.split, one.first_timestamp or 0.0, one.offset_seconds or 0.0)
-    told = {video_id: time.split for video_id, time in times.items() if time.split}
+    open_rows = [rows for read in reads for rows in read.rows if not rows.split]
+    told = splits_by_file(
+        folder,
+        [
+            (rows.faults.file, [each for each in rows.named_videos() if not listed.get(each, Listed()).split])
+            for rows in open_rows
+        ],
+    )
+    told |= {video_id: time.split for video_id, time in times.items() if time.split}
     known = known_splits(sorted(times), told, dict(listed))
     splits, lines = dict.fromkeys(times, "train") | known, list[str]()
     if options.split_by == "film":

@@ -113,9 +113,10 @@ def more_of(split: str, imported: AvaImport) -> tuple[str, str]:
         other = "set another dataset.val_fraction or dataset.split_gap_seconds"
         return f"Annotate more of {split}'s part, or {other}", f"Annotate some, {other}"
     if len(films) == 1:
-        other = f"set {by_time}" if split == "val" else f"let this one be train, and set {by_time}"
+        is_free = split == "val" or imported.untold
+        other = f"set {by_time}" if is_free else f"let this one be train, and set {by_time}"
         if split == "val" and BOTH not in split_in_time(imported, **DEFAULTS).timelines["split"].to_pylist():
             other = "more of this one: it has too few keyframes to be split by time (dataset.split_by)"
         return f"Annotate another film, or {other}", "Annotate some"
-    move = "move some there (in videos.csv, or from one CSV to the other)"
+    move = "move some there (by the column split of videos.csv, or from one CSV to the other)"
     return f"Annotate films of {split}, {move}, or set {by_time}", "Annotate some, move films between the splits"

@@ -16,7 +16,7 @@ from pipeline.tables import TIMELINES
 SPLITS = ("train", "val", "test")
 BOTH = "train+val"
 "Split of a film of which one part is train and another val (`time_split.py`); its keyframes have one of the two."
-_IN_NAME = re.compile(r"(?:^|[^a-z])(train|val|test)(?:ing|id|idation)?(?:[^a-z]|$)")
+_IN_NAME = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?![a-z])")
 HEADER = ["video_id", "split", "first_timestamp", "offset_seconds"]
 # AVA's films are cut at second 900 of the source film.
 AVA_FIRST_TIMESTAMP = 900.0

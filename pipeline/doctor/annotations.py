@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.datasets.assemble import AvaImport
 from pipeline.datasets.ava import annotation_files
-from pipeline.datasets.csv_rows import read_rows
+from pipeline.datasets.ava_columns import read_ava_csv
 from pipeline.datasets.sources import SourceOptions, import_source
 from pipeline.datasets.unread import BOXES, NothingReadError, may_hold_annotations, reasons, unread_problems
 from pipeline.doctor.finding import EXAMPLES, Finding, findings_of, problem_of
@@ -149,7 +149,7 @@ def _overlap(folder: Path) -> dict[Path, dict[str, str]]:
     """Of each split's file, the films that an earlier one names too, and its split."""
     try:
         files = annotation_files(folder)
-        named = {split: set(map(film_of, read_rows(path).column(0).to_pylist())) for split, path in files.items()}
+        named = {split: set(map(film_of, read_ava_csv(path).column(0).to_pylist())) for split, path in files.items()}
     except InputError:
         return {}  # the import says it
     seen: dict[str, str] = {}

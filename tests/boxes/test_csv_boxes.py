@@ -9,6 +9,7 @@ from pipeline.boxes.csv_boxes import PLAIN_CSV, PYSLOWFAST_CSV, SCORED_CSV, SEVE
 from pipeline.boxes.csv_boxes import read_csv as read_csv_file
 from pipeline.boxes.recognise import read_box_files
 from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED
+from pipeline.errors import InputError
 from tests.boxes.files import bare, good, read_csv, told
 
 BOX = [0.1, 0.2, 0.3, 0.4]
@@ -80,3 +81,26 @@ def test_the_real_samples(real: Path, tmp_path: Path) -> None:
     assert found.left_out == [(tmp_path / "gt.csv", "annotations (rows with action ids and without scores)")]
     assert told(found.rows["pred.csv"]) == []
     assert good(found.rows["pred.csv"])[0] == ("3reY9zJKhqN", 1774.0, 0.072, 0.47, 0.84, 0.898, 0.655)
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("video_id,timestamp,x1,y1,x2,y2,action_id,score", f"v1,902,{TEXT},,0.5"),
+        ("video_id,timestamp,x1,y1,x2,y2,score", f"v1,902,{TEXT},0.5"),
+        ("video,frame,xmin,ymin,xmax,ymax", f"v1,902,{TEXT}"),
+    ],
+)
+def test_a_first_row_of_names_of_columns_is_passed_over(tmp_path: Path, header: str, row: str) -> None:
+    rows = read_csv(tmp_path, f"{header}\n{row}\n{row}\n{row}\nv1,903,x\n")
+    assert [each.split(":")[1] for each in told(rows)] == [" row 5"]
+    assert good(rows) == [("v1", 902.0, *BOX, 0.5 if "score" in header else 1.0)] * 3
+
+
+def test_another_order_of_columns_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        read_csv(tmp_path, f"video_id,timestamp,score,x1,y1,x2,y2\nv1,902,0.5,{TEXT}\n")
+    assert str(error.value) == (
+        f"{tmp_path / 'boxes.csv'}: the columns are 'video_id,timestamp,score,x1,y1,x2,y2' by the first row, expected "
+        "the order video_id,timestamp,x1,y1,x2,y2[[,action_id],score]"
+    )

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from pipeline.command import new_app
 from pipeline.commands.new_dataset import new_dataset
 from pipeline.compose import compose_params
-from pipeline.datasets.new_dataset import Annotated, config_text, grid_fps, short_side
+from pipeline.datasets.new_dataset import Annotated, config_text, grid_fps, read_classes, short_side
 from pipeline.datasets.versioned import ignore_words, path_for_experiments
 from pipeline.doctor.films import Film
 from pipeline.errors import InputError
@@ -65,7 +65,11 @@ def test_a_folder_in_the_project_with_cvat_files(project: Path, films: Path) -> 
         f"{csv}: written, with frame rate and size of 3 films; its column split may be filled in",
         "conf/dataset/mine.yaml: written: 3 films, 2 classes, boxes by motion",
     ]
-    assert printed[2] == "data set mine"  # the doctor's report
+    assert printed[2] == (
+        "splits: 2 videos are in no videos.csv or split.csv: by a hash of the id 1 are val (dataset.val_fraction 0.2): "
+        "film"
+    )
+    assert printed[3] == "data set mine"  # the doctor's report
     assert printed[-1] == "next: read the warnings; dvc exp run -S dataset=mine runs with them"
     assert sum(line.startswith(("next:", "then:")) for line in printed) == 1
     assert Path(csv).read_text() == (
@@ -97,6 +101,22 @@ def test_a_folder_in_the_project_with_cvat_files(project: Path, films: Path) -> 
     assert again.startswith("conf/dataset/mine.yaml: written")
     assert Path(csv).read_text() == "video_id,fps\nfilm,25\nother,25\n"  # a user's own stays
     assert compose_params(["dataset=mine"], Path("conf"))["frames"]["fps"] == 12.5
+
+
+@pytest.mark.parametrize("name", ["video", "a", "cam1", "film"])
+def test_a_single_film_is_split_by_time_whatever_its_name(tmp_path: Path, name: str) -> None:
+    for folder, csv in (("labels", "labels.csv"), ("val", "val.csv")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "labelmap.txt").write_text("1: walk\n")
+        (tmp_path / folder / csv).write_text(
+            "".join(f"{name},{900 + each / 10},0.1,0.1,0.5,0.5,1\n" for each in range(40))
+        )
+    found = read_classes(tmp_path / "labels", "labels", gap_seconds=1)
+    assert (found.gap_seconds, found.fault) == (1, "")
+    assert found.imported is not None
+    assert found.imported.timelines["split"].to_pylist() == ["train+val"]
+    told = read_classes(tmp_path / "val", "val", gap_seconds=1)  # the user says that it is val
+    assert (told.gap_seconds, told.imported and told.imported.timelines["split"].to_pylist()) == (0, ["val"])
 
 
 def test_a_folder_elsewhere_and_single_files(project: Path, films: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED
-from pipeline.datasets.listed import Listed, assign_splits, frame_rate, frame_size, read_listed
+from pipeline.datasets.listed import Listed, assign_splits, frame_rate, frame_size, read_listed, splits_by_file
 from pipeline.errors import InputError
 
 
@@ -89,3 +89,50 @@ def test_what_is_told_counts_when_a_split_would_be_missing() -> None:
     assert sorted(told_val.values()) == ["train", "val", "val"]
     assert told_train["a"] == "train"
     assert told_val["a"] == "val"
+
+
+@pytest.mark.parametrize(
+    ("names", "val"),
+    [("abcd", ["c"]), (("cam1", "cam2"), None), ([f"film_{i}" for i in range(10)], None)],
+)
+def test_of_few_videos_the_share_is_met(names: list[str], val: list[str] | None) -> None:
+    splits, _ = assign_splits(list(names), {}, {}, val_fraction=0.2)
+    found = sorted(each for each, split in splits.items() if split == "val")
+    assert len(found) == max(1, round(0.2 * len(names)))
+    assert val is None or len(val) == len(found)
+
+
+@given(count=st.integers(2, 19), fraction=st.floats(0.01, 0.99))
+def test_of_few_videos_as_many_are_val_as_the_fraction_says(count: int, fraction: float) -> None:
+    splits, _ = assign_splits([f"film_{index}" for index in range(count)], {}, {}, val_fraction=fraction)
+    assert list(splits.values()).count("val") == min(max(1, round(fraction * count)), count - 1)
+
+
+@pytest.mark.parametrize("name", ["a", "b", "c", "d", "video", "cam1", "cam2"])
+def test_a_single_video_is_train_whatever_its_name(name: str) -> None:
+    assert assign_splits([name], {}, {}, val_fraction=0.2)[0] == {name: "train"}
+
+
+@pytest.mark.parametrize(
+    ("named", "splits"),
+    [
+        ([("train.json", ["a", "b"]), ("instances_val2017.json", ["c"])], {"a": "train", "b": "train", "c": "val"}),
+        ([("train/a.xml", ["a"]), ("test.zip/task/annotations.xml", ["b"])], {"a": "train", "b": "test"}),
+        ([("train_val.json", ["a"]), ("all.json", ["b"])], {}),
+        # The word belongs to the film.
+        ([("train_station.xml", ["train_station"]), ("task train.xml", ["train"])], {}),
+        ([("val.json", ["train_1", "v"])], {"train_1": "val", "v": "val"}),
+        ([("job_train.xml", ["a"]), ("job_2.xml", ["a"])], {"a": "train"}),
+    ],
+)
+def test_names_of_files_say_splits(named: list[tuple[str, list[str]]], splits: dict[str, str]) -> None:
+    assert splits_by_file(Path("x"), named) == splits
+
+
+def test_a_video_in_files_of_two_splits_is_refused() -> None:
+    with pytest.raises(InputError) as error:
+        splits_by_file(Path("x"), [("train.xml", ["a"]), ("val.xml", ["a"])])
+    assert str(error.value) == (
+        "x: video a is in train.xml and in val.xml, whose names say train and val; a video belongs to one split: set "
+        "it in the column split of videos.csv, or rename a file"
+    )

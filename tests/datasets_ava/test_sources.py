@@ -210,3 +210,29 @@ def test_the_pages_choice_of_classes_composes(tmp_path: Path) -> None:
     (tmp_path / "conf/dataset/mine.yaml").write_text(text.replace("  classes: 80\n", f"  classes: 2\n{chosen}\n"))
     mine = compose_params(["dataset=mine"], tmp_path / "conf")["dataset"]
     assert mine["class_map"] == {"moving": ["walk", "run/jog"], "sitting": "sit"}
+
+
+@pytest.mark.parametrize(
+    ("name", "films"),
+    [
+        ("actions.json", ("kitchen", "street")),
+        ("street.xml", ("street", "kitchen")),
+        ("kitchen_via3.csv", ("kitchen", "street")),
+        ("kitchen_via2.csv", ("kitchen", "street")),
+        ("export.json", ("kitchen", "street")),
+    ],
+)
+def test_the_names_of_files_of_every_format_say_the_split(tmp_path: Path, name: str, films: tuple[str, str]) -> None:
+    text = block(f"{name.rpartition('.')[2]} {name}")
+    (tmp_path / "videos.csv").write_text("video_id,fps,width,height\nkitchen,25,640,360\nstreet,25,640,360\n")
+    (tmp_path / "labelmap.txt").write_text(THREE)
+    for file, film in zip(("val", "train"), films, strict=True):
+        (tmp_path / f"{file}.{name.rpartition('.')[2]}").write_text(text.replace(films[0], film))
+    found = import_source(tmp_path, SourceOptions(classes=3))
+    assert {row["video_id"]: row["split"] for row in found.timelines.to_pylist()} == {
+        films[0]: "val",
+        films[1]: "train",
+    }
+    (tmp_path / "split.csv").write_text(f"video_id,split\n{films[1]},test\n")  # goes before
+    found = import_source(tmp_path, SourceOptions(classes=3))
+    assert {row["video_id"]: row["split"] for row in found.timelines.to_pylist()} == {films[0]: "val", films[1]: "test"}

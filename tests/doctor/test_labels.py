@@ -118,7 +118,8 @@ def test_the_only_film_is_not_told_to_move(tmp_path: Path) -> None:
     )
     train.write_text(rows("a", *range(900, 920)) + rows("b", 902))
     assert checked(tmp_path, 2)["no-val-labels"].remedy == (
-        f"Annotate films of val, move some there (in videos.csv, or from one CSV to the other), or {by_time}: {nan}"
+        f"Annotate films of val, move some there (by the column split of videos.csv, or from one CSV to the "
+        f"other), or {by_time}: {nan}"
     )
     train.write_text("".join(rows("a", *range(900, 920))))
     found = checked(tmp_path, 2, split_by="time")

@@ -143,12 +143,15 @@ def test_a_choice_of_classes(source: Path, tmp_path: Path, capsys: pytest.Captur
 def test_a_split_without_a_film_is_said_with_what_helps(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("val.csv", "excluded_val.csv", "videos.csv"):
         (source / name).unlink()
-    import_annotations()
-    assert capsys.readouterr().err == (
-        "no film is of val: train_baseline runs without validation, and infer_bank and evaluate stop, since there is "
-        "nothing to score. Annotate another film, or set dataset.split_by: time, which makes the last part of each "
-        "film val (docs/datasets.md#splits)\n"
+    with pytest.raises(InputError) as error:
+        import_annotations()
+    assert str(error.value) == (
+        "source: no film is of val: infer_bank and evaluate would stop after the training, since there is nothing to "
+        "score. Annotate another film, or set dataset.split_by: time, which makes the last part of each film val "
+        "(docs/datasets.md#splits)"
     )
+    assert not OUT.exists()
+    capsys.readouterr()
     (source / "train.csv").rename(source / "val.csv")
     import_annotations()
     assert capsys.readouterr().err == (
@@ -156,6 +159,22 @@ def test_a_split_without_a_film_is_said_with_what_helps(source: Path, capsys: py
         "one be train, and set dataset.split_by: time, which makes the last part of each film val "
         "(docs/datasets.md#splits)\n"
     )
+
+
+@pytest.mark.parametrize(("split", "what"), [("train", "film is of val"), ("val", "keyframe is of val, which has 1")])
+def test_films_of_which_none_is_scored_are_refused(source: Path, split: str, what: str) -> None:
+    """By videos.csv all are train, or the one of val has no row."""
+    for name in ("val.csv", "excluded_val.csv"):
+        (source / name).unlink()
+    (source / "videos.csv").write_text(VIDEOS.replace("v2,val", f"v2,{split}"))
+    with pytest.raises(InputError) as error:
+        import_annotations()
+    assert f"source: no {what}" in str(error.value)
+    assert str(error.value).endswith(
+        "Annotate films of val, move some there (by the column split of videos.csv, or from one CSV to the other), or "
+        "set dataset.split_by: time, which makes the last part of each film val (docs/datasets.md#splits)"
+    )
+    assert not OUT.exists()
 
 
 def test_one_film_split_by_time(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,15 +192,13 @@ def test_one_film_split_by_time(source: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_a_bank_of_a_split_without_a_film_is_refused(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("val.csv", "excluded_val.csv", "videos.csv"):
-        (source / name).unlink()
     import_annotations()
     monkeypatch.setattr(banks, "read_sidecar", lambda _: {})
     sources = banks.Sources(Path("frames"), OUT, Path("boxes"), Path("models/baseline"))
     settings = banks.BankSettings(0.9, "grid", "fp16", "none", "fp32", lower_threshold=False, full_frame_box=False)
     with pytest.raises(InputError) as error:
-        banks.split_parts("val", sources, settings, workers=1, device="cpu", batch=1)
+        banks.split_parts("test", sources, settings, workers=1, device="cpu", batch=1)
     assert str(error.value) == (
-        "data/small/annotations: no film is of val, expected one at least: a bank of it would be empty, with nothing "
+        "data/small/annotations: no film is of test, expected one at least: a bank of it would be empty, with nothing "
         "to learn from or to score; dataset.split_by: time splits each film (docs/datasets.md#splits)"
     )
