@@ -46,10 +46,12 @@ def examine(
         return Examination(dataset.name, findings=_commands(not_made, dataset.name, is_current=is_current))
     facts: dict[str, str] = {"videos": dataset.videos, "annotations": dataset.annotations, "boxes": params.boxes.source}
     unchecked: list[str] = []
-    files = find_files(Path(dataset.videos), frame_rate=None if dataset.frame_rate == "none" else dataset.frame_rate)
+    limit = params.frames.max_bad_fraction
+    rate = None if dataset.frame_rate == "none" else dataset.frame_rate
+    files = find_files(Path(dataset.videos), frame_rate=rate, limit=limit)
     films = probe_films(files.paths, workers=workers, decode=decode, silence_seconds=silence_seconds, rates=files.rates)
     facts["films"] = describe(films)
-    findings = [*files.findings, *check_films(files, films, limit=params.frames.max_bad_fraction)]
+    findings = [*files.findings, *check_films(files, films, limit=limit)]
     annotated, timelines, rows = _annotations(params, files, films, facts, unchecked)
     findings += annotated
     space = estimate_space(params, files.paths, films, rows)

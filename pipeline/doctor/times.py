@@ -1,6 +1,5 @@
 """Keyframes against their films: outside of them, or as if counted at another frame rate."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -174,18 +173,28 @@ def _all_early(ratios: Mapping[str, float], steps: Mapping[str, float], films: M
     if np.ptp(lengths * (values - middle)) > max(RATE_TOLERANCE * float(lengths.max()), step + SLACK_SECONDS):
         return []
     rate = float(np.median([films[each].fps for each in ratios]))
-    close = [each for each in RATES if rate / each < 0.97 and math.isclose(rate / each, middle, rel_tol=0.01)]
+    close = [each for each in RATES if rate / each < 0.97 and _end_at(rate / each, lengths, values, step)]
     if not close:
         return []
     problems = [
         Problem(FILE, each, f"a last keyframe at {ratio:.3f} of the film", "keyframes up to its end")
         for each, ratio in ratios.items()
     ]
+    told = ""
+    if any(films[each].container == "pictures" for each in ratios):
+        told = f" Or the pictures are {close[0]:.5g} a second: set dataset.frame_rate (new-dataset: --frame-rate)."
     return findings_of(
         "fps-of-annotations", "warning", "films are all annotated up to the same share of their length", problems,
         f"Look whether frames were counted at {close[0]:.5g} a second in films of {rate:.5g} (that share is "
-        f"{rate / close[0]:.3f}).",
+        f"{rate / close[0]:.3f}).{told}",
     )  # fmt: skip
+
+
+def _end_at(share: float, lengths: np.ndarray, ratios: np.ndarray, step: float) -> bool:
+    """Whether every film is annotated up to this share of it: its last keyframe lies there, or up to a step before."""
+    before = lengths * (share - ratios)
+    slack = SLACK_SECONDS + RATE_TOLERANCE * share * lengths
+    return bool(((before >= -slack) & (before <= step + slack)).all())
 
 
 def _told_rates(films: Mapping[str, Film], listed: Mapping[str, Listed]) -> list[Finding]:
@@ -193,7 +202,8 @@ def _told_rates(films: Mapping[str, Film], listed: Mapping[str, Listed]) -> list
     rates, sizes = [], []
     for video_id, told in sorted(listed.items()):
         film = films.get(video_id)
-        if film is None or film.frames < film.expected_frames:  # a film that is cut off tells no rate
+        # A film that is cut off tells no rate; that of pictures is told, whichever are missing.
+        if film is None or (film.frames < film.expected_frames and film.container != "pictures"):
             continue
         if told.fps and film.fps and abs(told.fps / film.fps - 1) > RATE_TOLERANCE:
             rates.append(Problem("videos.csv", video_id, f"fps {told.fps:.6g}", f"{film.fps:.6g}, as in the file"))

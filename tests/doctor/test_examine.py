@@ -47,7 +47,7 @@ ROW = "train.csv: row"
 SHARES = "expected coordinates from 0 to 1, as shares of the frame's width and height"
 VIDEOS: Planted = {
     "film-id-twice": ("error", 1, "kitchen.ts: kitchen: found the id of kitchen.mp4, expected one file per id"),
-    "film-name": ("warning", 1, "bad, name.mp4: bad, name: found a name that cannot be an id, expected "
+    "film-name": ("error", 1, "bad, name.mp4: bad, name: found a name that cannot be an id, expected "
                   f"{ID_EXPECTED}"),
     "file-ignored": ("note", 1, "notes.txt: notes: found the ending '.txt', expected .3gp .avi .flv .m2ts .m4v .mkv "
                      ".mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv"),
@@ -216,3 +216,28 @@ def test_pictures_alone_need_a_rate(tmp_path: Path) -> None:
     write_pictures(source / "videos/kitchen", 2)
     found = {each.code: each for each in examined_in(tmp_path).findings}
     assert (set(found), found["pictures-without-rate"].severity) == ({"pictures-without-rate"}, "error")
+
+
+@pytest.mark.parametrize(("fraction", "severity"), [(0.05, "error"), (0.4, "error"), (0.5, "warning")])
+def test_pictures_with_holes_are_an_error_where_extract_frames_ends(
+    tmp_path: Path, fraction: float, severity: str
+) -> None:
+    """It counts a film that it keeps without some frames, and a file whose name is no id, as bad."""
+    source = write_clean(tmp_path)
+    (source / "videos/kitchen.mp4").unlink()
+    write_pictures(source / "videos/kitchen", 100)
+    for number in (20, 60):
+        (source / f"videos/kitchen/img_{number:05}.jpg").unlink()
+    options = ["dataset.frame_rate=25", "dataset.classes=2", f"frames.max_bad_fraction={fraction}"]
+    (finding,) = examined_in(tmp_path, *options).findings
+    assert (finding.code, finding.severity, str(finding.examples[0])) == (
+        "film-frames-lost", severity, "kitchen: kitchen: found 98 frames, expected 100 frames"
+    )  # fmt: skip
+    assert finding.remedy == (
+        "Fetch them again if the frames matter, or raise frames.max_bad_fraction: extract_frames keeps them, with the "
+        f"nearest frame in place of a lost one, and ends if more than frames.max_bad_fraction ({fraction:g}) of the "
+        "films are bad; these count."
+    )
+    (source / "videos/a, b.mp4").touch()
+    found = {each.code: each.severity for each in examined_in(tmp_path, *options).findings}
+    assert found == {"film-name": "error" if fraction < 0.3 else "warning", "film-frames-lost": "error"}

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -125,3 +127,30 @@ def test_a_wrong_rate_is_found_in_films_of_minutes(real: float, wrong: float) ->
     films = {f"f{length}": film(length, real) for length in (70.0, 110.0, 180.0, 240.0, 300.0)}
     times = {each: [at * real / wrong for at in every_second(films[each].duration_seconds)] for each in films}
     assert [(each.code, each.severity) for each in check(times, films)] == [("fps-of-annotations", "warning")]
+
+
+@pytest.mark.parametrize("told", [15.0, 25.0])
+@pytest.mark.parametrize("first", [0.0, 0.5])
+def test_pictures_of_a_wrong_rate_are_found_in_short_films(told: float, first: float) -> None:
+    """Pictures of 30 a second; the last keyframe lies up to a second before the end, 5 % of the shortest film."""
+    lengths = [20, 23, 26, 29, 32, 35, 38, 41]
+    films = {f"f{length}": replace(film(length * 30 / told, told), container="pictures") for length in lengths}
+    times = {f"f{length}": np.arange(first, length, 1.0).tolist() for length in lengths}
+    (finding,) = check(times, films)
+    assert (finding.code, finding.severity, finding.count) == ("fps-of-annotations", "warning", 8)
+    assert finding.remedy == (
+        f"Look whether frames were counted at 30 a second in films of {told:g} (that share is {told / 30:.3f}). Or the "
+        "pictures are 30 a second: set dataset.frame_rate (new-dataset: --frame-rate)."
+    )
+    right = {f"f{length}": replace(film(length, 30.0), container="pictures") for length in lengths}
+    assert check(times, right) == []
+
+
+def test_a_rate_of_videos_csv_is_held_against_pictures_of_which_some_are_missing() -> None:
+    """Their rate is told; a file that is cut off tells none."""
+    some = replace(film(10.0, 25.0), frames=245)
+    listed = {"a": Listed(fps=30.0)}
+    assert check({"a": [1.0, 9.0]}, {"a": some}, listed) == []
+    (finding,) = check({"a": [1.0, 9.0]}, {"a": replace(some, container="pictures")}, listed)
+    assert (finding.code, finding.severity) == ("fps-of-videos-csv", "error")
+    assert str(finding.examples[0]) == "videos.csv: a: found fps 30, expected 25, as in the file"
