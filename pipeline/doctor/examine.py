@@ -7,7 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.boxes.yolo import find_yolo
 from pipeline.datasets.assemble import AvaImport
+from pipeline.datasets.coco import FORMAT as COCO
 from pipeline.datasets.listed import Listed, read_listed
 from pipeline.datasets.source_options import source_options
 from pipeline.doctor.annotations import read_annotations
@@ -19,7 +21,7 @@ from pipeline.doctor.labels import check_labels, label_counts
 from pipeline.doctor.rows import nothing_left, sort_problems, too_many_bad
 from pipeline.doctor.shapes import check_shapes
 from pipeline.doctor.space import Rows, check_space, count_rows, estimate_space
-from pipeline.doctor.times import check_assumed_rates, check_times
+from pipeline.doctor.times import check_assumed_rates, check_lists, check_times
 from pipeline.doctor.tools import check_frame_times, check_sizes, sort_notices
 from pipeline.doctor.videos import Files, check_copies, check_films, check_presence, describe, find_files, without_found
 from pipeline.errors import InputError
@@ -134,7 +136,8 @@ def _annotations(
     findings += check_shapes(params, good, _trained(imported))
     findings += check_frame_times(imported, good, _listed(folder))
     limit = params.dataset.max_bad_fraction
-    findings += check_times(imported.keyframes, imported.timelines, good, _listed(folder), limit=limit)
+    findings += check_times(imported.keyframes, imported.timelines, good, limit=limit)
+    findings += check_lists(good, _lists(folder, Path(params.boxes.source), imported))
     findings += check_assumed_rates(imported.assumed_fps, good)
     facts["labels"] = (
         f"{imported.annotations.num_rows} labels of {len(imported.labels)} classes in {imported.keyframes.num_rows} "
@@ -178,6 +181,21 @@ def _thresholds(params: Params) -> Thresholds:
     bank = {"bank.box_threshold": used(params.bank)} if params.bank.make else {}
     train = {"baseline.box_threshold": used(params.baseline), "head_train.box_threshold": used(params.head_train)}
     return {"train": train | bank, "val": {"evaluation.box_threshold": used(params.evaluation)} | bank}
+
+
+def _lists(folder: Path, boxes: Path, imported: AvaImport) -> dict[str, dict[str, Listed]]:
+    """What is read of each videos.csv, by its path."""
+    formats = {*imported.summary.get("formats", ())} - {"AVA CSV"}  # which needs neither rates nor sizes
+    lists: dict[Path, dict[str, Listed]] = {}
+    if formats:
+        lists[folder] = _listed(folder)
+    if formats == {COCO}:  # sizes alone
+        lists[folder] = {name: replace(each, fps=None) for name, each in lists[folder].items()}
+    if find_yolo(boxes):  # counts frames; boxes are shares of them
+        keep_sizes = boxes in lists
+        rates = _listed(boxes)
+        lists[boxes] = rates if keep_sizes else {name: replace(each, width=None) for name, each in rates.items()}
+    return {(path / "videos.csv").as_posix(): listed for path, listed in lists.items()}
 
 
 def _listed(folder: Path) -> dict[str, Listed]:

@@ -24,16 +24,13 @@ FRAME_NUMBERS = 5.0
 LEAST_FILMS = 4
 
 
-def check_times(
-    keyframes: pa.Table, timelines: pa.Table, films: Mapping[str, Film], listed: Mapping[str, Listed], *, limit: float
-) -> list[Finding]:
+def check_times(keyframes: pa.Table, timelines: pa.Table, films: Mapping[str, Film], *, limit: float) -> list[Finding]:
     """What is wrong with the times.
 
     Args:
         keyframes: KEYFRAMES.
         timelines: TIMELINES.
         films: those that can be read.
-        listed: what videos.csv says.
         limit: share of keyframes outside their film from which on it is an error.
     """
     offsets = dict(zip(timelines["video_id"].to_pylist(), timelines["offset_seconds"].to_pylist(), strict=True))
@@ -67,7 +64,6 @@ def check_times(
         *findings_of("keyframe-outside", severity, "keyframes lie behind the end of their film", outside,
                      "Mend their films or times as above; nothing shows these keyframes, so training leaves them out, "
                      "and in the score their boxes count as missed."),
-        *_told_rates(films, listed),
         *_short_clips(films),
     ]  # fmt: skip
 
@@ -197,23 +193,29 @@ def _end_at(share: float, lengths: np.ndarray, ratios: np.ndarray, step: float) 
     return bool(((before >= -slack) & (before <= step + slack)).all())
 
 
-def _told_rates(films: Mapping[str, Film], listed: Mapping[str, Listed]) -> list[Finding]:
-    """Frame rates and sizes of videos.csv that are not those of the files."""
+def check_lists(films: Mapping[str, Film], lists: Mapping[str, Mapping[str, Listed]]) -> list[Finding]:
+    """Frame rates and sizes of videos.csv that are not those of the files.
+
+    Args:
+        films: those that can be read.
+        lists: what each videos.csv says that is read, by its path.
+    """
     rates, sizes = [], []
-    for video_id, told in sorted(listed.items()):
+    for where, video_id, told in ((path, *each) for path, listed in lists.items() for each in sorted(listed.items())):
         film = films.get(video_id)
         # A film that is cut off tells no rate; that of pictures is told, whichever are missing.
         if film is None or (film.frames < film.expected_frames and film.container != "pictures"):
             continue
         if told.fps and film.fps and abs(told.fps / film.fps - 1) > RATE_TOLERANCE:
-            rates.append(Problem("videos.csv", video_id, f"fps {told.fps:.6g}", f"{film.fps:.6g}, as in the file"))
+            rates.append(Problem(where, video_id, f"fps {told.fps:.6g}", f"{film.fps:.6g}, as in the file"))
         if told.size and film.width and told.size != (film.width, film.height):
             found = f"{told.size[0]:g} x {told.size[1]:g}"
-            sizes.append(Problem("videos.csv", video_id, found, f"{film.width} x {film.height}, as in the file"))
+            sizes.append(Problem(where, video_id, found, f"{film.width} x {film.height}, as in the file"))
     return [
         *findings_of("fps-of-videos-csv", "error", "films have another frame rate than videos.csv says", rates,
-                     "Correct videos.csv where the annotations count frames of these files. Right as it stands only if "
-                     "they were made on files of that rate."),
+                     "Correct videos.csv where annotations or boxes count frames of these files. Right as it stands "
+                     "only if they were made on files of that rate. A videos.csv that new-dataset wrote, and nobody "
+                     "edited, it writes again with --force."),
         *findings_of("size-of-videos-csv", "warning", "films have another size than videos.csv says", sizes,
                      "Correct videos.csv, unless the annotations were made on a scaled copy of that size."),
     ]  # fmt: skip

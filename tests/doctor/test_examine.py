@@ -241,3 +241,27 @@ def test_pictures_with_holes_are_an_error_where_extract_frames_ends(
     (source / "videos/a, b.mp4").touch()
     found = {each.code: each.severity for each in examined_in(tmp_path, *options).findings}
     assert found == {"film-name": "error" if fraction < 0.3 else "warning", "film-frames-lost": "error"}
+
+
+def test_a_rate_that_nothing_reads_is_no_fault(tmp_path: Path) -> None:
+    """AVA's CSVs hold seconds and shares of the frame; YOLO's files beside boxes count frames."""
+    source = write_clean(tmp_path)
+    lines = ["video_id,split,first_timestamp,fps,width,height", "kitchen,train,0,30,640,480", "street,val,0,15,96,64"]
+    csv = source / "annotations/videos.csv"
+    csv.write_text("\n".join(lines) + "\n")
+    assert examined_in(tmp_path, "dataset.classes=2").findings == []
+    (source / "annotations/train.csv").rename(source / "annotations/mine.csv")  # no name of AVA's
+    assert examined_in(tmp_path, "dataset.classes=2").findings == []
+    for film in ("kitchen", "street"):
+        (source / f"proposals/{film}_1.txt").write_text("0 0.3 0.5 0.4 0.6 0.95\n")
+    (source / "proposals/videos.csv").write_text("video_id,fps,width\nkitchen,50,1\nstreet,15,1\n")
+    (finding,) = [each for each in examined_in(tmp_path, "dataset.classes=2").findings if "csv" in each.code]
+    assert (finding.code, finding.count, str(finding.examples[0])) == (
+        "fps-of-videos-csv", 1, "data/custom/source/proposals/videos.csv: kitchen: found fps 50, expected 25, as in "
+        "the file",
+    )  # fmt: skip
+    assert finding.remedy == (
+        "Correct videos.csv where annotations or boxes count frames of these files. Right as it stands only if they "
+        "were made on files of that rate. A videos.csv that new-dataset wrote, and nobody edited, it writes again with "
+        "--force."
+    )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.datasets.listed import Listed
 from pipeline.doctor.films import Film
 from pipeline.doctor.finding import Finding
-from pipeline.doctor.times import check_times
+from pipeline.doctor.times import check_lists, check_times
 from pipeline.tables import KEYFRAMES, TIMELINES
 
 
@@ -33,7 +33,10 @@ def check(
         [{"video_id": name, "split": "train", "first_timestamp": 0.0, "offset_seconds": 0.0} for name in sorted(times)],
         TIMELINES,
     )
-    return check_times(keyframes, timelines, films, listed or {}, limit=0.05)
+    return [
+        *check_times(keyframes, timelines, films, limit=0.05),
+        *check_lists(films, {"ann/videos.csv": listed or {}}),
+    ]
 
 
 def every_second(end: float) -> list[float]:
@@ -93,8 +96,8 @@ def test_videos_csv_is_held_against_the_files() -> None:
     listed = {"a": Listed(fps=30.0, width=320.0, height=180.0), "b": Listed(fps=25.0, width=640.0, height=360.0)}
     found = check({"a": [1.0, 9.0], "b": [1.0, 9.0]}, {"a": film(10.0, 25.0), "b": film(10.0, 25.0)}, listed)
     assert [(each.code, each.count, str(each.examples[0])) for each in found] == [
-        ("fps-of-videos-csv", 1, "videos.csv: a: found fps 30, expected 25, as in the file"),
-        ("size-of-videos-csv", 1, "videos.csv: a: found 320 x 180, expected 640 x 360, as in the file"),
+        ("fps-of-videos-csv", 1, "ann/videos.csv: a: found fps 30, expected 25, as in the file"),
+        ("size-of-videos-csv", 1, "ann/videos.csv: a: found 320 x 180, expected 640 x 360, as in the file"),
     ]
 
 
@@ -153,4 +156,4 @@ def test_a_rate_of_videos_csv_is_held_against_pictures_of_which_some_are_missing
     assert check({"a": [1.0, 9.0]}, {"a": some}, listed) == []
     (finding,) = check({"a": [1.0, 9.0]}, {"a": replace(some, container="pictures")}, listed)
     assert (finding.code, finding.severity) == ("fps-of-videos-csv", "error")
-    assert str(finding.examples[0]) == "videos.csv: a: found fps 30, expected 25, as in the file"
+    assert str(finding.examples[0]) == "ann/videos.csv: a: found fps 30, expected 25, as in the file"
