@@ -137,7 +137,6 @@ def _annotations(
     findings += check_frame_times(imported, good, _listed(folder))
     limit = params.dataset.max_bad_fraction
     findings += check_times(imported.keyframes, imported.timelines, good, limit=limit)
-    findings += check_lists(good, _lists(folder, Path(params.boxes.source), imported))
     findings += check_assumed_rates(imported.assumed_fps, good)
     facts["labels"] = (
         f"{imported.annotations.num_rows} labels of {len(imported.labels)} classes in {imported.keyframes.num_rows} "
@@ -159,8 +158,11 @@ def _annotations(
     if boxes is None:
         unchecked.append("recall of the boxes: there are none that can be read")
     else:
-        findings += check_boxes(imported, boxes.boxes, classes=classes, thresholds=thresholds)
+        findings += check_boxes(imported, boxes.boxes, good, classes=classes, thresholds=thresholds)
         facts |= describe_recall(imported, boxes.boxes, classes=classes, thresholds=thresholds)
+    # Boxes may well be of pictures that were cut at another rate: where they fit, theirs is right.
+    is_off = any(each.code.startswith(("proposal-recall", "proposal-times", "keyframe-without")) for each in findings)
+    findings += check_lists(good, _lists(folder, Path(params.boxes.source) if is_off else None, imported))
     rows = count_rows(imported, boxes.boxes if boxes else None, params.bank.box_threshold)
     return findings, imported.timelines, rows
 
@@ -183,7 +185,7 @@ def _thresholds(params: Params) -> Thresholds:
     return {"train": train | bank, "val": {"evaluation.box_threshold": used(params.evaluation)} | bank}
 
 
-def _lists(folder: Path, boxes: Path, imported: AvaImport) -> dict[str, dict[str, Listed]]:
+def _lists(folder: Path, boxes: Path | None, imported: AvaImport) -> dict[str, dict[str, Listed]]:
     """What is read of each videos.csv, by its path."""
     formats = {*imported.summary.get("formats", ())} - {"AVA CSV"}  # which needs neither rates nor sizes
     lists: dict[Path, dict[str, Listed]] = {}
@@ -191,7 +193,7 @@ def _lists(folder: Path, boxes: Path, imported: AvaImport) -> dict[str, dict[str
         lists[folder] = _listed(folder)
     if formats == {COCO}:  # sizes alone
         lists[folder] = {name: replace(each, fps=None) for name, each in lists[folder].items()}
-    if find_yolo(boxes):  # counts frames; boxes are shares of them
+    if boxes and find_yolo(boxes):  # counts frames; boxes are shares of them
         keep_sizes = boxes in lists
         rates = _listed(boxes)
         lists[boxes] = rates if keep_sizes else {name: replace(each, width=None) for name, each in rates.items()}

@@ -1,7 +1,7 @@
 """Video files: those that are missing, cannot be read, are cut off, or come twice."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pipeline.doctor.films import Film
 from pipeline.doctor.finding import Finding, Severity, by_share, findings_of, problem_of
 from pipeline.errors import InputError
 from pipeline.files import digest_file
-from pipeline.names import ID_EXPECTED, VIDEO_SUFFIXES, composed, is_id
+from pipeline.names import ID_EXPECTED, VIDEO_SUFFIXES, alike, composed, is_id, names_beside
 from pipeline.problems import Problem
 from pipeline.video.extract import LEAST_DECODED
 from pipeline.video.folder import FOLDERS, NO_RATE, RATES, Listing, list_sources, path_name, read_rates
@@ -189,13 +189,22 @@ def check_presence(timelines: pa.Table, films: Mapping[str, Film], files: Files,
         for each in films
         if each not in splits
     ]
+    or_rename = _or_rename(absent, [each for each in films if each not in splits], len(splits))
     return [
         *findings_of("film-missing", severity, "annotated films are missing", missing,
-                     "Fetch them. Without them their keyframes are left out of training, and in the score their boxes "
-                     "count as missed: two mAPs are comparable only on the same films."),
+                     f"Fetch them{or_rename}. Without them their keyframes are left out of training, and in the score "
+                     "their boxes count as missed: two mAPs are comparable only on the same films."),
         *findings_of("film-not-annotated", "note", "films are annotated by nobody", alone,
                      "Nothing: frames are extracted and not used. Take them out of the folder to save the time."),
     ]  # fmt: skip
+
+
+def _or_rename(absent: Sequence[str], alone: Sequence[str], annotated: int) -> str:
+    """What to do where names differ by their spelling, or no film has the name of a file."""
+    guessed = [each for each in absent if alike(each, alone)]
+    if not alone or not (guessed or len(absent) == annotated):
+        return ""
+    return f", or give files and rows one name: {names_beside('the files', alone, guessed or absent)}"
 
 
 def check_copies(files: Files, timelines: pa.Table | None) -> list[Finding]:
@@ -208,9 +217,9 @@ def check_copies(files: Files, timelines: pa.Table | None) -> list[Finding]:
         splits = dict(zip(timelines["video_id"].to_pylist(), timelines["split"].to_pylist(), strict=True))
     across: list[Problem] = []
     within: list[Problem] = []
-    for size, alike in sorted(by_size.items()):
+    for size, same in sorted(by_size.items()):
         first: dict[str, str] = {}
-        for video_id in alike if size[0] and len(alike) > 1 else []:
+        for video_id in same if size[0] and len(same) > 1 else []:
             other = first.setdefault(_digest(files.paths[video_id]), video_id)
             if other == video_id:
                 continue
