@@ -18,6 +18,7 @@ from pipeline.doctor.films import Film, probe_films
 from pipeline.doctor.finding import Examination, Finding, findings_of, in_order
 from pipeline.doctor.frames import check_frames
 from pipeline.doctor.labels import check_labels, label_counts
+from pipeline.doctor.picture_numbers import check_picture_numbers
 from pipeline.doctor.rows import nothing_left, sort_problems, too_many_bad
 from pipeline.doctor.shapes import check_shapes
 from pipeline.doctor.space import Rows, check_space, count_rows, estimate_space
@@ -131,6 +132,7 @@ def _annotations(
     if files.paths:
         findings += check_presence(imported.timelines, films, files, limit=params.frames.max_bad_fraction)
     good = without_found(films)
+    findings += check_picture_numbers(folder, imported, files)
     findings += sort_notices(imported.notices)
     findings += check_sizes(imported, good)
     findings += check_shapes(params, good, _trained(imported))
