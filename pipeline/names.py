@@ -1,5 +1,6 @@
 """Ids of films: what may be one, and which film the name of a file stands for."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -64,5 +65,5 @@ def alike(name: str, others: Iterable[str]) -> str:
 
 
 def _core(name: str) -> str:
-    """What is left of a name without folder, ending, case and blanks."""
-    return film_of(name).rpartition("/")[2].lower().replace(" ", "_")
+    """What is left of a name without folder, ending and case, whatever joins its words or hangs on to its ends."""
+    return re.sub("[ _.-]+", "_", film_of(name).rpartition("/")[2].lower()).strip("_")

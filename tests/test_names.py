@@ -45,5 +45,8 @@ def test_a_guess_at_names_that_differ() -> None:
     assert (
         beside(["my film"], ["my_film"]) == "'my film' in the bank, 'my_film' in the annotations (is my film my_film?)"
     )
+    assert beside(["b_"], ["b"]) == "'b_' in the bank, 'b' in the annotations (is b_ b?)"
+    assert beside(["Film-01.mp4"], ["film_01"]).endswith(" (is Film-01.mp4 film_01?)")
+    assert beside(["1_11"], ["11_1"]) == "'1_11' in the bank, '11_1' in the annotations"
     assert beside(["y", "x"], ["a"]) == "'x' in the bank, 'a' in the annotations"
     assert beside([], ["a"]) == "'none' in the bank, 'a' in the annotations"

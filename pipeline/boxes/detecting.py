@@ -15,6 +15,7 @@ from pipeline.errors import InputError
 from pipeline.files import digest_value, write_text
 from pipeline.inference.clips import read_ahead
 from pipeline.inference.requests import film_seconds, rows_by_video
+from pipeline.names import names_beside
 from pipeline.progress import progress
 from pipeline.ranks import share
 from pipeline.video.clips import clip_indices
@@ -45,6 +46,9 @@ def films_to_detect(timelines: pa.Table, videos: pa.Table, keyframes: pa.Table) 
         timelines: TIMELINES.
         videos: VIDEOS.
         keyframes: KEYFRAMES; their times alone are read.
+
+    Raises:
+        InputError: no film that the annotations name has frames.
     """
     durations = dict(zip(videos["video_id"].to_pylist(), videos["duration_seconds"].to_pylist(), strict=True))
     named = rows_by_video(keyframes, ["timestamp"])
@@ -57,6 +61,9 @@ def films_to_detect(timelines: pa.Table, videos: pa.Table, keyframes: pa.Table) 
         stamps = named.get(video_id, np.empty((0, 1)))[:, 0]
         stamps = stamps[(stamps + shift >= 0) & (stamps + shift < durations[video_id])]
         films.append(Film(video_id, shift, np.union1d(film_seconds(first, shift, durations[video_id]), stamps)))
+    if not films and timelines.num_rows:
+        beside = names_beside("the frames", durations, sorted(timelines["video_id"].to_pylist()))
+        raise InputError(f"no film that the annotations name has frames: {beside}, expected one name of a film in both")
     return films
 
 

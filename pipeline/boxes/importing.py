@@ -165,10 +165,15 @@ def _read_files(
 
 def _nothing_kept(files: Sequence[BoxRows], timelines: pa.Table, problems: Sequence[Problem]) -> str:
     """Why no row is a box of an annotated video."""
+    if classes := next((file.classes for file in files if file.classes), ""):
+        return f"no row is a box of a person: {classes}; set boxes.person_class to the class that is a person"
+    others = sum(file.not_persons for file in files)
+    if others and not problems:
+        return f"no row is a box of a person: {others} boxes have other classes"
     strange = sorted({str(each) for file in files for each in file.video_ids.unique().to_pylist()})
     annotated = sorted(map(str, timelines["video_id"].to_pylist()))
-    others = annotated and not set(strange) & set(annotated)
-    guess = names_beside("the boxes", strange, annotated).partition(" (is ")[2] if others else ""
+    all_strange = annotated and not set(strange) & set(annotated)
+    guess = names_beside("the boxes", strange, annotated).partition(" (is ")[2] if all_strange else ""
     reason = f"{problems[0] if problems else 'there are no rows'}{f' (is {guess}' if guess else ''}"
     return f"no row is a box of a video that the annotations name: {reason}"
 

@@ -32,6 +32,8 @@ class BoxRows:
     "Boxes of those keys, each key one at least."
     not_persons: int = 0
     "Boxes of other classes than person, which are no rows."
+    classes: str = ""
+    "Where no box is a person: which class was looked for, and which were found."
     note: str = ""
     "What the user should know of how the file was read."
 

@@ -125,7 +125,15 @@ def read_yolo(
                 "VIDEO_12.txt, or files in a folder VIDEO, of an annotated video")
         for each, count in sorted(strangers.items())
     ]  # fmt: skip
-    return BoxRows(**{**vars(read), "key_problems": problems, "key_rows": sum(strangers.values())})
+    kinds = {row.values[0] for *_, lines in rows for row in lines if not row.fault}
+    classes = ""
+    if kinds and person_class not in kinds:
+        found = ", ".join(f"{each:g}" for each in sorted(kinds))
+        classes = (
+            f"boxes.person_class={person_class}, and the {counts['others']} boxes that were read have class {found}"
+        )
+    more = {"key_problems": problems, "key_rows": sum(strangers.values()), "classes": classes}
+    return BoxRows(**{**vars(read), **more})
 
 
 def _by_film(folder: Path, paths: Sequence[Path], known: Collection[str]) -> tuple[dict[str, _Film], Counter[str]]:

@@ -43,7 +43,9 @@ def new_dataset(
             min=0.001, help="Pictures per second of folders of pictures, which nothing else tells.", show_default=False
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace conf/dataset/NAME.yaml and copied files.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace conf/dataset/NAME.yaml, copied files and lists that it wrote.")
+    ] = False,
     workers: WorkersOption = 0,
 ) -> None:
     """Write conf/dataset/NAME.yaml for a folder of videos, look for what is wrong with it, and say the next command.
@@ -70,6 +72,7 @@ def new_dataset(
     )
     from pipeline.datasets.proposed import Thresholds, propose_thresholds, proposed_lines
     from pipeline.datasets.versioned import ignore_words, path_for_experiments
+    from pipeline.datasets.written_lists import lists_in, note_lines, remove_written
     from pipeline.doctor.films import probe_films
     from pipeline.errors import counted
     from pipeline.files import write_text
@@ -83,14 +86,18 @@ def new_dataset(
     films = probe_films(found.paths, workers=worker_count(workers), rates=found.rates)
     source = Path("data", name, "source")
     folder = own_folder(annotations, source / "annotations", "--annotations", force=force)
+    of_boxes = own_folder(boxes, source / "proposals", "--boxes", force=force) if boxes else None
+    beside = [Path(each) for each in (folder, of_boxes) if each]
+    if force:
+        remove_written(beside, CONF)
+    there = lists_in(beside)
     notes = [write_videos_csv(Path(folder), films), write_frame_times(Path(folder), films)]
     default = compose_params([], CONF)
     shown = default["backbone"]["input"]
     gap_seconds = split_gap(shown["frames"] * shown["interval"], grid_fps(films) if fps is None else fps)
     annotated = read_classes(Path(folder), path_for_experiments(folder), gap_seconds=gap_seconds)
     proposals, thresholds = None, Thresholds()
-    if boxes:
-        of_boxes = own_folder(boxes, source / "proposals", "--boxes", force=force)
+    if of_boxes:
         notes.append(write_box_rates(Path(of_boxes), films))
         proposals = path_for_experiments(of_boxes)
         thresholds = propose_thresholds(Path(of_boxes), annotated.imported, Path(folder))
@@ -108,7 +115,8 @@ def new_dataset(
         asked_side=max(asked),
         more={"dataset": rate_lines(frame_rate), "blocks": more},
     )
-    write_text(path, text)
+    written = note_lines([each for each in lists_in(beside) if each not in there])
+    write_text(path, text + "".join(f"{line}\n" for line in written))
     compose_params([f"dataset={name}"], CONF)
     print("".join(f"{note}\n" for note in notes if note), end="")
     classes = counted(annotated.classes, "class", "classes") if annotated.labels else "classes are to be set"

@@ -19,6 +19,8 @@ from pipeline.boxes.recall import (
 )
 from pipeline.datasets.assemble import AvaImport
 from pipeline.datasets.keyframes import KeyframeSet, group_keyframes
+from pipeline.doctor.box_times import check_box_times
+from pipeline.doctor.films import Film
 from pipeline.doctor.finding import Finding, findings_of, problem_of
 from pipeline.doctor.rows import sort_problems, too_many_bad
 from pipeline.errors import InputError
@@ -109,12 +111,15 @@ def _without_scores(found: BoxImport) -> list[Finding]:
     ]  # fmt: skip
 
 
-def check_boxes(imported: AvaImport, boxes: pa.Table, *, classes: int, thresholds: Thresholds) -> list[Finding]:
+def check_boxes(
+    imported: AvaImport, boxes: pa.Table, films: Mapping[str, Film], *, classes: int, thresholds: Thresholds
+) -> list[Finding]:
     """Keyframes that no box reaches, and thresholds that no box does, or few.
 
     Args:
         imported: the annotations.
         boxes: BOXES.
+        films: those that can be read.
         classes: width of the classifier.
         thresholds: of each split that is checked.
     """
@@ -142,7 +147,9 @@ def check_boxes(imported: AvaImport, boxes: pa.Table, *, classes: int, threshold
         scores = covering(grouped)[IOU]
         below = _below(grouped, split, of_keys)
         findings += below or _few(scores, split, of_keys)
-        findings += _recall_findings(scores, split, all_bare=len(bare) == len(grouped))
+        low = recall(scores) < LEAST_RECALL
+        off = check_box_times(imported.keyframes, boxes, films, split) if low else []
+        findings += [*off, *_recall_findings(scores, split, all_bare=len(bare) == len(grouped), off=bool(off))]
     return findings
 
 
@@ -193,7 +200,7 @@ def _lower(scores: Floats) -> str:
     )
 
 
-def _recall_findings(scores: Floats, split: str, *, all_bare: bool) -> list[Finding]:
+def _recall_findings(scores: Floats, split: str, *, all_bare: bool, off: bool) -> list[Finding]:
     low = recall(scores)
     if all_bare or not len(scores) or low >= LEAST_RECALL:
         return []
@@ -207,6 +214,8 @@ def _recall_findings(scores: Floats, split: str, *, all_bare: bool) -> list[Find
     return findings_of(
         f"proposal-recall-{split}", "warning" if low else "error",
         f"annotated persons of {split} are covered by no box, of {len(scores)}", [told],
+        f"Mend proposal-times-{split} first."
+        if off else
         "No box covers any of them: look whether boxes and annotations are of the same films, times and units."
         if not low else "The AP of every class is bounded by it: take a better detector, or lower boxes.min_score.",
         count=missed,

@@ -7,7 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.boxes.yolo import find_yolo
 from pipeline.datasets.assemble import AvaImport
+from pipeline.datasets.coco import FORMAT as COCO
 from pipeline.datasets.listed import Listed, read_listed
 from pipeline.datasets.source_options import source_options
 from pipeline.doctor.annotations import read_annotations
@@ -16,10 +18,11 @@ from pipeline.doctor.films import Film, probe_films
 from pipeline.doctor.finding import Examination, Finding, findings_of, in_order
 from pipeline.doctor.frames import check_frames
 from pipeline.doctor.labels import check_labels, label_counts
+from pipeline.doctor.picture_numbers import check_picture_numbers
 from pipeline.doctor.rows import nothing_left, sort_problems, too_many_bad
 from pipeline.doctor.shapes import check_shapes
 from pipeline.doctor.space import Rows, check_space, count_rows, estimate_space
-from pipeline.doctor.times import check_assumed_rates, check_times
+from pipeline.doctor.times import check_assumed_rates, check_lists, check_times
 from pipeline.doctor.tools import check_frame_times, check_sizes, sort_notices
 from pipeline.doctor.videos import Files, check_copies, check_films, check_presence, describe, find_files, without_found
 from pipeline.errors import InputError
@@ -46,10 +49,12 @@ def examine(
         return Examination(dataset.name, findings=_commands(not_made, dataset.name, is_current=is_current))
     facts: dict[str, str] = {"videos": dataset.videos, "annotations": dataset.annotations, "boxes": params.boxes.source}
     unchecked: list[str] = []
-    files = find_files(Path(dataset.videos), frame_rate=None if dataset.frame_rate == "none" else dataset.frame_rate)
+    limit = params.frames.max_bad_fraction
+    rate = None if dataset.frame_rate == "none" else dataset.frame_rate
+    files = find_files(Path(dataset.videos), frame_rate=rate, limit=limit)
     films = probe_films(files.paths, workers=workers, decode=decode, silence_seconds=silence_seconds, rates=files.rates)
     facts["films"] = describe(films)
-    findings = [*files.findings, *check_films(files, films, limit=params.frames.max_bad_fraction)]
+    findings = [*files.findings, *check_films(files, films, limit=limit)]
     annotated, timelines, rows = _annotations(params, files, films, facts, unchecked)
     findings += annotated
     space = estimate_space(params, files.paths, films, rows)
@@ -127,12 +132,13 @@ def _annotations(
     if files.paths:
         findings += check_presence(imported.timelines, films, files, limit=params.frames.max_bad_fraction)
     good = without_found(films)
+    findings += check_picture_numbers(folder, imported, files)
     findings += sort_notices(imported.notices)
     findings += check_sizes(imported, good)
     findings += check_shapes(params, good, _trained(imported))
     findings += check_frame_times(imported, good, _listed(folder))
     limit = params.dataset.max_bad_fraction
-    findings += check_times(imported.keyframes, imported.timelines, good, _listed(folder), limit=limit)
+    findings += check_times(imported.keyframes, imported.timelines, good, limit=limit)
     findings += check_assumed_rates(imported.assumed_fps, good)
     facts["labels"] = (
         f"{imported.annotations.num_rows} labels of {len(imported.labels)} classes in {imported.keyframes.num_rows} "
@@ -154,8 +160,11 @@ def _annotations(
     if boxes is None:
         unchecked.append("recall of the boxes: there are none that can be read")
     else:
-        findings += check_boxes(imported, boxes.boxes, classes=classes, thresholds=thresholds)
+        findings += check_boxes(imported, boxes.boxes, good, classes=classes, thresholds=thresholds)
         facts |= describe_recall(imported, boxes.boxes, classes=classes, thresholds=thresholds)
+    # Boxes may well be of pictures that were cut at another rate: where they fit, theirs is right.
+    is_off = any(each.code.startswith(("proposal-recall", "proposal-times", "keyframe-without")) for each in findings)
+    findings += check_lists(good, _lists(folder, Path(params.boxes.source) if is_off else None, imported))
     rows = count_rows(imported, boxes.boxes if boxes else None, params.bank.box_threshold)
     return findings, imported.timelines, rows
 
@@ -176,6 +185,21 @@ def _thresholds(params: Params) -> Thresholds:
     bank = {"bank.box_threshold": used(params.bank)} if params.bank.make else {}
     train = {"baseline.box_threshold": used(params.baseline), "head_train.box_threshold": used(params.head_train)}
     return {"train": train | bank, "val": {"evaluation.box_threshold": used(params.evaluation)} | bank}
+
+
+def _lists(folder: Path, boxes: Path | None, imported: AvaImport) -> dict[str, dict[str, Listed]]:
+    """What is read of each videos.csv, by its path."""
+    formats = {*imported.summary.get("formats", ())} - {"AVA CSV"}  # which needs neither rates nor sizes
+    lists: dict[Path, dict[str, Listed]] = {}
+    if formats:
+        lists[folder] = _listed(folder)
+    if formats == {COCO}:  # sizes alone
+        lists[folder] = {name: replace(each, fps=None) for name, each in lists[folder].items()}
+    if boxes and find_yolo(boxes):  # counts frames; boxes are shares of them
+        keep_sizes = boxes in lists
+        rates = _listed(boxes)
+        lists[boxes] = rates if keep_sizes else {name: replace(each, width=None) for name, each in rates.items()}
+    return {(path / "videos.csv").as_posix(): listed for path, listed in lists.items()}
 
 
 def _listed(folder: Path) -> dict[str, Listed]:

@@ -1,6 +1,5 @@
 """Keyframes against their films: outside of them, or as if counted at another frame rate."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -25,16 +24,13 @@ FRAME_NUMBERS = 5.0
 LEAST_FILMS = 4
 
 
-def check_times(
-    keyframes: pa.Table, timelines: pa.Table, films: Mapping[str, Film], listed: Mapping[str, Listed], *, limit: float
-) -> list[Finding]:
+def check_times(keyframes: pa.Table, timelines: pa.Table, films: Mapping[str, Film], *, limit: float) -> list[Finding]:
     """What is wrong with the times.
 
     Args:
         keyframes: KEYFRAMES.
         timelines: TIMELINES.
         films: those that can be read.
-        listed: what videos.csv says.
         limit: share of keyframes outside their film from which on it is an error.
     """
     offsets = dict(zip(timelines["video_id"].to_pylist(), timelines["offset_seconds"].to_pylist(), strict=True))
@@ -68,7 +64,6 @@ def check_times(
         *findings_of("keyframe-outside", severity, "keyframes lie behind the end of their film", outside,
                      "Mend their films or times as above; nothing shows these keyframes, so training leaves them out, "
                      "and in the score their boxes count as missed."),
-        *_told_rates(films, listed),
         *_short_clips(films),
     ]  # fmt: skip
 
@@ -174,36 +169,53 @@ def _all_early(ratios: Mapping[str, float], steps: Mapping[str, float], films: M
     if np.ptp(lengths * (values - middle)) > max(RATE_TOLERANCE * float(lengths.max()), step + SLACK_SECONDS):
         return []
     rate = float(np.median([films[each].fps for each in ratios]))
-    close = [each for each in RATES if rate / each < 0.97 and math.isclose(rate / each, middle, rel_tol=0.01)]
+    close = [each for each in RATES if rate / each < 0.97 and _end_at(rate / each, lengths, values, step)]
     if not close:
         return []
     problems = [
         Problem(FILE, each, f"a last keyframe at {ratio:.3f} of the film", "keyframes up to its end")
         for each, ratio in ratios.items()
     ]
+    told = ""
+    if any(films[each].container == "pictures" for each in ratios):
+        told = f" Or the pictures are {close[0]:.5g} a second: set dataset.frame_rate (new-dataset: --frame-rate)."
     return findings_of(
         "fps-of-annotations", "warning", "films are all annotated up to the same share of their length", problems,
         f"Look whether frames were counted at {close[0]:.5g} a second in films of {rate:.5g} (that share is "
-        f"{rate / close[0]:.3f}).",
+        f"{rate / close[0]:.3f}).{told}",
     )  # fmt: skip
 
 
-def _told_rates(films: Mapping[str, Film], listed: Mapping[str, Listed]) -> list[Finding]:
-    """Frame rates and sizes of videos.csv that are not those of the files."""
+def _end_at(share: float, lengths: np.ndarray, ratios: np.ndarray, step: float) -> bool:
+    """Whether every film is annotated up to this share of it: its last keyframe lies there, or up to a step before."""
+    before = lengths * (share - ratios)
+    slack = SLACK_SECONDS + RATE_TOLERANCE * share * lengths
+    return bool(((before >= -slack) & (before <= step + slack)).all())
+
+
+def check_lists(films: Mapping[str, Film], lists: Mapping[str, Mapping[str, Listed]]) -> list[Finding]:
+    """Frame rates and sizes of videos.csv that are not those of the files.
+
+    Args:
+        films: those that can be read.
+        lists: what each videos.csv says that is read, by its path.
+    """
     rates, sizes = [], []
-    for video_id, told in sorted(listed.items()):
+    for where, video_id, told in ((path, *each) for path, listed in lists.items() for each in sorted(listed.items())):
         film = films.get(video_id)
-        if film is None or film.frames < film.expected_frames:  # a film that is cut off tells no rate
+        # A film that is cut off tells no rate; that of pictures is told, whichever are missing.
+        if film is None or (film.frames < film.expected_frames and film.container != "pictures"):
             continue
         if told.fps and film.fps and abs(told.fps / film.fps - 1) > RATE_TOLERANCE:
-            rates.append(Problem("videos.csv", video_id, f"fps {told.fps:.6g}", f"{film.fps:.6g}, as in the file"))
+            rates.append(Problem(where, video_id, f"fps {told.fps:.6g}", f"{film.fps:.6g}, as in the file"))
         if told.size and film.width and told.size != (film.width, film.height):
             found = f"{told.size[0]:g} x {told.size[1]:g}"
-            sizes.append(Problem("videos.csv", video_id, found, f"{film.width} x {film.height}, as in the file"))
+            sizes.append(Problem(where, video_id, found, f"{film.width} x {film.height}, as in the file"))
     return [
         *findings_of("fps-of-videos-csv", "error", "films have another frame rate than videos.csv says", rates,
-                     "Correct videos.csv where the annotations count frames of these files. Right as it stands only if "
-                     "they were made on files of that rate."),
+                     "Correct videos.csv where annotations or boxes count frames of these files. Right as it stands "
+                     "only if they were made on files of that rate. A videos.csv that new-dataset wrote, and nobody "
+                     "edited, it writes again with --force."),
         *findings_of("size-of-videos-csv", "warning", "films have another size than videos.csv says", sizes,
                      "Correct videos.csv, unless the annotations were made on a scaled copy of that size."),
     ]  # fmt: skip

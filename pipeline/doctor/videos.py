@@ -1,7 +1,7 @@
 """Video files: those that are missing, cannot be read, are cut off, or come twice."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pipeline.doctor.films import Film
 from pipeline.doctor.finding import Finding, Severity, by_share, findings_of, problem_of
 from pipeline.errors import InputError
 from pipeline.files import digest_file
-from pipeline.names import ID_EXPECTED, VIDEO_SUFFIXES, composed, is_id
+from pipeline.names import ID_EXPECTED, VIDEO_SUFFIXES, alike, composed, is_id, names_beside
 from pipeline.problems import Problem
 from pipeline.video.extract import LEAST_DECODED
 from pipeline.video.folder import FOLDERS, NO_RATE, RATES, Listing, list_sources, path_name, read_rates
@@ -30,18 +30,21 @@ class Files:
     findings: list[Finding]
     rates: dict[str, float] = field(default_factory=dict)
     "Pictures per second of the folders of pictures."
+    refused: int = 0
+    "Files and folders beside them that extract_frames counts as bad: by their names, or their pictures' names."
 
     def name(self, video_id: str) -> str:
         """A file's name below the folder."""
         return self.paths[video_id].relative_to(self.root).as_posix()
 
 
-def find_files(root: Path, *, frame_rate: float | None = None) -> Files:
+def find_files(root: Path, *, frame_rate: float | None = None, limit: float = 1.0) -> Files:
     """The files and folders of pictures that `extract_frames` would read, and what it would refuse of them.
 
     Args:
         root: `dataset.videos`.
         frame_rate: `dataset.frame_rate`.
+        limit: share of bad films at which extract_frames ends (`frames.max_bad_fraction`).
     """
     if not root.is_dir():
         missing = Problem(str(root), "dataset.videos", "no such folder", "a folder of video files")
@@ -74,16 +77,18 @@ def find_files(root: Path, *, frame_rate: float | None = None) -> Files:
         for video_id, paths in sorted(by_id.items())
         for each in paths[1:]
     ]
+    bad = len(unsafe) + len(no_film)
+    severity = by_share(bad, len(by_id) + bad, limit) if by_id else "error"
     found = [
         *refused,
         *findings_of("pictures-without-rate", "warning" if by_id else "error",
                      "folders of pictures, whose frame rate nothing tells", unrated,
                      f"{NO_RATE[0].upper()}{NO_RATE[1:]}. As it stands they are passed over."),
-        *findings_of("pictures-no-film", "warning" if by_id else "error", "folders of pictures are no film", no_film,
+        *findings_of("pictures-no-film", severity, "folders of pictures are no film", no_film,
                      "Leave one numbering in each folder, or move what is no frame elsewhere."),
         *findings_of("film-id-twice", "error", "files give an id that another file has", twice,
                      "Remove or rename them: extract_frames stops at two files of one id."),
-        *findings_of("film-name", "warning" if by_id else "error", "films have a name that cannot be an id", unsafe,
+        *findings_of("film-name", severity, "films have a name that cannot be an id", unsafe,
                      "Rename the files, and their rows in the annotations."),
         *findings_of("file-ignored", "note", "files in the folder of videos are no videos by their ending", foreign,
                      "Nothing, unless they are films: then give them the ending of their container."),
@@ -92,7 +97,7 @@ def find_files(root: Path, *, frame_rate: float | None = None) -> Files:
         found += _nothing(root)
     paths = {video_id: same[0] for video_id, same in sorted(by_id.items())}
     rates = {each: told.get(each, frame_rate) for each, path in paths.items() if path in listing.folders}
-    return Files(root, paths, found, {each: rate for each, rate in rates.items() if rate is not None})
+    return Files(root, paths, found, {each: rate for each, rate in rates.items() if rate is not None}, bad)
 
 
 def _nothing(root: Path) -> list[Finding]:
@@ -144,9 +149,12 @@ def check_films(files: Files, films: Mapping[str, Film], *, limit: float) -> lis
                 (short if film.decoded is None else undecodable).append(problem)
             elif there < film.expected_frames:
                 cut.append(problem)
-    bad = len(empty) + len(silent) + len(damaged) + len(gaps) + len(short) + len(undecodable)
-    severity = by_share(bad, len(films), limit)
-    left_out = f"extract_frames leaves them out, and ends if more than {limit:.0%} of the films are bad."
+    # Those that are kept without some frames count too.
+    bad = sum(map(len, (empty, silent, damaged, gaps, short, undecodable, cut))) + files.refused
+    severity = by_share(bad, len(films) + files.refused, limit)
+    ends = f"ends if more than frames.max_bad_fraction ({limit:g}) of the films are bad"
+    left_out = f"extract_frames leaves them out, and {ends}."
+    kept = f"extract_frames keeps them, with the nearest frame in place of a lost one, and {ends}; these count"
     return [
         *findings_of("film-hangs", "error", "films stop the process that reads them", hanging,
                      f"{MAKE_AGAIN} Or take them out of the folder: extract_frames fails at them."),
@@ -161,8 +169,8 @@ def check_films(files: Files, films: Mapping[str, Film], *, limit: float) -> lis
                      f"Fetch the files again; {left_out}"),
         *findings_of("film-undecodable", severity, "films have too many frames that cannot be decoded", undecodable,
                      f"{MAKE_AGAIN} {left_out}"),
-        *findings_of("film-frames-lost", "warning", "films lack some of the frames that they announce", cut,
-                     "They are kept, and the nearest frame stands in for a lost one. Fetch them again if it matters."),
+        *findings_of("film-frames-lost", severity, "films lack some of the frames that they announce", cut,
+                     f"Fetch them again if the frames matter, or raise frames.max_bad_fraction: {kept}."),
     ]  # fmt: skip
 
 
@@ -181,13 +189,22 @@ def check_presence(timelines: pa.Table, films: Mapping[str, Film], files: Files,
         for each in films
         if each not in splits
     ]
+    or_rename = _or_rename(absent, [each for each in films if each not in splits], len(splits))
     return [
         *findings_of("film-missing", severity, "annotated films are missing", missing,
-                     "Fetch them. Without them their keyframes are left out of training, and in the score their boxes "
-                     "count as missed: two mAPs are comparable only on the same films."),
+                     f"Fetch them{or_rename}. Without them their keyframes are left out of training, and in the score "
+                     "their boxes count as missed: two mAPs are comparable only on the same films."),
         *findings_of("film-not-annotated", "note", "films are annotated by nobody", alone,
                      "Nothing: frames are extracted and not used. Take them out of the folder to save the time."),
     ]  # fmt: skip
+
+
+def _or_rename(absent: Sequence[str], alone: Sequence[str], annotated: int) -> str:
+    """What to do where names differ by their spelling, or no film has the name of a file."""
+    guessed = [each for each in absent if alike(each, alone)]
+    if not alone or not (guessed or len(absent) == annotated):
+        return ""
+    return f", or give files and rows one name: {names_beside('the files', alone, guessed or absent)}"
 
 
 def check_copies(files: Files, timelines: pa.Table | None) -> list[Finding]:
@@ -200,9 +217,9 @@ def check_copies(files: Files, timelines: pa.Table | None) -> list[Finding]:
         splits = dict(zip(timelines["video_id"].to_pylist(), timelines["split"].to_pylist(), strict=True))
     across: list[Problem] = []
     within: list[Problem] = []
-    for size, alike in sorted(by_size.items()):
+    for size, same in sorted(by_size.items()):
         first: dict[str, str] = {}
-        for video_id in alike if size[0] and len(alike) > 1 else []:
+        for video_id in same if size[0] and len(same) > 1 else []:
             other = first.setdefault(_digest(files.paths[video_id]), video_id)
             if other == video_id:
                 continue

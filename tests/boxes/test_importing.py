@@ -1,3 +1,4 @@
+import json
 import pickle
 import shutil
 from pathlib import Path
@@ -194,6 +195,11 @@ def test_what_ends_the_run(tmp_path: Path) -> None:
     (folder / "a.csv").write_text("v1,902\n")
     nothing = f"{folder}: no row is a box of a video that the annotations name: "
     assert refusal(folder) == nothing + "there are no rows"
+    image = {"id": 1, "movie": "v1", "timestamp": 902, "width": 200, "height": 100}
+    box = {"image_id": 1, "bbox": [20, 10, 40, 50], "score": 0.75, "category_id": 7}
+    (folder / "others.json").write_text(json.dumps({"images": [image], "annotations": [box]}))
+    assert refusal(folder) == f"{folder}: no row is a box of a person: 1 boxes have other classes"
+    (folder / "others.json").unlink()
     write(folder, a_csv=[("other", 902, A, 0.5)])
     assert refusal(folder) == nothing + (
         "a.csv: video 'other': found 1 rows of a video without annotations, expected a video of train.csv, val.csv, "

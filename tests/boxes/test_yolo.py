@@ -205,3 +205,15 @@ def test_any_numbers(scratch: Path, lines: list[list[float]], person_class: int)
         assert 0 <= each[2] < each[4] <= 1
         assert 0 <= each[3] < each[5] <= 1
         assert 0 <= each[6] <= 1
+
+
+def test_persons_of_another_class_are_told_with_the_classes_that_were_found(tmp_path: Path) -> None:
+    """A detector of one's own numbers its classes as it likes."""
+    folder = write(tmp_path, a_1=f"1 {BOX} 0.9\n3 {BOX} 0.9\n", a_26=f"1 {BOX} 0.8\n")
+    with pytest.raises(InputError) as error:
+        read(folder)
+    assert str(error.value) == (
+        f"{folder}: no row is a box of a person: boxes.person_class=0, and the 3 boxes that were read have class 1, 3; "
+        "set boxes.person_class to the class that is a person"
+    )
+    assert len(rows(read(folder, person_class=1))) == 2

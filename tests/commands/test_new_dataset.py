@@ -19,6 +19,7 @@ from pipeline.datasets.new_dataset import Annotated, config_text, grid_fps, read
 from pipeline.datasets.versioned import ignore_words, path_for_experiments
 from pipeline.doctor.films import Film
 from pipeline.errors import InputError
+from pipeline.files import digest_file
 from tests.datasets_ava.test_cvat import box, track
 from tests.datasets_ava.test_cvat import write as write_cvat
 from tests.video.films import write_film
@@ -429,7 +430,10 @@ def test_text_files_of_yolo_get_the_rates_of_the_films(project: Path, films: Pat
     assert csv.read_text() == "video_id,fps\nfilm,25\nother,25\nthird,29.97003\n"
     assert "boxes in 1 keyframes\n" in printed  # the doctor has read them
     assert "proposals-missing" not in printed
+    rates = csv.read_text().replace("29.97003", "30")
+    csv.write_text(rates)
     assert "videos.csv: written, with the frame rate" not in run(*words, "--force", status=2)
+    assert csv.read_text() == rates  # it was edited
 
 
 def write_mixed(folder: Path, films: Path) -> None:
@@ -519,3 +523,45 @@ def test_boxes_that_the_usual_threshold_fits_and_the_same_file_for_both(project:
     run(*words, "boxes.csv")
     values = compose_params(["dataset=mine"], Path("conf"))
     assert values["boxes"]["min_score"] == values["bank"]["box_threshold"] == 0.012
+
+
+def test_lists_of_a_mistyped_rate_are_written_again_unless_they_were_edited(project: Path) -> None:
+    """Of annotations with and without first timestamps, and of boxes."""
+    for name in ("film", "other"):
+        write_pictures(project / "rawframes" / name, 120)
+    tracks = track(box(0, 0, "walk"), box(100, 50, "sit down"))
+    annotations = project / "ann"
+    annotations.mkdir()
+    for name in ("film", "other"):
+        write_cvat(annotations, tracks).rename(annotations / f"{name}.xml")
+    rows = "".join(f"film,{second},0.1,0.2,0.5,0.8,1\n" for second in (1, 3))
+    (annotations / "rows.csv").write_text(rows)
+    labels = project / "labels"
+    labels.mkdir()
+    for number in range(1, 121):
+        (labels / f"film_{number}.txt").write_text("0 0.5 0.5 0.5 0.5 0.95\n")
+    lists = annotations / "videos.csv", labels / "videos.csv"
+    words = ("mine", "--videos", "rawframes", "--annotations", "ann", "--boxes", "labels", "--frame-rate")
+
+    def run_any(*more: str) -> str:
+        return str(CliRunner().invoke(APP, [*words, *more, "--workers", "1"], catch_exceptions=False).output)
+
+    run_any("60")
+    wrong = [path.read_text() for path in lists]
+    assert "film,,0,60,96,64\n" in wrong[0]
+    assert "film,60\n" in wrong[1]
+    printed = run_any("30", "--force")
+    assert [path.read_text() for path in lists] == [text.replace("60", "30") for text in wrong]
+    assert "ann/videos.csv: written, " in printed
+    assert "fps-of-videos-csv" not in printed
+    noted = [f"# new-dataset wrote videos.csv: sha256 {digest_file(path)}" for path in lists]
+    assert Path("conf/dataset/mine.yaml").read_text().splitlines()[-3:] == [
+        "# Lists of films beside annotations and boxes: new-dataset --force writes them again unless they were edited.",
+        *noted,
+    ]
+    lists[0].write_text(lists[0].read_text().replace("film,,", "film,train,"))
+    edited = lists[0].read_text()
+    printed = run_any("60", "--force")
+    assert lists[0].read_text() == edited
+    assert lists[1].read_text() == wrong[1]
+    assert "ann/videos.csv: film: found fps 30, expected 60, as in the file" in printed

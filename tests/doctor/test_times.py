@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.datasets.listed import Listed
 from pipeline.doctor.films import Film
 from pipeline.doctor.finding import Finding
-from pipeline.doctor.times import check_times
+from pipeline.doctor.times import check_lists, check_times
 from pipeline.tables import KEYFRAMES, TIMELINES
 
 
@@ -31,7 +33,10 @@ def check(
         [{"video_id": name, "split": "train", "first_timestamp": 0.0, "offset_seconds": 0.0} for name in sorted(times)],
         TIMELINES,
     )
-    return check_times(keyframes, timelines, films, listed or {}, limit=0.05)
+    return [
+        *check_times(keyframes, timelines, films, limit=0.05),
+        *check_lists(films, {"ann/videos.csv": listed or {}}),
+    ]
 
 
 def every_second(end: float) -> list[float]:
@@ -91,8 +96,8 @@ def test_videos_csv_is_held_against_the_files() -> None:
     listed = {"a": Listed(fps=30.0, width=320.0, height=180.0), "b": Listed(fps=25.0, width=640.0, height=360.0)}
     found = check({"a": [1.0, 9.0], "b": [1.0, 9.0]}, {"a": film(10.0, 25.0), "b": film(10.0, 25.0)}, listed)
     assert [(each.code, each.count, str(each.examples[0])) for each in found] == [
-        ("fps-of-videos-csv", 1, "videos.csv: a: found fps 30, expected 25, as in the file"),
-        ("size-of-videos-csv", 1, "videos.csv: a: found 320 x 180, expected 640 x 360, as in the file"),
+        ("fps-of-videos-csv", 1, "ann/videos.csv: a: found fps 30, expected 25, as in the file"),
+        ("size-of-videos-csv", 1, "ann/videos.csv: a: found 320 x 180, expected 640 x 360, as in the file"),
     ]
 
 
@@ -125,3 +130,30 @@ def test_a_wrong_rate_is_found_in_films_of_minutes(real: float, wrong: float) ->
     films = {f"f{length}": film(length, real) for length in (70.0, 110.0, 180.0, 240.0, 300.0)}
     times = {each: [at * real / wrong for at in every_second(films[each].duration_seconds)] for each in films}
     assert [(each.code, each.severity) for each in check(times, films)] == [("fps-of-annotations", "warning")]
+
+
+@pytest.mark.parametrize("told", [15.0, 25.0])
+@pytest.mark.parametrize("first", [0.0, 0.5])
+def test_pictures_of_a_wrong_rate_are_found_in_short_films(told: float, first: float) -> None:
+    """Pictures of 30 a second; the last keyframe lies up to a second before the end, 5 % of the shortest film."""
+    lengths = [20, 23, 26, 29, 32, 35, 38, 41]
+    films = {f"f{length}": replace(film(length * 30 / told, told), container="pictures") for length in lengths}
+    times = {f"f{length}": np.arange(first, length, 1.0).tolist() for length in lengths}
+    (finding,) = check(times, films)
+    assert (finding.code, finding.severity, finding.count) == ("fps-of-annotations", "warning", 8)
+    assert finding.remedy == (
+        f"Look whether frames were counted at 30 a second in films of {told:g} (that share is {told / 30:.3f}). Or the "
+        "pictures are 30 a second: set dataset.frame_rate (new-dataset: --frame-rate)."
+    )
+    right = {f"f{length}": replace(film(length, 30.0), container="pictures") for length in lengths}
+    assert check(times, right) == []
+
+
+def test_a_rate_of_videos_csv_is_held_against_pictures_of_which_some_are_missing() -> None:
+    """Their rate is told; a file that is cut off tells none."""
+    some = replace(film(10.0, 25.0), frames=245)
+    listed = {"a": Listed(fps=30.0)}
+    assert check({"a": [1.0, 9.0]}, {"a": some}, listed) == []
+    (finding,) = check({"a": [1.0, 9.0]}, {"a": replace(some, container="pictures")}, listed)
+    assert (finding.code, finding.severity) == ("fps-of-videos-csv", "error")
+    assert str(finding.examples[0]) == "ann/videos.csv: a: found fps 30, expected 25, as in the file"

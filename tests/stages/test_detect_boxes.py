@@ -112,6 +112,20 @@ def test_motion_looks_at_every_second_and_at_keyframes(project: Path, capsys: py
     assert "train: 6 boxes in 2 of 3 videos; 1 of 3 annotated keyframes without a box\n" in printed
 
 
+def test_frames_of_other_films_than_the_annotations_name_are_refused(project: Path) -> None:
+    """An out of no films would say nothing until a training finds no person."""
+    write_tables({"A": 3.0})
+    timelines = [{"video_id": "a", "split": "train", "first_timestamp": 900.0, "offset_seconds": 0.0}]
+    write_table(pa.Table.from_pylist(timelines, TIMELINES), DATA / "annotations/timelines.parquet", TIMELINES)
+    with pytest.raises(InputError) as error:
+        detect_boxes("motion", workers=1)
+    assert str(error.value) == (
+        "no film that the annotations name has frames: 'A' in the frames, 'a' in the annotations (is A a?), expected "
+        "one name of a film in both"
+    )
+    assert not OUT.exists()
+
+
 def test_the_same_frames_give_the_same_bytes_and_finished_films_are_taken_from_work(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
