@@ -27,6 +27,8 @@ from pipeline.names import composed, film_of
 SLACK_SECONDS = 0.1
 # AVA's films are cut from second 900 to 1800: a longer film that reaches to its rows' seconds was not cut.
 LONGEST_CUT_SECONDS = 930.0
+# Times of so many lengths of the film are no seconds.
+FRAME_NUMBERS = 5.0
 SHOWN_FILMS = 3
 
 
@@ -40,20 +42,23 @@ class Suggested:
     told: list[str] = field(default_factory=list)
 
 
-def suggest_first_timestamps(folder: Path, found: Found, durations: Mapping[str, float]) -> Suggested:
+def suggest_first_timestamps(
+    folder: Path, found: Found, durations: Mapping[str, float], rates: Mapping[str, float] | None = None
+) -> Suggested:
     """What the rows of a folder of annotations suggest.
 
     Args:
         folder: the annotations.
         found: its files.
         durations: seconds of each film that can be read.
+        rates: their frames a second; None looks for no rows that count frames.
 
     Raises:
         InputError: a file cannot be read, or does not tell whether it counts frames.
     """
     if any(KINETICS.fullmatch(path.name) for path in folder.iterdir()):
         return Suggested()
-    stamps, taken = _stamps(found)
+    stamps, taken, of_csv = _stamps(found)
     inside = {
         each: tuple(_inside(values - first, durations.get(each, np.inf)) for first in (0.0, AVA_FIRST_TIMESTAMP))
         for each, values in stamps.items()
@@ -69,12 +74,25 @@ def suggest_first_timestamps(folder: Path, found: Found, durations: Mapping[str,
         first[each] = 0.0 if early else AVA_FIRST_TIMESTAMP if usual is None else usual
     first = {each: first[each] for each in sorted(first)}
     unlike = sorted(each for each in first if first[each] != taken[each])
-    outside = [each for each in first if each in durations and not any(inside[each])]
-    return Suggested(first, bool(unlike), _told(first, stamps, durations, outside))
+    frames = [
+        each
+        for each in first
+        if each in of_csv and each in durations and _are_frames(stamps[each], durations[each], (rates or {}).get(each))
+    ]
+    outside = [each for each in first if each in durations and not any(inside[each]) and each not in frames]
+    fitting = {each: value for each, value in first.items() if each not in {*outside, *frames}}
+    return Suggested(first, bool(unlike), [*_told(fitting, stamps, durations), *_unfit(outside, frames)])
 
 
-def _stamps(found: Found) -> tuple[dict[str, Floats], dict[str, float]]:
-    """Timestamps by film, and the first timestamp that the import takes if nothing tells it."""
+def _are_frames(stamps: Floats, duration: float, fps: float | None) -> bool:
+    """Whether rows reach over a longer time than their film lasts, by far, and fit it as numbers of frames."""
+    first, last = float(stamps.min()), float(stamps.max())
+    too_long = last > FRAME_NUMBERS * duration and last - first > duration + SLACK_SECONDS
+    return too_long and first >= 0 and bool(fps) and last <= (duration + SLACK_SECONDS) * (fps or 0.0) + 1
+
+
+def _stamps(found: Found) -> tuple[dict[str, Floats], dict[str, float], set[str]]:
+    """Timestamps by film, the first timestamp that the import takes if nothing tells it, and films of AVA CSVs."""
     stamps: dict[str, list[Floats]] = {}
     taken: dict[str, float] = {}
     for path in [*found.ava, *(path for path in found.file_csvs if not counts_frames(path, "auto"))]:
@@ -85,13 +103,14 @@ def _stamps(found: Found) -> tuple[dict[str, Floats], dict[str, float]]:
         films = [composed(film_of(name)) for name in names]
         _add(stamps, films, video, values[good])
         taken |= dict.fromkeys(films, AVA_FIRST_TIMESTAMP)
+    of_csv = {*taken}
     for _, content in found.coco:
         of_file = image_stamps(content)
         earliest = min((stamp for _, stamp in of_file), default=0.0)
         names, video = ranked(pa.array([film for film, _ in of_file], pa.string()))
         _add(stamps, names, video, np.array([stamp for _, stamp in of_file], np.float64))
         taken |= dict.fromkeys(names, AVA_FIRST_TIMESTAMP if earliest >= AVA_FIRST_TIMESTAMP else 0.0)
-    return {film: np.concatenate(each) for film, each in stamps.items() if not video_id_fault(film)}, taken
+    return {film: np.concatenate(each) for film, each in stamps.items() if not video_id_fault(film)}, taken, of_csv
 
 
 def _add(stamps: dict[str, list[Floats]], films: list[str], film: Ints, values: Floats) -> None:
@@ -107,9 +126,7 @@ def _inside(seconds: Floats, duration: float) -> float:
     return float(((seconds >= 0) & (seconds <= duration + SLACK_SECONDS)).mean())
 
 
-def _told(
-    first: Mapping[str, float], stamps: Mapping[str, Floats], durations: Mapping[str, float], outside: list[str]
-) -> list[str]:
+def _told(first: Mapping[str, float], stamps: Mapping[str, Floats], durations: Mapping[str, float]) -> list[str]:
     by_value = {value: [each for each in first if first[each] == value] for value in sorted({*first.values()})}
     lines = []
     for value, films in by_value.items():
@@ -127,6 +144,17 @@ def _told(
             f"the last row of {_named(from_one)} lies at the end of its film, where no frame is, and none at 0: if "
             f"they "
             "count seconds from 1, set first_timestamp to 1 there"
+        )
+    return lines
+
+
+def _unfit(outside: list[str], frames: list[str]) -> list[str]:
+    """Of films whose rows lie in them by no first timestamp, or by numbers of frames."""
+    lines = []
+    if frames:
+        lines.append(
+            f"the rows of {_named(frames)} reach far beyond the film, and fit it as numbers of frames: if they are, "
+            "set dataset.timestamps: frames (the first frame is 1; fps stands in videos.csv)"
         )
     if outside:
         lines.append(

@@ -166,8 +166,9 @@ def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
 
 def _suggested(folder: Path, found: Found, films: Mapping[str, Film]) -> Suggested:
     durations = {video_id: film.duration_seconds for video_id, film in films.items()}
+    rates = {video_id: film.fps for video_id, film in films.items()}
     try:
-        return suggest_first_timestamps(folder, found, durations) if found.files() else Suggested()
+        return suggest_first_timestamps(folder, found, durations, rates) if found.files() else Suggested()
     except InputError:
         return Suggested()  # the doctor tells it
 
@@ -346,7 +347,7 @@ def config_text(
         *(f"  # {line}" for line in found),
         f"  annotations: {_scalar(annotated.folder)}",
         f"  proposals: {_scalar(boxes or NO_BOXES)}" + ("" if boxes else "  # none: boxes.detector makes them"),
-        f"  classes: {annotated.classes}  # {names or 'cannot be told yet: set it'}",
+        f"  classes: {annotated.classes}  # {names or _unknown(annotated.folder)}",
         "  # Annotation tools: the attribute that names actions, a list of them, auto, or none (then it is the label).",
         "  action_attribute: auto",
         "  keyframe_seconds: 1  # annotation tools: one keyframe in so many seconds",
@@ -360,6 +361,11 @@ def config_text(
     if side < asked_side:
         lines += [f"  # The default backbone asks for {asked_side}: clips are scaled up.", "  allow_smaller: true"]
     return "\n".join([*lines, *([] if boxes else MOTION), *more["blocks"]]) + "\n"
+
+
+def _unknown(folder: str) -> str:
+    """What is to be done where nothing names the classes."""
+    return f"cannot be told yet: set it; annotations that name no classes need {folder}/labelmap.txt (lines `1: walk`)"
 
 
 def rate_lines(frame_rate: float | None) -> list[str]:

@@ -17,7 +17,7 @@ from pipeline.doctor.boxes import Thresholds, check_boxes, describe_recall, read
 from pipeline.doctor.films import Film, probe_films
 from pipeline.doctor.finding import Examination, Finding, findings_of, in_order
 from pipeline.doctor.frames import check_frames
-from pipeline.doctor.labels import check_labels, label_counts
+from pipeline.doctor.labels import after_overlap, check_labels, label_counts
 from pipeline.doctor.picture_numbers import check_picture_numbers
 from pipeline.doctor.rows import nothing_left, sort_problems, too_many_bad
 from pipeline.doctor.shapes import check_shapes
@@ -126,9 +126,11 @@ def _annotations(
         "Every copy of Kinetics lacks some: their rows are left out. Fetch the clips if you need them.",
     )  # fmt: skip
     counts = label_counts(imported, classes)
-    findings += check_labels(
+    of_labels = check_labels(
         imported, counts, classes=classes, scored=params.evaluation.classes, first_id=read.options.first_id or 1
     )
+    overlaps = any(each.code == "split-overlap" for each in findings)
+    findings += after_overlap(of_labels) if overlaps else of_labels
     if files.paths:
         findings += check_presence(imported.timelines, films, files, limit=params.frames.max_bad_fraction)
     good = without_found(films)

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -119,6 +120,16 @@ def _unnamed(imported: AvaImport, counts: Mapping[str, Sequence[int]]) -> list[F
         "Nothing: AVA trains 80 classes and evaluates the 60 of its label map." if is_ava else
         "Add them to the label map, or choose classes with dataset.class_map: now they are trained and not evaluated.",
     )  # fmt: skip
+
+
+def after_overlap(findings: list[Finding]) -> list[Finding]:
+    """Findings of labels where films are in two splits: no other way to split films helps while they are."""
+    return [
+        replace(each, remedy="Mend split-overlap first: its films are taken for another split here, and this may go "
+                             "with it; else give the split films of its own.")
+        if each.code in ("no-train-labels", "no-val-labels") else each
+        for each in findings
+    ]  # fmt: skip
 
 
 def _without_examples(

@@ -129,7 +129,8 @@ def _frame_rates(spans: Spans, offsets: Mapping[str, float], films: Mapping[str,
         stretched = []
     return [
         *findings_of("times-count-frames", "error", "films are annotated by frame numbers instead of seconds", counted,
-                     "Divide the timestamps by the frame rate of each film; no frame rate is ever assumed here."),
+                     "Set dataset.timestamps: frames if an AVA CSV counts them, from 1 (fps in videos.csv); else "
+                     "divide the timestamps by the frame rate of each film: none is ever assumed here."),
         *findings_of("fps-of-annotations", "error", "films have times as if they ran at another frame rate", stretched,
                      "The times were made from frame numbers with a wrong rate (30 for all is a habit): make them "
                      "again with each film's own."),

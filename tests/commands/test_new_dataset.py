@@ -147,7 +147,10 @@ def test_videos_alone(project: Path, films: Path) -> None:
     assert compose_params(["dataset=mine"], Path("conf"))["dataset"]["annotations"] == folder
     text = Path("conf/dataset/mine.yaml").read_text()
     assert f"  # {folder} holds no annotations yet\n" in text
-    assert "  classes: 1  # cannot be told yet: set it\n" in text
+    assert (
+        f"  classes: 1  # cannot be told yet: set it; annotations that name no classes need {folder}/labelmap.txt "
+        "(lines `1: walk`)\n"
+    ) in text
 
 
 def test_annotations_that_cannot_be_read(project: Path, films: Path, tmp_path: Path) -> None:

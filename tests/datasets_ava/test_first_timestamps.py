@@ -80,13 +80,43 @@ def test_what_is_said(tmp_path: Path) -> None:
     found = suggest(tmp_path, films, train_csv=text)
     assert found.needed
     assert found.told == [
-        "first_timestamp 0 (the second at which a film begins) fits the rows of 5 films (a, b, c, ...), which lie from "
-        "1 to 304",
+        "first_timestamp 0 (the second at which a film begins) fits the rows of 4 films (a, b, c, ...), which lie from "
+        "1 to 60",
         "the last row of 4 films (a, b, c, ...) lies at the end of its film, where no frame is, and none at 0: if they "
         "count seconds from 1, set first_timestamp to 1 there",
         "the rows of 1 film (e) fit neither 0 nor 900: set first_timestamp in videos.csv to the second of the rows at "
         "which the film begins",
     ]
+
+
+def test_films_that_no_first_timestamp_fits_are_named_once(tmp_path: Path) -> None:
+    found = suggest(tmp_path, dict.fromkeys("abcd", 20.0), train_csv="".join(csv(range(100, 120), x) for x in "abcd"))
+    assert found.told == [
+        "the rows of 4 films (a, b, c, ...) fit neither 0 nor 900: set first_timestamp in videos.csv to the second of "
+        "the rows at which the film begins"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stamps", "of_frames"),
+    [
+        (range(476), True),
+        (range(1, 501), True),
+        (range(100, 120), False),  # a cut of the film, by its seconds
+        (range(600), False),  # more frames than there are
+        (range(60), False),
+        (range(902, 921), False),
+    ],
+)
+def test_numbers_of_frames_are_told(tmp_path: Path, stamps: range, of_frames: bool) -> None:
+    tmp_path.joinpath("train.csv").write_text(csv(stamps, "a"))
+    found = suggest_first_timestamps(tmp_path, recognise(tmp_path), {"a": 20.0}, {"a": 25.0})
+    line = (
+        "the rows of 1 film (a) reach far beyond the film, and fit it as numbers of frames: if they are, set "
+        "dataset.timestamps: frames (the first frame is 1; fps stands in videos.csv)"
+    )
+    assert (found.told == [line]) == of_frames
+    assert (line in found.told) == of_frames
 
 
 def image(number: int, **keys: object) -> dict[str, object]:

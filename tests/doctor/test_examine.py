@@ -373,3 +373,18 @@ def test_images_that_are_pictures_of_the_film_are_no_seconds(tmp_path: Path) -> 
     (annotations / "boxes.json").write_text(json.dumps(content))
     found = {each.code: each for each in examined_in(tmp_path, "dataset.classes=2", "dataset.frame_rate=25").findings}
     assert "picture-numbers" not in found
+
+
+def test_films_in_two_splits_come_before_a_split_without_a_label(tmp_path: Path) -> None:
+    """The rows of the only film of val stand in train.csv too: to split films by time would not help."""
+    source = write_clean(tmp_path)
+    train, val = (source / "annotations" / name for name in ("train.csv", "val.csv"))
+    train.write_text(train.read_text() + val.read_text())
+    videos = source / "annotations/videos.csv"
+    videos.write_text(videos.read_text().replace(",train,", ",,").replace(",val,", ",,"))
+    found = {each.code: each for each in examined_in(tmp_path, "dataset.classes=2").findings}
+    assert {"split-overlap", "no-val-labels"} <= set(found)
+    assert found["no-val-labels"].remedy == (
+        "Mend split-overlap first: its films are taken for another split here, and this may go with it; else give the "
+        "split films of its own."
+    )
