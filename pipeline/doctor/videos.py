@@ -150,7 +150,8 @@ def check_films(files: Files, films: Mapping[str, Film], *, limit: float) -> lis
             elif there < film.expected_frames:
                 cut.append(problem)
     # Those that are kept without some frames count too.
-    bad = sum(map(len, (empty, silent, damaged, gaps, short, undecodable, cut))) + files.refused
+    kinds = (empty, silent, damaged, gaps, short, undecodable, cut)
+    bad = files.refused + len([each for kind in kinds for each in kind])
     severity = by_share(bad, len(films) + files.refused, limit)
     ends = f"ends if more than frames.max_bad_fraction ({limit:g}) of the films are bad"
     left_out = f"extract_frames leaves them out, and {ends}."

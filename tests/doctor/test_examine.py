@@ -368,9 +368,8 @@ def test_images_that_are_pictures_of_the_film_are_no_seconds(tmp_path: Path) -> 
         "Give each image its film and second, `movie` and `timestamp`: (number - 1) / rate where pictures count from "
         "1, number / rate where they count from 0. As it stands every label is on another frame."
     )
-    for image in images:
-        image |= {"movie": "kitchen", "timestamp": (image["id"] - 1) / 25}
-    (annotations / "boxes.json").write_text(json.dumps(content))
+    told = [{**image, "movie": "kitchen", "timestamp": second} for second, image in enumerate(images)]
+    (annotations / "boxes.json").write_text(json.dumps({**content, "images": told}))
     found = {each.code: each for each in examined_in(tmp_path, "dataset.classes=2", "dataset.frame_rate=25").findings}
     assert "picture-numbers" not in found
 
