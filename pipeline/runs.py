@@ -136,7 +136,7 @@ def _outcome(record: dict[str, Any]) -> str:
 
 def _runs(pid: Any, born: Any) -> bool:
     """Whether the process that was born then still runs, and is no later one of its number."""
-    return (process_born(pid) if isinstance(pid, int) else None) == born
+    return bool((process_born(pid) if isinstance(pid, int) else None) == born)
 
 
 def _age(pid: int) -> float:

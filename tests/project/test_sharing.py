@@ -93,18 +93,25 @@ def train_from_the_remote(project: Project, folder: Path, environment: dict[str,
     project.commit("a remote")
     project.run("dvc", "push", environment=environment)
     colleague = project.clone(folder)
-    colleague.run("dvc", "pull", *NEEDED, environment=environment)
+    pull, with_bank, with_frames = (shlex.split(line) for line in from_the_page("run: clone").splitlines())
+    assert pull == ["dvc", "pull", *NEEDED]
+    colleague.run(*pull, environment=environment)
     assert not (colleague.folder / "data/playground_mini/frames").exists()
     assert not (colleague.folder / "data/playground_mini/source/videos").exists()
     verified = colleague.run("actionbank", "bank", "verify", "data/playground_mini/bank/train.zarr")
     assert verified.endswith(" rows: whole\n")
-    output = colleague.run(
-        "dvc", "exp", "run", "--allow-missing", "-S", "head=lfb_nl", "train_head", "evaluate", environment=environment
-    )
+    output = colleague.run(*with_bank, environment=environment)
     assert "Running stage 'train_head'" in output
     assert "Running stage 'extract_frames'" not in output
     assert colleague.metrics()["head"] == "lfb_nl"
     assert not (colleague.folder / "models/baseline.safetensors").exists()
+    without = [word for word in with_frames if word != "--pull"]
+    refused = colleague.run(*without, fails=True, environment=environment)
+    assert re.search(r"\[Errno 2\] No such file or directory: '.*/data/playground_mini/frames'", refused)
+    output = colleague.run(*with_frames, environment=environment)
+    assert re.findall("Running stage '(.*)'", output) == ["train_head", "evaluate"]
+    assert colleague.metrics()["head"] == "linear"
+    assert (colleague.folder / "data/playground_mini/frames").exists()
 
 
 @pytest.mark.slow
