@@ -35,5 +35,5 @@ def test_a_second_run_in_a_folder_ends_as_the_page_says(project: Project) -> Non
     finally:
         os.killpg(first.pid, signal.SIGTERM)
         first.wait()
-    assert "is busy, it is being blocked by:" in told
-    assert "head: lfb_nl" in (project.folder / "params.yaml").read_text()
+    assert "another run goes on in this folder (process " in told
+    assert "head: lfb_max" in (project.folder / "params.yaml").read_text()
