@@ -59,6 +59,7 @@ def follow(project: Project, what: str, repository: Path, environment: dict[str,
     return printed
 
 
+@pytest.mark.slow
 def test_a_second_repository_trains_on_imported_banks_as_the_page_says(
     project: Project, tmp_path: Path, s3: str
 ) -> None:
