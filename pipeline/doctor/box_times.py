@@ -50,8 +50,8 @@ def check_box_times(keyframes: pa.Table, boxes: pa.Table, films: Mapping[str, Fi
         f"proposal-times-{split}", "error", f"films of {split} have boxes at times that are not those of the keyframes",
         problems,
         "Boxes need the clock of the annotations, seconds from the film's first_timestamp on: divide frame numbers by "
-        "the film's rate, add or take away the second at which they begin, and for text files of YOLO give the column fps "
-        "of the videos.csv beside them the rate of the pictures that the detector saw (1 if they were cut at 1 a "
+        "the film's rate, add or take away the second at which they begin, and for text files of YOLO give the column "
+        "fps of the videos.csv beside them the rate of the pictures that the detector saw (1 if they were cut at 1 a "
         "second).",
     )  # fmt: skip
 

@@ -335,8 +335,8 @@ def test_boxes_of_pictures_that_were_cut_at_one_a_second(tmp_path: Path) -> None
     )
     assert found["proposal-times-train"].remedy == (
         "Boxes need the clock of the annotations, seconds from the film's first_timestamp on: divide frame numbers by "
-        "the film's rate, add or take away the second at which they begin, and for text files of YOLO give the column fps "
-        "of the videos.csv beside them the rate of the pictures that the detector saw (1 if they were cut at 1 a "
+        "the film's rate, add or take away the second at which they begin, and for text files of YOLO give the column "
+        "fps of the videos.csv beside them the rate of the pictures that the detector saw (1 if they were cut at 1 a "
         "second)."
     )
     (boxes / "videos.csv").write_text("video_id,fps\nkitchen,1\nstreet,1\n")
