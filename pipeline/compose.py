@@ -1,7 +1,5 @@
 """Compose `params.yaml` from `conf/`, in the way DVC does for `dvc exp run -S`."""
 
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import InputError
 from pipeline.files import read_json, write_json
+from pipeline.git import git_output
 from pipeline.params import parse_params
 from pipeline.plain_yaml import parse_yaml, read_yaml
 from pipeline.work import work_root
@@ -117,20 +116,25 @@ def replaced_values(composed: dict[str, Any]) -> list[str]:
     path = Path("params.yaml")
     if not path.is_file():
         return []
-    newest = _git("for-each-ref", "--sort=-creatordate", "--count=20", "--format=%(objectname)", "refs/exps").split()
-    names = [f"{each}:params.yaml" for each in ("HEAD", *newest)]
-    found = _git("cat-file", "--batch-check=%(objectname)", lines=names).splitlines()
+    newest = git_output("for-each-ref", "--sort=-creatordate", "--count=20", "--format=%(objectname)", "refs/exps")
+    names = [f"{each}:params.yaml" for each in ("HEAD", *(newest or "").split())]
+    found = (git_output("cat-file", "--batch-check=%(objectname)", lines=names) or "").splitlines()
     blobs = dict.fromkeys(each for each in found if not each.endswith(" missing"))
-    if _git("hash-object", str(path)).strip() in blobs:
+    if (git_output("hash-object", str(path)) or "").strip() in blobs:
         return []
     try:
         edited = read_yaml(path)
-        kept = [parse_yaml(_git("cat-file", "blob", each).encode(), each) for each in blobs]
+        kept = [_blob(each) for each in blobs]
         kept += [read_json(_composed())] if _composed().is_file() else []
     except InputError:
         return []  # no parameters that could be kept
     apart = min((_keys(differing_keys(edited, each)) for each in kept), key=len, default=set())
     return [line for line in differing_keys(edited, composed) if _keys([line]) <= apart]
+
+
+def _blob(name: str) -> dict[str, Any]:
+    """A parameter tree that Git has."""
+    return parse_yaml((git_output("cat-file", "blob", name) or "").encode(errors="surrogateescape"), name)
 
 
 def keep_composed(values: dict[str, Any]) -> None:
@@ -144,12 +148,6 @@ def _composed() -> Path:
 
 def _keys(lines: list[str]) -> set[str]:
     return {line.partition(":")[0] for line in lines}
-
-
-def _git(*arguments: str, lines: Sequence[str] = ()) -> str:
-    """What a git command prints; nothing where it fails."""
-    text = "".join(f"{line}\n" for line in lines)
-    return subprocess.run(["git", *arguments], input=text, capture_output=True, text=True, check=False).stdout
 
 
 def differing_keys(found: Any, expected: Any, prefix: str = "") -> list[str]:

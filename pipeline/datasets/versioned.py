@@ -2,10 +2,11 @@
 
 import os
 import shlex
-import subprocess
 from pathlib import Path
 
 import yaml
+
+from pipeline.git import git_output
 
 
 def path_for_experiments(name: str) -> str:
@@ -21,7 +22,7 @@ def path_for_experiments(name: str) -> str:
     path = Path(name)
     if path.is_absolute() or _is_of_dvc(path):
         return name
-    listed = _git("ls-files", "--others", "-z", "--", name)
+    listed = git_output("ls-files", "--others", "-z", "--", name)
     if listed is None:
         return name
     left = [each for each in listed.split("\0") if each and not _is_of_dvc(Path(each))]
@@ -37,7 +38,7 @@ def would_be_committed(path: Path) -> bool:
     name = os.path.relpath(path.absolute())
     if path.is_symlink() or name.startswith("..") or _is_of_dvc(Path(name)):
         return False
-    listed = _git("ls-files", "--others", "--exclude-standard", "-z", "--", f":(literal){name}") or ""
+    listed = git_output("ls-files", "--others", "--exclude-standard", "-z", "--", f":(literal){name}") or ""
     found = [Path(each) for each in listed.split("\0") if each]
     return any(each.suffix != ".dvc" and each.name != ".gitignore" and not _is_of_dvc(each) for each in found)
 
@@ -52,14 +53,6 @@ def ignore_words(path: Path) -> str:
         pattern = "".join(f"\\{each}" if each in "[]*?!#" else each for each in f"/{name}/")
         advice = f"type: echo {shlex.quote(pattern)} >> .gitignore"
     return f"{name}: Git does not ignore these films, `git add -A` would commit them; {advice}"
-
-
-def _git(*words: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, errors="surrogateescape", check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout if done.returncode == 0 else None
 
 
 def _is_of_dvc(path: Path) -> bool:

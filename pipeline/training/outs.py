@@ -9,9 +9,7 @@ from typing import Any
 
 from pipeline.files import write_json, write_text
 from pipeline.training.loop import Fitted
-from pipeline.training.state import Metrics
-
-_OF_EPOCH = ("epoch", "lr", "loss")
+from pipeline.training.state import OF_EPOCH, Metrics
 
 
 def write_training(folder: Path, fitted: Fitted, *, select: str, more: Mapping[str, Any]) -> None:
@@ -26,9 +24,9 @@ def write_training(folder: Path, fitted: Fitted, *, select: str, more: Mapping[s
         more: further metrics.
     """
     rows = fitted.history
-    _write_rows(folder / "epochs.tsv", list(_OF_EPOCH), rows)
+    _write_rows(folder / "epochs.tsv", list(OF_EPOCH), rows)
     # A resumed run reads its history from JSON, which keeps no order of keys.
-    scores = sorted({name for row in rows for name in row} - {*_OF_EPOCH, "map"})
+    scores = sorted({name for row in rows for name in row} - {*OF_EPOCH, "map"})
     _write_rows(
         folder / "validation.tsv", ["epoch", "map", *scores], [row for row in rows if _is_number(row.get("map"))]
     )
@@ -38,7 +36,7 @@ def write_training(folder: Path, fitted: Fitted, *, select: str, more: Mapping[s
     kept = fitted.kept
     by = "map" if select == "best" else "last epoch"
     chosen = {"epoch": fitted.selected_epoch, "by": by if fitted.selected_epoch else "initial weights"}
-    validation = {name: value for name, value in kept.items() if name not in _OF_EPOCH}
+    validation = {name: value for name, value in kept.items() if name not in OF_EPOCH}
     write_json(folder / "metrics.json", {**more, "selected": chosen, "loss": kept["loss"], "validation": validation})
 
 

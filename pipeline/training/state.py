@@ -15,6 +15,8 @@ from pipeline.errors import InputError
 from pipeline.files import remove_folder, replace_folder
 
 Metrics = dict[str, Any]
+OF_EPOCH = ("epoch", "lr", "loss")
+"Keys of every epoch's row; what else it has is of its validation."
 
 
 @dataclass

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 from pipeline.progress import duration_text, whole_bar
 from pipeline.ranks import is_main
 from pipeline.training.logs import Log, LogSettings, open_log
-from pipeline.training.state import Metrics
+from pipeline.training.state import OF_EPOCH, Metrics
 
 if TYPE_CHECKING:
     from tqdm import tqdm
-
-OF_EPOCH = ("epoch", "lr", "loss")
 
 
 class Watch:

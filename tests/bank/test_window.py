@@ -218,6 +218,17 @@ def test_bad_keyframes_are_refused(path: Path, kind: type[ResidentWindows | Stre
         kind([open_bank(path)], min_score=0.5).slots(["a", "b"], times, seconds=2, per_second=2)
 
 
+def check_same_windows(
+    names: list[str], one: ResidentWindows | StreamedWindows, other: ResidentWindows | StreamedWindows
+) -> None:
+    """Both give the same rows and masks."""
+    a, b = (
+        windows.gather(windows.slots(names, [905.0] * len(names), seconds=20, per_second=4)) for windows in (one, other)
+    )
+    assert torch.equal(a[0], b[0])
+    assert torch.equal(a[1], b[1])
+
+
 def test_several_banks_are_read_as_one(tmp_path: Path, parts: dict[str, Rows]) -> None:
     names = list(parts)
     one, two, both = (
@@ -226,12 +237,7 @@ def test_several_banks_are_read_as_one(tmp_path: Path, parts: dict[str, Rows]) -
     )
     for kind in KINDS:
         apart, together = kind([one, two], min_score=0.5), kind([both], min_score=0.5)
-        a, b = (
-            windows.gather(windows.slots(names, [905.0] * len(names), seconds=20, per_second=4))
-            for windows in (apart, together)
-        )
-        assert torch.equal(a[0], b[0])
-        assert torch.equal(a[1], b[1])
+        check_same_windows(names, apart, together)
         with pytest.raises(
             InputError,
             match=f"^part 'video0' stands in {re.escape(one.where)} and in {re.escape(both.where)} with other rows or "
@@ -250,12 +256,7 @@ def test_a_film_that_was_made_alike_for_two_banks_is_read_once(tmp_path: Path, p
     )
     for kind in KINDS:
         shared, alone = kind([one, both], min_score=0.5), kind([both], min_score=0.5)
-        a, b = (
-            windows.gather(windows.slots(names, [905.0] * len(names), seconds=20, per_second=4))
-            for windows in (shared, alone)
-        )
-        assert torch.equal(a[0], b[0])
-        assert torch.equal(a[1], b[1])
+        check_same_windows(names, shared, alone)
     file = resident_file([one, both], min_score=0.5)
     mapped = ResidentWindows([one, both], min_score=0.5, file=file)
     assert torch.equal(mapped.features, ResidentWindows([one, both], min_score=0.5).features)
