@@ -26,10 +26,10 @@ from benchmarks.bank_writing import write_large_bank, write_speed
 from benchmarks.measuring import apart, in_turns, median_ratio, seconds_of, table
 from benchmarks.synthetic_bank import Size, write_bank
 from pipeline.bank.reader import open_bank
-from pipeline.bank.resident import ResidentWindows, resident_file
-from pipeline.bank.streamed import StreamedWindows
-from pipeline.files import read_json, write_json
-from pipeline.work import list_items, remove_item
+from pipeline.bank.windows.resident import ResidentWindows, resident_file
+from pipeline.bank.windows.streamed import StreamedWindows
+from pipeline.base.files import read_json, write_json
+from pipeline.base.work import list_items, remove_item
 
 SHAPE: dict[str, Any] = {"seconds": 60, "per_second": 5}
 

@@ -14,9 +14,9 @@ import numpy as np
 from benchmarks.bank_reference import load_reference
 from benchmarks.measuring import memory_mib, peak_mib, seconds_of
 from pipeline.bank.reader import open_bank
-from pipeline.bank.resident import ResidentWindows, resident_file
-from pipeline.bank.streamed import StreamedWindows
-from pipeline.files import files_below
+from pipeline.bank.windows.resident import ResidentWindows, resident_file
+from pipeline.bank.windows.streamed import StreamedWindows
+from pipeline.base.files import files_below
 
 SCORE = 0.9
 

@@ -12,8 +12,8 @@ from benchmarks.measuring import in_turns, median_ratio
 from benchmarks.synthetic_bank import PRODUCER, SETTINGS, Size, make_film, write_film
 from pipeline.bank.format import PART_RECORD
 from pipeline.bank.writer import assemble_bank, write_part
-from pipeline.checksums import SEAL_TEXT, seal_json
-from pipeline.files import digest_file, files_below, link_file, write_bytes
+from pipeline.base.checksums import SEAL_TEXT, seal_json
+from pipeline.base.files import digest_file, files_below, link_file, write_bytes
 
 
 def write_speed(folder: Path, size: Size, *, films: int, repeats: int) -> dict[str, Any]:

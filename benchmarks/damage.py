@@ -27,13 +27,13 @@ import pyarrow as pa
 import typer
 
 from pipeline.bank.reader import open_bank
-from pipeline.checkpoint import load_checkpoint
-from pipeline.errors import InputError
-from pipeline.files import digest_tree, files_below
-from pipeline.labels import read_labels
-from pipeline.tables import ANNOTATIONS, BOXES, DETECTIONS, KEYFRAMES, TIMELINES, VIDEOS, read_table
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_tree, files_below
+from pipeline.base.work import is_finished, item_folder, list_items
+from pipeline.checkpoint.weights import load_checkpoint
+from pipeline.tables.label_map import read_labels
+from pipeline.tables.schemas import ANNOTATIONS, BOXES, DETECTIONS, KEYFRAMES, TIMELINES, VIDEOS, read_table
 from pipeline.video.store import FrameStore
-from pipeline.work import is_finished, item_folder, list_items
 
 SCHEMAS = {
     "annotations": ANNOTATIONS, "keyframes": KEYFRAMES, "timelines": TIMELINES, "boxes": BOXES, "videos": VIDEOS,

@@ -27,8 +27,8 @@ import typer
 
 from benchmarks.measuring import peak_mib
 from pipeline.evaluation.ava import evaluate
-from pipeline.evaluation.files import BOX_ROW, read_detections, read_ground_truth, write_detections
-from pipeline.labels import AVA_EVALUATED
+from pipeline.evaluation.ava_csv import BOX_ROW, read_detections, read_ground_truth, write_detections
+from pipeline.tables.label_map import AVA_EVALUATED
 
 CLASS_IDS = np.asarray([label.id for label in AVA_EVALUATED])
 

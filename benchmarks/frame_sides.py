@@ -16,8 +16,8 @@ import simplejpeg
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from pipeline.files import digest_file, read_json
-from pipeline.randomness import rng_of
+from pipeline.base.files import digest_file, read_json
+from pipeline.base.randomness import rng_of
 from pipeline.video.extract import FrameSettings, extract_video
 from pipeline.video.grid import shown_frames
 from pipeline.video.manifest import write_manifest

@@ -30,8 +30,8 @@ from benchmarks.frame_sides import (
     stored_film,
 )
 from benchmarks.measuring import in_turns, median_ratio, table
-from pipeline.files import read_json, write_json
-from pipeline.randomness import rng_of
+from pipeline.base.files import read_json, write_json
+from pipeline.base.randomness import rng_of
 from pipeline.video.clips import clip_indices
 from pipeline.video.extract import FrameSettings
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.playground import GROUPS, HEADS, KINDS, REPOSITORY, compose, head_scores, make_data, stage
-from pipeline.files import read_json, write_json
+from pipeline.base.files import read_json, write_json
 
 FOLD = "{{folds: 2, use: [{}]}}"
 BOTH = ("linear", "lfb_nl")

@@ -28,21 +28,21 @@ import typer
 
 from benchmarks.measuring import apart, memory_mib, peak_mib, table, tree
 from benchmarks.synthetic_bank import NAME, PRODUCER, Size, write_all
-from pipeline.compose import compose_params, params_text
-from pipeline.files import read_json, write_json
-from pipeline.labels import read_labels
+from pipeline.base.files import read_json, write_json
+from pipeline.project.compose import compose_params, params_text
+from pipeline.tables.label_map import read_labels
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 GROUPS = ("momentary", "long-term")
 # Part of the time: where the function stands that is timed. `slots` and `gather` are within training and validation.
 PLACES = {
     "windows opened": "stages.train_head.window_source",
-    "rows found": "pipeline.training.scopes.training_rows",
-    "statistics": "pipeline.training.scopes.fit_statistics",
-    "slots": "pipeline.bank.slots.Windows.slots",
-    "gather": "pipeline.bank.resident.ResidentWindows.gather",
-    "gather, streamed": "pipeline.bank.streamed.StreamedWindows.gather",
-    "features of persons": "pipeline.inference.places.StoredFeatures.take",
+    "rows found": "pipeline.training.train_scope.training_rows",
+    "statistics": "pipeline.training.train_scope.fit_statistics",
+    "slots": "pipeline.bank.windows.slots.Windows.slots",
+    "gather": "pipeline.bank.windows.resident.ResidentWindows.gather",
+    "gather, streamed": "pipeline.bank.windows.streamed.StreamedWindows.gather",
+    "features of persons": "pipeline.bank.row_places.StoredFeatures.take",
 }
 
 
@@ -104,7 +104,9 @@ def train(folder: Path, device: str, windows: str) -> dict[str, Any]:
     os.environ["DVC_ROOT"] = str(folder)
     clock = Clock(device)
     replaced = {where: clock.timed(part, resolve_name(where)) for part, where in PLACES.items()}
-    replaced["pipeline.training.scopes.row_steps"] = clock.of_epoch(resolve_name("pipeline.training.scopes.row_steps"))
+    replaced["pipeline.training.train_scope.row_steps"] = clock.of_epoch(
+        resolve_name("pipeline.training.train_scope.row_steps")
+    )
     with contextlib.ExitStack() as patches:
         for where, function in replaced.items():
             patches.enter_context(patch(where, new=function))

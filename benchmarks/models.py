@@ -26,7 +26,7 @@ from torch import Tensor
 
 from benchmarks.measuring import apart, peak_mib
 from benchmarks.networks import CASES, HEADS, VARIANTS, Settings, sides_of
-from pipeline.numerics import pick_device, set_numerics
+from pipeline.base.numerics import pick_device, set_numerics
 
 
 def wait(settings: Settings) -> None:

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.plain import State, acrn, backbone, conv_bn, fbo, linear
+from pipeline.base.numerics import compute_precision
 from pipeline.interop.mmaction2 import upstream_key
 from pipeline.models.build import build_detector
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import Head, HeadContext, HeadSettings
 from pipeline.models.heads.table import build_head
-from pipeline.numerics import compute_precision
 from pipeline.training.speed import speed_up
 
 CLASSES = 80

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.compose import compose_params, params_text
-from pipeline.files import read_json, write_json
+from pipeline.base.files import read_json, write_json
+from pipeline.project.compose import compose_params, params_text
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 HEADS = {

@@ -29,8 +29,8 @@ from benchmarks.measuring import apart, median_ratio, table
 from benchmarks.synthetic_bank import Size, write_bank
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.remote import open_remote
-from pipeline.bank.streamed import StreamedWindows
-from pipeline.files import files_below, write_json
+from pipeline.bank.windows.streamed import StreamedWindows
+from pipeline.base.files import files_below, write_json
 from tests.s3 import CREDENTIALS, s3_service
 
 PATH = "bank/train.zarr"

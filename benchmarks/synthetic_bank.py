@@ -23,12 +23,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import typer
 
-from pipeline.bank.rows import Rows
+from pipeline.bank.feature_rows import Rows
 from pipeline.bank.writer import assemble_bank, write_part
-from pipeline.labels import Label, write_labels
-from pipeline.progress import progress
-from pipeline.tables import ANNOTATIONS, BOX_COLUMNS, KEYFRAMES, write_table
-from pipeline.workers import map_in_processes
+from pipeline.base.progress import progress
+from pipeline.base.workers import map_in_processes
+from pipeline.tables.label_map import Label, write_labels
+from pipeline.tables.schemas import ANNOTATIONS, BOX_COLUMNS, KEYFRAMES, write_table
 
 NAME = "synthetic"
 PRODUCER = "feed" * 16  # sha256 of weights that nobody has

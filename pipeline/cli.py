@@ -4,8 +4,8 @@ import sys
 
 import typer
 
-from pipeline.command import new_app, run
-from pipeline.faults import one_line_hook
+from pipeline.base.command import new_app, run
+from pipeline.base.faults import one_line_hook
 
 # Commands that need no PyTorch, which takes seconds to import, or import what they need of it themselves.
 LIGHT = (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline import params as parameters
-from pipeline.inference.clips import ClipSettings
+from pipeline.features.film_clips import ClipSettings
 from pipeline.models.scores import LabelKind
 from pipeline.training.clip_steps import Augmentation
 from pipeline.training.loop import Optimisation

@@ -7,9 +7,9 @@ import torch
 
 from pipeline import params as parameters
 from pipeline.bank.reader import open_bank
-from pipeline.checkpoint import BASELINE, read_sidecar
-from pipeline.inference.banks import BankSettings, Sources
-from pipeline.inference.open_rows import RowSource
+from pipeline.checkpoint.weights import BASELINE, read_sidecar
+from pipeline.features.open_rows import RowSource
+from pipeline.features.split_parts import BankSettings, Sources
 from pipeline.models.build import build_backbone
 from pipeline.models.roi import RoiSettings, roi_channels
 

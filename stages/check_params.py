@@ -12,11 +12,11 @@ import os
 from pathlib import Path
 from shlex import quote
 
-from pipeline.command import new_app, run
-from pipeline.compose import read_params, said_overrides, stale_keys
-from pipeline.errors import InputError
+from pipeline.base.command import new_app, run
+from pipeline.base.errors import InputError
 from pipeline.params import parse_params
-from pipeline.ready import check_ready
+from pipeline.project.compose import read_params, said_overrides, stale_keys
+from pipeline.project.ready import check_ready
 
 app = new_app()
 

@@ -17,18 +17,18 @@ from typing import Annotated, Any, Literal
 import torch
 import typer
 
+from pipeline.base.code import code_version
+from pipeline.base.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
+from pipeline.base.distributed import across_ranks, from_main
+from pipeline.base.errors import counted
+from pipeline.base.files import digest_file, replace_folder, write_bytes, write_json
+from pipeline.base.numerics import pick_device, set_numerics
+from pipeline.base.ranks import is_main
+from pipeline.base.runs import recorded_run
 from pipeline.boxes.detecting import Detector, detect_films, films_to_detect
 from pipeline.boxes.motion import detect_motion
-from pipeline.closure import code_version
-from pipeline.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
-from pipeline.distributed import across_ranks, from_main
-from pipeline.errors import counted
-from pipeline.files import digest_file, replace_folder, write_bytes, write_json
-from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import Boxes, load_params
-from pipeline.ranks import is_main
-from pipeline.runs import recorded_run
-from pipeline.tables import KEYFRAMES, TIMELINES, VIDEOS, read_table
+from pipeline.tables.schemas import KEYFRAMES, TIMELINES, VIDEOS, read_table
 from pipeline.video.store import FrameStore
 
 NO_WEIGHTS = "conf/none/weights"

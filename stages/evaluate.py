@@ -16,9 +16,8 @@ from typing import Any
 import torch
 
 from pipeline.bank.reader import Bank
-from pipeline.boxes.thresholds import check_threshold, videos_of
-from pipeline.checkpoint import HEAD, load_checkpoint, load_into
-from pipeline.command import (
+from pipeline.bank.windows.source import WindowSource
+from pipeline.base.command import (
     BatchOption,
     DeviceOption,
     ProcessesOption,
@@ -29,27 +28,28 @@ from pipeline.command import (
     run,
     worker_count,
 )
-from pipeline.distributed import across_ranks
-from pipeline.errors import InputError
-from pipeline.evaluation.files import write_detections
+from pipeline.base.distributed import across_ranks
+from pipeline.base.errors import InputError
+from pipeline.base.files import replace_folder, write_json
+from pipeline.base.numerics import pick_device, set_numerics
+from pipeline.base.ranks import is_main
+from pipeline.base.runs import recorded_run
+from pipeline.checkpoint.described_head import build_scope_head, scored_detector
+from pipeline.checkpoint.weights import HEAD, load_checkpoint, load_into
+from pipeline.evaluation.ava_csv import write_detections
 from pipeline.evaluation.multisports.video_ap import check_protocol
 from pipeline.evaluation.report import write_report
 from pipeline.evaluation.summary import summary
-from pipeline.files import replace_folder, write_json
-from pipeline.inference.detections import ScoredKeyframe, detections_table
-from pipeline.inference.films import score_films
-from pipeline.inference.heads import build_scope_head, scored_detector
-from pipeline.inference.open_rows import open_rows
-from pipeline.inference.rows import score_rows, scoring_rows
-from pipeline.inference.window_rows import Filled, check_windows
-from pipeline.inference.windows import WindowSource
+from pipeline.features.open_rows import open_rows
 from pipeline.models.scores import action_scores
-from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import Evaluation, load_params
-from pipeline.ranks import is_main
-from pipeline.runs import recorded_run
-from pipeline.tables import DETECTIONS, write_table
-from pipeline.training.tables import Tables, read_tables, split_keyframes
+from pipeline.scoring.detections import ScoredKeyframe, detections_table
+from pipeline.scoring.filled_windows import Filled, check_windows
+from pipeline.scoring.keyframe_rows import score_rows, scoring_rows
+from pipeline.scoring.score_films import score_films
+from pipeline.tables.box_thresholds import check_threshold, videos_of
+from pipeline.tables.schemas import DETECTIONS, write_table
+from pipeline.tables.split_tables import Tables, read_tables, split_keyframes
 from pipeline.video.store import FrameStore
 from stages.arguments import clip_settings, label_kind
 from stages.bank_arguments import row_source

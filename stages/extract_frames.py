@@ -17,14 +17,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline import command
 from pipeline import params as parameters
-from pipeline.closure import code_version
-from pipeline.command import WorkersOption, new_app, run, worker_count
-from pipeline.files import replace_folder
+from pipeline.base import command
+from pipeline.base.code import code_version
+from pipeline.base.command import WorkersOption, new_app, run, worker_count
+from pipeline.base.files import replace_folder
+from pipeline.base.problems import report_problems
+from pipeline.base.runs import recorded_run
 from pipeline.params import load_params
-from pipeline.problems import report_problems
-from pipeline.runs import recorded_run
 from pipeline.video import extract, extract_pictures
 from pipeline.video.children import preload
 from pipeline.video.extract import FrameSettings

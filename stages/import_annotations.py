@@ -11,18 +11,18 @@ of AVA.
 import sys
 from pathlib import Path
 
-from pipeline.command import new_app, run
-from pipeline.datasets.assemble import AvaImport
-from pipeline.datasets.source_options import source_options
-from pipeline.datasets.sources import import_source
-from pipeline.datasets.time_split import more_of
-from pipeline.errors import InputError
-from pipeline.files import replace_folder, write_json
-from pipeline.labels import write_labels
+from pipeline.annotations.assemble import AvaImport
+from pipeline.annotations.source_options import source_options
+from pipeline.annotations.sources import import_source
+from pipeline.annotations.time_split import more_of
+from pipeline.base.command import new_app, run
+from pipeline.base.errors import InputError
+from pipeline.base.files import replace_folder, write_json
+from pipeline.base.problems import report_problems
+from pipeline.base.runs import recorded_run
 from pipeline.params import load_params
-from pipeline.problems import report_problems
-from pipeline.runs import recorded_run
-from pipeline.tables import ANNOTATIONS, KEYFRAMES, TIMELINES, write_table
+from pipeline.tables.label_map import write_labels
+from pipeline.tables.schemas import ANNOTATIONS, KEYFRAMES, TIMELINES, write_table
 
 app = new_app()
 OUT = (

@@ -13,15 +13,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.command import new_app, run
+from pipeline.base.errors import InputError, counted
+from pipeline.base.files import replace_folder, write_json
+from pipeline.base.problems import report_problems
+from pipeline.base.runs import recorded_run
 from pipeline.boxes.importing import import_boxes as read_boxes
 from pipeline.boxes.recall import THRESHOLD_KEYS, recall_lines
-from pipeline.command import new_app, run
-from pipeline.errors import InputError, counted
-from pipeline.files import replace_folder, write_json
 from pipeline.params import load_params
-from pipeline.problems import report_problems
-from pipeline.runs import recorded_run
-from pipeline.tables import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, read_table, write_table
+from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, read_table, write_table
 
 app = new_app()
 OUT = ("boxes.parquet", "summary.json", "problems.json")

@@ -15,13 +15,13 @@ import typer
 
 from pipeline.bank.pack import pack_parts
 from pipeline.bank.writer import assemble_bank
-from pipeline.checkpoint import BASELINE
-from pipeline.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
-from pipeline.distributed import across_ranks
-from pipeline.inference.banks import Sources, split_parts
+from pipeline.base.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
+from pipeline.base.distributed import across_ranks
+from pipeline.base.ranks import is_main
+from pipeline.base.runs import recorded_run
+from pipeline.checkpoint.weights import BASELINE
+from pipeline.features.split_parts import Sources, split_parts
 from pipeline.params import load_params
-from pipeline.ranks import is_main
-from pipeline.runs import recorded_run
 from stages.bank_arguments import bank_settings
 
 app = new_app()

@@ -14,13 +14,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline.closure import code_version
-from pipeline.command import WorkersOption, new_app, run, worker_count
-from pipeline.datasets.playground.make import FilmSpec, make_playground, render_film
-from pipeline.errors import InputError
+from pipeline.base.code import code_version
+from pipeline.base.command import WorkersOption, new_app, run, worker_count
+from pipeline.base.errors import InputError
+from pipeline.base.runs import recorded_run
+from pipeline.base.work import item_key, make_item
 from pipeline.params import load_params
-from pipeline.runs import recorded_run
-from pipeline.work import item_key, make_item
+from pipeline.playground.make import FilmSpec, make_playground, render_film
 
 STAGE = "make_videos"
 app = new_app()

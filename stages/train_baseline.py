@@ -12,32 +12,32 @@ from pathlib import Path
 
 import torch
 
-from pipeline.boxes.thresholds import check_threshold, videos_of
-from pipeline.checkpoint import BASELINE, save_checkpoint
-from pipeline.closure import code_version
-from pipeline.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
-from pipeline.datasets.folds import keyframes_in_folds
-from pipeline.datasets.keyframes import check_single_label
-from pipeline.distributed import across_ranks, from_main
-from pipeline.files import digest_tree, remove_folder
-from pipeline.inference.detector import detector_from_sidecar, load_backbone
-from pipeline.inference.films import score_films
+from pipeline.base.code import code_version
+from pipeline.base.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
+from pipeline.base.distributed import across_ranks, from_main
+from pipeline.base.files import digest_tree, remove_folder
+from pipeline.base.numerics import pick_device, set_numerics
+from pipeline.base.randomness import seed_of
+from pipeline.base.ranks import is_main
+from pipeline.base.runs import recorded_run, saved_epoch
+from pipeline.base.work import item_folder, item_key
+from pipeline.checkpoint.described_detector import detector_from_sidecar, load_backbone
+from pipeline.checkpoint.weights import BASELINE, save_checkpoint
 from pipeline.models.scores import action_scores, columns
-from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import load_params
-from pipeline.randomness import seed_of
-from pipeline.ranks import is_main
-from pipeline.runs import recorded_run, saved_epoch
+from pipeline.scoring.score_films import score_films
+from pipeline.tables.box_thresholds import check_threshold, videos_of
+from pipeline.tables.folds import keyframes_in_folds
+from pipeline.tables.keyframes import check_single_label
+from pipeline.tables.split_tables import read_tables, split_keyframes
 from pipeline.training.clip_steps import check_clip_sizes, clip_steps, detector_loss
 from pipeline.training.logs import LogSettings, check_log
 from pipeline.training.loop import fit
 from pipeline.training.losses import make_loss
 from pipeline.training.norms import has_batch_norm
 from pipeline.training.outs import write_training
-from pipeline.training.tables import read_tables, split_keyframes
 from pipeline.training.validation import check_val_labels, validator
 from pipeline.video.store import FrameStore
-from pipeline.work import item_folder, item_key
 from stages.arguments import augmentation, clip_settings, label_kind, optimisation
 
 app = new_app()

@@ -15,10 +15,8 @@ from typing import Any
 import torch
 
 from pipeline.bank.reader import check_pair
-from pipeline.boxes.thresholds import check_threshold, videos_of
-from pipeline.checkpoint import BASELINE, HEAD, load_checkpoint, load_into, save_checkpoint
-from pipeline.closure import code_version
-from pipeline.command import (
+from pipeline.base.code import code_version
+from pipeline.base.command import (
     BatchOption,
     DeviceOption,
     ProcessesOption,
@@ -29,30 +27,32 @@ from pipeline.command import (
     run,
     worker_count,
 )
-from pipeline.datasets.folds import keyframes_in_folds
-from pipeline.datasets.keyframes import check_single_label
-from pipeline.distributed import across_ranks, from_main
-from pipeline.files import digest_file, digest_tree, remove_folder
-from pipeline.inference.detector import load_backbone
-from pipeline.inference.heads import build_scope_detector, build_scope_head
-from pipeline.inference.open_rows import foreign_producer, open_rows
-from pipeline.inference.window_rows import check_windows
+from pipeline.base.distributed import across_ranks, from_main
+from pipeline.base.files import digest_file, digest_tree, remove_folder
+from pipeline.base.numerics import pick_device, set_numerics
+from pipeline.base.randomness import seed_of
+from pipeline.base.ranks import is_main
+from pipeline.base.runs import recorded_run, saved_epoch
+from pipeline.base.work import item_folder, item_key
+from pipeline.checkpoint.described_detector import load_backbone
+from pipeline.checkpoint.described_head import build_scope_detector, build_scope_head
+from pipeline.checkpoint.weights import BASELINE, HEAD, load_checkpoint, load_into, save_checkpoint
+from pipeline.features.open_rows import foreign_producer, open_rows
 from pipeline.models.detector import Detector
 from pipeline.models.scores import columns
-from pipeline.numerics import pick_device, set_numerics
 from pipeline.params import Params, load_params
-from pipeline.randomness import seed_of
-from pipeline.ranks import is_main
-from pipeline.runs import recorded_run, saved_epoch
+from pipeline.scoring.filled_windows import check_windows
+from pipeline.tables.box_thresholds import check_threshold, videos_of
+from pipeline.tables.folds import keyframes_in_folds
+from pipeline.tables.keyframes import check_single_label
+from pipeline.tables.split_tables import read_tables, split_keyframes
 from pipeline.training.clip_steps import check_clip_sizes
 from pipeline.training.logs import LogSettings, check_log
 from pipeline.training.loop import Fitted
 from pipeline.training.outs import write_training
-from pipeline.training.scopes import HeadTraining, train_on_rows, train_with_detector
-from pipeline.training.tables import read_tables, split_keyframes
+from pipeline.training.train_scope import HeadTraining, train_on_rows, train_with_detector
 from pipeline.training.validation import check_val_labels
 from pipeline.video.store import FrameStore
-from pipeline.work import item_folder, item_key
 from stages.arguments import augmentation, clip_settings, label_kind, optimisation
 from stages.bank_arguments import feature_source, row_source
 from stages.window_arguments import window_source

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.closure import import_closure
+from pipeline.base.code import import_closure
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from pipeline.names import is_id
+from pipeline.tables.film_ids import is_id
 
 SIGNS = " +#().:;=&%@!'~[]{}?*$^`|<>"
 IDS = st.text(

@@ -28,14 +28,14 @@ from typing import Any
 from pipeline.bank.output import check_new_bank
 from pipeline.bank.reader import open_bank
 from pipeline.bank.subset import subset_bank
+from pipeline.base.files import digest_tree
+from pipeline.base.work import list_items, list_rests
 from pipeline.commands.errors import errors
 from pipeline.commands.project import work_gc
-from pipeline.compose import compose_params, params_text
-from pipeline.files import digest_tree
+from pipeline.project.compose import compose_params, params_text
 from pipeline.video import items as video_items
 from pipeline.video.children import Beat, no_beat
 from pipeline.video.extract import FrameSettings, extract_video
-from pipeline.work import list_items, list_rests
 from stages.detect_boxes import detect_boxes
 from stages.evaluate import evaluate
 from stages.extract_frames import extract_frames

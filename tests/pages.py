@@ -3,7 +3,7 @@
     python -m tests.pages docs/bank-commands.md            # type the page
     python -m tests.pages docs/bank-commands.md --write    # and write what was printed into it
 
-On a page of `tests/project/test_pages.py` every block that a shell reads is typed, in the order of the page:
+On a page of `tests/end_to_end/test_pages.py` every block that a shell reads is typed, in the order of the page:
 
 - a fenced block whose first line begins with `$ `: commands, each with what it prints below it. A line `...` stands for
   any lines that are left out; digests, times, losses and mAPs are compared by their form (`measured`), since they
@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.project.harness import REPOSITORY, Project, new_project
+from tests.end_to_end.harness import REPOSITORY, Project, new_project
 
 MEASURED = (
     (r"\b[0-9a-f]{12,64}\b", lambda found: "#" * len(found[0])),
@@ -215,6 +215,6 @@ def main(name: str, prepare: Callable[[Project], None], *, write: bool) -> int:
 
 
 if __name__ == "__main__":
-    from tests.project.test_pages import PAGES
+    from tests.end_to_end.test_pages import PAGES
 
     sys.exit(main(sys.argv[1], PAGES[sys.argv[1]], write="--write" in sys.argv))

@@ -13,26 +13,26 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.bank.reader import open_bank
+from pipeline.bank.windows.source import TrainingWindowOf, WindowSource, open_windows
 from pipeline.bank.writer import assemble_bank
-from pipeline.checkpoint import save_checkpoint, save_tensors
-from pipeline.command import ProcessesOption, new_app, run
-from pipeline.datasets.keyframes import Keyframe, KeyframeBoxes
-from pipeline.distributed import across_ranks, barrier, from_main
-from pipeline.errors import InputError
-from pipeline.files import digest_file, digest_value, write_json
-from pipeline.inference.clips import ClipSettings
-from pipeline.inference.detections import detections_table
-from pipeline.inference.films import score_films
-from pipeline.inference.parts import PartSettings, make_parts
-from pipeline.inference.requests import FilmBoxes
-from pipeline.inference.windows import TrainingWindowOf, WindowSource, open_windows
+from pipeline.base.command import ProcessesOption, new_app, run
+from pipeline.base.distributed import across_ranks, barrier, from_main
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_file, digest_value, write_json
+from pipeline.base.randomness import rng_of
+from pipeline.base.ranks import is_main, rank, world_size
+from pipeline.checkpoint.weights import save_checkpoint, save_tensors
+from pipeline.features.film_clips import ClipSettings
+from pipeline.features.film_parts import PartSettings, make_parts
+from pipeline.features.requests import FilmBoxes
 from pipeline.models.build import build_backbone, build_detector
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.lfb_nl import lfb_nl
-from pipeline.randomness import rng_of
-from pipeline.ranks import is_main, rank, world_size
-from pipeline.tables import DETECTIONS, write_table
+from pipeline.scoring.detections import detections_table
+from pipeline.scoring.score_films import score_films
+from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
+from pipeline.tables.schemas import DETECTIONS, write_table
 from pipeline.training.clip_steps import Augmentation, clip_steps, detector_loss
 from pipeline.training.loop import Fitted, Optimisation, fit
 from pipeline.training.state import Metrics

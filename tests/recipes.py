@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.files import json_text
 from pipeline.commands.models import COUNTED, describe, read_rows, row_keys
-from pipeline.files import json_text
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CONF = REPOSITORY / "conf"

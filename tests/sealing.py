@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.checksums import SEAL_TEXT, seal_json
+from pipeline.base.checksums import SEAL_TEXT, seal_json
 
 
 def reseal(path: Path, text: str) -> None:

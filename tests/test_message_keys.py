@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.compose import compose_params
-from tests.project.harness import REPOSITORY
+from pipeline.project.compose import compose_params
+from tests.end_to_end.harness import REPOSITORY
 
 ENDINGS = ("arrow", "csv", "html", "jpg", "json", "jsonl", "md", "mp4", "npy", "parquet", "pbtxt", "pkl", "py", "pth",
            "safetensors", "tsv", "txt", "xml", "yaml", "zarr", "zip")  # fmt: skip

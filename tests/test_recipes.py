@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands.models import COUNTED
-from pipeline.compose import compose_params
 from pipeline.models.build import BACKBONES
+from pipeline.project.compose import compose_params
 from tests.recipes import (
     ARCHITECTURES,
     CONF,

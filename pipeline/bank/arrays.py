@@ -14,7 +14,7 @@ import zarr
 from zarr.codecs import BloscCodec, ZstdCodec
 
 from pipeline.bank.format import CHUNK_ROWS, shard_name
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 
 DIMENSIONS = {"features": ("row", "channel"), "boxes_xyxy": ("row", "coordinate")}
 

@@ -9,9 +9,9 @@ from pipeline.bank.output import parts_folder
 from pipeline.bank.parts import PartRecord, check_stored
 from pipeline.bank.reader import Bank
 from pipeline.bank.writer import assemble_bank, write_part
-from pipeline.checksums import write_sealed_json
-from pipeline.files import link_file
-from pipeline.progress import progress
+from pipeline.base.checksums import write_sealed_json
+from pipeline.base.files import link_file
+from pipeline.base.progress import progress
 
 Chosen = Sequence[tuple[Bank, Collection[str]]]  # banks of one type, with the videos that are taken from each
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.bank.feature_rows import FloatArray, IntArray, Rows
 from pipeline.bank.format import ROW_SETS
 from pipeline.bank.reader import Bank
-from pipeline.bank.rows import FloatArray, IntArray, Rows
-from pipeline.progress import progress
+from pipeline.base.progress import progress
 
 CHUNK_ROWS = 4096  # features compared at a time, as float64
 COLUMNS = ("score", "track_id")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from pipeline.errors import InputError
-from pipeline.files import digest_file
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_file
 
 FORMAT = "actionbank-feature-bank"
 VERSION = 2

@@ -9,8 +9,8 @@ import numpy as np
 from pipeline.bank.collect import assemble_videos
 from pipeline.bank.format import PER_SPLIT, ROW_SETS
 from pipeline.bank.reader import Bank, differing_settings, open_bank
-from pipeline.errors import InputError
-from pipeline.progress import progress
+from pipeline.base.errors import InputError
+from pipeline.base.progress import progress
 
 
 def merge_banks(banks: Sequence[Bank], out: Path) -> tuple[Bank, int]:

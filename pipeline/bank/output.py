@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.bank.format import MANIFEST
-from pipeline.errors import InputError
-from pipeline.files import owner_name
+from pipeline.base.errors import InputError
+from pipeline.base.files import owner_name
 
 
 def check_new_bank(path: Path, *, force: bool) -> None:

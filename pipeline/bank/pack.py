@@ -23,12 +23,12 @@ from pipeline.bank.parts import (
     video_seconds,
 )
 from pipeline.bank.writer import write_part_files
-from pipeline.closure import code_version
-from pipeline.errors import InputError
-from pipeline.files import digest_value
-from pipeline.packing import pack_name, packed
-from pipeline.progress import progress
-from pipeline.work import item_key, make_item
+from pipeline.base.code import code_version
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_value
+from pipeline.base.packing import pack_name, packed
+from pipeline.base.progress import progress
+from pipeline.base.work import item_key, make_item
 
 STAGE = "bank_packs"
 

@@ -16,8 +16,8 @@ from typing import IO
 
 from filelock import FileLock
 
-from pipeline.errors import InputError
-from pipeline.files import remove_folder, replace_folder
+from pipeline.base.errors import InputError
+from pipeline.base.files import remove_folder, replace_folder
 
 LOCKS = "locks"
 

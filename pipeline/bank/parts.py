@@ -22,9 +22,9 @@ from pipeline.bank.format import (
     shard_name,
     take,
 )
-from pipeline.checksums import REMEDY, check_file, file_state, is_settled, read_sealed_json, with_remedy
-from pipeline.errors import DamagedError, InputError
-from pipeline.files import digest_file
+from pipeline.base.checksums import REMEDY, check_file, file_state, is_settled, read_sealed_json, with_remedy
+from pipeline.base.errors import DamagedError, InputError
+from pipeline.base.files import digest_file
 
 NO_DIGEST = "0" * 64
 RESERVED_ATTRIBUTES = ("part", "videos", "timestamps_seen")  # what a writer may not record under these names

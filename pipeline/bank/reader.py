@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.bank.arrays import read_array
+from pipeline.bank.feature_rows import FloatArray, Rows
 from pipeline.bank.format import (
     MANIFEST,
     PER_SPLIT,
@@ -23,10 +24,9 @@ from pipeline.bank.format import (
     part_folder,
 )
 from pipeline.bank.parts import check_metadata, check_shards, combine_parts, video_attributes, video_seconds
-from pipeline.bank.rows import FloatArray, Rows
-from pipeline.checksums import parse_sealed_json
-from pipeline.errors import InputError
-from pipeline.files import digest_value, read_json
+from pipeline.base.checksums import parse_sealed_json
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_value, read_json
 
 UNKNOWN = "unknown"  # the producer of banks that name none
 

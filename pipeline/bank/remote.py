@@ -20,9 +20,9 @@ from pipeline.bank.format import MANIFEST, Manifest, Part, listing_digest, parse
 from pipeline.bank.part_cache import PartCache
 from pipeline.bank.parts import check_shard_sizes, check_stored
 from pipeline.bank.reader import Bank
-from pipeline.checksums import parse_sealed_json
-from pipeline.errors import DamagedError, InputError
-from pipeline.files import digest_file, digest_value
+from pipeline.base.checksums import parse_sealed_json
+from pipeline.base.errors import DamagedError, InputError
+from pipeline.base.files import digest_file, digest_value
 
 CACHE_BYTES = 16 << 30  # several banks of AVA (1.6 GB each at fp16)
 THREADS = 8  # files fetched at a time

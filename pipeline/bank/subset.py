@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.bank.collect import assemble_videos
 from pipeline.bank.reader import Bank, open_bank
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 
 SHOWN = 5
 

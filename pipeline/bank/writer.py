@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.bank.arrays import create_group, write_array
+from pipeline.bank.feature_rows import FloatArray, Rows, non_finite_rows
 from pipeline.bank.format import (
     CODECS,
     FEATURE_DTYPES,
@@ -27,10 +28,9 @@ from pipeline.bank.format import (
     shard_name,
 )
 from pipeline.bank.parts import RESERVED_ATTRIBUTES, PartRecord, combine_parts
-from pipeline.bank.rows import FloatArray, Rows, non_finite_rows
-from pipeline.checksums import checksum_text, file_crc32c, write_sealed_json
-from pipeline.errors import InputError
-from pipeline.files import digest_file, json_text, link_file, replace_folder, sync_file
+from pipeline.base.checksums import checksum_text, file_crc32c, write_sealed_json
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_file, json_text, link_file, replace_folder, sync_file
 
 # Row set to array to values, as they are stored.
 Arrays = Mapping[str, Mapping[str, npt.NDArray[Any]]]

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.boxes.rows import BoxRows, add_scores
-from pipeline.datasets.ava_columns import columns_of, read_ava_csv
-from pipeline.datasets.csv_rows import Faults, Mask, numbers, shown
+from pipeline.annotations.ava_columns import columns_of, read_ava_csv
+from pipeline.boxes.box_rows import BoxRows, add_scores
+from pipeline.tables.csv_rows import Faults, Mask, numbers, shown
 
 SCORED_CSV = "ava_csv_with_scores"
 PYSLOWFAST_CSV = "pyslowfast_csv"

@@ -9,18 +9,18 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from pipeline.datasets.csv_rows import Floats
-from pipeline.distributed import barrier, from_main, gather
-from pipeline.errors import InputError
-from pipeline.files import digest_value, write_text
-from pipeline.inference.clips import read_ahead
-from pipeline.inference.requests import film_seconds, rows_by_video
-from pipeline.names import names_beside
-from pipeline.progress import progress
-from pipeline.ranks import share
+from pipeline.base.distributed import barrier, from_main, gather
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_value, write_text
+from pipeline.base.progress import progress
+from pipeline.base.ranks import share
+from pipeline.base.work import is_finished, item_folder, item_key, make_item
+from pipeline.features.film_clips import read_ahead
+from pipeline.features.requests import film_seconds, rows_by_video
+from pipeline.tables.csv_rows import Floats
+from pipeline.tables.film_ids import names_beside
 from pipeline.video.clips import clip_indices
 from pipeline.video.store import FrameStore
-from pipeline.work import is_finished, item_folder, item_key, make_item
 
 STAGE = "detected_boxes"
 DECIMALS = 4

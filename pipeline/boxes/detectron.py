@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.base.errors import InputError
+from pipeline.boxes.box_rows import BoxRows, Draft, draft_rows
 from pipeline.boxes.images import EXPECTED, Images, read_images
 from pipeline.boxes.json_boxes import without_boxes
-from pipeline.boxes.rows import BoxRows, Draft, draft_rows
-from pipeline.errors import InputError
 
 DETECTRON_PICKLE = "detectron_pickle"
 PERSON = 1

@@ -14,11 +14,11 @@ from torchvision.models.detection import (
     fasterrcnn_resnet50_fpn_v2,
 )
 
+from pipeline.base.errors import InputError
 from pipeline.boxes.detecting import Detector
-from pipeline.checkpoint import load_into, load_tensors
-from pipeline.datasets.csv_rows import Floats
-from pipeline.errors import InputError
+from pipeline.checkpoint.weights import load_into, load_tensors
 from pipeline.interop.torch_files import load_torch
+from pipeline.tables.csv_rows import Floats
 
 PERSON = 1
 FORWARD_FRAMES = 8

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TypeGuard
 
-from pipeline.datasets.coco import STAMP, keyframe_of
-from pipeline.datasets.csv_rows import shown
-from pipeline.errors import InputError
-from pipeline.names import film_of
+from pipeline.annotations.coco import STAMP, keyframe_of
+from pipeline.base.errors import InputError
+from pipeline.tables.csv_rows import shown
+from pipeline.tables.film_ids import film_of
 
 EXPECTED = "id, width, height, and movie and timestamp or a file_name VIDEO/TIMESTAMP.jpg"
 

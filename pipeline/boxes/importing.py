@@ -11,17 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.boxes.recognise import BoxFiles, read_box_files
-from pipeline.boxes.rows import BoxRows
-from pipeline.boxes.tracks import track_ids
+from pipeline.annotations.unread import reasons
+from pipeline.base.errors import InputError
+from pipeline.base.problems import Problem
+from pipeline.boxes.box_rows import BoxRows
+from pipeline.boxes.formats_of_boxes import BoxFiles, read_box_files
+from pipeline.boxes.person_tracks import track_ids
 from pipeline.boxes.yolo import find_yolo, read_yolo
-from pipeline.datasets.csv_rows import Floats, Ints, shown
-from pipeline.datasets.ordering import first_alike, group_starts, ordered, ranked
-from pipeline.datasets.unread import reasons
-from pipeline.errors import InputError
-from pipeline.names import film_of, names_beside
-from pipeline.problems import Problem
-from pipeline.tables import BOX_COLUMNS, BOXES
+from pipeline.tables.csv_rows import Floats, Ints, shown
+from pipeline.tables.film_ids import film_of, names_beside
+from pipeline.tables.ordering import first_alike, group_starts, ordered, ranked
+from pipeline.tables.schemas import BOX_COLUMNS, BOXES
 
 HISTOGRAM_BINS = 20
 

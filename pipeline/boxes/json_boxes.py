@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.errors import InputError
+from pipeline.boxes.box_rows import BoxRows, Draft, draft_rows
 from pipeline.boxes.images import EXPECTED, Images, is_number
-from pipeline.boxes.rows import BoxRows, Draft, draft_rows
-from pipeline.datasets.csv_rows import shown
-from pipeline.errors import InputError
+from pipeline.tables.csv_rows import shown
 
 ALPHACTION_JSON = "alphaction_json"
 COCO_RESULTS = "coco_results_json"

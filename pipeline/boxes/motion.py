@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.datasets.csv_rows import Floats
+from pipeline.tables.csv_rows import Floats
 
 LIGHT_PARTS = (3, 4)
 LIGHT_RANGE, LIGHT_KNOWN = 40.0, 0.2

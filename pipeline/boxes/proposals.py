@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.boxes.rows import BoxRows, add_scores
-from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED, Faults, Floats, numbers, shown, video_id_fault
-from pipeline.datasets.multisports import FPS, look_like_frames, video_of
-from pipeline.errors import InputError
-from pipeline.names import has_ending
-from pipeline.problems import Problem
+from pipeline.annotations.multisports_tubes import FPS, look_like_frames, video_of
+from pipeline.base.errors import InputError
+from pipeline.base.problems import Problem
+from pipeline.boxes.box_rows import BoxRows, add_scores
+from pipeline.tables.csv_rows import VIDEO_ID_EXPECTED, Faults, Floats, numbers, shown, video_id_fault
+from pipeline.tables.film_ids import has_ending
 
 PROPOSALS_PICKLE = "ava_proposals_pickle"
 MULTISPORTS_PICKLE = "multisports_proposals_pickle"

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.datasets.keyframes import KeyframeSet, group_keyframes, stretches
-from pipeline.training.assign import Floats, pair_iou
+from pipeline.tables.iou import Floats, pair_iou
+from pipeline.tables.keyframes import KeyframeSet, group_keyframes, stretches
 
 IOU = 0.5
 "At which the mAP matches boxes."

@@ -15,16 +15,16 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.boxes.rows import BoxRows, Draft, draft_rows
-from pipeline.datasets.csv_rows import Floats, shown
-from pipeline.datasets.frame_times import NAME as FRAME_TIMES
-from pipeline.datasets.frame_times import Clock
-from pipeline.datasets.listed import Listed, frame_clock, read_listed
-from pipeline.errors import InputError
-from pipeline.files import visible_folders
-from pipeline.inference.requests import film_seconds, rows_by_video
-from pipeline.names import composed
-from pipeline.problems import Problem
+from pipeline.annotations.frame_times import NAME as FRAME_TIMES
+from pipeline.annotations.frame_times import Clock
+from pipeline.annotations.listed import Listed, frame_clock, read_listed
+from pipeline.base.errors import InputError
+from pipeline.base.files import visible_folders
+from pipeline.base.problems import Problem
+from pipeline.boxes.box_rows import BoxRows, Draft, draft_rows
+from pipeline.features.requests import film_seconds, rows_by_video
+from pipeline.tables.csv_rows import Floats, shown
+from pipeline.tables.film_ids import composed
 
 YOLO_TEXT = "yolo_text"
 LISTS = ("videos.csv", "split.csv", FRAME_TIMES, "classes.txt")

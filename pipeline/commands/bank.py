@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
+from pipeline.bank.check_bank import list_missing, verify_bank
 from pipeline.bank.format import ROW_SETS, VERSION
 from pipeline.bank.reader import open_bank, read_manifest
 from pipeline.bank.remote import open_remote
-from pipeline.bank.verify import list_missing, verify_bank
-from pipeline.command import new_app
+from pipeline.base.command import new_app
+from pipeline.base.files import json_text
 from pipeline.commands.bank_exchange import export, import_foreign
 from pipeline.commands.bank_gap import gap
 from pipeline.commands.bank_sets import diff, merge, subset
-from pipeline.files import json_text
 
 bank_app = new_app("Look at feature banks, check and compare them, and exchange them with other projects.")
 for name, command in (
@@ -101,7 +101,7 @@ def verify(
     manifest, digest = read_manifest(path)
     findings = verify_bank(path)
     if not findings and (boxes or annotations or checkpoint):
-        from pipeline.inference.bank_check import check_sources  # with it comes pyarrow
+        from pipeline.features.check_sources import check_sources  # with it comes pyarrow
 
         findings = check_sources(open_bank(path), boxes=boxes, annotations=annotations, checkpoint=checkpoint)
     rows = sum(each.rows for part in manifest.parts.values() for each in part.row_sets.values())

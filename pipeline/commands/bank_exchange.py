@@ -7,8 +7,8 @@ import typer
 
 from pipeline.bank.output import check_new_bank, check_new_file
 from pipeline.bank.reader import open_bank
+from pipeline.base.files import check_own
 from pipeline.commands.bank_sets import BANK_FILES
-from pipeline.files import check_own
 from pipeline.interop.banks.exchange import (
     ExportFormat,
     ImportFormat,

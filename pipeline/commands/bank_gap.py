@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.bank.reader import open_bank
-from pipeline.errors import InputError
-from pipeline.files import json_text
+from pipeline.base.errors import InputError
+from pipeline.base.files import json_text
 
 KINDS = {"ground_truth": "annotated boxes", "detected": "detected boxes"}
 
@@ -43,9 +43,9 @@ def gap(
     well a linear classifier tells train rows from val rows.
     """
     # PyTorch takes seconds to import.
-    from pipeline.evaluation.gap import load_producer, measure_gap
+    from pipeline.analysis.feature_gap import load_producer, measure_gap
     from pipeline.params import load_params
-    from pipeline.training.tables import read_tables
+    from pipeline.tables.split_tables import read_tables
 
     if (folds is None) != (not use):
         raise InputError("--folds and --use belong together: found one of them")

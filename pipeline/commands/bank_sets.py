@@ -11,8 +11,8 @@ from pipeline.bank.merge import merge_banks
 from pipeline.bank.output import check_new_bank
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.subset import subset_bank
-from pipeline.errors import InputError
-from pipeline.files import check_own, json_text
+from pipeline.base.errors import InputError
+from pipeline.base.files import check_own, json_text
 from pipeline.interop.banks.exchange import read_ids
 
 SHOWN = 5

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipeline.analysis.compare_results import Change, compare_experiments
+from pipeline.analysis.revisions import read_experiment
+from pipeline.base.files import check_report, write_json
 from pipeline.evaluation.ava import OFFICIAL_CAP
-from pipeline.evaluation.compare import Change, compare_experiments
 from pipeline.evaluation.protocols import ProtocolName
-from pipeline.evaluation.revisions import read_experiment
-from pipeline.files import check_report, write_json
 
 _SOURCE = "A git revision, an experiment's name, `workspace`, or a folder that holds a project."
 

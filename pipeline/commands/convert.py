@@ -10,17 +10,17 @@ import torch
 import typer
 
 from pipeline.bank.output import check_new_file
-from pipeline.checkpoint import load_checkpoint, load_tensors, save_checkpoint
-from pipeline.compose import compose_params
-from pipeline.errors import InputError
-from pipeline.files import atomic_path, check_own_file, check_report, digest_file, write_json
+from pipeline.base.errors import InputError
+from pipeline.base.files import atomic_path, check_own_file, check_report, digest_file, write_json
+from pipeline.base.work import item_key, make_item
+from pipeline.checkpoint.weights import load_checkpoint, load_tensors, save_checkpoint
 from pipeline.interop.conversion import Background, ConversionReport
-from pipeline.interop.convert import DetectorSettings
-from pipeline.interop.convert import convert as convert_foreign
+from pipeline.interop.convert_checkpoint import DetectorSettings
+from pipeline.interop.convert_checkpoint import convert as convert_foreign
 from pipeline.interop.export import export_mmaction2
-from pipeline.interop.recognise import Foreign, recognise
+from pipeline.interop.frameworks import Foreign, recognise
 from pipeline.models.roi import RoiSettings
-from pipeline.work import item_key, make_item
+from pipeline.project.compose import compose_params
 
 SHOWN = 3
 # Nothing is converted for the frames that the current data set stores.

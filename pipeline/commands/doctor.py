@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.command import WorkersOption, worker_count
-from pipeline.errors import InputError
-from pipeline.files import check_own_file, json_text, write_text
+from pipeline.base.command import WorkersOption, worker_count
+from pipeline.base.errors import InputError
+from pipeline.base.files import check_own_file, json_text, write_text
 
 STATUS = {"note": 0, "warning": 1, "error": 2}
 
@@ -37,11 +37,11 @@ def doctor(
     end, or what it computes would be wrong).
     """
     # With these come pyarrow, PyAV and pydantic, which other light commands do not wait for.
-    from pipeline.compose import compose_params
     from pipeline.doctor.examine import examine
-    from pipeline.doctor.report import as_html, as_text
-    from pipeline.doctor.report import as_json as report_values
+    from pipeline.doctor.pages import as_html, as_text
+    from pipeline.doctor.pages import as_json as report_values
     from pipeline.params import load_params, parse_params
+    from pipeline.project.compose import compose_params
 
     if html is not None:
         check_own_file(html, lambda data: b"<title>actionbank doctor: " in data)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 
 REPORT = ("errors.json", "index.html", "per_class.csv", "confusions.csv", "keyframes.csv", "keyframes/*.jpg")
 
@@ -36,15 +36,15 @@ def errors(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from pipeline.evaluation.confusions import find_confusions
-    from pipeline.evaluation.errors import find_errors
-    from pipeline.evaluation.errors_page import write_page
-    from pipeline.evaluation.errors_report import summary, text, write_tables
-    from pipeline.evaluation.learning_curves import curves_section
-    from pipeline.files import check_own, replace_folder
+    from pipeline.analysis.confusions import find_confusions
+    from pipeline.analysis.error_kinds import find_errors
+    from pipeline.analysis.errors_page import write_page
+    from pipeline.analysis.errors_report import summary, text, write_tables
+    from pipeline.analysis.learning_curves import curves_section
+    from pipeline.base.files import check_own, replace_folder
     from pipeline.params import load_params
-    from pipeline.tables import DETECTIONS, read_table
-    from pipeline.training.tables import read_tables
+    from pipeline.tables.schemas import DETECTIONS, read_table
+    from pipeline.tables.split_tables import read_tables
     from pipeline.video.store import FrameStore
 
     check_own(out, REPORT)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 
 
 def make_example(
@@ -13,9 +13,9 @@ def make_example(
 ) -> None:
     """Make a small folder as one's own may be: four films at 15 to 30 frames per second with CVAT files, no boxes."""
     # NumPy, PyAV and the renderer.
-    from pipeline.datasets.playground.example import FILMS, SECONDS
-    from pipeline.datasets.playground.example import make_example as write_example
-    from pipeline.datasets.versioned import ignore_words
+    from pipeline.new_dataset.versioned import ignore_words
+    from pipeline.playground.example import FILMS, SECONDS
+    from pipeline.playground.example import make_example as write_example
 
     for name in ("videos", "annotations"):
         if (folder / name).exists():

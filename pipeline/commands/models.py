@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.errors import InputError
-from pipeline.files import digest_file, digest_value, files_below, json_text, read_json
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_file, digest_value, files_below, json_text, read_json
 
 DATASETS = ("ava21", "ava22", "ava_kinetics", "multisports")
 PROTOCOLS = ("mmaction2_1x", "mmaction2_0x")
@@ -85,7 +85,7 @@ def read_rows(conf: Path = Path("conf"), names: Sequence[str] | None = None) -> 
     names = list(row_keys(conf)) if names is None else names
     if not names:
         return {}
-    from pipeline.compose import compose_params  # Hydra takes a while to import
+    from pipeline.project.compose import compose_params  # Hydra takes a while to import
 
     rows = {name: compose_params([f"+experiment={name}"], conf) for name in names}
     published = {name: values for name, values in rows.items() if values.get("reported")}
@@ -102,7 +102,7 @@ def describe(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     # PyTorch takes seconds to import, and other commands need nothing of it.
     import torch
 
-    from pipeline.inference.recipe import build_recipe
+    from pipeline.checkpoint.recipe import build_recipe
     from pipeline.models.build import parameter_count
     from pipeline.models.cost import count_gflops
 

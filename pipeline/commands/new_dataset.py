@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.command import WorkersOption, worker_count
+from pipeline.base.command import WorkersOption, worker_count
 
 CONF = Path("conf")
 
@@ -54,9 +54,11 @@ def new_dataset(
     videos.csv lies beside them, one is written. Exits as `actionbank doctor`, but with 0 where there are only warnings.
     """  # fmt: skip
     # With these come pyarrow, PyAV and Hydra.
+    from pipeline.base.errors import counted
+    from pipeline.base.files import write_text
     from pipeline.commands.doctor import doctor
-    from pipeline.compose import compose_params
-    from pipeline.datasets.new_dataset import (
+    from pipeline.doctor.probe_films import probe_films
+    from pipeline.new_dataset.config import (
         check_name,
         check_source,
         config_text,
@@ -70,12 +72,10 @@ def new_dataset(
         write_frame_times,
         write_videos_csv,
     )
-    from pipeline.datasets.proposed import Thresholds, propose_thresholds, proposed_lines
-    from pipeline.datasets.versioned import ignore_words, path_for_experiments
-    from pipeline.datasets.written_lists import lists_in, note_lines, remove_written
-    from pipeline.doctor.films import probe_films
-    from pipeline.errors import counted
-    from pipeline.files import write_text
+    from pipeline.new_dataset.proposed import Thresholds, propose_thresholds, proposed_lines
+    from pipeline.new_dataset.versioned import ignore_words, path_for_experiments
+    from pipeline.new_dataset.written_lists import lists_in, note_lines, remove_written
+    from pipeline.project.compose import compose_params
     from pipeline.video.folder import find_videos
 
     path = check_name(name, CONF, force=force)

@@ -7,8 +7,8 @@ from typing import Annotated
 import torch
 import typer
 
-from pipeline.files import check_report, write_json
-from pipeline.interop.parity import ABSOLUTE, RELATIVE, ParityReport, check_parity
+from pipeline.base.files import check_report, write_json
+from pipeline.interop.compare_fixture import ABSOLUTE, RELATIVE, ParityReport, check_parity
 
 
 def parity(

@@ -7,11 +7,18 @@ from typing import Annotated
 
 import typer
 
-from pipeline.compose import chosen_overrides, compose_params, differing_keys, params_text, read_params, record_values
-from pipeline.errors import InputError
-from pipeline.files import json_text, write_text
-from pipeline.runs import list_runs, seconds_taken
-from pipeline.work import list_items, list_rests, remove_item, remove_rests, work_root
+from pipeline.base.errors import InputError
+from pipeline.base.files import json_text, write_text
+from pipeline.base.runs import list_runs, seconds_taken
+from pipeline.base.work import list_items, list_rests, remove_item, remove_rests, work_root
+from pipeline.project.compose import (
+    chosen_overrides,
+    compose_params,
+    differing_keys,
+    params_text,
+    read_params,
+    record_values,
+)
 
 
 def compose(

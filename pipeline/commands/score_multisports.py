@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal
 import pyarrow.compute as pc
 import typer
 
+from pipeline.analysis.suspicions import LOW, suspicions
+from pipeline.annotations.multisports_pickle import read_multisports
+from pipeline.base.errors import InputError
+from pipeline.base.files import check_report, write_json
 from pipeline.commands.score import warn
-from pipeline.errors import InputError
-from pipeline.evaluation.files import read_detections
-from pipeline.evaluation.multisports.evaluate import evaluate_multisports
-from pipeline.evaluation.multisports.files import read_multisports
+from pipeline.evaluation.ava_csv import read_detections
 from pipeline.evaluation.multisports.linking import MIN_FRAMES
-from pipeline.evaluation.suspicions import LOW, suspicions
-from pipeline.files import check_report, write_json
-from pipeline.labels import Label
+from pipeline.evaluation.multisports.metric import evaluate_multisports
+from pipeline.tables.label_map import Label
 
 SHOWN = ("0.2", "0.5", "0.10:0.90")
 

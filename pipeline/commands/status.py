@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.files import json_text
-from pipeline.status import Standing, Status, Unfinished, read_status
+from pipeline.base.files import json_text
+from pipeline.project.stage_states import Standing, Status, Unfinished, read_status
 
 RUNS = {"running": "runs now", "killed": "was killed", "failed": "failed", "": "is not finished"}
 

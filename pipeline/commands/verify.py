@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.errors import InputError, counted
-from pipeline.files import remove_path
+from pipeline.base.errors import InputError, counted
+from pipeline.base.files import remove_path
 
 if TYPE_CHECKING:
-    from pipeline.damage import Damage
+    from pipeline.project.damage import Damage
 
 REPAIR = "`actionbank verify --repair` removes what can be made again"
 BRING_BACK = "put it back from its source; where a remote has it, remove it and `dvc pull`"
@@ -32,7 +32,8 @@ def verify(
     Exits 1 where something is damaged and stays.
     """
     # What reads outs takes a while to import, which --help need not.
-    from pipeline.damage import (
+    from pipeline.base.work import list_items
+    from pipeline.project.damage import (
         cached_objects,
         changed_sources,
         damaged_items,
@@ -40,7 +41,6 @@ def verify(
         damaged_outs,
         locked_outs,
     )
-    from pipeline.work import list_items
 
     again, added = locked_outs(Path())
     chosen = _chosen([*again, *added], paths) if paths else sorted({*again, *added})

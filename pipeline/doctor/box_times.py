@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.datasets.csv_rows import Floats
-from pipeline.doctor.films import Film
+from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, findings_of
-from pipeline.inference.requests import rows_by_video
-from pipeline.problems import Problem
+from pipeline.doctor.probe_films import Film
+from pipeline.features.requests import rows_by_video
+from pipeline.tables.csv_rows import Floats
 
 SLACK_SECONDS = 1.0
 # A film of fewer keyframes says nothing of boxes that end before the half of them.

@@ -7,27 +7,27 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.annotations.assemble import AvaImport
+from pipeline.annotations.coco import FORMAT as COCO
+from pipeline.annotations.listed import Listed, read_listed
+from pipeline.annotations.source_options import source_options
+from pipeline.base.errors import InputError
+from pipeline.base.problems import Problem
 from pipeline.boxes.yolo import find_yolo
-from pipeline.datasets.assemble import AvaImport
-from pipeline.datasets.coco import FORMAT as COCO
-from pipeline.datasets.listed import Listed, read_listed
-from pipeline.datasets.source_options import source_options
-from pipeline.doctor.annotations import read_annotations
-from pipeline.doctor.boxes import Thresholds, check_boxes, describe_recall, read_boxes
-from pipeline.doctor.films import Film, probe_films
+from pipeline.doctor.classes import after_overlap, check_labels, label_counts
+from pipeline.doctor.film_shapes import check_shapes
 from pipeline.doctor.finding import Examination, Finding, findings_of, in_order
-from pipeline.doctor.frames import check_frames
-from pipeline.doctor.labels import after_overlap, check_labels, label_counts
+from pipeline.doctor.left_out import nothing_left, sort_problems, too_many_bad
+from pipeline.doctor.person_boxes import Thresholds, check_boxes, describe_recall, read_boxes
 from pipeline.doctor.picture_numbers import check_picture_numbers
-from pipeline.doctor.rows import nothing_left, sort_problems, too_many_bad
-from pipeline.doctor.shapes import check_shapes
+from pipeline.doctor.probe_films import Film, probe_films
+from pipeline.doctor.read_annotations import read_annotations
 from pipeline.doctor.space import Rows, check_space, count_rows, estimate_space
+from pipeline.doctor.stored_frames import check_frames
 from pipeline.doctor.times import check_assumed_rates, check_lists, check_times
 from pipeline.doctor.tools import check_frame_times, check_sizes, sort_notices
 from pipeline.doctor.videos import Files, check_copies, check_films, check_presence, describe, find_files, without_found
-from pipeline.errors import InputError
 from pipeline.params import Bank, Evaluation, Params, Training
-from pipeline.problems import Problem
 from pipeline.video.extract import FrameSettings
 
 

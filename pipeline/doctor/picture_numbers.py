@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from pipeline.datasets.assemble import AvaImport
-from pipeline.datasets.coco import FORMAT, keyframe_of
-from pipeline.datasets.recognise import recognise
+from pipeline.annotations.assemble import AvaImport
+from pipeline.annotations.coco import FORMAT, keyframe_of
+from pipeline.annotations.formats import recognise
+from pipeline.base.errors import InputError
+from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, findings_of
 from pipeline.doctor.videos import Files
-from pipeline.errors import InputError
-from pipeline.names import composed
-from pipeline.problems import Problem
+from pipeline.tables.film_ids import composed
 from pipeline.video.pictures import list_pictures
 from pipeline.video.probe import DecodeError
 

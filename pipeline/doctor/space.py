@@ -18,12 +18,12 @@ import pyarrow.compute as pc
 import simplejpeg
 from av.video.reformatter import VideoReformatter
 
-from pipeline.datasets.assemble import AvaImport
-from pipeline.doctor.films import Film
+from pipeline.annotations.assemble import AvaImport
+from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, findings_of
+from pipeline.doctor.probe_films import Film
 from pipeline.params import Params
-from pipeline.problems import Problem
-from pipeline.tables import BOX_COLUMNS
+from pipeline.tables.schemas import BOX_COLUMNS
 from pipeline.video.children import Beat, ChildLost, no_beat, preload, run_in_child
 from pipeline.video.extract import FrameSettings, shrink
 from pipeline.video.probe import DecodeError, open_video

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from pipeline.datasets.kinetics import CLIP
-from pipeline.datasets.listed import Listed
-from pipeline.datasets.ordering import group_starts, ranked
-from pipeline.doctor.films import Film
+from pipeline.annotations.kinetics import CLIP
+from pipeline.annotations.listed import Listed
+from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, by_share, findings_of
-from pipeline.problems import Problem
+from pipeline.doctor.probe_films import Film
+from pipeline.tables.ordering import group_starts, ranked
 
 FILE = "annotations"
 # A keyframe at the very end of a film looks outside by the rounding of its length.

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.datasets.assemble import AvaImport
-from pipeline.datasets.frame_times import NAME as FRAME_TIMES
-from pipeline.datasets.frame_times import ROUNDING_SECONDS, Clock
-from pipeline.datasets.listed import Listed
-from pipeline.datasets.notices import Kind, Notice
-from pipeline.doctor.films import Film
+from pipeline.annotations.assemble import AvaImport
+from pipeline.annotations.frame_times import NAME as FRAME_TIMES
+from pipeline.annotations.frame_times import ROUNDING_SECONDS, Clock
+from pipeline.annotations.listed import Listed
+from pipeline.annotations.notices import Kind, Notice
+from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, Severity, findings_of
-from pipeline.problems import Problem
+from pipeline.doctor.probe_films import Film
 
 # Scaling rounds to whole, mostly even pixels, and coded heights are padded to a multiple of 16.
 SHAPE_TOLERANCE = 0.03

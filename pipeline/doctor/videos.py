@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.doctor.films import Film
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_file
+from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, Severity, by_share, findings_of, problem_of
-from pipeline.errors import InputError
-from pipeline.files import digest_file
-from pipeline.names import ID_EXPECTED, VIDEO_SUFFIXES, alike, composed, is_id, names_beside
-from pipeline.problems import Problem
+from pipeline.doctor.probe_films import Film
+from pipeline.tables.film_ids import ID_EXPECTED, VIDEO_SUFFIXES, alike, composed, is_id, names_beside
 from pipeline.video.extract import LEAST_DECODED
 from pipeline.video.folder import FOLDERS, NO_RATE, RATES, Listing, list_sources, path_name, read_rates
 from pipeline.video.numbering import EXPECTED

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
+from pipeline.evaluation.box_arrays import Bools, Floats, Frames, Ints, Rows, number_frames, scored_rows
 from pipeline.evaluation.cap import best_rows
 from pipeline.evaluation.curves import average_precision, precision_recall
 from pipeline.evaluation.matching import Claims, find_claims
 from pipeline.evaluation.protocols import Protocol, find_protocol
-from pipeline.evaluation.rows import Bools, Floats, Frames, Ints, Rows, number_frames, scored_rows
 
 OFFICIAL_CAP = 50
 

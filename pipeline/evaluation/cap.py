@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.evaluation.rows import Bools, Ints, Rows
+from pipeline.evaluation.box_arrays import Bools, Ints, Rows
 
 
 def best_rows(rows: Rows, limit: int) -> Bools:

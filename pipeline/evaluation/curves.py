@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.evaluation.rows import Floats
+from pipeline.evaluation.box_arrays import Floats
 
 
 def precision_recall(hits: Floats, scores: Floats, num_gt: int) -> tuple[Floats, Floats]:

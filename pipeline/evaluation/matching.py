@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
+from pipeline.evaluation.box_arrays import Floats, Frames, Ints, Rows
 from pipeline.evaluation.protocols import Protocol
-from pipeline.evaluation.rows import Floats, Frames, Ints, Rows
 
 
 @dataclass(frozen=True)

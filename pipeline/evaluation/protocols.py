@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 
 ProtocolName = Literal["official", "mmaction2_1x", "mmaction2_0x", "pyslowfast", "alphaction"]
 

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.base.files import write_json, write_text
 from pipeline.evaluation.ava import Evaluation, Matching, match, mean_ap, score_matching, true_positives
+from pipeline.evaluation.box_arrays import Floats
 from pipeline.evaluation.curves import interpolate, precision_recall
-from pipeline.evaluation.multisports.evaluate import scored_classes
 from pipeline.evaluation.multisports.frame_ap import match_frames
+from pipeline.evaluation.multisports.metric import scored_classes
 from pipeline.evaluation.multisports.video_ap import VideoEvaluation, evaluate_tubes
-from pipeline.evaluation.rows import Floats
-from pipeline.files import write_json, write_text
-from pipeline.labels import Label
+from pipeline.tables.label_map import Label
 
 RECALLS = np.arange(101) / 100
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.evaluation.ava import match, mean_ap, score_matching
-from pipeline.labels import Label
+from pipeline.tables.label_map import Label
 
 
 def of_split(annotations: pa.Table, keyframes: pa.Table, split: str) -> tuple[pa.Table, pa.Table]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 
 
 class Checked:

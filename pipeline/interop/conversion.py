@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 
 Background = Literal["drop", "keep"]
 NORM_EPS = 1e-5

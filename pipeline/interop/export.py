@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
+from pipeline.checkpoint.sidecars import plain_values
 from pipeline.interop.conversion import last_layer
 from pipeline.interop.mmaction2 import upstream_key, upstream_shape
-from pipeline.sidecars import plain_values
 
 
 def export_mmaction2(tensors: Mapping[str, Tensor], sidecar: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

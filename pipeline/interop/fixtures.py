@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.errors import InputError
-from pipeline.files import read_json
+from pipeline.base.errors import InputError
+from pipeline.base.files import read_json
 from pipeline.interop import mmaction2, pyslowfast
 from pipeline.interop.mmaction2_head import DescribedModel
 from pipeline.interop.mmaction2_model import describe_mmaction2

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.interop.conversion import fit_state
+from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.build import BACKBONES, build_backbone
 from pipeline.models.detector import Backbone
 from pipeline.models.roi import RoiSettings, roi_channels
-from pipeline.models.slowfast import SlowFast
 
 PUBLISHED_WIDTH = {"slowonly_tiny": 16, "slowfast_tiny": 16}
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.interop.checked import Checked
 from pipeline.interop.mmaction2_head import DescribedModel, described_detector, described_roi
-from pipeline.models.conv import ConvBN
+from pipeline.models.backbones.conv import ConvBN
+from pipeline.models.backbones.resnet3d import Bottleneck, ResNet3d, Stage
+from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.detector import Backbone
-from pipeline.models.resnet3d import Bottleneck, ResNet3d, Stage
-from pipeline.models.slowfast import SlowFast
 
 EXPANSION = 4
 _BLOCKS = {50: [3, 4, 6, 3], 101: [3, 4, 23, 3], 152: [3, 8, 36, 3]}

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import InputError
-from pipeline.files import refuse_special
+from pipeline.base.errors import InputError
+from pipeline.base.files import refuse_special
 from pipeline.interop.bounded import FACTOR, FLOOR, BoundedUnpickler, limit_of
 from pipeline.interop.shallow import MAX_DEPTH, Refusal
 

@@ -5,12 +5,12 @@ from typing import Any
 from pipeline.interop.checked import Checked
 from pipeline.interop.mmaction2_head import DescribedModel
 from pipeline.interop.mmaction2_model import leave_frames_alone
+from pipeline.models.backbones.resnet3d import R50, R101, ResNet3d, Stage
+from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.detector import Backbone, Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.linear import linear
-from pipeline.models.resnet3d import R50, R101, ResNet3d, Stage
 from pipeline.models.roi import RoiSettings, roi_channels
-from pipeline.models.slowfast import SlowFast
 
 # Temporal kernels of each stage, slow pathway first; the stem of the fast one has 5 frames.
 _KERNELS = {"slow": [[1], [1], [3], [3]], "slowfast": [[1, 3], [1, 3], [3, 3], [3, 3]]}

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.errors import InputError
-from pipeline.files import refuse_special
+from pipeline.base.errors import InputError
+from pipeline.base.files import refuse_special
 from pipeline.interop.pickles import ALLOWED, MAX_DIMENSIONS, Global, Inert, Reader, make_container, read_value
 from pipeline.interop.shallow import Refusal
 
@@ -213,7 +213,7 @@ def load_torch(path: Path) -> Any:
 
     Returns:
         The value with its tensors on the CPU. Objects of training frameworks are `Inert`; who takes a value out of
-        the file must refuse them there (`pipeline.interop.recognise` does, in a state dict).
+        the file must refuse them there (`pipeline.interop.frameworks` does, in a state dict).
 
     Raises:
         InputError: the file is absent, damaged, or names anything else than tensors, arrays, containers and the

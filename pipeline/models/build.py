@@ -8,15 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from pipeline.errors import InputError
-from pipeline.models.detector import Backbone, Detector
-from pipeline.models.heads.acrn import acrn
-from pipeline.models.heads.choose import choose_head
-from pipeline.models.heads.head import Head, HeadSettings
-from pipeline.models.heads.linear import linear
-from pipeline.models.resnet3d import pyslowfast_slow_r50, slowonly_r50, slowonly_r50_nl, slowonly_r101
-from pipeline.models.roi import RoiSettings, roi_channels
-from pipeline.models.slowfast import (
+from pipeline.base.errors import InputError
+from pipeline.models.backbones.resnet3d import pyslowfast_slow_r50, slowonly_r50, slowonly_r50_nl, slowonly_r101
+from pipeline.models.backbones.slowfast import (
     pyslowfast_slowfast_r50_4x16,
     pyslowfast_slowfast_r50_8x8,
     pyslowfast_slowfast_r101_8x8,
@@ -24,7 +18,13 @@ from pipeline.models.slowfast import (
     slowfast_r50_8x8,
     slowfast_r101_8x8,
 )
-from pipeline.models.tiny import slowfast_tiny, slowonly_tiny
+from pipeline.models.backbones.tiny import slowfast_tiny, slowonly_tiny
+from pipeline.models.detector import Backbone, Detector
+from pipeline.models.heads.acrn import acrn
+from pipeline.models.heads.choose import choose_head
+from pipeline.models.heads.head import Head, HeadSettings
+from pipeline.models.heads.linear import linear
+from pipeline.models.roi import RoiSettings, roi_channels
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
     "slowonly_r50": slowonly_r50,

@@ -5,10 +5,10 @@ Shape suffixes of names: B clips, R boxes, C channels, L slots of a bank window,
 
 from torch import Tensor, nn
 
+from pipeline.models.backbones.resnet3d import ResNet3d
+from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.heads.head import Head, HeadContext
-from pipeline.models.resnet3d import ResNet3d
 from pipeline.models.roi import RoiSettings, pool_roi, pool_time, roi_channels, roi_features
-from pipeline.models.slowfast import SlowFast
 from pipeline.models.standardise import StandardisedHead
 
 Backbone = ResNet3d | SlowFast

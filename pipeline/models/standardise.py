@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.models.heads.head import Head, HeadContext
 
 CHUNK_ROWS = 4096  # in float64 at a time: a chunk may be a whole film

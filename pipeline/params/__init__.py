@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError, model_validator
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
+from pipeline.base.plain_yaml import read_yaml
 from pipeline.params.block import Block
 from pipeline.params.data import Bank, Boxes, Dataset, Frames, Playground
 from pipeline.params.model import Backbone, BaselineHead, ClipInput, Head, Labels, Roi, Scope, Window
@@ -30,7 +31,6 @@ from pipeline.params.training import (
     Videos,
     Watching,
 )
-from pipeline.plain_yaml import read_yaml
 
 __all__ = [
     "Augmentation",

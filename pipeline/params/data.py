@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.labels import MAX_CLASS_ID
 from pipeline.params.block import Block, Fraction, Positive
+from pipeline.tables.label_map import MAX_CLASS_ID
 
 
 class Playground(Block):

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.errors import InputError
-from pipeline.ranks import share, world_size
+from pipeline.base.errors import InputError
+from pipeline.base.ranks import share, world_size
 
 
 @dataclass(frozen=True)

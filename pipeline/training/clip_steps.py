@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.datasets.keyframes import KeyframeBoxes
-from pipeline.errors import InputError
-from pipeline.inference.clips import ClipSettings, read_ahead
-from pipeline.inference.windows import TrainingWindowOf
+from pipeline.bank.windows.source import TrainingWindowOf
+from pipeline.base.errors import InputError
+from pipeline.base.randomness import rng_of
+from pipeline.features.film_clips import ClipSettings, read_ahead
 from pipeline.models.detector import Detector
-from pipeline.randomness import rng_of
+from pipeline.tables.keyframes import KeyframeBoxes
 from pipeline.training.assign import assign_boxes
 from pipeline.training.batch import Batch, Step, deal_parts
 from pipeline.training.losses import LossOf, multilabel_loss

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.distributed import sum_over_ranks
-from pipeline.ranks import world_size
+from pipeline.base.distributed import sum_over_ranks
+from pipeline.base.ranks import world_size
 
 
 def sum_step(

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from pipeline.errors import InputError
-from pipeline.work import work_root
+from pipeline.base.errors import InputError
+from pipeline.base.work import work_root
 
 Kind = Literal["none", "tensorboard", "mlflow"]
 KEY_TAG = "actionbank.key"

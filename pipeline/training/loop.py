@@ -16,11 +16,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pipeline.distributed import agree, copy_from_main
-from pipeline.errors import InputError
-from pipeline.numerics import compute_precision, named_nondeterminism
-from pipeline.randomness import seed_of
-from pipeline.ranks import is_main, rank, world_size
+from pipeline.base.distributed import agree, copy_from_main
+from pipeline.base.errors import InputError
+from pipeline.base.numerics import compute_precision, named_nondeterminism
+from pipeline.base.randomness import seed_of
+from pipeline.base.ranks import is_main, rank, world_size
 from pipeline.training.batch import Batch, Step, check_ranks
 from pipeline.training.gradients import divide_gradients, sum_step
 from pipeline.training.logs import LogSettings

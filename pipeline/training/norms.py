@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pipeline.errors import InputError
-from pipeline.ranks import world_size
+from pipeline.base.errors import InputError
+from pipeline.base.ranks import world_size
 
 Norm = Literal["batch", "sync", "frozen"]
 

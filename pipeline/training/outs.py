@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import write_json, write_text
+from pipeline.base.files import write_json, write_text
 from pipeline.training.loop import Fitted
 from pipeline.training.state import OF_EPOCH, Metrics
 

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 
 MemoryFormat = Literal["contiguous", "channels_last_3d"]
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.checkpoint import load_tensors, save_tensors
-from pipeline.checksums import read_sealed_json, write_sealed_json
-from pipeline.errors import InputError
-from pipeline.files import remove_folder, replace_folder
+from pipeline.base.checksums import read_sealed_json, write_sealed_json
+from pipeline.base.errors import InputError
+from pipeline.base.files import remove_folder, replace_folder
+from pipeline.checkpoint.weights import load_tensors, save_tensors
 
 Metrics = dict[str, Any]
 OF_EPOCH = ("epoch", "lr", "loss")

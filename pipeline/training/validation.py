@@ -6,12 +6,12 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.distributed import from_main
-from pipeline.errors import InputError
+from pipeline.base.distributed import from_main
+from pipeline.base.errors import InputError
 from pipeline.evaluation.validate import validation_metrics
-from pipeline.inference.detections import ScoredKeyframe, detections_table
+from pipeline.scoring.detections import ScoredKeyframe, detections_table
+from pipeline.tables.split_tables import Tables
 from pipeline.training.state import Metrics
-from pipeline.training.tables import Tables
 
 
 def validator(

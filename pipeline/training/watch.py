@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pipeline.progress import duration_text, whole_bar
-from pipeline.ranks import is_main
+from pipeline.base.progress import duration_text, whole_bar
+from pipeline.base.ranks import is_main
 from pipeline.training.logs import Log, LogSettings, open_log
 from pipeline.training.state import OF_EPOCH, Metrics
 

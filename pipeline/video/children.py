@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from pipeline.faults import message_of
-from pipeline.workers import end_with_parent
+from pipeline.base.faults import message_of
+from pipeline.base.workers import end_with_parent
 
 # Forked from a small server process: a fork of ours would copy its threads' locks, a spawn costs a second.
 CONTEXT = multiprocessing.get_context("forkserver")

@@ -12,7 +12,7 @@ import simplejpeg
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from pipeline.files import digest_file, write_json
+from pipeline.base.files import digest_file, write_json
 from pipeline.video.children import Beat, no_beat
 from pipeline.video.decode import InexactDecode, decode_video
 from pipeline.video.grid import grid_length, shown_frames

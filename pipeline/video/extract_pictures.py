@@ -12,7 +12,7 @@ import simplejpeg
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from pipeline.files import digest_file, write_json
+from pipeline.base.files import digest_file, write_json
 from pipeline.video.children import Beat, no_beat
 from pipeline.video.extract import AREA, LAST_INDEX, LEAST_DECODED, FrameSettings, shrink
 from pipeline.video.grid import grid_length, shown_frames

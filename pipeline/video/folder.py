@@ -4,10 +4,10 @@ import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.errors import InputError
-from pipeline.files import is_unicode, special_kind, visible_folders
-from pipeline.names import ID_EXPECTED, VIDEO_SUFFIXES, composed, is_id
-from pipeline.problems import Problem
+from pipeline.base.errors import InputError
+from pipeline.base.files import is_unicode, special_kind, visible_folders
+from pipeline.base.problems import Problem
+from pipeline.tables.film_ids import ID_EXPECTED, VIDEO_SUFFIXES, composed, is_id
 from pipeline.video.numbering import EXPECTED, find_pictures
 
 RATES = "frame_rates.csv"

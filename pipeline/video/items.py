@@ -10,20 +10,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.errors import InputError
-from pipeline.faults import message_of
-from pipeline.files import digest_file, link_file, read_json
-from pipeline.packing import pack_name, packed
-from pipeline.problems import Problem
-from pipeline.progress import progress
-from pipeline.tables import VIDEOS, write_table
+from pipeline.base.errors import InputError
+from pipeline.base.faults import message_of
+from pipeline.base.files import digest_file, link_file, read_json
+from pipeline.base.packing import pack_name, packed
+from pipeline.base.problems import Problem
+from pipeline.base.progress import progress
+from pipeline.base.work import item_key, make_item
+from pipeline.tables.schemas import VIDEOS, write_table
 from pipeline.video.children import ChildDied, ChildHung, ChildLost, run_in_child
 from pipeline.video.extract import FrameSettings, extract_video
 from pipeline.video.extract_pictures import extract_pictures
 from pipeline.video.packs import write_pack
 from pipeline.video.pictures import digest_pictures
 from pipeline.video.store import batch_count
-from pipeline.work import item_key, make_item
 
 STAGE = "extract_frames"
 PACKS = "frame_packs"

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.checksums import REMEDY, SEAL, UNSEALED, check_seal, seal_json
-from pipeline.errors import InputError
-from pipeline.files import json_text, read_json, write_bytes
+from pipeline.base.checksums import REMEDY, SEAL, UNSEALED, check_seal, seal_json
+from pipeline.base.errors import InputError
+from pipeline.base.files import json_text, read_json, write_bytes
 
 FORMAT = "actionbank frame store 3"
 VIDEOS = '"videos": {\n'
-# An id holds no quote and no backslash (`pipeline.names`), so it stands in JSON as it is.
+# An id holds no quote and no backslash (`pipeline.tables.film_ids`), so it stands in JSON as it is.
 LINE = re.compile(rb'^"([^"\\\n]+)": (\{.*\}),?$', re.MULTILINE)
 
 

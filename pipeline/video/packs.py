@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.files import atomic_path
+from pipeline.base.files import atomic_path
 from pipeline.video.store import FRAMES, VIDEO
 
 

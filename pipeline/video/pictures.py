@@ -10,7 +10,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from pipeline.files import digest_file, digest_value, visible_folders
+from pipeline.base.files import digest_file, digest_value, visible_folders
 from pipeline.video.numbering import EXPECTED, Pictures, find_pictures
 from pipeline.video.probe import DecodeError
 

@@ -18,7 +18,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 
 # decord takes frames of MPEG-TS for others or hangs, and has no usable times in MPEG-PS and AVI (measured).
 NOT_FOR_DECORD = ("mpegts", "mpeg", "avi")

@@ -24,9 +24,9 @@ import pyarrow as pa
 import simplejpeg
 from numpy.typing import NDArray
 
-from pipeline.checksums import REMEDY, bytes_crc32c, checksum_text
-from pipeline.errors import DamagedError, InputError
-from pipeline.files import atomic_path, json_text
+from pipeline.base.checksums import REMEDY, bytes_crc32c, checksum_text
+from pipeline.base.errors import DamagedError, InputError
+from pipeline.base.files import atomic_path, json_text
 from pipeline.video.manifest import Manifest
 
 FRAMES = pa.schema(

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.bank.feature_rows import Rows
 from pipeline.bank.format import MANIFEST, Part, RowSet, listing_digest, parse_manifest, part_folder, shard_name
-from pipeline.bank.rows import Rows
 from pipeline.bank.writer import assemble_bank, write_part
-from pipeline.checksums import file_crc32c, read_sealed_json, write_sealed_json
-from pipeline.files import digest_file
+from pipeline.base.checksums import file_crc32c, read_sealed_json, write_sealed_json
+from pipeline.base.files import digest_file
 
 PROVENANCE: dict[str, Any] = {
     "recipe": "tiny",

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import checksums
 from pipeline.bank import parts as parts_module
 from pipeline.bank.collect import assemble_videos
 from pipeline.bank.format import MANIFEST
 from pipeline.bank.pack import pack_parts
 from pipeline.bank.reader import Bank, open_bank, open_parts
 from pipeline.bank.remote import open_remote
-from pipeline.bank.resident import ResidentWindows
-from pipeline.bank.streamed import StreamedWindows
-from pipeline.checksums import read_sealed_json
-from pipeline.errors import DamagedError, InputError
-from pipeline.files import digest_file, write_bytes, write_json
+from pipeline.bank.windows.resident import ResidentWindows
+from pipeline.bank.windows.streamed import StreamedWindows
+from pipeline.base import checksums
+from pipeline.base.checksums import read_sealed_json
+from pipeline.base.errors import DamagedError, InputError
+from pipeline.base.files import digest_file, write_bytes, write_json
 from tests.bank.banks import PROVENANCE, make_rows, write_small_bank, write_small_part
 
 SHARDS = ("features/c/0/0", "timestamp/c/0", "boxes_xyxy/c/0/0", "score/c/0")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline.bank import diff
 from pipeline.bank.diff import RowSetDifference, diff_banks, diff_rows, match_rows
+from pipeline.bank.feature_rows import Rows
 from pipeline.bank.reader import Bank, open_bank
-from pipeline.bank.rows import Rows
 from tests.bank.banks import PROVENANCE, make_rows, write_small_bank
 
 ROWS = {"a": make_rows({0.0: 3, 2.0: 90}), "b": make_rows({}), "c": make_rows({1.0: 4, 1.5: 2}, seed=3)}

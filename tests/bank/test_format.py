@@ -21,9 +21,9 @@ from pipeline.bank.format import (
     part_folder,
     part_name,
 )
-from pipeline.checksums import read_sealed_json
-from pipeline.errors import InputError
-from pipeline.files import read_json
+from pipeline.base.checksums import read_sealed_json
+from pipeline.base.errors import InputError
+from pipeline.base.files import read_json
 from tests.bank.banks import make_rows, write_small_bank
 from tests.ids import IDS
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.bank.check_bank import verify_bank
+from pipeline.bank.feature_rows import Rows
 from pipeline.bank.pack import pack_parts
 from pipeline.bank.reader import open_bank, open_parts
-from pipeline.bank.rows import Rows
-from pipeline.bank.verify import verify_bank
 from pipeline.bank.writer import assemble_bank
-from pipeline.files import digest_tree
-from pipeline.packing import packed
-from pipeline.work import is_finished, item_folder, item_key, make_item
+from pipeline.base.files import digest_tree
+from pipeline.base.packing import packed
+from pipeline.base.work import is_finished, item_folder, item_key, make_item
 from tests.bank.banks import PROVENANCE, make_rows, write_small_part
 from tests.bank.test_reader import assert_rows_equal
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.bank.check_bank import verify_bank
+from pipeline.bank.feature_rows import Rows
 from pipeline.bank.merge import differing_column, merge_banks
 from pipeline.bank.reader import open_bank
-from pipeline.bank.rows import Rows
 from pipeline.bank.subset import subset_bank
-from pipeline.bank.verify import verify_bank
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from tests.bank.banks import PROVENANCE, make_rows, write_small_bank
 from tests.bank.test_subset import packed_bank
 

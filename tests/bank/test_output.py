@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.bank.output import check_new_bank, check_new_file, parts_folder
 from pipeline.bank.reader import open_bank
-from pipeline.errors import InputError
-from pipeline.files import owner_name, replace_folder
+from pipeline.base.errors import InputError
+from pipeline.base.files import owner_name, replace_folder
 from tests.bank.banks import make_rows, write_small_bank
 
 

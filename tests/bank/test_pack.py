@@ -8,15 +8,15 @@ import pytest
 import xarray
 import zarr
 
+from pipeline.bank.check_bank import list_missing, verify_bank
+from pipeline.bank.feature_rows import Rows
 from pipeline.bank.format import part_folder
 from pipeline.bank.pack import pack_parts, write_pack
 from pipeline.bank.reader import open_bank
-from pipeline.bank.rows import Rows
-from pipeline.bank.verify import list_missing, verify_bank
 from pipeline.bank.writer import assemble_bank
-from pipeline.errors import InputError
-from pipeline.files import digest_tree, files_below
-from pipeline.packing import pack_name, pack_of
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_tree, files_below
+from pipeline.base.packing import pack_name, pack_of
 from tests.bank.banks import ATTRIBUTES, PROVENANCE, make_rows, reseal_bank, write_small_part
 from tests.bank.test_reader import assert_rows_equal
 

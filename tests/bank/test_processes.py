@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.bank.check_bank import verify_bank
 from pipeline.bank.pack import pack_parts
-from pipeline.bank.verify import verify_bank
 from pipeline.bank.writer import assemble_bank
-from pipeline.files import digest_tree
-from pipeline.packing import packed
-from pipeline.work import item_key, make_item
+from pipeline.base.files import digest_tree
+from pipeline.base.packing import packed
+from pipeline.base.work import item_key, make_item
 from tests.bank.banks import PROVENANCE, make_rows, write_small_part
 
 VIDEOS = [f"video{number}" for number in range(6)]

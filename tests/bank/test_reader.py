@@ -8,13 +8,13 @@ import google_crc32c
 import numpy as np
 import pytest
 
+from pipeline.bank.feature_rows import Rows
 from pipeline.bank.format import MANIFEST
 from pipeline.bank.reader import Bank, check_pair, check_producer, open_bank, open_parts
-from pipeline.bank.rows import Rows
 from pipeline.bank.writer import assemble_bank
-from pipeline.checksums import REMEDY, read_sealed_json, write_sealed_json
-from pipeline.errors import InputError
-from pipeline.files import digest_file, write_bytes
+from pipeline.base.checksums import REMEDY, read_sealed_json, write_sealed_json
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_file, write_bytes
 from tests.bank.banks import ATTRIBUTES, PROVENANCE, make_rows, reseal_bank, write_small_bank, write_small_part
 
 

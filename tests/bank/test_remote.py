@@ -18,11 +18,11 @@ from pipeline.bank.format import MANIFEST
 from pipeline.bank.part_cache import LOCKS
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.remote import PUSH_AGAIN, Remote, open_remote
-from pipeline.bank.resident import ResidentWindows
-from pipeline.bank.streamed import StreamedWindows
+from pipeline.bank.windows.resident import ResidentWindows
+from pipeline.bank.windows.streamed import StreamedWindows
+from pipeline.base.errors import InputError
+from pipeline.base.files import files_below
 from pipeline.commands.bank import bank_app
-from pipeline.errors import InputError
-from pipeline.files import files_below
 from tests.bank.banks import make_rows, write_small_bank
 from tests.s3 import CREDENTIALS, s3_service
 

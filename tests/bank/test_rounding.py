@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.bank.feature_rows import FloatArray, Rows
 from pipeline.bank.reader import open_bank
-from pipeline.bank.rows import FloatArray, Rows
 from tests.bank.banks import write_small_bank
 
 SMALLEST_NORMAL = 2.0**-14

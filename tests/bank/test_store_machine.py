@@ -16,15 +16,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from pipeline.bank.check_bank import verify_bank
+from pipeline.bank.feature_rows import Rows
 from pipeline.bank.format import MANIFEST
 from pipeline.bank.pack import pack_parts
 from pipeline.bank.reader import Bank, open_bank, open_parts
-from pipeline.bank.rows import Rows
-from pipeline.bank.verify import verify_bank
 from pipeline.bank.writer import assemble_bank
-from pipeline.errors import InputError
-from pipeline.files import write_bytes
-from pipeline.work import item_folder, item_key, make_item
+from pipeline.base.errors import InputError
+from pipeline.base.files import write_bytes
+from pipeline.base.work import item_folder, item_key, make_item
 from tests.bank.banks import PROVENANCE, make_rows, write_small_part
 from tests.bank.test_reader import assert_rows_equal
 

@@ -2,15 +2,15 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.bank.check_bank import verify_bank
 from pipeline.bank.diff import diff_banks
+from pipeline.bank.feature_rows import Rows
 from pipeline.bank.merge import differing_column
 from pipeline.bank.pack import write_pack
 from pipeline.bank.reader import Bank, open_bank
-from pipeline.bank.rows import Rows
 from pipeline.bank.subset import subset_bank
-from pipeline.bank.verify import verify_bank
 from pipeline.bank.writer import assemble_bank
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from tests.bank.banks import ATTRIBUTES, PROVENANCE, make_rows, write_small_bank, write_small_part
 
 ROWS = {

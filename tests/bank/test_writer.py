@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import zarr
 
+from pipeline.bank.check_bank import verify_bank
+from pipeline.bank.feature_rows import Rows
 from pipeline.bank.format import PART_RECORD
 from pipeline.bank.reader import open_bank
-from pipeline.bank.rows import Rows
-from pipeline.bank.verify import verify_bank
 from pipeline.bank.writer import assemble_bank
-from pipeline.errors import InputError
-from pipeline.files import digest_tree, files_below
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_tree, files_below
 from tests.bank.banks import ATTRIBUTES, PROVENANCE, make_rows, write_small_bank, write_small_part
 
 

@@ -25,10 +25,10 @@ from benchmarks.synthetic_bank import (
     write_all,
     write_bank,
 )
+from pipeline.bank.check_bank import verify_bank
 from pipeline.bank.reader import open_bank
-from pipeline.bank.resident import ResidentWindows
-from pipeline.bank.verify import verify_bank
-from pipeline.files import read_json, write_json
+from pipeline.bank.windows.resident import ResidentWindows
+from pipeline.base.files import read_json, write_json
 
 TINY = Size(films=3, val_films=1, seconds=150, channels=32, classes=5)
 

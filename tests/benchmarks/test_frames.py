@@ -8,7 +8,7 @@ import simplejpeg
 
 from benchmarks import frame_sides as sides_of
 from benchmarks import frames as benchmark
-from pipeline.files import read_json
+from pipeline.base.files import read_json
 from pipeline.video.extract import FrameSettings
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.boxes.recognise import read_box_files
-from pipeline.boxes.rows import BoxRows
+from pipeline.boxes.box_rows import BoxRows
+from pipeline.boxes.formats_of_boxes import read_box_files
 
 
 def read_one(folder: Path, **files: Any) -> BoxRows:

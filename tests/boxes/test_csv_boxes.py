@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.base.errors import InputError
 from pipeline.boxes.csv_boxes import PLAIN_CSV, PYSLOWFAST_CSV, SCORED_CSV, SEVENTH_CSV
 from pipeline.boxes.csv_boxes import read_csv as read_csv_file
-from pipeline.boxes.recognise import read_box_files
-from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED
-from pipeline.errors import InputError
+from pipeline.boxes.formats_of_boxes import read_box_files
+from pipeline.tables.csv_rows import VIDEO_ID_EXPECTED
 from tests.boxes.files import bare, good, read_csv, told
 
 BOX = [0.1, 0.2, 0.3, 0.4]

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.base.errors import InputError
 from pipeline.boxes.detectron import DETECTRON_PICKLE, LAYOUT
 from pipeline.boxes.images import EXPECTED
-from pipeline.errors import InputError
 from tests.boxes.files import bare, good, read_one, told
 
 IMAGES: list[dict[str, Any]] = [

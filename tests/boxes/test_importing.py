@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.annotations.ava import import_ava
+from pipeline.base.errors import InputError
+from pipeline.boxes.formats_of_boxes import EXPECTED
 from pipeline.boxes.importing import FATES, BoxImport, import_boxes
-from pipeline.boxes.recognise import EXPECTED
-from pipeline.datasets.ava import import_ava
-from pipeline.datasets.playground.files import describe_film, write_annotations, write_proposals
-from pipeline.datasets.playground.make import film_specs
-from pipeline.datasets.timelines import Timeline, timelines_table
-from pipeline.errors import InputError
-from pipeline.tables import BOXES, check_table
+from pipeline.playground.make import film_specs
+from pipeline.playground.write_files import describe_film, write_annotations, write_proposals
+from pipeline.tables.schemas import BOXES, check_table
+from pipeline.tables.timelines import Timeline, timelines_table
 
 A, B = (0.1, 0.2, 0.3, 0.4), (0.5, 0.5, 1.0, 1.0)
 TIMELINES = timelines_table({"v1": Timeline("train"), "v2": Timeline("train", 0, 0.5), "w": Timeline("val")})

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.base.errors import InputError
+from pipeline.boxes.formats_of_boxes import read_box_files
 from pipeline.boxes.images import EXPECTED
 from pipeline.boxes.json_boxes import ALPHACTION_JSON, COCO_RESULTS, COCO_SCORED
-from pipeline.boxes.recognise import read_box_files
-from pipeline.errors import InputError
 from tests.boxes.files import bare, good, read_one, told
 
 IMAGE: dict[str, Any] = {"id": 10902, "movie": "v1", "timestamp": 902, "width": 200, "height": 100}

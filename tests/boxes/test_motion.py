@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from pipeline.boxes.motion import LEAST_HEIGHT, detect_motion, shrink
-from pipeline.datasets.playground.files import OFFSET_SECONDS, describe_film
-from pipeline.datasets.playground.make import FilmSpec, film_specs
-from pipeline.datasets.playground.render import render
-from pipeline.training.assign import box_iou
+from pipeline.playground.make import FilmSpec, film_specs
+from pipeline.playground.render import render
+from pipeline.playground.write_files import OFFSET_SECONDS, describe_film
+from pipeline.tables.iou import box_iou
 
 RNG = np.random.default_rng(0)
 # The mini playground.

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.base.errors import InputError
+from pipeline.boxes.formats_of_boxes import read_box_files
 from pipeline.boxes.proposals import MULTISPORTS_PICKLE, PROPOSALS_PICKLE
-from pipeline.boxes.recognise import read_box_files
-from pipeline.datasets.csv_rows import VIDEO_ID_EXPECTED
-from pipeline.errors import InputError
+from pipeline.tables.csv_rows import VIDEO_ID_EXPECTED
 from tests.boxes.files import good, read_csv, read_pickle, told
 
 BOX = [0.1, 0.2, 0.3, 0.4]

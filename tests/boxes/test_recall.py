@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.boxes.recall import KEPT_RECALL, USUAL_THRESHOLD, covering, kept, propose_threshold, recall
-from pipeline.datasets.keyframes import Keyframe, KeyframeBoxes, pack_keyframes
+from pipeline.tables.keyframes import Keyframe, KeyframeBoxes, pack_keyframes
 
 NONE = -np.inf
 SCORES = st.lists(st.one_of(st.floats(0.001, 1), st.just(NONE)), max_size=40)

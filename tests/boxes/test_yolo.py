@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.base.errors import InputError
 from pipeline.boxes.importing import BoxImport, import_boxes
 from pipeline.boxes.yolo import find_yolo
-from pipeline.errors import InputError
-from pipeline.tables import KEYFRAMES, TIMELINES
+from pipeline.tables.schemas import KEYFRAMES, TIMELINES
 
 BOX = "0.5 0.5 0.25 0.5"
 IDS = "2 boxes have no score column, but track ids: their score is 1 (save_conf)"

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from pipeline.bank.format import VERSION
 from pipeline.bank.reader import open_bank
+from pipeline.base.files import write_bytes
 from pipeline.commands.bank import bank_app
-from pipeline.files import write_bytes
 from tests.bank.banks import ATTRIBUTES, PROVENANCE, make_rows, write_small_bank
 
 RUNNER = CliRunner()
@@ -101,7 +101,7 @@ def test_verify_as_json(bank_path: Path) -> None:
 @pytest.mark.parametrize("command", ["info", "verify"])
 def test_what_is_no_bank_ends_in_one_line(tmp_path: Path, command: str) -> None:
     code = (
-        "import sys; from pipeline.command import run; from pipeline.commands.bank import bank_app;"
+        "import sys; from pipeline.base.command import run; from pipeline.commands.bank import bank_app;"
         f"sys.argv = ['bank', '{command}', {str(tmp_path)!r}]; run(bank_app)"
     )
     process = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)

@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from pipeline.bank.diff import diff_banks
 from pipeline.bank.reader import open_bank
+from pipeline.base.errors import InputError
 from pipeline.commands.bank import bank_app
-from pipeline.errors import InputError
 from tests.bank.banks import make_rows, write_small_bank
 from tests.commands.test_bank_sets import called
 
@@ -83,7 +83,7 @@ def test_the_commands_come_without_torch_and_h5py() -> None:
 def test_a_hostile_file_ends_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "x.pkl"
     path.write_bytes(b"\x80\x02cposix\nsystem\nU\x04trueR.")
-    command = ["import sys; from pipeline.command import run; from pipeline.commands.bank import bank_app;"]
+    command = ["import sys; from pipeline.base.command import run; from pipeline.commands.bank import bank_app;"]
     command += [f"sys.argv = ['bank', 'import', {str(path)!r}, {str(tmp_path / 'x.zarr')!r}, '--split', 'train'];"]
     process = subprocess.run(
         [sys.executable, "-c", "".join([*command, "run(bank_app)"])], check=False, capture_output=True, text=True

@@ -7,11 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.bank.reader import open_bank
+from pipeline.base.errors import InputError
+from pipeline.base.files import write_json
 from pipeline.commands.bank import bank_app
-from pipeline.errors import InputError
-from pipeline.files import write_json
 from tests.bank.banks import make_rows, write_small_bank
-from tests.inference.test_bank_check import sources as sources  # a fixture
+from tests.features.test_check_sources import sources as sources  # a fixture
 
 RUNNER = CliRunner()
 ROWS = {name: make_rows({0.0: 2, 1.0: 1}, seed=seed) for seed, name in enumerate("abc")}

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.command import new_app
+from pipeline.base.command import new_app
 from pipeline.commands.compare import compare
-from tests.evaluation.test_revisions import write_project
+from tests.analysis.test_revisions import write_project
 
 APP = new_app()
 APP.command()(compare)
-PROGRAM = "from pipeline.command import run; from tests.commands.test_compare import APP; run(APP)"
+PROGRAM = "from pipeline.base.command import run; from tests.commands.test_compare import APP; run(APP)"
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from pipeline.checkpoint import load_checkpoint, load_into
-from pipeline.command import new_app
+from pipeline.base.command import new_app
+from pipeline.base.errors import InputError
+from pipeline.checkpoint.described_detector import detector_from_sidecar
+from pipeline.checkpoint.described_head import build_scope_detector
+from pipeline.checkpoint.weights import load_checkpoint, load_into
 from pipeline.commands import convert as command
 from pipeline.commands.convert import convert, export
-from pipeline.errors import InputError
-from pipeline.inference.clips import ClipSettings
-from pipeline.inference.detector import detector_from_sidecar
-from pipeline.inference.heads import build_scope_detector
+from pipeline.features.film_clips import ClipSettings
 from pipeline.interop.export import export_mmaction2
 from tests.interop.small_models import (
     caffe2_blobs,
@@ -34,7 +34,7 @@ APP = new_app()
 APP.command()(convert)
 APP.command()(export)
 ROOT = Path(__file__).parents[2]
-PROGRAM = "from pipeline.command import run; from tests.commands.test_convert import APP; run(APP)"
+PROGRAM = "from pipeline.base.command import run; from tests.commands.test_convert import APP; run(APP)"
 
 
 def invoke(*words: str | Path) -> Result:

@@ -10,15 +10,15 @@ import pytest
 import simplejpeg
 from typer.testing import CliRunner
 
-from pipeline.command import new_app
+from pipeline.analysis.error_kinds import KINDS
+from pipeline.analysis.pictures import BOX_COLOUR, PERSON_COLOUR, keyframe_picture
+from pipeline.base.command import new_app
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_tree
 from pipeline.commands.errors import errors
-from pipeline.compose import compose_params, params_text
-from pipeline.errors import InputError
-from pipeline.evaluation.errors import KINDS
-from pipeline.evaluation.pictures import BOX_COLOUR, PERSON_COLOUR, keyframe_picture
-from pipeline.files import digest_tree
-from pipeline.labels import Label, write_labels
-from pipeline.tables import ANNOTATIONS, DETECTIONS, KEYFRAMES, write_table
+from pipeline.project.compose import compose_params, params_text
+from pipeline.tables.label_map import Label, write_labels
+from pipeline.tables.schemas import ANNOTATIONS, DETECTIONS, KEYFRAMES, write_table
 from pipeline.video.extract import FrameSettings
 from pipeline.video.store import FrameStore
 from tests.evaluation.test_report import table

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.base.errors import InputError
 from pipeline.cli import build_app
 from pipeline.commands import models as command
-from pipeline.compose import compose_params
-from pipeline.errors import InputError
+from pipeline.project.compose import compose_params
 from tests.recipes import CONF, REPOSITORY, rows
 
 FEW = ("ava21_slowonly_r50_4x16_k400", "ava21_lfb_nl_slowonly_r50_4x16", "multisports_slowonly_r50_4x16")

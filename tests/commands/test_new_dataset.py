@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.command import new_app
+from pipeline.base.command import new_app
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_file
 from pipeline.commands.new_dataset import new_dataset
-from pipeline.compose import compose_params
-from pipeline.datasets.new_dataset import Annotated, config_text, grid_fps, read_classes, short_side
-from pipeline.datasets.versioned import ignore_words, path_for_experiments
-from pipeline.doctor.films import Film
-from pipeline.errors import InputError
-from pipeline.files import digest_file
-from tests.datasets_ava.test_cvat import box, track
-from tests.datasets_ava.test_cvat import write as write_cvat
+from pipeline.doctor.probe_films import Film
+from pipeline.new_dataset.config import Annotated, config_text, grid_fps, read_classes, short_side
+from pipeline.new_dataset.versioned import ignore_words, path_for_experiments
+from pipeline.project.compose import compose_params
+from tests.annotations.test_cvat import box, track
+from tests.annotations.test_cvat import write as write_cvat
 from tests.video.films import write_film
 from tests.video.test_pictures import write_pictures
 

@@ -11,11 +11,11 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from pipeline.command import new_app
+from pipeline.annotations.sources import SourceOptions, import_source
+from pipeline.base.command import new_app
 from pipeline.commands.doctor import doctor
 from pipeline.commands.new_dataset import new_dataset
-from pipeline.compose import compose_params
-from pipeline.datasets.sources import SourceOptions, import_source
+from pipeline.project.compose import compose_params
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CASES = REPOSITORY / "tests/fixtures/cases"

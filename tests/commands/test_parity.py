@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.command import new_app
+from pipeline.base.command import new_app
+from pipeline.base.errors import InputError
 from pipeline.commands.parity import parity
-from pipeline.errors import InputError
 from tests.interop.made_fixture import made_fixture, slowonly
 from tests.interop.test_described_models import change
 

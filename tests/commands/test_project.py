@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.base.files import write_json
+from pipeline.base.work import work_root
 from pipeline.cli import build_app
-from pipeline.files import write_json
-from pipeline.work import work_root
 
 
 def runs(*options: str) -> str:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.command import new_app
+from pipeline.base.command import new_app
 from pipeline.commands.score import score
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "parity" / "ava_eval"
 APP = new_app()
 APP.command()(score)
-PROGRAM = "from pipeline.command import run; from tests.commands.test_score import APP; run(APP)"
+PROGRAM = "from pipeline.base.command import run; from tests.commands.test_score import APP; run(APP)"
 
 
 def files(case: str) -> list[str]:

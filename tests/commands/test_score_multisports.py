@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.command import new_app
+from pipeline.base.command import new_app
 from pipeline.commands.score_multisports import score_multisports
 
 APP = new_app()

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.base.errors import InputError
 from pipeline.cli import build_app
 from pipeline.commands import verify as command
-from pipeline.errors import InputError
 from tests.bank.banks import make_rows, write_small_bank
-from tests.test_damage import flip
+from tests.project.test_damage import flip
 
 RUNNER = CliRunner()
 

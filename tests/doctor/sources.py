@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.compose import compose_params
 from pipeline.params import Params, parse_params
+from pipeline.project.compose import compose_params
 from tests.video.films import write_film, write_sound
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from pipeline.doctor.rows import KINDS
+from pipeline.doctor.left_out import KINDS
 from pipeline.doctor.tools import NOTICES
 from tests.doctor.sources import REPOSITORY
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.doctor.examine import examine
 from pipeline.doctor.finding import Examination, Finding
-from pipeline.names import ID_EXPECTED
+from pipeline.tables.film_ids import ID_EXPECTED
 from tests.doctor.sources import params_of, proposals, write_clean, write_faulty
 from tests.doctor.sources import rows as rows_of
 from tests.video.films import write_film

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipeline.doctor.examine import examine
-from pipeline.doctor.films import Film, probe_films
+from pipeline.doctor.probe_films import Film, probe_films
 from pipeline.doctor.space import (
     FACTOR,
     Rows,

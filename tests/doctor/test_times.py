@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.datasets.listed import Listed
-from pipeline.doctor.films import Film
+from pipeline.annotations.listed import Listed
 from pipeline.doctor.finding import Finding
+from pipeline.doctor.probe_films import Film
 from pipeline.doctor.times import check_lists, check_times
-from pipeline.tables import KEYFRAMES, TIMELINES
+from pipeline.tables.schemas import KEYFRAMES, TIMELINES
 
 
 def film(seconds: float, fps: float = 30.0) -> Film:

@@ -3,14 +3,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.datasets.assemble import AvaImport, assemble
-from pipeline.datasets.listed import Listed
-from pipeline.datasets.notices import Notice
-from pipeline.datasets.tracks import NO_INSIDE
-from pipeline.doctor.films import Film
-from pipeline.doctor.rows import sort_problems
+from pipeline.annotations.assemble import AvaImport, assemble
+from pipeline.annotations.drawn_tracks import NO_INSIDE
+from pipeline.annotations.listed import Listed
+from pipeline.annotations.notices import Notice
+from pipeline.base.problems import Problem
+from pipeline.doctor.left_out import sort_problems
+from pipeline.doctor.probe_films import Film
 from pipeline.doctor.tools import NOTICES, check_frame_times, check_sizes, sort_notices
-from pipeline.problems import Problem
 
 
 def imported(**more: Any) -> AvaImport:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.analysis.bootstrap import resampled_ap
 from pipeline.evaluation.ava import match, score_matching
-from pipeline.evaluation.bootstrap import resampled_ap
 from pipeline.evaluation.protocols import PROTOCOLS
 from tests.evaluation import reference
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.evaluation.ava import evaluate, match, score_matching
-from pipeline.evaluation.files import keyframes_table, read_detections, read_ground_truth, read_keyframe_list
+from pipeline.evaluation.ava_csv import keyframes_table, read_detections, read_ground_truth, read_keyframe_list
 from pipeline.evaluation.protocols import PROTOCOLS
-from pipeline.labels import AVA_EVALUATED, read_label_map
+from pipeline.tables.label_map import AVA_EVALUATED, read_label_map
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "parity" / "ava_eval"
 CASES = sorted(path.parent.name for path in FOLDER.glob("*/expected.json"))

@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_tree
 from pipeline.evaluation.ava import evaluate
-from pipeline.evaluation.multisports.evaluate import evaluate_multisports
+from pipeline.evaluation.multisports.metric import evaluate_multisports
 from pipeline.evaluation.multisports.video_ap import TUBE_IOUS
 from pipeline.evaluation.report import write_report
-from pipeline.files import digest_tree
-from pipeline.labels import Label
-from pipeline.tables import ANNOTATIONS, DETECTIONS, KEYFRAMES
+from pipeline.tables.label_map import Label
+from pipeline.tables.schemas import ANNOTATIONS, DETECTIONS, KEYFRAMES
 
 LABELS = [Label(7, "wave", "momentary"), Label(2, "sit, or kneel", "momentary"), Label(9, "sit", "order")]
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)

@@ -15,22 +15,22 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 
+from pipeline.annotations.sources import SourceOptions, import_source
+from pipeline.base.files import json_text, read_json, write_json
+from pipeline.base.plain_yaml import parse_yaml
+from pipeline.base.problems import report_problems
 from pipeline.boxes.importing import import_boxes
+from pipeline.checkpoint.sidecars import checked_sidecar
 from pipeline.commands.score import score
 from pipeline.commands.score_multisports import score_multisports
-from pipeline.compose import compose_params
-from pipeline.datasets.sources import SourceOptions, import_source
 from pipeline.doctor.examine import examine
-from pipeline.doctor.films import Film
-from pipeline.doctor.report import as_html, as_json, as_text
-from pipeline.evaluation.files import read_keyframe_list
-from pipeline.files import json_text, read_json, write_json
-from pipeline.labels import read_label_map, write_labels
+from pipeline.doctor.pages import as_html, as_json, as_text
+from pipeline.doctor.probe_films import Film
+from pipeline.evaluation.ava_csv import read_keyframe_list
 from pipeline.params import Params, parse_params
-from pipeline.plain_yaml import parse_yaml
-from pipeline.problems import report_problems
-from pipeline.sidecars import checked_sidecar
-from pipeline.tables import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, check_table
+from pipeline.project.compose import compose_params
+from pipeline.tables.label_map import read_label_map, write_labels
+from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, check_table
 from tests.fuzz.mutate import DEEP, change_bytes, change_table, change_text, change_value, change_xml
 
 

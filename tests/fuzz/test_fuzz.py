@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from tests.fuzz.formats import FORMATS
 
 FAST, SLOW = 8, 460

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.interop import bounded
 from pipeline.interop.pickles import load_pickle
 
@@ -77,7 +77,7 @@ def test_what_goes_beyond_the_limit_is_refused(tmp_path: Path, kind: str, monkey
 PROGRAM = """
 import resource, sys, time
 from pathlib import Path
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.interop.pickles import load_pickle
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for name in sys.argv[1:]:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.interop.fixtures import read_fixture
 from pipeline.interop.mmaction2_model import describe_mmaction2
 from pipeline.interop.pyslowfast_model import describe_pyslowfast
 from tests.interop.made_fixture import FOLDER, NON_LOCAL_CFG, hyper_of, slowfast, slowonly
-from tests.interop.test_parity import lfb
+from tests.interop.test_compare_fixture import lfb
 
 
 def change(values: Any, path: str, value: Any) -> Any:

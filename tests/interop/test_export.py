@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.errors import InputError
-from pipeline.interop.convert import Converted, DetectorSettings, convert
+from pipeline.base.errors import InputError
+from pipeline.interop.convert_checkpoint import Converted, DetectorSettings, convert
 from pipeline.interop.export import export_mmaction2
+from pipeline.interop.frameworks import recognise
 from pipeline.interop.mmaction2 import our_key, upstream_key, upstream_shape
-from pipeline.interop.recognise import recognise
 from pipeline.models.detector import Detector
 from tests import parity
 from tests.interop.small_models import ARCHITECTURES, CLASSES, CLIP_INPUT, sidecar_of, small_detector

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.interop.conversion import ConversionReport, fit_state
 from pipeline.interop.mmaction2 import our_key
 from pipeline.models.build import build_backbone, build_detector

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.interop.pickles import load_pickle
 
 PROTOCOLS = range(6)

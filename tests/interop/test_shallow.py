@@ -44,7 +44,7 @@ HOSTILE = [
 PROGRAM = """
 import sys
 from pathlib import Path
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.interop.pickles import load_pickle
 for path in sys.argv[1:]:
     try:

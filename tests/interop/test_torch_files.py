@@ -16,7 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.interop.pickles import Inert
 from pipeline.interop.torch_files import LEGACY_MAGIC, load_torch
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.models.build import BACKBONES, BASELINE_HEADS, build_backbone, build_detector, parameter_count
 from pipeline.models.heads.table import HEADS
 from pipeline.models.roi import RoiSettings

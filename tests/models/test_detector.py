@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from pipeline.models.backbones.non_local import NonLocal
 from pipeline.models.build import BACKBONES, build_backbone, build_detector
 from pipeline.models.detector import Detector
 from pipeline.models.heads.acrn import acrn
 from pipeline.models.heads.head import Head, HeadContext, HeadSettings
 from pipeline.models.heads.lfb_nl import lfb_nl
-from pipeline.models.non_local import NonLocal
 from pipeline.models.roi import RoiSettings, pool_roi, pool_time, roi_features
 
 CLIPS = torch.randn(2, 3, 4, 48, 64, generator=torch.Generator().manual_seed(0))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.models.heads.head import HeadContext, HeadSettings, pool_persons
 from pipeline.models.heads.lfb_pool import lfb_avg
 from pipeline.models.heads.linear import linear

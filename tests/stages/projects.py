@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.compose import compose_params
+from pipeline.project.compose import compose_params
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipeline.compose import params_text
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
+from pipeline.project.compose import params_text
 from stages.check_params import check_params
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent

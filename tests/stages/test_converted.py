@@ -6,12 +6,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pipeline.checkpoint import BASELINE, HEAD, load_checkpoint
-from pipeline.command import new_app
+from pipeline.base.command import new_app
+from pipeline.base.errors import InputError
+from pipeline.base.files import read_json
+from pipeline.checkpoint.described_detector import detector_from_sidecar
+from pipeline.checkpoint.weights import BASELINE, HEAD, load_checkpoint
 from pipeline.commands.convert import convert, export
-from pipeline.errors import InputError
-from pipeline.files import read_json
-from pipeline.inference.detector import detector_from_sidecar
 from pipeline.interop.export import export_mmaction2
 from stages import evaluate, train_head
 from tests.stages.zoo import DATA, Zoo, make_data

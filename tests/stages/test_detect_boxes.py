@@ -14,11 +14,11 @@ import simplejpeg
 import torch
 from torchvision.models.detection import fasterrcnn_resnet50_fpn
 
+from pipeline.base.command import run
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_file, digest_tree
 from pipeline.boxes import detecting, fasterrcnn
-from pipeline.command import run
-from pipeline.errors import InputError
-from pipeline.files import digest_file, digest_tree
-from pipeline.tables import BOXES, KEYFRAMES, TIMELINES, VIDEOS, read_table, write_table
+from pipeline.tables.schemas import BOXES, KEYFRAMES, TIMELINES, VIDEOS, read_table, write_table
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import Row, write_frames
 from stages.detect_boxes import app, detect_boxes

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.closure import import_closure
-from pipeline.command import run
-from pipeline.files import digest_tree
-from pipeline.names import ID_EXPECTED
-from pipeline.packing import pack_of
-from pipeline.tables import VIDEOS, read_table
+from pipeline.base.code import import_closure
+from pipeline.base.command import run
+from pipeline.base.files import digest_tree
+from pipeline.base.packing import pack_of
+from pipeline.tables.film_ids import ID_EXPECTED
+from pipeline.tables.schemas import VIDEOS, read_table
 from pipeline.video.store import FrameStore
 from stages.extract_frames import app, extract_frames
 from tests.stages.projects import REPOSITORY, write_params

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.bank.reader import open_bank
-from pipeline.files import read_json
-from pipeline.inference.bank_check import check_sources
+from pipeline.base.files import read_json
+from pipeline.features.check_sources import check_sources
 from stages import (
     evaluate,
     extract_frames,

@@ -17,16 +17,16 @@ from typer.testing import CliRunner
 
 from benchmarks import gap as benchmark
 from pipeline.bank.reader import open_bank
-from pipeline.checkpoint import BASELINE, HEAD, load_checkpoint, read_sidecar
-from pipeline.checksums import read_sealed_json
+from pipeline.base.checksums import read_sealed_json
+from pipeline.base.errors import InputError
+from pipeline.base.files import read_json, write_json
+from pipeline.base.randomness import seed_of
+from pipeline.checkpoint.described_detector import detector_from_sidecar
+from pipeline.checkpoint.weights import BASELINE, HEAD, load_checkpoint, read_sidecar
 from pipeline.commands.bank import bank_app
-from pipeline.compose import compose_params
-from pipeline.datasets.folds import in_folds
-from pipeline.errors import InputError
-from pipeline.files import read_json, write_json
-from pipeline.inference.detector import detector_from_sidecar
 from pipeline.params import load_params
-from pipeline.randomness import seed_of
+from pipeline.project.compose import compose_params
+from pipeline.tables.folds import in_folds
 from stages import (
     evaluate,
     extract_frames,

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.command import run
-from pipeline.errors import InputError
-from pipeline.files import digest_tree
-from pipeline.inference import banks
-from pipeline.labels import Label, read_labels
-from pipeline.tables import ANNOTATIONS, KEYFRAMES, TIMELINES, read_table
+from pipeline.base.command import run
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_tree
+from pipeline.features import split_parts
+from pipeline.tables.label_map import Label, read_labels
+from pipeline.tables.schemas import ANNOTATIONS, KEYFRAMES, TIMELINES, read_table
 from stages.import_annotations import app, import_annotations
-from tests.datasets_ava.sources import write_source
+from tests.annotations.sources import write_source
 from tests.stages.projects import write_params
 
 OUT = Path("data/small/annotations")
@@ -193,11 +193,13 @@ def test_one_film_split_by_time(source: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_bank_of_a_split_without_a_film_is_refused(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import_annotations()
-    monkeypatch.setattr(banks, "read_sidecar", lambda _: {})
-    sources = banks.Sources(Path("frames"), OUT, Path("boxes"), Path("models/baseline"))
-    settings = banks.BankSettings(0.9, "grid", "fp16", "none", "fp32", lower_threshold=False, full_frame_box=False)
+    monkeypatch.setattr(split_parts, "read_sidecar", lambda _: {})
+    sources = split_parts.Sources(Path("frames"), OUT, Path("boxes"), Path("models/baseline"))
+    settings = split_parts.BankSettings(
+        0.9, "grid", "fp16", "none", "fp32", lower_threshold=False, full_frame_box=False
+    )
     with pytest.raises(InputError) as error:
-        banks.split_parts("test", sources, settings, workers=1, device="cpu", batch=1)
+        split_parts.split_parts("test", sources, settings, workers=1, device="cpu", batch=1)
     assert str(error.value) == (
         "data/small/annotations: no film is of test, expected one at least: a bank of it would be empty, with nothing "
         "to learn from or to score; dataset.split_by: time splits each film (docs/datasets.md#splits)"

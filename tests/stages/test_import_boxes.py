@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.command import run
-from pipeline.files import digest_tree
-from pipeline.tables import BOXES, read_table
+from pipeline.base.command import run
+from pipeline.base.files import digest_tree
+from pipeline.tables.schemas import BOXES, read_table
 from stages.import_annotations import import_annotations
 from stages.import_boxes import app, import_boxes
-from tests.datasets_ava.sources import write_source
+from tests.annotations.sources import write_source
 from tests.stages.projects import write_params
 
 OUT = Path("data/small/boxes")

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.command import run
-from pipeline.datasets.playground.make import OUTS, make_playground
-from pipeline.files import digest_tree, files_below
+from pipeline.base.command import run
+from pipeline.base.files import digest_tree, files_below
+from pipeline.playground.make import OUTS, make_playground
 from stages.make_videos import app, make_videos
 from tests.stages.projects import REPOSITORY, write_params
 

@@ -10,12 +10,12 @@ import pytest
 
 from benchmarks.head_training import compose
 from benchmarks.synthetic_bank import Size, write_all
-from pipeline.checkpoint import HEAD
-from pipeline.checksums import read_sealed_json
-from pipeline.errors import InputError
-from pipeline.files import digest_tree, read_json, write_json
-from pipeline.tables import ANNOTATIONS, KEYFRAMES, read_table, write_table
-from pipeline.work import list_items
+from pipeline.base.checksums import read_sealed_json
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_tree, read_json, write_json
+from pipeline.base.work import list_items
+from pipeline.checkpoint.weights import HEAD
+from pipeline.tables.schemas import ANNOTATIONS, KEYFRAMES, read_table, write_table
 from stages import evaluate, train_head
 
 Made = tuple[bytes, str, str]

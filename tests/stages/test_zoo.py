@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from pipeline.bank.reader import open_bank
-from pipeline.checkpoint import BASELINE, HEAD, load_tensors
-from pipeline.compose import compose_params
-from pipeline.errors import InputError
-from pipeline.files import read_json
-from pipeline.inference.detector import detector_from_sidecar
+from pipeline.base.errors import InputError
+from pipeline.base.files import read_json
+from pipeline.checkpoint.described_detector import detector_from_sidecar
+from pipeline.checkpoint.weights import BASELINE, HEAD, load_tensors
 from pipeline.models.heads.table import HEADS
-from pipeline.tables import DETECTIONS, KEYFRAMES, read_table
+from pipeline.project.compose import compose_params
+from pipeline.tables.schemas import DETECTIONS, KEYFRAMES, read_table
 from stages import train_baseline, train_head
 from tests.bank.banks import make_rows, write_small_bank
 from tests.recipes import ARCHITECTURES, CONF

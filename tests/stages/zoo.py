@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.checkpoint import BASELINE, HEAD, load_checkpoint
-from pipeline.checksums import read_sealed_json
-from pipeline.compose import compose_params, params_text
-from pipeline.files import digest_tree, read_json
-from pipeline.inference.detector import detector_from_sidecar
-from pipeline.inference.heads import build_scope_detector, build_scope_head
-from pipeline.randomness import seed_of
+from pipeline.base.checksums import read_sealed_json
+from pipeline.base.files import digest_tree, read_json
+from pipeline.base.randomness import seed_of
+from pipeline.checkpoint.described_detector import detector_from_sidecar
+from pipeline.checkpoint.described_head import build_scope_detector, build_scope_head
+from pipeline.checkpoint.weights import BASELINE, HEAD, load_checkpoint
+from pipeline.project.compose import compose_params, params_text
 from stages import (
     evaluate,
     extract_frames,

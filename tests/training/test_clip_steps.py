@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.training.clip_steps import Augmentation, check_clip_sizes
 from pipeline.video.store import FrameStore
 

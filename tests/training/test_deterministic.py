@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
+from pipeline.base.numerics import named_nondeterminism, set_numerics
 from pipeline.models.build import build_backbone, build_detector
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import HEADS, build_head
 from pipeline.models.roi import RoiSettings, roi_channels
-from pipeline.numerics import named_nondeterminism, set_numerics
 from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import detector_loss
 

@@ -16,8 +16,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.closure import import_closure
-from pipeline.errors import InputError
+from pipeline.base.code import import_closure
+from pipeline.base.errors import InputError
 from pipeline.training import logs
 from pipeline.training.batch import Batch, Step
 from pipeline.training.logs import LogSettings, check_log, open_log

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import InputError
-from pipeline.files import read_json
-from pipeline.randomness import rng_of
+from pipeline.base.errors import InputError
+from pipeline.base.files import read_json
+from pipeline.base.randomness import rng_of
 from pipeline.training.batch import Batch, Step
 from pipeline.training.loop import Fitted, Optimisation, fit
 from pipeline.training.outs import write_training

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.randomness import seed_of
+from pipeline.base.randomness import seed_of
 from pipeline.training.batch import Batch, Step
 from pipeline.training.loop import fit
 from pipeline.training.norms import prepare_norm

@@ -1,7 +1,7 @@
 import math
 from pathlib import Path
 
-from pipeline.files import read_json
+from pipeline.base.files import read_json
 from pipeline.training.loop import Fitted
 from pipeline.training.outs import write_training
 from pipeline.training.state import Metrics

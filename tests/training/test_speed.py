@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.checkpoint import save_tensors
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
+from pipeline.base.numerics import compute_precision
+from pipeline.checkpoint.weights import save_tensors
 from pipeline.models.build import build_detector
 from pipeline.models.detector import Detector
-from pipeline.numerics import compute_precision
 from pipeline.training.speed import speed_up
 
 CPU = torch.device("cpu")

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.datasets.keyframes import Keyframe
-from pipeline.errors import InputError
-from pipeline.inference.detections import ScoredKeyframe
-from pipeline.labels import Label
-from pipeline.tables import ANNOTATIONS, KEYFRAMES
-from pipeline.training.tables import Tables
+from pipeline.base.errors import InputError
+from pipeline.scoring.detections import ScoredKeyframe
+from pipeline.tables.keyframes import Keyframe
+from pipeline.tables.label_map import Label
+from pipeline.tables.schemas import ANNOTATIONS, KEYFRAMES
+from pipeline.tables.split_tables import Tables
 from pipeline.training.validation import check_val_labels, validator
 
 BOX, OTHER = (0.1, 0.1, 0.4, 0.8), (0.5, 0.1, 0.9, 0.9)

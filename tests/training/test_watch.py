@@ -41,7 +41,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """Let standard error be a terminal; within a test, since pytest puts its own there before each."""
     found = Terminal()
     monkeypatch.setattr(sys, "stderr", found)
-    monkeypatch.setattr("pipeline.progress.tqdm", functools.partial(tqdm, mininterval=0))
+    monkeypatch.setattr("pipeline.base.progress.tqdm", functools.partial(tqdm, mininterval=0))
     monkeypatch.setenv("COLUMNS", "100")
     return found
 
@@ -84,7 +84,7 @@ def test_a_resumed_run_says_the_epochs_that_it_trains(tmp_path: Path, capsys: py
 def test_another_rank_says_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("pipeline.progress", "pipeline.training.watch", "pipeline.training.loop"):
+    for module in ("pipeline.base.progress", "pipeline.training.watch", "pipeline.training.loop"):
         monkeypatch.setattr(f"{module}.is_main", lambda: False)
     run(tmp_path, scores=(0.5,) * 4, patience=1)
     assert capsys.readouterr() == ("", "")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.faults import REMEDIES
+from pipeline.base.faults import REMEDIES
 from pipeline.video.children import Beat, ChildDied, ChildHung, ChildLost, run_in_child
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent

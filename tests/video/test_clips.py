@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.randomness import rng_of
+from pipeline.base.randomness import rng_of
 from pipeline.video.clips import clip_indices, inference_clip, training_clip
 
 PIPELINE = Path(__file__).resolve().parent.parent / "fixtures" / "parity" / "mmaction2" / "data_pipeline.json"

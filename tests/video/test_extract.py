@@ -10,7 +10,7 @@ from av.video.reformatter import VideoReformatter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.files import digest_file, digest_tree
+from pipeline.base.files import digest_file, digest_tree
 from pipeline.video.extract import FrameSettings, extract_video, shrink
 from pipeline.video.manifest import write_manifest
 from pipeline.video.size import scaled_size

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.names import ID_EXPECTED
-from pipeline.problems import Problem
+from pipeline.base.errors import InputError
+from pipeline.base.problems import Problem
+from pipeline.tables.film_ids import ID_EXPECTED
 from pipeline.video.folder import find_videos
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.files import digest_tree, read_json, remove_folder
-from pipeline.problems import Problem
-from pipeline.tables import VIDEOS, read_table
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_tree, read_json, remove_folder
+from pipeline.base.problems import Problem
+from pipeline.tables.schemas import VIDEOS, read_table
 from pipeline.video import items
 from pipeline.video.children import ChildDied, ChildHung, ChildLost
 from pipeline.video.extract import FrameSettings, extract_video

@@ -11,9 +11,9 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.checksums import REMEDY
-from pipeline.errors import InputError
-from pipeline.names import VIDEO_SUFFIXES
+from pipeline.base.checksums import REMEDY
+from pipeline.base.errors import InputError
+from pipeline.tables.film_ids import VIDEO_SUFFIXES
 from pipeline.video.extract import FrameSettings
 from pipeline.video.store import FrameStore
 from tests.sealing import reseal

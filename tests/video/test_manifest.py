@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.checksums import REMEDY
-from pipeline.errors import InputError
+from pipeline.base.checksums import REMEDY
+from pipeline.base.errors import InputError
 from pipeline.video.manifest import Manifest, write_manifest
 from tests.ids import IDS
 from tests.sealing import reseal

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.checksums import REMEDY
-from pipeline.errors import InputError
-from pipeline.files import digest_file, digest_tree
-from pipeline.packing import pack_name, pack_of
+from pipeline.base.checksums import REMEDY
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_file, digest_tree
+from pipeline.base.packing import pack_name, pack_of
 from pipeline.video import items
 from pipeline.video.items import VideoItem, assemble_videos
 from pipeline.video.manifest import write_manifest

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from pipeline.files import digest_tree, read_json
+from pipeline.base.files import digest_tree, read_json
 from pipeline.video import items
 from pipeline.video.extract import FrameSettings
 from pipeline.video.items import assemble_videos, extract_videos, video_item

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.checksums import REMEDY
-from pipeline.errors import InputError
-from pipeline.files import digest_file, write_bytes
+from pipeline.base.checksums import REMEDY
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_file, write_bytes
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import BATCH_ROWS, FRAMES, FrameStore, Row, write_frames
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.evaluation.box_arrays import Floats, Ints
 from pipeline.evaluation.multisports.tubes import Tubes, box_iou
-from pipeline.evaluation.rows import Floats, Ints
 
 LINK_IOU = 0.5
 SUPPRESS_IOU = 0.6

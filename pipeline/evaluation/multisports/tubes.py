@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.errors import InputError
-from pipeline.evaluation.rows import Floats, Frames, Ints, Rows
+from pipeline.base.errors import InputError
+from pipeline.evaluation.box_arrays import Floats, Frames, Ints, Rows
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.evaluation.ava import mean_ap
+from pipeline.evaluation.box_arrays import Floats, Ints, number_frames, scored_rows
 from pipeline.evaluation.curves import average_precision, precision_recall
 from pipeline.evaluation.matching import Claims
 from pipeline.evaluation.multisports.linking import MIN_FRAMES, FrameBoxes, link_tubes
 from pipeline.evaluation.multisports.tubes import Tubes, box_iou, frame_numbers, truth_tubes
-from pipeline.evaluation.rows import Floats, Ints, number_frames, scored_rows
 
 # Thresholds whose mAPs are averaged, as upstream writes them: 0.1 + 0.1 * 2 is a little above 0.3.
 TUBE_IOUS = {

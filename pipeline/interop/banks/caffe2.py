@@ -11,12 +11,12 @@ from typing import IO, Any
 import numpy as np
 
 from pipeline.bank.reader import Bank
-from pipeline.errors import InputError
-from pipeline.files import atomic_path
+from pipeline.base.errors import InputError
+from pipeline.base.files import atomic_path
+from pipeline.base.progress import progress
 from pipeline.interop.banks.foreign import ForeignBank
 from pipeline.interop.banks.keyed import Array, parse_keyed, rows_by_second
 from pipeline.interop.pickles import load_pickle
-from pipeline.progress import progress
 
 MAX_BYTES = 64 << 30  # the published ones have 1 to 4.4 GB
 

@@ -13,10 +13,10 @@ from pipeline.bank.format import FEATURE_DTYPES
 from pipeline.bank.output import parts_folder
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.writer import assemble_bank, write_part
-from pipeline.errors import InputError
-from pipeline.files import digest_file, refuse_special
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_file, refuse_special
+from pipeline.base.progress import progress
 from pipeline.interop.banks.foreign import ForeignBank
-from pipeline.progress import progress
 
 ImportFormat = Literal["mmaction2", "caffe2", "hdf5"]
 ExportFormat = Literal["mmaction2", "mmaction2-list", "caffe2", "hdf5"]
@@ -65,7 +65,7 @@ def read_foreign(path: Path, kind: ImportFormat, keys: Keys) -> ForeignBank:
     if kind != "caffe2" and keys != Keys():
         raise InputError(f"{path}: is {kind}, whose keys are ids and seconds; --fps and --videos are for caffe2")
     if kind == "mmaction2":
-        from pipeline.interop.banks.mmaction2 import read_mmaction2
+        from pipeline.interop.banks.mmaction2_pickle import read_mmaction2
 
         return read_mmaction2(path)
     if kind == "hdf5":
@@ -207,7 +207,7 @@ def export_bank(bank: Bank, out: Path, *, kind: ExportFormat, dtype: str | None,
 
         write_caffe2(bank, out, dtype=dtype, names=None if videos is None else read_ids(videos))
     else:
-        from pipeline.interop.banks.mmaction2 import write_mmaction2
+        from pipeline.interop.banks.mmaction2_pickle import write_mmaction2
 
         write_mmaction2(bank, out, dtype=dtype, lists=kind == "mmaction2-list")
     rounded = ["the rounding of features to float16"] if (stored, dtype) == ("fp32", "fp16") else []

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.bank.feature_rows import FloatArray, Rows
 from pipeline.bank.format import FEATURE_DTYPES
-from pipeline.bank.rows import FloatArray, Rows
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 
 
 @dataclass(frozen=True)

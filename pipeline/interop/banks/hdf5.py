@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.bank.feature_rows import FloatArray, Rows
 from pipeline.bank.format import part_folder
 from pipeline.bank.reader import Bank
-from pipeline.bank.rows import FloatArray, Rows
-from pipeline.errors import InputError
-from pipeline.files import atomic_path, json_text
+from pipeline.base.errors import InputError
+from pipeline.base.files import atomic_path, json_text
+from pipeline.base.progress import progress
 from pipeline.interop.banks.foreign import ForeignBank, cast_features
-from pipeline.progress import progress
 
 try:
     import h5py

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.bank.feature_rows import FloatArray, Rows
 from pipeline.bank.reader import Bank
-from pipeline.bank.rows import FloatArray, Rows
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.interop.banks.foreign import ForeignBank, cast_features
 
 Array = npt.NDArray[Any]

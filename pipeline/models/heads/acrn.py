@@ -6,8 +6,8 @@ Shape suffixes of names: R persons, B clips, C channels, h and w cells of a map.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.errors import InputError
-from pipeline.models.conv import ConvBN
+from pipeline.base.errors import InputError
+from pipeline.models.backbones.conv import ConvBN
 from pipeline.models.heads.head import Head, HeadContext, HeadSettings
 from pipeline.models.roi import pool_roi
 

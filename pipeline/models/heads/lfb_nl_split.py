@@ -11,7 +11,7 @@ Shape suffixes of names: R persons, B clips, L slots of a window, C channels.
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.models.heads.head import Head, HeadContext, HeadSettings, Mask, pool_persons, read_window
 from pipeline.models.heads.lfb_nl import NonLocalBank, non_local_bank
 

@@ -7,7 +7,7 @@ baseline can have (`pipeline/models/build.py`), so that a new head makes neither
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.models.heads.acrn import acrn
 from pipeline.models.heads.choose import choose_head
 from pipeline.models.heads.head import Head, HeadSettings

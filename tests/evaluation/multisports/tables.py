@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from pipeline.tables import ANNOTATIONS, DETECTIONS, KEYFRAMES
+from pipeline.tables.schemas import ANNOTATIONS, DETECTIONS, KEYFRAMES
 
 
 def annotations(rows: list[tuple], step: float = 1.0) -> pa.Table:

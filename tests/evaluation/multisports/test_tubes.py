@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
+from pipeline.evaluation.box_arrays import number_frames, scored_rows
 from pipeline.evaluation.multisports.tubes import Tubes, box_iou, frame_numbers, truth_tubes
-from pipeline.evaluation.rows import number_frames, scored_rows
 from tests.evaluation.multisports.tables import annotations, keyframes
 
 BOX, OTHER = (0.1, 0.1, 0.5, 0.9), (0.2, 0.1, 0.6, 0.9)

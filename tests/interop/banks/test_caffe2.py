@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.bank.diff import diff_banks
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.interop.banks.caffe2 import read_caffe2
 from pipeline.interop.banks.exchange import Keys
 from tests.interop.banks.files import FEATURES, check_features, small_bank, taken_in, vectors, written

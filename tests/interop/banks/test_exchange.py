@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.bank.check_bank import list_missing, verify_bank
 from pipeline.bank.reader import check_pair
-from pipeline.bank.verify import list_missing, verify_bank
-from pipeline.datasets.keyframes import Keyframe, KeyframeBoxes
-from pipeline.errors import InputError
-from pipeline.files import digest_file
-from pipeline.inference.rows import scoring_rows
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_file
 from pipeline.interop.banks import exchange
 from pipeline.interop.banks.exchange import Keys, parse_provenance, read_foreign, read_ids, recognise_format
+from pipeline.scoring.keyframe_rows import scoring_rows
+from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
 from tests.interop.banks.files import small_bank, taken_in, written
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.bank.diff import diff_banks
 from pipeline.bank.reader import open_bank
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.interop.banks import hdf5
 from pipeline.interop.banks.hdf5 import read_hdf5
 from tests.bank.banks import PROVENANCE, make_rows, write_small_bank

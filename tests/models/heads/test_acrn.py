@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.models.heads.acrn import acrn
 from pipeline.models.heads.head import HeadContext, HeadSettings
 from pipeline.models.heads.linear import linear

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.compose import compose_params
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.models.heads import table
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.lfb_pool import lfb_max
 from pipeline.params import parse_params
+from pipeline.project.compose import compose_params
 from tests.conftest import REPOSITORY
 from tests.models.heads.made_up import CHANNELS, trained_accuracy
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.models.heads.head import HeadContext, HeadSettings
 from pipeline.models.heads.lfb_nl import NonLocalBank, attend, group_persons, lfb_nl
 from pipeline.models.heads.linear import linear

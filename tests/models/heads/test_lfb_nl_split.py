@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.errors import InputError
+from pipeline.base.errors import InputError
 from pipeline.models.heads.head import Head, HeadContext, HeadSettings
 from pipeline.models.heads.lfb_nl import lfb_nl
 from pipeline.models.heads.lfb_nl_split import SplitBank, lfb_nl_split

@@ -3,8 +3,8 @@ import inspect
 import pytest
 from torch import nn
 
-from pipeline.closure import import_closure
-from pipeline.errors import InputError
+from pipeline.base.code import import_closure
+from pipeline.base.errors import InputError
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.lfb_nl import NonLocalBank
 from pipeline.models.heads.table import HEADS, build_head, require_scope

@@ -1,0 +1,163 @@
+"""`index.html` of `actionbank errors`: the worst keyframes, each as a picture with what was found in it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.analysis.confusions import Confusions
+from pipeline.analysis.error_kinds import FOUND, KINDS, NOT_COUNTED, Errors
+from pipeline.analysis.errors_report import TITLES, keyframe_of, text, worst_frames
+from pipeline.analysis.pictures import keyframe_picture
+from pipeline.base.files import write_bytes, write_text
+from pipeline.evaluation.ava_csv import timestamp_text
+from pipeline.evaluation.box_arrays import Floats
+from pipeline.evaluation.report import write_csv
+from pipeline.tables.label_map import Label
+from pipeline.video.store import FrameStore
+
+ROWS_OF_A_BOX = 5
+STYLE = (
+    "body{font:15px/1.4 sans-serif;margin:2em auto;max-width:70em;padding:0 1em}"
+    "section{display:flex;flex-wrap:wrap;gap:1em;margin:1em 0 2em}img{max-width:100%}"
+    "pre{overflow-x:auto}h2{font-size:1.1em;margin-top:2em}h3{font-size:1em}ul{margin:0;padding-left:1.2em}"
+    ".bad{color:#b00000}.good{color:#006b00}"
+)
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """What is shown of one keyframe."""
+
+    video_id: str
+    timestamp: float
+    time_seconds: float
+    cost: float
+    persons_xyxy: Floats
+    persons: list[list[tuple[str, bool]]]
+    "For each person his labels in words, and whether they are right."
+    boxes_xyxy: Floats
+    boxes: list[list[tuple[str, bool]]]
+
+
+def write_page(
+    folder: Path,
+    errors: Errors,
+    confusions: Confusions,
+    *,
+    annotations: pa.Table,
+    detections: pa.Table,
+    labels: Sequence[Label],
+    store: FrameStore | None,
+    title: str,
+    worst: int,
+    curves: str = "",
+) -> int:
+    """Write `index.html`, `keyframes.csv` and, with frames, `keyframes/<number>.jpg`.
+
+    Args:
+        folder: where to.
+        errors: see `find_errors`.
+        confusions: see `find_confusions`.
+        annotations: the tables that `errors` were found in.
+        detections: see `annotations`.
+        labels: names of the classes.
+        store: the frames; None writes no pictures, and a film that the store does not have has none.
+        title: what was compared.
+        worst: at most so many keyframes.
+        curves: HTML of the trainings' learning curves.
+
+    Returns:
+        The number of pictures.
+    """
+    names = {label.id: label.name for label in labels}
+    keyframes = [
+        _keyframe(errors, annotations, detections, names, frame, cost) for frame, cost in worst_frames(errors, worst)
+    ]
+    header = ["video_id", "timestamp", "time_seconds", "lost_map", "labels_not_found", "false_rows"]
+    rows = []
+    sections = []
+    pictures = 0
+    for number, each in enumerate(keyframes, 1):
+        wrong = [sum(not right for group in groups for _, right in group) for groups in (each.persons, each.boxes)]
+        rows.append([each.video_id, each.timestamp, each.time_seconds, each.cost, *wrong])
+        picture = ""
+        if store is not None and each.video_id in store.video_ids:
+            picture = f"keyframes/{number:03d}.jpg"
+            write_bytes(
+                folder / picture,
+                keyframe_picture(
+                    store,
+                    each.video_id,
+                    each.time_seconds,
+                    persons_xyxy=each.persons_xyxy,
+                    boxes_xyxy=each.boxes_xyxy,
+                ),
+            )
+            pictures += 1
+        sections.append(_section(number, each, picture))
+    write_csv(folder / "keyframes.csv", header, rows)
+    page = (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{STYLE}</style></head><body>\n<h1>{escape(title)}</h1>\n"
+        f"<pre>{escape(text(errors, confusions, labels))}</pre>\n{curves}"
+        f"<p>The {len(keyframes)} keyframes that cost most. P: persons as annotated (green), D: detected boxes "
+        f"(orange).</p>\n{''.join(sections)}</body></html>\n"
+    )
+    write_text(folder / "index.html", page)
+    return pictures
+
+
+def _section(number: int, keyframe: Keyframe, picture: str) -> str:
+    where = f"{escape(keyframe.video_id)},{timestamp_text(keyframe.timestamp)}"
+    image = f'<img src="{picture}" alt="{where}">' if picture else ""
+    lists = ""
+    for letter, groups in (("P", keyframe.persons), ("D", keyframe.boxes)):
+        for place, group in enumerate(groups, 1):
+            words = ", ".join(
+                f'<span class="{"good" if good else "bad"}">{escape(word)}</span>' for word, good in group
+            )
+            lists += f"<li>{letter}{place}: {words or 'no scored class'}</li>"
+    return (
+        f"<h2>{number}. {where} ({keyframe.time_seconds:g} s): {keyframe.cost:.4f} of mAP</h2>\n"
+        f"<section>{image}<ul>{lists}</ul></section>\n"
+    )
+
+
+def _keyframe(
+    errors: Errors, annotations: pa.Table, detections: pa.Table, names: dict[int, str], frame: int, cost: float
+) -> Keyframe:
+    scene = errors.scene
+    persons = np.flatnonzero(scene.persons.frame == frame)
+    boxes = np.flatnonzero(scene.boxes.frame == frame)
+    person_words: list[list[tuple[str, bool]]] = [[] for _ in persons]
+    for row in np.flatnonzero((errors.counted.truth_frame == frame) & (errors.label_kind != NOT_COUNTED)).tolist():
+        place = int(np.searchsorted(persons, scene.persons.of_row[row]))
+        kind, finder = int(errors.label_kind[row]), int(errors.found_by[row])
+        how = (
+            f"found {detections['score'][finder].as_py():.2f}" if kind == FOUND else f"not found: {TITLES[KINDS[kind]]}"
+        )
+        person_words[place].append((f"{names[annotations['action_id'][row].as_py()]} ({how})", kind == FOUND))
+    box_words: list[list[tuple[str, bool]]] = [[] for _ in boxes]
+    of_frame = np.flatnonzero((errors.counted.detection_frame == frame) & (errors.row_kind != NOT_COUNTED))
+    scores = detections["score"].to_numpy()[of_frame]
+    for row in of_frame[np.argsort(-scores, kind="stable")].tolist():
+        words = box_words[int(np.searchsorted(boxes, scene.boxes.of_row[row]))]
+        kind = int(errors.row_kind[row])
+        if len(words) < ROWS_OF_A_BOX:
+            name = f"{names[detections['action_id'][row].as_py()]} {detections['score'][row].as_py():.2f}"
+            words.append((name if kind == FOUND else f"{name} ({TITLES[KINDS[kind]]})", kind == FOUND))
+    video_id, timestamp, time_seconds = keyframe_of(errors, annotations, detections, frame)
+    return Keyframe(
+        video_id=video_id,
+        timestamp=timestamp,
+        time_seconds=time_seconds,
+        cost=cost,
+        persons_xyxy=scene.persons.xyxy[persons],
+        persons=person_words,
+        boxes_xyxy=scene.boxes.xyxy[boxes],
+        boxes=box_words,
+    )

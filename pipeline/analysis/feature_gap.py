@@ -1,0 +1,221 @@
+"""The gap between the rows of the train films, to which the bank's model was fitted, and those of other films.
+
+See docs/gap.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.analysis.shift import Sample, mean_shift, norms, tell_apart, tell_halves_apart
+from pipeline.bank.reader import Bank, check_pair, check_producer
+from pipeline.bank.row_places import rows_at
+from pipeline.base.errors import InputError
+from pipeline.base.randomness import rng_of
+from pipeline.checkpoint.described_detector import detector_from_sidecar
+from pipeline.checkpoint.weights import load_checkpoint, load_into
+from pipeline.evaluation.validate import validation_metrics
+from pipeline.models.scores import LabelKind, action_scores
+from pipeline.scoring.detections import detections_table
+from pipeline.scoring.keyframe_rows import score_rows, scoring_rows
+from pipeline.tables.folds import in_folds, named
+from pipeline.tables.keyframes import KeyframeSet
+from pipeline.tables.split_tables import Tables, split_keyframes
+
+ROW_SETS = {"detected": "detections", "ground_truth": "ground_truth"}
+
+
+@dataclass(frozen=True)
+class Producer:
+    """The model that made the rows, as far as it is needed: its classifier."""
+
+    head: nn.Module
+    sidecar: Mapping[str, Any]
+
+
+def load_producer(checkpoint: Path) -> Producer:
+    """The classifier of a baseline.
+
+    Raises:
+        InputError: a file is absent or damaged, or the classifier reads more than a person's pooled feature.
+    """
+    weights, sidecar = load_checkpoint(checkpoint)
+    name = sidecar.get("head", {}).get("name")
+    if sidecar.get("kind") != "detector" or name != "linear":
+        raise InputError(
+            f"{checkpoint}: is a {sidecar.get('kind')} with head {name}, expected a baseline with head linear, which "
+            "scores the features of a bank as they are; --checkpoint none measures without AP"
+        )
+    detector = detector_from_sidecar(dict(sidecar))
+    load_into(detector, weights, str(checkpoint))
+    return Producer(detector.head.eval(), sidecar)
+
+
+def measure_gap(
+    train: Bank,
+    val: Bank,
+    *,
+    producer: Producer | None,
+    tables: Tables | None,
+    folds: int = 1,
+    use: Sequence[int] = (0,),
+    cap: int = 20_000,
+    allow_mixed: bool = False,
+) -> dict[str, Any]:
+    """Every figure of `actionbank bank gap`, by its name in the JSON.
+
+    Args:
+        train: its films are compared ...
+        val: ... with this bank's.
+        producer: gives the APs; None leaves them out.
+        tables: annotations of both splits; needed with `producer`.
+        folds: see `in_folds`.
+        use: films of train in these folds take part.
+        cap: largest number of rows of each bank, and of each of its row sets, that are read.
+        allow_mixed: see `check_pair`.
+
+    Raises:
+        InputError: the banks do not belong together or to the checkpoint, have no annotated boxes (with `producer`),
+            or no rows.
+    """
+    check_pair(train, val, allow_mixed=allow_mixed)
+    if producer is not None:
+        for bank in (train, val):
+            check_producer(bank, producer.sidecar["sha256"], allow_mixed=allow_mixed)
+            if not bank.count("ground_truth"):
+                raise InputError(
+                    f"{bank.where}: has no rows of annotated boxes (ground_truth), of which the AP is taken; "
+                    "--checkpoint none measures without AP"
+                )
+    films = {"train": [each for each in train.videos if in_folds(each, folds=folds, use=use)], "val": list(val.videos)}
+    if not films["train"]:
+        raise InputError(f"{train.where}: none of its {len(train.videos)} films is in {named(folds=folds, use=use)}")
+    banks = {"train": train, "val": val}
+    samples = {side: sample_rows(bank, films[side], cap) for side, bank in banks.items()}
+    report: dict[str, Any] = {
+        side: {
+            "bank": bank.where,
+            "digest": bank.digest,
+            "films": len(films[side]),
+            "fitted_films": _fitted_films(films[side], producer) if side == "train" else 0,
+            "rows": len(samples[side].features),
+            "rows_in_films": sum(bank.count("detections", film) for film in films[side]),
+            "norm": norms(samples[side].features),
+        }
+        for side, bank in banks.items()
+    }
+    report["choice"] = named(folds=folds, use=use)
+    report["mean_shift"] = mean_shift(samples["train"].features, samples["val"].features)
+    report["train_against_val"] = tell_apart(samples["train"], samples["val"])
+    report["between_train_films"] = tell_halves_apart(samples["train"])
+    if producer is not None:
+        assert tables is not None
+        for side, bank in banks.items():
+            report[side] |= average_precisions(bank, films[side], tables, producer, cap)
+    return report
+
+
+def sample_rows(bank: Bank, films: Sequence[str], cap: int) -> Sample:
+    """At most `cap` rows of `detections`, the same ones every time, in an order that says nothing.
+
+    Every row draws a number by its film and place; those of the smallest numbers are taken.
+
+    Raises:
+        InputError: the films have no rows.
+    """
+    drawn = [rng_of("bank gap", film).random(bank.count("detections", film)) for film in films]
+    keys = np.concatenate(drawn)
+    if not len(keys):
+        raise InputError(f"{bank.where}: its {len(films)} films have no rows of detections")
+    order = np.argsort(keys, kind="stable")[:cap]
+    owner = np.repeat(np.arange(len(films)), [len(each) for each in drawn])
+    firsts = np.cumsum([0, *(len(each) for each in drawn)])
+    features = np.empty((len(order), bank.channels), np.float32)
+    for place in np.unique(owner[order]).tolist():
+        mine = np.flatnonzero(owner[order] == place)
+        stored = bank.column(films[place], "detections", "features")
+        assert stored is not None  # every bank has it
+        features[mine] = stored[order[mine] - firsts[place]]
+    present, film = np.unique(owner[order], return_inverse=True)
+    return Sample(features, film, [films[place] for place in present.tolist()])
+
+
+def average_precisions(
+    bank: Bank, films: Sequence[str], tables: Tables, producer: Producer, cap: int
+) -> dict[str, Any]:
+    """AP of the producer's own classifier on a bank's rows, at keyframes that have at most `cap` rows of a kind.
+
+    Returns:
+        `keyframes` of `keyframes_in_films`; `ap`: for each kind of boxes the AP of `map` and of every group, by the
+        official protocol at IoU 0.5, of the label map's classes.
+    """
+    sidecar = producer.sidecar
+    every = split_keyframes(tables, bank.split, classes=sidecar["classes"], with_empty=True)
+    chosen = set(films)  # on purpose: nobody needs to be told of the others
+    every = every.select(np.flatnonzero([video_id in chosen for video_id in every.video_ids]))
+    if not len(every):
+        raise InputError(f"annotations: no keyframe of split {bank.split} is of the films of {bank.where}")
+    keyframes = every.select(_sample_keyframes(bank, every, cap))
+    labels = LabelKind(sidecar["labels"]["kind"], sidecar["labels"]["background"])
+    detections = {}
+    for kind, row_set in ROW_SETS.items():
+        scored = score_rows(
+            producer.head,
+            scoring_rows(bank, keyframes, row_set, box_threshold=-np.inf),
+            None,
+            device=torch.device("cpu"),
+            compute_dtype="fp32",
+            scores_of=lambda logits: action_scores(logits, labels),
+        )
+        detections[kind] = detections_table(scored, action_threshold=0, decode=labels.decode)
+    annotations, listed = (_at_keyframes(table, keyframes) for table in tables.of_split(bank.split))
+    found = validation_metrics(
+        detections, annotations=annotations, keyframes=listed, labels=tables.labels, headline="ground_truth"
+    )
+    del found["map"]
+    by_kind = {
+        kind: {name.removesuffix(f"_{kind}"): value for name, value in found.items() if name.endswith(f"_{kind}")}
+        for kind in ROW_SETS
+    }
+    return {"keyframes": len(keyframes), "keyframes_in_films": len(every), "ap": by_kind}
+
+
+def _sample_keyframes(bank: Bank, keyframes: KeyframeSet, cap: int) -> NDArray[np.int64]:
+    """Places of keyframes that together have at most `cap` rows of each row set, drawn by film and timestamp."""
+    counts = [
+        np.bincount(rows_at(bank, keyframes, row_set).keyframe, minlength=len(keyframes))
+        for row_set in ROW_SETS.values()
+    ]
+    if max(each.sum() for each in counts) <= cap:
+        return np.arange(len(keyframes))
+    drawn = [
+        rng_of("bank gap", film, stamp).random()
+        for film, stamp in zip(keyframes.video_ids, keyframes.timestamp.tolist(), strict=True)
+    ]
+    order = np.argsort(drawn, kind="stable")
+    fits = np.max([np.cumsum(each[order]) for each in counts], axis=0) <= cap
+    return np.sort(order[fits])
+
+
+def _at_keyframes(table: pa.Table, keyframes: KeyframeSet) -> pa.Table:
+    """The rows of a table that are of these keyframes."""
+    wanted = set(zip(keyframes.video_ids, keyframes.timestamp.tolist(), strict=True))
+    of = zip(table["video_id"].to_pylist(), table["timestamp"].to_pylist(), strict=True)
+    return table.filter(pa.array([each in wanted for each in of], pa.bool_()))
+
+
+def _fitted_films(films: Sequence[str], producer: Producer | None) -> int | None:
+    """How many of the train films the producer was trained on; None where its sidecar does not say."""
+    training = producer.sidecar.get("parameters") if producer else None
+    if not isinstance(training, dict) or "videos" not in training:
+        return None
+    if not training["schedule"]["epochs"]:
+        return 0
+    return sum(in_folds(film, **training["videos"]) for film in films)

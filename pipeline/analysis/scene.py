@@ -1,0 +1,90 @@
+"""Persons and detected boxes of the keyframes that count, and which of them overlap."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.evaluation.ava import Counted
+from pipeline.evaluation.box_arrays import Bools, Floats, Ints
+from pipeline.tables.iou import pair_iou
+from pipeline.tables.ordering import first_alike
+from pipeline.tables.schemas import BOX_COLUMNS
+
+BACKGROUND_IOU = 0.1
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """The distinct boxes of a table."""
+
+    frame: Ints  # [N]
+    xyxy: Floats  # [N, 4]
+    of_row: Ints  # of every row of the table; -1 where the row takes no part
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """Pairs of a detected box and a person of one frame that overlap by BACKGROUND_IOU or more."""
+
+    box: Ints  # [K]
+    person: Ints  # [K]
+    iou: Floats  # [K]
+    near: float
+    "The matching threshold."
+
+    @property
+    def is_right(self) -> Bools:
+        """Pairs that overlap by the matching threshold or more."""
+        return self.iou >= self.near
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Persons and detected boxes, and what they do or are scored for."""
+
+    persons: Boxes
+    boxes: Boxes
+    overlaps: Overlaps
+    does: Bools  # [persons, C]
+    score: Floats  # [boxes, C] of the best row, also of rows that the cap leaves out; 0 without a row
+
+
+def distinct_boxes(table: pa.Table, frame: Ints, takes_part: Bools) -> Boxes:
+    """The distinct boxes of the rows that take part."""
+    rows = np.flatnonzero(takes_part)
+    corners = [table[name].to_numpy()[rows] for name in BOX_COLUMNS]
+    first, of_row = np.unique(first_alike([frame[rows], *corners]), return_inverse=True)
+    place = np.full(len(frame), -1)
+    place[rows] = of_row
+    return Boxes(frame[rows][first], np.stack(corners, axis=1)[first], place)
+
+
+def build_scene(annotations: pa.Table, detections: pa.Table, counted: Counted, iou: float) -> Scene:
+    """Persons of any class, since a box on one is no background; boxes with rows of any score."""
+    is_shown = counted.counts[counted.truth_frame]
+    is_shown[counted.truth.row] = True  # also what a protocol counts as missed where no detection counts
+    persons = distinct_boxes(annotations, counted.truth_frame, is_shown)
+    boxes = distinct_boxes(detections, counted.detection_frame, counted.counts[counted.detection_frame])
+    by_frame = np.argsort(persons.frame, kind="stable")
+    first, last = (np.searchsorted(persons.frame[by_frame], boxes.frame, side) for side in ("left", "right"))
+    count = last - first
+    box = np.repeat(np.arange(len(count)), count)
+    person = by_frame[np.arange(len(box)) + np.repeat(first - (np.cumsum(count) - count), count)]
+    overlap = pair_iou(boxes.xyxy[box], persons.xyxy[person])
+    kept = overlap >= BACKGROUND_IOU
+    does = np.zeros((len(persons.frame), len(counted.class_ids)), bool)
+    does[persons.of_row[counted.truth.row], counted.truth.label] = True
+    score = np.zeros((len(boxes.frame), len(counted.class_ids)))
+    wanted = np.isin(detections["action_id"].to_numpy(), counted.class_ids) & (boxes.of_row >= 0)
+    label = np.searchsorted(counted.class_ids, detections["action_id"].to_numpy()[wanted])
+    np.maximum.at(score, (boxes.of_row[wanted], label), detections["score"].to_numpy()[wanted])
+    return Scene(persons, boxes, Overlaps(box[kept], person[kept], overlap[kept], iou), does, score)
+
+
+def best_score_on(scene: Scene) -> Floats:
+    """The best score, of any class, of the boxes on each person."""
+    pairs, right = scene.overlaps, scene.overlaps.is_right
+    best = np.zeros(len(scene.persons.frame))
+    np.maximum.at(best, pairs.person[right], scene.score.max(axis=1, initial=0)[pairs.box[right]])
+    return best

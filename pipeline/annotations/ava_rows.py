@@ -1,0 +1,194 @@
+"""One AVA CSV file by column, with a problem for each row that cannot be used."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.annotations.ava_columns import read_ava_csv
+from pipeline.base.errors import InputError
+from pipeline.tables.csv_rows import Faults, Floats, Ints, Mask, numbers, shown
+from pipeline.tables.film_ids import film_of
+from pipeline.tables.ordering import first_alike, ranked
+from pipeline.tables.timelines import Timeline
+
+ANNOTATION_WIDTHS = (2, 7, 8)
+EXCLUDED_WIDTHS = (2,)
+
+
+@dataclass(frozen=True)
+class AvaRows:
+    """The n rows of one file; those marked in `faults.bad` are left out."""
+
+    split: str
+    faults: Faults
+    lines: Ints
+    "Line numbers, from 1."
+    video_ids: list[str]
+    "Distinct, sorted; `video` [n] holds places in it."
+    video: Ints
+    timestamp: Floats
+    boxes_xyxy: Floats
+    action: Floats
+    person: Floats
+    "NaN where the row has none."
+    empty: Mask
+    "Rows that name a keyframe without a person."
+
+    def good(self) -> Ints:
+        """Indices of the rows without a fault."""
+        return np.flatnonzero(~self.faults.bad)
+
+    def named_videos(self) -> list[str]:
+        """Videos of the rows without a fault, sorted."""
+        return [self.video_ids[place] for place in np.unique(self.video[self.good()])]
+
+    def time_seconds(self, timelines: dict[str, Timeline]) -> Floats:
+        """Seconds from the start of the film [n]; NaN for videos without a timeline."""
+        each = [timelines.get(video_id, Timeline("", np.nan)) for video_id in self.video_ids]
+        first = np.array([timeline.first_timestamp for timeline in each], np.float64)
+        offset = np.array([timeline.offset_seconds for timeline in each], np.float64)
+        return self.timestamp - first[self.video] + offset[self.video]
+
+
+def source_ids(path: Path) -> Floats:
+    """The action ids of a file as they stand there, NaN where a row has none; without rows of another width.
+
+    Raises:
+        InputError: see `read_ava_csv`.
+    """
+    rows = read_ava_csv(path)
+    return numbers(rows.column(6))[np.isin(rows.widths, ANNOTATION_WIDTHS)]
+
+
+def _is_whole(values: Floats, low: int, high: int) -> Mask:
+    whole: Mask = (values == np.floor(values)) & (values >= low) & (values <= high)
+    return whole
+
+
+def read_ava_rows(path: Path, *, split: str, classes: int, widths: tuple[int, ...], first_id: int = 1) -> AvaRows:
+    """Read one file and check every row by itself.
+
+    Args:
+        path: an annotation file, or a list of excluded keyframes.
+        split: the split that the file is of; empty where the videos tell.
+        classes: how many action ids there are.
+        widths: how many columns a row may have: ANNOTATION_WIDTHS or EXCLUDED_WIDTHS.
+        first_id: the file's first action id, 0 or 1; in what is returned it is 1.
+
+    Raises:
+        InputError: the file cannot be read as text, or its first row names the columns in another order.
+    """
+    rows = read_ava_csv(path)
+    faults = Faults(rows.file, lambda i: f"row {rows.lines[i]}", len(rows))
+    expected = " or ".join(", ".join(map(str, widths)).rsplit(", ", 1))
+    video_ids = rows.column(0)
+    faults.add(
+        ~np.isin(rows.widths, widths),
+        lambda i: f"column count {rows.widths[i]}{_parted(video_ids[i].as_py())}",
+        expected,
+    )
+    faults.add_video_ids(video_ids)
+    stamps = rows.column(1)
+    timestamp = numbers(stamps)
+    in_range = np.abs(timestamp) < 1e9  # NaN is not
+    faults.add(~in_range, lambda i: f"timestamp {shown(stamps[i].as_py())}", "a number of seconds")
+    fields = [rows.column(index) for index in range(2, 8)]
+    empty = np.logical_and.reduce([pc.equal(each, "").to_numpy(zero_copy_only=False) for each in fields])
+    boxes = np.stack([numbers(each) for each in fields[:4]], axis=1)
+    faults.add_boxes(boxes, fields[:4], ~empty)
+    action, person = numbers(fields[4]), numbers(fields[5])
+    faults.add(
+        ~empty & ~_is_whole(action, first_id, first_id + classes - 1),
+        lambda i: f"action id {shown(fields[4][i].as_py())}",
+        f"a whole number from {first_id} to {first_id + classes - 1}",
+    )
+    faults.add(
+        pc.not_equal(fields[5], "").to_numpy(zero_copy_only=False) & ~_is_whole(person, -(2**31), 2**31 - 1),
+        lambda i: f"person id {shown(fields[5][i].as_py())}",
+        "a whole number or nothing",
+    )
+    names, video = ranked(video_ids)
+    return AvaRows(split, faults, rows.lines, names, video, timestamp, boxes, action - first_id + 1, person, empty)
+
+
+def _parted(first: str) -> str:
+    """What parts the fields of a row whose first field holds more than one."""
+    sign = next((name for sign, name in ((";", "';'"), ("\t", "tabs")) if sign in first), "")
+    return f" (fields are parted by {sign}, not by commas)" if sign else ""
+
+
+def renamed(path: Path, rows: AvaRows, name_of: Callable[[str], str] = film_of) -> AvaRows:
+    """The rows with the ids of films where they have names of files.
+
+    Raises:
+        InputError: two clips of different folders have one name.
+    """
+    names = [name_of(each) for each in rows.video_ids]
+    folder: dict[str, str] = {}
+    for name, clip in zip(names, rows.video_ids, strict=True):
+        own = clip.rpartition("/")[0]
+        if folder.setdefault(name, own) != own:
+            raise InputError(f"{path}: two clips are named {name}, expected one file of each name")
+    distinct, place = ranked(pa.array(names, pa.string()))
+    return replace(rows, video_ids=distinct, video=place[rows.video])
+
+
+def note_early(rows: AvaRows, timelines: dict[str, Timeline]) -> None:
+    """Mark the rows whose time lies before their film."""
+
+    def found(i: int) -> str:
+        first = timelines[rows.video_ids[rows.video[i]]].first_allowed
+        return f"timestamp {rows.timestamp[i]:.10g} in a film that begins at timestamp {first:.10g}"
+
+    rows.faults.add(
+        rows.time_seconds(timelines) < 0,
+        found,
+        "a time in the film (videos.csv sets first_timestamp and offset_seconds)",
+    )
+
+
+def note_repeats(rows: AvaRows) -> None:
+    """Mark rows that repeat an earlier one, give its label another person, or call its keyframe empty."""
+    good = rows.good()
+    # A row without a box holds NaN, which equals nothing: zeros compare equal.
+    label = np.nan_to_num(np.column_stack([rows.boxes_xyxy, rows.action]))
+    earlier = np.arange(len(rows.lines))
+    earlier[good] = good[first_alike([key[good] for key in (rows.video, rows.timestamp, rows.empty, *label.T)])]
+    repeated = earlier != np.arange(len(earlier))
+    both = rows.person == rows.person[earlier]
+    neither = np.isnan(rows.person) & np.isnan(rows.person[earlier])
+    rows.faults.add(
+        repeated & (both | neither),
+        lambda i: f"a repetition of {rows.faults.where(earlier[i])}",
+        "each row once",
+    )
+    rows.faults.add(
+        repeated,
+        lambda i: f"another person with the box and action of {rows.faults.where(earlier[i])}",
+        "one person in a box",
+    )
+    if not rows.empty.any():
+        return
+    # Rows with a box before the others, so that the first row of a keyframe tells whether it has one.
+    good = good[np.argsort(rows.empty[good], kind="stable")]
+    first = np.arange(len(rows.lines))
+    first[good] = good[first_alike([rows.video[good], rows.timestamp[good]])]
+    rows.faults.add(
+        rows.empty & ~rows.empty[first],
+        lambda i: f"an empty keyframe that has a box in {rows.faults.where(first[i])}",
+        "two columns only for a keyframe without boxes",
+    )
+
+
+def note_foreign_videos(rows: AvaRows, timelines: dict[str, Timeline]) -> None:
+    """Mark the rows of excluded keyframes whose video is of another split, or of none."""
+    splits = [timelines[each].split if each in timelines else "no split" for each in rows.video_ids]
+    rows.faults.add(
+        np.array([split != rows.split for split in splits], bool)[rows.video],
+        lambda i: f"video {shown(rows.video_ids[rows.video[i]])} of {splits[rows.video[i]]}",
+        f"a video of {rows.split}",
+    )

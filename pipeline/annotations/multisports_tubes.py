@@ -1,0 +1,196 @@
+"""MultiSports: its pickle of tubes, which UCF101-24 and JHMDB have too, and MMAction2's CSVs.
+
+The sources count frames from 1 on; here a timestamp is the frame's time in seconds. A clip's id there has its sport's
+folder in front and, in the CSVs, `.mp4` behind; the video_id here is the name of its file, which has neither. Ids of
+classes count from 0.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.annotations.ava_columns import read_ava_csv
+from pipeline.annotations.ava_rows import ANNOTATION_WIDTHS, AvaRows, read_ava_rows, renamed
+from pipeline.annotations.drafts import Read
+from pipeline.annotations.listed import Listed, frame_rate
+from pipeline.annotations.multisports_pickle import SPLITS, read_multisports, split_count
+from pipeline.base.errors import InputError
+from pipeline.tables.csv_rows import Faults, numbers, shown
+from pipeline.tables.film_ids import film_of, has_ending
+from pipeline.tables.label_map import Label
+from pipeline.tables.ordering import ranked
+from pipeline.tables.schemas import BOX_COLUMNS
+from pipeline.tables.timelines import Timeline, split_in
+
+FPS = 25.0
+CLIP = re.compile(r"(?:.*/)?v_.+_c\d{3}\.\w+")
+"A file of MultiSports by its name."
+SPORTS = ("aerobic", "basketball", "football", "volleyball")
+
+
+def video_of(clip: str) -> str:
+    """`aerobic_gymnastics/v_x_c001.mp4` is `v_x_c001`."""
+    return film_of(clip).rpartition("/")[2]
+
+
+def names_files(path: Path) -> bool:
+    """Whether a CSV has AVA's rows with files (`a.mp4`) for ids, some at least."""
+    rows = read_ava_csv(path)
+    if not len(rows) or rows.widths[0] not in ANNOTATION_WIDTHS:
+        return False
+    return any(map(has_ending, pc.unique(rows.column(0)).to_pylist()))
+
+
+def has_published_names(path: Path) -> bool:
+    """Whether the films of a CSV are called as MultiSports calls its clips."""
+    return all(map(CLIP.fullmatch, pc.unique(read_ava_csv(path).column(0)).to_pylist()))
+
+
+def counts_frames(path: Path, timestamps: str) -> bool:
+    """Whether the timestamps of a CSV whose ids are files are numbers of frames, from 1, and no seconds.
+
+    Both are written in this form: MultiSports by MMAction2 with frames, and AVA's rows by whoever takes files for ids.
+
+    Args:
+        path: the CSV.
+        timestamps: `dataset.timestamps`; auto looks at the content.
+
+    Raises:
+        InputError: the content does not tell.
+    """
+    if timestamps != "auto":
+        return timestamps == "frames"
+    rows = read_ava_csv(path)
+    names = pc.unique(rows.column(0)).to_pylist()
+    frames = look_like_frames(names, pc.unique(rows.column(1)))
+    if frames is not None:
+        return frames
+    in_folders = next(name for name in names if "/" in name and has_ending(name))
+    raise InputError(
+        f"{path}: names films by files in folders ({shown(in_folders)}): timestamps of MultiSports' rows are frames, "
+        "those of AVA's are seconds; expected dataset.timestamps: frames, or dataset.timestamps: seconds"
+    )
+
+
+def look_like_frames(names: Sequence[str], texts: pa.Array) -> bool | None:
+    """Whether timestamps beside names of files are frames; None where it cannot be told.
+
+    Args:
+        names: the films.
+        texts: the timestamps as they are written.
+    """
+    stamps = numbers(texts)
+    stamps = stamps[np.isfinite(stamps)]
+    if (stamps < 1).any() or (stamps != np.floor(stamps)).any():
+        return False
+    if all(map(CLIP.fullmatch, names)):
+        return True
+    as_ava_writes = any(re.fullmatch(r"0\d+", text) for text in texts.to_pylist())
+    return None if not as_ava_writes and any("/" in name and has_ending(name) for name in names) else False
+
+
+def pickle_rows(
+    path: Path, content: dict[str, object], listed: dict[str, Listed], *, number: int = 1
+) -> tuple[Read, list[Label]]:
+    """The boxes of every tube of every split that the file holds, and its classes.
+
+    Args:
+        path: the file.
+        content: what is in it.
+        listed: what videos.csv says; the frame rates are taken from there.
+        number: which of several ways to split the videos is taken (JHMDB has three), from 1.
+
+    Raises:
+        InputError: see `read_multisports`.
+    """
+    files, times, labels = [], dict[str, Timeline](), list[Label]()
+    for split, key in SPLITS.items():
+        if key not in content:
+            continue
+        found = read_multisports(path, split, fps=FPS, number=number)
+        labels = found.labels
+        table = found.annotations
+        names, video = ranked(table["video_id"])
+        stamps = table["timestamp"].to_numpy()
+        boxes = np.stack([table[name].to_numpy() for name in BOX_COLUMNS], axis=1)
+        near = np.clip(boxes, 0, 1)
+        # A box may end a pixel outside the frame.
+        boxes = np.where(np.abs(boxes - near) <= 2 / 256, near, boxes)
+
+        places = [f"{clip}, frame {at:.0f}" for clip, at in zip(table["video_id"].to_pylist(), stamps, strict=True)]
+        faults = Faults(path.name, places.__getitem__, len(stamps))
+        every = np.ones(len(stamps), bool)
+        faults.add_boxes(boxes, None, every)
+        rows = AvaRows(
+            split=split,
+            faults=faults,
+            lines=np.arange(1, len(stamps) + 1),
+            video_ids=names,
+            video=video,
+            timestamp=stamps,
+            boxes_xyxy=boxes,
+            action=table["action_id"].to_numpy().astype(np.float64),
+            person=table["person_id"].to_numpy().astype(np.float64),
+            empty=~every,
+        )
+        files.append(in_seconds(path, renamed(path, rows, video_of), listed))
+        times |= {each: Timeline(split, 0.0) for each in files[-1].video_ids}
+    told = [f"{path.name}: pickle of tubes in the form of MultiSports: {len(times)} videos, {len(labels)} classes"]
+    if (several := split_count(content)) > 1:
+        told.append(
+            f"{path.name}: has {several} ways to split its videos; number {number} is read (dataset.split_number)"
+        )
+    return Read("MultiSports pickle", files, times, told, assumed_fps=assumed_rates(times, listed)), labels
+
+
+def csv_rows_of(
+    path: Path, listed: Mapping[str, Listed], *, classes: int, first_id: int, fps: float | None = FPS
+) -> Read:
+    """The rows of a CSV that counts frames, such as MMAction2's of MultiSports; the name of the file says the split.
+
+    Args:
+        path: the CSV.
+        listed: what videos.csv says; the frame rates are taken from there.
+        classes: how many action ids there are.
+        first_id: the file's first action id, 0 or 1.
+        fps: frames a second of videos that videos.csv tells none of.
+
+    Raises:
+        InputError: the file cannot be read, or nothing tells how many frames a second has.
+    """
+    split = split_in(path.stem)
+    rows = read_ava_rows(path, split=split, classes=classes, widths=ANNOTATION_WIDTHS, first_id=first_id)
+    rows = in_seconds(path, renamed(path, rows, video_of), listed, fps)
+    times = {each: Timeline(split, 0.0) for each in rows.named_videos()}
+    kind = "MultiSports CSV" if has_published_names(path) else "AVA CSV of frames"
+    told = f"{path.name}: {kind} (timestamps are frames, ids count from {first_id}): {len(times)} videos"
+    return Read(kind, [rows], times, [told], assumed_fps=assumed_rates(times, listed))
+
+
+def assumed_rates(video_ids: Iterable[str], listed: Mapping[str, Listed]) -> dict[str, float]:
+    """Frames a second of the videos of which videos.csv does not say how many: MultiSports'."""
+    return {each: FPS for each in video_ids if listed.get(each, Listed()).fps is None}
+
+
+def by_sport(labels: Sequence[Label]) -> list[Label]:
+    """The classes, each in the group of its sport, the first word of its name; those of other data sets are one."""
+    first_words = [re.split("[ _]", label.name)[0] for label in labels]
+    groups = [word if word in SPORTS else "action" for word in first_words]
+    return [replace(label, group=group) for label, group in zip(labels, groups, strict=True)]
+
+
+def in_seconds(path: Path, rows: AvaRows, listed: Mapping[str, Listed], fps: float | None = FPS) -> AvaRows:
+    """The rows with frames, counted from 1, as seconds from the start of the film.
+
+    `videos.csv` sets a film's frame rate; without it `fps` holds.
+
+    Raises:
+        InputError: there is neither.
+    """
+    rates = np.array([frame_rate(each, dict(listed), fps, str(path)) for each in rows.video_ids], np.float64)
+    return replace(rows, timestamp=np.round((rows.timestamp - 1) / rates[rows.video], 6))

@@ -1,0 +1,99 @@
+"""`pyannot.pkl` of UCF101-24: the corrected tubes that most work on UCF101-24 uses.
+
+A dict by video (`Basketball/v_Basketball_g01_c01`) of `annotations`, a list of tubes: `label` (a class from 0 on),
+`boxes` [n, 4] (x, y, width, height in pixels, of small unsigned integers), `sf` and `ef`, the first frame from 0 on and
+the one behind the last. The folder in front of a video is the name of its class. Nothing in it says splits, sizes or
+frame rates.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.annotations.drafts import Draft, Read, draft_rows, pixel_box
+from pipeline.annotations.listed import Listed, frame_rate, frame_size
+from pipeline.annotations.multisports_tubes import FPS, assumed_rates, video_of
+from pipeline.base.errors import InputError
+from pipeline.tables.csv_rows import Floats, shown
+from pipeline.tables.label_map import Label
+from pipeline.tables.timelines import Timeline
+
+FORMAT = "UCF101-24 pickle"
+TUBE = "a dict with label, boxes (n, 4), sf and ef = sf + n"
+
+
+def is_pyannot(content: Any) -> bool:
+    """Whether a pickle is of this kind."""
+    first = next(iter(content.values()), None) if isinstance(content, dict) else None
+    return isinstance(first, dict) and isinstance(first.get("annotations"), list)
+
+
+def pyannot_rows(
+    path: Path, content: dict[Any, Any], listed: dict[str, Listed], *, classes: int
+) -> tuple[Read, list[Label]]:
+    """The boxes of every tube, a row each, and the classes by the names of the folders.
+
+    Args:
+        path: the file.
+        content: what is in it.
+        listed: what videos.csv says: sizes in pixels, frame rates (without one 25 holds, as in UCF101).
+        classes: action ids run from 1 to this.
+
+    Raises:
+        InputError: two videos have one name, or nothing tells the size of a video.
+    """
+    drafts: list[Draft] = []
+    names: dict[int, str] = {}
+    folders: dict[str, str] = {}
+    for key, entry in content.items():
+        clip = str(key)
+        video_id = video_of(clip)
+        if folders.setdefault(video_id, clip) != clip:
+            raise InputError(f"{path}: two clips are named {video_id}, expected one file of each name")
+        tubes = entry.get("annotations") if isinstance(entry, dict) else None
+        if not isinstance(tubes, list):
+            drafts.append(Draft(f"video {shown(clip)}", video_id, fault=("no list of annotations", f"tubes: {TUBE}")))
+            continue
+        rate = frame_rate(video_id, listed, FPS, str(path))
+        size = frame_size(video_id, listed, None, str(path)) if tubes else (1.0, 1.0)
+        for number, tube in enumerate(tubes):
+            place = f"{clip}, tube {number}"
+            found = _tube(tube)
+            if found is None:
+                drafts.append(Draft(place, video_id, fault=(shown(str(tube)), TUBE)))
+                continue
+            label, first, corners = found
+            names.setdefault(label, clip.rpartition("/")[0].rpartition("/")[2])
+            drafts += [
+                Draft(
+                    f"{place}, frame {frame}", video_id, round(frame / rate, 6), pixel_box(box, size), label + 1, number
+                )
+                for frame, box in enumerate(corners.tolist(), start=first)
+            ]
+    times = {video_id: Timeline("", 0.0) for video_id in sorted(folders)}
+    told = f"{path.name}: {FORMAT} (pyannot.pkl): {len(times)} videos; its splits are told nowhere"
+    rows = draft_rows(path.name, drafts, classes=classes)
+    return Read(FORMAT, [rows], times, [told], assumed_fps=assumed_rates(times, listed)), _labels(names)
+
+
+def _tube(tube: Any) -> tuple[int, int, Floats] | None:
+    """Class from 0 on, first frame from 0 on, and corners [n, 4]."""
+    if not isinstance(tube, dict):
+        return None
+    label, first, end, boxes = (tube.get(key) for key in ("label", "sf", "ef", "boxes"))
+    whole = all(isinstance(each, int | np.integer) and 0 <= each < 1e9 for each in (label, first, end))
+    if not whole or not isinstance(boxes, np.ndarray) or boxes.ndim != 2 or boxes.shape[1] != 4:
+        return None
+    if not len(boxes) or len(boxes) != int(end) - int(first):  # type: ignore[arg-type]
+        return None
+    corners = boxes.astype(np.float64)  # first: x + width does not fit into the integers of the file
+    corners[:, 2:] += corners[:, :2]
+    return int(label), int(first), corners  # type: ignore[arg-type]
+
+
+def _labels(names: dict[int, str]) -> list[Label]:
+    """The classes, where each has a folder of its own."""
+    if not all(names.values()) or len(set(names.values())) < len(names):
+        return []
+    return [Label(label + 1, names[label], "action") for label in sorted(names)]

@@ -1,0 +1,155 @@
+"""Which rows of a bank belong to which second of which video."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.bank.feature_rows import FloatArray, IntArray
+from pipeline.bank.reader import Bank, differing_settings
+from pipeline.base.errors import InputError
+
+Span = Literal["past", "centred", "future"]
+SECOND_BITS = 40  # a second and its video share one int64 key
+MAX_TIMESTAMP = 2.0 ** (SECOND_BITS - 2)
+
+
+@dataclass(frozen=True)
+class SecondIndex:
+    """Where the rows of each second stand among rows that are ordered by second."""
+
+    keys: IntArray  # [m], sorted, distinct
+    starts: IntArray  # [m]
+    counts: IntArray  # [m]
+
+    def find(self, first: IntArray, length: int) -> tuple[IntArray, IntArray]:
+        """(start, count) of `length` keys in a row from each of `first` [B] on, [B, length]; count 0 without rows."""
+        starts, counts = (np.zeros((len(first), length), np.int64) for _ in range(2))
+        if len(self.keys):
+            # Keys of one stretch stand together, so that one search finds them all.
+            at = np.searchsorted(self.keys, first)[:, None] + np.arange(length)
+            at = np.minimum(at, len(self.keys) - 1)
+            offset = self.keys[at] - first[:, None]
+            there = (offset >= 0) & (offset < length)
+            row = np.broadcast_to(np.arange(len(first))[:, None], there.shape)[there]
+            starts[row, offset[there]] = self.starts[at[there]]
+            counts[row, offset[there]] = self.counts[at[there]]
+        return starts, counts
+
+
+def index_rows(bank: Bank, part: str, min_score: float) -> tuple[IntArray, SecondIndex]:
+    """The rows of a part that windows read, ordered by (second, score descending), and where each second is.
+
+    At the bank's own `box_threshold` these are all its rows, those below it too that the bank's rule let in (the
+    best box of a second without a better one). Where all rows of a second have one timestamp, the order is the
+    stored one.
+
+    Raises:
+        InputError: the bank has no scores to apply `min_score` to.
+    """
+    timestamp = bank.column(part, "detections", "timestamp")
+    score = bank.column(part, "detections", "score")
+    assert timestamp is not None  # every bank has it
+    stored = bank.provenance.get("box_threshold")
+    rows = np.arange(len(timestamp))
+    if min_score != stored and len(rows):
+        if score is None:
+            raise InputError(
+                f"{bank.where}: part {part!r} has no scores and was made with bank.box_threshold {stored}, "
+                f"so its rows cannot be cut at score {min_score:g}: head.window.score must be that threshold, which "
+                "`actionbank bank import --provenance box_threshold=...` records"
+            )
+        rows = np.flatnonzero(score >= np.float32(min_score))  # scores were rounded to float32 when stored
+    if score is None:
+        score = np.zeros(len(timestamp), np.float32)
+    far = np.abs(timestamp[rows]) >= MAX_TIMESTAMP
+    if far.any():
+        raise InputError(
+            f"{bank.where}: part {part!r} has timestamp {timestamp[rows][far][0]:g}, "
+            f"expected less than {MAX_TIMESTAMP:g}"
+        )
+    second = np.floor(timestamp[rows]).astype(np.int64)
+    order = np.lexsort((-score[rows], second))
+    seconds, starts, counts = np.unique(second[order], return_index=True, return_counts=True)
+    return rows[order], SecondIndex(seconds, starts.astype(np.int64), counts.astype(np.int64))
+
+
+def features_of(bank: Bank, part: str, rows: IntArray) -> npt.NDArray[Any]:
+    """Features of some detections of a part; a view where the rows stand together."""
+    features = bank.column(part, "detections", "features")
+    assert features is not None  # every bank has it
+    together = bool(len(rows)) and bool((np.diff(rows) == 1).all())
+    return features[rows[0] : rows[-1] + 1] if together else features[rows]
+
+
+def check_banks(banks: Sequence[Bank], min_score: float) -> list[tuple[Bank, str]]:
+    """Refuse banks that cannot be read as one, and a threshold below the stored one.
+
+    A video that was made alike for two banks (train and val share a film that is split by time) is read from the first.
+
+    Returns:
+        Each video with the bank that it is read from.
+
+    Raises:
+        InputError: see above; both values are printed.
+    """
+    owners: dict[str, Bank] = {}
+    for bank in banks:
+        for what, ours, theirs in (
+            ("channels", banks[0].channels, bank.channels),
+            ("dtype", banks[0].dtype, bank.dtype),
+        ):
+            if ours != theirs:
+                raise InputError(f"{banks[0].where} has {what} {ours} and {bank.where} {theirs}, expected the same")
+        stored = bank.provenance.get("box_threshold")
+        if stored is not None and min_score < stored:
+            raise InputError(
+                f"{bank.where}: holds boxes from score {stored:g} on, a window cannot read from {min_score:g} on"
+            )
+        for part in bank.videos:
+            if part in owners and not _is_same(owners[part], bank, part):
+                raise InputError(
+                    f"part {part!r} stands in {owners[part].where} and in {bank.where} with other rows or settings, "
+                    "expected in one"
+                )
+            owners.setdefault(part, bank)
+    return [(bank, part) for part, bank in owners.items()]
+
+
+def _is_same(one: Bank, other: Bank, part: str) -> bool:
+    """Whether two banks hold the same detections of a video: from the same frames and boxes, by the same settings."""
+    alike = {key: (one.provenance.get(key), other.provenance.get(key)) for key in ("frames_sha256", "boxes_sha256")}
+    if differing_settings(one, other) or any(None in both or both[0] != both[1] for both in alike.values()):
+        return False
+    columns = ("timestamp", "boxes_xyxy", "score")
+    pairs = [(one.column(part, "detections", name), other.column(part, "detections", name)) for name in columns]
+    return all((ours is None) == (theirs is None) and np.array_equal(ours, theirs) for ours, theirs in pairs)  # type: ignore[arg-type]
+
+
+def check_keyframes(video_ids: Sequence[str], timestamps: FloatArray | Sequence[float]) -> npt.NDArray[np.float64]:
+    """The timestamps as float64 [B].
+
+    Raises:
+        ValueError: they do not fit the ids, or are no timestamps.
+    """
+    times = np.asarray(timestamps, np.float64)
+    if times.shape != (len(video_ids),) or not (np.abs(times) < MAX_TIMESTAMP).all():
+        raise ValueError(f"{len(video_ids)} video ids and timestamps {times}: expected one finite timestamp each")
+    return times
+
+
+def own_second(seconds: int, span: Span) -> int:
+    """Which second of a window is the keyframe's own.
+
+    Args:
+        seconds: length of the window.
+        span: `past` ends with the keyframe's second, `future` begins with it, `centred` has `seconds // 2` before it.
+    """
+    return {"past": seconds - 1, "centred": seconds // 2, "future": 0}[span]
+
+
+def video_key(video: int | IntArray, seconds: IntArray) -> IntArray:
+    """One sortable integer of a video's number and a second; that of a negative number is in no index."""
+    return (np.asarray(video, np.int64) << SECOND_BITS) + seconds + (1 << (SECOND_BITS - 1))

@@ -1,0 +1,116 @@
+"""The windows of a head's parameters, as functions of keyframes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.bank.reader import Bank
+from pipeline.bank.windows.resident import ResidentWindows, resident_file
+from pipeline.bank.windows.seconds import Span, own_second
+from pipeline.bank.windows.slots import Windows
+from pipeline.bank.windows.streamed import StreamedWindows
+
+# What they return is overwritten by the next call: a batch is used up before the next one is made.
+WindowOf = Callable[[Sequence[str], NDArray[np.float64]], tuple[Tensor, Tensor]]
+"(video ids, timestamps) of B keyframes -> (window [B, L, C], mask [B, L])."
+TrainingWindowOf = Callable[[Sequence[str], NDArray[np.float64], int, Tensor], tuple[Tensor, Tensor, Tensor]]
+"""(video ids, timestamps, epoch, clip_index) -> (window [W, L, C], mask [W, L], window_index [R]): the keyframe and
+the window of each of R persons, who stand in the order of the keyframes; W is B or R."""
+
+
+@dataclass(frozen=True)
+class WindowSource:
+    """The windows of a head that reads the bank; see `pipeline.params.Window`."""
+
+    windows: Windows
+    seconds: int
+    per_second: int
+    span: Span = "centred"
+    exclude_keyframe: bool = False
+    draw: Literal["keyframe", "roi"] = "keyframe"
+    banks: Sequence[Bank] = ()
+    "Whose rows they hold."
+
+    def _slots(self, video_ids: Sequence[str], timestamps: NDArray[np.float64], **how: Any) -> Tensor:
+        return self.windows.slots(
+            video_ids,
+            timestamps,
+            seconds=self.seconds,
+            per_second=self.per_second,
+            span=self.span,
+            exclude_keyframe=self.exclude_keyframe,
+            **how,
+        )
+
+    def has_rows(self, video_ids: Sequence[str], timestamps: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """[B]: whether the window of a keyframe holds a row."""
+        own = own_second(self.seconds, self.span)
+        filled = self.windows.has_rows(video_ids, np.floor(timestamps).astype(np.int64) - own, self.seconds)
+        if self.exclude_keyframe:
+            filled[:, own] = False
+        return np.asarray(filled.any(axis=1), bool)
+
+    def for_evaluation(self) -> WindowOf:
+        """One window per keyframe, with the best-scored persons of each second."""
+        gather = reusing(self.windows)
+
+        def window_of(video_ids: Sequence[str], timestamps: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+            return gather(self._slots(video_ids, timestamps))
+
+        return window_of
+
+    def for_training(self, seed: int) -> TrainingWindowOf:
+        """Windows with persons drawn from (seed, epoch) where a second has more than `per_second`."""
+        gather = reusing(self.windows)
+
+        def window_of(
+            video_ids: Sequence[str], timestamps: NDArray[np.float64], epoch: int, clip_index: Tensor
+        ) -> tuple[Tensor, Tensor, Tensor]:
+            if self.draw == "keyframe":
+                return *gather(self._slots(video_ids, timestamps, draw=(seed, epoch))), clip_index
+            persons = torch.bincount(clip_index, minlength=len(video_ids)).numpy()
+            slots = self._slots(video_ids, timestamps, draw=(seed, epoch), persons=persons)
+            return *gather(slots), torch.arange(len(clip_index))
+
+        return window_of
+
+
+def reusing(windows: Windows) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """`windows.gather` into one buffer, which grows to the largest batch: fresh memory costs as much as the copy."""
+    buffer: Tensor | None = None
+
+    def gather(slots: Tensor) -> tuple[Tensor, Tensor]:
+        nonlocal buffer
+        if buffer is not None and len(buffer) < len(slots):
+            buffer = None
+        window, mask = windows.gather(slots, buffer)
+        buffer = window if buffer is None else buffer
+        return window, mask
+
+    return gather
+
+
+def open_windows(banks: Sequence[Bank], *, min_score: float, device: torch.device, mode: str, cache_mb: int) -> Windows:
+    """The windows of `banks`.
+
+    Args:
+        banks: all of one width and type, no video in two of them.
+        min_score: rows below are not read.
+        device: where windows are wanted.
+        mode: `resident`: all rows in one tensor, on a GPU where `device` is one, else in a file under `.work` that all
+            processes of the machine map; `streamed`: a cache of videos.
+        cache_mb: MiB of that cache.
+
+    Raises:
+        InputError: the banks do not fit each other or the threshold.
+    """
+    if mode == "streamed":
+        return StreamedWindows(banks, min_score=min_score, cache_bytes=cache_mb << 20, device=device)
+    if device.type != "cpu":
+        return ResidentWindows(banks, min_score=min_score, device=device)
+    return ResidentWindows(banks, min_score=min_score, file=resident_file(banks, min_score=min_score))

@@ -1,0 +1,121 @@
+"""Windows from a bounded number of videos' rows, read when they are needed; for banks larger than memory."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pipeline.bank.feature_rows import IntArray
+from pipeline.bank.reader import Bank
+from pipeline.bank.windows.seconds import SecondIndex, check_banks, index_rows
+from pipeline.bank.windows.slots import Windows, window_buffer
+
+MOST_VIDEOS = 500  # at once: each is an open file, of which a process may often have no more than 1,024
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    features: Tensor  # all rows of a video as stored
+    rows: Tensor  # int64, positions of the rows that windows read, in the order of the index
+    index: SecondIndex
+
+
+class StreamedWindows(Windows):
+    """Windows from a cache of videos.
+
+    Args:
+        banks: all of one width and type, no video in two of them, unless they were made alike.
+        min_score: rows below are not read; at least the banks' `box_threshold`.
+        cache_bytes: features kept, those of the most recently used videos: of one at least, of `MOST_VIDEOS` at most.
+        device: where the windows go; they are put together on the CPU.
+
+    Raises:
+        InputError: the banks do not fit each other or the threshold.
+    """
+
+    def __init__(
+        self,
+        banks: Sequence[Bank],
+        *,
+        min_score: float,
+        cache_bytes: int = 1 << 30,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self._sources = check_banks(banks, min_score)
+        self.min_score = min_score
+        self.cache_bytes = cache_bytes
+        self._videos = {video: number for number, (_, video) in enumerate(self._sources)}
+        rows = [bank.count("detections", video) for bank, video in self._sources]
+        self._offsets = 1 + np.cumsum([0, *rows])  # slot of each video's first row
+        self._stage = torch.from_numpy(np.empty((0, banks[0].channels), banks[0].dtype))
+        self.like = self._stage.to(device)
+        self._loaded: OrderedDict[int, _Loaded] = OrderedDict()
+        self._held_bytes = 0
+
+    def find(self, video_ids: Sequence[str], first: IntArray, seconds: int) -> tuple[IntArray, IntArray]:
+        """See `Windows.find`."""
+        videos = np.array([self._videos.get(video, -1) for video in video_ids], np.int64)
+        starts, counts = (np.zeros((len(first), seconds), np.int64) for _ in range(2))
+        for number in np.unique(videos[videos >= 0]):
+            here = videos == number
+            found, counts[here] = self._load(int(number)).index.find(first[here], seconds)
+            starts[here] = found + self._offsets[number]
+        return starts, counts
+
+    def has_rows(self, video_ids: Sequence[str], first: IntArray, seconds: int) -> npt.NDArray[np.bool_]:
+        """See `Windows.has_rows`; no features are read."""
+        videos = np.array([self._videos.get(video, -1) for video in video_ids], np.int64)
+        there = np.zeros((len(first), seconds), bool)
+        for number in np.unique(videos[videos >= 0]).tolist():
+            here = videos == number
+            bank, video = self._sources[number]
+            known = self._loaded.get(number)
+            index = index_rows(bank, video, self.min_score)[1] if known is None else known.index
+            there[here] = index.find(first[here], seconds)[1] > 0
+        return there
+
+    def gather(self, slots: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See `Windows.gather`."""
+        window = window_buffer(out, slots, self.like)
+        staged = window if window.device.type == "cpu" else self._staged(slots)
+        mask = slots != 0
+        # All rows of a window are of one video.
+        largest = slots.max(dim=1).values.numpy() if slots.numel() else np.empty(0, np.int64)
+        owners = np.searchsorted(self._offsets, largest, side="right") - 1
+        rows = staged.numpy()
+        order = np.argsort(owners, kind="stable")  # windows of a video after each other: it is read once
+        for b in order.tolist():
+            if owners[b] >= 0:
+                loaded = self._load(int(owners[b]))
+                # Straight to its place: empty slots get the video's first row, and then zeros.
+                chosen = loaded.rows[(slots[b] - int(self._offsets[owners[b]])).clamp_min_(0)]
+                torch.index_select(loaded.features, 0, chosen, out=staged[b])
+            rows[b][~mask[b].numpy()] = 0
+        if staged is not window:
+            window.copy_(staged)  # waits, so that the stage can be filled again
+        return window, mask.to(window.device)
+
+    def _staged(self, slots: Tensor) -> Tensor:
+        """Page-locked memory, from which a device copies fastest."""
+        shape = (*slots.shape, self.like.shape[1])
+        if self._stage.shape[1:] != shape[1:] or len(self._stage) < len(slots):
+            self._stage = torch.empty(shape, dtype=self.like.dtype, pin_memory=self.like.is_cuda)
+        return self._stage[: len(slots)]
+
+    def _load(self, number: int) -> _Loaded:
+        if number not in self._loaded:
+            bank, video = self._sources[number]
+            features = bank.column(video, "detections", "features")
+            assert features is not None  # every bank has it
+            rows, index = index_rows(bank, video, self.min_score)
+            self._loaded[number] = _Loaded(torch.from_numpy(features), torch.from_numpy(rows), index)
+            self._held_bytes += features.nbytes
+            while len(self._loaded) > 1 and (self._held_bytes > self.cache_bytes or len(self._loaded) > MOST_VIDEOS):
+                _, dropped = self._loaded.popitem(last=False)
+                self._held_bytes -= dropped.features.nbytes
+        self._loaded.move_to_end(number)
+        return self._loaded[number]

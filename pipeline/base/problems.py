@@ -1,0 +1,83 @@
+"""Bad items of a stage: each is listed, all are counted, and one of them does not end the run."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipeline.base.errors import InputError, one_line
+from pipeline.base.files import read_json, write_json
+
+LONGEST_PART = 1000
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One bad item: where it stands, what was found and what was expected."""
+
+    file: str
+    item: str  # video id, "row 17", ...
+    found: str
+    expected: str
+
+    def __post_init__(self) -> None:
+        """Bring foreign text to one line that can be printed and written."""
+        for name in ("file", "item", "found", "expected"):
+            object.__setattr__(self, name, one_line(getattr(self, name), LONGEST_PART))
+
+    def __str__(self) -> str:
+        """One line for a terminal."""
+        return f"{self.file}: {self.item}: found {self.found}, expected {self.expected}"
+
+
+def read_problems(path: Path) -> list[Problem]:
+    """The problems that a stage listed.
+
+    Raises:
+        InputError: the file is absent or not as `report_problems` writes it.
+    """
+    content = read_json(path)
+    listed = content.get("problems") if isinstance(content, dict) else None
+    fields = {"file", "item", "found", "expected"}
+    if not isinstance(listed, list) or not all(
+        isinstance(each, dict) and each.keys() == fields and all(isinstance(text, str) for text in each.values())
+        for each in listed
+    ):
+        raise InputError(f"{path}: is not the list of problems that a stage writes; run the stage again")
+    return [Problem(**each) for each in listed]
+
+
+def report_problems(
+    problems: Sequence[Problem],
+    *,
+    total: int,
+    max_bad_fraction: float,
+    folder: Path,
+    unit: str,
+    key: str,
+    missing: Sequence[Problem] = (),
+    bad: int | None = None,
+) -> None:
+    """Write `problems.json` into a stage's out and refuse a run with too many bad items.
+
+    Args:
+        problems: the bad items, in a deterministic order.
+        total: how many items there were, good and bad.
+        max_bad_fraction: the largest share of bad items that is let pass; 0 is strict.
+        folder: the stage's out.
+        unit: what an item is, in the plural ("videos", "rows").
+        key: the parameter that is `max_bad_fraction`.
+        missing: what was named and never brought; it is written down, and not counted as bad.
+        bad: how many of the items are bad, where a problem may stand for several; None counts the problems.
+
+    Raises:
+        InputError: the share of bad items is above `max_bad_fraction`.
+    """
+    written: dict[str, object] = {"total": total, "problems": [asdict(each) for each in problems]}
+    if missing:
+        written["missing"] = [asdict(each) for each in missing]
+    write_json(folder / "problems.json", written)
+    bad = len(problems) if bad is None else bad
+    if total and bad / total > max_bad_fraction:
+        raise InputError(
+            f"{bad} of {total} {unit} are bad, more than {key} {max_bad_fraction:g} lets pass; the first: {problems[0]}"
+        )

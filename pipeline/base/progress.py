@@ -1,0 +1,69 @@
+"""Progress bars for long work, quiet where standard error is no terminal."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from pipeline.base.ranks import is_main
+
+Item = TypeVar("Item")
+
+# The bar of a work of many parts, while there is one: it stays the only one.
+_whole: "tqdm[Any] | None" = None
+
+
+def progress(items: Iterable[Item], *, what: str, total: int | None = None, unit: str = "it") -> Iterable[Item]:
+    """Iterate over `items` behind a bar named `what`, or within `whole_bar` as its text."""
+    if _whole is not None:
+        return _told(_whole, items, what, total)
+    quiet = None if is_main() else True
+    return tqdm(items, desc=what, total=total, unit=unit, disable=quiet, leave=False, dynamic_ncols=True)
+
+
+def has_bar() -> bool:
+    """Whether bars are shown: this process prints, and standard error is a terminal."""
+    return is_main() and sys.stderr is not None and sys.stderr.isatty()
+
+
+@contextmanager
+def whole_bar(what: str, *, total: int, done: int) -> Iterator["tqdm[Any] | None"]:
+    """One bar for a work of many parts, with the time left; `progress` writes its text meanwhile. None: no terminal.
+
+    Args:
+        what: its name.
+        total: steps of the whole work.
+        done: those done by an earlier run.
+    """
+    global _whole
+    if not has_bar():
+        yield None
+        return
+    # What a part takes now and then, as a validation, belongs to the time left: so the mean over the run.
+    shape = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
+    with tqdm(
+        desc=what, total=total, initial=done, bar_format=shape, smoothing=0, miniters=1, leave=False, dynamic_ncols=True
+    ) as bar:
+        _whole = bar
+        try:
+            yield bar
+        finally:
+            _whole = None
+
+
+def _told(bar: "tqdm[Any]", items: Iterable[Item], what: str, total: int | None) -> Iterator[Item]:
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    for number, item in enumerate(items, 1):
+        bar.set_postfix_str(f"{what} {number}" + (f"/{total}" if total is not None else ""))
+        yield item
+
+
+def duration_text(seconds: float) -> str:
+    """A duration in the unit that suits it, to two digits or more: 0.4 s, 12 s, 3.5 min, 12 min, 2.1 h."""
+    for unit, size in (("s", 1), ("min", 60)):
+        if round(seconds / size) < 100:
+            return f"{seconds / size:.1f} {unit}" if seconds / size < 9.95 else f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 3600:.1f} h"

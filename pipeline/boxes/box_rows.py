@@ -1,0 +1,104 @@
+"""Person boxes of one file in one form, whatever its format."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.base.problems import Problem
+from pipeline.tables.csv_rows import TOLERANCE, Faults, Floats, Mask
+
+NO_BOX = (np.nan,) * 4
+SCORE_EXPECTED = "a number from 0 to 1"
+
+
+@dataclass(frozen=True)
+class BoxRows:
+    """The n rows of one file: a box, or a keyframe without a box; those in `faults.bad` are left out."""
+
+    format: str
+    faults: Faults
+    video_ids: pa.StringArray
+    timestamp: Floats
+    boxes_xyxy: Floats
+    score: Floats
+    empty: Mask
+    "Rows that name a keyframe without a box."
+    key_problems: list[Problem] = field(default_factory=list)
+    "Of keys that hold no row that could be read."
+    key_rows: int = 0
+    "Boxes of those keys, each key one at least."
+    not_persons: int = 0
+    "Boxes of other classes than person, which are no rows."
+    classes: str = ""
+    "Where no box is a person: which class was looked for, and which were found."
+    note: str = ""
+    "What the user should know of how the file was read."
+
+    def __len__(self) -> int:
+        return len(self.timestamp)
+
+
+class Draft(NamedTuple):
+    """A row as a reader finds it: a box in pixels of a frame; without a box a keyframe that shows nobody."""
+
+    place: str
+    "Where it stands in its file: `box 17`."
+    video_id: str = ""
+    timestamp: float = np.nan
+    box: tuple[float, ...] = NO_BOX
+    "x1, y1, x2, y2 of its edges, so that the whole frame is 0, 0, width, height."
+    size: tuple[float, float] = (1.0, 1.0)
+    "Width and height of the frame in pixels."
+    score: float = np.nan
+    empty: bool = False
+    fault: tuple[str, str] | None = None
+    "What was found and what was expected."
+
+
+def draft_rows(file: str, kind: str, drafts: Sequence[Draft], *, not_persons: int = 0, note: str = "") -> BoxRows:
+    """The drafts as columns, with the checks that the rows of every format go through.
+
+    What lies up to a pixel outside the frame is brought to its edge.
+
+    Args:
+        file: its name, for problems.
+        kind: the format.
+        drafts: in the order of the file.
+        not_persons: see `BoxRows`.
+        note: see `BoxRows`.
+    """
+    faults = Faults(file, lambda i: drafts[i].place, len(drafts))
+    faults.add_each(draft.fault for draft in drafts)
+    video_ids = pa.array([draft.video_id for draft in drafts], pa.string())
+    faults.add_video_ids(video_ids)
+    timestamp = np.array([draft.timestamp for draft in drafts], np.float64)
+    faults.add(~(np.abs(timestamp) < 1e9), lambda i: f"timestamp {timestamp[i]}", "a number of seconds")
+    empty = np.array([draft.empty for draft in drafts], bool)
+    pixels = np.array([draft.box for draft in drafts], np.float64).reshape(-1, 4)
+    sides = np.tile(np.array([draft.size for draft in drafts], np.float64).reshape(-1, 2), 2)
+    inside = np.clip(pixels, 0, sides)
+    boxes = np.where(np.abs(inside - pixels) <= 1, inside, pixels) / sides
+    outside = ~empty & ((boxes < -TOLERANCE) | (boxes > 1 + TOLERANCE)).any(axis=1)
+    faults.add(outside, lambda i: _shown(pixels[i], sides[i]), "a box in pixels inside the frame")
+    flat = ~empty & ((boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1]))
+    faults.add(flat, lambda i: _shown(pixels[i], sides[i]), "a width and a height above 0")
+    faults.add_boxes(boxes, None, ~empty)
+    score = np.array([draft.score for draft in drafts], np.float64)
+    add_scores(faults, score, lambda i: str(score[i]), ~empty)
+    return BoxRows(kind, faults, video_ids, timestamp, boxes, score, empty, not_persons=not_persons, note=note)
+
+
+def add_scores(
+    faults: Faults, score: Floats, text: Callable[[int], str], rows: Mask, expected: str = SCORE_EXPECTED
+) -> None:
+    """Note the scores [n] among `rows` that are not from 0 to 1; `text(i)` is what stands there."""
+    inside = (score >= -TOLERANCE) & (score <= 1 + TOLERANCE)  # NaN is not
+    faults.add(rows & ~inside, lambda i: f"score {text(i)}", expected)
+
+
+def _shown(pixels: Floats, sides: Floats) -> str:
+    corners = " ".join(f"{value:.10g}" for value in pixels)
+    return f"box {corners} (left, top, right, bottom) in a frame of {sides[0]:g} x {sides[1]:g}"

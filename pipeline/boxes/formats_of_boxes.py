@@ -1,0 +1,154 @@
+"""Which format a box file has, told by what is in it, and its rows."""
+
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.annotations.coco import has_scores
+from pipeline.annotations.unread import reasons
+from pipeline.base.errors import InputError
+from pipeline.base.files import is_unicode, read_json, special_kind
+from pipeline.base.problems import Problem
+from pipeline.boxes.box_rows import BoxRows
+from pipeline.boxes.csv_boxes import read_csv
+from pipeline.boxes.detectron import is_detectron, read_detectron
+from pipeline.boxes.images import Images, is_image_list, join_images, person_category, read_images
+from pipeline.boxes.json_boxes import is_box_list, read_box_list
+from pipeline.boxes.not_boxes import SAME, same_as_annotations, why_no_boxes
+from pipeline.boxes.proposals import LAYOUT, read_proposals
+from pipeline.boxes.yolo import LISTS
+from pipeline.interop.pickles import load_pickle
+
+EXPECTED = (
+    "proposals as a pickle, boxes as CSV, JSON (AlphAction, COCO), a Detectron pickle or YOLO's text files "
+    "(docs/data-layout.md)"
+)
+
+REPORTS = ("problems.json", "summary.json")
+"What stages write beside what they make: detect_boxes, too."
+VIDEO_AND_TIME = re.compile(r"[^,\0]+, *[0-9]+(\.[0-9]*)? *(,|$)")
+
+
+class BoxFiles(NamedTuple):
+    """What the files of a folder hold."""
+
+    rows: dict[str, BoxRows]
+    "By the file's name."
+    problems: list[Problem]
+    "Files of no known format."
+    left_out: list[tuple[Path, str]]
+    "Annotations and what belongs to them, and what each is."
+
+
+def read_box_files(folder: Path, annotations: Path | None = None, *, beside: Collection[Path] = ()) -> BoxFiles:
+    """The rows of every box file of a folder; files of annotations beside them are no boxes, and are left out.
+
+    Image lists are read first: they say which keyframe a box in pixels belongs to.
+
+    Args:
+        folder: the boxes.
+        annotations: the folder of annotations, whose files are no boxes under another name either.
+        beside: text files of YOLO, which are read otherwise (`yolo.py`), with their lists.
+
+    Raises:
+        InputError: the folder is absent or holds no box file, or one cannot be read.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of boxes")
+    passed = {*beside, *(folder / name for name in (*REPORTS, *(LISTS if beside else ())))}
+    entries = [path for path in sorted(folder.iterdir()) if path not in passed and path.name[0] != "."]
+    problems = [problem for path in entries if (problem := _unreadable(path))]
+    paths = [path for path in entries if path.is_file() and is_unicode(path)]
+    kinds = {path: _kind(path) for path in paths}
+    values = {path: _load(path, kind) for path, kind in kinds.items()}
+    none = {path: why for path in paths if (why := why_no_boxes(path, kinds[path], values[path]))}
+    images, person = _images({path: value for path, value in values.items() if kinds[path] == "json"}, values)
+    read: dict[Path, BoxRows] = {}
+    for path in paths:
+        rows = None if path in none else _rows(path, kinds[path], values[path], images, person)
+        if rows is not None:
+            read[path] = rows
+        elif is_image_list(values[path]):
+            if not images and path in none:  # nothing asks for its images
+                continue
+            none.pop(path, "")
+        elif path not in none:
+            problems.append(Problem(path.name, "file", "an unknown format", EXPECTED))
+    for path in same_as_annotations(read, annotations) if annotations else []:
+        del read[path]
+        none[path] = SAME
+    if not read and not beside:
+        raise InputError(_nothing(folder, paths, none))
+    return BoxFiles({path.name: rows for path, rows in read.items()}, problems, sorted(none.items()))
+
+
+def _images(lists: dict[Path, Any], values: dict[Path, Any]) -> tuple[Images, int | None]:
+    """The images of the folder's lists, where boxes ask for them, and the category that is person."""
+    if not any(is_box_list(value) or is_detectron(value) for value in values.values()):
+        return {}, None
+    plain = {path: value for path, value in lists.items() if is_image_list(value) and not has_scores(value)}
+    categories = [person_category(value) for value in plain.values()]
+    images = join_images({path.name: read_images(str(path), value["images"]) for path, value in plain.items()})
+    return images, next((each for each in categories if each is not None), None)
+
+
+def _nothing(folder: Path, paths: Sequence[Path], none: dict[Path, str]) -> str:
+    """Why a folder has no boxes."""
+    if any("annotations" in why for why in none.values()):
+        return (
+            f"{folder}: no boxes of a detector: {'; '.join(reasons(folder, sorted(none.items())))}. As boxes, "
+            f"annotations would find everybody; expected {EXPECTED}, or boxes.detector, which makes them"
+        )
+    return f"{folder}: found {', '.join(path.name for path in paths) or 'no file'}, expected {EXPECTED}"
+
+
+def _unreadable(path: Path) -> Problem | None:
+    """What is no file, or has a name that no table can take."""
+    if not is_unicode(path):
+        return Problem(path.name, "file", "a name that is no UTF-8 text", "another name; the file is left out")
+    kind = special_kind(path)
+    return Problem(path.name, "file", kind, "a file; it is left out") if kind else None
+
+
+def _kind(path: Path) -> str:
+    """pickle, json, csv, or nothing."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(1 << 12)
+            file.seek(max(0, path.stat().st_size - 1))
+            last = file.read()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().decode(errors="replace")
+    # Pickles of old protocols are text, but their lines hold no commas.
+    if head[:1] == b"\x80" or (last == b"." and (b"\0" in head or b"," not in head.split(b"\n")[0])):
+        return "pickle"
+    if text[:1] in ("[", "{"):
+        return "json"
+    if path.suffix.lower() == ".csv":  # with whatever is wrong in its first rows
+        return "csv"
+    return "csv" if any(VIDEO_AND_TIME.match(line) for line in text.splitlines()[:5]) else ""
+
+
+def _load(path: Path, kind: str) -> Any:
+    return load_pickle(path) if kind == "pickle" else read_json(path) if kind == "json" else None
+
+
+def _rows(path: Path, kind: str, value: Any, images: Images, person: int | None) -> BoxRows | None:
+    """The boxes of a file; None for one that is no box file."""
+    if kind == "csv":
+        return read_csv(path)
+    if kind == "pickle":
+        if is_detectron(value):
+            return read_detectron(path, value, images)
+        if isinstance(value, dict):
+            return read_proposals(path, value)
+        raise InputError(f"{path}: holds a {type(value).__name__}, expected {LAYOUT}, or Detectron's all_boxes")
+    if kind == "json" and is_box_list(value):
+        return read_box_list(path, value, images, person=person, own=False)
+    if kind == "json" and is_image_list(value) and has_scores(value):
+        boxes: Sequence[Any] = value["annotations"]
+        own = read_images(str(path), value["images"])
+        return read_box_list(path, boxes, own, person=person_category(value), own=True)
+    return None

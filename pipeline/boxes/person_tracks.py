@@ -1,0 +1,53 @@
+"""Ids of persons over time: boxes of one film that follow each other, by how much they overlap."""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from pipeline.tables.csv_rows import Floats, Ints
+from pipeline.tables.iou import box_iou
+
+LEAST_IOU = 0.3
+SURE_SCORE = 0.5
+"A box of a lower score may carry a track on, and begins none."
+PATIENCE_SECONDS = 2.5
+"A track whose person has not been seen for longer is over, so that at 1 Hz one second may be missing."
+
+
+def track_ids(video: Ints, time_seconds: Floats, boxes_xyxy: Floats, score: Floats) -> Ints:
+    """The id of each box within its film, from 0 on in the order in which persons appear; -1 where it is in none.
+
+    At every time, the boxes of `SURE_SCORE` or more are assigned to the tracks that are open so that the sum of
+    their IoUs is largest (Hungarian algorithm), and the others to the tracks that are left; pairs below `LEAST_IOU`
+    do not hold. There is no model of motion: at one box per second there is not enough to fit one.
+
+    Args:
+        video: [n] number of the film; the rows of a film stand together.
+        time_seconds: [n], ascending within a film.
+        boxes_xyxy: [n, 4].
+        score: [n].
+    """
+    found = np.full(len(video), -1, np.int64)
+    starts = np.flatnonzero(np.r_[True, (video[1:] != video[:-1]) | (time_seconds[1:] != time_seconds[:-1])])
+    groups = np.split(np.arange(len(video)), starts[1:]) if len(video) else []
+    film, count = -1, 0
+    last_row: dict[int, int] = {}
+    for rows in groups:
+        first = rows[0]
+        if video[first] != film:
+            film, count = int(video[first]), 0
+            last_row = {}
+        now = time_seconds[first]
+        last_row = {track: row for track, row in last_row.items() if now - time_seconds[row] <= PATIENCE_SECONDS}
+        sure = score[rows] >= SURE_SCORE
+        for part in (rows[sure], rows[~sure]):
+            free = [track for track, row in last_row.items() if time_seconds[row] < now]
+            overlaps = box_iou(boxes_xyxy[[last_row[track] for track in free]].reshape(-1, 4), boxes_xyxy[part])
+            for left, right in zip(*linear_sum_assignment(overlaps, maximize=True), strict=True):
+                if overlaps[left, right] >= LEAST_IOU:
+                    found[part[right]] = free[left]
+                    last_row[free[left]] = int(part[right])
+        for row in rows[sure & (found[rows] < 0)].tolist():
+            found[row] = count
+            last_row[count] = row
+            count += 1
+    return found

@@ -1,0 +1,174 @@
+"""Films through the baseline into finished bank parts, kept in `.work` by what they were made from.
+
+`infer_bank` assembles them into a bank; a head that reads no bank uses the same parts as they lie.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.bank.feature_rows import Rows
+from pipeline.bank.writer import write_part
+from pipeline.base.code import code_version
+from pipeline.base.distributed import barrier, from_main
+from pipeline.base.files import digest_value
+from pipeline.base.numerics import compute_precision, pick_device, set_numerics
+from pipeline.base.progress import progress
+from pipeline.base.ranks import share
+from pipeline.base.work import is_finished, item_folder, item_key, make_item
+from pipeline.checkpoint.described_detector import detector_from_sidecar
+from pipeline.checkpoint.weights import load_checkpoint, load_into
+from pipeline.features.film_clips import ClipRequest, ClipSettings, run_film
+from pipeline.features.requests import FilmBoxes
+from pipeline.models.detector import Detector
+from pipeline.video.store import FrameStore
+
+STAGE = "bank_parts"
+
+
+@dataclass(frozen=True)
+class PartSettings:
+    """What a part's bytes depend on beside the film and the weights."""
+
+    dtype: str  # fp16 or fp32
+    codec: str
+    compute_dtype: str
+    attributes: dict[str, Any]  # recorded with every part
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What turns a film into rows."""
+
+    detector: Detector
+    clip: ClipSettings
+    store: FrameStore
+    settings: PartSettings
+    device: torch.device
+    batch: int
+
+
+def make_parts(
+    films: Sequence[FilmBoxes],
+    *,
+    checkpoint: Path,
+    frames: Path,
+    settings: PartSettings,
+    workers: int,
+    device: str,
+    batch: int,
+    what: str,
+) -> dict[str, Path]:
+    """The folder of the finished part of every film; only those that are not there are computed.
+
+    On the CPU every film runs in one thread, so many films at a time as there are `workers`: their number cannot
+    change a bit. Ranks share the films; every rank gets all folders, once all are finished.
+
+    Args:
+        films: see `films_of_split`.
+        checkpoint: weights with their sidecar.
+        frames: the frame store.
+        settings: see `PartSettings`.
+        workers: films at a time (on a GPU: one).
+        device: see `pick_device`.
+        batch: see `run_film`.
+        what: name of the progress bar.
+
+    Raises:
+        InputError: the checkpoint, a frame or a feature is not what it should be.
+    """
+    tensors, sidecar = load_checkpoint(checkpoint)
+    store = FrameStore(frames)
+    version = code_version("pipeline.features.film_parts", "torch", "torchvision", "zarr", "numcodecs", "simplejpeg")
+    keys = {
+        film.video_id: item_key(
+            film=digest_value(asdict(film)),
+            frames=store.digest(film.video_id),
+            fps=store.fps,
+            weights=sidecar["sha256"],
+            settings=asdict(settings),
+            code=version,
+        )
+        for film in films
+    }
+    # Asked once: while a rank asks, another one may have finished a film.
+    missing = from_main(lambda: {video_id for video_id, key in keys.items() if not is_finished(STAGE, key)})
+    mine = share([film for film in films if film.video_id in missing])
+    if mine:
+        place = pick_device(device)
+        threads = torch.get_num_threads()
+        set_numerics(compute_dtype=settings.compute_dtype, deterministic=False, threads=1)
+        detector = detector_from_sidecar(sidecar)
+        load_into(detector, tensors, str(checkpoint))
+        detector.eval().to(place)
+        model = _Model(detector, ClipSettings(**sidecar["input"]), store, settings, place, batch)
+        with ThreadPoolExecutor(
+            1 if place.type == "cuda" else workers, initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
+            made = pool.map(lambda film: _make_part(model, film, keys[film.video_id]), mine)
+            for _ in progress(made, what=what, total=len(mine), unit="film"):
+                pass
+        torch.set_num_threads(threads)
+    barrier()
+    return {film.video_id: item_folder(STAGE, keys[film.video_id]) for film in films}
+
+
+def _make_part(model: _Model, film: FilmBoxes, key: str) -> None:
+    def make(folder: Path) -> None:
+        detections, ground_truth = film_rows(model, film)
+        write_part(
+            folder,
+            part=film.video_id,
+            detections=detections,
+            ground_truth=ground_truth,
+            seconds_seen=film.seconds_seen,
+            attributes={**model.settings.attributes, "duration_seconds": film.duration_seconds},
+            dtype=model.settings.dtype,
+            codec=model.settings.codec,
+        )
+
+    make_item(STAGE, key, make)
+
+
+def film_rows(model: _Model, film: FilmBoxes) -> tuple[Rows, Rows | None]:
+    """Features of a film's detected and annotated boxes.
+
+    Batches of clips are formed of the seconds with detected boxes alone, and then of those that have only
+    annotated ones: so no annotation can change a bit of a detected row.
+    """
+
+    def forward(places: range, clips: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
+        with compute_precision(model.device, model.settings.compute_dtype):
+            return model.detector.features(clips, boxes_xyxy, clip_index)
+
+    channels = model.detector.roi_channels
+    truth_at = film.annotated_timestamp if film.annotated_timestamp is not None else np.empty(0)
+    truth_xyxy = film.annotated_xyxy if film.annotated_xyxy is not None else np.empty((0, 4))
+    detected_at = np.unique(film.detected_timestamp)
+    detections = np.empty((len(film.detected_timestamp), channels), np.float32)
+    ground_truth = np.empty((len(truth_at), channels), np.float32)
+    for timestamps in (detected_at, np.setdiff1d(truth_at, detected_at)):
+        places = [(np.flatnonzero(film.detected_timestamp == at), np.flatnonzero(truth_at == at)) for at in timestamps]
+        requests = [
+            ClipRequest(float(at + film.shift_seconds), np.concatenate([film.detected_xyxy[mine], truth_xyxy[theirs]]))
+            for at, (mine, theirs) in zip(timestamps, places, strict=True)
+        ]
+        rows = run_film(
+            forward, model.store, film.video_id, requests,
+            settings=model.clip, device=model.device, batch=model.batch,
+        )  # fmt: skip
+        for (mine, theirs), each in zip(places, rows, strict=True):
+            detections[mine] = each[: len(mine)]
+            ground_truth[theirs] = each[len(mine) :]
+    found = Rows(
+        detections, film.detected_timestamp, film.detected_xyxy, film.detected_score, track_id=film.detected_track
+    )
+    if film.annotated_timestamp is None:
+        return found, None
+    return found, Rows(ground_truth, truth_at, truth_xyxy)

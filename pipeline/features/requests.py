@@ -1,0 +1,157 @@
+"""Which boxes of a film go into a bank: the seconds of a regular grid, and the annotated boxes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.tables.film_ends import Moment, is_beyond, say_beyond
+from pipeline.tables.schemas import BOX_COLUMNS
+from pipeline.tables.timelines import films_of
+
+Floats = NDArray[np.float64]
+FULL_FRAME = np.array([[0.0, 0.0, 1.0, 1.0]])
+
+
+@dataclass(frozen=True)
+class FilmBoxes:
+    """The boxes of one film; rows are sorted by timestamp."""
+
+    video_id: str
+    shift_seconds: float  # time_seconds = timestamp + shift_seconds
+    duration_seconds: float  # no box stands beyond it
+    seconds_seen: Floats  # timestamps at which boxes were looked for
+    detected_timestamp: Floats  # [n]
+    detected_xyxy: Floats  # [n, 4]
+    detected_score: Floats  # [n]
+    annotated_timestamp: Floats | None  # [m]; None in a split without annotations
+    annotated_xyxy: Floats | None  # [m, 4], distinct boxes
+    detected_track: NDArray[np.int64] | None = None  # [n], -1 where a box is in no track; None without tracks
+
+
+def films_of_split(
+    split: str,
+    *,
+    timelines: pa.Table,
+    videos: pa.Table,
+    boxes: pa.Table,
+    annotations: pa.Table,
+    keyframes: pa.Table,
+    box_threshold: float,
+    lower_threshold: bool,
+    full_frame_box: bool,
+    seconds: str,
+) -> list[FilmBoxes]:
+    """The boxes of every film of a split that has frames, sorted by video_id; those beyond its end are left out.
+
+    Of a film that train and val share, both get all rows: a row's keyframe says of which split it is.
+
+    Args:
+        split: train, val or test.
+        timelines: TIMELINES.
+        videos: VIDEOS.
+        boxes: BOXES; rows with a label (objects) are left out.
+        annotations: ANNOTATIONS; only `ground_truth` rows come from it (and the seconds, where `seconds` is
+            `annotated`), so no label or annotated box can change a detected row.
+        keyframes: KEYFRAMES.
+        box_threshold: least score of a detected box.
+        lower_threshold: where no box of a second reaches the threshold, take those of the second's best score.
+        full_frame_box: a second without any proposal gets one box of the whole frame, with score 1.
+        seconds: `grid` looks at every second of the film and wherever else there are boxes; `annotated` only at
+            keyframes that the annotations name.
+    """
+    timelines = films_of(timelines, split).sort_by("video_id")
+    durations = dict(zip(videos["video_id"].to_pylist(), videos["duration_seconds"].to_pylist(), strict=True))
+    persons = boxes.filter(pc.is_null(boxes["label"]))
+    has_annotations = pc.any(pc.equal(keyframes["split"], split)).as_py() or False
+    detected = rows_by_video(persons, ["timestamp", *BOX_COLUMNS, "score", "track_id"])
+    has_tracks = persons["track_id"].null_count < len(persons)  # for all films: parts of a bank have the same arrays
+    annotated = rows_by_video(annotations, ["timestamp", *BOX_COLUMNS])
+    named = rows_by_video(keyframes, ["timestamp"])
+    films = []
+    beyond: list[Moment] = []
+    for row in timelines.to_pylist():
+        video_id = row["video_id"]
+        if video_id not in durations:
+            continue  # its file is missing or unreadable, which extraction has reported
+        shift, length = row["offset_seconds"] - row["first_timestamp"], durations[video_id]
+        rows = detected.get(video_id, np.empty((0, 7)))
+        if seconds == "annotated":
+            seen = np.unique(named.get(video_id, np.empty((0, 1)))[:, 0])
+        else:
+            seen = np.unique(np.concatenate([film_seconds(row["first_timestamp"], shift, length), rows[:, 0]]))
+        truth = np.unique(annotated.get(video_id, np.empty((0, 5))), axis=0) if has_annotations else None
+        named_at = seen if truth is None else np.union1d(seen, truth[:, 0])
+        late = named_at[is_beyond(named_at + shift, length)]
+        beyond += [Moment(video_id, at, at + shift, length) for at in late.tolist()]
+        seen = np.setdiff1d(seen, late)
+        truth = None if truth is None else truth[~np.isin(truth[:, 0], late)]
+        kept = choose_boxes(
+            rows,
+            seen,
+            box_threshold=box_threshold,
+            lower_threshold=lower_threshold,
+            full_frame_box=full_frame_box,
+        )
+        films.append(
+            FilmBoxes(
+                video_id,
+                shift,
+                length,
+                seen,
+                detected_timestamp=kept[:, 0],
+                detected_xyxy=kept[:, 1:5],
+                detected_score=kept[:, 5],
+                annotated_timestamp=None if truth is None else truth[:, 0],
+                annotated_xyxy=None if truth is None else truth[:, 1:],
+                detected_track=np.nan_to_num(kept[:, 6], nan=-1).astype(np.int64) if has_tracks else None,
+            )
+        )
+    say_beyond(beyond, f"timestamps of {split}")
+    return films
+
+
+def choose_boxes(
+    rows: Floats, seen: Floats, *, box_threshold: float, lower_threshold: bool, full_frame_box: bool
+) -> Floats:
+    """Rows (timestamp, x1, y1, x2, y2, score, ...) at the seconds seen that pass, sorted by timestamp then score.
+
+    Further columns go along; they are NaN in the box of a whole frame.
+    """
+    rows = rows[np.isin(rows[:, 0], seen)]
+    rows = rows[np.lexsort((*rows[:, 4:0:-1].T, -rows[:, 5], rows[:, 0]))]
+    least = np.full(len(rows), box_threshold)
+    if lower_threshold and len(rows):
+        starts = np.flatnonzero(np.r_[True, rows[1:, 0] != rows[:-1, 0]])
+        best = np.maximum.reduceat(rows[:, 5], starts)
+        least = np.minimum(least, np.repeat(best, np.diff(np.r_[starts, len(rows)])))
+    kept = rows[rows[:, 5] >= least]
+    if full_frame_box:
+        bare = np.setdiff1d(seen, rows[:, 0])
+        whole = np.full((len(bare), rows.shape[1]), np.nan)
+        whole[:, :6] = np.column_stack([bare, np.repeat(FULL_FRAME, len(bare), axis=0), np.ones(len(bare))])
+        kept = np.concatenate([kept, whole])
+        kept = kept[np.argsort(kept[:, 0], kind="stable")]
+    return kept
+
+
+def film_seconds(first_timestamp: float, shift: float, duration_seconds: float) -> Floats:
+    """Labels of the film's seconds: first_timestamp plus whole numbers, as far as their times lie in the film."""
+    first = int(np.ceil(-(first_timestamp + shift)))
+    labels = first_timestamp + np.arange(first, first + int(duration_seconds) + 2)
+    kept: Floats = labels.astype(np.float64)[(labels + shift >= 0) & ~is_beyond(labels + shift, duration_seconds)]
+    return kept
+
+
+def rows_by_video(table: pa.Table, columns: list[str]) -> dict[str, Floats]:
+    """Rows of each video as one float64 array, in the table's order."""
+    if not len(table):
+        return {}
+    values = np.column_stack([table[name].cast(pa.float64()).to_numpy() for name in columns])
+    codes = table["video_id"].combine_chunks().dictionary_encode()
+    order = np.argsort(codes.indices.to_numpy(), kind="stable")
+    ends = np.cumsum(np.bincount(codes.indices.to_numpy(), minlength=len(codes.dictionary)))
+    parts = np.split(values[order], ends[:-1])
+    return dict(zip(codes.dictionary.to_pylist(), parts, strict=True))

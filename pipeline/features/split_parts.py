@@ -1,0 +1,109 @@
+"""From tables, frames and the baseline to the parts of a split, and what the bank says of itself."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_file
+from pipeline.checkpoint.weights import read_sidecar
+from pipeline.features.film_parts import PartSettings, make_parts
+from pipeline.features.requests import films_of_split
+from pipeline.tables.box_thresholds import check_threshold, videos_of
+from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, VIDEOS, read_table
+from pipeline.tables.timelines import films_of
+
+
+@dataclass(frozen=True)
+class BankSettings:
+    """The parameters that a bank's bytes depend on; see `pipeline.params.Bank`."""
+
+    box_threshold: float
+    seconds: str
+    dtype: str
+    codec: str
+    compute_dtype: str
+    lower_threshold: bool
+    full_frame_box: bool
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the outs lie that parts are made from."""
+
+    frames: Path
+    annotations: Path
+    boxes: Path
+    checkpoint: Path
+
+
+def split_parts(
+    split: str, sources: Sources, settings: BankSettings, *, workers: int, device: str, batch: int
+) -> tuple[dict[str, Path], dict[str, Any]]:
+    """The finished parts of every film of a split, and the provenance of a bank of them.
+
+    Args:
+        split: train, val or test.
+        sources: outs of the stages before.
+        settings: see `BankSettings`.
+        workers: see `make_parts`.
+        device: see `make_parts`.
+        batch: see `make_parts`.
+
+    Raises:
+        InputError: a source is absent or not what it should be.
+    """
+    sidecar = read_sidecar(sources.checkpoint)
+    timelines = read_table(sources.annotations / "timelines.parquet", TIMELINES)
+    if not films_of(timelines, split).num_rows:
+        raise InputError(
+            f"{sources.annotations}: no film is of {split}, expected one at least: a bank of it would be empty, with "
+            "nothing to learn from or to score; dataset.split_by: time splits each film (docs/datasets.md#splits)"
+        )
+    boxes = read_table(sources.boxes / "boxes.parquet", BOXES)
+    if not settings.lower_threshold:
+        check_threshold(
+            str(sources.boxes), boxes, videos_of(timelines, split), split=split,
+            threshold=settings.box_threshold, key="bank.box_threshold",
+        )  # fmt: skip
+    films = films_of_split(
+        split,
+        timelines=timelines,
+        videos=read_table(sources.frames / "videos.parquet", VIDEOS),
+        boxes=boxes,
+        annotations=read_table(sources.annotations / "annotations.parquet", ANNOTATIONS),
+        keyframes=read_table(sources.annotations / "keyframes.parquet", KEYFRAMES),
+        box_threshold=settings.box_threshold,
+        lower_threshold=settings.lower_threshold,
+        full_frame_box=settings.full_frame_box,
+        seconds=settings.seconds,
+    )
+    shared = {
+        "recipe": sidecar["backbone"],
+        "checkpoint_sha256": sidecar["sha256"],
+        "roi": sidecar["roi"],
+        "pooling": "mean over time, then the largest cell",
+        "box_threshold": settings.box_threshold,
+        "lower_threshold": settings.lower_threshold,
+        "full_frame_box": settings.full_frame_box,
+        "seconds": settings.seconds,
+        "compute_dtype": settings.compute_dtype,
+        "clip": sidecar["input"],
+    }
+    parts = make_parts(
+        films,
+        checkpoint=sources.checkpoint,
+        frames=sources.frames,
+        settings=PartSettings(settings.dtype, settings.codec, settings.compute_dtype, shared),
+        workers=workers,
+        device=device,
+        batch=batch,
+        what=f"bank {split}",
+    )
+    provenance = {
+        **shared,
+        "box_source": "boxes.parquet",
+        "frames_sha256": digest_file(sources.frames / "manifest.json"),
+        "boxes_sha256": digest_file(sources.boxes / "boxes.parquet"),
+    }
+    return parts, provenance

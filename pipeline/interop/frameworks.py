@@ -1,0 +1,223 @@
+"""Says whose checkpoint a file is, by its keys, and takes the weights out of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+
+from pipeline.base.errors import InputError
+from pipeline.checkpoint.weights import load_checkpoint, load_tensors
+from pipeline.interop import mmaction2, pyslowfast
+from pipeline.interop.conversion import some
+from pipeline.interop.pickles import Inert, load_pickle
+from pipeline.interop.torch_files import LEGACY_MAGIC, ZIP_MAGIC, load_torch
+
+Framework = Literal["mmaction2", "pyslowfast", "ours"]
+Kind = Literal["detector", "classifier", "backbone"]
+AVA_CLASSES = 80
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A checkpoint that was recognised."""
+
+    framework: Framework
+    kind: Kind
+    described: str
+    "For people: `MMAction2 1.x detector`."
+    tensors: dict[str, Tensor]
+    "Weights under the source's names, without `module.`."
+    rename: Callable[[str], str | None]
+    "Our name of a key; a classifier's own head has none."
+    no_weights: tuple[str, ...] = ()
+    "Entries beside the weights."
+    head: str = ""
+    "Prefix of the keys of the source's own head, empty where it has none."
+    folded: bool = False
+    "From Caffe2."
+    sidecar: dict[str, Any] = field(default_factory=dict)
+    "Of one of our own checkpoints."
+    notes: tuple[str, ...] = ()
+
+
+def load_foreign(path: Path) -> Any:
+    """The value in a checkpoint file: of torch, of Caffe2 (a pickle of arrays) or safetensors.
+
+    Raises:
+        InputError: the file is absent, damaged, or names something that is not read.
+    """
+    if path.suffix == ".safetensors":
+        return load_tensors(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(LEGACY_MAGIC))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if head.startswith(ZIP_MAGIC) or head == LEGACY_MAGIC:
+        return load_torch(path)
+    return load_pickle(path)
+
+
+def recognise(path: Path, *, taken_as: Kind | None = None) -> Foreign:
+    """Read a checkpoint and say whose it is.
+
+    Args:
+        path: the file.
+        taken_as: settles what keys cannot tell: whether the head of a PySlowFast file scores persons or clips.
+
+    Raises:
+        InputError: see `load_foreign`; or the checkpoint is of none of the kinds that are known.
+    """
+    value = load_foreign(path)
+    if path.suffix == ".safetensors":
+        return _ours(path, value)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: holds a {type(value).__name__}, expected a checkpoint's dictionary")
+    for key in ("state_dict", "model_state", "blobs", "model"):
+        if isinstance(value.get(key), dict):
+            weights, around = value[key], value
+            break
+    else:
+        weights, around = value, {}
+    names = _names(path, weights)
+    if any(name.startswith("s1.pathway0_") for name in names):
+        return _pyslowfast(*_tensors(path, weights), around, taken_as)
+    if any(pyslowfast.caffe2_key(name) for name in names):
+        return _caffe2(path, weights, taken_as)
+    if any(name.startswith(("backbone.slow.", "roi_heads.")) for name in names):
+        raise InputError(f"{path}: a checkpoint of AlphAction, whose networks this project does not have")
+    if any(name.startswith("backbone.") for name in names):
+        return _mmaction2(*_tensors(path, weights), around)
+    raise InputError(
+        f"{path}: no checkpoint that is known: its keys are {', '.join(sorted(names)[:3]) or 'none'}, expected those "
+        "of MMAction2 (backbone.*), PySlowFast (s1.pathway0_*), Caffe2 (conv1_w) or of this project (safetensors)"
+    )
+
+
+def _names(path: Path, weights: Mapping[Any, Any]) -> dict[str, str]:
+    """The keys by their names without the prefix of torch's parallel wrappers."""
+    names: dict[str, str] = {}
+    for key in weights:
+        if not isinstance(key, str) or not key.isprintable():
+            found = ascii(key)[:40] if isinstance(key, str) else f"of type {type(key).__name__}"
+            raise InputError(f"{path}: a key of its weights is {found}, expected a name")
+        name = key.removeprefix("module.")
+        if name in names:
+            raise InputError(f"{path}: {names[name]} and {key} both stand for {name}")
+        names[name] = key
+    return names
+
+
+def _tensors(path: Path, weights: Mapping[Any, Any]) -> tuple[dict[str, Tensor], list[str]]:
+    """The weights under their `_names`, and the names of what else stands among them."""
+    for key, value in weights.items():
+        if isinstance(value, Inert):
+            raise InputError(f"{path}: refused: {key} is an object of a training framework, expected a tensor")
+    named = {name: weights[key] for name, key in _names(path, weights).items()}
+    tensors = {key: value.detach() for key, value in named.items() if isinstance(value, Tensor)}
+    return tensors, [key for key in named if key not in tensors]
+
+
+def _mmaction2(tensors: dict[str, Tensor], others: list[str], around: Mapping[str, Any]) -> Foreign:
+    meta = around.get("meta")
+    versions = set(meta) if isinstance(meta, dict) else set()
+    version = " 1.x" if "mmengine_version" in versions else " 0.x" if "mmcv_version" in versions else ""
+    if "message_hub" in around:
+        version = " 1.x"
+    kind: Kind = "backbone"
+    head = ""
+    if any(key.startswith("roi_head.") for key in tensors):
+        kind, head = "detector", "roi_head."
+    elif any(key.startswith("cls_head.") for key in tensors):
+        kind, head = "classifier", "cls_head."
+    others += [key for key in tensors if key.startswith("data_preprocessor.")]
+    tensors = {key: value for key, value in tensors.items() if key not in others}
+    return Foreign("mmaction2", kind, f"MMAction2{version} {kind}", tensors, mmaction2.our_key, tuple(others), head)
+
+
+def _pyslowfast(
+    tensors: dict[str, Tensor], others: list[str], around: Mapping[str, Any], taken_as: Kind | None
+) -> Foreign:
+    paths = pyslowfast.count_pathways(tensors)
+    kind, notes = _projection(tensors.get("head.projection.weight"), around.get("cfg"), taken_as)
+    return Foreign(
+        "pyslowfast",
+        kind,
+        f"PySlowFast {kind}",
+        tensors,
+        lambda key: pyslowfast.our_key(key, pathways=paths),
+        tuple(others),
+        head="head." if kind != "backbone" else "",
+        notes=notes,
+    )
+
+
+def _projection(weight: Any, config: Any, taken_as: Kind | None) -> tuple[Kind, tuple[str, ...]]:
+    """Whether the one linear layer of PySlowFast scores persons or clips."""
+    if weight is None:
+        return "backbone", ()
+    if taken_as is not None:
+        return taken_as, ()
+    if isinstance(config, str):
+        try:
+            detection = yaml.safe_load(config)["DETECTION"]["ENABLE"]
+        except Exception:  # a foreign text can fail in any way: as dates, or by its nesting
+            detection = None
+        if isinstance(detection, bool):
+            return "detector" if detection else "classifier", ()
+    rows = weight.shape[0] if weight.dim() else 0
+    kind: Kind = "detector" if rows == AVA_CLASSES else "classifier"
+    return kind, (f"its head has {rows} rows, so it is taken as a {kind}'s; --as says otherwise",)
+
+
+def _caffe2(path: Path, blobs: Mapping[Any, Any], taken_as: Kind | None) -> Foreign:
+    tensors, no_weights = {}, []
+    for key, value in blobs.items():
+        name = str(key)
+        if pyslowfast.is_no_weight(name) or not isinstance(value, np.ndarray | Tensor):
+            no_weights.append(name)
+        else:
+            # The arrays are views of the file's bytes: read-only, and of the byte order of whoever wrote them.
+            tensors[name] = value if isinstance(value, Tensor) else torch.from_numpy(_native(value))
+    lfb = pyslowfast.lfb_blobs(tensors)
+    if lfb:
+        raise InputError(
+            f"{path}: {len(lfb)} blobs of an I3D network with non-local blocks or of a head on it{some(lfb)}, which is "
+            "no network of this project; SlowOnly and SlowFast ResNets of PySlowFast are read"
+        )
+    renamed = {pyslowfast.caffe2_key(name) or name for name in tensors}
+    paths = pyslowfast.count_pathways(renamed)
+    kind, notes = _projection(tensors.get("pred_w"), None, taken_as)
+
+    def rename(key: str) -> str | None:
+        middle = pyslowfast.caffe2_key(key)
+        return middle and pyslowfast.our_key(middle, pathways=paths)
+
+    head = "pred_" if kind != "backbone" else ""
+    described = f"PySlowFast (Caffe2) {kind}"
+    return Foreign("pyslowfast", kind, described, tensors, rename, tuple(no_weights), head, folded=True, notes=notes)
+
+
+def _native(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.array(array, dtype=array.dtype.newbyteorder("="), copy=True, order="C")
+
+
+def _ours(path: Path, tensors: dict[str, Tensor]) -> Foreign:
+    sidecar = path.with_suffix(".json")
+    if sidecar.exists():
+        tensors, facts = load_checkpoint(path)
+        facts = facts.get("detector", facts)  # a baseline that was handed on as head
+    else:
+        facts = {}
+    if any(key.startswith("backbone.") for key in tensors):
+        kind: Kind = "detector" if any(key.startswith("head.") for key in tensors) else "backbone"
+        head = "head." if kind == "detector" else ""
+        return Foreign("ours", kind, f"ActionBank {kind}", tensors, lambda key: key, head=head, sidecar=facts)
+    if facts.get("kind") == "head":
+        raise InputError(f"{path}: a head without a backbone, which nothing else can take")
+    return Foreign("ours", "backbone", "ActionBank backbone", tensors, lambda key: f"backbone.{key}", sidecar=facts)

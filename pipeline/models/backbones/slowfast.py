@@ -1,0 +1,172 @@
+"""SlowFast: a slow pathway of few frames and a thin fast one of all (Feichtenhofer et al. 2019).
+
+Shape suffixes of names: B clips, C channels, T frames, H and W pixels (or cells of a feature map).
+
+Module names equal those of MMAction2 1.2.0 (`ResNet3dSlowFast`), so that its keys load after the prefix `backbone.`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.base.errors import InputError
+from pipeline.models.backbones.conv import ConvBN, plain_conv
+from pipeline.models.backbones.resnet3d import R50, R101, ResNet3d, Stage, slow_stages
+
+SlowFrames = Literal["stride", "linspace"]
+LATERALS = ("conv1_lateral", "layer1_lateral", "layer2_lateral", "layer3_lateral")
+
+
+class SlowFast(nn.Module):
+    """Two pathways; before each stage the slow one is given what the fast one has.
+
+    Attributes:
+        out_channels: channels of both pathways' maps together.
+        stride: pixels of the clip per cell of the feature maps.
+    """
+
+    out_channels: int
+    stride: int
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        *,
+        stem_width: int,
+        alpha: int,
+        fusion_kernel: int,
+        beta: int = 8,
+        fusion_norm: bool = False,
+        slow_frames: SlowFrames = "stride",
+        stem_kernel: int = 7,
+        expansion: int = 4,
+        zero_init_residual: bool = True,
+    ) -> None:
+        """Build the network; weights are drawn from torch's global generator.
+
+        Args:
+            stages: of the slow pathway, exactly four; the fast one has the same, thinner and with temporal kernels
+                of 3 in all.
+            stem_width: channels of the slow pathway's stem.
+            alpha: frames of the fast pathway, which takes the whole clip, per frame of the slow one.
+            fusion_kernel: frames that a lateral convolution sees.
+            beta: channels of the slow pathway over those of the fast one.
+            fusion_norm: batch norm and ReLU after the lateral convolutions, as PySlowFast.
+            slow_frames: `stride` takes frames 0, alpha, 2 alpha, ... (MMAction2); `linspace` spreads them from the
+                first to the last, truncated to whole frames (PySlowFast).
+            stem_kernel: side in pixels of the stems' kernels.
+            expansion: output channels of a bottleneck over its inner channels.
+            zero_init_residual: begin with each bottleneck as its shortcut.
+        """
+        super().__init__()
+        self.alpha = alpha
+        self.slow_frames: SlowFrames = slow_frames
+        fast_stages = [replace(each, width=each.width // beta, temporal_kernel=3, non_local=()) for each in stages]
+        fast_channels = [stem_width // beta, *[each.width * expansion for each in fast_stages[:3]]]
+        self.slow_path = ResNet3d(
+            stages,
+            stem_width=stem_width,
+            stem_kernel=stem_kernel,
+            side_channels=[2 * channels for channels in fast_channels],
+            expansion=expansion,
+            zero_init_residual=zero_init_residual,
+        )
+        for name, channels in zip(LATERALS, fast_channels, strict=True):
+            # Upstream's names: the lateral convolutions belong to the slow pathway.
+            self.slow_path.add_module(name, _lateral(channels, fusion_kernel, alpha, norm=fusion_norm))
+        self.fast_path = ResNet3d(
+            fast_stages,
+            stem_width=stem_width // beta,
+            stem_kernel=stem_kernel,
+            stem_frames=5,
+            expansion=expansion,
+            zero_init_residual=zero_init_residual,
+        )
+        self.out_channels = self.slow_path.out_channels + self.fast_path.out_channels
+        self.stride = self.slow_path.stride
+
+    def forward(self, clip_B3THW: Tensor) -> tuple[Tensor, ...]:
+        """Feature maps of a batch of clips.
+
+        Args:
+            clip_B3THW: normalised RGB clips, float [B, 3, T, H, W].
+
+        Returns:
+            The slow pathway's map [B, C_slow, T / alpha, h, w] and the fast one's [B, C_fast, T, h, w].
+
+        Raises:
+            InputError: T is no multiple of alpha.
+        """
+        slow, fast = self.slow_path, self.fast_path
+        slow_BCTHW, fast_BCTHW = slow.stem(self._slow_clip(clip_B3THW)), fast.stem(clip_B3THW)
+        for number, lateral in enumerate(LATERALS, start=1):
+            side_BCTHW = slow.get_submodule(lateral)(fast_BCTHW)
+            slow_BCTHW = slow.get_submodule(f"layer{number}")(torch.cat([slow_BCTHW, side_BCTHW], dim=1))
+            fast_BCTHW = fast.get_submodule(f"layer{number}")(fast_BCTHW)
+        return slow_BCTHW, fast_BCTHW
+
+    def _slow_clip(self, clip_B3THW: Tensor) -> Tensor:
+        frames = clip_B3THW.shape[2]
+        if frames % self.alpha or not frames:
+            raise InputError(f"a clip has {frames} frames, this SlowFast needs a multiple of {self.alpha}")
+        if self.slow_frames == "stride":
+            return clip_B3THW[:, :, :: self.alpha]
+        # Drawn on the CPU, so that no device truncates another frame.
+        index = torch.linspace(0, frames - 1, frames // self.alpha, device="cpu").long()
+        return clip_B3THW[:, :, index.to(clip_B3THW.device)]
+
+
+def _lateral(channels: int, kernel: int, alpha: int, *, norm: bool) -> nn.Module:
+    """The convolution that brings the fast pathway to the slow one's frames and doubles its channels."""
+    size = (kernel, 1, 1)
+    if norm:
+        return ConvBN(channels, 2 * channels, kernel=size, frame_stride=alpha)
+    return plain_conv(channels, 2 * channels, kernel=size, frame_stride=alpha)
+
+
+def slowfast_r50_4x16(width: int = 64) -> SlowFast:
+    """SlowFast ResNet-50 on clips 32x2, 4 slow frames (MMAction2 `slowfast_..._r50_8xb16-4x16x1-20e_ava21`)."""
+    return SlowFast(slow_stages(R50, width=width), stem_width=width, alpha=8, fusion_kernel=5)
+
+
+def slowfast_r50_8x8(width: int = 64) -> SlowFast:
+    """SlowFast ResNet-50 on clips 32x2, 8 slow frames (MMAction2 `slowfast_..._r50_8xb8-8x8x1-20e_ava21`)."""
+    return SlowFast(slow_stages(R50, width=width), stem_width=width, alpha=4, fusion_kernel=7)
+
+
+def slowfast_r101_8x8(width: int = 64) -> SlowFast:
+    """SlowFast ResNet-101 on clips 32x2, 8 slow frames (the depth of the paper's AVA models)."""
+    return SlowFast(slow_stages(R101, width=width), stem_width=width, alpha=4, fusion_kernel=7)
+
+
+def _pyslowfast(blocks: tuple[int, int, int, int], width: int, *, alpha: int, fusion_kernel: int) -> SlowFast:
+    return SlowFast(
+        slow_stages(blocks, width=width, last_dilation=2),
+        stem_width=width,
+        alpha=alpha,
+        fusion_kernel=fusion_kernel,
+        fusion_norm=True,
+        slow_frames="linspace",
+    )
+
+
+def pyslowfast_slowfast_r50_4x16(width: int = 64) -> SlowFast:
+    """PySlowFast's SlowFast ResNet-50 with 4 slow frames of 32, last stage dilated."""
+    return _pyslowfast(R50, width, alpha=8, fusion_kernel=5)
+
+
+def pyslowfast_slowfast_r50_8x8(width: int = 64) -> SlowFast:
+    """PySlowFast's SlowFast ResNet-50 with 8 slow frames of 32 (`configs/AVA/SLOWFAST_32x2_R50_SHORT.yaml`)."""
+    return _pyslowfast(R50, width, alpha=4, fusion_kernel=7)
+
+
+def pyslowfast_slowfast_r101_8x8(width: int = 64) -> SlowFast:
+    """PySlowFast's SlowFast ResNet-101 with 8 slow frames of 32, fusion kernel 5.
+
+    The published `SLOWFAST_32x2_R101_50_50` has three non-local blocks of another kind (dot product) besides: its
+    weights do not fit this network.
+    """
+    return _pyslowfast(R101, width, alpha=4, fusion_kernel=5)

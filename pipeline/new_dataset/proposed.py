@@ -1,0 +1,105 @@
+"""What a new data set needs other than the defaults: thresholds of its boxes, a crop where films differ in shape."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.annotations.assemble import AvaImport
+from pipeline.base.errors import InputError
+from pipeline.boxes.importing import import_boxes
+from pipeline.boxes.recall import (
+    THRESHOLD_KEYS,
+    USUAL_THRESHOLD,
+    covering_scores,
+    propose_threshold,
+    recall,
+    threshold_words,
+)
+from pipeline.doctor.probe_films import Film
+
+MOTION_THRESHOLD = 0.5
+CROP = {"baseline.augmentation.crop": "${baseline.augmentation.short_side.0}"}
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The threshold that a data set's boxes ask for."""
+
+    value: float = USUAL_THRESHOLD
+    words: str = ""
+    "Why, in a line; empty where nothing is known of the boxes."
+
+
+def propose_thresholds(folder: Path, imported: AvaImport | None, annotations: Path) -> Thresholds:
+    """The threshold by the recall of the boxes on train, of val where train has no covered person.
+
+    Args:
+        folder: the boxes.
+        imported: the annotations; None where they cannot be read.
+        annotations: their folder.
+    """
+    if imported is None or not imported.annotations.num_rows:
+        return Thresholds()
+    try:
+        boxes = import_boxes(
+            folder, imported.timelines, min_score=0.0, keyframes=imported.keyframes, annotations=annotations
+        ).boxes
+    except InputError:
+        return Thresholds()  # the doctor tells it
+    for split in ("train", "val"):
+        scores = covering_scores(imported.annotations, imported.keyframes, boxes, split)
+        if recall(scores):
+            value = propose_threshold(scores)
+            words = f"boxes of {split} cover {threshold_words(scores, value)}"
+            return Thresholds(value, f"{words}: thresholds are {value:g} ({', '.join(THRESHOLD_KEYS)})")
+    return Thresholds()
+
+
+def shapes(films: Iterable[Film]) -> set[Fraction]:
+    """Width by height of the films that can be read."""
+    return {Fraction(film.width, film.height) for film in films if not film.found and film.width and film.height}
+
+
+def proposed_lines(films: Mapping[str, Film], thresholds: Thresholds, *, motion: bool, least_score: float) -> list[str]:
+    """Lines of `conf/dataset/NAME.yaml`.
+
+    Args:
+        films: all of them.
+        thresholds: of the boxes that are brought.
+        motion: no boxes are brought, the detector `motion` makes them.
+        least_score: the default of `boxes.min_score`, below which boxes are left out.
+    """
+    value = MOTION_THRESHOLD if motion else thresholds.value
+    keys: dict[str, Any] = {} if value == USUAL_THRESHOLD else dict.fromkeys(THRESHOLD_KEYS, value)
+    lines = []
+    if motion:
+        lines.append("# Scores of motion begin at 0.5, and all its boxes are meant; with fasterrcnn 0.9 is usual.")
+    elif keys:
+        lines.append(f"# {thresholds.words.partition(': thresholds')[0]}.")
+        if value < least_score:
+            keys["boxes.min_score"] = value
+    if len(shapes(films.values())) > 1:
+        lines.append("# Films differ in shape, and clips of one batch have one size: each is cut to a random square.")
+        keys |= CROP
+    tree = nested(keys)
+    return [*lines, *(f"{name}: {_flow(block)}" for name, block in tree.items())]
+
+
+def _flow(block: Any) -> str:
+    return str(yaml.safe_dump(block, default_flow_style=True, sort_keys=False, width=10**6)).strip()
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys as a tree: `{"a.b": 1}` is `{"a": {"b": 1}}`."""
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        *blocks, name = key.split(".")
+        inner = tree
+        for block in blocks:
+            inner = inner.setdefault(block, {})
+        inner[name] = value
+    return tree

@@ -1,0 +1,86 @@
+"""Who is busy when: the board on which the events of a film are placed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.playground.classes import MOTION_ID
+
+
+@dataclass(frozen=True, order=True)
+class Event:
+    """A motion of a figure over whole seconds, with the labels of its keyframes."""
+
+    start: int
+    seconds: int
+    motion: str
+    labels: tuple[int, ...]
+
+
+class Board:
+    """Seconds of each figure, and what fills them."""
+
+    def __init__(self, figures: int, seconds: int) -> None:
+        self.busy = np.zeros((figures, seconds), bool)
+        self.events: list[list[Event]] = [[] for _ in range(figures)]
+
+    @property
+    def figures(self) -> int:
+        """How many figures there are."""
+        return self.busy.shape[0]
+
+    @property
+    def seconds(self) -> int:
+        """Length of the film."""
+        return self.busy.shape[1]
+
+    def free(self, figure: int, start: int, seconds: int) -> bool:
+        """Whether a figure has nothing to do, and the film goes on, in these seconds."""
+        inside = start >= 0 and start + seconds <= self.seconds
+        return inside and not self.busy[figure, start : start + seconds].any()
+
+    def place(self, figure: int, start: int, seconds: int, motion: str, *more_labels: int) -> None:
+        """Let a figure do a motion; `more_labels` are action ids beside the motion's own."""
+        self.busy[figure, start : start + seconds] = True
+        self.events[figure].append(Event(start, seconds, motion, (MOTION_ID[motion], *more_labels)))
+
+    def draw_slots(
+        self,
+        rng: np.random.Generator,
+        *,
+        groups: Sequence[tuple[int, ...]],
+        seconds: int,
+        count: int,
+        taken: np.ndarray,
+    ) -> list[tuple[int, tuple[int, ...]]]:
+        """Draw up to `count` places (start, group), no two at one time; nothing is placed yet.
+
+        Args:
+            rng: the random generator.
+            groups: figures that must be free together; one of these is drawn for each place.
+            seconds: length of a place.
+            count: how many; fewer where there is no room.
+            taken: bool [film seconds]; seconds to leave out. Those of the places drawn are set.
+        """
+        slots: list[tuple[int, tuple[int, ...]]] = []
+        idle_at = [set(_idle_starts(each, seconds)) for each in self.busy]
+        while len(slots) < count:
+            free = [
+                (start, group)
+                for start in _idle_starts(taken, seconds)
+                for group in groups
+                if all(start in idle_at[figure] for figure in group)
+            ]
+            if not free:
+                break
+            start, group = free[int(rng.integers(len(free)))]
+            taken[start : start + seconds] = True
+            slots.append((start, group))
+        return slots
+
+
+def _idle_starts(busy: np.ndarray, length: int) -> list[int]:
+    """The starts of all stretches of `length` seconds in which nothing is busy; bool [seconds]."""
+    stretches = np.lib.stride_tricks.sliding_window_view(busy, length)
+    return [int(start) for start in np.flatnonzero(stretches.sum(1) == 0)]

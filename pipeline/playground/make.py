@@ -1,0 +1,176 @@
+"""Make a playground: render every film, write its files."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from pipeline.base.errors import InputError
+from pipeline.base.files import link_file, replace_folder
+from pipeline.base.progress import progress
+from pipeline.base.workers import map_in_processes
+from pipeline.playground.canvas import WORLD_HEIGHT
+from pipeline.playground.encode import write_video
+from pipeline.playground.render import render
+from pipeline.playground.script import Script, Split, write_script
+from pipeline.playground.write_files import describe_film, write_annotations, write_proposals
+
+MIN_SECONDS, MAX_SECONDS = 20, 600
+MIN_HEIGHT, MAX_HEIGHT = 48, 480
+ASPECTS = (4 / 3, 2.4)  # narrower frames have no room for figures at a distance
+OUTS = {
+    "videos": ("*.mp4",),
+    "annotations": ("excluded_*.csv", "train.csv", "val.csv", "videos.csv", "labelmap.pbtxt"),
+    "proposals": ("proposals_*.pkl",),
+    "proposals_csv": ("boxes_*.csv",),
+}
+
+
+@dataclass(frozen=True)
+class FilmSpec:
+    """All that the bytes of one film depend on."""
+
+    seed: int
+    split: Split
+    index: int
+    min_seconds: int
+    max_seconds: int
+    width: int
+    height: int
+
+    def script(self) -> Script:
+        """The film's script."""
+        return write_script(
+            self.seed,
+            self.split,
+            self.index,
+            min_seconds=self.min_seconds,
+            max_seconds=self.max_seconds,
+            world_width=WORLD_HEIGHT * self.width / self.height,
+        )
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a playground holds."""
+
+    train_videos: int
+    val_videos: int
+    seconds: int
+    boxes: int
+    labels: int
+    proposals: int
+
+
+def film_specs(
+    *,
+    train_videos: int,
+    val_videos: int,
+    min_seconds: int,
+    max_seconds: int,
+    width: int,
+    height: int,
+    seed: int,
+) -> list[FilmSpec]:
+    """One spec per film, train before val.
+
+    Raises:
+        InputError: a length or a size is out of range.
+    """
+    if train_videos < 1 or val_videos < 1:
+        raise InputError(f"playground: {train_videos} train and {val_videos} val videos, expected 1 or more of each")
+    if not MIN_SECONDS <= min_seconds <= max_seconds <= MAX_SECONDS:
+        raise InputError(
+            f"playground: found dataset.playground.min_seconds {min_seconds} and dataset.playground.max_seconds "
+            f"{max_seconds}, expected {MIN_SECONDS} or more, and the second from the first to {MAX_SECONDS}"
+        )
+    if width % 2 or height % 2 or not MIN_HEIGHT <= height <= MAX_HEIGHT:
+        raise InputError(
+            f"playground: {width}x{height} pixels, expected even sides and a height of {MIN_HEIGHT} to {MAX_HEIGHT}"
+        )
+    if not ASPECTS[0] <= width / height <= ASPECTS[1]:
+        raise InputError(f"playground: {width}x{height} pixels, expected 4:3 to 2.4:1")
+    counts: list[tuple[Split, int]] = [("train", train_videos), ("val", val_videos)]
+    return [
+        FilmSpec(seed, split, index, min_seconds, max_seconds, width, height)
+        for split, count in counts
+        for index in range(count)
+    ]
+
+
+def render_film(folder: Path, spec: FilmSpec) -> Path:
+    """Write one film into `folder` and return its file, `<video_id>.mp4`."""
+    script = spec.script()
+    path = folder / f"{script.video_id}.mp4"
+    frames = render(script, seed=spec.seed, width=spec.width, height=spec.height)
+    write_video(path, frames, fps=script.fps)
+    return path
+
+
+def make_playground(
+    out: Path,
+    *,
+    train_videos: int,
+    val_videos: int,
+    min_seconds: int,
+    max_seconds: int,
+    width: int,
+    height: int,
+    seed: int,
+    workers: int,
+    film_file: Callable[[FilmSpec], Path] | None = None,
+) -> Counts:
+    """Make the folders `videos`, `annotations`, `proposals` and `proposals_csv` below `out`.
+
+    A film depends on its spec alone: one more film changes no other. Where a split is empty of some class (a few
+    short films), its files are valid all the same.
+
+    Args:
+        out: where to; each folder appears whole or not at all.
+        train_videos: films of the train split.
+        val_videos: films of the val split.
+        min_seconds: length of the shortest film; three signals, one of each kind, need 73.
+        max_seconds: length of the longest film.
+        width: of a frame, in pixels, even.
+        height: of a frame, in pixels, even.
+        seed: another seed is another data set.
+        workers: processes.
+        film_file: renders a film and returns its file, e.g. from a cache; must be picklable.
+
+    Raises:
+        InputError: a number, length or size is out of range.
+    """
+    specs = film_specs(
+        train_videos=train_videos,
+        val_videos=val_videos,
+        min_seconds=min_seconds,
+        max_seconds=max_seconds,
+        width=width,
+        height=height,
+        seed=seed,
+    )
+    with ExitStack() as stack:
+        videos, annotations, pickles, tables = (
+            stack.enter_context(replace_folder(out / name, own)) for name, own in OUTS.items()
+        )
+        for path in _films(film_file or partial(render_film, videos), specs, workers):
+            if path.parent != videos:
+                link_file(path, videos / path.name)
+        films = [describe_film(spec.script(), seed) for spec in specs]
+        write_annotations(annotations, films)
+        write_proposals(pickles, tables, films)
+    labels = [film.script.labels(second) for film in films for second in range(film.script.seconds)]
+    return Counts(
+        train_videos=train_videos,
+        val_videos=val_videos,
+        seconds=sum(film.script.seconds for film in films),
+        boxes=sum(map(len, labels)),
+        labels=sum(len(action_ids) for rows in labels for _, action_ids in rows),
+        proposals=sum(len(rows) for film in films for rows in film.proposals),
+    )
+
+
+def _films(film_file: Callable[[FilmSpec], Path], specs: list[FilmSpec], workers: int) -> Iterator[Path]:
+    rendered = map_in_processes(film_file, specs, workers=workers)
+    yield from progress(rendered, what="rendering", total=len(specs), unit="film")

@@ -1,0 +1,158 @@
+"""Compose `params.yaml` from `conf/`, in the way DVC does for `dvc exp run -S`."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline.base.errors import InputError
+from pipeline.base.files import read_json, write_json
+from pipeline.base.git import git_output
+from pipeline.base.plain_yaml import parse_yaml, read_yaml
+from pipeline.base.work import work_root
+from pipeline.params import parse_params
+
+HEADER = "# Composed from conf/ by `actionbank compose` or `dvc exp run -S`; edit conf/, not this file.\n"
+
+
+def compose_params(overrides: list[str], conf: Path = Path("conf")) -> dict[str, Any]:
+    """The composed, resolved and validated parameter tree.
+
+    Args:
+        overrides: as after `-S`: `head=lfb_nl`, `baseline.lr=0.1`, `+experiment=NAME`.
+        conf: the configuration folder.
+
+    Raises:
+        InputError: an unknown group, file, key or value, with the choices there are.
+    """
+    # In DVC's process this resolver validates (pipeline.hydra_plugins); here that is done below.
+    OmegaConf.register_new_resolver("checked", lambda value: value, replace=True)
+    try:
+        with initialize_config_dir(str(conf.resolve()), version_base=None):
+            values = plain_values(compose("config", overrides=overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(" ".join(str(error).split())) from None
+    parse_params(values, "conf/ with " + (" ".join(overrides) or "no overrides"))
+    return values
+
+
+def plain_values(composed: DictConfig) -> dict[str, Any]:
+    """The resolved tree.
+
+    Raises:
+        InputError: a key that has no default was not given a value.
+    """
+    if missing := sorted(OmegaConf.missing_keys(composed)):
+        words = " ".join(f"{key}=..." for key in missing)
+        more = "; bank.producer=unknown takes a bank that names no checkpoint" if "bank.producer" in missing else ""
+        raise InputError(f"{', '.join(missing)} must be given, with -S or to compose: {words}{more}")
+    values = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def params_text(values: dict[str, Any]) -> str:
+    """The text of `params.yaml`."""
+    return HEADER + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def chosen_overrides(values: dict[str, Any]) -> list[str]:
+    """The overrides that choose the same files of each group again."""
+    choices = values["choices"]
+    groups = {group: name for group, name in choices.items() if group not in ("experiment", "values")}
+    overrides = [f"{group}={name}" for group, name in groups.items() if name]
+    if choices.get("experiment"):
+        overrides.append(f"+experiment={choices['experiment']}")
+    return overrides
+
+
+def record_values(values: dict[str, Any], overrides: list[str]) -> None:
+    """Write those of `overrides` that choose no group under `choices.values`, for `stale_keys`."""
+    groups = {"experiment", *values["choices"]}
+    values["choices"]["values"] = [each for each in overrides if each.lstrip("+~").partition("=")[0] not in groups]
+
+
+def said_overrides(found: dict[str, Any], conf: Path = Path("conf")) -> list[str]:
+    """The overrides with which a parameter tree is composed anew: its choices other than the default, its values."""
+    default = chosen_overrides(compose_params([], conf))
+    given = [str(each) for each in found["choices"].get("values") or []]
+    return [*(each for each in chosen_overrides(found) if each not in default), *given]
+
+
+def stale_keys(found: dict[str, Any], conf: Path = Path("conf")) -> list[str]:
+    """Where a parameter tree is not what `conf/` makes of its own choices and recorded values, as `differing_keys`.
+
+    Raises:
+        InputError: `conf/` does not compose with them.
+    """
+    given = [str(each) for each in found["choices"].get("values") or []]
+    expected = compose_params([*chosen_overrides(found), *given], conf)
+    expected["choices"]["values"] = given
+    return differing_keys(found, expected)
+
+
+def read_params(path: Path) -> dict[str, Any]:
+    """A parameter tree that was composed.
+
+    Raises:
+        InputError: the file is absent, no YAML, or does not say what was chosen.
+    """
+    found = read_yaml(path)
+    if not isinstance(found.get("choices"), dict):
+        raise InputError(f"{path}: has no choices; write it with `actionbank compose`")
+    return found
+
+
+def replaced_values(composed: dict[str, Any]) -> list[str]:
+    """What was edited in an uncommitted params.yaml and is lost when `composed` takes its place, as `differing_keys`.
+
+    A value of HEAD, of one of the last experiments or of the last composition (of an experiment that failed) was not
+    typed there, or can be had again. The edits are what sets the file apart from the one of these that is most like it.
+    """
+    path = Path("params.yaml")
+    if not path.is_file():
+        return []
+    newest = git_output("for-each-ref", "--sort=-creatordate", "--count=20", "--format=%(objectname)", "refs/exps")
+    names = [f"{each}:params.yaml" for each in ("HEAD", *(newest or "").split())]
+    found = (git_output("cat-file", "--batch-check=%(objectname)", lines=names) or "").splitlines()
+    blobs = dict.fromkeys(each for each in found if not each.endswith(" missing"))
+    if (git_output("hash-object", str(path)) or "").strip() in blobs:
+        return []
+    try:
+        edited = read_yaml(path)
+        kept = [_blob(each) for each in blobs]
+        kept += [read_json(_composed())] if _composed().is_file() else []
+    except InputError:
+        return []  # no parameters that could be kept
+    apart = min((_keys(differing_keys(edited, each)) for each in kept), key=len, default=set())
+    return [line for line in differing_keys(edited, composed) if _keys([line]) <= apart]
+
+
+def _blob(name: str) -> dict[str, Any]:
+    """A parameter tree that Git has."""
+    return parse_yaml((git_output("cat-file", "blob", name) or "").encode(errors="surrogateescape"), name)
+
+
+def keep_composed(values: dict[str, Any]) -> None:
+    """Take note of what DVC is about to write, for `replaced_values` of the next experiment."""
+    write_json(_composed(), values)
+
+
+def _composed() -> Path:
+    return work_root() / "composed.json"
+
+
+def _keys(lines: list[str]) -> set[str]:
+    return {line.partition(":")[0] for line in lines}
+
+
+def differing_keys(found: Any, expected: Any, prefix: str = "") -> list[str]:
+    """Dotted keys at which two parameter trees differ."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        keys = sorted({*found, *expected})
+        return [line for key in keys for line in differing_keys(found.get(key), expected.get(key), f"{prefix}{key}.")]
+    return [] if found == expected else [f"{prefix[:-1]}: {found!r}, conf/ says {expected!r}"]

@@ -1,0 +1,131 @@
+"""What a configuration reads from outside the project, and whether it is there: asked before anything runs."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pipeline.bank.reader import Bank, check_pair, check_producer, open_bank
+from pipeline.bank.windows.seconds import check_banks, index_rows
+from pipeline.base.errors import InputError
+from pipeline.base.plain_yaml import read_yaml
+from pipeline.params import Params
+
+NOTHING = "conf/none/"  # below it lie the placeholders of what a choice needs not
+PRODUCER = "if it is the bank you want, bank.producer=FOUND takes it, and bank.allow_mixed=true takes any"
+
+
+def check_ready(params: Params) -> None:
+    """Stop where a source, a file of weights or an external bank is missing, or where the banks do not fit.
+
+    What stands in dvc.lock is not asked for: it was there, and DVC knows whether the run needs it again.
+
+    Raises:
+        InputError: one line with all that is missing and where each comes from, or what is wrong with the banks.
+    """
+    missing = {path: origin for path, origin in _outside(params) if not _is_there(path)}
+    known = _read_before() if missing else set()
+    missing = {path: origin for path, origin in missing.items() if path not in known}
+    if missing:
+        raise InputError(
+            f"what this experiment on dataset {params.dataset.name} reads is not here, so nothing has run: "
+            + "; ".join(f"{path} ({origin})" for path, origin in missing.items())
+            + _moved(missing, params.dataset.name)
+        )
+    if params.bank.name == "external" and not params.head.is_baseline:
+        paths = Path(params.bank.train), Path(params.bank.val)
+        if all(path.exists() for path in paths):
+            _check_external(params, open_bank(paths[0]), open_bank(paths[1]))
+
+
+def _moved(missing: Iterable[str], dataset: str) -> str:
+    """A hint where an absolute path that is not there lies in this folder, under its name of today, or in its place.
+
+    `actionbank new-dataset` writes absolute paths of films that are in neither Git nor DVC.
+    """
+    here = Path.cwd()
+    for path in map(Path, missing):
+        names = path.parts[1:] if path.is_absolute() else ()
+        # What follows the old folder's name: is it here? (`data` and `models` are in every project.)
+        tails = [Path(*names[at:]) for at in range(1, len(names))]
+        found = any((here / tail).exists() for tail in tails if str(tail) not in ("data", "models"))
+        if found or here.name in names:
+            again = f"`actionbank new-dataset {dataset} --videos DIR ... --force` writes the paths anew"
+            return f". Was the project moved? {again}"
+    return ""
+
+
+def _outside(params: Params) -> Iterator[tuple[str, str]]:
+    """Path and origin of each thing that nobody but the user brings."""
+    dataset = params.dataset
+    origins = {str(name): origin for name, origin in dataset.origins.items()}
+    if not dataset.generate:
+        names = ["clips", "videos", "annotations", *(["proposals"] if params.boxes.detector == "none" else [])]
+        for name in names:
+            path = getattr(dataset, name)
+            origin = origins.get(name, f"dataset.{name} of conf/dataset/{dataset.name}.yaml")
+            if name != "annotations" and params.scope.name == "head" and params.bank.name == "external":
+                origin += "; a run of the target evaluate alone does not read it"
+            if not path.startswith(NOTHING):
+                yield path, origin
+    if params.boxes.detector == "fasterrcnn" and not params.boxes.weights.startswith(NOTHING):
+        yield params.boxes.weights, "boxes.weights"
+    if params.bank.name == "external":
+        for split in ("train", "val"):
+            yield getattr(params.bank, split), f"bank.{split}; `actionbank bank import` or `dvc import` makes it"
+    for path in sorted(_initial_weights(params) - {"none"}):
+        of = f"; the row starts from {params.reported.initial_weights}" if params.reported else ""
+        yield path, f"`actionbank convert CHECKPOINT --to {path}` makes it{of}"
+
+
+def _initial_weights(params: Params) -> set[str]:
+    """Files of backbone weights that the trainings start from."""
+    files = {params.baseline.init} if params.inputs["baseline"] else set()
+    if params.scope.name == "all" and params.head_train.init == "kinetics" and not params.head.is_baseline:
+        files.add(params.head_train.kinetics)
+    return files
+
+
+def _is_there(path: str) -> bool:
+    """Whether there is a file, a folder with something in it, or what `dvc add` or `dvc import` left of one."""
+    place = Path(path)
+    if place.is_file() or (place.is_dir() and any(each.name != ".gitignore" for each in place.iterdir())):
+        return True
+    return any(Path(f"{each}.dvc").is_file() for each in (place, *place.parents) if each.name)
+
+
+def _read_before() -> set[str]:
+    """Paths that a stage has read before, by dvc.lock."""
+    lock = Path("dvc.lock")
+    stages = (read_yaml(lock).get("stages") if lock.is_file() else None) or {}
+    return {dep["path"] for stage in stages.values() for dep in stage.get("deps", [])}
+
+
+def _check_external(params: Params, train: Bank, val: Bank) -> None:
+    """Refuse banks that were made elsewhere as the stages would, before hours of them.
+
+    Raises:
+        InputError: of another split or producer, of two kinds, or without what the head reads.
+    """
+    mixed, scope = params.bank.allow_mixed, params.scope.name
+    for split, bank in (("train", train), ("val", val)):
+        if bank.split != split:
+            raise InputError(f"{bank.where}: is a bank of split {bank.split}, bank.{split} expects one of {split}")
+        check_producer(bank, params.bank.producer, allow_mixed=mixed, remedy=PRODUCER)
+    check_pair(train, val, allow_mixed=mixed)
+    if scope == "head":
+        for bank, row_set in ((train, "ground_truth"), (val, "detections")):
+            if not _has_boxes(bank, row_set):
+                raise InputError(
+                    f"{bank.where}: has no boxes of {row_set}, on which scope=head trains or scores; scope=all takes "
+                    "persons from frames, and this bank for windows"
+                )
+    if params.head.window is not None:
+        check_banks((train, val), params.head.window.score)
+        for bank in (train, val):
+            filled = [video for video in bank.videos if bank.count("detections", video)]
+            if filled:
+                index_rows(bank, filled[0], params.head.window.score)
+
+
+def _has_boxes(bank: Bank, row_set: str) -> bool:
+    rows = [part.row_sets[row_set] for part in bank.manifest.parts.values() if row_set in part.row_sets]
+    return bool(rows) and all("boxes_xyxy" in each.shard_bytes for each in rows)

@@ -1,0 +1,304 @@
+"""Where the pipeline stands: what is done, what would run next and about how long, what lies unfinished in `.work`."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+
+from pipeline.base.plain_yaml import read_yaml
+from pipeline.base.runs import list_runs, saved_epoch, seconds_taken, seconds_to_start
+from pipeline.base.work import work_root
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+    from dvc.stage import Stage
+
+Record = dict[str, Any]
+BASELINE = "train_baseline"
+"`dvc.yaml` has it once or not at all, as train_baseline@baseline."
+TRAININGS = {BASELINE: "baseline", "train_head": "head_train"}
+"Stages that train, and the block of the parameters that says for how many epochs."
+ITEMS = {"make_videos": "make_videos", "extract_frames": "extract_frames", "infer_bank": "bank_parts"}
+"Stages that keep finished films, and where in `.work`."
+SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where one stage stands."""
+
+    name: str
+    state: Literal["done", "changed", "never run", "after"]
+    "after: nothing of its own changed, but a stage that it depends on would run."
+    causes: tuple[str, ...]
+    "What changed, or after which stages it runs."
+    finished: float | None
+    "When it ran last here, in seconds since 1970; None where no run is recorded."
+    took: float | None
+    expected: float | None
+    "About how many seconds its next run takes, by the runs that are recorded; None where none is like it."
+
+    @property
+    def would_run(self) -> bool:
+        """Whether `dvc repro` looks at it."""
+        return self.state != "done"
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What a run that ended early, or still goes on, has finished so far."""
+
+    stage: str
+    outcome: str
+    "running, killed or failed; empty where no run is recorded."
+    progress: str
+    "In words: epoch 7 of 20."
+    written: float | None
+    "When its last piece was finished."
+    left: float | None = None
+    "About how many seconds a run that goes on still takes."
+
+
+@dataclass(frozen=True)
+class Status:
+    """All of it."""
+
+    choices: dict[str, str]
+    stages: list[Standing]
+    unfinished: list[Unfinished]
+
+
+def read_status() -> Status:
+    """Look at the project of this folder; takes no lock of DVC's, so that it disturbs no run.
+
+    Raises:
+        InputError: `params.yaml` is absent or no YAML.
+        dvc.exceptions.DvcException: this is no project, or `dvc.yaml` cannot be read.
+    """
+    from dvc.repo import Repo
+
+    records = list_runs()
+    with Repo() as repo:
+        params = read_yaml(Path(repo.root_dir, "params.yaml"))
+        stages = _standings(repo, params, records)
+    return Status(_choices(params), stages, _unfinished(records))
+
+
+def _choices(params: Mapping[str, Any]) -> dict[str, str]:
+    chosen = _block(params, "choices")
+    groups = ("dataset", "backbone", "head", "scope", "bank", "experiment")
+    return {group: str(chosen[group]) for group in groups if chosen.get(group)}
+
+
+def _block(params: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    """A block of the parameters; an empty one where there is none, which the stages say."""
+    value: Any = params
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def _standings(repo: "Repo", params: Mapping[str, Any], records: Sequence[Record]) -> list[Standing]:
+    """The stages, each after those that it depends on, else as `dvc.yaml` lists them."""
+    locked = _locked(repo)
+    found: dict[str, Standing] = {}
+    for stage in _in_order(repo):
+        before = [each.addressing for each in repo.index.graph.successors(stage)]
+        waits = tuple(name for name in before if name in found and found[name].would_run)
+        causes = tuple(_changes(stage, params, waits=bool(waits)))
+        state: Literal["done", "changed", "never run", "after"] = "done"
+        if stage.is_data_source or stage.addressing in locked:
+            state = "changed" if causes else "after" if waits else "done"
+        else:
+            state = "never run"
+        if stage.is_data_source and state == "done":
+            continue
+        name = BASELINE if stage.addressing.startswith(f"{BASELINE}@") else stage.addressing
+        mine = _runs_of(name, params, records)
+        last = mine[-1] if mine else None
+        found[stage.addressing] = Standing(
+            stage.addressing,
+            state,
+            causes if state == "changed" else waits if state == "after" else (),
+            last["started"] + last["seconds"] if last else None,
+            seconds_taken(last) if last else None,
+            None if state == "done" else expected_seconds(name, params, records),
+        )
+    return list(found.values())
+
+
+def _in_order(repo: "Repo") -> list["Stage"]:
+    waiting, order = list(repo.index.stages), list["Stage"]()
+    while waiting:  # DVC has refused circles
+        first = next(each for each in waiting if not set(repo.index.graph.successors(each)) & set(waiting))
+        waiting.remove(first)
+        order.append(first)
+    return order
+
+
+def _locked(repo: "Repo") -> set[str]:
+    """The stages that have run, here or where `dvc.lock` comes from."""
+    runs: dict[Path, Any] = {}
+    names = set()
+    for stage in repo.index.stages:
+        if not stage.is_data_source:
+            lock = Path(stage.path).with_name("dvc.lock")
+            if lock not in runs:
+                runs[lock] = _yaml(lock).get("stages", {}) if lock.exists() else {}
+            names |= {stage.addressing} if stage.name in runs[lock] else set()
+    return names
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    """A YAML file, read by libyaml, where DVC's own reader takes most of a second."""
+    loaded = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _changes(stage: "Stage", params: Mapping[str, Any], *, waits: bool) -> list[str]:
+    """What differs from the stage's last run, in words; what a stage before it will make again does not count."""
+    code, data, keys = [], [], []
+    for dependency in [] if stage.frozen else stage.deps:  # of a frozen import DVC would ask another repository
+        for name, change in dependency.status().items():
+            if isinstance(change, dict):
+                before = dependency.hash_info.value or {}
+                for key in change:
+                    keys += _differing(key, before.get(key), _at(params, key)) or [key]
+            elif name.endswith(".py"):
+                code.append(name)
+            elif not (waits and change == "deleted"):
+                data.append(name if change == "modified" else f"{name} ({change})")
+    outs = [f"{name} ({change})" for out in stage.outs for name, change in out.status().items()]
+    lines = []
+    if keys:
+        lines.append(f"parameters {_first(keys)}")
+    if code:
+        lines.append(f"code {_first(code)}")
+    lines += [_first(data)] if data else []
+    lines += [f"its out {_first(outs)}"] if outs else []
+    if stage.changed_stage():
+        lines.append("its command or lists in dvc.yaml")
+    return lines
+
+
+def _at(params: Mapping[str, Any], key: str) -> Any:
+    *blocks, name = key.split(".")
+    return _block(params, *blocks).get(name)
+
+
+def _differing(key: str, before: Any, now: Any) -> list[str]:
+    """The dotted keys at which two values of a key differ; DVC names the block that a stage lists."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        names = sorted({*before, *now}, key=str)
+        return [each for name in names for each in _differing(f"{key}.{name}", before.get(name), now.get(name))]
+    return [] if before == now else [key]
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def variant_of(name: str, params: Mapping[str, Any]) -> str:
+    """What a run of a stage of `dvc.yaml` is recorded for; see `recorded_run`."""
+    base, _, item = name.partition("@")
+    if item:
+        return item
+    of_head = f"{_block(params, 'head').get('name')}_{_block(params, 'scope').get('name')}"
+    backbone = str(_block(params, "backbone").get("name"))
+    return {"train_baseline": backbone, "train_head": of_head, "evaluate": of_head}.get(base, "")
+
+
+def _runs_of(
+    name: str, params: Mapping[str, Any], records: Sequence[Record], outcomes: Sequence[str] = ("finished",)
+) -> list[Record]:
+    """Runs of a stage with the same data set, split, backbone and head, oldest first."""
+    dataset, variant = _block(params, "dataset").get("name"), variant_of(name, params)
+    return [
+        each
+        for each in records
+        if (each["stage"], each.get("dataset"), each.get("variant")) == (name.partition("@")[0], dataset, variant)
+        and each["outcome"] in outcomes
+    ]
+
+
+def expected_seconds(name: str, params: Mapping[str, Any], records: Sequence[Record]) -> float | None:
+    """About how long the next run of a stage takes.
+
+    A training: by the time of an epoch in the last one and the epochs that are left; a stage of films: by the time of
+    a film in the last run that made any, as if it had to make all; else as long as the last time.
+
+    Args:
+        name: as in `dvc.yaml`.
+        params: the parameters.
+        records: as `list_runs` gives them.
+
+    Returns:
+        Seconds; None where no run of this stage, data set, split, backbone and head is recorded.
+    """
+    mine = _runs_of(name, params, records)
+    block = TRAININGS.get(name)
+    if block is not None:
+        mine = [each for each in mine if _trained(each) > 0 or "epochs" not in each]  # the baseline is handed on
+        epochs = _block(params, block, "schedule").get("epochs")
+        if not mine or not isinstance(epochs, int):
+            return None
+        last, saved = mine[-1], _saved(name, params, records, epochs)
+        if "epochs" not in last:
+            return seconds_taken(last)
+        return seconds_to_start(last) + float(last["seconds"]) / _trained(last) * (epochs - saved)
+    making = [each for each in mine if each.get("new") and each.get("items")]
+    if making:
+        last = making[-1]
+        return seconds_to_start(last) + float(last["seconds"]) / float(last["new"]) * float(mine[-1]["items"])
+    return seconds_taken(mine[-1]) if mine else None
+
+
+def _trained(record: Record) -> int:
+    """Epochs that a run trained itself."""
+    return int(record.get("epochs", 0)) - int(record.get("saved_epochs", 0))
+
+
+def _saved(name: str, params: Mapping[str, Any], records: Sequence[Record], epochs: int) -> int:
+    """Epochs that the next training need not train again: those of one like it that ended early, as far as is known."""
+    early = _runs_of(name, params, records, ("finished", "failed", "killed"))
+    if not early or early[-1]["outcome"] == "finished" or early[-1].get("epochs") != epochs:
+        return 0
+    return saved_epoch(work_root() / name / str(early[-1].get("state")))
+
+
+def _unfinished(records: Sequence[Record]) -> list[Unfinished]:
+    found = []
+    for stage in TRAININGS:
+        for folder in sorted((work_root() / stage).glob("*/")):
+            if epoch := saved_epoch(folder):
+                record = next((each for each in reversed(records) if each.get("state") == folder.name), None)
+                of = f" of {record['epochs']}" if record and "epochs" in record else ""
+                written = max(path.stat().st_mtime for path in folder.glob("epoch_*"))
+                outcome = record["outcome"] if record else ""
+                found.append(Unfinished(stage, outcome, f"epoch {epoch}{of}", written, _left(record, epoch, written)))
+    states = {each.stage for each in found}
+    newest = {(str(each["stage"]), each.get("variant"), each.get("dataset")): each for each in records}
+    for record in newest.values():
+        stage = str(record["stage"])
+        if record["outcome"] == "finished" or (stage in TRAININGS and stage in states):
+            continue
+        times = [path.stat().st_mtime for path in (work_root() / ITEMS.get(stage, stage)).glob("[!.]*/")]
+        new = [each for each in times if each >= record["started"]] if stage in ITEMS else []
+        of = f" of {record['items']}" if record.get("items") else ""
+        if record["outcome"] == "running" or new:
+            progress = f"{len(new)}{of} films made" if stage in ITEMS else ""
+            found.append(Unfinished(stage, record["outcome"], progress, max(new, default=None)))
+    return found
+
+
+def _left(record: Record | None, epoch: int, written: float) -> float | None:
+    """Seconds that a training that runs still takes, by its own epochs."""
+    saved = int(record.get("saved_epochs", 0)) if record else 0
+    if record is None or record["outcome"] != "running" or epoch <= saved or "epochs" not in record:
+        return None
+    each = (written - float(record["started"])) / (epoch - saved)
+    return max(0.0, each * (int(record["epochs"]) - epoch) - (time.time() - written))

@@ -1,0 +1,177 @@
+"""Stored features grouped by keyframe, and heads that score them: no frame is read."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.bank.feature_rows import FloatArray, IntArray, Rows
+from pipeline.bank.reader import Bank
+from pipeline.bank.row_places import RowPlaces, StoredFeatures, boxed_rows_at
+from pipeline.bank.windows.source import WindowOf
+from pipeline.base.distributed import gather
+from pipeline.base.errors import InputError
+from pipeline.base.numerics import compute_precision
+from pipeline.base.ranks import share
+from pipeline.models.heads.head import HeadContext
+from pipeline.scoring.detections import ScoredKeyframe
+from pipeline.tables.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
+
+# Keyframes per call of a head: enough to keep a GPU busy, and flat in memory.
+SCORING_BATCH = 256
+
+
+@dataclass(frozen=True)
+class KeyframeRows:
+    """Features of K keyframes' boxes: those of keyframe k are rows starts[k] to starts[k + 1]."""
+
+    keyframes: KeyframeSet  # K
+    starts: NDArray[np.int64]  # [K + 1]
+    features: StoredFeatures  # [N, C]
+    boxes_xyxy: NDArray[np.float64]  # [N, 4], normalised
+    labels: Tensor | None = None  # bool [N, classes], in training
+
+    def select(self, index: NDArray[np.int64]) -> tuple[NDArray[np.int64], Tensor]:
+        """Rows of the keyframes `index`, and for each its place in `index` (the clip index of a batch)."""
+        counts, rows = stretches(self.starts[index], self.starts[index + 1])
+        return rows, torch.from_numpy(np.repeat(np.arange(len(index)), counts))
+
+
+def keyframe_rows(
+    bank: Bank, keyframes: KeyframeSet, places: RowPlaces, labels: NDArray[np.bool_] | None = None
+) -> KeyframeRows:
+    """Rows of a bank grouped by keyframe; `labels` [N, classes] are theirs."""
+    counts = np.bincount(places.keyframe, minlength=len(keyframes))
+    return KeyframeRows(
+        keyframes,
+        np.concatenate([[0], np.cumsum(counts)]),
+        StoredFeatures(bank, places),
+        places.boxes_xyxy,
+        None if labels is None else torch.from_numpy(labels),
+    )
+
+
+def scoring_rows(
+    bank: Bank,
+    keyframes: Sequence[KeyframeBoxes],
+    row_set: str,
+    *,
+    box_threshold: float,
+    lower_threshold: bool = False,
+    key: str = "",
+) -> KeyframeRows:
+    """Rows to be scored: `detections` from a score on (see `above`), or all of `ground_truth`.
+
+    Args:
+        bank: any bank, or loose parts.
+        keyframes: sorted by video_id; one whose film is not in the bank has no rows.
+        row_set: `detections` or `ground_truth`.
+        box_threshold: least score.
+        lower_threshold: see `above`.
+        key: the parameter that the threshold is; empty where it does not matter if no row reaches it.
+
+    Raises:
+        InputError: there are detections, none reaches the threshold, and `key` is named.
+    """
+    keyframes = pack_keyframes(keyframes)
+    places = boxed_rows_at(bank, keyframes, row_set)
+    if row_set == "detections":
+        every = places.score
+        places = places_above(places, box_threshold, lower_threshold=lower_threshold)
+        if key and every is not None and len(every) and not len(places.row):
+            raise InputError(
+                f"{bank.where}: no row of split {bank.split} has a score of at least {box_threshold:g} ({key}): the "
+                f"highest of {len(every)} is {every.max():.4g}; set {key} to what this detector's scores mean"
+            )
+    return keyframe_rows(bank, keyframes, places)
+
+
+def places_above(places: RowPlaces, box_threshold: float, *, lower_threshold: bool) -> RowPlaces:
+    """As `above`, of each keyframe's rows."""
+    if places.score is None:
+        return places
+    return places.take(_reach(places.score, places.keyframe, box_threshold, lower_threshold))
+
+
+def above(rows: Rows, box_threshold: float, *, lower_threshold: bool = False) -> Rows:
+    """Rows with a score of at least the threshold, compared in the type that scores are stored in.
+
+    Args:
+        rows: rows without scores are all taken.
+        box_threshold: least score.
+        lower_threshold: where no row reaches it, take those of the best score.
+    """
+    if rows.score is None:
+        return rows
+    return rows.take(np.flatnonzero(_reach(rows.score, np.zeros(len(rows), np.int64), box_threshold, lower_threshold)))
+
+
+def _reach(score: FloatArray, group: IntArray, box_threshold: float, lower_threshold: bool) -> NDArray[np.bool_]:
+    """Which rows reach the threshold, or where `lower_threshold` is set and none of a group does, its best ones."""
+    least = np.full(group.max(initial=0) + 1, -np.inf if lower_threshold else np.inf, np.float32)
+    if lower_threshold:
+        np.maximum.at(least, group, score)
+    return score >= np.minimum(least, np.float32(box_threshold))[group]
+
+
+def score_rows(
+    head: nn.Module,
+    rows: KeyframeRows,
+    window_of: WindowOf | None,
+    *,
+    device: torch.device,
+    compute_dtype: str,
+    scores_of: Callable[[Tensor], Tensor] = torch.sigmoid,
+) -> list[ScoredKeyframe]:
+    """Scores of every row; ranks share the batches.
+
+    Args:
+        head: in evaluation mode, on `device`.
+        rows: see `scoring_rows`.
+        window_of: for keyframes (video ids, timestamps), the window [B, L, C_bank] and its mask [B, L]; None for
+            a head that reads no bank.
+        device: where the head runs.
+        compute_dtype: fp32, tf32 or bf16.
+        scores_of: logits [R, columns] to scores [R, classes], e.g. `action_scores` of a kind of labels.
+
+    Returns:
+        One per keyframe of `rows`, in their order; none on other ranks than 0.
+    """
+    batches: list[list[ScoredKeyframe]] = []
+    for first in share(range(0, len(rows.keyframes), SCORING_BATCH)):
+        index = np.arange(first, min(first + SCORING_BATCH, len(rows.keyframes)))
+        keyframes = rows.keyframes[first : first + SCORING_BATCH]
+        places, clip_index = rows.select(index)
+        context = batch_context(keyframes, clip_index, window_of, device)
+        with torch.no_grad(), compute_precision(device, compute_dtype):
+            logits = head(rows.features.take(places).to(device).float(), context)
+        scores = scores_of(logits.float()).cpu().numpy()
+        bounds = rows.starts[index[0] : index[-1] + 2]
+        batches.append(
+            [
+                ScoredKeyframe(
+                    each.keyframe,
+                    rows.boxes_xyxy[start:end],
+                    scores[start - bounds[0] : end - bounds[0]],
+                )
+                for each, start, end in zip(keyframes, bounds[:-1], bounds[1:], strict=True)
+            ]
+        )
+    return [each for batch in gather(batches) for each in batch]
+
+
+def batch_context(
+    keyframes: Sequence[KeyframeBoxes], clip_index: Tensor, window_of: WindowOf | None, device: torch.device
+) -> HeadContext:
+    """The context of a batch of keyframes."""
+    window, mask = (None, None)
+    if window_of is not None:
+        window, mask = window_of(
+            [each.keyframe.video_id for each in keyframes],
+            np.array([each.keyframe.timestamp for each in keyframes]),
+        )
+        window, mask = window.to(device), mask.to(device)
+    return HeadContext(clip_index=clip_index.to(device), window=window, window_mask=mask)

@@ -1,0 +1,283 @@
+"""Tables turned into keyframes: for each, its persons with their labels and its proposals.
+
+Everything is sorted once and kept in flat arrays; a keyframe is a slice of them, so that a set of AVA's size
+is made in about a second and can be handed to forked workers without copies.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.base.errors import InputError
+from pipeline.tables.ordering import group_starts, ordered, ranked
+from pipeline.tables.schemas import BOX_COLUMNS
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """One moment of a video that is labelled or looked at."""
+
+    video_id: str
+    timestamp: float
+    "The data set's label of the moment."
+    time_seconds: float
+    "Seconds from the start of the video."
+
+
+@dataclass(frozen=True)
+class KeyframeBoxes:
+    """A keyframe with its n ground-truth persons and m proposals; the arrays are slices: change none."""
+
+    keyframe: Keyframe
+    ground_truth_xyxy: Floats  # [n, 4], normalised
+    labels: NDArray[np.bool_]  # [n, classes], multi-hot; column c is action id c + 1
+    proposals_xyxy: Floats  # [m, 4], normalised, by descending score
+    scores: Floats  # [m]
+
+
+@dataclass(frozen=True, eq=False)
+class KeyframeSet(Sequence[KeyframeBoxes]):
+    """The keyframes of a split, sorted by (video_id, timestamp); `set[i]` is a `KeyframeBoxes`."""
+
+    video_ids: list[str]
+    timestamp: Floats
+    time_seconds: Floats
+    ground_truth_xyxy: Floats
+    labels: NDArray[np.bool_]
+    ground_truth_offsets: Ints
+    "[len + 1]: keyframe i has the rows from offset i to offset i + 1."
+    proposals_xyxy: Floats
+    scores: Floats
+    proposal_offsets: Ints
+
+    def __len__(self) -> int:
+        return len(self.video_ids)
+
+    @overload
+    def __getitem__(self, index: int) -> KeyframeBoxes: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "KeyframeSet": ...
+
+    def __getitem__(self, index: int | slice) -> "KeyframeBoxes | KeyframeSet":
+        if isinstance(index, slice):
+            return self.select(np.arange(len(self))[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"keyframe {index} of {len(self)}")
+        index %= len(self)
+        truth = slice(*self.ground_truth_offsets[index : index + 2])
+        found = slice(*self.proposal_offsets[index : index + 2])
+        return KeyframeBoxes(
+            Keyframe(self.video_ids[index], float(self.timestamp[index]), float(self.time_seconds[index])),
+            self.ground_truth_xyxy[truth],
+            self.labels[truth],
+            self.proposals_xyxy[found],
+            self.scores[found],
+        )
+
+    def __iter__(self) -> Iterator[KeyframeBoxes]:
+        return (self[index] for index in range(len(self)))
+
+    def select(self, index: Ints) -> "KeyframeSet":
+        """The keyframes at these places, in their order."""
+        truth_counts, truth = stretches(self.ground_truth_offsets[index], self.ground_truth_offsets[index + 1])
+        found_counts, found = stretches(self.proposal_offsets[index], self.proposal_offsets[index + 1])
+        return KeyframeSet(
+            [self.video_ids[place] for place in index.tolist()],
+            self.timestamp[index],
+            self.time_seconds[index],
+            self.ground_truth_xyxy[truth],
+            self.labels[truth],
+            _offsets(truth_counts),
+            self.proposals_xyxy[found],
+            self.scores[found],
+            _offsets(found_counts),
+        )
+
+
+def stretches(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
+    """Length of each of several stretches of rows, and all their rows, one stretch after the other."""
+    counts = ends - starts
+    before = np.cumsum(counts) - counts
+    return counts, np.repeat(starts - before, counts) + np.arange(counts.sum())
+
+
+def pack_keyframes(keyframes: Sequence[KeyframeBoxes]) -> KeyframeSet:
+    """The same keyframes in flat arrays."""
+    if isinstance(keyframes, KeyframeSet):
+        return keyframes
+    nobody = np.empty((0, keyframes[0].labels.shape[1] if len(keyframes) else 0), bool)
+    return KeyframeSet(
+        [each.keyframe.video_id for each in keyframes],
+        np.array([each.keyframe.timestamp for each in keyframes], np.float64),
+        np.array([each.keyframe.time_seconds for each in keyframes], np.float64),
+        np.concatenate([np.empty((0, 4)), *(each.ground_truth_xyxy for each in keyframes)]),
+        np.concatenate([nobody, *(each.labels for each in keyframes)]),
+        _offsets(np.array([len(each.ground_truth_xyxy) for each in keyframes], np.int64)),
+        np.concatenate([np.empty((0, 4)), *(each.proposals_xyxy for each in keyframes)]),
+        np.concatenate([np.empty(0), *(each.scores for each in keyframes)]),
+        _offsets(np.array([len(each.scores) for each in keyframes], np.int64)),
+    )
+
+
+def group_keyframes(
+    annotations: pa.Table,
+    keyframes: pa.Table,
+    boxes: pa.Table | None,
+    *,
+    split: str,
+    classes: int,
+    threshold: float,
+    lower_threshold: bool = False,
+    full_frame_box: bool = False,
+    with_empty: bool = False,
+) -> KeyframeSet:
+    """The annotated keyframes of a split with their persons and proposals.
+
+    Excluded keyframes are left out. Rows of exactly the same box are one person, as upstream
+    (`AVADataset.parse_img_record`). Objects (rows of BOXES with a label) are no proposals.
+
+    Args:
+        annotations: ANNOTATIONS.
+        keyframes: KEYFRAMES.
+        boxes: BOXES; None gives no proposals.
+        split: `train`, `val` or `test`.
+        classes: width of `labels`.
+        threshold: proposals of at least this score are kept.
+        lower_threshold: where no proposal of a keyframe reaches the threshold, take those of its best score,
+            as upstream does (`min(threshold, best score)`).
+        full_frame_box: a keyframe that BOXES has no row of gets the whole frame with score 1, as upstream.
+        with_empty: also the keyframes that were annotated as showing nobody.
+
+    Raises:
+        InputError: an action id is above `classes`.
+    """
+    statuses = pa.array(["annotated", "empty"] if with_empty else ["annotated"])
+    chosen = keyframes.filter(pc.and_(pc.equal(keyframes["split"], split), pc.is_in(keyframes["status"], statuses)))
+    names, video = ranked(chosen["video_id"])
+    timestamp = chosen["timestamp"].to_numpy()
+    order = ordered([video, timestamp])
+    index = _Index(names, video[order], timestamp[order])
+    truth, labels, truth_counts = _persons(annotations, index, classes)
+    proposals, scores, proposal_counts = _proposals(
+        boxes, index, threshold=threshold, lower_threshold=lower_threshold, full_frame_box=full_frame_box
+    )
+    return KeyframeSet(
+        video_ids=[names[place] for place in index.video],
+        timestamp=index.timestamp,
+        time_seconds=chosen["time_seconds"].to_numpy()[order],
+        ground_truth_xyxy=truth,
+        labels=labels,
+        ground_truth_offsets=_offsets(truth_counts),
+        proposals_xyxy=proposals,
+        scores=scores,
+        proposal_offsets=_offsets(proposal_counts),
+    )
+
+
+def check_single_label(keyframes: Iterable[KeyframeBoxes], *, several: Literal["error", "soft"]) -> None:
+    """Refuse a person with several actions, where training is told that there is none (labels.kind: single).
+
+    Args:
+        keyframes: those of training.
+        several: error: refuse; soft: such a person's labels are left as they are, and the loss (`make_loss`) takes
+            them for a distribution of equal parts.
+
+    Raises:
+        InputError: the first person with several actions.
+    """
+    if several == "soft":
+        return
+    for each in keyframes:
+        crowded = np.flatnonzero(each.labels.sum(axis=1) > 1)
+        if len(crowded):
+            box = " ".join(f"{value:.10g}" for value in each.ground_truth_xyxy[crowded[0]])
+            ids = ", ".join(str(column + 1) for column in np.flatnonzero(each.labels[crowded[0]]))
+            raise InputError(
+                f"annotations: video {each.keyframe.video_id}, timestamp {each.keyframe.timestamp:.10g}, box {box}: "
+                f"found the actions {ids}, expected one (labels.kind is single; labels.several: soft takes equal parts)"
+            )
+
+
+def _offsets(counts: Ints) -> Ints:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+
+
+@dataclass(frozen=True)
+class _Index:
+    """The chosen keyframes, sorted: which of them does a row belong to?"""
+
+    names: list[str]
+    video: Ints
+    timestamp: Floats
+
+    def places(self, table: pa.Table) -> Ints:
+        """For each row of `table` the index of its keyframe, or -1."""
+        codes = pc.index_in(table["video_id"], pa.array(self.names, pa.string()))
+        video = pc.fill_null(codes, -1).to_numpy().astype(np.int64)
+        stamps = np.unique(self.timestamp)
+        if not len(stamps):
+            return np.full(table.num_rows, -1, np.int64)
+        rank = np.minimum(np.searchsorted(stamps, table["timestamp"].to_numpy()), len(stamps) - 1)
+        known = (stamps[rank] == table["timestamp"].to_numpy()) & (video >= 0)
+        # One integer per (video, timestamp), ascending in the sorted keyframes.
+        wanted = video * len(stamps) + rank
+        own = self.video * len(stamps) + np.searchsorted(stamps, self.timestamp)
+        place = np.minimum(np.searchsorted(own, wanted), len(own) - 1)
+        return np.where(known & (own[place] == wanted), place, -1)
+
+
+def _rows(table: pa.Table, index: _Index) -> tuple[Ints, pa.Table]:
+    """The rows of the chosen keyframes, and the keyframe of each."""
+    place = index.places(table)
+    return place[place >= 0], table.filter(pa.array(place >= 0))
+
+
+def _box_array(table: pa.Table) -> Floats:
+    return np.column_stack([table[name].to_numpy() for name in BOX_COLUMNS]).astype(np.float64).reshape(-1, 4)
+
+
+def _persons(annotations: pa.Table, index: _Index, classes: int) -> tuple[Floats, NDArray[np.bool_], Ints]:
+    place, rows = _rows(annotations, index)
+    action = rows["action_id"].to_numpy().astype(np.int64)
+    if len(action) and action.max() > classes:
+        raise InputError(f"annotations: action id {action.max()}, expected 1 to {classes} (dataset.classes)")
+    boxes = _box_array(rows)
+    order = ordered([place, *boxes.T])
+    place, boxes, action = place[order], boxes[order], action[order]
+    starts = group_starts([place, *boxes.T])
+    labels = np.zeros((int(starts.sum()), classes), bool)
+    labels[np.cumsum(starts) - 1, action - 1] = True
+    return boxes[starts], labels, np.bincount(place[starts], minlength=len(index.video))
+
+
+def _proposals(
+    table: pa.Table | None, index: _Index, *, threshold: float, lower_threshold: bool, full_frame_box: bool
+) -> tuple[Floats, Floats, Ints]:
+    count = len(index.video)
+    if table is None:
+        place, boxes, scores = np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0)
+    else:
+        place, rows = _rows(table.filter(pc.is_null(table["label"])), index)
+        boxes, scores = _box_array(rows), rows["score"].to_numpy()
+    if full_frame_box:
+        alone = np.setdiff1d(np.arange(count), place)
+        place = np.concatenate([place, alone])
+        boxes = np.concatenate([boxes, np.tile([0.0, 0.0, 1.0, 1.0], (len(alone), 1))])
+        scores = np.concatenate([scores, np.ones(len(alone))])
+    order = ordered([place, -scores, *boxes.T])
+    place, boxes, scores = place[order], boxes[order], scores[order]
+    lowest = np.full(count, threshold)
+    if lower_threshold:
+        first = group_starts([place])
+        lowest[place[first]] = np.minimum(threshold, scores[first])
+    kept = scores >= lowest[place]
+    return boxes[kept], scores[kept], np.bincount(place[kept], minlength=count)

@@ -1,0 +1,113 @@
+"""The tables that training and evaluation read, and the keyframes made of them."""
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.base.errors import InputError
+from pipeline.base.ranks import is_main
+from pipeline.evaluation.validate import of_split
+from pipeline.tables.film_ends import keyframes_in_films
+from pipeline.tables.film_ids import names_beside
+from pipeline.tables.keyframes import KeyframeSet, group_keyframes
+from pipeline.tables.label_map import Label, read_labels
+from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, read_table
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Outs of import_annotations and, where boxes are read, of import_boxes."""
+
+    annotations: pa.Table
+    keyframes: pa.Table
+    labels: list[Label]
+    boxes: pa.Table | None
+
+    def of_split(self, split: str) -> tuple[pa.Table, pa.Table]:
+        """Annotations and keyframes of a split."""
+        return of_split(self.annotations, self.keyframes, split)
+
+    def scored_labels(self, classes: str, count: int) -> list[Label]:
+        """The classes that are scored: those of the label map, or all ids from 1 to `count`."""
+        if classes == "labelmap":
+            return self.labels
+        known = {label.id: label for label in self.labels}
+        return [known.get(each, Label(each, f"class {each}", "unnamed")) for each in range(1, count + 1)]
+
+
+def read_tables(annotations: Path, boxes: Path | None) -> Tables:
+    """Read and check the tables in two outs.
+
+    Raises:
+        InputError: a file is absent or of another schema.
+    """
+    return Tables(
+        annotations=read_table(annotations / "annotations.parquet", ANNOTATIONS),
+        keyframes=read_table(annotations / "keyframes.parquet", KEYFRAMES),
+        labels=read_labels(annotations / "labels.json"),
+        boxes=None if boxes is None else read_table(boxes / "boxes.parquet", BOXES),
+    )
+
+
+def split_keyframes(
+    tables: Tables,
+    split: str,
+    *,
+    classes: int,
+    box_threshold: float = 0.0,
+    lower_threshold: bool = False,
+    full_frame_box: bool = False,
+    with_empty: bool = False,
+    films: Iterable[str] | None = None,
+    films_of: str = "the frame store",
+    duration_seconds: Callable[[str], float] | None = None,
+) -> KeyframeSet:
+    """Keyframes of a split, sorted by (video_id, timestamp), without those that are excluded.
+
+    Args:
+        tables: see `Tables`.
+        split: train, val or test.
+        classes: width of the labels.
+        box_threshold: least score of a proposal.
+        lower_threshold: see `group_keyframes`.
+        full_frame_box: see `group_keyframes`.
+        with_empty: also the keyframes that show nobody (they are scored, not trained on).
+        films: only these have frames or rows; None keeps all. A line says how many annotated films are not among them.
+        films_of: what `films` are of, in words.
+        duration_seconds: the length of one of `films`; keyframes beyond it are left out, and a line says so.
+
+    Raises:
+        InputError: none of the annotated films of the split is among `films`.
+    """
+    grouped = group_keyframes(
+        tables.annotations,
+        tables.keyframes,
+        tables.boxes,
+        split=split,
+        classes=classes,
+        threshold=box_threshold,
+        lower_threshold=lower_threshold,
+        full_frame_box=full_frame_box,
+        with_empty=with_empty,
+    )
+    if films is None:
+        return grouped
+    wanted = set(films)
+    annotated = sorted(set(grouped.video_ids))
+    absent = [each for each in annotated if each not in wanted]
+    if absent and len(absent) == len(annotated):
+        beside = names_beside(films_of, wanted, annotated)
+        raise InputError(f"{split}: no film of {films_of} is an annotated film of {split}: {beside}")
+    if absent and is_main():
+        lost = sum(each in set(absent) for each in grouped.video_ids)
+        print(
+            f"keyframes of {split}: {len(absent)} of {len(annotated)} annotated films are not in {films_of}, and their "
+            f"{lost} keyframes are left out; the first: {absent[0]}",
+            file=sys.stderr,
+        )
+    shown = grouped.select(np.flatnonzero([video_id in wanted for video_id in grouped.video_ids]))
+    return shown if duration_seconds is None else keyframes_in_films(shown, duration_seconds, f"keyframes of {split}")

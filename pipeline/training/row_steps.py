@@ -1,0 +1,150 @@
+"""Training of a head on rows of a bank."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.bank.reader import Bank
+from pipeline.bank.row_places import RowPlaces, boxed_rows_at
+from pipeline.bank.windows.source import TrainingWindowOf
+from pipeline.base.errors import InputError
+from pipeline.base.randomness import rng_of
+from pipeline.models.heads.head import HeadContext
+from pipeline.scoring.keyframe_rows import KeyframeRows, keyframe_rows, places_above
+from pipeline.tables.film_ends import Moment, is_beyond, say_beyond
+from pipeline.tables.iou import match_pairs, pair_iou
+from pipeline.tables.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
+from pipeline.training.batch import Batch, Step, deal_parts
+from pipeline.training.losses import LossOf, multilabel_loss
+
+
+def training_rows(
+    bank: Bank,
+    keyframes: Sequence[KeyframeBoxes],
+    *,
+    box_threshold: float,
+    lower_threshold: bool,
+    match_iou: float,
+) -> KeyframeRows:
+    """The labelled rows of a train bank: every annotated box, and the detected boxes that match one.
+
+    Args:
+        bank: with `ground_truth` rows of these annotations.
+        keyframes: annotated keyframes, sorted by video_id; those without rows are left out.
+        box_threshold: least score of a detected box.
+        lower_threshold: where no box of a keyframe reaches the threshold, take those of its best score.
+        match_iou: a detected box takes the labels of an annotated box that it overlaps at least so much.
+
+    Raises:
+        InputError: an annotated box is not in the bank.
+    """
+
+    keyframes = pack_keyframes(keyframes)
+    truth, offsets = keyframes.ground_truth_xyxy, keyframes.ground_truth_offsets
+    annotated = boxed_rows_at(bank, keyframes, "ground_truth")
+    row, box = _pairs(annotated, offsets)
+    same = (annotated.boxes_xyxy[row] == truth[box]).all(axis=1)
+    annotated, owner = annotated.take(row[same]), box[same]
+    _check_complete(bank, keyframes, owner)
+    detected = places_above(
+        boxed_rows_at(bank, keyframes, "detections"), box_threshold, lower_threshold=lower_threshold
+    )
+    row, box = _pairs(detected, offsets)
+    counts = len(detected.row), len(truth)
+    match = match_pairs(pair_iou(detected.boxes_xyxy[row], truth[box]), row, box, counts, match_iou=match_iou)
+    places, order = annotated.join(detected.take(match >= 0))
+    labels = keyframes.labels[np.concatenate([owner, match[match >= 0]])[order]]
+    return keyframe_rows(bank, keyframes, places, labels)
+
+
+def _pairs(places: RowPlaces, offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each row with each annotated box of its keyframe: places of rows, ascending, and of boxes."""
+    counts, box = stretches(offsets[places.keyframe], offsets[places.keyframe + 1])
+    return np.repeat(np.arange(len(counts)), counts), box
+
+
+def _check_complete(bank: Bank, keyframes: KeyframeSet, owner: NDArray[np.int64]) -> None:
+    """Refuse a bank in which an annotated box of one of its films has no row; `owner` are the boxes that have one.
+
+    Beyond the end of its film none has, which is said.
+    """
+    counts = np.diff(keyframes.ground_truth_offsets)
+    lost = np.setdiff1d(np.arange(counts.sum()), owner)
+    keyframe = np.repeat(np.arange(len(counts)), counts)[lost]
+    missing = np.bincount(keyframe, minlength=len(counts))
+    videos = set(bank.videos)
+    beyond = []
+    for place in np.flatnonzero(missing).tolist():
+        video_id, timestamp, time = (
+            keyframes.video_ids[place],
+            keyframes.timestamp[place],
+            keyframes.time_seconds[place],
+        )
+        if video_id not in videos:
+            continue
+        length = bank.attributes(video_id).get("duration_seconds", np.inf)
+        if not is_beyond(time, length):
+            raise InputError(
+                f"{bank.where}: {missing[place]} of {counts[place]} annotated boxes of video "
+                f"{video_id}, timestamp {timestamp:g} have no row; the bank was made from other annotations"
+            )
+        beyond.append(Moment(video_id, float(timestamp), float(time), length))
+    say_beyond(beyond, f"keyframes of {bank.split}")
+
+
+def row_steps(
+    rows: KeyframeRows,
+    epoch: int,
+    *,
+    window_of: TrainingWindowOf | None,
+    global_batch: int,
+    bn_batch: int,
+    seed: int,
+) -> Iterator[Step]:
+    """The optimiser steps of one epoch over the keyframes that have rows, in an order drawn from (seed, epoch)."""
+    with_rows = np.flatnonzero(np.diff(rows.starts))
+    order = rng_of(seed, "order", epoch).permutation(with_rows)
+    for mine, count in deal_parts(order, global_batch=global_batch, bn_batch=bn_batch):
+        yield Step((_batch(rows, part, epoch, window_of) for part in mine), count)
+
+
+def steps_per_epoch(rows: KeyframeRows, global_batch: int) -> int:
+    """How many steps `row_steps` gives."""
+    return -(-int((np.diff(rows.starts) > 0).sum()) // global_batch)
+
+
+def _batch(rows: KeyframeRows, index: NDArray[np.int64], epoch: int, window_of: TrainingWindowOf | None) -> Batch:
+    assert rows.labels is not None
+    places, clip_index = rows.select(index)
+    window, mask, window_index = None, None, None
+    if window_of is not None:
+        keyframes = rows.keyframes
+        video_ids = [keyframes.video_ids[place] for place in index.tolist()]
+        window, mask, window_index = window_of(video_ids, keyframes.timestamp[index], epoch, clip_index)
+    return Batch(
+        labels=rows.labels[torch.from_numpy(places)].float(),
+        clip_index=clip_index,
+        rows=rows.features.take(places).float(),
+        window=window,
+        window_mask=mask,
+        window_index=window_index,
+    )
+
+
+def head_loss(head: nn.Module, loss: LossOf = multilabel_loss) -> Callable[[Batch], Tensor]:
+    """The loss of one batch of rows; `loss` gets logits and labels (see `make_loss`)."""
+
+    def loss_of(batch: Batch) -> Tensor:
+        assert batch.rows is not None
+        context = HeadContext(
+            clip_index=batch.clip_index,
+            window=batch.window,
+            window_mask=batch.window_mask,
+            window_index=batch.window_index,
+        )
+        return loss(head(batch.rows, context), batch.labels)
+
+    return loss_of

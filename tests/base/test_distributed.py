@@ -1,0 +1,212 @@
+"""Two processes on one machine (Gloo): what they share, and how they end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.base import distributed, ranks
+from pipeline.base.distributed import LAUNCHER, agree, copy_from_main, from_main, gather, sum_over_ranks
+from pipeline.base.errors import InputError
+from pipeline.base.files import digest_file, digest_tree, read_json
+from pipeline.checkpoint.weights import load_tensors
+from pipeline.training.batch import check_ranks, deal_parts
+from pipeline.training.norms import prepare_norm
+from tests import rank_jobs
+
+# One worker makes the folder that they share.
+pytestmark = pytest.mark.xdist_group("ranks")
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+
+
+def start(folder: Path, *command: str, processes: int = 2) -> "subprocess.Popen[str]":
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "DVC_ROOT": str(folder / f"project_{processes}")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.rank_jobs", *command], cwd=REPOSITORY, text=True,
+        env={**environment, "ACTIONBANK_PROCESSES": str(processes)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def run(folder: Path, *command: str, processes: int = 2) -> tuple[int, str, str]:
+    process = start(folder, *command, processes=processes)
+    printed, complained = process.communicate(timeout=300)
+    return process.returncode, printed, complained
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one rank and two ranks made of the same films."""
+    folder = tmp_path_factory.mktemp("ranks")
+    rank_jobs.make_films(folder)
+    for processes in (1, 2):
+        status, printed, complained = run(folder, "work", str(folder), processes=processes)
+        assert (status, printed) == (0, f"{processes} ranks are done\n"), complained
+    return folder
+
+
+@pytest.mark.parametrize("name", rank_jobs.TRAININGS)
+def test_training_on_two_ranks_is_that_on_one(folder: Path, name: str) -> None:
+    """Only the order of sums differs: 6e-8 of each gradient, which a few steps and batch norms make 6e-7 (measured)."""
+    one, two = (load_tensors(folder / f"out_{ranks}" / f"{name}.safetensors") for ranks in (1, 2))
+    assert one.keys() == two.keys()
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, atol=1e-5, rtol=0, msg=key)
+    assert any(not torch.equal(one[key], two[key]) for key in one), "it did run in another order"
+    first, second = (read_json(folder / f"out_{ranks}" / f"{name}.json") for ranks in (1, 2))
+    assert first["selected"] == second["selected"]
+    assert len(first["history"]) == 2 or name != "plateau"
+    for row, other in zip(first["history"], second["history"], strict=True):
+        assert row == pytest.approx(other, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", rank_jobs.TRAININGS)
+def test_each_clip_is_read_by_one_rank(folder: Path, name: str) -> None:
+    whole, first, second = (
+        json.loads((folder / f"read_{name}_{each}.json").read_text()) for each in ("1_0", "2_0", "2_1")
+    )
+    assert sorted(first + second) == whole
+    assert min(len(first), len(second)) >= len(whole) // 3
+
+
+def test_windows_of_persons_are_the_same_bytes_on_any_rank(folder: Path) -> None:
+    whole, first, second = (
+        json.loads((folder / f"windows_windows_{each}.json").read_text()) for each in ("1_0", "2_0", "2_1")
+    )
+    assert sorted(first + second) == whole
+    assert min(len(first), len(second)) > 0
+    assert len({seen for *_, seen in whole}) > len({(video, time) for video, time, *_ in whole}), "drawn per person"
+
+
+def test_detections_and_bank_are_the_same_bytes(folder: Path) -> None:
+    for name in ("detected.parquet", "ground_truth.parquet"):
+        assert digest_file(folder / "out_1" / name) == digest_file(folder / "out_2" / name)
+    assert digest_tree(folder / "out_1/bank.zarr") == digest_tree(folder / "out_2/bank.zarr")
+    assert sorted(path.name for path in (folder / "out_2/bank.zarr").iterdir() if path.is_dir()) == ["a", "b", "c"]
+
+
+@pytest.mark.slow
+def test_two_ranks_go_on_after_a_kill(folder: Path) -> None:
+    """With the bits of the uninterrupted run."""
+    state = folder / "state_parts_of_two_2"
+    whole = (state / "epoch_0003/state.safetensors").read_bytes()
+    for each in state.iterdir():
+        each.rename(folder / f"whole_{each.name}")
+    status, _, complained = run(folder, "resume", str(folder), "--killed-after", "1")
+    assert status == 1
+    assert complained.splitlines()[1:] == ["error: process 1 of 2 was killed by signal 9"], (
+        "after the first epoch's line"
+    )
+    assert [path.name for path in state.glob("epoch_*")] == ["epoch_0001"]
+    status, _, complained = run(folder, "resume", str(folder))
+    assert status == 0, complained
+    assert (state / "epoch_0003/state.safetensors").read_bytes() == whole
+    assert digest_file(folder / "resumed.safetensors") == digest_file(folder / "out_2/parts_of_two.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("here", "error: film b: damaged\n"), ("everywhere", "error: params.yaml: no such file\n")],
+)
+def test_an_error_on_one_rank_or_on_all_is_said_once(tmp_path: Path, kind: str, message: str) -> None:
+    assert run(tmp_path, "fail", kind) == (1, "", message)
+
+
+@pytest.mark.slow
+def test_a_bug_on_one_rank_shows_its_traceback_once(tmp_path: Path) -> None:
+    status, _, complained = run(tmp_path, "fail", "bug")
+    assert status == 1
+    assert complained.count("Traceback") == 1
+    assert complained.endswith("ValueError: a bug\n")
+
+
+def test_ranks_end_with_a_launcher_that_is_killed(tmp_path: Path) -> None:
+    process = start(tmp_path, "fail", "never")
+    assert process.stdout is not None
+    launcher = int(process.stdout.readline())
+    assert launcher == process.pid
+    ours = f"/proc/{launcher}/task/{launcher}/children"
+    children = [int(each) for each in Path(ours).read_text().split()]
+    assert len(children) >= 2
+    os.kill(launcher, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{child}/cmdline").exists() for child in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [child for child in children if Path(f"/proc/{child}/cmdline").exists()]
+    process.communicate()
+
+
+def test_a_rank_whose_launcher_died_while_it_started_ends_at_once() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    words = "from pipeline.base.distributed import across_ranks; across_ranks(print)(processes=2)"
+    environment = {
+        "TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", LAUNCHER: str(gone.pid),
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", words], cwd=REPOSITORY, env=os.environ | environment, timeout=60, capture_output=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
+
+
+@pytest.fixture
+def second_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_alone_a_process_is_the_only_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "3")
+    assert (ranks.rank(), ranks.world_size(), ranks.is_main()) == (0, 1, True)
+    assert gather(ranks.share([1, 2, 3])) == [1, 2, 3]
+    assert from_main(lambda: 7) == 7
+    values = torch.ones(2)
+    copy_from_main([values])
+    assert sum_over_ranks(values) is values
+    agree(1, "epochs done")
+
+
+def test_parts_are_dealt_in_turn_and_the_last_step_takes_what_is_left(second_of_four: None) -> None:
+    assert ranks.share(range(9)) == range(1, 9, 4)
+    dealt = [
+        ([part.tolist() for part in mine], count)
+        for mine, count in deal_parts(np.arange(21), global_batch=16, bn_batch=2)
+    ]
+    assert dealt == [([[2, 3], [10, 11]], 8), ([[18, 19]], 3)]
+    assert [mine for mine, _ in deal_parts(np.arange(1), global_batch=16, bn_batch=2)] == [[]]
+
+
+def test_ranks_that_cannot_share_a_step_are_refused(second_of_four: None) -> None:
+    check_ranks(global_batch=16, bn_batch=2, block="baseline")
+    with pytest.raises(InputError) as error:
+        check_ranks(global_batch=12, bn_batch=2, block="baseline")
+    assert str(error.value) == (
+        "baseline.global_batch 12 in parts of baseline.bn_batch 2: 6 to a step, which 4 processes cannot share evenly; "
+        "expected a number of processes that divides 6"
+    )
+
+
+def test_ranks_that_find_different_states_are_refused(second_of_four: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "gather_all", lambda value: [value, value, 0, value])
+    agree(0, "epochs done")
+    with pytest.raises(InputError) as error:
+        agree(2, "epochs done")
+    assert str(error.value) == "epochs done: rank 0 has 2, another one 0; ranks need one shared folder"
+
+
+def test_synchronised_norms_need_all_parts_at_once(second_of_four: None) -> None:
+    model = torch.nn.BatchNorm3d(2)
+    with pytest.raises(InputError) as error:
+        prepare_norm(model, "sync", global_batch=8, bn_batch=2, device=torch.device("cpu"), block="head_train")
+    assert str(error.value) == (
+        "head_train.norm sync: a step has 4 parts (head_train.global_batch 8, head_train.bn_batch 2) on 4 processes of "
+        "cpu; expected one part on one process, or as many CUDA processes as parts"
+    )

@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.harness import Project, new_project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project after `dvc repro`, with everything committed. Tests copy it, and do not change it."""
+    project = new_project(tmp_path_factory.mktemp("finished") / "project")
+    project.dvc("repro")
+    project.commit("reproduced")
+    return project
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished project."""
+    return finished.copy(tmp_path / "project")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that use the finished project on two workers, so that it is made twice at most."""
+    for item in items:
+        if {"finished", "project"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(str(item.path.name == "test_experiments.py")))

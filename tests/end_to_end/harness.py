@@ -1,0 +1,100 @@
+"""A throw-away copy of the project on the mini data set, driven through `dvc` and `git` as a user does."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from pipeline.base.files import digest_tree, read_json
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Project:
+    """A working copy with its own repository, cache and work directory."""
+
+    folder: Path
+
+    def run(self, *command: str, fails: bool = False, environment: dict[str, str] | None = None) -> str:
+        """Run a command in the project; returns what it printed, on either stream."""
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment(**(environment or {})), text=True, timeout=1800, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What a user's shell would hand on, with a git identity and no terminal."""
+        identity = {
+            f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+        }
+        own = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(self.folder.parent), "DVC_NO_ANALYTICS": "1"}
+        own |= {"ACTIONBANK_WORKERS": "2", "ACTIONBANK_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
+        return {**os.environ, **identity, **own, **more}
+
+    def dvc(self, *arguments: str, fails: bool = False) -> str:
+        """Run dvc."""
+        return self.run("dvc", *arguments, fails=fails)
+
+    def git(self, *arguments: str) -> str:
+        """Run git."""
+        return self.run("git", *arguments)
+
+    def commit(self, message: str) -> None:
+        """Commit everything."""
+        self.git("add", "-A")
+        self.git("commit", "-qm", message)
+
+    def metrics(self) -> dict:
+        """What the last evaluation wrote."""
+        metrics: dict = read_json(self.folder / "results/evaluate/metrics.json")
+        return metrics
+
+    def outs(self, stages: tuple[str, ...] | None = None) -> dict[str, str]:
+        """Digest of every out in dvc.lock, by path."""
+        lock = yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
+        return {
+            out["path"]: out["md5"]
+            for name, stage in lock.items()
+            if stages is None or name.split("@")[0] in stages
+            for out in stage.get("outs", [])
+        }
+
+    def copy(self, folder: Path) -> "Project":
+        """A copy with its cache and work directory; hard links between them stay."""
+        subprocess.run(["cp", "-a", self.folder, folder], check=True)
+        return Project(folder)
+
+    def clone(self, folder: Path) -> "Project":
+        """A clone as a colleague makes it: what git has, and nothing else."""
+        subprocess.run(["git", "clone", "-q", self.folder, folder], check=True)
+        return Project(folder)
+
+    def tree(self, name: str) -> str:
+        """Digest of a folder's names and bytes."""
+        return digest_tree(self.folder / name)
+
+
+def new_project(folder: Path, dataset: str = "playground_mini") -> Project:
+    """A fresh repository of the project's files, with the mini data set, or another, as the default."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=REPOSITORY, check=True, capture_output=True, text=True
+    )
+    for name in listed.stdout.split("\n"):
+        if name and (REPOSITORY / name).is_file() and not name.startswith(("tests/fixtures", "results/", "dvc.lock")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(REPOSITORY / name, folder / name)
+    config = folder / "conf/config.yaml"
+    config.write_text(config.read_text().replace("dataset: playground\n", f"dataset: {dataset}\n"))
+    project = Project(folder)
+    project.run("actionbank", "compose")
+    project.git("init", "-q")
+    project.commit(f"the project on {dataset}")
+    return project

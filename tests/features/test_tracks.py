@@ -1,0 +1,75 @@
+"""Ids of persons go from the table of boxes into the rows of a bank."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from pipeline.bank.reader import open_bank
+from pipeline.bank.writer import assemble_bank, write_part
+from pipeline.features import film_parts
+from pipeline.features.requests import FilmBoxes, films_of_split
+from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, VIDEOS
+
+BOX = {"x1": 0.1, "y1": 0.2, "x2": 0.5, "y2": 0.9, "source": "motion", "label": None}
+SETTINGS: dict[str, Any] = {"box_threshold": 0.5, "lower_threshold": False, "full_frame_box": True, "seconds": "grid"}
+
+
+def films(**tracks: list[int | None]) -> list[FilmBoxes]:
+    """Films of 3 s by their first boxes' tracks; each box is at the next second."""
+    boxes = [
+        {**BOX, "video_id": film, "timestamp": float(at), "time_seconds": float(at), "score": 0.9, "track_id": track}
+        for film, ids in tracks.items()
+        for at, track in enumerate(ids)
+    ]
+    timelines = [{"video_id": film, "split": "train", "first_timestamp": 0, "offset_seconds": 0} for film in tracks]
+    blank = {"path": "", "sha256": "", "fps": 4.0, "frames": 12, "grid_frames": 12, "width": 8, "height": 8}
+    videos = [{**blank, "video_id": film, "duration_seconds": 3.0} for film in tracks]
+    tables = {
+        "boxes": pa.Table.from_pylist(boxes, BOXES),
+        "timelines": pa.Table.from_pylist(timelines, TIMELINES),
+        "videos": pa.Table.from_pylist(videos, VIDEOS),
+        "annotations": ANNOTATIONS.empty_table(),
+        "keyframes": KEYFRAMES.empty_table(),
+    }
+    return films_of_split("train", **tables, **SETTINGS)
+
+
+def ids(film: FilmBoxes) -> list[int] | None:
+    return None if film.detected_track is None else film.detected_track.tolist()
+
+
+def test_films_have_tracks_where_any_box_has() -> None:
+    assert [ids(film) for film in films(a=[4, 2, None], b=[None])] == [[4, 2, -1], [-1, -1, -1]]
+    assert [ids(film) for film in films(a=[None, None], b=[])] == [None, None]
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_rows_of_a_bank_carry_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tracked: bool) -> None:
+    monkeypatch.setattr(
+        film_parts,
+        "run_film",
+        lambda forward, store, video, requests, **_: [np.ones((len(r.boxes_xyxy), 2)) for r in requests],
+    )
+    model: Any = SimpleNamespace(
+        detector=SimpleNamespace(roi_channels=2), store=None, clip=None, device=torch.device("cpu"), batch=1
+    )
+    folders = {}
+    for film in films(a=[7 if tracked else None, None], b=[None, 0 if tracked else None]):
+        detections, truth = film_parts.film_rows(model, film)
+        folders[film.video_id] = tmp_path / film.video_id
+        write_part(
+            folders[film.video_id], part=film.video_id, detections=detections, ground_truth=truth,
+            seconds_seen=film.seconds_seen, attributes={}, dtype="fp16", codec="none",
+        )  # fmt: skip
+    assemble_bank(tmp_path / "train.zarr", parts=folders, split="train", provenance={})
+    bank = open_bank(tmp_path / "train.zarr")
+    found = [bank.rows(video, "detections").track_id for video in bank.videos]
+    if tracked:
+        assert [None if each is None else each.tolist() for each in found] == [[7, -1, -1], [-1, 0, -1]]
+    else:
+        assert found == [None, None]

@@ -1,0 +1,331 @@
+"""What every kind of foreign file becomes: recognised, matched, and with the arithmetic it had."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.base.errors import InputError
+from pipeline.checkpoint.described_detector import detector_from_sidecar, load_backbone
+from pipeline.checkpoint.described_head import build_scope_detector
+from pipeline.checkpoint.weights import load_into, save_checkpoint, save_tensors
+from pipeline.interop.convert_checkpoint import PUBLISHED_WINDOW, Converted, DetectorSettings, convert
+from pipeline.interop.export import export_mmaction2
+from pipeline.interop.frameworks import Foreign, recognise
+from pipeline.interop.match import match_backbone
+from pipeline.interop.pickles import Inert
+from pipeline.models.build import build_backbone
+from pipeline.models.detector import Detector
+from tests.interop.small_models import (
+    CLIP_INPUT,
+    WIDTH,
+    caffe2_blobs,
+    logits,
+    pyslowfast_state,
+    sidecar_of,
+    small_detector,
+    write_pickle,
+)
+
+
+def settings(model: Detector, *heads: str, **changes: Any) -> DetectorSettings:
+    given = {"input": CLIP_INPUT, "labels": "multi", "background_column": False, "dropout": 0.5, "heads": heads}
+    return DetectorSettings(**{"roi": model.roi, **given, **changes})
+
+
+def converted(foreign: Foreign, model: Detector, *heads: str, changes: Any = None, **kwargs: Any) -> Converted:
+    return convert(foreign, lambda backbone: settings(model, *heads, **(changes or {})), **kwargs)
+
+
+def upstream(model: Detector, backbone: str, head: str = "linear") -> dict[str, Any]:
+    return export_mmaction2(model.state_dict(), sidecar_of(model, backbone, head, False))[0]
+
+
+def save(folder: Path, value: Any, name: str = "x.pth") -> Path:
+    torch.save(value, folder / name)
+    return folder / name
+
+
+def same_logits(found: Converted, model: Detector) -> None:
+    build = build_scope_detector if found.sidecar.get("scope") else detector_from_sidecar
+    again = build(found.sidecar)
+    load_into(again, found.tensors, "converted")
+    torch.testing.assert_close(logits(again.eval()), logits(model), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("around", "described"),
+    [
+        ({"meta": {"mmengine_version": "0.10.7"}}, "MMAction2 1.x detector"),
+        ({"meta": {"mmcv_version": "1.3.0", "config": "model = ..."}}, "MMAction2 0.x detector"),
+        ({"message_hub": {}}, "MMAction2 1.x detector"),
+        ({}, "MMAction2 detector"),
+    ],
+)
+def test_a_detector_of_mmaction2_is_one_of_ours(tmp_path: Path, around: Any, described: str) -> None:
+    model = small_detector("slowfast_r50_8x8", "linear", "global")
+    state = upstream(model, "slowfast_r50_8x8")["state_dict"]
+    state = {f"module.{key}": value for key, value in state.items()} | {"data_preprocessor.mean": torch.zeros(3)}
+    foreign = recognise(save(tmp_path, {"state_dict": state, **around}))
+    assert foreign.described == described
+    found = converted(foreign, model)
+    same_logits(found, model)
+    assert found.report.dropped == ("data_preprocessor.mean",)
+    assert "4 classes, multi-label; row 0 of the classifier, the background, is dropped" in found.notes
+    assert "alpha 4 and slow frames by stride, likewise" in found.notes
+
+
+def test_heads_that_read_a_bank_become_detectors_of_scope_all(tmp_path: Path) -> None:
+    for head in ("lfb_nl", "lfb_max"):
+        model = small_detector("slowonly_r50", head)
+        foreign = recognise(save(tmp_path, upstream(model, "slowonly_r50", head)))
+        found = converted(foreign, model, "linear", head)
+        assert found.sidecar["scope"] == "all"
+        assert found.sidecar["head"]["window"] == PUBLISHED_WINDOW
+        assert "the bank it was trained with is not known: evaluate it with bank.allow_mixed=true" in found.notes
+        same_logits(found, model)
+
+
+def test_a_classifier_gives_a_backbone_to_start_from(tmp_path: Path) -> None:
+    model = small_detector("slowonly_r50", "linear")
+    state = {key: value for key, value in upstream(model, "slowonly_r50")["state_dict"].items() if "backbone" in key}
+    state |= {"cls_head.fc_cls.weight": torch.zeros(400, 256), "cls_head.fc_cls.bias": torch.zeros(400)}
+    foreign = recognise(save(tmp_path, {"state_dict": state, "meta": {}}))
+    assert foreign.described == "MMAction2 classifier"
+    found = converted(foreign, model)
+    assert found.sidecar == {"kind": "backbone", "backbone": "slowonly_r50", "width": WIDTH}
+    assert found.report.dropped == ("cls_head.fc_cls.weight", "cls_head.fc_cls.bias")
+    save_checkpoint(tmp_path / "k.safetensors", found.tensors, found.sidecar)
+    network = build_backbone("slowonly_r50", width=WIDTH)
+    load_backbone(network, str(tmp_path / "k.safetensors"))
+    key = "layer4.0.conv1.conv.weight"
+    assert torch.equal(network.state_dict()[key], model.backbone.state_dict()[key])
+
+
+@pytest.mark.parametrize("backbone", ["pyslowfast_slow_r50", "pyslowfast_slowfast_r50_8x8"])
+@pytest.mark.parametrize("form", ["pyth", "caffe2", "caffe2 flat", "caffe2 folded"])
+def test_pyslowfasts_files_have_the_arithmetic_they_had(tmp_path: Path, backbone: str, form: str) -> None:
+    model = small_detector(backbone, "linear", output_size=7, aligned=False)
+    if "folded" in form:
+        state = model.state_dict()
+        for key in state:
+            if key.endswith("running_mean"):
+                state[key].zero_()
+            elif key.endswith("running_var"):
+                state[key].fill_(1 - 1e-5)
+    state = pyslowfast_state(model)
+    if form == "pyth":
+        path = save(tmp_path, {"epoch": 3, "model_state": state, "cfg": "DETECTION:\n  ENABLE: true\n"})
+    else:
+        path = write_pickle(tmp_path / "x.pkl", caffe2_blobs(state, folded="folded" in form), flat="flat" in form)
+    foreign = recognise(path, taken_as=None if form == "pyth" else "detector")
+    assert foreign.described == f"PySlowFast {'' if form == 'pyth' else '(Caffe2) '}detector"
+    found = converted(foreign, model)
+    assert found.sidecar["backbone"] == backbone
+    assert found.report.missing == found.report.unexpected == ()
+    assert {key.rsplit(".", 1)[1] for key in found.report.made} == (
+        set() if form == "pyth" else {"num_batches_tracked", "running_mean", "running_var"}
+        if "folded" in form else {"num_batches_tracked"}
+    )  # fmt: skip
+    same_logits(found, model)
+
+
+def test_what_a_pyslowfast_head_scores_is_told_by_its_configuration_its_rows_or_the_user(tmp_path: Path) -> None:
+    state = pyslowfast_state(small_detector("pyslowfast_slow_r50", "linear"))
+    path = save(tmp_path, {"model_state": state, "cfg": "DETECTION:\n  ENABLE: false\n"})
+    assert recognise(path).kind == "classifier"
+    assert recognise(path, taken_as="detector").kind == "detector"
+    foreign = recognise(save(tmp_path, {"model_state": state}))
+    assert foreign.kind == "classifier"
+    assert foreign.notes == ("its head has 4 rows, so it is taken as a classifier's; --as says otherwise",)
+    state["head.projection.weight"] = torch.zeros(80, 256)
+    assert recognise(save(tmp_path, {"model_state": state, "cfg": "}{"})).kind == "detector"
+
+
+@pytest.mark.parametrize("config", ["[" * 100_000, "a: 2001-99-99", "DETECTION: 3", "a: &x [*x]"])
+def test_a_configuration_that_nobody_can_read_tells_nothing(tmp_path: Path, config: str) -> None:
+    state = pyslowfast_state(small_detector("pyslowfast_slow_r50", "linear"))
+    foreign = recognise(save(tmp_path, {"model_state": state, "cfg": config}))
+    assert foreign.notes == ("its head has 4 rows, so it is taken as a classifier's; --as says otherwise",)
+
+
+def test_keys_that_are_no_names_or_the_same_name_are_refused(tmp_path: Path) -> None:
+    state = upstream(small_detector("slowonly_r50", "linear"), "slowonly_r50")["state_dict"]
+    key, value = next(iter(state.items()))
+    for changes, message in (
+        ({f"module.{key}": value}, f"{key} and module.{key} both stand for {key}"),
+        ({(1, (2, 3)): value}, "a key of its weights is of type tuple, expected a name"),
+        ({"backbone.a\nb\x1b[2J": value}, r"a key of its weights is 'backbone.a\nb\x1b[2J', expected a name"),
+    ):
+        with pytest.raises(InputError, match=f"^{re.escape(f'{tmp_path}/x.pth: {message}')}$"):
+            recognise(save(tmp_path, {"state_dict": {**state, **changes}}))
+
+
+def test_weights_of_too_few_sides_are_refused(tmp_path: Path) -> None:
+    model = small_detector("slowonly_r50", "lfb_nl")
+    state = upstream(model, "slowonly_r50", "lfb_nl")["state_dict"]
+    flat = {"roi_head.shared_head.fbo.lt_feat_conv.weight": torch.zeros(3)}
+    assert refused(recognise(save(tmp_path, {"state_dict": {**state, **flat}})), model) == (
+        "head.shared.project_bank.weight: shape is (3,), expected two sides"
+    )
+    flat = {"roi_head.bbox_head.fc_cls.weight": torch.tensor(1.0)}
+    assert refused(recognise(save(tmp_path, {"state_dict": {**state, **flat}})), model).startswith(
+        "the weights have no classifier of persons"
+    )
+    slow = small_detector("pyslowfast_slow_r50", "linear")
+    point = {**pyslowfast_state(slow), "head.projection.weight": torch.tensor(1.0)}
+    assert recognise(save(tmp_path, {"model_state": point})).kind == "classifier"
+
+
+def test_a_flat_network_is_inflated(tmp_path: Path) -> None:
+    model = small_detector("slowonly_r50", "linear")
+    state = {key: value for key, value in upstream(model, "slowonly_r50")["state_dict"].items() if "backbone" in key}
+    flat = {key: value.mean(dim=2) if value.dim() == 5 else value for key, value in state.items()}
+    found = converted(recognise(save(tmp_path, {"state_dict": flat})), model)
+    assert found.sidecar["kind"] == "backbone"
+    key = "layer4.0.conv1.conv.weight"
+    torch.testing.assert_close(found.tensors[key].sum(dim=2), flat[f"backbone.{key}"])
+    assert any(line.endswith(", inflated over time") for line in found.report.reshaped)
+
+
+def test_our_own_checkpoints_can_give_their_backbone(tmp_path: Path) -> None:
+    model = small_detector("slowonly_r50", "linear")
+    path = tmp_path / "baseline.safetensors"
+    save_checkpoint(path, model.state_dict(), sidecar_of(model, "slowonly_r50", "linear", False))
+    foreign = recognise(path)
+    assert foreign.described == "ActionBank detector"
+    found = converted(foreign, model)
+    assert torch.equal(found.tensors["head.classifier.weight"], model.state_dict()["head.classifier.weight"])
+    found = converted(foreign, model, drop_heads=["head."])
+    assert set(found.tensors) == set(model.backbone.state_dict())
+    save_tensors(tmp_path / "b.safetensors", model.backbone.state_dict())
+    assert recognise(tmp_path / "b.safetensors").described == "ActionBank backbone"
+    save_checkpoint(tmp_path / "h.safetensors", {"classifier.weight": torch.zeros(1)}, {"kind": "head"})
+    with pytest.raises(InputError, match=r"a head without a backbone, which nothing else can take$"):
+        recognise(tmp_path / "h.safetensors")
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    ["slowonly_r50", "slowonly_r101", "slowonly_r50_nl", "slowfast_r50_4x16", "slowfast_r50_8x8", "slowfast_r101_8x8",
+     "slowonly_tiny", "slowfast_tiny"],
+)  # fmt: skip
+def test_backbones_are_told_by_keys_and_shapes(backbone: str) -> None:
+    for width in (None, 24):
+        with torch.device("meta"):
+            weights = {f"backbone.{k}": v for k, v in build_backbone(backbone, width=width).state_dict().items()}
+        found = match_backbone(weights, family="")
+        assert (found.name, found.width) == (backbone, width)
+
+
+@pytest.mark.parametrize("backbone", ["pyslowfast_slow_r50", "pyslowfast_slowfast_r50_4x16",
+                                      "pyslowfast_slowfast_r50_8x8", "pyslowfast_slowfast_r101_8x8"])  # fmt: skip
+def test_pyslowfasts_backbones_are_looked_for_among_their_own(backbone: str) -> None:
+    with torch.device("meta"):
+        weights = {f"backbone.{k}": v for k, v in build_backbone(backbone).state_dict().items()}
+    assert match_backbone(weights, family="pyslowfast").name == backbone
+
+
+def refused(foreign: Foreign, model: Detector, *heads: str, **kwargs: Any) -> str:
+    with pytest.raises(InputError) as error:
+        converted(foreign, model, *heads, **kwargs)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    model = small_detector("slowonly_r50", "linear")
+    value = upstream(model, "slowonly_r50")
+    foreign = recognise(save(tmp_path, value))
+    assert refused(foreign, model, backbone="slowonly_r101").startswith(
+        "the weights are not those of the backbone slowonly_r101: state dict does not fit the model: 306 keys missing"
+    )
+    assert refused(foreign, model, "acrn") == "the weights are of head linear, expected acrn"
+    assert refused(foreign, model, changes={"classes": 9}) == (
+        "the classifier has 5 rows, so 4 classes, expected 9; see --background and --set labels.background"
+    )
+    assert (
+        refused(foreign, model, drop_heads=["cls_head"]) == "--drop-head cls_head: no key of the checkpoint begins so"
+    )
+    assert refused(foreign, model, drop_heads=["back"]) == "--drop-head back: that is the backbone, not a head"
+    state = value["state_dict"]
+    extra = {"state_dict": {**state, "roi_head.shared_head.other.weight": torch.zeros(2)}}
+    assert refused(recognise(save(tmp_path, extra)), model) == (
+        "state dict does not fit the model: 0 keys missing, 1 unexpected (roi_head.shared_head.other.weight); "
+        "--drop-head PREFIX leaves a head out and writes a backbone"
+    )
+    assert converted(recognise(save(tmp_path, extra)), model, drop_heads=["roi_head"]).sidecar["kind"] == "backbone"
+    less = {"state_dict": {key: each for key, each in state.items() if key != "backbone.layer2.1.conv1.bn.bias"}}
+    assert refused(recognise(save(tmp_path, less)), model).startswith(
+        "the weights are not those of the nearest backbone slowonly_r50: state dict does not fit the model: 1 keys "
+        "missing (backbone.layer2.1.conv1.bn.bias), 0 unexpected"
+    )
+    stem = "backbone.conv1.conv.weight"
+    odd = {"state_dict": {**state, stem: torch.zeros(WIDTH, 3, 5, 7, 7)}}
+    assert refused(recognise(save(tmp_path, odd)), model) == (
+        f"the weights are not those of the nearest backbone slowonly_r50: {stem}: shape is (8, 3, 5, 7, 7), expected "
+        f"(8, 3, 1, 7, 7) for {stem}"
+    )
+    none = {"state_dict": {"backbone.stem.weight": torch.zeros(2)}}
+    assert refused(recognise(save(tmp_path, none)), model).startswith("no backbone of this project has these weights")
+    head = {"state_dict": {key: each for key, each in state.items() if "fc_cls.weight" not in key}}
+    assert refused(recognise(save(tmp_path, head)), model).startswith("the weights have no classifier of persons")
+
+
+def test_twice_the_channels_are_settled_by_the_user_alone(tmp_path: Path) -> None:
+    model = small_detector("slowonly_r50", "linear", "global")
+    plain = small_detector("slowonly_r50", "linear")
+    foreign = recognise(save(tmp_path, upstream(model, "slowonly_r50")))
+    assert refused(foreign, plain) == (
+        "the classifier reads 512 channels, twice those of the backbone: of a global context, or of a bank's maximum "
+        "or mean, which weights cannot tell; say which: --recipe NAME, --set roi.context=global, --set head=lfb_max or "
+        "--set head=lfb_avg"
+    )
+    assert converted(foreign, model).sidecar["head"]["name"] == "linear"
+    assert converted(foreign, plain, "lfb_avg").sidecar["bank_channels"] == 256
+    state = upstream(model, "slowonly_r50")["state_dict"]
+    state["roi_head.bbox_head.fc_cls.weight"] = torch.zeros(5, 300)
+    foreign = recognise(save(tmp_path, {"state_dict": state}))
+    assert refused(foreign, plain) == "the classifier reads 300 channels, expected 256 of the features of persons"
+
+
+def test_files_that_nobody_knows_are_refused(tmp_path: Path) -> None:
+    def refusal(value: Any) -> str:
+        with pytest.raises(InputError) as error:
+            recognise(save(tmp_path, value))
+        return str(error.value)
+
+    path = tmp_path / "x.pth"
+    assert refusal([1]) == f"{path}: holds a list, expected a checkpoint's dictionary"
+    assert refusal({"a": 1}) == (
+        f"{path}: no checkpoint that is known: its keys are a, expected those of MMAction2 (backbone.*), PySlowFast "
+        "(s1.pathway0_*), Caffe2 (conv1_w) or of this project (safetensors)"
+    )
+    assert refusal({"model": {"module.backbone.slow.conv1.weight": torch.zeros(1)}}) == (
+        f"{path}: a checkpoint of AlphAction, whose networks this project does not have"
+    )
+    with pytest.raises(InputError, match=r"^nowhere\.pth: cannot be read: No such file or directory$"):
+        recognise(Path("nowhere.pth"))
+    blobs = caffe2_blobs(pyslowfast_state(small_detector("pyslowfast_slow_r50", "linear")))
+    blobs["lfb_1x1_w"] = blobs["pred_w"]
+    message = f"{tmp_path}/y.pkl: 1 blobs of an I3D network with non-local blocks or of a head on it (lfb_1x1_w), which"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        recognise(write_pickle(tmp_path / "y.pkl", blobs))
+
+
+class Calls:
+    def __reduce__(self) -> Any:
+        return os.system, ("true",)
+
+
+def test_nothing_but_tensors_is_taken_from_a_state_dict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = upstream(small_detector("slowonly_r50", "linear"), "slowonly_r50")["state_dict"]
+    with pytest.raises(InputError, match=f"refused: the pickle names {os.system.__module__}.system; only tensors"):
+        recognise(save(tmp_path, {"state_dict": {**state, "x": Calls()}}))
+    value = {"state_dict": {**state, "backbone.x": Inert()}}
+    monkeypatch.setattr("pipeline.interop.frameworks.load_foreign", lambda path: value)
+    with pytest.raises(InputError, match=r"refused: backbone\.x is an object of a training framework, expected"):
+        recognise(tmp_path / "x.pth")
