@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pipeline.training.train_scope import HeadTraining, train_on_rows, train_with_detector
 
 from pipeline.bank.reader import check_pair
 from pipeline.base.code import code_version
@@ -50,7 +51,6 @@ from pipeline.training.clip_steps import check_clip_sizes
 from pipeline.training.logs import LogSettings, check_log
 from pipeline.training.loop import Fitted
 from pipeline.training.outs import write_training
-from pipeline.training.train_scope import HeadTraining, train_on_rows, train_with_detector
 from pipeline.training.validation import check_val_labels
 from pipeline.video.store import FrameStore
 from stages.arguments import augmentation, clip_settings, label_kind, optimisation

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import simplejpeg
@@ -33,12 +33,15 @@ from pipeline.scoring.detections import detections_table
 from pipeline.scoring.score_films import score_films
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
 from pipeline.tables.schemas import DETECTIONS, write_table
-from pipeline.training.clip_steps import Augmentation, clip_steps, detector_loss
-from pipeline.training.loop import Fitted, Optimisation, fit
-from pipeline.training.state import Metrics
+from pipeline.training.clip_steps import ClipData, clip_steps, detector_loss
+from pipeline.training.history import Metrics
+from pipeline.training.loop import Fitted, fit
+from pipeline.training.optimiser import parameter_groups
+from pipeline.training.steps import Task
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import FrameStore, Row, write_frames
 from tests.bank.banks import make_rows, write_small_bank
+from tests.training.settings import training_settings
 
 app = new_app()
 CPU = torch.device("cpu")
@@ -46,17 +49,15 @@ CLASSES = 3
 FILMS = {"a": 5, "b": 1, "c": 3}
 "Annotated seconds of each film."
 CLIP = ClipSettings(frames=2, interval=2, short_side=32, mean=(100.0, 100, 100), std=(50.0, 50, 50))
-CHANGES = Augmentation(short_side=(32, 36), crop=32, flip=0.5, colour=0.1, box_jitter=0.0)
-OPTIMISATION = Optimisation(
-    epochs=3, lr=0.05, warmup_epochs=1, warmup_factor=0.1, warmup_by="iteration", decay="cosine", milestones=[],
-    gamma=0.1, momentum=0.9, nesterov=False, weight_decay=1e-4, clip_norm=5.0, validation_interval=1, select="best",
-    compute_dtype="fp32", seed=3, global_batch=8, bn_batch=2,
-)  # fmt: skip
+SETTINGS: dict[str, Any] = {
+    "epochs": 3, "lr": 0.05, "clip_norm": 5.0, "select": "best", "seed": 3, "global_batch": 8, "bn_batch": 2,
+    "augmentation": {"short_side": (32, 36), "crop": 32, "flip": 0.5, "colour": 0.1, "box_jitter": 0.0},
+}  # fmt: skip
 # Nine keyframes: a step of four parts, and one of a single part, so that one of two ranks has none of it.
 TRAININGS: dict[str, dict[str, Any]] = {
     "parts_of_two": {},
     # Every part is one keyframe, and some have nobody with an action.
-    "parts_of_one": {"global_batch": 4, "bn_batch": 1, "decayed": "weights", "norm": "frozen", "epochs": 1},
+    "parts_of_one": {"global_batch": 4, "bn_batch": 1, "decay": "weights", "norm": "frozen", "epochs": 1},
     # LFB-NL, a window for each person.
     "windows": {"epochs": 1},
     # No mAP rises by so much: it stops after its second epoch.
@@ -154,7 +155,7 @@ class WatchedStore(FrameStore):
 
 
 def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> tuple[Detector, Fitted]:
-    optimisation = Optimisation(**{**vars(OPTIMISATION), **TRAININGS[name], **changes})
+    settings = training_settings(**{**SETTINGS, **TRAININGS[name], **changes})
     torch.manual_seed(rank())  # the loop starts from rank 0's weights
     model = detector_with_windows() if name == "windows" else detector()
     source = window_source(folder) if name == "windows" else None
@@ -171,16 +172,17 @@ def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> 
         )["detected"]  # fmt: skip
         return from_main(lambda: {"map": float(np.mean([each.scores.mean() for each in scores]))})
 
-    fitted = fit(
-        model,
-        lambda epoch: clip_steps(
-            store, keyframes(), epoch, settings=CLIP, augmentation=CHANGES, match_iou=0.9, unmatched=False,
-            window_of=noted(source.for_training(seed=1), windows) if source else None,
-            global_batch=optimisation.global_batch, bn_batch=optimisation.bn_batch, seed=1, workers=2,
-        ),
-        steps_per_epoch=-(-9 // optimisation.global_batch), loss_of=detector_loss(model), validate=validate,
-        optimisation=optimisation, device=CPU, state_folder=state, what="train",
-    )  # fmt: skip
+    windows_of = noted(source.for_training(seed=1), windows) if source else None
+    data = ClipData(store, CLIP, keyframes(), keyframes(), cast("Any", None))
+    task = Task(
+        "train",
+        lambda epoch: clip_steps(data, epoch, settings, unmatched=False, window_of=windows_of, workers=2),
+        -(-9 // settings.global_batch),
+        detector_loss(model),
+        validate,
+    )
+    groups = parameter_groups(model, weight_decay=settings.weight_decay, decayed=settings.decay)
+    fitted = fit(model, task, settings, groups=groups, device=CPU, state_folder=state)
     write_json(folder / f"read_{name}_{world_size()}_{rank()}.json", sorted(store.read))
     write_json(folder / f"windows_{name}_{world_size()}_{rank()}.json", sorted(windows))
     return model, fitted

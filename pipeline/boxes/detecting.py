@@ -9,12 +9,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from pipeline.base.distributed import barrier, from_main, gather
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_value, write_text
-from pipeline.base.progress import progress
-from pipeline.base.ranks import share
-from pipeline.base.work import is_finished, item_folder, item_key, make_item
+from pipeline.base.shared_items import Make, share_items
+from pipeline.base.work import item_key
 from pipeline.features.film_clips import read_ahead
 from pipeline.features.requests import film_seconds, rows_by_video
 from pipeline.tables.csv_rows import Floats
@@ -101,31 +99,14 @@ def detect_films(
         )
         for film in films
     }
-    # Asked once: while a rank asks, another one may have finished a film.
-    missing = from_main(lambda: {video_id for video_id, key in keys.items() if not is_finished(STAGE, key)})
-    todo = [film for film in films if film.video_id in missing]
-    mine = share(todo)
-    failures: list[str] = []
-    if mine:
+    by_id = {film.video_id: film for film in films}
+
+    def load_maker() -> Make:
         detector = load()
+        return lambda video_id, folder: _write(folder / "boxes.csv", by_id[video_id], store, detector, batch)
 
-        def make(film: Film) -> str:
-            try:
-                make_item(
-                    STAGE,
-                    keys[film.video_id],
-                    lambda folder: _write(folder / "boxes.csv", film, store, detector, batch),
-                )
-            except InputError as error:
-                return str(error)
-            return ""
-
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            failures = list(progress(pool.map(make, mine), what="detect_boxes", total=len(mine), unit="film"))
-    if lost := [failure for failure in gather(failures) if failure]:
-        raise InputError(f"{len(lost)} of {len(films)} films failed, the others are kept in .work; {lost[0]}")
-    barrier()
-    return {film.video_id: item_folder(STAGE, keys[film.video_id]) for film in films}
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return share_items(STAGE, keys, load_maker, executor=pool, what="detect_boxes", unit="film")
 
 
 def _write(path: Path, film: Film, store: FrameStore, detector: Detector, batch: int) -> None:

@@ -12,25 +12,14 @@ from typing import Any
 
 from pydantic import ValidationError, model_validator
 
+from pipeline.base.block import Block
 from pipeline.base.errors import InputError
 from pipeline.base.plain_yaml import read_yaml
-from pipeline.params.block import Block
 from pipeline.params.data import Bank, Boxes, Dataset, Frames, Playground
 from pipeline.params.model import Backbone, BaselineHead, ClipInput, Head, Labels, Roi, Scope, Window
 from pipeline.params.scoring import Evaluation, Reported
-from pipeline.params.training import (
-    Augmentation,
-    Baseline,
-    Checkpoint,
-    EarlyStop,
-    HeadTrain,
-    Loss,
-    Schedule,
-    Training,
-    Validation,
-    Videos,
-    Watching,
-)
+from pipeline.params.training import Baseline, HeadTrain, Watching
+from pipeline.training.settings import Augmentation, Training
 
 __all__ = [
     "Augmentation",
@@ -40,26 +29,20 @@ __all__ = [
     "BaselineHead",
     "Block",
     "Boxes",
-    "Checkpoint",
     "Choices",
     "ClipInput",
     "Dataset",
-    "EarlyStop",
     "Evaluation",
     "Frames",
     "Head",
     "HeadTrain",
     "Labels",
-    "Loss",
     "Params",
     "Playground",
     "Reported",
     "Roi",
-    "Schedule",
     "Scope",
     "Training",
-    "Validation",
-    "Videos",
     "Watching",
     "Window",
     "load_params",

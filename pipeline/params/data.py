@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.params.block import Block, Fraction, Positive
+from pipeline.base.block import Block, Fraction, Positive
 from pipeline.tables.label_map import MAX_CLASS_ID
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.block import Block, Positive
+from pipeline.base.block import Block, Positive
 
 
 class ClipInput(Block):

@@ -1,100 +1,12 @@
-"""Parameters of the two trainings."""
+"""Parameters of the two trainings; what they share is declared in `pipeline/training/settings.py`."""
 
-from typing import Annotated, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from pipeline.params.block import Block, Fraction, Positive
+from pipeline.base.block import Block, Fraction
 from pipeline.params.model import BaselineHead
-
-
-class Loss(Block):
-    """Focal loss: alpha (1 - p)^gamma times the cross-entropy."""
-
-    alpha: Annotated[float, Field(gt=0)]
-    gamma: Annotated[float, Field(ge=0)]
-    "0 is the plain cross-entropy."
-
-
-class Augmentation(Block):
-    """Random changes of a training clip."""
-
-    short_side: tuple[Positive, Positive]
-    "Smallest and largest short side in pixels."
-    crop: Positive | Literal["none"]
-    "Side of the random square crop in pixels."
-    flip: Fraction
-    "Probability of a horizontal flip."
-    colour: Fraction
-    "Largest relative change of brightness and contrast."
-    box_jitter: Fraction
-    "Standard deviation of each box edge, as a share of the box's side."
-
-
-class Videos(Block):
-    """Which train films are trained on; a film's fold is sha256 of its id, as a number, modulo folds (docs/gap.md)."""
-
-    folds: Positive
-    use: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    "The folds that are taken, from 0 on."
-
-    @model_validator(mode="after")
-    def _exist(self) -> "Videos":
-        if max(self.use) >= self.folds or len(set(self.use)) != len(self.use):
-            raise ValueError(f".use is {self.use}, expected different folds from 0 to {self.folds - 1}")
-        return self
-
-
-class Schedule(Block):
-    """Learning rate over the epochs."""
-
-    epochs: Annotated[int, Field(ge=0)]
-    "0 leaves the baseline at its initial weights; a head is trained for 1 or more."
-    warmup_epochs: Annotated[int, Field(ge=0)]
-    warmup_factor: Fraction
-    "The first learning rate, as a share of lr."
-    warmup_by: Literal["epoch", "iteration"]
-    decay: Literal["step", "cosine"]
-    milestones: list[Positive]
-    "Epochs at which `step` multiplies the rate by gamma."
-    gamma: Fraction
-
-
-class Validation(Block):
-    """Scoring while training: mAP at IoU 0.5 by the official protocol, of the label map's classes."""
-
-    interval: Annotated[int, Field(ge=0)]
-    "Epochs between two validations; 0 validates never."
-    boxes: Literal["detected", "ground_truth"]
-    "Which boxes the mAP is of that selects an epoch."
-    box_threshold: float
-    "Detected boxes below this score are not scored."
-
-
-class Checkpoint(Block):
-    """Which epoch's weights are kept."""
-
-    select: Literal["last", "best"]
-    "best takes the epoch of the highest validation mAP, and says so in the metrics."
-
-    @property
-    def needs_validation(self) -> bool:
-        """Whether an epoch can be chosen only by its mAP."""
-        return self.select == "best"
-
-
-class EarlyStop(Block):
-    """The end of a training whose validation mAP rises no more (docs/watching.md)."""
-
-    patience: Annotated[int, Field(ge=0)]
-    "So many validations in a row without a rise end the training; 0 trains all epochs."
-    min_delta: Annotated[float, Field(ge=0, le=1)]
-    "A rise is above the highest mAP so far by more than this."
-
-    @property
-    def is_off(self) -> bool:
-        """Whether all epochs are trained."""
-        return not self.patience
+from pipeline.training.settings import Training
 
 
 class Watching(Block):
@@ -104,75 +16,14 @@ class Watching(Block):
     "Where loss, learning rate and validation are written beside the terminal."
 
 
-class Training(Block):
-    """What baseline and head training share."""
-
-    videos: Videos
-    "Validation is of the whole val split whatever is chosen here."
-    box_threshold: float
-    "Detected boxes below this score are not used."
-    lower_threshold: bool
-    "Upstream's habit: where no box of a keyframe reaches the threshold, take its best ones."
-    match_iou: Fraction
-    "A detected box takes the labels of a ground-truth box that it overlaps at least so much."
-    loss: Loss
-    lr: Annotated[float, Field(gt=0)]
-    "For a global batch of base_batch."
-    base_batch: Positive
-    auto_scale_lr: bool
-    "Multiply lr by global_batch / base_batch."
-    momentum: Fraction
-    nesterov: bool
-    weight_decay: Annotated[float, Field(ge=0)]
-    decay: Literal["all", "weights"]
-    "weights: norms and biases do not decay (PySlowFast's norms, AlphAction's biases)."
-    norm: Literal["batch", "sync", "frozen"]
-    "Statistics of batch norm: of bn_batch keyframes, of the whole global batch, or those it started with."
-    clip_norm: Annotated[float, Field(gt=0)]
-    "Largest L2 norm of the gradient."
-    dropout: Fraction
-    "Before the last linear layer."
-    global_batch: Positive
-    "Keyframes per optimiser step."
-    bn_batch: Positive
-    "Keyframes per forward pass (the published batch per GPU); divides global_batch."
-    schedule: Schedule
-    validation: Validation
-    checkpoint: Checkpoint
-    early_stop: Annotated[EarlyStop, Field(exclude_if=lambda stop: stop.is_off)]
-    "Where it is off, the record of a training has no word of it."
-    compute_dtype: Literal["fp32", "tf32", "bf16"]
-    memory_format: Literal["contiguous", "channels_last_3d"]
-    compile: bool
-    "Run the backbone through torch.compile; other kernels round differently."
-    deterministic: bool
-    threads: Positive
-    "CPU threads of the arithmetic; other numbers round differently."
-    seed: int
-
-    @property
-    def goes_by_map(self) -> str:
-        """The setting that needs a validation mAP, with its value; empty where none does."""
-        if self.early_stop.patience:
-            return f"early_stop.patience {self.early_stop.patience}"
-        return f"checkpoint.select {self.checkpoint.select}" if self.checkpoint.needs_validation else ""
-
-    @model_validator(mode="after")
-    def _fits(self) -> "Training":
-        if self.global_batch % self.bn_batch:
-            raise ValueError(f".global_batch {self.global_batch} is no multiple of .bn_batch {self.bn_batch}")
-        if self.goes_by_map and not self.validation.interval:
-            raise ValueError(f".{self.goes_by_map} needs a .validation.interval above 0")
-        return self
-
-
 class Baseline(Training):
     """Training of the detector whose features fill the bank."""
+
+    block: ClassVar[str] = "baseline"
 
     head: BaselineHead
     init: str
     "A safetensors file of backbone weights to start from, or none."
-    augmentation: Augmentation
     full_frame_box: bool
     "Upstream's habit: a keyframe without any proposal gets one box of the whole frame."
 
@@ -180,14 +31,14 @@ class Baseline(Training):
 class HeadTrain(Training):
     """Training of the head (or, in scope all, of the detector with the head)."""
 
+    block: ClassVar[str] = "head_train"
+
     init: Literal["kinetics", "baseline"]
     "Scope all: start the backbone from the file of Kinetics weights, or from the trained baseline."
     feature_dropout: Fraction
     "Share of the channels dropped from persons' features and from window rows, against features learned by heart."
     kinetics: str
     "A safetensors file of backbone weights, or none."
-    augmentation: Augmentation
-    "Scope all."
 
     @model_validator(mode="after")
     def _trains(self) -> "HeadTrain":

@@ -15,23 +15,28 @@ from pipeline.base.randomness import rng_of
 from pipeline.features.film_clips import ClipSettings, read_ahead
 from pipeline.models.detector import Detector
 from pipeline.tables.keyframes import KeyframeBoxes
+from pipeline.tables.split_tables import Tables
 from pipeline.training.assign import assign_boxes
-from pipeline.training.batch import Batch, Step, deal_parts
+from pipeline.training.batch import Batch
 from pipeline.training.losses import LossOf, multilabel_loss
+from pipeline.training.settings import Augmentation, Training
+from pipeline.training.steps import Step, deal_parts
 from pipeline.video.clips import clip_indices, training_clip
 from pipeline.video.size import clip_sizes, sizes_in_words
 from pipeline.video.store import FrameStore
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """Random changes of a training clip; see `pipeline.params.Augmentation`."""
+class ClipData:
+    """Frames, and the keyframes whose clips train and score a detector."""
 
-    short_side: tuple[int, int]
-    crop: int | None
-    flip: float
-    colour: float
-    box_jitter: float
+    store: FrameStore
+    clip: ClipSettings
+    "What the backbone sees."
+    train: Sequence[KeyframeBoxes]
+    val: Sequence[KeyframeBoxes]
+    "Those that are scored."
+    tables: Tables
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,8 @@ def training_sample(
     store: FrameStore,
     each: KeyframeBoxes,
     *,
-    settings: ClipSettings,
-    augmentation: Augmentation,
-    match_iou: float,
+    clip: ClipSettings,
+    settings: Training,
     unmatched: bool,
     rng: np.random.Generator,
 ) -> Sample:
@@ -61,31 +65,30 @@ def training_sample(
     indices = clip_indices(
         each.keyframe.time_seconds,
         fps=store.fps,
-        frames=settings.frames,
-        interval=settings.interval,
+        frames=clip.frames,
+        interval=clip.interval,
         total=store.grid_frames(each.keyframe.video_id),
         rng=rng,
-        offset_frames=settings.offset_frames,
+        offset_frames=clip.offset_frames,
     )
-    truth = len(each.ground_truth_xyxy)
-    clip, boxes = training_clip(
+    truth, changes = len(each.ground_truth_xyxy), settings.augmentation
+    frames, boxes = training_clip(
         store.read_clip(each.keyframe.video_id, indices),
         np.concatenate([each.ground_truth_xyxy, each.proposals_xyxy]),
         rng=rng,
-        short_side=augmentation.short_side,
-        crop=augmentation.crop,
-        flip=augmentation.flip,
-        colour=augmentation.colour,
-        mean=settings.mean,
-        std=settings.std,
+        short_side=changes.short_side,
+        crop=None if changes.crop == "none" else changes.crop,
+        flip=changes.flip,
+        colour=changes.colour,
+        mean=clip.mean,
+        std=clip.std,
     )
     corners = boxes.numpy().astype(np.float64)
-    chosen = assign_boxes(
-        corners[truth:], corners[:truth], each.labels.astype(np.float64), generator=rng, match_iou=match_iou
-    )
+    labels = each.labels.astype(np.float64)
+    chosen = assign_boxes(corners[truth:], corners[:truth], labels, generator=rng, match_iou=settings.match_iou)
     kept = len(chosen.rows) if unmatched else chosen.positives
-    corners = jittered(corners[chosen.rows[:kept]], augmentation.box_jitter, clip.shape[-1], clip.shape[-2], rng)
-    return Sample(clip, corners.astype(np.float32), chosen.labels[:kept].astype(np.float32))
+    corners = jittered(corners[chosen.rows[:kept]], changes.box_jitter, frames.shape[-1], frames.shape[-2], rng)
+    return Sample(frames, corners.astype(np.float32), chosen.labels[:kept].astype(np.float32))
 
 
 def jittered(
@@ -114,7 +117,7 @@ def check_clip_sizes(
     Raises:
         InputError: without a crop their clips differ in size.
     """
-    if augmentation.crop is not None or bn_batch == 1:
+    if augmentation.crop != "none" or bn_batch == 1:
         return
     side = augmentation.short_side[0]
     sizes = clip_sizes({each: store.size(each) for each in set(video_ids)}, side)
@@ -126,41 +129,26 @@ def check_clip_sizes(
 
 
 def clip_steps(
-    store: FrameStore,
-    keyframes: Sequence[KeyframeBoxes],
+    data: ClipData,
     epoch: int,
+    settings: Training,
     *,
-    settings: ClipSettings,
-    augmentation: Augmentation,
-    match_iou: float,
     unmatched: bool,
     window_of: TrainingWindowOf | None,
-    global_batch: int,
-    bn_batch: int,
-    seed: int,
     workers: int,
-) -> Iterator[Step]:
+) -> Iterator[Step[Batch]]:
     """The optimiser steps of one epoch over the keyframes, in an order drawn from (seed, epoch).
 
     A sample is a function of (seed, epoch, keyframe), so neither workers nor ranks nor a resumed run change it. A rank
     reads only its own parts, one after the other. `unmatched`: see `training_sample`.
     """
-    order = rng_of(seed, "order", epoch).permutation(len(keyframes))
-    steps = list(deal_parts(order, global_batch=global_batch, bn_batch=bn_batch))
+    order = rng_of(settings.seed, "order", epoch).permutation(len(data.train))
+    steps = list(deal_parts(order, global_batch=settings.global_batch, bn_batch=settings.bn_batch))
 
     def read(index: int) -> tuple[KeyframeBoxes, Sample]:
-        each = keyframes[index]
-        rng = rng_of(seed, "sample", epoch, each.keyframe.video_id, each.keyframe.timestamp)
-        sample = training_sample(
-            store,
-            each,
-            settings=settings,
-            augmentation=augmentation,
-            match_iou=match_iou,
-            unmatched=unmatched,
-            rng=rng,
-        )
-        return each, sample
+        each = data.train[index]
+        rng = rng_of(settings.seed, "sample", epoch, each.keyframe.video_id, each.keyframe.timestamp)
+        return each, training_sample(data.store, each, clip=data.clip, settings=settings, unmatched=unmatched, rng=rng)
 
     indices = [index for mine, _ in steps for part in mine for index in part.tolist()]
     samples = read_ahead(read, indices, threads=workers)

@@ -1,8 +1,8 @@
-"""The training loop: SGD by epochs, on any number of ranks, which a kill cannot hurt.
+"""The training loop: epochs of optimiser steps, on any number of ranks; after a kill it goes on where it was.
 
-After each epoch the whole state (weights, momentum, history, the best weights) lies in the state folder; the next
-run goes on from there. No random state is part of it: every draw, dropout included, is a function of the seed, the
-epoch and the step, part or sample, and so of no rank either.
+After each epoch the whole state (weights, the optimiser's, history, the best weights) lies in the state folder, and the
+next run goes on from there. No random state is part of it: every draw, dropout included, is a function of the seed,
+the epoch and the step, part or sample, and so of no rank either.
 """
 
 import math
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,15 +20,16 @@ from pipeline.base.errors import InputError
 from pipeline.base.numerics import compute_precision, named_nondeterminism
 from pipeline.base.randomness import seed_of
 from pipeline.base.ranks import is_main, rank, world_size
-from pipeline.training.batch import Batch, Step, check_ranks
 from pipeline.training.gradients import divide_gradients, sum_step
+from pipeline.training.history import Metrics
 from pipeline.training.logs import LogSettings
-from pipeline.training.norms import Norm, RunningStatistics, prepare_norm, train_mode
-from pipeline.training.optimiser import WeightDecay, parameter_groups, set_rate
+from pipeline.training.norms import RunningStatistics, prepare_norm, train_mode
+from pipeline.training.optimiser import Groups, make_optimiser, set_rate
 from pipeline.training.plateau import find_plateau, selection_score
-from pipeline.training.schedule import learning_rate
-from pipeline.training.speed import MemoryFormat, speed_up
-from pipeline.training.state import Metrics, State, load_state, save_state
+from pipeline.training.settings import Training
+from pipeline.training.speed import speed_up
+from pipeline.training.state import State, load_state, save_state
+from pipeline.training.steps import P, Step, Task, check_ranks
 from pipeline.training.watch import Watch, watch_training
 
 
@@ -51,74 +51,14 @@ class Fitted:
         )
 
 
-@dataclass(frozen=True)
-class Optimisation:
-    """SGD, its learning rate over the epochs, and which epoch is kept; see `pipeline.params.Training`."""
-
-    epochs: int
-    lr: float
-    warmup_epochs: int
-    warmup_factor: float
-    warmup_by: Literal["epoch", "iteration"]
-    decay: Literal["step", "cosine"]
-    milestones: Sequence[int]
-    gamma: float
-    momentum: float
-    nesterov: bool
-    weight_decay: float
-    clip_norm: float  # largest L2 norm of the whole gradient
-    validation_interval: int  # epochs; the last one is always validated; 0 for never
-    select: Literal["last", "best"]  # best: the validated epoch of the highest `map`, the earlier one at a tie
-    compute_dtype: str
-    seed: int  # of dropout
-    global_batch: int  # keyframes of an optimiser step
-    bn_batch: int  # keyframes of a part: of one forward pass, over which batch norm takes its statistics
-    norm: Norm = "batch"  # see `prepare_norm`
-    decayed: WeightDecay = "all"  # see `parameter_groups`
-    bias_lr_factor: float = 1.0
-    memory_format: MemoryFormat = "contiguous"  # see `speed_up`
-    compile: bool = False
-    block: str = "baseline"  # of the parameters, for messages
-    patience: int = 0  # validations in a row without a rise of the `map` that end the training; 0 for none
-    min_delta: float = 0.0  # see `find_plateau`
-
-    def is_validated(self, epoch: int) -> bool:
-        """Whether the model is scored after an epoch, counted from 1."""
-        return bool(self.validation_interval) and (epoch % self.validation_interval == 0 or epoch == self.epochs)
-
-    def is_over(self, history: Sequence[Metrics]) -> bool:
-        """Whether no epoch follows those of `history`."""
-        stopped = self.patience and find_plateau(history, self.min_delta).since >= self.patience
-        return bool(stopped) or len(history) >= self.epochs
-
-    def rate(self, epoch: int, step: int, steps_per_epoch: int) -> float:
-        """The learning rate of a step; epoch and step count from 0."""
-        return learning_rate(
-            epoch,
-            step,
-            steps_per_epoch,
-            lr=self.lr,
-            epochs=self.epochs,
-            warmup_epochs=self.warmup_epochs,
-            warmup_factor=self.warmup_factor,
-            warmup_by=self.warmup_by,
-            decay=self.decay,
-            milestones=self.milestones,
-            gamma=self.gamma,
-        )
-
-
 def fit(
     model: nn.Module,
-    steps_of: Callable[[int], Iterable[Step]],
+    task: Task[P],
+    settings: Training,
     *,
-    steps_per_epoch: int,
-    loss_of: Callable[[Batch], Tensor],
-    validate: Callable[[], Metrics],
-    optimisation: Optimisation,
+    groups: Groups,
     device: torch.device,
     state_folder: Path,
-    what: str,
     log: LogSettings | None = None,
 ) -> Fitted:
     """Train `model` in place, from the newest state in `state_folder` if there is one.
@@ -130,86 +70,81 @@ def fit(
 
     Args:
         model: on `device`; every rank starts from rank 0's weights.
-        steps_of: for an epoch (from 0), the optimiser steps, as many on every rank.
-        steps_per_epoch: how many steps `steps_of` gives.
-        loss_of: the loss of one part (a scalar with gradient).
-        validate: scores the model, in evaluation mode; gives a number or None under `map`, the same on every rank.
-        optimisation: see `Optimisation`.
+        task: what is trained on; see `Task`.
+        settings: see `Training`.
+        groups: the parameters of `model`, as the optimiser treats them (`parameter_groups`).
         device: where `model` is.
         state_folder: where states lie; the last two are kept, and the caller drops them when its outs are written.
-        what: name of the training, as in its progress bar.
         log: where points of it are written while it runs; nothing that is made depends on it.
 
     Raises:
         InputError: there is nothing to train on, the loss is not finite, ranks and parts do not fit, or a setting
             cannot be had here; weights are not finite after an epoch; validation fails; or the log cannot be begun.
     """
-    if not steps_per_epoch:
-        raise InputError(f"{what}: no annotated keyframe with a box to train on")
-    optimiser, state = _begin(model, optimisation, device, state_folder, what)
-    if not optimisation.epochs:
-        return _initial(model, validate, optimisation, what)
-    gradients = partial(_gradients, model, loss_of=loss_of, optimisation=optimisation, device=device)
-    extent = (optimisation.epochs, steps_per_epoch)
-    with watch_training(what, extent, history=state.history, log=log) as watch:
-        while not optimisation.is_over(state.history):
+    if not task.steps_per_epoch:
+        raise InputError(f"{task.what}: no annotated keyframe with a box to train on")
+    if settings.auto_scale_lr:
+        batches = f"for a batch of {settings.base_batch} -> {settings.full_lr:g} for {settings.global_batch}"
+        print(f"lr {settings.lr:g} {batches}")
+    optimiser, state = _begin(model, task, settings, groups, device, state_folder)
+    if not settings.schedule.epochs:
+        return _initial(model, task, settings)
+    gradients = partial(_gradients, model, loss_of=task.loss_of, settings=settings, device=device)
+    extent = (settings.schedule.epochs, task.steps_per_epoch)
+    with watch_training(task.what, extent, history=state.history, log=log) as watch:
+        while not settings.is_over(state.history):
             epoch = len(state.history)
-            row = _train_epoch(model, optimiser, steps_of(epoch), epoch, gradients, optimisation, watch)
-            if optimisation.is_validated(epoch + 1):
+            row = _train_epoch(model, optimiser, task.steps_of(epoch), epoch, gradients, settings, watch)
+            if settings.is_validated(epoch + 1):
                 watch.validating()
                 model.eval()
-                row.update(_validated(validate, f"{what}: validation after epoch {epoch + 1}"))
-                _keep_best(model, row, state, optimisation)
+                row.update(_validated(task.validate, f"{task.what}: validation after epoch {epoch + 1}"))
+                _keep_best(model, row, state, settings)
             state.history.append(row)
             watch.end_epoch(row)
             if is_main():
-                save_state(model, optimiser, state, state_folder)
-    _say_stop(state.history, optimisation, what)
-    return _selected(model, state, optimisation)
+                save_state(model, optimiser, state, state_folder, task.extra)
+    _say_stop(state.history, settings, task.what)
+    return _selected(model, state, settings)
 
 
 def _begin(
-    model: nn.Module, optimisation: Optimisation, device: torch.device, state_folder: Path, what: str
-) -> tuple[torch.optim.SGD, State]:
+    model: nn.Module, task: Task[P], settings: Training, groups: Groups, device: torch.device, state_folder: Path
+) -> tuple[torch.optim.Optimizer, State]:
     """Check what the ranks share, set the model up, and put the newest state into it and its optimiser."""
-    batches = {"global_batch": optimisation.global_batch, "bn_batch": optimisation.bn_batch}
-    block = optimisation.block
-    check_ranks(**batches, block=block)
-    prepare_norm(model, optimisation.norm, device=device, block=block, **batches)
-    speed_up(model, memory_format=optimisation.memory_format, compile_backbone=optimisation.compile, device=device)
-    optimiser = torch.optim.SGD(
-        parameter_groups(
-            model,
-            weight_decay=optimisation.weight_decay,
-            decayed=optimisation.decayed,
-            bias_lr_factor=optimisation.bias_lr_factor,
-        ),
-        lr=optimisation.lr,
-        momentum=optimisation.momentum,
-        nesterov=optimisation.nesterov,
+    batches = {"global_batch": settings.global_batch, "bn_batch": settings.bn_batch}
+    check_ranks(**batches, block=settings.block)
+    prepare_norm(model, settings.norm, device=device, block=settings.block, **batches)
+    speed_up(model, memory_format=settings.memory_format, compile_backbone=settings.compile, device=device)
+    optimiser = make_optimiser(
+        groups,
+        name=settings.optimiser,
+        lr=settings.full_lr,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
     )
-    state = load_state(model, optimiser, state_folder)
-    agree(len(state.history), f"{what}: epochs done")
+    state = load_state(model, optimiser, state_folder, task.extra)
+    agree(len(state.history), f"{task.what}: epochs done")
     copy_from_main(model.state_dict().values())
     return optimiser, state
 
 
-def _initial(model: nn.Module, validate: Callable[[], Metrics], optimisation: Optimisation, what: str) -> Fitted:
+def _initial(model: nn.Module, task: Task[P], settings: Training) -> Fitted:
     model.eval()
-    _check_finite(model, f"{what}: the initial weights", optimisation.block)
+    _check_finite(model, f"{task.what}: the initial weights", settings.block)
     scored: Metrics = {}
-    if optimisation.validation_interval:
-        scored = _validated(validate, f"{what}: validation of the initial weights")
+    if settings.validation.interval:
+        scored = _validated(task.validate, f"{task.what}: validation of the initial weights")
     return Fitted([{"epoch": 0, "lr": None, "loss": None, **scored}], 0)
 
 
 def _train_epoch(
     model: nn.Module,
-    optimiser: torch.optim.SGD,
-    steps: Iterable[Step],
+    optimiser: torch.optim.Optimizer,
+    steps: Iterable[Step[P]],
     epoch: int,
-    gradients: Callable[[Step, tuple[int, int]], float],
-    optimisation: Optimisation,
+    gradients: Callable[[Step[P], tuple[int, int]], float],
+    settings: Training,
     watch: Watch,
 ) -> Metrics:
     """The steps of one epoch, and its row of the history.
@@ -220,56 +155,57 @@ def _train_epoch(
         steps: those of the epoch.
         epoch: from 0.
         gradients: leaves the gradient of a step in the parameters and gives its loss; see `_gradients`.
-        optimisation: see `Optimisation`.
+        settings: see `Training`.
         watch: is told of every step.
     """
-    train_mode(model, optimisation.norm)
+    train_mode(model, settings.norm)
     losses: list[float] = []
     rate = 0.0
     for number, step in enumerate(steps):
-        if optimisation.norm == "sync" and step.count < world_size():
+        if settings.norm == "sync" and step.count < world_size():
             continue  # the last step of an epoch, short of parts: ranks would wait for statistics of none
-        rate = optimisation.rate(epoch, number, watch.steps_per_epoch)
+        rate = settings.rate(epoch, number, watch.steps_per_epoch)
         set_rate(optimiser, rate)
         loss = gradients(step, (epoch, number))
         if not math.isfinite(loss):
             raise InputError(
                 f"{watch.what}: the loss is {loss} at epoch {epoch + 1}, step {number + 1} (learning rate {rate:g}); "
-                f"a smaller {optimisation.block}.lr or {optimisation.block}.clip_norm keeps it finite"
+                f"a smaller {settings.block}.lr or {settings.block}.clip_norm keeps it finite"
             )
-        nn.utils.clip_grad_norm_(model.parameters(), optimisation.clip_norm)
+        nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
         optimiser.step()
         losses.append(loss)
         watch.step(number, loss, rate)
-    _check_finite(model, f"{watch.what}: after epoch {epoch + 1} (learning rate {rate:g})", optimisation.block)
+    _check_finite(model, f"{watch.what}: after epoch {epoch + 1} (learning rate {rate:g})", settings.block)
     return {"epoch": epoch + 1, "lr": rate, "loss": sum(losses) / max(len(losses), 1)}
 
 
-def _keep_best(model: nn.Module, row: Metrics, state: State, optimisation: Optimisation) -> None:
+def _keep_best(model: nn.Module, row: Metrics, state: State, settings: Training) -> None:
     """Keep the weights of a validated epoch that is better than all before it, where the best ones are asked for."""
     score = selection_score(row)
-    if optimisation.select == "best" and score > state.best_map:
+    if settings.checkpoint.select == "best" and score > state.best_map:
         state.best_map, state.best_epoch = score, row["epoch"]
         state.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
 
-def _selected(model: nn.Module, state: State, optimisation: Optimisation) -> Fitted:
+def _selected(model: nn.Module, state: State, settings: Training) -> Fitted:
     """The outcome; leaves the selected epoch's weights in the model."""
     model.eval()
-    if optimisation.select == "best":
+    if settings.checkpoint.select == "best":
         model.load_state_dict(state.best)
         return Fitted(state.history, state.best_epoch)
     return Fitted(state.history, len(state.history))
 
 
-def _say_stop(history: Sequence[Metrics], optimisation: Optimisation, what: str) -> None:
-    if len(history) >= optimisation.epochs or not is_main():
+def _say_stop(history: Sequence[Metrics], settings: Training, what: str) -> None:
+    if len(history) >= settings.schedule.epochs or not is_main():
         return
-    found = find_plateau(history, optimisation.min_delta)
-    delta = f" by more than {optimisation.min_delta:g}" if optimisation.min_delta else ""
+    found = find_plateau(history, settings.early_stop.min_delta)
+    delta = f" by more than {settings.early_stop.min_delta:g}" if settings.early_stop.min_delta else ""
     shown = "none" if found.map < 0 else f"{found.map:.4f}"
+    place = f"epoch {len(history)} of {settings.schedule.epochs}"
     print(
-        f"{what}: stopped after epoch {len(history)} of {optimisation.epochs}: the validation mAP has not risen{delta} "
+        f"{what}: stopped after {place}: the validation mAP has not risen{delta} "
         f"for {found.since} validation{'s' if found.since > 1 else ''}, since {shown} after epoch {found.epoch}",
         file=sys.stderr,
     )
@@ -299,11 +235,11 @@ def _validated(validate: Callable[[], Metrics], where: str) -> Metrics:
 
 def _gradients(
     model: nn.Module,
-    step: Step,
+    step: Step[P],
     place: tuple[int, int],
     *,
-    loss_of: Callable[[Batch], Tensor],
-    optimisation: Optimisation,
+    loss_of: Callable[[P], Tensor],
+    settings: Training,
     device: torch.device,
 ) -> float:
     """Leave the mean gradient of a step's parts in the parameters, and give their mean loss."""
@@ -315,9 +251,9 @@ def _gradients(
     for number, batch in enumerate(step.parts):
         part = rank() + number * world_size()
         # The first part draws as a step of one part does.
-        torch.manual_seed(seed_of(optimisation.seed, "dropout", *place, *([part] if part else [])))
+        torch.manual_seed(seed_of(settings.seed, "dropout", *place, *([part] if part else [])))
         with named_nondeterminism(device):
-            with compute_precision(device, optimisation.compute_dtype):
+            with compute_precision(device, settings.compute_dtype):
                 part_loss = loss_of(batch.to(device))
             part_loss.backward()  # type: ignore[no-untyped-call]
         loss += float(part_loss.detach())

@@ -1,5 +1,6 @@
-"""SGD, and which parameters it treats how."""
+"""Optimisers by name, and which parameters they treat how."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
@@ -7,6 +8,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 WeightDecay = Literal["all", "weights"]
+Groups = Iterable[dict[str, Any]]
+"As PyTorch's optimisers take them, each with `params`, `weight_decay` and `lr_factor`; see `parameter_groups`."
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
@@ -45,3 +48,18 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """Give every group the rate of the schedule, times the group's factor."""
     for group in optimiser.param_groups:
         group["lr"] = rate * group["lr_factor"]
+
+
+def make_optimiser(groups: Groups, *, name: str, lr: float, momentum: float, nesterov: bool) -> torch.optim.Optimizer:
+    """SGD or AdamW.
+
+    Args:
+        groups: see `Groups`.
+        name: `sgd` or `adamw`.
+        lr: of a group of factor 1, until `set_rate` sets another.
+        momentum: of SGD; AdamW's first beta, whose second is 0.999.
+        nesterov: SGD's other kind of momentum.
+    """
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.999))
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.files import write_json, write_text
+from pipeline.training.history import OF_EPOCH, Metrics
 from pipeline.training.loop import Fitted
-from pipeline.training.state import OF_EPOCH, Metrics
 
 
 def write_training(folder: Path, fitted: Fitted, *, select: str, more: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.training.state import Metrics
+from pipeline.training.history import Metrics
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ from pipeline.scoring.keyframe_rows import KeyframeRows, keyframe_rows, places_a
 from pipeline.tables.film_ends import Moment, is_beyond, say_beyond
 from pipeline.tables.iou import match_pairs, pair_iou
 from pipeline.tables.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
-from pipeline.training.batch import Batch, Step, deal_parts
+from pipeline.training.batch import Batch
 from pipeline.training.losses import LossOf, multilabel_loss
+from pipeline.training.settings import Training
+from pipeline.training.steps import Step, deal_parts
 
 
 def training_rows(
@@ -96,18 +98,12 @@ def _check_complete(bank: Bank, keyframes: KeyframeSet, owner: NDArray[np.int64]
 
 
 def row_steps(
-    rows: KeyframeRows,
-    epoch: int,
-    *,
-    window_of: TrainingWindowOf | None,
-    global_batch: int,
-    bn_batch: int,
-    seed: int,
-) -> Iterator[Step]:
+    rows: KeyframeRows, epoch: int, settings: Training, *, window_of: TrainingWindowOf | None
+) -> Iterator[Step[Batch]]:
     """The optimiser steps of one epoch over the keyframes that have rows, in an order drawn from (seed, epoch)."""
     with_rows = np.flatnonzero(np.diff(rows.starts))
-    order = rng_of(seed, "order", epoch).permutation(with_rows)
-    for mine, count in deal_parts(order, global_batch=global_batch, bn_batch=bn_batch):
+    order = rng_of(settings.seed, "order", epoch).permutation(with_rows)
+    for mine, count in deal_parts(order, global_batch=settings.global_batch, bn_batch=settings.bn_batch):
         yield Step((_batch(rows, part, epoch, window_of) for part in mine), count)
 
 

@@ -4,7 +4,7 @@ import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,7 @@ from pipeline.base.checksums import read_sealed_json, write_sealed_json
 from pipeline.base.errors import InputError
 from pipeline.base.files import remove_folder, replace_folder
 from pipeline.checkpoint.weights import load_tensors, save_tensors
-
-Metrics = dict[str, Any]
-OF_EPOCH = ("epoch", "lr", "loss")
-"Keys of every epoch's row; what else it has is of its validation."
+from pipeline.training.history import Metrics
 
 
 @dataclass
@@ -30,14 +27,32 @@ class State:
     "The weights of `best_epoch`, where the best ones are kept."
 
 
-def save_state(model: nn.Module, optimiser: torch.optim.SGD, state: State, folder: Path) -> None:
+class ExtraState(Protocol):
+    """State that an experiment brings to a training beside model and optimiser, such as a memory of features.
+
+    It is saved with each epoch and restored with it, so that a resumed run ends with the same bytes. Of several ranks
+    each keeps its own; what rank 0 has after an epoch is what is saved, so all must hold the same then.
+    """
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything that later steps depend on."""
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `state_dict` gave."""
+
+
+def save_state(
+    model: nn.Module, optimiser: torch.optim.Optimizer, state: State, folder: Path, extra: ExtraState | None = None
+) -> None:
     """Write the state after the last epoch of `state.history`, and drop all but the last two."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
-        buffer = optimiser.state[parameter].get("momentum_buffer") if parameter in optimiser.state else None
-        if buffer is not None:
-            tensors[f"momentum.{name}"] = buffer
+        for slot, value in optimiser.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                tensors[f"optimiser.{slot}.{name}"] = value
     tensors.update({f"best.{name}": value for name, value in state.best.items()})
+    if extra is not None:
+        tensors.update({f"extra.{name}": value for name, value in extra.state_dict().items()})
     epoch = len(state.history)
     with replace_folder(folder / f"epoch_{epoch:04d}") as partial:
         sha256 = save_tensors(partial / "state.safetensors", tensors)
@@ -49,10 +64,12 @@ def save_state(model: nn.Module, optimiser: torch.optim.SGD, state: State, folde
             remove_folder(old)
 
 
-def load_state(model: nn.Module, optimiser: torch.optim.SGD, folder: Path) -> State:
-    """Put the newest whole state into model and optimiser; a fresh `State` where there is none.
+def load_state(
+    model: nn.Module, optimiser: torch.optim.Optimizer, folder: Path, extra: ExtraState | None = None
+) -> State:
+    """Put the newest whole state into model, optimiser and `extra`; a fresh `State` where there is none.
 
-    A damaged one is said on standard error and left for its epoch, which is trained again, to replace.
+    A damaged one is named on standard error and left in place; its epoch is trained again and replaces it.
     """
     for epoch in sorted(folder.glob("epoch_*"), reverse=True):
         try:
@@ -61,17 +78,23 @@ def load_state(model: nn.Module, optimiser: torch.optim.SGD, folder: Path) -> St
         except InputError as error:
             print(f"the training goes on from the epoch before: {error}", file=sys.stderr)
             continue
-        return _restore(model, optimiser, saved, tensors)
+        _restore(model, optimiser, tensors)
+        if extra is not None:
+            extra.load_state_dict(_part(tensors, "extra."))
+        best_map = -math.inf if saved["best_map"] is None else float(saved["best_map"])
+        return State(saved["history"], int(saved["best_epoch"]), best_map, _part(tensors, "best."))
     return State()
 
 
-def _restore(model: nn.Module, optimiser: torch.optim.SGD, saved: Metrics, tensors: dict[str, Tensor]) -> State:
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
-    model.load_state_dict(part("model."))
+
+def _restore(model: nn.Module, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    model.load_state_dict(_part(tensors, "model."))
     parameters = dict(model.named_parameters())
-    for name, buffer in part("momentum.").items():
-        optimiser.state[parameters[name]]["momentum_buffer"] = buffer.to(parameters[name].device)
-    best_map = -math.inf if saved["best_map"] is None else float(saved["best_map"])
-    return State(saved["history"], int(saved["best_epoch"]), best_map, part("best."))
+    for name, value in _part(tensors, "optimiser.").items():
+        slot, _, of = name.partition(".")
+        # Adam counts its steps on the CPU, wherever the parameters are.
+        place = value.device if slot == "step" else parameters[of].device
+        optimiser.state[parameters[of]][slot] = value.to(place)

@@ -11,7 +11,7 @@ from pipeline.base.errors import InputError
 from pipeline.evaluation.validate import validation_metrics
 from pipeline.scoring.detections import ScoredKeyframe, detections_table
 from pipeline.tables.split_tables import Tables
-from pipeline.training.state import Metrics
+from pipeline.training.history import Metrics
 
 
 def validator(

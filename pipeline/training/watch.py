@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.base.progress import duration_text, whole_bar
 from pipeline.base.ranks import is_main
+from pipeline.training.history import OF_EPOCH, Metrics
 from pipeline.training.logs import Log, LogSettings, open_log
-from pipeline.training.state import OF_EPOCH, Metrics
 
 if TYPE_CHECKING:
     from tqdm import tqdm

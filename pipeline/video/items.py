@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +13,7 @@ import pyarrow as pa
 from pipeline.base.errors import InputError
 from pipeline.base.faults import message_of
 from pipeline.base.files import digest_file, link_file, read_json
+from pipeline.base.make_items import make_items, refuse_failures
 from pipeline.base.packing import pack_name, packed
 from pipeline.base.problems import Problem
 from pipeline.base.progress import progress
@@ -156,27 +157,18 @@ def extract_videos(
     """
     stop = threading.Event()
     items: dict[str, VideoItem] = {}
-    failures: dict[str, InputError] = {}
+
+    def make(video_id: str) -> None:
+        rate = rates.get(video_id)
+        items[video_id] = video_item(paths[video_id], settings=settings, code=code, stop=stop, frame_rate=rate)
+
     with ThreadPoolExecutor(workers) as pool:
-        futures: dict[Future[VideoItem], str] = {
-            pool.submit(
-                video_item, path, settings=settings, code=code, stop=stop, frame_rate=rates.get(video_id)
-            ): video_id
-            for video_id, path in paths.items()
-        }
         try:
-            for future in progress(as_completed(futures), what=STAGE, total=len(futures), unit="video"):
-                try:
-                    items[futures[future]] = future.result()
-                except InputError as error:
-                    failures[futures[future]] = error
+            failures = make_items(make, paths, executor=pool, what=STAGE, unit="video")
         except BaseException:  # an interrupt, or a bug: the children must not work on
             stop.set()
-            pool.shutdown(cancel_futures=True)
             raise
-    if failures:
-        first = failures[min(failures)]
-        raise InputError(f"{len(failures)} of {len(paths)} videos failed, the others are kept in .work; {first}")
+    refuse_failures({video_id: str(error) for video_id, error in failures.items()}, len(paths), "video")
     return {video_id: items[video_id] for video_id in paths}
 
 

@@ -17,8 +17,8 @@ from pipeline.base.distributed import LAUNCHER, agree, copy_from_main, from_main
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, digest_tree, read_json
 from pipeline.checkpoint.weights import load_tensors
-from pipeline.training.batch import check_ranks, deal_parts
 from pipeline.training.norms import prepare_norm
+from pipeline.training.steps import check_ranks, deal_parts
 from tests import rank_jobs
 
 # One worker makes the folder that they share.

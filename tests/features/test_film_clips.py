@@ -12,7 +12,8 @@ from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
 from pipeline.training.clip_steps import training_sample
 from pipeline.training.norms import has_batch_norm
-from tests.rank_jobs import CHANGES, CLIP, WatchedStore, keyframes, make_films
+from tests.rank_jobs import CLIP, SETTINGS, WatchedStore, keyframes, make_films
+from tests.training.settings import training_settings
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def test_a_clip_is_moved_by_as_much_in_training(store: WatchedStore) -> None:
     store.read.clear()
     for offset in (0, 1, -1):
         training_sample(
-            store, keyframes()[2], settings=replace(CLIP, offset_frames=offset), augmentation=CHANGES, match_iou=0.9,
+            store, keyframes()[2], clip=replace(CLIP, offset_frames=offset), settings=training_settings(**SETTINGS),
             unmatched=False, rng=rng_of(1),
         )  # fmt: skip
     plain, late, early = (np.array(frames) for _, *frames in store.read)
@@ -47,7 +48,7 @@ def test_unmatched_boxes_follow_without_labels_where_a_batch_norm_counts_them(st
     each = replace(each, proposals_xyxy=np.concatenate([each.ground_truth_xyxy, far]))
     some, all_ = (
         training_sample(
-            store, each, settings=CLIP, augmentation=CHANGES, match_iou=0.9, unmatched=unmatched, rng=rng_of(1)
+            store, each, clip=CLIP, settings=training_settings(**SETTINGS), unmatched=unmatched, rng=rng_of(1)
         )
         for unmatched in (False, True)
     )

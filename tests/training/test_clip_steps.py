@@ -6,7 +6,8 @@ from typing import Any, cast
 import pytest
 
 from pipeline.base.errors import InputError
-from pipeline.training.clip_steps import Augmentation, check_clip_sizes
+from pipeline.training.clip_steps import check_clip_sizes
+from pipeline.training.settings import Augmentation
 from pipeline.video.store import FrameStore
 
 SIZES = {"a": (90, 160), "b": (180, 320), "c": (160, 90), "d": (96, 128), "e": (98, 128), "f": (120, 160)}
@@ -22,7 +23,7 @@ class Store:
 
 
 def check(videos: str, *, bn_batch: int = 16, **changes: Any) -> None:
-    values: dict[str, Any] = {"short_side": (96, 96), "crop": None, "flip": 0.5, "colour": 0.0, "box_jitter": 0.0}
+    values: dict[str, Any] = {"short_side": (96, 96), "crop": "none", "flip": 0.5, "colour": 0.0, "box_jitter": 0.0}
     store = cast("FrameStore", Store())
     check_clip_sizes(
         store, videos, Augmentation(**values | changes), bn_batch=bn_batch, block="head_train.augmentation"

@@ -19,11 +19,14 @@ from torch import Tensor, nn
 from pipeline.base.code import import_closure
 from pipeline.base.errors import InputError
 from pipeline.training import logs
-from pipeline.training.batch import Batch, Step
+from pipeline.training.batch import Batch
+from pipeline.training.history import Metrics
 from pipeline.training.logs import LogSettings, check_log, open_log
 from pipeline.training.loop import fit
-from pipeline.training.state import Metrics
-from tests.training.test_loop import CPU, OPTIMISATION, Killed, steps
+from pipeline.training.optimiser import parameter_groups
+from pipeline.training.steps import Step, Task
+from tests.training.settings import training_settings
+from tests.training.test_loop import CPU, SETTINGS, Killed, steps
 
 Points = dict[str, list[tuple[int, float]]]
 FAKE = Path(__file__).parent / "fake_mlflow"
@@ -82,7 +85,7 @@ def train(folder: Path, log: LogSettings | None, *, die_at: int | None = None, *
     model = nn.Sequential(nn.Linear(5, 8), nn.Linear(8, 2))
     epochs = itertools.count(1)
 
-    def steps_of(epoch: int) -> Iterator[Step]:
+    def steps_of(epoch: int) -> Iterator[Step[Batch]]:
         for number, step in enumerate(steps(epoch)):
             if die_at is not None and 3 * epoch + number >= die_at:
                 raise Killed
@@ -94,11 +97,10 @@ def train(folder: Path, log: LogSettings | None, *, die_at: int | None = None, *
     def validate() -> Metrics:
         return {"map": next(epochs) / 10, "relational_detected": None, "order_detected": float("nan")}
 
-    fit(
-        model, steps_of, steps_per_epoch=3, loss_of=loss_of, validate=validate, device=CPU, state_folder=folder,
-        optimisation=type(OPTIMISATION)(**{**vars(OPTIMISATION), "validation_interval": 2, **changes}), what="train",
-        log=log,
-    )  # fmt: skip
+    chosen = training_settings(**{**SETTINGS, "interval": 2, **changes})
+    groups = parameter_groups(model, weight_decay=chosen.weight_decay, decayed=chosen.decay)
+    task = Task("train", steps_of, 3, loss_of, validate)
+    fit(model, task, chosen, groups=groups, device=CPU, state_folder=folder, log=log)
     return model
 
 
@@ -111,7 +113,7 @@ def test_loss_and_rate_are_logged_by_step_and_validation_by_epoch(project: Path,
     found = READ[kind](project)
     assert sorted(found) == ["epoch", "train/loss", "train/lr", "val/map"], "None and what is no number is left out"
     assert [step for step, _ in found["train/loss"]] == list(range(1, 13))
-    rates = [OPTIMISATION.rate(epoch, step, 3) for epoch in range(4) for step in range(3)]
+    rates = [training_settings(**SETTINGS).rate(epoch, step, 3) for epoch in range(4) for step in range(3)]
     assert [value for _, value in found["train/lr"]] == pytest.approx(rates)
     assert found["epoch"] == [(3, 1), (6, 2), (9, 3), (12, 4)]
     assert [step for step, _ in found["val/map"]] == [6, 12]

@@ -2,6 +2,7 @@ import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,20 +11,21 @@ from torch import Tensor, nn
 from pipeline.base.errors import InputError
 from pipeline.base.files import read_json
 from pipeline.base.randomness import rng_of
-from pipeline.training.batch import Batch, Step
-from pipeline.training.loop import Fitted, Optimisation, fit
+from pipeline.training.batch import Batch
+from pipeline.training.history import Metrics
+from pipeline.training.loop import Fitted, fit
+from pipeline.training.optimiser import parameter_groups
 from pipeline.training.outs import write_training
-from pipeline.training.state import Metrics
+from pipeline.training.settings import Training
+from pipeline.training.state import ExtraState
+from pipeline.training.steps import Step, Task
+from tests.training.settings import training_settings
 
-OPTIMISATION = Optimisation(
-    epochs=4, lr=0.1, warmup_epochs=1, warmup_factor=0.1, warmup_by="iteration", decay="cosine", milestones=[],
-    gamma=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4, clip_norm=1.0, validation_interval=1, select="last",
-    compute_dtype="fp32", seed=7, global_batch=8, bn_batch=4,
-)  # fmt: skip
+SETTINGS = {"nesterov": True}
 CPU = torch.device("cpu")
 
 
-def steps(epoch: int) -> Iterator[Step]:
+def steps(epoch: int) -> Iterator[Step[Batch]]:
     rng = rng_of(7, "data", epoch)
     for _ in range(3):
         x = torch.from_numpy(rng.normal(size=(8, 5))).float()
@@ -36,8 +38,19 @@ class Killed(Exception):
     pass
 
 
+def fit_task(model: nn.Module, task: Task[Batch], folder: Path, **changes: Any) -> Fitted:
+    settings = training_settings(**{**SETTINGS, **changes})
+    groups = parameter_groups(model, weight_decay=settings.weight_decay, decayed=settings.decay)
+    return fit(model, task, settings, groups=groups, device=CPU, state_folder=folder)
+
+
 def run(
-    folder: Path, *, die_after: int | None = None, scores: tuple[float, ...] = (), **changes: object
+    folder: Path,
+    *,
+    die_after: int | None = None,
+    scores: tuple[float, ...] = (),
+    extra: ExtraState | None = None,
+    **changes: Any,
 ) -> tuple[nn.Module, Fitted]:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 2))
@@ -55,20 +68,66 @@ def run(
             raise Killed
         return {"map": scores[epoch] if scores else 0.5}
 
-    optimisation = Optimisation(**{**vars(OPTIMISATION), **changes})
-    fitted = fit(
-        model, steps, steps_per_epoch=3, loss_of=loss_of, validate=validate, optimisation=optimisation, device=CPU,
-        state_folder=folder, what="train",
-    )  # fmt: skip
+    fitted = fit_task(model, Task("train", steps, 3, loss_of, validate, extra), folder, **changes)
     return model, fitted
 
 
-def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
-    whole, first = run(tmp_path / "whole")
+class Memory:
+    """State of an experiment: how often validation has asked, and a tensor that grows with it."""
+
+    def __init__(self) -> None:
+        self.rows = torch.zeros(1)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        self.rows = torch.cat([self.rows, self.rows[-1:] + 1])
+        return {"rows": self.rows}
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        self.rows = tensors["rows"]
+
+
+def test_what_an_experiment_brings_is_saved_and_restored_with_each_epoch(tmp_path: Path) -> None:
+    killed, resumed = Memory(), Memory()
     with pytest.raises(Killed):
-        run(tmp_path / "killed", die_after=2)
+        run(tmp_path, die_after=2, extra=killed)
+    assert killed.rows.tolist() == [0, 1, 2]
+    run(tmp_path, extra=resumed)
+    assert resumed.rows.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_adamw_is_pytorchs(tmp_path: Path) -> None:
+    settings = {"optimiser": "adamw", "nesterov": False, "momentum": 0.8, "weight_decay": 0.1, "epochs": 1}
+    torch.manual_seed(0)
+    model, other = nn.Linear(5, 2), nn.Linear(5, 2)
+    other.load_state_dict(model.state_dict())
+    loss = nn.functional.binary_cross_entropy_with_logits
+    plain = torch.optim.AdamW(other.parameters(), betas=(0.8, 0.999), weight_decay=0.1)
+    rates = training_settings(**settings)
+    for number, step in enumerate(steps(0)):
+        plain.param_groups[0]["lr"] = rates.rate(0, number, 3)
+        plain.zero_grad()
+        sum(loss(other(part.rows), part.labels) / 2 for part in step.parts).backward()  # type: ignore[union-attr]
+        nn.utils.clip_grad_norm_(other.parameters(), 1.0)
+        plain.step()
+    task = Task("train", steps, 3, lambda batch: loss(model(batch.rows), batch.labels), lambda: {"map": None})
+    fit_task(model, task, tmp_path, **settings)
+    torch.testing.assert_close(model.weight, other.weight, rtol=0, atol=1e-7)
+
+
+def test_a_scaled_rate_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, fitted = run(tmp_path, lr=0.2, base_batch=128, auto_scale_lr=True, schedule_decay="step", warmup_epochs=0)
+    assert fitted.history[0]["lr"] == 0.0125
+    assert "lr 0.2 for a batch of 128 -> 0.0125 for 8\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, optimiser: str) -> None:
+    chosen: dict[str, Any] = {"optimiser": optimiser, "nesterov": optimiser == "sgd"}
+    whole, first = run(tmp_path / "whole", **chosen)
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", die_after=2, **chosen)
     assert [path.name for path in sorted((tmp_path / "killed").iterdir())] == ["epoch_0001", "epoch_0002"]
-    resumed, second = run(tmp_path / "killed")
+    resumed, second = run(tmp_path / "killed", **chosen)
     assert first == second
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
@@ -114,7 +173,7 @@ def test_without_an_epoch_the_initial_weights_stay_and_are_validated_as_epoch_0(
     assert str(fitted) == "initial weights"
     assert not model.training
     assert all(torch.equal(value, initial[name]) for name, value in model.state_dict().items())
-    _, fitted = run(tmp_path / "state", epochs=0, validation_interval=0)
+    _, fitted = run(tmp_path / "state", epochs=0, interval=0)
     assert fitted.history == [{"epoch": 0, "lr": None, "loss": None}]
     assert not (tmp_path / "state").exists()
     write_training(tmp_path / "outs", fitted, select=select, more={"keyframes": 3})
@@ -148,11 +207,11 @@ def test_the_best_epoch_is_kept_on_request_and_the_earlier_one_at_a_tie(tmp_path
 
 
 def test_validation_neither_costs_nor_changes_anything_when_it_is_off(tmp_path: Path) -> None:
-    off, fitted = run(tmp_path / "off", validation_interval=0)
+    off, fitted = run(tmp_path / "off", interval=0)
     on, _ = run(tmp_path / "on")
     assert "map" not in fitted.history[-1]
     assert torch.equal(off[0].weight, on[0].weight)  # type: ignore[index]
-    _, fitted = run(tmp_path / "some", validation_interval=3)
+    _, fitted = run(tmp_path / "some", interval=3)
     assert ["map" in row for row in fitted.history] == [False, False, True, True]
 
 
@@ -165,10 +224,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_where_and_why(tmp_path: Pat
 
 def test_nothing_to_train_on_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="train: no annotated keyframe with a box to train on"):
-        fit(
-            nn.Linear(1, 1), steps, steps_per_epoch=0, loss_of=lambda batch: batch.labels, validate=dict,
-            optimisation=OPTIMISATION, device=CPU, state_folder=tmp_path, what="train",
-        )  # fmt: skip
+        fit_task(nn.Linear(1, 1), Task("train", steps, 0, lambda batch: batch.labels, dict), tmp_path)
 
 
 def test_micro_batches_are_averaged(tmp_path: Path) -> None:
@@ -177,7 +233,7 @@ def test_micro_batches_are_averaged(tmp_path: Path) -> None:
         torch.manual_seed(0)
         model = nn.Linear(5, 2)
 
-        def steps_of(epoch: int, parts: int = parts) -> Iterator[Step]:
+        def steps_of(epoch: int, parts: int = parts) -> Iterator[Step[Batch]]:
             first, second = next(iter(steps(epoch))).parts
             both = Batch(
                 torch.cat([first.labels, second.labels]),
@@ -189,10 +245,7 @@ def test_micro_batches_are_averaged(tmp_path: Path) -> None:
         def loss_of(batch: Batch, model: nn.Module = model) -> Tensor:
             return nn.functional.mse_loss(model(batch.rows), batch.labels)
 
-        fit(
-            model, steps_of, steps_per_epoch=1, loss_of=loss_of, validate=lambda: {"map": None},
-            optimisation=OPTIMISATION, device=CPU, state_folder=tmp_path / str(parts), what="train",
-        )  # fmt: skip
+        fit_task(model, Task("train", steps_of, 1, loss_of, lambda: {"map": None}), tmp_path / str(parts))
         weights.append(model.weight.detach())
     assert torch.allclose(weights[0], weights[1], atol=1e-6)
 
@@ -204,7 +257,7 @@ def test_weights_that_overflow_at_the_last_step_are_named_and_the_state_before_s
     every = steps
     monkeypatch.setattr("tests.training.test_loop.steps", lambda epoch: itertools.islice(every(epoch), 1))
     # The second epoch's only step has a finite loss, and a rate beyond any float32.
-    monkeypatch.setattr(Optimisation, "rate", lambda self, epoch, step, steps_per_epoch: [0.1, 3e38][epoch])
+    monkeypatch.setattr(Training, "rate", lambda self, epoch, step, steps_per_epoch: [0.1, 3e38][epoch])
     with pytest.raises(InputError) as error:
         run(tmp_path, epochs=2, select=select, weight_decay=1e4)
     assert str(error.value) == (
@@ -234,10 +287,7 @@ def test_a_validation_that_fails_says_after_which_epoch(tmp_path: Path, monkeypa
     torch.manual_seed(0)
     model = nn.Linear(5, 2)
     with pytest.raises(InputError) as error:
-        fit(
-            model, steps, steps_per_epoch=3, loss_of=lambda batch: model(batch.rows).mean(), validate=refuse,
-            optimisation=OPTIMISATION, device=CPU, state_folder=tmp_path, what="train",
-        )  # fmt: skip
+        fit_task(model, Task("train", steps, 3, lambda batch: model(batch.rows).mean(), refuse), tmp_path)
     assert str(error.value) == "train: validation after epoch 1: detections: row 3: score is not a number"
     assert not list(tmp_path.iterdir())
 

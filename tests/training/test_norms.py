@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.base.randomness import seed_of
-from pipeline.training.batch import Batch, Step
+from pipeline.training.batch import Batch
 from pipeline.training.loop import fit
 from pipeline.training.norms import prepare_norm
-from tests.training.test_loop import OPTIMISATION
+from pipeline.training.optimiser import parameter_groups
+from pipeline.training.steps import Step, Task
+from tests.training.settings import training_settings
+from tests.training.test_loop import fit_task
 
 CPU = torch.device("cpu")
-SETTINGS = replace(OPTIMISATION, epochs=1, validation_interval=0)
+SETTINGS = {"nesterov": True, "epochs": 1, "interval": 0}
 
 
 class Model(nn.Module):
@@ -41,12 +43,9 @@ def batches(parts: int) -> list[Batch]:
 
 def train(steps: list[list[Batch]], folder: Path, **changes: Any) -> Model:
     trained = model()
-    optimisation = replace(SETTINGS, **changes)
-    fit(
-        trained, lambda epoch: [Step(parts, len(parts)) for parts in steps], steps_per_epoch=len(steps),
-        loss_of=lambda batch: loss(trained, batch), validate=dict, optimisation=optimisation, device=CPU,
-        state_folder=folder, what="train",
-    )  # fmt: skip
+    task = Task("train", lambda epoch: [Step(parts, len(parts)) for parts in steps], len(steps),
+                lambda batch: loss(trained, batch), dict)  # fmt: skip
+    fit_task(trained, task, folder, **{**SETTINGS, **changes})
     return trained
 
 
@@ -66,7 +65,7 @@ def test_steps_of_one_part_are_plain_sgd_to_the_bit(tmp_path: Path) -> None:
     optimiser = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4)
     for number, batch in enumerate(parts):
         torch.manual_seed(seed_of(7, "dropout", 0, number))
-        optimiser.param_groups[0]["lr"] = SETTINGS.rate(0, number, 4)
+        optimiser.param_groups[0]["lr"] = training_settings(**SETTINGS).rate(0, number, 4)
         optimiser.zero_grad()
         loss(plain, batch).backward()
         nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
@@ -95,12 +94,11 @@ def test_the_order_of_parts_is_in_nothing_but_rounding(tmp_path: Path) -> None:
     def shuffled(order: list[int], name: str) -> Model:
         trained = model()
         trained.head[0] = nn.Identity()  # dropout is drawn by the number of the part
-        optimisation = replace(SETTINGS, bias_lr_factor=2.0, decayed="weights")
-        fit(
-            trained, lambda epoch: [Step([parts[place] for place in order], 4)] * 2, steps_per_epoch=2,
-            loss_of=lambda batch: loss(trained, batch), validate=dict, optimisation=optimisation, device=CPU,
-            state_folder=tmp_path / name, what="train",
-        )  # fmt: skip
+        settings = training_settings(**SETTINGS)
+        groups = parameter_groups(trained, weight_decay=1e-4, decayed="weights", bias_lr_factor=2.0)
+        task = Task("train", lambda epoch: [Step([parts[place] for place in order], 4)] * 2, 2,
+                    lambda batch: loss(trained, batch), dict)  # fmt: skip
+        fit(trained, task, settings, groups=groups, device=CPU, state_folder=tmp_path / name)
         return trained
 
     assert_same(shuffled([0, 1, 2, 3], "a"), shuffled([2, 0, 3, 1], "b"), atol=1e-6)

@@ -2,9 +2,9 @@ import math
 from pathlib import Path
 
 from pipeline.base.files import read_json
+from pipeline.training.history import Metrics
 from pipeline.training.loop import Fitted
 from pipeline.training.outs import write_training
-from pipeline.training.state import Metrics
 
 
 def test_epochs_without_a_map_are_no_rows_of_the_validation(tmp_path: Path) -> None:

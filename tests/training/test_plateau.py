@@ -61,9 +61,7 @@ SCORES = (0.1, 0.5, 0.3, 0.5, 0.9, 0.9)
 def test_a_training_ends_where_the_map_has_stopped_rising(
     tmp_path: Path, patience: int, min_delta: float, interval: int, epochs: int
 ) -> None:
-    _, fitted = run(
-        tmp_path, scores=SCORES, epochs=6, patience=patience, min_delta=min_delta, validation_interval=interval
-    )
+    _, fitted = run(tmp_path, scores=SCORES, epochs=6, patience=patience, min_delta=min_delta, interval=interval)
     assert len(fitted.history) == epochs
     assert fitted.selected_epoch == epochs
     assert "map" in fitted.history[-1], "it stops after a validation"

@@ -6,14 +6,21 @@ from typing import Any
 
 import pytest
 
-from pipeline.training.schedule import learning_rate, scaled_lr
+from pipeline.training.schedule import Schedule, learning_rate
 
 CASES = json.loads((Path(__file__).parents[1] / "fixtures" / "parity" / "mmaction2" / "lr_schedules.json").read_text())[
     "cases"
 ]
 PLAIN: dict[str, Any] = {
     "lr": 0.2, "epochs": 10, "warmup_epochs": 0, "warmup_factor": 0.1, "warmup_by": "epoch", "decay": "step",
+    "milestones": [], "gamma": 0.1,
 }  # fmt: skip
+
+
+def rate(epoch: int, iteration: int, iterations_per_epoch: int, *, lr: float, **schedule: Any) -> float:
+    return learning_rate(
+        Schedule(**schedule), lr, epoch=epoch, iteration=iteration, iterations_per_epoch=iterations_per_epoch
+    )
 
 
 def _arguments(case: dict) -> dict[str, Any]:
@@ -44,35 +51,30 @@ def test_all_five_published_schedules_are_there() -> None:
 def test_every_iteration_has_the_published_rate(case: dict) -> None:
     for epoch, expected in enumerate(case["lr_at_each_iteration"]):
         found = [
-            learning_rate(epoch, iteration, case["iterations_per_epoch"], **_arguments(case))
+            rate(epoch, iteration, case["iterations_per_epoch"], **_arguments(case))
             for iteration in range(len(expected))
         ]
         assert found == pytest.approx(expected, rel=1e-9)
 
 
-def test_a_scaled_rate_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert scaled_lr(0.2, global_batch=8, base_batch=128) == 0.0125
-    assert capsys.readouterr().out == "lr 0.2 for a batch of 128 -> 0.0125 for 8\n"
-
-
 def test_a_warmup_of_one_step_ends() -> None:
-    rates = [learning_rate(epoch, 0, 3, **{**PLAIN, "warmup_epochs": 1}) for epoch in range(3)]
+    rates = [rate(epoch, 0, 3, **{**PLAIN, "warmup_epochs": 1}) for epoch in range(3)]
     assert rates == pytest.approx([0.02, 0.2, 0.2])
 
 
 def test_no_warmup_begins_with_the_full_rate() -> None:
-    assert learning_rate(0, 0, 3, **PLAIN) == 0.2
-    assert learning_rate(0, 0, 3, **{**PLAIN, "decay": "cosine", "warmup_by": "iteration"}) == 0.2
+    assert rate(0, 0, 3, **PLAIN) == 0.2
+    assert rate(0, 0, 3, **{**PLAIN, "decay": "cosine", "warmup_by": "iteration"}) == 0.2
 
 
 def test_a_milestone_within_the_warmup_counts_at_once() -> None:
     arguments = {**PLAIN, "warmup_epochs": 5, "milestones": [2]}
-    assert learning_rate(2, 0, 3, **arguments) == pytest.approx(0.2 * 0.55 * 0.1)
+    assert rate(2, 0, 3, **arguments) == pytest.approx(0.2 * 0.55 * 0.1)
 
 
 def test_the_cosine_falls_to_almost_nothing_and_a_warmup_by_epochs_goes_before_it() -> None:
     arguments = {**PLAIN, "decay": "cosine", "warmup_epochs": 2}
-    rates = [learning_rate(step // 5, step % 5, 5, **arguments) for step in range(50)]
+    rates = [rate(step // 5, step % 5, 5, **arguments) for step in range(50)]
     assert rates[:10] == pytest.approx([0.02] * 5 + [0.2] * 5)
     assert rates[10] == pytest.approx(0.2)
     assert all(later < earlier for earlier, later in itertools.pairwise(rates[10:]))
@@ -81,4 +83,4 @@ def test_the_cosine_falls_to_almost_nothing_and_a_warmup_by_epochs_goes_before_i
 
 def test_a_training_that_is_all_warmup_has_no_cosine() -> None:
     arguments = {**PLAIN, "decay": "cosine", "epochs": 2, "warmup_epochs": 2, "warmup_by": "iteration"}
-    assert learning_rate(1, 4, 5, **arguments) == pytest.approx(0.2)
+    assert rate(1, 4, 5, **arguments) == pytest.approx(0.2)

@@ -52,7 +52,7 @@ def lines(text: str) -> list[str]:
 
 
 def test_without_a_terminal_each_epoch_is_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _, fitted = run(tmp_path, validation_interval=2)
+    _, fitted = run(tmp_path, interval=2)
     printed, complained = capsys.readouterr()
     assert printed == ""
     loss = [f"{row['loss']:.4f}" for row in fitted.history]
@@ -93,7 +93,7 @@ def test_another_rank_says_nothing(
 def test_on_a_terminal_there_is_one_bar_for_all_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = terminal(monkeypatch)
     scores = (0.125, 0.25, 0.375, 0.5)
-    _, fitted = run(tmp_path, scores=scores, validation_interval=2)
+    _, fitted = run(tmp_path, scores=scores, interval=2)
     found = shown.bars()
     assert "\n" not in shown.getvalue()
     assert found[0].startswith("train epoch 1/4:   0%|")

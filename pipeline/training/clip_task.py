@@ -1,0 +1,66 @@
+"""The task of training a detector on clips: the baseline, or a head of scope all with its backbone."""
+
+from functools import partial
+
+from pipeline.bank.windows.source import TrainingWindowOf, WindowOf
+from pipeline.base.hardware import Hardware
+from pipeline.models.detector import Detector
+from pipeline.models.scores import LabelKind, action_scores
+from pipeline.scoring.score_films import score_films
+from pipeline.training.batch import Batch
+from pipeline.training.clip_steps import ClipData, clip_steps, detector_loss
+from pipeline.training.losses import make_loss
+from pipeline.training.norms import has_batch_norm
+from pipeline.training.settings import Training
+from pipeline.training.steps import Task
+from pipeline.training.validation import validator
+
+
+def clip_task(
+    detector: Detector,
+    data: ClipData,
+    settings: Training,
+    *,
+    labels: LabelKind,
+    hardware: Hardware,
+    what: str,
+    trained_window: TrainingWindowOf | None = None,
+    scored_window: WindowOf | None = None,
+) -> Task[Batch]:
+    """What `fit` trains a detector on.
+
+    Args:
+        detector: on the device of `hardware`.
+        data: see `ClipData`.
+        settings: see `Training`.
+        labels: how many actions a person has.
+        hardware: see `Hardware`.
+        what: the training's name.
+        trained_window: windows of a batch in training, for a head that reads the bank.
+        scored_window: windows of a batch in validation.
+    """
+    unmatched = has_batch_norm(detector.head)
+    return Task(
+        what,
+        steps_of=lambda epoch: clip_steps(
+            data, epoch, settings, unmatched=unmatched, window_of=trained_window, workers=hardware.workers
+        ),
+        steps_per_epoch=-(-len(data.train) // settings.global_batch),
+        loss_of=detector_loss(detector, make_loss(labels, alpha=settings.loss.alpha, gamma=settings.loss.gamma)),
+        validate=validator(
+            lambda: score_films(
+                detector,
+                data.store,
+                data.val,
+                window_of=scored_window,
+                scores_of=partial(action_scores, kind=labels),
+                settings=data.clip,
+                device=hardware.device,
+                compute_dtype=settings.compute_dtype,
+                batch=hardware.batch,
+            ),
+            data.tables,
+            headline=settings.validation.boxes,
+            decode=labels.decode,
+        ),
+    )

@@ -1,0 +1,87 @@
+"""The task of training a head on rows of the bank (scope head): no frame is read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from pipeline.bank.reader import Bank
+from pipeline.bank.windows.source import WindowSource
+from pipeline.base.hardware import Hardware
+from pipeline.models.heads.head import Head
+from pipeline.models.scores import LabelKind, action_scores
+from pipeline.models.standardise import StandardisedHead
+from pipeline.scoring.keyframe_rows import KeyframeRows, score_rows, scoring_rows
+from pipeline.tables.keyframes import KeyframeBoxes
+from pipeline.tables.split_tables import Tables
+from pipeline.training.batch import Batch
+from pipeline.training.losses import make_loss
+from pipeline.training.row_steps import head_loss, row_steps, steps_per_epoch
+from pipeline.training.settings import Training
+from pipeline.training.steps import Task
+from pipeline.training.validation import validator
+
+
+@dataclass(frozen=True)
+class RowData:
+    """The rows that train and score a head."""
+
+    train: KeyframeRows
+    "Labelled; see `training_rows`."
+    val: dict[str, KeyframeRows]
+    "Those that are scored: `detected` and `ground_truth`."
+    window: WindowSource | None
+    "For a head that reads the bank."
+    tables: Tables
+
+
+def val_rows(bank: Bank, keyframes: Sequence[KeyframeBoxes], settings: Training) -> dict[str, KeyframeRows]:
+    """The rows of the val bank that validation scores: `detected` and `ground_truth`.
+
+    Raises:
+        InputError: detected boxes are scored, and none has the score that is asked for.
+    """
+    validation = settings.validation
+    is_scored = validation.interval and validation.boxes == "detected"
+    key = f"{settings.block}.validation.box_threshold" if is_scored else ""
+    return {
+        kind: scoring_rows(bank, keyframes, row_set, box_threshold=validation.box_threshold, key=key)
+        for kind, row_set in (("detected", "detections"), ("ground_truth", "ground_truth"))
+    }
+
+
+def row_task(
+    head: Head | StandardisedHead, data: RowData, settings: Training, *, labels: LabelKind, hardware: Hardware
+) -> Task[Batch]:
+    """What `fit` trains a head on.
+
+    Args:
+        head: on the device of `hardware`.
+        data: see `RowData`.
+        settings: see `Training`.
+        labels: how many actions a person has.
+        hardware: see `Hardware`.
+    """
+    scored_window = data.window.for_evaluation() if data.window else None
+    trained_window = data.window.for_training(settings.seed) if data.window else None
+    return Task(
+        "train head",
+        steps_of=lambda epoch: row_steps(data.train, epoch, settings, window_of=trained_window),
+        steps_per_epoch=steps_per_epoch(data.train, settings.global_batch),
+        loss_of=head_loss(head, make_loss(labels, alpha=settings.loss.alpha, gamma=settings.loss.gamma)),
+        validate=validator(
+            lambda: {
+                kind: score_rows(
+                    head,
+                    each,
+                    scored_window,
+                    scores_of=partial(action_scores, kind=labels),
+                    device=hardware.device,
+                    compute_dtype=settings.compute_dtype,
+                )
+                for kind, each in data.val.items()
+            },
+            data.tables,
+            headline=settings.validation.boxes,
+            decode=labels.decode,
+        ),
+    )

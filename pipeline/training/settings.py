@@ -1,0 +1,179 @@
+"""Settings of a training: what `params.yaml` has under `baseline` and `head_train`, and what `fit` is told."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.base.block import Block, Fraction, Positive
+from pipeline.training.history import Metrics
+from pipeline.training.plateau import find_plateau
+from pipeline.training.schedule import Schedule, learning_rate
+
+
+class Loss(Block):
+    """Focal loss: alpha (1 - p)^gamma times the cross-entropy."""
+
+    alpha: Annotated[float, Field(gt=0)]
+    gamma: Annotated[float, Field(ge=0)]
+    "0 is the plain cross-entropy."
+
+
+class Augmentation(Block):
+    """Random changes of a training clip."""
+
+    short_side: tuple[Positive, Positive]
+    "Smallest and largest short side in pixels."
+    crop: Positive | Literal["none"]
+    "Side of the random square crop in pixels."
+    flip: Fraction
+    "Probability of a horizontal flip."
+    colour: Fraction
+    "Largest relative change of brightness and contrast."
+    box_jitter: Fraction
+    "Standard deviation of each box edge, as a share of the box's side."
+
+
+class Videos(Block):
+    """Which train films are trained on; a film's fold is sha256 of its id, as a number, modulo folds (docs/gap.md)."""
+
+    folds: Positive
+    use: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    "The folds that are taken, from 0 on."
+
+    @model_validator(mode="after")
+    def _exist(self) -> "Videos":
+        if max(self.use) >= self.folds or len(set(self.use)) != len(self.use):
+            raise ValueError(f".use is {self.use}, expected different folds from 0 to {self.folds - 1}")
+        return self
+
+
+class Validation(Block):
+    """Scoring while training: mAP at IoU 0.5 by the official protocol, of the label map's classes."""
+
+    interval: Annotated[int, Field(ge=0)]
+    "Epochs between two validations; 0 validates never."
+    boxes: Literal["detected", "ground_truth"]
+    "Which boxes the mAP is of that selects an epoch."
+    box_threshold: float
+    "Detected boxes below this score are not scored."
+
+
+class KeptEpoch(Block):
+    """Which epoch's weights are kept."""
+
+    select: Literal["last", "best"]
+    "best takes the epoch of the highest validation mAP, and says so in the metrics."
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether an epoch can be chosen only by its mAP."""
+        return self.select == "best"
+
+
+class EarlyStop(Block):
+    """The end of a training whose validation mAP rises no more (docs/watching.md)."""
+
+    patience: Annotated[int, Field(ge=0)]
+    "So many validations in a row without a rise end the training; 0 trains all epochs."
+    min_delta: Annotated[float, Field(ge=0, le=1)]
+    "A rise is above the highest mAP so far by more than this."
+
+    @property
+    def is_off(self) -> bool:
+        """Whether all epochs are trained."""
+        return not self.patience
+
+
+class Training(Block):
+    """What baseline and head training share."""
+
+    block: ClassVar[str]
+    "Where it stands in params.yaml, for messages."
+    videos: Videos
+    "Validation is of the whole val split whatever is chosen here."
+    box_threshold: float
+    "Detected boxes below this score are not used."
+    lower_threshold: bool
+    "Upstream's habit: where no box of a keyframe reaches the threshold, take its best ones."
+    augmentation: Augmentation
+    "Of clips; a head in scope head reads none."
+    match_iou: Fraction
+    "A detected box takes the labels of a ground-truth box that it overlaps at least so much."
+    loss: Loss
+    lr: Annotated[float, Field(gt=0)]
+    "For a global batch of base_batch."
+    base_batch: Positive
+    auto_scale_lr: bool
+    "Multiply lr by global_batch / base_batch."
+    optimiser: Annotated[Literal["sgd", "adamw"], Field(exclude_if=lambda name: name == "sgd")]
+    "The record of a training with sgd has no word of it."
+    momentum: Fraction
+    "sgd: momentum; adamw: the first beta (the second is 0.999)."
+    nesterov: bool
+    "sgd: Nesterov's momentum."
+    weight_decay: Annotated[float, Field(ge=0)]
+    decay: Literal["all", "weights"]
+    "weights: norms and biases do not decay (PySlowFast's norms, AlphAction's biases)."
+    norm: Literal["batch", "sync", "frozen"]
+    "Statistics of batch norm: of bn_batch keyframes, of the whole global batch, or those it started with."
+    clip_norm: Annotated[float, Field(gt=0)]
+    "Largest L2 norm of the gradient."
+    dropout: Fraction
+    "Before the last linear layer."
+    global_batch: Positive
+    "Keyframes per optimiser step."
+    bn_batch: Positive
+    "Keyframes per forward pass (the published batch per GPU); divides global_batch."
+    schedule: Schedule
+    validation: Validation
+    checkpoint: KeptEpoch
+    early_stop: Annotated[EarlyStop, Field(exclude_if=lambda stop: stop.is_off)]
+    "Where it is off, the record of a training has no word of it."
+    compute_dtype: Literal["fp32", "tf32", "bf16"]
+    memory_format: Literal["contiguous", "channels_last_3d"]
+    compile: bool
+    "Run the backbone through torch.compile; other kernels round differently."
+    deterministic: bool
+    threads: Positive
+    "CPU threads of the arithmetic; other numbers round differently."
+    seed: int
+
+    @property
+    def full_lr(self) -> float:
+        """The learning rate of the schedule's full height, for the global batch here."""
+        return self.lr * self.global_batch / self.base_batch if self.auto_scale_lr else self.lr
+
+    def rate(self, epoch: int, step: int, steps_per_epoch: int) -> float:
+        """The learning rate of an optimiser step; epoch and step count from 0."""
+        return learning_rate(
+            self.schedule, self.full_lr, epoch=epoch, iteration=step, iterations_per_epoch=steps_per_epoch
+        )
+
+    def is_validated(self, epoch: int) -> bool:
+        """Whether the model is scored after an epoch, counted from 1; the last one always is."""
+        interval = self.validation.interval
+        return bool(interval) and (epoch % interval == 0 or epoch == self.schedule.epochs)
+
+    def is_over(self, history: Sequence[Metrics]) -> bool:
+        """Whether no epoch follows those of `history`."""
+        stop = self.early_stop
+        stopped = stop.patience and find_plateau(history, stop.min_delta).since >= stop.patience
+        return bool(stopped) or len(history) >= self.schedule.epochs
+
+    @property
+    def goes_by_map(self) -> str:
+        """The setting that needs a validation mAP, with its value; empty where none does."""
+        if self.early_stop.patience:
+            return f"early_stop.patience {self.early_stop.patience}"
+        return f"checkpoint.select {self.checkpoint.select}" if self.checkpoint.needs_validation else ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Training":
+        if self.global_batch % self.bn_batch:
+            raise ValueError(f".global_batch {self.global_batch} is no multiple of .bn_batch {self.bn_batch}")
+        if self.optimiser == "adamw" and self.nesterov:
+            raise ValueError(".nesterov is sgd's, and .optimiser is adamw")
+        if self.goes_by_map and not self.validation.interval:
+            raise ValueError(f".{self.goes_by_map} needs a .validation.interval above 0")
+        return self
