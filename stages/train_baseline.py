@@ -26,6 +26,7 @@ from pipeline.checkpoint.weights import BASELINE, save_checkpoint
 from pipeline.models.scores import action_scores, columns
 from pipeline.params import load_params
 from pipeline.scoring.score_films import score_films
+from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.folds import keyframes_in_folds
 from pipeline.tables.keyframes import check_single_label
@@ -126,6 +127,7 @@ def train_baseline(
     )
     state = item_folder("train_baseline", key)
     epochs = {"epochs": training.schedule.epochs, "saved_epochs": saved_epoch(state), "state": key}
+    scoring = ScoreSettings(place, training.compute_dtype, scores_of=partial(action_scores, kind=labels))
     with recorded_run("train_baseline", params.backbone.name, dataset=params.dataset.name, **epochs):
         fitted = fit(
             detector,
@@ -146,17 +148,7 @@ def train_baseline(
             steps_per_epoch=-(-len(keyframes) // training.global_batch),
             loss_of=detector_loss(detector, make_loss(labels, alpha=training.loss.alpha, gamma=training.loss.gamma)),
             validate=validator(
-                lambda: score_films(
-                    detector,
-                    store,
-                    scored,
-                    window_of=None,
-                    scores_of=partial(action_scores, kind=labels),
-                    settings=clip,
-                    device=place,
-                    compute_dtype=training.compute_dtype,
-                    batch=batch,
-                ),
+                lambda: score_films(detector, store, scored, scoring, clip=clip, batch=batch),
                 tables,
                 headline=training.validation.boxes,
                 decode=labels.decode,

@@ -1,6 +1,6 @@
 """Stored features grouped by keyframe, and heads that score them: no frame is read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from pipeline.bank.feature_rows import FloatArray, IntArray, Rows
 from pipeline.bank.reader import Bank
 from pipeline.bank.row_places import RowPlaces, StoredFeatures, boxed_rows_at
-from pipeline.bank.windows.source import WindowOf
 from pipeline.base.distributed import gather
 from pipeline.base.errors import InputError
 from pipeline.base.numerics import compute_precision
 from pipeline.base.ranks import share
-from pipeline.models.heads.head import HeadContext
+from pipeline.models.context import Context
 from pipeline.scoring.detections import ScoredKeyframe
+from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
 
 # Keyframes per call of a head: enough to keep a GPU busy, and flat in memory.
@@ -117,38 +117,27 @@ def _reach(score: FloatArray, group: IntArray, box_threshold: float, lower_thres
     return score >= np.minimum(least, np.float32(box_threshold))[group]
 
 
-def score_rows(
-    head: nn.Module,
-    rows: KeyframeRows,
-    window_of: WindowOf | None,
-    *,
-    device: torch.device,
-    compute_dtype: str,
-    scores_of: Callable[[Tensor], Tensor] = torch.sigmoid,
-) -> list[ScoredKeyframe]:
+def score_rows(head: nn.Module, rows: KeyframeRows, scoring: ScoreSettings) -> list[ScoredKeyframe]:
     """Scores of every row; ranks share the batches.
 
     Args:
-        head: in evaluation mode, on `device`.
+        head: in evaluation mode, on the settings' device.
         rows: see `scoring_rows`.
-        window_of: for keyframes (video ids, timestamps), the window [B, L, C_bank] and its mask [B, L]; None for
-            a head that reads no bank.
-        device: where the head runs.
-        compute_dtype: fp32, tf32 or bf16.
-        scores_of: logits [R, columns] to scores [R, classes], e.g. `action_scores` of a kind of labels.
+        scoring: see `ScoreSettings`.
 
     Returns:
         One per keyframe of `rows`, in their order; none on other ranks than 0.
     """
+    device = scoring.device
     batches: list[list[ScoredKeyframe]] = []
     for first in share(range(0, len(rows.keyframes), SCORING_BATCH)):
         index = np.arange(first, min(first + SCORING_BATCH, len(rows.keyframes)))
         keyframes = rows.keyframes[first : first + SCORING_BATCH]
         places, clip_index = rows.select(index)
-        context = batch_context(keyframes, clip_index, window_of, device)
-        with torch.no_grad(), compute_precision(device, compute_dtype):
+        context = Context(clip_index.to(device), scoring.windows(keyframes, clip_index))
+        with torch.no_grad(), compute_precision(device, scoring.compute_dtype):
             logits = head(rows.features.take(places).to(device).float(), context)
-        scores = scores_of(logits.float()).cpu().numpy()
+        scores = scoring.scores_of(logits.float()).cpu().numpy()
         bounds = rows.starts[index[0] : index[-1] + 2]
         batches.append(
             [
@@ -161,17 +150,3 @@ def score_rows(
             ]
         )
     return [each for batch in gather(batches) for each in batch]
-
-
-def batch_context(
-    keyframes: Sequence[KeyframeBoxes], clip_index: Tensor, window_of: WindowOf | None, device: torch.device
-) -> HeadContext:
-    """The context of a batch of keyframes."""
-    window, mask = (None, None)
-    if window_of is not None:
-        window, mask = window_of(
-            [each.keyframe.video_id for each in keyframes],
-            np.array([each.keyframe.timestamp for each in keyframes]),
-        )
-        window, mask = window.to(device), mask.to(device)
-    return HeadContext(clip_index=clip_index.to(device), window=window, window_mask=mask)

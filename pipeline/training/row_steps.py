@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from pipeline.bank.reader import Bank
 from pipeline.bank.row_places import RowPlaces, boxed_rows_at
-from pipeline.bank.windows.source import TrainingWindowOf
 from pipeline.base.errors import InputError
 from pipeline.base.randomness import rng_of
-from pipeline.models.heads.head import HeadContext
+from pipeline.models.context import Context, WindowOf
 from pipeline.scoring.keyframe_rows import KeyframeRows, keyframe_rows, places_above
 from pipeline.tables.film_ends import Moment, is_beyond, say_beyond
 from pipeline.tables.iou import match_pairs, pair_iou
@@ -99,16 +98,19 @@ def row_steps(
     rows: KeyframeRows,
     epoch: int,
     *,
-    window_of: TrainingWindowOf | None,
+    window_of: WindowOf | None,
     global_batch: int,
     bn_batch: int,
     seed: int,
 ) -> Iterator[Step]:
-    """The optimiser steps of one epoch over the keyframes that have rows, in an order drawn from (seed, epoch)."""
+    """The optimiser steps of one epoch over the keyframes that have rows, in an order drawn from (seed, epoch).
+
+    `window_of` gives the windows of this epoch.
+    """
     with_rows = np.flatnonzero(np.diff(rows.starts))
     order = rng_of(seed, "order", epoch).permutation(with_rows)
     for mine, count in deal_parts(order, global_batch=global_batch, bn_batch=bn_batch):
-        yield Step((_batch(rows, part, epoch, window_of) for part in mine), count)
+        yield Step((_batch(rows, part, window_of) for part in mine), count)
 
 
 def steps_per_epoch(rows: KeyframeRows, global_batch: int) -> int:
@@ -116,21 +118,19 @@ def steps_per_epoch(rows: KeyframeRows, global_batch: int) -> int:
     return -(-int((np.diff(rows.starts) > 0).sum()) // global_batch)
 
 
-def _batch(rows: KeyframeRows, index: NDArray[np.int64], epoch: int, window_of: TrainingWindowOf | None) -> Batch:
+def _batch(rows: KeyframeRows, index: NDArray[np.int64], window_of: WindowOf | None) -> Batch:
     assert rows.labels is not None
     places, clip_index = rows.select(index)
-    window, mask, window_index = None, None, None
+    window = None
     if window_of is not None:
         keyframes = rows.keyframes
         video_ids = [keyframes.video_ids[place] for place in index.tolist()]
-        window, mask, window_index = window_of(video_ids, keyframes.timestamp[index], epoch, clip_index)
+        window = window_of(video_ids, keyframes.timestamp[index], clip_index)
     return Batch(
         labels=rows.labels[torch.from_numpy(places)].float(),
         clip_index=clip_index,
         rows=rows.features.take(places).float(),
         window=window,
-        window_mask=mask,
-        window_index=window_index,
     )
 
 
@@ -139,12 +139,6 @@ def head_loss(head: nn.Module, loss: LossOf = multilabel_loss) -> Callable[[Batc
 
     def loss_of(batch: Batch) -> Tensor:
         assert batch.rows is not None
-        context = HeadContext(
-            clip_index=batch.clip_index,
-            window=batch.window,
-            window_mask=batch.window_mask,
-            window_index=batch.window_index,
-        )
-        return loss(head(batch.rows, context), batch.labels)
+        return loss(head(batch.rows, Context(batch.clip_index, batch.window)), batch.labels)
 
     return loss_of

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,15 @@ import torch
 
 from pipeline.bank.reader import Bank
 from pipeline.bank.windows.seconds import features_of, index_rows
-from pipeline.bank.windows.source import WindowSource
 from pipeline.features.film_clips import ClipSettings
+from pipeline.features.windows import WindowSource
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import Head
 from pipeline.models.scores import LabelKind, action_scores
 from pipeline.models.standardise import StandardisedHead, fit_standardise
 from pipeline.scoring.keyframe_rows import score_rows, scoring_rows
 from pipeline.scoring.score_films import score_films
+from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import KeyframeBoxes, pack_keyframes
 from pipeline.tables.split_tables import Tables
 from pipeline.training.clip_steps import Augmentation, clip_steps, detector_loss
@@ -52,9 +54,14 @@ class HeadTraining:
         """What is minimised; see `make_loss`."""
         return make_loss(self.labels, alpha=self.alpha, gamma=self.gamma)
 
-    def scores(self, logits: torch.Tensor) -> torch.Tensor:
-        """See `action_scores`."""
-        return action_scores(logits, self.labels)
+    def scoring(self, window: WindowSource | None) -> ScoreSettings:
+        """How the val split is scored."""
+        return ScoreSettings(
+            self.device,
+            self.optimisation.compute_dtype,
+            window.for_evaluation() if window else None,
+            partial(action_scores, kind=self.labels),
+        )
 
 
 def fit_statistics(
@@ -133,14 +140,14 @@ def train_on_rows(
         for kind, row_set in (("detected", "detections"), ("ground_truth", "ground_truth"))
     }
     optimisation = training.optimisation
-    scored_window = window.for_evaluation() if window else None
-    trained_window = window.for_training(optimisation.seed) if window else None
+    scoring = training.scoring(window)
+    windows = window.for_training(optimisation.seed) if window else None
     return fit(
         head,
         lambda epoch: row_steps(
             rows,
             epoch,
-            window_of=trained_window,
+            window_of=windows(epoch) if windows else None,
             global_batch=optimisation.global_batch,
             bn_batch=optimisation.bn_batch,
             seed=optimisation.seed,
@@ -148,17 +155,7 @@ def train_on_rows(
         steps_per_epoch=steps_per_epoch(rows, optimisation.global_batch),
         loss_of=head_loss(head, training.loss()),
         validate=validator(
-            lambda: {
-                kind: score_rows(
-                    head,
-                    each,
-                    scored_window,
-                    scores_of=training.scores,
-                    device=training.device,
-                    compute_dtype=optimisation.compute_dtype,
-                )
-                for kind, each in to_score.items()
-            },
+            lambda: {kind: score_rows(head, each, scoring) for kind, each in to_score.items()},
             tables,
             headline=training.validation_boxes,
             decode=training.labels.decode,
@@ -189,8 +186,8 @@ def train_with_detector(
     fit_statistics(detector.head, rows=None, bank=train, score=score, films=_films(keyframes))
     detector.to(training.device)
     optimisation = training.optimisation
-    scored_window = window.for_evaluation() if window else None
-    trained_window = window.for_training(optimisation.seed) if window else None
+    scoring = training.scoring(window)
+    windows = window.for_training(optimisation.seed) if window else None
     return fit(
         detector,
         lambda epoch: clip_steps(
@@ -201,7 +198,7 @@ def train_with_detector(
             augmentation=augmentation,
             match_iou=training.match_iou,
             unmatched=has_batch_norm(detector.head),
-            window_of=trained_window,
+            window_of=windows(epoch) if windows else None,
             global_batch=optimisation.global_batch,
             bn_batch=optimisation.bn_batch,
             seed=optimisation.seed,
@@ -210,17 +207,7 @@ def train_with_detector(
         steps_per_epoch=-(-len(keyframes) // optimisation.global_batch),
         loss_of=detector_loss(detector, training.loss()),
         validate=validator(
-            lambda: score_films(
-                detector,
-                store,
-                val_keyframes,
-                window_of=scored_window,
-                scores_of=training.scores,
-                settings=clip,
-                device=training.device,
-                compute_dtype=optimisation.compute_dtype,
-                batch=training.batch,
-            ),
+            lambda: score_films(detector, store, val_keyframes, scoring, clip=clip, batch=training.batch),
             tables,
             headline=training.validation_boxes,
             decode=training.labels.decode,
