@@ -49,6 +49,7 @@ from pipeline.scoring.score_films import score_films
 from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.schemas import DETECTIONS, write_table
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import Tables, read_tables, split_keyframes
 from pipeline.video.store import FrameStore
 from stages.arguments import clip_settings, label_kind
@@ -101,10 +102,10 @@ def evaluate(
             found, filled = _score_bank(bank, tables, sidecar, weights, scoring, window, place)
         else:
             tables = read_tables(annotations, Path(params.scope.boxes))
-            if tables.boxes is not None and scoring.boxes == "detected" and not scoring.lower_threshold:
+            if tables.boxes is not None and scoring.boxes == "detected":
                 check_threshold(
                     params.scope.boxes, tables.boxes, videos_of(tables.keyframes, "val"), split="val",
-                    threshold=scoring.box_threshold, key="evaluation.box_threshold",
+                    rule=_rule(scoring), key="evaluation.box_threshold",
                 )  # fmt: skip
             store = FrameStore(Path(params.scope.frames))
             found, filled = _score_frames(store, tables, sidecar, weights, scoring, window, place, batch)
@@ -172,8 +173,7 @@ def _score_bank(
                 bank,
                 keyframes,
                 row_set,
-                box_threshold=scoring.box_threshold,
-                lower_threshold=scoring.lower_threshold,
+                rule=_rule(scoring),
                 key="evaluation.box_threshold" if scoring.boxes == "detected" else "",
             ),
             settings,
@@ -197,8 +197,7 @@ def _score_frames(
         tables,
         "val",
         classes=sidecar["classes"],
-        box_threshold=scoring.box_threshold,
-        lower_threshold=scoring.lower_threshold,
+        rule=_rule(scoring),
         with_empty=True,
         films=store.video_ids,
         duration_seconds=store.duration_seconds,
@@ -216,6 +215,10 @@ def _score_frames(
         batch=batch,
     )
     return scores, filled
+
+
+def _rule(scoring: Evaluation) -> BoxRule:
+    return BoxRule(scoring.box_threshold, scoring.lower_threshold)
 
 
 def _score_settings(

@@ -30,6 +30,7 @@ from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.folds import keyframes_in_folds
 from pipeline.tables.keyframes import check_single_label
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import read_tables, split_keyframes
 from pipeline.training.clip_steps import check_clip_sizes, clip_steps, detector_loss
 from pipeline.training.logs import LogSettings, check_log
@@ -68,9 +69,7 @@ def train_baseline(
         tables,
         "train",
         classes=classes,
-        box_threshold=training.box_threshold,
-        lower_threshold=training.lower_threshold,
-        full_frame_box=training.full_frame_box,
+        rule=BoxRule(training.box_threshold, training.lower_threshold, training.full_frame_box),
         films=store.video_ids,
         duration_seconds=store.duration_seconds,
     )
@@ -82,11 +81,13 @@ def train_baseline(
         )  # fmt: skip
     if labels.kind == "single":
         check_single_label(keyframes, several=params.labels.several)
+    validation = training.validation
+    scored_rule = BoxRule(validation.box_threshold)
     scored = split_keyframes(
         tables,
         "val",
         classes=classes,
-        box_threshold=training.validation.box_threshold,
+        rule=scored_rule,
         with_empty=True,
         films=store.video_ids,
         duration_seconds=store.duration_seconds,
@@ -94,11 +95,10 @@ def train_baseline(
 
     if setting := training.goes_by_map:
         check_val_labels(tables, f"baseline.{setting}")
-    validation = training.validation
     if tables.boxes is not None and validation.interval and validation.boxes == "detected":
         check_threshold(
             str(data / "boxes"), tables.boxes, videos_of(tables.keyframes, "val"), split="val",
-            threshold=validation.box_threshold, key="baseline.validation.box_threshold",
+            rule=scored_rule, key="baseline.validation.box_threshold",
         )  # fmt: skip
 
     torch.manual_seed(seed_of(training.seed, "initial weights"))

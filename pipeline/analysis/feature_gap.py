@@ -28,6 +28,7 @@ from pipeline.scoring.keyframe_rows import score_rows, scoring_rows
 from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.folds import in_folds, named
 from pipeline.tables.keyframes import KeyframeSet
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import Tables, split_keyframes
 
 ROW_SETS = {"detected": "detections", "ground_truth": "ground_truth"}
@@ -170,7 +171,7 @@ def average_precisions(
     for kind, row_set in ROW_SETS.items():
         scored = score_rows(
             producer.head,
-            scoring_rows(bank, keyframes, row_set, box_threshold=-np.inf),
+            scoring_rows(bank, keyframes, row_set, rule=BoxRule(-np.inf)),
             settings,
         )
         detections[kind] = detections_table(scored, action_threshold=0, decode=labels.decode)

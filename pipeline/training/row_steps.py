@@ -16,25 +16,18 @@ from pipeline.scoring.keyframe_rows import KeyframeRows, keyframe_rows, places_a
 from pipeline.tables.film_ends import Moment, is_beyond, say_beyond
 from pipeline.tables.iou import match_pairs, pair_iou
 from pipeline.tables.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.training.batch import Batch, Step, deal_parts
 from pipeline.training.losses import LossOf, multilabel_loss
 
 
-def training_rows(
-    bank: Bank,
-    keyframes: Sequence[KeyframeBoxes],
-    *,
-    box_threshold: float,
-    lower_threshold: bool,
-    match_iou: float,
-) -> KeyframeRows:
+def training_rows(bank: Bank, keyframes: Sequence[KeyframeBoxes], *, rule: BoxRule, match_iou: float) -> KeyframeRows:
     """The labelled rows of a train bank: every annotated box, and the detected boxes that match one.
 
     Args:
         bank: with `ground_truth` rows of these annotations.
         keyframes: annotated keyframes, sorted by video_id; those without rows are left out.
-        box_threshold: least score of a detected box.
-        lower_threshold: where no box of a keyframe reaches the threshold, take those of its best score.
+        rule: which detected boxes are looked at, by keyframe.
         match_iou: a detected box takes the labels of an annotated box that it overlaps at least so much.
 
     Raises:
@@ -48,9 +41,7 @@ def training_rows(
     same = (annotated.boxes_xyxy[row] == truth[box]).all(axis=1)
     annotated, owner = annotated.take(row[same]), box[same]
     _check_complete(bank, keyframes, owner)
-    detected = places_above(
-        boxed_rows_at(bank, keyframes, "detections"), box_threshold, lower_threshold=lower_threshold
-    )
+    detected = places_above(boxed_rows_at(bank, keyframes, "detections"), rule)
     row, box = _pairs(detected, offsets)
     counts = len(detected.row), len(truth)
     match = match_pairs(pair_iou(detected.boxes_xyxy[row], truth[box]), row, box, counts, match_iou=match_iou)

@@ -20,6 +20,7 @@ from pipeline.scoring.keyframe_rows import score_rows, scoring_rows
 from pipeline.scoring.score_films import score_films
 from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import KeyframeBoxes, pack_keyframes
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import Tables
 from pipeline.training.clip_steps import Augmentation, clip_steps, detector_loss
 from pipeline.training.logs import LogSettings
@@ -37,10 +38,9 @@ class HeadTraining:
 
     optimisation: Optimisation
     match_iou: float
-    box_threshold: float
-    lower_threshold: bool
+    rule: BoxRule
     validation_boxes: str
-    validation_threshold: float
+    validation_rule: BoxRule
     labels: LabelKind
     alpha: float
     gamma: float
@@ -122,13 +122,7 @@ def train_on_rows(
     Raises:
         InputError: rows and annotations do not belong together.
     """
-    rows = training_rows(
-        train,
-        keyframes,
-        box_threshold=training.box_threshold,
-        lower_threshold=training.lower_threshold,
-        match_iou=training.match_iou,
-    )
+    rows = training_rows(train, keyframes, rule=training.rule, match_iou=training.match_iou)
     fit_statistics(
         head, rows=rows.features.chunks(), bank=train if window else None, score=score, films=_films(keyframes)
     )
@@ -136,7 +130,7 @@ def train_on_rows(
     is_scored = training.optimisation.validation_interval and training.validation_boxes == "detected"
     key = "head_train.validation.box_threshold" if is_scored else ""
     to_score = {
-        kind: scoring_rows(val, val_keyframes, row_set, box_threshold=training.validation_threshold, key=key)
+        kind: scoring_rows(val, val_keyframes, row_set, rule=training.validation_rule, key=key)
         for kind, row_set in (("detected", "detections"), ("ground_truth", "ground_truth"))
     }
     optimisation = training.optimisation
