@@ -12,8 +12,9 @@ from benchmarks.plain import State, acrn, backbone, conv_bn, fbo, linear
 from pipeline.base.numerics import compute_precision
 from pipeline.interop.mmaction2 import upstream_key
 from pipeline.models.build import build_detector
+from pipeline.models.context import BankWindow, Context
 from pipeline.models.detector import Detector
-from pipeline.models.heads.head import Head, HeadContext, HeadSettings
+from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.table import build_head
 from pipeline.training.speed import speed_up
 
@@ -236,7 +237,8 @@ def head_sides(name: str, settings: Settings) -> dict[str, Side]:
             (len(clips), 300, channels),
         )
     )
-    context = HeadContext(clip_index=clip_index, feature_map=feature, window=window)
+    own = BankWindow(window, torch.ones_like(window[:, :, 0], dtype=torch.bool), clip_index)
+    context = Context(clip_index, own, feature)
     state = upstream_state(head, "head.")
 
     def plain(training: bool) -> Tensor:

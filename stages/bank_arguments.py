@@ -12,18 +12,17 @@ from pipeline.features.open_rows import RowSource
 from pipeline.features.split_parts import BankSettings, Sources
 from pipeline.models.build import build_backbone
 from pipeline.models.roi import RoiSettings, roi_channels
+from pipeline.tables.select_boxes import BoxRule
 
 
 def bank_settings(bank: parameters.Bank) -> BankSettings:
     """What a bank's bytes depend on."""
     return BankSettings(
-        box_threshold=bank.box_threshold,
+        rule=BoxRule(bank.box_threshold, bank.lower_threshold, bank.full_frame_box),
         seconds=bank.seconds,
         dtype=bank.dtype,
         codec=bank.codec,
         compute_dtype=bank.compute_dtype,
-        lower_threshold=bank.lower_threshold,
-        full_frame_box=bank.full_frame_box,
     )
 
 

@@ -8,7 +8,6 @@ pr_curves.csv) and results/metrics.json, the numbers that DVC shows. Two evaluat
 files.
 """
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import torch
 
 from pipeline.bank.reader import Bank
-from pipeline.bank.windows.source import WindowSource
 from pipeline.base.command import (
     BatchOption,
     DeviceOption,
@@ -41,14 +39,17 @@ from pipeline.evaluation.multisports.video_ap import check_protocol
 from pipeline.evaluation.report import write_report
 from pipeline.evaluation.summary import summary
 from pipeline.features.open_rows import open_rows
+from pipeline.features.windows import WindowSource
 from pipeline.models.scores import action_scores
 from pipeline.params import Evaluation, load_params
 from pipeline.scoring.detections import ScoredKeyframe, detections_table
 from pipeline.scoring.filled_windows import Filled, check_windows
 from pipeline.scoring.keyframe_rows import score_rows, scoring_rows
 from pipeline.scoring.score_films import score_films
+from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.schemas import DETECTIONS, write_table
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import Tables, read_tables, split_keyframes
 from pipeline.video.store import FrameStore
 from stages.arguments import clip_settings, label_kind
@@ -101,10 +102,10 @@ def evaluate(
             found, filled = _score_bank(bank, tables, sidecar, weights, scoring, window, place)
         else:
             tables = read_tables(annotations, Path(params.scope.boxes))
-            if tables.boxes is not None and scoring.boxes == "detected" and not scoring.lower_threshold:
+            if tables.boxes is not None and scoring.boxes == "detected":
                 check_threshold(
                     params.scope.boxes, tables.boxes, videos_of(tables.keyframes, "val"), split="val",
-                    threshold=scoring.box_threshold, key="evaluation.box_threshold",
+                    rule=_rule(scoring), key="evaluation.box_threshold",
                 )  # fmt: skip
             store = FrameStore(Path(params.scope.frames))
             found, filled = _score_frames(store, tables, sidecar, weights, scoring, window, place, batch)
@@ -161,10 +162,10 @@ def _score_bank(
         tables, "val", classes=sidecar["classes"], with_empty=True, films=bank.videos, films_of="the val bank"
     )
     filled = check_windows(window, {"val": keyframes})
-    window_of = window.for_evaluation() if window else None
     head = build_scope_head(sidecar)
     load_into(head, weights, str(HEAD))
     head.eval().to(device)
+    settings = _score_settings(sidecar, scoring, window, device)
     scores = {
         kind: score_rows(
             head,
@@ -172,14 +173,10 @@ def _score_bank(
                 bank,
                 keyframes,
                 row_set,
-                box_threshold=scoring.box_threshold,
-                lower_threshold=scoring.lower_threshold,
+                rule=_rule(scoring),
                 key="evaluation.box_threshold" if scoring.boxes == "detected" else "",
             ),
-            window_of,
-            scores_of=_scores_of(sidecar),
-            device=device,
-            compute_dtype=scoring.compute_dtype,
+            settings,
         )
         for kind, row_set in (("detected", "detections"), ("ground_truth", "ground_truth"))
     }
@@ -200,8 +197,7 @@ def _score_frames(
         tables,
         "val",
         classes=sidecar["classes"],
-        box_threshold=scoring.box_threshold,
-        lower_threshold=scoring.lower_threshold,
+        rule=_rule(scoring),
         with_empty=True,
         films=store.video_ids,
         duration_seconds=store.duration_seconds,
@@ -214,18 +210,26 @@ def _score_frames(
         detector,
         store,
         keyframes,
-        window_of=window.for_evaluation() if window else None,
-        scores_of=_scores_of(sidecar),
-        settings=clip_settings(sidecar["input"]),
-        device=device,
-        compute_dtype=scoring.compute_dtype,
+        _score_settings(sidecar, scoring, window, device),
+        clip=clip_settings(sidecar["input"]),
         batch=batch,
     )
     return scores, filled
 
 
-def _scores_of(sidecar: dict[str, Any]) -> Callable[[torch.Tensor], torch.Tensor]:
-    return partial(action_scores, kind=label_kind(sidecar["labels"]))
+def _rule(scoring: Evaluation) -> BoxRule:
+    return BoxRule(scoring.box_threshold, scoring.lower_threshold)
+
+
+def _score_settings(
+    sidecar: dict[str, Any], scoring: Evaluation, window: WindowSource | None, device: torch.device
+) -> ScoreSettings:
+    return ScoreSettings(
+        device,
+        scoring.compute_dtype,
+        window.for_evaluation() if window else None,
+        partial(action_scores, kind=label_kind(sidecar["labels"])),
+    )
 
 
 def _shown(value: float) -> str:

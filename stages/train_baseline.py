@@ -26,9 +26,11 @@ from pipeline.checkpoint.weights import BASELINE, save_checkpoint
 from pipeline.models.scores import action_scores, columns
 from pipeline.params import load_params
 from pipeline.scoring.score_films import score_films
+from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.folds import keyframes_in_folds
 from pipeline.tables.keyframes import check_single_label
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import read_tables, split_keyframes
 from pipeline.training.clip_steps import check_clip_sizes, clip_steps, detector_loss
 from pipeline.training.logs import LogSettings, check_log
@@ -67,9 +69,7 @@ def train_baseline(
         tables,
         "train",
         classes=classes,
-        box_threshold=training.box_threshold,
-        lower_threshold=training.lower_threshold,
-        full_frame_box=training.full_frame_box,
+        rule=BoxRule(training.box_threshold, training.lower_threshold, training.full_frame_box),
         films=store.video_ids,
         duration_seconds=store.duration_seconds,
     )
@@ -81,11 +81,13 @@ def train_baseline(
         )  # fmt: skip
     if labels.kind == "single":
         check_single_label(keyframes, several=params.labels.several)
+    validation = training.validation
+    scored_rule = BoxRule(validation.box_threshold)
     scored = split_keyframes(
         tables,
         "val",
         classes=classes,
-        box_threshold=training.validation.box_threshold,
+        rule=scored_rule,
         with_empty=True,
         films=store.video_ids,
         duration_seconds=store.duration_seconds,
@@ -93,11 +95,10 @@ def train_baseline(
 
     if setting := training.goes_by_map:
         check_val_labels(tables, f"baseline.{setting}")
-    validation = training.validation
     if tables.boxes is not None and validation.interval and validation.boxes == "detected":
         check_threshold(
             str(data / "boxes"), tables.boxes, videos_of(tables.keyframes, "val"), split="val",
-            threshold=validation.box_threshold, key="baseline.validation.box_threshold",
+            rule=scored_rule, key="baseline.validation.box_threshold",
         )  # fmt: skip
 
     torch.manual_seed(seed_of(training.seed, "initial weights"))
@@ -126,6 +127,7 @@ def train_baseline(
     )
     state = item_folder("train_baseline", key)
     epochs = {"epochs": training.schedule.epochs, "saved_epochs": saved_epoch(state), "state": key}
+    scoring = ScoreSettings(place, training.compute_dtype, scores_of=partial(action_scores, kind=labels))
     with recorded_run("train_baseline", params.backbone.name, dataset=params.dataset.name, **epochs):
         fitted = fit(
             detector,
@@ -146,17 +148,7 @@ def train_baseline(
             steps_per_epoch=-(-len(keyframes) // training.global_batch),
             loss_of=detector_loss(detector, make_loss(labels, alpha=training.loss.alpha, gamma=training.loss.gamma)),
             validate=validator(
-                lambda: score_films(
-                    detector,
-                    store,
-                    scored,
-                    window_of=None,
-                    scores_of=partial(action_scores, kind=labels),
-                    settings=clip,
-                    device=place,
-                    compute_dtype=training.compute_dtype,
-                    batch=batch,
-                ),
+                lambda: score_films(detector, store, scored, scoring, clip=clip, batch=batch),
                 tables,
                 headline=training.validation.boxes,
                 decode=labels.decode,

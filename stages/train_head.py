@@ -46,6 +46,7 @@ from pipeline.scoring.filled_windows import check_windows
 from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.folds import keyframes_in_folds
 from pipeline.tables.keyframes import check_single_label
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import read_tables, split_keyframes
 from pipeline.training.clip_steps import check_clip_sizes
 from pipeline.training.logs import LogSettings, check_log
@@ -116,12 +117,12 @@ def train_head(
     tables = read_tables(annotations, Path(params.scope.boxes) if scope == "all" else None)
     films = set(banks[0].videos) | set(banks[1].videos) if store is None else store.video_ids
     duration_seconds = None if store is None else store.duration_seconds  # a bank has no rows beyond the end of a film
+    rule = BoxRule(training.box_threshold, training.lower_threshold)
     keyframes = split_keyframes(
         tables,
         "train",
         classes=classes,
-        box_threshold=training.box_threshold,
-        lower_threshold=training.lower_threshold,
+        rule=rule,
         films=films,
         films_of="the bank" if store is None else "the frame store",
         duration_seconds=duration_seconds,
@@ -134,11 +135,13 @@ def train_head(
         )  # fmt: skip
     if labels.kind == "single":
         check_single_label(keyframes, several=params.labels.several)
+    validation = training.validation
+    validation_rule = BoxRule(validation.box_threshold)
     val_keyframes = split_keyframes(
         tables,
         "val",
         classes=classes,
-        box_threshold=training.validation.box_threshold,
+        rule=validation_rule,
         with_empty=True,
         films=films,
         films_of="the bank" if store is None else "the frame store",
@@ -147,11 +150,10 @@ def train_head(
     if setting := training.goes_by_map:
         check_val_labels(tables, f"head_train.{setting}")
     filled = check_windows(window, {"train": keyframes, "val": val_keyframes})
-    validation = training.validation
     if tables.boxes is not None and validation.interval and validation.boxes == "detected":
         check_threshold(
             params.scope.boxes, tables.boxes, videos_of(tables.keyframes, "val"), split="val",
-            threshold=validation.box_threshold, key="head_train.validation.box_threshold",
+            rule=validation_rule, key="head_train.validation.box_threshold",
         )  # fmt: skip
     description |= {
         "producer": banks[0].provenance.get("checkpoint_sha256") if banks else None,
@@ -175,10 +177,9 @@ def train_head(
     settings = HeadTraining(
         optimisation=optimisation(training),
         match_iou=training.match_iou,
-        box_threshold=training.box_threshold,
-        lower_threshold=training.lower_threshold,
-        validation_boxes=training.validation.boxes,
-        validation_threshold=training.validation.box_threshold,
+        rule=rule,
+        validation_boxes=validation.boxes,
+        validation_rule=validation_rule,
         labels=labels,
         alpha=training.loss.alpha,
         gamma=training.loss.gamma,

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from pipeline.bank.reader import Bank
-from pipeline.bank.windows.source import WindowSource, open_windows
+from pipeline.features.windows import WindowSource, open_windows
 
 
 def window_source(

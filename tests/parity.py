@@ -14,8 +14,9 @@ from pipeline.interop.conversion import fit_state
 from pipeline.interop.fixtures import rule_weight
 from pipeline.interop.mmaction2 import our_key
 from pipeline.models.build import build_backbone
+from pipeline.models.context import BankWindow, Context
 from pipeline.models.detector import Detector
-from pipeline.models.heads.head import HeadContext, HeadSettings
+from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
 from pipeline.models.roi import RoiSettings, pool_time, roi_channels, roi_features
 
@@ -157,9 +158,11 @@ def run(name: str, variant: str = "") -> dict[str, Tensor]:
         seen.update({f"stage/{stage}": value for stage, value in inside.items()})
     seen.update({f"backbone_out{path}": each for path, each in enumerate(maps)})
     seen.update({"global_feat": pooled.unsqueeze(2), "roi_feats": roi})
-    context = HeadContext(clip_index=given.clip_index, feature_map=pooled)
-    if "window" in model.head.needs:  # upstream draws a window for each RoI, so each is a clip here
-        context = HeadContext(clip_index=torch.arange(len(roi)), window=windows(variant))
+    window = None
+    if "window" in model.head.needs:  # upstream draws a window for each RoI
+        rows = windows(variant)
+        window = BankWindow(rows, torch.ones(rows.shape[:2], dtype=torch.bool), torch.arange(len(roi)))
+    context = Context(given.clip_index, window, pooled)
     shared = ["head.shared"] if model.head.shared is not None else []
     with torch.no_grad(), Capture(model, shared, ["head.classifier"]) as inside:
         seen["cls_score"] = model.head(roi, context)

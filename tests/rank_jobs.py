@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.bank.reader import open_bank
-from pipeline.bank.windows.source import TrainingWindowOf, WindowSource, open_windows
 from pipeline.bank.writer import assemble_bank
 from pipeline.base.command import ProcessesOption, new_app, run
 from pipeline.base.distributed import across_ranks, barrier, from_main
@@ -25,12 +24,15 @@ from pipeline.checkpoint.weights import save_checkpoint, save_tensors
 from pipeline.features.film_clips import ClipSettings
 from pipeline.features.film_parts import PartSettings, make_parts
 from pipeline.features.requests import FilmBoxes
+from pipeline.features.windows import WindowSource, open_windows
 from pipeline.models.build import build_backbone, build_detector
+from pipeline.models.context import BankWindow, WindowOf
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.lfb_nl import lfb_nl
 from pipeline.scoring.detections import detections_table
 from pipeline.scoring.score_films import score_films
+from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
 from pipeline.tables.schemas import DETECTIONS, write_table
 from pipeline.training.clip_steps import ClipData, clip_steps, detector_loss
@@ -108,18 +110,17 @@ def window_source(folder: Path) -> WindowSource:
     return WindowSource(windows, seconds=3, per_second=2, draw="roi")
 
 
-def noted(window_of: TrainingWindowOf, notes: list[list[Any]]) -> TrainingWindowOf:
+def noted(window_of: WindowOf, notes: list[list[Any]]) -> WindowOf:
     """`window_of`, which writes down what each person was given."""
 
-    def given(
-        video_ids: Sequence[str], timestamps: NDArray[np.float64], epoch: int, clip_index: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        window, mask, index = window_of(video_ids, timestamps, epoch, clip_index)
+    def given(video_ids: Sequence[str], timestamps: NDArray[np.float64], clip_index: torch.Tensor) -> BankWindow:
+        window = window_of(video_ids, timestamps, clip_index)
         clips = clip_index.tolist()
         for row, clip in enumerate(clips):
-            seen = digest_value([window[index[row]], mask[index[row]]])
+            owner = window.owner[row]
+            seen = digest_value([window.rows[owner], window.mask[owner]])
             notes.append([video_ids[clip], float(timestamps[clip]), clips[:row].count(clip), seen])
-        return window, mask, index
+        return window
 
     return given
 
@@ -166,17 +167,21 @@ def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> 
     def validate() -> Metrics:
         if killed_after and rank() == world_size() - 1 and len(list(state.glob("epoch_*"))) >= killed_after:
             os.kill(os.getpid(), signal.SIGKILL)
-        scores = score_films(
-            model, scored, keyframes(), window_of=source.for_evaluation() if source else None, settings=CLIP,
-            device=CPU, compute_dtype="fp32", batch=2,
-        )["detected"]  # fmt: skip
+        scoring = ScoreSettings(CPU, "fp32", source.for_evaluation() if source else None)
+        scores = score_films(model, scored, keyframes(), scoring, clip=CLIP, batch=2)["detected"]
         return from_main(lambda: {"map": float(np.mean([each.scores.mean() for each in scores]))})
 
-    windows_of = noted(source.for_training(seed=1), windows) if source else None
     data = ClipData(store, CLIP, keyframes(), keyframes(), cast("Any", None))
     task = Task(
         "train",
-        lambda epoch: clip_steps(data, epoch, settings, unmatched=False, window_of=windows_of, workers=2),
+        lambda epoch: clip_steps(
+            data,
+            epoch,
+            settings,
+            unmatched=False,
+            workers=2,
+            window_of=noted(source.for_training(seed=1)(epoch), windows) if source else None,
+        ),
         -(-9 // settings.global_batch),
         detector_loss(model),
         validate,
@@ -210,9 +215,8 @@ def work(folder: Path, processes: ProcessesOption = 1) -> None:
             write_json(out / f"{name}.json", {"history": fitted.history, "selected": fitted.selected_epoch})
     torch.manual_seed(0)
     scores = score_films(
-        detector().eval(), FrameStore(folder / "frames"), keyframes(), window_of=None, settings=CLIP, device=CPU,
-        compute_dtype="fp32", batch=2,
-    )  # fmt: skip
+        detector().eval(), FrameStore(folder / "frames"), keyframes(), ScoreSettings(CPU, "fp32"), clip=CLIP, batch=2
+    )
     assert is_main() or not scores["detected"]
     if is_main():
         for kind, each in scores.items():

@@ -25,8 +25,10 @@ from pipeline.evaluation.validate import validation_metrics
 from pipeline.models.scores import LabelKind, action_scores
 from pipeline.scoring.detections import detections_table
 from pipeline.scoring.keyframe_rows import score_rows, scoring_rows
+from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.folds import in_folds, named
 from pipeline.tables.keyframes import KeyframeSet
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import Tables, split_keyframes
 
 ROW_SETS = {"detected": "detections", "ground_truth": "ground_truth"}
@@ -164,15 +166,13 @@ def average_precisions(
         raise InputError(f"annotations: no keyframe of split {bank.split} is of the films of {bank.where}")
     keyframes = every.select(_sample_keyframes(bank, every, cap))
     labels = LabelKind(sidecar["labels"]["kind"], sidecar["labels"]["background"])
+    settings = ScoreSettings(torch.device("cpu"), "fp32", scores_of=lambda logits: action_scores(logits, labels))
     detections = {}
     for kind, row_set in ROW_SETS.items():
         scored = score_rows(
             producer.head,
-            scoring_rows(bank, keyframes, row_set, box_threshold=-np.inf),
-            None,
-            device=torch.device("cpu"),
-            compute_dtype="fp32",
-            scores_of=lambda logits: action_scores(logits, labels),
+            scoring_rows(bank, keyframes, row_set, rule=BoxRule(-np.inf)),
+            settings,
         )
         detections[kind] = detections_table(scored, action_threshold=0, decode=labels.decode)
     annotations, listed = (_at_keyframes(table, keyframes) for table in tables.of_split(bank.split))

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from pipeline.tables.iou import Floats, pair_iou
 from pipeline.tables.keyframes import KeyframeSet, group_keyframes, stretches
+from pipeline.tables.select_boxes import ANY_SCORE
 
 IOU = 0.5
 "At which the mAP matches boxes."
@@ -87,7 +88,7 @@ def threshold_words(scores: Floats, threshold: float) -> str:
 def covering_scores(annotations: pa.Table, keyframes: pa.Table, boxes: pa.Table, split: str) -> Floats:
     """`covering` of a split's annotated persons, at IOU, by ANNOTATIONS, KEYFRAMES and BOXES."""
     classes = pc.max(annotations["action_id"]).as_py() or 1
-    grouped = group_keyframes(annotations, keyframes, boxes, split=split, classes=classes, threshold=0.0)
+    grouped = group_keyframes(annotations, keyframes, boxes, split=split, classes=classes, rule=ANY_SCORE)
     return covering(grouped)[IOU]
 
 

@@ -14,6 +14,7 @@ from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, findings_of
 from pipeline.tables.keyframes import group_keyframes
 from pipeline.tables.label_map import AVA_EVALUATED, Label
+from pipeline.tables.select_boxes import ANY_SCORE
 
 # As many names of AVA's in a label map make it one of AVA.
 AVA_NAMES = 20
@@ -45,7 +46,7 @@ def label_counts(imported: AvaImport, classes: int) -> dict[str, list[int]]:
     splits = sorted({name for each in imported.timelines["split"].to_pylist() for name in each.split("+")})
     return {
         split: group_keyframes(
-            imported.annotations, imported.keyframes, None, split=split, classes=classes, threshold=0.0
+            imported.annotations, imported.keyframes, None, split=split, classes=classes, rule=ANY_SCORE
         ).labels.sum(axis=0, dtype=np.int64).tolist()
         for split in splits
     }  # fmt: skip

@@ -27,6 +27,7 @@ from pipeline.doctor.left_out import sort_problems, too_many_bad
 from pipeline.doctor.probe_films import Film
 from pipeline.tables.iou import Floats
 from pipeline.tables.keyframes import KeyframeSet, group_keyframes
+from pipeline.tables.select_boxes import ANY_SCORE
 
 NO_SCORES = re.compile(r"(?P<file>.+): (?P<count>\d+) boxes have no score column")
 IOUS = (IOU, 0.9)
@@ -154,7 +155,9 @@ def check_boxes(
 
 
 def _grouped(imported: AvaImport, boxes: pa.Table, split: str, classes: int) -> KeyframeSet:
-    return group_keyframes(imported.annotations, imported.keyframes, boxes, split=split, classes=classes, threshold=0.0)
+    return group_keyframes(
+        imported.annotations, imported.keyframes, boxes, split=split, classes=classes, rule=ANY_SCORE
+    )
 
 
 def _below(grouped: KeyframeSet, split: str, thresholds: Mapping[str, float]) -> list[Finding]:

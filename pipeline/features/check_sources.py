@@ -13,6 +13,7 @@ from pipeline.base.progress import progress
 from pipeline.features.requests import Floats, choose_boxes, rows_by_video
 from pipeline.tables.film_ends import is_beyond
 from pipeline.tables.schemas import ANNOTATIONS, BOX_COLUMNS, BOXES, KEYFRAMES, read_table
+from pipeline.tables.select_boxes import BoxRule
 
 Report = Callable[[str, str, str], None]  # item, found, expected
 COLUMNS = ["timestamp", *BOX_COLUMNS]
@@ -62,7 +63,8 @@ def _check_boxes(bank: Bank, boxes: pa.Table, report: Report) -> None:
     if not isinstance(threshold, int | float):
         report("provenance: box_threshold", repr(threshold), "a number, to tell which boxes belong into it")
         return
-    rule = {key: bool(bank.provenance.get(key)) for key in ("lower_threshold", "full_frame_box")}
+    lower, full_frame = (bool(bank.provenance.get(key)) for key in ("lower_threshold", "full_frame_box"))
+    rule = BoxRule(float(threshold), lower, full_frame)
     table = rows_by_video(boxes.filter(pc.is_null(boxes["label"])), [*COLUMNS, "score"])
     for video in progress(bank.videos, what="verify boxes", unit="video"):
         where = f"video {video!r}: detections"
@@ -71,7 +73,7 @@ def _check_boxes(bank: Bank, boxes: pa.Table, report: Report) -> None:
             report(where, "rows without box or score", "both, to compare them with the table")
             continue
         seen = np.asarray(bank.timestamps_seen(video), np.float64)
-        chosen = choose_boxes(table.get(video, np.empty((0, 6))), seen, box_threshold=float(threshold), **rule)
+        chosen = choose_boxes(table.get(video, np.empty((0, 6))), seen, rule)
         chosen[:, 5] = chosen[:, 5].astype(np.float32)  # as scores are stored
         found = np.column_stack([rows.timestamp, rows.boxes_xyxy, rows.score])
         _compare(found, chosen, where, "boxes of the table that pass the threshold", report)

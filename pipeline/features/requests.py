@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from pipeline.tables.film_ends import Moment, is_beyond, say_beyond
 from pipeline.tables.schemas import BOX_COLUMNS
+from pipeline.tables.select_boxes import BoxRule, passing, whole_frames
 from pipeline.tables.timelines import films_of
 
 Floats = NDArray[np.float64]
-FULL_FRAME = np.array([[0.0, 0.0, 1.0, 1.0]])
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,7 @@ def films_of_split(
     boxes: pa.Table,
     annotations: pa.Table,
     keyframes: pa.Table,
-    box_threshold: float,
-    lower_threshold: bool,
-    full_frame_box: bool,
+    rule: BoxRule,
     seconds: str,
 ) -> list[FilmBoxes]:
     """The boxes of every film of a split that has frames, sorted by video_id; those beyond its end are left out.
@@ -56,9 +54,7 @@ def films_of_split(
         annotations: ANNOTATIONS; only `ground_truth` rows come from it (and the seconds, where `seconds` is
             `annotated`), so no label or annotated box can change a detected row.
         keyframes: KEYFRAMES.
-        box_threshold: least score of a detected box.
-        lower_threshold: where no box of a second reaches the threshold, take those of the second's best score.
-        full_frame_box: a second without any proposal gets one box of the whole frame, with score 1.
+        rule: which detected boxes are kept, by second.
         seconds: `grid` looks at every second of the film and wherever else there are boxes; `annotated` only at
             keyframes that the annotations name.
     """
@@ -88,13 +84,7 @@ def films_of_split(
         beyond += [Moment(video_id, at, at + shift, length) for at in late.tolist()]
         seen = np.setdiff1d(seen, late)
         truth = None if truth is None else truth[~np.isin(truth[:, 0], late)]
-        kept = choose_boxes(
-            rows,
-            seen,
-            box_threshold=box_threshold,
-            lower_threshold=lower_threshold,
-            full_frame_box=full_frame_box,
-        )
+        kept = choose_boxes(rows, seen, rule)
         films.append(
             FilmBoxes(
                 video_id,
@@ -113,28 +103,20 @@ def films_of_split(
     return films
 
 
-def choose_boxes(
-    rows: Floats, seen: Floats, *, box_threshold: float, lower_threshold: bool, full_frame_box: bool
-) -> Floats:
+def choose_boxes(rows: Floats, seen: Floats, rule: BoxRule) -> Floats:
     """Rows (timestamp, x1, y1, x2, y2, score, ...) at the seconds seen that pass, sorted by timestamp then score.
 
     Further columns go along; they are NaN in the box of a whole frame.
     """
+    seen = np.unique(seen)
     rows = rows[np.isin(rows[:, 0], seen)]
     rows = rows[np.lexsort((*rows[:, 4:0:-1].T, -rows[:, 5], rows[:, 0]))]
-    least = np.full(len(rows), box_threshold)
-    if lower_threshold and len(rows):
-        starts = np.flatnonzero(np.r_[True, rows[1:, 0] != rows[:-1, 0]])
-        best = np.maximum.reduceat(rows[:, 5], starts)
-        least = np.minimum(least, np.repeat(best, np.diff(np.r_[starts, len(rows)])))
-    kept = rows[rows[:, 5] >= least]
-    if full_frame_box:
-        bare = np.setdiff1d(seen, rows[:, 0])
-        whole = np.full((len(bare), rows.shape[1]), np.nan)
-        whole[:, :6] = np.column_stack([bare, np.repeat(FULL_FRAME, len(bare), axis=0), np.ones(len(bare))])
-        kept = np.concatenate([kept, whole])
-        kept = kept[np.argsort(kept[:, 0], kind="stable")]
-    return kept
+    second = np.searchsorted(seen, rows[:, 0])
+    bare, frames = whole_frames(second, len(seen), rule)
+    whole = np.full((len(bare), rows.shape[1]), np.nan)
+    whole[:, :6] = np.column_stack([seen[bare], frames])
+    kept = np.concatenate([rows[passing(rows[:, 5], second, len(seen), rule, np.float64)], whole])
+    return kept[np.argsort(kept[:, 0], kind="stable")]
 
 
 def film_seconds(first_timestamp: float, shift: float, duration_seconds: float) -> Floats:

@@ -11,6 +11,7 @@ from pipeline.features.film_parts import PartSettings, make_parts
 from pipeline.features.requests import films_of_split
 from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, VIDEOS, read_table
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.timelines import films_of
 
 
@@ -18,13 +19,11 @@ from pipeline.tables.timelines import films_of
 class BankSettings:
     """The parameters that a bank's bytes depend on; see `pipeline.params.Bank`."""
 
-    box_threshold: float
+    rule: BoxRule
     seconds: str
     dtype: str
     codec: str
     compute_dtype: str
-    lower_threshold: bool
-    full_frame_box: bool
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,10 @@ def split_parts(
             "nothing to learn from or to score; dataset.split_by: time splits each film (docs/datasets.md#splits)"
         )
     boxes = read_table(sources.boxes / "boxes.parquet", BOXES)
-    if not settings.lower_threshold:
-        check_threshold(
-            str(sources.boxes), boxes, videos_of(timelines, split), split=split,
-            threshold=settings.box_threshold, key="bank.box_threshold",
-        )  # fmt: skip
+    rule = settings.rule
+    check_threshold(
+        str(sources.boxes), boxes, videos_of(timelines, split), split=split, rule=rule, key="bank.box_threshold"
+    )
     films = films_of_split(
         split,
         timelines=timelines,
@@ -73,9 +71,7 @@ def split_parts(
         boxes=boxes,
         annotations=read_table(sources.annotations / "annotations.parquet", ANNOTATIONS),
         keyframes=read_table(sources.annotations / "keyframes.parquet", KEYFRAMES),
-        box_threshold=settings.box_threshold,
-        lower_threshold=settings.lower_threshold,
-        full_frame_box=settings.full_frame_box,
+        rule=rule,
         seconds=settings.seconds,
     )
     shared = {
@@ -83,9 +79,9 @@ def split_parts(
         "checkpoint_sha256": sidecar["sha256"],
         "roi": sidecar["roi"],
         "pooling": "mean over time, then the largest cell",
-        "box_threshold": settings.box_threshold,
-        "lower_threshold": settings.lower_threshold,
-        "full_frame_box": settings.full_frame_box,
+        "box_threshold": rule.threshold,
+        "lower_threshold": rule.lower,
+        "full_frame_box": rule.full_frame,
         "seconds": settings.seconds,
         "compute_dtype": settings.compute_dtype,
         "clip": sidecar["input"],

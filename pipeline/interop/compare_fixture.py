@@ -14,7 +14,8 @@ from pipeline.interop.fixtures import Expected, Fixture, Run, read_fixture
 from pipeline.interop.mmaction2 import our_key
 from pipeline.interop.mmaction2_head import DescribedModel
 from pipeline.models.backbones.slowfast import SlowFast
-from pipeline.models.heads.head import Head, HeadContext, pool_persons
+from pipeline.models.context import BankWindow, Context
+from pipeline.models.heads.head import Head, pool_persons
 from pipeline.models.roi import pool_roi, pool_time, roi_features
 
 ABSOLUTE = RELATIVE = 1e-4
@@ -162,11 +163,12 @@ def run_head(fixture: Fixture, run: Run, pooled_BChw: Tensor) -> Seen:
         pooled_BChw, run.boxes_xyxy, run.clip_index, stride=detector.backbone.stride, settings=detector.roi
     )
     given = roi.mean(dim=(2, 3, 4)) if model.mean_pooled else roi
-    context = HeadContext(clip_index=run.clip_index, feature_map=pooled_BChw)
+    context = Context(clip_index=run.clip_index, feature_map=pooled_BChw)
     if model.window_slots:
-        # Upstream draws a window for every person: here each is a clip of its own.
-        window = bank_window(model, len(roi), run.window, fixture.window_seed)
-        context = HeadContext(clip_index=torch.arange(len(roi)), window=window)
+        # Upstream draws a window for every person.
+        rows = bank_window(model, len(roi), run.window, fixture.window_seed)
+        own = BankWindow(rows, torch.ones(rows.shape[:2], dtype=torch.bool), torch.arange(len(roi)))
+        context = Context(clip_index=run.clip_index, window=own)
     seen: Seen = {"roi_feats": roi}
     head = detector.head
     assert isinstance(head, Head)

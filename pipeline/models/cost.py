@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from pipeline.models.context import BankWindow, Context
 from pipeline.models.detector import Detector
-from pipeline.models.heads.head import HeadContext
 
 
 def count_gflops(detector: Detector, *, frames: int, side: int = 256, slots: int = 0, bank_channels: int = 0) -> float:
@@ -32,17 +32,17 @@ def count_gflops(detector: Detector, *, frames: int, side: int = 256, slots: int
 
 def _run_head(detector: Detector, cells: int, slots: int, bank_channels: int) -> None:
     head, device = detector.head, "meta"
-    window = mask = None
+    window = None
     if "window" in head.needs:
         # Attention groups persons by their clip, whose number only real values tell.
         device = "cpu"
         _zeros(head)
-        window, mask = torch.zeros(1, slots, bank_channels), torch.ones(1, slots, dtype=torch.bool)
+        mask, owner = torch.ones(1, slots, dtype=torch.bool), torch.zeros(1, dtype=torch.long)
+        window = BankWindow(torch.zeros(1, slots, bank_channels), mask, owner)
     cut = detector.roi.output_size
-    context = HeadContext(
+    context = Context(
         clip_index=torch.zeros(1, dtype=torch.long, device=device),
         window=window,
-        window_mask=mask,
         feature_map=torch.zeros(1, detector.backbone.out_channels, cells, cells, device=device),
     )
     head(torch.zeros(1, detector.roi_channels, 1, cut, cut, device=device), context)

@@ -1,13 +1,14 @@
 """The detector: clips and boxes in, logits of persons out.
 
-Shape suffixes of names: B clips, R boxes, C channels, L slots of a bank window, h and w cells of a map.
+Shape suffixes of names: B clips, R boxes, C channels, h and w cells of a map.
 """
 
 from torch import Tensor, nn
 
 from pipeline.models.backbones.resnet3d import ResNet3d
 from pipeline.models.backbones.slowfast import SlowFast
-from pipeline.models.heads.head import Head, HeadContext
+from pipeline.models.context import BankWindow, Context
+from pipeline.models.heads.head import Head
 from pipeline.models.roi import RoiSettings, pool_roi, pool_time, roi_channels, roi_features
 from pipeline.models.standardise import StandardisedHead
 
@@ -42,9 +43,7 @@ class Detector(nn.Module):
         clips: Tensor,
         boxes_xyxy: Tensor,
         clip_index: Tensor,
-        window: Tensor | None = None,
-        window_mask: Tensor | None = None,
-        window_index: Tensor | None = None,
+        window: BankWindow | None = None,
     ) -> Tensor:
         """Logits of every box, [R, classes].
 
@@ -52,18 +51,10 @@ class Detector(nn.Module):
             clips: normalised RGB, [B, 3, T, H, W].
             boxes_xyxy: [R, 4] in pixels of the clips.
             clip_index: [R], the clip of each box.
-            window: [B, L, C_bank], for a head that reads the bank.
-            window_mask: [B, L], True where a slot holds a row.
-            window_index: [R], the window of each box; None: that of its clip.
+            window: for a head that reads the bank.
         """
         pooled_BChw = pool_time(self.backbone(clips), self.roi.temporal)
-        context = HeadContext(
-            clip_index=clip_index,
-            window=window,
-            window_mask=window_mask,
-            window_index=window_index,
-            feature_map=pooled_BChw,
-        )
+        context = Context(clip_index, window, pooled_BChw)
         logits: Tensor = self.head(self._cut(pooled_BChw, boxes_xyxy, clip_index), context)
         return logits
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
-from pipeline.models.heads.head import Head, HeadContext
+from pipeline.models.context import Context
+from pipeline.models.heads.head import Head
 
 CHUNK_ROWS = 4096  # in float64 at a time: a chunk may be a whole film
 STD_FLOOR = 0.01  # of the median standard deviation of the channels that vary
@@ -110,18 +111,13 @@ class StandardisedHead(nn.Module):
         self.needs = head.needs
         self.scopes = head.scopes
 
-    def forward(self, roi: Tensor, context: HeadContext) -> Tensor:
-        """See `Head.forward`. Empty slots of the window stay zeros.
-
-        Raises:
-            ValueError: a window is to be standardised and the context has no mask that tells empty slots.
-        """
+    def forward(self, roi: Tensor, context: Context) -> Tensor:
+        """See `Head.forward`. Empty slots of the window stay zeros."""
         if self.roi is not None:
             roi = self.roi(roi, dim=1)
         if self.bank is not None and context.window is not None:
-            if context.window_mask is None:
-                raise ValueError("standardising a window needs its window_mask, the context has none")
-            window = self.bank(context.window, dim=2).masked_fill_(~context.window_mask[:, :, None], 0)
-            context = replace(context, window=window)
+            window = context.window
+            rows = self.bank(window.rows, dim=2).masked_fill_(~window.mask[:, :, None], 0)
+            context = replace(context, window=replace(window, rows=rows))
         logits: Tensor = self.head(roi, context)
         return logits

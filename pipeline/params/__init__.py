@@ -7,6 +7,7 @@ field says what it means and in which unit.
 import os
 import re
 import reprlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,33 +101,27 @@ class Params(Block):
         self._clips_within_gap()
         for name, training in (("baseline", self.baseline), ("head_train", self.head_train)):
             _clips_fit(f"{name}.augmentation", training.augmentation, bn_batch=training.bn_batch)
-        for block, threshold in (
-            ("bank.box_threshold", self.bank.box_threshold),
-            ("baseline.box_threshold", self.baseline.box_threshold),
-            ("evaluation.box_threshold", self.evaluation.box_threshold),
-            ("head_train.box_threshold", self.head_train.box_threshold),
-            ("baseline.validation.box_threshold", self.baseline.validation.box_threshold),
-        ):
-            if threshold < self.boxes.min_score:
-                raise ValueError(f"{block} {threshold} is below boxes.min_score {self.boxes.min_score}")
+        self._thresholds_reached()
         if self.scope.name == "head" and self.bank.name == "external" and self.head.is_baseline:
             raise ValueError(
                 "head=baseline scores frames, of which scope=head has none on a bank made elsewhere; "
                 "scope=all takes them"
             )
-        if self.scope.name == "head":
-            for block, threshold in (
-                ("head_train.box_threshold", self.head_train.box_threshold),
-                ("head_train.validation.box_threshold", self.head_train.validation.box_threshold),
-                ("evaluation.box_threshold", self.evaluation.box_threshold),
-            ):
-                if threshold < self.bank.box_threshold:
-                    raise ValueError(f"{block} {threshold} is below bank.box_threshold {self.bank.box_threshold}")
         if self.head.window is not None and self.head.window.score < self.bank.box_threshold:
             raise ValueError(
                 f"head.window.score {self.head.window.score} is below bank.box_threshold {self.bank.box_threshold}"
             )
         return self
+
+    def _thresholds_reached(self) -> None:
+        """No threshold of boxes asks for boxes that are not stored where it reads them."""
+        for key, threshold in box_thresholds(self):
+            floors = {"boxes.min_score": self.boxes.min_score}
+            if self.scope.name == "head" and key.split(".")[0] not in ("baseline", "bank"):  # it reads the bank's rows
+                floors["bank.box_threshold"] = self.bank.box_threshold
+            for floor, stored in floors.items():
+                if threshold < stored:
+                    raise ValueError(f"{key} {threshold} is below {floor} {stored}")
 
     def _clips_within_gap(self) -> None:
         shown, gap = self.backbone.input, self.dataset.split_gap_seconds
@@ -151,6 +146,16 @@ class Params(Block):
                     f"frames.short_side {stored} is below {key} {pixels}: clips would be upsampled; "
                     "store larger frames or set frames.allow_smaller"
                 )
+
+
+def box_thresholds(block: Block, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Key and value of every `box_threshold` of a block and of the blocks in it."""
+    for name in type(block).model_fields:
+        value = getattr(block, name)
+        if isinstance(value, Block):
+            yield from box_thresholds(value, f"{prefix}{name}.")
+        elif name == "box_threshold":
+            yield prefix + name, value
 
 
 def _clips_fit(key: str, changes: Augmentation, *, bn_batch: int) -> None:

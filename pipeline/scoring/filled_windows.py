@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.bank.reader import Bank
-from pipeline.bank.windows.source import WindowSource
 from pipeline.base.errors import InputError
 from pipeline.base.ranks import is_main
+from pipeline.features.windows import WindowSource
 from pipeline.tables.film_ids import names_beside
 from pipeline.tables.keyframes import KeyframeSet
 

@@ -1,6 +1,6 @@
 """Stored features grouped by keyframe, and heads that score them: no frame is read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,17 +8,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.bank.feature_rows import FloatArray, IntArray, Rows
 from pipeline.bank.reader import Bank
 from pipeline.bank.row_places import RowPlaces, StoredFeatures, boxed_rows_at
-from pipeline.bank.windows.source import WindowOf
 from pipeline.base.distributed import gather
 from pipeline.base.errors import InputError
 from pipeline.base.numerics import compute_precision
 from pipeline.base.ranks import share
-from pipeline.models.heads.head import HeadContext
+from pipeline.models.context import Context
 from pipeline.scoring.detections import ScoredKeyframe
+from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
+from pipeline.tables.select_boxes import BoxRule, passing
 
 # Keyframes per call of a head: enough to keep a GPU busy, and flat in memory.
 SCORING_BATCH = 256
@@ -59,18 +59,16 @@ def scoring_rows(
     keyframes: Sequence[KeyframeBoxes],
     row_set: str,
     *,
-    box_threshold: float,
-    lower_threshold: bool = False,
+    rule: BoxRule,
     key: str = "",
 ) -> KeyframeRows:
-    """Rows to be scored: `detections` from a score on (see `above`), or all of `ground_truth`.
+    """Rows to be scored: `detections` that pass (see `places_above`), or all of `ground_truth`.
 
     Args:
         bank: any bank, or loose parts.
         keyframes: sorted by video_id; one whose film is not in the bank has no rows.
         row_set: `detections` or `ground_truth`.
-        box_threshold: least score.
-        lower_threshold: see `above`.
+        rule: which detections pass, by keyframe; a whole frame is a row of the bank already.
         key: the parameter that the threshold is; empty where it does not matter if no row reaches it.
 
     Raises:
@@ -80,75 +78,44 @@ def scoring_rows(
     places = boxed_rows_at(bank, keyframes, row_set)
     if row_set == "detections":
         every = places.score
-        places = places_above(places, box_threshold, lower_threshold=lower_threshold)
+        places = places_above(places, rule)
         if key and every is not None and len(every) and not len(places.row):
             raise InputError(
-                f"{bank.where}: no row of split {bank.split} has a score of at least {box_threshold:g} ({key}): the "
+                f"{bank.where}: no row of split {bank.split} has a score of at least {rule.threshold:g} ({key}): the "
                 f"highest of {len(every)} is {every.max():.4g}; set {key} to what this detector's scores mean"
             )
     return keyframe_rows(bank, keyframes, places)
 
 
-def places_above(places: RowPlaces, box_threshold: float, *, lower_threshold: bool) -> RowPlaces:
-    """As `above`, of each keyframe's rows."""
+def places_above(places: RowPlaces, rule: BoxRule) -> RowPlaces:
+    """The rows that pass, by keyframe, compared in the type that scores are stored in; rows without scores all do."""
     if places.score is None:
         return places
-    return places.take(_reach(places.score, places.keyframe, box_threshold, lower_threshold))
+    keyframes = int(places.keyframe.max(initial=-1)) + 1
+    return places.take(passing(places.score, places.keyframe, keyframes, rule, np.float32))
 
 
-def above(rows: Rows, box_threshold: float, *, lower_threshold: bool = False) -> Rows:
-    """Rows with a score of at least the threshold, compared in the type that scores are stored in.
-
-    Args:
-        rows: rows without scores are all taken.
-        box_threshold: least score.
-        lower_threshold: where no row reaches it, take those of the best score.
-    """
-    if rows.score is None:
-        return rows
-    return rows.take(np.flatnonzero(_reach(rows.score, np.zeros(len(rows), np.int64), box_threshold, lower_threshold)))
-
-
-def _reach(score: FloatArray, group: IntArray, box_threshold: float, lower_threshold: bool) -> NDArray[np.bool_]:
-    """Which rows reach the threshold, or where `lower_threshold` is set and none of a group does, its best ones."""
-    least = np.full(group.max(initial=0) + 1, -np.inf if lower_threshold else np.inf, np.float32)
-    if lower_threshold:
-        np.maximum.at(least, group, score)
-    return score >= np.minimum(least, np.float32(box_threshold))[group]
-
-
-def score_rows(
-    head: nn.Module,
-    rows: KeyframeRows,
-    window_of: WindowOf | None,
-    *,
-    device: torch.device,
-    compute_dtype: str,
-    scores_of: Callable[[Tensor], Tensor] = torch.sigmoid,
-) -> list[ScoredKeyframe]:
+def score_rows(head: nn.Module, rows: KeyframeRows, scoring: ScoreSettings) -> list[ScoredKeyframe]:
     """Scores of every row; ranks share the batches.
 
     Args:
-        head: in evaluation mode, on `device`.
+        head: in evaluation mode, on the settings' device.
         rows: see `scoring_rows`.
-        window_of: for keyframes (video ids, timestamps), the window [B, L, C_bank] and its mask [B, L]; None for
-            a head that reads no bank.
-        device: where the head runs.
-        compute_dtype: fp32, tf32 or bf16.
-        scores_of: logits [R, columns] to scores [R, classes], e.g. `action_scores` of a kind of labels.
+        scoring: see `ScoreSettings`.
 
     Returns:
         One per keyframe of `rows`, in their order; none on other ranks than 0.
     """
+    device = scoring.device
     batches: list[list[ScoredKeyframe]] = []
     for first in share(range(0, len(rows.keyframes), SCORING_BATCH)):
         index = np.arange(first, min(first + SCORING_BATCH, len(rows.keyframes)))
         keyframes = rows.keyframes[first : first + SCORING_BATCH]
         places, clip_index = rows.select(index)
-        context = batch_context(keyframes, clip_index, window_of, device)
-        with torch.no_grad(), compute_precision(device, compute_dtype):
+        context = Context(clip_index.to(device), scoring.windows(keyframes, clip_index))
+        with torch.no_grad(), compute_precision(device, scoring.compute_dtype):
             logits = head(rows.features.take(places).to(device).float(), context)
-        scores = scores_of(logits.float()).cpu().numpy()
+        scores = scoring.scores_of(logits.float()).cpu().numpy()
         bounds = rows.starts[index[0] : index[-1] + 2]
         batches.append(
             [
@@ -161,17 +128,3 @@ def score_rows(
             ]
         )
     return [each for batch in gather(batches) for each in batch]
-
-
-def batch_context(
-    keyframes: Sequence[KeyframeBoxes], clip_index: Tensor, window_of: WindowOf | None, device: torch.device
-) -> HeadContext:
-    """The context of a batch of keyframes."""
-    window, mask = (None, None)
-    if window_of is not None:
-        window, mask = window_of(
-            [each.keyframe.video_id for each in keyframes],
-            np.array([each.keyframe.timestamp for each in keyframes]),
-        )
-        window, mask = window.to(device), mask.to(device)
-    return HeadContext(clip_index=clip_index.to(device), window=window, window_mask=mask)

@@ -1,13 +1,11 @@
 """Keyframes scored by a whole detector, from the frames."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from pipeline.bank.windows.source import WindowOf
 from pipeline.base.distributed import gather
 from pipeline.base.numerics import compute_precision
 from pipeline.base.progress import progress
@@ -15,7 +13,7 @@ from pipeline.base.ranks import share
 from pipeline.features.film_clips import ClipRequest, ClipSettings, run_film
 from pipeline.models.detector import Detector
 from pipeline.scoring.detections import ScoredKeyframe
-from pipeline.scoring.keyframe_rows import batch_context
+from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import KeyframeBoxes
 from pipeline.video.store import FrameStore
 
@@ -24,28 +22,22 @@ def score_films(
     detector: Detector,
     store: FrameStore,
     keyframes: Sequence[KeyframeBoxes],
+    scoring: ScoreSettings,
     *,
-    window_of: WindowOf | None,
-    settings: ClipSettings,
-    device: torch.device,
-    compute_dtype: str,
+    clip: ClipSettings,
     batch: int,
-    scores_of: Callable[[Tensor], Tensor] = torch.sigmoid,
 ) -> dict[str, list[ScoredKeyframe]]:
     """Scores of detected and of ground-truth boxes, from one pass over the clips.
 
     Ranks share the films, so that a film's batches are the same on any number of them.
 
     Args:
-        detector: in evaluation mode, on `device`.
+        detector: in evaluation mode, on the settings' device.
         store: where the frames are; keyframes of a film that it has not are left out.
         keyframes: sorted by video_id; their `proposals_xyxy` are the detected boxes to score.
-        window_of: see `score_rows`.
-        settings: what the backbone sees.
-        device: where the detector runs.
-        compute_dtype: fp32, tf32 or bf16.
+        scoring: see `ScoreSettings`.
+        clip: what the backbone sees.
         batch: see `run_film`.
-        scores_of: logits [R, columns] to scores [R, classes], e.g. `action_scores` of a kind of labels.
 
     Returns:
         `detected` and `ground_truth`, in the order of `keyframes`; empty on other ranks than 0.
@@ -68,12 +60,12 @@ def score_films(
             clip_index: Tensor,
             film: list[KeyframeBoxes] = film,
         ) -> Tensor:
-            context = batch_context([film[i] for i in places], clip_index, window_of, device)
-            with compute_precision(device, compute_dtype):
-                logits: Tensor = detector(clips, boxes_xyxy, clip_index, context.window, context.window_mask)
-            return scores_of(logits.float())
+            window = scoring.windows([film[i] for i in places], clip_index)
+            with compute_precision(scoring.device, scoring.compute_dtype):
+                logits: Tensor = detector(clips, boxes_xyxy, clip_index, window)
+            return scoring.scores_of(logits.float())
 
-        rows = run_film(forward, store, video_id, requests, settings=settings, device=device, batch=batch)
+        rows = run_film(forward, store, video_id, requests, settings=clip, device=scoring.device, batch=batch)
         detected, annotated = [], []
         for each, scores in zip(film, rows, strict=True):
             split = len(each.proposals_xyxy)

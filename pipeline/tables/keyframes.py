@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline.base.errors import InputError
 from pipeline.tables.ordering import group_starts, ordered, ranked
 from pipeline.tables.schemas import BOX_COLUMNS
+from pipeline.tables.select_boxes import BoxRule, passing, whole_frames
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -135,9 +136,7 @@ def group_keyframes(
     *,
     split: str,
     classes: int,
-    threshold: float,
-    lower_threshold: bool = False,
-    full_frame_box: bool = False,
+    rule: BoxRule,
     with_empty: bool = False,
 ) -> KeyframeSet:
     """The annotated keyframes of a split with their persons and proposals.
@@ -151,10 +150,7 @@ def group_keyframes(
         boxes: BOXES; None gives no proposals.
         split: `train`, `val` or `test`.
         classes: width of `labels`.
-        threshold: proposals of at least this score are kept.
-        lower_threshold: where no proposal of a keyframe reaches the threshold, take those of its best score,
-            as upstream does (`min(threshold, best score)`).
-        full_frame_box: a keyframe that BOXES has no row of gets the whole frame with score 1, as upstream.
+        rule: which proposals are kept, by keyframe.
         with_empty: also the keyframes that were annotated as showing nobody.
 
     Raises:
@@ -167,9 +163,7 @@ def group_keyframes(
     order = ordered([video, timestamp])
     index = _Index(names, video[order], timestamp[order])
     truth, labels, truth_counts = _persons(annotations, index, classes)
-    proposals, scores, proposal_counts = _proposals(
-        boxes, index, threshold=threshold, lower_threshold=lower_threshold, full_frame_box=full_frame_box
-    )
+    proposals, scores, proposal_counts = _proposals(boxes, index, rule)
     return KeyframeSet(
         video_ids=[names[place] for place in index.video],
         timestamp=index.timestamp,
@@ -259,25 +253,18 @@ def _persons(annotations: pa.Table, index: _Index, classes: int) -> tuple[Floats
     return boxes[starts], labels, np.bincount(place[starts], minlength=len(index.video))
 
 
-def _proposals(
-    table: pa.Table | None, index: _Index, *, threshold: float, lower_threshold: bool, full_frame_box: bool
-) -> tuple[Floats, Floats, Ints]:
+def _proposals(table: pa.Table | None, index: _Index, rule: BoxRule) -> tuple[Floats, Floats, Ints]:
     count = len(index.video)
     if table is None:
         place, boxes, scores = np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0)
     else:
         place, rows = _rows(table.filter(pc.is_null(table["label"])), index)
         boxes, scores = _box_array(rows), rows["score"].to_numpy()
-    if full_frame_box:
-        alone = np.setdiff1d(np.arange(count), place)
-        place = np.concatenate([place, alone])
-        boxes = np.concatenate([boxes, np.tile([0.0, 0.0, 1.0, 1.0], (len(alone), 1))])
-        scores = np.concatenate([scores, np.ones(len(alone))])
+    alone, whole = whole_frames(place, count, rule)
+    place = np.concatenate([place, alone])
+    boxes = np.concatenate([boxes, whole[:, :4]])
+    scores = np.concatenate([scores, whole[:, 4]])
     order = ordered([place, -scores, *boxes.T])
     place, boxes, scores = place[order], boxes[order], scores[order]
-    lowest = np.full(count, threshold)
-    if lower_threshold:
-        first = group_starts([place])
-        lowest[place[first]] = np.minimum(threshold, scores[first])
-    kept = scores >= lowest[place]
+    kept = passing(scores, place, count, rule, np.float64)
     return boxes[kept], scores[kept], np.bincount(place[kept], minlength=count)

@@ -16,6 +16,7 @@ from pipeline.tables.film_ids import names_beside
 from pipeline.tables.keyframes import KeyframeSet, group_keyframes
 from pipeline.tables.label_map import Label, read_labels
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, read_table
+from pipeline.tables.select_boxes import ANY_SCORE, BoxRule
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,7 @@ def split_keyframes(
     split: str,
     *,
     classes: int,
-    box_threshold: float = 0.0,
-    lower_threshold: bool = False,
-    full_frame_box: bool = False,
+    rule: BoxRule = ANY_SCORE,
     with_empty: bool = False,
     films: Iterable[str] | None = None,
     films_of: str = "the frame store",
@@ -72,9 +71,7 @@ def split_keyframes(
         tables: see `Tables`.
         split: train, val or test.
         classes: width of the labels.
-        box_threshold: least score of a proposal.
-        lower_threshold: see `group_keyframes`.
-        full_frame_box: see `group_keyframes`.
+        rule: which proposals are kept, by keyframe.
         with_empty: also the keyframes that show nobody (they are scored, not trained on).
         films: only these have frames or rows; None keeps all. A line says how many annotated films are not among them.
         films_of: what `films` are of, in words.
@@ -89,9 +86,7 @@ def split_keyframes(
         tables.boxes,
         split=split,
         classes=classes,
-        threshold=box_threshold,
-        lower_threshold=lower_threshold,
-        full_frame_box=full_frame_box,
+        rule=rule,
         with_empty=with_empty,
     )
     if films is None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from pipeline.models.context import BankWindow
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -18,9 +20,7 @@ class Batch:
     clips: Tensor | None = None  # [B, 3, T, H, W] float32, normalised
     boxes_xyxy: Tensor | None = None  # [R, 4] float32, pixels of the clip
     rows: Tensor | None = None  # [R, C] float32
-    window: Tensor | None = None  # [W, L, C_bank]; overwritten when the next batch is made
-    window_mask: Tensor | None = None  # [W, L] bool
-    window_index: Tensor | None = None  # [R] int64: the window of each box
+    window: BankWindow | None = None  # overwritten when the next batch is made
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""

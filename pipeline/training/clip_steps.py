@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.bank.windows.source import TrainingWindowOf
 from pipeline.base.errors import InputError
 from pipeline.base.randomness import rng_of
 from pipeline.features.film_clips import ClipSettings, read_ahead
+from pipeline.models.context import WindowOf
 from pipeline.models.detector import Detector
 from pipeline.tables.keyframes import KeyframeBoxes
 from pipeline.tables.split_tables import Tables
@@ -134,13 +134,14 @@ def clip_steps(
     settings: Training,
     *,
     unmatched: bool,
-    window_of: TrainingWindowOf | None,
+    window_of: WindowOf | None,
     workers: int,
 ) -> Iterator[Step[Batch]]:
     """The optimiser steps of one epoch over the keyframes, in an order drawn from (seed, epoch).
 
     A sample is a function of (seed, epoch, keyframe), so neither workers nor ranks nor a resumed run change it. A rank
-    reads only its own parts, one after the other. `unmatched`: see `training_sample`.
+    reads only its own parts, one after the other. `unmatched`: see `training_sample`; `window_of` gives the windows of
+    this epoch.
     """
     order = rng_of(settings.seed, "order", epoch).permutation(len(data.train))
     steps = list(deal_parts(order, global_batch=settings.global_batch, bn_batch=settings.bn_batch))
@@ -153,26 +154,24 @@ def clip_steps(
     indices = [index for mine, _ in steps for part in mine for index in part.tolist()]
     samples = read_ahead(read, indices, threads=workers)
     for mine, count in steps:
-        yield Step((_batch(list(islice(samples, len(part))), epoch, window_of) for part in mine), count)
+        yield Step((_batch(list(islice(samples, len(part))), window_of) for part in mine), count)
 
 
-def _batch(part: Sequence[tuple[KeyframeBoxes, Sample]], epoch: int, window_of: TrainingWindowOf | None) -> Batch:
+def _batch(part: Sequence[tuple[KeyframeBoxes, Sample]], window_of: WindowOf | None) -> Batch:
     counts = torch.tensor([len(sample.boxes_xyxy) for _, sample in part])
     clip_index = torch.repeat_interleave(torch.arange(len(part)), counts)
-    window, mask, window_index = None, None, None
+    window = None
     if window_of is not None:
         keyframes = [each.keyframe for each, _ in part]
         video_ids = [keyframe.video_id for keyframe in keyframes]
         timestamps = np.array([keyframe.timestamp for keyframe in keyframes])
-        window, mask, window_index = window_of(video_ids, timestamps, epoch, clip_index)
+        window = window_of(video_ids, timestamps, clip_index)
     return Batch(
         labels=torch.from_numpy(np.concatenate([sample.labels for _, sample in part])),
         clip_index=clip_index,
         clips=torch.stack([sample.clip for _, sample in part]),
         boxes_xyxy=torch.from_numpy(np.concatenate([sample.boxes_xyxy for _, sample in part])),
         window=window,
-        window_mask=mask,
-        window_index=window_index,
     )
 
 
@@ -182,9 +181,6 @@ def detector_loss(detector: Detector, loss: LossOf = multilabel_loss) -> Callabl
     def loss_of(batch: Batch) -> Tensor:
         assert batch.clips is not None
         assert batch.boxes_xyxy is not None
-        logits = detector(
-            batch.clips, batch.boxes_xyxy, batch.clip_index, batch.window, batch.window_mask, batch.window_index
-        )
-        return loss(logits, batch.labels)
+        return loss(detector(batch.clips, batch.boxes_xyxy, batch.clip_index, batch.window), batch.labels)
 
     return loss_of

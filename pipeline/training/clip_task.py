@@ -1,12 +1,14 @@
 """The task of training a detector on clips: the baseline, or a head of scope all with its backbone."""
 
+from collections.abc import Callable
 from functools import partial
 
-from pipeline.bank.windows.source import TrainingWindowOf, WindowOf
 from pipeline.base.hardware import Hardware
+from pipeline.models.context import WindowOf
 from pipeline.models.detector import Detector
 from pipeline.models.scores import LabelKind, action_scores
 from pipeline.scoring.score_films import score_films
+from pipeline.scoring.settings import ScoreSettings
 from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import ClipData, clip_steps, detector_loss
 from pipeline.training.losses import make_loss
@@ -24,8 +26,8 @@ def clip_task(
     labels: LabelKind,
     hardware: Hardware,
     what: str,
-    trained_window: TrainingWindowOf | None = None,
-    scored_window: WindowOf | None = None,
+    trained_windows: Callable[[int], WindowOf] | None = None,
+    scored_windows: WindowOf | None = None,
 ) -> Task[Batch]:
     """What `fit` trains a detector on.
 
@@ -36,29 +38,26 @@ def clip_task(
         labels: how many actions a person has.
         hardware: see `Hardware`.
         what: the training's name.
-        trained_window: windows of a batch in training, for a head that reads the bank.
-        scored_window: windows of a batch in validation.
+        trained_windows: for an epoch, its windows; for a head that reads the bank.
+        scored_windows: those of validation.
     """
     unmatched = has_batch_norm(detector.head)
+    scores_of = partial(action_scores, kind=labels)
+    scoring = ScoreSettings(hardware.device, settings.compute_dtype, scored_windows, scores_of)
     return Task(
         what,
         steps_of=lambda epoch: clip_steps(
-            data, epoch, settings, unmatched=unmatched, window_of=trained_window, workers=hardware.workers
+            data,
+            epoch,
+            settings,
+            unmatched=unmatched,
+            window_of=trained_windows(epoch) if trained_windows else None,
+            workers=hardware.workers,
         ),
         steps_per_epoch=-(-len(data.train) // settings.global_batch),
         loss_of=detector_loss(detector, make_loss(labels, alpha=settings.loss.alpha, gamma=settings.loss.gamma)),
         validate=validator(
-            lambda: score_films(
-                detector,
-                data.store,
-                data.val,
-                window_of=scored_window,
-                scores_of=partial(action_scores, kind=labels),
-                settings=data.clip,
-                device=hardware.device,
-                compute_dtype=settings.compute_dtype,
-                batch=hardware.batch,
-            ),
+            lambda: score_films(detector, data.store, data.val, scoring, clip=data.clip, batch=hardware.batch),
             data.tables,
             headline=settings.validation.boxes,
             decode=labels.decode,

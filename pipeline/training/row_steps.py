@@ -9,35 +9,27 @@ from torch import Tensor, nn
 
 from pipeline.bank.reader import Bank
 from pipeline.bank.row_places import RowPlaces, boxed_rows_at
-from pipeline.bank.windows.source import TrainingWindowOf
 from pipeline.base.errors import InputError
 from pipeline.base.randomness import rng_of
-from pipeline.models.heads.head import HeadContext
+from pipeline.models.context import Context, WindowOf
 from pipeline.scoring.keyframe_rows import KeyframeRows, keyframe_rows, places_above
 from pipeline.tables.film_ends import Moment, is_beyond, say_beyond
 from pipeline.tables.iou import match_pairs, pair_iou
 from pipeline.tables.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.training.batch import Batch
 from pipeline.training.losses import LossOf, multilabel_loss
 from pipeline.training.settings import Training
 from pipeline.training.steps import Step, deal_parts
 
 
-def training_rows(
-    bank: Bank,
-    keyframes: Sequence[KeyframeBoxes],
-    *,
-    box_threshold: float,
-    lower_threshold: bool,
-    match_iou: float,
-) -> KeyframeRows:
+def training_rows(bank: Bank, keyframes: Sequence[KeyframeBoxes], *, rule: BoxRule, match_iou: float) -> KeyframeRows:
     """The labelled rows of a train bank: every annotated box, and the detected boxes that match one.
 
     Args:
         bank: with `ground_truth` rows of these annotations.
         keyframes: annotated keyframes, sorted by video_id; those without rows are left out.
-        box_threshold: least score of a detected box.
-        lower_threshold: where no box of a keyframe reaches the threshold, take those of its best score.
+        rule: which detected boxes are looked at, by keyframe.
         match_iou: a detected box takes the labels of an annotated box that it overlaps at least so much.
 
     Raises:
@@ -51,9 +43,7 @@ def training_rows(
     same = (annotated.boxes_xyxy[row] == truth[box]).all(axis=1)
     annotated, owner = annotated.take(row[same]), box[same]
     _check_complete(bank, keyframes, owner)
-    detected = places_above(
-        boxed_rows_at(bank, keyframes, "detections"), box_threshold, lower_threshold=lower_threshold
-    )
+    detected = places_above(boxed_rows_at(bank, keyframes, "detections"), rule)
     row, box = _pairs(detected, offsets)
     counts = len(detected.row), len(truth)
     match = match_pairs(pair_iou(detected.boxes_xyxy[row], truth[box]), row, box, counts, match_iou=match_iou)
@@ -98,13 +88,16 @@ def _check_complete(bank: Bank, keyframes: KeyframeSet, owner: NDArray[np.int64]
 
 
 def row_steps(
-    rows: KeyframeRows, epoch: int, settings: Training, *, window_of: TrainingWindowOf | None
+    rows: KeyframeRows, epoch: int, settings: Training, *, window_of: WindowOf | None
 ) -> Iterator[Step[Batch]]:
-    """The optimiser steps of one epoch over the keyframes that have rows, in an order drawn from (seed, epoch)."""
+    """The optimiser steps of one epoch over the keyframes that have rows, in an order drawn from (seed, epoch).
+
+    `window_of` gives the windows of this epoch.
+    """
     with_rows = np.flatnonzero(np.diff(rows.starts))
     order = rng_of(settings.seed, "order", epoch).permutation(with_rows)
     for mine, count in deal_parts(order, global_batch=settings.global_batch, bn_batch=settings.bn_batch):
-        yield Step((_batch(rows, part, epoch, window_of) for part in mine), count)
+        yield Step((_batch(rows, part, window_of) for part in mine), count)
 
 
 def steps_per_epoch(rows: KeyframeRows, global_batch: int) -> int:
@@ -112,21 +105,19 @@ def steps_per_epoch(rows: KeyframeRows, global_batch: int) -> int:
     return -(-int((np.diff(rows.starts) > 0).sum()) // global_batch)
 
 
-def _batch(rows: KeyframeRows, index: NDArray[np.int64], epoch: int, window_of: TrainingWindowOf | None) -> Batch:
+def _batch(rows: KeyframeRows, index: NDArray[np.int64], window_of: WindowOf | None) -> Batch:
     assert rows.labels is not None
     places, clip_index = rows.select(index)
-    window, mask, window_index = None, None, None
+    window = None
     if window_of is not None:
         keyframes = rows.keyframes
         video_ids = [keyframes.video_ids[place] for place in index.tolist()]
-        window, mask, window_index = window_of(video_ids, keyframes.timestamp[index], epoch, clip_index)
+        window = window_of(video_ids, keyframes.timestamp[index], clip_index)
     return Batch(
         labels=rows.labels[torch.from_numpy(places)].float(),
         clip_index=clip_index,
         rows=rows.features.take(places).float(),
         window=window,
-        window_mask=mask,
-        window_index=window_index,
     )
 
 
@@ -135,12 +126,6 @@ def head_loss(head: nn.Module, loss: LossOf = multilabel_loss) -> Callable[[Batc
 
     def loss_of(batch: Batch) -> Tensor:
         assert batch.rows is not None
-        context = HeadContext(
-            clip_index=batch.clip_index,
-            window=batch.window,
-            window_mask=batch.window_mask,
-            window_index=batch.window_index,
-        )
-        return loss(head(batch.rows, context), batch.labels)
+        return loss(head(batch.rows, Context(batch.clip_index, batch.window)), batch.labels)
 
     return loss_of

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.bank.reader import Bank
-from pipeline.bank.windows.source import WindowSource
 from pipeline.base.hardware import Hardware
+from pipeline.features.windows import WindowSource
 from pipeline.models.heads.head import Head
 from pipeline.models.scores import LabelKind, action_scores
 from pipeline.models.standardise import StandardisedHead
 from pipeline.scoring.keyframe_rows import KeyframeRows, score_rows, scoring_rows
+from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import KeyframeBoxes
 from pipeline.tables.split_tables import Tables
 from pipeline.training.batch import Batch
@@ -44,7 +45,7 @@ def val_rows(bank: Bank, keyframes: Sequence[KeyframeBoxes], settings: Training)
     is_scored = validation.interval and validation.boxes == "detected"
     key = f"{settings.block}.validation.box_threshold" if is_scored else ""
     return {
-        kind: scoring_rows(bank, keyframes, row_set, box_threshold=validation.box_threshold, key=key)
+        kind: scoring_rows(bank, keyframes, row_set, rule=settings.validation.rule, key=key)
         for kind, row_set in (("detected", "detections"), ("ground_truth", "ground_truth"))
     }
 
@@ -61,25 +62,20 @@ def row_task(
         labels: how many actions a person has.
         hardware: see `Hardware`.
     """
-    scored_window = data.window.for_evaluation() if data.window else None
-    trained_window = data.window.for_training(settings.seed) if data.window else None
+    windows = data.window.for_training(settings.seed) if data.window else None
+    scoring = ScoreSettings(
+        hardware.device,
+        settings.compute_dtype,
+        data.window.for_evaluation() if data.window else None,
+        partial(action_scores, kind=labels),
+    )
     return Task(
         "train head",
-        steps_of=lambda epoch: row_steps(data.train, epoch, settings, window_of=trained_window),
+        steps_of=lambda epoch: row_steps(data.train, epoch, settings, window_of=windows(epoch) if windows else None),
         steps_per_epoch=steps_per_epoch(data.train, settings.global_batch),
         loss_of=head_loss(head, make_loss(labels, alpha=settings.loss.alpha, gamma=settings.loss.gamma)),
         validate=validator(
-            lambda: {
-                kind: score_rows(
-                    head,
-                    each,
-                    scored_window,
-                    scores_of=partial(action_scores, kind=labels),
-                    device=hardware.device,
-                    compute_dtype=settings.compute_dtype,
-                )
-                for kind, each in data.val.items()
-            },
+            lambda: {kind: score_rows(head, each, scoring) for kind, each in data.val.items()},
             data.tables,
             headline=settings.validation.boxes,
             decode=labels.decode,

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pipeline.base.block import Block, Fraction, Positive
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.training.history import Metrics
 from pipeline.training.plateau import find_plateau
 from pipeline.training.schedule import Schedule, learning_rate
@@ -57,6 +58,11 @@ class Validation(Block):
     "Which boxes the mAP is of that selects an epoch."
     box_threshold: float
     "Detected boxes below this score are not scored."
+
+    @property
+    def rule(self) -> BoxRule:
+        """Which detected boxes are scored."""
+        return BoxRule(self.box_threshold)
 
 
 class KeptEpoch(Block):
@@ -138,6 +144,11 @@ class Training(Block):
     threads: Positive
     "CPU threads of the arithmetic; other numbers round differently."
     seed: int
+
+    @property
+    def rule(self) -> BoxRule:
+        """Which detected boxes are trained on."""
+        return BoxRule(self.box_threshold, self.lower_threshold)
 
     @property
     def full_lr(self) -> float:

@@ -11,6 +11,7 @@ from pipeline.annotations.ava import import_ava
 from pipeline.boxes.importing import import_boxes
 from pipeline.project.compose import compose_params
 from pipeline.tables.keyframes import group_keyframes
+from pipeline.tables.select_boxes import BoxRule
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PAGE = (REPOSITORY / "docs" / "data-layout.md").read_text()
@@ -48,7 +49,9 @@ def test_the_examples_are_read_without_a_problem(tmp_path: Path, monkeypatch: py
     boxes = import_boxes(proposals, found.timelines, min_score=0.05)
     assert boxes.problems == []
     assert boxes.summary["all_files"]["keyframes_without_a_box"] == 2
-    train = group_keyframes(found.annotations, found.keyframes, boxes.boxes, split="train", classes=80, threshold=0.9)
+    train = group_keyframes(
+        found.annotations, found.keyframes, boxes.boxes, split="train", classes=80, rule=BoxRule(0.9)
+    )
     assert [(each.keyframe.video_id, len(each.labels), len(each.scores)) for each in train] == [
         ("first_film", 2, 2),
         ("second_film", 1, 0),

@@ -10,6 +10,7 @@ from pipeline.annotations.sources import SourceOptions, import_source
 from pipeline.base.errors import InputError
 from pipeline.features.requests import films_of_split
 from pipeline.tables.schemas import BOXES, VIDEOS
+from pipeline.tables.select_boxes import BoxRule
 from tests.annotations.sources import write_source
 
 TRAIN = (
@@ -81,7 +82,7 @@ def test_a_bank_covers_all_ten_seconds_of_a_clip(tmp_path: Path) -> None:
     videos = pa.table([pa.array([each], field.type) for each, field in zip(row, VIDEOS, strict=True)], VIDEOS)
     (film,) = films_of_split(
         "train", timelines=found.timelines, videos=videos, boxes=BOXES.empty_table(), annotations=found.annotations,
-        keyframes=found.keyframes, box_threshold=0.9, lower_threshold=False, full_frame_box=False, seconds="grid",
+        keyframes=found.keyframes, rule=BoxRule(0.9), seconds="grid",
     )  # fmt: skip
     assert film.seconds_seen.tolist() == list(range(12, 22))
     assert film.annotated_timestamp is not None

@@ -10,6 +10,7 @@ import pytest
 from pipeline.annotations.ava import import_ava
 from pipeline.boxes.importing import import_boxes
 from pipeline.tables.keyframes import group_keyframes
+from pipeline.tables.select_boxes import BoxRule
 
 CASES = (
     "excluded, thr 0.9",
@@ -42,8 +43,7 @@ def test_keyframes_labels_and_proposals_are_upstreams(tmp_path: Path, real: Path
         boxes.boxes,
         split="train",
         classes=80,
-        threshold=case["kwargs"].get("person_det_score_thr", 0.9),
-        lower_threshold=True,
+        rule=BoxRule(case["kwargs"].get("person_det_score_thr", 0.9), lower=True),
     )
     assert len(grouped) == len(case["items"])
     for each, expected in zip(grouped, case["items"], strict=True):

@@ -15,6 +15,7 @@ from pipeline.params import parse_params
 from pipeline.project.compose import compose_params
 from pipeline.tables.keyframes import group_keyframes
 from pipeline.tables.schemas import BOXES, VIDEOS
+from pipeline.tables.select_boxes import ANY_SCORE, BoxRule
 from pipeline.tables.timelines import films_of
 from tests.annotations.sources import write_source
 
@@ -31,7 +32,7 @@ def read(folder: Path, **options):
 
 def kept(found, split: str) -> list[tuple[str, float]]:
     grouped = group_keyframes(
-        found.annotations, found.keyframes, None, split=split, classes=12, threshold=0.0, with_empty=True
+        found.annotations, found.keyframes, None, split=split, classes=12, rule=ANY_SCORE, with_empty=True
     )
     return list(zip(grouped.video_ids, grouped.timestamp.tolist(), strict=True))
 
@@ -118,9 +119,7 @@ def test_both_banks_hold_the_whole_film(tmp_path: Path) -> None:
             boxes=BOXES.empty_table(),
             annotations=found.annotations,
             keyframes=found.keyframes,
-            box_threshold=0.5,
-            lower_threshold=False,
-            full_frame_box=False,
+            rule=BoxRule(0.5),
             seconds="grid",
         )
         for split in ("train", "val", "test")

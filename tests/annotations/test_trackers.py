@@ -7,6 +7,7 @@ import pytest
 from pipeline.annotations.sources import SourceOptions, import_source
 from pipeline.base.errors import InputError
 from pipeline.tables.keyframes import group_keyframes
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import Tables
 from tests.annotations.sources import write_source
 from tests.annotations.test_cvat import box, track, write
@@ -26,7 +27,7 @@ def test_a_subset_of_classes_trains_with_as_many_columns(tmp_path: Path) -> None
     source = write_source(tmp_path, train=f"a,902,{BOX},12\na,902,{BOX},80\na,903,{BOX},2\n")
     found = import_source(source, SourceOptions(classes=2, class_map=["action 12", "action 2"]))
     assert found.annotations["action_id"].to_pylist() == [1, 2]
-    grouped = group_keyframes(found.annotations, found.keyframes, None, split="train", classes=2, threshold=0.9)
+    grouped = group_keyframes(found.annotations, found.keyframes, None, split="train", classes=2, rule=BoxRule(0.9))
     assert grouped.labels.tolist() == [[True, False], [False, True]]
 
 
@@ -38,7 +39,7 @@ def test_the_second_class_of_two_is_out_of_range(tmp_path: Path) -> None:
         f"{source / 'labelmap.pbtxt'}: class ids go to 2, expected 1 to 1 (dataset.classes)"
     )
     found = import_source(source, SourceOptions(classes=2))
-    grouped = group_keyframes(found.annotations, found.keyframes, None, split="train", classes=2, threshold=0.9)
+    grouped = group_keyframes(found.annotations, found.keyframes, None, split="train", classes=2, rule=BoxRule(0.9))
     assert grouped.labels.tolist() == [[True, True]]
     (source / "labelmap.pbtxt").write_text('item { name: "fall" id: 1 }')
     (problem,) = import_source(source, SourceOptions(classes=1)).problems
@@ -68,7 +69,7 @@ def test_any_number_of_classes_is_possible(tmp_path: Path) -> None:
         (source / "labelmap.pbtxt").write_text(f'item {{ name: "last" id: {classes} }}')
         found = import_source(source, SourceOptions(classes=classes))
         grouped = group_keyframes(
-            found.annotations, found.keyframes, None, split="train", classes=classes, threshold=0.9
+            found.annotations, found.keyframes, None, split="train", classes=classes, rule=BoxRule(0.9)
         )
         assert grouped.labels.shape == (1, classes)
         assert grouped.labels[0, -1]

@@ -12,6 +12,7 @@ from pipeline.base.randomness import rng_of
 from pipeline.features.film_parts import PartSettings, make_parts
 from pipeline.features.requests import FilmBoxes
 from pipeline.scoring.score_films import score_films
+from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import FrameStore, Row, write_frames
@@ -66,16 +67,7 @@ def test_scores(folder: Path) -> None:
         for at in range(SECONDS)
     ]
     scored = [
-        score_films(
-            model,
-            FrameStore(folder / "frames"),
-            keyframes,
-            window_of=None,
-            settings=CLIP,
-            device=CPU,
-            compute_dtype="fp32",
-            batch=batch,
-        )
+        score_films(model, FrameStore(folder / "frames"), keyframes, ScoreSettings(CPU, "fp32"), clip=CLIP, batch=batch)
         for batch in BATCHES
     ]
     for kind in ("detected", "ground_truth"):

@@ -12,6 +12,7 @@ from pipeline.base.files import write_json
 from pipeline.features.check_sources import check_sources
 from pipeline.features.requests import choose_boxes
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, write_table
+from pipeline.tables.select_boxes import BoxRule
 from tests.bank.banks import PROVENANCE, write_small_bank
 
 # video, timestamp, score, and of the box: x1
@@ -50,10 +51,9 @@ def sources(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def detections(video: str, **rule: Any) -> np.ndarray:
+def detections(video: str, *, lower: bool = False, full_frame: bool = False) -> np.ndarray:
     rows = np.array([[at, *box(x1), score] for name, at, score, x1 in TABLE if name == video])
-    settings = {"box_threshold": 0.5, "lower_threshold": False, "full_frame_box": False, **rule}
-    return choose_boxes(rows, np.array(SEEN), **settings)
+    return choose_boxes(rows, np.array(SEEN), BoxRule(0.5, lower, full_frame))
 
 
 def as_rows(values: np.ndarray, *, scored: bool = True) -> Rows:
@@ -76,19 +76,19 @@ def findings(found: Bank, sources: Path, **chosen: bool) -> list[str]:
     return [str(each).removeprefix(f"{found.where}: ") for each in check_sources(found, **given)]
 
 
-@pytest.mark.parametrize("lower_threshold", [False, True])
-@pytest.mark.parametrize("full_frame_box", [False, True])
-def test_a_bank_of_these_boxes_has_no_findings(sources: Path, lower_threshold: bool, full_frame_box: bool) -> None:
-    rule = {"lower_threshold": lower_threshold, "full_frame_box": full_frame_box}
-    rows = {video: as_rows(detections(video, **rule)) for video in "ab"}
-    assert len(rows["a"]) == 2 + lower_threshold + full_frame_box
+@pytest.mark.parametrize("lower", [False, True])
+@pytest.mark.parametrize("full_frame", [False, True])
+def test_a_bank_of_these_boxes_has_no_findings(sources: Path, lower: bool, full_frame: bool) -> None:
+    rows = {video: as_rows(detections(video, lower=lower, full_frame=full_frame)) for video in "ab"}
+    assert len(rows["a"]) == 2 + lower + full_frame
+    rule = {"lower_threshold": lower, "full_frame_box": full_frame}
     made = bank(sources / "train.zarr", rows, provenance={**PROVENANCE, **rule})
     assert findings(made, sources, boxes=True, checkpoint=True) == []
     assert findings(made, sources) == []
 
 
 def test_the_rule_is_that_of_the_provenance(sources: Path) -> None:
-    lowered = bank(sources / "train.zarr", {"a": as_rows(detections("a", lower_threshold=True))})
+    lowered = bank(sources / "train.zarr", {"a": as_rows(detections("a", lower=True))})
     assert findings(lowered, sources, boxes=True) == [
         "video 'a': detections: found 1 rows that are none, the first is timestamp 1 box 0.1 0.25 0.75 1 score 0.3, "
         "expected boxes of the table that pass the threshold"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.features.requests import choose_boxes, films_of_split
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, VIDEOS
+from pipeline.tables.select_boxes import BoxRule
 
 BOX = {"x1": 0.1, "y1": 0.2, "x2": 0.5, "y2": 0.9}
 
@@ -43,7 +44,7 @@ TABLES: dict[str, Any] = {
     ),
     "keyframes": rows(KEYFRAMES, {"video_id": "b", "timestamp": 901.0, "split": "train", "status": "annotated"}),
 }
-SETTINGS: dict[str, Any] = {"box_threshold": 0.9, "lower_threshold": False, "full_frame_box": False, "seconds": "grid"}
+SETTINGS: dict[str, Any] = {"rule": BoxRule(0.9), "seconds": "grid"}
 
 
 def test_every_second_of_a_film_is_looked_at_whatever_is_annotated() -> None:
@@ -75,9 +76,9 @@ def test_annotations_change_no_detected_row() -> None:
 
 
 def test_upstreams_habits_are_options() -> None:
-    _, b = films_of_split("train", **TABLES, **{**SETTINGS, "lower_threshold": True})
+    _, b = films_of_split("train", **TABLES, **{**SETTINGS, "rule": BoxRule(0.9, lower=True)})
     assert list(zip(b.detected_timestamp, b.detected_score, strict=True)) == [(901, 0.95), (902, 0.4)]
-    _, b = films_of_split("train", **TABLES, **{**SETTINGS, "full_frame_box": True})
+    _, b = films_of_split("train", **TABLES, **{**SETTINGS, "rule": BoxRule(0.9, full_frame=True)})
     assert list(zip(b.detected_timestamp, b.detected_score, strict=True)) == [(900, 1.0), (901, 0.95)]
     assert b.detected_xyxy[0].tolist() == [0, 0, 1, 1]
 
@@ -93,7 +94,7 @@ def test_boxes_are_chosen_as_a_plain_loop_does(
 ) -> None:
     table = np.array([[at, 0.1, 0.1, 0.2, 0.2, score] for at, score in found]).reshape(-1, 6)
     seen = np.arange(3.0)
-    kept = choose_boxes(table, seen, box_threshold=threshold, lower_threshold=lower, full_frame_box=full)
+    kept = choose_boxes(table, seen, BoxRule(threshold, lower, full))
     expected = []
     for second in range(3):
         scores = sorted((score for at, score in found if at == second), reverse=True)
@@ -124,7 +125,7 @@ def test_what_lies_beyond_the_end_of_a_film_is_left_out_and_said(
     tables["annotations"] = rows(ANNOTATIONS, *annotated)
     tables["keyframes"] = rows(KEYFRAMES, *({**each, "split": "train", "status": "annotated"} for each in annotated))
     # Of film b, 1.5 s long, second 901 would be at 1.5 s: its last frame is over then.
-    _, b = films_of_split("train", **tables, **{**SETTINGS, "box_threshold": 0.1, "seconds": seconds})
+    _, b = films_of_split("train", **tables, **{**SETTINGS, "rule": BoxRule(0.1), "seconds": seconds})
     assert b.duration_seconds == 1.5
     assert b.seconds_seen.tolist() == [900]
     assert b.detected_timestamp.tolist() == []

@@ -14,9 +14,10 @@ from pipeline.bank.writer import assemble_bank, write_part
 from pipeline.features import film_parts
 from pipeline.features.requests import FilmBoxes, films_of_split
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, VIDEOS
+from pipeline.tables.select_boxes import BoxRule
 
 BOX = {"x1": 0.1, "y1": 0.2, "x2": 0.5, "y2": 0.9, "source": "motion", "label": None}
-SETTINGS: dict[str, Any] = {"box_threshold": 0.5, "lower_threshold": False, "full_frame_box": True, "seconds": "grid"}
+SETTINGS: dict[str, Any] = {"rule": BoxRule(0.5, full_frame=True), "seconds": "grid"}
 
 
 def films(**tracks: list[int | None]) -> list[FilmBoxes]:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from pipeline.models.build import build_backbone, build_detector
+from pipeline.models.context import BankWindow
 from pipeline.models.cost import count_gflops
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
@@ -28,12 +29,12 @@ def run_counted(detector: Detector, frames: int, slots: int = 0) -> float:
             total += 2 * output.numel() * module.weight[0].numel()
 
     hooks = [module.register_forward_hook(count) for module in detector.modules()]
-    window: dict[str, Any] = {}
+    clip_index, window = torch.zeros(1, dtype=torch.long), None
     if slots:
-        window = {"window": torch.zeros(1, slots, 128), "window_mask": torch.ones(1, slots, dtype=torch.bool)}
+        window = BankWindow(torch.zeros(1, slots, 128), torch.ones(1, slots, dtype=torch.bool), clip_index)
     clip, box = torch.zeros(1, 3, frames, SIDE, SIDE), torch.tensor([[4.0, 4.0, 40.0, 40.0]])
     with torch.no_grad():
-        detector.eval()(clip, box, torch.zeros(1, dtype=torch.long), **window)
+        detector.eval()(clip, box, clip_index, window)
     for hook in hooks:
         hook.remove()
     return total / 1e9

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -6,9 +7,10 @@ from torch import nn
 
 from pipeline.models.backbones.non_local import NonLocal
 from pipeline.models.build import BACKBONES, build_backbone, build_detector
+from pipeline.models.context import BankWindow, Context
 from pipeline.models.detector import Detector
 from pipeline.models.heads.acrn import acrn
-from pipeline.models.heads.head import Head, HeadContext, HeadSettings
+from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.lfb_nl import lfb_nl
 from pipeline.models.roi import RoiSettings, pool_roi, pool_time, roi_features
 
@@ -54,8 +56,8 @@ def test_a_window_reaches_the_head_and_gradients_reach_the_backbone() -> None:
     torch.manual_seed(0)
     settings = HeadSettings(roi_channels=128, bank_channels=32, classes=5)
     detector = Detector(build_backbone("slowonly_tiny"), lfb_nl(settings, latent=16, init="published"))
-    window, mask = torch.randn(2, 9, 32), torch.ones(2, 9, dtype=torch.bool)
-    logits = detector(CLIPS, BOXES, CLIP_INDEX, window, mask)
+    window = BankWindow(torch.randn(2, 9, 32), torch.ones(2, 9, dtype=torch.bool), CLIP_INDEX)
+    logits = detector(CLIPS, BOXES, CLIP_INDEX, window)
     assert logits.shape == (3, 5)
     logits.sum().backward()
     stem = detector.backbone.get_parameter("conv1.conv.weight").grad
@@ -63,9 +65,8 @@ def test_a_window_reaches_the_head_and_gradients_reach_the_backbone() -> None:
     assert stem.abs().sum() > 0
     detector.eval()
     with torch.no_grad():
-        assert not torch.allclose(
-            detector(CLIPS, BOXES, CLIP_INDEX, window, mask), detector(CLIPS, BOXES, CLIP_INDEX, -window, mask)
-        )
+        other = replace(window, rows=-window.rows)
+        assert not torch.allclose(detector(CLIPS, BOXES, CLIP_INDEX, window), detector(CLIPS, BOXES, CLIP_INDEX, other))
     with pytest.raises(ValueError, match=r"^this head needs window, the context has none$"):
         detector(CLIPS, BOXES, CLIP_INDEX)
 
@@ -75,7 +76,7 @@ def test_the_feature_map_in_the_context_is_pooled_as_the_boxes_are(temporal) -> 
     seen = []
 
     class Maps(nn.Module):
-        def forward(self, roi: torch.Tensor, context: HeadContext) -> torch.Tensor:
+        def forward(self, roi: torch.Tensor, context: Context) -> torch.Tensor:
             assert context.feature_map is not None
             seen.append(context.feature_map)
             return context.feature_map[context.clip_index].unsqueeze(2)
@@ -116,8 +117,8 @@ def test_every_architecture_takes_a_training_step_with_finite_gradients(name: st
 def test_a_backbone_of_two_pathways_reads_a_bank() -> None:
     settings = HeadSettings(roi_channels=160, bank_channels=32, classes=5)
     detector = Detector(build_backbone("slowfast_tiny"), lfb_nl(settings, latent=16))
-    window, mask = torch.randn(2, 9, 32), torch.ones(2, 9, dtype=torch.bool)
-    assert detector(CLIPS, BOXES, CLIP_INDEX, window, mask).shape == (3, 5)
+    window = BankWindow(torch.randn(2, 9, 32), torch.ones(2, 9, dtype=torch.bool), CLIP_INDEX)
+    assert detector(CLIPS, BOXES, CLIP_INDEX, window).shape == (3, 5)
     assert detector.features(CLIPS, BOXES, CLIP_INDEX).shape == (3, 160)
 
 

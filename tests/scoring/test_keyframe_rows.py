@@ -11,16 +11,20 @@ import torch
 
 from pipeline.bank.feature_rows import Rows
 from pipeline.bank.reader import Bank, open_bank
+from pipeline.bank.row_places import rows_at
 from pipeline.bank.windows.resident import ResidentWindows
-from pipeline.bank.windows.source import WindowSource
 from pipeline.bank.writer import assemble_bank, write_part
 from pipeline.base.errors import InputError
+from pipeline.features.windows import WindowSource
+from pipeline.models.context import Context
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
 from pipeline.models.scores import LabelKind, action_scores, columns
 from pipeline.scoring.detections import ScoredKeyframe, detections_table
-from pipeline.scoring.keyframe_rows import KeyframeRows, above, batch_context, score_rows, scoring_rows
-from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
+from pipeline.scoring.keyframe_rows import KeyframeRows, places_above, score_rows, scoring_rows
+from pipeline.scoring.settings import ScoreSettings
+from pipeline.tables.keyframes import Keyframe, KeyframeBoxes, pack_keyframes
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.training.batch import Batch
 from pipeline.training.losses import make_loss
 from pipeline.training.row_steps import head_loss, row_steps, steps_per_epoch, training_rows
@@ -76,51 +80,55 @@ KEYFRAMES = [keyframe("a", 900, 0), keyframe("a", 901), keyframe("b", 902, 0), k
 
 
 def test_labelled_rows_are_annotated_boxes_and_the_detections_that_match(bank: Bank) -> None:
-    rows = training_rows(bank, KEYFRAMES, box_threshold=0.9, lower_threshold=False, match_iou=0.9)
+    rows = training_rows(bank, KEYFRAMES, rule=BoxRule(0.9), match_iou=0.9)
     assert rows.starts.tolist() == [0, 2, 2, 4, 4]
     assert values(rows) == [50, 0, 151, 103]
     assert rows.labels is not None
     assert rows.labels.tolist() == [[1, 0, 0]] * 4
-    none = training_rows(bank, KEYFRAMES, box_threshold=0.96, lower_threshold=False, match_iou=0.9)
+    none = training_rows(bank, KEYFRAMES, rule=BoxRule(0.96), match_iou=0.9)
     assert values(none) == [50, 151, 103]
-    best = training_rows(bank, KEYFRAMES, box_threshold=0.96, lower_threshold=True, match_iou=0.9)
+    best = training_rows(bank, KEYFRAMES, rule=BoxRule(0.96, lower=True), match_iou=0.9)
     assert values(best) == [50, 0, 151, 103]
 
 
 def test_a_bank_of_other_annotations_is_refused(bank: Bank) -> None:
     with pytest.raises(InputError, match="1 of 1 annotated boxes of video a, timestamp 900 have no row; the bank was"):
-        training_rows(bank, [keyframe("a", 900, 1)], box_threshold=0.9, lower_threshold=False, match_iou=0.9)
+        training_rows(bank, [keyframe("a", 900, 1)], rule=BoxRule(0.9), match_iou=0.9)
 
 
 def test_a_threshold_is_compared_in_the_stored_type(bank: Bank) -> None:
-    rows = bank.rows("a", "detections")
-    assert len(above(rows, 0.9)) == 5, "0.9 stored as float32 is below 0.9 in float64"
-    assert len(above(rows, 0.951)) == 2
-    assert len(above(rows, 1.0, lower_threshold=True)) == 1
-    assert len(above(bank.rows("a", "ground_truth"), 1.0)) == 2
+    rows = rows_at(bank, pack_keyframes(KEYFRAMES), "detections")
+    assert rows.score is not None
+    assert rows.score.dtype == np.float32
+    assert np.float32(0.9) in rows.score, "0.9 stored as float32 is below 0.9 in float64"
+    assert len(places_above(rows, BoxRule(0.9)).row) == len(rows.row)
+    assert places_above(rows, BoxRule(0.951)).row.tolist() == rows.row[rows.score > 0.951].tolist()
+    unscored = rows_at(bank, pack_keyframes(KEYFRAMES), "ground_truth")
+    assert places_above(unscored, BoxRule(1.0)) is unscored
 
 
 def _kept(batch: Batch) -> Batch:
     """With a window of its own: that of a batch lasts until the next one is made."""
-    return batch if batch.window is None else replace(batch, window=batch.window.clone())
+    if batch.window is None:
+        return batch
+    return replace(batch, window=replace(batch.window, rows=batch.window.rows.clone()))
 
 
 def test_steps_hold_every_keyframe_once_with_its_window(bank: Bank) -> None:
-    rows = training_rows(bank, KEYFRAMES, box_threshold=0.9, lower_threshold=False, match_iou=0.9)
+    rows = training_rows(bank, KEYFRAMES, rule=BoxRule(0.9), match_iou=0.9)
     windows = ResidentWindows([bank], min_score=0.9)
-    window_of = WindowSource(windows, seconds=3, per_second=2).for_training(seed=1)
+    windows_of = WindowSource(windows, seconds=3, per_second=2).for_training(seed=1)
     assert steps_per_epoch(rows, 1) == 2
     for epoch in (0, 1):
-        given = row_steps(rows, epoch, window_of=window_of, global_batch=1, bn_batch=1, seed=3)
+        given = row_steps(rows, epoch, window_of=windows_of(epoch), global_batch=1, bn_batch=1, seed=3)
         steps = [([_kept(part) for part in step.parts], step.count) for step in given]
         assert [(len(step), count) for step, count in steps] == [(1, 1), (1, 1)]
         assert sorted(step[0].rows[0, 0].item() for step, _ in steps if step[0].rows is not None) == [50, 151]
         batch = next(step[0] for step, _ in steps if step[0].rows is not None and step[0].rows[0, 0] == 151)
         assert batch.window is not None
-        assert batch.window_mask is not None
         # Seconds 901, 902 and 903 of film b: one person, two persons, past the end.
-        assert batch.window_mask.tolist() == [[True, False, True, True, False, False]]
-        assert batch.window[0, :, 0].tolist() == [102, 0, 103, 104, 0, 0]
+        assert batch.window.mask.tolist() == [[True, False, True, True, False, False]]
+        assert batch.window.rows[0, :, 0].tolist() == [102, 0, 103, 104, 0, 0]
     (step,) = row_steps(rows, 0, window_of=None, global_batch=8, bn_batch=1, seed=3)
     assert (len(list(step.parts)), step.count) == (2, 2)
     orders = {
@@ -138,24 +146,18 @@ def test_steps_hold_every_keyframe_once_with_its_window(bank: Bank) -> None:
 @pytest.mark.parametrize("name", ["linear", "lfb_nl", "lfb_max", "lfb_avg"])
 def test_scores_are_those_of_the_head_called_keyframe_by_keyframe(bank: Bank, name: str) -> None:
     torch.manual_seed(0)
-    settings = HeadSettings(roi_channels=4, bank_channels=0 if name == "linear" else 4, classes=3)
-    head = build_head(name, settings).eval()
+    sizes = HeadSettings(roi_channels=4, bank_channels=0 if name == "linear" else 4, classes=3)
+    head = build_head(name, sizes).eval()
     window_of = None
     if name != "linear":
         windows = ResidentWindows([bank], min_score=0.9)
         window_of = WindowSource(windows, seconds=3, per_second=2).for_evaluation()
-    rows = scoring_rows(bank, KEYFRAMES, "detections", box_threshold=0.9)
+    rows = scoring_rows(bank, KEYFRAMES, "detections", rule=BoxRule(0.9))
     assert rows.starts.tolist() == [0, 2, 3, 5, 5]
-    together = score_rows(head, rows, window_of, device=CPU, compute_dtype="fp32")
+    settings = ScoreSettings(CPU, "fp32", window_of)
+    together = score_rows(head, rows, settings)
     alone = [
-        score_rows(
-            head,
-            scoring_rows(bank, [each], "detections", box_threshold=0.9),
-            window_of,
-            device=CPU,
-            compute_dtype="fp32",
-        )[0]
-        for each in KEYFRAMES
+        score_rows(head, scoring_rows(bank, [each], "detections", rule=BoxRule(0.9)), settings)[0] for each in KEYFRAMES
     ]
     for one, other in zip(together, alone, strict=True):
         assert one.keyframe == other.keyframe
@@ -171,13 +173,13 @@ def test_scores_are_those_of_the_head_called_keyframe_by_keyframe(bank: Bank, na
 
 
 def test_annotated_boxes_are_scored_too(bank: Bank) -> None:
-    rows = scoring_rows(bank, KEYFRAMES, "ground_truth", box_threshold=0.99)
+    rows = scoring_rows(bank, KEYFRAMES, "ground_truth", rule=BoxRule(0.99))
     assert values(rows) == [50, 151]
     assert isinstance(detections_table([], action_threshold=0), pa.Table)
 
 
 def test_the_loss_of_a_head_reaches_its_weights(bank: Bank) -> None:
-    rows = training_rows(bank, KEYFRAMES, box_threshold=0.9, lower_threshold=False, match_iou=0.9)
+    rows = training_rows(bank, KEYFRAMES, rule=BoxRule(0.9), match_iou=0.9)
     head = build_head("linear", HeadSettings(roi_channels=4, bank_channels=0, classes=3))
     (step,) = row_steps(rows, 0, window_of=None, global_batch=8, bn_batch=8, seed=3)
     head_loss(head)(next(iter(step.parts))).backward()
@@ -190,15 +192,13 @@ def test_a_single_label_head_is_scored_by_softmax_and_trained_by_its_own_loss(ba
     torch.manual_seed(0)
     kind = LabelKind("single", background=True)
     head = build_head("linear", HeadSettings(roi_channels=4, bank_channels=0, classes=columns(3, kind))).eval()
-    rows = scoring_rows(bank, KEYFRAMES, "detections", box_threshold=0.9)
-    scored = score_rows(head, rows, None, device=CPU, compute_dtype="fp32", scores_of=partial(action_scores, kind=kind))
-    logits = head(
-        rows.features.take(np.arange(5)).float(), batch_context([], torch.zeros(5, dtype=torch.int64), None, CPU)
-    )
+    rows = scoring_rows(bank, KEYFRAMES, "detections", rule=BoxRule(0.9))
+    scored = score_rows(head, rows, ScoreSettings(CPU, "fp32", scores_of=partial(action_scores, kind=kind)))
+    logits = head(rows.features.take(np.arange(5)).float(), Context(torch.zeros(5, dtype=torch.int64)))
     expected = torch.softmax(logits, dim=1)[:, 1:].detach().numpy()
     np.testing.assert_allclose(np.concatenate([each.scores for each in scored]), expected, atol=1e-6)
     (step,) = row_steps(
-        training_rows(bank, KEYFRAMES, box_threshold=0.9, lower_threshold=False, match_iou=0.9),
+        training_rows(bank, KEYFRAMES, rule=BoxRule(0.9), match_iou=0.9),
         0, window_of=None, global_batch=8, bn_batch=8, seed=3,
     )  # fmt: skip
     head_loss(head, make_loss(kind))(next(iter(step.parts))).backward()

@@ -10,6 +10,7 @@ import torch
 
 from pipeline.models.scores import LabelKind, action_scores
 from pipeline.scoring import score_films
+from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
 
 LOGITS = torch.tensor([[2.0, 0.0, 1.0], [0.0, -1.0, 3.0], [1.0, 1.0, 1.0]])
@@ -32,11 +33,10 @@ def test_scores_are_what_the_labels_make_of_logits(monkeypatch, options: dict, e
     monkeypatch.setattr(score_films, "run_film", run_film)
     detector: Any = lambda *_: LOGITS.double()  # noqa: E731
     store: Any = SimpleNamespace(video_ids=["a"])
-    settings: Any = None
+    clip: Any = None
     scored = score_films.score_films(
-        detector, store, [keyframe], window_of=None, settings=settings,
-        device=torch.device("cpu"), compute_dtype="fp32", batch=1, **options,
-    )  # fmt: skip
+        detector, store, [keyframe], ScoreSettings(torch.device("cpu"), "fp32", **options), clip=clip, batch=1
+    )
     np.testing.assert_allclose(scored["detected"][0].scores, expected[:2], atol=1e-6)
     np.testing.assert_allclose(scored["ground_truth"][0].scores, expected[2:], atol=1e-6)
     assert scored["ground_truth"][0].boxes_xyxy.tolist() == boxes[2:].tolist()

@@ -10,6 +10,7 @@ from pipeline.base.files import digest_tree
 from pipeline.features import split_parts
 from pipeline.tables.label_map import Label, read_labels
 from pipeline.tables.schemas import ANNOTATIONS, KEYFRAMES, TIMELINES, read_table
+from pipeline.tables.select_boxes import BoxRule
 from stages.import_annotations import app, import_annotations
 from tests.annotations.sources import write_source
 from tests.stages.projects import write_params
@@ -195,9 +196,7 @@ def test_a_bank_of_a_split_without_a_film_is_refused(source: Path, monkeypatch: 
     import_annotations()
     monkeypatch.setattr(split_parts, "read_sidecar", lambda _: {})
     sources = split_parts.Sources(Path("frames"), OUT, Path("boxes"), Path("models/baseline"))
-    settings = split_parts.BankSettings(
-        0.9, "grid", "fp16", "none", "fp32", lower_threshold=False, full_frame_box=False
-    )
+    settings = split_parts.BankSettings(BoxRule(0.9), "grid", "fp16", "none", "fp32")
     with pytest.raises(InputError) as error:
         split_parts.split_parts("test", sources, settings, workers=1, device="cpu", batch=1)
     assert str(error.value) == (

@@ -2,8 +2,9 @@ import pyarrow as pa
 import pytest
 
 from pipeline.base.errors import InputError
-from pipeline.tables.box_thresholds import check_threshold, threshold_fault, videos_of
+from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.schemas import BOXES, TIMELINES
+from pipeline.tables.select_boxes import BoxRule
 
 ROW = {
     "timestamp": 902.0,
@@ -31,16 +32,19 @@ FAULT = (
 
 
 def test_a_threshold_that_no_box_of_a_split_reaches_is_told_with_its_key_and_the_highest_score() -> None:
-    def fault(split: str, threshold: float) -> str:
+    def check(split: str, rule: BoxRule) -> None:
         videos = videos_of(TIMES, split)
-        return threshold_fault(TABLE, videos, split=split, threshold=threshold, key="bank.box_threshold")
+        check_threshold("data/x/boxes", TABLE, videos, split=split, rule=rule, key="bank.box_threshold")
 
-    assert fault("train", 0.9) == FAULT
-    assert [fault("train", 0.31), fault("val", 0.9), fault("test", 0.9)] == ["", "", ""]
-
-
-def test_a_stage_that_needs_them_is_refused() -> None:
     with pytest.raises(InputError) as error:
-        check_threshold("data/x/boxes", TABLE, ["a"], split="train", threshold=0.9, key="bank.box_threshold")
+        check("train", BoxRule(0.9))
     assert str(error.value) == f"data/x/boxes: {FAULT}"
-    check_threshold("data/x/boxes", TABLE, ["a", "b"], split="train", threshold=0.9, key="bank.box_threshold")
+    check("train", BoxRule(0.31))
+    check("val", BoxRule(0.9))
+    check("test", BoxRule(0.9))
+
+
+def test_a_lowered_threshold_is_always_reached() -> None:
+    check_threshold(
+        "data/x/boxes", TABLE, ["a"], split="train", rule=BoxRule(0.9, lower=True), key="bank.box_threshold"
+    )

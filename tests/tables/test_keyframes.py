@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pipeline.base.errors import InputError
 from pipeline.tables.keyframes import Keyframe, KeyframeSet, check_single_label, group_keyframes
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES
+from pipeline.tables.select_boxes import BoxRule
 
 A, B, C = (0.1, 0.2, 0.3, 0.4), (0.1, 0.2, 0.3, 0.5), (0.5, 0.5, 0.9, 0.9)
 
@@ -36,7 +37,7 @@ def table(schema: pa.Schema, rows: list[tuple]) -> pa.Table:
 
 
 def group(*tables: pa.Table | None, **options) -> KeyframeSet:
-    return group_keyframes(*tables, **{"split": "train", "classes": 4, "threshold": 0.9, **options})
+    return group_keyframes(*tables, **{"split": "train", "classes": 4, "rule": BoxRule(0.9), **options})
 
 
 SOME_KEYFRAMES = keyframes(
@@ -94,16 +95,16 @@ def test_the_threshold_is_lowered_to_the_best_score_of_a_keyframe() -> None:
     proposals = boxes(
         ("a", 902.0, A, 0.5), ("a", 902.0, B, 0.5), ("a", 902.0, C, 0.4), ("b", 902.0, A, 0.95), ("b", 902.0, B, 0.5)
     )
-    found = group(annotations(), SOME_KEYFRAMES, proposals, lower_threshold=True)
+    found = group(annotations(), SOME_KEYFRAMES, proposals, rule=BoxRule(0.9, lower=True))
     assert [each.scores.tolist() for each in found] == [[0.5, 0.5], [0.95]]
 
 
 def test_a_keyframe_without_any_box_gets_the_whole_frame() -> None:
     proposals = boxes(("a", 902.0, A, 0.5))
-    found = group(annotations(), SOME_KEYFRAMES, proposals, full_frame_box=True)
+    found = group(annotations(), SOME_KEYFRAMES, proposals, rule=BoxRule(0.9, full_frame=True))
     assert [each.scores.tolist() for each in found] == [[], [1.0]]
     assert found[1].proposals_xyxy.tolist() == [[0.0, 0.0, 1.0, 1.0]]
-    assert group(annotations(), SOME_KEYFRAMES, None, full_frame_box=True)[0].scores.tolist() == [1.0]
+    assert group(annotations(), SOME_KEYFRAMES, None, rule=BoxRule(0.9, full_frame=True))[0].scores.tolist() == [1.0]
 
 
 def test_an_action_id_above_the_classes_is_refused() -> None:
@@ -148,9 +149,7 @@ def test_against_the_plain_definition(labels, proposals, named, lower: bool, ful
         annotations(*labels),
         keyframes(*named),
         boxes(*proposals),
-        threshold=0.8,
-        lower_threshold=lower,
-        full_frame_box=full,
+        rule=BoxRule(0.8, lower, full),
         with_empty=with_empty,
     )
     statuses = ("annotated", "empty") if with_empty else ("annotated",)

@@ -9,6 +9,7 @@ import torch
 from pipeline.base.errors import InputError
 from pipeline.base.numerics import named_nondeterminism, set_numerics
 from pipeline.models.build import build_backbone, build_detector
+from pipeline.models.context import BankWindow
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import HEADS, build_head
@@ -31,13 +32,13 @@ def deterministic() -> Iterator[None]:
 
 def batch(frames: int = 8) -> Batch:
     generator = torch.Generator().manual_seed(1)
+    clip_index = torch.tensor([0, 0, 1])
     return Batch(
         labels=torch.tensor([[1.0, 0, 0], [0, 1, 1], [0, 0, 1]]),
-        clip_index=torch.tensor([0, 0, 1]),
+        clip_index=clip_index,
         clips=torch.randn(2, 3, frames, 64, 64, generator=generator),
         boxes_xyxy=torch.tensor([[2.0, 3, 30, 40], [10, 10, 60, 44], [0, 0, 63, 63]]),
-        window=torch.randn(2, 12, 16, generator=generator),
-        window_mask=torch.arange(24).view(2, 12) < 12,
+        window=BankWindow(torch.randn(2, 12, 16, generator=generator), torch.arange(24).view(2, 12) < 12, clip_index),
     )
 
 

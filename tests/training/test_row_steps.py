@@ -1,7 +1,6 @@
 """Which rows train and are scored: against plain loops over keyframes, on random banks."""
 
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -14,9 +13,10 @@ from pipeline.bank.feature_rows import Rows
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.writer import assemble_bank
 from pipeline.base.errors import DamagedError, InputError
-from pipeline.scoring.keyframe_rows import KeyframeRows, above, scoring_rows
+from pipeline.scoring.keyframe_rows import KeyframeRows, scoring_rows
 from pipeline.tables.iou import match_proposals
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes, pack_keyframes
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.training.row_steps import training_rows
 from tests.bank.banks import PROVENANCE, write_small_part
 
@@ -81,7 +81,17 @@ def at(bank: Bank, each: KeyframeBoxes, row_set: str) -> Rows | None:
     return rows.take(np.flatnonzero(rows.timestamp == each.keyframe.timestamp))
 
 
-def plain_training_rows(bank, keyframes, *, box_threshold, lower_threshold, match_iou):
+def plain_detections(rows: Rows, rule: BoxRule) -> Rows:
+    """Those of one keyframe that pass."""
+    assert rows.score is not None
+    scores = rows.score.tolist()
+    best = max(scores, default=0.0)
+    threshold = float(np.float32(rule.threshold))
+    lowest = min(threshold, best) if rule.lower else threshold
+    return rows.take(np.array([place for place, score in enumerate(scores) if score >= lowest], np.int64))
+
+
+def plain_training_rows(bank, keyframes, *, rule, match_iou):
     """(features, boxes, labels) of each keyframe, by the words of `training_rows`."""
     for each in keyframes:
         annotated, detected = (at(bank, each, name) for name in ("ground_truth", "detections"))
@@ -91,7 +101,7 @@ def plain_training_rows(bank, keyframes, *, box_threshold, lower_threshold, matc
                 for truth, labels in zip(each.ground_truth_xyxy, each.labels, strict=True):
                     if (truth == box).all():
                         chosen.append((feature, box, labels))
-            detected = above(detected, box_threshold, lower_threshold=lower_threshold)
+            detected = plain_detections(detected, rule)
             match, _ = match_proposals(detected.boxes_xyxy, each.ground_truth_xyxy, match_iou=match_iou)
             for feature, box, owner in zip(detected.features, detected.boxes_xyxy, match, strict=True):
                 if owner >= 0:
@@ -117,27 +127,25 @@ def same(rows: KeyframeRows, expected: list[list[tuple]]) -> None:
 @given(
     seed=st.integers(0, 10**6),
     codec=st.sampled_from(["none", "zstd"]),
-    box_threshold=st.sampled_from([0.5, 0.7, 0.9, 1.0]),
-    lower_threshold=st.booleans(),
+    rule=st.builds(BoxRule, st.sampled_from([0.5, 0.7, 0.9, 1.0]), st.booleans()),
     match_iou=st.sampled_from([0.4, 0.7, 0.9]),
     open_arrays=st.sampled_from([1, 500]),
 )
 def test_rows_are_those_of_plain_loops(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, codec: str, box_threshold: float, lower_threshold: bool,
+    tmp_path_factory: pytest.TempPathFactory, seed: int, codec: str, rule: BoxRule,
     match_iou: float, open_arrays: int,
 ) -> None:  # fmt: skip
     bank, keyframes = random_bank(tmp_path_factory.mktemp("bank"), seed, codec)
-    options: dict[str, Any] = {"box_threshold": box_threshold, "lower_threshold": lower_threshold}
     with patch.object(row_places, "OPEN_ARRAYS", open_arrays):
-        rows = training_rows(bank, keyframes, match_iou=match_iou, **options)
-        same(rows, list(plain_training_rows(bank, keyframes, match_iou=match_iou, **options)))
+        rows = training_rows(bank, keyframes, rule=rule, match_iou=match_iou)
+        same(rows, list(plain_training_rows(bank, keyframes, rule=rule, match_iou=match_iou)))
         for row_set in ("detections", "ground_truth"):
-            scored = scoring_rows(bank, keyframes, row_set, **options)
+            scored = scoring_rows(bank, keyframes, row_set, rule=rule)
             expected = []
             for each in keyframes:
                 found = at(bank, each, row_set)
                 if found is not None and row_set == "detections":
-                    found = above(found, box_threshold, lower_threshold=lower_threshold)
+                    found = plain_detections(found, rule)
                 pairs = () if found is None else zip(found.features, found.boxes_xyxy, strict=True)
                 expected.append(list(pairs))
             same(scored, expected)
@@ -145,7 +153,7 @@ def test_rows_are_those_of_plain_loops(
 
 def test_an_uncompressed_bank_is_not_copied(tmp_path: Path) -> None:
     bank, keyframes = random_bank(tmp_path, 1, "none")
-    rows = scoring_rows(bank, keyframes, "detections", box_threshold=0.5)
+    rows = scoring_rows(bank, keyframes, "detections", rule=BoxRule(0.5))
     assert len(rows.features) > 3
     # The files are read when rows are taken, not before: one changed meanwhile is seen, and refused.
     changed = bank.rows("a", "detections").features
@@ -169,8 +177,7 @@ def test_a_missing_row_names_the_first_keyframe_without_it(tmp_path: Path) -> No
     )
     with pytest.raises(InputError, match=expected):
         training_rows(
-            bank, [*keyframes[:place], broken, *keyframes[place + 1 :]], box_threshold=0.5, lower_threshold=False,
-            match_iou=0.9,
+            bank, [*keyframes[:place], broken, *keyframes[place + 1 :]], rule=BoxRule(0.5), match_iou=0.9,
         )  # fmt: skip
 
 
@@ -201,7 +208,7 @@ def test_keyframes_beyond_the_end_of_a_film_have_no_rows(tmp_path: Path, capsys:
     def train(*times: float) -> KeyframeRows:
         labels = np.ones((1, 2), bool)
         keyframes = [KeyframeBoxes(Keyframe("a", 900 + at, at), box, labels, box[:0], np.empty(0)) for at in times]
-        return training_rows(bank, keyframes, box_threshold=0.5, lower_threshold=False, match_iou=0.5)
+        return training_rows(bank, keyframes, rule=BoxRule(0.5), match_iou=0.5)
 
     assert np.diff(train(0.0, 1.5, 2.0).starts).tolist() == [2, 0, 0]
     assert capsys.readouterr().err == (

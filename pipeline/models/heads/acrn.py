@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
 from pipeline.models.backbones.conv import ConvBN
-from pipeline.models.heads.head import Head, HeadContext, HeadSettings
+from pipeline.models.context import Context
+from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.roi import pool_roi
 
 
@@ -22,7 +23,7 @@ class ActorCentricRelation(nn.Module):
         self.conv2 = ConvBN(map_channels, map_channels, kernel=(1, 3, 3))
         self.convs = nn.ModuleList([ConvBN(map_channels, map_channels, kernel=(1, 3, 3)) for _ in range(convs - 1)])
 
-    def forward(self, roi: Tensor, context: HeadContext) -> Tensor:
+    def forward(self, roi: Tensor, context: Context) -> Tensor:
         """RoI maps [R, C_roi, 1, s, s] -> relation maps [R, C_map, 1, h, w]."""
         map_BChw = context.feature_map
         assert map_BChw is not None  # the head needs it

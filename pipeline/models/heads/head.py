@@ -3,7 +3,7 @@
 A head gets the RoI features of persons and a context with what else it may ask for. A head is a function
 (`linear`, `lfb_nl`, ...) that returns a `Head`; the table of them is `pipeline/models/heads/table.py`.
 
-Shape suffixes of names: R persons (RoIs), B clips (keyframes), L slots of a bank window, C channels.
+Shape suffixes of names: R persons (RoIs), C channels; those of a context stand in `pipeline/models/context.py`.
 """
 
 from dataclasses import dataclass, replace
@@ -11,29 +11,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from pipeline.models.context import Context
 from pipeline.models.roi import pool_roi
 
 Mask = Literal["none", "valid"]
 Span = Literal["past", "centred", "future"]
-
-
-@dataclass(frozen=True)
-class HeadContext:
-    """What a head may ask for beside the RoI features of the persons.
-
-    All persons of a keyframe share its window, which is held once, unless each was given its own (`window_index`).
-    """
-
-    clip_index: Tensor
-    "[R], integer: the clip of each person."
-    window: Tensor | None = None
-    "[B, L, C_bank]: rows of the bank around each keyframe, in order of time; empty slots hold zeros."
-    window_mask: Tensor | None = None
-    "[B, L], bool: True where a slot holds a row."
-    window_index: Tensor | None = None
-    "[R], integer: the window of each person; None: that of its clip. `read_window` gives it."
-    feature_map: Tensor | None = None
-    "[B, C_map, h, w]: the backbone's map of each clip, pooled over time (`pool_time`)."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +50,7 @@ class Head(nn.Module):
     """Logits of persons (MMAction2 `BBoxHeadAVA`, behind a `shared_head` where there is one).
 
     Attributes:
-        needs: fields of `HeadContext` that must be there.
+        needs: fields of `Context` that must be there.
         scopes: "head" where it can train on pooled rows, "all" where it can train with the detector.
     """
 
@@ -92,7 +74,7 @@ class Head(nn.Module):
                 hands the RoI features on.
             settings: see `HeadSettings`.
             channels: what enters the classifier.
-            needs: fields of `HeadContext` that `shared` reads.
+            needs: fields of `Context` that `shared` reads.
             scopes: see the class.
         """
         super().__init__()
@@ -110,12 +92,12 @@ class Head(nn.Module):
                 nn.init.xavier_normal_(module.weight)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, roi: Tensor, context: HeadContext) -> Tensor:
+    def forward(self, roi: Tensor, context: Context) -> Tensor:
         """Logits [R, classes].
 
         Args:
             roi: RoI maps [R, C_roi, 1, h, w], or rows that are already pooled, [R, C_roi].
-            context: see `HeadContext`.
+            context: see `Context`.
 
         Raises:
             ValueError: the context lacks what the head needs.
@@ -126,7 +108,8 @@ class Head(nn.Module):
         if self.feature_dropout.p:
             roi = self.feature_dropout(roi)
             if context.window is not None:
-                context = replace(context, window=self.feature_dropout(context.window))
+                rows = self.feature_dropout(context.window.rows)
+                context = replace(context, window=replace(context.window, rows=rows))
         features = roi if self.shared is None else self.shared(roi, context)
         logits: Tensor = self.classifier(pool_persons(self.dropout(features)))
         return logits
@@ -137,20 +120,13 @@ def pool_persons(roi: Tensor) -> Tensor:
     return pool_roi(roi) if roi.dim() == 5 else roi
 
 
-def read_window(context: HeadContext, mask: Mask, like: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+def read_window(context: Context, mask: Mask, like: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
     """The windows in the type of `like`, the mask that counts (None where `mask` is none), and each person's window.
 
     Raises:
-        ValueError: there is no window, or mask is valid and no window_mask fits the window.
+        ValueError: there is no window.
     """
     window = context.window
     if window is None:
         raise ValueError("this head needs window, the context has none")
-    index = context.clip_index if context.window_index is None else context.window_index
-    if mask == "none":
-        return window.to(like.dtype), None, index
-    valid = context.window_mask
-    if valid is None or valid.shape != window.shape[:2]:
-        found = "none" if valid is None else f"one of {tuple(valid.shape)}"
-        raise ValueError(f"mask valid needs a window_mask of {tuple(window.shape[:2])}, the context has {found}")
-    return window.to(like.dtype), valid, index
+    return window.rows.to(like.dtype), None if mask == "none" else window.mask, window.owner

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
-from pipeline.models.heads.head import Head, HeadContext, HeadSettings, Mask, pool_persons, read_window
+from pipeline.models.context import Context
+from pipeline.models.heads.head import Head, HeadSettings, Mask, pool_persons, read_window
 
 
 def group_persons(index: Tensor, groups: int) -> tuple[Tensor, int]:
@@ -80,7 +81,7 @@ class NonLocalBank(nn.Module):
         self.layers = nn.ModuleList([NonLocalLayer(latent, dropout=dropout) for _ in range(layers)])
         self.mask: Mask = mask
 
-    def forward(self, roi: Tensor, context: HeadContext) -> Tensor:
+    def forward(self, roi: Tensor, context: Context) -> Tensor:
         """RoI features (see `Head`) -> [R, C_roi + latent].
 
         With mask valid, a person whose window is empty keeps its query: nothing is added in any layer.

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
-from pipeline.models.heads.head import Head, HeadContext, HeadSettings, Mask, pool_persons, read_window
+from pipeline.models.context import Context
+from pipeline.models.heads.head import Head, HeadSettings, Mask, pool_persons, read_window
 from pipeline.models.heads.lfb_nl import NonLocalBank, non_local_bank
 
 
@@ -28,7 +29,7 @@ class SplitBank(nn.Module):
         self.future_slots = slice(window_seconds // 2 * per_second, self.slots)
         self.mask: Mask = mask
 
-    def forward(self, roi: Tensor, context: HeadContext) -> Tensor:
+    def forward(self, roi: Tensor, context: Context) -> Tensor:
         """RoI features (see `Head`) -> [R, C_roi + 2 * latent].
 
         Raises:

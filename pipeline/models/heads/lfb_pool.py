@@ -8,7 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.heads.head import Head, HeadContext, HeadSettings, Mask, pool_persons, read_window
+from pipeline.models.context import Context
+from pipeline.models.heads.head import Head, HeadSettings, Mask, pool_persons, read_window
 
 Pooling = Literal["max", "mean"]
 
@@ -43,7 +44,7 @@ class PoolBank(nn.Module):
         self.pooling: Pooling = pooling
         self.mask: Mask = mask
 
-    def forward(self, roi: Tensor, context: HeadContext) -> Tensor:
+    def forward(self, roi: Tensor, context: Context) -> Tensor:
         """RoI features (see `Head`) -> [R, C_roi + C_bank]."""
         person_RC = pool_persons(roi)
         window_BLC, valid_BL, window_R = read_window(context, self.mask, like=person_RC)

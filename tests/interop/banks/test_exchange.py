@@ -13,6 +13,7 @@ from pipeline.interop.banks import exchange
 from pipeline.interop.banks.exchange import Keys, parse_provenance, read_foreign, read_ids, recognise_format
 from pipeline.scoring.keyframe_rows import scoring_rows
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
+from pipeline.tables.select_boxes import BoxRule
 from tests.interop.banks.files import small_bank, taken_in, written
 
 
@@ -117,12 +118,12 @@ def test_rows_without_boxes_are_for_windows_alone(tmp_path: Path) -> None:
     none = np.empty((0, 4))
     keyframe = KeyframeBoxes(Keyframe("a", 1.0, 1.0), none, np.empty((0, 1), bool), none, np.empty(0))
     with pytest.raises(InputError) as error:
-        scoring_rows(bank, [keyframe], "detections", box_threshold=0.9)
+        scoring_rows(bank, [keyframe], "detections", rule=BoxRule(0.9))
     assert str(error.value) == (
         f"{bank.where}: detections of video 'a' have no boxes: windows can read them, but a head can be neither "
         "trained on them nor scored"
     )
-    assert not len(scoring_rows(bank, [keyframe], "ground_truth", box_threshold=0.9).features)
+    assert not len(scoring_rows(bank, [keyframe], "ground_truth", rule=BoxRule(0.9)).features)
 
 
 def test_train_and_val_banks_of_two_files_belong_together(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.heads.head import Head, HeadContext
+from pipeline.models.context import BankWindow, Context
+from pipeline.models.heads.head import Head
 from pipeline.training.losses import multilabel_loss
 
 CHANNELS, SECONDS, PER_SECOND = 16, 12, 4
@@ -15,8 +16,14 @@ CHANNELS, SECONDS, PER_SECOND = 16, 12, 4
 @dataclass(frozen=True)
 class Task:
     roi: Tensor
-    context: HeadContext
+    context: Context
     labels: Tensor
+
+
+def windowed(clip_index: Tensor, rows: Tensor, mask: Tensor | None = None) -> Context:
+    """A context in which the persons of a clip share its window; without a mask every slot holds a row."""
+    mask = torch.ones(rows.shape[:2], dtype=torch.bool) if mask is None else mask
+    return Context(clip_index, BankWindow(rows, mask, clip_index))
 
 
 def make_task(clips: int, *, seed: int, half: str = "any") -> Task:
@@ -40,7 +47,7 @@ def make_task(clips: int, *, seed: int, half: str = "any") -> Task:
     window = patterns[pattern] + 0.3 * torch.randn(clips, slots, CHANNELS, generator=draw)
     clip_index = torch.arange(clips).repeat(2)
     roi = patterns[9] + 0.3 * torch.randn(len(clip_index), CHANNELS, generator=draw)
-    context = HeadContext(clip_index=clip_index, window=window * mask[:, :, None], window_mask=mask)
+    context = windowed(clip_index, window * mask[:, :, None], mask)
     return Task(roi, context, torch.eye(3)[label[clip_index]])
 
 

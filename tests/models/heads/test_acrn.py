@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from pipeline.base.errors import InputError
+from pipeline.models.context import Context
 from pipeline.models.heads.acrn import acrn
-from pipeline.models.heads.head import HeadContext, HeadSettings
+from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.linear import linear
 from pipeline.models.roi import pool_roi
 
@@ -14,7 +15,7 @@ SETTINGS = HeadSettings(roi_channels=5, bank_channels=0, classes=3, map_channels
 CLIP_INDEX = torch.tensor([1, 0, 1])
 
 
-def _plain(shared: nn.Module, roi: torch.Tensor, context: HeadContext) -> torch.Tensor:
+def _plain(shared: nn.Module, roi: torch.Tensor, context: Context) -> torch.Tensor:
     """Upstream's arithmetic: tile the person over its clip's map, concatenate, convolve."""
     assert context.feature_map is not None
     maps = context.feature_map[context.clip_index].unsqueeze(2)
@@ -34,7 +35,7 @@ def test_the_split_convolution_is_the_plain_one_with_its_statistics_and_gradient
         head = acrn(SETTINGS, convs=convs).double().train(training)
         roi = torch.randn(3, 5, 1, 2, 2, dtype=torch.float64, requires_grad=True)
         maps = torch.randn(2, 4, 3, 6, dtype=torch.float64, requires_grad=True)
-        context = HeadContext(clip_index=CLIP_INDEX, feature_map=maps)
+        context = Context(clip_index=CLIP_INDEX, feature_map=maps)
         assert head.shared is not None
         out = _plain(head.shared, roi, context) if plain else head.shared(roi, context)
         out.pow(3).sum().backward()
@@ -55,21 +56,21 @@ def test_logits_follow_the_cells_of_the_own_clip_alone() -> None:
     changed = maps.clone()
     changed[1] += 1
     with torch.no_grad():
-        before = head(roi, HeadContext(clip_index=CLIP_INDEX, feature_map=maps))
-        after = head(roi, HeadContext(clip_index=CLIP_INDEX, feature_map=changed))
+        before = head(roi, Context(clip_index=CLIP_INDEX, feature_map=maps))
+        after = head(roi, Context(clip_index=CLIP_INDEX, feature_map=changed))
     assert before.shape == (3, 3)
     assert torch.allclose(before[1], after[1], atol=1e-6)
     assert not torch.allclose(before[0], after[0], atol=1e-3)
 
 
-def _elsewhere(clips: int, seed: int) -> tuple[torch.Tensor, HeadContext, torch.Tensor]:
+def _elsewhere(clips: int, seed: int) -> tuple[torch.Tensor, Context, torch.Tensor]:
     """The label is what stands somewhere in the frame, which no person's own feature tells."""
     torch.manual_seed(seed)
     label = torch.randint(0, 3, (clips,))
     maps = 0.3 * torch.randn(clips, 12, 4, 4)
     maps[torch.arange(clips), label, torch.randint(0, 4, (clips,)), torch.randint(0, 4, (clips,))] += 3
     roi = torch.randn(clips, 5, 1, 2, 2)
-    return roi, HeadContext(clip_index=torch.arange(clips), feature_map=maps), label
+    return roi, Context(clip_index=torch.arange(clips), feature_map=maps), label
 
 
 @pytest.mark.parametrize(("build", "least", "most"), [(acrn, 0.9, 1.0), (linear, 0.0, 0.5)])
@@ -91,7 +92,7 @@ def test_it_reads_from_the_frame_what_a_linear_head_cannot_know(build, least, mo
 
 def test_no_person_at_all_leaves_every_weight_a_gradient_of_zero_and_the_statistics_alone() -> None:
     head = acrn(SETTINGS)
-    context = HeadContext(clip_index=torch.zeros(0, dtype=torch.long), feature_map=torch.randn(2, 4, 3, 6))
+    context = Context(clip_index=torch.zeros(0, dtype=torch.long), feature_map=torch.randn(2, 4, 3, 6))
     logits = head(torch.zeros(0, 5, 1, 2, 2), context)
     assert logits.shape == (0, 3)
     logits.sum().backward()
@@ -103,7 +104,7 @@ def test_no_person_at_all_leaves_every_weight_a_gradient_of_zero_and_the_statist
 def test_bfloat16_arithmetic_is_taken() -> None:
     torch.manual_seed(0)
     head = acrn(SETTINGS).eval()
-    roi, context = torch.randn(3, 5, 1, 2, 2), HeadContext(clip_index=CLIP_INDEX, feature_map=torch.randn(2, 4, 3, 6))
+    roi, context = torch.randn(3, 5, 1, 2, 2), Context(clip_index=CLIP_INDEX, feature_map=torch.randn(2, 4, 3, 6))
     with torch.no_grad():
         exact = head(roi, context)
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -119,4 +120,4 @@ def test_what_a_user_can_ask_wrongly_is_refused() -> None:
     head = acrn(SETTINGS)
     assert (sorted(head.needs), sorted(head.scopes)) == (["feature_map"], ["all"])
     with pytest.raises(ValueError, match=r"^this head needs feature_map, the context has none$"):
-        head(torch.zeros(1, 5, 1, 2, 2), HeadContext(clip_index=torch.tensor([0])))
+        head(torch.zeros(1, 5, 1, 2, 2), Context(clip_index=torch.tensor([0])))

@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.models.heads.head import Head, HeadContext, HeadSettings, pool_persons, read_window
+from pipeline.models.context import BankWindow, Context
+from pipeline.models.heads.head import Head, HeadSettings, pool_persons, read_window
 from pipeline.models.heads.lfb_pool import lfb_max
 from pipeline.models.heads.linear import linear
+from tests.models.heads.made_up import windowed
 
 SETTINGS = HeadSettings(roi_channels=6, bank_channels=4, classes=3)
 
@@ -25,8 +27,7 @@ def test_the_classifier_begins_small_and_without_bias() -> None:
 
 def test_a_hidden_layer_stands_before_the_classifier_of_any_head() -> None:
     settings = HeadSettings(roi_channels=6, bank_channels=4, classes=3, mlp=True)
-    window = torch.randn(1, 5, 4)
-    context = HeadContext(clip_index=torch.zeros(2, dtype=torch.long), window=window, window_mask=torch.ones(1, 5) > 0)
+    context = windowed(torch.zeros(2, dtype=torch.long), torch.randn(1, 5, 4))
     for head in (linear(settings).eval(), lfb_max(settings).eval()):
         assert isinstance(head.classifier, nn.Sequential)
         hidden, relu, last = head.classifier
@@ -40,7 +41,7 @@ def test_a_hidden_layer_stands_before_the_classifier_of_any_head() -> None:
 def test_rows_and_maps_of_one_cell_are_the_same_to_a_head() -> None:
     head = linear(SETTINGS).eval()
     rows = torch.randn(5, 6)
-    context = HeadContext(clip_index=torch.zeros(5, dtype=torch.long))
+    context = Context(clip_index=torch.zeros(5, dtype=torch.long))
     assert torch.equal(head(rows, context), head(rows[:, :, None, None, None], context))
     assert torch.equal(pool_persons(rows), rows)
 
@@ -50,7 +51,7 @@ def test_dropout_acts_on_maps_before_they_are_pooled_and_on_rows() -> None:
     head = linear(HeadSettings(roi_channels=6, bank_channels=0, classes=3, dropout=0.5))
     seen = []
     head.classifier.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
-    context = HeadContext(clip_index=torch.zeros(100, dtype=torch.long))
+    context = Context(clip_index=torch.zeros(100, dtype=torch.long))
     head(torch.ones(100, 6, 1, 8, 8), context)
     assert (seen[0] == 2).all()  # of 64 cells one is left, scaled by 1 / (1 - 0.5), for all 600 but 1 in 2 ** 64
     head(torch.ones(100, 6), context)
@@ -59,50 +60,51 @@ def test_dropout_acts_on_maps_before_they_are_pooled_and_on_rows() -> None:
 
 def test_what_a_head_declares_must_be_in_the_context() -> None:
     head = Head(None, SETTINGS, channels=6, needs=frozenset({"window", "feature_map"}))
-    context = HeadContext(clip_index=torch.tensor([0]))
+    context = Context(clip_index=torch.tensor([0]))
     with pytest.raises(ValueError, match=r"^this head needs feature_map, the context has none$"):
         head(torch.zeros(1, 6), context)
 
 
 def test_the_window_comes_in_the_type_of_the_persons() -> None:
-    context = HeadContext(
-        clip_index=torch.tensor([0]),
-        window=torch.ones(1, 5, 4, dtype=torch.float16),
-        window_mask=torch.ones(1, 5, dtype=torch.bool),
+    given = BankWindow(
+        torch.ones(1, 5, 4, dtype=torch.float16), torch.ones(1, 5, dtype=torch.bool), torch.zeros(1, dtype=torch.long)
     )
-    window, valid, index = read_window(context, "valid", like=torch.zeros(1))
+    context = Context(torch.tensor([0]), given)
+    window, valid, owner = read_window(context, "valid", like=torch.zeros(1))
     assert window.dtype == torch.float32
-    assert valid is context.window_mask
-    assert index is context.clip_index
+    assert valid is given.mask
+    assert owner is given.owner
     assert read_window(context, "none", like=torch.zeros(1))[1] is None
-    own = replace(context, window_index=torch.tensor([1, 0]))
-    assert read_window(own, "none", like=torch.zeros(1))[2] is own.window_index
+    with pytest.raises(ValueError, match=r"^this head needs window, the context has none$"):
+        read_window(Context(torch.tensor([0])), "valid", like=torch.zeros(1))
 
 
-@pytest.mark.parametrize(
-    ("window", "mask", "message"),
-    [
-        (None, None, "this head needs window, the context has none"),
-        ((2, 5), None, "mask valid needs a window_mask of (2, 5), the context has none"),
-        ((2, 5), (2, 4), "mask valid needs a window_mask of (2, 5), the context has one of (2, 4)"),
-    ],
-)
-def test_a_window_without_its_mask_is_refused(window, mask, message) -> None:
-    context = HeadContext(
-        clip_index=torch.tensor([0]),
-        window=None if window is None else torch.zeros(*window, 4),
-        window_mask=None if mask is None else torch.ones(mask, dtype=torch.bool),
-    )
-    with pytest.raises(ValueError, match="^" + message.replace("(", r"\(").replace(")", r"\)") + "$"):
-        read_window(context, "valid", like=torch.zeros(1))
+def test_feature_dropout_acts_on_persons_and_on_the_rows_of_the_window() -> None:
+    torch.manual_seed(0)
+    seen: list[Context] = []
+
+    class Look(nn.Module):
+        def forward(self, roi: torch.Tensor, context: Context) -> torch.Tensor:
+            seen.append(context)
+            return roi
+
+    head = Head(Look(), replace(SETTINGS, feature_dropout=0.5, dropout=0.0), channels=6)
+    context = windowed(torch.zeros(100, dtype=torch.long), torch.ones(1, 50, 4))
+    head(torch.ones(100, 6), context)
+    given, read = context.window, seen[0].window
+    assert given is not None
+    assert read is not None
+    assert 0.3 < (read.rows == 0).float().mean() < 0.7
+    assert (given.rows == 1).all()
+    assert (read.mask, read.owner) == (given.mask, given.owner)
 
 
 def test_a_shared_part_may_return_maps_as_acrn_does() -> None:
     class Wide(nn.Module):
-        def forward(self, roi: torch.Tensor, context: HeadContext) -> torch.Tensor:
+        def forward(self, roi: torch.Tensor, context: Context) -> torch.Tensor:
             assert context.feature_map is not None
             return context.feature_map[context.clip_index].unsqueeze(2) + roi.mean()
 
     head = Head(Wide(), SETTINGS, channels=7, needs=frozenset({"feature_map"}), scopes=frozenset({"all"}))
-    context = HeadContext(clip_index=torch.tensor([1, 0]), feature_map=torch.rand(2, 7, 4, 5))
+    context = Context(clip_index=torch.tensor([1, 0]), feature_map=torch.rand(2, 7, 4, 5))
     assert head(torch.rand(2, 6, 1, 8, 8), context).shape == (2, 3)

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pipeline.base.errors import InputError
-from pipeline.models.heads.head import HeadContext, HeadSettings
+from pipeline.models.context import Context
+from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.lfb_nl import NonLocalBank, attend, group_persons, lfb_nl
 from pipeline.models.heads.linear import linear
-from tests.models.heads.made_up import CHANNELS, trained_accuracy
+from tests.models.heads.made_up import CHANNELS, trained_accuracy, windowed
 
 
 def _bank(mask: str = "valid", layers: int = 2) -> NonLocalBank:
@@ -24,11 +25,9 @@ def _bank(mask: str = "valid", layers: int = 2) -> NonLocalBank:
     return bank.double()
 
 
-def _context(mask: torch.Tensor | None, clip_index: list[int]) -> HeadContext:
+def _context(mask: torch.Tensor, clip_index: list[int]) -> Context:
     window = torch.randn(2, 6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    if mask is not None:
-        window = window * mask[:, :, None]
-    return HeadContext(clip_index=torch.tensor(clip_index), window=window, window_mask=mask)
+    return windowed(torch.tensor(clip_index), window * mask[:, :, None], mask)
 
 
 @given(st.lists(st.integers(0, 4), max_size=12))
@@ -57,12 +56,14 @@ def test_persons_are_independent_and_their_order_does_not_matter() -> None:
     bank = _bank()
     mask = torch.tensor([[True] * 4 + [False] * 2, [True] * 6])
     context = _context(mask, [1, 0, 1, 1])
+    assert context.window is not None
+    rows = context.window.rows
     roi = torch.randn(4, 5, dtype=torch.float64)
     out = bank(roi, context)
     order = torch.tensor([2, 0, 3, 1])
-    shuffled = bank(roi[order], HeadContext(context.clip_index[order], context.window, mask))
+    shuffled = bank(roi[order], windowed(context.clip_index[order], rows, mask))
     assert torch.allclose(shuffled, out[order])
-    alone = bank(roi[2:3], HeadContext(torch.tensor([1]), context.window, mask))
+    alone = bank(roi[2:3], windowed(torch.tensor([1]), rows, mask))
     assert torch.allclose(alone, out[2:3])
 
 
@@ -72,9 +73,10 @@ def test_with_a_mask_empty_slots_do_not_matter_and_without_one_they_do() -> None
     masked, published = _bank("valid"), _bank("none")
     context = _context(mask, [0, 1])
     assert context.window is not None
-    filled = HeadContext(context.clip_index, context.window.masked_fill(~mask[:, :, None], 7), mask)
+    rows = context.window.rows
+    filled = windowed(context.clip_index, rows.masked_fill(~mask[:, :, None], 7), mask)
     assert torch.allclose(masked(roi, context), masked(roi, filled))
-    short = HeadContext(context.clip_index, context.window[:, mask[0]], mask[:, mask[0]])
+    short = windowed(context.clip_index, rows[:, mask[0]], mask[:, mask[0]])
     assert torch.allclose(masked(roi, context), masked(roi, short))
     assert not torch.allclose(published(roi, context), published(roi, short))
     assert torch.allclose(published(roi, short), masked(roi, short))
@@ -96,12 +98,13 @@ def test_an_empty_window_leaves_the_query_as_it_is() -> None:
 def test_gradients_are_right_in_every_case(mask: str, layers: int) -> None:
     bank = _bank(mask, layers)
     roi = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
-    context = _context(torch.tensor([[False] * 6, [True, False, True, True, False, False]]), [1, 0, 1])
-    window = context.window
-    assert window is not None
+    valid = torch.tensor([[False] * 6, [True, False, True, True, False, False]])
+    context = _context(valid, [1, 0, 1])
+    assert context.window is not None
+    window = context.window.rows
 
     def run(roi: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = bank(roi, HeadContext(context.clip_index, window, context.window_mask))
+        out: torch.Tensor = bank(roi, windowed(context.clip_index, window, valid))
         return out
 
     assert torch.autograd.gradcheck(run, (roi, window.clone().requires_grad_()))
@@ -114,7 +117,7 @@ def test_gradients_are_right_in_every_case(mask: str, layers: int) -> None:
 def test_a_batch_of_empty_windows_has_finite_gradients_in_float32() -> None:
     sizes = HeadSettings(roi_channels=5, bank_channels=3, classes=2, dropout=0.0)
     head = lfb_nl(sizes, latent=4, init="published")
-    context = HeadContext(torch.tensor([0, 1]), torch.zeros(2, 6, 3), torch.zeros(2, 6, dtype=torch.bool))
+    context = windowed(torch.tensor([0, 1]), torch.zeros(2, 6, 3), torch.zeros(2, 6, dtype=torch.bool))
     with torch.autograd.detect_anomaly(check_nan=True):
         head(torch.randn(2, 5), context).sum().backward()
     assert all(each.grad is None or each.grad.isfinite().all() for each in head.parameters())
@@ -123,8 +126,8 @@ def test_a_batch_of_empty_windows_has_finite_gradients_in_float32() -> None:
 def test_no_person_at_all_and_a_clip_without_persons() -> None:
     head = lfb_nl(HeadSettings(roi_channels=5, bank_channels=3, classes=2), latent=4)
     window, mask = torch.randn(2, 6, 3), torch.ones(2, 6, dtype=torch.bool)
-    assert head(torch.zeros(0, 5), HeadContext(torch.zeros(0, dtype=torch.long), window, mask)).shape == (0, 2)
-    assert head(torch.randn(1, 5), HeadContext(torch.tensor([1]), window, mask)).isfinite().all()
+    assert head(torch.zeros(0, 5), windowed(torch.zeros(0, dtype=torch.long), window, mask)).shape == (0, 2)
+    assert head(torch.randn(1, 5), windowed(torch.tensor([1]), window, mask)).isfinite().all()
 
 
 def test_half_precision_banks_and_bfloat16_arithmetic_are_taken() -> None:
@@ -132,10 +135,10 @@ def test_half_precision_banks_and_bfloat16_arithmetic_are_taken() -> None:
     mask = torch.tensor([[True] * 3 + [False] * 3, [False] * 6])
     window = (torch.randn(2, 6, 3) * mask[:, :, None]).half()
     roi = torch.randn(2, 5)
-    exact = head(roi, HeadContext(torch.tensor([0, 1]), window, mask))
+    exact = head(roi, windowed(torch.tensor([0, 1]), window, mask))
     assert exact.dtype == torch.float32
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rough = head(roi, HeadContext(torch.tensor([0, 1]), window, mask))
+        rough = head(roi, windowed(torch.tensor([0, 1]), window, mask))
     assert torch.allclose(rough.float(), exact, atol=0.1)
     assert rough.isfinite().all()
 
@@ -152,7 +155,7 @@ def test_a_window_is_never_copied_per_person() -> None:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        head(torch.randn(32, 256), HeadContext(torch.zeros(32, dtype=torch.long), window))
+        head(torch.randn(32, 256), windowed(torch.zeros(32, dtype=torch.long), window))
     assert kept < 4 * window.numel()
 
 
@@ -164,7 +167,7 @@ def test_initial_weights(init: str) -> None:
     bank = head.shared
     assert isinstance(bank, NonLocalBank)
     roi = torch.randn(2, 64)
-    out = bank(roi, HeadContext(torch.tensor([0, 0]), torch.randn(1, 9, 48), torch.ones(1, 9, dtype=torch.bool)))
+    out = bank(roi, windowed(torch.tensor([0, 0]), torch.randn(1, 9, 48)))
     unchanged = torch.allclose(out, torch.cat([roi, bank.project_roi(roi)], dim=1))
     assert unchanged == (init == "identity")
     linears = [module for module in bank.modules() if isinstance(module, nn.Linear)]

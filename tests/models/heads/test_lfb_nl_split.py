@@ -5,9 +5,11 @@ import torch
 from torch import nn
 
 from pipeline.base.errors import InputError
-from pipeline.models.heads.head import Head, HeadContext, HeadSettings
+from pipeline.models.context import Context
+from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.lfb_nl import lfb_nl
 from pipeline.models.heads.lfb_nl_split import SplitBank, lfb_nl_split
+from tests.models.heads.made_up import windowed
 
 CHANNELS, SECONDS, PER_SECOND = 8, 6, 2
 SETTINGS = HeadSettings(
@@ -20,7 +22,7 @@ SETTINGS = HeadSettings(
 )
 
 
-def _order_task(clips: int, seed: int) -> tuple[torch.Tensor, HeadContext, torch.Tensor]:
+def _order_task(clips: int, seed: int) -> tuple[torch.Tensor, Context, torch.Tensor]:
     """Two events are in every window, one before and one after the keyframe; the label is which came first."""
     draw = torch.Generator().manual_seed(seed)
     events = torch.randn(2, CHANNELS, generator=torch.Generator().manual_seed(0))
@@ -32,8 +34,7 @@ def _order_task(clips: int, seed: int) -> tuple[torch.Tensor, HeadContext, torch
     window[torch.arange(clips), before] += 2 * events[label]
     window[torch.arange(clips), after] += 2 * events[1 - label]
     roi = torch.randn(clips, CHANNELS, generator=draw)
-    mask = torch.ones(window.shape[:2], dtype=torch.bool)
-    return roi, HeadContext(clip_index=torch.arange(clips), window=window, window_mask=mask), label
+    return roi, windowed(torch.arange(clips), window), label
 
 
 def _accuracy(head: Head) -> float:
@@ -72,11 +73,10 @@ def test_each_answer_comes_from_its_half(mask) -> None:
     head = lfb_nl_split(dataclasses.replace(SETTINGS, mask=mask), latent=4, init="published").eval()
     roi = torch.randn(2, CHANNELS)
     window = torch.randn(1, SECONDS * PER_SECOND, CHANNELS)
-    valid = torch.ones(window.shape[:2], dtype=torch.bool)
     assert head.shared is not None
 
     def found(window: torch.Tensor) -> torch.Tensor:
-        context = HeadContext(clip_index=torch.zeros(2, dtype=torch.long), window=window, window_mask=valid)
+        context = windowed(torch.zeros(2, dtype=torch.long), window)
         return torch.as_tensor(head.shared(roi, context))  # type: ignore[misc]
 
     with torch.no_grad():
@@ -106,7 +106,7 @@ def test_half_a_window_may_be_empty() -> None:
     mask = torch.zeros(2, SECONDS * PER_SECOND, dtype=torch.bool)
     mask[0, :3] = True
     window = torch.randn(2, SECONDS * PER_SECOND, CHANNELS) * mask[:, :, None]
-    context = HeadContext(clip_index=torch.tensor([0, 1]), window=window, window_mask=mask)
+    context = windowed(torch.tensor([0, 1]), window, mask)
     with torch.autograd.detect_anomaly(check_nan=True):
         head(torch.randn(2, CHANNELS), context).sum().backward()
     assert all(each.grad is None or each.grad.isfinite().all() for each in head.parameters())
@@ -120,11 +120,9 @@ def test_what_a_user_can_ask_wrongly_is_refused() -> None:
         lfb_nl_split(SETTINGS, layers=0)
     with pytest.raises(InputError, match=r"^head lfb_nl_split: init is small, expected identity or published$"):
         lfb_nl_split(SETTINGS, init="small")
-    window, mask = torch.zeros(1, 5, CHANNELS), torch.ones(1, 5, dtype=torch.bool)
+    context = windowed(torch.zeros(1, dtype=torch.long), torch.zeros(1, 5, CHANNELS))
     with pytest.raises(ValueError, match=r"^the window has 5 slots, this head expects 12$"):
-        lfb_nl_split(SETTINGS, latent=4)(
-            torch.zeros(1, CHANNELS), HeadContext(torch.zeros(1, dtype=torch.long), window, mask)
-        )
+        lfb_nl_split(SETTINGS, latent=4)(torch.zeros(1, CHANNELS), context)
 
 
 @pytest.mark.parametrize("span", ["past", "future"])

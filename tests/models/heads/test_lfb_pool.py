@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.models.heads.head import HeadContext, HeadSettings
+from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.lfb_pool import lfb_avg, lfb_max, pool_window
-from tests.models.heads.made_up import CHANNELS, trained_accuracy
+from tests.models.heads.made_up import CHANNELS, trained_accuracy, windowed
 
 WINDOW = torch.tensor([[[1.0, -5], [0, 0], [3, -2], [0, 0]], [[0, 0], [0, 0], [0, 0], [0, 0]]])
 VALID = torch.tensor([[True, False, True, False], [False] * 4])
@@ -48,7 +48,7 @@ def test_each_person_gets_the_window_of_its_clip(build) -> None:
     window = torch.randn(2, 5, 2)
     clip_index = torch.tensor([1, 0, 1])
     roi = torch.randn(3, 3)
-    logits = head(roi, HeadContext(clip_index=clip_index, window=window))
+    logits = head(roi, windowed(clip_index, window))
     pooled: Tensor = window.max(dim=1).values if build is lfb_max else window.mean(dim=1)
     assert torch.allclose(logits, head.classifier(torch.cat([roi, pooled[clip_index]], dim=1)), atol=1e-6)
     assert head.needs == {"window"}
@@ -58,7 +58,7 @@ def test_each_person_gets_the_window_of_its_clip(build) -> None:
 @pytest.mark.parametrize("build", [lfb_max, lfb_avg])
 def test_no_person_at_all(build) -> None:
     head = build(HeadSettings(roi_channels=3, bank_channels=2, classes=4))
-    context = HeadContext(torch.zeros(0, dtype=torch.long), torch.randn(2, 4, 2), VALID)
+    context = windowed(torch.zeros(0, dtype=torch.long), torch.randn(2, 4, 2), VALID)
     assert head(torch.zeros(0, 3), context).shape == (0, 4)
 
 

@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from pipeline.models.heads.head import Head, HeadContext, HeadSettings, Mask
+from pipeline.models.context import BankWindow, Context
+from pipeline.models.heads.head import Head, HeadSettings, Mask
 from pipeline.models.heads.table import build_head
 from pipeline.models.standardise import Standardise, StandardisedHead
+from tests.models.heads.made_up import windowed
 
 NAMES = ["lfb_nl", "lfb_nl_split", "lfb_max", "lfb_avg"]
 SLOTS = 8
@@ -34,16 +36,14 @@ def test_a_person_with_a_window_of_its_own_reads_that_one(name: str, mask: Mask)
     head = head_of(name, mask)
     roi, window, valid = persons(6)
     clips = torch.tensor([0, 0, 0, 1, 2, 2])
-    own = HeadContext(clips, window=window, window_mask=valid, window_index=torch.arange(6))
+    own = Context(clips, BankWindow(window, valid, torch.arange(6)))
     logits = head(roi, own)
     for person in range(6):
-        alone = HeadContext(
-            torch.tensor([0]), window=window[person : person + 1], window_mask=valid[person : person + 1]
-        )
+        alone = windowed(torch.tensor([0]), window[person : person + 1], valid[person : person + 1])
         torch.testing.assert_close(logits[person], head(roi[person : person + 1], alone)[0])
     # The same window for each is one window for all.
-    shared = HeadContext(clips, window=window[:3], window_mask=valid[:3])
-    copied = HeadContext(clips, window=window[clips], window_mask=valid[clips], window_index=torch.arange(6))
+    shared = windowed(clips, window[:3], valid[:3])
+    copied = Context(clips, BankWindow(window[clips], valid[clips], torch.arange(6)))
     torch.testing.assert_close(head(roi, shared), head(roi, copied))
 
 
@@ -53,13 +53,11 @@ def test_a_person_with_a_window_of_its_own_reads_that_one(name: str, mask: Mask)
 @pytest.mark.parametrize("name", NAMES)
 def test_nobody_and_nothing_have_finite_gradients(name: str, mask: Mask, count: int) -> None:
     head = StandardisedHead(head_of(name, mask).train(), roi=None, bank=Standardise(torch.ones(3), torch.ones(3)))
-    roi, window, _ = persons(count)
+    roi, rows, _ = persons(count)
     roi.requires_grad_()
     empty = torch.zeros(count, SLOTS, dtype=torch.bool)
-    context = HeadContext(
-        torch.zeros(count, dtype=torch.long),
-        window=torch.zeros_like(window), window_mask=empty, window_index=torch.arange(count),
-    )  # fmt: skip
+    window = BankWindow(torch.zeros_like(rows), empty, torch.arange(count))
+    context = Context(torch.zeros(count, dtype=torch.long), window)
     with torch.autograd.detect_anomaly():
         logits = head(roi, context)
         logits.sum().backward()

@@ -1,7 +1,8 @@
-"""The windows of a head's parameters, as functions of keyframes."""
+"""The windows of a head: which rows of the bank it reads, as a function of keyframes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -14,13 +15,7 @@ from pipeline.bank.windows.resident import ResidentWindows, resident_file
 from pipeline.bank.windows.seconds import Span, own_second
 from pipeline.bank.windows.slots import Windows
 from pipeline.bank.windows.streamed import StreamedWindows
-
-# What they return is overwritten by the next call: a batch is used up before the next one is made.
-WindowOf = Callable[[Sequence[str], NDArray[np.float64]], tuple[Tensor, Tensor]]
-"(video ids, timestamps) of B keyframes -> (window [B, L, C], mask [B, L])."
-TrainingWindowOf = Callable[[Sequence[str], NDArray[np.float64], int, Tensor], tuple[Tensor, Tensor, Tensor]]
-"""(video ids, timestamps, epoch, clip_index) -> (window [W, L, C], mask [W, L], window_index [R]): the keyframe and
-the window of each of R persons, who stand in the order of the keyframes; W is B or R."""
+from pipeline.models.context import BankWindow, WindowOf
 
 
 @dataclass(frozen=True)
@@ -59,25 +54,25 @@ class WindowSource:
         """One window per keyframe, with the best-scored persons of each second."""
         gather = reusing(self.windows)
 
-        def window_of(video_ids: Sequence[str], timestamps: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-            return gather(self._slots(video_ids, timestamps))
+        def window_of(video_ids: Sequence[str], timestamps: NDArray[np.float64], clip_index: Tensor) -> BankWindow:
+            return BankWindow(*gather(self._slots(video_ids, timestamps)), clip_index)
 
         return window_of
 
-    def for_training(self, seed: int) -> TrainingWindowOf:
-        """Windows with persons drawn from (seed, epoch) where a second has more than `per_second`."""
+    def for_training(self, seed: int) -> Callable[[int], WindowOf]:
+        """Of an epoch: windows with persons drawn from (seed, epoch) where a second has more than `per_second`."""
         gather = reusing(self.windows)
 
-        def window_of(
-            video_ids: Sequence[str], timestamps: NDArray[np.float64], epoch: int, clip_index: Tensor
-        ) -> tuple[Tensor, Tensor, Tensor]:
+        def of_epoch(
+            epoch: int, video_ids: Sequence[str], timestamps: NDArray[np.float64], clip_index: Tensor
+        ) -> BankWindow:
             if self.draw == "keyframe":
-                return *gather(self._slots(video_ids, timestamps, draw=(seed, epoch))), clip_index
+                return BankWindow(*gather(self._slots(video_ids, timestamps, draw=(seed, epoch))), clip_index)
             persons = torch.bincount(clip_index, minlength=len(video_ids)).numpy()
             slots = self._slots(video_ids, timestamps, draw=(seed, epoch), persons=persons)
-            return *gather(slots), torch.arange(len(clip_index))
+            return BankWindow(*gather(slots), torch.arange(len(clip_index)))
 
-        return window_of
+        return lambda epoch: partial(of_epoch, epoch)
 
 
 def reusing(windows: Windows) -> Callable[[Tensor], tuple[Tensor, Tensor]]:

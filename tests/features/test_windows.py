@@ -12,9 +12,9 @@ from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.windows import resident
 from pipeline.bank.windows.resident import ResidentWindows
 from pipeline.bank.windows.seconds import index_rows
-from pipeline.bank.windows.source import WindowSource, open_windows
 from pipeline.bank.windows.streamed import StreamedWindows
 from pipeline.base.work import list_items, remove_item
+from pipeline.features.windows import WindowSource, open_windows
 from tests.bank.banks import make_rows, write_small_bank
 
 CPU = torch.device("cpu")
@@ -33,40 +33,41 @@ def bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
 
 def test_a_draw_is_shared_by_a_keyframe_or_is_each_persons_own(bank: Bank) -> None:
     windows = ResidentWindows([bank], min_score=0.5)
-    shared = WindowSource(windows, 4, 2).for_training(seed=7)(VIDEOS, TIMES, 3, CLIPS)
+    shared = WindowSource(windows, 4, 2).for_training(seed=7)(3)(VIDEOS, TIMES, CLIPS)
     slots = windows.slots(VIDEOS, TIMES, seconds=4, per_second=2, draw=(7, 3))
-    assert torch.equal(shared[0], windows.gather(slots)[0])
-    assert torch.equal(shared[1], slots != 0)
-    assert shared[2] is CLIPS
-    own = WindowSource(windows, 4, 2, draw="roi").for_training(seed=7)(VIDEOS, TIMES, 3, CLIPS)
+    assert torch.equal(shared.rows, windows.gather(slots)[0])
+    assert torch.equal(shared.mask, slots != 0)
+    assert shared.owner is CLIPS
+    own = WindowSource(windows, 4, 2, draw="roi").for_training(seed=7)(3)(VIDEOS, TIMES, CLIPS)
     slots = windows.slots(VIDEOS, TIMES, seconds=4, per_second=2, draw=(7, 3), persons=np.array([2, 0, 3]))
-    assert torch.equal(own[0], windows.gather(slots)[0])
-    assert torch.equal(own[1], slots != 0)
-    assert own[2].tolist() == [0, 1, 2, 3, 4]
-    assert len({each.numpy().tobytes() for each in own[0]}) == 5
-    nobody = WindowSource(windows, 4, 2, draw="roi").for_training(seed=7)(VIDEOS, TIMES, 3, CLIPS[:0])
-    assert [tuple(each.shape) for each in nobody] == [(0, 8, 4), (0, 8), (0,)]
+    assert torch.equal(own.rows, windows.gather(slots)[0])
+    assert torch.equal(own.mask, slots != 0)
+    assert own.owner.tolist() == [0, 1, 2, 3, 4]
+    assert len({each.numpy().tobytes() for each in own.rows}) == 5
+    nobody = WindowSource(windows, 4, 2, draw="roi").for_training(seed=7)(3)(VIDEOS, TIMES, CLIPS[:0])
+    assert [tuple(each.shape) for each in (nobody.rows, nobody.mask, nobody.owner)] == [(0, 8, 4), (0, 8), (0,)]
 
 
 @pytest.mark.parametrize("draw", ["keyframe", "roi"])
 def test_evaluation_takes_one_window_for_a_keyframe_by_score(bank: Bank, draw) -> None:
     windows = ResidentWindows([bank], min_score=0.5)
     source = WindowSource(windows, 3, 2, span="past", exclude_keyframe=True, draw=draw)
-    window, mask = source.for_evaluation()(VIDEOS, TIMES)
+    window = source.for_evaluation()(VIDEOS, TIMES, CLIPS)
     slots = windows.slots(VIDEOS, TIMES, seconds=3, per_second=2, span="past", exclude_keyframe=True)
-    assert torch.equal(window, windows.gather(slots)[0])
-    assert mask.tolist() == [[True] * 4 + [False] * 2, [False] * 6, [True] * 4 + [False] * 2]
+    assert torch.equal(window.rows, windows.gather(slots)[0])
+    assert window.owner is CLIPS
+    assert window.mask.tolist() == [[True] * 4 + [False] * 2, [False] * 6, [True] * 4 + [False] * 2]
 
 
 def test_windows_are_made_in_one_buffer_that_grows(bank: Bank) -> None:
     window_of = WindowSource(ResidentWindows([bank], min_score=0.5), 4, 2).for_evaluation()
-    first, _ = window_of(VIDEOS[:2], TIMES[:2])
-    smaller, _ = window_of(VIDEOS[2:], TIMES[2:])
+    first = window_of(VIDEOS[:2], TIMES[:2], CLIPS[:2]).rows
+    smaller = window_of(VIDEOS[2:], TIMES[2:], CLIPS[:2]).rows
     assert smaller.data_ptr() == first.data_ptr()
     assert torch.equal(first[0], smaller[0]), "overwritten"
-    larger, _ = window_of(VIDEOS, TIMES)
+    larger = window_of(VIDEOS, TIMES, CLIPS).rows
     assert larger.data_ptr() != first.data_ptr()
-    again, _ = window_of(VIDEOS[:2], TIMES[:2])
+    again = window_of(VIDEOS[:2], TIMES[:2], CLIPS[:2]).rows
     assert again.data_ptr() == larger.data_ptr()
 
 
@@ -129,7 +130,7 @@ def test_a_gpu_has_its_own_copy_and_no_file(bank: Bank, mode: str) -> None:
     for item in list_items():
         remove_item(*item[:2])
     for epoch in (0, 1):
-        one, other = (source.for_training(1)(VIDEOS, TIMES, epoch, CLIPS) for source in (ours, theirs))
-        assert other[0].is_cuda
-        assert all(torch.equal(a, b.cpu()) for a, b in zip(one, other, strict=True))
+        one, other = (source.for_training(1)(epoch)(VIDEOS, TIMES, CLIPS) for source in (ours, theirs))
+        assert other.rows.is_cuda
+        assert all(torch.equal(getattr(one, each), getattr(other, each).cpu()) for each in ("rows", "mask", "owner"))
     assert list_items() == []

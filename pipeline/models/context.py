@@ -1,0 +1,64 @@
+"""What a head may read beside the persons' features.
+
+Shape suffixes of names: R persons (RoIs), B clips (keyframes), W windows, L slots of a window, C channels.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class BankWindow:
+    """Rows of the bank around the keyframes of a batch, and whose they are: each window is held once.
+
+    Raises:
+        ValueError: the mask does not fit the rows.
+    """
+
+    rows: Tensor
+    "[W, L, C_bank], in order of time; empty slots hold zeros."
+    mask: Tensor
+    "[W, L], bool: True where a slot holds a row."
+    owner: Tensor
+    "[R], integer: the window of each person; its clip, where all persons of a clip share one."
+
+    def __post_init__(self) -> None:
+        if self.mask.shape != self.rows.shape[:2]:
+            raise ValueError(f"a window of {tuple(self.rows.shape)} has a mask of {tuple(self.mask.shape)}")
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> "BankWindow":
+        """The same windows on another device; `non_blocking` as of `Tensor.to`."""
+        tensors = (self.rows, self.mask, self.owner)
+        return BankWindow(*(each.to(device, non_blocking=non_blocking) for each in tensors))
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a head may ask for beside the RoI features of the persons.
+
+    Raises:
+        ValueError: the window is of other persons.
+    """
+
+    clip_index: Tensor
+    "[R], integer: the clip of each person."
+    window: BankWindow | None = None
+    "For a head that reads the bank."
+    feature_map: Tensor | None = None
+    "[B, C_map, h, w]: the backbone's map of each clip, pooled over time (`pool_time`)."
+
+    def __post_init__(self) -> None:
+        if self.window is not None and self.window.owner.shape != self.clip_index.shape:
+            owner, clips = tuple(self.window.owner.shape), tuple(self.clip_index.shape)
+            raise ValueError(f"a window with owner of {owner} stands beside clip_index of {clips}")
+
+
+# What it returns is overwritten by the next call: a batch is used up before the next one is made.
+WindowOf = Callable[[Sequence[str], NDArray[np.float64], Tensor], BankWindow]
+"""(video ids, timestamps, clip_index) of B keyframes and of their R persons, who stand in the order of the keyframes,
+-> their windows; W is B or R."""

@@ -1,0 +1,76 @@
+from typing import Any, get_args
+
+import pytest
+import yaml
+from pipeline.params.block import Block
+from pydantic import ValidationError
+
+from pipeline.base.code import REPOSITORY
+from pipeline.base.errors import InputError
+from pipeline.boxes.recall import THRESHOLD_KEYS
+from pipeline.params import Evaluation, Params, box_thresholds, parse_params
+
+
+def composed(**values: Any) -> dict[str, Any]:
+    """params.yaml, with other values at some keys."""
+    found: dict[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    for key, value in values.items():
+        *blocks, name = key.split(".")
+        block = found
+        for each in blocks:
+            block = block[each]
+        block[name] = value
+    return found
+
+
+def declared(model: type[Block], prefix: str = "") -> set[str]:
+    """Every `box_threshold` that the fields of a model name."""
+    found = set()
+    for name, field in model.model_fields.items():
+        if name == "box_threshold":
+            found.add(prefix + name)
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, Block):
+                found |= declared(kind, f"{prefix}{name}.")
+    return found
+
+
+def test_every_threshold_of_boxes_is_known() -> None:
+    params = parse_params(composed(), "params.yaml")
+    assert declared(Params) == {key for key, _ in box_thresholds(params)} == set(THRESHOLD_KEYS)
+
+
+@pytest.mark.parametrize("key", THRESHOLD_KEYS)
+def test_no_threshold_of_boxes_may_be_below_the_floor_of_their_import(key: str) -> None:
+    with pytest.raises(InputError) as error:
+        parse_params(composed(**{"boxes.min_score": 0.4, key: 0.3}), "params.yaml")
+    assert str(error.value) == f"params.yaml: parameters: {key} 0.3 is below boxes.min_score 0.4"
+
+
+@pytest.mark.parametrize("key", THRESHOLD_KEYS)
+def test_what_reads_the_banks_rows_may_not_ask_for_more_than_it_holds(key: str) -> None:
+    values = composed(**{"bank.box_threshold": 0.5, "head.window.score": 0.5, "boxes.min_score": 0.2, key: 0.3})
+    reads_bank = key.startswith(("head_train.", "evaluation."))
+    if not reads_bank:
+        parse_params(values, "params.yaml")
+        return
+    with pytest.raises(InputError) as error:
+        parse_params(values, "params.yaml")
+    assert str(error.value) == f"params.yaml: parameters: {key} 0.3 is below bank.box_threshold 0.5"
+    values["scope"]["name"] = "all"
+    parse_params(values, "params.yaml")
+
+
+def test_a_threshold_that_is_new_is_checked_too() -> None:
+    class Added(Block):
+        box_threshold: float
+
+    class MoreEvaluation(Evaluation):
+        added: Added
+
+    class MoreParams(Params):
+        evaluation: MoreEvaluation
+
+    values = composed(**{"evaluation.added": {"box_threshold": 0.001}})
+    with pytest.raises(ValidationError, match=r"evaluation\.added\.box_threshold 0\.001 is below boxes\.min_score"):
+        MoreParams.model_validate(values)
