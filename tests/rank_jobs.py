@@ -22,7 +22,6 @@ from pipeline.base.files import digest_file, digest_value, write_json
 from pipeline.base.randomness import rng_of
 from pipeline.base.ranks import is_main, rank, world_size
 from pipeline.checkpoint.weights import save_checkpoint, save_tensors
-from pipeline.features.film_clips import ClipSettings
 from pipeline.features.film_parts import PartSettings, make_parts
 from pipeline.features.requests import FilmBoxes
 from pipeline.models.build import build_backbone, build_detector
@@ -36,6 +35,7 @@ from pipeline.tables.schemas import DETECTIONS, write_table
 from pipeline.training.clip_steps import Augmentation, clip_steps, detector_loss
 from pipeline.training.loop import Fitted, Optimisation, fit
 from pipeline.training.state import Metrics
+from pipeline.video.clip_input import ClipInput
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import FrameStore, Row, write_frames
 from tests.bank.banks import make_rows, write_small_bank
@@ -45,7 +45,7 @@ CPU = torch.device("cpu")
 CLASSES = 3
 FILMS = {"a": 5, "b": 1, "c": 3}
 "Annotated seconds of each film."
-CLIP = ClipSettings(frames=2, interval=2, short_side=32, mean=(100.0, 100, 100), std=(50.0, 50, 50))
+CLIP = ClipInput(frames=2, interval=2, short_side=32, mean=(100.0, 100, 100), std=(50.0, 50, 50))
 CHANGES = Augmentation(short_side=(32, 36), crop=32, flip=0.5, colour=0.1, box_jitter=0.0)
 OPTIMISATION = Optimisation(
     epochs=3, lr=0.05, warmup_epochs=1, warmup_factor=0.1, warmup_by="iteration", decay="cosine", milestones=[],

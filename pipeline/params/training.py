@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.models.settings import BaselineHead
 from pipeline.params.block import Block, Fraction, Positive
-from pipeline.params.model import BaselineHead
 
 
 class Loss(Block):

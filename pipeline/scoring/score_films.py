@@ -12,11 +12,12 @@ from pipeline.base.distributed import gather
 from pipeline.base.numerics import compute_precision
 from pipeline.base.progress import progress
 from pipeline.base.ranks import share
-from pipeline.features.film_clips import ClipRequest, ClipSettings, run_film
+from pipeline.features.film_clips import ClipRequest, run_film
 from pipeline.models.detector import Detector
 from pipeline.scoring.detections import ScoredKeyframe
 from pipeline.scoring.keyframe_rows import batch_context
 from pipeline.tables.keyframes import KeyframeBoxes
+from pipeline.video.clip_input import ClipInput
 from pipeline.video.store import FrameStore
 
 
@@ -26,7 +27,7 @@ def score_films(
     keyframes: Sequence[KeyframeBoxes],
     *,
     window_of: WindowOf | None,
-    settings: ClipSettings,
+    settings: ClipInput,
     device: torch.device,
     compute_dtype: str,
     batch: int,

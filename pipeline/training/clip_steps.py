@@ -12,12 +12,13 @@ from torch import Tensor
 from pipeline.bank.windows.source import TrainingWindowOf
 from pipeline.base.errors import InputError
 from pipeline.base.randomness import rng_of
-from pipeline.features.film_clips import ClipSettings, read_ahead
+from pipeline.features.film_clips import read_ahead
 from pipeline.models.detector import Detector
 from pipeline.tables.keyframes import KeyframeBoxes
 from pipeline.training.assign import assign_boxes
 from pipeline.training.batch import Batch, Step, deal_parts
 from pipeline.training.losses import LossOf, multilabel_loss
+from pipeline.video.clip_input import ClipInput
 from pipeline.video.clips import clip_indices, training_clip
 from pipeline.video.size import clip_sizes, sizes_in_words
 from pipeline.video.store import FrameStore
@@ -47,7 +48,7 @@ def training_sample(
     store: FrameStore,
     each: KeyframeBoxes,
     *,
-    settings: ClipSettings,
+    settings: ClipInput,
     augmentation: Augmentation,
     match_iou: float,
     unmatched: bool,
@@ -130,7 +131,7 @@ def clip_steps(
     keyframes: Sequence[KeyframeBoxes],
     epoch: int,
     *,
-    settings: ClipSettings,
+    settings: ClipInput,
     augmentation: Augmentation,
     match_iou: float,
     unmatched: bool,

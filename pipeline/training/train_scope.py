@@ -10,10 +10,10 @@ import torch
 from pipeline.bank.reader import Bank
 from pipeline.bank.windows.seconds import features_of, index_rows
 from pipeline.bank.windows.source import WindowSource
-from pipeline.features.film_clips import ClipSettings
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import Head
-from pipeline.models.scores import LabelKind, action_scores
+from pipeline.models.scores import action_scores
+from pipeline.models.settings import Labels
 from pipeline.models.standardise import StandardisedHead, fit_standardise
 from pipeline.scoring.keyframe_rows import score_rows, scoring_rows
 from pipeline.scoring.score_films import score_films
@@ -26,6 +26,7 @@ from pipeline.training.losses import LossOf, make_loss
 from pipeline.training.norms import has_batch_norm
 from pipeline.training.row_steps import head_loss, row_steps, steps_per_epoch, training_rows
 from pipeline.training.validation import validator
+from pipeline.video.clip_input import ClipInput
 from pipeline.video.store import FrameStore
 
 
@@ -39,7 +40,7 @@ class HeadTraining:
     lower_threshold: bool
     validation_boxes: str
     validation_threshold: float
-    labels: LabelKind
+    labels: Labels
     alpha: float
     gamma: float
     device: torch.device
@@ -181,7 +182,7 @@ def train_with_detector(
     tables: Tables,
     keyframes: Sequence[KeyframeBoxes],
     val_keyframes: Sequence[KeyframeBoxes],
-    clip: ClipSettings,
+    clip: ClipInput,
     augmentation: Augmentation,
     training: HeadTraining,
 ) -> Fitted:

@@ -19,8 +19,8 @@ from pipeline.checkpoint.described_head import build_scope_detector
 from pipeline.checkpoint.weights import load_checkpoint, load_into
 from pipeline.commands import convert as command
 from pipeline.commands.convert import convert, export
-from pipeline.features.film_clips import ClipSettings
 from pipeline.interop.export import export_mmaction2
+from pipeline.video.clip_input import ClipInput
 from tests.interop.small_models import (
     caffe2_blobs,
     logits,
@@ -84,7 +84,7 @@ def test_a_detector_is_converted_with_a_report(tmp_path: Path) -> None:
     detector = detector_from_sidecar(sidecar)
     load_into(detector, tensors, "x")
     assert torch.equal(logits(detector.eval()), logits(model))
-    assert ClipSettings(**sidecar["input"]).frames == 32
+    assert ClipInput(**sidecar["input"]).frames == 32
     assert sidecar["source"]["file"] == "upstream.pth"
     assert sidecar["source"]["keys"]["loaded"] == 642
     assert "/" not in json.dumps(sidecar)

@@ -15,7 +15,8 @@ from pipeline.models.build import build_backbone
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
-from pipeline.models.roi import RoiSettings, roi_channels
+from pipeline.models.roi import roi_channels
+from pipeline.models.settings import RoiSettings
 
 WIDTH, CLASSES, BANK = 8, 4, 24
 CLIP_INPUT = {"frames": 8, "interval": 2, "short_side": 64, "offset_frames": 0, "mean": [1, 2, 3], "std": [4, 5, 6]}

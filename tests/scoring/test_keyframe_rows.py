@@ -17,7 +17,8 @@ from pipeline.bank.writer import assemble_bank, write_part
 from pipeline.base.errors import InputError
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
-from pipeline.models.scores import LabelKind, action_scores, columns
+from pipeline.models.scores import action_scores, columns
+from pipeline.models.settings import Labels
 from pipeline.scoring.detections import ScoredKeyframe, detections_table
 from pipeline.scoring.keyframe_rows import KeyframeRows, above, batch_context, score_rows, scoring_rows
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
@@ -188,7 +189,7 @@ def test_the_loss_of_a_head_reaches_its_weights(bank: Bank) -> None:
 
 def test_a_single_label_head_is_scored_by_softmax_and_trained_by_its_own_loss(bank: Bank) -> None:
     torch.manual_seed(0)
-    kind = LabelKind("single", background=True)
+    kind = Labels("single", background=True)
     head = build_head("linear", HeadSettings(roi_channels=4, bank_channels=0, classes=columns(3, kind))).eval()
     rows = scoring_rows(bank, KEYFRAMES, "detections", box_threshold=0.9)
     scored = score_rows(head, rows, None, device=CPU, compute_dtype="fp32", scores_of=partial(action_scores, kind=kind))

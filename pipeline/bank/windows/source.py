@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from pipeline.bank.reader import Bank
 from pipeline.bank.windows.resident import ResidentWindows, resident_file
-from pipeline.bank.windows.seconds import Span, own_second
+from pipeline.bank.windows.seconds import own_second
 from pipeline.bank.windows.slots import Windows
 from pipeline.bank.windows.streamed import StreamedWindows
+from pipeline.models.settings import WindowSettings
 
 # What they return is overwritten by the next call: a batch is used up before the next one is made.
 WindowOf = Callable[[Sequence[str], NDArray[np.float64]], tuple[Tensor, Tensor]]
@@ -25,14 +26,10 @@ the window of each of R persons, who stand in the order of the keyframes; W is B
 
 @dataclass(frozen=True)
 class WindowSource:
-    """The windows of a head that reads the bank; see `pipeline.params.Window`."""
+    """The windows of a head that reads the bank."""
 
     windows: Windows
-    seconds: int
-    per_second: int
-    span: Span = "centred"
-    exclude_keyframe: bool = False
-    draw: Literal["keyframe", "roi"] = "keyframe"
+    window: WindowSettings
     banks: Sequence[Bank] = ()
     "Whose rows they hold."
 
@@ -40,18 +37,18 @@ class WindowSource:
         return self.windows.slots(
             video_ids,
             timestamps,
-            seconds=self.seconds,
-            per_second=self.per_second,
-            span=self.span,
-            exclude_keyframe=self.exclude_keyframe,
+            seconds=self.window.seconds,
+            per_second=self.window.per_second,
+            span=self.window.span,
+            exclude_keyframe=self.window.exclude_keyframe,
             **how,
         )
 
     def has_rows(self, video_ids: Sequence[str], timestamps: NDArray[np.float64]) -> NDArray[np.bool_]:
         """[B]: whether the window of a keyframe holds a row."""
-        own = own_second(self.seconds, self.span)
-        filled = self.windows.has_rows(video_ids, np.floor(timestamps).astype(np.int64) - own, self.seconds)
-        if self.exclude_keyframe:
+        own = own_second(self.window.seconds, self.window.span)
+        filled = self.windows.has_rows(video_ids, np.floor(timestamps).astype(np.int64) - own, self.window.seconds)
+        if self.window.exclude_keyframe:
             filled[:, own] = False
         return np.asarray(filled.any(axis=1), bool)
 
@@ -71,7 +68,7 @@ class WindowSource:
         def window_of(
             video_ids: Sequence[str], timestamps: NDArray[np.float64], epoch: int, clip_index: Tensor
         ) -> tuple[Tensor, Tensor, Tensor]:
-            if self.draw == "keyframe":
+            if self.window.draw == "keyframe":
                 return *gather(self._slots(video_ids, timestamps, draw=(seed, epoch))), clip_index
             persons = torch.bincount(clip_index, minlength=len(video_ids)).numpy()
             slots = self._slots(video_ids, timestamps, draw=(seed, epoch), persons=persons)

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
-from pipeline.models.heads.head import Head, HeadContext, HeadSettings, Mask, pool_persons, read_window
+from pipeline.models.heads.head import Head, HeadContext, HeadSettings, pool_persons, read_window
+from pipeline.models.settings import Mask
 
 
 def group_persons(index: Tensor, groups: int) -> tuple[Tensor, int]:

@@ -8,7 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.heads.head import Head, HeadContext, HeadSettings, Mask, pool_persons, read_window
+from pipeline.models.heads.head import Head, HeadContext, HeadSettings, pool_persons, read_window
+from pipeline.models.settings import Mask
 
 Pooling = Literal["max", "mean"]
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from pipeline.models.heads.head import Head, HeadContext, HeadSettings, Mask
+from pipeline.models.heads.head import Head, HeadContext, HeadSettings
 from pipeline.models.heads.table import build_head
+from pipeline.models.settings import Mask
 from pipeline.models.standardise import Standardise, StandardisedHead
 
 NAMES = ["lfb_nl", "lfb_nl_split", "lfb_max", "lfb_avg"]

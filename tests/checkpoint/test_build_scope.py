@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import torch
+from pipeline.checkpoint.described_detector import detector_from_sidecar
+from pipeline.checkpoint.described_head import build_scope_detector, build_scope_head
 from torch import nn
 
 from pipeline.base.errors import InputError
-from pipeline.checkpoint.described_detector import detector_from_sidecar
-from pipeline.checkpoint.described_head import build_scope_detector, build_scope_head
 from pipeline.models.heads.acrn import ActorCentricRelation
 from pipeline.models.heads.lfb_nl_split import SplitBank
 from pipeline.models.standardise import StandardisedHead

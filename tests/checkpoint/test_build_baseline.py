@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from pipeline.checkpoint.described_detector import load_backbone
 from typer.testing import CliRunner
 
 from pipeline.base.command import new_app
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file
-from pipeline.checkpoint.described_detector import load_backbone
 from pipeline.checkpoint.weights import save_checkpoint, save_tensors
 from pipeline.commands.convert import convert
 from pipeline.interop.export import export_mmaction2
