@@ -21,6 +21,8 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, digest_value, write_json
 from pipeline.base.randomness import rng_of
 from pipeline.base.ranks import is_main, rank, world_size
+from pipeline.checkpoint.sidecars import Checkpoint
+from pipeline.checkpoint.specs import DetectorSpec
 from pipeline.checkpoint.weights import save_checkpoint, save_tensors
 from pipeline.features.film_parts import PartSettings, make_parts
 from pipeline.features.requests import FilmBoxes
@@ -28,6 +30,7 @@ from pipeline.models.build import build_backbone, build_detector
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.lfb_nl import lfb_nl
+from pipeline.models.settings import BaselineHead, RoiSettings
 from pipeline.scoring.detections import detections_table
 from pipeline.scoring.score_films import score_films
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
@@ -39,6 +42,7 @@ from pipeline.video.clip_input import ClipInput
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import FrameStore, Row, write_frames
 from tests.bank.banks import make_rows, write_small_bank
+from tests.windows import window_of
 
 app = new_app()
 CPU = torch.device("cpu")
@@ -81,13 +85,11 @@ def make_films(folder: Path) -> None:
     }
     write_small_bank(folder / "windows.zarr", detections)
     torch.manual_seed(0)
-    sidecar = {
-        "backbone": "slowonly_tiny", "width": 8, "columns": CLASSES, "dropout": 0.0,
-        "head": {"name": "linear", "mlp": False, "options": {}},
-        "roi": {"output_size": 4, "temporal": "mean", "context": "none", "aligned": True},
-        "input": {each: getattr(CLIP, each) for each in ("frames", "interval", "short_side", "mean", "std")},
-    }  # fmt: skip
-    save_checkpoint(folder / "model.safetensors", detector().state_dict(), sidecar)
+    spec = DetectorSpec(
+        backbone="slowonly_tiny", width=8, columns=CLASSES, classes=CLASSES, dropout=0.0, input=CLIP,
+        head=BaselineHead(name="linear"), roi=RoiSettings(output_size=4),
+    )  # fmt: skip
+    save_checkpoint(folder / "model.safetensors", detector().state_dict(), Checkpoint(spec=spec))
 
 
 def detector() -> Detector:
@@ -104,7 +106,7 @@ def window_source(folder: Path) -> WindowSource:
     """Of these both ranks need a file, at the same time."""
     bank = open_bank(folder / "windows.zarr")
     windows = open_windows([bank], min_score=0.5, device=CPU, mode="resident", cache_mb=1)
-    return WindowSource(windows, seconds=3, per_second=2, draw="roi")
+    return WindowSource(windows, window_of(3, 2, draw="roi"))
 
 
 def noted(window_of: TrainingWindowOf, notes: list[list[Any]]) -> TrainingWindowOf:

@@ -33,7 +33,7 @@ def test_scores_of_one_action_sum_to_one_unless_the_background_takes_its_part() 
 
 
 def test_a_background_of_several_sigmoids_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^background is a column of the softmax, kind is multi$"):
+    with pytest.raises(ValueError, match=r"^\.background is a column of the softmax, and \.kind is multi$"):
         Labels("multi", background=True)
 
 

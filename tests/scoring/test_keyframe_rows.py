@@ -18,7 +18,7 @@ from pipeline.base.errors import InputError
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
 from pipeline.models.scores import action_scores, columns
-from pipeline.models.settings import Labels
+from pipeline.models.settings import Labels, WindowSettings
 from pipeline.scoring.detections import ScoredKeyframe, detections_table
 from pipeline.scoring.keyframe_rows import KeyframeRows, above, batch_context, score_rows, scoring_rows
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
@@ -109,7 +109,8 @@ def _kept(batch: Batch) -> Batch:
 def test_steps_hold_every_keyframe_once_with_its_window(bank: Bank) -> None:
     rows = training_rows(bank, KEYFRAMES, box_threshold=0.9, lower_threshold=False, match_iou=0.9)
     windows = ResidentWindows([bank], min_score=0.9)
-    window_of = WindowSource(windows, seconds=3, per_second=2).for_training(seed=1)
+    source = WindowSource(windows, WindowSettings(seconds=3, per_second=2, mask="valid", score=0.9))
+    window_of = source.for_training(seed=1)
     assert steps_per_epoch(rows, 1) == 2
     for epoch in (0, 1):
         given = row_steps(rows, epoch, window_of=window_of, global_batch=1, bn_batch=1, seed=3)
@@ -144,7 +145,8 @@ def test_scores_are_those_of_the_head_called_keyframe_by_keyframe(bank: Bank, na
     window_of = None
     if name != "linear":
         windows = ResidentWindows([bank], min_score=0.9)
-        window_of = WindowSource(windows, seconds=3, per_second=2).for_evaluation()
+        source = WindowSource(windows, WindowSettings(seconds=3, per_second=2, mask="valid", score=0.9))
+        window_of = source.for_evaluation()
     rows = scoring_rows(bank, KEYFRAMES, "detections", box_threshold=0.9)
     assert rows.starts.tolist() == [0, 2, 3, 5, 5]
     together = score_rows(head, rows, window_of, device=CPU, compute_dtype="fp32")
