@@ -25,7 +25,8 @@ from pipeline.checkpoint.build_baseline import build_baseline, load_backbone
 from pipeline.checkpoint.sidecars import Checkpoint, Record
 from pipeline.checkpoint.specs import DetectorSpec
 from pipeline.checkpoint.weights import BASELINE, save_checkpoint
-from pipeline.models.scores import action_scores, columns
+from pipeline.models.scores import action_scores
+from pipeline.models.settings import columns
 from pipeline.params import load_params
 from pipeline.scoring.score_films import score_films
 from pipeline.tables.box_thresholds import check_threshold, videos_of

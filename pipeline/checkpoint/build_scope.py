@@ -11,6 +11,8 @@ from pipeline.models.build import build_backbone
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.table import build_head, require_scope
+from pipeline.models.roi import roi_channels
+from pipeline.models.settings import RoiSettings
 from pipeline.models.standardise import Standardise, StandardisedHead
 
 
@@ -24,7 +26,7 @@ def build_scope_head(spec: HeadSpec) -> Head | StandardisedHead:
     settings = HeadSettings(
         roi_channels=spec.roi_channels,
         bank_channels=spec.bank_channels,
-        map_channels=spec.map_channels,
+        map_channels=spec.roi_channels // roi_channels(1, spec.roi or RoiSettings()),
         classes=spec.columns,
         dropout=spec.dropout,
         feature_dropout=spec.feature_dropout,

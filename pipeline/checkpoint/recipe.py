@@ -8,8 +8,7 @@ from pipeline.checkpoint.build_scope import build_scope_detector
 from pipeline.checkpoint.sidecars import read_settings
 from pipeline.checkpoint.specs import DetectorSpec, FeatureSource, head_spec
 from pipeline.models.detector import Detector
-from pipeline.models.scores import columns
-from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings
+from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings, columns
 from pipeline.video.clip_input import ClipInput
 
 

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.models.roi import roi_channels
-from pipeline.models.scores import columns
-from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings, Scope
+from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings, Scope, columns
 from pipeline.video.clip_input import ClipInput
 
 # Of sidecars that were written before there was a choice.
@@ -89,11 +87,6 @@ class HeadSpec:
     def kind(self) -> Literal["head", "detector"]:
         """As a sidecar says it."""
         return "head" if self.scope == "head" else "detector"
-
-    @property
-    def map_channels(self) -> int:
-        """Channels of the feature map, of which a person's feature has twice as many with context."""
-        return self.roi_channels // roi_channels(1, self.roi or RoiSettings())
 
 
 @dataclass(frozen=True, kw_only=True)

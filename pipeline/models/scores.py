@@ -8,11 +8,6 @@ from torch import Tensor
 from pipeline.models.settings import Labels
 
 
-def columns(classes: int, kind: Labels) -> int:
-    """Columns of the logits of a head that scores `classes` actions."""
-    return classes + kind.background
-
-
 def action_logits(logits_RK: Tensor, kind: Labels) -> Tensor:
     """The logits of actions [R, classes]: all columns but that of the background."""
     return logits_RK[:, 1:] if kind.background else logits_RK

@@ -65,6 +65,11 @@ class Labels:
         return "argmax" if self.kind == "single" else "all"
 
 
+def columns(classes: int, labels: Labels) -> int:
+    """Columns of the logits of a head that scores `classes` actions."""
+    return classes + labels.background
+
+
 @dataclass(frozen=True, kw_only=True)
 class WindowSettings:
     """The stretch of the bank around a keyframe."""

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.models.scores import action_logits, action_scores, columns
-from pipeline.models.settings import Labels
+from pipeline.models.scores import action_logits, action_scores
+from pipeline.models.settings import Labels, columns
 
 SINGLE, BACKGROUND = Labels("single"), Labels("single", background=True)
 PARITY = Path(__file__).parents[1] / "fixtures" / "parity" / "mmaction2"

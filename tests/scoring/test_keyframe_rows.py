@@ -17,8 +17,8 @@ from pipeline.bank.writer import assemble_bank, write_part
 from pipeline.base.errors import InputError
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
-from pipeline.models.scores import action_scores, columns
-from pipeline.models.settings import Labels, WindowSettings
+from pipeline.models.scores import action_scores
+from pipeline.models.settings import Labels, WindowSettings, columns
 from pipeline.scoring.detections import ScoredKeyframe, detections_table
 from pipeline.scoring.keyframe_rows import KeyframeRows, above, batch_context, score_rows, scoring_rows
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes

@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.models.scores import columns
-from pipeline.models.settings import Labels
+from pipeline.models.settings import Labels, columns
 from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import detector_loss
 from pipeline.training.losses import make_loss, multilabel_loss, singlelabel_loss
