@@ -89,8 +89,8 @@ def read_values(path: Path) -> str:
 
 def read_weights(path: Path) -> str:
     """Weights and sidecar."""
-    tensors, sidecar = load_checkpoint(path)
-    return digest_of(sorted(sidecar.items()), *(tensors[name].numpy() for name in sorted(tensors)))
+    tensors, checkpoint = load_checkpoint(path)
+    return digest_of(sorted(checkpoint.to_json().items()), *(tensors[name].numpy() for name in sorted(tensors)))
 
 
 def read_item(stage: str, key: str) -> str:

@@ -1,24 +1,9 @@
 """From the typed parameters to the plain arguments of the pipeline; the training stages share it."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from pipeline import params as parameters
-from pipeline.features.film_clips import ClipSettings
-from pipeline.models.scores import LabelKind
 from pipeline.training.clip_steps import Augmentation
 from pipeline.training.loop import Optimisation
 from pipeline.training.schedule import scaled_lr
-
-
-def clip_settings(clip: Mapping[str, Any]) -> ClipSettings:
-    """What the backbone sees, as the parameters or a sidecar say."""
-    return ClipSettings(**{**clip, "mean": tuple(clip["mean"]), "std": tuple(clip["std"])})
-
-
-def label_kind(labels: Mapping[str, Any]) -> LabelKind:
-    """How logits become scores, as the parameters or a sidecar say."""
-    return LabelKind(labels["kind"], labels["background"])
 
 
 def augmentation(changes: parameters.Augmentation) -> Augmentation:

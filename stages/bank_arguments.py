@@ -1,29 +1,20 @@
-"""From the typed parameters to the bank's arguments; not beside those of training, on whose code no bank depends."""
+"""From the typed parameters to what fills a bank; not beside those of training, on whose code no bank depends."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from pipeline import params as parameters
-from pipeline.bank.reader import open_bank
-from pipeline.checkpoint.weights import BASELINE, read_sidecar
+from pipeline.bank.reader import Bank, open_bank
+from pipeline.checkpoint.sidecars import read_settings
+from pipeline.checkpoint.specs import FeatureSource
+from pipeline.checkpoint.weights import BASELINE, read_checkpoint
 from pipeline.features.open_rows import RowSource
-from pipeline.features.split_parts import BankSettings, Sources
+from pipeline.features.split_parts import Sources
 from pipeline.models.build import build_backbone
-from pipeline.models.roi import RoiSettings, roi_channels
-from pipeline.tables.select_boxes import BoxRule
-
-
-def bank_settings(bank: parameters.Bank) -> BankSettings:
-    """What a bank's bytes depend on."""
-    return BankSettings(
-        rule=BoxRule(bank.box_threshold, bank.lower_threshold, bank.full_frame_box),
-        seconds=bank.seconds,
-        dtype=bank.dtype,
-        codec=bank.codec,
-        compute_dtype=bank.compute_dtype,
-    )
+from pipeline.models.roi import roi_channels
+from pipeline.models.settings import RoiSettings
+from pipeline.video.clip_input import ClipInput
 
 
 def row_source(params: parameters.Params, *, reads_bank: bool, workers: int, device: str, batch: int) -> RowSource:
@@ -31,7 +22,7 @@ def row_source(params: parameters.Params, *, reads_bank: bool, workers: int, dev
     data = Path("data", params.dataset.name)
     return RowSource(
         sources=Sources(Path(params.scope.frames), data / "annotations", Path(params.scope.boxes), BASELINE),
-        settings=bank_settings(params.bank),
+        settings=params.bank,
         reads_bank=reads_bank or params.bank.name == "external",
         producer=params.bank.producer,
         allow_mixed=params.bank.allow_mixed,
@@ -41,29 +32,39 @@ def row_source(params: parameters.Params, *, reads_bank: bool, workers: int, dev
     )
 
 
-def feature_source(params: parameters.Params) -> dict[str, Any]:
-    """What makes the features that a head works on, in the words of a baseline's sidecar.
+def feature_source(params: parameters.Params) -> FeatureSource:
+    """What makes the features that a head works on.
 
-    In scope head an external bank says it itself, None for what it does not say; in scope all the parameters do, where
-    nothing of the baseline is read (`inputs.use` of conf/config.yaml).
+    In scope head an external bank says it itself; in scope all the parameters do, where nothing of the baseline is read
+    (`inputs.use` of conf/config.yaml).
 
     Raises:
-        InputError: there is no sidecar, or no bank.
+        InputError: there is no sidecar of a baseline, or no bank.
     """
     if params.scope.sidecar == str(BASELINE.with_suffix(".json")):
-        return read_sidecar(BASELINE)
+        checkpoint = read_checkpoint(BASELINE)
+        spec = checkpoint.detector()
+        return _made_by(spec.backbone, spec.width, spec.input, spec.roi, checkpoint.sha256)
     if params.scope.name == "all":
-        width, roi = params.backbone.width, params.roi.model_dump()
-        with torch.device("meta"):
-            maps = build_backbone(params.backbone.name, width=width).out_channels
-        return {
-            "backbone": params.backbone.name,
-            "width": width,
-            "input": params.backbone.input.model_dump(),
-            "roi": roi,
-            "sha256": None,
-            "channels": roi_channels(maps, RoiSettings(**roi)),
-        }
-    bank = open_bank(Path(params.bank.train))
-    names = {"backbone": "recipe", "width": "width", "input": "clip", "roi": "roi", "sha256": "checkpoint_sha256"}
-    return {name: bank.provenance.get(key) for name, key in names.items()} | {"channels": bank.channels}
+        return _made_by(params.backbone.name, params.backbone.width, params.backbone.input, params.roi, None)
+    return _named_by(open_bank(Path(params.bank.train)))
+
+
+def _made_by(backbone: str, width: int | None, clip: ClipInput, roi: RoiSettings, sha256: str | None) -> FeatureSource:
+    with torch.device("meta"):
+        channels = roi_channels(build_backbone(backbone, width=width).out_channels, roi)
+    return FeatureSource(backbone=backbone, width=width, input=clip, roi=roi, channels=channels, sha256=sha256)
+
+
+def _named_by(bank: Bank) -> FeatureSource:
+    """What a bank says of its producer."""
+    known = bank.provenance
+    clip, roi = known.get("clip"), known.get("roi")
+    return FeatureSource(
+        backbone=known.get("recipe"),
+        width=known.get("width"),
+        input=None if clip is None else read_settings(ClipInput, clip, f"{bank.where}: clip"),
+        roi=None if roi is None else read_settings(RoiSettings, roi, f"{bank.where}: roi"),
+        channels=bank.channels,
+        sha256=known.get("checkpoint_sha256"),
+    )

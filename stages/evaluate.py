@@ -32,7 +32,9 @@ from pipeline.base.files import replace_folder, write_json
 from pipeline.base.numerics import pick_device, set_numerics
 from pipeline.base.ranks import is_main
 from pipeline.base.runs import recorded_run
-from pipeline.checkpoint.described_head import build_scope_head, scored_detector
+from pipeline.checkpoint.build_scope import build_scope_head, scored_detector
+from pipeline.checkpoint.sidecars import Checkpoint, HandedOn
+from pipeline.checkpoint.specs import HeadSpec
 from pipeline.checkpoint.weights import HEAD, load_checkpoint, load_into
 from pipeline.evaluation.ava_csv import write_detections
 from pipeline.evaluation.multisports.video_ap import check_protocol
@@ -52,7 +54,6 @@ from pipeline.tables.schemas import DETECTIONS, write_table
 from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import Tables, read_tables, split_keyframes
 from pipeline.video.store import FrameStore
-from stages.arguments import clip_settings, label_kind
 from stages.bank_arguments import row_source
 from stages.window_arguments import window_source
 
@@ -77,29 +78,30 @@ def evaluate(
     if scoring.metric == "multisports":
         check_protocol(scoring.protocol)
     annotations = Path("data", params.dataset.name, "annotations")
-    weights, sidecar = load_checkpoint(HEAD)
-    spec = sidecar["head"]
-    if sidecar["scope"] != params.scope.name:
-        raise InputError(f"{HEAD}: was trained in scope {sidecar['scope']}, the parameters say {params.scope.name}")
-    if sidecar["classes"] != classes:
-        raise InputError(f"{HEAD}: scores {sidecar['classes']} classes, dataset.classes is {classes}")
+    weights, checkpoint = load_checkpoint(HEAD)
+    spec = checkpoint.scored()
+    if spec.scope != params.scope.name:
+        raise InputError(f"{HEAD}: was trained in scope {spec.scope}, the parameters say {params.scope.name}")
+    if spec.classes != classes:
+        raise InputError(f"{HEAD}: scores {spec.classes} classes, dataset.classes is {classes}")
     rows = row_source(
-        params, reads_bank=bool(spec["window"]), workers=worker_count(workers), device=device, batch=batch
+        params, reads_bank=spec.head.window is not None, workers=worker_count(workers), device=device, batch=batch
     )
-    bank, mixed = None, dict(sidecar["mixed_banks"])
-    if sidecar["kind"] == "head" or spec["window"]:
+    bank, mixed = None, dict(checkpoint.record.get("mixed_banks", {}))
+    if spec.kind == "head" or spec.head.window:
         bank = open_rows("val", Path(params.bank.val), rows)
-        mixed |= _other_producer(bank, sidecar, allow_mixed=params.bank.allow_mixed)
+        mixed |= _other_producer(bank, checkpoint, allow_mixed=params.bank.allow_mixed)
     place = pick_device(device)
-    set_numerics(compute_dtype=scoring.compute_dtype, deterministic=False, threads=int(sidecar["threads"]))
+    set_numerics(compute_dtype=scoring.compute_dtype, deterministic=False, threads=spec.threads)
     window = None
-    if bank is not None and spec["window"]:
-        window = window_source([bank], spec["window"], device=place, mode=windows, cache_mb=window_cache)
-    with recorded_run("evaluate", f"{spec['name']}_{sidecar['scope']}", dataset=params.dataset.name):
-        if sidecar["kind"] == "head":
+    if bank is not None and spec.head.window:
+        window = window_source([bank], spec.head.window, device=place, mode=windows, cache_mb=window_cache)
+    with recorded_run("evaluate", f"{spec.head.name}_{spec.scope}", dataset=params.dataset.name):
+        if spec.kind == "head":
             assert bank is not None
+            assert isinstance(spec, HeadSpec)
             tables = read_tables(annotations, None)
-            found, filled = _score_bank(bank, tables, sidecar, weights, scoring, window, place)
+            found, filled = _score_bank(bank, tables, spec, weights, scoring, window, place)
         else:
             tables = read_tables(annotations, Path(params.scope.boxes))
             if tables.boxes is not None and scoring.boxes == "detected":
@@ -108,7 +110,7 @@ def evaluate(
                     rule=_rule(scoring), key="evaluation.box_threshold",
                 )  # fmt: skip
             store = FrameStore(Path(params.scope.frames))
-            found, filled = _score_frames(store, tables, sidecar, weights, scoring, window, place, batch)
+            found, filled = _score_frames(store, tables, spec, weights, scoring, window, place, batch)
         if not is_main():
             return
         detections = {
@@ -132,16 +134,16 @@ def evaluate(
             more_ious=scoring.more_ious,
             cap=scoring.cap,
             metric=scoring.metric,
-            extra={"head": spec["name"], "scope": sidecar["scope"], "mixed_banks": mixed, "windows": filled},
+            extra={"head": spec.head.name, "scope": spec.scope, "mixed_banks": mixed, "windows": filled},
         )
     write_json(Path("results/metrics.json"), summary(metrics, dataset=params.dataset.name))
     both = ", ".join(f"{kind} {_shown(metrics[kind]['map'])}" for kind in detections)
-    print(f"results/evaluate: {spec['name']}: mAP {both}; {metrics['counts']['keyframes']} keyframes")
+    print(f"results/evaluate: {spec.head.name}: mAP {both}; {metrics['counts']['keyframes']} keyframes")
 
 
-def _other_producer(bank: Bank, sidecar: dict[str, Any], *, allow_mixed: bool) -> dict[str, list[Any]]:
+def _other_producer(bank: Bank, checkpoint: Checkpoint, *, allow_mixed: bool) -> dict[str, list[Any]]:
     """Refuse a val bank of another checkpoint than the head was trained with."""
-    both = [bank.provenance.get("checkpoint_sha256"), sidecar["producer"]]
+    both = [bank.provenance.get("checkpoint_sha256"), checkpoint.record.get("producer")]
     if both[0] == both[1]:
         return {}
     if not allow_mixed:
@@ -152,14 +154,14 @@ def _other_producer(bank: Bank, sidecar: dict[str, Any], *, allow_mixed: bool) -
 def _score_bank(
     bank: Bank,
     tables: Tables,
-    sidecar: dict[str, Any],
+    spec: HeadSpec,
     weights: dict[str, torch.Tensor],
     scoring: Evaluation,
     window: WindowSource | None,
     device: torch.device,
 ) -> tuple[Scores, Filled]:
     keyframes = split_keyframes(
-        tables, "val", classes=sidecar["classes"], with_empty=True, films=bank.videos, films_of="the val bank"
+        tables, "val", classes=spec.classes, with_empty=True, films=bank.videos, films_of="the val bank"
     )
     filled = check_windows(window, {"val": keyframes})
     head = build_scope_head(sidecar)
@@ -186,7 +188,7 @@ def _score_bank(
 def _score_frames(
     store: FrameStore,
     tables: Tables,
-    sidecar: dict[str, Any],
+    spec: HeadSpec | HandedOn,
     weights: dict[str, torch.Tensor],
     scoring: Evaluation,
     window: WindowSource | None,
@@ -203,7 +205,7 @@ def _score_frames(
         duration_seconds=store.duration_seconds,
     )
     filled = check_windows(window, {"val": keyframes})
-    detector = scored_detector(sidecar)
+    detector = scored_detector(spec)
     load_into(detector, weights, str(HEAD))
     detector.eval().to(device)
     scores = score_films(

@@ -22,7 +22,6 @@ from pipeline.base.runs import recorded_run
 from pipeline.checkpoint.weights import BASELINE
 from pipeline.features.split_parts import Sources, split_parts
 from pipeline.params import load_params
-from stages.bank_arguments import bank_settings
 
 app = new_app()
 
@@ -42,7 +41,7 @@ def infer_bank(
     sources = Sources(data / "frames", data / "annotations", data / "boxes", BASELINE)
     with recorded_run("infer_bank", split, dataset=params.dataset.name):
         parts, provenance = split_parts(
-            split, sources, bank_settings(params.bank), workers=worker_count(workers), device=device, batch=batch
+            split, sources, params.bank, workers=worker_count(workers), device=device, batch=batch
         )
         if not is_main():
             return

@@ -21,9 +21,12 @@ from pipeline.base.randomness import seed_of
 from pipeline.base.ranks import is_main
 from pipeline.base.runs import recorded_run, saved_epoch
 from pipeline.base.work import item_folder, item_key
-from pipeline.checkpoint.described_detector import detector_from_sidecar, load_backbone
+from pipeline.checkpoint.build_baseline import build_baseline, load_backbone
+from pipeline.checkpoint.sidecars import Checkpoint, Record
+from pipeline.checkpoint.specs import DetectorSpec
 from pipeline.checkpoint.weights import BASELINE, save_checkpoint
-from pipeline.models.scores import action_scores, columns
+from pipeline.models.scores import action_scores
+from pipeline.models.settings import columns
 from pipeline.params import load_params
 from pipeline.scoring.score_films import score_films
 from pipeline.scoring.settings import ScoreSettings
@@ -40,7 +43,7 @@ from pipeline.training.norms import has_batch_norm
 from pipeline.training.outs import write_training
 from pipeline.training.validation import check_val_labels, validator
 from pipeline.video.store import FrameStore
-from stages.arguments import augmentation, clip_settings, label_kind, optimisation
+from stages.arguments import augmentation, optimisation
 
 app = new_app()
 
@@ -58,11 +61,10 @@ def train_baseline(
     check_log(params.training.log)
     training, classes = params.baseline, params.dataset.classes
     data = Path("data", params.dataset.name)
-    labels = label_kind(params.labels.model_dump())
+    labels = params.labels
     sources = from_main(lambda: {name: digest_tree(data / name) for name in ("frames", "annotations", "boxes")})
     place = pick_device(device)
     set_numerics(compute_dtype=training.compute_dtype, deterministic=training.deterministic, threads=training.threads)
-    clip = clip_settings(params.backbone.input.model_dump())
     store = FrameStore(data / "frames")
     tables = read_tables(data / "annotations", data / "boxes")
     keyframes = split_keyframes(
@@ -102,24 +104,23 @@ def train_baseline(
         )  # fmt: skip
 
     torch.manual_seed(seed_of(training.seed, "initial weights"))
-    description = {
-        "kind": "detector",
-        "backbone": params.backbone.name,
-        "width": params.backbone.width,
-        "input": params.backbone.input.model_dump(),
-        "roi": params.roi.model_dump(),
-        "head": training.head.model_dump(),
-        "labels": params.labels.model_dump(),
-        "columns": columns(classes, labels),
-        "classes": classes,
-        "dropout": training.dropout,
-    }
-    detector = detector_from_sidecar(description)
+    spec = DetectorSpec(
+        backbone=params.backbone.name,
+        width=params.backbone.width,
+        input=params.backbone.input,
+        roi=params.roi,
+        head=training.head,
+        labels=labels,
+        columns=columns(classes, labels),
+        classes=classes,
+        dropout=training.dropout,
+    )
+    detector = build_baseline(spec)
     initial = load_backbone(detector.backbone, training.init)
     detector.to(place)
 
     key = item_key(
-        description=description,
+        description=Checkpoint(spec=spec).to_json(),
         parameters=training.model_dump(),
         sources=sources,
         initial=initial,
@@ -135,7 +136,7 @@ def train_baseline(
                 store,
                 keyframes,
                 epoch,
-                settings=clip,
+                settings=spec.input,
                 augmentation=augmentation(training.augmentation),
                 match_iou=training.match_iou,
                 unmatched=has_batch_norm(detector.head),
@@ -162,8 +163,7 @@ def train_baseline(
     if not is_main():
         return
     films = len(set(keyframes.video_ids))
-    sidecar = {
-        **description,
+    record: Record = {
         "channels": detector.roi_channels,
         "initial_weights": initial,
         "parameters": training.model_dump(),
@@ -171,7 +171,7 @@ def train_baseline(
         "selected_epoch": fitted.selected_epoch,
         "history": fitted.history,
     }
-    save_checkpoint(BASELINE, detector.state_dict(), sidecar)
+    save_checkpoint(BASELINE, detector.state_dict(), Checkpoint(spec=spec, record=record))
     write_training(
         Path("results/baseline"),
         fitted,

@@ -9,8 +9,8 @@ models/head.safetensors, its sidecar models/head.json, results/head/metrics.json
 run goes on after its last epoch.
 """
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from pipeline.training.train_scope import HeadTraining, train_on_rows, train_with_detector
@@ -35,12 +35,13 @@ from pipeline.base.randomness import seed_of
 from pipeline.base.ranks import is_main
 from pipeline.base.runs import recorded_run, saved_epoch
 from pipeline.base.work import item_folder, item_key
-from pipeline.checkpoint.described_detector import load_backbone
-from pipeline.checkpoint.described_head import build_scope_detector, build_scope_head
+from pipeline.checkpoint.build_baseline import load_backbone
+from pipeline.checkpoint.build_scope import build_scope_detector, build_scope_head
+from pipeline.checkpoint.sidecars import Checkpoint, Record, hand_on
+from pipeline.checkpoint.specs import head_spec
 from pipeline.checkpoint.weights import BASELINE, HEAD, load_checkpoint, load_into, save_checkpoint
 from pipeline.features.open_rows import foreign_producer, open_rows
 from pipeline.models.detector import Detector
-from pipeline.models.scores import columns
 from pipeline.params import Params, load_params
 from pipeline.scoring.filled_windows import check_windows
 from pipeline.tables.box_thresholds import check_threshold, videos_of
@@ -54,7 +55,7 @@ from pipeline.training.loop import Fitted
 from pipeline.training.outs import write_training
 from pipeline.training.validation import check_val_labels
 from pipeline.video.store import FrameStore
-from stages.arguments import augmentation, clip_settings, label_kind, optimisation
+from stages.arguments import augmentation, optimisation
 from stages.bank_arguments import feature_source, row_source
 from stages.window_arguments import window_source
 
@@ -78,31 +79,27 @@ def train_head(
             _hand_on_baseline(params)
         return
     check_log(params.training.log)
-    training, spec, scope, classes = params.head_train, params.head, params.scope.name, params.dataset.classes
-    labels = label_kind(params.labels.model_dump())
+    training, chosen, scope, classes = params.head_train, params.head, params.scope.name, params.dataset.classes
+    labels = params.labels
     annotations = Path("data", params.dataset.name, "annotations")
     place = pick_device(device)
     count = worker_count(workers)
     baseline = feature_source(params)
-    description: dict[str, Any] = {
-        "kind": "head" if scope == "head" else "detector",
-        "scope": scope,
-        "head": spec.model_dump(),
-        **{name: baseline[name] for name in ("backbone", "width", "input", "roi")},
-        "labels": params.labels.model_dump(),
-        "columns": columns(classes, labels),
-        "roi_channels": baseline["channels"],
-        "bank_channels": baseline["channels"] if spec.window else 0,
-        "classes": classes,
-        "dropout": training.dropout,
-        "feature_dropout": training.feature_dropout,
-        "threads": training.threads,
-    }
+    spec = head_spec(
+        chosen,
+        baseline,
+        scope=scope,
+        labels=labels,
+        classes=classes,
+        dropout=training.dropout,
+        feature_dropout=training.feature_dropout,
+        threads=training.threads,
+    )
     with torch.device("meta"):  # what does not fit is refused before features are computed
-        build_scope_head(description)
-    source = row_source(params, reads_bank=spec.window is not None, workers=count, device=device, batch=batch)
+        build_scope_head(spec)
+    source = row_source(params, reads_bank=chosen.window is not None, workers=count, device=device, batch=batch)
     banks, mixed = [], {}
-    if scope == "head" or spec.window is not None:
+    if scope == "head" or chosen.window is not None:
         banks = [
             open_rows(split, Path(path), source)
             for split, path in (("train", params.bank.train), ("val", params.bank.val))
@@ -111,8 +108,8 @@ def train_head(
         mixed |= foreign_producer(banks[0], source) | foreign_producer(banks[1], source)
     set_numerics(compute_dtype=training.compute_dtype, deterministic=training.deterministic, threads=training.threads)
     window = None
-    if spec.window is not None:
-        window = window_source(banks, spec.window.model_dump(), device=place, mode=windows, cache_mb=window_cache)
+    if chosen.window is not None:
+        window = window_source(banks, chosen.window, device=place, mode=windows, cache_mb=window_cache)
     store = FrameStore(Path(params.scope.frames)) if scope == "all" else None
     tables = read_tables(annotations, Path(params.scope.boxes) if scope == "all" else None)
     films = set(banks[0].videos) | set(banks[1].videos) if store is None else store.video_ids
@@ -155,19 +152,19 @@ def train_head(
             params.scope.boxes, tables.boxes, videos_of(tables.keyframes, "val"), split="val",
             rule=validation_rule, key="head_train.validation.box_threshold",
         )  # fmt: skip
-    description |= {
+    record: Record = {
         "producer": banks[0].provenance.get("checkpoint_sha256") if banks else None,
-        "baseline": baseline["sha256"],
+        "baseline": baseline.sha256,
         "banks": {bank.split: bank.digest for bank in banks},
         "mixed_banks": mixed,
         "annotations": from_main(lambda: digest_tree(annotations)),
     }
     if scope == "head":
-        description["roi_channels"] = banks[0].channels
+        spec = replace(spec, roi_channels=banks[0].channels)
     if window:
-        description["bank_channels"] = banks[0].channels
+        spec = replace(spec, bank_channels=banks[0].channels)
     key = item_key(
-        description=description,
+        description=Checkpoint(spec=spec, record=record).to_json(),
         weights=digest_file(Path(start)) if store and (start := _start(params)) != "none" else None,
         parameters=training.model_dump(),
         frames=digest_file(store.folder / "manifest.json") if store else None,
@@ -187,39 +184,39 @@ def train_head(
         workers=count,
         batch=batch,
         state_folder=item_folder("train_head", key),
-        log=LogSettings(params.training.log, "train_head", f"{spec.name}_{scope}", key, training.model_dump()),
+        log=LogSettings(params.training.log, "train_head", f"{chosen.name}_{scope}", key, training.model_dump()),
     )
-    score = spec.window.score if spec.window else 0.0
+    score = chosen.window.score if chosen.window else 0.0
     torch.manual_seed(seed_of(training.seed, "initial weights"))
     epochs = {"epochs": training.schedule.epochs, "saved_epochs": saved_epoch(settings.state_folder), "state": key}
-    with recorded_run("train_head", f"{spec.name}_{scope}", dataset=params.dataset.name, **epochs):
+    with recorded_run("train_head", f"{chosen.name}_{scope}", dataset=params.dataset.name, **epochs):
         if store is None:
-            head = build_scope_head(description)
+            head = build_scope_head(spec)
             fitted = train_on_rows(
                 head, train=banks[0], val=banks[1], window=window, score=score, tables=tables,
                 keyframes=keyframes, val_keyframes=val_keyframes, training=settings,
             )  # fmt: skip
             weights = head.state_dict()
         else:
-            detector = build_scope_detector(description)
-            description["initial_weights"] = _initial_weights(detector, params)
+            detector = build_scope_detector(spec)
+            record["initial_weights"] = _initial_weights(detector, params)
             fitted = train_with_detector(
                 detector, store=store, train=banks[0] if banks else None, window=window, score=score, tables=tables,
-                keyframes=keyframes, val_keyframes=val_keyframes, clip=clip_settings(baseline["input"]),
+                keyframes=keyframes, val_keyframes=val_keyframes, clip=spec.clip,
                 augmentation=augmentation(training.augmentation), training=settings,
             )  # fmt: skip
             weights = detector.state_dict()
     if not is_main():
         return
     trained_films = len(set(keyframes.video_ids))
-    sidecar = {**description, "parameters": training.model_dump(), "selected_epoch": fitted.selected_epoch}
-    save_checkpoint(HEAD, weights, sidecar)
+    record |= {"parameters": training.model_dump(), "selected_epoch": fitted.selected_epoch}
+    save_checkpoint(HEAD, weights, Checkpoint(spec=spec, record=record))
     write_training(
         Path("results/head"),
         fitted,
         select=training.checkpoint.select,
         more={
-            "head": spec.name,
+            "head": chosen.name,
             "scope": scope,
             "keyframes": len(keyframes),
             "films": trained_films,
@@ -228,7 +225,7 @@ def train_head(
         },
     )
     remove_folder(settings.state_folder)
-    print(f"{HEAD}: {spec.name}, {fitted}, {len(keyframes)} keyframes of {trained_films} films")
+    print(f"{HEAD}: {chosen.name}, {fitted}, {len(keyframes)} keyframes of {trained_films} films")
 
 
 def _hand_on_baseline(params: Params) -> None:
@@ -236,21 +233,12 @@ def _hand_on_baseline(params: Params) -> None:
     if not is_main():
         return
     weights, baseline = load_checkpoint(BASELINE)
-    spec, scope = params.head, params.scope.name
-    shared = {"head": spec.name, "scope": scope, "mixed_banks": {}}
-    sidecar = {
-        **{name: baseline[name] for name in ("classes", "input", "labels")},
-        "kind": "detector",
-        "scope": scope,
-        "head": spec.model_dump(),
-        "detector": baseline,
-        "threads": params.head_train.threads,
-        "mixed_banks": {},
-    }
-    save_checkpoint(HEAD, weights, sidecar)
+    head, scope = params.head, params.scope.name
+    shared = {"head": head.name, "scope": scope, "mixed_banks": {}}
+    save_checkpoint(HEAD, weights, hand_on(baseline, head=head, scope=scope, threads=params.head_train.threads))
     # A converted detector was trained elsewhere: nothing is known of its epochs.
-    fitted = Fitted(baseline.get("history", []), baseline.get("selected_epoch", 0))
-    select = baseline["parameters"]["checkpoint"]["select"] if fitted.history else "last"
+    fitted = Fitted(baseline.record.get("history", []), baseline.record.get("selected_epoch", 0))
+    select = baseline.record["parameters"]["checkpoint"]["select"] if fitted.history else "last"
     write_training(Path("results/head"), fitted, select=select, more=shared)
     print(f"{HEAD}: the baseline{f' of epoch {fitted.selected_epoch}' if fitted.history else ''}, handed on")
 
@@ -260,15 +248,15 @@ def _start(params: Params) -> str:
     return params.head_train.kinetics if params.head_train.init == "kinetics" else params.scope.weights
 
 
-def _initial_weights(detector: Detector, params: Params) -> dict[str, Any] | None:
+def _initial_weights(detector: Detector, params: Params) -> dict[str, str] | None:
     """Start the backbone as `head_train.init` says; returns what it started from, for the record."""
     if params.head_train.init == "kinetics":
         return load_backbone(detector.backbone, params.head_train.kinetics)
-    tensors, sidecar = load_checkpoint(Path(params.scope.weights))
+    tensors, checkpoint = load_checkpoint(Path(params.scope.weights))
     prefix = "backbone."
     part = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     load_into(detector.backbone, part, params.scope.weights)
-    return {"file": Path(params.scope.weights).name, "sha256": sidecar["sha256"]}
+    return {"file": Path(params.scope.weights).name, "sha256": checkpoint.sha256}
 
 
 if __name__ == "__main__":

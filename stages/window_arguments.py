@@ -1,7 +1,6 @@
-"""From a head's parameters, or its sidecar, to its windows."""
+"""From a head's window to the windows of banks."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
@@ -10,9 +9,8 @@ from pipeline.features.windows import WindowSource, open_windows
 
 
 def window_source(
-    banks: Sequence[Bank], window: Mapping[str, Any], *, device: torch.device, mode: str, cache_mb: int
+    banks: Sequence[Bank], window: WindowSettings, *, device: torch.device, mode: str, cache_mb: int
 ) -> WindowSource:
-    """The windows of `banks` for the parameters `head.window`; for the rest see `open_windows`."""
-    shape = {key: value for key, value in window.items() if key not in ("mask", "score")}
-    windows = open_windows(banks, min_score=window["score"], device=device, mode=mode, cache_mb=cache_mb)
-    return WindowSource(windows, banks=tuple(banks), **shape)
+    """The windows of `banks`; for `device`, `mode` and `cache_mb` see `open_windows`."""
+    windows = open_windows(banks, min_score=window.score, device=device, mode=mode, cache_mb=cache_mb)
+    return WindowSource(windows, window, banks=tuple(banks))

@@ -18,7 +18,8 @@ from pipeline.models.context import BankWindow, Context
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
-from pipeline.models.roi import RoiSettings, pool_time, roi_channels, roi_features
+from pipeline.models.roi import pool_time, roi_channels, roi_features
+from pipeline.models.settings import RoiSettings
 
 FOLDER = Path(__file__).parent / "fixtures" / "parity" / "mmaction2"
 R50 = "slowonly-r50-4x16-ava21"

@@ -20,8 +20,9 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, digest_value, write_json
 from pipeline.base.randomness import rng_of
 from pipeline.base.ranks import is_main, rank, world_size
+from pipeline.checkpoint.sidecars import Checkpoint
+from pipeline.checkpoint.specs import DetectorSpec
 from pipeline.checkpoint.weights import save_checkpoint, save_tensors
-from pipeline.features.film_clips import ClipSettings
 from pipeline.features.film_parts import PartSettings, make_parts
 from pipeline.features.requests import FilmBoxes
 from pipeline.features.windows import WindowSource, open_windows
@@ -30,6 +31,7 @@ from pipeline.models.context import BankWindow, WindowOf
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.lfb_nl import lfb_nl
+from pipeline.models.settings import BaselineHead, RoiSettings
 from pipeline.scoring.detections import detections_table
 from pipeline.scoring.score_films import score_films
 from pipeline.scoring.settings import ScoreSettings
@@ -44,13 +46,14 @@ from pipeline.video.manifest import write_manifest
 from pipeline.video.store import FrameStore, Row, write_frames
 from tests.bank.banks import make_rows, write_small_bank
 from tests.training.settings import training_settings
+from tests.windows import window_of
 
 app = new_app()
 CPU = torch.device("cpu")
 CLASSES = 3
 FILMS = {"a": 5, "b": 1, "c": 3}
 "Annotated seconds of each film."
-CLIP = ClipSettings(frames=2, interval=2, short_side=32, mean=(100.0, 100, 100), std=(50.0, 50, 50))
+CLIP = ClipInput(frames=2, interval=2, short_side=32, mean=(100.0, 100, 100), std=(50.0, 50, 50))
 SETTINGS: dict[str, Any] = {
     "epochs": 3, "lr": 0.05, "clip_norm": 5.0, "select": "best", "seed": 3, "global_batch": 8, "bn_batch": 2,
     "augmentation": {"short_side": (32, 36), "crop": 32, "flip": 0.5, "colour": 0.1, "box_jitter": 0.0},
@@ -84,13 +87,11 @@ def make_films(folder: Path) -> None:
     }
     write_small_bank(folder / "windows.zarr", detections)
     torch.manual_seed(0)
-    sidecar = {
-        "backbone": "slowonly_tiny", "width": 8, "columns": CLASSES, "dropout": 0.0,
-        "head": {"name": "linear", "mlp": False, "options": {}},
-        "roi": {"output_size": 4, "temporal": "mean", "context": "none", "aligned": True},
-        "input": {each: getattr(CLIP, each) for each in ("frames", "interval", "short_side", "mean", "std")},
-    }  # fmt: skip
-    save_checkpoint(folder / "model.safetensors", detector().state_dict(), sidecar)
+    spec = DetectorSpec(
+        backbone="slowonly_tiny", width=8, columns=CLASSES, classes=CLASSES, dropout=0.0, input=CLIP,
+        head=BaselineHead(name="linear"), roi=RoiSettings(output_size=4),
+    )  # fmt: skip
+    save_checkpoint(folder / "model.safetensors", detector().state_dict(), Checkpoint(spec=spec))
 
 
 def detector() -> Detector:
@@ -107,14 +108,14 @@ def window_source(folder: Path) -> WindowSource:
     """Of these both ranks need a file, at the same time."""
     bank = open_bank(folder / "windows.zarr")
     windows = open_windows([bank], min_score=0.5, device=CPU, mode="resident", cache_mb=1)
-    return WindowSource(windows, seconds=3, per_second=2, draw="roi")
+    return WindowSource(windows, window_of(3, 2, draw="roi"))
 
 
-def noted(window_of: WindowOf, notes: list[list[Any]]) -> WindowOf:
-    """`window_of`, which writes down what each person was given."""
+def noted(made: WindowOf, notes: list[list[Any]]) -> WindowOf:
+    """`made`, which writes down what each person was given."""
 
     def given(video_ids: Sequence[str], timestamps: NDArray[np.float64], clip_index: torch.Tensor) -> BankWindow:
-        window = window_of(video_ids, timestamps, clip_index)
+        window = made(video_ids, timestamps, clip_index)
         clips = clip_index.tolist()
         for row, clip in enumerate(clips):
             owner = window.owner[row]

@@ -3,7 +3,7 @@
 See docs/gap.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from pipeline.bank.reader import Bank, check_pair, check_producer
 from pipeline.bank.row_places import rows_at
 from pipeline.base.errors import InputError
 from pipeline.base.randomness import rng_of
-from pipeline.checkpoint.described_detector import detector_from_sidecar
+from pipeline.checkpoint.build_baseline import build_baseline
+from pipeline.checkpoint.sidecars import Checkpoint
+from pipeline.checkpoint.specs import DetectorSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_into
 from pipeline.evaluation.validate import validation_metrics
-from pipeline.models.scores import LabelKind, action_scores
+from pipeline.models.scores import action_scores
 from pipeline.scoring.detections import detections_table
 from pipeline.scoring.keyframe_rows import score_rows, scoring_rows
 from pipeline.scoring.settings import ScoreSettings
@@ -39,7 +41,7 @@ class Producer:
     """The model that made the rows, as far as it is needed: its classifier."""
 
     head: nn.Module
-    sidecar: Mapping[str, Any]
+    checkpoint: Checkpoint
 
 
 def load_producer(checkpoint: Path) -> Producer:
@@ -48,16 +50,16 @@ def load_producer(checkpoint: Path) -> Producer:
     Raises:
         InputError: a file is absent or damaged, or the classifier reads more than a person's pooled feature.
     """
-    weights, sidecar = load_checkpoint(checkpoint)
-    name = sidecar.get("head", {}).get("name")
-    if sidecar.get("kind") != "detector" or name != "linear":
+    weights, described = load_checkpoint(checkpoint)
+    spec = described.spec
+    if not isinstance(spec, DetectorSpec) or spec.head.name != "linear":
         raise InputError(
-            f"{checkpoint}: is a {sidecar.get('kind')} with head {name}, expected a baseline with head linear, which "
-            "scores the features of a bank as they are; --checkpoint none measures without AP"
+            f"{checkpoint}: is a {described.named}, expected a baseline with head linear, which scores the features of "
+            "a bank as they are; --checkpoint none measures without AP"
         )
-    detector = detector_from_sidecar(dict(sidecar))
+    detector = build_baseline(spec)
     load_into(detector, weights, str(checkpoint))
-    return Producer(detector.head.eval(), sidecar)
+    return Producer(detector.head.eval(), described)
 
 
 def measure_gap(
@@ -90,7 +92,7 @@ def measure_gap(
     check_pair(train, val, allow_mixed=allow_mixed)
     if producer is not None:
         for bank in (train, val):
-            check_producer(bank, producer.sidecar["sha256"], allow_mixed=allow_mixed)
+            check_producer(bank, producer.checkpoint.sha256, allow_mixed=allow_mixed)
             if not bank.count("ground_truth"):
                 raise InputError(
                     f"{bank.where}: has no rows of annotated boxes (ground_truth), of which the AP is taken; "
@@ -158,15 +160,14 @@ def average_precisions(
         `keyframes` of `keyframes_in_films`; `ap`: for each kind of boxes the AP of `map` and of every group, by the
         official protocol at IoU 0.5, of the label map's classes.
     """
-    sidecar = producer.sidecar
-    every = split_keyframes(tables, bank.split, classes=sidecar["classes"], with_empty=True)
+    spec = producer.checkpoint.detector()
+    every = split_keyframes(tables, bank.split, classes=spec.classes, with_empty=True)
     chosen = set(films)  # on purpose: nobody needs to be told of the others
     every = every.select(np.flatnonzero([video_id in chosen for video_id in every.video_ids]))
     if not len(every):
         raise InputError(f"annotations: no keyframe of split {bank.split} is of the films of {bank.where}")
     keyframes = every.select(_sample_keyframes(bank, every, cap))
-    labels = LabelKind(sidecar["labels"]["kind"], sidecar["labels"]["background"])
-    settings = ScoreSettings(torch.device("cpu"), "fp32", scores_of=lambda logits: action_scores(logits, labels))
+    settings = ScoreSettings(torch.device("cpu"), "fp32", scores_of=lambda logits: action_scores(logits, spec.labels))
     detections = {}
     for kind, row_set in ROW_SETS.items():
         scored = score_rows(
@@ -174,7 +175,7 @@ def average_precisions(
             scoring_rows(bank, keyframes, row_set, rule=BoxRule(-np.inf)),
             settings,
         )
-        detections[kind] = detections_table(scored, action_threshold=0, decode=labels.decode)
+        detections[kind] = detections_table(scored, action_threshold=0, decode=spec.labels.decode)
     annotations, listed = (_at_keyframes(table, keyframes) for table in tables.of_split(bank.split))
     found = validation_metrics(
         detections, annotations=annotations, keyframes=listed, labels=tables.labels, headline="ground_truth"
@@ -213,8 +214,8 @@ def _at_keyframes(table: pa.Table, keyframes: KeyframeSet) -> pa.Table:
 
 def _fitted_films(films: Sequence[str], producer: Producer | None) -> int | None:
     """How many of the train films the producer was trained on; None where its sidecar does not say."""
-    training = producer.sidecar.get("parameters") if producer else None
-    if not isinstance(training, dict) or "videos" not in training:
+    training = producer.checkpoint.record.get("parameters", {}) if producer else {}
+    if "videos" not in training:
         return None
     if not training["schedule"]["epochs"]:
         return 0

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.checkpoint.described_detector import detector_from_sidecar
-from pipeline.checkpoint.described_head import build_scope_detector
+from pipeline.checkpoint.build_baseline import build_baseline
+from pipeline.checkpoint.build_scope import build_scope_detector
+from pipeline.checkpoint.sidecars import read_settings
+from pipeline.checkpoint.specs import DetectorSpec, FeatureSource, head_spec
 from pipeline.models.detector import Detector
-from pipeline.models.scores import LabelKind, columns
+from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings, columns
+from pipeline.video.clip_input import ClipInput
 
 
 def build_recipe(parameters: Mapping[str, Any]) -> Detector:
@@ -20,27 +23,40 @@ def build_recipe(parameters: Mapping[str, Any]) -> Detector:
     Raises:
         InputError: backbone, head or option is unknown, or they do not fit.
     """
-    labels, head = parameters["labels"], parameters["head"]
-    shared = {
-        "backbone": parameters["backbone"]["name"],
-        "width": parameters["backbone"]["width"],
-        "roi": parameters["roi"],
-        "columns": columns(parameters["dataset"]["classes"], LabelKind(labels["kind"], labels["background"])),
-    }
-    baseline = parameters["baseline"]
-    detector = detector_from_sidecar({**shared, "head": baseline["head"], "dropout": baseline["dropout"]})
-    if head["name"] == "baseline":
+    baseline, training, classes = parameters["baseline"], parameters["head_train"], parameters["dataset"]["classes"]
+    labels = read_settings(Labels, parameters["labels"], "labels")
+    head = read_settings(LongTermHead, parameters["head"], "head")
+    spec = DetectorSpec(
+        backbone=parameters["backbone"]["name"],
+        width=parameters["backbone"]["width"],
+        input=read_settings(ClipInput, parameters["backbone"]["input"], "backbone.input"),
+        roi=read_settings(RoiSettings, parameters["roi"], "roi"),
+        head=read_settings(BaselineHead, baseline["head"], "baseline.head"),
+        labels=labels,
+        columns=columns(classes, labels),
+        classes=classes,
+        dropout=baseline["dropout"],
+    )
+    detector = build_baseline(spec)
+    if head.is_baseline:
         return detector
-    training = parameters["head_train"]
-    reads_bank = head.get("window") is not None
+    source = FeatureSource(
+        backbone=spec.backbone,
+        width=spec.width,
+        input=spec.input,
+        roi=spec.roi,
+        channels=detector.roi_channels,
+        sha256=None,
+    )
     return build_scope_detector(
-        {
-            **shared,
-            "head": {"window": None, "mlp": False, "options": {}, **head},
-            "scope": parameters["scope"]["name"],
-            "roi_channels": detector.roi_channels,
-            "bank_channels": detector.roi_channels if reads_bank else 0,
-            "dropout": training["dropout"],
-            "feature_dropout": training["feature_dropout"],
-        }
+        head_spec(
+            head,
+            source,
+            scope=parameters["scope"]["name"],
+            labels=labels,
+            classes=classes,
+            dropout=training["dropout"],
+            feature_dropout=training["feature_dropout"],
+            threads=training["threads"],
+        )
     )

@@ -1,130 +1,236 @@
-"""What stands in a checkpoint's sidecar, typed: a key that is missing or of another kind names the file and the key."""
+"""A checkpoint's sidecar, typed: a key that is missing or of another kind names the file and the key."""
 
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
 
 from pipeline.base.errors import InputError
+from pipeline.base.invalid import key_of, told_of
+from pipeline.checkpoint.specs import SEVERAL, BackboneSpec, DetectorSpec, HeadSpec
+from pipeline.models.settings import Labels, LongTermHead, Scope
+from pipeline.video.clip_input import ClipInput
 
 REMEDY = "it was changed, or made by another version: make it anew (`dvc repro`), or fetch it (`dvc checkout`)"
-Three = tuple[float, float, float]
+Kind = Literal["backbone", "detector", "head"]
+Value = TypeVar("Value")
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(extra="allow")
+@with_config(ConfigDict(extra="allow"))
+class Record(TypedDict, total=False):
+    """How a checkpoint came to be, as its sidecar has it; keys that are not known here stay."""
+
+    channels: int
+    "Of a person's feature."
+    initial_weights: dict[str, Any] | None
+    "File and sha256 of what the backbone started from; None where it was drawn."
+    parameters: dict[str, Any]
+    "Of the training."
+    trained_on: dict[str, str]
+    "Digests of frames, annotations and boxes."
+    annotations: str
+    "Digest, of a head."
+    selected_epoch: int
+    history: list[dict[str, Any]]
+    "A row per epoch."
+    producer: str | None
+    "sha256 of the checkpoint that made the banks."
+    baseline: str | None
+    "sha256 of the baseline, where there was one."
+    banks: dict[str, str]
+    "Digest by split."
+    mixed_banks: dict[str, Any]
+    "What was let pass where banks differ; empty where they do not."
+    background_row: Literal["dropped", "kept", "none"]
+    "What became of row 0 of a converted classifier."
+    source: dict[str, Any]
+    "Of a converted checkpoint: the file, and what became of its keys."
 
 
-class _Exact(BaseModel):
-    """A block that becomes the arguments of a function: a key too many would be refused there."""
+@dataclass(frozen=True, kw_only=True)
+class HandedOn:
+    """Of a baseline that stands in a head's place, to be scored as it is."""
 
-    model_config = ConfigDict(extra="forbid")
+    scope: Scope
+    head: LongTermHead
+    threads: int
+    classes: int
+    input: ClipInput
+    labels: Labels = SEVERAL
+    detector: "Checkpoint"
+    "The baseline, of whose weights these are a copy."
 
+    @property
+    def kind(self) -> Literal["detector"]:
+        """As a sidecar says it."""
+        return "detector"
 
-class _Input(_Exact):
-    frames: int
-    interval: int
-    short_side: int
-    offset_frames: int = 0
-    mean: Three
-    std: Three
-
-
-class _Roi(_Exact):
-    output_size: int = 8
-    temporal: Literal["mean", "max"] = "mean"
-    context: Literal["none", "global"] = "none"
-    aligned: bool = True
-
-
-class _Labels(_Block):
-    kind: Literal["multi", "single"] = "multi"
-    background: bool = False
+    @property
+    def clip(self) -> ClipInput:
+        """What the detector sees."""
+        return self.input
 
 
-class _Window(_Block):
-    seconds: int
-    per_second: int
-    mask: Literal["none", "valid"]
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What a sidecar says of the weights beside it."""
+
+    spec: BackboneSpec | DetectorSpec | HeadSpec | HandedOn
+    record: Record = field(default_factory=Record)
+    sha256: str = ""
+    "Of the weights; empty until they are written."
+    absent: frozenset[str] = frozenset()
+    "Dotted keys of the spec that the file has not, so that their default is meant."
+    where: str = field(default="a checkpoint", compare=False)
+    "The file, for messages."
+
+    @property
+    def kind(self) -> Kind:
+        """Whether the weights are those of a backbone, of a whole detector, or of a head."""
+        return self.spec.kind
+
+    @classmethod
+    def from_json(cls, value: Any, where: str) -> "Checkpoint":
+        """The checkpoint that a sidecar describes.
+
+        Args:
+            value: of the JSON.
+            where: the file, for messages.
+
+        Raises:
+            InputError: it is no object, has no `sha256`, or a key is missing, unknown in its block or of another kind;
+                the first such key is named.
+        """
+        if not isinstance(value, dict) or "sha256" not in value:
+            raise InputError(f"{where}: no sidecar of a checkpoint: it has no sha256")
+        top = _read(_Top, value, where)
+        kind, given = top.get("kind", "backbone"), dict(value)
+        form: type[BackboneSpec | DetectorSpec | HeadSpec | HandedOn]
+        if kind == "backbone":
+            form = BackboneSpec
+        elif kind == "detector" and "detector" in value:
+            form = HandedOn
+            given["detector"] = cls.from_json(value["detector"], f"{where}: detector")
+            given["detector"].detector()
+        else:
+            form = HeadSpec if kind == "head" or "scope" in value else DetectorSpec
+        names = {each.name for each in fields(form)}
+        spec = _read(form, {key: each for key, each in given.items() if key in names}, where)
+        if spec.kind != kind:
+            raise InputError(f"{where}: kind is {kind!r}, expected {spec.kind!r} in scope {top.get('scope')}; {REMEDY}")
+        rest = {key: each for key, each in value.items() if key not in {*names, "kind", "sha256"}}
+        absent = frozenset(_missing({"kind": kind, **plain(spec)}, value))
+        return cls(spec=spec, record=_read(Record, rest, where), sha256=top["sha256"], absent=absent, where=where)
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object, in plain dicts and lists; `from_json` of it gives this checkpoint."""
+        whole = {"kind": self.kind, **plain(self.spec), **plain(self.record)}
+        for key in self.absent:
+            *blocks, last = key.split(".")
+            block = whole
+            for each in blocks:
+                block = block[each]
+            del block[last]
+        return {**whole, "sha256": self.sha256} if self.sha256 else whole
+
+    @property
+    def original(self) -> "Checkpoint":
+        """The baseline itself where it was handed on."""
+        return self.spec.detector if isinstance(self.spec, HandedOn) else self
+
+    def detector(self) -> DetectorSpec:
+        """The spec of a baseline.
+
+        Raises:
+            InputError: it is another kind of checkpoint.
+        """
+        if isinstance(self.spec, DetectorSpec):
+            return self.spec
+        raise InputError(f"{self.where}: is a {self.named}, expected a detector whose head reads no bank")
+
+    def scored(self) -> HeadSpec | HandedOn:
+        """The spec of what `train_head` writes.
+
+        Raises:
+            InputError: it is another kind of checkpoint.
+        """
+        if isinstance(self.spec, HeadSpec | HandedOn):
+            return self.spec
+        raise InputError(f"{self.where}: has no 'scope'; {REMEDY}")
+
+    @property
+    def named(self) -> str:
+        """The kind and, where there is one, the head."""
+        return self.kind if isinstance(self.spec, BackboneSpec) else f"{self.kind} with head {self.spec.head.name}"
 
 
-class _Head(_Block):
-    name: str
-    mlp: bool = False
-    options: dict[str, Any] = {}
-    standardise: str | None = None
-    window: _Window | None = None
+class _Top(TypedDict, total=False):
+    """What tells the specs apart."""
 
-
-class _Sidecar(_Block):
-    """Of a backbone, a detector or a head; each has some of the keys."""
-
+    kind: Kind
     sha256: str
-    kind: Literal["backbone", "detector", "head"] = "backbone"
-    scope: Literal["head", "all"] | None = None
-    backbone: str | None = None
-    width: int | None = None
-    channels: int | None = None
-    roi_channels: int = 0
-    bank_channels: int = 0
-    columns: int = 1
-    classes: int = 1
-    threads: int = 1
-    dropout: float = 0.0
-    feature_dropout: float = 0.0
-    selected_epoch: int = 0
-    history: list[dict[str, Any]] = []
-    banks: dict[str, str] = {}
-    mixed_banks: dict[str, Any] = {}
-    input: _Input | None = None
-    roi: _Roi | None = None
-    labels: _Labels | None = None
-    head: _Head | None = None
-    detector: "_Sidecar | None" = None
+    scope: Scope
 
 
-class Sidecar(dict[str, Any]):
-    """A JSON object as it stands in a file; asking for a key that it has not is an `InputError`."""
-
-    where = "a sidecar"
-
-    def __missing__(self, key: str) -> Any:
-        raise InputError(f"{self.where}: has no {key!r}; {REMEDY}")
-
-
-def plain_values(value: Any) -> Any:
-    """The same with ordinary dicts, for formats that other programs read."""
-    return {key: plain_values(each) for key, each in value.items()} if isinstance(value, dict) else value
-
-
-def checked_sidecar(value: Any, path: Path) -> Sidecar:
-    """The sidecar that a file holds; its values are as in the file.
-
-    Args:
-        value: of the JSON.
-        path: the file, for messages.
+def hand_on(baseline: Checkpoint, *, head: LongTermHead, scope: Scope, threads: int) -> Checkpoint:
+    """The checkpoint of a baseline that stands in a head's place.
 
     Raises:
-        InputError: it is no object, has no `sha256`, or a key is of another kind; the first such key is named. Later,
-            where a key is asked for that it has not.
+        InputError: it is no baseline.
     """
-    if not isinstance(value, dict) or "sha256" not in value:
-        raise InputError(f"{path}: no sidecar of a checkpoint: it has no sha256")
+    baseline.detector()
+    known = baseline.to_json()
+    shared = {name: known[name] for name in ("classes", "input", "labels") if name in known}
+    made = {"scope": scope, "head": plain(head), "threads": threads, "mixed_banks": {}, "detector": known}
+    return Checkpoint.from_json({"kind": "detector", "sha256": baseline.sha256, **shared, **made}, baseline.where)
+
+
+def plain(value: Any) -> Any:
+    """The same of dicts and lists, as JSON has it."""
+    if isinstance(value, Checkpoint):
+        return value.to_json()
+    if is_dataclass(value):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: plain(each) for key, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def read_settings(form: type[Value], value: Any, where: str) -> Value:
+    """A dataclass of settings from its JSON object.
+
+    Raises:
+        InputError: a key is missing, unknown or of another kind; the message begins with `where`.
+    """
+    return _read(form, value, where, remedy="")
+
+
+def _read(form: type[Value], value: Any, where: str, *, remedy: str = REMEDY) -> Value:
     try:
-        _Sidecar.model_validate(value, strict=False)
+        read: Value = _adapter(cast(Any, form)).validate_python(value)
+        return read
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        found = "" if first["type"] == "missing" else f" (found {str(first['input'])[:60]!r})"
-        raise InputError(f"{path}: {key}: {first['msg']}{found}; {REMEDY}") from None
-    except RecursionError:
-        raise InputError(f"{path}: is nested too deeply for a sidecar; {REMEDY}") from None
-    return _watched(value, str(path))
+    end = f"; {remedy}" if remedy else ""
+    if first["type"] == "missing":
+        *blocks, last = map(str, first["loc"])
+        raise InputError(f"{': '.join([where, *blocks])}: has no {last!r}{end}")
+    found = "" if first["type"] == "value_error" else f" (found {str(first['input'])[:60]!r})"
+    raise InputError(f"{where}: {told_of(first, key_of(first))}{found}{end}")
 
 
-def _watched(value: dict[str, Any], where: str) -> Sidecar:
-    watched = Sidecar(
-        {key: _watched(each, f"{where}: {key}") if isinstance(each, dict) else each for key, each in value.items()}
-    )
-    watched.where = where
-    return watched
+@cache
+def _adapter(form: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(form)
+
+
+def _missing(whole: Mapping[str, Any], given: Mapping[str, Any], block: str = "") -> Iterator[str]:
+    """Dotted keys of `whole` that `given` has not."""
+    for key, value in whole.items():
+        if key not in given:
+            yield f"{block}{key}"
+        elif isinstance(value, dict) and isinstance(given[key], dict):
+            yield from _missing(value, given[key], f"{block}{key}.")

@@ -1,8 +1,8 @@
 """Our checkpoints: a safetensors file of weights and a JSON sidecar of everything that is known about them."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from pipeline.base.checksums import REMEDY, read_sealed_json, write_sealed_json
 from pipeline.base.errors import DamagedError, InputError
 from pipeline.base.files import path_bytes, write_bytes
-from pipeline.checkpoint.sidecars import checked_sidecar
+from pipeline.checkpoint.sidecars import Checkpoint
 
 BASELINE = Path("models/baseline.safetensors")
 HEAD = Path("models/head.safetensors")
@@ -52,32 +52,33 @@ def load_tensors(path: Path, sha256: str | None = None) -> dict[str, torch.Tenso
     return tensors
 
 
-def save_checkpoint(path: Path, tensors: dict[str, torch.Tensor], sidecar: dict[str, Any]) -> str:
+def save_checkpoint(path: Path, tensors: dict[str, torch.Tensor], checkpoint: Checkpoint) -> str:
     """Write `path` (weights) and its sidecar `path.with_suffix(".json")`; returns the weights' sha256."""
     digest = save_tensors(path, tensors)
-    write_sealed_json(path.with_suffix(".json"), {**sidecar, "sha256": digest})
+    write_sealed_json(path.with_suffix(".json"), replace(checkpoint, sha256=digest).to_json())
     return digest
 
 
-def read_sidecar(path: Path) -> dict[str, Any]:
-    """The sidecar of the weights at `path`; the weights themselves need not be there.
+def read_checkpoint(path: Path) -> Checkpoint:
+    """What the sidecar of the weights at `path` says; the weights themselves need not be there.
 
     Raises:
-        InputError: no sidecar, or one that is not as `checked_sidecar` wants it.
+        InputError: no sidecar, or one that is not as `Checkpoint.from_json` wants it.
         DamagedError: it was changed since it was written.
     """
-    return checked_sidecar(read_sealed_json(path.with_suffix(".json")), path.with_suffix(".json"))
+    sidecar = path.with_suffix(".json")
+    return Checkpoint.from_json(read_sealed_json(sidecar), str(sidecar))
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Weights and sidecar, checked against each other.
+def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], Checkpoint]:
+    """Weights and what their sidecar says, checked against each other.
 
     Raises:
-        InputError: a file is absent.
+        InputError: a file is absent, or the sidecar is not as `Checkpoint.from_json` wants it.
         DamagedError: the weights are not those that the sidecar describes, or the sidecar was changed.
     """
-    sidecar = read_sidecar(path)
-    return load_tensors(path, sidecar["sha256"]), sidecar
+    checkpoint = read_checkpoint(path)
+    return load_tensors(path, checkpoint.sha256), checkpoint
 
 
 def load_into(model: torch.nn.Module, tensors: dict[str, torch.Tensor], what: str) -> None:

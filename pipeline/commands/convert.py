@@ -2,6 +2,7 @@
 
 import re
 import urllib.error
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlparse
@@ -13,13 +14,15 @@ from pipeline.bank.output import check_new_file
 from pipeline.base.errors import InputError
 from pipeline.base.files import atomic_path, check_own_file, check_report, digest_file, write_json
 from pipeline.base.work import item_key, make_item
+from pipeline.checkpoint.sidecars import Checkpoint, HandedOn, Record
+from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_tensors, save_checkpoint
 from pipeline.interop.conversion import Background, ConversionReport
 from pipeline.interop.convert_checkpoint import DetectorSettings
 from pipeline.interop.convert_checkpoint import convert as convert_foreign
 from pipeline.interop.export import export_mmaction2
 from pipeline.interop.frameworks import Foreign, recognise
-from pipeline.models.roi import RoiSettings
+from pipeline.params import parse_params
 from pipeline.project.compose import compose_params
 
 SHOWN = 3
@@ -83,19 +86,25 @@ def convert(
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     facts = {"file": source.name, "sha256": digest_file(source), "framework": foreign.described}
-    sidecar = {**result.sidecar, "source": {**facts, "recipe": recipe, "keys": result.report.counts()}}
-    head = ""
-    if result.sidecar["kind"] == "detector":
-        head = f"head {result.sidecar['head']['name']}{' with mlp' if result.sidecar['head']['mlp'] else ''}, "
-    width = f" of width {result.sidecar['width']}" if result.sidecar["width"] else ""
-    print(f"{head}backbone {result.sidecar['backbone']}{width}")
+    record: Record = {
+        **result.checkpoint.record,
+        "source": {**facts, "recipe": recipe, "keys": result.report.counts()},
+    }
+    print(_named(result.checkpoint))
     for note in result.notes:
         print(f"  {note}")
     _print_report(result.report)
     if report:
         write_json(report, {**facts, **result.report.as_dict(), "notes": result.notes})
-    digest = save_checkpoint(to, result.tensors, sidecar)
+    digest = save_checkpoint(to, result.tensors, replace(result.checkpoint, record=record))
     print(f"{to}: {len(result.tensors)} tensors, sha256 {digest[:12]}")
+
+
+def _named(checkpoint: Checkpoint) -> str:
+    spec = checkpoint.spec
+    assert not isinstance(spec, HandedOn)  # it was converted as the baseline that it is
+    head = "" if isinstance(spec, BackboneSpec) else f"head {spec.head.name}{' with mlp' if spec.head.mlp else ''}, "
+    return f"{head}backbone {spec.backbone}{f' of width {spec.width}' if spec.width else ''}"
 
 
 def _check_places(to: Path, report: Path | None) -> None:
@@ -126,33 +135,31 @@ def _file_defaults(foreign: Foreign) -> list[str]:
 
 def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> DetectorSettings:
     """What weights do not tell: of our own sidecar, of the recipe, or of the backbone's group in conf/."""
-    if foreign.sidecar.get("roi") and not given:
-        sidecar = foreign.sidecar
-        labels = sidecar.get("labels") or {}
+    spec = foreign.checkpoint.spec if foreign.checkpoint and not given else None
+    if isinstance(spec, DetectorSpec | HeadSpec) and spec.roi and spec.input:
         return DetectorSettings(
-            input=sidecar["input"],
-            roi=RoiSettings(**sidecar["roi"]),
-            labels=labels.get("kind", "multi"),
-            background_column=labels.get("background", False),
-            dropout=sidecar["dropout"],
-            heads=(sidecar["head"]["name"],),
-            window=sidecar["head"].get("window"),
+            input=spec.input,
+            roi=spec.roi,
+            labels=spec.labels,
+            dropout=spec.dropout,
+            heads=(spec.head.name,),
+            window=spec.head.window if isinstance(spec, HeadSpec) else None,
         )
     # The default head and data set are the current experiment's, no facts about the file.
     keys = {each.split("=")[0] for each in given}
     told_head, told_data = bool(keys & {"+experiment", "head"}), bool(keys & {"+experiment", "dataset"})
-    head, baseline = composed["head"], composed["baseline"]
+    params = parse_params(composed, "conf")
+    head, baseline = params.head, params.baseline
     return DetectorSettings(
-        input=composed["backbone"]["input"],
-        roi=RoiSettings(**composed["roi"]),
-        labels=composed["labels"]["kind"],
-        background_column=composed["labels"]["background"],
-        dropout=baseline["dropout"],
+        input=params.backbone.input,
+        roi=params.roi,
+        labels=params.labels,
+        dropout=baseline.dropout,
         # A recipe with a bank has two detectors: the one that fills it, and the one with the head that reads it.
-        heads=tuple(sorted({baseline["head"]["name"], head["name"]} - {"baseline"})) if told_head else (),
-        classes=composed["dataset"]["classes"] if told_data else None,
-        window=head.get("window") if told_head else None,
-        threads=composed["head_train"]["threads"],
+        heads=tuple(sorted({baseline.head.name, head.name} - {"baseline"})) if told_head else (),
+        classes=params.dataset.classes if told_data else None,
+        window=head.window if told_head else None,
+        threads=params.head_train.threads,
     )
 
 
@@ -198,11 +205,11 @@ def export(
     """
     check_new_file(to, force=force)
     if checkpoint.with_suffix(".json").exists():
-        tensors, sidecar = load_checkpoint(checkpoint)
+        tensors, described = load_checkpoint(checkpoint)
     else:
-        tensors, sidecar = load_tensors(checkpoint), {}
+        tensors, described = load_tensors(checkpoint), Checkpoint(spec=BackboneSpec())
     try:
-        value, notes = export_mmaction2(tensors, sidecar)
+        value, notes = export_mmaction2(tensors, described)
     except InputError as error:
         raise InputError(f"{checkpoint}: {error}") from None
     with atomic_path(to) as partial:

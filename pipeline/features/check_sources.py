@@ -43,9 +43,9 @@ def check_sources(
         findings.append(Problem(bank.where, item, found, expected))
 
     if checkpoint is not None:
-        from pipeline.checkpoint.weights import read_sidecar  # with it comes PyTorch, which takes seconds
+        from pipeline.checkpoint.weights import read_checkpoint  # with it comes PyTorch, which takes seconds
 
-        expected, found = read_sidecar(checkpoint)["sha256"], bank.provenance.get("checkpoint_sha256")
+        expected, found = read_checkpoint(checkpoint).sha256, bank.provenance.get("checkpoint_sha256")
         if found != expected:
             report("checkpoint_sha256", str(found), f"{expected} of {checkpoint}")
     if boxes is not None:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.video.clip_input import ClipInput
 from pipeline.video.clips import clip_indices, inference_clip
 from pipeline.video.store import FrameStore
 
@@ -21,18 +22,6 @@ READ_AHEAD = 4
 FORWARD_KEYFRAMES = 8
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class ClipSettings:
-    """What a backbone sees of a film."""
-
-    frames: int  # T of a clip TxS
-    interval: int  # S, in grid frames
-    short_side: int  # pixels
-    mean: tuple[float, float, float]  # of RGB values 0 to 255
-    std: tuple[float, float, float]
-    offset_frames: int = 0  # see `clip_indices`
 
 
 @dataclass(frozen=True)
@@ -65,9 +54,7 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def read_request(
-    store: FrameStore, video_id: str, request: ClipRequest, settings: ClipSettings
-) -> tuple[Tensor, Tensor]:
+def read_request(store: FrameStore, video_id: str, request: ClipRequest, settings: ClipInput) -> tuple[Tensor, Tensor]:
     """The normalised clip [3, T, h, w] of a keyframe and its boxes [n, 4] in pixels of it."""
     indices = clip_indices(
         request.time_seconds,
@@ -89,7 +76,7 @@ def run_film(
     video_id: str,
     requests: Sequence[ClipRequest],
     *,
-    settings: ClipSettings,
+    settings: ClipInput,
     device: torch.device,
     batch: int,
 ) -> list[NDArray[np.float32]]:

@@ -22,11 +22,12 @@ from pipeline.base.numerics import compute_precision, pick_device, set_numerics
 from pipeline.base.progress import progress
 from pipeline.base.ranks import share
 from pipeline.base.work import is_finished, item_folder, item_key, make_item
-from pipeline.checkpoint.described_detector import detector_from_sidecar
+from pipeline.checkpoint.build_baseline import build_baseline
 from pipeline.checkpoint.weights import load_checkpoint, load_into
-from pipeline.features.film_clips import ClipRequest, ClipSettings, run_film
+from pipeline.features.film_clips import ClipRequest, run_film
 from pipeline.features.requests import FilmBoxes
 from pipeline.models.detector import Detector
+from pipeline.video.clip_input import ClipInput
 from pipeline.video.store import FrameStore
 
 STAGE = "bank_parts"
@@ -47,7 +48,7 @@ class _Model:
     """What turns a film into rows."""
 
     detector: Detector
-    clip: ClipSettings
+    clip: ClipInput
     store: FrameStore
     settings: PartSettings
     device: torch.device
@@ -83,7 +84,8 @@ def make_parts(
     Raises:
         InputError: the checkpoint, a frame or a feature is not what it should be.
     """
-    tensors, sidecar = load_checkpoint(checkpoint)
+    tensors, described = load_checkpoint(checkpoint)
+    spec = described.detector()
     store = FrameStore(frames)
     version = code_version("pipeline.features.film_parts", "torch", "torchvision", "zarr", "numcodecs", "simplejpeg")
     keys = {
@@ -91,7 +93,7 @@ def make_parts(
             film=digest_value(asdict(film)),
             frames=store.digest(film.video_id),
             fps=store.fps,
-            weights=sidecar["sha256"],
+            weights=described.sha256,
             settings=asdict(settings),
             code=version,
         )
@@ -104,10 +106,10 @@ def make_parts(
         place = pick_device(device)
         threads = torch.get_num_threads()
         set_numerics(compute_dtype=settings.compute_dtype, deterministic=False, threads=1)
-        detector = detector_from_sidecar(sidecar)
+        detector = build_baseline(spec)
         load_into(detector, tensors, str(checkpoint))
         detector.eval().to(place)
-        model = _Model(detector, ClipSettings(**sidecar["input"]), store, settings, place, batch)
+        model = _Model(detector, spec.input, store, settings, place, batch)
         with ThreadPoolExecutor(
             1 if place.type == "cuda" else workers, initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.bank.reader import Bank, check_producer, open_bank, open_parts
-from pipeline.checkpoint.weights import read_sidecar
-from pipeline.features.split_parts import BankSettings, Sources, split_parts
+from pipeline.bank.settings import BankSettings
+from pipeline.checkpoint.weights import read_checkpoint
+from pipeline.features.split_parts import Sources, split_parts
 
 
 @dataclass(frozen=True)
 class RowSource:
-    """Where rows come from; see `pipeline.params.Bank`."""
+    """Where the rows of a head come from."""
 
     sources: Sources
     settings: BankSettings
@@ -53,7 +54,7 @@ def foreign_producer(bank: Bank, source: RowSource) -> dict[str, list[str | None
         return {}
     expected, remedy = source.producer, "if it is the bank you want, bank.producer=FOUND takes it"
     if expected == "baseline":
-        expected, remedy = str(read_sidecar(source.sources.checkpoint)["sha256"]), "`dvc repro` makes it anew"
+        expected, remedy = read_checkpoint(source.sources.checkpoint).sha256, "`dvc repro` makes it anew"
     remedy += ", and bank.allow_mixed=true takes any"
     found = check_producer(bank, expected, allow_mixed=source.allow_mixed, remedy=remedy)
     return {f"{bank.split}_bank_and_expected": both for both in found.values()}

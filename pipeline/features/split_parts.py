@@ -4,26 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.bank.settings import BankSettings
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file
-from pipeline.checkpoint.weights import read_sidecar
+from pipeline.checkpoint.sidecars import plain
+from pipeline.checkpoint.weights import read_checkpoint
 from pipeline.features.film_parts import PartSettings, make_parts
 from pipeline.features.requests import films_of_split
 from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, VIDEOS, read_table
-from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.timelines import films_of
-
-
-@dataclass(frozen=True)
-class BankSettings:
-    """The parameters that a bank's bytes depend on; see `pipeline.params.Bank`."""
-
-    rule: BoxRule
-    seconds: str
-    dtype: str
-    codec: str
-    compute_dtype: str
 
 
 @dataclass(frozen=True)
@@ -52,7 +42,8 @@ def split_parts(
     Raises:
         InputError: a source is absent or not what it should be.
     """
-    sidecar = read_sidecar(sources.checkpoint)
+    checkpoint = read_checkpoint(sources.checkpoint)
+    spec = checkpoint.detector()
     timelines = read_table(sources.annotations / "timelines.parquet", TIMELINES)
     if not films_of(timelines, split).num_rows:
         raise InputError(
@@ -75,16 +66,16 @@ def split_parts(
         seconds=settings.seconds,
     )
     shared = {
-        "recipe": sidecar["backbone"],
-        "checkpoint_sha256": sidecar["sha256"],
-        "roi": sidecar["roi"],
+        "recipe": spec.backbone,
+        "checkpoint_sha256": checkpoint.sha256,
+        "roi": plain(spec.roi),
         "pooling": "mean over time, then the largest cell",
         "box_threshold": rule.threshold,
         "lower_threshold": rule.lower,
         "full_frame_box": rule.full_frame,
         "seconds": settings.seconds,
         "compute_dtype": settings.compute_dtype,
-        "clip": sidecar["input"],
+        "clip": plain(spec.input),
     }
     parts = make_parts(
         films,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,22 +12,19 @@ from torch import Tensor
 
 from pipeline.bank.reader import Bank
 from pipeline.bank.windows.resident import ResidentWindows, resident_file
-from pipeline.bank.windows.seconds import Span, own_second
+from pipeline.bank.windows.seconds import own_second
 from pipeline.bank.windows.slots import Windows
 from pipeline.bank.windows.streamed import StreamedWindows
 from pipeline.models.context import BankWindow, WindowOf
+from pipeline.models.settings import WindowSettings
 
 
 @dataclass(frozen=True)
 class WindowSource:
-    """The windows of a head that reads the bank; see `pipeline.params.Window`."""
+    """The windows of a head that reads the bank."""
 
     windows: Windows
-    seconds: int
-    per_second: int
-    span: Span = "centred"
-    exclude_keyframe: bool = False
-    draw: Literal["keyframe", "roi"] = "keyframe"
+    window: WindowSettings
     banks: Sequence[Bank] = ()
     "Whose rows they hold."
 
@@ -35,18 +32,18 @@ class WindowSource:
         return self.windows.slots(
             video_ids,
             timestamps,
-            seconds=self.seconds,
-            per_second=self.per_second,
-            span=self.span,
-            exclude_keyframe=self.exclude_keyframe,
+            seconds=self.window.seconds,
+            per_second=self.window.per_second,
+            span=self.window.span,
+            exclude_keyframe=self.window.exclude_keyframe,
             **how,
         )
 
     def has_rows(self, video_ids: Sequence[str], timestamps: NDArray[np.float64]) -> NDArray[np.bool_]:
         """[B]: whether the window of a keyframe holds a row."""
-        own = own_second(self.seconds, self.span)
-        filled = self.windows.has_rows(video_ids, np.floor(timestamps).astype(np.int64) - own, self.seconds)
-        if self.exclude_keyframe:
+        own = own_second(self.window.seconds, self.window.span)
+        filled = self.windows.has_rows(video_ids, np.floor(timestamps).astype(np.int64) - own, self.window.seconds)
+        if self.window.exclude_keyframe:
             filled[:, own] = False
         return np.asarray(filled.any(axis=1), bool)
 
@@ -66,7 +63,7 @@ class WindowSource:
         def of_epoch(
             epoch: int, video_ids: Sequence[str], timestamps: NDArray[np.float64], clip_index: Tensor
         ) -> BankWindow:
-            if self.draw == "keyframe":
+            if self.window.draw == "keyframe":
                 return BankWindow(*gather(self._slots(video_ids, timestamps, draw=(seed, epoch))), clip_index)
             persons = torch.bincount(clip_index, minlength=len(video_ids)).numpy()
             slots = self._slots(video_ids, timestamps, draw=(seed, epoch), persons=persons)

@@ -1,42 +1,46 @@
 """Foreign checkpoints into ours: backbones to start from, and detectors that the stages take as they are."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pipeline.base.errors import InputError
+from pipeline.checkpoint.sidecars import Checkpoint, Record
+from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, FeatureSource, HeadSpec, head_spec
 from pipeline.interop.conversion import Background, ConversionReport, fit_state
 from pipeline.interop.frameworks import Foreign
-from pipeline.interop.match import MatchedBackbone, MatchedHead, match_backbone, match_head, unseen
+from pipeline.interop.match import MatchedBackbone, match_backbone, match_head, unseen
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
-from pipeline.models.roi import RoiSettings, roi_channels
+from pipeline.models.roi import roi_channels
+from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings, WindowSettings
+from pipeline.video.clip_input import ClipInput
 
 # MMAction2's and Wu et al.'s on AVA: from 30 s before the keyframe, empty slots take part as zeros.
-PUBLISHED_WINDOW = {"seconds": 60, "per_second": 5, "mask": "none", "score": 0.9}
+PUBLISHED_WINDOW = WindowSettings(seconds=60, per_second=5, mask="none", score=0.9)
+# A sidecar of ours does not say what only a training asks for, nor the defaults of a window that nothing tells of.
+NOT_TOLD = frozenset({"labels.several"})
+NOT_TOLD_OF_HEAD = frozenset({"head.banks"})
+NOT_TOLD_OF_WINDOW = frozenset({"head.window.span", "head.window.exclude_keyframe", "head.window.draw"})
 
 
 @dataclass(frozen=True)
 class DetectorSettings:
     """What weights do not tell of a detector: from a recipe, or the defaults of its backbone."""
 
-    input: Mapping[str, Any]
-    "What the backbone sees: frames, interval, short_side, offset_frames, mean, std."
+    input: ClipInput
     roi: RoiSettings
-    labels: str
-    "multi or single."
-    background_column: bool
-    "Single: column 0 is of no action and takes part in the softmax."
+    labels: Labels
     dropout: float
     heads: tuple[str, ...] = ()
     "The heads that the user names, if any: the weights must be of one; lfb_max and lfb_avg leave no other trace."
     classes: int | None = None
     "Actions that the recipe's data set has."
-    window: Mapping[str, Any] | None = None
+    window: WindowSettings | None = None
     "Of a head that reads a bank; None takes the published one."
     threads: int = 1
 
@@ -46,7 +50,7 @@ class Converted:
     """A checkpoint of ours."""
 
     tensors: dict[str, Tensor]
-    sidecar: dict[str, Any]
+    checkpoint: Checkpoint
     report: ConversionReport
     notes: list[str]
 
@@ -101,7 +105,7 @@ def convert(
     matched = match_backbone(
         {key: value for key, value in ours.items() if key.startswith("backbone.")},
         family="pyslowfast" if foreign.framework == "pyslowfast" else "",
-        name=backbone or foreign.sidecar.get("backbone"),
+        name=backbone or _known_backbone(foreign),
     )
     head_weights = {key: value for key, value in ours.items() if key.startswith("head.")}
     if head_weights:
@@ -109,8 +113,12 @@ def convert(
     expected = {f"backbone.{key}": value for key, value in matched.network.state_dict().items()}
     state, report = _fit(foreign, expected, dropped, "keep")
     tensors = {key.removeprefix("backbone."): value for key, value in state.items()}
-    sidecar = {"kind": "backbone", "backbone": matched.name, "width": matched.width}
-    return Converted(tensors, sidecar, report, [*foreign.notes, *unseen(matched)])
+    checkpoint = Checkpoint(spec=BackboneSpec(backbone=matched.name, width=matched.width))
+    return Converted(tensors, checkpoint, report, [*foreign.notes, *unseen(matched)])
+
+
+def _known_backbone(foreign: Foreign) -> str | None:
+    return foreign.checkpoint.to_json().get("backbone") if foreign.checkpoint else None
 
 
 def _fit(
@@ -131,14 +139,14 @@ def _detector(
     dropped: set[str],
     background: Background | None,
 ) -> Converted:
-    multi = settings.labels == "multi"
+    multi = settings.labels.kind == "multi"
     if background is None:
         background = "drop" if foreign.framework == "mmaction2" and multi else "keep"
     head = match_head(weights, backbone.network, settings.roi, told=settings.heads)
     if settings.heads and head.name not in settings.heads:
         raise InputError(f"the weights are of head {head.name}, expected {' or '.join(settings.heads)}")
     columns = head.columns - (background == "drop")
-    classes = columns - (settings.background_column and not multi)
+    classes = columns - (settings.labels.background and not multi)
     if settings.classes is not None and classes != settings.classes:
         raise InputError(
             f"the classifier has {head.columns} rows, so {classes} classes, expected {settings.classes}; see "
@@ -160,40 +168,40 @@ def _detector(
     detector = Detector(backbone.network, built, roi=settings.roi)
     state, report = _fit(foreign, detector.state_dict(), dropped, background)
     notes = [*foreign.notes, *unseen(backbone)]
-    notes.append(f"{classes} classes, {settings.labels}-label" + _background_note(foreign, background, multi))
+    notes.append(f"{classes} classes, {settings.labels.kind}-label" + _background_note(foreign, background, multi))
     notes.append(
         f"RoIAlign {settings.roi.output_size}x{settings.roi.output_size}, aligned {settings.roi.aligned}, "
         f"temporal {settings.roi.temporal}, context {settings.roi.context}"
     )
-    sidecar: dict[str, Any] = {
-        "kind": "detector",
-        "backbone": backbone.name,
-        "width": backbone.width,
-        "roi": asdict(settings.roi),
-        "head": {"name": head.name, "mlp": head.mlp, "options": head.options},
-        "columns": columns,
-        "classes": classes,
-        "labels": {"kind": settings.labels, "background": settings.background_column},
-        "channels": channels,
-        "input": dict(settings.input),
-        "dropout": settings.dropout,
-        "background_row": _background_row(foreign, background, multi),
-    }
-    if head.bank_channels:
-        sidecar |= _bank_reader(settings, head, channels)
-        window = sidecar["head"]["window"]
-        notes.append(
-            f"window {window['seconds']} s, {window['per_second']} rows per second of score {window['score']}, "
-            f"mask {window['mask']}"
-        )
-        notes.append("the bank it was trained with is not known: evaluate it with bank.allow_mixed=true")
-    return Converted(state, sidecar, report, notes)
+    record: Record = {"channels": channels, "background_row": _background_row(foreign, background, multi)}
+    spec = DetectorSpec(
+        backbone=backbone.name,
+        width=backbone.width,
+        input=settings.input,
+        roi=settings.roi,
+        head=BaselineHead(name=head.name, mlp=head.mlp, options=head.options),
+        labels=settings.labels,
+        columns=columns,
+        classes=classes,
+        dropout=settings.dropout,
+    )
+    if not head.bank_channels:
+        return Converted(state, Checkpoint(spec=spec, record=record, absent=NOT_TOLD), report, notes)
+    window = settings.window or PUBLISHED_WINDOW
+    notes.append(
+        f"window {window.seconds} s, {window.per_second} rows per second of score {window.score}, mask {window.mask}"
+    )
+    notes.append("the bank it was trained with is not known: evaluate it with bank.allow_mixed=true")
+    record |= {"producer": None, "baseline": None, "banks": {}, "mixed_banks": {}}
+    absent = NOT_TOLD | NOT_TOLD_OF_HEAD | (frozenset() if settings.window else NOT_TOLD_OF_WINDOW)
+    reader = _bank_reader(spec, window, channels, head.bank_channels, threads=settings.threads)
+    return Converted(state, Checkpoint(spec=reader, record=record, absent=absent), report, notes)
 
 
-def _background_row(foreign: Foreign, background: Background, multi: bool) -> str:
+def _background_row(foreign: Foreign, background: Background, multi: bool) -> Literal["dropped", "kept", "none"]:
     """dropped, kept (a column of ours) or none; `export` makes the way back of it."""
     if foreign.framework == "ours":
-        return str(foreign.sidecar.get("background_row", "none"))
+        return foreign.checkpoint.record.get("background_row", "none") if foreign.checkpoint else "none"
     if background == "drop":
         return "dropped"
     return "kept" if foreign.framework == "mmaction2" and multi else "none"
@@ -205,24 +213,22 @@ def _background_note(foreign: Foreign, background: Background, multi: bool) -> s
     return "; row 0 of the classifier is kept" if foreign.framework == "mmaction2" and multi else ""
 
 
-def _bank_reader(settings: DetectorSettings, head: MatchedHead, channels: int) -> dict[str, Any]:
-    """What the sidecar of a trained head in scope all has beside a baseline's."""
-    return {
-        "scope": "all",
-        "head": {
-            "name": head.name,
-            "mlp": head.mlp,
-            "options": head.options,
-            "reads": "bank",
-            "window": dict(settings.window or PUBLISHED_WINDOW),
-            "standardise": "none",
-        },
-        "roi_channels": channels,
-        "bank_channels": head.bank_channels,
-        "feature_dropout": 0.0,
-        "threads": settings.threads,
-        "producer": None,
-        "baseline": None,
-        "banks": {},
-        "mixed_banks": {},
-    }
+def _bank_reader(
+    spec: DetectorSpec, window: WindowSettings, channels: int, bank_channels: int, *, threads: int
+) -> HeadSpec:
+    """As the spec of a trained head in scope all; the bank may have come from another model."""
+    head = LongTermHead(**vars(spec.head), reads="bank", window=window, standardise="none")
+    made_by = FeatureSource(
+        backbone=spec.backbone, width=spec.width, input=spec.input, roi=spec.roi, channels=channels, sha256=None
+    )
+    trained = head_spec(
+        head,
+        made_by,
+        scope="all",
+        labels=spec.labels,
+        classes=spec.classes,
+        dropout=spec.dropout,
+        feature_dropout=0.0,
+        threads=threads,
+    )
+    return replace(trained, bank_channels=bank_channels)

@@ -7,19 +7,20 @@ import torch
 from torch import Tensor
 
 from pipeline.base.errors import InputError
-from pipeline.checkpoint.sidecars import plain_values
+from pipeline.checkpoint.sidecars import Checkpoint
+from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec
 from pipeline.interop.conversion import last_layer
 from pipeline.interop.mmaction2 import upstream_key, upstream_shape
 
 
-def export_mmaction2(tensors: Mapping[str, Tensor], sidecar: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def export_mmaction2(tensors: Mapping[str, Tensor], checkpoint: Checkpoint) -> tuple[dict[str, Any], list[str]]:
     """A checkpoint as MMAction2 has it, and notes about what it does not say.
 
     A multi-label classifier gets the row 0 that MMAction2 expects before its classes: zeros, which score nothing.
 
     Args:
         tensors: of a checkpoint of ours.
-        sidecar: its sidecar; an empty one for a file of backbone weights.
+        checkpoint: what its sidecar says.
 
     Returns:
         `state_dict` with upstream's keys, order of ours, and shapes; `meta` with plain values.
@@ -27,30 +28,29 @@ def export_mmaction2(tensors: Mapping[str, Tensor], sidecar: Mapping[str, Any]) 
     Raises:
         InputError: the head has no counterpart upstream, or the checkpoint holds no backbone.
     """
-    sidecar = sidecar.get("detector", sidecar)  # a baseline that was handed on as head
-    kind = sidecar.get("kind", "backbone")
-    if kind == "head":
+    checkpoint = checkpoint.original
+    spec, known = checkpoint.spec, checkpoint.to_json()
+    if checkpoint.kind == "head":
         raise InputError("a head without a backbone is no model of MMAction2; export a detector")
-    if kind == "backbone":
+    if isinstance(spec, BackboneSpec):
         tensors = {f"backbone.{key.removeprefix('backbone.')}": value for key, value in tensors.items()}
-    multi = (sidecar.get("labels") or {}).get("kind", "multi") == "multi"
-    first_row = kind == "detector" and multi and sidecar.get("background_row") != "kept"
+    first_row = (
+        isinstance(spec, DetectorSpec | HeadSpec)
+        and spec.labels.kind == "multi"
+        and checkpoint.record.get("background_row") != "kept"
+    )
     last = last_layer(tensors)
     state: dict[str, Tensor] = {}
     for key, value in tensors.items():
         name = upstream_key(key)
         if name is None:
-            head = (sidecar.get("head") or {}).get("name", "unknown")
+            head = "unknown" if isinstance(spec, BackboneSpec) else spec.head.name
             raise InputError(f"{key}: the head {head} has no counterpart in MMAction2 (or is standardised)")
         if first_row and key in last:
             value = torch.cat([torch.zeros_like(value[:1]), value])
         state[name] = value.reshape(upstream_shape(name, tuple(value.shape))).contiguous()
-    meta = {
-        key: plain_values(sidecar[key])
-        for key in ("backbone", "width", "roi", "head", "input", "labels")
-        if key in sidecar
-    }
+    meta = {key: known[key] for key in ("backbone", "width", "roi", "head", "input", "labels") if key in known}
     notes = []
-    if str(sidecar.get("backbone", "")).startswith("pyslowfast_slowfast"):
+    if str(known.get("backbone")).startswith("pyslowfast_slowfast"):
         notes.append("MMAction2 takes the slow frames at an even stride, this model was trained with PySlowFast's")
     return {"state_dict": state, "meta": {"exported_from": "ActionBank", **meta}}, notes

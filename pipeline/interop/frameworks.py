@@ -1,7 +1,7 @@
 """Says whose checkpoint a file is, by its keys, and takes the weights out of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import yaml
 from torch import Tensor
 
 from pipeline.base.errors import InputError
+from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.weights import load_checkpoint, load_tensors
 from pipeline.interop import mmaction2, pyslowfast
 from pipeline.interop.conversion import some
@@ -40,7 +41,7 @@ class Foreign:
     "Prefix of the keys of the source's own head, empty where it has none."
     folded: bool = False
     "From Caffe2."
-    sidecar: dict[str, Any] = field(default_factory=dict)
+    checkpoint: Checkpoint | None = None
     "Of one of our own checkpoints."
     notes: tuple[str, ...] = ()
 
@@ -208,16 +209,14 @@ def _native(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _ours(path: Path, tensors: dict[str, Tensor]) -> Foreign:
-    sidecar = path.with_suffix(".json")
-    if sidecar.exists():
-        tensors, facts = load_checkpoint(path)
-        facts = facts.get("detector", facts)  # a baseline that was handed on as head
-    else:
-        facts = {}
+    known: Checkpoint | None = None
+    if path.with_suffix(".json").exists():
+        tensors, described = load_checkpoint(path)
+        known = described.original
     if any(key.startswith("backbone.") for key in tensors):
         kind: Kind = "detector" if any(key.startswith("head.") for key in tensors) else "backbone"
         head = "head." if kind == "detector" else ""
-        return Foreign("ours", kind, f"ActionBank {kind}", tensors, lambda key: key, head=head, sidecar=facts)
-    if facts.get("kind") == "head":
+        return Foreign("ours", kind, f"ActionBank {kind}", tensors, lambda key: key, head=head, checkpoint=known)
+    if known is not None and known.kind == "head":
         raise InputError(f"{path}: a head without a backbone, which nothing else can take")
-    return Foreign("ours", "backbone", "ActionBank backbone", tensors, lambda key: f"backbone.{key}", sidecar=facts)
+    return Foreign("ours", "backbone", "ActionBank backbone", tensors, lambda key: f"backbone.{key}", checkpoint=known)

@@ -12,7 +12,8 @@ from pipeline.interop.conversion import fit_state
 from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.build import BACKBONES, build_backbone
 from pipeline.models.detector import Backbone
-from pipeline.models.roi import RoiSettings, roi_channels
+from pipeline.models.roi import roi_channels
+from pipeline.models.settings import RoiSettings
 
 PUBLISHED_WIDTH = {"slowonly_tiny": 16, "slowfast_tiny": 16}
 

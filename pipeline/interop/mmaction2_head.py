@@ -8,7 +8,8 @@ from pipeline.interop.checked import Checked
 from pipeline.models.detector import Backbone, Detector
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.table import build_head
-from pipeline.models.roi import RoiSettings, roi_channels
+from pipeline.models.roi import roi_channels
+from pipeline.models.settings import RoiSettings
 
 _FBO = {"FBONonLocal": "lfb_nl", "FBOMax": "lfb_max", "FBOAvg": "lfb_avg"}
 _POOLED = "AdaptiveMaxPool3d(output_size=(None, 1, 1))"

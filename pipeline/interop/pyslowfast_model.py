@@ -10,7 +10,8 @@ from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.detector import Backbone, Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.linear import linear
-from pipeline.models.roi import RoiSettings, roi_channels
+from pipeline.models.roi import roi_channels
+from pipeline.models.settings import RoiSettings
 
 # Temporal kernels of each stage, slow pathway first; the stem of the fast one has 5 frames.
 _KERNELS = {"slow": [[1], [1], [3], [3]], "slowfast": [[1, 3], [1, 3], [3, 3], [3, 3]]}

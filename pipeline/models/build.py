@@ -24,7 +24,8 @@ from pipeline.models.heads.acrn import acrn
 from pipeline.models.heads.choose import choose_head
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.linear import linear
-from pipeline.models.roi import RoiSettings, roi_channels
+from pipeline.models.roi import roi_channels
+from pipeline.models.settings import RoiSettings
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
     "slowonly_r50": slowonly_r50,

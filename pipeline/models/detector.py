@@ -9,7 +9,8 @@ from pipeline.models.backbones.resnet3d import ResNet3d
 from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.context import BankWindow, Context
 from pipeline.models.heads.head import Head
-from pipeline.models.roi import RoiSettings, pool_roi, pool_time, roi_channels, roi_features
+from pipeline.models.roi import pool_roi, pool_time, roi_channels, roi_features
+from pipeline.models.settings import RoiSettings
 from pipeline.models.standardise import StandardisedHead
 
 Backbone = ResNet3d | SlowFast

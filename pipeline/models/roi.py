@@ -5,30 +5,13 @@ RoI.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.models.pool import align_boxes, mean_cells
-
-TemporalPooling = Literal["mean", "max"]
-
-
-@dataclass(frozen=True)
-class RoiSettings:
-    """How the features of boxes are cut out of the feature maps."""
-
-    output_size: int = 8
-    "Cells per side."
-    temporal: TemporalPooling = "mean"
-    "Over the frames of each pathway, before RoIAlign."
-    context: Literal["none", "global"] = "none"
-    "global: the clip's whole map, pooled to output_size, beside each box's; channels double (MMAction2 `with_global`)."
-    aligned: bool = True
-    "RoIAlign's shift by half a cell; PySlowFast's models from Caffe2 are without."
+from pipeline.models.settings import RoiSettings, TemporalPooling
 
 
 def roi_channels(map_channels: int, settings: RoiSettings) -> int:

@@ -3,46 +3,17 @@
 Shape suffixes of names: R persons, K columns.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class LabelKind:
-    """How many actions a person has at a time.
-
-    Raises:
-        ValueError: a background column of several sigmoids, which would change nothing.
-    """
-
-    kind: Literal["multi", "single"] = "multi"
-    "multi: a sigmoid per class; single: a softmax over all columns."
-    background: bool = False
-    "single: column 0 is of no action; it takes part in the softmax."
-
-    def __post_init__(self) -> None:
-        if self.background and self.kind == "multi":
-            raise ValueError("background is a column of the softmax, kind is multi")
-
-    @property
-    def decode(self) -> Literal["all", "argmax"]:
-        """What validation counts as a box's detections: every action, or its one."""
-        return "argmax" if self.kind == "single" else "all"
+from pipeline.models.settings import Labels
 
 
-def columns(classes: int, kind: LabelKind) -> int:
-    """Columns of the logits of a head that scores `classes` actions."""
-    return classes + kind.background
-
-
-def action_logits(logits_RK: Tensor, kind: LabelKind) -> Tensor:
+def action_logits(logits_RK: Tensor, kind: Labels) -> Tensor:
     """The logits of actions [R, classes]: all columns but that of the background."""
     return logits_RK[:, 1:] if kind.background else logits_RK
 
 
-def action_scores(logits_RK: Tensor, kind: LabelKind) -> Tensor:
+def action_scores(logits_RK: Tensor, kind: Labels) -> Tensor:
     """Scores of actions, in [0, 1].
 
     Matches MMAction2's `BBoxHeadAVA` in testing: a background column takes part in the softmax, so that the

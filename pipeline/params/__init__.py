@@ -1,11 +1,11 @@
 """The typed parameters: `params.yaml`, read once at the edge of a stage and validated as a whole.
 
-Nothing below the stages imports this module; builders turn these objects into plain arguments. A string under a
-field says what it means and in which unit.
+Nothing below the stages imports this module. A block that the pipeline reads is declared where it is used, and handed
+on as it is; here they are put together and held against each other. A string under a field says what it means and in
+which unit.
 """
 
 import os
-import re
 import reprlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +15,11 @@ from pydantic import ValidationError, model_validator
 
 from pipeline.base.block import Block
 from pipeline.base.errors import InputError
+from pipeline.base.invalid import key_of, told_of
 from pipeline.base.plain_yaml import read_yaml
+from pipeline.models.settings import Labels, LongTermHead, RoiSettings
 from pipeline.params.data import Bank, Boxes, Dataset, Frames, Playground
-from pipeline.params.model import Backbone, BaselineHead, ClipInput, Head, Labels, Roi, Scope, Window
+from pipeline.params.model import Backbone, Scope
 from pipeline.params.scoring import Evaluation, Reported
 from pipeline.params.training import Baseline, HeadTrain, Watching
 from pipeline.training.settings import Augmentation, Training
@@ -27,32 +29,24 @@ __all__ = [
     "Backbone",
     "Bank",
     "Baseline",
-    "BaselineHead",
     "Block",
     "Boxes",
     "Choices",
-    "ClipInput",
     "Dataset",
     "Evaluation",
     "Frames",
-    "Head",
     "HeadTrain",
-    "Labels",
     "Params",
     "Playground",
     "Reported",
-    "Roi",
     "Scope",
     "Training",
     "Watching",
-    "Window",
     "load_params",
     "parse_params",
 ]
 
 
-# What a block says of its own keys: `.lr` in `baseline` is `baseline.lr`.
-OWN_KEY = re.compile(r"(?<![\w.\]})])\.(?=[a-z])")
 # A few lines of YAML with references may stand for more than a terminal, or memory, can hold.
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
@@ -85,11 +79,11 @@ class Params(Block):
     frames: Frames
     boxes: Boxes
     backbone: Backbone
-    roi: Roi
+    roi: RoiSettings
     labels: Labels
     baseline: Baseline
     bank: Bank
-    head: Head
+    head: LongTermHead
     scope: Scope
     head_train: HeadTrain
     evaluation: Evaluation
@@ -182,11 +176,9 @@ def parse_params(values: Any, where: str) -> Params:
     except ValidationError as error:
         lines = []
         for each in error.errors():
-            key = ".".join(str(part) for part in each["loc"]) or "parameters"
-            found = "" if each["type"] in ("missing", "value_error") else f" (found {_SHORT.repr(each['input'])})"
-            told = each["msg"].removeprefix("Value error, ")
-            whole = OWN_KEY.sub(f"{key}.", told)
-            lines.append(whole if told.startswith(".") else f"{key[:200]}: {whole}{found}")
+            told = each["type"] in ("missing", "value_error")
+            found = "" if told else f" (found {_SHORT.repr(each['input'])})"
+            lines.append(f"{told_of(each, key_of(each) or 'parameters')}{found}")
         raise InputError(f"{where}: " + "; ".join(lines)) from None
 
 

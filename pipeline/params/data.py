@@ -1,9 +1,11 @@
 """Parameters of what is read and stored: sources, frames, boxes, banks."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pipeline.bank.settings import BankSettings
 from pipeline.base.block import Block, Fraction, Positive
 from pipeline.tables.label_map import MAX_CLASS_ID
 
@@ -104,7 +106,8 @@ class Boxes(Block):
     "Largest share of bad rows that is let pass."
 
 
-class Bank(Block):
+@dataclass(frozen=True, kw_only=True)
+class Bank(BankSettings):
     """The feature bank."""
 
     name: Literal["own", "external"]
@@ -116,17 +119,6 @@ class Bank(Block):
     "Path of the train bank."
     val: str
     "Path of the val bank."
-    box_threshold: float
-    "Detected boxes from this score on are stored; a window may ask for a higher score, never a lower."
-    seconds: Literal["grid", "annotated"]
-    "grid: every second of the film; annotated: only annotated keyframes, as upstream."
-    dtype: Literal["fp16", "fp32"]
-    codec: Literal["none", "zstd", "lz4"]
-    compute_dtype: Literal["fp32", "tf32", "bf16"]
-    lower_threshold: bool
-    "Upstream's habit: where no box of a second reaches the threshold, take its best ones."
-    full_frame_box: bool
-    "Upstream's habit: a second without any proposal gets one box of the whole frame."
     producer: str
     "sha256 of the checkpoint that a bank must come from; baseline: that of models/baseline.json; unknown: none named."
     sidecar: str

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from pipeline.base.block import Block, Fraction
-from pipeline.params.model import BaselineHead
+from pipeline.models.settings import BaselineHead
 from pipeline.training.settings import Training
 
 

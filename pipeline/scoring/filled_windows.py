@@ -46,7 +46,7 @@ def check_windows(source: WindowSource | None, keyframes: Mapping[str, KeyframeS
         if len(chosen) and empty == len(chosen):
             bank = next((each for each in banks if each.split == split), banks[0])
             raise InputError(_other_films(bank, split, films) if len(absent) == len(films) else
-                             _other_times(bank, split, chosen, known, source.seconds))  # fmt: skip
+                             _other_times(bank, split, chosen, known, source.window.seconds))  # fmt: skip
         counts[split] = {"keyframes": len(chosen), "empty": empty, "films_not_in_bank": len(absent)}
         if empty and is_main():
             which = f"; {len(absent)} of {len(films)} films are in no bank, the first: {absent[0]!r}" if absent else ""

@@ -10,11 +10,12 @@ from pipeline.base.distributed import gather
 from pipeline.base.numerics import compute_precision
 from pipeline.base.progress import progress
 from pipeline.base.ranks import share
-from pipeline.features.film_clips import ClipRequest, ClipSettings, run_film
+from pipeline.features.film_clips import ClipRequest, run_film
 from pipeline.models.detector import Detector
 from pipeline.scoring.detections import ScoredKeyframe
 from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import KeyframeBoxes
+from pipeline.video.clip_input import ClipInput
 from pipeline.video.store import FrameStore
 
 
@@ -24,7 +25,7 @@ def score_films(
     keyframes: Sequence[KeyframeBoxes],
     scoring: ScoreSettings,
     *,
-    clip: ClipSettings,
+    clip: ClipInput,
     batch: int,
 ) -> dict[str, list[ScoredKeyframe]]:
     """Scores of detected and of ground-truth boxes, from one pass over the clips.

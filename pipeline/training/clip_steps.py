@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.base.errors import InputError
 from pipeline.base.randomness import rng_of
-from pipeline.features.film_clips import ClipSettings, read_ahead
+from pipeline.features.film_clips import read_ahead
 from pipeline.models.context import WindowOf
 from pipeline.models.detector import Detector
 from pipeline.tables.keyframes import KeyframeBoxes
@@ -21,6 +21,7 @@ from pipeline.training.batch import Batch
 from pipeline.training.losses import LossOf, multilabel_loss
 from pipeline.training.settings import Augmentation, Training
 from pipeline.training.steps import Step, deal_parts
+from pipeline.video.clip_input import ClipInput
 from pipeline.video.clips import clip_indices, training_clip
 from pipeline.video.size import clip_sizes, sizes_in_words
 from pipeline.video.store import FrameStore
@@ -31,7 +32,7 @@ class ClipData:
     """Frames, and the keyframes whose clips train and score a detector."""
 
     store: FrameStore
-    clip: ClipSettings
+    clip: ClipInput
     "What the backbone sees."
     train: Sequence[KeyframeBoxes]
     val: Sequence[KeyframeBoxes]
@@ -52,7 +53,7 @@ def training_sample(
     store: FrameStore,
     each: KeyframeBoxes,
     *,
-    clip: ClipSettings,
+    clip: ClipInput,
     settings: Training,
     unmatched: bool,
     rng: np.random.Generator,

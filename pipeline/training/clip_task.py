@@ -6,7 +6,8 @@ from functools import partial
 from pipeline.base.hardware import Hardware
 from pipeline.models.context import WindowOf
 from pipeline.models.detector import Detector
-from pipeline.models.scores import LabelKind, action_scores
+from pipeline.models.scores import action_scores
+from pipeline.models.settings import Labels
 from pipeline.scoring.score_films import score_films
 from pipeline.scoring.settings import ScoreSettings
 from pipeline.training.batch import Batch
@@ -23,7 +24,7 @@ def clip_task(
     data: ClipData,
     settings: Training,
     *,
-    labels: LabelKind,
+    labels: Labels,
     hardware: Hardware,
     what: str,
     trained_windows: Callable[[int], WindowOf] | None = None,

@@ -13,13 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.models.scores import LabelKind, action_logits
+from pipeline.models.scores import action_logits
+from pipeline.models.settings import Labels
 
 # Gets logits [R, columns] and labels [R, classes], gives a scalar.
 LossOf = Callable[[Tensor, Tensor], Tensor]
 
 
-def make_loss(kind: LabelKind, *, alpha: float = 1.0, gamma: float = 0.0, normalise: bool = True) -> LossOf:
+def make_loss(kind: Labels, *, alpha: float = 1.0, gamma: float = 0.0, normalise: bool = True) -> LossOf:
     """The loss of persons that have as many actions as `kind` says.
 
     Args:

@@ -8,7 +8,8 @@ from pipeline.bank.reader import Bank
 from pipeline.base.hardware import Hardware
 from pipeline.features.windows import WindowSource
 from pipeline.models.heads.head import Head
-from pipeline.models.scores import LabelKind, action_scores
+from pipeline.models.scores import action_scores
+from pipeline.models.settings import Labels
 from pipeline.models.standardise import StandardisedHead
 from pipeline.scoring.keyframe_rows import KeyframeRows, score_rows, scoring_rows
 from pipeline.scoring.settings import ScoreSettings
@@ -51,7 +52,7 @@ def val_rows(bank: Bank, keyframes: Sequence[KeyframeBoxes], settings: Training)
 
 
 def row_task(
-    head: Head | StandardisedHead, data: RowData, settings: Training, *, labels: LabelKind, hardware: Hardware
+    head: Head | StandardisedHead, data: RowData, settings: Training, *, labels: Labels, hardware: Hardware
 ) -> Task[Batch]:
     """What `fit` trains a head on.
 

@@ -14,18 +14,18 @@ from typer.testing import CliRunner, Result
 
 from pipeline.base.command import new_app
 from pipeline.base.errors import InputError
-from pipeline.checkpoint.described_detector import detector_from_sidecar
-from pipeline.checkpoint.described_head import build_scope_detector
+from pipeline.checkpoint.build_baseline import build_baseline
+from pipeline.checkpoint.build_scope import build_scope_detector
+from pipeline.checkpoint.specs import HeadSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_into
 from pipeline.commands import convert as command
 from pipeline.commands.convert import convert, export
-from pipeline.features.film_clips import ClipSettings
 from pipeline.interop.export import export_mmaction2
 from tests.interop.small_models import (
     caffe2_blobs,
+    checkpoint_of,
     logits,
     pyslowfast_state,
-    sidecar_of,
     small_detector,
     write_pickle,
 )
@@ -60,7 +60,7 @@ def _in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def upstream(path: Path, backbone: str, head: str = "linear", **changes: Any) -> Any:
     model = small_detector(backbone, head, **changes)
-    torch.save(export_mmaction2(model.state_dict(), sidecar_of(model, backbone, head, False))[0], path)
+    torch.save(export_mmaction2(model.state_dict(), checkpoint_of(model, backbone, head, False))[0], path)
     return model
 
 
@@ -68,7 +68,8 @@ def test_a_detector_is_converted_with_a_report(tmp_path: Path) -> None:
     model = upstream(tmp_path / "upstream.pth", "slowfast_r50_8x8")
     target, report = tmp_path / "x.safetensors", tmp_path / "report.json"
     found = lines("convert", tmp_path / "upstream.pth", "--to", target, "--report", report)
-    tensors, sidecar = load_checkpoint(target)
+    tensors, checkpoint = load_checkpoint(target)
+    sidecar = checkpoint.to_json()
     assert found == [
         "upstream.pth: MMAction2 detector",
         "head linear, backbone slowfast_r50_8x8 of width 8",
@@ -81,10 +82,10 @@ def test_a_detector_is_converted_with_a_report(tmp_path: Path) -> None:
         "  reshaped: roi_head.bbox_head.fc_cls.bias: (5,) without its background row to (4,)",
         f"{target}: 642 tensors, sha256 {sidecar['sha256'][:12]}",
     ]
-    detector = detector_from_sidecar(sidecar)
+    detector = build_baseline(checkpoint.detector())
     load_into(detector, tensors, "x")
     assert torch.equal(logits(detector.eval()), logits(model))
-    assert ClipSettings(**sidecar["input"]).frames == 32
+    assert checkpoint.detector().input.frames == 32
     assert sidecar["source"]["file"] == "upstream.pth"
     assert sidecar["source"]["keys"]["loaded"] == 642
     assert "/" not in json.dumps(sidecar)
@@ -100,12 +101,13 @@ def test_a_recipe_tells_what_the_weights_do_not(tmp_path: Path) -> None:
     words = ["convert", str(tmp_path / "u.pth"), "--to", str(target), "--recipe", recipe]
     found = lines(*words, "--set", "dataset.classes=4")
     assert "  window 60 s, 5 rows per second of score 0.9, mask none" in found
-    tensors, sidecar = load_checkpoint(target)
-    detector = build_scope_detector(sidecar)
+    tensors, checkpoint = load_checkpoint(target)
+    assert isinstance(checkpoint.spec, HeadSpec)
+    detector = build_scope_detector(checkpoint.spec)
     load_into(detector, tensors, "x")
     torch.testing.assert_close(logits(detector.eval()), logits(model))
-    assert sidecar["input"]["offset_frames"] == 1
-    assert sidecar["source"]["recipe"] == recipe
+    assert checkpoint.spec.clip.offset_frames == 1
+    assert checkpoint.record["source"]["recipe"] == recipe
     assert refusal(*words) == (
         f"{tmp_path / 'u.pth'}: the classifier has 5 rows, so 4 classes, expected 80; see --background and "
         "--set labels.background"
@@ -122,11 +124,11 @@ def test_pyslowfasts_regions_are_those_of_its_kind_of_file(tmp_path: Path) -> No
     target = tmp_path / "x.safetensors"
     found = lines("convert", tmp_path / "u.pyth", "--to", target, "--as", "detector")
     assert "  RoIAlign 7x7, aligned True, temporal mean, context none" in found
-    tensors, sidecar = load_checkpoint(target)
-    detector = detector_from_sidecar(sidecar)
+    tensors, checkpoint = load_checkpoint(target)
+    detector = build_baseline(checkpoint.detector())
     load_into(detector, tensors, "x")
     assert torch.equal(logits(detector.eval()), logits(model))
-    assert sidecar["input"]["mean"] == [114.75] * 3
+    assert checkpoint.detector().input.mean == (114.75,) * 3
     found = lines("convert", tmp_path / "u.pyth", "--to", target)
     assert "  its head has 4 rows, so it is taken as a classifier's; --as says otherwise" in found
     assert found[1] == "backbone pyslowfast_slow_r50 of width 8"
@@ -164,12 +166,12 @@ def test_our_own_detector_without_its_head_is_a_backbone(tmp_path: Path) -> None
     lines("convert", tmp_path / "u.pth", "--to", first)
     found = lines("convert", first, "--to", second, "--drop-head", "head.")
     assert found[1] == "backbone slowonly_r50 of width 8"
-    assert load_checkpoint(second)[1]["kind"] == "backbone"
+    assert load_checkpoint(second)[1].kind == "backbone"
     again = tmp_path / "c.safetensors"
     lines("convert", first, "--to", again)
     lines("convert", first, "--to", again)  # what it wrote, it may replace
     assert again.read_bytes() == first.read_bytes()
-    assert load_checkpoint(again)[1]["roi"] == load_checkpoint(first)[1]["roi"]
+    assert load_checkpoint(again)[1].spec == load_checkpoint(first)[1].spec
 
 
 def test_a_url_is_downloaded_once_and_its_digest_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from pipeline.doctor.space import (
     size_text,
 )
 from pipeline.models.build import BACKBONES, build_detector
-from pipeline.models.roi import RoiSettings
+from pipeline.models.settings import RoiSettings
 from pipeline.params import Params
 from pipeline.video.extract import FrameSettings, extract_video
 from tests.doctor.sources import SOURCE, params_of, write_clean

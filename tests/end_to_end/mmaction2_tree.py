@@ -9,7 +9,7 @@ import yaml
 
 from pipeline.interop.export import export_mmaction2
 from tests.end_to_end.harness import Project
-from tests.interop.small_models import WIDTH, sidecar_of, small_detector
+from tests.interop.small_models import WIDTH, checkpoint_of, small_detector
 
 AVA = {
     "train.csv": "ava_train_v2.1.csv",
@@ -80,7 +80,7 @@ def _write_bank(path: Path, proposals: Path) -> None:
 
 def _write_classifier(path: Path) -> None:
     model = small_detector("slowonly_r50", "linear")
-    state = export_mmaction2(model.state_dict(), sidecar_of(model, "slowonly_r50", "linear", False))[0]["state_dict"]
+    state = export_mmaction2(model.state_dict(), checkpoint_of(model, "slowonly_r50", "linear", False))[0]["state_dict"]
     backbone = {key: value for key, value in state.items() if key.startswith("backbone.")}
     classifier = {"cls_head.fc_cls.weight": torch.zeros(400, 32 * WIDTH), "cls_head.fc_cls.bias": torch.zeros(400)}
     torch.save({"meta": {}, "state_dict": {**backbone, **classifier}}, path)

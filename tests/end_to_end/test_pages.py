@@ -17,7 +17,7 @@ from pipeline.interop.export import export_mmaction2
 from pipeline.models.build import build_detector
 from tests.end_to_end.harness import REPOSITORY, Project
 from tests.end_to_end.mmaction2_tree import make_tree
-from tests.interop.small_models import sidecar_of
+from tests.interop.small_models import checkpoint_of
 from tests.pages import blocks, commands, differences, fill, is_typed, measured, rewritten, type_page
 
 
@@ -50,7 +50,7 @@ def checkpoints(project: Project) -> None:
     folder = project.folder
     torch.manual_seed(0)
     model = build_detector("slowfast_r50_8x8", classes=80)
-    sidecar = sidecar_of(model, "slowfast_r50_8x8", "linear", False, width=None, columns=80, classes=80)
+    sidecar = checkpoint_of(model, "slowfast_r50_8x8", "linear", False, width=None, columns=80, classes=80)
     state = export_mmaction2(model.state_dict(), sidecar)[0]["state_dict"]
     torch.save({"meta": {"mmengine_version": "0.8.0"}, "state_dict": state}, folder / "slowfast_ava22.pth")
     backbone = {key: value for key, value in state.items() if key.startswith("backbone.")}

@@ -16,6 +16,7 @@ from pipeline.bank.windows.streamed import StreamedWindows
 from pipeline.base.work import list_items, remove_item
 from pipeline.features.windows import WindowSource, open_windows
 from tests.bank.banks import make_rows, write_small_bank
+from tests.windows import window_of
 
 CPU = torch.device("cpu")
 VIDEOS, TIMES = ["a", "absent", "b"], np.array([905.0, 905.0, 903.0])
@@ -33,25 +34,25 @@ def bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
 
 def test_a_draw_is_shared_by_a_keyframe_or_is_each_persons_own(bank: Bank) -> None:
     windows = ResidentWindows([bank], min_score=0.5)
-    shared = WindowSource(windows, 4, 2).for_training(seed=7)(3)(VIDEOS, TIMES, CLIPS)
+    shared = WindowSource(windows, window_of(4, 2)).for_training(seed=7)(3)(VIDEOS, TIMES, CLIPS)
     slots = windows.slots(VIDEOS, TIMES, seconds=4, per_second=2, draw=(7, 3))
     assert torch.equal(shared.rows, windows.gather(slots)[0])
     assert torch.equal(shared.mask, slots != 0)
     assert shared.owner is CLIPS
-    own = WindowSource(windows, 4, 2, draw="roi").for_training(seed=7)(3)(VIDEOS, TIMES, CLIPS)
+    own = WindowSource(windows, window_of(4, 2, draw="roi")).for_training(seed=7)(3)(VIDEOS, TIMES, CLIPS)
     slots = windows.slots(VIDEOS, TIMES, seconds=4, per_second=2, draw=(7, 3), persons=np.array([2, 0, 3]))
     assert torch.equal(own.rows, windows.gather(slots)[0])
     assert torch.equal(own.mask, slots != 0)
     assert own.owner.tolist() == [0, 1, 2, 3, 4]
     assert len({each.numpy().tobytes() for each in own.rows}) == 5
-    nobody = WindowSource(windows, 4, 2, draw="roi").for_training(seed=7)(3)(VIDEOS, TIMES, CLIPS[:0])
+    nobody = WindowSource(windows, window_of(4, 2, draw="roi")).for_training(seed=7)(3)(VIDEOS, TIMES, CLIPS[:0])
     assert [tuple(each.shape) for each in (nobody.rows, nobody.mask, nobody.owner)] == [(0, 8, 4), (0, 8), (0,)]
 
 
 @pytest.mark.parametrize("draw", ["keyframe", "roi"])
 def test_evaluation_takes_one_window_for_a_keyframe_by_score(bank: Bank, draw) -> None:
     windows = ResidentWindows([bank], min_score=0.5)
-    source = WindowSource(windows, 3, 2, span="past", exclude_keyframe=True, draw=draw)
+    source = WindowSource(windows, window_of(3, 2, span="past", exclude_keyframe=True, draw=draw))
     window = source.for_evaluation()(VIDEOS, TIMES, CLIPS)
     slots = windows.slots(VIDEOS, TIMES, seconds=3, per_second=2, span="past", exclude_keyframe=True)
     assert torch.equal(window.rows, windows.gather(slots)[0])
@@ -60,14 +61,14 @@ def test_evaluation_takes_one_window_for_a_keyframe_by_score(bank: Bank, draw) -
 
 
 def test_windows_are_made_in_one_buffer_that_grows(bank: Bank) -> None:
-    window_of = WindowSource(ResidentWindows([bank], min_score=0.5), 4, 2).for_evaluation()
-    first = window_of(VIDEOS[:2], TIMES[:2], CLIPS[:2]).rows
-    smaller = window_of(VIDEOS[2:], TIMES[2:], CLIPS[:2]).rows
+    made = WindowSource(ResidentWindows([bank], min_score=0.5), window_of(4, 2)).for_evaluation()
+    first = made(VIDEOS[:2], TIMES[:2], CLIPS[:2]).rows
+    smaller = made(VIDEOS[2:], TIMES[2:], CLIPS[:2]).rows
     assert smaller.data_ptr() == first.data_ptr()
     assert torch.equal(first[0], smaller[0]), "overwritten"
-    larger = window_of(VIDEOS, TIMES, CLIPS).rows
+    larger = made(VIDEOS, TIMES, CLIPS).rows
     assert larger.data_ptr() != first.data_ptr()
-    again = window_of(VIDEOS[:2], TIMES[:2], CLIPS[:2]).rows
+    again = made(VIDEOS[:2], TIMES[:2], CLIPS[:2]).rows
     assert again.data_ptr() == larger.data_ptr()
 
 
@@ -124,7 +125,9 @@ def test_streamed_windows_keep_so_many_mebibytes_and_leave_no_file(bank: Bank) -
 def test_a_gpu_has_its_own_copy_and_no_file(bank: Bank, mode: str) -> None:
     cuda = torch.device("cuda")
     ours, theirs = (
-        WindowSource(open_windows([bank], min_score=0.5, device=device, mode=mode, cache_mb=1), 4, 2, draw="roi")
+        WindowSource(
+            open_windows([bank], min_score=0.5, device=device, mode=mode, cache_mb=1), window_of(4, 2, draw="roi")
+        )
         for device in (CPU, cuda)
     )
     for item in list_items():

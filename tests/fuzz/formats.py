@@ -20,7 +20,7 @@ from pipeline.base.files import json_text, read_json, write_json
 from pipeline.base.plain_yaml import parse_yaml
 from pipeline.base.problems import report_problems
 from pipeline.boxes.importing import import_boxes
-from pipeline.checkpoint.sidecars import checked_sidecar
+from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.commands.score import score
 from pipeline.commands.score_multisports import score_multisports
 from pipeline.doctor.examine import examine
@@ -329,7 +329,7 @@ CVAT_SHAPES = """<annotations><version>1.1</version><meta><job><id>1</id><size>2
 ytl2="5" xbl2="20" ybl2="40" xtr2="45" ytr2="5" xbr2="45" ybr2="40"/></track></annotations>"""
 SIDECAR = {
     "sha256": "0" * 64, "kind": "detector", "backbone": "slowonly_tiny", "width": 16, "classes": 3, "columns": 3,
-    "input": {"frames": 4, "interval": 2, "short_side": 64, "mean": [1, 2, 3], "std": [1, 1, 1]},
+    "dropout": 0.5, "input": {"frames": 4, "interval": 2, "short_side": 64, "mean": [1, 2, 3], "std": [1, 1, 1]},
     "roi": {"output_size": 8}, "head": {"name": "linear", "mlp": False, "options": {}}, "history": [{"epoch": 1}],
 }  # fmt: skip
 SIZES = {"videos.csv": b"video_id,width,height\na,200,100\nv_x_g01_c01,200,100\n"}
@@ -358,7 +358,7 @@ more: *a
 
 
 def _sidecar(folder: Path) -> None:
-    checked_sidecar(read_json(folder / "head.json"), folder / "head.json")
+    Checkpoint.from_json(read_json(folder / "head.json"), "head.json").to_json()
 
 
 FORMATS: dict[str, Format] = {

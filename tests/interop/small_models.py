@@ -10,15 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.checkpoint.sidecars import Checkpoint, plain
 from pipeline.interop.fixtures import rule_weight
 from pipeline.models.build import build_backbone
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
-from pipeline.models.roi import RoiSettings, roi_channels
+from pipeline.models.roi import roi_channels
+from pipeline.models.settings import RoiSettings
+from pipeline.video.clip_input import ClipInput
 
 WIDTH, CLASSES, BANK = 8, 4, 24
-CLIP_INPUT = {"frames": 8, "interval": 2, "short_side": 64, "offset_frames": 0, "mean": [1, 2, 3], "std": [4, 5, 6]}
+CLIP_INPUT = ClipInput(frames=8, interval=2, short_side=64, mean=(1, 2, 3), std=(4, 5, 6))
 # Backbone, head, context, mlp.
 ARCHITECTURES = [
     ("slowonly_r50", "linear", "none", False),
@@ -59,9 +62,10 @@ def small_detector(
     return model
 
 
-def sidecar_of(model: Detector, backbone: str, head: str, mlp: bool, **more: Any) -> dict[str, Any]:
+def checkpoint_of(model: Detector, backbone: str, head: str, mlp: bool, **more: Any) -> Checkpoint:
     """What the stages write beside such a detector, as far as `convert` and `export` read it."""
-    return {
+    sidecar = {
+        "sha256": "0" * 64,
         "kind": "detector",
         "backbone": backbone,
         "width": WIDTH,
@@ -70,10 +74,11 @@ def sidecar_of(model: Detector, backbone: str, head: str, mlp: bool, **more: Any
         "columns": CLASSES,
         "classes": CLASSES,
         "labels": {"kind": "multi", "background": False},
-        "input": CLIP_INPUT,
+        "input": plain(CLIP_INPUT),
         "dropout": 0.5,
         **more,
     }
+    return Checkpoint.from_json(sidecar, f"{head}.json")
 
 
 def pyslowfast_state(model: Detector) -> dict[str, Tensor]:

@@ -9,30 +9,33 @@ import pytest
 import torch
 
 from pipeline.base.errors import InputError
-from pipeline.checkpoint.described_detector import detector_from_sidecar, load_backbone
-from pipeline.checkpoint.described_head import build_scope_detector
+from pipeline.checkpoint.build_baseline import build_baseline, load_backbone
+from pipeline.checkpoint.build_scope import build_scope_detector
+from pipeline.checkpoint.specs import HeadSpec
 from pipeline.checkpoint.weights import load_into, save_checkpoint, save_tensors
-from pipeline.interop.convert_checkpoint import PUBLISHED_WINDOW, Converted, DetectorSettings, convert
+from pipeline.interop.convert_checkpoint import Converted, DetectorSettings, convert
 from pipeline.interop.export import export_mmaction2
 from pipeline.interop.frameworks import Foreign, recognise
 from pipeline.interop.match import match_backbone
 from pipeline.interop.pickles import Inert
 from pipeline.models.build import build_backbone
 from pipeline.models.detector import Detector
+from pipeline.models.settings import Labels
+from tests.checkpoint.sidecars import head_checkpoint
 from tests.interop.small_models import (
     CLIP_INPUT,
     WIDTH,
     caffe2_blobs,
+    checkpoint_of,
     logits,
     pyslowfast_state,
-    sidecar_of,
     small_detector,
     write_pickle,
 )
 
 
 def settings(model: Detector, *heads: str, **changes: Any) -> DetectorSettings:
-    given = {"input": CLIP_INPUT, "labels": "multi", "background_column": False, "dropout": 0.5, "heads": heads}
+    given = {"input": CLIP_INPUT, "labels": Labels(), "dropout": 0.5, "heads": heads}
     return DetectorSettings(**{"roi": model.roi, **given, **changes})
 
 
@@ -41,7 +44,7 @@ def converted(foreign: Foreign, model: Detector, *heads: str, changes: Any = Non
 
 
 def upstream(model: Detector, backbone: str, head: str = "linear") -> dict[str, Any]:
-    return export_mmaction2(model.state_dict(), sidecar_of(model, backbone, head, False))[0]
+    return export_mmaction2(model.state_dict(), checkpoint_of(model, backbone, head, False))[0]
 
 
 def save(folder: Path, value: Any, name: str = "x.pth") -> Path:
@@ -50,8 +53,8 @@ def save(folder: Path, value: Any, name: str = "x.pth") -> Path:
 
 
 def same_logits(found: Converted, model: Detector) -> None:
-    build = build_scope_detector if found.sidecar.get("scope") else detector_from_sidecar
-    again = build(found.sidecar)
+    spec = found.checkpoint.spec
+    again = build_scope_detector(spec) if isinstance(spec, HeadSpec) else build_baseline(found.checkpoint.detector())
     load_into(again, found.tensors, "converted")
     torch.testing.assert_close(logits(again.eval()), logits(model), rtol=1e-5, atol=1e-5)
 
@@ -83,8 +86,9 @@ def test_heads_that_read_a_bank_become_detectors_of_scope_all(tmp_path: Path) ->
         model = small_detector("slowonly_r50", head)
         foreign = recognise(save(tmp_path, upstream(model, "slowonly_r50", head)))
         found = converted(foreign, model, "linear", head)
-        assert found.sidecar["scope"] == "all"
-        assert found.sidecar["head"]["window"] == PUBLISHED_WINDOW
+        sidecar = found.checkpoint.to_json()
+        assert sidecar["scope"] == "all"
+        assert sidecar["head"]["window"] == {"seconds": 60, "per_second": 5, "mask": "none", "score": 0.9}
         assert "the bank it was trained with is not known: evaluate it with bank.allow_mixed=true" in found.notes
         same_logits(found, model)
 
@@ -96,9 +100,9 @@ def test_a_classifier_gives_a_backbone_to_start_from(tmp_path: Path) -> None:
     foreign = recognise(save(tmp_path, {"state_dict": state, "meta": {}}))
     assert foreign.described == "MMAction2 classifier"
     found = converted(foreign, model)
-    assert found.sidecar == {"kind": "backbone", "backbone": "slowonly_r50", "width": WIDTH}
+    assert found.checkpoint.to_json() == {"kind": "backbone", "backbone": "slowonly_r50", "width": WIDTH}
     assert found.report.dropped == ("cls_head.fc_cls.weight", "cls_head.fc_cls.bias")
-    save_checkpoint(tmp_path / "k.safetensors", found.tensors, found.sidecar)
+    save_checkpoint(tmp_path / "k.safetensors", found.tensors, found.checkpoint)
     network = build_backbone("slowonly_r50", width=WIDTH)
     load_backbone(network, str(tmp_path / "k.safetensors"))
     key = "layer4.0.conv1.conv.weight"
@@ -124,7 +128,7 @@ def test_pyslowfasts_files_have_the_arithmetic_they_had(tmp_path: Path, backbone
     foreign = recognise(path, taken_as=None if form == "pyth" else "detector")
     assert foreign.described == f"PySlowFast {'' if form == 'pyth' else '(Caffe2) '}detector"
     found = converted(foreign, model)
-    assert found.sidecar["backbone"] == backbone
+    assert found.checkpoint.to_json()["backbone"] == backbone
     assert found.report.missing == found.report.unexpected == ()
     assert {key.rsplit(".", 1)[1] for key in found.report.made} == (
         set() if form == "pyth" else {"num_batches_tracked", "running_mean", "running_var"}
@@ -185,7 +189,7 @@ def test_a_flat_network_is_inflated(tmp_path: Path) -> None:
     state = {key: value for key, value in upstream(model, "slowonly_r50")["state_dict"].items() if "backbone" in key}
     flat = {key: value.mean(dim=2) if value.dim() == 5 else value for key, value in state.items()}
     found = converted(recognise(save(tmp_path, {"state_dict": flat})), model)
-    assert found.sidecar["kind"] == "backbone"
+    assert found.checkpoint.kind == "backbone"
     key = "layer4.0.conv1.conv.weight"
     torch.testing.assert_close(found.tensors[key].sum(dim=2), flat[f"backbone.{key}"])
     assert any(line.endswith(", inflated over time") for line in found.report.reshaped)
@@ -194,7 +198,7 @@ def test_a_flat_network_is_inflated(tmp_path: Path) -> None:
 def test_our_own_checkpoints_can_give_their_backbone(tmp_path: Path) -> None:
     model = small_detector("slowonly_r50", "linear")
     path = tmp_path / "baseline.safetensors"
-    save_checkpoint(path, model.state_dict(), sidecar_of(model, "slowonly_r50", "linear", False))
+    save_checkpoint(path, model.state_dict(), checkpoint_of(model, "slowonly_r50", "linear", False))
     foreign = recognise(path)
     assert foreign.described == "ActionBank detector"
     found = converted(foreign, model)
@@ -203,7 +207,7 @@ def test_our_own_checkpoints_can_give_their_backbone(tmp_path: Path) -> None:
     assert set(found.tensors) == set(model.backbone.state_dict())
     save_tensors(tmp_path / "b.safetensors", model.backbone.state_dict())
     assert recognise(tmp_path / "b.safetensors").described == "ActionBank backbone"
-    save_checkpoint(tmp_path / "h.safetensors", {"classifier.weight": torch.zeros(1)}, {"kind": "head"})
+    save_checkpoint(tmp_path / "h.safetensors", {"classifier.weight": torch.zeros(1)}, head_checkpoint())
     with pytest.raises(InputError, match=r"a head without a backbone, which nothing else can take$"):
         recognise(tmp_path / "h.safetensors")
 
@@ -257,7 +261,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         "state dict does not fit the model: 0 keys missing, 1 unexpected (roi_head.shared_head.other.weight); "
         "--drop-head PREFIX leaves a head out and writes a backbone"
     )
-    assert converted(recognise(save(tmp_path, extra)), model, drop_heads=["roi_head"]).sidecar["kind"] == "backbone"
+    assert converted(recognise(save(tmp_path, extra)), model, drop_heads=["roi_head"]).checkpoint.kind == "backbone"
     less = {"state_dict": {key: each for key, each in state.items() if key != "backbone.layer2.1.conv1.bn.bias"}}
     assert refused(recognise(save(tmp_path, less)), model).startswith(
         "the weights are not those of the nearest backbone slowonly_r50: state dict does not fit the model: 1 keys "
@@ -284,8 +288,8 @@ def test_twice_the_channels_are_settled_by_the_user_alone(tmp_path: Path) -> Non
         "or mean, which weights cannot tell; say which: --recipe NAME, --set roi.context=global, --set head=lfb_max or "
         "--set head=lfb_avg"
     )
-    assert converted(foreign, model).sidecar["head"]["name"] == "linear"
-    assert converted(foreign, plain, "lfb_avg").sidecar["bank_channels"] == 256
+    assert converted(foreign, model).checkpoint.detector().head.name == "linear"
+    assert converted(foreign, plain, "lfb_avg").checkpoint.to_json()["bank_channels"] == 256
     state = upstream(model, "slowonly_r50")["state_dict"]
     state["roi_head.bbox_head.fc_cls.weight"] = torch.zeros(5, 300)
     foreign = recognise(save(tmp_path, {"state_dict": state}))

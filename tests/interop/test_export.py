@@ -8,64 +8,65 @@ import pytest
 import torch
 
 from pipeline.base.errors import InputError
+from pipeline.checkpoint.sidecars import Checkpoint
+from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec
 from pipeline.interop.convert_checkpoint import Converted, DetectorSettings, convert
 from pipeline.interop.export import export_mmaction2
 from pipeline.interop.frameworks import recognise
 from pipeline.interop.mmaction2 import our_key, upstream_key, upstream_shape
 from pipeline.models.detector import Detector
 from tests import parity
-from tests.interop.small_models import ARCHITECTURES, CLASSES, CLIP_INPUT, sidecar_of, small_detector
+from tests.checkpoint.sidecars import head_checkpoint
+from tests.interop.small_models import ARCHITECTURES, CLASSES, CLIP_INPUT, checkpoint_of, small_detector
 
 
-def settings_of(model: Detector, head: str, labels: str = "multi", background: bool = False) -> DetectorSettings:
-    return DetectorSettings(
-        input=CLIP_INPUT, roi=model.roi, labels=labels, background_column=background, dropout=0.5, heads=(head,)
-    )
-
-
-def through_upstream(folder: Path, model: Detector, sidecar: dict[str, Any], **kwargs: Any) -> Converted:
-    value, _ = export_mmaction2(model.state_dict(), sidecar)
+def through_upstream(folder: Path, model: Detector, checkpoint: Checkpoint, **kwargs: Any) -> Converted:
+    value, _ = export_mmaction2(model.state_dict(), checkpoint)
     torch.save(value, folder / "upstream.pth")
     foreign = recognise(folder / "upstream.pth")
     assert foreign.described == "MMAction2 detector"
-    labels = sidecar["labels"]
-    settings = settings_of(model, sidecar["head"]["name"], labels["kind"], labels["background"])
+    spec = checkpoint.detector()
+    settings = DetectorSettings(
+        input=CLIP_INPUT, roi=model.roi, labels=spec.labels, dropout=0.5, heads=(spec.head.name,)
+    )
     return convert(foreign, lambda backbone: settings, **kwargs)
 
 
 @pytest.mark.parametrize(("backbone", "head", "context", "mlp"), ARCHITECTURES)
 def test_there_and_back_is_exact(tmp_path: Path, backbone: str, head: str, context: str, mlp: bool) -> None:
     model = small_detector(backbone, head, context, mlp)
-    found = through_upstream(tmp_path, model, sidecar_of(model, backbone, head, mlp))
+    found = through_upstream(tmp_path, model, checkpoint_of(model, backbone, head, mlp))
     state = model.state_dict()
     assert set(found.tensors) == set(state)
     for key, value in state.items():
         assert found.tensors[key].dtype == value.dtype
         assert torch.equal(found.tensors[key], value), key
     assert (found.report.missing, found.report.unexpected, found.report.made) == ((), (), ())
-    assert found.sidecar["backbone"] == backbone
-    assert found.sidecar["head"]["name"] == head
-    assert found.sidecar["head"]["mlp"] == mlp
-    assert (found.sidecar["columns"], found.sidecar["classes"]) == (CLASSES, CLASSES)
+    spec = found.checkpoint.spec
+    assert isinstance(spec, DetectorSpec | HeadSpec)
+    assert (spec.backbone, spec.head.name, spec.head.mlp) == (backbone, head, mlp)
+    assert (spec.columns, spec.classes) == (CLASSES, CLASSES)
 
 
 @pytest.mark.parametrize(("labels", "columns"), [("single", CLASSES), ("single background", CLASSES + 1)])
 def test_the_columns_of_single_label_models_stay_as_they_are(tmp_path: Path, labels: str, columns: int) -> None:
     model = small_detector("slowonly_r50", "linear", columns=columns)
     kind = {"kind": "single", "background": "background" in labels}
-    sidecar = sidecar_of(model, "slowonly_r50", "linear", False, labels=kind)
-    found = through_upstream(tmp_path, model, sidecar)
+    found = through_upstream(
+        tmp_path, model, checkpoint_of(model, "slowonly_r50", "linear", False, columns=columns, labels=kind)
+    )
     assert torch.equal(found.tensors["head.classifier.weight"], model.state_dict()["head.classifier.weight"])
-    assert (found.sidecar["columns"], found.sidecar["classes"]) == (columns, CLASSES)
-    assert found.sidecar["labels"] == kind
+    spec = found.checkpoint.detector()
+    assert (spec.columns, spec.classes) == (columns, CLASSES)
+    assert found.checkpoint.to_json()["labels"] == kind
 
 
 def test_a_background_row_that_was_kept_stays_one(tmp_path: Path) -> None:
     model = small_detector("slowonly_r50", "linear")
-    first = through_upstream(tmp_path, model, sidecar_of(model, "slowonly_r50", "linear", False), background="keep")
-    assert first.sidecar["background_row"] == "kept"
+    first = through_upstream(tmp_path, model, checkpoint_of(model, "slowonly_r50", "linear", False), background="keep")
+    assert first.checkpoint.record["background_row"] == "kept"
     assert not first.tensors["head.classifier.weight"][0].any()
-    again, _ = export_mmaction2(first.tensors, first.sidecar)
+    again, _ = export_mmaction2(first.tensors, first.checkpoint)
     assert len(again["state_dict"]["roi_head.bbox_head.fc_cls.weight"]) == CLASSES + 1
 
 
@@ -84,7 +85,7 @@ def test_names_and_shapes_are_upstreams() -> None:
 
 def test_a_backbone_alone_is_exported_with_upstreams_prefix() -> None:
     model = small_detector("slowonly_r50", "linear")
-    value, notes = export_mmaction2(model.backbone.state_dict(), {})
+    value, notes = export_mmaction2(model.backbone.state_dict(), Checkpoint(spec=BackboneSpec()))
     assert set(value["state_dict"]) == {f"backbone.{key}" for key in model.backbone.state_dict()}
     assert value["meta"] == {"exported_from": "ActionBank"}
     assert notes == []
@@ -95,9 +96,11 @@ def test_what_upstream_does_not_have_is_refused_or_said() -> None:
     message = "head.shared.past.project_roi.weight: the head lfb_nl_split has no counterpart in MMAction2"
     tensors = {**model.state_dict(), "head.shared.past.project_roi.weight": torch.zeros(2, 2)}
     with pytest.raises(InputError, match=f"^{re.escape(message)}"):
-        export_mmaction2(tensors, sidecar_of(model, "slowonly_r50", "lfb_nl_split", False))
+        export_mmaction2(tensors, checkpoint_of(model, "slowonly_r50", "lfb_nl_split", False))
     with pytest.raises(InputError, match=r"^a head without a backbone is no model of MMAction2; export a detector$"):
-        export_mmaction2({"classifier.weight": torch.zeros(2, 2)}, {"kind": "head"})
+        export_mmaction2({"classifier.weight": torch.zeros(2, 2)}, head_checkpoint())
     model = small_detector("pyslowfast_slowfast_r50_4x16", "linear")
-    _, notes = export_mmaction2(model.state_dict(), sidecar_of(model, "pyslowfast_slowfast_r50_4x16", "linear", False))
+    _, notes = export_mmaction2(
+        model.state_dict(), checkpoint_of(model, "pyslowfast_slowfast_r50_4x16", "linear", False)
+    )
     assert notes == ["MMAction2 takes the slow frames at an even stride, this model was trained with PySlowFast's"]

@@ -4,7 +4,7 @@ import torch
 from pipeline.base.errors import InputError
 from pipeline.models.build import BACKBONES, BASELINE_HEADS, build_backbone, build_detector, parameter_count
 from pipeline.models.heads.table import HEADS
-from pipeline.models.roi import RoiSettings
+from pipeline.models.settings import RoiSettings
 
 
 @pytest.mark.parametrize("width", [None, 8, 24])

@@ -12,7 +12,7 @@ from pipeline.models.cost import count_gflops
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
-from pipeline.models.roi import RoiSettings
+from pipeline.models.settings import RoiSettings
 
 SIDE, SLOTS = 64, 12
 

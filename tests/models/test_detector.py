@@ -12,7 +12,8 @@ from pipeline.models.detector import Detector
 from pipeline.models.heads.acrn import acrn
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.lfb_nl import lfb_nl
-from pipeline.models.roi import RoiSettings, pool_roi, pool_time, roi_features
+from pipeline.models.roi import pool_roi, pool_time, roi_features
+from pipeline.models.settings import RoiSettings
 
 CLIPS = torch.randn(2, 3, 4, 48, 64, generator=torch.Generator().manual_seed(0))
 BOXES = torch.tensor([[4.0, 4, 30, 44], [20, 10, 60, 40], [0, 0, 64, 48]])

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from pipeline.models.roi import RoiSettings, pool_roi, pool_time, roi_channels, roi_features
+from pipeline.models.roi import pool_roi, pool_time, roi_channels, roi_features
+from pipeline.models.settings import RoiSettings
 
 CLIP_0 = torch.tensor([0])
 

@@ -5,14 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.models.scores import LabelKind, action_logits, action_scores, columns
+from pipeline.models.scores import action_logits, action_scores
+from pipeline.models.settings import Labels, columns
 
-SINGLE, BACKGROUND = LabelKind("single"), LabelKind("single", background=True)
+SINGLE, BACKGROUND = Labels("single"), Labels("single", background=True)
 PARITY = Path(__file__).parents[1] / "fixtures" / "parity" / "mmaction2"
 
 
-@pytest.mark.parametrize(("kind", "expected"), [(LabelKind(), 3), (SINGLE, 3), (BACKGROUND, 4)])
-def test_logits_have_a_column_per_class_and_one_for_the_background(kind: LabelKind, expected: int) -> None:
+@pytest.mark.parametrize(("kind", "expected"), [(Labels(), 3), (SINGLE, 3), (BACKGROUND, 4)])
+def test_logits_have_a_column_per_class_and_one_for_the_background(kind: Labels, expected: int) -> None:
     assert columns(3, kind) == expected
     logits = torch.randn(2, expected)
     assert torch.equal(action_logits(logits, kind), logits[:, -3:])
@@ -22,7 +23,7 @@ def test_logits_have_a_column_per_class_and_one_for_the_background(kind: LabelKi
 
 def test_scores_of_several_actions_are_sigmoids() -> None:
     logits = torch.tensor([[0.0, 100, -100]])
-    assert action_scores(logits, LabelKind()).tolist() == [[0.5, 1.0, 0.0]]
+    assert action_scores(logits, Labels()).tolist() == [[0.5, 1.0, 0.0]]
 
 
 def test_scores_of_one_action_sum_to_one_unless_the_background_takes_its_part() -> None:
@@ -32,8 +33,8 @@ def test_scores_of_one_action_sum_to_one_unless_the_background_takes_its_part() 
 
 
 def test_a_background_of_several_sigmoids_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^background is a column of the softmax, kind is multi$"):
-        LabelKind("multi", background=True)
+    with pytest.raises(ValueError, match=r"^\.background is a column of the softmax, and \.kind is multi$"):
+        Labels("multi", background=True)
 
 
 @pytest.mark.parametrize("name", ["slowonly-r50-4x16-multisports-singlelabel", "slowonly-r50-4x16-ava21"])
@@ -43,5 +44,5 @@ def test_scores_are_upstreams(name: str) -> None:
         logits, expected = torch.from_numpy(arrays["cls_score"]), torch.from_numpy(arrays["prob"])
     if head["multilabel"]:  # upstream's multi-label models have a background column that ours have not
         logits, expected = logits[:, 1:], expected[:, 1:]
-    kind = LabelKind() if head["multilabel"] else LabelKind("single", background=head["background_class"])
+    kind = Labels() if head["multilabel"] else Labels("single", background=head["background_class"])
     torch.testing.assert_close(action_scores(logits, kind), expected, rtol=1e-6, atol=1e-7)

@@ -2,9 +2,9 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from pipeline.params.block import Block
 from pydantic import ValidationError
 
+from pipeline.base.block import Block
 from pipeline.base.code import REPOSITORY
 from pipeline.base.errors import InputError
 from pipeline.boxes.recall import THRESHOLD_KEYS

@@ -27,6 +27,7 @@ from pipeline.tables.schemas import TIMELINES, write_table
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import Row, write_frames
 from tests.bank.banks import make_rows, write_small_bank
+from tests.checkpoint.sidecars import head_checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +62,7 @@ def test_a_damaged_out_of_every_kind_is_found(tmp_path: Path) -> None:
     write_labels(tables / "labels.json", [Label(1, "walk", "pose")])
     (tables / "problems.json").write_text("{}")
     weights = tmp_path / "head.safetensors"
-    save_checkpoint(weights, {"x": torch.ones(3)}, {"kind": "head"})
+    save_checkpoint(weights, {"x": torch.ones(3)}, head_checkpoint())
     outs = [bank, frames, tables, weights, weights.with_suffix(".json")]
     assert list(damaged_outs([*outs, tmp_path / "absent"])) == []
     harmed = {
@@ -131,7 +132,7 @@ def test_outs_are_those_of_the_lock_file_of_imports_and_of_dvc_add(tmp_path: Pat
 
 def test_files_of_other_programs_are_not_damaged(tmp_path: Path) -> None:
     for name, sidecar in {"a": "[1, 2]", "b": '{"config": 1}', "c": "no JSON"}.items():
-        save_checkpoint(tmp_path / f"{name}.safetensors", {"x": torch.ones(3)}, {})
+        save_checkpoint(tmp_path / f"{name}.safetensors", {"x": torch.ones(3)}, head_checkpoint())
         write_text(tmp_path / f"{name}.json", sidecar)
     (tmp_path / "c.json").unlink()
     write_text(tmp_path / "manifest.json", '{"format": "mine"}')

@@ -1,6 +1,8 @@
 """Windows that hold no row, because the bank has other films or other times."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,11 +11,12 @@ import torch
 from benchmarks.synthetic_bank import FIRST_SECOND, Size, write_all
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.base.errors import InputError
+from pipeline.models.settings import WindowSettings
 from pipeline.scoring.filled_windows import check_windows
 from pipeline.tables.keyframes import KeyframeSet
 from stages.window_arguments import window_source
 
-SHAPE = {"seconds": 9, "per_second": 1, "score": 0.9, "mask": "valid"}
+SHAPE = WindowSettings(seconds=9, per_second=1, score=0.9, mask="valid")
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +32,11 @@ def keyframes(*moments: tuple[str, float]) -> KeyframeSet:
     return KeyframeSet(names, stamps, stamps, none, np.zeros((0, 5), bool), offsets, none, np.zeros(0), offsets)
 
 
-def check(bank: Bank, chosen: KeyframeSet, mode: str = "streamed", **shape: object) -> dict[str, dict[str, int]]:
+def check(bank: Bank, chosen: KeyframeSet, mode: str = "streamed", **shape: Any) -> dict[str, dict[str, int]]:
     device = torch.device("cpu")
-    return check_windows(window_source([bank], SHAPE | shape, device=device, mode=mode, cache_mb=1), {"train": chosen})
+    return check_windows(
+        window_source([bank], replace(SHAPE, **shape), device=device, mode=mode, cache_mb=1), {"train": chosen}
+    )
 
 
 @pytest.mark.parametrize("mode", ["streamed", "resident"])

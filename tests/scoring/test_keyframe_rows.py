@@ -19,7 +19,8 @@ from pipeline.features.windows import WindowSource
 from pipeline.models.context import Context
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
-from pipeline.models.scores import LabelKind, action_scores, columns
+from pipeline.models.scores import action_scores
+from pipeline.models.settings import Labels, columns
 from pipeline.scoring.detections import ScoredKeyframe, detections_table
 from pipeline.scoring.keyframe_rows import KeyframeRows, places_above, score_rows, scoring_rows
 from pipeline.scoring.settings import ScoreSettings
@@ -28,6 +29,8 @@ from pipeline.tables.select_boxes import BoxRule
 from pipeline.training.batch import Batch
 from pipeline.training.losses import make_loss
 from pipeline.training.row_steps import head_loss, row_steps, steps_per_epoch, training_rows
+from tests.training.settings import training_settings
+from tests.windows import window_of
 
 BOXES = np.array([[0.1, 0.1, 0.4, 0.8], [0.5, 0.1, 0.9, 0.9], [0.2, 0.3, 0.6, 0.7]])
 CPU = torch.device("cpu")
@@ -117,10 +120,12 @@ def _kept(batch: Batch) -> Batch:
 def test_steps_hold_every_keyframe_once_with_its_window(bank: Bank) -> None:
     rows = training_rows(bank, KEYFRAMES, rule=BoxRule(0.9), match_iou=0.9)
     windows = ResidentWindows([bank], min_score=0.9)
-    windows_of = WindowSource(windows, seconds=3, per_second=2).for_training(seed=1)
+    windows_of = WindowSource(windows, window_of(3, 2)).for_training(seed=1)
     assert steps_per_epoch(rows, 1) == 2
     for epoch in (0, 1):
-        given = row_steps(rows, epoch, window_of=windows_of(epoch), global_batch=1, bn_batch=1, seed=3)
+        given = row_steps(
+            rows, epoch, training_settings(global_batch=1, bn_batch=1, seed=3), window_of=windows_of(epoch)
+        )
         steps = [([_kept(part) for part in step.parts], step.count) for step in given]
         assert [(len(step), count) for step, count in steps] == [(1, 1), (1, 1)]
         assert sorted(step[0].rows[0, 0].item() for step, _ in steps if step[0].rows is not None) == [50, 151]
@@ -129,12 +134,12 @@ def test_steps_hold_every_keyframe_once_with_its_window(bank: Bank) -> None:
         # Seconds 901, 902 and 903 of film b: one person, two persons, past the end.
         assert batch.window.mask.tolist() == [[True, False, True, True, False, False]]
         assert batch.window.rows[0, :, 0].tolist() == [102, 0, 103, 104, 0, 0]
-    (step,) = row_steps(rows, 0, window_of=None, global_batch=8, bn_batch=1, seed=3)
+    (step,) = row_steps(rows, 0, training_settings(global_batch=8, bn_batch=1, seed=3), window_of=None)
     assert (len(list(step.parts)), step.count) == (2, 2)
     orders = {
         tuple(
             float(part.rows[0, 0])
-            for step in row_steps(rows, epoch, window_of=None, global_batch=1, bn_batch=1, seed=3)
+            for step in row_steps(rows, epoch, training_settings(global_batch=1, bn_batch=1, seed=3), window_of=None)
             for part in step.parts
             if part.rows is not None
         )
@@ -148,13 +153,13 @@ def test_scores_are_those_of_the_head_called_keyframe_by_keyframe(bank: Bank, na
     torch.manual_seed(0)
     sizes = HeadSettings(roi_channels=4, bank_channels=0 if name == "linear" else 4, classes=3)
     head = build_head(name, sizes).eval()
-    window_of = None
+    scored_window = None
     if name != "linear":
         windows = ResidentWindows([bank], min_score=0.9)
-        window_of = WindowSource(windows, seconds=3, per_second=2).for_evaluation()
+        scored_window = WindowSource(windows, window_of(3, 2)).for_evaluation()
     rows = scoring_rows(bank, KEYFRAMES, "detections", rule=BoxRule(0.9))
     assert rows.starts.tolist() == [0, 2, 3, 5, 5]
-    settings = ScoreSettings(CPU, "fp32", window_of)
+    settings = ScoreSettings(CPU, "fp32", scored_window)
     together = score_rows(head, rows, settings)
     alone = [
         score_rows(head, scoring_rows(bank, [each], "detections", rule=BoxRule(0.9)), settings)[0] for each in KEYFRAMES
@@ -181,7 +186,7 @@ def test_annotated_boxes_are_scored_too(bank: Bank) -> None:
 def test_the_loss_of_a_head_reaches_its_weights(bank: Bank) -> None:
     rows = training_rows(bank, KEYFRAMES, rule=BoxRule(0.9), match_iou=0.9)
     head = build_head("linear", HeadSettings(roi_channels=4, bank_channels=0, classes=3))
-    (step,) = row_steps(rows, 0, window_of=None, global_batch=8, bn_batch=8, seed=3)
+    (step,) = row_steps(rows, 0, training_settings(global_batch=8, bn_batch=8, seed=3), window_of=None)
     head_loss(head)(next(iter(step.parts))).backward()
     gradient = head.get_parameter("classifier.weight").grad
     assert gradient is not None
@@ -190,7 +195,7 @@ def test_the_loss_of_a_head_reaches_its_weights(bank: Bank) -> None:
 
 def test_a_single_label_head_is_scored_by_softmax_and_trained_by_its_own_loss(bank: Bank) -> None:
     torch.manual_seed(0)
-    kind = LabelKind("single", background=True)
+    kind = Labels("single", background=True)
     head = build_head("linear", HeadSettings(roi_channels=4, bank_channels=0, classes=columns(3, kind))).eval()
     rows = scoring_rows(bank, KEYFRAMES, "detections", rule=BoxRule(0.9))
     scored = score_rows(head, rows, ScoreSettings(CPU, "fp32", scores_of=partial(action_scores, kind=kind)))
@@ -199,7 +204,7 @@ def test_a_single_label_head_is_scored_by_softmax_and_trained_by_its_own_loss(ba
     np.testing.assert_allclose(np.concatenate([each.scores for each in scored]), expected, atol=1e-6)
     (step,) = row_steps(
         training_rows(bank, KEYFRAMES, rule=BoxRule(0.9), match_iou=0.9),
-        0, window_of=None, global_batch=8, bn_batch=8, seed=3,
+        0, training_settings(bn_batch=8, seed=3), window_of=None,
     )  # fmt: skip
     head_loss(head, make_loss(kind))(next(iter(step.parts))).backward()
     gradient = head.get_parameter("classifier.weight").grad

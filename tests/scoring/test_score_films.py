@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.models.scores import LabelKind, action_scores
+from pipeline.models.scores import action_scores
+from pipeline.models.settings import Labels
 from pipeline.scoring import score_films
 from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
@@ -20,7 +21,7 @@ LOGITS = torch.tensor([[2.0, 0.0, 1.0], [0.0, -1.0, 3.0], [1.0, 1.0, 1.0]])
     ("options", "expected"),
     [
         ({}, LOGITS.sigmoid()),
-        ({"scores_of": partial(action_scores, kind=LabelKind("single", background=True))}, LOGITS.softmax(1)[:, 1:]),
+        ({"scores_of": partial(action_scores, kind=Labels("single", background=True))}, LOGITS.softmax(1)[:, 1:]),
     ],
 )
 def test_scores_are_what_the_labels_make_of_logits(monkeypatch, options: dict, expected: torch.Tensor) -> None:

@@ -9,11 +9,15 @@ from typer.testing import CliRunner
 from pipeline.base.command import new_app
 from pipeline.base.errors import InputError
 from pipeline.base.files import read_json
-from pipeline.checkpoint.described_detector import detector_from_sidecar
+from pipeline.checkpoint.build_baseline import build_baseline
+from pipeline.checkpoint.sidecars import Checkpoint
+from pipeline.checkpoint.specs import DetectorSpec
 from pipeline.checkpoint.weights import BASELINE, HEAD, load_checkpoint
 from pipeline.commands.convert import convert, export
 from pipeline.interop.export import export_mmaction2
+from pipeline.models.settings import BaselineHead, RoiSettings
 from stages import evaluate, train_head
+from tests.interop.small_models import CLIP_INPUT
 from tests.stages.zoo import DATA, Zoo, make_data
 
 CLASSES = 20
@@ -42,14 +46,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
 
 def published(path: Path, *, classes: int) -> None:
     """A detector in MMAction2's layout, with `classes` beside the background column."""
-    sidecar = {
-        "kind": "detector", "backbone": "slowonly_tiny", "width": 8,
-        "roi": {"output_size": 8, "temporal": "max", "context": "none", "aligned": True},
-        "head": {"name": "linear", "mlp": False, "options": {}},
-        "labels": {"kind": "multi", "background": False}, "columns": classes, "classes": classes, "dropout": 0.5,
-    }  # fmt: skip
+    spec = DetectorSpec(
+        backbone="slowonly_tiny", width=8, input=CLIP_INPUT, roi=RoiSettings(temporal="max"),
+        head=BaselineHead(name="linear"), columns=classes, classes=classes, dropout=0.5,
+    )  # fmt: skip
     torch.manual_seed(0)
-    torch.save(export_mmaction2(detector_from_sidecar(sidecar).state_dict(), sidecar)[0], path)
+    torch.save(export_mmaction2(build_baseline(spec).state_dict(), Checkpoint(spec=spec))[0], path)
 
 
 def run(*words: str) -> None:
@@ -70,7 +72,7 @@ def test_a_converted_detector_is_handed_on_and_evaluated(project: Zoo, capsys: p
     assert project.evaluate()["head"] == "baseline"
     # What was handed on is still the detector that it was.
     run("convert", str(HEAD), "--to", "again.safetensors")
-    found, known = (load_checkpoint(path)[1] for path in (Path("again.safetensors"), BASELINE))
+    found, known = (load_checkpoint(path)[1].to_json() for path in (Path("again.safetensors"), BASELINE))
     assert {**found, "source": None} == {**known, "source": None}
     assert found["roi"]["temporal"] == "max"
     run("export", str(HEAD), "--to", "back.pth")

@@ -21,8 +21,8 @@ from pipeline.base.checksums import read_sealed_json
 from pipeline.base.errors import InputError
 from pipeline.base.files import read_json, write_json
 from pipeline.base.randomness import seed_of
-from pipeline.checkpoint.described_detector import detector_from_sidecar
-from pipeline.checkpoint.weights import BASELINE, HEAD, load_checkpoint, read_sidecar
+from pipeline.checkpoint.build_baseline import build_baseline
+from pipeline.checkpoint.weights import BASELINE, HEAD, load_checkpoint, read_checkpoint
 from pipeline.commands.bank import bank_app
 from pipeline.params import load_params
 from pipeline.project.compose import compose_params
@@ -80,7 +80,7 @@ def baseline_and_banks(*overrides: str) -> dict[str, Any]:
     train_baseline.train_baseline(workers=1, device="cpu")
     for split in ("train", "val"):
         infer_bank.infer_bank(split, workers=1, device="cpu")
-    return read_sidecar(BASELINE)
+    return read_checkpoint(BASELINE).to_json()
 
 
 def head_and_scores(*overrides: str) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def test_what_the_gap_refuses(project: Path) -> None:
     write_json(BASELINE.with_suffix(".json"), sidecar)
     _compose([*TINY, "baseline.seed=5"])
     train_baseline.train_baseline(workers=1, device="cpu")
-    other = read_sidecar(BASELINE)["sha256"]
+    other = read_checkpoint(BASELINE).sha256
     assert refused() == f"data/{NAME}/bank/train.zarr: was made by checkpoint {sha}, expected {other}"
     infer_bank.infer_bank("val", workers=1, device="cpu")
     assert refused("--checkpoint", "none").startswith(
@@ -194,13 +194,13 @@ def test_baseline_and_head_train_on_different_films(project: Path, scope: str) -
     mine = [[film for film in open_bank(DATA / "bank/train.zarr").videos if in_folds(film, folds=2, use=[fold])]
             for fold in (0, 1)]  # fmt: skip
     assert counts["films"] == len(mine[0]) > 0
-    assert read_sidecar(BASELINE)["parameters"]["videos"] == {"folds": 2, "use": [0]}
+    assert read_checkpoint(BASELINE).record["parameters"]["videos"] == {"folds": 2, "use": [0]}
     other = ["head=lfb_nl", f"scope={scope}", "head_train.videos={folds: 2, use: [1]}", "baseline.videos.folds=2"]
     head_and_scores(*other)
     head = read_json(Path("results/head/metrics.json"))
     assert head["films"] == len(mine[1]) == 4 - counts["films"] > 0
     assert head["keyframes"] < counts["keyframes"] * 4
-    assert read_sidecar(HEAD)["parameters"]["videos"] == {"folds": 2, "use": [1]}
+    assert read_checkpoint(HEAD).record["parameters"]["videos"] == {"folds": 2, "use": [1]}
     assert load_params().head_train.videos.use == [1]
     found = gap()
     assert found["choice"] == "fold 1 of 2", "the films that the head trains on"
@@ -224,7 +224,7 @@ def test_a_baseline_that_never_saw_the_labels_fills_a_bank(project: Path, capsys
     assert "models/baseline.safetensors: initial weights, " in capsys.readouterr().out
     weights, _ = load_checkpoint(BASELINE)
     torch.manual_seed(seed_of(0, "initial weights"))
-    initial = detector_from_sidecar(sidecar).state_dict()
+    initial = build_baseline(read_checkpoint(BASELINE).detector()).state_dict()
     assert all(torch.equal(weights[name], initial[name]) for name in initial)
     assert sidecar["selected_epoch"] == 0
     assert [(row["epoch"], row["loss"]) for row in sidecar["history"]] == [(0, None)]

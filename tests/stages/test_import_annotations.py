@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.bank.settings import BankSettings
 from pipeline.base.command import run
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_tree
 from pipeline.features import split_parts
 from pipeline.tables.label_map import Label, read_labels
 from pipeline.tables.schemas import ANNOTATIONS, KEYFRAMES, TIMELINES, read_table
-from pipeline.tables.select_boxes import BoxRule
 from stages.import_annotations import app, import_annotations
 from tests.annotations.sources import write_source
+from tests.checkpoint.sidecars import BASELINE, checkpoint
 from tests.stages.projects import write_params
 
 OUT = Path("data/small/annotations")
@@ -194,9 +195,12 @@ def test_one_film_split_by_time(source: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_bank_of_a_split_without_a_film_is_refused(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import_annotations()
-    monkeypatch.setattr(split_parts, "read_sidecar", lambda _: {})
+    monkeypatch.setattr(split_parts, "read_checkpoint", lambda _: checkpoint(BASELINE))
     sources = split_parts.Sources(Path("frames"), OUT, Path("boxes"), Path("models/baseline"))
-    settings = split_parts.BankSettings(BoxRule(0.9), "grid", "fp16", "none", "fp32")
+    settings = BankSettings(
+        box_threshold=0.9, seconds="grid", dtype="fp16", codec="none", compute_dtype="fp32", lower_threshold=False,
+        full_frame_box=False,
+    )  # fmt: skip
     with pytest.raises(InputError) as error:
         split_parts.split_parts("test", sources, settings, workers=1, device="cpu", batch=1)
     assert str(error.value) == (

@@ -70,7 +70,7 @@ def test_every_parameter_of_a_window_changes_the_head(make: Make) -> None:
     assert read_sealed_json(HEAD.with_suffix(".json"))["head"]["window"]["draw"] == "roi"
 
 
-def test_a_sidecar_of_before_says_the_same_by_its_silence(make: Make) -> None:
+def test_a_checkpoint_of_before_says_the_same_by_its_silence(make: Make) -> None:
     *_, found = make()
     sidecar = read_sealed_json(HEAD.with_suffix(".json"))
     for key in ("span", "exclude_keyframe", "draw"):

@@ -16,7 +16,7 @@ import torch
 from pipeline.bank.reader import open_bank
 from pipeline.base.errors import InputError
 from pipeline.base.files import read_json
-from pipeline.checkpoint.described_detector import detector_from_sidecar
+from pipeline.checkpoint.build_baseline import build_baseline
 from pipeline.checkpoint.weights import BASELINE, HEAD, load_tensors
 from pipeline.models.heads.table import HEADS
 from pipeline.project.compose import compose_params
@@ -235,9 +235,7 @@ def test_channels_last_trains_the_same_model(start: Start, monkeypatch: pytest.M
     losses = []
     for layout in ("contiguous", "channels_last_3d"):
         built: list[torch.nn.Module] = []
-        monkeypatch.setattr(
-            train_baseline, "detector_from_sidecar", lambda sidecar, to=built: keep(detector_from_sidecar(sidecar), to)
-        )
+        monkeypatch.setattr(train_baseline, "build_baseline", lambda spec, to=built: keep(build_baseline(spec), to))
         project.compose(*TINY, f"baseline.memory_format={layout}")
         project.train_baseline()
         losses.append(read_json(Path("results/baseline/metrics.json"))["loss"])

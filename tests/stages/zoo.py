@@ -15,8 +15,9 @@ import torch
 from pipeline.base.checksums import read_sealed_json
 from pipeline.base.files import digest_tree, read_json
 from pipeline.base.randomness import seed_of
-from pipeline.checkpoint.described_detector import detector_from_sidecar
-from pipeline.checkpoint.described_head import build_scope_detector, build_scope_head
+from pipeline.checkpoint.build_baseline import build_baseline
+from pipeline.checkpoint.build_scope import build_scope_detector, build_scope_head
+from pipeline.checkpoint.specs import HeadSpec
 from pipeline.checkpoint.weights import BASELINE, HEAD, load_checkpoint
 from pipeline.project.compose import compose_params, params_text
 from stages import (
@@ -125,12 +126,12 @@ class Zoo:
     def train_baseline(self) -> dict[str, Any]:
         """Train, check the outs, and give the sidecar."""
         train_baseline.train_baseline(workers=1, device="cpu")
-        weights, sidecar = load_checkpoint(BASELINE)
+        weights, checkpoint = load_checkpoint(BASELINE)
         training = self.values["baseline"]
         torch.manual_seed(seed_of(training["seed"], "initial weights"))
-        check_trained(weights, detector_from_sidecar(sidecar).state_dict(), frozen=training["norm"] == "frozen")
+        check_trained(weights, build_baseline(checkpoint.detector()).state_dict(), frozen=training["norm"] == "frozen")
         check_training(Path("results/baseline/metrics.json"), training)
-        return sidecar
+        return checkpoint.to_json()
 
     def infer_banks(self) -> None:
         """Make the banks that the head reads."""
@@ -140,18 +141,20 @@ class Zoo:
     def train_head(self) -> dict[str, Any]:
         """Train a head, check the outs, and give the sidecar."""
         train_head.train_head(workers=1, device="cpu")
-        weights, sidecar = load_checkpoint(HEAD)
+        weights, checkpoint = load_checkpoint(HEAD)
+        spec = checkpoint.spec
+        assert isinstance(spec, HeadSpec)
         training = self.values["head_train"]
         torch.manual_seed(seed_of(training["seed"], "initial weights"))
-        build = build_scope_head if sidecar["kind"] == "head" else build_scope_detector
-        initial = build(sidecar).state_dict()
-        if sidecar["kind"] == "detector" and training["init"] == "baseline":
+        build = build_scope_head if spec.kind == "head" else build_scope_detector
+        initial = build(spec).state_dict()
+        if spec.kind == "detector" and training["init"] == "baseline":
             baseline, facts = load_checkpoint(BASELINE)
             initial |= {key: value for key, value in baseline.items() if key.startswith("backbone.")}
-            assert sidecar["initial_weights"] == {"file": BASELINE.name, "sha256": facts["sha256"]}
+            assert checkpoint.record["initial_weights"] == {"file": BASELINE.name, "sha256": facts.sha256}
         check_trained(weights, initial, frozen=training["norm"] == "frozen")
         check_training(Path("results/head/metrics.json"), training)
-        return sidecar
+        return checkpoint.to_json()
 
     def hand_on(self) -> dict[str, Any]:
         """Run train_head with head baseline, check that it hands the baseline on, and give the sidecar."""

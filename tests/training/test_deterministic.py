@@ -13,7 +13,8 @@ from pipeline.models.context import BankWindow
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import HEADS, build_head
-from pipeline.models.roi import RoiSettings, roi_channels
+from pipeline.models.roi import roi_channels
+from pipeline.models.settings import RoiSettings
 from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import detector_loss
 

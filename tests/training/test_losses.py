@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.models.scores import LabelKind, columns
+from pipeline.models.settings import Labels, columns
 from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import detector_loss
 from pipeline.training.losses import make_loss, multilabel_loss, singlelabel_loss
@@ -24,7 +24,7 @@ def _run(case: dict) -> tuple[torch.Tensor, torch.Tensor]:
     first = int(head["background_class"])
     labels = torch.tensor(case["labels"])[:, first:]
     focal = {"alpha": head.get("focal_alpha", 1.0), "gamma": head.get("focal_gamma", 0.0)}
-    kind = LabelKind() if head["multilabel"] else LabelKind("single", background=head["background_class"])
+    kind = Labels() if head["multilabel"] else Labels("single", background=head["background_class"])
     ours = logits[:, first:] if head["multilabel"] else logits
     assert ours.shape[1] == columns(labels.shape[1], kind)
     loss = make_loss(kind, normalise=head["background_class"], **focal)(ours, labels)
@@ -58,7 +58,7 @@ def test_the_fixture_holds_every_kind_of_case() -> None:
 
 @pytest.mark.parametrize("background", [False, True])
 def test_several_labels_of_a_person_share_the_weight_of_one_unless_told(background: bool) -> None:
-    kind = LabelKind("single", background=background)
+    kind = Labels("single", background=background)
     logits = torch.randn(3, columns(4, kind), generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([[0.0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]])
     logs = logits[:, int(background) :].log_softmax(dim=1)
@@ -111,6 +111,6 @@ def test_a_detector_is_trained_by_the_loss_it_is_given() -> None:
     batch = Batch(
         labels=labels, clip_index=torch.zeros(3, dtype=torch.int64), clips=torch.zeros(1), boxes_xyxy=torch.zeros(3, 4)
     )
-    loss = make_loss(LabelKind("single", background=True), alpha=2.0, gamma=1.0)
+    loss = make_loss(Labels("single", background=True), alpha=2.0, gamma=1.0)
     assert detector_loss(lambda *_: logits, loss)(batch) == loss(logits, labels)  # type: ignore[arg-type]
     assert detector_loss(lambda *_: logits[:, 1:])(batch) == multilabel_loss(logits[:, 1:], labels)  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +10,8 @@ import numpy.typing as npt
 from pipeline.bank.feature_rows import FloatArray, IntArray
 from pipeline.bank.reader import Bank, differing_settings
 from pipeline.base.errors import InputError
+from pipeline.models.settings import Span
 
-Span = Literal["past", "centred", "future"]
 SECOND_BITS = 40  # a second and its video share one int64 key
 MAX_TIMESTAMP = 2.0 ** (SECOND_BITS - 2)
 

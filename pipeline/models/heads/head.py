@@ -7,15 +7,12 @@ Shape suffixes of names: R persons (RoIs), C channels; those of a context stand 
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from torch import Tensor, nn
 
 from pipeline.models.context import Context
 from pipeline.models.roi import pool_roi
-
-Mask = Literal["none", "valid"]
-Span = Literal["past", "centred", "future"]
+from pipeline.models.settings import Mask, Span, WindowSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +37,7 @@ class HeadSettings:
     "A hidden layer of the same width, with ReLU, before the classifier (MMAction2 `mlp_head`)."
     window_seconds: int = 0
     "Length of the window; 0 where no bank is read."
-    span: Span = "centred"
+    span: Span = WindowSettings.span
     "The keyframe's own second is the last of the window (past), the first (future), or number window_seconds // 2."
     per_second: int = 0
     "Slots of each second of the window."

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
 from pipeline.models.context import Context
-from pipeline.models.heads.head import Head, HeadSettings, Mask, pool_persons, read_window
+from pipeline.models.heads.head import Head, HeadSettings, pool_persons, read_window
+from pipeline.models.settings import Mask
 
 
 def group_persons(index: Tensor, groups: int) -> tuple[Tensor, int]:

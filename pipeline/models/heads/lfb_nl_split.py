@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
 from pipeline.models.context import Context
-from pipeline.models.heads.head import Head, HeadSettings, Mask, pool_persons, read_window
+from pipeline.models.heads.head import Head, HeadSettings, pool_persons, read_window
 from pipeline.models.heads.lfb_nl import NonLocalBank, non_local_bank
+from pipeline.models.settings import Mask
 
 
 class SplitBank(nn.Module):

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.context import Context
-from pipeline.models.heads.head import Head, HeadSettings, Mask, pool_persons, read_window
+from pipeline.models.heads.head import Head, HeadSettings, pool_persons, read_window
+from pipeline.models.settings import Mask
 
 Pooling = Literal["max", "mean"]
 

@@ -40,7 +40,7 @@ def _options(tmp_path: Path, *overrides: str) -> dict[str, Any]:
     head = parse_params(values, "conf").head
     assert head.name == "lfb_past"
     assert head.window is not None
-    return head.options
+    return dict(head.options)
 
 
 def test_the_page_names_one_file_and_one_line(heads: dict[str, Any]) -> None:

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from pipeline.models.context import BankWindow, Context
-from pipeline.models.heads.head import Head, HeadSettings, Mask
+from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.table import build_head
+from pipeline.models.settings import Mask
 from pipeline.models.standardise import Standardise, StandardisedHead
 from tests.models.heads.made_up import windowed
 

@@ -1,37 +1,34 @@
-"""A detector as its checkpoint's sidecar describes it."""
+"""A baseline from its spec, and the weights that its backbone starts from."""
 
 from pathlib import Path
-from typing import Any
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file
+from pipeline.checkpoint.specs import DetectorSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_into, load_tensors
 from pipeline.models.build import build_detector
 from pipeline.models.detector import Backbone, Detector
-from pipeline.models.roi import RoiSettings
 
 
-def detector_from_sidecar(sidecar: dict[str, Any]) -> Detector:
-    """The baseline that a sidecar describes, without its weights.
+def build_baseline(spec: DetectorSpec) -> Detector:
+    """The detector of a spec, weights drawn from torch's global generator.
 
-    Args:
-        sidecar: has `backbone`, `width`, `roi` (of `RoiSettings`), `head` (name, mlp, options), `columns` (of the
-            logits) and `dropout`.
+    Raises:
+        InputError: backbone, head or option is unknown, or they do not fit.
     """
-    head = sidecar["head"]
     return build_detector(
-        sidecar["backbone"],
-        width=sidecar["width"],
-        roi=RoiSettings(**sidecar["roi"]),
-        head=head["name"],
-        head_options=head["options"],
-        mlp=head["mlp"],
-        classes=sidecar["columns"],
-        dropout=sidecar["dropout"],
+        spec.backbone,
+        width=spec.width,
+        roi=spec.roi,
+        head=spec.head.name,
+        head_options=spec.head.options,
+        mlp=spec.head.mlp,
+        classes=spec.columns,
+        dropout=spec.dropout,
     )
 
 
-def load_backbone(backbone: Backbone, path: str) -> dict[str, Any] | None:
+def load_backbone(backbone: Backbone, path: str) -> dict[str, str] | None:
     """Load a safetensors file of backbone weights.
 
     Args:
@@ -49,8 +46,8 @@ def load_backbone(backbone: Backbone, path: str) -> dict[str, Any] | None:
         return None
     file = Path(path)
     if file.with_suffix(".json").is_file():
-        tensors, sidecar = load_checkpoint(file)
-        kind = sidecar.get("kind")
+        tensors, checkpoint = load_checkpoint(file)
+        kind = checkpoint.kind
     else:
         tensors, kind = load_tensors(file), "backbone"
     if kind != "backbone":

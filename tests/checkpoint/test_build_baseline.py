@@ -1,22 +1,27 @@
-"""Weights to start a backbone from: what is taken, and what is refused."""
+"""Baselines from specs; weights to start a backbone from: what is taken, and what is refused."""
 
 import re
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from typer.testing import CliRunner
 
 from pipeline.base.command import new_app
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file
-from pipeline.checkpoint.described_detector import load_backbone
+from pipeline.checkpoint.build_baseline import build_baseline, load_backbone
+from pipeline.checkpoint.sidecars import Checkpoint
+from pipeline.checkpoint.specs import BackboneSpec
 from pipeline.checkpoint.weights import save_checkpoint, save_tensors
 from pipeline.commands.convert import convert
 from pipeline.interop.export import export_mmaction2
 from pipeline.models.build import build_backbone
 from pipeline.models.detector import Detector
-from tests.interop.small_models import WIDTH, sidecar_of, small_detector
+from pipeline.models.heads.acrn import ActorCentricRelation
+from tests.checkpoint.sidecars import BASELINE, HEAD, checkpoint
+from tests.interop.small_models import WIDTH, checkpoint_of, small_detector
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 NAME = "slowonly_r50"
@@ -27,6 +32,18 @@ APP.command()(convert)
 @pytest.fixture(scope="module")
 def trained() -> Detector:
     return small_detector(NAME, "linear")
+
+
+def test_a_baseline_is_built_from_its_spec() -> None:
+    detector = build_baseline(checkpoint(BASELINE, width=8, columns=5).detector())
+    assert (detector.roi.output_size, detector.roi.temporal, detector.roi.aligned) == (7, "max", False)
+    assert detector.backbone.out_channels == 80
+    assert detector.roi_channels == 160
+    shared = detector.head.shared
+    assert isinstance(shared, ActorCentricRelation)
+    assert len(shared.convs) == 1
+    assert isinstance(detector.head.classifier, nn.Sequential)
+    assert detector(torch.randn(1, 3, 4, 32, 32), torch.tensor([[0.0, 0, 20, 20]]), torch.tensor([0])).shape == (1, 5)
 
 
 def refusal(path: Path, backbone: str = NAME) -> str:
@@ -42,7 +59,7 @@ def test_the_backbone_of_a_converted_classifier_is_taken(
     trained: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(REPOSITORY)
-    detector, _ = export_mmaction2(trained.state_dict(), sidecar_of(trained, NAME, "linear", False))
+    detector, _ = export_mmaction2(trained.state_dict(), checkpoint_of(trained, NAME, "linear", False))
     tensors = {key: value for key, value in detector["state_dict"].items() if key.startswith("backbone.")}
     classifier = {"cls_head.fc_cls.weight": torch.zeros(400, 256), "cls_head.fc_cls.bias": torch.zeros(400)}
     torch.save({"state_dict": tensors | classifier, "meta": {}}, tmp_path / "kinetics.pth")
@@ -70,7 +87,7 @@ def test_bare_weights_need_no_sidecar_and_none_loads_nothing(trained: Detector, 
 @pytest.mark.parametrize("kind", ["detector", "head"])
 def test_a_whole_detector_is_refused(kind: str, trained: Detector, tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
-    save_checkpoint(path, trained.state_dict(), {"kind": kind})
+    save_checkpoint(path, trained.state_dict(), checkpoint(BASELINE if kind == "detector" else HEAD))
     assert refusal(path) == f"is a {kind}, expected a backbone (`actionbank convert` makes one of a classifier)"
 
 
@@ -80,5 +97,5 @@ def test_an_absent_file_is_refused(tmp_path: Path) -> None:
 
 def test_another_backbone_is_refused(trained: Detector, tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
-    save_checkpoint(path, trained.backbone.state_dict(), {"kind": "backbone"})
+    save_checkpoint(path, trained.backbone.state_dict(), Checkpoint(spec=BackboneSpec()))
     assert refusal(path, "slowonly_r50_nl").startswith("the weights do not fit the model: ")

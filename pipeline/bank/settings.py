@@ -1,0 +1,30 @@
+"""What a bank's bytes depend on beside the model and the films; `params.yaml` holds it."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pipeline.tables.select_boxes import BoxRule
+
+
+@dataclass(frozen=True, kw_only=True)
+class BankSettings:
+    """How the rows of a bank are chosen, computed and stored."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+
+    box_threshold: float
+    "Detected boxes from this score on are stored; a window may ask for a higher score, never a lower."
+    seconds: Literal["grid", "annotated"]
+    "grid: every second of the film; annotated: only annotated keyframes, as upstream."
+    dtype: Literal["fp16", "fp32"]
+    codec: Literal["none", "zstd", "lz4"]
+    compute_dtype: Literal["fp32", "tf32", "bf16"]
+    lower_threshold: bool
+    "Upstream's habit: where no box of a second reaches the threshold, take its best ones."
+    full_frame_box: bool
+    "Upstream's habit: a second without any proposal gets one box of the whole frame."
+
+    @property
+    def rule(self) -> BoxRule:
+        """Which detected boxes are stored."""
+        return BoxRule(self.box_threshold, self.lower_threshold, self.full_frame_box)

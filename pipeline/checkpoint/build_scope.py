@@ -1,0 +1,70 @@
+"""What a head's spec builds: the head alone (scope head), or the detector with it (scope all)."""
+
+from dataclasses import replace
+
+import torch
+
+from pipeline.checkpoint.build_baseline import build_baseline
+from pipeline.checkpoint.sidecars import HandedOn
+from pipeline.checkpoint.specs import HeadSpec
+from pipeline.models.build import build_backbone
+from pipeline.models.detector import Detector
+from pipeline.models.heads.head import Head, HeadSettings
+from pipeline.models.heads.table import build_head, require_scope
+from pipeline.models.roi import roi_channels
+from pipeline.models.settings import RoiSettings
+from pipeline.models.standardise import Standardise, StandardisedHead
+
+
+def build_scope_head(spec: HeadSpec) -> Head | StandardisedHead:
+    """The head of a spec, weights drawn from torch's global generator, statistics neutral.
+
+    Raises:
+        InputError: the head or an option is unknown, or it cannot do the scope.
+    """
+    chosen, window = spec.head, spec.head.window
+    settings = HeadSettings(
+        roi_channels=spec.roi_channels,
+        bank_channels=spec.bank_channels,
+        map_channels=spec.roi_channels // roi_channels(1, spec.roi or RoiSettings()),
+        classes=spec.columns,
+        dropout=spec.dropout,
+        feature_dropout=spec.feature_dropout,
+        mlp=chosen.mlp,
+    )
+    if window:
+        settings = replace(
+            settings,
+            mask=window.mask,
+            window_seconds=window.seconds,
+            span=window.span,
+            per_second=window.per_second,
+        )
+    head = build_head(chosen.name, settings, chosen.options)
+    require_scope(chosen.name, head, spec.scope)
+    if chosen.standardise == "none":
+        return head
+    # In scope all the person's features change while they are learned: there are no statistics of them to take.
+    roi = neutral(spec.roi_channels) if spec.scope == "head" else None
+    bank = neutral(spec.bank_channels) if window else None
+    return StandardisedHead(head, roi=roi, bank=bank)
+
+
+def neutral(channels: int) -> Standardise:
+    """Statistics that change nothing, to be replaced by those of the train split."""
+    return Standardise(torch.zeros(channels), torch.ones(channels))
+
+
+def build_scope_detector(spec: HeadSpec) -> Detector:
+    """The detector of a spec in scope all.
+
+    Raises:
+        InputError: as `build_scope_head`, or the backbone is unknown.
+    """
+    assert spec.backbone is not None  # in scope all it is the detector's own
+    return Detector(build_backbone(spec.backbone, width=spec.width), build_scope_head(spec), roi=spec.roi)
+
+
+def scored_detector(spec: HeadSpec | HandedOn) -> Detector:
+    """The detector that `evaluate` scores: the baseline itself where it was handed on."""
+    return build_baseline(spec.detector.detector()) if isinstance(spec, HandedOn) else build_scope_detector(spec)

@@ -1,0 +1,26 @@
+"""What a backbone sees of a film; `params.yaml` and sidecars hold it."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from annotated_types import Gt
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipInput:
+    """A clip TxS around a keyframe, and how its pixels are scaled."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+
+    frames: Annotated[int, Gt(0)]
+    "T of a clip TxS."
+    interval: Annotated[int, Gt(0)]
+    "S of a clip TxS, in grid frames."
+    short_side: Annotated[int, Gt(0)]
+    "Inference scales the short side to this many pixels."
+    offset_frames: int = 0
+    "Grid frames that a clip is moved by; 1 reproduces MMAction2's clips of AVA, which are one frame late."
+    mean: tuple[float, float, float]
+    "RGB mean, of values 0 to 255."
+    std: tuple[float, float, float]
+    "RGB standard deviation, of values 0 to 255."
