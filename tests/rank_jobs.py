@@ -42,6 +42,7 @@ from pipeline.training.history import Metrics
 from pipeline.training.loop import Fitted, fit
 from pipeline.training.optimiser import parameter_groups
 from pipeline.training.steps import Task
+from pipeline.video.clip_input import ClipInput
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import FrameStore, Row, write_frames
 from tests.bank.banks import make_rows, write_small_bank
