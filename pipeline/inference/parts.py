@@ -85,7 +85,7 @@ def make_parts(
     """
     tensors, sidecar = load_checkpoint(checkpoint)
     store = FrameStore(frames)
-    version = code_version("pipeline.inference.parts", "torch", "torchvision", "zarr", "numcodecs", "simplejpeg")
+    version = code_version("pipeline.inference.parts")
     keys = {
         film.video_id: item_key(
             film=digest_value(asdict(film)),
