@@ -138,4 +138,6 @@ def stage_modules(root: Path = REPOSITORY) -> list[str]:
 
 def code_texts(root: Path = REPOSITORY) -> dict[str, str]:
     """Name to text of each file that the stage `code` writes."""
-    return {f"{module.rpartition('.')[2]}.json": json_text(code_record(module, root=root)) for module in stage_modules(root)}
+    return {
+        f"{module.rpartition('.')[2]}.json": json_text(code_record(module, root=root)) for module in stage_modules(root)
+    }

@@ -139,9 +139,7 @@ def test_libraries_are_those_that_make_bytes() -> None:
 
 def test_what_is_said_of_libraries_is_said_of_ones_that_stages_import(records: dict[str, dict[str, Any]]) -> None:
     paths = {path for record in records.values() for path in record["files"]}
-    imported = {
-        each.partition(".")[0] for path in paths for each in imported_modules((REPOSITORY / path).read_text())
-    }
+    imported = {each.partition(".")[0] for path in paths for each in imported_modules((REPOSITORY / path).read_text())}
     assert imported >= NO_BYTES | {*BROUGHT_ALONG}
     assert not {version for record in records.values() for version in record["libraries"].values()} & {ABSENT}
 
