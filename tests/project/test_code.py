@@ -48,6 +48,7 @@ def test_what_python_and_killed_processes_leave_beside_the_code_is_no_edit(proje
     assert "up to date" in project.dvc("status")
 
 
+@pytest.mark.slow
 def test_a_single_stage_looks_at_its_file_as_it_lies_there(project: Project) -> None:
     edit(project, REPORT)
     assert ran(project.dvc("repro", "-s", "evaluate")) == []
