@@ -56,6 +56,7 @@ def build_app(command: str | None = None) -> typer.Typer:
 def add_stages(app: typer.Typer) -> None:
     """Add the stages of dvc.yaml, in the order in which they run."""
     from stages.check_params import check_params
+    from stages.code import code
     from stages.detect_boxes import detect_boxes
     from stages.evaluate import evaluate
     from stages.extract_frames import extract_frames
@@ -68,7 +69,7 @@ def add_stages(app: typer.Typer) -> None:
 
     panel = "Stages"
     app.command("make-playground", rich_help_panel=panel)(make_videos)
-    imports = (check_params, extract_frames, import_annotations, detect_boxes, import_boxes)
+    imports = (code, check_params, extract_frames, import_annotations, detect_boxes, import_boxes)
     for stage in (*imports, train_baseline, infer_bank, train_head, evaluate):
         app.command(rich_help_panel=panel)(stage)
 

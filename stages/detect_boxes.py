@@ -56,7 +56,7 @@ def detect_boxes(
     )
     films_at_a_time = worker_count(workers)
     if detector == "motion":
-        settings, load = {"code": code_version("pipeline.boxes.motion", "scipy", "numpy", "simplejpeg")}, _motion
+        settings, load = {"code": code_version("pipeline.boxes.motion", "pipeline.video.store")}, _motion
     else:
         place = pick_device(device)
         films_at_a_time = 1 if place.type == "cuda" else films_at_a_time
@@ -97,7 +97,7 @@ def _fasterrcnn(boxes: Boxes, device: torch.device) -> tuple[dict[str, Any], Cal
         model = load_fasterrcnn(weights, where=str(path), min_score=boxes.min_score)
         return person_detector(model.to(device), device=device)
 
-    code = code_version("pipeline.boxes.fasterrcnn", "torch", "torchvision", "simplejpeg")
+    code = code_version("pipeline.boxes.fasterrcnn")
     return {"weights": digest_file(path), "min_score": boxes.min_score, "code": code}, load
 
 

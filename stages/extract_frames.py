@@ -49,7 +49,7 @@ def extract_frames(workers: WorkersOption = 0) -> None:
     found = find_videos(root, frame_rate=None if dataset.frame_rate == "none" else dataset.frame_rate)
     if found.unrated:
         print(f"{root}: {describe_unrated(root, found.unrated)} are passed over: {NO_RATE}", file=sys.stderr)
-    code = code_version("stages.extract_frames", "decord", "av", "simplejpeg", "numpy", "pyarrow")
+    code = code_version("stages.extract_frames")
     # Each child imports this file: what it needs is imported once for all.
     preload(extract, extract_pictures, command, parameters)
     with recorded_run("extract_frames", "", dataset=dataset.name, items=len(found.paths)) as record:

@@ -48,7 +48,7 @@ def make_videos(
         generated = ", ".join(params.dataset.generate) or "none"
         raise InputError(f"make_videos {name}: not a data set that is generated (dataset.generate: {generated})")
     settings = playground.model_dump()
-    code = code_version("stages.make_videos", "av", "numpy")
+    code = code_version("stages.make_videos")
     with recorded_run(STAGE, name, dataset=params.dataset.name) as record:
         counts = make_playground(
             Path("data") / name / "source",

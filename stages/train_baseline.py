@@ -124,7 +124,7 @@ def train_baseline(
         parameters=training.model_dump(),
         sources=sources,
         initial=initial,
-        code=code_version("stages.train_baseline", "torch", "torchvision", "numpy"),
+        code=code_version("stages.train_baseline"),
     )
     state = item_folder("train_baseline", key)
     epochs = {"epochs": training.schedule.epochs, "saved_epochs": saved_epoch(state), "state": key}

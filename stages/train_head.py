@@ -169,7 +169,7 @@ def train_head(
         parameters=training.model_dump(),
         frames=digest_file(store.folder / "manifest.json") if store else None,
         boxes=digest_file(Path(params.scope.boxes) / "boxes.parquet") if store else None,
-        code=code_version("stages.train_head", "torch", "torchvision", "numpy"),
+        code=code_version("stages.train_head"),
     )
     settings = HeadTraining(
         optimisation=optimisation(training),

@@ -36,6 +36,7 @@ from pipeline.project.compose import compose_params, params_text
 from pipeline.video import items as video_items
 from pipeline.video.children import Beat, no_beat
 from pipeline.video.extract import FrameSettings, extract_video
+from stages.code import code
 from stages.detect_boxes import detect_boxes
 from stages.evaluate import evaluate
 from stages.extract_frames import extract_frames
@@ -63,6 +64,7 @@ def _subset() -> None:
 
 # In the order in which they run: each begins with what those before it left.
 STAGES: dict[str, Callable[[], None]] = {
+    "code": code,
     "make_videos": lambda: make_videos(NAME, workers=1),
     "extract_frames": lambda: extract_frames(workers=1),
     "import_annotations": import_annotations,
@@ -166,7 +168,9 @@ def processes_left(token: str) -> int:
 
 def outs(project: Path) -> str:
     """Digest of all that stages and commands write, `.work` left out."""
-    return " ".join(digest_tree(project / name) for name in ("data", "models", "results") if (project / name).is_dir())
+    return " ".join(
+        digest_tree(project / name) for name in (".code", "data", "models", "results") if (project / name).is_dir()
+    )
 
 
 def item_digests(project: Path) -> dict[tuple[str, str], str]:

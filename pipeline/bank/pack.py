@@ -46,7 +46,7 @@ def pack_parts(parts: Mapping[str, Path], packs: int) -> dict[str, Path]:
         InputError: a part is unfinished or not of its video, or the videos of a part differ in channels, dtype, codec
             or arrays.
     """
-    version = code_version("pipeline.bank.pack", "zarr", "numcodecs")
+    version = code_version("pipeline.bank.pack")
     made = {}
     for number, videos in progress(packed(parts, packs).items(), what="pack", unit="part"):
         name = pack_name(number, packs)

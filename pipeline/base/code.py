@@ -1,7 +1,8 @@
-"""Which of our files a module runs: its import closure, and the digest that stands for the code's version.
+"""Which of our files and which libraries a module runs, and the digest that stands for this version of its code.
 
-`dvc.yaml` lists the same files as the stage's code dependencies (a test holds the two equal), so that an edit
-re-runs what it can change and nothing else.
+The stage `code` writes what `code_record` says of each stage into `.code/<stage>.json`, on which the stage depends, so
+that an edit re-runs what it can change and nothing else. The keys of items in `.work` take the same digest from the
+source itself: a stage that runs while its file is old stores nothing under an old key.
 """
 
 import ast
@@ -9,26 +10,40 @@ import functools
 import hashlib
 import importlib.metadata
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from pipeline.base.files import digest_value, json_text
+
+CODE = Path(".code")
+"Where the stage `code` writes, seen from the project's folder."
 PACKAGES = ("pipeline", "stages")
 # Parameters reach a stage through DVC's `params`, and the command line only passes them on.
 NOT_CODE = ("pipeline/params/__init__.py", "pipeline/cli.py")
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
+# Every library that a closure imports makes bytes, or has a say in them, but these, by the name of their import: they
+# lock, show, log, check and read the command line, or compute what is the same in every version (CRC-32C).
+NO_BYTES = frozenset({"filelock", "google_crc32c", "mlflow", "pydantic", "tqdm", "typer"})
+# Libraries that no file of ours imports, and that make the bytes of one that is imported: zarr's codecs.
+BROUGHT_ALONG = {"zarr": ("numcodecs",)}
+ABSENT = "absent"
 
-def module_file(module: str) -> Path | None:
+
+def module_file(module: str, root: Path = REPOSITORY) -> Path | None:
     """The file of one of our modules, relative to the repository; None for foreign modules and plain names."""
     path = Path(*module.split("."))
     if path.parts[0] not in PACKAGES:
         return None
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-        if (REPOSITORY / candidate).is_file():
+        if (root / candidate).is_file():
             return candidate
     return None
 
 
-def imported_modules(source: str) -> set[str]:
+@functools.cache
+def imported_modules(source: str) -> frozenset[str]:
     """Names of all modules that `source` may import, function-level imports included."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -37,25 +52,25 @@ def imported_modules(source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
+    return frozenset(names)
 
 
-@functools.cache
-def import_closure(module: str) -> tuple[str, ...]:
+def import_closure(module: str, root: Path = REPOSITORY) -> tuple[str, ...]:
     """Files that `module` (e.g. `stages.extract_frames`) reaches, as sorted POSIX paths in the repository.
 
     Empty `__init__.py` files are left out: there is nothing in them to depend on.
     """
     found: set[str] = set()
-    waiting = [module]
+    waiting, seen = [module], set[str]()
     while waiting:
         name = waiting.pop()
         parents = [".".join(name.split(".")[:end]) for end in range(1, len(name.split(".")))]
-        for each in [name, *parents]:
-            path = module_file(each)
+        for each in {name, *parents} - seen:
+            seen.add(each)
+            path = module_file(each, root)
             if path is None or path.as_posix() in found or path.as_posix() in NOT_CODE:
                 continue
-            source = (REPOSITORY / path).read_text()
+            source = (root / path).read_text()
             if source.strip():
                 found.add(path.as_posix())
                 waiting.extend(imported_modules(source))
@@ -63,17 +78,66 @@ def import_closure(module: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def code_version(module: str, *libraries: str) -> str:
-    """sha256 (hex) of the closure's files and of the versions of Python and of the libraries that make the bytes.
+def _distributions() -> Mapping[str, list[str]]:
+    """Import name to distributions, of all that is installed; it takes 0.1 s to find out."""
+    return importlib.metadata.packages_distributions()
+
+
+def library_versions(modules: Iterable[str]) -> dict[str, str]:
+    """Distribution to version of the libraries that make bytes among `modules`, names as after `import`.
+
+    The local part of a version is left out: in `2.11.0+cpu` and `2.11.0+cu126` it names the hardware that the library
+    was built for, and hardware is in no key. A library that is not installed, as an optional one, is `absent`.
+    """
+    names = {each.partition(".")[0] for each in modules} - NO_BYTES - {*PACKAGES} - sys.stdlib_module_names
+    distributions = _distributions()
+    found = {name: distributions.get(name, [name]) for name in names}
+    brought = [each for name in names for each in BROUGHT_ALONG.get(name, ())]
+    return {each: _version(each) for each in {*brought, *(each for listed in found.values() for each in listed)}}
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution).partition("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return ABSENT
+
+
+def code_record(*modules: str, root: Path = REPOSITORY) -> dict[str, Any]:
+    """The version of the code that modules run.
 
     Args:
-        module: the stage's module, e.g. `stages.extract_frames`.
-        libraries: distribution names, e.g. `decord`.
+        modules: e.g. `stages.extract_frames`; of several all that they reach together.
+        root: the repository.
+
+    Returns:
+        `files`: path to sha256 (hex) of each file of the closure; `libraries`: see `library_versions`; `python`: its
+        version, without the last number; `digest`: sha256 (hex) of these.
     """
-    digest = hashlib.sha256()
-    for name in import_closure(module):
-        digest.update(name.encode() + b"\0" + (REPOSITORY / name).read_bytes() + b"\0")
-    digest.update(f"python {sys.version_info.major}.{sys.version_info.minor}\n".encode())
-    for library in libraries:
-        digest.update(f"{library} {importlib.metadata.version(library)}\n".encode())
-    return digest.hexdigest()
+    sources = {name: (root / name).read_bytes() for module in modules for name in import_closure(module, root)}
+    imported = {each for source in sources.values() for each in imported_modules(source.decode())}
+    made_from = {
+        "files": {name: hashlib.sha256(source).hexdigest() for name, source in sources.items()},
+        "libraries": library_versions(imported),
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+    }
+    return {**made_from, "digest": digest_value(made_from)}
+
+
+@functools.cache
+def code_version(*modules: str) -> str:
+    """The digest of `code_record`, for keys."""
+    return str(code_record(*modules)["digest"])
+
+
+def stage_modules(root: Path = REPOSITORY) -> list[str]:
+    """The modules of the stages that depend on their code: all that can be run, but the stage `code` itself."""
+    files = sorted((root / "stages").glob("*.py"))
+    return [f"stages.{path.stem}" for path in files if path.stem != "code" and '"__main__"' in path.read_text()]
+
+
+def code_texts(root: Path = REPOSITORY) -> dict[str, str]:
+    """Name to text of each file that the stage `code` writes."""
+    return {
+        f"{module.rpartition('.')[2]}.json": json_text(code_record(module, root=root)) for module in stage_modules(root)
+    }

@@ -87,7 +87,7 @@ def make_parts(
     tensors, described = load_checkpoint(checkpoint)
     spec = described.detector()
     store = FrameStore(frames)
-    version = code_version("pipeline.features.film_parts", "torch", "torchvision", "zarr", "numcodecs", "simplejpeg")
+    version = code_version("pipeline.features.film_parts")
     keys = {
         film.video_id: item_key(
             film=digest_value(asdict(film)),

@@ -1,5 +1,6 @@
 """Where the pipeline stands: what is done, what would run next and about how long, what lies unfinished in `.work`."""
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,11 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
+from pipeline.base.code import CODE, code_record
+from pipeline.base.errors import InputError
+from pipeline.base.files import json_text, read_json
 from pipeline.base.plain_yaml import read_yaml
 from pipeline.base.runs import list_runs, saved_epoch, seconds_taken, seconds_to_start
 from pipeline.base.work import work_root
 
 if TYPE_CHECKING:
+    from dvc.dependency import Dependency
     from dvc.repo import Repo
     from dvc.stage import Stage
 
@@ -23,6 +28,7 @@ TRAININGS = {BASELINE: "baseline", "train_head": "head_train"}
 "Stages that train, and the block of the parameters that says for how many epochs."
 ITEMS = {"make_videos": "make_videos", "extract_frames": "extract_frames", "infer_bank": "bank_parts"}
 "Stages that keep finished films, and where in `.work`."
+CODE_STAGE = "code"
 SHOWN = 4
 
 
@@ -106,9 +112,11 @@ def _standings(repo: "Repo", params: Mapping[str, Any], records: Sequence[Record
     locked = _locked(repo)
     found: dict[str, Standing] = {}
     for stage in _in_order(repo):
-        before = [each.addressing for each in repo.index.graph.successors(stage)]
+        # After `code` a stage runs where its own code has changed, which is a cause of its own.
+        before = [each.addressing for each in repo.index.graph.successors(stage) if each.addressing != CODE_STAGE]
         waits = tuple(name for name in before if name in found and found[name].would_run)
-        causes = tuple(_changes(stage, params, waits=bool(waits)))
+        code_runs = CODE_STAGE in found and found[CODE_STAGE].would_run
+        causes = tuple(_changes(stage, params, waits=bool(waits), code_runs=code_runs))
         state: Literal["done", "changed", "never run", "after"] = "done"
         if stage.is_data_source or stage.addressing in locked:
             state = "changed" if causes else "after" if waits else "done"
@@ -158,17 +166,19 @@ def _yaml(path: Path) -> dict[str, Any]:
     return loaded if isinstance(loaded, dict) else {}
 
 
-def _changes(stage: "Stage", params: Mapping[str, Any], *, waits: bool) -> list[str]:
+def _changes(stage: "Stage", params: Mapping[str, Any], *, waits: bool, code_runs: bool) -> list[str]:
     """What differs from the stage's last run, in words; what a stage before it will make again does not count."""
     code, data, keys = [], [], []
     for dependency in [] if stage.frozen else stage.deps:  # of a frozen import DVC would ask another repository
+        if Path(dependency.fs_path).parent == Path(stage.repo.root_dir, CODE):
+            if code_runs or dependency.status():
+                code += _changed_code(dependency, Path(stage.repo.root_dir))
+            continue
         for name, change in dependency.status().items():
             if isinstance(change, dict):
                 before = dependency.hash_info.value or {}
                 for key in change:
                     keys += _differing(key, before.get(key), _at(params, key)) or [key]
-            elif name.endswith(".py"):
-                code.append(name)
             elif not (waits and change == "deleted"):
                 data.append(name if change == "modified" else f"{name} ({change})")
     outs = [f"{name} ({change})" for out in stage.outs for name, change in out.status().items()]
@@ -182,6 +192,19 @@ def _changes(stage: "Stage", params: Mapping[str, Any], *, waits: bool) -> list[
     if stage.changed_stage():
         lines.append("its command or lists in dvc.yaml")
     return lines
+
+
+def _changed_code(dependency: "Dependency", root: Path) -> list[str]:
+    """Files and libraries of a stage that are others than at its last run, by what `code` would write now."""
+    now, recorded = code_record(f"stages.{Path(dependency.fs_path).stem}", root=root), dependency.hash_info.value
+    if recorded is None or recorded == hashlib.md5(json_text(now).encode()).hexdigest():
+        return []
+    try:
+        before = read_json(Path(dependency.repo.cache.local.oid_to_path(recorded)))
+    except (InputError, OSError):  # `dvc gc` dropped it
+        return [str(dependency)]
+    names = [each for block in ("files", "libraries") for each in _differing("", before[block], now[block])]
+    return [*(each.removeprefix(".") for each in names), *(["Python"] if before["python"] != now["python"] else [])]
 
 
 def _at(params: Mapping[str, Any], key: str) -> Any:

@@ -17,7 +17,8 @@ from tests.s3 import CREDENTIALS, s3_service
 
 ADDRESS = "https://git.example.org/films.git"
 BANK = "data/playground_mini/bank"
-NEEDED = [f"{BANK}/train.zarr", f"{BANK}/val.zarr", "data/playground_mini/annotations", "models/baseline.json"]
+NEEDED = [f"{BANK}/{split}.zarr" for split in ("train", "val")]
+NEEDED += ["data/playground_mini/annotations", "models/baseline.json", ".code"]
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_a_second_repository_trains_on_imported_banks_as_the_page_says(
     (second.folder / "conf/experiment/shared.yaml").write_text(experiment)
     output = follow(second, "run: train", project.folder, CREDENTIALS)
     stages = re.findall("Running stage '(.*)'", output)
-    assert stages == ["import_annotations", "train_head", "evaluate", "train_head", "evaluate"]
+    assert stages == ["code", "import_annotations", "train_head", "evaluate", "train_head", "evaluate"]
     assert second.metrics()["head"] == "linear"
     sidecar = json.loads((second.folder / "models/head.json").read_text())
     assert (sidecar["producer"], sidecar["baseline"]) == (producer, producer)
