@@ -19,7 +19,7 @@ from pipeline.boxes.formats_of_boxes import BoxFiles, read_box_files
 from pipeline.boxes.person_tracks import track_ids
 from pipeline.boxes.yolo import find_yolo, read_yolo
 from pipeline.tables.csv_rows import Floats, Ints, shown
-from pipeline.tables.film_ids import film_of, names_beside
+from pipeline.tables.film_ids import film_of, guess_at_names
 from pipeline.tables.ordering import first_alike, group_starts, ordered, ranked
 from pipeline.tables.schemas import BOX_COLUMNS, BOXES
 
@@ -55,6 +55,8 @@ class BoxImport:
     "Score of the best box of a known video."
     left_out: list[tuple[Path, str]]
     "Files of annotations beside the boxes, and what each is."
+    without_score: dict[str, int]
+    "Boxes of each file that have no score, where there are some: it is 1."
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ def import_boxes(
         ],
         highest=float(scores.max()),
         left_out=found.left_out,
+        without_score={name: file.without_score for name, file in found.rows.items() if file.without_score},
     )
 
 
@@ -173,8 +176,8 @@ def _nothing_kept(files: Sequence[BoxRows], timelines: pa.Table, problems: Seque
     strange = sorted({str(each) for file in files for each in file.video_ids.unique().to_pylist()})
     annotated = sorted(map(str, timelines["video_id"].to_pylist()))
     all_strange = annotated and not set(strange) & set(annotated)
-    guess = names_beside("the boxes", strange, annotated).partition(" (is ")[2] if all_strange else ""
-    reason = f"{problems[0] if problems else 'there are no rows'}{f' (is {guess}' if guess else ''}"
+    guess = guess_at_names(strange, annotated) if all_strange else ""
+    reason = f"{problems[0] if problems else 'there are no rows'}{guess}"
     return f"no row is a box of a video that the annotations name: {reason}"
 
 
@@ -217,6 +220,7 @@ def _note_early(file: BoxRows, time_seconds: Floats, timelines: pa.Table, video:
         time_seconds < 0,
         lambda i: f"timestamp {file.timestamp[i]:.10g} in a film that begins at timestamp {begins[video[i]]:.10g}",
         "a time in the film (videos.csv sets first_timestamp and offset_seconds)",
+        "before-film",
     )
 
 
@@ -224,7 +228,9 @@ def _unknown_videos(name: str, file: BoxRows, unknown: NDArray[np.bool_]) -> lis
     counts = Counter(file.video_ids.filter(pa.array(unknown)).to_pylist())
     expected = "a video of train.csv, val.csv, test.csv or videos.csv"
     return [
-        Problem(name, f"video {shown(video_id)}", f"{count} rows of a video without annotations", expected)
+        Problem(
+            name, f"video {shown(video_id)}", f"{count} rows of a video without annotations", expected, "unknown-film"
+        )
         for video_id, count in sorted(counts.items())
     ]
 
@@ -245,7 +251,9 @@ def _drop_repeated(rows: _Rows, names: list[str]) -> list[Problem]:
     rows.fate[left[order[elsewhere]]] = ELSEWHERE
     pairs = Counter(zip(file[elsewhere].tolist(), best_file[elsewhere].tolist(), strict=True))
     return [
-        Problem(names[one], f"{count} boxes", f"boxes that {names[other]} has too", "each box in one file")
+        Problem(
+            names[one], f"{count} boxes", f"boxes that {names[other]} has too", "each box in one file", "in-two-files"
+        )
         for (one, other), count in sorted(pairs.items())
     ]
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.annotations.multisports_tubes import FPS, look_like_frames, video_of
 from pipeline.base.errors import InputError
-from pipeline.base.problems import Problem
+from pipeline.base.problems import Fault, Problem
 from pipeline.boxes.box_rows import BoxRows, add_scores
 from pipeline.tables.csv_rows import VIDEO_ID_EXPECTED, Faults, Floats, numbers, shown, video_id_fault
 from pipeline.tables.film_ids import has_ending
@@ -43,13 +43,12 @@ def read_proposals(path: Path, content: Mapping[Any, Any]) -> BoxRows:
     rows, key_rows, size = 0, 0, path.stat().st_size
     for index, value in enumerate(content.values()):
         array, fault = _rows_of(value)
-        expected = "an array (N, 5) or (N, 4)"
         if not abs(stamps[index]) < 1e9:
-            fault, expected = "no number after the last comma", "'video_id,timestamp'"
+            fault = Fault("no number after the last comma", "'video_id,timestamp'")
         elif known_faults[parts[index][0]]:
-            fault, expected = known_faults[parts[index][0]], VIDEO_ID_EXPECTED
+            fault = Fault(known_faults[parts[index][0]], VIDEO_ID_EXPECTED, "video-id")
         if fault:
-            problems.append(Problem(path.name, f"key {shown(keys[index])}", fault, expected))
+            problems.append(Problem(path.name, f"key {shown(keys[index])}", *fault))
             key_rows += max(len(array), 1)
         else:
             good.append(index)
@@ -87,23 +86,24 @@ def read_proposals(path: Path, content: Mapping[Any, Any]) -> BoxRows:
         empty=empty,
         key_problems=problems,
         key_rows=key_rows,
+        without_score=without_score,
         note="; ".join(notes),
     )
 
 
-def _rows_of(value: Any) -> tuple[Floats, str]:
+def _rows_of(value: Any) -> tuple[Floats, Fault | None]:
     """The boxes of a key as (N, 5) or (N, 4), and what is wrong with them."""
-    nothing = np.empty((0, 5))
+    nothing, expected = np.empty((0, 5)), "an array (N, 5) or (N, 4)"
     if not isinstance(value, np.ndarray | list):
-        return nothing, f"a {type(value).__name__}"
+        return nothing, Fault(f"a {type(value).__name__}", expected)
     try:
         array = np.asarray(value)
     except ValueError:
-        return nothing, "rows of different lengths"
+        return nothing, Fault("rows of different lengths", expected)
     if array.dtype.kind not in "iuf":
-        return nothing, f"values of type {array.dtype}"
+        return nothing, Fault(f"values of type {array.dtype}", expected)
     if array.shape == (0,):
-        return nothing, ""
+        return nothing, None
     if array.ndim != 2 or array.shape[1] not in (4, 5):
-        return nothing, f"an array of shape {array.shape}"
-    return array.astype(np.float64), ""
+        return nothing, Fault(f"an array of shape {array.shape}", expected)
+    return array.astype(np.float64), None

@@ -101,7 +101,7 @@ def new_dataset(
         notes.append(write_box_rates(Path(of_boxes), films))
         proposals = path_for_experiments(of_boxes)
         thresholds = propose_thresholds(Path(of_boxes), annotated.imported, Path(folder))
-        notes.append(thresholds.words)
+        notes.append(thresholds.told())
     asked = [default["backbone"]["input"]["short_side"]]
     asked += [max(default[block]["augmentation"]["short_side"]) for block in ("baseline", "head_train")]
     more = proposed_lines(films, thresholds, motion=not boxes, least_score=default["boxes"]["min_score"])
@@ -126,8 +126,8 @@ def new_dataset(
         print(told)
     if annotated.gap_seconds:
         print(f"{path}: one film is annotated, so it is split by time: its last fifth is val (dataset.split_by)")
-    else:
-        print("".join(f"{line}\n" for line in annotated.told if line.startswith("splits: ")), end="")
+    elif annotated.imported:
+        print("".join(f"{line}\n" for line in annotated.imported.told_of_splits), end="")
     try:
         doctor(dataset=name, decode=False, html=None, as_json=False, allow_warnings=True, silence=60.0, workers=workers)
     except typer.Exit as end:
