@@ -85,7 +85,7 @@ def assemble(
         labels=labels,
         problems=problems,
         rows=total,
-        other_ids={rows.faults.file: rows.other_ids for rows in annotated if rows.other_ids.found},
+        other_ids={rows.faults.file: rows.other_ids for rows in annotated if rows.other_ids},
         summary={
             "rows": total,
             "bad_rows": len(problems),

@@ -47,7 +47,8 @@ class AvaRows:
     "NaN where the row has none."
     empty: Mask
     "Rows that name a keyframe without a person."
-    other_ids: OtherIds = OtherIds(range(0), frozenset())
+    other_ids: OtherIds | None = None
+    "Where there are some."
 
     def good(self) -> Ints:
         """Indices of the rows without a fault."""
@@ -138,7 +139,7 @@ def read_ava_rows(path: Path, *, split: str, classes: int, widths: tuple[int, ..
         action=action - first_id + 1,
         person=person,
         empty=empty,
-        other_ids=OtherIds(known, frozenset(others.astype(int).tolist())),
+        other_ids=OtherIds(known, frozenset(others.astype(int).tolist())) if len(others) else None,
     )
 
 
