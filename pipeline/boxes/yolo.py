@@ -120,24 +120,31 @@ def read_yolo(
         behind = ", but track ids" if has_ids else ""
         note = f"{counts['unscored']} boxes have no score column{behind}: their score is 1 (save_conf); {note}"
     read = draft_rows("*.txt", YOLO_TEXT, drafts, not_persons=counts["others"], note=note)
-    problems = [
-        Problem("*.txt", f"video {shown(each)}", f"{count} files of a video without annotations",
-                "VIDEO_12.txt, or files in a folder VIDEO, of an annotated video", "unknown-film")
-        for each, count in sorted(strangers.items())
-    ]  # fmt: skip
     kinds = {row.values[0] for *_, lines in rows for row in lines if not row.fault}
-    classes = ""
-    if kinds and person_class not in kinds:
-        found = ", ".join(f"{each:g}" for each in sorted(kinds))
-        classes = (
-            f"boxes.person_class={person_class}, and the {counts['others']} boxes that were read have class {found}"
-        )
     return replace(
         read,
-        key_problems=problems,
+        key_problems=_unknown_films(strangers),
         key_rows=sum(strangers.values()),
-        classes=classes,
+        classes="" if person_class in kinds else _other_classes(person_class, kinds, counts["others"]),
         without_score=counts["unscored"],
+    )
+
+
+def _unknown_films(strangers: Mapping[str, int]) -> list[Problem]:
+    expected = "VIDEO_12.txt, or files in a folder VIDEO, of an annotated video"
+    return [
+        Problem(
+            "*.txt", f"video {shown(each)}", f"{count} files of a video without annotations", expected, "unknown-film"
+        )
+        for each, count in sorted(strangers.items())
+    ]
+
+
+def _other_classes(person_class: int, kinds: Collection[float], others: int) -> str:
+    """What `BoxRows.classes` says of boxes none of which is a person; empty where there are none."""
+    found = ", ".join(f"{each:g}" for each in sorted(kinds))
+    return (
+        f"boxes.person_class={person_class}, and the {others} boxes that were read have class {found}" if found else ""
     )
 
 
