@@ -60,8 +60,6 @@ def convert(
     A detector comes with the sidecar that the stages read; a classifier gives its backbone, for baseline.init. Keys
     that are missing, left over or of another shape are refused. Nothing that a file names is run.
     """
-    if to.suffix != ".safetensors":
-        raise InputError(f"--to {to}: expected a .safetensors file")
     _check_places(to, report)
     source = fetch(checkpoint)
     foreign = recognise(source, taken_as=taken_as)
@@ -84,13 +82,7 @@ def convert(
         raise InputError(f"{source}: {error}") from None
     facts = {"file": source.name, "sha256": digest_file(source), "framework": foreign.described}
     sidecar = {**result.sidecar, "source": {**facts, "recipe": recipe, "keys": result.report.counts()}}
-    head = ""
-    if result.sidecar["kind"] == "detector":
-        head = f"head {result.sidecar['head']['name']}{' with mlp' if result.sidecar['head']['mlp'] else ''}, "
-    width = f" of width {result.sidecar['width']}" if result.sidecar["width"] else ""
-    print(f"{head}backbone {result.sidecar['backbone']}{width}")
-    for note in result.notes:
-        print(f"  {note}")
+    print("\n  ".join([_model_line(result.sidecar), *result.notes]))
     _print_report(result.report)
     if report:
         write_json(report, {**facts, **result.report.as_dict(), "notes": result.notes})
@@ -98,8 +90,19 @@ def convert(
     print(f"{to}: {len(result.tensors)} tensors, sha256 {digest[:12]}")
 
 
+def _model_line(sidecar: dict[str, Any]) -> str:
+    """Head and backbone, and the width where it is not the usual one."""
+    head = ""
+    if sidecar["kind"] == "detector":
+        head = f"head {sidecar['head']['name']}{' with mlp' if sidecar['head']['mlp'] else ''}, "
+    width = f" of width {sidecar['width']}" if sidecar["width"] else ""
+    return f"{head}backbone {sidecar['backbone']}{width}"
+
+
 def _check_places(to: Path, report: Path | None) -> None:
     """Refuse to replace a checkpoint that was trained, or a file that is none; see `check_own_file`."""
+    if to.suffix != ".safetensors":
+        raise InputError(f"--to {to}: expected a .safetensors file")
     sidecar = to.with_suffix(".json")
     check_report(sidecar, "sha256", "source")
     check_own_file(to, lambda _: sidecar.exists())
