@@ -1,22 +1,20 @@
 """`index.html` of `actionbank errors`: the worst keyframes, each as a picture with what was found in it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from pipeline.analysis.confusions import Confusions
-from pipeline.analysis.error_kinds import FOUND, KINDS, NOT_COUNTED, Errors
+from pipeline.analysis.error_kinds import FOUND, KINDS, NOT_COUNTED
 from pipeline.analysis.errors_report import TITLES, keyframe_of, text, worst_frames
 from pipeline.analysis.pictures import keyframe_picture
+from pipeline.analysis.split_errors import SplitErrors
 from pipeline.base.files import write_bytes, write_text
 from pipeline.evaluation.ava_csv import timestamp_text
 from pipeline.evaluation.box_arrays import Floats
 from pipeline.evaluation.report import write_csv
-from pipeline.tables.label_map import Label
 from pipeline.video.store import FrameStore
 
 ROWS_OF_A_BOX = 5
@@ -45,12 +43,9 @@ class Keyframe:
 
 def write_page(
     folder: Path,
-    errors: Errors,
+    found: SplitErrors,
     confusions: Confusions,
     *,
-    annotations: pa.Table,
-    detections: pa.Table,
-    labels: Sequence[Label],
     store: FrameStore | None,
     title: str,
     worst: int,
@@ -60,11 +55,8 @@ def write_page(
 
     Args:
         folder: where to.
-        errors: see `find_errors`.
+        found: what is told.
         confusions: see `find_confusions`.
-        annotations: the tables that `errors` were found in.
-        detections: see `annotations`.
-        labels: names of the classes.
         store: the frames; None writes no pictures, and a film that the store does not have has none.
         title: what was compared.
         worst: at most so many keyframes.
@@ -73,10 +65,7 @@ def write_page(
     Returns:
         The number of pictures.
     """
-    names = {label.id: label.name for label in labels}
-    keyframes = [
-        _keyframe(errors, annotations, detections, names, frame, cost) for frame, cost in worst_frames(errors, worst)
-    ]
+    keyframes = [_keyframe(found, frame, cost) for frame, cost in worst_frames(found.errors, worst)]
     header = ["video_id", "timestamp", "time_seconds", "lost_map", "labels_not_found", "false_rows"]
     rows = []
     sections = []
@@ -103,7 +92,7 @@ def write_page(
     page = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{STYLE}</style></head><body>\n<h1>{escape(title)}</h1>\n"
-        f"<pre>{escape(text(errors, confusions, labels))}</pre>\n{curves}"
+        f"<pre>{escape(text(found.errors, confusions, found.labels))}</pre>\n{curves}"
         f"<p>The {len(keyframes)} keyframes that cost most. P: persons as annotated (green), D: detected boxes "
         f"(orange).</p>\n{''.join(sections)}</body></html>\n"
     )
@@ -127,9 +116,9 @@ def _section(number: int, keyframe: Keyframe, picture: str) -> str:
     )
 
 
-def _keyframe(
-    errors: Errors, annotations: pa.Table, detections: pa.Table, names: dict[int, str], frame: int, cost: float
-) -> Keyframe:
+def _keyframe(found: SplitErrors, frame: int, cost: float) -> Keyframe:
+    errors, detections = found.errors, found.detections
+    names = {label.id: label.name for label in found.labels}
     scene = errors.scene
     persons = np.flatnonzero(scene.persons.frame == frame)
     boxes = np.flatnonzero(scene.boxes.frame == frame)
@@ -140,7 +129,7 @@ def _keyframe(
         how = (
             f"found {detections['score'][finder].as_py():.2f}" if kind == FOUND else f"not found: {TITLES[KINDS[kind]]}"
         )
-        person_words[place].append((f"{names[annotations['action_id'][row].as_py()]} ({how})", kind == FOUND))
+        person_words[place].append((f"{names[found.annotations['action_id'][row].as_py()]} ({how})", kind == FOUND))
     box_words: list[list[tuple[str, bool]]] = [[] for _ in boxes]
     of_frame = np.flatnonzero((errors.counted.detection_frame == frame) & (errors.row_kind != NOT_COUNTED))
     scores = detections["score"].to_numpy()[of_frame]
@@ -150,7 +139,7 @@ def _keyframe(
         if len(words) < ROWS_OF_A_BOX:
             name = f"{names[detections['action_id'][row].as_py()]} {detections['score'][row].as_py():.2f}"
             words.append((name if kind == FOUND else f"{name} ({TITLES[KINDS[kind]]})", kind == FOUND))
-    video_id, timestamp, time_seconds = keyframe_of(errors, annotations, detections, frame)
+    video_id, timestamp, time_seconds = keyframe_of(errors, found.annotations, detections, frame)
     return Keyframe(
         video_id=video_id,
         timestamp=timestamp,

@@ -1,7 +1,7 @@
 """Checked rows of any source as the tables that everything else reads, with counts."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.annotations.ava_rows import AvaRows, note_early, note_repeats
+from pipeline.annotations.ava_rows import AvaRows, OtherIds, note_early, note_repeats
 from pipeline.annotations.notices import Notice
 from pipeline.base.problems import Problem
 from pipeline.tables.csv_rows import Ints
@@ -36,6 +36,8 @@ class AvaImport:
     summary: dict[str, Any]
     told: list[str] = field(default_factory=list)
     "Lines for the user: what was recognised and decided."
+    told_of_splits: Sequence[str] = ()
+    "Those of them that say how films came into splits."
     assumed_fps: dict[str, float] = field(default_factory=dict)
     "Videos whose frames were counted at a rate that nothing told."
     unread: Sequence[tuple[Path, str]] = ()
@@ -50,6 +52,8 @@ class AvaImport:
     "Videos whose times come from numbers of frames."
     untold: frozenset[str] = frozenset()
     "Videos whose split nothing tells."
+    other_ids: Mapping[str, OtherIds] = field(default_factory=dict)
+    "Of each file of AVA's rows the action ids that are none of the classes, where there are some."
 
 
 def assemble(
@@ -81,6 +85,7 @@ def assemble(
         labels=labels,
         problems=problems,
         rows=total,
+        other_ids={rows.faults.file: rows.other_ids for rows in annotated if rows.other_ids},
         summary={
             "rows": total,
             "bad_rows": len(problems),

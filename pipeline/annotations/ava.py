@@ -19,7 +19,7 @@ from pipeline.annotations.ava_rows import (
     read_ava_rows,
     renamed,
 )
-from pipeline.annotations.class_ids import find_label_map, read_shifted_label_map
+from pipeline.annotations.class_ids import check_count, find_label_map, read_shifted_label_map
 from pipeline.annotations.kinetics import KineticsClips, rows_of_clips
 from pipeline.annotations.listed import read_listed
 from pipeline.base.errors import InputError
@@ -188,7 +188,5 @@ def _by_split(folder: Path, split_of: Callable[[Path], str]) -> dict[str, Path]:
 
 def _read_labels(path: Path, classes: int) -> list[Label]:
     labels = read_shifted_label_map(path)[0]
-    largest = max(label.id for label in labels)
-    if largest > classes:
-        raise InputError(f"{path}: class ids go to {largest}, expected 1 to {classes} (dataset.classes)")
+    check_count(path, labels, classes)
     return labels

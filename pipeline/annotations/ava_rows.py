@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,15 @@ from pipeline.tables.timelines import Timeline
 
 ANNOTATION_WIDTHS = (2, 7, 8)
 EXCLUDED_WIDTHS = (2,)
+LARGEST = 2**31 - 1
+
+
+class OtherIds(NamedTuple):
+    """Action ids of a file that are none of the classes, as the file counts them."""
+
+    known: range
+    "The ids of the classes."
+    found: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,8 @@ class AvaRows:
     "NaN where the row has none."
     empty: Mask
     "Rows that name a keyframe without a person."
+    other_ids: OtherIds | None = None
+    "Where there are some."
 
     def good(self) -> Ints:
         """Indices of the rows without a fault."""
@@ -101,18 +113,34 @@ def read_ava_rows(path: Path, *, split: str, classes: int, widths: tuple[int, ..
     boxes = np.stack([numbers(each) for each in fields[:4]], axis=1)
     faults.add_boxes(boxes, fields[:4], ~empty)
     action, person = numbers(fields[4]), numbers(fields[5])
+    known = range(first_id, first_id + classes)
+    no_class = ~empty & ~_is_whole(action, known[0], known[-1])
+    others = action[no_class & ~faults.bad & _is_whole(action, 0, LARGEST)]
     faults.add(
-        ~empty & ~_is_whole(action, first_id, first_id + classes - 1),
+        no_class,
         lambda i: f"action id {shown(fields[4][i].as_py())}",
-        f"a whole number from {first_id} to {first_id + classes - 1}",
+        f"a whole number from {known[0]} to {known[-1]}",
+        "unknown-action",
     )
     faults.add(
-        pc.not_equal(fields[5], "").to_numpy(zero_copy_only=False) & ~_is_whole(person, -(2**31), 2**31 - 1),
+        pc.not_equal(fields[5], "").to_numpy(zero_copy_only=False) & ~_is_whole(person, -LARGEST - 1, LARGEST),
         lambda i: f"person id {shown(fields[5][i].as_py())}",
         "a whole number or nothing",
     )
     names, video = ranked(video_ids)
-    return AvaRows(split, faults, rows.lines, names, video, timestamp, boxes, action - first_id + 1, person, empty)
+    return AvaRows(
+        split=split,
+        faults=faults,
+        lines=rows.lines,
+        video_ids=names,
+        video=video,
+        timestamp=timestamp,
+        boxes_xyxy=boxes,
+        action=action - first_id + 1,
+        person=person,
+        empty=empty,
+        other_ids=OtherIds(known, frozenset(others.astype(int).tolist())) if len(others) else None,
+    )
 
 
 def _parted(first: str) -> str:
@@ -148,6 +176,7 @@ def note_early(rows: AvaRows, timelines: dict[str, Timeline]) -> None:
         rows.time_seconds(timelines) < 0,
         found,
         "a time in the film (videos.csv sets first_timestamp and offset_seconds)",
+        "before-film",
     )
 
 
@@ -165,11 +194,13 @@ def note_repeats(rows: AvaRows) -> None:
         repeated & (both | neither),
         lambda i: f"a repetition of {rows.faults.where(earlier[i])}",
         "each row once",
+        "repeated",
     )
     rows.faults.add(
         repeated,
         lambda i: f"another person with the box and action of {rows.faults.where(earlier[i])}",
         "one person in a box",
+        "conflicting",
     )
     if not rows.empty.any():
         return
@@ -181,6 +212,7 @@ def note_repeats(rows: AvaRows) -> None:
         rows.empty & ~rows.empty[first],
         lambda i: f"an empty keyframe that has a box in {rows.faults.where(first[i])}",
         "two columns only for a keyframe without boxes",
+        "conflicting",
     )
 
 

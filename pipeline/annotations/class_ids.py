@@ -21,6 +21,28 @@ MOST_HINTS, LONGEST_NAME = 500, 100
 NO_ACTION = frozenset(("", "none", "null", "undefined", "__undefined__", "_default", "default", "background"))
 
 
+class ShiftedIdsError(InputError):
+    """All action ids of a source seem to be off by one; `found` and `expected` are their ranges, ends and all."""
+
+    def __init__(self, where: Path, found: tuple[int, int], expected: tuple[int, int], remedy: str) -> None:
+        ids, wanted = (f"{first} to {last}" for first, last in (found, expected))
+        super().__init__(f"{where}: action ids go from {ids}, expected {wanted}: all would be off by one; {remedy}")
+        self.found = found
+        self.expected = expected
+
+
+class TooManyClassesError(InputError):
+    """Class ids go up to `largest`, which is above dataset.classes."""
+
+    def __init__(self, where: Path, largest: int, classes: int) -> None:
+        super().__init__(f"{where}: class ids go to {largest}, expected 1 to {classes} (dataset.classes)")
+        self.largest = largest
+
+
+class ClassNamesError(InputError):
+    """A label map gives an id another name than the annotations do."""
+
+
 def find_label_map(folder: Path) -> Path:
     """The label map of a folder: by a short name, or as AVA publishes it; `labelmap.pbtxt` where there is none.
 
@@ -58,29 +80,36 @@ def check_shift(where: Path, numbers: Floats, *, first_id: int, classes: int) ->
         classes: how many there are.
 
     Raises:
-        InputError: ids begin at the other number and none reaches the last one.
+        ShiftedIdsError: ids begin at the other number and none reaches the last one.
     """
     numbers = numbers[np.isfinite(numbers)]
     if not len(numbers):
         return
     low, high = int(numbers.min()), int(numbers.max())
     if (low, first_id) == (0, 1) and high < classes:
-        raise InputError(
-            f"{where}: action ids go from 0 to {high}, expected 1 to {classes}: all would be off by one; "
-            "dataset.first_id: 0 says that they count from 0, dataset.first_id: 1 leaves out the rows of 0"
-        )
+        remedy = "dataset.first_id: 0 says that they count from 0, dataset.first_id: 1 leaves out the rows of 0"
+        raise ShiftedIdsError(where, (0, high), (1, classes), remedy)
     if first_id == 0 and low > 0 and high == classes:
-        raise InputError(
-            f"{where}: action ids go from {low} to {high}, expected 0 to {classes - 1}: all would be off by one; "
-            "dataset.first_id: 1 says that they count from 1"
-        )
+        remedy = "dataset.first_id: 1 says that they count from 1"
+        raise ShiftedIdsError(where, (low, high), (0, classes - 1), remedy)
+
+
+def check_count(where: Path, labels: Sequence[Label], classes: int) -> None:
+    """Refuse classes of more ids than the classifier has.
+
+    Raises:
+        TooManyClassesError: an id is above `classes`.
+    """
+    largest = max(label.id for label in labels)
+    if largest > classes:
+        raise TooManyClassesError(where, largest, classes)
 
 
 def check_names(map_path: Path, labels: Sequence[Label], source: Path, own: Sequence[Label]) -> None:
     """Refuse a label map whose names are not those that the source itself gives its ids.
 
     Raises:
-        InputError: an id has two names.
+        ClassNamesError: an id has two names.
     """
     mine, theirs = ({label.id: spelt(label.name) for label in each} for each in (labels, own))
     wrong = sorted(each for each in mine.keys() & theirs.keys() if mine[each] != theirs[each])
@@ -89,7 +118,7 @@ def check_names(map_path: Path, labels: Sequence[Label], source: Path, own: Sequ
     first = wrong[0]
     shifts = [step for step in (1, -1) if all(theirs.get(each + step, mine[each]) == mine[each] for each in mine)]
     why = ": the label map is off by one" if shifts else f" ({len(wrong)} such ids)"
-    raise InputError(f"{map_path}: id {first} is {mine[first]!r}, and {theirs[first]!r} in {source.name}{why}")
+    raise ClassNamesError(f"{map_path}: id {first} is {mine[first]!r}, and {theirs[first]!r} in {source.name}{why}")
 
 
 def spelt(name: str) -> str:

@@ -20,7 +20,8 @@ from pipeline.annotations.listed import Listed
 from pipeline.annotations.notices import without_action
 from pipeline.annotations.outlines import Sides, around, clipped, turned
 from pipeline.base.errors import InputError
-from pipeline.tables.csv_rows import shown
+from pipeline.base.problems import Fault
+from pipeline.tables.csv_rows import is_number, shown
 from pipeline.tables.film_ids import has_ending
 from pipeline.tables.label_map import MAX_CLASS_ID, Label
 from pipeline.tables.timelines import AVA_FIRST_TIMESTAMP, Timeline
@@ -174,7 +175,7 @@ def coco_rows(
         if isinstance(each, dict) and _hashable(each.get("image_id")) and each["image_id"] in left_out:
             found_image = f"image {left_out[each['image_id']]} of the list, which is left out"
             wanted = "an image with a film and a time"
-            drafts.append(Draft(f"annotation {place}", "-", fault=(found_image, wanted)))
+            drafts.append(Draft(f"annotation {place}", "-", fault=Fault(found_image, wanted)))
             continue
         labels = _boxes(f"annotation {place}", each, images, actions)
         idle += [] if labels else [f"annotation {place}"]
@@ -219,24 +220,24 @@ def _unnamed(image: dict[str, Any]) -> str:
     return f"{named} and no {missing}"
 
 
-def _image(image: Any) -> tuple[tuple[str, float, tuple[float, float]], tuple[str, str] | None]:
+def _image(image: Any) -> tuple[tuple[str, float, tuple[float, float]], Fault | None]:
     nothing = ("", 0.0, (0.0, 0.0))
     if not isinstance(image, dict) or not isinstance(image.get("id"), int | str):
-        return nothing, ("no id", "an image with id, movie, timestamp, width and height")
+        return nothing, Fault("no id", "an image with id, movie, timestamp, width and height")
     movie, stamp = image.get("movie", image.get("video_id")), image.get("timestamp")
     if movie is None or stamp is None:
         named = keyframe_of(image.get("file_name"))
         if named is None:
-            return nothing, (_unnamed(image), IMAGE_EXPECTED)
+            return nothing, Fault(_unnamed(image), IMAGE_EXPECTED)
         movie, stamp = named[0] if movie is None else movie, named[1] if stamp is None else stamp
     if not isinstance(movie, str) or not movie:
-        return nothing, (f"movie {movie!r}", "the id of a video")
+        return nothing, Fault(f"movie {movie!r}", "the id of a video")
     sides: list[Any] = [image.get("width"), image.get("height")]
-    if not _real(stamp):
-        return nothing, (f"timestamp {stamp!r}", "a number of seconds")
-    width, height = (float(side) if _real(side) else 0.0 for side in sides)
+    if not is_number(stamp):
+        return nothing, Fault(f"timestamp {stamp!r}", "a number of seconds")
+    width, height = (float(side) if is_number(side) else 0.0 for side in sides)
     if width <= 0 or height <= 0:
-        return nothing, (f"size {sides[0]!r} x {sides[1]!r}", "width and height in pixels")
+        return nothing, Fault(f"size {sides[0]!r} x {sides[1]!r}", "width and height in pixels")
     name = PurePosixPath(movie.replace("\\", "/"))
     video_id = name.stem if has_ending(name.name) or name.suffix.lower() in IMAGES else name.name
     return (video_id, float(stamp), (width, height)), None
@@ -246,7 +247,7 @@ def _boxes(place: str, each: Any, images: dict[Any, Any], actions: Actions) -> l
     image = images.get(each.get("image_id")) if isinstance(each, dict) and _hashable(each.get("image_id")) else None
     if image is None:
         found = f"image_id {each.get('image_id')!r}" if isinstance(each, dict) else type(each).__name__
-        return [Draft(place, "-", fault=(found, "the id of an image"))]
+        return [Draft(place, "-", fault=Fault(found, "the id of an image"))]
     video_id, stamp, size = image
     if _is_outside(each):
         return []
@@ -255,20 +256,24 @@ def _boxes(place: str, each: Any, images: dict[Any, Any], actions: Actions) -> l
         return [Draft(place, video_id, stamp, fault=_no_box(each))]
     if min(size) > 2 and 0 < max(box) <= 1:
         found = f"bbox {shown(str(each.get('bbox')))}, less than one pixel"
-        return [Draft(place, video_id, stamp, fault=(found, "x, y, width, height in pixels, no shares of the frame"))]
+        return [
+            Draft(place, video_id, stamp, fault=Fault(found, "x, y, width, height in pixels, no shares of the frame"))
+        ]
     degrees = each.get("rotation", _values(each).get("rotation", 0.0))
-    if (_real(degrees) and degrees % 360) or not _is_box(each.get("bbox")):
-        box = clipped(turned(box, float(degrees) if _real(degrees) else 0.0), size)
+    if (is_number(degrees) and degrees % 360) or not _is_box(each.get("bbox")):
+        box = clipped(turned(box, float(degrees) if is_number(degrees) else 0.0), size)
     sides = pixel_box(box, size)
     person = each.get("person_id", _values(each).get("track_id"))
     if person is not None and (not _whole(person) or abs(person) >= 2**31):
-        return [Draft(place, video_id, stamp, fault=(f"person_id {person!r}", "a whole number or nothing"))]
+        return [Draft(place, video_id, stamp, fault=Fault(f"person_id {person!r}", "a whole number or nothing"))]
     person = None if person is None else int(person)
     if actions.chosen.attributes:
         drafts = []
         for action in actions_of(_values(each), "", actions.chosen, actions.names):
             known = actions.names.find(action)
-            fault = None if known else (f"action {shown(action)}", actions.names.expected(action))
+            fault = (
+                None if known else Fault(f"action {shown(action)}", actions.names.expected(action), "unknown-action")
+            )
             drafts.append(Draft(place, video_id, stamp, sides, known or 0, person, fault))
         return drafts
     numbers = _numbers(each)
@@ -287,7 +292,7 @@ def _is_outside(each: Mapping[str, Any]) -> bool:
 
 
 def _is_box(box: Any) -> bool:
-    return isinstance(box, list) and len(box) == 4 and all(map(_real, box)) and (box[2] != 0 or box[3] != 0)
+    return isinstance(box, list) and len(box) == 4 and all(map(is_number, box)) and (box[2] != 0 or box[3] != 0)
 
 
 def _sides(each: Mapping[str, Any]) -> Sides | None:
@@ -300,25 +305,25 @@ def _sides(each: Mapping[str, Any]) -> Sides | None:
     points = [
         (float(x), float(y))
         for part in parts
-        if isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 and all(map(_real, part))
+        if isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 and all(map(is_number, part))
         for x, y in zip(part[::2], part[1::2], strict=True)
     ]
     return around(points) if points else None
 
 
-def _no_box(each: Mapping[str, Any]) -> tuple[str, str]:
-    """What stands in the place of a box, and what was expected."""
+def _no_box(each: Mapping[str, Any]) -> Fault:
+    """What stands in the place of a box."""
     box = each.get("bbox")
     shapes = [key for key in ("segmentation", "keypoints") if each.get(key)]
     if not box and shapes:
-        return f"a shape of {' and '.join(shapes)} without polygons", NO_INSIDE
-    return f"bbox {shown(str(box))}", "x, y, width, height in pixels"
+        return Fault(f"a shape of {' and '.join(shapes)} without polygons", NO_INSIDE, "shape-not-read")
+    return Fault(f"bbox {shown(str(box))}", "x, y, width, height in pixels")
 
 
-def _no_numbers(each: Mapping[str, Any]) -> tuple[str, str]:
+def _no_numbers(each: Mapping[str, Any]) -> Fault:
     if "action_ids" in each:
-        return f"action_ids {shown(str(each['action_ids']))}", "a list of whole numbers"
-    return f"category_id {shown(repr(each.get('category_id')))}", "a whole number, the id of a category"
+        return Fault(f"action_ids {shown(str(each['action_ids']))}", "a list of whole numbers")
+    return Fault(f"category_id {shown(repr(each.get('category_id')))}", "a whole number, the id of a category")
 
 
 def _numbers(each: Any) -> list[Any] | None:
@@ -328,12 +333,8 @@ def _numbers(each: Any) -> list[Any] | None:
     return found if isinstance(found, list) else None
 
 
-def _real(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
-
-
 def _whole(value: Any) -> bool:
-    return _real(value) and value == int(value)
+    return is_number(value) and value == int(value)
 
 
 def _hashable(value: Any) -> bool:

@@ -22,7 +22,7 @@ from pipeline.annotations.notices import Notice
 from pipeline.annotations.outlines import Sides, around, ellipse
 from pipeline.annotations.safe_xml import read_xml
 from pipeline.base.errors import InputError
-from pipeline.base.problems import Problem
+from pipeline.base.problems import Fault, Problem
 from pipeline.tables.csv_rows import shown
 
 FORMAT = "CVAT for video 1.1"
@@ -44,7 +44,7 @@ class _File:
     faults: list[Draft] = field(default_factory=list)
 
     def fault(self, place: str, found: str, expected: str) -> None:
-        self.faults.append(Draft(place, self.video_id, fault=(found, expected)))
+        self.faults.append(Draft(place, self.video_id, fault=Fault(found, expected)))
 
 
 def read_task(source: Member, wanted: Wanted, known: ClassNames | None = None) -> Task:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from pipeline.annotations.ava_rows import AvaRows
 from pipeline.annotations.notices import Notice
+from pipeline.base.problems import Fault
 from pipeline.tables.csv_rows import Faults
 from pipeline.tables.film_ids import composed
 from pipeline.tables.ordering import ranked
@@ -29,8 +30,7 @@ class Draft:
     action: int = 0
     "From 1 on."
     person: int | None = None
-    fault: tuple[str, str] | None = None
-    "What was found and what was expected."
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ def draft_rows(file: str, drafts: Sequence[Draft], *, classes: int) -> AvaRows:
         ~empty & ~((action >= 1) & (action <= classes)),
         lambda i: f"class {action[i]:.0f}",
         f"one of the {classes} classes (dataset.classes)",
+        "unknown-action",
     )
     person = np.array([np.nan if draft.person is None else draft.person for draft in drafts], np.float64)
     names, video = ranked(ids)

@@ -20,7 +20,7 @@ from pipeline.annotations.listed import Listed, frame_clock, frame_size
 from pipeline.annotations.notices import SHOWN, Notice, without_action
 from pipeline.annotations.outlines import Sides, clipped, turned
 from pipeline.base.errors import InputError
-from pipeline.base.problems import Problem
+from pipeline.base.problems import Fault, Problem
 from pipeline.tables.csv_rows import shown
 from pipeline.tables.timelines import Timeline
 
@@ -292,14 +292,14 @@ def _labels(
     (box, values), (frame, stamp) = seen, keyframe
     place = f"track {track.id}, frame {frame}"
     if box.unread:
-        return [Draft(place, task.video_id, stamp, fault=(f"a shape of {box.shape}", NO_INSIDE))]
+        return [Draft(place, task.video_id, stamp, fault=Fault(f"a shape of {box.shape}", NO_INSIDE, "shape-not-read"))]
     sides = turned(box.sides, box.degrees)
     if box.degrees % 360 or box.shape != "box":
         sides = clipped(sides, size)
     drafts = []
     for action in actions_of(values, track.label, task.chosen, names):
         known = names.find(action)
-        fault = None if known else (f"action {shown(action)}", names.expected(action))
+        fault = None if known else Fault(f"action {shown(action)}", names.expected(action), "unknown-action")
         drafts.append(Draft(place, task.video_id, stamp, pixel_box(sides, size), known or 0, person, fault))
     return drafts
 

@@ -17,7 +17,7 @@ from pipeline.annotations.ava_rows import ANNOTATION_WIDTHS, AvaRows, read_ava_r
 from pipeline.base.errors import InputError
 from pipeline.base.problems import Problem
 from pipeline.tables.ordering import ranked
-from pipeline.tables.timelines import Timeline
+from pipeline.tables.timelines import Timeline, TwoSplitsError
 from pipeline.video.folder import list_sources
 
 PUBLISHED = re.compile(r"kinetics_(train|val)_v1\.\d\.csv")
@@ -73,7 +73,8 @@ def rows_of_clips(
     A row belongs to the clip whose [start, end) holds its timestamp; of several to the one whose middle is nearest.
 
     Raises:
-        InputError: the folder holds no clip, or a clip is of two splits.
+        InputError: the folder holds no clip.
+        TwoSplitsError: a clip is of two splits.
     """
     spans, empty = clip_spans(kinetics.folder)
     if not spans:
@@ -97,7 +98,7 @@ def rows_of_clips(
         named = set(files[-1].named_videos())
         both = sorted(named & timelines.keys())
         if both:
-            raise InputError(
+            raise TwoSplitsError(
                 f"{path}: clip {both[0]} is of {timelines[both[0]].split} too; a clip belongs to one split"
             )
         timelines |= {name: Timeline(split, _start(name)) for name in sorted(named)}

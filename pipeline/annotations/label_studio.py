@@ -23,7 +23,8 @@ from pipeline.annotations.media import MEDIA, media_stem
 from pipeline.annotations.notices import Notice
 from pipeline.annotations.outlines import cos_sin
 from pipeline.base.errors import InputError
-from pipeline.base.problems import Problem
+from pipeline.base.problems import Fault, Problem
+from pipeline.tables.csv_rows import is_number
 
 FORMAT = "Label Studio JSON"
 KINDS = {"choices": "choice", "taxonomy": "choice", "textarea": "text", "number": "number", "rating": "number"}
@@ -250,7 +251,9 @@ def _boxes(place: str, region: _Region, clock: Clock, rate: float, size: tuple[f
         degrees = _number(item.get("rotation", 0.0))
         if seconds is None or degrees is None or None in sides or not 0 <= seconds < 1e6:
             told = ", ".join(f"{key} {item.get(key)!r}" for key in ("frame", "time", *SIDES, "rotation"))
-            faults.append(Draft(f"{place}, box {number}", "", fault=(told, "frame or time, and x, y, width, height")))
+            faults.append(
+                Draft(f"{place}, box {number}", "", fault=Fault(told, "frame or time, and x, y, width, height"))
+            )
             continue
         x, y, width, height = (float(each or 0) / 100 * side for each, side in zip(sides, (*size, *size), strict=True))
         frame = clock.frame(seconds + 1e-4)
@@ -343,5 +346,4 @@ def _list(value: Any) -> list[Any]:
 
 
 def _number(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
-    return float(value) if is_number else None
+    return float(value) if is_number(value) else None

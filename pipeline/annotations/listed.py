@@ -10,7 +10,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.randomness import seed_of
 from pipeline.tables.csv_rows import VIDEO_ID_EXPECTED, numbers, read_rows, shown, video_id_fault
 from pipeline.tables.film_ids import alike, film_of
-from pipeline.tables.timelines import SPLITS, split_in
+from pipeline.tables.timelines import SPLITS, TwoSplitsError, split_in
 
 # Frames per second: a time lapse, a high-speed camera.
 SLOWEST, FASTEST = 0.001, 100_000.0
@@ -167,7 +167,7 @@ def splits_by_file(folder: Path, named: Iterable[tuple[str, Sequence[str]]]) -> 
         named: files, by their names below the folder, and their videos.
 
     Raises:
-        InputError: files of two splits name a video.
+        TwoSplitsError: files of two splits name a video.
     """
     told: dict[str, tuple[str, str]] = {}
     for file, video_ids in named:
@@ -178,7 +178,7 @@ def splits_by_file(folder: Path, named: Iterable[tuple[str, Sequence[str]]]) -> 
         for video_id in video_ids if split else ():
             other, other_file = told.setdefault(video_id, (split, file))
             if other != split:
-                raise InputError(
+                raise TwoSplitsError(
                     f"{folder}: video {video_id} is in {other_file} and in {file}, whose names say {other} and "
                     f"{split}; a video belongs to one split: set it in the column split of videos.csv, or rename a file"
                 )

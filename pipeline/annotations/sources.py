@@ -21,6 +21,7 @@ from pipeline.annotations.ava_rows import (
 )
 from pipeline.annotations.class_ids import (
     ClassNames,
+    check_count,
     check_names,
     check_shift,
     find_label_map,
@@ -163,9 +164,8 @@ def _import_custom(folder: Path, found: Found, options: SourceOptions) -> tuple[
     if not known.labels:
         names = ", ".join(path.name for path in found.files())
         raise InputError(f"{folder}: found {names} and no names of classes: expected a label map ({label_map.name})")
-    largest = max(label.id for label in known.labels)
-    if options.class_map is None and largest > options.classes:
-        raise InputError(f"{folder}: class ids go to {largest}, expected 1 to {options.classes} (dataset.classes)")
+    if options.class_map is None:
+        check_count(folder, known.labels, options.classes)
     excluded = [rows for rows in excluded if rows.named_videos()]
     for rows in excluded:
         note_foreign_videos(rows, timelines)
@@ -185,7 +185,8 @@ def _import_custom(folder: Path, found: Found, options: SourceOptions) -> tuple[
     assumed = {video_id: fps for read in reads for video_id, fps in read.assumed_fps.items() if video_id in timelines}
     imported = replace(imported, notices=notices, sizes=sizes, assumed_fps=assumed)
     counted = frozenset().union(*(read.counted for read in reads))
-    imported = replace(imported, told=[*lines, *told], summary=summary, counted=counted, untold=untold)
+    imported = replace(imported, told=[*lines, *told], told_of_splits=told, summary=summary)
+    imported = replace(imported, counted=counted, untold=untold)
     return imported, known.first_id
 
 

@@ -64,12 +64,14 @@ def split_in_time(found: AvaImport, *, val_fraction: float, gap_seconds: float) 
         at = keyframes.schema.get_field_index(name)
         keyframes = keyframes.set_column(at, keyframes.schema.field(name), pa.array(values, pa.string()))
     splits = split_summaries(found.annotations, keyframes, timelines, found.labels)
+    told = _told(counts, short, val_fraction, gap_seconds)
     return replace(
         found,
         keyframes=keyframes,
         timelines=timelines_table(timelines),
         summary=found.summary | {"splits": splits, "split_by_time": counts},
-        told=[*found.told, *_told(counts, short, val_fraction, gap_seconds)],
+        told=[*found.told, *told],
+        told_of_splits=[*found.told_of_splits, *told],
     )
 
 

@@ -15,6 +15,7 @@ from pipeline.annotations.drafts import Draft, Read, draft_rows, pixel_box
 from pipeline.annotations.listed import Listed, frame_rate, frame_size
 from pipeline.annotations.multisports_tubes import FPS, assumed_rates, video_of
 from pipeline.base.errors import InputError
+from pipeline.base.problems import Fault
 from pipeline.tables.csv_rows import Floats, shown
 from pipeline.tables.label_map import Label
 from pipeline.tables.timelines import Timeline
@@ -53,7 +54,9 @@ def pyannot_rows(
             raise InputError(f"{path}: two clips are named {video_id}, expected one file of each name")
         tubes = entry.get("annotations") if isinstance(entry, dict) else None
         if not isinstance(tubes, list):
-            drafts.append(Draft(f"video {shown(clip)}", video_id, fault=("no list of annotations", f"tubes: {TUBE}")))
+            drafts.append(
+                Draft(f"video {shown(clip)}", video_id, fault=Fault("no list of annotations", f"tubes: {TUBE}"))
+            )
             continue
         rate = frame_rate(video_id, listed, FPS, str(path))
         size = frame_size(video_id, listed, None, str(path)) if tubes else (1.0, 1.0)
@@ -61,7 +64,7 @@ def pyannot_rows(
             place = f"{clip}, tube {number}"
             found = _tube(tube)
             if found is None:
-                drafts.append(Draft(place, video_id, fault=(shown(str(tube)), TUBE)))
+                drafts.append(Draft(place, video_id, fault=Fault(shown(str(tube)), TUBE)))
                 continue
             label, first, corners = found
             names.setdefault(label, clip.rpartition("/")[0].rpartition("/")[2])

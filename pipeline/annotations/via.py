@@ -24,8 +24,8 @@ from pipeline.annotations.listed import Listed, frame_clock, frame_size
 from pipeline.annotations.notices import SHOWN, Notice, without_action
 from pipeline.annotations.outlines import Sides, around, clipped, ellipse
 from pipeline.base.errors import InputError
-from pipeline.base.problems import Problem
-from pipeline.tables.csv_rows import shown, video_id_fault
+from pipeline.base.problems import Fault, Problem, ProblemKind
+from pipeline.tables.csv_rows import is_number, shown, video_id_fault
 from pipeline.tables.timelines import Timeline
 
 VIA3 = ["metadata_id", "file_list", "flags", "temporal_coordinates", "spatial_coordinates", "metadata"]
@@ -57,7 +57,7 @@ class Region:
     values: Mapping[str, Any]
     "Attributes: a text that may hold several actions, or names of options, which hold commas of their own."
     is_rectangle: bool = True
-    fault: tuple[str, str] | None = None
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def via_rows(
         idle += [] if actions else [region.place]
         for action in actions:
             known = names.find(action)
-            fault = None if known else (f"action {shown(action)}", names.expected(action))
+            fault = None if known else Fault(f"action {shown(action)}", names.expected(action), "unknown-action")
             drafts.append(Draft(region.place, video_id, stamp, sides, known or 0, None, fault))
     rows = draft_rows(via.path.name, with_empty(drafts, keyframes), classes=classes)
     told = (
@@ -235,7 +235,7 @@ def _via3(place: str, row: list[str], keys: Mapping[str, tuple[str, dict[str, st
     if box == [] and isinstance(times, list) and len(times) == 2:
         return None
     is_image = PurePath(files[0]).suffix.lower() in IMAGES
-    if not isinstance(times, list) or not all(map(_is_number, times)) or not (is_image or len(times) == 1):
+    if not isinstance(times, list) or not all(map(is_number, times)) or not (is_image or len(times) == 1):
         return _faulty(bad, f"temporal_coordinates {shown(row[3])}", "one time [t] in seconds")
     if not isinstance(metadata, dict):
         return _faulty(bad, f"metadata {shown(row[5])}", "an object of attributes")
@@ -243,7 +243,7 @@ def _via3(place: str, row: list[str], keys: Mapping[str, tuple[str, dict[str, st
     if sides is None and box != []:
         kind = SHAPES.get(box[0]) if isinstance(box, list) and isinstance(box[0], int) else None
         if kind:
-            return _faulty(bad, f"a shape of {kind}", NO_INSIDE)
+            return _faulty(bad, f"a shape of {kind}", NO_INSIDE, "shape-not-read")
         return _faulty(bad, f"spatial_coordinates {shown(row[4])}", "a rectangle [2,x,y,width,height] in pixels")
     values: dict[str, Any] = {}
     for key, value in metadata.items():
@@ -256,7 +256,7 @@ def _via3(place: str, row: list[str], keys: Mapping[str, tuple[str, dict[str, st
 
 def _sides3(shape: Any) -> Sides | None:
     """The box around a shape of VIA 3; None where there is none to be told."""
-    if not isinstance(shape, list) or not shape or not all(map(_is_number, shape)):
+    if not isinstance(shape, list) or not shape or not all(map(is_number, shape)):
         return None
     kind, numbers = shape[0], [float(each) for each in shape[1:]]
     if kind == RECTANGLE and len(numbers) == 4:
@@ -273,17 +273,17 @@ def _sides2(shape: Mapping[str, Any]) -> Sides | None:
     kind = shape.get("name")
     if kind == "polygon":
         xs, ys = (each if isinstance(each := shape.get(f"all_points_{axis}"), list) else [] for axis in "xy")
-        good = len(xs) == len(ys) >= 3 and all(map(_is_number, [*xs, *ys]))
+        good = len(xs) == len(ys) >= 3 and all(map(is_number, [*xs, *ys]))
         return around(list(zip(xs, ys, strict=True))) if good else None
     keys = {"rect": ("x", "y", "width", "height"), "circle": ("cx", "cy", "r"), "ellipse": ("cx", "cy", "rx", "ry")}
     numbers: list[Any] = [shape.get(key) for key in keys.get(str(kind), ())]
-    if not numbers or not all(map(_is_number, numbers)):
+    if not numbers or not all(map(is_number, numbers)):
         return None
     x, y, width, height = (*numbers, numbers[-1])[:4]
     if kind == "rect":
         return x, y, x + width, y + height
     theta: Any = shape.get("theta", 0.0)
-    return ellipse((x, y), (width, height), math.degrees(theta) if _is_number(theta) else 0.0)
+    return ellipse((x, y), (width, height), math.degrees(theta) if is_number(theta) else 0.0)
 
 
 def _via2(place: str, row: list[str]) -> Region:
@@ -294,21 +294,21 @@ def _via2(place: str, row: list[str]) -> Region:
     if not all(isinstance(each, dict) for each in (about, shape, attributes)):
         return _faulty(bad, f"attributes {shown(row[5])}", "objects in JSON")
     size = (about.get("width"), about.get("height"))
-    own = (float(size[0]), float(size[1])) if all(_is_number(side) and side > 0 for side in size) else None
+    own = (float(size[0]), float(size[1])) if all(is_number(side) and side > 0 for side in size) else None
     if not shape:
         return Region(place, row[0], None, None, own, {})
     sides = _sides2(shape)
     if sides is None:
         if shape.get("name") in ("point", "polyline"):
-            return _faulty(bad, f"a shape of {shape['name']}", NO_INSIDE)
+            return _faulty(bad, f"a shape of {shape['name']}", NO_INSIDE, "shape-not-read")
         return _faulty(
             bad, f"region_shape_attributes {shown(row[5])}", "a rect, circle, ellipse or polygon with its numbers"
         )
     return Region(place, row[0], None, sides, own, attributes, shape.get("name") == "rect")
 
 
-def _faulty(region: Region, found: str, expected: str) -> Region:
-    return replace(region, fault=(found, expected))
+def _faulty(region: Region, found: str, expected: str, kind: ProblemKind = "unreadable") -> Region:
+    return replace(region, fault=Fault(found, expected, kind))
 
 
 def _key(region: Region, listed: dict[str, Listed], where: str) -> tuple[str, float]:
@@ -329,7 +329,3 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):  # ValueError: also a whole number of thousands of digits
         return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9

@@ -1,13 +1,33 @@
 """Bad items of a stage: each is listed, all are counted, and one of them does not end the run."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from pipeline.base.errors import InputError, one_line
 from pipeline.base.files import read_json, write_json
 
 LONGEST_PART = 1000
+
+ProblemKind = Literal[
+    "box-in-pixels",  # a box whose corners are pixels, where shares of the frame are expected
+    "box-outside",  # a box that reaches outside the frame
+    "box-inverted",  # a box whose corners are in the wrong order
+    "box-zero-area",  # a box without width or height
+    "repeated",  # a row that an earlier one says too
+    "conflicting",  # a row that an earlier one contradicts
+    "before-film",  # a row whose time lies before its film begins
+    "video-id",  # a video id that cannot be the name of a file
+    "unknown-action",  # an action id or name that is none of the classes
+    "unknown-film",  # boxes of a film that the annotations do not name
+    "in-two-files",  # boxes that another file holds too
+    "shape-not-read",  # a person drawn with a shape that tells no box
+    "film-empty",  # a film of zero bytes
+    "film-without-video",  # a media file without a video stream
+    "unreadable",  # anything else
+]
+"""What is wrong with an item, for code: whoever makes a problem says it, and nobody reads it out of the words."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +38,7 @@ class Problem:
     item: str  # video id, "row 17", ...
     found: str
     expected: str
+    kind: ProblemKind = "unreadable"  # in memory only: it is not written
 
     def __post_init__(self) -> None:
         """Bring foreign text to one line that can be printed and written."""
@@ -27,6 +48,18 @@ class Problem:
     def __str__(self) -> str:
         """One line for a terminal."""
         return f"{self.file}: {self.item}: found {self.found}, expected {self.expected}"
+
+    def written(self) -> dict[str, str]:
+        """As it stands in `problems.json`."""
+        return {"file": self.file, "item": self.item, "found": self.found, "expected": self.expected}
+
+
+class Fault(NamedTuple):
+    """What is wrong with an item whose place is told elsewhere."""
+
+    found: str
+    expected: str
+    kind: ProblemKind = "unreadable"
 
 
 def read_problems(path: Path) -> list[Problem]:
@@ -72,9 +105,9 @@ def report_problems(
     Raises:
         InputError: the share of bad items is above `max_bad_fraction`.
     """
-    written: dict[str, object] = {"total": total, "problems": [asdict(each) for each in problems]}
+    written: dict[str, object] = {"total": total, "problems": [each.written() for each in problems]}
     if missing:
-        written["missing"] = [asdict(each) for each in missing]
+        written["missing"] = [each.written() for each in missing]
     write_json(folder / "problems.json", written)
     bad = len(problems) if bad is None else bad
     if total and bad / total > max_bad_fraction:

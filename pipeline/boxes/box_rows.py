@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.base.problems import Problem
+from pipeline.base.problems import Fault, Problem
 from pipeline.tables.csv_rows import TOLERANCE, Faults, Floats, Mask
 
 NO_BOX = (np.nan,) * 4
@@ -34,6 +34,8 @@ class BoxRows:
     "Boxes of other classes than person, which are no rows."
     classes: str = ""
     "Where no box is a person: which class was looked for, and which were found."
+    without_score: int = 0
+    "Boxes that the file gives no score: it is 1."
     note: str = ""
     "What the user should know of how the file was read."
 
@@ -54,8 +56,7 @@ class Draft(NamedTuple):
     "Width and height of the frame in pixels."
     score: float = np.nan
     empty: bool = False
-    fault: tuple[str, str] | None = None
-    "What was found and what was expected."
+    fault: Fault | None = None
 
 
 def draft_rows(file: str, kind: str, drafts: Sequence[Draft], *, not_persons: int = 0, note: str = "") -> BoxRows:
@@ -82,9 +83,12 @@ def draft_rows(file: str, kind: str, drafts: Sequence[Draft], *, not_persons: in
     inside = np.clip(pixels, 0, sides)
     boxes = np.where(np.abs(inside - pixels) <= 1, inside, pixels) / sides
     outside = ~empty & ((boxes < -TOLERANCE) | (boxes > 1 + TOLERANCE)).any(axis=1)
-    faults.add(outside, lambda i: _shown(pixels[i], sides[i]), "a box in pixels inside the frame")
-    flat = ~empty & ((boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1]))
-    faults.add(flat, lambda i: _shown(pixels[i], sides[i]), "a width and a height above 0")
+
+    def as_box(i: int) -> str:
+        return _shown(pixels[i], sides[i])
+
+    faults.add(outside, as_box, "a box in pixels inside the frame", "box-outside")
+    faults.add_flat(boxes, as_box, "a width and a height above 0", ~empty)
     faults.add_boxes(boxes, None, ~empty)
     score = np.array([draft.score for draft in drafts], np.float64)
     add_scores(faults, score, lambda i: str(score[i]), ~empty)

@@ -42,10 +42,11 @@ def read_csv(path: Path) -> BoxRows:
     faults.add(~in_range, lambda i: f"timestamp {shown(stamps[i].as_py())}", "a number of seconds")
     boxes = np.stack([numbers(each) for each in fields[:4]], axis=1)
     faults.add_boxes(boxes, fields[:4], ~empty)
-    note = ""
+    note, without_score = "", 0
     if columns.width == 6:
         score = np.where(empty, np.nan, 1.0)
-        note = f"{int((~empty & (rows.widths == 6)).sum())} boxes have no score column: their score is 1"
+        without_score = int((~empty & (rows.widths == 6)).sum())
+        note = f"{without_score} boxes have no score column: their score is 1"
     else:
         texts = fields[columns.width - 3]
         score = numbers(texts)
@@ -59,6 +60,7 @@ def read_csv(path: Path) -> BoxRows:
         boxes_xyxy=boxes,
         score=score,
         empty=empty,
+        without_score=without_score,
         note=note,
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.base.errors import InputError
+from pipeline.base.problems import Fault
 from pipeline.boxes.box_rows import BoxRows, Draft, draft_rows
 from pipeline.boxes.images import EXPECTED, Images, read_images
 from pipeline.boxes.json_boxes import without_boxes
@@ -57,7 +58,7 @@ def read_detectron(path: Path, content: Any, images: Images) -> BoxRows:
         array = np.asarray(boxes) if isinstance(boxes, np.ndarray) or boxes == [] else None
         if array is None or (array.size and (array.ndim != 2 or array.shape[1] != 5 or array.dtype.kind not in "iuf")):
             found = f"a {type(boxes).__name__}" if array is None else f"an array of shape {array.shape}"
-            fault = (found, "an array (N, 5)")
+            fault = Fault(found, "an array (N, 5)")
             drafts.append(Draft(f"image {place}", image.video_id, image.timestamp, fault=fault))
             continue
         for row, (x1, y1, x2, y2, score) in enumerate(array.reshape(-1, 5).astype(np.float64).tolist(), start=1):

@@ -15,7 +15,7 @@ from pipeline.boxes.csv_boxes import read_csv
 from pipeline.boxes.detectron import is_detectron, read_detectron
 from pipeline.boxes.images import Images, is_image_list, join_images, person_category, read_images
 from pipeline.boxes.json_boxes import is_box_list, read_box_list
-from pipeline.boxes.not_boxes import SAME, same_as_annotations, why_no_boxes
+from pipeline.boxes.not_boxes import BESIDE_ANNOTATIONS, SAME, same_as_annotations, why_no_boxes
 from pipeline.boxes.proposals import LAYOUT, read_proposals
 from pipeline.boxes.yolo import LISTS
 from pipeline.interop.pickles import load_pickle
@@ -95,7 +95,7 @@ def _images(lists: dict[Path, Any], values: dict[Path, Any]) -> tuple[Images, in
 
 def _nothing(folder: Path, paths: Sequence[Path], none: dict[Path, str]) -> str:
     """Why a folder has no boxes."""
-    if any("annotations" in why for why in none.values()):
+    if {*none.values()} - BESIDE_ANNOTATIONS:
         return (
             f"{folder}: no boxes of a detector: {'; '.join(reasons(folder, sorted(none.items())))}. As boxes, "
             f"annotations would find everybody; expected {EXPECTED}, or boxes.detector, which makes them"

@@ -3,11 +3,11 @@
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, TypeGuard
+from typing import Any
 
 from pipeline.annotations.coco import STAMP, keyframe_of
 from pipeline.base.errors import InputError
-from pipeline.tables.csv_rows import shown
+from pipeline.tables.csv_rows import is_number, shown
 from pipeline.tables.film_ids import film_of
 
 EXPECTED = "id, width, height, and movie and timestamp or a file_name VIDEO/TIMESTAMP.jpg"
@@ -96,8 +96,3 @@ def _image(item: str, entry: dict[str, Any]) -> Image:
         raise InputError(f"{item}: found timestamp {shown(str(stamp))}, expected a number of seconds")
     name = PurePath(str(movie)).name
     return Image(film_of(name), float(stamp), (float(width), float(height)))
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a value of a file is a finite number of reasonable size."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9

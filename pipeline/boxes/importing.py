@@ -1,7 +1,7 @@
 """Person boxes of a folder of files into one table, with an account of every row that did not enter it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from pipeline.boxes.formats_of_boxes import BoxFiles, read_box_files
 from pipeline.boxes.person_tracks import track_ids
 from pipeline.boxes.yolo import find_yolo, read_yolo
 from pipeline.tables.csv_rows import Floats, Ints, shown
-from pipeline.tables.film_ids import film_of, names_beside
+from pipeline.tables.film_ids import film_of, guess_at_names
 from pipeline.tables.ordering import first_alike, group_starts, ordered, ranked
 from pipeline.tables.schemas import BOX_COLUMNS, BOXES
 
@@ -55,6 +55,8 @@ class BoxImport:
     "Score of the best box of a known video."
     left_out: list[tuple[Path, str]]
     "Files of annotations beside the boxes, and what each is."
+    without_score: dict[str, int]
+    "Boxes of each file that have no score, where there are some: it is 1."
 
 
 @dataclass(frozen=True)
@@ -102,53 +104,70 @@ def import_boxes(
         InputError: there is no box file, a file cannot be read, or no row is a box of a known video.
     """
     found = _read_files(folder, annotations, timelines, keyframes, person_class)
-    names, files = list(found.rows), list(found.rows.values())
-    problems = list(found.problems)
+    files = list(found.rows.values())
     rows = _joined(files, timelines)
-    for number, file in enumerate(files):
+    problems = found.problems + _note_faults(rows, found.rows, timelines)
+    if not (rows.fate == KEPT).any():
+        raise InputError(f"{folder}: {_nothing_kept(files, timelines, problems)}")
+    scores = rows.score[rows.fate == KEPT]
+    rows.fate[(rows.fate == KEPT) & (rows.score < min_score)] = BELOW
+    problems += _drop_repeated(rows, list(found.rows))
+    table = _table(rows, [detector or file.format for file in files], timelines)
+    summary = _summary(rows, found, scores, min_score=min_score, splits=_splits(rows, timelines, keyframes))
+    counts = summary["all_files"]
+    return BoxImport(
+        boxes=_with_tracks(table) if tracks else table,
+        problems=problems,
+        rows=counts["rows"],
+        bad=counts["bad"] + counts["unknown_video"],
+        summary=summary,
+        told=_told(folder, found, detector),
+        highest=float(scores.max()),
+        left_out=found.left_out,
+        without_score={name: file.without_score for name, file in found.rows.items() if file.without_score},
+    )
+
+
+def _note_faults(rows: _Rows, files: Mapping[str, BoxRows], timelines: pa.Table) -> list[Problem]:
+    """Fill in what each row is by itself, and what is wrong with the rows of each file."""
+    problems = []
+    for number, (name, file) in enumerate(files.items()):
         mine = rows.file == number
         _note_early(file, rows.time_seconds[mine], timelines, rows.video[mine])
         rows.fate[mine] = np.where(file.empty, EMPTY, KEPT)
         rows.fate[mine & (rows.video < 0)] = UNKNOWN
         rows.fate[np.flatnonzero(mine)[file.faults.bad]] = BAD
         problems += [*file.key_problems, *file.faults.problems()]
-        problems += _unknown_videos(names[number], file, rows.fate[mine] == UNKNOWN)
-    if not (rows.fate == KEPT).any():
-        raise InputError(f"{folder}: {_nothing_kept(files, timelines, problems)}")
-    scores = rows.score[rows.fate == KEPT]
-    rows.fate[(rows.fate == KEPT) & (rows.score < min_score)] = BELOW
-    problems += _drop_repeated(rows, names)
-    accounts = [_account(rows.fate[rows.file == number], file) for number, file in enumerate(files)]
-    all_files = {key: sum(account[key] for account in accounts) for key in (*FATES, "not_persons", "rows")}
-    table = _table(rows, [detector or file.format for file in files], timelines)
-    each_file = zip(names, files, accounts, strict=True)
+        problems += _unknown_videos(name, file, rows.fate[mine] == UNKNOWN)
+    return problems
+
+
+def _summary(
+    rows: _Rows, found: BoxFiles, scores: Floats, *, min_score: float, splits: dict[str, Any]
+) -> dict[str, Any]:
+    """What became of the rows, of each file and of all; `scores` are those of the boxes of known videos."""
+    accounts = {
+        name: _account(rows.fate[rows.file == number], file) for number, (name, file) in enumerate(found.rows.items())
+    }
+    all_files = {key: sum(each[key] for each in accounts.values()) for key in (*FATES, "not_persons", "rows")}
     summary = {
         "rows": all_files["rows"],
         "min_score": min_score,
-        "files": [{"file": name, "format": file.format} | account for name, file, account in each_file],
+        "files": [{"file": name, "format": found.rows[name].format} | account for name, account in accounts.items()],
         "all_files": all_files,
-        "splits": _splits(rows, timelines, keyframes),
-        "score_histogram": {
-            "bin_width": 1 / HISTOGRAM_BINS,
-            "counts": np.bincount(_bins(scores), minlength=HISTOGRAM_BINS).tolist(),
-        },
+        "splits": splits,
+        "score_histogram": _histogram(scores),
     }
-    if found.left_out:
-        summary["left_out"] = [path.name for path, _ in found.left_out]
-    return BoxImport(
-        boxes=_with_tracks(table) if tracks else table,
-        problems=problems,
-        rows=all_files["rows"],
-        bad=all_files["bad"] + all_files["unknown_video"],
-        summary=summary,
-        told=[
-            "read " + ", ".join(f"{name} as {detector or file.format}" for name, file in found.rows.items()),
-            *(f"{name}: {file.note}" for name, file in found.rows.items() if file.note),
-            *(f"left out: {line}" for line in reasons(folder, found.left_out)),
-        ],
-        highest=float(scores.max()),
-        left_out=found.left_out,
-    )
+    return summary | ({"left_out": [path.name for path, _ in found.left_out]} if found.left_out else {})
+
+
+def _told(folder: Path, found: BoxFiles, detector: str) -> list[str]:
+    """Lines on the format of each file, and how it was read."""
+    return [
+        "read " + ", ".join(f"{name} as {detector or file.format}" for name, file in found.rows.items()),
+        *(f"{name}: {file.note}" for name, file in found.rows.items() if file.note),
+        *(f"left out: {line}" for line in reasons(folder, found.left_out)),
+    ]
 
 
 def _read_files(
@@ -173,8 +192,8 @@ def _nothing_kept(files: Sequence[BoxRows], timelines: pa.Table, problems: Seque
     strange = sorted({str(each) for file in files for each in file.video_ids.unique().to_pylist()})
     annotated = sorted(map(str, timelines["video_id"].to_pylist()))
     all_strange = annotated and not set(strange) & set(annotated)
-    guess = names_beside("the boxes", strange, annotated).partition(" (is ")[2] if all_strange else ""
-    reason = f"{problems[0] if problems else 'there are no rows'}{f' (is {guess}' if guess else ''}"
+    guess = guess_at_names(strange, annotated) if all_strange else ""
+    reason = f"{problems[0] if problems else 'there are no rows'}{guess}"
     return f"no row is a box of a video that the annotations name: {reason}"
 
 
@@ -217,6 +236,7 @@ def _note_early(file: BoxRows, time_seconds: Floats, timelines: pa.Table, video:
         time_seconds < 0,
         lambda i: f"timestamp {file.timestamp[i]:.10g} in a film that begins at timestamp {begins[video[i]]:.10g}",
         "a time in the film (videos.csv sets first_timestamp and offset_seconds)",
+        "before-film",
     )
 
 
@@ -224,7 +244,9 @@ def _unknown_videos(name: str, file: BoxRows, unknown: NDArray[np.bool_]) -> lis
     counts = Counter(file.video_ids.filter(pa.array(unknown)).to_pylist())
     expected = "a video of train.csv, val.csv, test.csv or videos.csv"
     return [
-        Problem(name, f"video {shown(video_id)}", f"{count} rows of a video without annotations", expected)
+        Problem(
+            name, f"video {shown(video_id)}", f"{count} rows of a video without annotations", expected, "unknown-film"
+        )
         for video_id, count in sorted(counts.items())
     ]
 
@@ -245,7 +267,9 @@ def _drop_repeated(rows: _Rows, names: list[str]) -> list[Problem]:
     rows.fate[left[order[elsewhere]]] = ELSEWHERE
     pairs = Counter(zip(file[elsewhere].tolist(), best_file[elsewhere].tolist(), strict=True))
     return [
-        Problem(names[one], f"{count} boxes", f"boxes that {names[other]} has too", "each box in one file")
+        Problem(
+            names[one], f"{count} boxes", f"boxes that {names[other]} has too", "each box in one file", "in-two-files"
+        )
         for (one, other), count in sorted(pairs.items())
     ]
 
@@ -283,9 +307,10 @@ def _account(fate: NDArray[np.int8], file: BoxRows) -> dict[str, int]:
     return counts | {"not_persons": file.not_persons, "rows": len(fate) + file.key_rows}
 
 
-def _bins(scores: Floats) -> Ints:
-    """The bin of each score; rounded first, so that a score of few decimals is never put below its edge."""
-    return np.clip(np.round(scores * HISTOGRAM_BINS, 9), 0, HISTOGRAM_BINS - 1).astype(np.int64)
+def _histogram(scores: Floats) -> dict[str, Any]:
+    """Counts of scores; rounded first, so that a score of few decimals is never put below its edge."""
+    bins = np.clip(np.round(scores * HISTOGRAM_BINS, 9), 0, HISTOGRAM_BINS - 1).astype(np.int64)
+    return {"bin_width": 1 / HISTOGRAM_BINS, "counts": np.bincount(bins, minlength=HISTOGRAM_BINS).tolist()}
 
 
 def _splits(rows: _Rows, timelines: pa.Table, named: pa.Table | None) -> dict[str, Any]:

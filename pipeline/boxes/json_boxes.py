@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.errors import InputError
+from pipeline.base.problems import Fault
 from pipeline.boxes.box_rows import BoxRows, Draft, draft_rows
-from pipeline.boxes.images import EXPECTED, Images, is_number
-from pipeline.tables.csv_rows import shown
+from pipeline.boxes.images import EXPECTED, Images
+from pipeline.tables.csv_rows import is_number, shown
 
 ALPHACTION_JSON = "alphaction_json"
 COCO_RESULTS = "coco_results_json"
@@ -72,17 +73,17 @@ def without_boxes(drafts: Sequence[Draft], images: Images, *, every: bool) -> li
 
 def _draft(place: str, each: Any, images: Images) -> Draft:
     if not isinstance(each, dict):
-        return Draft(place, "-", fault=(f"a {type(each).__name__}", f"a dict of {ENTRY}"))
+        return Draft(place, "-", fault=Fault(f"a {type(each).__name__}", f"a dict of {ENTRY}"))
     number = each.get("image_id")
     image = images.get(number) if isinstance(number, int | str) else None
     if image is None:
-        return Draft(place, "-", fault=(f"image_id {shown(str(number))}", "the id of an image of the list"))
+        return Draft(place, "-", fault=Fault(f"image_id {shown(str(number))}", "the id of an image of the list"))
     box, score = each.get("bbox"), each.get("score")
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
         found = f"bbox {shown(str(box))}"
-        return Draft(place, image.video_id, image.timestamp, fault=(found, "x, y, width, height in pixels"))
+        return Draft(place, image.video_id, image.timestamp, fault=Fault(found, "x, y, width, height in pixels"))
     if not is_number(score):
         found = f"score {shown(str(score))}"
-        return Draft(place, image.video_id, image.timestamp, fault=(found, "a number from 0 to 1"))
+        return Draft(place, image.video_id, image.timestamp, fault=Fault(found, "a number from 0 to 1"))
     x, y, width, height = map(float, box)
     return Draft(place, image.video_id, image.timestamp, (x, y, x + width, y + height), image.size, float(score))

@@ -25,6 +25,9 @@ HEAD = 1 << 16
 SAME = "the same file as one of the annotations"
 IN_CSV = "annotations (rows with action ids and without scores)"
 IN_COCO = "annotations (COCO-like, without scores)"
+FILMS, LABEL_MAP, NO_KEYFRAMES, AVA_LIST = "a list of films", "a label map", "excluded keyframes", "a list of AVA's"
+BESIDE_ANNOTATIONS = frozenset((FILMS, LABEL_MAP, NO_KEYFRAMES, AVA_LIST))
+"What belongs to annotations and is none itself."
 
 
 def why_no_boxes(path: Path, kind: str, value: Any) -> str:
@@ -54,12 +57,12 @@ def why_no_boxes(path: Path, kind: str, value: Any) -> str:
 
 def _by_name(path: Path) -> str:
     if path.name in KNOWN:
-        return "a list of films"
+        return FILMS
     if path.name in LABEL_MAPS or any(path.match(each) for each in PUBLISHED_LABEL_MAPS):
-        return "a label map"
+        return LABEL_MAP
     if EXCLUDED.fullmatch(path.name):
-        return "excluded keyframes"
-    return "a list of AVA's" if any(path.match(each) for each in LISTS) else ""
+        return NO_KEYFRAMES
+    return AVA_LIST if any(path.match(each) for each in LISTS) else ""
 
 
 def _is_cvat(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """Proposals pickles: those of AVA, as MMAction2 uses them, and those of MultiSports."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 
 from pipeline.annotations.multisports_tubes import FPS, look_like_frames, video_of
 from pipeline.base.errors import InputError
-from pipeline.base.problems import Problem
+from pipeline.base.problems import Fault, Problem
 from pipeline.boxes.box_rows import BoxRows, add_scores
 from pipeline.tables.csv_rows import VIDEO_ID_EXPECTED, Faults, Floats, numbers, shown, video_id_fault
 from pipeline.tables.film_ids import has_ending
@@ -17,6 +18,21 @@ from pipeline.tables.film_ids import has_ending
 PROPOSALS_PICKLE = "ava_proposals_pickle"
 MULTISPORTS_PICKLE = "multisports_proposals_pickle"
 LAYOUT = "a dict 'video_id,timestamp' -> array (N, 5) of x1, y1, x2, y2, score, or (N, 4)"
+
+
+@dataclass
+class _Read:
+    """What the keys hold."""
+
+    good: list[int] = field(default_factory=list)
+    "Places of the keys whose boxes can be read."
+    arrays: list[Floats] = field(default_factory=list)
+    "(N, 5) of each of those."
+    problems: list[Problem] = field(default_factory=list)
+    "Of the other keys."
+    key_rows: int = 0
+    "Boxes of the other keys, each key one at least."
+    without_score: int = 0
 
 
 def read_proposals(path: Path, content: Mapping[Any, Any]) -> BoxRows:
@@ -35,35 +51,13 @@ def read_proposals(path: Path, content: Mapping[Any, Any]) -> BoxRows:
     files = sorted({name for name, _, _ in parts if has_ending(name)})
     # Where it cannot be told, the keys look like MultiSports' but for their names.
     frames = bool(files) and look_like_frames(files, pa.array([stamp.strip() for _, _, stamp in parts])) is not False
-    known_faults = {name: video_id_fault(name) for name in {name for name, _, _ in parts}}
-    problems: list[Problem] = []
-    good: list[int] = []
-    arrays: list[Floats] = []
-    without_score = 0
-    rows, key_rows, size = 0, 0, path.stat().st_size
-    for index, value in enumerate(content.values()):
-        array, fault = _rows_of(value)
-        expected = "an array (N, 5) or (N, 4)"
-        if not abs(stamps[index]) < 1e9:
-            fault, expected = "no number after the last comma", "'video_id,timestamp'"
-        elif known_faults[parts[index][0]]:
-            fault, expected = known_faults[parts[index][0]], VIDEO_ID_EXPECTED
-        if fault:
-            problems.append(Problem(path.name, f"key {shown(keys[index])}", fault, expected))
-            key_rows += max(len(array), 1)
-        else:
-            good.append(index)
-            without_score += len(array) if array.shape[1] == 4 else 0
-            arrays.append(array if array.shape[1] == 5 else np.column_stack([array, np.ones(len(array))]))
-        rows += len(array)
-        if rows > size:  # one array under many keys
-            raise InputError(f"{path}: holds more boxes than {size} bytes can: arrays are repeated")
-    counts = np.array([len(array) for array in arrays], np.int64)
+    read = _read_keys(path, keys, [name for name, _, _ in parts], stamps, list(content.values()))
+    counts = np.array([len(array) for array in read.arrays], np.int64)
     # A keyframe without a box is one row of its own.
-    owner = np.repeat(np.array(good, np.int64), np.maximum(counts, 1))
+    owner = np.repeat(np.array(read.good, np.int64), np.maximum(counts, 1))
     empty = np.repeat(counts == 0, np.maximum(counts, 1))
     values = np.full((len(owner), 5), np.nan)
-    values[~empty] = np.concatenate([np.empty((0, 5)), *arrays])
+    values[~empty] = np.concatenate([np.empty((0, 5)), *read.arrays])
     first_row = {key: row for row, key in reversed(list(enumerate(owner.tolist())))}
 
     def where(row: int) -> str:
@@ -74,7 +68,7 @@ def read_proposals(path: Path, content: Mapping[Any, Any]) -> BoxRows:
     faults.add_boxes(values[:, :4], None, ~empty)
     add_scores(faults, values[:, 4], lambda i: str(values[i, 4]), ~empty)
     names = pa.array([video_of(name) if has_ending(name) else name for name, _, _ in parts], pa.string())
-    notes = [f"{without_score} boxes have no score column: their score is 1"] if without_score else []
+    notes = [f"{read.without_score} boxes have no score column: their score is 1"] if read.without_score else []
     if frames:
         notes.append(f"timestamps are frames, of which {FPS:g} are a second, as in MultiSports")
     return BoxRows(
@@ -85,25 +79,61 @@ def read_proposals(path: Path, content: Mapping[Any, Any]) -> BoxRows:
         boxes_xyxy=values[:, :4],
         score=values[:, 4],
         empty=empty,
-        key_problems=problems,
-        key_rows=key_rows,
+        key_problems=read.problems,
+        key_rows=read.key_rows,
+        without_score=read.without_score,
         note="; ".join(notes),
     )
 
 
-def _rows_of(value: Any) -> tuple[Floats, str]:
+def _read_keys(path: Path, keys: Sequence[str], names: Sequence[str], stamps: Floats, values: Sequence[Any]) -> _Read:
+    """The boxes of each key, and what is wrong with those that have none to read.
+
+    Args:
+        path: the file.
+        keys: as they are shown in messages.
+        names: the video of each.
+        stamps: the number of each, NaN where it has none.
+        values: what stands there.
+
+    Raises:
+        InputError: there are more boxes than the file's bytes can hold.
+    """
+    known_faults = {name: video_id_fault(name) for name in set(names)}
+    read = _Read()
+    rows, size = 0, path.stat().st_size
+    for index, (name, value) in enumerate(zip(names, values, strict=True)):
+        array, fault = _rows_of(value)
+        if not abs(stamps[index]) < 1e9:
+            fault = Fault("no number after the last comma", "'video_id,timestamp'")
+        elif known_faults[name]:
+            fault = Fault(known_faults[name], VIDEO_ID_EXPECTED, "video-id")
+        if fault:
+            read.problems.append(Problem(path.name, f"key {shown(keys[index])}", *fault))
+            read.key_rows += max(len(array), 1)
+        else:
+            read.good.append(index)
+            read.without_score += len(array) if array.shape[1] == 4 else 0
+            read.arrays.append(array if array.shape[1] == 5 else np.column_stack([array, np.ones(len(array))]))
+        rows += len(array)
+        if rows > size:  # one array under many keys
+            raise InputError(f"{path}: holds more boxes than {size} bytes can: arrays are repeated")
+    return read
+
+
+def _rows_of(value: Any) -> tuple[Floats, Fault | None]:
     """The boxes of a key as (N, 5) or (N, 4), and what is wrong with them."""
-    nothing = np.empty((0, 5))
+    nothing, expected = np.empty((0, 5)), "an array (N, 5) or (N, 4)"
     if not isinstance(value, np.ndarray | list):
-        return nothing, f"a {type(value).__name__}"
+        return nothing, Fault(f"a {type(value).__name__}", expected)
     try:
         array = np.asarray(value)
     except ValueError:
-        return nothing, "rows of different lengths"
+        return nothing, Fault("rows of different lengths", expected)
     if array.dtype.kind not in "iuf":
-        return nothing, f"values of type {array.dtype}"
+        return nothing, Fault(f"values of type {array.dtype}", expected)
     if array.shape == (0,):
-        return nothing, ""
+        return nothing, None
     if array.ndim != 2 or array.shape[1] not in (4, 5):
-        return nothing, f"an array of shape {array.shape}"
-    return array.astype(np.float64), ""
+        return nothing, Fault(f"an array of shape {array.shape}", expected)
+    return array.astype(np.float64), None

@@ -7,7 +7,7 @@ the files do not have, stands in a `videos.csv` beside them. A frame in which no
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from pipeline.annotations.frame_times import Clock
 from pipeline.annotations.listed import Listed, frame_clock, read_listed
 from pipeline.base.errors import InputError
 from pipeline.base.files import visible_folders
-from pipeline.base.problems import Problem
+from pipeline.base.problems import Fault, Problem
 from pipeline.boxes.box_rows import BoxRows, Draft, draft_rows
 from pipeline.features.requests import film_seconds, rows_by_video
 from pipeline.tables.csv_rows import Floats, shown
@@ -39,7 +39,7 @@ TICK = 1e-9
 
 class _Row(NamedTuple):
     values: tuple[float, ...]
-    fault: tuple[str, str] | None = None
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True)
@@ -120,20 +120,32 @@ def read_yolo(
         behind = ", but track ids" if has_ids else ""
         note = f"{counts['unscored']} boxes have no score column{behind}: their score is 1 (save_conf); {note}"
     read = draft_rows("*.txt", YOLO_TEXT, drafts, not_persons=counts["others"], note=note)
-    problems = [
-        Problem("*.txt", f"video {shown(each)}", f"{count} files of a video without annotations",
-                "VIDEO_12.txt, or files in a folder VIDEO, of an annotated video")
-        for each, count in sorted(strangers.items())
-    ]  # fmt: skip
     kinds = {row.values[0] for *_, lines in rows for row in lines if not row.fault}
-    classes = ""
-    if kinds and person_class not in kinds:
-        found = ", ".join(f"{each:g}" for each in sorted(kinds))
-        classes = (
-            f"boxes.person_class={person_class}, and the {counts['others']} boxes that were read have class {found}"
+    return replace(
+        read,
+        key_problems=_unknown_films(strangers),
+        key_rows=sum(strangers.values()),
+        classes="" if person_class in kinds else _other_classes(person_class, kinds, counts["others"]),
+        without_score=counts["unscored"],
+    )
+
+
+def _unknown_films(strangers: Mapping[str, int]) -> list[Problem]:
+    expected = "VIDEO_12.txt, or files in a folder VIDEO, of an annotated video"
+    return [
+        Problem(
+            "*.txt", f"video {shown(each)}", f"{count} files of a video without annotations", expected, "unknown-film"
         )
-    more = {"key_problems": problems, "key_rows": sum(strangers.values()), "classes": classes}
-    return BoxRows(**{**vars(read), **more})
+        for each, count in sorted(strangers.items())
+    ]
+
+
+def _other_classes(person_class: int, kinds: Collection[float], others: int) -> str:
+    """What `BoxRows.classes` says of boxes none of which is a person; empty where there are none."""
+    found = ", ".join(f"{each:g}" for each in sorted(kinds))
+    return (
+        f"boxes.person_class={person_class}, and the {others} boxes that were read have class {found}" if found else ""
+    )
 
 
 def _by_film(folder: Path, paths: Sequence[Path], known: Collection[str]) -> tuple[dict[str, _Film], Counter[str]]:
@@ -180,7 +192,7 @@ def _rows(path: Path) -> list[_Row]:
         lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         found = error.strerror or "" if isinstance(error, OSError) else "text that is not UTF-8"
-        return [_Row((), (f"a file that cannot be read ({found})", LAYOUT))]
+        return [_Row((), Fault(f"a file that cannot be read ({found})", LAYOUT))]
     return [_row(line) for line in lines if line.strip()]
 
 
@@ -188,11 +200,11 @@ def _row(line: str) -> _Row:
     words = line.split()
     if not 5 <= len(words) <= 7:
         found = f"{len(words)} numbers"
-        return _Row((), (found, f"{LAYOUT}; outlines and keypoints are not read"))
+        return _Row((), Fault(found, f"{LAYOUT}; outlines and keypoints are not read"))
     try:
         return _Row(tuple(float(word) for word in words))
     except ValueError:
-        return _Row((), (f"the line {shown(line)}", LAYOUT))
+        return _Row((), Fault(f"the line {shown(line)}", LAYOUT))
 
 
 def _sixth_is_id(rows: Sequence[_Row]) -> bool:

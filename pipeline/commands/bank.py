@@ -1,6 +1,5 @@
 """Commands about feature banks: `info` and `verify`; the others stand in `bank_sets` and `bank_exchange`."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -107,7 +106,7 @@ def verify(
     rows = sum(each.rows for part in manifest.parts.values() for each in part.row_sets.values())
     videos = len(manifest.part_of)
     if as_json:
-        found = [asdict(each) for each in findings]
+        found = [each.written() for each in findings]
         report = {"path": str(path), "digest": digest, "videos": videos, "parts": len(manifest.parts), "rows": rows}
         print(json_text({**report, "whole": not findings, "findings": found}), end="")
     else:

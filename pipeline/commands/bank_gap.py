@@ -47,10 +47,7 @@ def gap(
     from pipeline.params import load_params
     from pipeline.tables.split_tables import read_tables
 
-    if (folds is None) != (not use):
-        raise InputError("--folds and --use belong together: found one of them")
-    if folds is not None and use and max(use) >= folds:
-        raise InputError(f"--use: found {max(use)}, expected folds from 0 to {folds - 1}")
+    _check_folds(folds, use)
     with_ap = checkpoint != "none"
     mixed = False
     if None in (train, val, folds) or (with_ap and annotations is None):
@@ -75,6 +72,13 @@ def gap(
         allow_mixed=mixed,
     )
     print(json_text(report) if as_json else _text(report), end="")
+
+
+def _check_folds(folds: int | None, use: list[int] | None) -> None:
+    if (folds is None) != (not use):
+        raise InputError("--folds and --use belong together: found one of them")
+    if folds is not None and use and max(use) >= folds:
+        raise InputError(f"--use: found {max(use)}, expected folds from 0 to {folds - 1}")
 
 
 def _text(report: dict[str, Any]) -> str:

@@ -63,8 +63,6 @@ def convert(
     A detector comes with the sidecar that the stages read; a classifier gives its backbone, for baseline.init. Keys
     that are missing, left over or of another shape are refused. Nothing that a file names is run.
     """
-    if to.suffix != ".safetensors":
-        raise InputError(f"--to {to}: expected a .safetensors file")
     _check_places(to, report)
     source = fetch(checkpoint)
     foreign = recognise(source, taken_as=taken_as)
@@ -90,9 +88,7 @@ def convert(
         **result.checkpoint.record,
         "source": {**facts, "recipe": recipe, "keys": result.report.counts()},
     }
-    print(_named(result.checkpoint))
-    for note in result.notes:
-        print(f"  {note}")
+    print("\n  ".join([_named(result.checkpoint), *result.notes]))
     _print_report(result.report)
     if report:
         write_json(report, {**facts, **result.report.as_dict(), "notes": result.notes})
@@ -109,6 +105,8 @@ def _named(checkpoint: Checkpoint) -> str:
 
 def _check_places(to: Path, report: Path | None) -> None:
     """Refuse to replace a checkpoint that was trained, or a file that is none; see `check_own_file`."""
+    if to.suffix != ".safetensors":
+        raise InputError(f"--to {to}: expected a .safetensors file")
     sidecar = to.with_suffix(".json")
     check_report(sidecar, "sha256", "source")
     check_own_file(to, lambda _: sidecar.exists())

@@ -56,9 +56,7 @@ def score(
     if json_path:
         check_report(json_path, "map", "ap", "num_gt")
     truth, found = read_ground_truth(ground_truth), read_detections(detections)
-    lists = {"empty": truth.keyframes}
-    if excluded:
-        lists["excluded"] = read_keyframe_list(excluded)
+    lists = {"empty": truth.keyframes} | ({"excluded": read_keyframe_list(excluded)} if excluded else {})
     classes, first_id = read_shifted_label_map(labels) if labels else (list(AVA_EVALUATED), 1)
     boxes, detected = (_in_tables_ids(each.boxes, first_id) for each in (truth, found))
     class_ids = [label.id for label in classes]
@@ -77,18 +75,29 @@ def score(
         raise
     is_low = not result.map >= LOW
     warnings = suspicions(boxes, detected, class_ids=class_ids, keyframes=_of_films(truth.keyframes), is_low=is_low)
-    classes = [replace(label, id=label.id - 1 + first_id) for label in classes]
-    _print_classes(result, classes)
-    counted, defined = int(result.num_detections.sum()), int(np.isfinite(result.ap).sum())
-    print(f"{len(found.boxes)} detections, of which {counted} count; {int(result.num_gt.sum())} ground-truth boxes")
-    print(f"mAP {result.map:.6f} over {defined} of {len(classes)} classes, IoU {iou:g}, protocol {protocol}")
-    if len(found.boxes) and not counted and not warnings:
-        warnings = ["no detection has a keyframe of the ground truth, a scored class and a box with an area"]
-    warn(warnings)
+    _print_classes(result, [replace(label, id=label.id - 1 + first_id) for label in classes])
+    _print_total(result, len(found.boxes), len(classes), f"IoU {iou:g}, protocol {protocol}")
+    warn(warnings or _none_counts(result, len(found.boxes)))
     if json_path:
-        ids = [str(class_id - 1 + first_id) for class_id in result.class_ids]
-        ap, num_gt = (dict(zip(ids, each.tolist(), strict=True)) for each in (result.ap, result.num_gt))
-        write_json(json_path, {"map": result.map, "ap": ap, "num_gt": num_gt})
+        _write_report(json_path, result, first_id)
+
+
+def _none_counts(result: Evaluation, detections: int) -> list[str]:
+    if not detections or result.num_detections.sum():
+        return []
+    return ["no detection has a keyframe of the ground truth, a scored class and a box with an area"]
+
+
+def _print_total(result: Evaluation, detections: int, classes: int, rules: str) -> None:
+    counted, defined = int(result.num_detections.sum()), int(np.isfinite(result.ap).sum())
+    print(f"{detections} detections, of which {counted} count; {int(result.num_gt.sum())} ground-truth boxes")
+    print(f"mAP {result.map:.6f} over {defined} of {classes} classes, {rules}")
+
+
+def _write_report(path: Path, result: Evaluation, first_id: int) -> None:
+    ids = [str(class_id - 1 + first_id) for class_id in result.class_ids]
+    ap, num_gt = (dict(zip(ids, each.tolist(), strict=True)) for each in (result.ap, result.num_gt))
+    write_json(path, {"map": result.map, "ap": ap, "num_gt": num_gt})
 
 
 def _in_tables_ids(table: pa.Table, first_id: int) -> pa.Table:

@@ -70,15 +70,24 @@ def verify(
     if removed and not repair:
         raise InputError(f"{len(removed) + len(kept)} damaged; {REPAIR}")
     if removed:
-        print("to be removed:", *(f"  {path}" for path in removed), sep="\n")
-        if not yes and not typer.confirm(f"Remove these {len(removed)}?"):
-            raise InputError("nothing was removed")
-        for path in removed:
-            remove_path(path)
-        print(f"removed {len(removed)}; `dvc repro` makes them again, `dvc pull` fetches what a remote has")
+        _remove(removed, ask=not yes)
     if kept:
         names = ", ".join(str(path) for path in sorted(kept))
         raise InputError(f"{names}: no stage makes it again, so it is not removed; {BRING_BACK}")
+
+
+def _remove(paths: list[Path], *, ask: bool) -> None:
+    """Remove what is damaged.
+
+    Raises:
+        InputError: the user was asked and says no.
+    """
+    print("to be removed:", *(f"  {path}" for path in paths), sep="\n")
+    if ask and not typer.confirm(f"Remove these {len(paths)}?"):
+        raise InputError("nothing was removed")
+    for path in paths:
+        remove_path(path)
+    print(f"removed {len(paths)}; `dvc repro` makes them again, `dvc pull` fetches what a remote has")
 
 
 def _all_whole(here: int, absent: int, more: list[str]) -> str:

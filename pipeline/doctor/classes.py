@@ -1,6 +1,5 @@
 """Classes: ids that no label map names, label maps that are off by one, and classes without examples."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -54,21 +53,16 @@ def label_counts(imported: AvaImport, classes: int) -> dict[str, list[int]]:
 
 def _shifted_rows(imported: AvaImport, first_id: int) -> list[Finding]:
     """Ids one above the last class with none of the first: all are one too high."""
-    by_expected: dict[tuple[str, str], list[tuple[int, Problem]]] = {}
-    for problem in imported.problems:
-        found = re.fullmatch(r"action id '(\d+)'", problem.found)
-        if found and problem.expected.startswith("a whole number from"):
-            by_expected.setdefault((problem.file, problem.expected), []).append((int(found[1]), problem))
     used = set(imported.annotations["action_id"].unique().to_pylist())
     findings = []
-    for (file, expected), rows in by_expected.items():
-        last = int(expected.rpartition(" ")[2])
-        if {each for each, _ in rows} == {last + 1} and 1 not in used:
+    for file, (known, found) in imported.other_ids.items():
+        above = known.stop
+        if found == {above} and 1 not in used:
             told = Problem(
                 file,
                 "action ids",
-                f"ids up to {last + 1}, and none of {first_id}",
-                f"ids {expected.removeprefix('a whole number ')}",
+                f"ids up to {above}, and none of {first_id}",
+                f"ids from {known[0]} to {known[-1]}",
             )
             findings += findings_of(
                 "ids-shifted", "error", "file whose action ids are all off by one", [told],

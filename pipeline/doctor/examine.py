@@ -21,7 +21,7 @@ from pipeline.doctor.left_out import nothing_left, sort_problems, too_many_bad
 from pipeline.doctor.person_boxes import Thresholds, check_boxes, describe_recall, read_boxes
 from pipeline.doctor.picture_numbers import check_picture_numbers
 from pipeline.doctor.probe_films import Film, probe_films
-from pipeline.doctor.read_annotations import read_annotations
+from pipeline.doctor.read_annotations import Annotations, read_annotations
 from pipeline.doctor.space import Rows, check_space, count_rows, estimate_space
 from pipeline.doctor.stored_frames import check_frames
 from pipeline.doctor.times import check_assumed_rates, check_lists, check_times
@@ -104,19 +104,38 @@ def _annotations(
     folder = Path(params.dataset.annotations)
     holds_boxes = Path(params.boxes.source).resolve() == folder.resolve()
     read = read_annotations(folder, source_options(params.dataset), holds_boxes=holds_boxes)
-    findings = read.findings
     imported = read.imported
     if imported is None:
         unchecked.append("classes, times and boxes: the annotations cannot be read")
-        return findings, None, None
-    classes = read.options.classes
+        return read.findings, None, None
     if not imported.annotations.num_rows:
         unchecked.append("classes, times and boxes: there is no labelled row")
-        findings += nothing_left(imported)
+        findings = [*read.findings, *nothing_left(imported)]
         if files.paths and imported.problems:
             findings += check_presence(imported.timelines, films, files, limit=params.frames.max_bad_fraction)
         return findings, imported.timelines, None
-    findings += sort_problems(imported.problems, "annotation")
+    good = without_found(films)
+    labelled, counts = _labels(params, read, imported)
+    findings = [*read.findings, *labelled]
+    if files.paths:
+        findings += check_presence(imported.timelines, films, files, limit=params.frames.max_bad_fraction)
+    findings += _times(params, imported, files, good)
+    facts["labels"] = (
+        f"{imported.annotations.num_rows} labels of {len(imported.labels)} classes in {imported.keyframes.num_rows} "
+        f"keyframes of {imported.timelines.num_rows} films; "
+        + ", ".join(f"{split} {sum(each)}" for split, each in counts.items())
+    )
+    boxes, found = _boxes(params, imported, good, facts, unchecked, classes=read.options.classes)
+    findings += found
+    # Boxes may well be of pictures that were cut at another rate: where they fit, theirs is right.
+    is_off = any(each.code.startswith(("proposal-recall", "proposal-times", "keyframe-without")) for each in findings)
+    findings += check_lists(good, _lists(folder, Path(params.boxes.source) if is_off else None, imported))
+    return findings, imported.timelines, count_rows(imported, boxes, params.bank.box_threshold)
+
+
+def _labels(params: Params, read: Annotations, imported: AvaImport) -> tuple[list[Finding], dict[str, list[int]]]:
+    """What is wrong with rows and classes, and the persons of each class by split."""
+    findings = sort_problems(imported.problems, "annotation")
     findings += too_many_bad(
         imported.problems, len(imported.problems), imported.rows, params.dataset.max_bad_fraction,
         prefix="annotation", stage="import_annotations", key="dataset.max_bad_fraction",
@@ -125,50 +144,52 @@ def _annotations(
         "clip-missing", "warning", "videos of AVA-Kinetics have no clip with their keyframes", imported.missing,
         "Every copy of Kinetics lacks some: their rows are left out. Fetch the clips if you need them.",
     )  # fmt: skip
+    classes, first_id = read.options.classes, read.options.first_id or 1
     counts = label_counts(imported, classes)
-    of_labels = check_labels(
-        imported, counts, classes=classes, scored=params.evaluation.classes, first_id=read.options.first_id or 1
-    )
-    overlaps = any(each.code == "split-overlap" for each in findings)
-    findings += after_overlap(of_labels) if overlaps else of_labels
-    if files.paths:
-        findings += check_presence(imported.timelines, films, files, limit=params.frames.max_bad_fraction)
-    good = without_found(films)
-    findings += check_picture_numbers(folder, imported, files)
-    findings += sort_notices(imported.notices)
-    findings += check_sizes(imported, good)
-    findings += check_shapes(params, good, _trained(imported))
-    findings += check_frame_times(imported, good, _listed(folder))
-    limit = params.dataset.max_bad_fraction
-    findings += check_times(imported.keyframes, imported.timelines, good, limit=limit)
-    findings += check_assumed_rates(imported.assumed_fps, good)
-    facts["labels"] = (
-        f"{imported.annotations.num_rows} labels of {len(imported.labels)} classes in {imported.keyframes.num_rows} "
-        f"keyframes of {imported.timelines.num_rows} films; "
-        + ", ".join(f"{split} {sum(each)}" for split, each in counts.items())
-    )
+    of_labels = check_labels(imported, counts, classes=classes, scored=params.evaluation.classes, first_id=first_id)
+    overlaps = any(each.code == "split-overlap" for each in read.findings)
+    return findings + (after_overlap(of_labels) if overlaps else of_labels), counts
+
+
+def _times(params: Params, imported: AvaImport, files: Files, films: Mapping[str, Film]) -> list[Finding]:
+    """What is wrong with times and sizes; `films` are those that can be read."""
+    folder = Path(params.dataset.annotations)
+    return [
+        *check_picture_numbers(folder, imported, files),
+        *sort_notices(imported.notices),
+        *check_sizes(imported, films),
+        *check_shapes(params, films, _trained(imported)),
+        *check_frame_times(imported, films, _listed(folder)),
+        *check_times(imported.keyframes, imported.timelines, films, limit=params.dataset.max_bad_fraction),
+        *check_assumed_rates(imported.assumed_fps, films),
+    ]
+
+
+def _boxes(
+    params: Params,
+    imported: AvaImport,
+    films: Mapping[str, Film],
+    facts: dict[str, str],
+    unchecked: list[str],
+    *,
+    classes: int,
+) -> tuple[pa.Table | None, list[Finding]]:
+    """The boxes, if they can be read, and what is wrong with them; `films` are those that can be read."""
     thresholds = _thresholds(params)
-    detector = "" if params.boxes.detector == "none" else params.boxes.detector
-    boxes, found = read_boxes(
+    found, findings = read_boxes(
         Path(params.boxes.source),
         imported,
         min_score=params.boxes.min_score,
-        detector=detector,
+        detector="" if params.boxes.detector == "none" else params.boxes.detector,
         limit=params.boxes.max_bad_fraction,
         person_class=params.boxes.person_class,
-        annotations=folder,
+        annotations=Path(params.dataset.annotations),
     )
-    findings += found
-    if boxes is None:
+    if found is None:
         unchecked.append("recall of the boxes: there are none that can be read")
-    else:
-        findings += check_boxes(imported, boxes.boxes, good, classes=classes, thresholds=thresholds)
-        facts |= describe_recall(imported, boxes.boxes, classes=classes, thresholds=thresholds)
-    # Boxes may well be of pictures that were cut at another rate: where they fit, theirs is right.
-    is_off = any(each.code.startswith(("proposal-recall", "proposal-times", "keyframe-without")) for each in findings)
-    findings += check_lists(good, _lists(folder, Path(params.boxes.source) if is_off else None, imported))
-    rows = count_rows(imported, boxes.boxes if boxes else None, params.bank.box_threshold)
-    return findings, imported.timelines, rows
+        return None, findings
+    facts |= describe_recall(imported, found.boxes, classes=classes, thresholds=thresholds)
+    return found.boxes, findings + check_boxes(imported, found.boxes, films, classes=classes, thresholds=thresholds)
 
 
 def _trained(imported: AvaImport) -> list[str]:

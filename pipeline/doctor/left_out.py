@@ -1,21 +1,14 @@
 """Rows that the importers left out, sorted by what is wrong with them."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.annotations.assemble import AvaImport
-from pipeline.annotations.drawn_tracks import NO_INSIDE
-from pipeline.base.problems import Problem
+from pipeline.base.problems import Problem, ProblemKind
 from pipeline.doctor.finding import Finding, Severity, findings_of
-from pipeline.tables.csv_rows import VIDEO_ID_EXPECTED
-
-NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
-# A share may miss [0, 1] by a careless annotator, a pixel by much more.
-LEAST_PIXEL = 2.0
 
 # kind -> severity, title, remedy.
-KINDS: dict[str, tuple[Severity, str, str]] = {
+KINDS: dict[ProblemKind, tuple[Severity, str, str]] = {
     "box-in-pixels": (
         "error", "boxes are in pixels, where shares of the frame are expected",
         "Divide x by the width and y by the height of the film, or bring them in a format that says its pixels "
@@ -64,38 +57,11 @@ KINDS: dict[str, tuple[Severity, str, str]] = {
 }  # fmt: skip
 
 
-def kind_of(problem: Problem) -> str:
-    """The kind of a row's fault, by what an importer expected there."""
-    found, expected = problem.found, problem.expected
-    corners = [float(each) for each in NUMBER.findall(found)[:4]]
-    if expected.startswith("coordinates from 0 to 1"):
-        return "box-in-pixels" if max(map(abs, corners), default=0) > LEAST_PIXEL else "box-outside"
-    if expected == "a box in pixels inside the frame":
-        return "box-outside"
-    if expected in ("x1 < x2 and y1 < y2", "a width and a height above 0"):
-        flat = len(corners) == 4 and (corners[0] == corners[2] or corners[1] == corners[3])
-        return "box-zero-area" if flat else "box-inverted"
-    if expected == NO_INSIDE:
-        return "shape-not-read"
-    if expected in ("one person in a box", "two columns only for a keyframe without boxes"):
-        return "conflicting"
-    if found.startswith("action id") or expected.startswith(("one of the ", "a class of the label map")):
-        return "unknown-action"
-    starts = {
-        "each row once": "repeated",
-        "each box in one file": "in-two-files",
-        "a time in the film": "before-film",
-        VIDEO_ID_EXPECTED: "video-id",
-        "a video of train.csv": "unknown-film",
-    }
-    return next((kind for start, kind in starts.items() if expected.startswith(start)), "unreadable")
-
-
 def sort_problems(problems: Sequence[Problem], prefix: str) -> list[Finding]:
     """One finding for each kind of fault; codes are `<prefix>-<kind>`."""
-    kinds: dict[str, list[Problem]] = {kind: [] for kind in KINDS}
+    kinds: dict[ProblemKind, list[Problem]] = {kind: [] for kind in KINDS}
     for problem in problems:
-        kinds[kind_of(problem)].append(problem)
+        kinds[problem.kind].append(problem)
     findings = []
     for kind, (severity, title, remedy) in KINDS.items():
         findings += findings_of(f"{prefix}-{kind}", severity, title, kinds[kind], remedy)

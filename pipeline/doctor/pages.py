@@ -59,7 +59,9 @@ def as_json(examined: Examination) -> dict[str, Any]:
         "dataset": examined.dataset,
         "facts": dict(examined.facts),
         "counts": examined.counts(),
-        "findings": [asdict(each) for each in examined.findings],
+        "findings": [
+            asdict(each) | {"examples": [problem.written() for problem in each.examples]} for each in examined.findings
+        ],
         "unchecked": list(examined.unchecked),
         "next": next_line(examined).removeprefix("next: "),
     }

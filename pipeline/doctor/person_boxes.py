@@ -1,6 +1,5 @@
 """Person boxes: read as `import_boxes` reads them, and held against the ground truth."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import visible_files
 from pipeline.base.problems import Problem
 from pipeline.boxes.importing import BoxImport, import_boxes
+from pipeline.boxes.not_boxes import BESIDE_ANNOTATIONS
 from pipeline.boxes.recall import (
     IOU,
     LEAST_KEPT_RECALL,
@@ -29,7 +29,6 @@ from pipeline.tables.iou import Floats
 from pipeline.tables.keyframes import KeyframeSet, group_keyframes
 from pipeline.tables.select_boxes import ANY_SCORE
 
-NO_SCORES = re.compile(r"(?P<file>.+): (?P<count>\d+) boxes have no score column")
 IOUS = (IOU, 0.9)
 LEAST_RECALL = 0.7
 MAKE = "Set boxes.detector to fasterrcnn, or to motion, which needs no weights, and run dvc repro detect_boxes"
@@ -94,18 +93,19 @@ def read_boxes(
 
 
 def _without_scores(found: BoxImport) -> list[Finding]:
-    matches = [match for line in found.told if (match := NO_SCORES.fullmatch(line.partition(" column")[0] + " column"))]
     problems = [
-        Problem(match["file"], "boxes", f"{match['count']} boxes without a score", "x1, y1, x2, y2, score")
-        for match in matches
+        Problem(file, "boxes", f"{count} boxes without a score", "x1, y1, x2, y2, score")
+        for file, count in found.without_score.items()
     ]
     truth = [
-        Problem(path.name, "file", why, "boxes of a detector") for path, why in found.left_out if "annotations" in why
+        Problem(path.name, "file", why, "boxes of a detector")
+        for path, why in found.left_out
+        if why not in BESIDE_ANNOTATIONS
     ]
     return [
         *findings_of("proposal-without-score", "warning", "boxes have no score: all count as 1", problems,
                      "Every box passes every threshold, so false ones too: give the scores if the detector had any.",
-                     count=sum(int(match["count"]) for match in matches)),
+                     count=sum(found.without_score.values())),
         *findings_of("proposal-is-annotation", "note", "files in the folder of boxes are annotations", truth,
                      "Nothing: they are left out. As boxes they would find everybody, who is also measured so "
                      "(ground_truth in metrics.json)."),

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.annotations.frame_times import varying_knots
 from pipeline.base.errors import InputError
+from pipeline.base.problems import ProblemKind
 from pipeline.base.progress import progress
 from pipeline.video.children import Beat, ChildLost, no_beat, preload, run_in_child
 from pipeline.video.decode import InexactDecode, decode_video
@@ -32,6 +33,8 @@ class Film:
     found: str = ""
     "What is wrong with it; empty where it can be read."
     expected: str = ""
+    kind: ProblemKind = "unreadable"
+    "Of what was found."
     is_lost: bool = False
     "The process that looked at it hung or died."
     container: str = ""
@@ -59,16 +62,15 @@ def look_at(path: Path, *, decode: bool, beat: Beat = no_beat) -> Film:
         media = probe_video(path, beat)
         decoded = _decoded(path, media, beat) if decode else None
     except DecodeError as error:
-        return Film(found=error.found, expected=error.expected)
+        return Film(found=error.found, expected=error.expected, kind=error.kind)
     except OSError as error:
         return Film(found=f"a file that cannot be read ({error.strerror or error})", expected="a video file")
-    timed = len(media.pts) > 0 and media.not_decord != "frames without a time"
-    frames = len(media.pts) if timed else media.expected_frames
+    frames = len(media.pts) if media.is_timed else media.expected_frames
     duration = frames * media.frame_seconds
-    if timed:
+    if media.is_timed:
         duration = media.end_seconds(media.film_seconds(int(media.pts[-1])))
     fps = frames / duration if duration > 0 else 0.0
-    knots, off = varying_knots(media.seconds, fps) if timed else ((), 0.0)
+    knots, off = varying_knots(media.seconds, fps) if media.is_timed else ((), 0.0)
     return Film(
         container=media.container,
         codec=media.codec,
@@ -97,7 +99,7 @@ def look_at_pictures(path: Path, rate: float, *, decode: bool, beat: Beat = no_b
             if count and not decode:
                 break
     except DecodeError as error:
-        return Film(found=error.found, expected=error.expected)
+        return Film(found=error.found, expected=error.expected, kind=error.kind)
     except (OSError, InputError) as error:
         return Film(found=f"a folder that cannot be read ({error})", expected="a folder of pictures")
     if len(pictures.names) < LEAST_DECODED * pictures.expected:

@@ -1,6 +1,5 @@
 """The annotations read as `import_annotations` reads them, past the faults at which it would end."""
 
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,16 +9,14 @@ from pathlib import Path
 from pipeline.annotations.assemble import AvaImport
 from pipeline.annotations.ava import annotation_files
 from pipeline.annotations.ava_columns import read_ava_csv
+from pipeline.annotations.class_ids import ClassNamesError, ShiftedIdsError, TooManyClassesError
 from pipeline.annotations.sources import SourceOptions, import_source
 from pipeline.annotations.unread import BOXES, NothingReadError, may_hold_annotations, reasons, unread_problems
 from pipeline.base.errors import InputError
 from pipeline.base.problems import Problem
 from pipeline.doctor.finding import EXAMPLES, Finding, findings_of, problem_of
 from pipeline.tables.film_ids import film_of
-
-SHIFTED = re.compile(r"action ids go from (\d+) to (\d+), expected (\d+) to (\d+): all would be off by one")
-TOO_WIDE = re.compile(r"class ids go to (\d+), expected 1 to \d+ \(dataset\.classes\)")
-OFF_BY_ONE_NAMES = re.compile(r": id \d+ is .*, and .* in ")
+from pipeline.tables.timelines import TwoSplitsError
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def read_annotations(folder: Path, options: SourceOptions, *, holds_boxes: bool 
                 return Annotations(None, options, _nothing_read(folder, source, error))
             except InputError as error:
                 message = str(error).replace(str(source), str(folder))
-            finding, mended = _refused(folder, message, options)
+                finding, mended = _refused(folder, error, message, options)
             if mended is None:  # all that was read past comes after what cannot be
                 return Annotations(None, options, overlaps + finding + findings)
             findings += finding
@@ -105,34 +102,43 @@ def _unread(source: Path, imported: AvaImport, holds_boxes: bool) -> list[Findin
     ]  # fmt: skip
 
 
-def _refused(folder: Path, message: str, options: SourceOptions) -> tuple[list[Finding], SourceOptions | None]:
-    """The finding of a refusal, and with which options to go on."""
+def _refused(
+    folder: Path, error: InputError, message: str, options: SourceOptions
+) -> tuple[list[Finding], SourceOptions | None]:
+    """The finding of a refusal, and with which options to go on.
+
+    Args:
+        folder: the annotations.
+        error: the refusal.
+        message: its words, with the folder's own name in them.
+        options: those with which it was refused.
+    """
     file, _, rest = message.removeprefix(f"{folder}/").partition(": ")
-    if (match := SHIFTED.search(message)) and options.first_id is None:
-        counted = 0 if match[1] == "0" else 1
-        found, expected = f"ids from {match[1]} to {match[2]}", f"ids from {match[3]} to {match[4]}"
+    if isinstance(error, ShiftedIdsError) and options.first_id is None:
+        counted = 0 if error.found[0] == 0 else 1
+        found, expected = (f"ids from {first} to {last}" for first, last in (error.found, error.expected))
         problem = Problem(file, "action ids", found, expected)
         return findings_of(
             "ids-shifted", "error", "file whose action ids are all off by one", [problem],
             f"Set dataset.first_id: {counted} if the ids count from {counted}; else mend the label map or the ids. "
             f"Below they are read from {counted}.",
         ), replace(options, first_id=counted)  # fmt: skip
-    if match := TOO_WIDE.search(message):
+    if isinstance(error, TooManyClassesError):
         problem = Problem(
-            str(folder), "classes", f"ids up to {match[1]}", f"at most {options.classes} (dataset.classes)"
+            str(folder), "classes", f"ids up to {error.largest}", f"at most {options.classes} (dataset.classes)"
         )
         return findings_of(
             "classes-too-few", "error", "class ids are above dataset.classes", [problem],
-            f"Set dataset.classes: {match[1]}, or choose classes with dataset.class_map.",
-            count=int(match[1]) - options.classes,
-        ), replace(options, classes=int(match[1]))  # fmt: skip
-    if "belongs to one split" in message:
+            f"Set dataset.classes: {error.largest}, or choose classes with dataset.class_map.",
+            count=error.largest - options.classes,
+        ), replace(options, classes=error.largest)  # fmt: skip
+    if isinstance(error, TwoSplitsError):
         problem = Problem(file, "films", rest, "one split for each film")
         return findings_of(
             "split-overlap", "error", "films are in two splits", [problem],
             "Give each film one split: what is trained on must not be measured.",
         ), None  # fmt: skip
-    if OFF_BY_ONE_NAMES.search(message):
+    if isinstance(error, ClassNamesError):
         return findings_of(
             "label-names-disagree", "error", "label map whose names are not those of the annotations",
             [Problem(file, "classes", rest, "the same names for the same ids")],

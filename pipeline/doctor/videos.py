@@ -135,9 +135,9 @@ def check_films(files: Files, films: Mapping[str, Film], *, limit: float) -> lis
         problem = Problem(files.name(video_id), video_id, film.found, film.expected)
         if film.is_lost:
             hanging.append(problem)
-        elif film.found == "0 bytes":
+        elif film.kind == "film-empty":
             empty.append(problem)
-        elif film.found.startswith("no video stream"):
+        elif film.kind == "film-without-video":
             silent.append(problem)
         elif film.found:
             (gaps if film.container == "pictures" else damaged).append(problem)

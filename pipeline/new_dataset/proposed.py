@@ -30,8 +30,12 @@ class Thresholds:
     """The threshold that a data set's boxes ask for."""
 
     value: float = USUAL_THRESHOLD
-    words: str = ""
-    "Why, in a line; empty where nothing is known of the boxes."
+    why: str = ""
+    "What the boxes cover; empty where nothing is known of them."
+
+    def told(self) -> str:
+        """The threshold, and why, in a line; empty where nothing is known of the boxes."""
+        return f"{self.why}: thresholds are {self.value:g} ({', '.join(THRESHOLD_KEYS)})" if self.why else ""
 
 
 def propose_thresholds(folder: Path, imported: AvaImport | None, annotations: Path) -> Thresholds:
@@ -54,8 +58,7 @@ def propose_thresholds(folder: Path, imported: AvaImport | None, annotations: Pa
         scores = covering_scores(imported.annotations, imported.keyframes, boxes, split)
         if recall(scores):
             value = propose_threshold(scores)
-            words = f"boxes of {split} cover {threshold_words(scores, value)}"
-            return Thresholds(value, f"{words}: thresholds are {value:g} ({', '.join(THRESHOLD_KEYS)})")
+            return Thresholds(value, f"boxes of {split} cover {threshold_words(scores, value)}")
     return Thresholds()
 
 
@@ -79,7 +82,7 @@ def proposed_lines(films: Mapping[str, Film], thresholds: Thresholds, *, motion:
     if motion:
         lines.append("# Scores of motion begin at 0.5, and all its boxes are meant; with fasterrcnn 0.9 is usual.")
     elif keys:
-        lines.append(f"# {thresholds.words.partition(': thresholds')[0]}.")
+        lines.append(f"# {thresholds.why}.")
         if value < least_score:
             keys["boxes.min_score"] = value
     if len(shapes(films.values())) > 1:

@@ -6,6 +6,7 @@ AVA's files mix rows of 2, 7 and 8 columns, which general CSV readers refuse. No
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import refuse_special
-from pipeline.base.problems import Problem
+from pipeline.base.problems import Fault, Problem, ProblemKind
 from pipeline.tables.film_ids import ID_EXPECTED, composed, is_id
 
 Floats = NDArray[np.float64]
@@ -25,6 +26,8 @@ NUMBER = r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
 VIDEO_ID_EXPECTED = f"an id of {ID_EXPECTED}"
 # A coordinate may miss [0, 1] by the rounding of a float32, no more.
 TOLERANCE = 1e-6
+# A share may miss [0, 1] by a careless annotator, a pixel by much more.
+LEAST_PIXEL = 2.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,11 @@ def numbers(column: pa.Array) -> Floats:
     return np.where(np.isfinite(found), found, np.nan)
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value of a file is a finite number of reasonable size."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
+
+
 def shown(text: str) -> str:
     """A foreign text for a message: quoted, on one line, not endless."""
     return repr(text) if len(text) <= 60 else repr(text[:57]) + "..."
@@ -122,14 +130,14 @@ class Faults:
         self.bad: Mask = np.zeros(count, bool)
         self._found: dict[int, Problem] = {}
 
-    def add(self, mask: Mask, found: Callable[[int], str], expected: str) -> None:
+    def add(self, mask: Mask, found: Callable[[int], str], expected: str, kind: ProblemKind = "unreadable") -> None:
         """Note the rows of `mask` that have no fault yet; `found(i)` says what stands there."""
         for index in np.flatnonzero(mask & ~self.bad).tolist():
-            self._found[index] = Problem(self.file, self.where(index), found(index), expected)
+            self._found[index] = Problem(self.file, self.where(index), found(index), expected, kind)
         self.bad |= mask
 
-    def add_each(self, faults: Iterable[tuple[str, str] | None]) -> None:
-        """Note what each row was found to have and should have; None for a row that has no fault of its own."""
+    def add_each(self, faults: Iterable[Fault | None]) -> None:
+        """Note the fault of each row; None for a row that has none of its own."""
         for index, fault in enumerate(faults):
             if fault is not None and not self.bad[index]:
                 self._found[index] = Problem(self.file, self.where(index), *fault)
@@ -148,6 +156,7 @@ class Faults:
             np.array([bool(fault) for fault in faults], bool)[codes],
             lambda i: faults[codes[i]],
             VIDEO_ID_EXPECTED,
+            "video-id",
         )
 
     def add_boxes(self, boxes: Floats, texts: list[pa.Array] | None, rows: Mask) -> None:
@@ -164,16 +173,22 @@ class Faults:
                 return f"{name} {shown(texts[index][i].as_py()) if texts else boxes[i, index]}"
 
             self.add(rows & ~np.isfinite(boxes[:, index]), as_found, "a finite number")
-        self.add(
-            rows & ((boxes < -TOLERANCE) | (boxes > 1 + TOLERANCE)).any(axis=1),
-            lambda i: shown_box(boxes[i]),
-            "coordinates from 0 to 1, as shares of the frame's width and height",
-        )
-        self.add(
-            rows & ((boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])),
-            lambda i: shown_box(boxes[i]),
-            "x1 < x2 and y1 < y2",
-        )
+
+        def as_box(i: int) -> str:
+            return shown_box(boxes[i])
+
+        expected = "coordinates from 0 to 1, as shares of the frame's width and height"
+        self.add(rows & (np.abs(boxes) > LEAST_PIXEL).any(axis=1), as_box, expected, "box-in-pixels")
+        outside = ((boxes < -TOLERANCE) | (boxes > 1 + TOLERANCE)).any(axis=1)
+        self.add(rows & outside, as_box, expected, "box-outside")
+        self.add_flat(boxes, as_box, "x1 < x2 and y1 < y2", rows)
+
+    def add_flat(self, boxes: Floats, found: Callable[[int], str], expected: str, rows: Mask) -> None:
+        """Note the boxes [n, 4] among `rows` that are not x1 < x2 and y1 < y2."""
+        equal = (boxes[:, 2] == boxes[:, 0]) | (boxes[:, 3] == boxes[:, 1])
+        self.add(rows & equal, found, expected, "box-zero-area")
+        inverted = (boxes[:, 2] < boxes[:, 0]) | (boxes[:, 3] < boxes[:, 1])
+        self.add(rows & inverted, found, expected, "box-inverted")
 
     def problems(self) -> list[Problem]:
         """One per bad row, in the order of the rows."""

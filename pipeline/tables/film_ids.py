@@ -52,11 +52,21 @@ def names_beside(what: str, theirs: Iterable[str], annotated: Sequence[str], whe
         annotated: names of films in the annotations, one at least.
         where: what has the names `annotated`.
     """
+    theirs = sorted(theirs)
+    other, own = pair_alike(theirs, annotated) or (theirs[0] if theirs else "none", annotated[0])
+    return f"{other!r} in {what}, {own!r} in {where}{guess_at_names(theirs, annotated)}"
+
+
+def guess_at_names(theirs: Iterable[str], annotated: Iterable[str]) -> str:
+    """A question behind two lists of names, ` (is b.mp4 B?)`; empty where no name is like another."""
+    both = pair_alike(theirs, annotated)
+    return f" (is {both[0]} {both[1]}?)" if both else ""
+
+
+def pair_alike(theirs: Iterable[str], annotated: Iterable[str]) -> tuple[str, str] | None:
+    """The first annotated name that one of theirs is like, behind the latter; None where there is none."""
     by_core = {_core(each): each for each in sorted(theirs, reverse=True)}
-    alike = next((each for each in annotated if _core(each) in by_core), "")
-    other = by_core[_core(alike)] if alike else min(by_core.values(), default="none")
-    guess = f" (is {other} {alike}?)" if alike else ""
-    return f"{other!r} in {what}, {(alike or annotated[0])!r} in {where}{guess}"
+    return next(((by_core[_core(each)], each) for each in annotated if _core(each) in by_core), None)
 
 
 def alike(name: str, others: Iterable[str]) -> str:

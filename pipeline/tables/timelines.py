@@ -22,6 +22,10 @@ HEADER = ["video_id", "split", "first_timestamp", "offset_seconds"]
 AVA_FIRST_TIMESTAMP = 900.0
 
 
+class TwoSplitsError(InputError):
+    """A film is in two splits."""
+
+
 @dataclass(frozen=True)
 class Timeline:
     """`time_seconds = timestamp - first_timestamp + offset_seconds`."""
@@ -98,7 +102,8 @@ def assign_timelines(
         files: split -> the name of its file, where that is not `<split>.csv`.
 
     Raises:
-        InputError: a video is in two splits, or missing from `videos.csv`.
+        TwoSplitsError: a video is in two splits.
+        InputError: one is missing from `videos.csv`.
     """
     timelines = dict(listed or {})
     names = {split: f"{split}.csv" for split in SPLITS} | dict(files or {})
@@ -115,7 +120,7 @@ def assign_timelines(
             other = timelines[foreign[0]].split
             by_list = listed is not None and listed[foreign[0]].split
             where = f"of {other} in videos.csv" if by_list else f"in {names[other]} too"
-            raise InputError(f"{path}: video {_first(foreign)} is {where}; a video belongs to one split")
+            raise TwoSplitsError(f"{path}: video {_first(foreign)} is {where}; a video belongs to one split")
         timelines |= {each: replace(timelines.get(each, Timeline("")), split=split) for each in video_ids}
     return timelines
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.errors import InputError
+from pipeline.base.problems import ProblemKind
 
 # decord takes frames of MPEG-TS for others or hangs, and has no usable times in MPEG-PS and AVI (measured).
 NOT_FOR_DECORD = ("mpegts", "mpeg", "avi")
@@ -41,10 +42,11 @@ UPRIGHT: Orientation = (False, False, False)
 class DecodeError(InputError):
     """A file that is no video, or one of which too little can be decoded."""
 
-    def __init__(self, file: Path, *, found: str, expected: str) -> None:
+    def __init__(self, file: Path, *, found: str, expected: str, kind: ProblemKind = "unreadable") -> None:
         super().__init__(f"{file}: found {found}, expected {expected}")
         self.found = found
         self.expected = expected
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Media:
     "Presentation times of the frames to be displayed, ascending."
     durations: NDArray[np.int64]
     "Of the same frames; 0 where the file does not say."
+    is_timed: bool
+    "Whether every frame to be displayed has a time."
     start: int
     "The presentation time that is the film's time 0: that of its first displayed frame."
     frame_seconds: float
@@ -98,7 +102,7 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
         DecodeError: the file is empty, no media file, or holds no video.
     """
     if path.stat().st_size == 0:
-        raise DecodeError(path, found="0 bytes", expected="a video file")
+        raise DecodeError(path, found="0 bytes", expected="a video file", kind="film-empty")
     try:
         container = av.open(str(path), metadata_errors="replace")
     except MemoryError:  # PyAV's is an FFmpegError too
@@ -111,7 +115,8 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
         stream = container.streams.best("video")
         if stream is None or _is_cover(stream):
             kinds = ", ".join(sorted({each.type for each in container.streams})) or "none"
-            raise DecodeError(path, found=f"no video stream (streams: {kinds})", expected="a video stream")
+            found = f"no video stream (streams: {kinds})"
+            raise DecodeError(path, found=found, expected="a video stream", kind="film-without-video")
         if stream.codec_context is None:
             raise DecodeError(path, found="a video stream of an unknown codec", expected="a codec of FFmpeg")
         stream.codec_context.thread_count = 1
@@ -220,6 +225,7 @@ def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64
     if not shown.any():
         raise DecodeError(path, found=f"no frame in {len(packets)} packets of video", expected="at least one frame")
     timed = np.flatnonzero(shown & (pts != NO_PTS))
+    is_timed = len(timed) == int(shown.sum())
     order = timed[np.argsort(pts[timed], kind="stable")]
     # The earliest of the first packets, not of all: times of a joined transport stream may start again.
     start = int(pts[timed[:REORDERED]].min()) if len(timed) else 0
@@ -237,7 +243,7 @@ def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64
         "several video streams": sum(not _is_cover(each) for each in container.streams.video) > 1,
         "edit list": bool(is_discard.any()),
         "frames before the first keyframe": left_out > 0,
-        "frames without a time": len(timed) < int(shown.sum()),
+        "frames without a time": not is_timed,
         "negative first time": start < 0,
         "most frames are keyframes": _all_keyframes(int(is_key.sum()), len(packets)),
         "no keyframe can be decoded": not looks,
@@ -253,6 +259,7 @@ def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64
         time_base=stream.time_base,
         pts=pts[order],
         durations=durations[order],
+        is_timed=is_timed,
         start=start,
         frame_seconds=frame_seconds,
         expected_frames=_expected_frames(container, stream, int(shown.sum()), left_out, last_seconds, frame_seconds),

@@ -1,8 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from pipeline.annotations.sources import SourceOptions
+from pipeline.base.errors import InputError
 from pipeline.doctor.classes import check_labels, label_counts
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.read_annotations import read_annotations
@@ -152,6 +154,23 @@ def test_a_refusal_names_the_folder_and_no_copy_of_it(tmp_path: Path) -> None:
     assert str(found["annotations-refused"].examples[0]) == (
         "labelmap.pbtxt: the file: found no such file, expected what docs/datasets.md describes"
     )
+
+
+@pytest.mark.parametrize("code", ["ids-shifted", "classes-too-few", "split-overlap", "label-names-disagree"])
+def test_no_finding_depends_on_the_words_of_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    folder = write(tmp_path, labels(1, 2), actions("a", 1, 2), actions("b", 1, 2))
+    if code == "ids-shifted":
+        (folder / "train.csv").write_text(actions("a", 0, 1))
+    if code == "split-overlap":
+        (folder / "videos.csv").write_text("video_id,split\na,train\nb,train\n")
+    if code == "label-names-disagree":
+        image = {"id": 1, "movie": "c", "timestamp": 902, "width": 640, "height": 360}
+        named = {"images": [image], "annotations": [], "categories": [{"id": 1, "name": "other"}]}
+        (folder / "c.json").write_text(json.dumps(named))
+    monkeypatch.setattr(InputError, "__init__", lambda error, message: Exception.__init__(error, "?"))
+    assert code in checked(folder, 1 if code == "classes-too-few" else 2)
 
 
 def test_a_film_whose_split_videos_csv_says_otherwise(tmp_path: Path) -> None:

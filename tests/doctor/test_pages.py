@@ -61,7 +61,9 @@ def test_the_report_on_a_terminal() -> None:
         "mine: 1 error, 1 warning, 0 notes",
         "next: mend film-empty (1,200), then run actionbank doctor again",
     ]
-    assert as_json(EXAMINED)["counts"] == {"error": 1, "warning": 1, "note": 0}
+    values = as_json(EXAMINED)
+    assert values["counts"] == {"error": 1, "warning": 1, "note": 0}
+    assert values["findings"][1]["examples"] == [{"file": "f", "item": "f", "found": "x", "expected": "y"}]
 
 
 def called(*words: object) -> tuple[int, str]:

@@ -72,6 +72,6 @@ def test_notices_are_sorted_and_counted() -> None:
 
 
 def test_shapes_that_tell_no_box() -> None:
-    row = Problem("a.xml", "track 1, frame 5", "a shape of points", NO_INSIDE)
+    row = Problem("a.xml", "track 1, frame 5", "a shape of points", NO_INSIDE, "shape-not-read")
     (finding,) = sort_problems([row], "annotation")
     assert (finding.code, finding.severity, finding.count) == ("annotation-shape-not-read", "warning", 1)
