@@ -15,8 +15,9 @@ import typer
 
 from pipeline.bank.pack import pack_parts
 from pipeline.bank.writer import assemble_bank
-from pipeline.base.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
+from pipeline.base.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run
 from pipeline.base.distributed import across_ranks
+from pipeline.base.hardware import hardware_of
 from pipeline.base.ranks import is_main
 from pipeline.base.runs import recorded_run
 from pipeline.checkpoint.weights import BASELINE
@@ -40,9 +41,7 @@ def infer_bank(
     data = Path("data", params.dataset.name)
     sources = Sources(data / "frames", data / "annotations", data / "boxes", BASELINE)
     with recorded_run("infer_bank", split, dataset=params.dataset.name):
-        parts, provenance = split_parts(
-            split, sources, params.bank, workers=worker_count(workers), device=device, batch=batch
-        )
+        parts, provenance = split_parts(split, sources, params.bank, hardware_of(device, workers, batch))
         if not is_main():
             return
         path, films = data / "bank" / f"{split}.zarr", len(parts)

@@ -18,6 +18,7 @@ from pipeline.base.command import ProcessesOption, new_app, run
 from pipeline.base.distributed import across_ranks, barrier, from_main
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, digest_value, write_json
+from pipeline.base.hardware import Hardware
 from pipeline.base.randomness import rng_of
 from pipeline.base.ranks import is_main, rank, world_size
 from pipeline.checkpoint.sidecars import Checkpoint
@@ -25,7 +26,7 @@ from pipeline.checkpoint.specs import DetectorSpec
 from pipeline.checkpoint.weights import save_checkpoint, save_tensors
 from pipeline.features.film_parts import PartSettings, make_parts
 from pipeline.features.requests import FilmBoxes
-from pipeline.features.windows import WindowSource, open_windows
+from pipeline.features.windows import WindowOptions, WindowSource, open_windows
 from pipeline.models.build import build_backbone, build_detector
 from pipeline.models.context import BankWindow, WindowOf
 from pipeline.models.detector import Detector
@@ -108,7 +109,7 @@ def detector_with_windows() -> Detector:
 def window_source(folder: Path) -> WindowSource:
     """Of these both ranks need a file, at the same time."""
     bank = open_bank(folder / "windows.zarr")
-    windows = open_windows([bank], min_score=0.5, device=CPU, mode="resident", cache_mb=1)
+    windows = open_windows([bank], min_score=0.5, device=CPU, options=WindowOptions("resident", 1))
     return WindowSource(windows, window_of(3, 2, draw="roi"))
 
 
@@ -225,8 +226,8 @@ def work(folder: Path, processes: ProcessesOption = 1) -> None:
             write_table(detections_table(each, action_threshold=0.0), out / f"{kind}.parquet", DETECTIONS)
     settings = PartSettings("fp16", "none", "fp32", {"checkpoint_sha256": "x"})
     parts = make_parts(
-        film_boxes(), checkpoint=folder / "model.safetensors", frames=folder / "frames", settings=settings, workers=1,
-        device="cpu", batch=2, what="bank",
+        film_boxes(), checkpoint=folder / "model.safetensors", frames=folder / "frames", settings=settings,
+        hardware=Hardware(CPU, workers=1, batch=2), what="bank",
     )  # fmt: skip
     assert all(path.is_dir() for path in parts.values())
     if is_main():

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
+from pipeline.base.command import worker_count
+from pipeline.base.numerics import pick_device
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -14,3 +17,12 @@ class Hardware:
     "Threads or processes that read."
     batch: int
     "Keyframes that are read ahead of a network."
+
+
+def hardware_of(device: str, workers: int, batch: int) -> Hardware:
+    """What the options of a stage ask for; see `pick_device` and `worker_count`.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    return Hardware(pick_device(device), worker_count(workers), batch)

@@ -27,7 +27,8 @@ from pipeline.doctor.stored_frames import check_frames
 from pipeline.doctor.times import check_assumed_rates, check_lists, check_times
 from pipeline.doctor.tools import check_frame_times, check_sizes, sort_notices
 from pipeline.doctor.videos import Files, check_copies, check_films, check_presence, describe, find_files, without_found
-from pipeline.params import Bank, Evaluation, Params, Training
+from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.params import Bank, Params, Training
 from pipeline.video.extract import FrameSettings
 
 
@@ -202,7 +203,7 @@ def _trained(imported: AvaImport) -> list[str]:
 def _thresholds(params: Params) -> Thresholds:
     """Least scores of the boxes of each split, by key; a lowered threshold is never above the best score."""
 
-    def used(block: Training | Bank | Evaluation) -> float:
+    def used(block: Training | Bank | EvaluationSettings) -> float:
         return 0.0 if block.lower_threshold else block.box_threshold
 
     bank = {"bank.box_threshold": used(params.bank)} if params.bank.make else {}

@@ -3,8 +3,9 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +18,30 @@ from pipeline.evaluation.curves import interpolate, precision_recall
 from pipeline.evaluation.multisports.frame_ap import match_frames
 from pipeline.evaluation.multisports.metric import scored_classes
 from pipeline.evaluation.multisports.video_ap import VideoEvaluation, evaluate_tubes
+from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.tables.label_map import Label
 
 RECALLS = np.arange(101) / 100
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """The matchings and results of each kind of boxes."""
+
+    settings: EvaluationSettings
+    labels: Sequence[Label]
+    matchings: dict[str, Matching]
+    official: dict[str, float]
+    "mAP by the official protocol, of the metric ava."
+    tubes: dict[str, VideoEvaluation]
+    "Of the metric multisports."
+    results: dict[str, Evaluation]
+    at_ious: dict[str, dict[float, float]]
+    "mAP by IoU."
+
+    @property
+    def headline(self) -> Evaluation:
+        return self.results[self.settings.boxes]
 
 
 def write_report(
@@ -29,13 +51,8 @@ def write_report(
     keyframes: pa.Table,
     detections: Mapping[str, pa.Table],
     labels: Sequence[Label],
-    headline_boxes: str,
-    protocol: str,
-    iou: float,
-    more_ious: Sequence[float],
-    cap: int,
+    settings: EvaluationSettings,
     extra: Mapping[str, Any],
-    metric: Literal["ava", "multisports"] = "ava",
 ) -> dict[str, Any]:
     """Score detections and write `metrics.json`, `per_class.csv`, `per_iou.csv` and `pr_curves.csv`.
 
@@ -49,14 +66,10 @@ def write_report(
         keyframes: KEYFRAMES of the split; the protocol says what becomes of excluded ones.
         detections: DETECTIONS by the kind of boxes that were scored, "detected" and "ground_truth".
         labels: the classes that are scored.
-        headline_boxes: the kind whose mAP is the headline, and whose precision-recall curves are written.
-        protocol: see `match`. Each kind's mAP by the official protocol stands beside it. With metric `multisports`
-            see `evaluate_tubes`.
-        iou: matching threshold of the headline, of the groups and classes.
-        more_ious: further thresholds in `per_iou.csv`.
-        cap: rows per keyframe, see `match`.
+        settings: `boxes` is the kind whose mAP is the headline, and whose precision-recall curves are written; for the
+            protocol see `match`, or with metric `multisports` `evaluate_tubes`. Each kind's mAP by the official
+            protocol stands beside it.
         extra: further top-level entries of `metrics.json`.
-        metric: ava or multisports.
 
     Returns:
         The content of `metrics.json`.
@@ -64,73 +77,95 @@ def write_report(
     Raises:
         InputError: see `match`, `evaluate_tubes`.
     """
-    by_tube = metric == "multisports"
+    found = _score(annotations, keyframes, detections, labels, settings)
+    metrics = {**_headline(found, _counts(annotations, keyframes, found.headline)), **_kinds(found)}
+    if metrics.keys() & extra.keys():
+        raise ValueError(f"extra entries {sorted(metrics.keys() & extra.keys())} are the report's own")
+    metrics |= extra
+    write_json(folder / "metrics.json", metrics)
+    _write_tables(folder, found)
+    return metrics
+
+
+def _score(
+    annotations: pa.Table,
+    keyframes: pa.Table,
+    detections: Mapping[str, pa.Table],
+    labels: Sequence[Label],
+    settings: EvaluationSettings,
+) -> _Scored:
+    by_tube, iou = settings.metric == "multisports", settings.iou
     labels = scored_classes(labels) if by_tube else sorted(labels, key=lambda label: label.id)
     ids = [label.id for label in labels]
 
     def matched(kind: str, rules: str) -> Matching:
         if by_tube:
             return match_frames(annotations, keyframes, detections[kind], ids)
-        return match(annotations, detections[kind], class_ids=ids, keyframes=keyframes, protocol=rules, cap=cap)
+        return match(
+            annotations, detections[kind], class_ids=ids, keyframes=keyframes, protocol=rules, cap=settings.cap
+        )
 
-    ious = sorted({iou, *more_ious})
-    tubes = {
-        kind: evaluate_tubes(annotations, keyframes, table, ids, protocol=protocol)
-        for kind, table in detections.items()
-        if by_tube
-    }
-    matchings = {kind: matched(kind, protocol) for kind in detections}
-    scored = {kind: score_matching(matching, iou) for kind, matching in matchings.items()}
-    at_ious = {kind: [score_matching(each, level).map for level in ious] for kind, each in matchings.items()}
-    headline = scored[headline_boxes]
-    metrics: dict[str, Any] = {
-        "map": headline.map,
-        "boxes": headline_boxes,
-        "protocol": protocol,
-        "iou": iou,
-        "counts": _counts(annotations, keyframes, headline),
-    }
-    if by_tube:
-        metrics["metric"] = metric
-        metrics["video_map"] = tubes[headline_boxes].map
-        metrics["counts"]["tubes"] = int(tubes[headline_boxes].num_gt.sum())
-    else:
-        metrics["cap"] = cap
-    for kind, result in scored.items():
+    tubes, official = {}, {}
+    matchings = {kind: matched(kind, settings.protocol) for kind in detections}
+    results = {kind: score_matching(matching, iou) for kind, matching in matchings.items()}
+    for kind, table in detections.items():
         if by_tube:
-            beside = {"video_map": tubes[kind].map, "num_tubes": int(tubes[kind].num_detections.sum())}
+            tubes[kind] = evaluate_tubes(annotations, keyframes, table, ids, protocol=settings.protocol)
+        elif settings.protocol == "official":
+            official[kind] = results[kind].map
         else:
-            official = result if protocol == "official" else score_matching(matched(kind, "official"), iou)
-            beside = {"official_map": official.map}
-        metrics[kind] = {
+            official[kind] = score_matching(matched(kind, "official"), iou).map
+    ious = sorted({iou, *settings.more_ious})
+    at_ious = {kind: {level: score_matching(each, level).map for level in ious} for kind, each in matchings.items()}
+    return _Scored(settings, labels, matchings, official, tubes, results, at_ious)
+
+
+def _headline(found: _Scored, counts: dict[str, int]) -> dict[str, Any]:
+    """The entries of `metrics.json` that are of the headline's boxes."""
+    settings = found.settings
+    shared = {"map": found.headline.map, "boxes": settings.boxes, "protocol": settings.protocol, "iou": settings.iou}
+    if settings.metric != "multisports":
+        return {**shared, "counts": counts, "cap": settings.cap}
+    tubes = found.tubes[settings.boxes]
+    counts = {**counts, "tubes": int(tubes.num_gt.sum())}
+    return {**shared, "counts": counts, "metric": settings.metric, "video_map": tubes.map}
+
+
+def _kinds(found: _Scored) -> dict[str, Any]:
+    """The entries of `metrics.json` of each kind of boxes."""
+    entries = {}
+    for kind, result in found.results.items():
+        if kind in found.tubes:
+            tubes = found.tubes[kind]
+            beside = {"video_map": tubes.map, "num_tubes": int(tubes.num_detections.sum())}
+        else:
+            beside = {"official_map": found.official[kind]}
+        entries[kind] = {
             "map": result.map,
             **beside,
-            "groups": _group_means(result, labels),
-            "ious": {f"iou_{100 * level:g}": value for level, value in zip(ious, at_ious[kind], strict=True)},
+            "groups": _group_means(result, found.labels),
+            "ious": {f"iou_{100 * level:g}": value for level, value in found.at_ious[kind].items()},
             "num_detections": int(result.num_detections.sum()),
             "num_true_positives": int(result.num_true_positives.sum()),
         }
-    if metrics.keys() & extra.keys():
-        raise ValueError(f"extra entries {sorted(metrics.keys() & extra.keys())} are the report's own")
-    metrics |= extra
-    write_json(folder / "metrics.json", metrics)
+    return entries
 
+
+def _write_tables(folder: Path, found: _Scored) -> None:
+    labels, settings = found.labels, found.settings
     columns: dict[str, Sequence[Any] | Floats] = {
-        "id": ids,
+        "id": [label.id for label in labels],
         "class": [label.name for label in labels],
         "group": [label.group for label in labels],
-        "examples": headline.num_gt.tolist(),
-        **{f"ap_{kind}": result.ap for kind, result in scored.items()},
-        **_tube_columns(tubes),
+        "examples": found.headline.num_gt.tolist(),
+        **{f"ap_{kind}": result.ap for kind, result in found.results.items()},
+        **_tube_columns(found.tubes),
     }
     write_csv(folder / "per_class.csv", list(columns), zip(*columns.values(), strict=True))
-    write_csv(
-        folder / "per_iou.csv",
-        ["iou", *(f"map_{kind}" for kind in at_ious)],
-        zip(ious, *at_ious.values(), strict=True),
-    )
-    _write_curves(folder / "pr_curves.csv", matchings[headline_boxes], headline, iou, labels)
-    return metrics
+    by_iou = [list(each.values()) for each in found.at_ious.values()]
+    rows = zip(sorted({settings.iou, *settings.more_ious}), *by_iou, strict=True)
+    write_csv(folder / "per_iou.csv", ["iou", *(f"map_{kind}" for kind in found.at_ious)], rows)
+    _write_curves(folder / "pr_curves.csv", found.matchings[settings.boxes], found.headline, settings.iou, labels)
 
 
 def _counts(annotations: pa.Table, keyframes: pa.Table, result: Evaluation) -> dict[str, int]:

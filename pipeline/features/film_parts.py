@@ -16,12 +16,11 @@ from torch import Tensor
 from pipeline.bank.feature_rows import Rows
 from pipeline.bank.writer import write_part
 from pipeline.base.code import code_version
-from pipeline.base.distributed import barrier, from_main
 from pipeline.base.files import digest_value
-from pipeline.base.numerics import compute_precision, pick_device, set_numerics
-from pipeline.base.progress import progress
-from pipeline.base.ranks import share
-from pipeline.base.work import is_finished, item_folder, item_key, make_item
+from pipeline.base.hardware import Hardware
+from pipeline.base.numerics import compute_precision, set_numerics
+from pipeline.base.shared_items import Make, share_items
+from pipeline.base.work import item_key
 from pipeline.checkpoint.build_baseline import build_baseline
 from pipeline.checkpoint.weights import load_checkpoint, load_into
 from pipeline.features.film_clips import ClipRequest, run_film
@@ -61,14 +60,12 @@ def make_parts(
     checkpoint: Path,
     frames: Path,
     settings: PartSettings,
-    workers: int,
-    device: str,
-    batch: int,
+    hardware: Hardware,
     what: str,
 ) -> dict[str, Path]:
     """The folder of the finished part of every film; only those that are not there are computed.
 
-    On the CPU every film runs in one thread, so many films at a time as there are `workers`: their number cannot
+    On the CPU every film runs in one thread, so many films at a time as there are workers: their number cannot
     change a bit. Ranks share the films; every rank gets all folders, once all are finished.
 
     Args:
@@ -76,9 +73,7 @@ def make_parts(
         checkpoint: weights with their sidecar.
         frames: the frame store.
         settings: see `PartSettings`.
-        workers: films at a time (on a GPU: one).
-        device: see `pick_device`.
-        batch: see `run_film`.
+        hardware: its workers are films at a time (on a GPU: one).
         what: name of the progress bar.
 
     Raises:
@@ -99,43 +94,36 @@ def make_parts(
         )
         for film in films
     }
-    # Asked once: while a rank asks, another one may have finished a film.
-    missing = from_main(lambda: {video_id for video_id, key in keys.items() if not is_finished(STAGE, key)})
-    mine = share([film for film in films if film.video_id in missing])
-    if mine:
-        place = pick_device(device)
-        threads = torch.get_num_threads()
+    by_id = {film.video_id: film for film in films}
+
+    def load() -> Make:
         set_numerics(compute_dtype=settings.compute_dtype, deterministic=False, threads=1)
         detector = build_baseline(spec)
         load_into(detector, tensors, str(checkpoint))
-        detector.eval().to(place)
-        model = _Model(detector, spec.input, store, settings, place, batch)
-        with ThreadPoolExecutor(
-            1 if place.type == "cuda" else workers, initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
-            made = pool.map(lambda film: _make_part(model, film, keys[film.video_id]), mine)
-            for _ in progress(made, what=what, total=len(mine), unit="film"):
-                pass
-        torch.set_num_threads(threads)
-    barrier()
-    return {film.video_id: item_folder(STAGE, keys[film.video_id]) for film in films}
+        detector.eval().to(hardware.device)
+        model = _Model(detector, spec.input, store, settings, hardware.device, hardware.batch)
+        return lambda video_id, folder: _write_part(folder, model, by_id[video_id])
+
+    threads = torch.get_num_threads()
+    at_a_time = 1 if hardware.device.type == "cuda" else hardware.workers
+    with ThreadPoolExecutor(at_a_time, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        parts = share_items(STAGE, keys, load, executor=pool, what=what, unit="film")
+    torch.set_num_threads(threads)
+    return parts
 
 
-def _make_part(model: _Model, film: FilmBoxes, key: str) -> None:
-    def make(folder: Path) -> None:
-        detections, ground_truth = film_rows(model, film)
-        write_part(
-            folder,
-            part=film.video_id,
-            detections=detections,
-            ground_truth=ground_truth,
-            seconds_seen=film.seconds_seen,
-            attributes={**model.settings.attributes, "duration_seconds": film.duration_seconds},
-            dtype=model.settings.dtype,
-            codec=model.settings.codec,
-        )
-
-    make_item(STAGE, key, make)
+def _write_part(folder: Path, model: _Model, film: FilmBoxes) -> None:
+    detections, ground_truth = film_rows(model, film)
+    write_part(
+        folder,
+        part=film.video_id,
+        detections=detections,
+        ground_truth=ground_truth,
+        seconds_seen=film.seconds_seen,
+        attributes={**model.settings.attributes, "duration_seconds": film.duration_seconds},
+        dtype=model.settings.dtype,
+        codec=model.settings.codec,
+    )
 
 
 def film_rows(model: _Model, film: FilmBoxes) -> tuple[Rows, Rows | None]:

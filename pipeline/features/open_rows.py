@@ -1,10 +1,12 @@
 """The rows that a head works on: a bank, or for a head that reads none the baseline's parts under `.work`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.bank.reader import Bank, check_producer, open_bank, open_parts
+from pipeline.bank.reader import Bank, check_pair, check_producer, open_bank, open_parts
 from pipeline.bank.settings import BankSettings
+from pipeline.base.hardware import Hardware
 from pipeline.checkpoint.weights import read_checkpoint
 from pipeline.features.split_parts import Sources, split_parts
 
@@ -15,31 +17,27 @@ class RowSource:
 
     sources: Sources
     settings: BankSettings
+    banks: Mapping[str, Path]
+    "Where the bank of a split lies."
     reads_bank: bool
-    producer: str  # sha256 of a bank's checkpoint, `unknown`, or `baseline`: that of the baseline's sidecar
+    "Whether rows come from banks; else from parts, which are made where they are missing."
+    producer: str
+    "sha256 of a bank's checkpoint, `unknown`, or `baseline`: that of the baseline's sidecar."
     allow_mixed: bool
-    workers: int
-    device: str
-    batch: int
+    "Whether banks may differ in producer or settings."
+    hardware: Hardware
 
 
-def open_rows(split: str, path: Path, source: RowSource) -> Bank:
-    """Open the bank at `path`, or make the parts.
+def open_rows(split: str, source: RowSource) -> Bank:
+    """Open the bank of a split, or make the parts.
 
     Raises:
         InputError: there is no whole bank of this split, or another checkpoint made it.
     """
     if not source.reads_bank:
-        parts, provenance = split_parts(
-            split,
-            source.sources,
-            source.settings,
-            workers=source.workers,
-            device=source.device,
-            batch=source.batch,
-        )
+        parts, provenance = split_parts(split, source.sources, source.settings, source.hardware)
         return open_parts(parts, provenance, split=split)
-    bank = open_bank(path)
+    bank = open_bank(source.banks[split])
     foreign_producer(bank, source)
     return bank
 
@@ -58,3 +56,14 @@ def foreign_producer(bank: Bank, source: RowSource) -> dict[str, list[str | None
     remedy += ", and bank.allow_mixed=true takes any"
     found = check_producer(bank, expected, allow_mixed=source.allow_mixed, remedy=remedy)
     return {f"{bank.split}_bank_and_expected": both for both in found.values()}
+
+
+def open_pair(source: RowSource) -> tuple[tuple[Bank, Bank], dict[str, list[str | None]]]:
+    """The rows of train and val, and in what they differ, for the record; empty where they were made alike.
+
+    Raises:
+        InputError: as `open_rows`, or they differ and `source.allow_mixed` is not set.
+    """
+    train, val = open_rows("train", source), open_rows("val", source)
+    mixed = check_pair(train, val, allow_mixed=source.allow_mixed)
+    return (train, val), mixed | foreign_producer(train, source) | foreign_producer(val, source)

@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.bank.settings import BankSettings
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file
+from pipeline.base.hardware import Hardware
 from pipeline.checkpoint.sidecars import plain
 from pipeline.checkpoint.weights import read_checkpoint
 from pipeline.features.film_parts import PartSettings, make_parts
@@ -27,7 +28,7 @@ class Sources:
 
 
 def split_parts(
-    split: str, sources: Sources, settings: BankSettings, *, workers: int, device: str, batch: int
+    split: str, sources: Sources, settings: BankSettings, hardware: Hardware
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """The finished parts of every film of a split, and the provenance of a bank of them.
 
@@ -35,9 +36,7 @@ def split_parts(
         split: train, val or test.
         sources: outs of the stages before.
         settings: see `BankSettings`.
-        workers: see `make_parts`.
-        device: see `make_parts`.
-        batch: see `make_parts`.
+        hardware: see `make_parts`.
 
     Raises:
         InputError: a source is absent or not what it should be.
@@ -82,9 +81,7 @@ def split_parts(
         checkpoint=sources.checkpoint,
         frames=sources.frames,
         settings=PartSettings(settings.dtype, settings.codec, settings.compute_dtype, shared),
-        workers=workers,
-        device=device,
-        batch=batch,
+        hardware=hardware,
         what=f"bank {split}",
     )
     provenance = {

@@ -87,22 +87,39 @@ def reusing(windows: Windows) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     return gather
 
 
-def open_windows(banks: Sequence[Bank], *, min_score: float, device: torch.device, mode: str, cache_mb: int) -> Windows:
-    """The windows of `banks`.
+@dataclass(frozen=True)
+class WindowOptions:
+    """Where the rows of windows are held; the windows are the same."""
+
+    mode: str = "resident"
+    """`resident`: all rows in one tensor, on a GPU where that is the device, else in a file under `.work` that all
+    processes of the machine map; `streamed`: a cache of videos."""
+    cache_mb: int = 1024
+    "MiB of that cache."
+
+
+def window_source(
+    banks: Sequence[Bank], window: WindowSettings, *, device: torch.device, options: WindowOptions
+) -> WindowSource:
+    """The windows of `banks` for a head; see `open_windows`."""
+    windows = open_windows(banks, min_score=window.score, device=device, options=options)
+    return WindowSource(windows, window, banks=tuple(banks))
+
+
+def open_windows(banks: Sequence[Bank], *, min_score: float, device: torch.device, options: WindowOptions) -> Windows:
+    """Rows of `banks` to make windows of.
 
     Args:
         banks: all of one width and type, no video in two of them.
         min_score: rows below are not read.
         device: where windows are wanted.
-        mode: `resident`: all rows in one tensor, on a GPU where `device` is one, else in a file under `.work` that all
-            processes of the machine map; `streamed`: a cache of videos.
-        cache_mb: MiB of that cache.
+        options: see `WindowOptions`.
 
     Raises:
         InputError: the banks do not fit each other or the threshold.
     """
-    if mode == "streamed":
-        return StreamedWindows(banks, min_score=min_score, cache_bytes=cache_mb << 20, device=device)
+    if options.mode == "streamed":
+        return StreamedWindows(banks, min_score=min_score, cache_bytes=options.cache_mb << 20, device=device)
     if device.type != "cpu":
         return ResidentWindows(banks, min_score=min_score, device=device)
     return ResidentWindows(banks, min_score=min_score, file=resident_file(banks, min_score=min_score))

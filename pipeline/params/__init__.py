@@ -17,25 +17,25 @@ from pipeline.base.block import Block
 from pipeline.base.errors import InputError
 from pipeline.base.invalid import key_of, told_of
 from pipeline.base.plain_yaml import read_yaml
+from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.models.settings import Labels, LongTermHead, RoiSettings
 from pipeline.params.data import Bank, Boxes, Dataset, Frames, Playground
 from pipeline.params.model import Backbone, Scope
-from pipeline.params.scoring import Evaluation, Reported
-from pipeline.params.training import Baseline, HeadTrain, Watching
-from pipeline.training.settings import Augmentation, Training
+from pipeline.params.scoring import Reported
+from pipeline.training.settings import Augmentation, BaselineTraining, HeadTraining, Training, Watching
 
 __all__ = [
     "Augmentation",
     "Backbone",
     "Bank",
-    "Baseline",
+    "BaselineTraining",
     "Block",
     "Boxes",
     "Choices",
     "Dataset",
-    "Evaluation",
+    "EvaluationSettings",
     "Frames",
-    "HeadTrain",
+    "HeadTraining",
     "Params",
     "Playground",
     "Reported",
@@ -81,12 +81,12 @@ class Params(Block):
     backbone: Backbone
     roi: RoiSettings
     labels: Labels
-    baseline: Baseline
+    baseline: BaselineTraining
     bank: Bank
     head: LongTermHead
     scope: Scope
-    head_train: HeadTrain
-    evaluation: Evaluation
+    head_train: HeadTraining
+    evaluation: EvaluationSettings
     reported: Reported | None = None
 
     @model_validator(mode="after")

@@ -40,6 +40,17 @@ class Tables:
         return [known.get(each, Label(each, f"class {each}", "unnamed")) for each in range(1, count + 1)]
 
 
+@dataclass(frozen=True)
+class KnownFilms:
+    """The films that have frames or rows; others may be annotated too."""
+
+    video_ids: Iterable[str]
+    where: str = "the frame store"
+    "What has them, in words."
+    duration_seconds: Callable[[str], float] | None = None
+    "The length of one of them, beyond which no keyframe is used; None where it is not known."
+
+
 def read_tables(annotations: Path, boxes: Path | None) -> Tables:
     """Read and check the tables in two outs.
 
@@ -61,9 +72,7 @@ def split_keyframes(
     classes: int,
     rule: BoxRule = ANY_SCORE,
     with_empty: bool = False,
-    films: Iterable[str] | None = None,
-    films_of: str = "the frame store",
-    duration_seconds: Callable[[str], float] | None = None,
+    films: KnownFilms | None = None,
 ) -> KeyframeSet:
     """Keyframes of a split, sorted by (video_id, timestamp), without those that are excluded.
 
@@ -73,9 +82,8 @@ def split_keyframes(
         classes: width of the labels.
         rule: which proposals are kept, by keyframe.
         with_empty: also the keyframes that show nobody (they are scored, not trained on).
-        films: only these have frames or rows; None keeps all. A line says how many annotated films are not among them.
-        films_of: what `films` are of, in words.
-        duration_seconds: the length of one of `films`; keyframes beyond it are left out, and a line says so.
+        films: only these have frames or rows; None keeps all. A line says how many annotated films are not among them,
+            and how many keyframes lie beyond the end of theirs.
 
     Raises:
         InputError: none of the annotated films of the split is among `films`.
@@ -91,18 +99,20 @@ def split_keyframes(
     )
     if films is None:
         return grouped
-    wanted = set(films)
+    wanted = set(films.video_ids)
     annotated = sorted(set(grouped.video_ids))
     absent = [each for each in annotated if each not in wanted]
     if absent and len(absent) == len(annotated):
-        beside = names_beside(films_of, wanted, annotated)
-        raise InputError(f"{split}: no film of {films_of} is an annotated film of {split}: {beside}")
+        beside = names_beside(films.where, wanted, annotated)
+        raise InputError(f"{split}: no film of {films.where} is an annotated film of {split}: {beside}")
     if absent and is_main():
         lost = sum(each in set(absent) for each in grouped.video_ids)
         print(
-            f"keyframes of {split}: {len(absent)} of {len(annotated)} annotated films are not in {films_of}, and their "
-            f"{lost} keyframes are left out; the first: {absent[0]}",
+            f"keyframes of {split}: {len(absent)} of {len(annotated)} annotated films are not in {films.where}, and "
+            f"their {lost} keyframes are left out; the first: {absent[0]}",
             file=sys.stderr,
         )
     shown = grouped.select(np.flatnonzero([video_id in wanted for video_id in grouped.video_ids]))
-    return shown if duration_seconds is None else keyframes_in_films(shown, duration_seconds, f"keyframes of {split}")
+    if films.duration_seconds is None:
+        return shown
+    return keyframes_in_films(shown, films.duration_seconds, f"keyframes of {split}")

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from pipeline.training.settings import Training
+
 WeightDecay = Literal["all", "weights"]
 Groups = Iterable[dict[str, Any]]
 "As PyTorch's optimisers take them, each with `params`, `weight_decay` and `lr_factor`; see `parameter_groups`."
@@ -48,6 +50,11 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """Give every group the rate of the schedule, times the group's factor."""
     for group in optimiser.param_groups:
         group["lr"] = rate * group["lr_factor"]
+
+
+def groups_of(model: nn.Module, settings: Training) -> Groups:
+    """The parameters of `model` as the settings of a training treat them."""
+    return parameter_groups(model, weight_decay=settings.weight_decay, decayed=settings.decay)
 
 
 def make_optimiser(groups: Groups, *, name: str, lr: float, momentum: float, nesterov: bool) -> torch.optim.Optimizer:

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +15,7 @@ from pipeline.evaluation.ava import evaluate
 from pipeline.evaluation.multisports.metric import evaluate_multisports
 from pipeline.evaluation.multisports.video_ap import TUBE_IOUS
 from pipeline.evaluation.report import write_report
+from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.tables.label_map import Label
 from pipeline.tables.schemas import ANNOTATIONS, DETECTIONS, KEYFRAMES
 
@@ -65,14 +67,15 @@ def report(folder, **changes):
         "keyframes": FRAMES,
         "detections": {"detected": FOUND, "ground_truth": PERFECT},
         "labels": LABELS,
-        "headline_boxes": "detected",
-        "protocol": "official",
-        "iou": 0.5,
-        "more_ious": [0.75, 0.3, 0.5],
-        "cap": 50,
         "extra": {"checkpoint": "abc", "bank": {"rows": 3}},
     }
-    return write_report(folder, **(arguments | changes))
+    settings: dict[str, Any] = {
+        "metric": "ava", "boxes": "detected", "protocol": "official", "iou": 0.5, "more_ious": [0.75, 0.3, 0.5],
+        "cap": 50, "decode": "all", "box_threshold": 0.0, "lower_threshold": False, "action_threshold": 0.0,
+        "classes": "labelmap", "compute_dtype": "fp32",
+    }  # fmt: skip
+    given = {key: changes.pop(key) for key in [*changes] if key in settings}
+    return write_report(folder, settings=EvaluationSettings(**settings | given), **(arguments | changes))
 
 
 def rows_of(path) -> list[dict]:
@@ -155,7 +158,7 @@ def test_the_same_bytes_twice(tmp_path):
     report(tmp_path / "two", **shuffled)
     assert digest_tree(tmp_path / "one") == digest_tree(tmp_path / "two")
     shutil.rmtree(tmp_path / "two")
-    report(tmp_path / "two", headline_boxes="ground_truth")
+    report(tmp_path / "two", boxes="ground_truth")
     assert digest_tree(tmp_path / "one") != digest_tree(tmp_path / "two")
 
 

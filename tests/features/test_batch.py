@@ -8,6 +8,7 @@ import simplejpeg
 import torch
 
 from pipeline.base.files import digest_file, digest_tree
+from pipeline.base.hardware import Hardware
 from pipeline.base.randomness import rng_of
 from pipeline.features.film_parts import PartSettings, make_parts
 from pipeline.features.requests import FilmBoxes
@@ -51,7 +52,7 @@ def test_a_bank(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv("DVC_ROOT", str(tmp_path / str(batch)))
         parts = make_parts(
             [film], checkpoint=folder / "model.safetensors", frames=folder / "frames", settings=settings,
-            workers=1, device="cpu", batch=batch, what="bank",
+            hardware=Hardware(torch.device("cpu"), 1, batch), what="bank",
         )  # fmt: skip
         digests.add(digest_tree(parts["long"]))
     assert len(digests) == 1

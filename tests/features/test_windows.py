@@ -14,7 +14,7 @@ from pipeline.bank.windows.resident import ResidentWindows
 from pipeline.bank.windows.seconds import index_rows
 from pipeline.bank.windows.streamed import StreamedWindows
 from pipeline.base.work import list_items, remove_item
-from pipeline.features.windows import WindowSource, open_windows
+from pipeline.features.windows import WindowOptions, WindowSource, open_windows
 from tests.bank.banks import make_rows, write_small_bank
 from tests.windows import window_of
 
@@ -73,7 +73,10 @@ def test_windows_are_made_in_one_buffer_that_grows(bank: Bank) -> None:
 
 
 def test_rows_of_a_machine_lie_in_one_item_of_the_work_directory(bank: Bank) -> None:
-    made = [open_windows([bank], min_score=score, device=CPU, mode="resident", cache_mb=1) for score in (0.6, 0.6, 0.7)]
+    made = [
+        open_windows([bank], min_score=score, device=CPU, options=WindowOptions("resident", 1))
+        for score in (0.6, 0.6, 0.7)
+    ]
     items = list_items()
     assert [stage for stage, *_ in items] == ["windows"] * 2
     sizes = {int(each.features.numel()) * 2 for each in made if isinstance(each, ResidentWindows)}
@@ -99,7 +102,7 @@ def test_two_at_once_make_it_once(bank: Bank, monkeypatch: pytest.MonkeyPatch) -
 
     def work() -> None:
         start.wait()
-        windows = open_windows([bank], min_score=0.5, device=CPU, mode="resident", cache_mb=1)
+        windows = open_windows([bank], min_score=0.5, device=CPU, options=WindowOptions("resident", 1))
         assert isinstance(windows, ResidentWindows)
         made.append(windows.features)
 
@@ -114,7 +117,7 @@ def test_two_at_once_make_it_once(bank: Bank, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_streamed_windows_keep_so_many_mebibytes_and_leave_no_file(bank: Bank) -> None:
-    windows = open_windows([bank], min_score=0.5, device=CPU, mode="streamed", cache_mb=3)
+    windows = open_windows([bank], min_score=0.5, device=CPU, options=WindowOptions("streamed", 3))
     assert isinstance(windows, StreamedWindows)
     assert windows.cache_bytes == 3 * 2**20
     assert list_items() == []
@@ -126,7 +129,8 @@ def test_a_gpu_has_its_own_copy_and_no_file(bank: Bank, mode: str) -> None:
     cuda = torch.device("cuda")
     ours, theirs = (
         WindowSource(
-            open_windows([bank], min_score=0.5, device=device, mode=mode, cache_mb=1), window_of(4, 2, draw="roi")
+            open_windows([bank], min_score=0.5, device=device, options=WindowOptions(mode, 1)),
+            window_of(4, 2, draw="roi"),
         )
         for device in (CPU, cuda)
     )

@@ -8,7 +8,8 @@ from pipeline.base.block import Block
 from pipeline.base.code import REPOSITORY
 from pipeline.base.errors import InputError
 from pipeline.boxes.recall import THRESHOLD_KEYS
-from pipeline.params import Evaluation, Params, box_thresholds, parse_params
+from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.params import Params, box_thresholds, parse_params
 
 
 def composed(**values: Any) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def test_a_threshold_that_is_new_is_checked_too() -> None:
     class Added(Block):
         box_threshold: float
 
-    class MoreEvaluation(Evaluation):
+    class MoreEvaluation(EvaluationSettings):
         added: Added
 
     class MoreParams(Params):

@@ -11,10 +11,10 @@ import torch
 from benchmarks.synthetic_bank import FIRST_SECOND, Size, write_all
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.base.errors import InputError
+from pipeline.features.windows import WindowOptions, window_source
 from pipeline.models.settings import WindowSettings
 from pipeline.scoring.filled_windows import check_windows
 from pipeline.tables.keyframes import KeyframeSet
-from stages.window_arguments import window_source
 
 SHAPE = WindowSettings(seconds=9, per_second=1, score=0.9, mask="valid")
 
@@ -35,7 +35,7 @@ def keyframes(*moments: tuple[str, float]) -> KeyframeSet:
 def check(bank: Bank, chosen: KeyframeSet, mode: str = "streamed", **shape: Any) -> dict[str, dict[str, int]]:
     device = torch.device("cpu")
     return check_windows(
-        window_source([bank], replace(SHAPE, **shape), device=device, mode=mode, cache_mb=1), {"train": chosen}
+        window_source([bank], replace(SHAPE, **shape), device=device, options=WindowOptions(mode, 1)), {"train": chosen}
     )
 
 

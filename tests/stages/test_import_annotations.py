@@ -3,11 +3,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.bank.settings import BankSettings
 from pipeline.base.command import run
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_tree
+from pipeline.base.hardware import Hardware
 from pipeline.features import split_parts
 from pipeline.tables.label_map import Label, read_labels
 from pipeline.tables.schemas import ANNOTATIONS, KEYFRAMES, TIMELINES, read_table
@@ -202,7 +204,7 @@ def test_a_bank_of_a_split_without_a_film_is_refused(source: Path, monkeypatch: 
         full_frame_box=False,
     )  # fmt: skip
     with pytest.raises(InputError) as error:
-        split_parts.split_parts("test", sources, settings, workers=1, device="cpu", batch=1)
+        split_parts.split_parts("test", sources, settings, Hardware(torch.device("cpu"), 1, 1))
     assert str(error.value) == (
         "data/small/annotations: no film is of test, expected one at least: a bank of it would be empty, with nothing "
         "to learn from or to score; dataset.split_by: time splits each film (docs/datasets.md#splits)"

@@ -1,12 +1,11 @@
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from pipeline.base.errors import InputError
 from pipeline.tables.schemas import ANNOTATIONS, KEYFRAMES
-from pipeline.tables.split_tables import Tables, split_keyframes
+from pipeline.tables.split_tables import KnownFilms, Tables, split_keyframes
 from pipeline.video.clips import clip_indices
 from pipeline.video.extract import FrameSettings
 from pipeline.video.store import FrameStore
@@ -38,8 +37,7 @@ def test_keyframes_near_the_ends_of_a_film_repeat_its_first_and_last_frame(store
         tables(v=[0.0, 2.36, 2.39]),
         "train",
         classes=2,
-        films=store.video_ids,
-        duration_seconds=store.duration_seconds,
+        films=KnownFilms(store.video_ids, duration_seconds=store.duration_seconds),
     )
     assert found.time_seconds.tolist() == [0.0, 2.36, 2.39]
     clips = []
@@ -53,8 +51,8 @@ def test_keyframes_beyond_the_end_of_a_film_are_left_out_and_said(
     store: FrameStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     annotated = tables(v=[1.0, 2.4, 2.0, 7.5], missing=[50.0])
-    options: dict[str, Any] = {"classes": 2, "films": store.video_ids}
-    found = split_keyframes(annotated, "train", duration_seconds=store.duration_seconds, **options)
+    known = KnownFilms(store.video_ids, duration_seconds=store.duration_seconds)
+    found = split_keyframes(annotated, "train", classes=2, films=known)
     assert (found.video_ids, found.timestamp.tolist()) == (["v", "v"], [901.0, 902.0])
     assert found.ground_truth_offsets.tolist() == [0, 1, 2]
     assert capsys.readouterr().err == (
@@ -63,16 +61,17 @@ def test_keyframes_beyond_the_end_of_a_film_are_left_out_and_said(
         "2 keyframes of train in 1 films lie beyond the film's end and are left out; the first: v at 902.4, "
         "2.4 s into a film of 2.4 s\n"
     )
-    split_keyframes(tables(v=[1.0]), "train", duration_seconds=store.duration_seconds, **options)
+    split_keyframes(tables(v=[1.0]), "train", classes=2, films=known)
     assert capsys.readouterr().err == ""
-    assert len(split_keyframes(annotated, "train", **options)) == 4, "a bank does not say how long its films are"
+    bank = KnownFilms(store.video_ids, "the bank")
+    assert len(split_keyframes(annotated, "train", classes=2, films=bank)) == 4, "it does not say how long they are"
 
 
 def test_frames_of_other_films_are_refused(store: FrameStore) -> None:
     with pytest.raises(InputError) as error:
-        split_keyframes(tables(**{"v.mp4": [1.0], "w": [1.0]}), "train", classes=2, films=store.video_ids)
+        split_keyframes(tables(**{"v.mp4": [1.0], "w": [1.0]}), "train", classes=2, films=KnownFilms(store.video_ids))
     assert str(error.value) == (
         "train: no film of the frame store is an annotated film of train: 'v' in the frame store, 'v.mp4' in the "
         "annotations (is v v.mp4?)"
     )
-    assert len(split_keyframes(tables(), "train", classes=2, films=store.video_ids)) == 0
+    assert len(split_keyframes(tables(), "train", classes=2, films=KnownFilms(store.video_ids))) == 0

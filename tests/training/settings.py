@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from pipeline.params import Baseline
-from pipeline.training.settings import Training
+from pipeline.training.settings import BaselineTraining, Training
 
 NESTED = {
     "epochs": "schedule",
@@ -41,4 +40,4 @@ def training_settings(**changes: Any) -> Training:
     for key, value in changes.items():
         place = values[NESTED[key]] if key in NESTED else values
         place[key.removeprefix("schedule_")] = value
-    return Baseline.model_validate(values)
+    return BaselineTraining.model_validate(values)

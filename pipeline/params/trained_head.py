@@ -1,38 +1,43 @@
-"""From the typed parameters to what fills a bank; not beside those of training, on whose code no bank depends."""
+"""From the typed parameters to the head that `train_head` trains, and to what it starts from."""
 
 from pathlib import Path
 
 import torch
 
-from pipeline import params as parameters
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.checkpoint.sidecars import read_settings
-from pipeline.checkpoint.specs import FeatureSource
+from pipeline.checkpoint.specs import FeatureSource, HeadSpec, head_spec
 from pipeline.checkpoint.weights import BASELINE, read_checkpoint
-from pipeline.features.open_rows import RowSource
-from pipeline.features.split_parts import Sources
 from pipeline.models.build import build_backbone
 from pipeline.models.roi import roi_channels
 from pipeline.models.settings import RoiSettings
+from pipeline.params import Params
+from pipeline.training.head_training import Start
 from pipeline.video.clip_input import ClipInput
 
 
-def row_source(params: parameters.Params, *, reads_bank: bool, workers: int, device: str, batch: int) -> RowSource:
-    """Where the rows of a head come from."""
-    data = Path("data", params.dataset.name)
-    return RowSource(
-        sources=Sources(Path(params.scope.frames), data / "annotations", Path(params.scope.boxes), BASELINE),
-        settings=params.bank,
-        reads_bank=reads_bank or params.bank.name == "external",
-        producer=params.bank.producer,
-        allow_mixed=params.bank.allow_mixed,
-        workers=workers,
-        device=device,
-        batch=batch,
+def trained_head(params: Params) -> tuple[HeadSpec, Start]:
+    """The head, and what it is trained from.
+
+    Raises:
+        InputError: there is no sidecar of a baseline, or no bank.
+    """
+    source, training = feature_source(params), params.head_train
+    spec = head_spec(
+        params.head,
+        source,
+        scope=params.scope.name,
+        labels=params.labels,
+        classes=params.dataset.classes,
+        dropout=training.dropout,
+        feature_dropout=training.feature_dropout,
+        threads=training.threads,
     )
+    is_baseline = training.init == "baseline"
+    return spec, Start(params.scope.weights if is_baseline else training.kinetics, is_baseline, source.sha256)
 
 
-def feature_source(params: parameters.Params) -> FeatureSource:
+def feature_source(params: Params) -> FeatureSource:
     """What makes the features that a head works on.
 
     In scope head an external bank says it itself; in scope all the parameters do, where nothing of the baseline is read

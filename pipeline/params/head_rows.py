@@ -1,0 +1,23 @@
+"""From the typed parameters to where the rows of a head come from, in training and in evaluation."""
+
+from pathlib import Path
+
+from pipeline.base.hardware import Hardware
+from pipeline.checkpoint.weights import BASELINE
+from pipeline.features.open_rows import RowSource
+from pipeline.features.split_parts import Sources
+from pipeline.params import Params
+
+
+def row_source(params: Params, hardware: Hardware) -> RowSource:
+    """Where the rows of a head come from."""
+    data = Path("data", params.dataset.name)
+    return RowSource(
+        sources=Sources(Path(params.scope.frames), data / "annotations", Path(params.scope.boxes), BASELINE),
+        settings=params.bank,
+        banks={"train": Path(params.bank.train), "val": Path(params.bank.val)},
+        reads_bank=params.head.window is not None or params.bank.name == "external",
+        producer=params.bank.producer,
+        allow_mixed=params.bank.allow_mixed,
+        hardware=hardware,
+    )

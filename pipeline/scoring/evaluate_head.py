@@ -1,0 +1,166 @@
+"""The val split scored with a trained checkpoint, from banks or frames to detections, mAP and tables."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.bank.reader import Bank
+from pipeline.base.errors import InputError
+from pipeline.base.files import replace_folder, write_json
+from pipeline.base.ranks import is_main
+from pipeline.base.runs import recorded_run
+from pipeline.checkpoint.sidecars import Checkpoint
+from pipeline.checkpoint.weights import HEAD, load_checkpoint
+from pipeline.evaluation.ava_csv import write_detections
+from pipeline.evaluation.multisports.video_ap import check_protocol
+from pipeline.evaluation.report import write_report
+from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.evaluation.summary import summary
+from pipeline.features.open_rows import RowSource, open_rows
+from pipeline.features.windows import WindowOptions, WindowSource, window_source
+from pipeline.models.detector import Detector
+from pipeline.scoring.detections import ScoredKeyframe, detections_table
+from pipeline.scoring.filled_windows import Filled, check_windows
+from pipeline.scoring.keyframe_rows import scoring_rows
+from pipeline.scoring.predictor import Predictor, make_predictor
+from pipeline.tables.box_thresholds import check_threshold, videos_of
+from pipeline.tables.schemas import DETECTIONS, write_table
+from pipeline.tables.split_tables import KnownFilms, Tables, read_tables, split_keyframes
+from pipeline.video.store import FrameStore
+
+OUT = tuple(f"{kind}.{form}" for kind in ("detected", "ground_truth") for form in ("parquet", "csv"))
+KEY = "evaluation.box_threshold"
+Scores = dict[str, list[ScoredKeyframe]]
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What is scored, and with what."""
+
+    predictor: Predictor
+    bank: Bank | None
+    "For a head that works on rows or reads windows."
+    window: WindowSource | None
+    mixed: dict[str, Any]
+    "What was let pass where banks differ."
+
+
+def evaluate_head(
+    settings: EvaluationSettings, rows: RowSource, *, scope: str, classes: int, options: WindowOptions
+) -> None:
+    """Score models/head.*, and write results/detections, results/evaluate and results/metrics.json.
+
+    Args:
+        settings: see `EvaluationSettings`.
+        rows: where the bank, frames, annotations and boxes lie.
+        scope: that the parameters say.
+        classes: that the parameters say.
+        options: where the rows of windows are held.
+
+    Raises:
+        InputError: the checkpoint is of another scope or of other classes; a source is absent or does not fit.
+    """
+    if settings.metric == "multisports":
+        check_protocol(settings.protocol)
+    weights, checkpoint = load_checkpoint(HEAD)
+    spec = checkpoint.scored()
+    if spec.scope != scope:
+        raise InputError(f"{HEAD}: was trained in scope {spec.scope}, the parameters say {scope}")
+    if spec.classes != classes:
+        raise InputError(f"{HEAD}: scores {spec.classes} classes, dataset.classes is {classes}")
+    bank, mixed = _open_bank(checkpoint, rows)
+    predictor = make_predictor(weights, checkpoint, rows.hardware, compute_dtype=settings.compute_dtype)
+    window = None
+    if bank is not None and spec.head.window:
+        window = window_source([bank], spec.head.window, device=rows.hardware.device, options=options)
+    inputs = _Inputs(predictor, bank, window, mixed)
+    dataset = rows.sources.annotations.parent.name
+    with recorded_run("evaluate", f"{spec.head.name}_{spec.scope}", dataset=dataset):
+        of_frames = isinstance(predictor.model, Detector)
+        tables = read_tables(rows.sources.annotations, rows.sources.boxes if of_frames else None)
+        scores, filled = (
+            _score_frames(inputs, tables, rows, settings) if of_frames else _score_rows(inputs, tables, settings)
+        )
+        if not is_main():
+            return
+        metrics = _write(inputs, scores, filled, tables, settings)
+    write_json(Path("results/metrics.json"), summary(metrics, dataset=dataset))
+    both = ", ".join(f"{kind} {_shown(metrics[kind]['map'])}" for kind in scores)
+    print(f"results/evaluate: {spec.head.name}: mAP {both}; {metrics['counts']['keyframes']} keyframes")
+
+
+def _open_bank(checkpoint: Checkpoint, rows: RowSource) -> tuple[Bank | None, dict[str, Any]]:
+    """The val bank where it is read, and in what it differs from those of the training.
+
+    Raises:
+        InputError: another checkpoint made it than the head was trained with.
+    """
+    spec, record = checkpoint.scored(), checkpoint.record
+    mixed = dict(record["mixed_banks"])
+    reads_bank = spec.head.window is not None
+    if checkpoint.kind != "head" and not reads_bank:
+        return None, mixed
+    bank = open_rows("val", replace(rows, reads_bank=rows.reads_bank or reads_bank))
+    both = [bank.provenance.get("checkpoint_sha256"), record["producer"]]
+    if both[0] == both[1]:
+        return bank, mixed
+    if not rows.allow_mixed:
+        raise InputError(f"{bank.where}: was made by checkpoint {both[0]}, the head was trained with {both[1]}")
+    return bank, {**mixed, "head_and_val_bank": both}
+
+
+def _score_rows(inputs: _Inputs, tables: Tables, settings: EvaluationSettings) -> tuple[Scores, Filled]:
+    bank, window, predictor = inputs.bank, inputs.window, inputs.predictor
+    assert bank is not None
+    films = KnownFilms(bank.videos, "the val bank")
+    keyframes = split_keyframes(tables, "val", classes=predictor.spec.classes, with_empty=True, films=films)
+    filled = check_windows(window, {"val": keyframes})
+    window_of = window.for_evaluation() if window else None
+    key = KEY if settings.boxes == "detected" else ""
+    return {
+        kind: predictor.score_rows(scoring_rows(bank, keyframes, row_set, rule=settings.rule, key=key), window_of)
+        for kind, row_set in (("detected", "detections"), ("ground_truth", "ground_truth"))
+    }, filled
+
+
+def _score_frames(
+    inputs: _Inputs, tables: Tables, rows: RowSource, settings: EvaluationSettings
+) -> tuple[Scores, Filled]:
+    if tables.boxes is not None and settings.boxes == "detected":
+        of_val = videos_of(tables.keyframes, "val")
+        check_threshold(str(rows.sources.boxes), tables.boxes, of_val, split="val", rule=settings.rule, key=KEY)
+    store, window, predictor = FrameStore(rows.sources.frames), inputs.window, inputs.predictor
+    films = KnownFilms(store.video_ids, duration_seconds=store.duration_seconds)
+    keyframes = split_keyframes(
+        tables, "val", classes=predictor.spec.classes, rule=settings.rule, with_empty=True, films=films
+    )
+    filled = check_windows(window, {"val": keyframes})
+    return predictor.score_films(store, keyframes, window.for_evaluation() if window else None), filled
+
+
+def _write(
+    inputs: _Inputs, scores: Scores, filled: Filled, tables: Tables, settings: EvaluationSettings
+) -> dict[str, Any]:
+    spec = inputs.predictor.spec
+    detections = {
+        kind: detections_table(each, action_threshold=settings.action_threshold, decode=settings.decode)
+        for kind, each in scores.items()
+    }
+    with replace_folder(Path("results/detections"), OUT) as folder:
+        for kind, table in detections.items():
+            write_table(table, folder / f"{kind}.parquet", DETECTIONS)
+            write_detections(folder / f"{kind}.csv", table)
+    annotations, keyframes = tables.of_split("val")
+    return write_report(
+        Path("results/evaluate"),
+        annotations=annotations,
+        keyframes=keyframes,
+        detections=detections,
+        labels=tables.scored_labels(settings.classes, spec.classes),
+        settings=settings,
+        extra={"head": spec.head.name, "scope": spec.scope, "mixed_banks": inputs.mixed, "windows": filled},
+    )
+
+
+def _shown(value: float) -> str:
+    return "none" if value != value else f"{value:.4f}"

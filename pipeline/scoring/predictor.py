@@ -1,0 +1,86 @@
+"""A trained checkpoint that scores persons: of rows of a bank, or of frames."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from pipeline.base.hardware import Hardware
+from pipeline.base.numerics import set_numerics
+from pipeline.checkpoint.build_scope import build_scope_head, scored_detector
+from pipeline.checkpoint.sidecars import Checkpoint, HandedOn
+from pipeline.checkpoint.specs import HeadSpec
+from pipeline.checkpoint.weights import load_checkpoint, load_into
+from pipeline.models.context import WindowOf
+from pipeline.models.detector import Detector
+from pipeline.models.heads.head import Head
+from pipeline.models.scores import action_scores
+from pipeline.models.standardise import StandardisedHead
+from pipeline.scoring.detections import ScoredKeyframe
+from pipeline.scoring.keyframe_rows import KeyframeRows, score_rows
+from pipeline.scoring.score_films import score_films
+from pipeline.scoring.settings import ScoreSettings
+from pipeline.tables.keyframes import KeyframeBoxes
+from pipeline.video.store import FrameStore
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Scores of actions, [n, classes] of the n boxes of each keyframe.
+
+    A checkpoint of scope head scores rows of a bank (`score_rows`), one of scope all clips (`score_films`). Where the
+    head reads the bank, both take its windows.
+    """
+
+    spec: HeadSpec | HandedOn
+    model: Head | StandardisedHead | Detector
+    "In evaluation mode, on the device of `hardware`."
+    hardware: Hardware
+    compute_dtype: str
+    "fp32, tf32 or bf16."
+
+    def score_rows(self, rows: KeyframeRows, window_of: WindowOf | None = None) -> list[ScoredKeyframe]:
+        """See `pipeline.scoring.keyframe_rows.score_rows`."""
+        return score_rows(self.model, rows, self._settings(window_of))
+
+    def score_films(
+        self, store: FrameStore, keyframes: Sequence[KeyframeBoxes], window_of: WindowOf | None = None
+    ) -> dict[str, list[ScoredKeyframe]]:
+        """See `pipeline.scoring.score_films.score_films`."""
+        assert isinstance(self.model, Detector)
+        settings = self._settings(window_of)
+        return score_films(self.model, store, keyframes, settings, clip=self.spec.clip, batch=self.hardware.batch)
+
+    def _settings(self, window_of: WindowOf | None) -> ScoreSettings:
+        scores_of = partial(action_scores, kind=self.spec.labels)
+        return ScoreSettings(self.hardware.device, self.compute_dtype, window_of, scores_of)
+
+
+def open_predictor(path: Path, hardware: Hardware, *, compute_dtype: str) -> Predictor:
+    """The predictor of a checkpoint that `train_head` wrote.
+
+    Raises:
+        InputError: it is absent or another kind of checkpoint.
+        DamagedError: it is not as it was written.
+    """
+    tensors, checkpoint = load_checkpoint(path)
+    return make_predictor(tensors, checkpoint, hardware, compute_dtype=compute_dtype)
+
+
+def make_predictor(
+    tensors: dict[str, torch.Tensor], checkpoint: Checkpoint, hardware: Hardware, *, compute_dtype: str
+) -> Predictor:
+    """The predictor of weights that are loaded; sets the precision and the threads that this process scores with.
+
+    Raises:
+        InputError: it is another kind of checkpoint, or the weights do not fit it.
+    """
+    spec = checkpoint.scored()
+    set_numerics(compute_dtype=compute_dtype, deterministic=False, threads=spec.threads)
+    model: Head | StandardisedHead | Detector
+    model = build_scope_head(spec) if isinstance(spec, HeadSpec) and spec.scope == "head" else scored_detector(spec)
+    load_into(model, tensors, checkpoint.where.removesuffix(".json") + ".safetensors")
+    model.eval().to(hardware.device)
+    return Predictor(spec, model, hardware, compute_dtype)

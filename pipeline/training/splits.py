@@ -1,0 +1,89 @@
+"""The keyframes that a detector or a head is trained on, and those that are scored meanwhile; all checked first."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.models.settings import Labels
+from pipeline.tables.box_thresholds import check_threshold, videos_of
+from pipeline.tables.folds import keyframes_in_folds
+from pipeline.tables.keyframes import KeyframeSet, check_single_label
+from pipeline.tables.split_tables import KnownFilms, Tables, read_tables, split_keyframes
+from pipeline.training.clip_steps import check_clip_sizes
+from pipeline.training.settings import Training
+from pipeline.training.validation import check_val_labels
+from pipeline.video.store import FrameStore
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a training reads of annotations and boxes."""
+
+    tables: Tables
+    train: KeyframeSet
+    "Of the folds that are trained on."
+    val: KeyframeSet
+    "All that are scored."
+
+    @property
+    def train_films(self) -> int:
+        """How many films are trained on."""
+        return len(set(self.train.video_ids))
+
+
+@dataclass(frozen=True)
+class SplitSources:
+    """Where annotations and boxes lie, and the films that have frames or rows."""
+
+    annotations: Path
+    boxes: Path | None
+    "None where a bank has them."
+    films: KnownFilms
+    store: FrameStore | None = None
+    "Where clips are read from."
+
+
+def films_of_store(store: FrameStore) -> KnownFilms:
+    """The films of a frame store."""
+    return KnownFilms(store.video_ids, duration_seconds=store.duration_seconds)
+
+
+def read_splits(sources: SplitSources, settings: Training, *, classes: int, labels: Labels) -> Splits:
+    """The keyframes of train and val.
+
+    Args:
+        sources: see `SplitSources`.
+        settings: see `Training`.
+        classes: width of the labels.
+        labels: how many actions a person has.
+
+    Raises:
+        InputError: a table is absent or of another schema; or there is nothing to train on or to score that fits the
+            settings.
+    """
+    tables = read_tables(sources.annotations, sources.boxes)
+    train = split_keyframes(tables, "train", classes=classes, rule=settings.rule, films=sources.films)
+    train = keyframes_in_folds(train, **settings.videos.model_dump(), what=f"{settings.block}.videos")
+    if sources.store is not None and settings.schedule.epochs:
+        check_clip_sizes(
+            sources.store,
+            train.video_ids,
+            settings.augmentation,
+            bn_batch=settings.bn_batch,
+            block=f"{settings.block}.augmentation",
+        )
+    if labels.kind == "single":
+        check_single_label(train, several=labels.several)
+    validation = settings.validation
+    val = split_keyframes(tables, "val", classes=classes, rule=validation.rule, with_empty=True, films=sources.films)
+    if setting := settings.goes_by_map:
+        check_val_labels(tables, f"{settings.block}.{setting}")
+    if tables.boxes is not None and validation.interval and validation.boxes == "detected":
+        check_threshold(
+            str(sources.boxes),
+            tables.boxes,
+            videos_of(tables.keyframes, "val"),
+            split="val",
+            rule=validation.rule,
+            key=f"{settings.block}.validation.box_threshold",
+        )
+    return Splits(tables, train, val)
