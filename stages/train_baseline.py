@@ -32,7 +32,7 @@ from pipeline.tables.folds import keyframes_in_folds
 from pipeline.tables.keyframes import check_single_label
 from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import read_tables, split_keyframes
-from pipeline.training.clip_steps import check_clip_sizes, clip_steps, detector_loss
+from pipeline.training.clip_steps import SampleSettings, check_clip_sizes, clip_steps, detector_loss
 from pipeline.training.logs import LogSettings, check_log
 from pipeline.training.loop import fit
 from pipeline.training.losses import make_loss
@@ -127,6 +127,9 @@ def train_baseline(
     )
     state = item_folder("train_baseline", key)
     epochs = {"epochs": training.schedule.epochs, "saved_epochs": saved_epoch(state), "state": key}
+    changes = augmentation(training.augmentation)
+    batch_norm = has_batch_norm(detector.head)
+    samples = SampleSettings(clip, changes, training.match_iou, batch_norm, worker_count(workers))
     scoring = ScoreSettings(place, training.compute_dtype, scores_of=partial(action_scores, kind=labels))
     with recorded_run("train_baseline", params.backbone.name, dataset=params.dataset.name, **epochs):
         fitted = fit(
@@ -135,15 +138,11 @@ def train_baseline(
                 store,
                 keyframes,
                 epoch,
-                settings=clip,
-                augmentation=augmentation(training.augmentation),
-                match_iou=training.match_iou,
-                unmatched=has_batch_norm(detector.head),
+                samples,
                 window_of=None,
                 global_batch=training.global_batch,
                 bn_batch=training.bn_batch,
                 seed=training.seed,
-                workers=worker_count(workers),
             ),
             steps_per_epoch=-(-len(keyframes) // training.global_batch),
             loss_of=detector_loss(detector, make_loss(labels, alpha=training.loss.alpha, gamma=training.loss.gamma)),

@@ -51,7 +51,7 @@ from pipeline.training.clip_steps import check_clip_sizes
 from pipeline.training.logs import LogSettings, check_log
 from pipeline.training.loop import Fitted
 from pipeline.training.outs import write_training
-from pipeline.training.train_scope import HeadTraining, train_on_rows, train_with_detector
+from pipeline.training.train_scope import HeadData, HeadTraining, train_on_rows, train_with_detector
 from pipeline.training.validation import check_val_labels
 from pipeline.video.store import FrameStore
 from stages.arguments import augmentation, clip_settings, label_kind, optimisation
@@ -189,25 +189,26 @@ def train_head(
         state_folder=item_folder("train_head", key),
         log=LogSettings(params.training.log, "train_head", f"{spec.name}_{scope}", key, training.model_dump()),
     )
-    score = spec.window.score if spec.window else 0.0
+    learnt = HeadData(tables, keyframes, val_keyframes, window, spec.window.score if spec.window else 0.0)
     torch.manual_seed(seed_of(training.seed, "initial weights"))
     epochs = {"epochs": training.schedule.epochs, "saved_epochs": saved_epoch(settings.state_folder), "state": key}
     with recorded_run("train_head", f"{spec.name}_{scope}", dataset=params.dataset.name, **epochs):
         if store is None:
             head = build_scope_head(description)
-            fitted = train_on_rows(
-                head, train=banks[0], val=banks[1], window=window, score=score, tables=tables,
-                keyframes=keyframes, val_keyframes=val_keyframes, training=settings,
-            )  # fmt: skip
+            fitted = train_on_rows(head, learnt, settings, train=banks[0], val=banks[1])
             weights = head.state_dict()
         else:
             detector = build_scope_detector(description)
             description["initial_weights"] = _initial_weights(detector, params)
             fitted = train_with_detector(
-                detector, store=store, train=banks[0] if banks else None, window=window, score=score, tables=tables,
-                keyframes=keyframes, val_keyframes=val_keyframes, clip=clip_settings(baseline["input"]),
-                augmentation=augmentation(training.augmentation), training=settings,
-            )  # fmt: skip
+                detector,
+                learnt,
+                settings,
+                store=store,
+                train=banks[0] if banks else None,
+                clip=clip_settings(baseline["input"]),
+                augmentation=augmentation(training.augmentation),
+            )
             weights = detector.state_dict()
     if not is_main():
         return

@@ -35,7 +35,7 @@ from pipeline.scoring.score_films import score_films
 from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
 from pipeline.tables.schemas import DETECTIONS, write_table
-from pipeline.training.clip_steps import Augmentation, clip_steps, detector_loss
+from pipeline.training.clip_steps import Augmentation, SampleSettings, clip_steps, detector_loss
 from pipeline.training.loop import Fitted, Optimisation, fit
 from pipeline.training.state import Metrics
 from pipeline.video.manifest import write_manifest
@@ -173,9 +173,9 @@ def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> 
     fitted = fit(
         model,
         lambda epoch: clip_steps(
-            store, keyframes(), epoch, settings=CLIP, augmentation=CHANGES, match_iou=0.9, unmatched=False,
+            store, keyframes(), epoch, SampleSettings(CLIP, CHANGES, match_iou=0.9, unmatched=False, workers=2),
             window_of=noted(source.for_training(seed=1)(epoch), windows) if source else None,
-            global_batch=optimisation.global_batch, bn_batch=optimisation.bn_batch, seed=1, workers=2,
+            global_batch=optimisation.global_batch, bn_batch=optimisation.bn_batch, seed=1,
         ),
         steps_per_epoch=-(-9 // optimisation.global_batch), loss_of=detector_loss(model), validate=validate,
         optimisation=optimisation, device=CPU, state_folder=state, what="train",

@@ -35,6 +35,21 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class SampleSettings:
+    """How keyframes become samples."""
+
+    clip: ClipSettings
+    "What the backbone sees."
+    augmentation: Augmentation
+    match_iou: float
+    "A proposal takes the labels of an annotated box that it overlaps at least so much."
+    unmatched: bool
+    "Keep the boxes without labels: no loss sees them, but a batch norm of the head does, as upstream."
+    workers: int = 1
+    "Threads that read clips; no sample depends on them."
+
+
+@dataclass(frozen=True)
 class Sample:
     """One keyframe's clip and boxes."""
 
@@ -44,28 +59,22 @@ class Sample:
 
 
 def training_sample(
-    store: FrameStore,
-    each: KeyframeBoxes,
-    *,
-    settings: ClipSettings,
-    augmentation: Augmentation,
-    match_iou: float,
-    unmatched: bool,
-    rng: np.random.Generator,
+    store: FrameStore, each: KeyframeBoxes, settings: SampleSettings, rng: np.random.Generator
 ) -> Sample:
     """Read, augment and label one keyframe; every draw comes from `rng`.
 
     Annotated boxes and the proposals that match one train; box jitter moves them after they were matched. With
-    `unmatched`, the others follow, without labels: no loss sees them, but a batch norm of the head does, as upstream.
+    `unmatched`, the others follow, without labels.
     """
+    clip_settings, augmentation = settings.clip, settings.augmentation
     indices = clip_indices(
         each.keyframe.time_seconds,
         fps=store.fps,
-        frames=settings.frames,
-        interval=settings.interval,
+        frames=clip_settings.frames,
+        interval=clip_settings.interval,
         total=store.grid_frames(each.keyframe.video_id),
         rng=rng,
-        offset_frames=settings.offset_frames,
+        offset_frames=clip_settings.offset_frames,
     )
     truth = len(each.ground_truth_xyxy)
     clip, boxes = training_clip(
@@ -76,14 +85,14 @@ def training_sample(
         crop=augmentation.crop,
         flip=augmentation.flip,
         colour=augmentation.colour,
-        mean=settings.mean,
-        std=settings.std,
+        mean=clip_settings.mean,
+        std=clip_settings.std,
     )
     corners = boxes.numpy().astype(np.float64)
     chosen = assign_boxes(
-        corners[truth:], corners[:truth], each.labels.astype(np.float64), generator=rng, match_iou=match_iou
+        corners[truth:], corners[:truth], each.labels.astype(np.float64), generator=rng, match_iou=settings.match_iou
     )
-    kept = len(chosen.rows) if unmatched else chosen.positives
+    kept = len(chosen.rows) if settings.unmatched else chosen.positives
     corners = jittered(corners[chosen.rows[:kept]], augmentation.box_jitter, clip.shape[-1], clip.shape[-2], rng)
     return Sample(clip, corners.astype(np.float32), chosen.labels[:kept].astype(np.float32))
 
@@ -129,22 +138,17 @@ def clip_steps(
     store: FrameStore,
     keyframes: Sequence[KeyframeBoxes],
     epoch: int,
+    settings: SampleSettings,
     *,
-    settings: ClipSettings,
-    augmentation: Augmentation,
-    match_iou: float,
-    unmatched: bool,
     window_of: WindowOf | None,
     global_batch: int,
     bn_batch: int,
     seed: int,
-    workers: int,
 ) -> Iterator[Step]:
     """The optimiser steps of one epoch over the keyframes, in an order drawn from (seed, epoch).
 
     A sample is a function of (seed, epoch, keyframe), so neither workers nor ranks nor a resumed run change it. A rank
-    reads only its own parts, one after the other. `unmatched`: see `training_sample`; `window_of` gives the windows of
-    this epoch.
+    reads only its own parts, one after the other. `window_of` gives the windows of this epoch.
     """
     order = rng_of(seed, "order", epoch).permutation(len(keyframes))
     steps = list(deal_parts(order, global_batch=global_batch, bn_batch=bn_batch))
@@ -152,19 +156,10 @@ def clip_steps(
     def read(index: int) -> tuple[KeyframeBoxes, Sample]:
         each = keyframes[index]
         rng = rng_of(seed, "sample", epoch, each.keyframe.video_id, each.keyframe.timestamp)
-        sample = training_sample(
-            store,
-            each,
-            settings=settings,
-            augmentation=augmentation,
-            match_iou=match_iou,
-            unmatched=unmatched,
-            rng=rng,
-        )
-        return each, sample
+        return each, training_sample(store, each, settings, rng)
 
     indices = [index for mine, _ in steps for part in mine for index in part.tolist()]
-    samples = read_ahead(read, indices, threads=workers)
+    samples = read_ahead(read, indices, threads=settings.workers)
     for mine, count in steps:
         yield Step((_batch(list(islice(samples, len(part))), window_of) for part in mine), count)
 

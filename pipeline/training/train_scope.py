@@ -22,7 +22,7 @@ from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import KeyframeBoxes, pack_keyframes
 from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import Tables
-from pipeline.training.clip_steps import Augmentation, clip_steps, detector_loss
+from pipeline.training.clip_steps import Augmentation, SampleSettings, clip_steps, detector_loss
 from pipeline.training.logs import LogSettings
 from pipeline.training.loop import Fitted, Optimisation, fit
 from pipeline.training.losses import LossOf, make_loss
@@ -64,6 +64,21 @@ class HeadTraining:
         )
 
 
+@dataclass(frozen=True)
+class HeadData:
+    """What a head learns from and is scored on."""
+
+    tables: Tables
+    keyframes: Sequence[KeyframeBoxes]
+    "Annotated ones of train."
+    val_keyframes: Sequence[KeyframeBoxes]
+    "Those of val that are scored."
+    window: WindowSource | None
+    "For a head that reads the bank."
+    score: float
+    "Least score of the rows that windows read."
+
+
 def fit_statistics(
     head: Head | StandardisedHead,
     *,
@@ -96,41 +111,34 @@ def _films(keyframes: Sequence[KeyframeBoxes]) -> set[str]:
 
 def train_on_rows(
     head: Head | StandardisedHead,
+    data: HeadData,
+    training: HeadTraining,
     *,
     train: Bank,
     val: Bank,
-    window: WindowSource | None,
-    score: float,
-    tables: Tables,
-    keyframes: Sequence[KeyframeBoxes],
-    val_keyframes: Sequence[KeyframeBoxes],
-    training: HeadTraining,
 ) -> Fitted:
     """Scope head: the head alone, in place, on labelled rows of the train bank.
 
     Args:
         head: with neutral statistics; those of the train split are put in.
+        data: see `HeadData`.
+        training: see `HeadTraining`.
         train: gives the labelled rows.
         val: is scored.
-        window: for a head that reads the bank.
-        score: least score of the rows that windows read.
-        tables: the annotations.
-        keyframes: annotated ones of train.
-        val_keyframes: those of val that are scored.
-        training: see `HeadTraining`.
 
     Raises:
         InputError: rows and annotations do not belong together.
     """
+    window, keyframes = data.window, data.keyframes
     rows = training_rows(train, keyframes, rule=training.rule, match_iou=training.match_iou)
     fit_statistics(
-        head, rows=rows.features.chunks(), bank=train if window else None, score=score, films=_films(keyframes)
+        head, rows=rows.features.chunks(), bank=train if window else None, score=data.score, films=_films(keyframes)
     )
     head.to(training.device)
     is_scored = training.optimisation.validation_interval and training.validation_boxes == "detected"
     key = "head_train.validation.box_threshold" if is_scored else ""
     to_score = {
-        kind: scoring_rows(val, val_keyframes, row_set, rule=training.validation_rule, key=key)
+        kind: scoring_rows(val, data.val_keyframes, row_set, rule=training.validation_rule, key=key)
         for kind, row_set in (("detected", "detections"), ("ground_truth", "ground_truth"))
     }
     optimisation = training.optimisation
@@ -150,7 +158,7 @@ def train_on_rows(
         loss_of=head_loss(head, training.loss()),
         validate=validator(
             lambda: {kind: score_rows(head, each, scoring) for kind, each in to_score.items()},
-            tables,
+            data.tables,
             headline=training.validation_boxes,
             decode=training.labels.decode,
         ),
@@ -164,45 +172,39 @@ def train_on_rows(
 
 def train_with_detector(
     detector: Detector,
+    data: HeadData,
+    training: HeadTraining,
     *,
     store: FrameStore,
     train: Bank | None,
-    window: WindowSource | None,
-    score: float,
-    tables: Tables,
-    keyframes: Sequence[KeyframeBoxes],
-    val_keyframes: Sequence[KeyframeBoxes],
     clip: ClipSettings,
     augmentation: Augmentation,
-    training: HeadTraining,
 ) -> Fitted:
     """Scope all: backbone and head, in place, on clips. Arguments as of `train_on_rows`."""
-    fit_statistics(detector.head, rows=None, bank=train, score=score, films=_films(keyframes))
+    window, keyframes = data.window, data.keyframes
+    fit_statistics(detector.head, rows=None, bank=train, score=data.score, films=_films(keyframes))
     detector.to(training.device)
     optimisation = training.optimisation
     scoring = training.scoring(window)
     windows = window.for_training(optimisation.seed) if window else None
+    settings = SampleSettings(clip, augmentation, training.match_iou, has_batch_norm(detector.head), training.workers)
     return fit(
         detector,
         lambda epoch: clip_steps(
             store,
             keyframes,
             epoch,
-            settings=clip,
-            augmentation=augmentation,
-            match_iou=training.match_iou,
-            unmatched=has_batch_norm(detector.head),
+            settings,
             window_of=windows(epoch) if windows else None,
             global_batch=optimisation.global_batch,
             bn_batch=optimisation.bn_batch,
             seed=optimisation.seed,
-            workers=training.workers,
         ),
         steps_per_epoch=-(-len(keyframes) // optimisation.global_batch),
         loss_of=detector_loss(detector, training.loss()),
         validate=validator(
-            lambda: score_films(detector, store, val_keyframes, scoring, clip=clip, batch=training.batch),
-            tables,
+            lambda: score_films(detector, store, data.val_keyframes, scoring, clip=clip, batch=training.batch),
+            data.tables,
             headline=training.validation_boxes,
             decode=training.labels.decode,
         ),

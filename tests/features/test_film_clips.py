@@ -10,7 +10,7 @@ from pipeline.features import film_clips as clips_module
 from pipeline.features.film_clips import ClipRequest, read_ahead, read_request, run_film
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
-from pipeline.training.clip_steps import training_sample
+from pipeline.training.clip_steps import SampleSettings, training_sample
 from pipeline.training.norms import has_batch_norm
 from tests.rank_jobs import CHANGES, CLIP, WatchedStore, keyframes, make_films
 
@@ -32,10 +32,8 @@ def test_a_clip_may_be_moved_in_inference(store: WatchedStore, offset: int, expe
 def test_a_clip_is_moved_by_as_much_in_training(store: WatchedStore) -> None:
     store.read.clear()
     for offset in (0, 1, -1):
-        training_sample(
-            store, keyframes()[2], settings=replace(CLIP, offset_frames=offset), augmentation=CHANGES, match_iou=0.9,
-            unmatched=False, rng=rng_of(1),
-        )  # fmt: skip
+        moved = replace(CLIP, offset_frames=offset)
+        training_sample(store, keyframes()[2], SampleSettings(moved, CHANGES, 0.9, unmatched=False), rng_of(1))
     plain, late, early = (np.array(frames) for _, *frames in store.read)
     assert (late - plain).tolist() == [1, 1]
     assert (early - plain).tolist() == [-1, -1]
@@ -46,9 +44,7 @@ def test_unmatched_boxes_follow_without_labels_where_a_batch_norm_counts_them(st
     far = np.array([[0.0, 0.0, 0.1, 0.1], [0.9, 0.9, 1.0, 1.0]])
     each = replace(each, proposals_xyxy=np.concatenate([each.ground_truth_xyxy, far]))
     some, all_ = (
-        training_sample(
-            store, each, settings=CLIP, augmentation=CHANGES, match_iou=0.9, unmatched=unmatched, rng=rng_of(1)
-        )
+        training_sample(store, each, SampleSettings(CLIP, CHANGES, 0.9, unmatched=unmatched), rng_of(1))
         for unmatched in (False, True)
     )
     labelled = len(some.boxes_xyxy)
