@@ -71,7 +71,7 @@ def run_scenario(project: Project, name: str) -> dict[str, Any]:
     # By itself `actionbank` takes its modules from the checkout that was installed, not from the clone.
     environment = {"PYTHONPATH": str(project.folder), "ACTIONBANK_PROCESSES": PROCESSES.get(name, "1")}
     project.run("actionbank", "compose", *SCENARIOS[name], environment=environment)
-    project.run("dvc", "repro", environment=environment)
+    project.run("dvc", "repro", environment=environment, timeout_seconds=None)
     return outs_of(project)
 
 
