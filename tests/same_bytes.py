@@ -6,7 +6,7 @@
 
 Both run each scenario in a fresh clone of HEAD, one after the other, so that stages that agree run once. A record keeps
 the md5 of every out in dvc.lock, and of each file of a folder. A second `record` adds its scenarios to the file.
-`compare` runs what the record has. The scenario `playground` takes minutes, the others less than a minute each. The
+`compare` runs what the record has. On two idle cores `playground` takes minutes, each of the others about one. The
 bytes hold for one processor type and one set of libraries: `compare` says where these are others than in the record.
 """
 
