@@ -21,11 +21,17 @@ class Project:
 
     folder: Path
 
-    def run(self, *command: str, fails: bool = False, environment: dict[str, str] | None = None) -> str:
+    def run(
+        self,
+        *command: str,
+        fails: bool = False,
+        environment: dict[str, str] | None = None,
+        timeout_seconds: float | None = 1800,
+    ) -> str:
         """Run a command in the project; returns what it printed, on either stream."""
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment(**(environment or {})), text=True, timeout=1800, check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            command, cwd=self.folder, env=self.environment(**(environment or {})), text=True, timeout=timeout_seconds,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )  # fmt: skip
         assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
         return done.stdout
