@@ -167,6 +167,10 @@ class Checkpoint:
         return self.kind if isinstance(self.spec, BackboneSpec) else f"{self.kind} with head {self.spec.head.name}"
 
 
+# Of backbone weights without a sidecar.
+BARE = Checkpoint(spec=BackboneSpec(), absent=frozenset({"backbone", "width"}))
+
+
 class _Top(TypedDict, total=False):
     """What tells the specs apart."""
 

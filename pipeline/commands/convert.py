@@ -14,7 +14,7 @@ from pipeline.bank.output import check_new_file
 from pipeline.base.errors import InputError
 from pipeline.base.files import atomic_path, check_own_file, check_report, digest_file, write_json
 from pipeline.base.work import item_key, make_item
-from pipeline.checkpoint.sidecars import Checkpoint, HandedOn, Record
+from pipeline.checkpoint.sidecars import BARE, Checkpoint, HandedOn, Record
 from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_tensors, save_checkpoint
 from pipeline.interop.conversion import Background, ConversionReport
@@ -205,7 +205,7 @@ def export(
     if checkpoint.with_suffix(".json").exists():
         tensors, described = load_checkpoint(checkpoint)
     else:
-        tensors, described = load_tensors(checkpoint), Checkpoint(spec=BackboneSpec())
+        tensors, described = load_tensors(checkpoint), BARE
     try:
         value, notes = export_mmaction2(tensors, described)
     except InputError as error:

@@ -118,7 +118,8 @@ def convert(
 
 
 def _known_backbone(foreign: Foreign) -> str | None:
-    return foreign.checkpoint.to_json().get("backbone") if foreign.checkpoint else None
+    spec = foreign.checkpoint.spec if foreign.checkpoint else None
+    return spec.backbone if isinstance(spec, BackboneSpec | DetectorSpec | HeadSpec) else None
 
 
 def _fit(

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pipeline.base.errors import InputError
-from pipeline.checkpoint.sidecars import Checkpoint
-from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec
+from pipeline.checkpoint.sidecars import BARE, Checkpoint
+from pipeline.checkpoint.specs import DetectorSpec, HeadSpec
 from pipeline.interop.convert_checkpoint import Converted, DetectorSettings, convert
 from pipeline.interop.export import export_mmaction2
 from pipeline.interop.frameworks import recognise
@@ -85,7 +85,7 @@ def test_names_and_shapes_are_upstreams() -> None:
 
 def test_a_backbone_alone_is_exported_with_upstreams_prefix() -> None:
     model = small_detector("slowonly_r50", "linear")
-    value, notes = export_mmaction2(model.backbone.state_dict(), Checkpoint(spec=BackboneSpec()))
+    value, notes = export_mmaction2(model.backbone.state_dict(), BARE)
     assert set(value["state_dict"]) == {f"backbone.{key}" for key in model.backbone.state_dict()}
     assert value["meta"] == {"exported_from": "ActionBank"}
     assert notes == []
