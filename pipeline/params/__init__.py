@@ -17,12 +17,14 @@ from pipeline.base.block import Block
 from pipeline.base.errors import InputError
 from pipeline.base.invalid import key_of, told_of
 from pipeline.base.plain_yaml import read_yaml
+from pipeline.boxes.settings import Boxes
 from pipeline.models.settings import Labels, LongTermHead, RoiSettings
-from pipeline.params.data import Bank, Boxes, Dataset, Frames, Playground
+from pipeline.params.data import Bank, Dataset
 from pipeline.params.model import Backbone, Scope
 from pipeline.params.scoring import Evaluation, Reported
 from pipeline.params.training import Baseline, HeadTrain, Watching
 from pipeline.training.settings import Augmentation, Training
+from pipeline.video.settings import Frames
 
 __all__ = [
     "Augmentation",
@@ -30,14 +32,11 @@ __all__ = [
     "Bank",
     "Baseline",
     "Block",
-    "Boxes",
     "Choices",
     "Dataset",
     "Evaluation",
-    "Frames",
     "HeadTrain",
     "Params",
-    "Playground",
     "Reported",
     "Scope",
     "Training",
