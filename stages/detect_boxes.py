@@ -10,30 +10,22 @@ with scores, which import_boxes reads, and `summary.json`. Films that were done 
 weights, and a camera that stands still.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import torch
 import typer
 
-from pipeline.base.code import code_version
 from pipeline.base.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
-from pipeline.base.distributed import across_ranks, from_main
-from pipeline.base.errors import counted
-from pipeline.base.files import digest_file, replace_folder, write_bytes, write_json
-from pipeline.base.numerics import pick_device, set_numerics
+from pipeline.base.distributed import across_ranks
+from pipeline.base.files import replace_folder
 from pipeline.base.ranks import is_main
 from pipeline.base.runs import recorded_run
-from pipeline.boxes.detecting import Detector, detect_films, films_to_detect
-from pipeline.boxes.motion import detect_motion
-from pipeline.params import Boxes, load_params
-from pipeline.tables.schemas import KEYFRAMES, TIMELINES, VIDEOS, read_table
+from pipeline.boxes.detecting import FILES, detect_films, films_to_detect, write_detected
+from pipeline.boxes.detectors import choose_detector
+from pipeline.params import load_params
 from pipeline.video.store import FrameStore
 
-NO_WEIGHTS = "conf/none/weights"
 app = new_app()
-OUT = ("summary.json", "boxes.csv")
 
 
 @app.command()
@@ -47,58 +39,19 @@ def detect_boxes(
 ) -> None:
     """Detect persons in every second of every film."""
     params = load_params()
-    data = Path("data", params.dataset.name)
-    out = data / "detected_boxes"
-    films = films_to_detect(
-        read_table(data / "annotations" / "timelines.parquet", TIMELINES),
-        read_table(data / "frames" / "videos.parquet", VIDEOS),
-        read_table(data / "annotations" / "keyframes.parquet", KEYFRAMES),
-    )
-    films_at_a_time = worker_count(workers)
-    if detector == "motion":
-        settings, load = {"code": code_version("pipeline.boxes.motion", "pipeline.video.store")}, _motion
-    else:
-        place = pick_device(device)
-        films_at_a_time = 1 if place.type == "cuda" else films_at_a_time
-        settings, load = _fasterrcnn(params.boxes, place)
+    boxes, data = params.boxes, Path("data", params.dataset.name)
+    films = films_to_detect(data / "annotations", data / "frames")
+    chosen = choose_detector(detector, weights=boxes.weights, min_score=boxes.min_score, device=device)
+    at_a_time = 1 if chosen.on_gpu else worker_count(workers)
     with recorded_run("detect_boxes", detector, dataset=params.dataset.name, items=len(films)) as record:
         record["device"] = device
         store = FrameStore(data / "frames")
-        items = detect_films(films, store, settings=settings, load=load, workers=films_at_a_time, batch=batch)
+        items = detect_films(films, store, settings=chosen.settings, load=chosen.load, workers=at_a_time, batch=batch)
         if not is_main():
             return
-        texts = [(items[video_id] / "boxes.csv").read_bytes() for video_id in sorted(items)]
-        counts = {
-            "films": len(films),
-            "keyframes": sum(len(film.timestamps) for film in films),
-            "boxes": sum(text.count(b",,") for text in texts),
-        }
-        with replace_folder(out, OUT) as folder:
-            write_bytes(folder / "boxes.csv", b"".join(texts))
-            write_json(folder / "summary.json", {"detector": detector, **counts})
-    found, keyframes = counted(counts["boxes"], "box", "boxes"), counted(counts["keyframes"], "keyframe")
-    print(f"{out}: {found} by {detector} in {keyframes} of {counted(len(items), 'film')}")
-
-
-def _motion() -> Detector:
-    return detect_motion
-
-
-def _fasterrcnn(boxes: Boxes, device: torch.device) -> tuple[dict[str, Any], Callable[[], Detector]]:
-    """What its boxes depend on beside the frames, and the detector."""
-    # With it comes all of torchvision's detection, which `motion` need not wait for.
-    from pipeline.boxes.fasterrcnn import load_fasterrcnn, person_detector, published_weights, read_weights
-
-    path = from_main(lambda: published_weights() if boxes.weights == NO_WEIGHTS else Path(boxes.weights))
-    weights = read_weights(path)
-
-    def load() -> Detector:
-        set_numerics(compute_dtype="fp32", deterministic=False, threads=1)
-        model = load_fasterrcnn(weights, where=str(path), min_score=boxes.min_score)
-        return person_detector(model.to(device), device=device)
-
-    code = code_version("pipeline.boxes.fasterrcnn")
-    return {"weights": digest_file(path), "min_score": boxes.min_score, "code": code}, load
+        with replace_folder(data / "detected_boxes", FILES) as folder:
+            told = write_detected(folder, films, items, detector=detector)
+    print(f"{data / 'detected_boxes'}: {told}")
 
 
 if __name__ == "__main__":

@@ -18,22 +18,10 @@ from pipeline.base.code import code_version
 from pipeline.base.command import WorkersOption, new_app, run, worker_count
 from pipeline.base.errors import InputError
 from pipeline.base.runs import recorded_run
-from pipeline.base.work import item_key, make_item
 from pipeline.params import load_params
-from pipeline.playground.make import FilmSpec, make_playground, render_film
+from pipeline.playground.make import STAGE, cached_film, make_playground
 
-STAGE = "make_videos"
 app = new_app()
-
-
-def cached_film(code: str, spec: FilmSpec) -> Path:
-    """The film's file in the work directory, rendered first where it is not there."""
-
-    def make(folder: Path) -> None:
-        render_film(folder, spec)
-
-    (path,) = make_item(STAGE, item_key(code=code, spec=asdict(spec)), make).glob("*.mp4")
-    return path
 
 
 @app.command()
@@ -47,16 +35,11 @@ def make_videos(
     if name not in params.dataset.generate or playground is None:
         generated = ", ".join(params.dataset.generate) or "none"
         raise InputError(f"make_videos {name}: not a data set that is generated (dataset.generate: {generated})")
-    settings = playground.model_dump()
-    code = code_version("stages.make_videos")
+    film_file = partial(cached_film, code_version("stages.make_videos"))
     with recorded_run(STAGE, name, dataset=params.dataset.name) as record:
-        counts = make_playground(
-            Path("data") / name / "source",
-            **settings,
-            workers=worker_count(workers),
-            film_file=partial(cached_film, code),
-        )
-        record.update(asdict(counts), workers=worker_count(workers))
+        source, at_a_time = Path("data") / name / "source", worker_count(workers)
+        counts = make_playground(source, playground, workers=at_a_time, film_file=film_file)
+        record.update(asdict(counts), workers=at_a_time)
     print(
         f"make_videos: {counts.train_videos} train and {counts.val_videos} val videos of {counts.seconds} s in all, "
         f"{counts.boxes} boxes with {counts.labels} labels, {counts.proposals} proposals"

@@ -1,5 +1,6 @@
 """Bad items of a stage: each is listed, all are counted, and one of them does not end the run."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pipeline.base.errors import InputError, one_line
 from pipeline.base.files import read_json, write_json
 
 LONGEST_PART = 1000
+MOST_PRINTED = 10
 
 ProblemKind = Literal[
     "box-in-pixels",  # a box whose corners are pixels, where shares of the frame are expected
@@ -77,6 +79,12 @@ def read_problems(path: Path) -> list[Problem]:
     ):
         raise InputError(f"{path}: is not the list of problems that a stage writes; run the stage again")
     return [Problem(**each) for each in listed]
+
+
+def print_first(problems: Sequence[Problem]) -> None:
+    """Print the first problems to standard error; the others stand in `problems.json`."""
+    for problem in problems[:MOST_PRINTED]:
+        print(problem, file=sys.stderr)
 
 
 def report_problems(

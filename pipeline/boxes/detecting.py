@@ -6,21 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import torch
 
-from pipeline.base.errors import InputError
-from pipeline.base.files import digest_value, write_text
+from pipeline.base.errors import InputError, counted
+from pipeline.base.files import digest_value, write_bytes, write_json, write_text
 from pipeline.base.shared_items import Make, share_items
 from pipeline.base.work import item_key
 from pipeline.features.film_clips import read_ahead
 from pipeline.features.requests import film_seconds, rows_by_video
 from pipeline.tables.csv_rows import Floats
 from pipeline.tables.film_ids import names_beside
+from pipeline.tables.schemas import KEYFRAMES, TIMELINES, VIDEOS, read_table
 from pipeline.video.clips import clip_indices
 from pipeline.video.store import FrameStore
 
 STAGE = "detected_boxes"
+FILES = ("summary.json", "boxes.csv")
 DECIMALS = 4
 # The frames of a film's keyframes, RGB uint8 [height, width, 3], to the boxes of each: [n, 5] of x1, y1, x2, y2 as
 # shares of the frame, and a score.
@@ -37,17 +38,19 @@ class Film:
     timestamps: Floats
 
 
-def films_to_detect(timelines: pa.Table, videos: pa.Table, keyframes: pa.Table) -> list[Film]:
+def films_to_detect(annotations: Path, frames: Path) -> list[Film]:
     """Every second of every film that has frames, and its keyframes wherever they lie; sorted by video.
 
     Args:
-        timelines: TIMELINES.
-        videos: VIDEOS.
-        keyframes: KEYFRAMES; their times alone are read.
+        annotations: the out of import_annotations, of which no label is read.
+        frames: the out of extract_frames.
 
     Raises:
-        InputError: no film that the annotations name has frames.
+        InputError: a table is absent, or no film that the annotations name has frames.
     """
+    timelines = read_table(annotations / "timelines.parquet", TIMELINES)
+    videos = read_table(frames / "videos.parquet", VIDEOS)
+    keyframes = read_table(annotations / "keyframes.parquet", KEYFRAMES)
     durations = dict(zip(videos["video_id"].to_pylist(), videos["duration_seconds"].to_pylist(), strict=True))
     named = rows_by_video(keyframes, ["timestamp"])
     films = []
@@ -128,3 +131,26 @@ def _write(path: Path, film: Film, store: FrameStore, detector: Detector, batch:
         rows = rows[np.lexsort([*rows[:, 3::-1].T, -rows[:, 4]])]
         lines += [f"{key},{x1:g},{y1:g},{x2:g},{y2:g},,{score:g}" for x1, y1, x2, y2, score in rows.tolist()] or [key]
     write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def write_detected(folder: Path, films: Sequence[Film], items: Mapping[str, Path], *, detector: str) -> str:
+    """Write `boxes.csv` of all films, and `summary.json`.
+
+    Args:
+        folder: where to, empty.
+        films: see `films_to_detect`.
+        items: see `detect_films`.
+        detector: its name.
+
+    Returns:
+        how many boxes there are, in words.
+    """
+    texts = [(items[video_id] / "boxes.csv").read_bytes() for video_id in sorted(items)]
+    boxes, keyframes = sum(text.count(b",,") for text in texts), sum(len(film.timestamps) for film in films)
+    write_bytes(folder / "boxes.csv", b"".join(texts))
+    counts = {"films": len(films), "keyframes": keyframes, "boxes": boxes}
+    write_json(folder / "summary.json", {"detector": detector, **counts})
+    return (
+        f"{counted(boxes, 'box', 'boxes')} by {detector} in {counted(keyframes, 'keyframe')} of "
+        f"{counted(len(items), 'film')}"
+    )

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from pipeline.annotations.assemble import AvaImport
 from pipeline.annotations.coco import FORMAT as COCO
 from pipeline.annotations.listed import Listed, read_listed
-from pipeline.annotations.source_options import source_options
 from pipeline.base.errors import InputError
 from pipeline.base.problems import Problem
 from pipeline.boxes.yolo import find_yolo
@@ -29,7 +28,8 @@ from pipeline.doctor.tools import check_frame_times, check_sizes, sort_notices
 from pipeline.doctor.videos import Files, check_copies, check_films, check_presence, describe, find_files, without_found
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.params import Bank, Params, Training
-from pipeline.video.extract import FrameSettings
+from pipeline.params.source_options import source_options
+from pipeline.video.extract import frame_settings
 
 
 def examine(
@@ -62,10 +62,9 @@ def examine(
     facts["space"] = str(space)
     findings += check_space(space)
     findings += check_copies(files, timelines)
-    short_side = None if params.frames.short_side == "none" else params.frames.short_side
     findings += check_frames(
         Path("data", dataset.name, "frames"),
-        FrameSettings(params.frames.fps, short_side, params.frames.quality),
+        frame_settings(params.frames),
         without_found(films),
         timelines,
     )

@@ -25,7 +25,7 @@ from pipeline.doctor.probe_films import Film
 from pipeline.params import Params
 from pipeline.tables.schemas import BOX_COLUMNS
 from pipeline.video.children import Beat, ChildLost, no_beat, preload, run_in_child
-from pipeline.video.extract import FrameSettings, shrink
+from pipeline.video.extract import FrameSettings, frame_settings, shrink
 from pipeline.video.probe import DecodeError, open_video
 from pipeline.video.size import scaled_size
 
@@ -110,13 +110,12 @@ def estimate_space(
         rows: of the banks; None where neither annotations nor boxes can be read.
     """
     good = {video_id: film for video_id, film in films.items() if not film.found and film.width}
-    side = None if params.frames.short_side == "none" else params.frames.short_side
-    settings = FrameSettings(params.frames.fps, side, params.frames.quality)
+    settings = frame_settings(params.frames)
     sampled = {video_id: videos[video_id] for video_id in _spread(list(good)) if video_id in videos}
     density = _bytes_per_pixel(sampled, settings)
     mean = sum(density.values()) / len(density) if density else BYTES_PER_PIXEL
     frames = sum(
-        _frames(film, settings.fps) * (_pixels(film, side) * density.get(video_id, mean) + FRAME_BYTES)
+        _frames(film, settings.fps) * (_pixels(film, settings.short_side) * density.get(video_id, mean) + FRAME_BYTES)
         for video_id, film in good.items()
     )
     if params.dataset.pack != "none":

@@ -17,12 +17,14 @@ from pipeline.base.block import Block
 from pipeline.base.errors import InputError
 from pipeline.base.invalid import key_of, told_of
 from pipeline.base.plain_yaml import read_yaml
+from pipeline.boxes.settings import Boxes
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.models.settings import Labels, LongTermHead, RoiSettings
-from pipeline.params.data import Bank, Boxes, Dataset, Frames, Playground
+from pipeline.params.data import Bank, Dataset
 from pipeline.params.model import Backbone, Scope
 from pipeline.params.scoring import Reported
 from pipeline.training.settings import Augmentation, BaselineTraining, HeadTraining, Training, Watching
+from pipeline.video.settings import Frames
 
 __all__ = [
     "Augmentation",
@@ -30,14 +32,12 @@ __all__ = [
     "Bank",
     "BaselineTraining",
     "Block",
-    "Boxes",
     "Choices",
     "Dataset",
     "EvaluationSettings",
     "Frames",
     "HeadTraining",
     "Params",
-    "Playground",
     "Reported",
     "Scope",
     "Training",

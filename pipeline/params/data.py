@@ -1,4 +1,4 @@
-"""Parameters of what is read and stored: sources, frames, boxes, banks."""
+"""Parameters of what is read and stored that are not declared where they are used: sources, banks."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -7,19 +7,8 @@ from pydantic import Field
 
 from pipeline.bank.settings import BankSettings
 from pipeline.base.block import Block, Fraction, Positive
+from pipeline.playground.settings import Playground
 from pipeline.tables.label_map import MAX_CLASS_ID
-
-
-class Playground(Block):
-    """What `make_videos` renders."""
-
-    train_videos: Positive
-    val_videos: Positive
-    min_seconds: Positive
-    max_seconds: Positive
-    width: Positive
-    height: Positive
-    seed: int
 
 
 class Dataset(Block):
@@ -68,42 +57,6 @@ class Dataset(Block):
     pack: Positive | Literal["none"]
     "Videos are stored one by one (none) or spread over this many files of frames and parts of a bank."
     playground: Playground | None = None
-
-
-class Frames(Block):
-    """Frame extraction."""
-
-    fps: Annotated[float, Field(gt=0)]
-    "Frames per second of the constant grid that clips are counted on."
-    short_side: Positive | Literal["none"]
-    "Stored frames have this short side in pixels (never upsampled); none keeps the source's size."
-    allow_smaller: bool
-    "Let short_side be below the scale that training or inference asks for; clips are then upsampled."
-    quality: Annotated[int, Field(ge=1, le=100)]
-    "JPEG quality."
-    max_bad_fraction: Fraction
-    "Largest share of unreadable videos that is let pass."
-
-
-class Boxes(Block):
-    """Where person boxes come from, and their import."""
-
-    detector: Literal["none", "motion", "fasterrcnn"]
-    "What detect_boxes runs; none reads dataset.proposals."
-    weights: str
-    "fasterrcnn: .pth or .safetensors of its weights; conf/none/weights takes those that torchvision downloads."
-    source: str
-    "Folder that import_boxes reads, by the detector."
-    detect: list[Literal["motion", "fasterrcnn"]]
-    "[detector], or [] where there is none."
-    tracks: Literal["none", "iou"]
-    "iou: ids over time, by how much the boxes of neighbouring seconds overlap."
-    person_class: Annotated[int, Field(ge=0)]
-    "Text files of YOLO: the class that is a person."
-    min_score: float
-    "Boxes below this floor are dropped; each consumer applies its own threshold above it."
-    max_bad_fraction: Fraction
-    "Largest share of bad rows that is let pass."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,20 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import link_file, replace_folder
 from pipeline.base.progress import progress
+from pipeline.base.work import item_key, make_item
 from pipeline.base.workers import map_in_processes
 from pipeline.playground.canvas import WORLD_HEIGHT
 from pipeline.playground.encode import write_video
 from pipeline.playground.render import render
 from pipeline.playground.script import Script, Split, write_script
+from pipeline.playground.settings import Playground
 from pipeline.playground.write_files import describe_film, write_annotations, write_proposals
 
+STAGE = "make_videos"
 MIN_SECONDS, MAX_SECONDS = 20, 600
 MIN_HEIGHT, MAX_HEIGHT = 48, 480
 ASPECTS = (4 / 3, 2.4)  # narrower frames have no room for figures at a distance
@@ -108,18 +111,18 @@ def render_film(folder: Path, spec: FilmSpec) -> Path:
     return path
 
 
+def cached_film(code: str, spec: FilmSpec) -> Path:
+    """The film's file in `.work`, rendered first where it is not there; `code` is the version of what renders."""
+
+    def make(folder: Path) -> None:
+        render_film(folder, spec)
+
+    (path,) = make_item(STAGE, item_key(code=code, spec=asdict(spec)), make).glob("*.mp4")
+    return path
+
+
 def make_playground(
-    out: Path,
-    *,
-    train_videos: int,
-    val_videos: int,
-    min_seconds: int,
-    max_seconds: int,
-    width: int,
-    height: int,
-    seed: int,
-    workers: int,
-    film_file: Callable[[FilmSpec], Path] | None = None,
+    out: Path, settings: Playground, *, workers: int, film_file: Callable[[FilmSpec], Path] | None = None
 ) -> Counts:
     """Make the folders `videos`, `annotations`, `proposals` and `proposals_csv` below `out`.
 
@@ -128,28 +131,14 @@ def make_playground(
 
     Args:
         out: where to; each folder appears whole or not at all.
-        train_videos: films of the train split.
-        val_videos: films of the val split.
-        min_seconds: length of the shortest film; three signals, one of each kind, need 73.
-        max_seconds: length of the longest film.
-        width: of a frame, in pixels, even.
-        height: of a frame, in pixels, even.
-        seed: another seed is another data set.
+        settings: number, lengths and size of the films.
         workers: processes.
         film_file: renders a film and returns its file, e.g. from a cache; must be picklable.
 
     Raises:
         InputError: a number, length or size is out of range.
     """
-    specs = film_specs(
-        train_videos=train_videos,
-        val_videos=val_videos,
-        min_seconds=min_seconds,
-        max_seconds=max_seconds,
-        width=width,
-        height=height,
-        seed=seed,
-    )
+    specs = film_specs(**settings.model_dump())
     with ExitStack() as stack:
         videos, annotations, pickles, tables = (
             stack.enter_context(replace_folder(out / name, own)) for name, own in OUTS.items()
@@ -157,13 +146,13 @@ def make_playground(
         for path in _films(film_file or partial(render_film, videos), specs, workers):
             if path.parent != videos:
                 link_file(path, videos / path.name)
-        films = [describe_film(spec.script(), seed) for spec in specs]
+        films = [describe_film(spec.script(), settings.seed) for spec in specs]
         write_annotations(annotations, films)
         write_proposals(pickles, tables, films)
     labels = [film.script.labels(second) for film in films for second in range(film.script.seconds)]
     return Counts(
-        train_videos=train_videos,
-        val_videos=val_videos,
+        train_videos=settings.train_videos,
+        val_videos=settings.val_videos,
         seconds=sum(film.script.seconds for film in films),
         boxes=sum(map(len, labels)),
         labels=sum(len(action_ids) for rows in labels for _, action_ids in rows),

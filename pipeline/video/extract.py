@@ -17,6 +17,7 @@ from pipeline.video.children import Beat, no_beat
 from pipeline.video.decode import InexactDecode, decode_video
 from pipeline.video.grid import grid_length, shown_frames
 from pipeline.video.probe import DecodeError, Media, probe_video
+from pipeline.video.settings import Frames
 from pipeline.video.size import scaled_size
 from pipeline.video.store import Row, write_frames
 
@@ -34,6 +35,11 @@ class FrameSettings:
     fps: float  # of the grid
     short_side: int | None  # pixels; None keeps the source's size
     quality: int  # of the JPEGs, 1 to 100
+
+
+def frame_settings(frames: Frames) -> FrameSettings:
+    """The parameters that stored frames depend on."""
+    return FrameSettings(frames.fps, None if frames.short_side == "none" else frames.short_side, frames.quality)
 
 
 @dataclass

@@ -19,6 +19,7 @@ from pipeline.playground.classes import CLASSES
 from pipeline.playground.make import OUTS, Counts, film_specs, make_playground, render_film
 from pipeline.playground.noisy_boxes import detect
 from pipeline.playground.script import write_script
+from pipeline.playground.settings import Playground
 from pipeline.playground.write_files import describe_film, write_proposals
 from pipeline.tables.label_map import read_label_map
 
@@ -37,7 +38,7 @@ SMALL: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Counts]:
     out = tmp_path_factory.mktemp("playground") / "source"
-    return out, make_playground(out, **SMALL, workers=1)
+    return out, make_playground(out, Playground(**SMALL), workers=1)
 
 
 def read_csv(path: Path) -> list[list[str]]:
@@ -172,7 +173,9 @@ def test_the_same_bytes_in_other_processes(made: tuple[Path, Counts], tmp_path: 
     program = (
         "from pathlib import Path\n"
         "from pipeline.playground.make import make_playground\n"
-        f"if __name__ == '__main__':\n    make_playground(Path({str(tmp_path)!r}), **{SMALL!r}, workers=2)\n"
+        "from pipeline.playground.settings import Playground\n"
+        "if __name__ == '__main__':\n"
+        f"    make_playground(Path({str(tmp_path)!r}), Playground(**{SMALL!r}), workers=2)\n"
     )
     script = tmp_path / "program.py"
     script.write_text(program)
@@ -197,7 +200,7 @@ def test_the_out_is_whole_or_absent(tmp_path: Path) -> None:
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
-        make_playground(tmp_path / "source", **SMALL, workers=1, film_file=breaks)
+        make_playground(tmp_path / "source", Playground(**SMALL), workers=1, film_file=breaks)
     assert files_below(tmp_path) == []
 
 

@@ -13,6 +13,7 @@ import pytest
 from pipeline.base.command import run
 from pipeline.base.files import digest_tree, files_below
 from pipeline.playground.make import OUTS, make_playground
+from pipeline.playground.settings import Playground
 from stages.make_videos import app, make_videos
 from tests.stages.projects import REPOSITORY, write_params
 
@@ -62,7 +63,7 @@ def test_the_outs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "videos/train_001.mp4",
         "videos/val_000.mp4",
     ]
-    counts = make_playground(project / "other", **SETTINGS, workers=1)
+    counts = make_playground(project / "other", Playground(**SETTINGS), workers=1)
     assert digests() == {name: digest_tree(project / "other" / name) for name in OUTS}
     assert capsys.readouterr().out == (
         "make_videos: 2 train and 1 val videos of 60 s in all, "
@@ -132,5 +133,5 @@ def test_killed_in_the_middle_and_resumed(project: Path) -> None:
     assert not (project / SOURCE / "videos").exists()
     make_videos("small", workers=2)
     assert {path.name: path.stat().st_ino for path in work.glob("[!.]*") if path.name in kept} == kept
-    make_playground(project / "other", **{**SETTINGS, "width": 160, "height": 120}, workers=2)
+    make_playground(project / "other", Playground(**{**SETTINGS, "width": 160, "height": 120}), workers=2)
     assert digests() == {name: digest_tree(project / "other" / name) for name in OUTS}

@@ -1,0 +1,58 @@
+"""The detectors of persons by name: what their boxes depend on, and how each is loaded."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.base.code import code_version
+from pipeline.base.distributed import from_main
+from pipeline.base.files import digest_file
+from pipeline.base.numerics import pick_device, set_numerics
+from pipeline.boxes.detecting import Detector
+from pipeline.boxes.motion import detect_motion
+
+NO_WEIGHTS = "conf/none/weights"
+
+
+class Chosen(NamedTuple):
+    """A detector that is not loaded yet."""
+
+    settings: dict[str, Any]
+    "What its boxes depend on beside the frames."
+    load: Callable[[], Detector]
+    on_gpu: bool = False
+
+
+def choose_detector(name: str, *, weights: str, min_score: float, device: str) -> Chosen:
+    """The detector `motion` or `fasterrcnn`; the last three are read by the second alone.
+
+    Args:
+        name: which.
+        weights: their file (boxes.weights); NO_WEIGHTS takes those that torchvision downloads.
+        min_score: boxes below it are left out.
+        device: see `pick_device`.
+
+    Raises:
+        InputError: there is no such device, or there are no weights.
+    """
+    if name == "motion":
+        return Chosen({"code": code_version("pipeline.boxes.motion", "pipeline.video.store")}, lambda: detect_motion)
+    return _fasterrcnn(weights, min_score, device)
+
+
+def _fasterrcnn(weights: str, min_score: float, device: str) -> Chosen:
+    # With it comes all of torchvision's detection, which `motion` need not wait for.
+    from pipeline.boxes.fasterrcnn import load_fasterrcnn, person_detector, published_weights, read_weights
+
+    place = pick_device(device)
+    path = from_main(lambda: published_weights() if weights == NO_WEIGHTS else Path(weights))
+    tensors = read_weights(path)
+
+    def load() -> Detector:
+        set_numerics(compute_dtype="fp32", deterministic=False, threads=1)
+        model = load_fasterrcnn(tensors, where=str(path), min_score=min_score)
+        return person_detector(model.to(place), device=place)
+
+    code = code_version("pipeline.boxes.fasterrcnn")
+    settings = {"weights": digest_file(path), "min_score": min_score, "code": code}
+    return Chosen(settings, load, on_gpu=place.type == "cuda")

@@ -1,0 +1,77 @@
+"""The out of extract_frames: a frame store of extracted videos, what is wrong with some, and what is said of all."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline.base.problems import Problem, print_first, report_problems
+from pipeline.video.extract import frame_settings
+from pipeline.video.folder import VideoFolder
+from pipeline.video.items import VideoItem, assemble_videos
+from pipeline.video.manifest import write_manifest
+from pipeline.video.settings import Frames
+
+FILES = ("manifest.json", "videos.parquet", "problems.json", "*.arrow")
+NAMED = 10
+
+
+def write_store(
+    folder: Path,
+    items: Mapping[str, VideoItem],
+    found: VideoFolder,
+    *,
+    root: Path,
+    frames: Frames,
+    packs: int | None,
+) -> str:
+    """Write FILES; the first problems are printed.
+
+    Args:
+        folder: where to, empty.
+        items: of the videos that were found, by video id.
+        found: the videos.
+        root: their folder.
+        frames: what was stored.
+        packs: over how many files the videos are spread; None gives each its own.
+
+    Returns:
+        how many videos there are and what became of the others, in words.
+
+    Raises:
+        InputError: more videos are bad than `frames.max_bad_fraction` lets pass.
+    """
+    videos, problems = assemble_videos(items, found.paths, root=root, folder=folder, packs=packs)
+    problems = [*found.problems, *problems]
+    print_first(problems)
+    report_problems(
+        problems,
+        total=len(found.paths) + len(found.problems),
+        max_bad_fraction=frames.max_bad_fraction,
+        key="frames.max_bad_fraction",
+        folder=folder,
+        unit="videos",
+    )
+    write_manifest(folder, videos, **asdict(frame_settings(frames)), pack=packs)
+    return _told(videos, problems, new=sum(item.is_new for item in items.values()), ignored=found.ignored)
+
+
+def _told(videos: Mapping[str, dict[str, Any]], problems: Sequence[Problem], *, new: int, ignored: int) -> str:
+    decoders = Counter(each["decoder"] for each in videos.values())
+    grid_frames = sum(each["grid_frames"] for each in videos.values())
+    damaged = [problem.item for problem in problems if problem.item in videos]
+    unreadable = [problem.item for problem in problems if problem.item not in damaged]
+    by_decoder = ", ".join(f"{count} by {name}" for name, count in sorted(decoders.items())) or "none"
+    return (
+        f"{len(videos)} videos ({by_decoder}) of {grid_frames} grid frames; {new} extracted now, "
+        f"{_named(unreadable)} unreadable, {_named(damaged)} kept without some frames, {ignored} other files ignored"
+    )
+
+
+def _named(video_ids: Sequence[str]) -> str:
+    """How many, and which: "2 (a, b)"; of many the first ten, the others stand in problems.json."""
+    if not video_ids:
+        return "0"
+    more = ", ..." if len(video_ids) > NAMED else ""
+    return f"{len(video_ids)} ({', '.join(video_ids[:NAMED])}{more})"
