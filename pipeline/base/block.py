@@ -1,4 +1,4 @@
-"""What every block of parameters is."""
+"""The base class of every block of parameters."""
 
 from typing import Annotated
 

@@ -1,7 +1,7 @@
-"""CRC32C checksums, by which a changed byte is found where it is read: of files, of JSON files, of tables.
+"""CRC32C checksums of files, JSON files and tables. Readers check them, so that damaged bytes are found at once.
 
-CRC32C is what Zarr and most object stores use; a core computes more than 10 GB/s of it. A file is checked once per
-process and state: its inode, size, and times of change.
+CRC32C is what Zarr and most object stores use; a core computes more than 10 GB/s of it. A process reads a file once to
+check it, and again only after its state (inode, size, times of change) has changed.
 """
 
 import os
@@ -24,7 +24,7 @@ SEAL_TEXT = re.compile(rb'"file_crc32c": "([0-9a-f]{8})"')
 UNSEALED = b"0" * 8
 REMEDY = "run `actionbank verify --repair`, which finds and removes what is damaged"
 
-SETTLED_NS = 100_000_000  # a clock of files may stand still for some ms: what changed just now may change unseen
+SETTLED_NS = 100_000_000  # file times may be coarse by some ms: a file that changed just now may change again unseen
 MOST_STATES = 200_000
 
 State = tuple[int, int, int, int, int]  # device, inode, size, modification and change times in ns
@@ -32,17 +32,17 @@ _checked: dict[State, int] = {}
 
 
 def file_state(stat: os.stat_result) -> State:
-    """What changes when anybody writes to the file or puts another in its place."""
+    """Return a tuple that changes when anybody writes to the file or puts another file in its place."""
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def is_settled(state: State) -> bool:
-    """Whether the file changed so long ago that any later change shows in its state."""
+    """Return whether the last change is old enough that any later change will alter the file's state."""
     return time.time_ns() - max(state[3:]) > SETTLED_NS
 
 
 def bytes_crc32c(data: bytes | npt.NDArray[Any], start: int = 0) -> int:
-    """CRC32C of bytes or of an array's values in C order, going on from `start`."""
+    """Compute the CRC32C of bytes, or of an array's values in C order; `start` is the CRC32C of preceding bytes."""
     if not isinstance(data, bytes):
         data = np.ascontiguousarray(data).view()
         data.flags.writeable = False
@@ -50,7 +50,7 @@ def bytes_crc32c(data: bytes | npt.NDArray[Any], start: int = 0) -> int:
 
 
 def file_crc32c(path: Path) -> int:
-    """CRC32C of a file's bytes; a file that was read before and is in the same state is not read again."""
+    """Compute the CRC32C of a file's bytes; return the known value if the file is unchanged since it was last read."""
     with path.open("rb", buffering=0) as file:
         state = file_state(os.fstat(file.fileno()))
         known = _checked.get(state)
@@ -67,12 +67,12 @@ def file_crc32c(path: Path) -> int:
 
 
 def check_file(path: Path, expected: str, *, remedy: str = REMEDY) -> None:
-    """Refuse a file of other bytes than it was written with.
+    """Check that a file holds the bytes that were written.
 
     Args:
         path: the file.
         expected: its CRC32C, as `checksum_text` writes it.
-        remedy: what the reader of the message is to do.
+        remedy: the last part of the message: what the user can do.
 
     Raises:
         DamagedError: names the file, both checksums and the remedy.
@@ -83,7 +83,7 @@ def check_file(path: Path, expected: str, *, remedy: str = REMEDY) -> None:
 
 
 def checksum_text(value: int) -> str:
-    """A checksum as it stands in JSON: eight hexadecimal digits."""
+    """Format a checksum for JSON: eight hexadecimal digits."""
     return f"{value:08x}"
 
 
@@ -93,7 +93,7 @@ def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def seal_json(text: bytes) -> bytes:
-    """Put the checksum of a JSON text into it, where `file_crc32c` is eight zeros: it is that of the text as given."""
+    """Replace the eight zeros under `file_crc32c` by the checksum of the JSON text as given (with the zeros)."""
     found = SEAL_TEXT.search(text)
     assert found is not None  # the caller put it there
     assert found[1] == UNSEALED
@@ -102,10 +102,12 @@ def seal_json(text: bytes) -> bytes:
 
 
 def check_seal(text: bytes, where: str, *, remedy: str = REMEDY, required: bool = False) -> None:
-    """Refuse a JSON text that is not as it was sealed; one without a seal, of an older version, passes if it may.
+    """Check the checksum that a JSON text holds of itself.
+
+    A text without a checksum was written by an older version; it passes unless `required`.
 
     Raises:
-        DamagedError: it was changed since; the message begins with `where`.
+        DamagedError: the text has changed since it was written; the message begins with `where`.
     """
     found = SEAL_TEXT.search(text)
     if found is None and required:
@@ -120,12 +122,12 @@ def check_seal(text: bytes, where: str, *, remedy: str = REMEDY, required: bool 
 
 
 def with_remedy(text: str, remedy: str) -> str:
-    """A message and, where there is one, what its reader is to do."""
+    """Append the remedy to a message, if there is one."""
     return f"{text}; {remedy}" if remedy else text
 
 
 def read_sealed_json(path: Path, *, remedy: str = REMEDY, required: bool = False) -> Any:
-    """The value of a JSON file that `write_sealed_json` wrote, without the checksum.
+    """Read the value of a JSON file that `write_sealed_json` wrote, without its checksum.
 
     Raises:
         InputError: the file is absent, or not JSON.
@@ -135,12 +137,12 @@ def read_sealed_json(path: Path, *, remedy: str = REMEDY, required: bool = False
 
 
 def parse_sealed_json(text: bytes, where: str, *, remedy: str = REMEDY, required: bool = False) -> Any:
-    """As `read_sealed_json`, of a file's bytes; messages begin with `where`."""
+    """Parse the bytes of a JSON file as `read_sealed_json` does; messages begin with `where`."""
     check_seal(text, where, remedy=remedy, required=required)
     try:
         value = parse_json(text, where)
     except InputError as error:
-        if required or SEAL.encode() in text:  # else it may be a user's
+        if required or SEAL.encode() in text:  # else it may be a file of the user
             raise DamagedError(with_remedy(str(error), remedy)) from None
         raise
     return {key: each for key, each in value.items() if key != SEAL} if isinstance(value, dict) else value

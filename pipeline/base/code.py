@@ -1,8 +1,9 @@
-"""Which of our files and which libraries a module runs, and the digest that stands for this version of its code.
+"""The version of a stage's code: the files and libraries that it imports, and a digest of them.
 
-The stage `code` writes what `code_record` says of each stage into `.code/<stage>.json`, on which the stage depends, so
-that an edit re-runs what it can change and nothing else. The keys of items in `.work` take the same digest from the
-source itself: a stage that runs while its file is old stores nothing under an old key.
+The stage `code` writes the `code_record` of each stage into `.code/<stage>.json`. Each stage depends on its own file,
+so an edit re-runs only the stages that import the edited file. The keys of items in `.work` hold the same digest,
+computed from the source itself: a stage that runs while its `.code` file is out of date stores nothing under an old
+key.
 """
 
 import ast
@@ -17,22 +18,22 @@ from typing import Any
 from pipeline.base.files import digest_value, json_text
 
 CODE = Path(".code")
-"Where the stage `code` writes, seen from the project's folder."
+"The folder that the stage `code` writes, relative to the project's folder."
 PACKAGES = ("pipeline", "stages")
 # Parameters reach a stage through DVC's `params`, and the command line only passes them on.
 NOT_CODE = ("pipeline/params/__init__.py", "pipeline/cli.py")
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
-# Every library that a closure imports makes bytes, or has a say in them, but these, by the name of their import: they
-# lock, show, log, check and read the command line, or compute what is the same in every version (CRC-32C).
+# Imported libraries that have no influence on the bytes of an out, by import name: they lock, show, log, check, read
+# the command line, or compute a value that is the same in every version (CRC-32C). All other libraries count.
 NO_BYTES = frozenset({"filelock", "google_crc32c", "mlflow", "pydantic", "tqdm", "typer"})
-# Libraries that no file of ours imports, and that make the bytes of one that is imported: zarr's codecs.
+# Libraries that none of our files imports, but that an imported library uses to make bytes: zarr's codecs.
 BROUGHT_ALONG = {"zarr": ("numcodecs",)}
 ABSENT = "absent"
 
 
 def module_file(module: str, root: Path = REPOSITORY) -> Path | None:
-    """The file of one of our modules, relative to the repository; None for foreign modules and plain names."""
+    """Return the file of one of our modules, relative to the repository; None for foreign modules and other names."""
     path = Path(*module.split("."))
     if path.parts[0] not in PACKAGES:
         return None
@@ -56,7 +57,7 @@ def imported_modules(source: str) -> frozenset[str]:
 
 
 def import_closure(module: str, root: Path = REPOSITORY) -> tuple[str, ...]:
-    """Files that `module` (e.g. `stages.extract_frames`) reaches, as sorted POSIX paths in the repository.
+    """List the files that `module` (e.g. `stages.extract_frames`) imports, directly or not, as sorted POSIX paths.
 
     Empty `__init__.py` files are left out: there is nothing in them to depend on.
     """
@@ -79,15 +80,16 @@ def import_closure(module: str, root: Path = REPOSITORY) -> tuple[str, ...]:
 
 @functools.cache
 def _distributions() -> Mapping[str, list[str]]:
-    """Import name to distributions, of all that is installed; it takes 0.1 s to find out."""
+    """Map each installed import name to its distributions (cached: it takes 0.1 s)."""
     return importlib.metadata.packages_distributions()
 
 
 def library_versions(modules: Iterable[str]) -> dict[str, str]:
-    """Distribution to version of the libraries that make bytes among `modules`, names as after `import`.
+    """Return the version of each library in `modules` that can influence the bytes of an out, by distribution name.
 
-    The local part of a version is left out: in `2.11.0+cpu` and `2.11.0+cu126` it names the hardware that the library
-    was built for, and hardware is in no key. A library that is not installed, as an optional one, is `absent`.
+    `modules` holds names as they stand after `import`. The local part of a version is left out: in `2.11.0+cpu` and
+    `2.11.0+cu126` it names the hardware that the library was built for, and hardware is in no key. A library that is
+    not installed (an optional one) has the version `absent`.
     """
     names = {each.partition(".")[0] for each in modules} - NO_BYTES - {*PACKAGES} - sys.stdlib_module_names
     distributions = _distributions()
@@ -104,15 +106,15 @@ def _version(distribution: str) -> str:
 
 
 def code_record(*modules: str, root: Path = REPOSITORY) -> dict[str, Any]:
-    """The version of the code that modules run.
+    """Describe the version of the code that modules run.
 
     Args:
-        modules: e.g. `stages.extract_frames`; of several all that they reach together.
+        modules: e.g. `stages.extract_frames`; the record covers everything that any of them imports.
         root: the repository.
 
     Returns:
-        `files`: path to sha256 (hex) of each file of the closure; `libraries`: see `library_versions`; `python`: its
-        version, without the last number; `digest`: sha256 (hex) of these.
+        `files`: path to sha256 (hex) of each imported file; `libraries`: see `library_versions`; `python`: its version
+        as major.minor; `digest`: sha256 (hex) of these three.
     """
     sources = {name: (root / name).read_bytes() for module in modules for name in import_closure(module, root)}
     imported = {each for source in sources.values() for each in imported_modules(source.decode())}
@@ -126,18 +128,18 @@ def code_record(*modules: str, root: Path = REPOSITORY) -> dict[str, Any]:
 
 @functools.cache
 def code_version(*modules: str) -> str:
-    """The digest of `code_record`, for keys."""
+    """Return the digest of `code_record`, for keys."""
     return str(code_record(*modules)["digest"])
 
 
 def stage_modules(root: Path = REPOSITORY) -> list[str]:
-    """The modules of the stages that depend on their code: all that can be run, but the stage `code` itself."""
+    """List the modules of the stages that depend on their code: every runnable one except the stage `code` itself."""
     files = sorted((root / "stages").glob("*.py"))
     return [f"stages.{path.stem}" for path in files if path.stem != "code" and '"__main__"' in path.read_text()]
 
 
 def code_texts(root: Path = REPOSITORY) -> dict[str, str]:
-    """Name to text of each file that the stage `code` writes."""
+    """Return the text of each file that the stage `code` writes, by file name."""
     return {
         f"{module.rpartition('.')[2]}.json": json_text(code_record(module, root=root)) for module in stage_modules(root)
     }

@@ -1,4 +1,4 @@
-"""What every command shares: hardware options, and errors in one line."""
+"""What all commands share: the hardware options, and errors printed in one line."""
 
 import atexit
 import os
@@ -57,14 +57,14 @@ def new_app(help_text: str | None = None) -> typer.Typer:
 
 
 def worker_count(workers: int) -> int:
-    """`workers`, or one per core that this process may use; processes of one stage share the cores."""
+    """Return `workers`; if it is 0, the number of cores of this process, divided among the processes of the stage."""
     return workers or max(1, len(os.sched_getaffinity(0)) // local_world_size())
 
 
 def run(app: typer.Typer) -> NoReturn:
     """Run a typer app and end the process.
 
-    What the user or the machine is the cause of is printed in one line, and the status is 1; a bug is a traceback.
+    An error that the user or the machine caused is printed in one line, with status 1; a bug shows its traceback.
     """
     try:
         app()
@@ -81,8 +81,8 @@ def run(app: typer.Typer) -> NoReturn:
         sys.exit(1)
     if fault := _output_fault():
         _end_without_output(fault)
-    # What a successful stage wrote is on disk. Taking PyTorch apart costs a second and more, and frees nothing
-    # that the end of the process does not free.
+    # Everything that a successful stage wrote is on disk. PyTorch's own shutdown takes a second or more and frees
+    # nothing that the end of the process does not free.
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -90,9 +90,9 @@ def run(app: typer.Typer) -> NoReturn:
 
 
 def _output_fault(more: bytes = b"") -> str | None:
-    """What is wrong with standard output, as where the disk behind a redirection is full; tries to write `more`."""
+    """Flush standard output, write `more`, and return the fault, if any (such as a full disk behind a redirection)."""
     try:
-        if sys.stdout is not None:  # it is closed
+        if sys.stdout is not None:  # None: it is closed
             sys.stdout.flush()
         if more:
             os.write(1, more)
@@ -103,7 +103,7 @@ def _output_fault(more: bytes = b"") -> str | None:
 
 
 def _end_without_output(fault: str) -> NoReturn:
-    """Say what is wrong and end with status 1; Python itself would try again to write, and end with a traceback."""
+    """Print what is wrong and end with status 1; Python's own exit would write again and end with a traceback."""
     print(f"error: {fault}", file=sys.stderr)
     sys.stderr.flush()
     atexit._run_exitfuncs()

@@ -1,11 +1,11 @@
-"""Several processes (ranks) of one stage: how they start, what they tell each other, how they end.
+"""Run one stage in several processes (ranks): how they start, exchange values and end.
 
     ACTIONBANK_PROCESSES=8 dvc repro
     torchrun --nproc-per-node 8 -m stages.train_baseline
 
-Both give the same: eight processes of one stage, one per GPU where there are GPUs. The first lets the stage start them
-itself, by `torch.distributed.run`. Messages between ranks are PyTorch's collectives: NCCL for tensors on GPUs, Gloo
-for the rest. Without ranks every function here does nothing, or gives its argument back.
+Both commands do the same: they run eight processes of one stage, one per GPU where there are GPUs. With the first, the
+stage starts the processes itself, with `torch.distributed.run`. Ranks exchange values by PyTorch's collectives: NCCL
+for tensors on GPUs, Gloo for everything else. With one process the functions here do nothing, or return their argument.
 """
 
 import contextlib
@@ -33,19 +33,19 @@ from pipeline.base.workers import end_with
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 
-# A rank may wait as long as another one works; one that has failed ends all of them (see `across_ranks`).
+# A rank may wait as long as another one works; a rank that fails ends all of them (see `across_ranks`).
 PATIENCE = timedelta(days=30)
-# All ranks of a launcher start together, and find the store of it that is there already.
+# All ranks of a launcher start together, and its store exists before they do.
 CONNECTING = timedelta(minutes=10)
 LAUNCHER = "ACTIONBANK_LAUNCHER"
 
 
 def across_ranks(stage: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Let a stage run in several processes: a decorator, below `@app.command()`.
+    """Decorate a stage so that it can run in several processes; stands below `@app.command()`.
 
-    The stage has an argument `processes` (`pipeline.base.command.ProcessesOption`). Where that is above 1 and
-    `torchrun` did not start this process, it starts them and waits for them. In each, `stage` runs as rank r of n. Only
-    rank 0 prints. When one fails, its message appears once, the others end in silence, and the status is 1.
+    The stage has an argument `processes` (`pipeline.base.command.ProcessesOption`). If it is above 1 and `torchrun` did
+    not start this process, this process starts the ranks and waits for them. In each of them `stage` runs as rank r of
+    n. Only rank 0 prints. When a rank fails, one message appears, the other ranks end silently, and the status is 1.
     """
 
     @functools.wraps(stage)
@@ -62,11 +62,11 @@ def across_ranks(stage: Callable[Arguments, None]) -> Callable[Arguments, None]:
 
 
 def start_ranks(processes: int) -> None:
-    """Run this very command in so many processes on this machine, and wait for them.
+    """Run this command again in `processes` processes on this machine, and wait for them.
 
     Raises:
-        SystemExit: with status 1 when one of them failed, after it said why.
-        InputError: one of them was killed.
+        SystemExit: with status 1: a process failed, and has printed why.
+        InputError: a process was killed.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -76,8 +76,8 @@ def start_ranks(processes: int) -> None:
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     command = [sys.argv[0]] if spec is None else ["-m", spec.name.removesuffix(".__main__")]
     os.environ[LAUNCHER] = str(os.getpid())
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # `threads` is a parameter; without this the launcher talks about it
-    logging.disable(logging.CRITICAL)  # the failed rank has said what there is to say
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # `threads` sets it; without this line the launcher prints a warning
+    logging.disable(logging.CRITICAL)  # the failed rank has printed its message already
     try:
         arguments = ["--standalone", "--nproc-per-node", str(processes), *command, *sys.argv[1:]]
         launch(parse_args(arguments))  # type: ignore[no-untyped-call]
@@ -113,9 +113,9 @@ def _run_as_rank(work: Callable[[], None]) -> None:
 
 
 def _fail(error: BaseException, store: Any) -> NoReturn:
-    """Say what is wrong, unless another rank has: the end of one tears the connections of all."""
+    """Print the error and end this process; print nothing if another rank failed first and so broke our connections."""
     if isinstance(error, RuntimeError):
-        time.sleep(1)  # may be such a connection, torn by a rank that was killed: then the launcher ends this one too
+        time.sleep(1)  # maybe a connection to a killed rank: give the launcher time to end this rank too
     try:
         first = store.add("failed", 1) == 1
     except Exception:  # the launcher, which holds the store, is gone
@@ -126,27 +126,28 @@ def _fail(error: BaseException, store: Any) -> NoReturn:
     elif first:
         traceback.print_exception(error)
     sys.stderr.flush()
-    # At once: threads that read ahead and connections to ranks that wait would keep the process.
+    # Exit at once: threads that read ahead, and connections to waiting ranks, would keep the process alive.
     os._exit(1)
 
 
 def _end_with_launcher() -> None:
-    """Let this process end as soon as its launcher has: one that is killed cannot end its ranks.
+    """Let this process end as soon as its launcher has ended: a launcher that is killed cannot end its ranks.
 
-    A launcher of ours has told its number, so that one that died before this was called is noticed too. Of `torchrun`,
-    called by the user, the parent is all that is known; CONNECTING ends a rank that it left while it started.
+    Our own launcher passes its process id in the environment, so its death is noticed even if it came before this
+    call. If the user called `torchrun`, only the parent is known; a rank whose `torchrun` dies before this call fails
+    after CONNECTING.
     """
     end_with(int(os.environ.get(LAUNCHER) or os.getppid()), parent=True)
 
 
 def barrier() -> None:
-    """Wait until every rank is here."""
+    """Wait until every rank has called this."""
     if world_size() > 1:
         dist.all_reduce(torch.zeros(1))
 
 
 def sum_over_ranks(tensor: Tensor) -> Tensor:
-    """The sum of every rank's tensor of this shape, the same bits on every rank; `tensor` itself is overwritten."""
+    """Return the sum of the ranks' tensors, with the same bits on every rank; `tensor` itself is overwritten."""
     if world_size() > 1:
         dist.all_reduce(tensor)
     return tensor
@@ -162,7 +163,7 @@ def copy_from_main(tensors: Iterable[Tensor]) -> None:
 
 
 def from_main(value: Callable[[], Value]) -> Value:
-    """What `value()` gives on rank 0, where alone it is called, on every rank."""
+    """Call `value` on rank 0 alone, and return its result on every rank."""
     if world_size() == 1:
         return value()
     box: list[Any] = [value() if is_main() else None]
@@ -171,7 +172,7 @@ def from_main(value: Callable[[], Value]) -> Value:
 
 
 def gather(mine: Sequence[Value]) -> list[Value]:
-    """The results for items that `share` dealt out, in the order of the items; empty on other ranks than 0."""
+    """Collect the results for the items that `share` dealt out, in the order of the items; empty except on rank 0."""
     if world_size() == 1:
         return list(mine)
     dealt: list[Any] | None = [None] * world_size() if is_main() else None
@@ -185,7 +186,7 @@ def gather(mine: Sequence[Value]) -> list[Value]:
 
 
 def gather_all(value: Value) -> list[Value]:
-    """Every rank's value, by rank, on every rank."""
+    """Return the values of all ranks, in the order of the ranks, on every rank."""
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
@@ -194,10 +195,10 @@ def gather_all(value: Value) -> list[Value]:
 
 
 def agree(value: object, what: str) -> None:
-    """Check that every rank has the same.
+    """Check that every rank has the same value.
 
     Raises:
-        InputError: ranks differ, as where machines do not share a folder.
+        InputError: the values differ, for example because the machines do not share a folder.
     """
     values = gather_all(value)
     if any(each != values[0] for each in values):

@@ -1,4 +1,4 @@
-"""The one error type for what a user can cause, and how foreign text stands in a message."""
+"""The error type for what a user can cause, and the form that foreign text takes in a message."""
 
 LONGEST = 4000
 _TAIL = 500
@@ -7,8 +7,8 @@ _TAIL = 500
 class InputError(Exception):
     """Something outside the program is wrong: a file, a row, a parameter, a bank of another model.
 
-    The message is one line that names the file, row or key, what was found and what was expected; foreign text in it
-    is brought to that. Commands print it without a traceback and exit with status 1.
+    The message is one line that names the file, row or key, what was found and what was expected. Foreign text in it is
+    escaped and shortened by `one_line`. Commands print the message without a traceback and exit with status 1.
     """
 
     def __init__(self, message: str) -> None:
@@ -16,14 +16,14 @@ class InputError(Exception):
 
 
 class DamagedError(InputError):
-    """A file that this program wrote holds other bytes than it was written with."""
+    """A file that this program wrote no longer holds the bytes that were written."""
 
 
 def one_line(text: str, longest: int = LONGEST) -> str:
-    """A text as one line that every terminal and file can take: what is not printable is escaped, the middle left out.
+    """Bring a text to one line that every terminal and file can take: escape unprintable characters, cut the middle.
 
     Args:
-        text: of a file, a name or a library, whatever it holds.
+        text: any text, as from a file, a name or a library.
         longest: how many characters are kept.
     """
     if len(text) > longest:
@@ -33,5 +33,5 @@ def one_line(text: str, longest: int = LONGEST) -> str:
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """A number of things in words: `1 film`, `3 films`; `plural` where it is not the noun and an s."""
+    """Write a number of things in words: `1 film`, `3 films`; `plural` is needed where it is not the noun plus s."""
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"

@@ -1,4 +1,4 @@
-"""What the machine refuses (disk, permissions, limits, memory), told in one line: the file, the cause, what to do."""
+"""One-line messages for what the machine refuses (disk, permissions, limits, memory): file, cause and remedy."""
 
 import contextlib
 import errno
@@ -33,7 +33,7 @@ REMEDIES = {
     errno.ELOOP: "links lead in a circle there: remove one",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
-# Libraries in C++ put the system's words into errors of their own.
+# Libraries in C++ raise errors of their own that contain the system's words.
 _WORDS = {
     os.strerror(code): code
     for code in (
@@ -50,9 +50,9 @@ _WORDS = {
 
 @contextlib.contextmanager
 def about(path: Path, *, instead_of: Path | None = None) -> Iterator[None]:
-    """Let an OSError that names no file name `path`.
+    """Within this context, make an OSError that names no file name `path`.
 
-    So too one that names `instead_of` or a file below it: a temporary name that no user knows.
+    The same holds for an error that names `instead_of` or a file below it: a temporary name that no user knows.
     """
     try:
         yield
@@ -63,7 +63,7 @@ def about(path: Path, *, instead_of: Path | None = None) -> Iterator[None]:
 
 
 def _rename(error: OSError, path: Path, instead_of: Path | None) -> None:
-    """See `about`. Of two files the second one is that which was to be written."""
+    """See `about`. Where the error names two files, the second one is the file that was to be written."""
     name = error.filename2 or error.filename
     name = str(path) if name is None else os.fsdecode(name) if isinstance(name, bytes | str) else str(path)
     if instead_of is not None and (name == str(instead_of) or name.startswith(f"{instead_of}{os.sep}")):
@@ -72,13 +72,13 @@ def _rename(error: OSError, path: Path, instead_of: Path | None) -> None:
 
 
 def message_of(error: BaseException) -> str | None:
-    """What a user is told, in one line; None for an error that is none of the user's or the machine's, but a bug."""
+    """Return the one-line message for a user; None if neither the user nor the machine caused the error (a bug)."""
     if isinstance(error, InputError):
         return str(error)
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno is not None:
         return _line(error.filename2 or error.filename, error.errno, error.strerror or os.strerror(error.errno))
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # of torch, which is not imported
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # by name: torch is not imported
         return _line(None, errno.ENOMEM, f"out of memory{': ' if text else ''}{text[:200]}")
     if type(error).__name__ == "BrokenProcessPool":
         return _line(None, errno.ENOMEM, "a worker process was killed, as the system does when memory is used up")
@@ -97,12 +97,12 @@ def _line(name: object, code: int, cause: str) -> str:
 
 
 def shown_path(name: object) -> str:
-    """A file's name as one line that every terminal can show: bytes that are no UTF-8 are escaped."""
+    """Return a file's name as one line that every terminal can show: bytes that are not UTF-8 are escaped."""
     return one_line(os.fsdecode(name) if isinstance(name, bytes | str | os.PathLike) else str(name))
 
 
 def one_line_hook() -> None:
-    """Let what the machine refuses while modules are imported be told in one line, too; status 1 as ever."""
+    """Print errors of the machine in one line also while modules are imported; the status stays 1."""
     before = sys.excepthook
 
     def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

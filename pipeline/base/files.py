@@ -21,23 +21,24 @@ from pipeline.base.errors import InputError
 from pipeline.base.faults import about
 from pipeline.base.processes import process_status
 
-# Process ids count within one machine (or container); several may share a folder.
+# A process id is unique within one machine (or container) only, and several machines may share a folder.
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 OWNER = re.compile(r"\.(\d+)(?:-([0-9a-f]{8}))?\.(?:[^.]+\.)?partial$")
-"Which process, on which machine, a `.partial` is of; names without a machine are of this one."
+"The process and machine that a `.partial` file belongs to; a name without a machine belongs to this one."
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path, *, read_only: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is synced and takes `path`'s name.
+    """Yield a temporary path beside `path`; on success sync it to disk and rename it to `path`.
 
     Args:
-        path: the file to be made; its folder is created. An existing file is replaced whole, so a hard link
+        path: the file to be made; its folder is created. An existing file is replaced as a whole, so a hard link
             to the old bytes keeps them.
-        read_only: so that no program writes into it by mistake: what stages hand on shares its bytes with DVC's cache.
+        read_only: protect the file from accidental writes. For files that stages hand on: DVC's cache shares their
+            bytes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not any(part.endswith(".partial") for part in path.parts):  # in a folder that is just made there is none
+    if not any(part.endswith(".partial") for part in path.parts):  # else the folder is new: nothing to clear
         _clear_killed(path)
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{owner_name()}.", suffix=".partial")
@@ -57,7 +58,7 @@ def atomic_path(path: Path, *, read_only: bool = False) -> Iterator[Path]:
 
 
 def sync_file(path: Path) -> None:
-    """Wait until a file's bytes are on the disk: a name must not outlive a power cut that its bytes do not."""
+    """Wait until a file's bytes are on disk, so that no power cut can leave its name without its bytes."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
@@ -86,7 +87,7 @@ def _finite(value: Any) -> Any:
 
 
 def json_text(value: Any, *, indent: int | None = 2) -> str:
-    """The one JSON form of `value`: sorted keys, two spaces, non-finite numbers as null, a final newline.
+    """Return the canonical JSON of `value`: sorted keys, two spaces, non-finite numbers as null, a final newline.
 
     With `indent` None it is one line.
     """
@@ -99,9 +100,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def special_kind(path: Path) -> str:
-    """What stands at a path in place of a file, in words: a pipe, a socket, a device, a link to nothing.
+    """Return in words what stands at a path instead of a file: a pipe, a socket, a device, a link to nothing.
 
-    Empty for a file, a folder, or nothing at all. To open a pipe waits for somebody who writes, for ever.
+    Return the empty string for a file, a folder, or nothing at all. Callers ask before they open a path, because
+    opening a pipe blocks until somebody writes to it.
     """
     try:
         mode = path.stat().st_mode
@@ -114,7 +116,7 @@ def special_kind(path: Path) -> str:
 
 
 def refuse_special(path: Path) -> None:
-    """Refuse to open what is no file.
+    """Check that a path can be opened as a file.
 
     Raises:
         InputError: a pipe, a socket, a device or a link to nothing stands there.
@@ -124,7 +126,7 @@ def refuse_special(path: Path) -> None:
 
 
 def is_unicode(name: Path) -> bool:
-    """Whether a name is text, which tables, reports and terminals can take; on disk it may be any bytes."""
+    """Return whether a name is valid text, as tables, reports and terminals need; on disk a name may be any bytes."""
     try:
         str(name).encode()
     except UnicodeEncodeError:
@@ -136,16 +138,16 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: the file is absent, no file or not JSON.
+        InputError: the file is absent, is not a regular file, or is not JSON.
     """
     return parse_json(path_bytes(path), str(path))
 
 
 def path_bytes(path: Path) -> bytes:
-    """A file's bytes.
+    """Read a file's bytes.
 
     Raises:
-        InputError: there is no such file, or it is none.
+        InputError: there is no such file, or it is not a regular file.
     """
     refuse_special(path)
     try:
@@ -155,49 +157,49 @@ def path_bytes(path: Path) -> bytes:
 
 
 def parse_json(data: bytes, where: str) -> Any:
-    """The value of a JSON file's bytes.
+    """Parse the bytes of a JSON file.
 
     Raises:
         InputError: they are not UTF-8, or not JSON; the message begins with `where`.
     """
     try:
         value = json.loads(data.decode("utf-8-sig"))
-        if b"\\ud" in data or b"\\uD" in data:  # may be half a character, which no file and no table can take
+        if b"\\ud" in data or b"\\uD" in data:  # maybe half a surrogate pair, which no file or table can hold
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except RecursionError:
         raise InputError(f"{where}: not JSON that is read: lists or objects are nested too deeply") from None
-    except ValueError as error:  # no Unicode, no JSON, or a whole number of thousands of digits
+    except ValueError as error:  # not Unicode, not JSON, or an integer of thousands of digits
         raise InputError(f"{where}: not JSON: {error}") from None
 
 
 def digest_value(value: Any) -> str:
-    """sha256 (hex) of the canonical JSON of `value`."""
+    """Compute the sha256 (hex) of the canonical JSON of `value`."""
     return hashlib.sha256(json_text(value).encode()).hexdigest()
 
 
 def digest_file(path: Path, kind: str = "sha256") -> str:
-    """Digest (hex) of a file's bytes; `kind` as `hashlib` names it."""
+    """Compute the digest (hex) of a file's bytes; `kind` is a name that `hashlib` knows."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, kind).hexdigest()
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Every file below `folder`, relative to it, in sorted order."""
+    """List every file below `folder`, relative to it, in sorted order."""
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
 def visible_files(root: Path) -> Iterator[Path]:
-    """All that is no folder below `root` and not hidden, in no order; see `visible_folders`."""
+    """Yield everything below `root` that is neither a folder nor hidden, in no order; see `visible_folders`."""
     for folder, names in visible_folders(root):
         yield from (folder / name for name in names)
 
 
 def visible_folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """`root` and every folder below it that is not hidden, each with the names of what is no folder and not hidden.
+    """Yield `root` and every visible folder below it, each with the names of its visible entries that are not folders.
 
-    Links to folders are followed; a folder that is linked twice, or in a circle, counts once. A link to nothing is
-    among the names, which are in no order.
+    Links to folders are followed; a folder that is reached twice (by two links, or in a circle) is yielded once. A link
+    to nothing is among the names. The names are in no order.
 
     Raises:
         InputError: a folder cannot be read.
@@ -218,12 +220,12 @@ def visible_folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def digest_tree(folder: Path) -> str:
-    """sha256 (hex) over the names and bytes of every file below `folder`."""
+    """Compute the sha256 (hex) over the names and bytes of every file below `folder`."""
     return digest_value({str(name): digest_file(folder / name) for name in files_below(folder)})
 
 
 def link_file(source: Path, target: Path) -> None:
-    """Make `target` a hard link of `source`, or a copy where links do not reach."""
+    """Make `target` a hard link of `source`, or a copy where the file system allows no link."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
@@ -238,12 +240,12 @@ def link_tree(source: Path, target: Path) -> None:
 
 
 def owner_name() -> str:
-    """This process, as it stands in the names of what it has not finished."""
+    """Return the id of this process, as it stands in the names of its unfinished files."""
     return f"{os.getpid()}-{HOST}"
 
 
 def is_rest(path: Path) -> bool:
-    """Whether this is a `.partial` of a process of this machine that has ended."""
+    """Return whether this is a `.partial` that an ended process of this machine left."""
     owner = OWNER.search(path.name)
     if not path.name.startswith(".") or owner is None or owner[2] not in (None, HOST):
         return False
@@ -252,12 +254,12 @@ def is_rest(path: Path) -> bool:
     except (ProcessLookupError, OverflowError):
         return True
     except PermissionError:
-        return False  # another user's, and alive
-    return process_status(int(owner[1]))[0] == "Z"  # killed, and nobody has asked for it yet
+        return False  # the process exists and belongs to another user
+    return process_status(int(owner[1]))[0] == "Z"  # a zombie: killed, but its parent has not waited for it
 
 
 def delete(path: Path) -> None:
-    """Delete a file, a link or a folder as far as that can be done; nobody may trust it by its presence."""
+    """Delete a file, a link or a folder as far as possible. Only for paths whose presence means nothing to anybody."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -266,16 +268,16 @@ def delete(path: Path) -> None:
 
 
 def _clear_killed(path: Path) -> None:
-    """Remove what killed processes of this machine left of `path`."""
+    """Remove the unfinished `.partial` files of `path` that killed processes of this machine left."""
     for rest in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
         if OWNER.fullmatch(rest.name.removeprefix(f".{path.name}")) and is_rest(rest):
             delete(rest)
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder that somebody trusts by its presence; where there is none, do nothing.
+    """Remove a folder whose presence means that it is complete; do nothing where there is none.
 
-    It is renamed first, so that a removal that is killed leaves nothing half under its name.
+    The folder is renamed first, so that a removal that is killed leaves no half of it under its name.
     """
     aside = folder.with_name(f".{folder.name}.{owner_name()}.old.partial")
     delete(aside)
@@ -293,15 +295,15 @@ def remove_path(path: Path) -> None:
 
 
 def check_own(path: Path, own: Sequence[str]) -> None:
-    """Refuse to replace what the same command did not write; an empty folder, or nothing, may be replaced.
+    """Check that a folder holds only what the same command wrote; an empty or absent folder passes.
 
     Args:
         path: the folder that a command is about to replace.
-        own: names that the command writes, relative to the folder, as patterns whose stars end at a slash; the first
-            one is what its folder can be told by: without such a file it is another one's.
+        own: names that the command writes, relative to the folder, as patterns in which a star matches no slash. The
+            first one identifies the command's folder: a folder with other files and without it is refused.
 
     Raises:
-        InputError: there is something else, which is named.
+        InputError: the folder holds something else; the message names it.
     """
     if not path.exists():
         return
@@ -309,7 +311,7 @@ def check_own(path: Path, own: Sequence[str]) -> None:
     if not path.is_dir():
         raise InputError(f"{path}: is no folder, {advice}")
     first, is_told = "", False
-    for name in _names_below(path):  # up to the first strange one: it may be a whole disk
+    for name in _names_below(path):  # stops at the first foreign name: the folder may be a whole disk
         if not any(_matches(name, each) for each in own):
             raise InputError(f"{path}: holds {name}, which this command does not write, {advice}")
         first, is_told = first or name, is_told or _matches(name, own[0])
@@ -318,7 +320,7 @@ def check_own(path: Path, own: Sequence[str]) -> None:
 
 
 def _names_below(root: Path) -> Iterator[str]:
-    """Files and links below a folder, relative to it, a folder's own before those of its folders."""
+    """Yield the files and links below a folder, relative to it; a folder's own come before those of its subfolders."""
     for folder, below, names in os.walk(root):
         below.sort()
         links = [name for name in below if Path(folder, name).is_symlink()]
@@ -327,14 +329,14 @@ def _names_below(root: Path) -> Iterator[str]:
 
 
 def check_report(path: Path, *keys: str) -> None:
-    """Refuse to write a JSON report over a file that is none.
+    """Check that a path is free, or holds an earlier JSON report of the same kind.
 
     Args:
         path: the file that a command is about to write.
-        keys: of the report.
+        keys: keys that every such report has.
 
     Raises:
-        InputError: there is a folder, or a file that is not JSON with these keys.
+        InputError: the path is a folder, or a file that is not JSON with these keys.
     """
 
     def is_own(data: bytes) -> bool:
@@ -348,14 +350,14 @@ def check_report(path: Path, *keys: str) -> None:
 
 
 def check_own_file(path: Path, is_own: Callable[[bytes], bool]) -> None:
-    """Refuse to replace a file that the same command did not write.
+    """Check that a path is free, or holds a file that the same command wrote.
 
     Args:
         path: the file that a command is about to write.
-        is_own: whether these bytes are what it writes.
+        is_own: returns whether bytes are what the command writes.
 
     Raises:
-        InputError: there is a folder, or another file.
+        InputError: the path is a folder, or another file.
     """
     if path.is_dir():
         raise InputError(f"{path}: is a folder, expected the name of a file")
@@ -372,14 +374,14 @@ def _matches(name: str, pattern: str) -> bool:
 
 @contextlib.contextmanager
 def replace_folder(folder: Path, own: Sequence[str] = ()) -> Iterator[Path]:
-    """Yield an empty folder beside `folder`; on success it takes `folder`'s name and place.
+    """Yield an empty folder beside `folder`; on success rename it to `folder`.
 
-    Until then `folder` is absent or as it was, so a killed stage leaves no out that looks whole.
+    Until then `folder` is absent or unchanged, so a killed stage leaves no out that looks complete.
 
     Args:
-        folder: the place.
-        own: see `check_own`; empty where nobody but this program has any business there (`.work`, a folder within
-            one that is just made).
+        folder: the folder to be made or replaced.
+        own: see `check_own`. Empty means no check, for folders that only this program uses (`.work`, a folder within
+            one that is being made).
 
     Raises:
         InputError: see `check_own`.
@@ -387,7 +389,7 @@ def replace_folder(folder: Path, own: Sequence[str] = ()) -> Iterator[Path]:
     if own:
         check_own(folder, own)
     if folder.is_symlink() or folder.name in ("", ".."):
-        folder = folder.resolve()  # the link is its owner's
+        folder = folder.resolve()  # keep the link, replace the folder that it points to
     folder.parent.mkdir(parents=True, exist_ok=True)
     _clear_killed(folder)
     partial = folder.with_name(f".{folder.name}.{owner_name()}.partial")
@@ -397,7 +399,7 @@ def replace_folder(folder: Path, own: Sequence[str] = ()) -> Iterator[Path]:
     try:
         with about(folder, instead_of=partial):
             yield partial
-        if folder.exists():  # moved aside first: a removal that is killed must not leave a rest under the name
+        if folder.exists():  # moved aside first: a removal that is killed must leave no half of it under the name
             folder.replace(replaced)
         try:
             partial.replace(folder)

@@ -1,15 +1,15 @@
-"""What Git says of the project."""
+"""Ask Git about the project."""
 
 import subprocess
 from collections.abc import Sequence
 
 
 def git_output(*words: str, lines: Sequence[str] = ()) -> str | None:
-    """What a git command prints; None where it fails, or there is no git.
+    """Return what a git command prints; None if it fails or git is not installed.
 
     Args:
-        words: the command.
-        lines: what it reads.
+        words: the command's arguments.
+        lines: lines that the command reads from standard input.
     """
     text = "".join(f"{line}\n" for line in lines)
     try:

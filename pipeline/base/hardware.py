@@ -1,4 +1,4 @@
-"""What a stage runs on. Nothing of it changes what is made, so that it enters no key."""
+"""The hardware of a stage. It does not change what a stage writes, so it is part of no key."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from pipeline.base.numerics import pick_device
 
 @dataclass(frozen=True)
 class Hardware:
-    """The device, and how much is done at a time."""
+    """The device, and how much work runs at a time."""
 
     device: torch.device
     workers: int
-    "Threads or processes that read."
+    "Threads or processes that read data."
     batch: int
     "Keyframes that are read ahead of a network."
 
 
 def hardware_of(device: str, workers: int, batch: int) -> Hardware:
-    """What the options of a stage ask for; see `pick_device` and `worker_count`.
+    """Build the hardware from the options of a stage; see `pick_device` and `worker_count`.
 
     Raises:
         InputError: there is no such device.

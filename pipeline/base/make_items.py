@@ -1,4 +1,4 @@
-"""Missing items made by an executor: a thread pool, or whatever else has `submit`."""
+"""Make missing items with an executor: a thread pool, or any object with a `submit` method."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, as_completed
@@ -12,14 +12,14 @@ def make_items(
 ) -> dict[str, InputError]:
     """Call `make` with each name, and go on after an `InputError`.
 
-    Anything else that is raised, as an interrupt, ends the work: what has not begun is dropped.
+    Any other exception, such as an interrupt, ends the work and cancels the calls that have not begun.
 
     Args:
-        make: makes one item, where it is not finished (`make_item`).
-        names: of the items.
+        make: makes one item if it is not finished (`make_item`).
+        names: names of the items.
         executor: runs the calls; the caller shuts it down.
         what: name of the progress bar.
-        unit: what an item is.
+        unit: what an item is, in the singular.
 
     Returns:
         The errors by name, sorted; empty where all items are finished.
@@ -40,15 +40,15 @@ def make_items(
 
 
 def refuse_failures(failures: dict[str, str], count: int, unit: str) -> None:
-    """End a stage of whose items some could not be made.
+    """End a stage if some of its items could not be made.
 
     Args:
-        failures: why, by name.
+        failures: the reason for each failed item, by name.
         count: how many items there are in all.
-        unit: what an item is.
+        unit: what an item is, in the singular.
 
     Raises:
-        InputError: there are failures; the first by name is told.
+        InputError: there are failures; the message shows the first one by name.
     """
     if failures:
         first = failures[min(failures)]

@@ -11,9 +11,9 @@ from pipeline.base.ranks import is_rank, local_rank, local_world_size
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is a GPU where there is one.
+    """Return the device called `name`; `auto` takes a GPU if there is one.
 
-    Several processes of a stage (`pipeline.base.ranks`) take one GPU each, by their number on the machine.
+    Several processes of a stage (`pipeline.base.ranks`) take one GPU each, by their local rank.
 
     Raises:
         InputError: no such device here, or not one for each process.
@@ -45,8 +45,8 @@ def set_numerics(*, compute_dtype: str, deterministic: bool, threads: int | None
 
     Args:
         compute_dtype: fp32 (TF32 off), tf32 or bf16.
-        deterministic: only deterministic kernels; PyTorch names an operator that has none.
-        threads: CPU threads of the arithmetic; None leaves them.
+        deterministic: use deterministic kernels only; PyTorch raises an error for an operator that has none.
+        threads: CPU threads for arithmetic; None leaves the number unchanged.
     """
     tf32 = compute_dtype == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = tf32
@@ -55,7 +55,7 @@ def set_numerics(*, compute_dtype: str, deterministic: bool, threads: int | None
     if deterministic:
         # cuBLAS reads this when its first handle is made.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # Setting it imports PyTorch's compiler, which takes a second.
+    # This call imports PyTorch's compiler, which takes a second.
     if deterministic != torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(deterministic)
     if threads is not None:
@@ -64,14 +64,14 @@ def set_numerics(*, compute_dtype: str, deterministic: bool, threads: int | None
 
 @contextlib.contextmanager
 def compute_precision(device: torch.device, compute_dtype: str) -> Iterator[None]:
-    """Run the forward pass in bf16 where `compute_dtype` says so; fp32 and tf32 need no context."""
+    """Run the forward pass in bf16 if `compute_dtype` is bf16; fp32 and tf32 need no context."""
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=compute_dtype == "bf16"):
         yield
 
 
 @contextlib.contextmanager
 def named_nondeterminism(device: torch.device) -> Iterator[None]:
-    """Turn PyTorch's refusal of an operator, where only deterministic ones are asked for, into one line.
+    """Turn PyTorch's error for an operator without a deterministic kernel into a one-line message.
 
     Raises:
         InputError: an operator has no deterministic kernel.

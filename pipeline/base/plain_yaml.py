@@ -1,4 +1,4 @@
-"""YAML of users: UTF-8, one mapping, no key twice; what is wrong is told in one line."""
+"""Read YAML that users write: UTF-8, one mapping, no repeated key. Errors are one line."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from pipeline.base.files import refuse_special
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML takes the last of two equal keys without a word."""
+    """A loader that refuses repeated keys; PyYAML itself silently keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[str, yaml.Mark] = {}
@@ -27,11 +27,11 @@ class _Loader(yaml.SafeLoader):
 
 
 def parse_yaml(data: bytes, where: str) -> dict[str, Any]:
-    """The mapping that a YAML file's bytes hold.
+    """Parse the bytes of a YAML file that holds one mapping.
 
     Raises:
-        InputError: they are no UTF-8 text, no YAML, a key stands twice, or the whole is no mapping; the message begins
-            with `where`.
+        InputError: they are not UTF-8 or not YAML, a key stands twice, or the whole is not a mapping; the message
+            begins with `where`.
     """
     try:
         value = yaml.load(data.decode("utf-8-sig"), _Loader)
@@ -40,7 +40,7 @@ def parse_yaml(data: bytes, where: str) -> dict[str, Any]:
         raise InputError(f"{where}: line {line} is not UTF-8 text, expected YAML") from None
     except RecursionError:
         raise InputError(f"{where}: not YAML that is read: it is nested too deeply") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that is none
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an invalid date or number
         raise InputError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(value, dict):
         found = "nothing" if value is None else f"a {type(value).__name__}"
@@ -49,10 +49,10 @@ def parse_yaml(data: bytes, where: str) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """See `parse_yaml`.
+    """Read a YAML file that holds one mapping; see `parse_yaml`.
 
     Raises:
-        InputError: see there; or the file is absent.
+        InputError: the file is absent, or `parse_yaml` refuses it.
     """
     refuse_special(path)
     try:

@@ -1,4 +1,4 @@
-"""Bad items of a stage: each is listed, all are counted, and one of them does not end the run."""
+"""Bad items of a stage: list each, count all, and go on with the others."""
 
 import sys
 from collections.abc import Sequence
@@ -17,33 +17,33 @@ ProblemKind = Literal[
     "box-outside",  # a box that reaches outside the frame
     "box-inverted",  # a box whose corners are in the wrong order
     "box-zero-area",  # a box without width or height
-    "repeated",  # a row that an earlier one says too
-    "conflicting",  # a row that an earlier one contradicts
+    "repeated",  # a row that repeats an earlier one
+    "conflicting",  # a row that contradicts an earlier one
     "before-film",  # a row whose time lies before its film begins
     "video-id",  # a video id that cannot be the name of a file
-    "unknown-action",  # an action id or name that is none of the classes
+    "unknown-action",  # an action id or name that is not among the classes
     "unknown-film",  # boxes of a film that the annotations do not name
     "in-two-files",  # boxes that another file holds too
-    "shape-not-read",  # a person drawn with a shape that tells no box
+    "shape-not-read",  # a person drawn with a shape from which no box can be read
     "film-empty",  # a film of zero bytes
     "film-without-video",  # a media file without a video stream
     "unreadable",  # anything else
 ]
-"""What is wrong with an item, for code: whoever makes a problem says it, and nobody reads it out of the words."""
+"""What is wrong with an item, for code: the maker of a problem sets it, and no code parses the message for it."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One bad item: where it stands, what was found and what was expected."""
+    """One bad item: its file and place, what was found and what was expected."""
 
     file: str
     item: str  # video id, "row 17", ...
     found: str
     expected: str
-    kind: ProblemKind = "unreadable"  # in memory only: it is not written
+    kind: ProblemKind = "unreadable"  # in memory only: not in `problems.json`
 
     def __post_init__(self) -> None:
-        """Bring foreign text to one line that can be printed and written."""
+        """Bring foreign text to one printable line."""
         for name in ("file", "item", "found", "expected"):
             object.__setattr__(self, name, one_line(getattr(self, name), LONGEST_PART))
 
@@ -52,12 +52,12 @@ class Problem:
         return f"{self.file}: {self.item}: found {self.found}, expected {self.expected}"
 
     def written(self) -> dict[str, str]:
-        """As it stands in `problems.json`."""
+        """Return the problem as `problems.json` holds it."""
         return {"file": self.file, "item": self.item, "found": self.found, "expected": self.expected}
 
 
 class Fault(NamedTuple):
-    """What is wrong with an item whose place is told elsewhere."""
+    """What is wrong with an item; the caller knows its file and place."""
 
     found: str
     expected: str
@@ -65,7 +65,7 @@ class Fault(NamedTuple):
 
 
 def read_problems(path: Path) -> list[Problem]:
-    """The problems that a stage listed.
+    """Read the problems that a stage listed.
 
     Raises:
         InputError: the file is absent or not as `report_problems` writes it.
@@ -82,7 +82,7 @@ def read_problems(path: Path) -> list[Problem]:
 
 
 def print_first(problems: Sequence[Problem]) -> None:
-    """Print the first problems to standard error; the others stand in `problems.json`."""
+    """Print the first problems to standard error; `problems.json` holds all of them."""
     for problem in problems[:MOST_PRINTED]:
         print(problem, file=sys.stderr)
 
@@ -98,16 +98,16 @@ def report_problems(
     missing: Sequence[Problem] = (),
     bad: int | None = None,
 ) -> None:
-    """Write `problems.json` into a stage's out and refuse a run with too many bad items.
+    """Write `problems.json` into a stage's out, and end the stage if too many items are bad.
 
     Args:
         problems: the bad items, in a deterministic order.
         total: how many items there were, good and bad.
-        max_bad_fraction: the largest share of bad items that is let pass; 0 is strict.
+        max_bad_fraction: the largest share of bad items that is accepted; 0 accepts none.
         folder: the stage's out.
         unit: what an item is, in the plural ("videos", "rows").
-        key: the parameter that is `max_bad_fraction`.
-        missing: what was named and never brought; it is written down, and not counted as bad.
+        key: the name of the parameter that sets `max_bad_fraction`.
+        missing: items that were named but never delivered; they are written, but not counted as bad.
         bad: how many of the items are bad, where a problem may stand for several; None counts the problems.
 
     Raises:

@@ -1,10 +1,10 @@
-"""Other processes of this machine: whether one still runs, and since when."""
+"""Other processes of this machine: their state and start time."""
 
 from pathlib import Path
 
 
 def process_status(pid: int) -> list[str]:
-    """State, parent and further fields of a process, as `man proc_pid_stat` counts them from the third on."""
+    """Return the state, the parent and more of a process: fields 3 and following of `man proc_pid_stat`."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -12,9 +12,9 @@ def process_status(pid: int) -> list[str]:
 
 
 def process_born(pid: int) -> int | None:
-    """When a process began, in ticks since the machine did; None where it has ended.
+    """Return when a process began, in clock ticks since boot; None if it has ended.
 
-    One that was killed and that its parent has not asked for yet (`Z`) has ended: in a container nobody may ever ask.
+    A zombie (`Z`: killed, and its parent has not waited for it) counts as ended: in a container nobody may ever wait.
     """
     status = process_status(pid)
     return None if status[0] in "ZX" else int(status[19])

@@ -1,4 +1,4 @@
-"""Progress bars for long work, quiet where standard error is no terminal."""
+"""Progress bars for long work; none where standard error is not a terminal."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sized
@@ -11,12 +11,12 @@ from pipeline.base.ranks import is_main
 
 Item = TypeVar("Item")
 
-# The bar of a work of many parts, while there is one: it stays the only one.
+# The bar of a work of many parts, while one is shown; no other bar appears then.
 _whole: "tqdm[Any] | None" = None
 
 
 def progress(items: Iterable[Item], *, what: str, total: int | None = None, unit: str = "it") -> Iterable[Item]:
-    """Iterate over `items` behind a bar named `what`, or within `whole_bar` as its text."""
+    """Iterate over `items` and show progress: as a bar named `what`, or as the text of the bar of `whole_bar`."""
     if _whole is not None:
         return _told(_whole, items, what, total)
     quiet = None if is_main() else True
@@ -24,24 +24,26 @@ def progress(items: Iterable[Item], *, what: str, total: int | None = None, unit
 
 
 def has_bar() -> bool:
-    """Whether bars are shown: this process prints, and standard error is a terminal."""
+    """Return whether bars are shown: this process prints, and standard error is a terminal."""
     return is_main() and sys.stderr is not None and sys.stderr.isatty()
 
 
 @contextmanager
 def whole_bar(what: str, *, total: int, done: int) -> Iterator["tqdm[Any] | None"]:
-    """One bar for a work of many parts, with the time left; `progress` writes its text meanwhile. None: no terminal.
+    """Show one bar, with the time left, for a work of many parts; `progress` then writes its text.
+
+    Yields the bar, or None where standard error is not a terminal.
 
     Args:
-        what: its name.
+        what: name of the bar.
         total: steps of the whole work.
-        done: those done by an earlier run.
+        done: steps that an earlier run did.
     """
     global _whole
     if not has_bar():
         yield None
         return
-    # What a part takes now and then, as a validation, belongs to the time left: so the mean over the run.
+    # The mean over the whole run, because occasional parts (a validation) belong to the time left.
     shape = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
     with tqdm(
         desc=what, total=total, initial=done, bar_format=shape, smoothing=0, miniters=1, leave=False, dynamic_ncols=True
@@ -62,7 +64,7 @@ def _told(bar: "tqdm[Any]", items: Iterable[Item], what: str, total: int | None)
 
 
 def duration_text(seconds: float) -> str:
-    """A duration in the unit that suits it, to two digits or more: 0.4 s, 12 s, 3.5 min, 12 min, 2.1 h."""
+    """Format a duration in a suitable unit with at least two digits: 0.4 s, 12 s, 3.5 min, 12 min, 2.1 h."""
     for unit, size in (("s", 1), ("min", 60)):
         if round(seconds / size) < 100:
             return f"{seconds / size:.1f} {unit}" if seconds / size < 9.95 else f"{seconds / size:.0f} {unit}"

@@ -1,4 +1,4 @@
-"""Random draws as functions of what they are for, never of a process, a worker or the order of calls."""
+"""Random draws that depend on their purpose alone, never on a process, a worker or the order of calls."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ def _digest(parts: tuple[object, ...]) -> bytes:
 
 
 def seed_of(*parts: int | str | float) -> int:
-    """A seed of 63 bits that depends on the parts alone, e.g. `seed_of(seed, "shuffle", epoch)`.
+    """Return a seed of 63 bits that depends on the parts alone, e.g. `seed_of(seed, "shuffle", epoch)`.
 
     Raises:
         TypeError: a part is neither a string nor a number.
@@ -35,7 +35,7 @@ def seed_of(*parts: int | str | float) -> int:
 
 
 def rng_of(*parts: int | str | float) -> np.random.Generator:
-    """A generator whose draws depend on the parts alone, e.g. `rng_of(seed, epoch, video_id, timestamp)`.
+    """Return a generator whose draws depend on the parts alone, e.g. `rng_of(seed, epoch, video_id, timestamp)`.
 
     Raises:
         TypeError: a part is neither a string nor a number.

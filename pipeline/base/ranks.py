@@ -1,6 +1,6 @@
-"""Which of several processes (ranks) of a stage this one is; without PyTorch, so that any module may ask.
+"""The number of this process among the processes (ranks) of a stage. Needs no PyTorch, so any module may import it.
 
-`torchrun` says it in the environment. A process that it did not start is the only rank.
+`torchrun` sets the number in the environment. A process that `torchrun` did not start is the only rank.
 """
 
 import os
@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 
 
 def is_rank() -> bool:
-    """Whether `torchrun` started this process."""
+    """Return whether `torchrun` started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
@@ -20,30 +20,30 @@ def _number(name: str, alone: int) -> int:
 
 
 def rank() -> int:
-    """The number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return _number("RANK", 0)
 
 
 def world_size() -> int:
-    """How many processes work on the stage."""
+    """Return how many processes work on the stage."""
     return _number("WORLD_SIZE", 1)
 
 
 def local_rank() -> int:
-    """The number of this process among those of its machine: that of its GPU."""
+    """Return the number of this process among those of its machine; it takes the GPU of this number."""
     return _number("LOCAL_RANK", 0)
 
 
 def local_world_size() -> int:
-    """How many of the processes run on this machine."""
+    """Return how many of the processes run on this machine."""
     return _number("LOCAL_WORLD_SIZE", 1)
 
 
 def is_main() -> bool:
-    """Whether this is rank 0, which alone prints, writes outs and records runs."""
+    """Return whether this is rank 0, the only one that prints, writes outs and records runs."""
     return rank() == 0
 
 
 def share(items: Sequence[Item]) -> Sequence[Item]:
-    """This rank's share of `items`: every `world_size`-th, from `rank` on; see `distributed.gather`."""
+    """Return this rank's share of `items`: every `world_size`-th from `rank` on; see `distributed.gather`."""
     return items[rank() :: world_size()]

@@ -1,7 +1,7 @@
 """Records of runs: when, where, how long and with what outcome each stage ran, one small file per run in `.work/runs`.
 
-They belong to no out, and no stage reads them: `actionbank runs` shows them, `actionbank status` tells from them how
-long the next run will take.
+They belong to no out, and no stage reads them. `actionbank runs` shows them, and `actionbank status` uses them to
+estimate how long the next run will take.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from pipeline.base.processes import process_born
 from pipeline.base.ranks import is_main, world_size
 from pipeline.base.work import work_root
 
-MOST_RECORDS = 500  # of one stage; the oldest go
-MOST_SECONDS = 1e11  # of a time that a calendar holds
+MOST_RECORDS = 500  # per stage; the oldest are deleted
+MOST_SECONDS = 1e11  # larger times fit no calendar
 OUTCOMES = ("finished", "failed", "killed", "running")
 
 
@@ -28,16 +28,16 @@ OUTCOMES = ("finished", "failed", "killed", "running")
 def recorded_run(stage: str, variant: str, *, dataset: str = "", **known: Any) -> Iterator[dict[str, Any]]:
     """Record a run of a stage in a file of its own, at its start and at its end.
 
-    A run that is killed leaves what was known at its start. Of several processes of a stage the first one writes.
+    If the run is killed, the record of its start stays. With several processes of a stage, rank 0 writes.
 
     Args:
         stage: its name.
-        variant: what it ran for: a split, a backbone, a head; times of one variant are comparable.
+        variant: the split, backbone or head that it ran for; times of one variant are comparable.
         dataset: name of the data set.
-        known: counts that are known before (`epochs`, `items`).
+        known: counts that are known at the start (`epochs`, `items`).
 
     Yields:
-        A dictionary; what the stage puts in it (counts, hardware settings) is written at the end.
+        A dictionary; what the stage puts into it (counts, hardware settings) is written at the end.
     """
     extra: dict[str, Any] = {}
     started = time.time()
@@ -56,7 +56,7 @@ def recorded_run(stage: str, variant: str, *, dataset: str = "", **known: Any) -
     try:
         yield extra
     except BaseException:
-        with contextlib.suppress(OSError):  # a full disk ends the stage by itself, and has its own message
+        with contextlib.suppress(OSError):  # a full disk ends the stage anyway, with its own message
             _write_end(path, {**extra, **record, "outcome": "failed"})
         raise
     _write_end(path, {**extra, **record, "outcome": "finished"})
@@ -76,9 +76,9 @@ def _write_end(path: Path, record: dict[str, Any]) -> None:
 
 
 def list_runs() -> list[dict[str, Any]]:
-    """The records of all runs, oldest first; what else lies there is left out.
+    """Return the records of all runs, oldest first; other files in the folder are ignored.
 
-    `outcome` of a run that wrote no end is `running`, or `killed` where its process is gone.
+    The `outcome` of a run that has not written its end is `running`, or `killed` if its process is gone.
     """
     records = []
     for path in (work_root() / "runs").glob("*/*.json"):
@@ -90,17 +90,17 @@ def list_runs() -> list[dict[str, Any]]:
 
 
 def seconds_to_start(record: dict[str, Any]) -> float:
-    """Seconds before a stage's work began: Python, libraries, reading what it needs."""
+    """Return the seconds before a stage's work began: Python, libraries, reading its inputs."""
     return float(record.get("start_seconds", 0.0))
 
 
 def seconds_taken(record: dict[str, Any]) -> float:
-    """Seconds from the start of a stage's process to the end of its work, as one waits for it."""
+    """Return the seconds from the start of a stage's process to the end of its work."""
     return seconds_to_start(record) + float(record["seconds"])
 
 
 def saved_epoch(folder: Path) -> int:
-    """The last epoch whose state lies in the folder of a training in `.work`; 0 where there is none."""
+    """Return the last epoch whose state is in the folder of a training in `.work`; 0 if there is none."""
     numbers = [path.name.removeprefix("epoch_") for path in folder.glob("epoch_*") if path.is_dir()]
     return max((int(number) for number in numbers if number.isdigit()), default=0)
 
@@ -111,7 +111,7 @@ def _drop_oldest(folder: Path) -> None:
 
 
 def _is_record(value: Any) -> bool:
-    """Whether a file has what `recorded_run` writes of every run, as numbers and text."""
+    """Return whether a file has the keys that `recorded_run` writes of every run, with numbers and text in them."""
     if not isinstance(value, dict) or not all(isinstance(value.get(each), str) for each in ("stage", "host")):
         return False
     if not all(isinstance(value.get(each, ""), str) for each in ("variant", "dataset", "experiment")):
@@ -127,7 +127,7 @@ def _is_record(value: Any) -> bool:
 
 
 def _outcome(record: dict[str, Any]) -> str:
-    """`running` is what a run says of itself at its start; whether that is so, its process says."""
+    """Return the recorded outcome; a recorded `running` is checked against the processes of this machine."""
     outcome = str(record.get("outcome", "finished"))
     if outcome == "running" and record["host"] == platform.node() and not _runs(record.get("pid"), record.get("born")):
         return "killed"
@@ -135,11 +135,11 @@ def _outcome(record: dict[str, Any]) -> str:
 
 
 def _runs(pid: Any, born: Any) -> bool:
-    """Whether the process that was born then still runs, and is no later one of its number."""
+    """Return whether the process is alive and is the same one: a later process may have its number."""
     return bool((process_born(pid) if isinstance(pid, int) else None) == born)
 
 
 def _age(pid: int) -> float:
-    """Seconds since a process began; 0 where that cannot be told."""
+    """Return the seconds since a process began; 0 if unknown."""
     born = process_born(pid)
     return 0.0 if born is None else time.clock_gettime(time.CLOCK_BOOTTIME) - born / os.sysconf("SC_CLK_TCK")

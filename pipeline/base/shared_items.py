@@ -1,4 +1,4 @@
-"""Items that the ranks of a stage make together."""
+"""Make the items of a stage in several ranks together."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -16,20 +16,22 @@ Make = Callable[[str, Path], None]
 def share_items(
     stage: str, keys: Mapping[str, str], load: Callable[[], Make], *, executor: Executor, what: str, unit: str
 ) -> dict[str, Path]:
-    """The folders of all items, by name; the ranks share those that are missing, and wait for each other.
+    """Make the missing items, shared among the ranks, and return the folders of all items by name.
+
+    Every rank waits until all items are made.
 
     Args:
         stage: see `item_folder`.
-        keys: of the items, by name.
-        load: gives what makes an item; called on a rank that has items to make, and there once.
+        keys: key of each item, by name.
+        load: returns the function that makes an item; called once on each rank that has items to make.
         executor: runs the calls.
         what: name of the progress bar.
-        unit: what an item is.
+        unit: what an item is, in the singular.
 
     Raises:
         InputError: items could not be made; the others are kept.
     """
-    # Asked once: while a rank asks, another one may have finished an item.
+    # Only rank 0 looks: while one rank looks, another may already finish an item.
     missing = from_main(lambda: {name for name, key in keys.items() if not is_finished(stage, key)})
     mine = share([name for name in keys if name in missing])
     failures: dict[str, str] = {}
@@ -41,6 +43,6 @@ def share_items(
 
         found = make_items(make, mine, executor=executor, what=what, unit=unit)
         failures = {name: str(error) for name, error in found.items()}
-    # Every rank hears of all failures, and none goes on before all items are there.
+    # Every rank learns of all failures, and none goes on before all items are made.
     refuse_failures({name: each for rank in gather_all(failures) for name, each in rank.items()}, len(keys), unit)
     return {name: item_folder(stage, key) for name, key in keys.items()}

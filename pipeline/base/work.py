@@ -1,9 +1,9 @@
-"""The work directory: finished items of a stage, kept by the hash of what they were made from.
+"""The work directory: finished items of a stage, kept under a hash of their inputs.
 
 `$DVC_ROOT/.work/<stage>/<key>/` holds one finished item (a video's frames, a bank's part, a training epoch's
-state). Items survive a killed stage, an experiment in a temporary folder and a change of other items, which is
-how a run resumes and how one new video costs one video. Clocks, hosts and durations go to `.work/runs`, never into an
-out (`pipeline.base.runs`).
+state). Items outlive a killed stage, an experiment in a temporary folder and a change of other items. So a run resumes
+where it stopped, and one new video costs the work of one video. Clock times, hosts and durations go to `.work/runs`,
+never into an out (`pipeline.base.runs`).
 """
 
 import contextlib
@@ -42,22 +42,22 @@ NO_ITEMS = ("locks", "runs", STATES)
 
 
 def work_root() -> Path:
-    """`.work` of the repository that DVC was called in (`DVC_ROOT`, also in experiments), else of this folder."""
+    """Return `.work` of the repository that DVC runs in (`DVC_ROOT`, also in experiments), else of this folder."""
     return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / ".work"
 
 
 def item_key(**inputs: Any) -> str:
-    """Key of an item: a digest of everything that its bytes depend on (contents, parameters, code version)."""
+    """Return the key of an item: a digest of all that its bytes depend on (contents, parameters, code version)."""
     return digest_value(inputs)[:40]
 
 
 def item_folder(stage: str, key: str) -> Path:
-    """Where the finished item lies, or will."""
+    """Return the folder of an item, whether it is finished or not."""
     return work_root() / stage / key
 
 
 def is_finished(stage: str, key: str) -> bool:
-    """Whether the item is there and whole; one with other bytes than it was made with is dropped, and said so."""
+    """Return whether the item exists and is undamaged; remove a damaged one, and print that."""
     folder = item_folder(stage, key)
     if not folder.is_dir():
         return False
@@ -76,10 +76,10 @@ def is_finished(stage: str, key: str) -> bool:
 
 
 def make_item(stage: str, key: str, make: Callable[[Path], None]) -> Path:
-    """Return the item's folder, calling `make(empty_folder)` first where it is not finished.
+    """Return the item's folder; if it is not finished, call `make(empty_folder)` first.
 
-    One process makes an item at a time; a second waits and takes the first one's result. The files of an item are
-    read-only, and `item.json` among them has their checksums: a damaged item is made again.
+    One process makes an item at a time; a second one waits and takes the first one's result. The files of an item are
+    read-only, and its `item.json` holds their checksums, so that a damaged item is noticed and made again.
     """
     folder = item_folder(stage, key)
     if is_finished(stage, key):
@@ -103,10 +103,10 @@ def _seal_item(folder: Path) -> None:
 
 
 def check_item(stage: str, key: str, *, read_all: bool = False) -> None:
-    """Refuse an item that is not as it was made.
+    """Check that an item's files hold the bytes that were written.
 
-    Its bytes are read unless nothing has touched its files since they were read last, by any process: their states
-    then are kept in `.work/states`. With `read_all` they are read all the same.
+    The bytes are not read again if the files' states (inode, size, times) are those that the last check (by any
+    process) stored in `.work/states`. With `read_all` they are always read.
 
     Raises:
         DamagedError: names the item's first file that is missing or has other bytes.
@@ -140,7 +140,7 @@ def check_item(stage: str, key: str, *, read_all: bool = False) -> None:
 def _known_states(path: Path) -> Any:
     try:
         return read_json(path)
-    except InputError:  # nothing is lost with it
+    except InputError:  # the states are a cache: the files are read instead
         return None
 
 
@@ -154,30 +154,30 @@ def item_lock(stage: str, key: str) -> Iterator[None]:
 
 
 def list_items() -> list[tuple[str, str, int, float]]:
-    """(stage, key, bytes, modified) of every finished item; what else lies there is left out."""
+    """List (stage, key, bytes, modified) of every finished item; other entries of `.work` are ignored."""
     items = []
     for stage in sorted(path for path in work_root().glob("*") if path.name not in NO_ITEMS and path.is_dir()):
         for folder in sorted(path for path in stage.iterdir() if path.is_dir() and path.suffix != ".partial"):
-            with contextlib.suppress(FileNotFoundError):  # somebody removes it just now
+            with contextlib.suppress(FileNotFoundError):  # another process is removing it
                 size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
                 items.append((stage.name, folder.name, size, folder.stat().st_mtime))
     return items
 
 
 def remove_item(stage: str, key: str) -> None:
-    """Drop one finished item, whole or not at all."""
+    """Remove one finished item, as a whole or not at all."""
     with item_lock(stage, key):
         remove_folder(item_folder(stage, key))
         (work_root() / STATES / stage / f"{key}.json").unlink(missing_ok=True)
 
 
-# Where stages and commands write, seen from the project's folder.
+# Folders that stages and commands write, relative to the project's folder.
 WRITTEN = ("conf/dataset", "models", "results", "results/*", "data/*", "data/*/*", "data/*/*/*")
 WORKED = (".work/*", ".work/*/*", ".work/runs/*")
 
 
 def list_rests() -> list[Path]:
-    """What killed processes of this machine left unfinished in the project and in `.work`, in sorted order."""
+    """List the unfinished files that killed processes of this machine left in the project and in `.work`, sorted."""
     project = work_root().parent
     folders = {folder for pattern in (*WRITTEN, *WORKED) for folder in project.glob(pattern) if folder.is_dir()}
     folders |= {project, work_root()}
@@ -185,6 +185,6 @@ def list_rests() -> list[Path]:
 
 
 def remove_rests(rests: Iterable[Path]) -> None:
-    """Delete what `list_rests` found."""
+    """Delete the paths that `list_rests` returned."""
     for rest in rests:
         delete(rest)

@@ -21,10 +21,10 @@ Result = TypeVar("Result")
 
 
 def end_with_parent() -> None:
-    """Let this process end as soon as its parent has: an initializer of a pool.
+    """Let this process end as soon as its parent has ended; an initializer for a pool.
 
-    A pool's worker waits for work on a pipe that its siblings hold open too, so that without this the workers of a
-    killed stage would wait for ever.
+    A pool's worker waits for work on a pipe that its siblings hold open too. Without this, the workers of a killed
+    stage would wait for ever.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -37,11 +37,11 @@ def _watch(sentinel: int) -> None:
 
 
 def end_with(pid: int, *, parent: bool) -> None:
-    """Let this process end as soon as another one has, or at once where that has happened already.
+    """Let this process end as soon as another one has ended, or at once if it has ended already.
 
     Args:
-        pid: of the other process.
-        parent: whether it has to be this one's parent; so it is told from a later process of the same number.
+        pid: process id of the other process.
+        parent: whether the other process must be this one's parent; if not, a later process has its number.
     """
     born = process_born(pid)
     if born is None or (parent and os.getppid() != pid):
@@ -56,9 +56,9 @@ def end_with(pid: int, *, parent: bool) -> None:
 
 
 def end_with_dvc() -> None:
-    """Let a stage end as soon as the DVC that runs it has; without DVC, do nothing.
+    """Let a stage end as soon as the DVC that runs it has ended; without DVC, do nothing.
 
-    The outs of a stage that goes on alone would come when nobody waits for them, over those of a later run.
+    A stage that outlives its DVC would write its outs later, perhaps over those of a newer run.
     """
     if "DVC_STAGE" not in os.environ or multiprocessing.parent_process() is not None:
         return
@@ -72,7 +72,7 @@ def end_with_dvc() -> None:
 
 
 def _ancestors() -> Iterator[int]:
-    """This process's parent, its parent and so on, without the first process of the machine."""
+    """Yield the parent of this process, the parent's parent and so on, without the first process of the machine."""
     pid = os.getppid()
     while pid > 1:
         yield pid
@@ -80,7 +80,7 @@ def _ancestors() -> Iterator[int]:
 
 
 def _words(pid: int) -> list[str]:
-    """The command line of a process."""
+    """Return the words of a process's command line; empty if it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
     except OSError:
@@ -88,15 +88,15 @@ def _words(pid: int) -> list[str]:
 
 
 def map_in_processes(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
-    """`map`, in fresh processes: results in the order of `items`, the first error raised.
+    """Like `map`, in fresh processes: yield results in the order of `items`, raise the first error.
 
     Args:
         function: a picklable function.
         items: picklable items.
-        workers: number of processes; 1 works in this one.
+        workers: number of processes; with 1 the work is done in this process.
 
     Raises:
-        InputError: a process was killed, and another one when its work was tried again.
+        InputError: a process was killed, and another one again when its work was retried.
     """
     jobs = list(items)
     if workers <= 1 or len(jobs) <= 1:
@@ -104,7 +104,7 @@ def map_in_processes(function: Callable[[Item], Result], items: Iterable[Item], 
         return
     try:
         made = _pool(min(workers, len(jobs)))
-    except OSError as error:  # its locks lie in shared memory, of which a container may have a few kB
+    except OSError as error:  # a pool's locks are in shared memory, of which a container may have only a few kB
         if error.filename is None:
             error.filename = "/dev/shm"
         told = message_of(error)
