@@ -1,8 +1,8 @@
 """One array of a bank on disk: a Zarr v3 array in exactly one shard.
 
-Arrays are written by zarr-python, which replaces files atomically. An uncompressed shard is its rows in order
-and then the index of its chunks, so it is read by mapping the file: 15 times faster than decoding it, and the
-page cache is shared by all processes. Where the index says otherwise, or a codec is set, zarr reads.
+Arrays are written by zarr-python, which replaces files atomically. An uncompressed shard holds its rows in order and
+then the index of its chunks. Mapping this file into memory is 15 times faster than decoding it, and all processes
+share the page cache. If the index shows another layout, or the bank has a codec, zarr reads the array.
 """
 
 from pathlib import Path
@@ -25,10 +25,10 @@ def create_group(folder: Path, attributes: dict[str, Any] | None = None) -> Any:
 
 
 def write_array(group: Any, name: str, values: npt.NDArray[Any], codec: str) -> None:
-    """Write `values` into `group` as one shard of chunks of `CHUNK_ROWS` rows; none where there are no rows.
+    """Write `values` into `group` as one shard of chunks of `CHUNK_ROWS` rows; without rows no shard is written.
 
-    The fill value is NaN (-1 for ids) and chunks of fill values are kept: zeros that were written are there,
-    and a Zarr reader that misses the shard sees NaN.
+    The fill value is NaN (-1 for ids), and chunks that hold only fill values are written too. So a zero in a bank is
+    always one that was written, and a Zarr reader that misses the shard sees NaN.
     """
     chunks = max(1, -(-len(values) // CHUNK_ROWS))
     compressors = {
@@ -55,10 +55,10 @@ def write_array(group: Any, name: str, values: npt.NDArray[Any], codec: str) -> 
 def read_array(
     folder: Path, name: str, dtype: str, shape: tuple[int, ...], *, codec: str, rows: slice = slice(None)
 ) -> npt.NDArray[Any]:
-    """Some rows of the array `name`, which has this type and shape, of the row set in `folder`.
+    """Read some rows of the array `name` of the row set in `folder`; the array has type `dtype` and shape `shape`.
 
-    An uncompressed array is a private mapping of its file: nothing is read before it is used, and writing to
-    the result changes no file.
+    An uncompressed array is a private mapping of its file: data is read when it is used, and writing to the result
+    changes no file.
 
     Raises:
         InputError: the array cannot be decoded or has another shape or type.
@@ -83,11 +83,11 @@ def read_array(
 def _map_shard(
     path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], first: int, last: int
 ) -> npt.NDArray[Any] | None:
-    """Rows `first` to `last` as an array over the mapped shard; None where its chunks do not lie in order."""
+    """Map the shard and return rows `first` to `last`; None if its chunks are not stored in order."""
     row_bytes = dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
     chunk_bytes = CHUNK_ROWS * row_bytes
     chunks = -(-shape[0] // CHUNK_ROWS)
-    # After the chunks: (offset, size) of each as uint64, and a crc32c of these.
+    # After the chunks: the (offset, size) of each as uint64, and a CRC32C of this index.
     if path.stat().st_size != chunks * (chunk_bytes + 16) + 4:
         return None
     index = np.fromfile(path, "<u8", count=2 * chunks, offset=chunks * chunk_bytes).reshape(chunks, 2)

@@ -1,4 +1,4 @@
-"""What is wrong with a bank: every byte against the manifest, every row against the format."""
+"""Check a whole bank: every byte against the manifest, every row against the format."""
 
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,13 @@ Finding = tuple[str, str, str]  # item, found, expected
 
 
 def verify_bank(path: Path) -> list[Problem]:
-    """Recompute every digest and check each row set's order, values and schema.
+    """Recompute every digest, and check the order, values and schema of each row set.
 
     Returns:
-        The findings, in the order of the parts; none for a whole bank.
+        The findings, in the order of the parts; empty for an undamaged bank.
 
     Raises:
-        InputError: the manifest is missing or unreadable, so that there is nothing to check against.
+        InputError: the manifest is missing or unreadable, so nothing can be checked.
     """
     manifest, digest = read_manifest(path)
     folders = {name: path / part_folder(name) for name in manifest.parts}
@@ -92,7 +92,7 @@ def _check_part(path: Path, bank: Bank, name: str) -> list[Problem]:
         try:
             check_shard_sizes(folder / row_set, each, row_set, remedy="")
             wrong = _check_metadata(bank, name, row_set)
-            if sha256 == each.sha256:  # rows of other bytes are not read
+            if sha256 == each.sha256:  # rows with changed bytes are not read
                 wrong += _check_rows(bank, name, row_set)
             for item, found, expected in wrong:
                 report(f"{row_set}: {item}", found, expected)
@@ -102,7 +102,7 @@ def _check_part(path: Path, bank: Bank, name: str) -> list[Problem]:
 
 
 def _check_videos(bank: Bank, part: str) -> list[Finding]:
-    """Where a part's own attributes say something else of its videos than the manifest."""
+    """Compare the videos that a part's own attributes list with those of the manifest."""
     recorded = bank.part_attributes(part).get("videos")
     found = {
         video: each.get("rows") if isinstance(each, dict) else each
@@ -114,7 +114,7 @@ def _check_videos(bank: Bank, part: str) -> list[Finding]:
 
 
 def _check_metadata(bank: Bank, part: str, row_set: str) -> list[Finding]:
-    """What is wrong with the schema of one row set of a part."""
+    """Check the schema of one row set of a part."""
     findings = []
     entry = bank.manifest.parts[part].row_sets[row_set]
     for name in entry.shard_bytes:
@@ -127,7 +127,7 @@ def _check_metadata(bank: Bank, part: str, row_set: str) -> list[Finding]:
 
 
 def _check_rows(bank: Bank, part: str, row_set: str) -> list[Finding]:
-    """What is wrong with the values and the order of one row set of a part."""
+    """Check the values and the order of the rows of one row set of a part."""
     findings: list[Finding] = []
     for video in bank.manifest.parts[part].slices[row_set]:
         findings += [
@@ -138,7 +138,7 @@ def _check_rows(bank: Bank, part: str, row_set: str) -> list[Finding]:
 
 
 def _check_video(bank: Bank, video: str, row_set: str) -> list[Finding]:
-    """What is wrong with the values and the order of a video's rows."""
+    """Check the values and the order of a video's rows."""
     rows = bank.rows(video, row_set)
     findings = []
     for name in bank.manifest.parts[bank.part_of(video)].row_sets[row_set].shard_bytes:
@@ -154,7 +154,10 @@ def _check_video(bank: Bank, video: str, row_set: str) -> list[Finding]:
 
 
 def _check_detections(bank: Bank, video: str, rows: Rows) -> list[Finding]:
-    """Rows at a second that was not looked at, or below the threshold that the bank names without lowering it."""
+    """Find rows at a second that is not among the seconds seen, or below the bank's box threshold.
+
+    A bank with `lower_threshold` may hold rows below its threshold.
+    """
     findings = []
     unseen = np.setdiff1d(rows.timestamp, bank.timestamps_seen(video))
     if len(unseen):
@@ -173,10 +176,10 @@ def _read_metadata(path: Path) -> dict[str, Any]:
 
 
 def list_missing(bank: Bank, *, files: bool = True) -> list[str]:
-    """What a bank could have and has not: provenance, row sets, arrays; and shards that are not there.
+    """List what a bank lacks: optional provenance, row sets and arrays, and shards that are missing.
 
-    Only names and sizes are looked at, so that it takes no time, and with `files=False` not even those: of a bank that
-    lies elsewhere. `verify_bank` reads every byte.
+    Only names and sizes are read, which takes no time. With `files=False`, for a bank on another machine, no file is
+    looked at. `verify_bank` reads every byte.
     """
     missing = [f"provenance: {key}" for key in PROVENANCE if key not in bank.provenance]
     for row_set in ROW_SETS:

@@ -1,4 +1,4 @@
-"""Banks made of the videos of other banks: parts are linked, and rewritten only where a part is not taken whole."""
+"""Make a bank from videos of other banks: link whole parts, and rewrite the videos of parts that are taken partly."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ Chosen = Sequence[tuple[Bank, Collection[str]]]  # banks of one type, with the v
 
 
 def assemble_videos(out: Path, chosen: Chosen, *, split: str, provenance: Mapping[str, Any], what: str) -> None:
-    """Make the bank `out`, which appears (or is replaced) whole, of videos of other banks.
+    """Make the bank `out` from videos of other banks; it appears (or is replaced) as a whole.
 
     Args:
         out: `<split>.zarr`.
@@ -30,7 +30,7 @@ def assemble_videos(out: Path, chosen: Chosen, *, split: str, provenance: Mappin
         InputError: a file of a bank is missing, or its rows do not fit the provenance.
     """
     plan = list(_plan(chosen, loosen=False))
-    if len({name for name, _, _ in plan}) < len(plan):  # packed parts of two banks can have one name
+    if len({name for name, _, _ in plan}) < len(plan):  # packed parts of two banks may have the same name
         plan = list(_plan(chosen, loosen=True))
     with parts_folder(out) as folder:
         parts = {}
@@ -44,7 +44,7 @@ def assemble_videos(out: Path, chosen: Chosen, *, split: str, provenance: Mappin
 
 
 def _plan(chosen: Chosen, *, loosen: bool) -> Iterator[tuple[str, Bank, str | None]]:
-    """Id of each new part, its bank, and the video to be rewritten; None where the part is linked."""
+    """Yield each new part's id, its source bank, and the video to be rewritten (None where the part is linked)."""
     for bank, wanted in chosen:
         for name, part in bank.manifest.parts.items():
             videos = list(part.videos)
@@ -57,7 +57,7 @@ def _plan(chosen: Chosen, *, loosen: bool) -> Iterator[tuple[str, Bank, str | No
 
 
 def _link_part(bank: Bank, name: str, folder: Path) -> None:
-    """The part as `write_part` leaves it, its files hard links where links reach."""
+    """Make a part folder as `write_part` does, from hard links (or copies where the file system allows no links)."""
     source, entry, manifest = bank.folders[name], bank.manifest.parts[name], bank.manifest
     check_stored(source, entry, f"{bank.where}: part {name!r}")
     for file in entry.files():

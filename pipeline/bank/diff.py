@@ -1,4 +1,4 @@
-"""What differs between two banks, and by how much; one video at a time, so that memory stays flat."""
+"""Compare two banks, one video at a time, so that memory use does not grow with the bank."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -11,35 +11,35 @@ from pipeline.bank.format import ROW_SETS
 from pipeline.bank.reader import Bank
 from pipeline.base.progress import progress
 
-CHUNK_ROWS = 4096  # features compared at a time, as float64
+CHUNK_ROWS = 4096  # features compared at a time, in float64
 COLUMNS = ("score", "track_id")
 
 
 @dataclass(frozen=True)
 class RowSetDifference:
-    """How the rows of one row set differ, in one video or in all."""
+    """The difference between the rows of one row set, in one video or in all."""
 
     matched: int = 0
     only_in_a: int = 0
     only_in_b: int = 0
-    matched_by_order: int = 0  # of `matched`: by their place within the second, for want of boxes
-    differing: int = 0  # matched rows that are not the same in every column that both banks have
-    compared: int = 0  # numbers of features that were compared; 0 too where the channels differ
+    matched_by_order: int = 0  # part of `matched`: rows without boxes, matched by their place within the second
+    differing: int = 0  # matched rows that differ in a column that both banks have
+    compared: int = 0  # count of compared feature values; 0 also where the numbers of channels differ
     max_absolute: float = 0.0
     sum_absolute: float = 0.0
-    max_relative: float = 0.0  # to the larger magnitude of the two
+    max_relative: float = 0.0  # relative to the larger magnitude of the two
     sum_relative: float = 0.0
     least_cosine: float = 1.0
     max_column: Mapping[str, float] = field(default_factory=dict)  # largest difference of score and track_id
-    worst_video: str | None = None  # with the largest difference of a feature, else with most rows unmatched
+    worst_video: str | None = None  # the one with the largest feature difference, else with most unmatched rows
 
     @property
     def unmatched(self) -> int:
-        """Rows that only one bank has."""
+        """Number of rows that only one bank has."""
         return self.only_in_a + self.only_in_b
 
     def add(self, other: "RowSetDifference") -> "RowSetDifference":
-        """This difference and that of other rows; the worst video is not known then."""
+        """Add the difference of other rows to this one; the result names no worst video."""
         columns = set(self.max_column) | set(other.max_column)
         sums = ("matched", "only_in_a", "only_in_b", "matched_by_order", "differing", "compared")
         both = {name: getattr(self, name) + getattr(other, name) for name in (*sums, "sum_absolute", "sum_relative")}
@@ -52,7 +52,7 @@ class RowSetDifference:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`: means in place of sums."""
+        """Return the values for `--json`, with means in place of sums."""
         values = asdict(self)
         for name in ("absolute", "relative"):
             values[f"mean_{name}"] = values.pop(f"sum_{name}") / self.compared if self.compared else None
@@ -61,21 +61,21 @@ class RowSetDifference:
 
 @dataclass(frozen=True)
 class BankDifference:
-    """How two banks differ."""
+    """The difference between two banks."""
 
-    settings: Mapping[str, list[Any]]  # key to both values
+    settings: Mapping[str, list[Any]]  # key to the values of both banks
     videos_only_in_a: list[str]
     videos_only_in_b: list[str]
-    row_sets: Mapping[str, RowSetDifference]  # of the videos that both have
+    row_sets: Mapping[str, RowSetDifference]  # for the videos that both banks have
 
     @property
     def same(self) -> bool:
-        """Whether both have the same rows with the same features."""
+        """Whether both banks have the same videos and rows with the same features."""
         videos = self.videos_only_in_a or self.videos_only_in_b
         return not videos and not any(each.differing or each.unmatched for each in self.row_sets.values())
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the values for `--json`."""
         return {
             "same": self.same,
             "settings": dict(self.settings),
@@ -88,13 +88,13 @@ class BankDifference:
 def diff_banks(a: Bank, b: Bank, row_sets: Sequence[str] = ROW_SETS) -> BankDifference:
     """Compare two banks row by row.
 
-    Rows of a video are matched by timestamp and box, exactly; where a bank has no boxes, by their order within the
-    whole second.
+    Rows of a video are matched by equal timestamp and equal box. If a bank has no boxes, they are matched by their
+    order within the whole second.
 
     Args:
         a: a bank.
-        b: another one, of whatever type and settings.
-        row_sets: which are compared; a bank that lacks one has no rows of it.
+        b: another bank, of any type and settings.
+        row_sets: the row sets to compare; a bank without a row set counts as one with no rows of it.
 
     Raises:
         InputError: a shard is missing or unreadable.
@@ -176,7 +176,7 @@ def diff_rows(a: Rows, b: Rows) -> RowSetDifference:
 def _compare_features(
     a: FloatArray, b: FloatArray, at_a: IntArray, at_b: IntArray
 ) -> Iterator[tuple[slice, FloatArray, FloatArray, FloatArray]]:
-    """Stretches of matched rows: |a - b| and the larger magnitude [n, C], cosine similarity [n]."""
+    """Yield blocks of matched rows: the slice, |a - b| and the larger magnitude [n, C], and cosine similarity [n]."""
     for first in range(0, len(at_a), CHUNK_ROWS):
         rows = slice(first, first + CHUNK_ROWS)
         one, other = a[at_a[rows]].astype(np.float64), b[at_b[rows]].astype(np.float64)
@@ -187,12 +187,14 @@ def _compare_features(
 
 
 def match_rows(a: Rows, b: Rows, *, by_order: bool) -> tuple[IntArray, IntArray]:
-    """Positions of the rows that both have, in two arrays; the k-th of equal rows matches the k-th.
+    """Return the positions of the rows that both have, one array for `a` and one for `b`.
+
+    Among equal rows, the k-th of `a` matches the k-th of `b`.
 
     Args:
         a: rows of one video.
         b: rows of the same video.
-        by_order: rows of a whole second are equal; else those of one timestamp and box.
+        by_order: rows are equal if their whole second is; else if timestamp and box are.
     """
     keys = [
         np.floor(rows.timestamp)[:, None] if by_order else np.column_stack([rows.timestamp, rows.boxes_xyxy])
@@ -206,7 +208,7 @@ def match_rows(a: Rows, b: Rows, *, by_order: bool) -> tuple[IntArray, IntArray]
 
 
 def _number(codes: IntArray, step: int) -> IntArray:
-    """A distinct integer for each row: its code, and how many rows of this code stand before it."""
+    """Give each row a distinct integer made of its code and the number of earlier rows with the same code."""
     order = np.argsort(codes, kind="stable")
     ordered = codes[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(codes) else np.empty(0, np.int64)

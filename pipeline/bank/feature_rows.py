@@ -1,4 +1,4 @@
-"""Rows of a bank in memory: one person's feature, time and box each."""
+"""Rows of a bank in memory: each row is one person's feature, time and box."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ IntArray = npt.NDArray[np.int64]
 class Rows:
     """Features of `n` boxes of one part.
 
-    A source that knows no boxes has NaN in `boxes_xyxy`.
+    A source without boxes has NaN in `boxes_xyxy`.
 
     Raises:
         ValueError: the arrays' shapes do not fit each other.
@@ -44,20 +44,20 @@ class Rows:
         return f"Rows({', '.join(shown)})"
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The arrays that there are, by name."""
+        """Return the arrays that are not None, by name."""
         return {name: array for name, array in vars(self).items() if array is not None}
 
     def take(self, index: npt.NDArray[Any]) -> "Rows":
-        """The rows that `index` (positions or a mask) names, in its order."""
+        """Return the rows that `index` (positions or a mask) selects, in its order."""
         return Rows(**{name: array[index] for name, array in self.arrays().items()})
 
     def order(self) -> IntArray:
-        """Positions that sort the rows by (timestamp, score descending, box), equal rows as they stand."""
+        """Return positions that sort the rows by (timestamp, score descending, box); equal rows keep their order."""
         score = np.zeros(len(self)) if self.score is None else -self.score
         x1, y1, x2, y2 = self.boxes_xyxy.T
         return np.lexsort((y2, x2, y1, x1, score, self.timestamp))
 
 
 def non_finite_rows(values: npt.NDArray[Any]) -> IntArray:
-    """Positions of the rows that hold NaN or infinity."""
+    """Return the positions of the rows that hold NaN or infinity."""
     return np.flatnonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))

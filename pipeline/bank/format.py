@@ -1,7 +1,7 @@
-"""The bank's format: names, arrays and the manifest. `docs/bank-format.md` says the same in prose.
+"""The bank's format: names, arrays and the manifest. `docs/bank-format.md` describes it in prose.
 
-A bank is a Zarr v3 group and a manifest that is written last. The manifest alone says whether the bank is
-whole: a missing Zarr shard is no error to a Zarr reader, it reads as the fill value.
+A bank is a Zarr v3 group and a manifest that is written last. Only the manifest shows whether a bank is complete: a
+Zarr reader reports no error for a missing shard, it reads the fill value.
 """
 
 import hashlib
@@ -19,14 +19,14 @@ from pipeline.base.files import digest_file
 FORMAT = "actionbank-feature-bank"
 VERSION = 2
 MANIFEST = "manifest.json"
-PART_RECORD = "part.json"  # the manifest's entry of one part, beside the part while it lies in a work folder
+PART_RECORD = "part.json"  # one part's manifest entry, kept beside the part in its work folder
 ROW_SETS = ("detections", "ground_truth")
 FEATURE_DTYPES = {"fp16": "float16", "fp32": "float32"}
 CODECS = ("none", "zstd", "lz4")
 CHUNK_ROWS = 64
 SHA256 = re.compile("[0-9a-f]{64}")
 CRC32C = re.compile("[0-9a-f]{8}")
-# Array: dtype and number of columns; None for a vector, 0 for the bank's channels.
+# Array to (dtype, number of columns); None columns: a vector; 0: the bank's channels; no dtype: the bank's.
 ARRAYS: dict[str, tuple[str, int | None]] = {
     "features": ("", 0),
     "timestamp": ("float64", None),
@@ -35,21 +35,21 @@ ARRAYS: dict[str, tuple[str, int | None]] = {
     "track_id": ("int64", None),
 }
 REQUIRED_ARRAYS = ("features", "timestamp")
-# What a bank's provenance should say; `bank info` lists what it does not say.
+# Keys that a bank's provenance should have; `bank info` lists the missing ones.
 PROVENANCE = (
     "recipe", "checkpoint_sha256", "pooling", "box_source", "box_threshold", "seconds", "compute_dtype",
     "frames_sha256",
 )  # fmt: skip
-# Provenance that belongs to the films of one split; the rest are settings, which train and val must share.
+# Provenance that belongs to the films of one split; all other keys are settings, which train and val must share.
 PER_SPLIT = ("frames_sha256", "boxes_sha256", "imported_from", "source_sha256")
 
 
 def part_folder(part: str) -> str:
-    """Folder name of a part: ASCII letters, digits, `-` and `_` stay, every other byte is percent-encoded.
+    """Return the folder name of a part: ASCII letters, digits, `-` and `_` stay, other bytes are percent-encoded.
 
-    Dots are encoded too, so that no id can be `..`, `zarr.json` or a hidden file; so is the first of two
-    leading underscores, which Zarr reserves. Where that gives more than 200 bytes, letters and digits of any
-    alphabet stay too: they would take three times their bytes.
+    Dots are encoded too, so that no id can become `..`, `zarr.json` or a hidden file. The first of two leading
+    underscores is also encoded, because Zarr reserves such names. If the result has more than 200 bytes, letters and
+    digits of every alphabet stay unencoded: encoding them triples their bytes.
 
     Raises:
         InputError: the id is empty, not text, or its folder name would be longer than 200 bytes.
@@ -71,19 +71,19 @@ def _encoded(text: str) -> str:
 
 
 def part_name(folder: str) -> str:
-    """The id of the part that lies in `folder`."""
+    """Return the id of the part that is stored in `folder`."""
     return unquote(folder, errors="strict")
 
 
 def array_spec(name: str, rows: int, channels: int, dtype: str) -> tuple[str, tuple[int, ...]]:
-    """(dtype, shape) of an array in a bank of `channels` channels and feature type `dtype`."""
+    """Return (dtype, shape) of an array in a bank of `channels` channels and feature type `dtype`."""
     kind, width = ARRAYS[name]
     shape = (rows,) if width is None else (rows, width or channels)
     return kind or dtype, shape
 
 
 def shard_name(array: str) -> str:
-    """The array's only shard, relative to the row set's folder."""
+    """Return the path of the array's only shard, relative to the row set's folder."""
     return f"{array}/c/0" if ARRAYS[array][1] is None else f"{array}/c/0/0"
 
 
@@ -95,10 +95,10 @@ class RowSet:
     sha256: str  # listing digest of the row set's folder
     shard_bytes: Mapping[str, int]  # array to size of its shard; 0 (and no file) where there are no rows
     shard_crc32c: Mapping[str, str] = field(default_factory=dict)
-    "Array to CRC32C of its shard, which is checked where rows are read; empty in banks of before there were any."
+    "Array to CRC32C of its shard, which readers check; empty in banks that are older than these checksums."
 
     def files(self) -> list[str]:
-        """Every file of the row set, relative to its folder, sorted."""
+        """List every file of the row set, relative to its folder, sorted."""
         shards = [shard_name(array) for array, size in self.shard_bytes.items() if size]
         return sorted(["zarr.json", *(f"{array}/zarr.json" for array in self.shard_bytes), *shards])
 
@@ -111,16 +111,16 @@ class Part:
     """
 
     metadata_sha256: str  # of the part's own zarr.json
-    videos: Mapping[str, Mapping[str, int]]  # sorted ids: row set to its rows; a set that a video has not is left out
+    videos: Mapping[str, Mapping[str, int]]  # sorted ids to {row set: rows}; sets that a video lacks are left out
     row_sets: Mapping[str, RowSet]
 
     @cached_property
     def slices(self) -> Mapping[str, Mapping[str, slice]]:
-        """Row set to video to its rows."""
+        """Row set to {video: slice of its rows}."""
         return {name: _slices(self.videos, name) for name in self.row_sets}
 
     def files(self) -> list[str]:
-        """Every file of the part, relative to its folder, sorted."""
+        """List every file of the part, relative to its folder, sorted."""
         return sorted(
             [
                 "zarr.json",
@@ -129,7 +129,7 @@ class Part:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in `manifest.json`."""
+        """Return the entry as `manifest.json` holds it."""
         sets = {
             name: {"rows": each.rows, "sha256": each.sha256, "shard_bytes": dict(each.shard_bytes)}
             | ({"shard_crc32c": dict(each.shard_crc32c)} if each.shard_crc32c else {})
@@ -150,7 +150,7 @@ def _slices(videos: Mapping[str, Mapping[str, int]], row_set: str) -> dict[str, 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What makes a bank whole."""
+    """The manifest of a bank: what the bank must hold to be complete."""
 
     split: str
     channels: int
@@ -162,11 +162,11 @@ class Manifest:
 
     @cached_property
     def part_of(self) -> Mapping[str, str]:
-        """Video to the part that holds it; videos are sorted."""
+        """Video to the part that holds it, sorted by video."""
         return dict(sorted((video, name) for name, part in self.parts.items() for video in part.videos))
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in `manifest.json`."""
+        """Return the manifest as `manifest.json` holds it."""
         return {
             "format": FORMAT, "version": VERSION, "split": self.split, "channels": self.channels,
             "dtype": self.dtype, "codec": self.codec, "provenance": dict(self.provenance),
@@ -180,32 +180,32 @@ class Manifest:
 
 
 def listing_digest(folder: Path, files: list[str]) -> str:
-    """sha256 (hex) of what `sha256sum` prints for `files` (relative to `folder`, in the given order)."""
+    """Compute the sha256 (hex) of what `sha256sum` prints for `files` (relative to `folder`, in the given order)."""
     return hashlib.sha256("".join(f"{digest_file(folder / name)}  {name}\n" for name in files).encode()).hexdigest()
 
 
 def check_version(value: Any, where: str) -> dict[str, Any]:
-    """Return `value` as a dictionary if it is ours and of a version that this program reads.
+    """Check that `value` belongs to a feature bank of a version that this program reads, and return it.
 
     Raises:
-        InputError: it is something else, or of another version.
+        InputError: it is something else, or has another version.
     """
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         found = value.get("format") if isinstance(value, dict) else type(value).__name__
         raise InputError(f"{where}: not of a feature bank: format is {found!r}, expected {FORMAT!r}")
     found = value.get("version")
     if found != VERSION:
-        # Version 1 was never published: there is no bank of it that could not be made again.
+        # Version 1 was never published, so every bank of it can be made again.
         remedy = "; make the bank anew" if found == 1 else ""
         raise InputError(f"{where}: format version is {found!r}, this program reads {VERSION}{remedy}")
     return value
 
 
 def parse_part(value: Any, where: str) -> Part:
-    """Check and build one part's entry.
+    """Check and build the manifest entry of one part.
 
     Raises:
-        InputError: a key is missing or is not what it should be.
+        InputError: a key is missing or has a wrong value.
     """
     sets = {}
     for name, each in take(value, "row_sets", dict, where).items():
@@ -231,7 +231,7 @@ def parse_part(value: Any, where: str) -> Part:
 
 
 def _parse_videos(value: Any, sets: Mapping[str, RowSet], where: str) -> dict[str, Mapping[str, int]]:
-    """The sorted videos of a part's entry, their rows checked against those of its row sets."""
+    """Return the sorted videos of a part's entry; their row counts must add up to those of the row sets."""
     videos = dict(sorted(take(value, "videos", dict, where).items()))
     if not videos:
         raise InputError(f"{where}: videos is empty, expected one or more")
@@ -253,7 +253,7 @@ def parse_manifest(value: Any, where: str) -> Manifest:
     """Check and build a whole manifest.
 
     Raises:
-        InputError: not a bank's, of another version, or a key is missing or is not what it should be.
+        InputError: it is not a bank's manifest, has another version, or a key is missing or has a wrong value.
     """
     value = check_version(value, where)
     manifest = Manifest(
@@ -273,7 +273,7 @@ def parse_manifest(value: Any, where: str) -> Manifest:
 
 
 def check_videos_once(manifest: Manifest, where: str) -> None:
-    """Refuse a video that stands in two parts.
+    """Check that no video is in two parts.
 
     Raises:
         InputError: names the first such video and its parts.
@@ -287,7 +287,7 @@ def check_videos_once(manifest: Manifest, where: str) -> None:
 
 
 def take(value: Any, key: str, kind: type[Any] | tuple[str, ...], where: str) -> Any:
-    """`value[key]`, checked: of type `kind` (a non-negative int), or one of the strings in `kind`.
+    """Return `value[key]` if it is of type `kind` (an int must not be negative), or one of the strings in `kind`.
 
     Raises:
         InputError: it is missing or something else.
@@ -303,7 +303,7 @@ def take(value: Any, key: str, kind: type[Any] | tuple[str, ...], where: str) ->
 
 
 def take_sha256(value: Any, key: str, where: str) -> str:
-    """`value[key]`, checked to be a sha256 in hex.
+    """Return `value[key]` if it is a sha256 in hex.
 
     Raises:
         InputError: it is missing or something else.

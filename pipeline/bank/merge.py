@@ -1,4 +1,4 @@
-"""One bank of several that were made alike."""
+"""Merge several banks with equal settings into one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,20 +14,20 @@ from pipeline.base.progress import progress
 
 
 def merge_banks(banks: Sequence[Bank], out: Path) -> tuple[Bank, int]:
-    """Make the bank `out`, which appears (or is replaced) whole, of all videos of several banks.
+    """Make the bank `out` from all videos of several banks; it appears (or is replaced) as a whole.
 
     Provenance that belongs to the films (`frames_sha256` ...) becomes a list where the banks differ in it.
 
     Args:
-        banks: of one split, producer, type and of the same settings; they stay as they are, files are linked where
-            links reach.
+        banks: of one split, producer and type, and with equal settings. They stay unchanged; their files are linked
+            where the file system allows it.
         out: `<split>.zarr`.
 
     Returns:
-        The bank, and how many videos stood in several banks.
+        The new bank, and how many videos were in more than one bank.
 
     Raises:
-        InputError: banks differ in a setting, or a video stands in two of them with other bytes.
+        InputError: banks differ in a setting, or a video is in two of them with different bytes.
     """
     first = banks[0]
     for bank in banks[1:]:
@@ -64,7 +64,7 @@ def merge_banks(banks: Sequence[Bank], out: Path) -> tuple[Bank, int]:
 
 
 def differing_column(one: Bank, other: Bank, video: str) -> str | None:
-    """What is not the same, to the bit, of a video in two banks; None where all is."""
+    """Return the name of the first array of a video that differs in two banks, to the bit; None if nothing differs."""
     if not np.array_equal(one.timestamps_seen(video), other.timestamps_seen(video)):
         return "timestamps_seen"
     for row_set in ROW_SETS:
@@ -73,7 +73,7 @@ def differing_column(one: Bank, other: Bank, video: str) -> str | None:
         if not one.has_rows(video, row_set):
             continue
         ours, theirs = (bank.rows(video, row_set).arrays() for bank in (one, other))
-        # An array that one lacks comes first: without it the rows stand in another order.
+        # First an array that only one bank has: without it the rows may be in another order.
         for name in [*sorted(set(ours) ^ set(theirs)), *sorted(set(ours) & set(theirs))]:
             if name not in ours or name not in theirs or ours[name].tobytes() != theirs[name].tobytes():
                 return f"{name} of {row_set}"
@@ -81,7 +81,7 @@ def differing_column(one: Bank, other: Bank, video: str) -> str | None:
 
 
 def _joined(banks: Sequence[Bank]) -> dict[str, Any]:
-    """Provenance of the films of all banks: a value where all agree, else the sorted list of all values."""
+    """Combine the films' provenance of all banks: one value where all agree, else the sorted list of all values."""
     joined: dict[str, Any] = {}
     for key in PER_SPLIT:
         values: list[Any] = []

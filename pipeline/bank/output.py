@@ -1,4 +1,4 @@
-"""Where a command puts a bank that it makes: nothing is overwritten unasked, nothing half is left."""
+"""The place for a new bank: nothing is overwritten unless the user asks, and no half-written bank remains."""
 
 import contextlib
 import shutil
@@ -11,10 +11,10 @@ from pipeline.base.files import owner_name
 
 
 def check_new_bank(path: Path, *, force: bool) -> None:
-    """Refuse a place that is taken; with `force` a bank may be replaced, and nothing else.
+    """Check that the place for a new bank is free; with `force` an existing bank may be replaced, nothing else.
 
     Raises:
-        InputError: see above.
+        InputError: the place is taken.
     """
     if not path.exists():
         return
@@ -25,10 +25,10 @@ def check_new_bank(path: Path, *, force: bool) -> None:
 
 
 def check_new_file(path: Path, *, force: bool) -> None:
-    """Refuse a place that is taken; with `force` a file may be replaced, and nothing else.
+    """Check that the place for a new file is free; with `force` an existing file may be replaced, nothing else.
 
     Raises:
-        InputError: see above.
+        InputError: the place is taken, or is a folder.
     """
     if path.is_dir():
         raise InputError(f"{path}: is a folder, expected the name of a file")
@@ -38,9 +38,9 @@ def check_new_file(path: Path, *, force: bool) -> None:
 
 @contextlib.contextmanager
 def parts_folder(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path` for the parts that a bank is assembled of; it is removed in the end.
+    """Yield an empty folder beside `path` for the parts that a bank is assembled from; it is removed at the end.
 
-    What a killed process left of it, `replace_folder` removes by its name when the bank is made again.
+    If the process is killed, the folder stays until `replace_folder` makes the same bank again and removes it by name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.with_name(f".{path.name}.{owner_name()}.parts.partial")

@@ -1,7 +1,7 @@
-"""Several videos in one part (`dataset.pack`): a bank of very many short videos in few files.
+"""Pack several videos into one part (`dataset.pack`): a bank of very many short videos then has few files.
 
-Which video goes where depends on its id alone, and a part is an item of `.work` under the digests of its videos'
-own parts: a changed, new or removed video makes one part anew, and a killed run goes on where it was.
+The id of a video alone decides its part. A packed part is an item of `.work`, keyed by the digests of its videos' own
+parts. So a changed, new or removed video rewrites one part, and a killed run continues where it stopped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,17 +34,17 @@ STAGE = "bank_packs"
 
 
 def pack_parts(parts: Mapping[str, Path], packs: int) -> dict[str, Path]:
-    """Part to folder of the packed parts of these videos; only those that are not in `.work` are made.
+    """Make the packed parts of these videos that are not yet in `.work`, and return all of them: part to folder.
 
-    A part is put together in memory.
+    Each part is put together in memory.
 
     Args:
         parts: video to the folder of its own part, as `write_part` left it.
-        packs: over so many parts videos are spread; one without videos does not exist.
+        packs: the number of packs to spread the videos over; a pack without videos does not exist.
 
     Raises:
-        InputError: a part is unfinished or not of its video, or the videos of a part differ in channels, dtype, codec
-            or arrays.
+        InputError: a part is unfinished or belongs to another video, or the videos of a part differ in channels, dtype,
+            codec or arrays.
     """
     version = code_version("pipeline.bank.pack")
     made = {}
@@ -58,7 +58,7 @@ def pack_parts(parts: Mapping[str, Path], packs: int) -> dict[str, Path]:
 
 
 def write_pack(folder: Path, *, part: str, members: Mapping[str, Path]) -> None:
-    """Write one part of several videos; `folder` appears (or is replaced) whole.
+    """Write one part that holds several videos; `folder` appears (or is replaced) as a whole.
 
     Args:
         folder: a work folder of this part alone.
@@ -98,9 +98,9 @@ def write_pack(folder: Path, *, part: str, members: Mapping[str, Path]) -> None:
 
 
 def _joined(records: Sequence[PartRecord], folders: Mapping[str, Path], row_set: str) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of one row set of all videos, one after the other."""
+    """Concatenate the arrays of one row set over all videos."""
     there = [record for record in records if row_set in record.entry.row_sets]
-    # A video without rows lies about no array: it may have those that the others lack.
+    # A video without rows does not count: its list of arrays may differ from that of the others.
     filled = [record for record in there if record.entry.row_sets[row_set].rows] or there[:1]
     names = sorted(filled[0].entry.row_sets[row_set].shard_bytes)
     for record in filled:
@@ -111,7 +111,7 @@ def _joined(records: Sequence[PartRecord], folders: Mapping[str, Path], row_set:
                 f"{record.part!r} has {', '.join(sorted(entry.shard_bytes))}"
             )
         check_shards(folders[record.part] / row_set, entry, f"part {record.part!r}: {row_set}")
-    # Copied, so that one file is mapped at a time: there may be more videos than a process can open files.
+    # Copied, so that only one file is mapped at a time: there may be more videos than a process may open files.
     return {
         name: np.concatenate([np.array(_read(record, folders, row_set, name)) for record in filled]) for name in names
     }

@@ -1,9 +1,9 @@
-"""A bounded folder of parts that lie elsewhere: fetched once per machine, the least recently used dropped.
+"""A cache folder of bounded size for parts of remote banks: each is fetched once per machine.
 
-Several processes and threads may share one folder. A part is fetched under a lock into a folder of another name,
-so that one that stands under its own name is whole. Each thread pins the part it took last by a shared lock,
-which the operating system lifts when it ends; a pinned part is not dropped. What is mapped stays readable even
-when its part is dropped.
+Several processes and threads may share one folder. A part is fetched under a lock into a folder of another name, and
+renamed when it is complete. Each thread pins the part that it took last with a shared lock; the operating system
+releases the lock when the thread's process ends. When the cache is too large, the least recently used parts that
+nobody has pinned are dropped. A mapped file stays readable even after its part is dropped.
 """
 
 import fcntl
@@ -33,11 +33,11 @@ def _is_whole(folder: Path, check: Callable[[Path], None]) -> bool:
 
 
 class PartCache:
-    """A folder of parts, each under a key that says what its bytes are.
+    """A folder of parts, each under a key that identifies its bytes.
 
     Args:
-        folder: made where it is not there; nothing else should lie in it.
-        max_bytes: parts are dropped while those in the folder are larger; pinned ones stay all the same.
+        folder: created if it does not exist; nothing else should be in it.
+        max_bytes: when the parts together are larger, parts are dropped until they fit; pinned ones always stay.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
@@ -51,13 +51,13 @@ class PartCache:
     def take(
         self, key: str, size: int, fetch: Callable[[Path], None], check: Callable[[Path], None] = lambda folder: None
     ) -> Path:
-        """The folder of a part, pinned until this thread takes another one.
+        """Return the folder of a part, pinned until this thread takes another one; fetch the part if necessary.
 
         Args:
             key: hexadecimal; equal keys mean equal bytes.
             size: bytes of the part.
             fetch: fills an empty folder with the part, or raises.
-            check: raises an `InputError` where a part that lies here is not as it was fetched; it is fetched again.
+            check: raises an `InputError` if a cached part is not as it was fetched; the part is then fetched again.
         """
         folder = self.folder / f"{key}-{size}"
         if getattr(self._pinned, "folder", None) == folder and _is_whole(folder, check):
@@ -65,14 +65,14 @@ class PartCache:
         self.release()
         pin = self._lock_file(folder, "pin").open("a")
         try:
-            fcntl.flock(pin, fcntl.LOCK_SH)  # waits for a removal only
+            fcntl.flock(pin, fcntl.LOCK_SH)  # waits only while another process removes the part
             if not _is_whole(folder, check):
                 with FileLock(self._lock_file(folder, "fetch")):
                     if not _is_whole(folder, check):
                         with replace_folder(folder) as partial:
                             fetch(partial)
                 self._trim()
-            os.utime(folder, ns=(time.time_ns(),) * 2)  # when it was used last; the system's own clock is coarse
+            os.utime(folder, ns=(time.time_ns(),) * 2)  # records the last use; the system's own clock is coarse
         except BaseException:
             pin.close()
             raise
@@ -80,7 +80,7 @@ class PartCache:
         return folder
 
     def release(self) -> None:
-        """Let go of the part that this thread took last."""
+        """Unpin the part that this thread took last."""
         pin: IO[str] | None = getattr(self._pinned, "file", None)
         if pin is not None:
             pin.close()
@@ -107,7 +107,7 @@ class PartCache:
                     total -= size
 
     def _drop(self, folder: Path) -> bool:
-        """Remove a part unless somebody has pinned it; whether it was removed."""
+        """Remove a part unless somebody has pinned it; return whether it was removed."""
         with self._lock_file(folder, "pin").open("a") as pin:
             try:
                 fcntl.flock(pin, fcntl.LOCK_EX | fcntl.LOCK_NB)

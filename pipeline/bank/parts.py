@@ -1,4 +1,4 @@
-"""Finished parts: their records, whether their files are there, and what makes several of them one bank."""
+"""Finished parts: read their records, check their files, and combine several parts into one bank."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,22 +27,22 @@ from pipeline.base.errors import DamagedError, InputError
 from pipeline.base.files import digest_file
 
 NO_DIGEST = "0" * 64
-RESERVED_ATTRIBUTES = ("part", "videos", "timestamps_seen")  # what a writer may not record under these names
+RESERVED_ATTRIBUTES = ("part", "videos", "timestamps_seen")  # names that a writer may not use for its own attributes
 
 
 @dataclass(frozen=True)
 class PartRecord:
-    """`part.json`: the manifest's entry of a part in a work folder, and what its bank must agree on."""
+    """`part.json`: the manifest entry of a part in a work folder, and what all parts of a bank must agree on."""
 
     part: str
     channels: int
     dtype: str
     codec: str
-    attributes: Mapping[str, Any]  # all of the part's zarr.json
+    attributes: Mapping[str, Any]  # all attributes of the part's zarr.json
     entry: Part
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in `part.json`."""
+        """Return the record as `part.json` holds it."""
         return {
             "format": FORMAT, "version": VERSION, "part": self.part, "channels": self.channels,
             "dtype": self.dtype, "codec": self.codec, "attributes": dict(self.attributes),
@@ -51,7 +51,7 @@ class PartRecord:
 
 
 def read_part_record(folder: Path, part: str) -> PartRecord:
-    """The record of the finished part in `folder`.
+    """Read the record of the finished part in `folder`.
 
     Raises:
         InputError: the folder holds no finished part, or another one.
@@ -76,10 +76,10 @@ def read_part_record(folder: Path, part: str) -> PartRecord:
 
 
 def video_attributes(attributes: Mapping[str, Any], video: str, where: str) -> dict[str, Any]:
-    """What was recorded with one of a part's videos; what all of them have in common stands once, beside `videos`.
+    """Return the attributes recorded with one video of a part: those common to all its videos, and its own.
 
     Raises:
-        InputError: the attributes do not name the video, or not as the format says.
+        InputError: the attributes do not name the video, or do not follow the format.
     """
     own = take(take(attributes, "videos", dict, where), video, dict, where)
     recorded: dict[str, Any] = take(own, "attributes", dict, f"{where}: video {video!r}")
@@ -87,7 +87,7 @@ def video_attributes(attributes: Mapping[str, Any], video: str, where: str) -> d
 
 
 def video_seconds(attributes: Mapping[str, Any], video: str, where: str) -> list[float]:
-    """The `timestamps_seen` of one of a part's videos.
+    """Return the `timestamps_seen` of one video of a part.
 
     Raises:
         InputError: as `video_attributes`.
@@ -98,10 +98,10 @@ def video_seconds(attributes: Mapping[str, Any], video: str, where: str) -> list
 
 
 def check_alike(records: Sequence[PartRecord]) -> None:
-    """Refuse parts that cannot stand in one bank.
+    """Check that parts can be in one bank.
 
     Raises:
-        InputError: they differ in channels, dtype or codec; names the first that does.
+        InputError: they differ in channels, dtype or codec; names the first that differs.
     """
     first = records[0]
     for record in records:
@@ -114,7 +114,7 @@ def check_alike(records: Sequence[PartRecord]) -> None:
 
 
 def combine_parts(parts: Mapping[str, Path], *, split: str, provenance: Mapping[str, Any]) -> Manifest:
-    """The manifest of a bank of these finished parts, with zeros for the digest of its root `zarr.json`.
+    """Make the manifest of a bank of these finished parts, with zeros for the digest of its root `zarr.json`.
 
     Args:
         parts: id to folder, as `write_part` or `write_pack` left it.
@@ -123,8 +123,8 @@ def combine_parts(parts: Mapping[str, Path], *, split: str, provenance: Mapping[
             every video must have the provenance's `checkpoint_sha256`.
 
     Raises:
-        InputError: a part is unfinished or another's, parts differ in channels, dtype, codec or provenance, or
-            hold the same video.
+        InputError: a part is unfinished or has another id, parts differ in channels, dtype, codec or provenance, or
+            two parts hold the same video.
     """
     if not parts:
         raise InputError(f"a bank of split {split!r} has no parts, expected at least one")
@@ -146,7 +146,7 @@ def combine_parts(parts: Mapping[str, Path], *, split: str, provenance: Mapping[
 
 
 def check_stored(folder: Path, entry: Part, where: str, *, remedy: str = REMEDY) -> None:
-    """Refuse a part whose files are not those that its manifest was written with.
+    """Check that a part's files hold the bytes that its manifest records.
 
     Raises:
         InputError: see `check_shards` and `check_metadata`.
@@ -158,13 +158,14 @@ def check_stored(folder: Path, entry: Part, where: str, *, remedy: str = REMEDY)
 
 
 def check_shards(folder: Path, row_set: RowSet, where: str, *, only: str | None = None, remedy: str = REMEDY) -> None:
-    """Refuse a row set whose shards are not those that its manifest was written with.
+    """Check that a row set's shards hold the bytes that its manifest records.
 
-    Each shard is read once per process and state of its file; of the array `only` alone where one is named.
+    A process reads each shard once, and again only after its file has changed. With `only`, only that array's shard is
+    read.
 
     Raises:
-        InputError: a shard is missing (Zarr reads it as fill values) or of another size; names the first, what was
-            found and what the manifest says.
+        InputError: a shard is missing (Zarr would read fill values) or has another size; names the first such shard,
+            what was found and what the manifest records.
         DamagedError: a shard has other bytes.
     """
     check_shard_sizes(folder, row_set, where, remedy=remedy)
@@ -175,11 +176,11 @@ def check_shards(folder: Path, row_set: RowSet, where: str, *, only: str | None 
         _check_listing(folder, row_set, where, remedy)
 
 
-_listed: set[tuple[Any, ...]] = set()  # states of row sets that have the digest of their manifest
+_listed: set[tuple[Any, ...]] = set()  # states of row sets whose digest was found to match the manifest
 
 
 def _check_listing(folder: Path, row_set: RowSet, where: str, remedy: str) -> None:
-    """Compare sha256 digests, of a bank that has no checksums yet."""
+    """Compare sha256 digests, for a bank that has no checksums yet."""
     states = [file_state((folder / name).stat()) for name in row_set.files()]
     key = (row_set.sha256, *states)
     if key in _listed:
@@ -192,7 +193,7 @@ def _check_listing(folder: Path, row_set: RowSet, where: str, remedy: str) -> No
 
 
 def check_shard_sizes(folder: Path, row_set: RowSet, where: str, *, remedy: str = REMEDY) -> None:
-    """Refuse a row set with a shard that is missing or of another size; no shard is read.
+    """Check that no shard of a row set is missing or has another size; no shard is read.
 
     Raises:
         InputError: see `check_shards`.
@@ -211,10 +212,10 @@ def check_shard_sizes(folder: Path, row_set: RowSet, where: str, *, remedy: str 
 
 
 def check_metadata(path: Path, entry: Part, *, remedy: str = REMEDY) -> None:
-    """Refuse a part's `zarr.json` that is not the one its manifest was written with.
+    """Check that a part's `zarr.json` holds the bytes that its manifest records.
 
     Raises:
-        InputError: there is none.
+        InputError: the file is missing.
         DamagedError: it has other bytes.
     """
     try:

@@ -1,4 +1,4 @@
-"""Reading a bank: opened and checked by its manifest alone, arrays mapped when they are asked for."""
+"""Read a bank: opening it reads and checks only the manifest; arrays are mapped when they are needed."""
 
 import hashlib
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ from pipeline.base.checksums import parse_sealed_json
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_value, read_json
 
-UNKNOWN = "unknown"  # the producer of banks that name none
+UNKNOWN = "unknown"  # stands for the producer of a bank that names none
 
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """A whole bank, read-only, by video. `open_bank` and `open_parts` make it."""
+    """A complete bank, read-only, addressed by video. `open_bank` and `open_parts` make it."""
 
     where: str  # for messages: the bank's path
     manifest: Manifest
@@ -52,12 +52,12 @@ class Bank:
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """What made the rows."""
+        """What made the rows: recipe, checkpoint, box source, settings."""
         return self.manifest.provenance
 
     @property
     def channels(self) -> int:
-        """C of the features."""
+        """Channels of the features (C)."""
         return self.manifest.channels
 
     @property
@@ -67,7 +67,7 @@ class Bank:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Ids of the parts, sorted; each is a folder and holds one video or several."""
+        """Ids of the parts, sorted; each part is a folder that holds one video or several."""
         return tuple(self.manifest.parts)
 
     @cached_property
@@ -76,23 +76,23 @@ class Bank:
         return tuple(self.manifest.part_of)
 
     def count(self, row_set: str, video: str | None = None) -> int:
-        """Rows of a row set, of one video or of all; 0 where there is none."""
+        """Count the rows of a row set, in one video or in all; 0 if the video or row set is not there."""
         if video is not None:
             return self._entry(video).videos[video].get(row_set, 0) if video in self.manifest.part_of else 0
         return sum(part.row_sets[row_set].rows for part in self.manifest.parts.values() if row_set in part.row_sets)
 
     def has_rows(self, video: str, row_set: str) -> bool:
-        """Whether the video has this row set, be it empty; without annotations it has no `ground_truth`."""
+        """Return whether the video has this row set, even if it is empty; unannotated videos have no `ground_truth`."""
         return video in self.manifest.part_of and row_set in self._entry(video).videos[video]
 
     def rows(self, video: str, row_set: str) -> Rows:
-        """All rows of one row set of a video, sorted by (timestamp, score descending, box).
+        """Read all rows of one row set of a video, sorted by (timestamp, score descending, box).
 
         Uncompressed arrays are private mappings of their files: features cost nothing until they are used.
 
         Raises:
-            InputError: there is no such video or row set, or a shard is missing, cut or unreadable.
-            DamagedError: a shard has other bytes than the manifest says.
+            InputError: there is no such video or row set, or a shard is missing, truncated or unreadable.
+            DamagedError: a shard has other bytes than the manifest records.
         """
         folder, stored = self._stored(video, row_set)
         arrays = {name: self._read(folder, video, row_set, name) for name in stored.shard_bytes}
@@ -100,7 +100,7 @@ class Bank:
         return Rows(boxes_xyxy=boxes, **arrays)
 
     def column(self, video: str, row_set: str, name: str) -> npt.NDArray[Any] | None:
-        """One array of a row set (`features`, `timestamp`, ...), or None where the bank has it not.
+        """Read one array of a row set (`features`, `timestamp`, ...); None if the bank does not have it.
 
         Raises:
             InputError: as `rows`.
@@ -109,7 +109,7 @@ class Bank:
         return self._read(folder, video, row_set, name) if name in stored.shard_bytes else None
 
     def attributes(self, video: str) -> dict[str, Any]:
-        """What the writer recorded with the video.
+        """Return what the writer recorded with the video.
 
         Raises:
             InputError: there is no such video, or its part's metadata is missing or does not name it.
@@ -118,11 +118,11 @@ class Bank:
         return video_attributes(self.part_attributes(part), video, f"{self.where}: part {part!r}")
 
     def part_attributes(self, part: str) -> dict[str, Any]:
-        """The attributes in a part's `zarr.json`: those of all its videos.
+        """Return the attributes in a part's `zarr.json`, which cover all its videos.
 
         Raises:
-            InputError: the file is missing, or not a Zarr group's.
-            DamagedError: it has other bytes than the manifest says.
+            InputError: the file is missing, or is not a Zarr group's.
+            DamagedError: it has other bytes than the manifest records.
         """
         known = self._attributes.get(part)
         if known is None:
@@ -137,7 +137,7 @@ class Bank:
         return known
 
     def timestamps_seen(self, video: str) -> FloatArray:
-        """Timestamps at which boxes were looked for, sorted; one without rows had no person.
+        """Return the sorted timestamps at which boxes were searched; one without rows showed no person.
 
         Raises:
             InputError: as `attributes`.
@@ -146,7 +146,7 @@ class Bank:
         return np.asarray(video_seconds(self.part_attributes(part), video, f"{self.where}: part {part!r}"), np.float64)
 
     def part_of(self, video: str) -> str:
-        """The part that holds the video.
+        """Return the part that holds the video.
 
         Raises:
             InputError: there is no such video.
@@ -159,10 +159,10 @@ class Bank:
         return self.manifest.parts[self.part_of(video)]
 
     def _stored(self, video: str, row_set: str, only: str | None = None) -> tuple[Path, RowSet]:
-        """Folder and entry of the row set of the video's part, whose shards are there and as they were written.
+        """Check the shards of the row set in the video's part, and return its folder and manifest entry.
 
-        With `only` the bytes of that array alone are looked at. A part that lies elsewhere is asked for once here, and
-        not again for each array: it is fetched and checked then.
+        With `only`, only the bytes of that array are checked. `self.folders` is asked once here, not once per array,
+        because each access fetches and checks a remote part.
         """
         part, entry = self.part_of(video), self._entry(video)
         if row_set not in entry.videos[video]:
@@ -186,7 +186,7 @@ def open_bank(path: Path) -> Bank:
     """
     manifest, digest = read_manifest(path)
     folders = {name: path / part_folder(name) for name in manifest.parts}
-    there = {entry.name for entry in path.iterdir()}  # one listing; to ask for each part costs more than the manifest
+    there = {entry.name for entry in path.iterdir()}  # one listing: to stat each part would cost more than the manifest
     missing = [name for name, folder in folders.items() if folder.name not in there]
     if missing:
         raise InputError(
@@ -196,10 +196,10 @@ def open_bank(path: Path) -> Bank:
 
 
 def read_manifest(path: Path) -> tuple[Manifest, str]:
-    """The manifest of the bank at `path` and the sha256 of its bytes.
+    """Read the manifest of the bank at `path`; return it and the sha256 of its bytes.
 
     Raises:
-        InputError: as `open_bank`, but for missing parts.
+        InputError: as `open_bank`, except for missing parts.
     """
     if not path.is_dir():
         raise InputError(
@@ -210,12 +210,12 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
         if (path / "zarr.json").is_file():
             raise InputError(f"{path}: half a bank: {MANIFEST} is missing (it is written last)")
         raise InputError(f"{path}: not a feature bank: it has neither {MANIFEST} nor zarr.json")
-    data = file.read_bytes()  # once: a bank that is replaced meanwhile is read as one of the two
+    data = file.read_bytes()  # read once, so that a bank replaced meanwhile is read as the old or the new one
     return parse_manifest(parse_sealed_json(data, str(file)), str(file)), hashlib.sha256(data).hexdigest()
 
 
 def open_parts(parts: Mapping[str, Path], provenance: Mapping[str, Any], *, split: str = "none") -> Bank:
-    """The finished parts of a work directory with the interface of a bank.
+    """Open the finished parts of a work directory as a bank.
 
     Raises:
         InputError: as `pipeline.bank.writer.assemble_bank`.
@@ -226,7 +226,7 @@ def open_parts(parts: Mapping[str, Path], provenance: Mapping[str, Any], *, spli
 
 
 def differing_settings(one: Bank, other: Bank) -> dict[str, list[Any]]:
-    """Key to both values, for every setting in which two banks differ."""
+    """Return every setting in which two banks differ: key to both values."""
     first, second = (
         {key: value for key, value in bank.provenance.items() if key not in PER_SPLIT}
         | {"channels": bank.channels, "dtype": str(bank.dtype)}
@@ -237,13 +237,13 @@ def differing_settings(one: Bank, other: Bank) -> dict[str, list[Any]]:
 
 
 def check_pair(train: Bank, val: Bank, *, allow_mixed: bool) -> dict[str, list[Any]]:
-    """Refuse train and val banks that were made by different checkpoints or settings.
+    """Check that train and val banks were made by the same checkpoint and settings.
 
     Returns:
-        The differences, for the record: empty unless `allow_mixed` lets them pass.
+        The differences, for the record: empty unless `allow_mixed` accepts them.
 
     Raises:
-        InputError: they differ and `allow_mixed` is not set, or differ in channels, which cannot be mixed.
+        InputError: they differ and `allow_mixed` is not set, or they differ in channels, which is never accepted.
     """
     differences = differing_settings(train, val)
     if differences and (not allow_mixed or "channels" in differences):
@@ -256,19 +256,19 @@ def check_pair(train: Bank, val: Bank, *, allow_mixed: bool) -> dict[str, list[A
 def check_producer(
     bank: Bank, expected_sha256: str, *, allow_mixed: bool = False, remedy: str = ""
 ) -> dict[str, list[Any]]:
-    """Refuse a bank that another checkpoint made than the expected one.
+    """Check that the expected checkpoint made a bank.
 
     Args:
-        bank: any.
-        expected_sha256: of the checkpoint; `unknown` expects a bank that names none, as other projects' banks.
-        allow_mixed: let it pass.
-        remedy: the end of the message; FOUND in it becomes what would be expected of this bank.
+        bank: any bank.
+        expected_sha256: of the checkpoint; `unknown` expects a bank that names none, as banks of other projects.
+        allow_mixed: accept any checkpoint.
+        remedy: the end of the message; FOUND in it is replaced by the value that would accept this bank.
 
     Returns:
-        The difference, for the record: empty unless `allow_mixed` lets it pass.
+        The difference, for the record: empty unless `allow_mixed` accepts one.
 
     Raises:
-        InputError: the checkpoint differs, or the bank does not say, and `allow_mixed` is not set.
+        InputError: the checkpoint differs, or the bank names none, and `allow_mixed` is not set.
     """
     found = bank.provenance.get("checkpoint_sha256")
     if found == (None if expected_sha256 == UNKNOWN else expected_sha256):

@@ -1,7 +1,7 @@
-"""A bank that lies elsewhere: in a DVC repository at a revision, or under any URL that fsspec reads.
+"""A bank on another machine: in a DVC repository at a revision, or under any URL that fsspec reads.
 
-Opening it reads the manifest alone. A part is fetched when something of it is asked for, checked against the
-manifest and kept in a folder of this machine, where windows map it like any other bank's:
+Opening it reads only the manifest. A part is fetched when some of it is read, checked against the manifest, and kept
+in a cache folder on this machine, where windows map it like the parts of any other bank:
 
     bank = open_remote("data/playground/bank/train.zarr", repo="https://host/films.git", rev="v1")
     windows = StreamedWindows([bank], min_score=bank.provenance["box_threshold"])
@@ -27,21 +27,21 @@ from pipeline.base.files import digest_file, digest_value
 CACHE_BYTES = 16 << 30  # several banks of AVA (1.6 GB each at fp16)
 THREADS = 8  # files fetched at a time
 PUSH_AGAIN = "the copy there is damaged: remove it and push the bank again from where it is whole"
-NOT_PUSHED = "No storage files available"  # DVC, of a file that is known and is nowhere
-NO_LISTING = "DataIndexDirError"  # of a folder whose list of files is nowhere
+NOT_PUSHED = "No storage files available"  # DVC's words for a tracked file that no storage holds
+NO_LISTING = "DataIndexDirError"  # DVC's error for a folder whose list of files no storage holds
 
 
 class Remote:
-    """The files of a bank that lies elsewhere; may be used after a fork, by several threads, and be pickled.
+    """The files of a bank on another machine; safe after a fork and in several threads, and picklable.
 
     Args:
-        path: of the bank in `repo`; without one a folder or a URL.
+        path: of the bank in `repo`; without a repository a folder or a URL.
         repo: URL or folder of a DVC repository.
-        rev: its branch, tag or commit.
+        rev: branch, tag or commit of the repository.
         options: of the file system.
 
     Raises:
-        InputError: a revision without a repository.
+        InputError: a revision is given without a repository.
     """
 
     def __init__(self, path: str, repo: str | None, rev: str | None, options: Mapping[str, Any]) -> None:
@@ -54,12 +54,12 @@ class Remote:
         return Remote, self._place
 
     def __str__(self) -> str:
-        """For messages."""
+        """Return the place, without a password, for messages."""
         path, repo, rev, _ = self._place
         return _without_password(path if repo is None else f"{repo}{f' at {rev}' if rev else ''}: {path}")
 
     def read(self, name: str) -> bytes:
-        """A file's bytes.
+        """Read a file's bytes.
 
         Raises:
             InputError: the place cannot be reached, or there is no such file.
@@ -71,7 +71,7 @@ class Remote:
             raise InputError(f"{self}: cannot read {name}: {_reason(error)}") from None
 
     def copy(self, below: str, names: Sequence[str], folder: Path) -> None:
-        """Copy files from `below` in the bank to the same names in `folder`, several at a time.
+        """Copy files from the folder `below` of the bank to the same names in `folder`, several at a time.
 
         Raises:
             InputError: as `read`.
@@ -94,7 +94,7 @@ class Remote:
                 self._connected = (os.getpid(), *self._connect())
             except ImportError as error:
                 raise InputError(f"{self}: a package is missing: {error}") from None
-            except Exception as error:  # DVC, git and object stores have their own, without a common ancestor
+            except Exception as error:  # DVC, git and object stores raise their own errors, without a common base
                 raise InputError(f"{self}: cannot be reached: {_reason(error)}") from None
         return self._connected[1:]
 
@@ -105,7 +105,7 @@ class Remote:
 
             system, root = url_to_fs(path.rstrip("/"), **options)
             return system, str(root)
-        from dvc.api import DVCFileSystem  # two seconds, which a plain URL need not pay
+        from dvc.api import DVCFileSystem  # takes two seconds, which a plain URL does not need
 
         system = DVCFileSystem(repo, rev=rev, **options)
         system.info("/")  # opens the repository
@@ -117,7 +117,7 @@ def _without_password(text: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong, in one line: the error and what it came from in the end."""
+    """Describe in one line what went wrong: the error and its first cause."""
     if NOT_PUSHED in str(error) or type(error).__name__ == NO_LISTING:
         return "it is neither in the cache nor in the remote"
     if isinstance(error, FileNotFoundError):
@@ -130,7 +130,7 @@ def _reason(error: BaseException) -> str:
 
 
 class RemoteParts(Mapping[str, Path]):
-    """Part to its folder on this machine, where it is fetched when it is asked for."""
+    """Part to its folder on this machine; looking up a part fetches it."""
 
     def __init__(self, remote: Remote, cache: PartCache, manifest: Manifest) -> None:
         self._remote = remote
@@ -168,7 +168,7 @@ class RemoteParts(Mapping[str, Path]):
 
 
 def check_part(folder: Path, entry: Part, where: str) -> None:
-    """Refuse a part with other bytes than its manifest says.
+    """Check that a part holds the bytes that its manifest records.
 
     Raises:
         InputError: a shard is missing or has another size.
@@ -185,7 +185,7 @@ def check_part(folder: Path, entry: Part, where: str) -> None:
 
 
 def default_cache() -> Path:
-    """The user's cache folder for parts, which all projects share."""
+    """Return the user's cache folder for parts, which all projects share."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "actionbank"
 
 
@@ -198,21 +198,21 @@ def open_remote(
     options: Mapping[str, Any] | None = None,
     cache_bytes: int = CACHE_BYTES,
 ) -> Bank:
-    """Open a bank that lies elsewhere; its parts are fetched when they are read.
+    """Open a bank on another machine; its parts are fetched when they are read.
 
     Args:
         path: of the bank in `repo`; without a repository a folder or a URL, e.g. `s3://bucket/train.zarr`.
-        cache: folder that keeps fetched parts, by default `default_cache()`. Processes and banks may share it;
-            parts with the same bytes are kept once, so that a new revision fetches what changed.
+        cache: folder that keeps fetched parts, by default `default_cache()`. Processes and banks may share it. Parts
+            with the same bytes are kept once, so a new revision fetches only what changed.
         repo: URL or folder of a DVC repository.
-        rev: its branch, tag or commit; by default the newest, or what lies in the folder.
+        rev: branch, tag or commit of the repository; by default the newest, or the current state of the folder.
         options: for `dvc.api.DVCFileSystem` (`remote`, `remote_config`) or for fsspec's file system (S3:
             `key`, `secret`, `endpoint_url`, `anon`).
-        cache_bytes: parts kept on disk; the least recently used are dropped.
+        cache_bytes: bytes of parts kept on disk; the least recently used are dropped.
 
     Raises:
-        InputError: the place, the revision or the bank is not there, or it is of another format version. Reading
-            a part raises one where a file is missing or has other bytes than the manifest says.
+        InputError: the place, the revision or the bank does not exist, or the bank has another format version. Reading
+            a part raises one if a file is missing or has other bytes than the manifest records.
     """
     remote = Remote(path, repo, rev, dict(options or {}))
     data = remote.read(MANIFEST)

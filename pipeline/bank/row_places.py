@@ -1,4 +1,4 @@
-"""Which rows of a bank stand at which keyframe, by their places: no feature is read before it is asked for."""
+"""Find the rows of a bank at each keyframe by their positions; features are read only when they are needed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,28 +16,32 @@ from pipeline.bank.reader import Bank
 from pipeline.base.errors import InputError
 from pipeline.tables.keyframes import KeyframeSet, stretches
 
-OPEN_ARRAYS = 500  # mapped files that are open at once (a film has two); a process may often have no more than 1,024
+OPEN_ARRAYS = 500  # files mapped at once (a film has two); a process may often open no more than 1,024
 CHUNK_ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
 class RowPlaces:
-    """N rows of a bank at K keyframes, by keyframe."""
+    """Positions of N rows of a bank at K keyframes, sorted by keyframe."""
 
-    keyframe: IntArray  # [N]
-    source: IntArray  # [N], into `sources`
-    row: IntArray  # [N], place in its row set
+    keyframe: IntArray  # [N], index of the keyframe
+    source: IntArray  # [N], index into `sources`
+    row: IntArray  # [N], position within the video's rows of the row set
     boxes_xyxy: NDArray[np.float64]  # [N, 4], normalised
     score: FloatArray | None  # [N]
-    sources: Sequence[tuple[str, str]]  # video and row set
+    sources: Sequence[tuple[str, str]]  # (video, row set)
 
     def take(self, index: NDArray[Any]) -> "RowPlaces":
-        """The rows that `index` (places or a mask) names, in its order."""
+        """Return the rows that `index` (positions or a mask) selects, in its order."""
         arrays = (self.keyframe[index], self.source[index], self.row[index], self.boxes_xyxy[index])
         return RowPlaces(*arrays, None if self.score is None else self.score[index], self.sources)
 
     def join(self, other: "RowPlaces") -> tuple["RowPlaces", IntArray]:
-        """Both by keyframe, those of `self` first, without scores; and where in (self, other) each row stood."""
+        """Merge both by keyframe, without scores; rows of `self` come first.
+
+        Returns:
+            The rows of both, and the position that each row had in (self, other).
+        """
         both = RowPlaces(
             np.concatenate([self.keyframe, other.keyframe]),
             np.concatenate([self.source, other.source + len(self.sources)]),
@@ -51,11 +55,11 @@ class RowPlaces:
 
 
 def rows_at(bank: Bank, keyframes: KeyframeSet, row_set: str) -> RowPlaces:
-    """The rows of a row set at each keyframe, in the order in which they are stored.
+    """Find the rows of a row set at each keyframe, in the order in which they are stored.
 
     Args:
         bank: any bank, or loose parts.
-        keyframes: sorted by video_id; one whose film is not in the bank has no rows.
+        keyframes: sorted by video_id; a keyframe whose film is not in the bank gets no rows.
         row_set: `detections` or `ground_truth`.
     """
     ids = keyframes.video_ids
@@ -85,7 +89,7 @@ def rows_at(bank: Bank, keyframes: KeyframeSet, row_set: str) -> RowPlaces:
 
 
 def boxed_rows_at(bank: Bank, keyframes: KeyframeSet, row_set: str) -> RowPlaces:
-    """As `rows_at`, for who needs the boxes: a bank of another project may have none.
+    """Like `rows_at`, for callers that need boxes: a bank of another project may have none.
 
     Raises:
         InputError: a row has no box.
@@ -100,10 +104,10 @@ def boxed_rows_at(bank: Bank, keyframes: KeyframeSet, row_set: str) -> RowPlaces
 
 
 class StoredFeatures:
-    """Features of N rows: those of an uncompressed bank stay in its mapped files, others are held in memory.
+    """Features of N rows; those of an uncompressed bank stay in its mapped files, others are held in memory.
 
     Args:
-        bank: where the rows lie.
+        bank: the bank that holds the rows.
         places: the rows.
     """
 
@@ -126,7 +130,7 @@ class StoredFeatures:
         return self.shape[0]
 
     def take(self, index: IntArray) -> Tensor:
-        """The features of some rows, [n, C], as stored."""
+        """Return the features of the rows at `index`, [n, C], in the stored type."""
         taken = np.empty((len(index), self.shape[1]), self.dtype)
         source = self._source[index]
         order = np.argsort(source, kind="stable")
@@ -136,6 +140,6 @@ class StoredFeatures:
         return torch.from_numpy(taken)
 
     def chunks(self) -> Iterator[Tensor]:
-        """All rows, some thousand at a time."""
+        """Yield the features of all rows, `CHUNK_ROWS` at a time."""
         for first in range(0, len(self), CHUNK_ROWS):
             yield self.take(np.arange(first, min(first + CHUNK_ROWS, len(self))))

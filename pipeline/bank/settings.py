@@ -1,4 +1,4 @@
-"""What a bank's bytes depend on beside the model and the films; `params.yaml` holds it."""
+"""Settings that a bank's bytes depend on, besides the model and the films; `params.yaml` holds them."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -13,18 +13,18 @@ class BankSettings:
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     box_threshold: float
-    "Detected boxes from this score on are stored; a window may ask for a higher score, never a lower."
+    "Detected boxes with at least this score are stored; a window may ask for a higher score, never for a lower one."
     seconds: Literal["grid", "annotated"]
-    "grid: every second of the film; annotated: only annotated keyframes, as upstream."
+    "grid: every second of the film; annotated: only annotated keyframes, as upstream does."
     dtype: Literal["fp16", "fp32"]
     codec: Literal["none", "zstd", "lz4"]
     compute_dtype: Literal["fp32", "tf32", "bf16"]
     lower_threshold: bool
-    "Upstream's habit: where no box of a second reaches the threshold, take its best ones."
+    "As upstream: if no box of a second reaches the threshold, take its best ones."
     full_frame_box: bool
-    "Upstream's habit: a second without any proposal gets one box of the whole frame."
+    "As upstream: a second without any proposal gets one box that covers the whole frame."
 
     @property
     def rule(self) -> BoxRule:
-        """Which detected boxes are stored."""
+        """The rule that selects the detected boxes to store."""
         return BoxRule(self.box_threshold, self.lower_threshold, self.full_frame_box)

@@ -1,4 +1,4 @@
-"""A bank of some videos of another one."""
+"""Make a bank from some videos of another one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +11,15 @@ SHOWN = 5
 
 
 def subset_bank(bank: Bank, out: Path, videos: Sequence[str]) -> Bank:
-    """Make the bank `out`, which appears (or is replaced) whole, of some videos of a bank.
+    """Make the bank `out` from some videos of a bank; it appears (or is replaced) as a whole.
 
     Args:
-        bank: the bank, which stays as it is; files are linked where links reach.
+        bank: the bank; it stays unchanged, and its files are linked where the file system allows it.
         out: `<split>.zarr`.
-        videos: ids; one that stands twice counts once.
+        videos: ids; a repeated id counts once.
 
     Raises:
-        InputError: no id is given, or one is not in the bank.
+        InputError: no id is given, or an id is not in the bank.
     """
     if not videos:
         raise InputError(f"{out}: no video is named, expected one at least")

@@ -1,6 +1,6 @@
-"""Writing a bank: each video's part by one writer into a work folder, then all parts linked into one bank.
+"""Write a bank: one writer writes each video's part into a work folder, then all parts are linked into one bank.
 
-Between the two, `pipeline.bank.pack` may put the videos of several parts into one.
+In between, `pipeline.bank.pack` may combine the videos of several parts into one part.
 """
 
 import json
@@ -32,7 +32,7 @@ from pipeline.base.checksums import checksum_text, file_crc32c, write_sealed_jso
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, json_text, link_file, replace_folder, sync_file
 
-# Row set to array to values, as they are stored.
+# Row set to {array: values}, in the stored form.
 Arrays = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
 
@@ -47,21 +47,21 @@ def write_part(
     dtype: str,
     codec: str,
 ) -> None:
-    """Write the finished part of one video; `folder` appears (or is replaced) whole.
+    """Write the finished part of one video; `folder` appears (or is replaced) as a whole.
 
     Args:
         folder: a work folder of this part alone.
-        part: id of the video, which is the part's too.
+        part: id of the video, and so of the part.
         detections: rows of detected boxes, the only ones that a window reads, in any order.
         ground_truth: rows of the split's distinct annotated boxes; None in a split without annotations.
-        seconds_seen: timestamps at which boxes were looked for; one without rows had no person.
-        attributes: what is to be recorded with the video; `checkpoint_sha256` if the bank's provenance has it.
+        seconds_seen: timestamps at which boxes were searched; one without rows showed no person.
+        attributes: values to record with the video; `checkpoint_sha256` among them if the bank's provenance has it.
         dtype: "fp16" or "fp32".
         codec: "none", "zstd" or "lz4".
 
     Raises:
         InputError: a value is not finite, or too large for fp16.
-        ValueError: row sets of different widths, or a reserved attribute.
+        ValueError: the row sets have different numbers of channels, or an attribute's name is reserved.
     """
     if dtype not in FEATURE_DTYPES or codec not in CODECS:
         raise ValueError(f"dtype {dtype!r} or codec {codec!r} is unknown")
@@ -101,20 +101,20 @@ def write_part_files(
     attributes: Mapping[str, Any],
     codec: str,
 ) -> None:
-    """Write the files of a part, its record last; `folder` appears (or is replaced) whole.
+    """Write the files of a part, its record last; `folder` appears (or is replaced) as a whole.
 
     Args:
         folder: a work folder of this part alone.
         part: the part's id.
-        videos: of each video `rows` (of each row set that it has), `timestamps_seen` and its own `attributes`.
-        row_sets: the arrays of all videos, one after the other in the order of their ids.
-        attributes: what all videos have in common.
+        videos: for each video `rows` (for each row set that it has), `timestamps_seen` and its own `attributes`.
+        row_sets: the arrays of all videos, concatenated in the order of their ids.
+        attributes: values that all videos have in common.
         codec: see `write_part`.
 
     Raises:
-        InputError: the id cannot be a part's.
+        InputError: the id cannot be a part's id.
     """
-    part_folder(part)  # refuses an id that cannot be a part's before anything is written
+    part_folder(part)  # refuses an invalid id before anything is written
     attributes = _plain({**attributes, "part": part, "videos": videos})
     with replace_folder(folder) as partial:
         group = create_group(partial, attributes)
@@ -130,7 +130,7 @@ def write_part_files(
 
 
 def _write_row_set(folder: Path, root: Any, name: str, arrays: Mapping[str, npt.NDArray[Any]], codec: str) -> RowSet:
-    """Write one row set below the part's group; returns its manifest entry."""
+    """Write one row set below the part's group; return its manifest entry."""
     group = root.create_group(name)
     for array, values in arrays.items():
         write_array(group, array, values, codec)
@@ -142,7 +142,7 @@ def _write_row_set(folder: Path, root: Any, name: str, arrays: Mapping[str, npt.
 
 
 def _stored_arrays(rows: Rows, where: str, dtype: str) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a row set, sorted and checked, as they are stored."""
+    """Sort and check the arrays of a row set, and return them in the stored types."""
     rows = Rows(
         _cast_features(rows, where, dtype),
         rows.timestamp.astype(np.float64),
@@ -150,7 +150,7 @@ def _stored_arrays(rows: Rows, where: str, dtype: str) -> dict[str, npt.NDArray[
         None if rows.score is None else rows.score.astype(np.float32),
         None if rows.track_id is None else rows.track_id.astype(np.int64),
     )
-    arrays = rows.take(rows.order()).arrays()  # sorted as stored: two float64 scores may be one float32 score
+    arrays = rows.take(rows.order()).arrays()  # sorted in the stored types: two float64 scores may be equal as float32
     if len(rows) and np.isnan(rows.boxes_xyxy).all():
         del arrays["boxes_xyxy"]
     for array, values in arrays.items():
@@ -161,7 +161,7 @@ def _stored_arrays(rows: Rows, where: str, dtype: str) -> dict[str, npt.NDArray[
 
 
 def _cast_features(rows: Rows, where: str, dtype: str) -> FloatArray:
-    """Features in the stored type; refuses what it cannot hold, which a plain cast turns into infinity."""
+    """Cast features to the stored type; refuse values that do not fit, which a plain cast turns into infinity."""
     with np.errstate(over="ignore"):
         cast = rows.features.astype(dtype)
     finite = np.isfinite(cast)
@@ -175,7 +175,7 @@ def _cast_features(rows: Rows, where: str, dtype: str) -> FloatArray:
 
 
 def assemble_bank(path: Path, *, parts: Mapping[str, Path], split: str, provenance: Mapping[str, Any]) -> None:
-    """Link finished parts into the bank at `path`, which appears (or is replaced) whole.
+    """Link finished parts into the bank at `path`, which appears (or is replaced) as a whole.
 
     Args:
         path: `<split>.zarr`.
@@ -184,8 +184,8 @@ def assemble_bank(path: Path, *, parts: Mapping[str, Path], split: str, provenan
         provenance: what made the rows (`docs/bank-format.md` lists the keys).
 
     Raises:
-        InputError: a part is unfinished or another's, parts differ in channels, dtype, codec or provenance, or
-            hold the same video.
+        InputError: a part is unfinished or has another id, parts differ in channels, dtype, codec or provenance, or
+            two parts hold the same video.
     """
     provenance = _plain(provenance)
     with replace_folder(path) as partial:
@@ -202,6 +202,6 @@ def assemble_bank(path: Path, *, parts: Mapping[str, Path], split: str, provenan
 
 
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The value as JSON gives it back, so that what is compared and what is stored are the same."""
+    """Return the value as JSON would give it back, so that compared and stored values are the same."""
     plain: dict[str, Any] = json.loads(json_text(dict(value)))
     return plain

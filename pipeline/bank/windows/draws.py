@@ -1,7 +1,7 @@
-"""Which rows of a second go into a window's slots.
+"""Choose the rows of a second that fill a window's slots.
 
-Every draw is a function of integers alone (a counter-based hash, SplitMix64 by Steele, Lea and Flood 2014),
-so that it depends on no batch, worker or rank and on no library's random stream.
+Every draw is a function of integers alone (a counter-based hash: SplitMix64 by Steele, Lea and Flood 2014). So it
+depends neither on batch, worker or rank, nor on the random stream of a library.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def splitmix64(values: UintArray) -> UintArray:
-    """The SplitMix64 output function, a bijection of 64-bit integers, on each element of an array."""
+    """Apply the SplitMix64 output function, a bijection of 64-bit integers, to each element of an array."""
     z = values + _GOLDEN
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -26,7 +26,7 @@ def splitmix64(values: UintArray) -> UintArray:
 
 
 def combine(parts: Iterable[UintArray]) -> UintArray:
-    """Hash of a sequence of integers, elementwise: h = splitmix64(h ^ splitmix64(part)), from h = 0."""
+    """Hash a sequence of integers, elementwise: h = splitmix64(h ^ splitmix64(part)), starting with h = 0."""
     result = np.zeros(1, np.uint64)
     for part in parts:
         result = splitmix64(result ^ splitmix64(part))
@@ -35,14 +35,14 @@ def combine(parts: Iterable[UintArray]) -> UintArray:
 
 @lru_cache(maxsize=65536)
 def text_hash(text: str) -> int:
-    """The first 8 bytes of the sha256 of the UTF-8 text, little-endian: the same in every process."""
+    """Return the first 8 bytes of the sha256 of the UTF-8 text, little-endian: the same in every process."""
     return int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:8], "little")
 
 
 def cell_hashes(
     draw: tuple[int, int], videos: list[str], timestamps: npt.NDArray[np.float64], seconds: IntArray
 ) -> UintArray:
-    """Hash of (seed, epoch, video, keyframe's timestamp, second) for each cell of a batch of windows.
+    """Hash (seed, epoch, video, keyframe's timestamp, second) for each cell of a batch of windows.
 
     Args:
         draw: (seed, epoch).
@@ -60,11 +60,11 @@ def cell_hashes(
 
 
 def person_hashes(hashes: UintArray, persons: IntArray) -> UintArray:
-    """As `cell_hashes`, with the number of the person among those of its keyframe as the last part.
+    """Extend the hashes of `cell_hashes` by the number of each person within its keyframe.
 
     Args:
         hashes: [B, S], of the keyframes.
-        persons: [B], how many each has.
+        persons: [B], number of persons of each keyframe.
 
     Returns:
         [sum of persons, S], keyframe by keyframe.
@@ -74,11 +74,11 @@ def person_hashes(hashes: UintArray, persons: IntArray) -> UintArray:
 
 
 def first_slots(starts: IntArray, counts: IntArray, per_second: int) -> IntArray:
-    """The first `per_second` of `counts` consecutive slots from `starts` on, 0 where there are fewer.
+    """Return the first `per_second` of the `counts` consecutive slots from `starts` on; missing ones are 0.
 
     Args:
-        starts: [...], of each second.
-        counts: [...].
+        starts: [...], first slot of each second.
+        counts: [...], rows of each second.
         per_second: K.
 
     Returns:
@@ -89,14 +89,14 @@ def first_slots(starts: IntArray, counts: IntArray, per_second: int) -> IntArray
 
 
 def drawn_slots(starts: IntArray, counts: IntArray, per_second: int, hashes: UintArray) -> IntArray:
-    """As `first_slots`, but K of n drawn without replacement where a second has n > K rows.
+    """Like `first_slots`, but draw K of n without replacement where a second has n > K rows.
 
-    Row j of a second has the key splitmix64(hash + j); the rows of the K smallest keys are taken and stand in
-    their own order.
+    Row j of a second has the key splitmix64(hash + j). The rows with the K smallest keys are taken, and keep their
+    own order.
 
     Args:
-        starts: [...], of each second.
-        counts: [...].
+        starts: [...], first slot of each second.
+        counts: [...], rows of each second.
         per_second: K.
         hashes: [...], of each second (`cell_hashes`).
 
@@ -110,7 +110,7 @@ def drawn_slots(starts: IntArray, counts: IntArray, per_second: int, hashes: Uin
     n = counts[crowded][:, None]
     row = np.arange(n.max())
     keys = splitmix64(hashes[crowded][:, None] + row.astype(np.uint64))
-    # The keys of a second are distinct; those past its rows are above every one that can be chosen.
+    # The keys of a second are distinct; positions after its last row get the largest value, which is never chosen.
     keys = np.where(row < n, keys, np.uint64(2**64 - 1))
     largest = np.partition(keys, per_second - 1, axis=1)[:, per_second - 1, None]
     cell, chosen = np.nonzero(keys <= largest)

@@ -1,4 +1,4 @@
-"""Windows from one tensor that holds every row that a window may read."""
+"""Windows from one tensor that holds all rows that windows may read."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,17 +17,17 @@ from pipeline.base.work import make_item
 
 STAGE = "windows"
 FEATURES = "rows.features"
-FILE_VERSION = 1  # of what `resident_file` writes
+FILE_VERSION = 1  # format version of the file that `resident_file` writes
 
 
 class ResidentWindows(Windows):
     """Windows from one tensor: a batch is one gather.
 
     Args:
-        banks: all of one width and type, no video in two of them, unless they were made alike.
-        min_score: rows below are not read; at least the banks' `box_threshold`.
-        device: where the tensor lies.
-        file: what `resident_file` made of the same banks and threshold; it is mapped, so that all processes
+        banks: all with the same channels and type; a video may be in two of them only if both hold the same rows.
+        min_score: rows with a lower score are not read; at least the banks' `box_threshold`.
+        device: device that holds the tensor.
+        file: the result of `resident_file` for the same banks and threshold. It is mapped, so that all processes
             of a machine share one copy. Without it the rows are read into memory.
 
     Raises:
@@ -88,12 +88,12 @@ class ResidentWindows(Windows):
 
 
 def resident_key(banks: Sequence[Bank], *, min_score: float) -> str:
-    """A digest of the banks and the threshold: a changed bank has another file."""
+    """Compute a digest of the banks and the threshold, so that a changed bank gets another file."""
     return digest_value([FILE_VERSION, [bank.digest for bank in banks], float(min_score)])[:40]
 
 
 def resident_file(banks: Sequence[Bank], *, min_score: float) -> Path:
-    """One flat file of every row that windows read, after a row of zeros: an item of `.work`.
+    """Write all rows that windows read into one flat file, after a row of zeros; the file is an item of `.work`.
 
     Raises:
         InputError: as `ResidentWindows`.

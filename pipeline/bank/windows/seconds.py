@@ -1,4 +1,4 @@
-"""Which rows of a bank belong to which second of which video."""
+"""An index of a bank's rows by video and second."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,23 +12,26 @@ from pipeline.bank.reader import Bank, differing_settings
 from pipeline.base.errors import InputError
 from pipeline.models.settings import Span
 
-SECOND_BITS = 40  # a second and its video share one int64 key
+SECOND_BITS = 40  # an int64 key holds a video's number and a second; these bits are for the second
 MAX_TIMESTAMP = 2.0 ** (SECOND_BITS - 2)
 
 
 @dataclass(frozen=True)
 class SecondIndex:
-    """Where the rows of each second stand among rows that are ordered by second."""
+    """The position and number of each second's rows, among rows that are sorted by second."""
 
     keys: IntArray  # [m], sorted, distinct
     starts: IntArray  # [m]
     counts: IntArray  # [m]
 
     def find(self, first: IntArray, length: int) -> tuple[IntArray, IntArray]:
-        """(start, count) of `length` keys in a row from each of `first` [B] on, [B, length]; count 0 without rows."""
+        """Return (start, count), [B, length] each, of the `length` keys that follow each of `first` [B].
+
+        The count is 0 for a key without rows.
+        """
         starts, counts = (np.zeros((len(first), length), np.int64) for _ in range(2))
         if len(self.keys):
-            # Keys of one stretch stand together, so that one search finds them all.
+            # The keys of one stretch are adjacent in `self.keys`, so one search finds them all.
             at = np.searchsorted(self.keys, first)[:, None] + np.arange(length)
             at = np.minimum(at, len(self.keys) - 1)
             offset = self.keys[at] - first[:, None]
@@ -40,11 +43,10 @@ class SecondIndex:
 
 
 def index_rows(bank: Bank, part: str, min_score: float) -> tuple[IntArray, SecondIndex]:
-    """The rows of a part that windows read, ordered by (second, score descending), and where each second is.
+    """Select the rows of a part that windows read, sorted by (second, score descending), and index them by second.
 
-    At the bank's own `box_threshold` these are all its rows, those below it too that the bank's rule let in (the
-    best box of a second without a better one). Where all rows of a second have one timestamp, the order is the
-    stored one.
+    At the bank's own `box_threshold` these are all its rows, including rows below it that the bank's rule admitted (the
+    best box of a second without a better one). If all rows of a second have one timestamp, the stored order is kept.
 
     Raises:
         InputError: the bank has no scores to apply `min_score` to.
@@ -77,7 +79,7 @@ def index_rows(bank: Bank, part: str, min_score: float) -> tuple[IntArray, Secon
 
 
 def features_of(bank: Bank, part: str, rows: IntArray) -> npt.NDArray[Any]:
-    """Features of some detections of a part; a view where the rows stand together."""
+    """Return the features of some detections of a part; a view if the rows are adjacent."""
     features = bank.column(part, "detections", "features")
     assert features is not None  # every bank has it
     together = bool(len(rows)) and bool((np.diff(rows) == 1).all())
@@ -85,15 +87,16 @@ def features_of(bank: Bank, part: str, rows: IntArray) -> npt.NDArray[Any]:
 
 
 def check_banks(banks: Sequence[Bank], min_score: float) -> list[tuple[Bank, str]]:
-    """Refuse banks that cannot be read as one, and a threshold below the stored one.
+    """Check that banks can be read as one, and that the threshold is not below the stored one.
 
-    A video that was made alike for two banks (train and val share a film that is split by time) is read from the first.
+    A video may be in two banks if both hold the same rows of it (train and val share a film that is split by time);
+    it is read from the first one.
 
     Returns:
         Each video with the bank that it is read from.
 
     Raises:
-        InputError: see above; both values are printed.
+        InputError: the banks do not fit together, or the threshold is too low; the message shows both values.
     """
     owners: dict[str, Bank] = {}
     for bank in banks:
@@ -119,7 +122,7 @@ def check_banks(banks: Sequence[Bank], min_score: float) -> list[tuple[Bank, str
 
 
 def _is_same(one: Bank, other: Bank, part: str) -> bool:
-    """Whether two banks hold the same detections of a video: from the same frames and boxes, by the same settings."""
+    """Return whether two banks hold the same detections of a video, from equal frames, boxes and settings."""
     alike = {key: (one.provenance.get(key), other.provenance.get(key)) for key in ("frames_sha256", "boxes_sha256")}
     if differing_settings(one, other) or any(None in both or both[0] != both[1] for both in alike.values()):
         return False
@@ -129,10 +132,10 @@ def _is_same(one: Bank, other: Bank, part: str) -> bool:
 
 
 def check_keyframes(video_ids: Sequence[str], timestamps: FloatArray | Sequence[float]) -> npt.NDArray[np.float64]:
-    """The timestamps as float64 [B].
+    """Return the timestamps as float64 [B].
 
     Raises:
-        ValueError: they do not fit the ids, or are no timestamps.
+        ValueError: their number differs from that of the ids, or a timestamp is not finite.
     """
     times = np.asarray(timestamps, np.float64)
     if times.shape != (len(video_ids),) or not (np.abs(times) < MAX_TIMESTAMP).all():
@@ -141,15 +144,16 @@ def check_keyframes(video_ids: Sequence[str], timestamps: FloatArray | Sequence[
 
 
 def own_second(seconds: int, span: Span) -> int:
-    """Which second of a window is the keyframe's own.
+    """Return the index of the keyframe's own second within a window.
 
     Args:
         seconds: length of the window.
-        span: `past` ends with the keyframe's second, `future` begins with it, `centred` has `seconds // 2` before it.
+        span: `past` ends with the keyframe's second, `future` begins with it, `centred` has `seconds // 2` seconds
+            before it.
     """
     return {"past": seconds - 1, "centred": seconds // 2, "future": 0}[span]
 
 
 def video_key(video: int | IntArray, seconds: IntArray) -> IntArray:
-    """One sortable integer of a video's number and a second; that of a negative number is in no index."""
+    """Combine a video's number and a second into one sortable integer; a negative video number matches no index."""
     return (np.asarray(video, np.int64) << SECOND_BITS) + seconds + (1 << (SECOND_BITS - 1))

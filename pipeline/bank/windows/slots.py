@@ -1,13 +1,13 @@
-"""Windows: the stretch of a bank around a keyframe, a whole batch of them at a time.
+"""Windows: the rows of a bank in the seconds around a keyframe, computed for a whole batch of keyframes at once.
 
-A window is `[L, C]` with `L = seconds * per_second`. Its seconds lie around the keyframe's own (`centred`), or end
-(`past`) or begin (`future`) with it; slot `second * per_second + k` holds the k-th row of that second by score.
-Centred is the layout of Wu et al. 2019 (section 3.2) and of MMAction2's `LFB`. Where there are fewer rows there
-are zeros, and a mask says where. A row belongs to the second `floor(timestamp)`. Slot number 0 is the row of
-zeros.
+A window is `[L, C]` with `L = seconds * per_second`. Its seconds lie around the keyframe's own second (`centred`), or
+end (`past`) or begin (`future`) with it. Slot `second * per_second + k` holds the k-th row of that second by score.
+Centred is the layout of Wu et al. 2019 (section 3.2) and of MMAction2's `LFB`. Slots without a row hold zeros, and a
+mask marks them. A row belongs to the second `floor(timestamp)`. A slot number is the position of a row among all rows
+that windows read; number 0 is a row of zeros.
 
 `ResidentWindows` holds all rows in one tensor, `StreamedWindows` those of a bounded number of videos. Both give
-the same bytes; a slot number means something only to the object that made it.
+the same bytes. A slot number is valid only for the object that returned it.
 """
 
 from abc import ABC, abstractmethod
@@ -25,11 +25,11 @@ from pipeline.models.settings import Span, WindowSettings
 
 
 class Windows(ABC):
-    """What both kinds of windows share: how rows are chosen.
+    """Base class of both kinds of windows: it chooses the rows.
 
     Attributes:
-        min_score: rows below are not read.
-        like: [0, C], in the type of the rows and on the device of the windows.
+        min_score: rows with a lower score are not read.
+        like: [0, C], an empty tensor of the rows' type on the windows' device.
     """
 
     min_score: float
@@ -37,7 +37,7 @@ class Windows(ABC):
 
     @abstractmethod
     def find(self, video_ids: Sequence[str], first: IntArray, seconds: int) -> tuple[IntArray, IntArray]:
-        """Where the rows of each second are.
+        """Find the rows of each second.
 
         Args:
             video_ids: [B]; a video that is in no bank has no rows.
@@ -45,20 +45,20 @@ class Windows(ABC):
             seconds: S, length of the windows.
 
         Returns:
-            (slot of each second's first row, its rows), [B, S] each.
+            (slot of each second's first row, number of its rows), [B, S] each.
         """
 
     def has_rows(self, video_ids: Sequence[str], first: IntArray, seconds: int) -> npt.NDArray[np.bool_]:
-        """Whether each second has a row [B, S]; arguments as of `find`."""
+        """Return whether each second has a row, bool [B, S]; the arguments are those of `find`."""
         return self.find(video_ids, first, seconds)[1] > 0
 
     @abstractmethod
     def gather(self, slots: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The windows that `slots` describe.
+        """Read the windows that `slots` describe.
 
         Args:
             slots: int64 [B, L], from `slots` of this object.
-            out: a buffer [at least B, L, C] to reuse; filling a fresh one costs twice as much.
+            out: a buffer [at least B, L, C] to reuse; a fresh one takes twice as long to fill.
 
         Returns:
             (window [B, L, C] in the banks' type, mask bool [B, L], true where a slot holds a row).
@@ -79,7 +79,7 @@ class Windows(ABC):
         draw: tuple[int, int] | None = None,
         persons: IntArray | None = None,
     ) -> Tensor:
-        """Which rows fill the windows of a batch of keyframes.
+        """Choose the rows that fill the windows of a batch of keyframes.
 
         Args:
             video_ids: [B]; a video that is in no bank has an empty window.
@@ -88,10 +88,10 @@ class Windows(ABC):
             per_second: slots of each second (K).
             span: see `own_second`.
             exclude_keyframe: leave the slots of the keyframe's own second empty.
-            draw: None takes the first K rows of a second by score. (seed, epoch) draws K without replacement
-                where there are more, as a function of (seed, epoch, video, timestamp, second) alone.
-            persons: [B], a window for each of so many persons of a keyframe, the number of the person among them
-                being part of the draw; None makes one for all.
+            draw: None takes the first K rows of a second by score. (seed, epoch) draws K rows without replacement
+                from seconds with more than K; the draw depends on (seed, epoch, video, timestamp, second) alone.
+            persons: [B], number of persons of each keyframe: each person gets a window, whose draw also depends
+                on the person's number within the keyframe. None makes one window per keyframe.
 
         Returns:
             int64 [B, S * K] on the CPU, 0 where a slot is empty; with `persons` [sum of persons, S * K], in the
@@ -117,7 +117,7 @@ class Windows(ABC):
 
 
 def window_buffer(out: Tensor | None, slots: Tensor, like: Tensor) -> Tensor:
-    """The first B windows of `out`, or new ones, [B, L, C], of the type and on the device of `like` [0, C].
+    """Return the first B windows of `out`, or a new buffer: [B, L, C], with type and device of `like` [0, C].
 
     Raises:
         ValueError: `out` does not fit.

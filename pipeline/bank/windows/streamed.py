@@ -1,4 +1,4 @@
-"""Windows from a bounded number of videos' rows, read when they are needed; for banks larger than memory."""
+"""Windows from the rows of a bounded number of videos, read when needed; for banks larger than memory."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from pipeline.bank.reader import Bank
 from pipeline.bank.windows.seconds import SecondIndex, check_banks, index_rows
 from pipeline.bank.windows.slots import Windows, window_buffer
 
-MOST_VIDEOS = 500  # at once: each is an open file, of which a process may often have no more than 1,024
+MOST_VIDEOS = 500  # kept at once: each is an open file, and a process may often open no more than 1,024
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class StreamedWindows(Windows):
     """Windows from a cache of videos.
 
     Args:
-        banks: all of one width and type, no video in two of them, unless they were made alike.
-        min_score: rows below are not read; at least the banks' `box_threshold`.
-        cache_bytes: features kept, those of the most recently used videos: of one at least, of `MOST_VIDEOS` at most.
-        device: where the windows go; they are put together on the CPU.
+        banks: all with the same channels and type; a video may be in two of them only if both hold the same rows.
+        min_score: rows with a lower score are not read; at least the banks' `box_threshold`.
+        cache_bytes: bytes of features to keep, of the most recently used videos (at least one, at most `MOST_VIDEOS`).
+        device: device of the finished windows; they are put together on the CPU.
 
     Raises:
         InputError: the banks do not fit each other or the threshold.
@@ -83,24 +83,24 @@ class StreamedWindows(Windows):
         window = window_buffer(out, slots, self.like)
         staged = window if window.device.type == "cpu" else self._staged(slots)
         mask = slots != 0
-        # All rows of a window are of one video.
+        # All rows of a window belong to one video.
         largest = slots.max(dim=1).values.numpy() if slots.numel() else np.empty(0, np.int64)
         owners = np.searchsorted(self._offsets, largest, side="right") - 1
         rows = staged.numpy()
-        order = np.argsort(owners, kind="stable")  # windows of a video after each other: it is read once
+        order = np.argsort(owners, kind="stable")  # windows of one video after each other, so that it is read once
         for b in order.tolist():
             if owners[b] >= 0:
                 loaded = self._load(int(owners[b]))
-                # Straight to its place: empty slots get the video's first row, and then zeros.
+                # Written straight to its place: empty slots get the video's first row, and zeros afterwards.
                 chosen = loaded.rows[(slots[b] - int(self._offsets[owners[b]])).clamp_min_(0)]
                 torch.index_select(loaded.features, 0, chosen, out=staged[b])
             rows[b][~mask[b].numpy()] = 0
         if staged is not window:
-            window.copy_(staged)  # waits, so that the stage can be filled again
+            window.copy_(staged)  # waits for the copy, so that the staging buffer can be filled again
         return window, mask.to(window.device)
 
     def _staged(self, slots: Tensor) -> Tensor:
-        """Page-locked memory, from which a device copies fastest."""
+        """Return a buffer in page-locked memory, which a device copies fastest."""
         shape = (*slots.shape, self.like.shape[1])
         if self._stage.shape[1:] != shape[1:] or len(self._stage) < len(slots):
             self._stage = torch.empty(shape, dtype=self.like.dtype, pin_memory=self.like.is_cuda)
