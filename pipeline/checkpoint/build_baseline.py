@@ -1,4 +1,4 @@
-"""A baseline from its spec, and the weights that its backbone starts from."""
+"""Build a baseline from its spec, and load the weights that its backbone starts from."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pipeline.models.detector import Backbone, Detector
 
 
 def build_baseline(spec: DetectorSpec) -> Detector:
-    """The detector of a spec, weights drawn from torch's global generator.
+    """Build the detector of a spec, with weights drawn from torch's global generator.
 
     Raises:
         InputError: backbone, head or option is unknown, or they do not fit.
@@ -32,7 +32,7 @@ def load_backbone(backbone: Backbone, path: str) -> dict[str, str] | None:
     """Load a safetensors file of backbone weights.
 
     Args:
-        backbone: takes the weights.
+        backbone: the network that gets the weights.
         path: a file, or `none`.
 
     Returns:
@@ -40,7 +40,7 @@ def load_backbone(backbone: Backbone, path: str) -> dict[str, str] | None:
 
     Raises:
         InputError: the file is absent, holds a whole detector, or its keys or shapes are not the backbone's.
-        DamagedError: it is not the file that its sidecar describes.
+        DamagedError: the file is not the one that its sidecar describes.
     """
     if path == "none":
         return None

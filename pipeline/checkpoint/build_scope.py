@@ -1,4 +1,4 @@
-"""What a head's spec builds: the head alone (scope head), or the detector with it (scope all)."""
+"""Build the network of a head's spec: the head alone (scope head), or a detector with it (scope all)."""
 
 from dataclasses import replace
 
@@ -17,10 +17,10 @@ from pipeline.models.standardise import Standardise, StandardisedHead
 
 
 def build_scope_head(spec: HeadSpec) -> Head | StandardisedHead:
-    """The head of a spec, weights drawn from torch's global generator, statistics neutral.
+    """Build the head of a spec, with weights drawn from torch's global generator and neutral statistics.
 
     Raises:
-        InputError: the head or an option is unknown, or it cannot do the scope.
+        InputError: the head or an option is unknown, or the head cannot train in the scope.
     """
     chosen, window = spec.head, spec.head.window
     settings = HeadSettings(
@@ -44,19 +44,19 @@ def build_scope_head(spec: HeadSpec) -> Head | StandardisedHead:
     require_scope(chosen.name, head, spec.scope)
     if chosen.standardise == "none":
         return head
-    # In scope all the person's features change while they are learned: there are no statistics of them to take.
+    # In scope all the persons' features change during training, so there are no fixed statistics of them.
     roi = neutral(spec.roi_channels) if spec.scope == "head" else None
     bank = neutral(spec.bank_channels) if window else None
     return StandardisedHead(head, roi=roi, bank=bank)
 
 
 def neutral(channels: int) -> Standardise:
-    """Statistics that change nothing, to be replaced by those of the train split."""
+    """Build a standardisation that changes nothing; the statistics of the train split replace it later."""
     return Standardise(torch.zeros(channels), torch.ones(channels))
 
 
 def build_scope_detector(spec: HeadSpec) -> Detector:
-    """The detector of a spec in scope all.
+    """Build the detector of a spec in scope all.
 
     Raises:
         InputError: as `build_scope_head`, or the backbone is unknown.
@@ -66,5 +66,5 @@ def build_scope_detector(spec: HeadSpec) -> Detector:
 
 
 def scored_detector(spec: HeadSpec | HandedOn) -> Detector:
-    """The detector that `evaluate` scores: the baseline itself where it was handed on."""
+    """Build the detector that `evaluate` scores; for a baseline that was handed on, the baseline itself."""
     return build_baseline(spec.detector.detector()) if isinstance(spec, HandedOn) else build_scope_detector(spec)

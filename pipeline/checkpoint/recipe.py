@@ -1,4 +1,4 @@
-"""The detector that a set of parameters describes: what `evaluate` scores."""
+"""Build the detector that a set of parameters describes: the one that `evaluate` scores."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,9 +16,9 @@ def build_recipe(parameters: Mapping[str, Any]) -> Detector:
     """Build the whole detector of a recipe; weights are drawn from torch's global generator.
 
     Args:
-        parameters: as `params.yaml` has them: `dataset.classes`, `backbone`, `roi`, `labels`, `baseline`, `head`,
-            `head_train` and `scope` are read. With head `baseline` it is the baseline's detector, else that with
-            the head, whose bank has the channels that this baseline fills it with.
+        parameters: the tree of `params.yaml`; read are `dataset.classes`, `backbone`, `roi`, `labels`, `baseline`,
+            `head`, `head_train` and `scope`. With head `baseline` the result is the baseline, else the detector with
+            the head; its bank then has the channels of this baseline's features.
 
     Raises:
         InputError: backbone, head or option is unknown, or they do not fit.

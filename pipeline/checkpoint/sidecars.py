@@ -1,4 +1,4 @@
-"""A checkpoint's sidecar, typed: a key that is missing or of another kind names the file and the key."""
+"""The typed sidecar of a checkpoint; errors name the file and the key that is missing or of another type."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -21,38 +21,38 @@ Value = TypeVar("Value")
 
 @with_config(ConfigDict(extra="allow"))
 class Record(TypedDict, total=False):
-    """How a checkpoint came to be, as its sidecar has it; keys that are not known here stay."""
+    """How a checkpoint was made, as its sidecar records it; unknown keys are kept."""
 
     channels: int
-    "Of a person's feature."
+    "Channels of a person's feature."
     initial_weights: dict[str, Any] | None
-    "File and sha256 of what the backbone started from; None where it was drawn."
+    "File and sha256 of the weights that the backbone started from; None if they were drawn at random."
     parameters: dict[str, Any]
-    "Of the training."
+    "Parameters of the training."
     trained_on: dict[str, str]
     "Digests of frames, annotations and boxes."
     annotations: str
-    "Digest, of a head."
+    "Digest of the annotations that a head was trained on."
     selected_epoch: int
     history: list[dict[str, Any]]
-    "A row per epoch."
+    "One row per epoch."
     producer: str | None
     "sha256 of the checkpoint that made the banks."
     baseline: str | None
-    "sha256 of the baseline, where there was one."
+    "sha256 of the baseline, if there was one."
     banks: dict[str, str]
-    "Digest by split."
+    "Digest of each split's bank."
     mixed_banks: dict[str, Any]
-    "What was let pass where banks differ; empty where they do not."
+    "Differences between the banks that were accepted; empty if there were none."
     background_row: Literal["dropped", "kept", "none"]
-    "What became of row 0 of a converted classifier."
+    "What happened to row 0 of a converted classifier."
     source: dict[str, Any]
-    "Of a converted checkpoint: the file, and what became of its keys."
+    "For a converted checkpoint: the file, and what happened to its keys."
 
 
 @dataclass(frozen=True, kw_only=True)
 class HandedOn:
-    """Of a baseline that stands in a head's place, to be scored as it is."""
+    """The spec of a baseline that takes the place of a head and is scored unchanged."""
 
     scope: Scope
     head: LongTermHead
@@ -61,31 +61,31 @@ class HandedOn:
     input: ClipInput
     labels: Labels = SEVERAL
     detector: "Checkpoint"
-    "The baseline, of whose weights these are a copy."
+    "The baseline; the weights beside this sidecar are a copy of its weights."
 
     @property
     def kind(self) -> Literal["detector"]:
-        """As a sidecar says it."""
+        """The kind that the sidecar records."""
         return "detector"
 
     @property
     def clip(self) -> ClipInput:
-        """What the detector sees."""
+        """The clip that the detector gets as input."""
         return self.input
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What a sidecar says of the weights beside it."""
+    """A checkpoint as its sidecar describes it."""
 
     spec: BackboneSpec | DetectorSpec | HeadSpec | HandedOn
     record: Record = field(default_factory=Record)
     sha256: str = ""
-    "Of the weights; empty until they are written."
+    "sha256 of the weights; empty until they are written."
     absent: frozenset[str] = frozenset()
-    "Dotted keys of the spec that the file has not, so that their default is meant."
+    "Dotted keys of the spec that the file lacks; they take their defaults, and `to_json` leaves them out again."
     where: str = field(default="a checkpoint", compare=False)
-    "The file, for messages."
+    "The sidecar's path, for messages."
 
     @property
     def kind(self) -> Kind:
@@ -94,15 +94,15 @@ class Checkpoint:
 
     @classmethod
     def from_json(cls, value: Any, where: str) -> "Checkpoint":
-        """The checkpoint that a sidecar describes.
+        """Read the checkpoint that a sidecar describes.
 
         Args:
-            value: of the JSON.
+            value: the parsed JSON.
             where: the file, for messages.
 
         Raises:
-            InputError: it is no object, has no `sha256`, or a key is missing, unknown in its block or of another kind;
-                the first such key is named.
+            InputError: it is not an object, has no `sha256`, or a key is missing, unknown in its block or of another
+                type; the message names the first such key.
         """
         if not isinstance(value, dict) or "sha256" not in value:
             raise InputError(f"{where}: no sidecar of a checkpoint: it has no sha256")
@@ -126,7 +126,7 @@ class Checkpoint:
         return cls(spec=spec, record=_read(Record, rest, where), sha256=top["sha256"], absent=absent, where=where)
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON object, in plain dicts and lists; `from_json` of it gives this checkpoint."""
+        """Return the JSON object, in plain dicts and lists; `from_json` turns it back into this checkpoint."""
         whole = {"kind": self.kind, **plain(self.spec), **plain(self.record)}
         for key in self.absent:
             *blocks, last = key.split(".")
@@ -138,24 +138,24 @@ class Checkpoint:
 
     @property
     def original(self) -> "Checkpoint":
-        """The baseline itself where it was handed on."""
+        """The baseline itself if this is one that was handed on, else this checkpoint."""
         return self.spec.detector if isinstance(self.spec, HandedOn) else self
 
     def detector(self) -> DetectorSpec:
-        """The spec of a baseline.
+        """Return the spec of a baseline.
 
         Raises:
-            InputError: it is another kind of checkpoint.
+            InputError: this is another kind of checkpoint.
         """
         if isinstance(self.spec, DetectorSpec):
             return self.spec
         raise InputError(f"{self.where}: is a {self.named}, expected a detector whose head reads no bank")
 
     def scored(self) -> HeadSpec | HandedOn:
-        """The spec of what `train_head` writes.
+        """Return the spec of a checkpoint that `train_head` wrote.
 
         Raises:
-            InputError: it is another kind of checkpoint.
+            InputError: this is another kind of checkpoint.
         """
         if isinstance(self.spec, HeadSpec | HandedOn):
             return self.spec
@@ -163,16 +163,16 @@ class Checkpoint:
 
     @property
     def named(self) -> str:
-        """The kind and, where there is one, the head."""
+        """The kind and, unless it is a backbone, the name of the head, for messages."""
         return self.kind if isinstance(self.spec, BackboneSpec) else f"{self.kind} with head {self.spec.head.name}"
 
 
-# Of backbone weights without a sidecar.
+# Stands for backbone weights that have no sidecar.
 BARE = Checkpoint(spec=BackboneSpec(), absent=frozenset({"backbone", "width"}))
 
 
 class _Top(TypedDict, total=False):
-    """What tells the specs apart."""
+    """The keys that decide which spec a sidecar holds."""
 
     kind: Kind
     sha256: str
@@ -180,10 +180,10 @@ class _Top(TypedDict, total=False):
 
 
 def hand_on(baseline: Checkpoint, *, head: LongTermHead, scope: Scope, threads: int) -> Checkpoint:
-    """The checkpoint of a baseline that stands in a head's place.
+    """Make the checkpoint of a baseline that takes the place of a head.
 
     Raises:
-        InputError: it is no baseline.
+        InputError: the checkpoint is not a baseline.
     """
     baseline.detector()
     known = baseline.to_json()
@@ -193,7 +193,7 @@ def hand_on(baseline: Checkpoint, *, head: LongTermHead, scope: Scope, threads: 
 
 
 def plain(value: Any) -> Any:
-    """The same of dicts and lists, as JSON has it."""
+    """Convert to plain dicts and lists, as JSON has them."""
     if isinstance(value, Checkpoint):
         return value.to_json()
     if is_dataclass(value):
@@ -204,10 +204,10 @@ def plain(value: Any) -> Any:
 
 
 def read_settings(form: type[Value], value: Any, where: str) -> Value:
-    """A dataclass of settings from its JSON object.
+    """Read a dataclass of settings from its JSON object.
 
     Raises:
-        InputError: a key is missing, unknown or of another kind; the message begins with `where`.
+        InputError: a key is missing, unknown or of another type; the message begins with `where`.
     """
     return _read(form, value, where, remedy="")
 
@@ -232,7 +232,7 @@ def _adapter(form: Any) -> TypeAdapter[Any]:
 
 
 def _missing(whole: Mapping[str, Any], given: Mapping[str, Any], block: str = "") -> Iterator[str]:
-    """Dotted keys of `whole` that `given` has not."""
+    """Yield the dotted keys of `whole` that `given` lacks."""
     for key, value in whole.items():
         if key not in given:
             yield f"{block}{key}"

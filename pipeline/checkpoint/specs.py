@@ -1,4 +1,4 @@
-"""What builds the network of a checkpoint, and what goes into it and comes out of it."""
+"""Specs: typed descriptions from which the network of a checkpoint is built, with its inputs and outputs."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,13 +6,13 @@ from typing import Literal
 from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings, Scope, columns
 from pipeline.video.clip_input import ClipInput
 
-# Of sidecars that were written before there was a choice.
+# For sidecars that are older than the choice of labels.
 SEVERAL = Labels()
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec:
-    """Of a backbone alone, to start from."""
+    """The spec of a backbone alone, whose weights a training starts from."""
 
     backbone: str | None = None
     "A key of `BACKBONES`."
@@ -21,13 +21,13 @@ class BackboneSpec:
 
     @property
     def kind(self) -> Literal["backbone"]:
-        """As a sidecar says it."""
+        """The kind that the sidecar records."""
         return "backbone"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorSpec:
-    """Of a detector whose head reads no bank: a baseline."""
+    """The spec of a detector whose head reads no bank: a baseline."""
 
     backbone: str
     width: int | None
@@ -36,28 +36,28 @@ class DetectorSpec:
     head: BaselineHead
     labels: Labels = SEVERAL
     columns: int
-    "Of the logits."
+    "Columns of the logits."
     classes: int
     dropout: float
 
     @property
     def kind(self) -> Literal["detector"]:
-        """As a sidecar says it."""
+        """The kind that the sidecar records."""
         return "detector"
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeadSpec:
-    """Of a long-term head on stored features (scope head), or of a detector with one (scope all).
+    """The spec of a long-term head on stored features (scope head), or of a detector with one (scope all).
 
     Raises:
-        ValueError: of a detector it is not known what builds it.
+        ValueError: the scope is all, and the spec lacks what builds the detector.
     """
 
     scope: Scope
     head: LongTermHead
     backbone: str | None
-    "What makes the features, as far as it is known; scope all: of the detector itself."
+    "The backbone that makes the features, None if unknown; in scope all the detector's own."
     width: int | None
     input: ClipInput | None
     roi: RoiSettings | None
@@ -71,7 +71,7 @@ class HeadSpec:
     dropout: float
     feature_dropout: float
     threads: int
-    "CPU threads that it is scored with."
+    "CPU threads for scoring."
 
     def __post_init__(self) -> None:
         if self.scope == "all" and None in (self.backbone, self.input, self.roi):
@@ -79,28 +79,28 @@ class HeadSpec:
 
     @property
     def clip(self) -> ClipInput:
-        """What the detector of scope all sees."""
+        """The clip that the detector of scope all gets as input."""
         assert self.input is not None
         return self.input
 
     @property
     def kind(self) -> Literal["head", "detector"]:
-        """As a sidecar says it."""
+        """The kind that the sidecar records."""
         return "head" if self.scope == "head" else "detector"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSource:
-    """What makes the features that a head works on; None for what is not known."""
+    """What makes the features that a head works on; None for what is unknown."""
 
     backbone: str | None
     width: int | None
     input: ClipInput | None
     roi: RoiSettings | None
     channels: int
-    "Of a person's feature."
+    "Channels of a person's feature."
     sha256: str | None
-    "Of the weights."
+    "sha256 of the weights."
 
 
 def head_spec(
@@ -114,7 +114,7 @@ def head_spec(
     feature_dropout: float,
     threads: int,
 ) -> HeadSpec:
-    """The spec of a head that is to be trained on the features of `source`, and on a bank of the same."""
+    """Make the spec of a head to be trained on the features of `source`, and on a bank of the same features."""
     return HeadSpec(
         scope=scope,
         head=head,

@@ -1,4 +1,4 @@
-"""Our checkpoints: a safetensors file of weights and a JSON sidecar of everything that is known about them."""
+"""Checkpoints: a safetensors file of weights, and a JSON sidecar that describes them."""
 
 import hashlib
 from dataclasses import replace
@@ -18,7 +18,7 @@ HEAD = Path("models/head.safetensors")
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> str:
-    """Write tensors atomically, on the CPU, without metadata (its order varies between processes).
+    """Write tensors atomically, from the CPU, without metadata (its order varies between processes).
 
     Returns:
         sha256 (hex) of the file.
@@ -33,10 +33,10 @@ def load_tensors(path: Path, sha256: str | None = None) -> dict[str, torch.Tenso
 
     Args:
         path: the file.
-        sha256: what its bytes must have; None where nobody recorded it.
+        sha256: the digest that its bytes must have; None if none was recorded.
 
     Raises:
-        InputError: the file is absent or no whole safetensors file.
+        InputError: the file is absent, or not a complete safetensors file.
         DamagedError: it has another sha256.
     """
     data = path_bytes(path)
@@ -53,39 +53,39 @@ def load_tensors(path: Path, sha256: str | None = None) -> dict[str, torch.Tenso
 
 
 def save_checkpoint(path: Path, tensors: dict[str, torch.Tensor], checkpoint: Checkpoint) -> str:
-    """Write `path` (weights) and its sidecar `path.with_suffix(".json")`; returns the weights' sha256."""
+    """Write `path` (weights) and its sidecar `path.with_suffix(".json")`; return the weights' sha256."""
     digest = save_tensors(path, tensors)
     write_sealed_json(path.with_suffix(".json"), replace(checkpoint, sha256=digest).to_json())
     return digest
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """What the sidecar of the weights at `path` says; the weights themselves need not be there.
+    """Read the sidecar of the weights at `path`; the weights themselves need not exist.
 
     Raises:
-        InputError: no sidecar, or one that is not as `Checkpoint.from_json` wants it.
-        DamagedError: it was changed since it was written.
+        InputError: there is no sidecar, or `Checkpoint.from_json` refuses it.
+        DamagedError: it has changed since it was written.
     """
     sidecar = path.with_suffix(".json")
     return Checkpoint.from_json(read_sealed_json(sidecar), str(sidecar))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], Checkpoint]:
-    """Weights and what their sidecar says, checked against each other.
+    """Load weights and their sidecar, and check that they belong together.
 
     Raises:
-        InputError: a file is absent, or the sidecar is not as `Checkpoint.from_json` wants it.
-        DamagedError: the weights are not those that the sidecar describes, or the sidecar was changed.
+        InputError: a file is absent, or `Checkpoint.from_json` refuses the sidecar.
+        DamagedError: the weights are not those that the sidecar describes, or the sidecar has changed.
     """
     checkpoint = read_checkpoint(path)
     return load_tensors(path, checkpoint.sha256), checkpoint
 
 
 def load_into(model: torch.nn.Module, tensors: dict[str, torch.Tensor], what: str) -> None:
-    """Load exactly these weights into `model`.
+    """Load weights into `model`, which must have exactly these keys and shapes.
 
     Raises:
-        InputError: keys or shapes differ; the first of each kind is named.
+        InputError: keys or shapes differ; the message names the first key of each kind of difference.
     """
     own = model.state_dict()
     faults = {
