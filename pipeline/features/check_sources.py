@@ -1,4 +1,4 @@
-"""Whether a bank holds the rows that boxes, annotations and checkpoint say: what its digests cannot tell."""
+"""Check that a bank's rows agree with the boxes, annotations and checkpoint it was made from, beyond its digests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,20 +22,20 @@ COLUMNS = ["timestamp", *BOX_COLUMNS]
 def check_sources(
     bank: Bank, *, boxes: Path | None = None, annotations: Path | None = None, checkpoint: Path | None = None
 ) -> list[Problem]:
-    """Compare a bank with what it should have been made from; what is None is left out.
+    """Compare a bank with the sources that it should have been made from; sources that are None are not checked.
 
     Args:
         bank: a bank whose own digests are right.
-        boxes: the folder of `import_boxes`: `detections` must be its boxes that pass the threshold at the seconds
-            seen, by the rule that the bank's provenance names, and no others.
-        annotations: the folder of `import_annotations`: `ground_truth` must be its distinct boxes.
-        checkpoint: weights, of which the sidecar is read: they must be the bank's producer.
+        boxes: the folder of `import_boxes`. `detections` must hold exactly its boxes at the seconds seen that pass the
+            threshold, by the rule that the bank's provenance names.
+        annotations: the folder of `import_annotations`. `ground_truth` must hold exactly its distinct boxes.
+        checkpoint: weights, of which only the sidecar is read. They must be the bank's producer.
 
     Returns:
-        The findings; none where all agrees.
+        The findings; empty if everything agrees.
 
     Raises:
-        InputError: a source is absent or not what it should be.
+        InputError: a source is absent or has another form.
     """
     findings: list[Problem] = []
 
@@ -43,7 +43,7 @@ def check_sources(
         findings.append(Problem(bank.where, item, found, expected))
 
     if checkpoint is not None:
-        from pipeline.checkpoint.weights import read_checkpoint  # with it comes PyTorch, which takes seconds
+        from pipeline.checkpoint.weights import read_checkpoint  # imports PyTorch, which takes seconds
 
         expected, found = read_checkpoint(checkpoint).sha256, bank.provenance.get("checkpoint_sha256")
         if found != expected:
@@ -74,7 +74,7 @@ def _check_boxes(bank: Bank, boxes: pa.Table, report: Report) -> None:
             continue
         seen = np.asarray(bank.timestamps_seen(video), np.float64)
         chosen = choose_boxes(table.get(video, np.empty((0, 6))), seen, rule)
-        chosen[:, 5] = chosen[:, 5].astype(np.float32)  # as scores are stored
+        chosen[:, 5] = chosen[:, 5].astype(np.float32)  # the type in which scores are stored
         found = np.column_stack([rows.timestamp, rows.boxes_xyxy, rows.score])
         _compare(found, chosen, where, "boxes of the table that pass the threshold", report)
 
@@ -88,14 +88,14 @@ def _check_ground_truth(bank: Bank, table: dict[str, Floats], annotated: bool, r
         elif annotated:
             rows = bank.rows(video, "ground_truth")
             expected = table.get(video, np.empty((0, 6)))
-            length = bank.attributes(video).get("duration_seconds", np.inf)  # beyond it nothing is looked at
+            length = bank.attributes(video).get("duration_seconds", np.inf)  # no box is looked at beyond it
             expected = np.unique(expected[~is_beyond(expected[:, 5], length), :5], axis=0)
             found = np.column_stack([rows.timestamp, rows.boxes_xyxy])
             _compare(found, expected, where, "annotated boxes", report)
 
 
 def _compare(found: Floats, expected: Floats, where: str, what: str, report: Report) -> None:
-    """Report rows that stand on one side alone: how many, and the first of them."""
+    """Report the rows that only one side has: how many, and the first of them."""
     ours, theirs = _counts(found), _counts(expected)
     extra = sorted(row for row in ours if ours[row] > theirs.get(row, 0))
     absent = sorted(row for row in theirs if theirs[row] > ours.get(row, 0))

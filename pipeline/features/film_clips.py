@@ -1,4 +1,4 @@
-"""Clips of keyframes through a detector, one film at a time."""
+"""Run the clips of keyframes through a detector, one film at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,10 +15,10 @@ from pipeline.video.clip_input import ClipInput
 from pipeline.video.clips import clip_indices, inference_clip
 from pipeline.video.store import FrameStore
 
-# Clips read ahead of whoever takes them, so that memory stays flat in the length of a film.
+# Clips read ahead of the consumer; bounded, so that memory use does not grow with the length of a film.
 READ_AHEAD = 4
-# Keyframes of a forward pass: a film's last one is short. Libraries round otherwise for other sizes, so that one size
-# for all is what makes features and scores a function of the film's requests alone.
+# Keyframes per forward pass; only a film's last pass is shorter. Libraries round differently for other batch sizes, so
+# with one fixed size features and scores depend on the film's requests alone.
 FORWARD_KEYFRAMES = 8
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class ClipRequest:
-    """A keyframe of a film and the boxes to look at in it."""
+    """A keyframe of a film, and the boxes to compute features or scores for."""
 
     time_seconds: float
     boxes_xyxy: NDArray[np.float64]  # [n, 4], normalised
@@ -35,7 +35,7 @@ class ClipRequest:
 def read_ahead(
     read: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 2, ahead: int = READ_AHEAD
 ) -> Iterator[Result]:
-    """`map(read, items)` in threads, at most `ahead` results ahead of the consumer, in order."""
+    """Like `map(read, items)`, in threads and in order, at most `ahead` results ahead of the consumer."""
     waiting: list[Future[Result]] = []
     source = iter(items)
     with ThreadPoolExecutor(threads) as pool:
@@ -48,14 +48,14 @@ def read_ahead(
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of `size` items; the last may be shorter."""
+    """Yield lists of `size` items; the last one may be shorter."""
     source = iter(items)
     while batch := list(islice(source, size)):
         yield batch
 
 
 def read_request(store: FrameStore, video_id: str, request: ClipRequest, settings: ClipInput) -> tuple[Tensor, Tensor]:
-    """The normalised clip [3, T, h, w] of a keyframe and its boxes [n, 4] in pixels of it."""
+    """Read the normalised clip [3, T, h, w] of a keyframe, and its boxes [n, 4] in pixels of the clip."""
     indices = clip_indices(
         request.time_seconds,
         fps=store.fps,
@@ -80,20 +80,20 @@ def run_film(
     device: torch.device,
     batch: int,
 ) -> list[NDArray[np.float32]]:
-    """`forward(places, clips, boxes_xyxy, clip_index)` for every keyframe of one film.
+    """Call `forward(places, clips, boxes_xyxy, clip_index)` for the keyframes of one film, batch by batch.
 
     Args:
-        forward: gets the places of the batch's keyframes in `requests`, their clips [B, 3, T, h, w], all their
-            boxes [R, 4] in pixels and the clip of each box [R]; gives one row per box. Called without gradients.
-        store: where the frames are.
+        forward: gets the positions of the batch's keyframes in `requests`, their clips [B, 3, T, h, w], all their
+            boxes [R, 4] in pixels and the clip of each box [R]; returns one row per box. Called without gradients.
+        store: the frame store.
         video_id: the film; all its clips have one size, so a batch is never padded.
         requests: keyframes with at least one box each.
-        settings: what the backbone sees.
-        device: where `forward` runs.
-        batch: keyframes that are read ahead of `forward`, which gets FORWARD_KEYFRAMES at a time whatever this is.
+        settings: the clip that the backbone expects.
+        device: device of `forward`.
+        batch: keyframes read ahead of `forward`, which always gets FORWARD_KEYFRAMES at a time.
 
     Returns:
-        [n, ...] rows for each keyframe, float32.
+        For each keyframe the rows of its boxes, [n, ...], float32.
     """
     results: list[NDArray[np.float32]] = []
     clips = read_ahead(lambda request: read_request(store, video_id, request, settings), requests, ahead=batch)

@@ -1,6 +1,6 @@
-"""Films through the baseline into finished bank parts, kept in `.work` by what they were made from.
+"""Run films through the baseline into finished bank parts, kept in `.work` under a hash of their inputs.
 
-`infer_bank` assembles them into a bank; a head that reads no bank uses the same parts as they lie.
+`infer_bank` assembles them into a bank; a head that reads no bank uses the same parts without one.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ STAGE = "bank_parts"
 
 @dataclass(frozen=True)
 class PartSettings:
-    """What a part's bytes depend on beside the film and the weights."""
+    """Settings that a part's bytes depend on, besides the film and the weights."""
 
     dtype: str  # fp16 or fp32
     codec: str
@@ -44,7 +44,7 @@ class PartSettings:
 
 @dataclass(frozen=True)
 class _Model:
-    """What turns a film into rows."""
+    """Everything that turns a film into rows."""
 
     detector: Detector
     clip: ClipInput
@@ -63,21 +63,21 @@ def make_parts(
     hardware: Hardware,
     what: str,
 ) -> dict[str, Path]:
-    """The folder of the finished part of every film; only those that are not there are computed.
+    """Compute the missing parts of these films, and return the folder of every film's part.
 
-    On the CPU every film runs in one thread, so many films at a time as there are workers: their number cannot
-    change a bit. Ranks share the films; every rank gets all folders, once all are finished.
+    On the CPU each film runs in one thread, and as many films at a time as there are workers, so the number of workers
+    cannot change any bit. Ranks share the films; every rank returns all folders, once all are finished.
 
     Args:
         films: see `films_of_split`.
         checkpoint: weights with their sidecar.
         frames: the frame store.
         settings: see `PartSettings`.
-        hardware: its workers are films at a time (on a GPU: one).
+        hardware: its workers are the films at a time (one on a GPU).
         what: name of the progress bar.
 
     Raises:
-        InputError: the checkpoint, a frame or a feature is not what it should be.
+        InputError: the checkpoint, a frame or a feature is missing or invalid.
     """
     tensors, described = load_checkpoint(checkpoint)
     spec = described.detector()
@@ -127,10 +127,10 @@ def _write_part(folder: Path, model: _Model, film: FilmBoxes) -> None:
 
 
 def film_rows(model: _Model, film: FilmBoxes) -> tuple[Rows, Rows | None]:
-    """Features of a film's detected and annotated boxes.
+    """Compute the features of a film's detected and annotated boxes.
 
-    Batches of clips are formed of the seconds with detected boxes alone, and then of those that have only
-    annotated ones: so no annotation can change a bit of a detected row.
+    Clips of seconds with detected boxes are batched first, and then clips of seconds with annotated boxes only. So no
+    annotation changes the batch of a detected row, nor any bit of it.
     """
 
     def forward(places: range, clips: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The rows that a head works on: a bank, or for a head that reads none the baseline's parts under `.work`."""
+"""Open the rows that a head works on: a bank, or the baseline's parts under `.work` for a head that reads no bank."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ from pipeline.features.split_parts import Sources, split_parts
 
 @dataclass(frozen=True)
 class RowSource:
-    """Where the rows of a head come from."""
+    """The source of a head's rows."""
 
     sources: Sources
     settings: BankSettings
     banks: Mapping[str, Path]
-    "Where the bank of a split lies."
+    "Path of each split's bank."
     reads_bank: bool
-    "Whether rows come from banks; else from parts, which are made where they are missing."
+    "True: rows come from banks; False: from parts, and missing parts are computed."
     producer: str
-    "sha256 of a bank's checkpoint, `unknown`, or `baseline`: that of the baseline's sidecar."
+    "sha256 of the checkpoint that made the banks; `unknown`; or `baseline`: the sha256 in the baseline's sidecar."
     allow_mixed: bool
-    "Whether banks may differ in producer or settings."
+    "Accept banks that differ in producer or settings."
     hardware: Hardware
 
 
 def open_rows(split: str, source: RowSource) -> Bank:
-    """Open the bank of a split, or make the parts.
+    """Open the bank of a split, or compute the split's parts and open these.
 
     Raises:
-        InputError: there is no whole bank of this split, or another checkpoint made it.
+        InputError: there is no complete bank of this split, or another checkpoint made it.
     """
     if not source.reads_bank:
         parts, provenance = split_parts(split, source.sources, source.settings, source.hardware)
@@ -43,10 +43,13 @@ def open_rows(split: str, source: RowSource) -> Bank:
 
 
 def foreign_producer(bank: Bank, source: RowSource) -> dict[str, list[str | None]]:
-    """By which other checkpoint a bank was made than the expected one, for the record; empty where it is the same.
+    """Check that the expected checkpoint made a bank.
+
+    Returns:
+        The two checkpoints, for the record, if they differ; else empty.
 
     Raises:
-        InputError: it is another one, and `source.allow_mixed` is not set.
+        InputError: they differ, and `source.allow_mixed` is not set.
     """
     if not source.reads_bank:
         return {}
@@ -59,7 +62,10 @@ def foreign_producer(bank: Bank, source: RowSource) -> dict[str, list[str | None
 
 
 def open_pair(source: RowSource) -> tuple[tuple[Bank, Bank], dict[str, list[str | None]]]:
-    """The rows of train and val, and in what they differ, for the record; empty where they were made alike.
+    """Open the rows of train and val.
+
+    Returns:
+        Both banks, and the differences between them, for the record; empty if they were made alike.
 
     Raises:
         InputError: as `open_rows`, or they differ and `source.allow_mixed` is not set.

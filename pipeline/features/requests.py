@@ -1,4 +1,4 @@
-"""Which boxes of a film go into a bank: the seconds of a regular grid, and the annotated boxes."""
+"""Select the boxes of a film that go into a bank: those at the seconds of a regular grid, and the annotated ones."""
 
 from dataclasses import dataclass
 
@@ -21,8 +21,8 @@ class FilmBoxes:
 
     video_id: str
     shift_seconds: float  # time_seconds = timestamp + shift_seconds
-    duration_seconds: float  # no box stands beyond it
-    seconds_seen: Floats  # timestamps at which boxes were looked for
+    duration_seconds: float  # no box is later than this
+    seconds_seen: Floats  # timestamps at which boxes were searched
     detected_timestamp: Floats  # [n]
     detected_xyxy: Floats  # [n, 4]
     detected_score: Floats  # [n]
@@ -42,20 +42,20 @@ def films_of_split(
     rule: BoxRule,
     seconds: str,
 ) -> list[FilmBoxes]:
-    """The boxes of every film of a split that has frames, sorted by video_id; those beyond its end are left out.
+    """Select the boxes of every film of a split that has frames, sorted by video_id; without boxes beyond a film's end.
 
-    Of a film that train and val share, both get all rows: a row's keyframe says of which split it is.
+    If train and val share a film, both get all its rows: the keyframe of a row decides its split.
 
     Args:
         split: train, val or test.
         timelines: TIMELINES.
         videos: VIDEOS.
         boxes: BOXES; rows with a label (objects) are left out.
-        annotations: ANNOTATIONS; only `ground_truth` rows come from it (and the seconds, where `seconds` is
+        annotations: ANNOTATIONS. Only `ground_truth` rows come from it (and the seconds, if `seconds` is
             `annotated`), so no label or annotated box can change a detected row.
         keyframes: KEYFRAMES.
-        rule: which detected boxes are kept, by second.
-        seconds: `grid` looks at every second of the film and wherever else there are boxes; `annotated` only at
+        rule: selects the detected boxes of each second.
+        seconds: `grid` takes every second of the film and every other time that has boxes; `annotated` takes only
             keyframes that the annotations name.
     """
     timelines = films_of(timelines, split).sort_by("video_id")
@@ -63,7 +63,7 @@ def films_of_split(
     persons = boxes.filter(pc.is_null(boxes["label"]))
     has_annotations = pc.any(pc.equal(keyframes["split"], split)).as_py() or False
     detected = rows_by_video(persons, ["timestamp", *BOX_COLUMNS, "score", "track_id"])
-    has_tracks = persons["track_id"].null_count < len(persons)  # for all films: parts of a bank have the same arrays
+    has_tracks = persons["track_id"].null_count < len(persons)  # for all films: a bank's parts have the same arrays
     annotated = rows_by_video(annotations, ["timestamp", *BOX_COLUMNS])
     named = rows_by_video(keyframes, ["timestamp"])
     films = []
@@ -71,7 +71,7 @@ def films_of_split(
     for row in timelines.to_pylist():
         video_id = row["video_id"]
         if video_id not in durations:
-            continue  # its file is missing or unreadable, which extraction has reported
+            continue  # its file is missing or unreadable, as the extraction has reported
         shift, length = row["offset_seconds"] - row["first_timestamp"], durations[video_id]
         rows = detected.get(video_id, np.empty((0, 7)))
         if seconds == "annotated":
@@ -104,9 +104,9 @@ def films_of_split(
 
 
 def choose_boxes(rows: Floats, seen: Floats, rule: BoxRule) -> Floats:
-    """Rows (timestamp, x1, y1, x2, y2, score, ...) at the seconds seen that pass, sorted by timestamp then score.
+    """Select the rows (timestamp, x1, y1, x2, y2, score, ...) at the seconds seen that pass the rule.
 
-    Further columns go along; they are NaN in the box of a whole frame.
+    They are sorted by timestamp, then by score. Further columns are kept; they are NaN for a box of the whole frame.
     """
     seen = np.unique(seen)
     rows = rows[np.isin(rows[:, 0], seen)]
@@ -120,7 +120,7 @@ def choose_boxes(rows: Floats, seen: Floats, rule: BoxRule) -> Floats:
 
 
 def film_seconds(first_timestamp: float, shift: float, duration_seconds: float) -> Floats:
-    """Labels of the film's seconds: first_timestamp plus whole numbers, as far as their times lie in the film."""
+    """Return the labels of the film's seconds: first_timestamp plus whole numbers whose times lie within the film."""
     first = int(np.ceil(-(first_timestamp + shift)))
     labels = first_timestamp + np.arange(first, first + int(duration_seconds) + 2)
     kept: Floats = labels.astype(np.float64)[(labels + shift >= 0) & ~is_beyond(labels + shift, duration_seconds)]
@@ -128,7 +128,7 @@ def film_seconds(first_timestamp: float, shift: float, duration_seconds: float) 
 
 
 def rows_by_video(table: pa.Table, columns: list[str]) -> dict[str, Floats]:
-    """Rows of each video as one float64 array, in the table's order."""
+    """Group the rows of a table by video, one float64 array per video, in the table's order."""
     if not len(table):
         return {}
     values = np.column_stack([table[name].cast(pa.float64()).to_numpy() for name in columns])

@@ -1,4 +1,4 @@
-"""From tables, frames and the baseline to the parts of a split, and what the bank says of itself."""
+"""Compute the parts of a split from tables, frames and the baseline, and the provenance of a bank of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from pipeline.tables.timelines import films_of
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the outs lie that parts are made from."""
+    """Paths of the outs that parts are made from."""
 
     frames: Path
     annotations: Path
@@ -30,16 +30,19 @@ class Sources:
 def split_parts(
     split: str, sources: Sources, settings: BankSettings, hardware: Hardware
 ) -> tuple[dict[str, Path], dict[str, Any]]:
-    """The finished parts of every film of a split, and the provenance of a bank of them.
+    """Compute the parts of every film of a split.
 
     Args:
         split: train, val or test.
-        sources: outs of the stages before.
+        sources: outs of the earlier stages.
         settings: see `BankSettings`.
         hardware: see `make_parts`.
 
+    Returns:
+        The folder of each film's part, and the provenance of a bank of these parts.
+
     Raises:
-        InputError: a source is absent or not what it should be.
+        InputError: a source is absent or invalid.
     """
     checkpoint = read_checkpoint(sources.checkpoint)
     spec = checkpoint.detector()

@@ -1,4 +1,4 @@
-"""The windows of a head: which rows of the bank it reads, as a function of keyframes."""
+"""The windows of a head: which rows of the bank it reads for which keyframes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class WindowSource:
     windows: Windows
     window: WindowSettings
     banks: Sequence[Bank] = ()
-    "Whose rows they hold."
+    "The banks whose rows the windows read."
 
     def _slots(self, video_ids: Sequence[str], timestamps: NDArray[np.float64], **how: Any) -> Tensor:
         return self.windows.slots(
@@ -40,7 +40,7 @@ class WindowSource:
         )
 
     def has_rows(self, video_ids: Sequence[str], timestamps: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """[B]: whether the window of a keyframe holds a row."""
+        """Return whether each keyframe's window holds a row, [B]."""
         own = own_second(self.window.seconds, self.window.span)
         filled = self.windows.has_rows(video_ids, np.floor(timestamps).astype(np.int64) - own, self.window.seconds)
         if self.window.exclude_keyframe:
@@ -48,7 +48,7 @@ class WindowSource:
         return np.asarray(filled.any(axis=1), bool)
 
     def for_evaluation(self) -> WindowOf:
-        """One window per keyframe, with the best-scored persons of each second."""
+        """Return a function that makes one window per keyframe, with the best-scored persons of each second."""
         gather = reusing(self.windows)
 
         def window_of(video_ids: Sequence[str], timestamps: NDArray[np.float64], clip_index: Tensor) -> BankWindow:
@@ -57,7 +57,7 @@ class WindowSource:
         return window_of
 
     def for_training(self, seed: int) -> Callable[[int], WindowOf]:
-        """Of an epoch: windows with persons drawn from (seed, epoch) where a second has more than `per_second`."""
+        """Return a function from an epoch to its windows; crowded seconds are sampled by (seed, epoch)."""
         gather = reusing(self.windows)
 
         def of_epoch(
@@ -73,7 +73,7 @@ class WindowSource:
 
 
 def reusing(windows: Windows) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """`windows.gather` into one buffer, which grows to the largest batch: fresh memory costs as much as the copy."""
+    """Wrap `windows.gather` to reuse one growing buffer: to allocate memory costs as much as the copy."""
     buffer: Tensor | None = None
 
     def gather(slots: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,30 +89,30 @@ def reusing(windows: Windows) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
 
 @dataclass(frozen=True)
 class WindowOptions:
-    """Where the rows of windows are held; the windows are the same."""
+    """Where the rows of windows are held; the choice does not change the windows."""
 
     mode: str = "resident"
-    """`resident`: all rows in one tensor, on a GPU where that is the device, else in a file under `.work` that all
+    """`resident`: all rows in one tensor, on the GPU if that is the device, else in a file under `.work` that all
     processes of the machine map; `streamed`: a cache of videos."""
     cache_mb: int = 1024
-    "MiB of that cache."
+    "Size of the cache of `streamed`, in MiB."
 
 
 def window_source(
     banks: Sequence[Bank], window: WindowSettings, *, device: torch.device, options: WindowOptions
 ) -> WindowSource:
-    """The windows of `banks` for a head; see `open_windows`."""
+    """Open the windows of `banks` for a head; see `open_windows`."""
     windows = open_windows(banks, min_score=window.score, device=device, options=options)
     return WindowSource(windows, window, banks=tuple(banks))
 
 
 def open_windows(banks: Sequence[Bank], *, min_score: float, device: torch.device, options: WindowOptions) -> Windows:
-    """Rows of `banks` to make windows of.
+    """Open the rows of `banks` for windows.
 
     Args:
-        banks: all of one width and type, no video in two of them.
-        min_score: rows below are not read.
-        device: where windows are wanted.
+        banks: all with the same channels and type; see `ResidentWindows`.
+        min_score: rows with a lower score are not read.
+        device: device of the finished windows.
         options: see `WindowOptions`.
 
     Raises:
