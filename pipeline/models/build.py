@@ -1,6 +1,6 @@
-"""The table of backbones, and the detectors that a bank can come from.
+"""The table of backbones, and the detectors that can fill a bank.
 
-Heads that read a bank have a table of their own (`pipeline/models/heads/table.py`), for the reason given there.
+Heads that read a bank have a table of their own: `pipeline/models/heads/table.py`, which says why.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,11 +50,11 @@ def build_backbone(name: str, *, width: int | None = None) -> Backbone:
 
     Args:
         name: a key of `BACKBONES`.
-        width: channels of the (slow pathway's) stem, with which all others scale; None takes the published 64, or
+        width: channels of the (slow pathway's) stem; all other widths scale with it. None takes the published 64, or
             the tiny backbones' 16.
 
     Raises:
-        InputError: the name is not in the table, or width is no multiple of 8.
+        InputError: the name is not in the table, or width is not a multiple of 8.
     """
     if name not in BACKBONES:
         raise InputError(f"backbone {name}: no such backbone, expected one of {', '.join(BACKBONES)}")
@@ -76,19 +76,19 @@ def build_detector(
     head_options: Mapping[str, Any] | None = None,
     mlp: bool = False,
 ) -> Detector:
-    """The baseline: a backbone with a head that reads no bank.
+    """Build a baseline: a backbone with a head that reads no bank.
 
-    With another head it is `Detector(build_backbone(name), head)`.
+    For another head, call `Detector(build_backbone(name), head)`.
 
     Args:
         backbone: a key of `BACKBONES`.
-        classes: columns of the logits, with that of the background where there is one.
-        dropout: before pooling and the classifier.
+        classes: columns of the logits, including the background column if there is one.
+        dropout: applied before pooling and the classifier.
         width: see `build_backbone`.
         roi: see `RoiSettings`; None takes its defaults.
         head: a key of `BASELINE_HEADS`.
         head_options: keyword arguments of the head's function.
-        mlp: a hidden layer before the classifier.
+        mlp: add a hidden layer before the classifier.
 
     Raises:
         InputError: backbone, head or option is unknown, or the width does not fit.
@@ -107,5 +107,5 @@ def build_detector(
 
 
 def parameter_count(module: nn.Module) -> int:
-    """Number of trainable and frozen parameters, buffers not counted."""
+    """Count the trainable and frozen parameters, without buffers."""
     return sum(parameter.numel() for parameter in module.parameters())

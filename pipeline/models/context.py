@@ -1,4 +1,4 @@
-"""What a head may read beside the persons' features.
+"""What a head may read besides the persons' features.
 
 Shape suffixes of names: R persons (RoIs), B clips (keyframes), W windows, L slots of a window, C channels.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class BankWindow:
-    """Rows of the bank around the keyframes of a batch, and whose they are: each window is held once.
+    """Rows of the bank around the keyframes of a batch, and the window of each person; each window is held once.
 
     Raises:
         ValueError: the mask does not fit the rows.
@@ -25,24 +25,24 @@ class BankWindow:
     mask: Tensor
     "[W, L], bool: True where a slot holds a row."
     owner: Tensor
-    "[R], integer: the window of each person; its clip, where all persons of a clip share one."
+    "[R], integer: the window of each person; equal to its clip where all persons of a clip share a window."
 
     def __post_init__(self) -> None:
         if self.mask.shape != self.rows.shape[:2]:
             raise ValueError(f"a window of {tuple(self.rows.shape)} has a mask of {tuple(self.mask.shape)}")
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "BankWindow":
-        """The same windows on another device; `non_blocking` as of `Tensor.to`."""
+        """Copy the windows to another device; `non_blocking` as in `Tensor.to`."""
         tensors = (self.rows, self.mask, self.owner)
         return BankWindow(*(each.to(device, non_blocking=non_blocking) for each in tensors))
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a head may ask for beside the RoI features of the persons.
+    """What a head may ask for besides the RoI features of the persons.
 
     Raises:
-        ValueError: the window is of other persons.
+        ValueError: the window has another number of persons.
     """
 
     clip_index: Tensor
@@ -58,7 +58,7 @@ class Context:
             raise ValueError(f"a window with owner of {owner} stands beside clip_index of {clips}")
 
 
-# What it returns is overwritten by the next call: a batch is used up before the next one is made.
+# The next call overwrites the returned windows: a batch is used up before the next one is made.
 WindowOf = Callable[[Sequence[str], NDArray[np.float64], Tensor], BankWindow]
-"""(video ids, timestamps, clip_index) of B keyframes and of their R persons, who stand in the order of the keyframes,
--> their windows; W is B or R."""
+"""A function (video ids, timestamps, clip_index) -> windows of B keyframes with R persons, in the order of the
+keyframes; the number of windows W is B or R."""

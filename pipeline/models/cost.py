@@ -1,7 +1,7 @@
-"""What a detector costs: multiply-adds of one clip, counted without computing anything.
+"""The cost of a detector: multiply-adds for one clip, counted without computing anything.
 
-Convolutions, matrix products and attention count, two operations for each multiply-add; norms, activations, pooling and
-RoIAlign do not.
+Convolutions, matrix products and attention count, with two operations for each multiply-add. Norms, activations,
+pooling and RoIAlign do not count.
 """
 
 import torch
@@ -13,14 +13,14 @@ from pipeline.models.detector import Detector
 
 
 def count_gflops(detector: Detector, *, frames: int, side: int = 256, slots: int = 0, bank_channels: int = 0) -> float:
-    """Billions of operations for one clip with one person.
+    """Count the operations for one clip with one person, in billions.
 
     Args:
         detector: on the meta device; a head that reads the bank is moved to the CPU, with zeros for weights.
-        frames: of the clip.
-        side: pixels of the square clip.
+        frames: frames of the clip.
+        side: side of the square clip in pixels.
         slots: rows of the bank's window.
-        bank_channels: of such a row.
+        bank_channels: channels of such a row.
     """
     detector.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -34,7 +34,7 @@ def _run_head(detector: Detector, cells: int, slots: int, bank_channels: int) ->
     head, device = detector.head, "meta"
     window = None
     if "window" in head.needs:
-        # Attention groups persons by their clip, whose number only real values tell.
+        # Attention groups persons by window, which needs real index values, so the head cannot run on the meta device.
         device = "cpu"
         _zeros(head)
         mask, owner = torch.ones(1, slots, dtype=torch.bool), torch.zeros(1, dtype=torch.long)

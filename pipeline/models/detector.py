@@ -29,9 +29,9 @@ class Detector(nn.Module):
         """Put the parts together.
 
         Args:
-            backbone: gives feature maps, and says their `stride` and `out_channels`.
-            head: gives logits.
-            roi: how persons are cut out of the maps; None takes the defaults.
+            backbone: computes feature maps; has the attributes `stride` and `out_channels`.
+            head: computes logits.
+            roi: how person features are cut out of the maps; None takes the defaults.
         """
         super().__init__()
         self.backbone = backbone
@@ -46,13 +46,13 @@ class Detector(nn.Module):
         clip_index: Tensor,
         window: BankWindow | None = None,
     ) -> Tensor:
-        """Logits of every box, [R, classes].
+        """Compute the logits of every box, [R, classes].
 
         Args:
             clips: normalised RGB, [B, 3, T, H, W].
             boxes_xyxy: [R, 4] in pixels of the clips.
             clip_index: [R], the clip of each box.
-            window: for a head that reads the bank.
+            window: windows of the bank, for a head that reads them.
         """
         pooled_BChw = pool_time(self.backbone(clips), self.roi.temporal)
         context = Context(clip_index, window, pooled_BChw)
@@ -60,7 +60,7 @@ class Detector(nn.Module):
         return logits
 
     def features(self, clips: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
-        """The pooled feature of every box, [R, roi_channels], as the bank stores it (MMAction2 `LFBInferHead`)."""
+        """Compute each box's pooled feature, [R, roi_channels], as the bank stores it (MMAction2 `LFBInferHead`)."""
         pooled_BChw = pool_time(self.backbone(clips), self.roi.temporal)
         return pool_roi(self._cut(pooled_BChw, boxes_xyxy, clip_index))
 

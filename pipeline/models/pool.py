@@ -1,6 +1,6 @@
-"""Pools with a deterministic gradient on CUDA, where PyTorch's kernels for them have none.
+"""Pools with a deterministic gradient on CUDA, where PyTorch has no deterministic kernel for them.
 
-Elsewhere, and where nobody asked for determinism, they are PyTorch's and torchvision's own.
+On other devices, or if determinism is not required, they call PyTorch's and torchvision's functions.
 
 Shape suffixes of names: B clips, R boxes, C channels, T frames, H and W or h and w cells, s cells per side of the
 result.
@@ -30,7 +30,7 @@ class FrameMaxPool(nn.MaxPool3d):
         return pooled
 
     def by_frame(self, x_BCTHW: Tensor) -> Tensor:
-        """The same by the pool of pictures, whose gradient is deterministic."""
+        """Compute the same with the 2D pool, whose gradient is deterministic."""
         kernel, stride, padding = self.sides
         pooled = F.max_pool2d(x_BCTHW.flatten(1, 2), kernel, stride, padding)
         return torch.unflatten(pooled, 1, x_BCTHW.shape[1:3])
@@ -44,13 +44,13 @@ def mean_cells(map_BChw: Tensor, size: int) -> Tensor:
 
 
 def mean_by_matrices(map_BChw: Tensor, size: int) -> Tensor:
-    """The same by two matrix products, whose gradients are deterministic."""
+    """Compute the same with two matrix products, whose gradients are deterministic."""
     rows_sh, columns_sw = (_shares(length, size).to(map_BChw) for length in map_BChw.shape[2:])
     return rows_sh @ map_BChw @ columns_sw.T
 
 
 def _shares(length: int, size: int) -> Tensor:
-    """[size, length]: the share that each cell has in each bin; bins overlap where they do not divide."""
+    """Return the weight of each cell in each bin, [size, length]; bins overlap where size does not divide length."""
     bins = torch.arange(size)[:, None]
     first, last = bins * length // size, -(-(bins + 1) * length // size)
     cells = torch.arange(length)
@@ -61,22 +61,22 @@ def _shares(length: int, size: int) -> Tensor:
 def align_boxes(
     map_BChw: Tensor, boxes_xyxy: Tensor, clip_index: Tensor, size: int, *, stride: int, aligned: bool
 ) -> Tensor:
-    """RoIAlign with as many samples per cell as it has cells of the map (`sampling_ratio` 0).
+    """RoIAlign in which each output cell averages as many samples as it covers cells of the map (`sampling_ratio` 0).
 
     Args:
         map_BChw: float.
         boxes_xyxy: [R, 4] in pixels, in the type of the map.
-        clip_index: [R], which clip a box lies in.
+        clip_index: [R], the clip of each box.
         size: cells per side of the result.
         stride: pixels per cell of the map.
-        aligned: shift by half a cell.
+        aligned: shift boxes by half a cell.
 
     Returns:
         [R, C, s, s].
     """
     if _must_be_deterministic(map_BChw):
         return align_by_matrices(map_BChw, boxes_xyxy, clip_index, size, stride=stride, aligned=aligned)
-    # torchvision takes two seconds to import, and heads on stored features need nothing of it.
+    # torchvision takes two seconds to import, and heads on stored features do not need it.
     from torchvision.ops import roi_align
 
     rois_R5 = torch.cat([clip_index[:, None].to(map_BChw), boxes_xyxy], dim=1)
@@ -89,10 +89,10 @@ def align_boxes(
 def align_by_matrices(
     map_BChw: Tensor, boxes_xyxy: Tensor, clip_index: Tensor, size: int, *, stride: int, aligned: bool
 ) -> Tensor:
-    """The same by two matrix products per box, whose gradients are deterministic.
+    """Compute the same with two matrix products per box, whose gradients are deterministic.
 
-    The mean over a grid of bilinear samples is one weighting of rows times one of columns. (torchvision's own
-    deterministic path gives NaN gradients for a box without area, as a crop leaves them.)
+    The mean over a grid of bilinear samples is a weighting of the rows times a weighting of the columns. (torchvision's
+    own deterministic path gives NaN gradients for a box without area, which a crop can produce.)
     """
     scaled_R4 = boxes_xyxy * (1 / stride) - (0.5 if aligned else 0.0)
     height, width = map_BChw.shape[2:]
@@ -102,7 +102,7 @@ def align_by_matrices(
 
 
 def _sample_shares(start_R: Tensor, end_R: Tensor, length: int, size: int, *, aligned: bool) -> Tensor:
-    """[R, size, length]: the share that each cell of a map's side has in each cell of a box's side."""
+    """Return the weight of each cell along a map's side in each cell along a box's side, [R, size, length]."""
     extent_R = end_R - start_R if aligned else (end_R - start_R).clamp_min(1)
     bin_R11 = (extent_R / size)[:, None, None]
     samples_R11 = bin_R11.ceil()

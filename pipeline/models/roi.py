@@ -1,4 +1,4 @@
-"""Features of boxes: temporal pooling, RoIAlign, and the vector of one person.
+"""Features of boxes: pooling over time, RoIAlign, and pooling into one vector per person.
 
 Shape suffixes of names: B clips, R boxes (RoIs), C channels, T frames, h and w cells of a map, s cells per side of a
 RoI.
@@ -15,16 +15,16 @@ from pipeline.models.settings import RoiSettings, TemporalPooling
 
 
 def roi_channels(map_channels: int, settings: RoiSettings) -> int:
-    """Channels of a box's feature, of those of all pathways together."""
+    """Return the channels of a box's feature; `map_channels` counts all pathways together."""
     return map_channels * (2 if settings.context == "global" else 1)
 
 
 def pool_time(maps: Sequence[Tensor], temporal: TemporalPooling) -> Tensor:
-    """The map of each clip without its frames (first part of MMAction2 `SingleRoIExtractor3D`).
+    """Pool the map of each clip over its frames (first part of MMAction2 `SingleRoIExtractor3D`).
 
     Args:
-        maps: one per pathway, [B, C_i, T_i, h, w]. Frames of a shorter pathway are repeated up to the longest T, so
-            where they do not divide it some count once more than others.
+        maps: one per pathway, [B, C_i, T_i, h, w]. Frames of a shorter pathway are repeated up to the longest T; if
+            that is not a multiple, some frames count once more than others.
         temporal: how frames are pooled.
 
     Returns:
@@ -35,7 +35,7 @@ def pool_time(maps: Sequence[Tensor], temporal: TemporalPooling) -> Tensor:
 
 
 def _pool_map(map_BCThw: Tensor, temporal: TemporalPooling, longest: int) -> Tensor:
-    # Sums over many cells: half precision would lose what tells persons apart.
+    # These sums run over many cells: half precision would lose the differences between persons.
     if map_BCThw.dtype != torch.float64:
         map_BCThw = map_BCThw.float()
     if temporal == "max":
@@ -48,12 +48,12 @@ def _pool_map(map_BCThw: Tensor, temporal: TemporalPooling, longest: int) -> Ten
 def roi_features(
     pooled_BChw: Tensor, boxes_xyxy: Tensor, clip_index: Tensor, *, stride: int, settings: RoiSettings
 ) -> Tensor:
-    """RoIAlign on the temporally pooled map (second part of MMAction2 `SingleRoIExtractor3D`).
+    """Apply RoIAlign to the map pooled over time (second part of MMAction2 `SingleRoIExtractor3D`).
 
     Args:
-        pooled_BChw: of `pool_time`.
+        pooled_BChw: result of `pool_time`.
         boxes_xyxy: [R, 4] in pixels of the clip.
-        clip_index: [R], which clip a box lies in.
+        clip_index: [R], the clip of each box.
         stride: pixels per cell of the map.
         settings: see `RoiSettings`.
 
@@ -61,11 +61,11 @@ def roi_features(
         [R, `roi_channels`, 1, s, s] in the type of the map; R may be 0.
 
     Raises:
-        ValueError: boxes and clip_index do not belong together.
+        ValueError: boxes and clip_index have different lengths.
     """
     if boxes_xyxy.shape != (len(clip_index), 4):
         raise ValueError(f"boxes_xyxy is {tuple(boxes_xyxy.shape)}, expected ({len(clip_index)}, 4) as clip_index has")
-    # Positions between cells, and sums over many: half precision would move boxes and blur the context.
+    # Interpolated positions and sums over many cells: half precision would shift boxes and blur the context.
     with torch.autocast(pooled_BChw.device.type, enabled=False):
         roi_RCss = align_boxes(
             pooled_BChw,
@@ -82,8 +82,8 @@ def roi_features(
 
 
 def pool_roi(roi_RCThw: Tensor) -> Tensor:
-    """The vector of each box: mean over time, then the largest cell. [R, C, T, h, w] -> [R, C].
+    """Pool each box into a vector: mean over time, then the maximum over cells. [R, C, T, h, w] -> [R, C].
 
-    `max` sends the gradient to one cell, as upstream's max pooling does; `amax` would spread it over ties.
+    `max` sends the gradient to one cell, as upstream's max pooling does; `amax` would spread it over equal cells.
     """
     return roi_RCThw.mean(dim=2).flatten(start_dim=2).max(dim=2).values

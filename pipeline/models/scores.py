@@ -1,4 +1,4 @@
-"""What the columns of a head's logits mean, and the scores of actions that come of them.
+"""The meaning of the columns of a head's logits, and the conversion of logits to scores of actions.
 
 Shape suffixes of names: R persons, K columns.
 """
@@ -9,20 +9,19 @@ from pipeline.models.settings import Labels
 
 
 def action_logits(logits_RK: Tensor, kind: Labels) -> Tensor:
-    """The logits of actions [R, classes]: all columns but that of the background."""
+    """Return the logits of actions [R, classes]: all columns except the background."""
     return logits_RK[:, 1:] if kind.background else logits_RK
 
 
 def action_scores(logits_RK: Tensor, kind: Labels) -> Tensor:
-    """Scores of actions, in [0, 1].
+    """Compute scores of actions, in [0, 1].
 
-    Matches MMAction2's `BBoxHeadAVA` in testing: a background column takes part in the softmax, so that the
-    scores of a person sum to less than 1; in training it is cut off before the loss (`make_loss`), so nothing
-    ever teaches it.
+    Matches MMAction2's `BBoxHeadAVA` at test time: a background column takes part in the softmax, so the scores of a
+    person sum to less than 1. In training the column is removed before the loss (`make_loss`), so it is never trained.
 
     Args:
         logits_RK: K is `columns(classes, kind)`.
-        kind: how many actions a person has.
+        kind: how many actions a person can have.
 
     Returns:
         [R, classes]; column c is action id c + 1.

@@ -1,7 +1,6 @@
-"""What a detector and its heads are told: plain values, without a tensor, that `params.yaml` and sidecars hold.
+"""Settings of a detector and its heads: plain values, without tensors, as `params.yaml` and sidecars hold them.
 
-A string under a field says what it means and in which unit. A message that begins with a dot names a key of its own
-block.
+A string under a field gives its meaning and unit. A message that begins with a dot names a key of its own block.
 """
 
 import re
@@ -11,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Gt
 
-# Who reads values from outside (pydantic) refuses unknown keys and numbers that are none.
+# Pydantic, which reads values from outside, then refuses unknown keys and numbers that are not finite.
 STRICT = {"extra": "forbid", "allow_inf_nan": False}
 Positive = Annotated[int, Gt(0)]
 TemporalPooling = Literal["mean", "max"]
@@ -24,26 +23,26 @@ Options = Mapping[str, bool | int | float | str]
 
 @dataclass(frozen=True)
 class RoiSettings:
-    """How a person's feature is cut out of the feature maps, in the baseline and so in its bank."""
+    """How a person's feature is cut out of the feature maps, in the baseline and therefore in its bank."""
 
     __pydantic_config__: ClassVar = STRICT
 
     output_size: Positive = 8
-    "Cells per side."
+    "Cells per side of a box's map."
     temporal: TemporalPooling = "mean"
     "How the frames of each pathway's map are pooled before RoIAlign."
     context: Literal["none", "global"] = "none"
-    "global: the clip's whole map, pooled to output_size, beside each box's; channels double (MMAction2 `with_global`)."
+    "global: append the clip's map, pooled to output_size, to each box; twice the channels (MMAction2 `with_global`)."
     aligned: bool = True
-    "RoIAlign's shift by half a cell; PySlowFast's models from Caffe2 are without."
+    "RoIAlign's shift by half a cell; PySlowFast's models from Caffe2 do not have it."
 
 
 @dataclass(frozen=True)
 class Labels:
-    """How many actions a person has at a time.
+    """How many actions a person can have at a time.
 
     Raises:
-        ValueError: a background column of several sigmoids, which would change nothing.
+        ValueError: a background column with kind multi, where it would have no effect.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -51,9 +50,9 @@ class Labels:
     kind: Literal["multi", "single"] = "multi"
     "multi: a sigmoid per class; single: a softmax over all columns."
     background: bool = False
-    "single: column 0 is of no action; it takes part in the softmax, as upstream on AVA."
+    "single: column 0 stands for no action; it takes part in the softmax, as upstream on AVA."
     several: Literal["error", "soft"] = "error"
-    "single: a person with several actions is an error, or a soft label of equal parts."
+    "single: how a person with several actions is treated: as an error, or as a soft label with equal parts."
 
     def __post_init__(self) -> None:
         if self.background and self.kind == "multi":
@@ -61,35 +60,35 @@ class Labels:
 
     @property
     def decode(self) -> Literal["all", "argmax"]:
-        """What validation counts as a box's detections: every action, or its one."""
+        """Which detections validation takes from a box: one for every action, or only the best one."""
         return "argmax" if self.kind == "single" else "all"
 
 
 def columns(classes: int, labels: Labels) -> int:
-    """Columns of the logits of a head that scores `classes` actions."""
+    """Count the columns of the logits of a head that scores `classes` actions."""
     return classes + labels.background
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowSettings:
-    """The stretch of the bank around a keyframe."""
+    """The window: the seconds of the bank around a keyframe."""
 
     __pydantic_config__: ClassVar = STRICT
 
     seconds: Positive
-    "Length, the keyframe's own second included."
+    "Length in seconds, including the keyframe's own second."
     per_second: Positive
-    "Slots per second (K); more persons are sampled in training and taken by score in evaluation."
+    "Slots per second (K); if there are more persons, training samples K, evaluation takes the K best by score."
     mask: Mask
-    "none: empty slots are zeros that take part, as published; valid: they are ignored."
+    "none: empty slots are zeros that take part, as published; valid: empty slots are ignored."
     score: float
     "Rows below this score are not read; at least bank.box_threshold."
     span: Span = "centred"
     "centred: from timestamp - seconds // 2 on; past: ends with the keyframe's second; future: begins with it."
     exclude_keyframe: bool = False
-    "The slots of the keyframe's own second are left empty."
+    "Leave the slots of the keyframe's own second empty."
     draw: Draw = "keyframe"
-    "Sampling in training: once for all persons of a keyframe, or anew for each person, as upstream."
+    "Sampling in training: keyframe: once for all persons of a keyframe; roi: anew for each person, as upstream."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +96,7 @@ class BaselineHead:
     """The head that a baseline is trained with.
 
     Raises:
-        ValueError: the name is no plain word.
+        ValueError: the name is not one word of small letters, digits and underscores.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -115,10 +114,10 @@ class BaselineHead:
 
 @dataclass(frozen=True, kw_only=True)
 class LongTermHead:
-    """What scores a person beside, or instead of, the baseline's head; its function is in pipeline/models/heads.
+    """The head that scores persons; its function is in pipeline/models/heads. Name `baseline`: the baseline's own head.
 
     Raises:
-        ValueError: the name is no plain word, or there is a window that is not read, or none that is.
+        ValueError: the name is not one word of small letters, digits and underscores, or `reads` and `window` disagree.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -126,13 +125,13 @@ class LongTermHead:
     name: str
     "One of pipeline/models/heads/table.py, or baseline."
     reads: Literal["bank", "features"]
-    "bank: windows of the bank; features: nothing but the person's own feature, so no bank is computed."
+    "bank: reads windows of the bank; features: reads only the person's own feature, so no bank is computed."
     banks: list[Literal["train", "val", "test"]] = field(default_factory=list)
-    "Splits that infer_bank computes for it."
+    "Splits whose banks infer_bank computes for this head."
     standardise: Literal["none", "train"]
-    "Zero mean and unit spread per channel, by statistics of the train split."
+    "train: shift and scale each channel to zero mean and unit deviation, by statistics of the train split."
     window: WindowSettings | None = None
-    "For a head that reads the bank."
+    "Only for a head that reads the bank."
     mlp: bool = False
     "A hidden layer before the classifier."
     options: Options = field(default_factory=dict)
@@ -145,7 +144,7 @@ class LongTermHead:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether the baseline itself is evaluated and no further head is trained."""
+        """Whether the baseline itself is evaluated, and no other head is trained."""
         return self.name == "baseline"
 
 

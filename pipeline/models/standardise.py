@@ -1,7 +1,7 @@
-"""Standardised features for heads: zero mean and unit spread per channel, by statistics of the train split.
+"""Standardised features for heads: zero mean and unit deviation per channel, by statistics of the train split.
 
-Without it LFB-NL stays at chance on frozen features: their channels differ in scale by orders of magnitude,
-and the products of the attention follow the largest.
+Without this, LFB-NL does not get above chance on frozen features: their channels differ in scale by orders of
+magnitude, and the largest dominate the products of the attention.
 """
 
 from collections.abc import Iterable
@@ -14,8 +14,8 @@ from pipeline.base.errors import InputError
 from pipeline.models.context import Context
 from pipeline.models.heads.head import Head
 
-CHUNK_ROWS = 4096  # in float64 at a time: a chunk may be a whole film
-STD_FLOOR = 0.01  # of the median standard deviation of the channels that vary
+CHUNK_ROWS = 4096  # rows cast to float64 at a time: a chunk may be a whole film
+STD_FLOOR = 0.01  # times the median standard deviation of the channels that vary
 
 
 class Standardise(nn.Module):
@@ -25,7 +25,7 @@ class Standardise(nn.Module):
     std: Tensor
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
-        """Keep float32 copies.
+        """Store float32 copies.
 
         Args:
             mean: [C].
@@ -40,7 +40,7 @@ class Standardise(nn.Module):
         self.register_buffer("mean", mean.float().clone())
         self.register_buffer("std", std.float().clone())
         if self.mean.is_meta:
-            return  # a model that is only counted has no values
+            return  # a meta model, built only to count operations, has no values
         if not (self.mean.isfinite().all() and self.std.isfinite().all() and (self.std > 0).all()):
             raise ValueError("mean and std must be finite and std above 0")
 
@@ -52,9 +52,9 @@ class Standardise(nn.Module):
 
 
 def fit_standardise(chunks: Iterable[Tensor]) -> Standardise:
-    """Mean and (population) standard deviation of rows, in one pass and in float64.
+    """Compute the mean and (population) standard deviation of rows, in one pass and in float64.
 
-    A channel's std is at least `STD_FLOOR` times the median of the channels that vary (1 where none does): a
+    A channel's std is at least `STD_FLOOR` times the median std of the channels that vary (1 if none varies). So a
     channel that is constant in the train split becomes 0 there, and stays moderate elsewhere.
 
     Args:
@@ -80,17 +80,17 @@ def fit_standardise(chunks: Iterable[Tensor]) -> Standardise:
     if not (mean.isfinite().all() and squares.isfinite().all()):
         raise InputError("head.standardise: a feature of the train split is not finite")
     std = (squares / count).sqrt()
-    varying = std[std > 1e-6 * mean.abs()]  # rounding makes constants vary a little
+    varying = std[std > 1e-6 * mean.abs()]  # rounding makes constant channels vary a little
     return Standardise(
         mean, std.clamp_min(STD_FLOOR * float(varying.median())) if len(varying) else torch.ones_like(std)
     )
 
 
 class StandardisedHead(nn.Module):
-    """A head behind the standardisation of what it reads.
+    """A head whose inputs are standardised first.
 
-    Standardising RoI maps per channel gives the same pooled rows as standardising the pooled rows: neither
-    the mean nor the maximum minds a shift and a positive factor.
+    Standardising RoI maps per channel and then pooling gives the same rows as standardising the pooled rows, because
+    the mean and the maximum commute with a shift and a positive factor.
     """
 
     needs: frozenset[str]
@@ -100,9 +100,9 @@ class StandardisedHead(nn.Module):
         """Wrap `head`.
 
         Args:
-            head: what is wrapped.
-            roi: of the persons' features; None leaves them as they are.
-            bank: of the rows in a window; None leaves them as they are.
+            head: the head to wrap.
+            roi: for the persons' features; None leaves them unchanged.
+            bank: for the rows in a window; None leaves them unchanged.
         """
         super().__init__()
         self.head = head

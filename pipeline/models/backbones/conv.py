@@ -1,4 +1,4 @@
-"""Convolutions with the module names that MMAction2's `ConvModule` gives them: `conv`, and `bn` where there is one.
+"""Convolutions whose submodules are named as in MMAction2's `ConvModule`: `conv`, and `bn` where there is a norm.
 
 Shape suffixes of names: B clips, C channels, T frames, H and W pixels (or cells of a feature map).
 """
@@ -21,7 +21,7 @@ def _conv3d(inputs: int, outputs: int, kernel: Kernel, *, stride: Kernel, dilati
 
 
 class ConvBN(nn.Module):
-    """Convolution without bias, batch norm and, where `activate`, ReLU; at stride 1 the size is kept."""
+    """Convolution without bias, batch norm and, with `activate`, ReLU; at stride 1 the size is kept."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class ConvBN(nn.Module):
         return self.finish(self.conv(x_BCTHW))
 
     def finish(self, y_BCTHW: Tensor) -> Tensor:
-        """Batch norm and ReLU of what the convolution gave."""
+        """Apply batch norm and ReLU to the convolution's output."""
         y_BCTHW = self.bn(y_BCTHW)
         return F.relu(y_BCTHW, inplace=True) if self.activate else y_BCTHW
 
@@ -54,6 +54,6 @@ class ConvBN(nn.Module):
 def plain_conv(
     inputs: int, outputs: int, *, kernel: Kernel = (1, 1, 1), frame_stride: int = 1, bias: bool = False
 ) -> nn.Sequential:
-    """A convolution alone, under the name `conv`."""
+    """Build a convolution alone, under the name `conv`."""
     conv = _conv3d(inputs, outputs, kernel, stride=(frame_stride, 1, 1), dilation=1, bias=bias)
     return nn.Sequential(OrderedDict(conv=conv))

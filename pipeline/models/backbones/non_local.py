@@ -13,10 +13,11 @@ from pipeline.models.pool import FrameMaxPool
 
 
 class NonLocal(nn.Module):
-    """Every cell of every frame attends to all cells, pooled by 2 x 2, and adds what it found to itself.
+    """Each cell of each frame attends to all cells (pooled by 2 x 2) and adds the result to itself.
 
-    It begins as the identity, as in the paper (section 4.1): the scale of the last batch norm is 0, the other weights
-    are normal with deviation 0.01. The published models start from Kinetics classifiers that have these blocks.
+    The block starts as the identity, as in the paper (section 4.1): the scale of the last batch norm is 0, and the
+    other weights are normal with deviation 0.01. The published models start from Kinetics classifiers with these
+    blocks.
     """
 
     def __init__(self, channels: int) -> None:
@@ -40,7 +41,7 @@ class NonLocal(nn.Module):
         query_BNd = _cells(self.theta(x_BCTHW))
         key_BMd = _cells(self.phi(x_BCTHW))
         value_BMd = _cells(self.g(x_BCTHW))
-        # One head: softmax(query . key / sqrt(d)) . value, without N x M numbers in memory where there is a kernel.
+        # One head: softmax(query . key / sqrt(d)) . value. A fused kernel, if available, stores no N x M scores.
         found_BNd = F.scaled_dot_product_attention(query_BNd[:, None], key_BMd[:, None], value_BMd[:, None])[:, 0]
         found_BdTHW = found_BNd.transpose(1, 2).reshape(len(x_BCTHW), -1, *x_BCTHW.shape[2:])
         out_BCTHW: Tensor = self.conv_out(found_BdTHW)

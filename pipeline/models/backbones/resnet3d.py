@@ -2,8 +2,8 @@
 
 Shape suffixes of names: B clips, C channels, T frames, H and W pixels (or cells of a feature map).
 
-Module names equal those of MMAction2 1.2.0 (`ResNet3dSlowOnly`), so that its keys load after the prefix
-`backbone.`.
+Module names equal those of MMAction2 1.2.0 (`ResNet3dSlowOnly`), so its keys load once the prefix `backbone.` is
+removed.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from pipeline.models.pool import FrameMaxPool
 
 @dataclass(frozen=True)
 class Stage:
-    """A run of bottlenecks of one width."""
+    """A sequence of bottlenecks of one width."""
 
     blocks: int
     width: int
-    "Inner channels; the output has `width * expansion`."
+    "Inner channels; the output has `width * expansion` channels."
     stride: int
     "Spatial stride of the first block."
     temporal_kernel: int
@@ -37,7 +37,7 @@ class Stage:
 class Bottleneck(nn.Module):
     """Three convolutions (t x 1 x 1, 1 x 3 x 3 with the spatial stride, 1 x 1 x 1) beside a shortcut.
 
-    A non-local block, where there is one, follows the sum and its ReLU.
+    If the block has a non-local block, that follows the sum and its ReLU.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet3d(nn.Module):
-    """A stem, a max pool and four stages; nothing strides in time.
+    """A stem, a max pool and four stages; no layer has a stride in time.
 
     Attributes:
         out_channels: channels of the feature map.
@@ -100,9 +100,9 @@ class ResNet3d(nn.Module):
             stem_width: channels of the stem.
             stem_kernel: side in pixels of the stem's kernel, of stride 2.
             stem_frames: length in frames of the stem's kernel.
-            side_channels: channels that another network adds to the input of each stage.
-            expansion: output channels of a bottleneck over its inner channels.
-            zero_init_residual: begin with each bottleneck as its shortcut.
+            side_channels: channels that another network appends to the input of each stage.
+            expansion: ratio of a bottleneck's output channels to its inner channels.
+            zero_init_residual: initialise each bottleneck as its shortcut.
         """
         super().__init__()
         self.conv1 = ConvBN(3, stem_width, kernel=(stem_frames, stem_kernel, stem_kernel), stride=2)
@@ -132,18 +132,18 @@ class ResNet3d(nn.Module):
         self.out_channels = inputs
 
     def forward(self, clip_B3THW: Tensor) -> tuple[Tensor, ...]:
-        """Feature maps of a batch of clips.
+        """Compute the feature maps of a batch of clips.
 
         Args:
             clip_B3THW: normalised RGB clips, float [B, 3, T, H, W].
 
         Returns:
-            One map per pathway; here one, [B, out_channels, T, ceil(H / stride), ceil(W / stride)].
+            One map per pathway; this network has one pathway: [B, out_channels, T, ceil(H / stride), ceil(W / stride)].
         """
         return (self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clip_B3THW))))),)
 
     def stem(self, clip_B3THW: Tensor) -> Tensor:
-        """What enters the first stage, [B, stem_width, T, H / 4, W / 4]."""
+        """Compute the input of the first stage, [B, stem_width, T, H / 4, W / 4]."""
         return self.maxpool(self.conv1(clip_B3THW))  # type: ignore[no-any-return]
 
 
@@ -158,13 +158,13 @@ def slow_stages(
     last_dilation: int = 1,
     non_local: Sequence[tuple[int, ...]] = ((), (), (), ()),
 ) -> list[Stage]:
-    """Stages of the slow pathway: only the last two see neighbouring frames, the last keeps the resolution.
+    """Describe the stages of the slow pathway: only the last two convolve over time; the last keeps the resolution.
 
     Args:
-        blocks: of each stage, `R50` or `R101`.
+        blocks: number of blocks of each stage, `R50` or `R101`.
         width: inner channels of the first stage; they double from stage to stage.
-        last_dilation: of the last stage.
-        non_local: of each stage, the blocks that end with a non-local block.
+        last_dilation: spatial dilation of the last stage.
+        non_local: for each stage, the blocks that end with a non-local block.
     """
     shapes = ((width, 1, 1, 1), (2 * width, 2, 1, 1), (4 * width, 2, 3, 1), (8 * width, 1, 3, last_dilation))
     return [Stage(count, *shape, places) for count, shape, places in zip(blocks, shapes, non_local, strict=True)]

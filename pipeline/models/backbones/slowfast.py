@@ -1,8 +1,8 @@
-"""SlowFast: a slow pathway of few frames and a thin fast one of all (Feichtenhofer et al. 2019).
+"""SlowFast: a slow pathway on few frames and a thin fast pathway on all frames (Feichtenhofer et al. 2019).
 
 Shape suffixes of names: B clips, C channels, T frames, H and W pixels (or cells of a feature map).
 
-Module names equal those of MMAction2 1.2.0 (`ResNet3dSlowFast`), so that its keys load after the prefix `backbone.`.
+Module names equal those of MMAction2 1.2.0 (`ResNet3dSlowFast`), so its keys load once `backbone.` is removed.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ LATERALS = ("conv1_lateral", "layer1_lateral", "layer2_lateral", "layer3_lateral
 
 
 class SlowFast(nn.Module):
-    """Two pathways; before each stage the slow one is given what the fast one has.
+    """Two pathways; before each stage, lateral convolutions append the fast pathway's features to the slow one's.
 
     Attributes:
         out_channels: channels of both pathways' maps together.
@@ -48,18 +48,18 @@ class SlowFast(nn.Module):
         """Build the network; weights are drawn from torch's global generator.
 
         Args:
-            stages: of the slow pathway, exactly four; the fast one has the same, thinner and with temporal kernels
-                of 3 in all.
+            stages: of the slow pathway, exactly four. The fast pathway has the same stages, with fewer channels and
+                temporal kernels of 3 in all.
             stem_width: channels of the slow pathway's stem.
             alpha: frames of the fast pathway, which takes the whole clip, per frame of the slow one.
-            fusion_kernel: frames that a lateral convolution sees.
-            beta: channels of the slow pathway over those of the fast one.
-            fusion_norm: batch norm and ReLU after the lateral convolutions, as PySlowFast.
+            fusion_kernel: length in frames of the lateral convolutions.
+            beta: ratio of the slow pathway's channels to those of the fast one.
+            fusion_norm: add batch norm and ReLU after the lateral convolutions, as PySlowFast does.
             slow_frames: `stride` takes frames 0, alpha, 2 alpha, ... (MMAction2); `linspace` spreads them from the
                 first to the last, truncated to whole frames (PySlowFast).
             stem_kernel: side in pixels of the stems' kernels.
-            expansion: output channels of a bottleneck over its inner channels.
-            zero_init_residual: begin with each bottleneck as its shortcut.
+            expansion: ratio of a bottleneck's output channels to its inner channels.
+            zero_init_residual: initialise each bottleneck as its shortcut.
         """
         super().__init__()
         self.alpha = alpha
@@ -75,7 +75,7 @@ class SlowFast(nn.Module):
             zero_init_residual=zero_init_residual,
         )
         for name, channels in zip(LATERALS, fast_channels, strict=True):
-            # Upstream's names: the lateral convolutions belong to the slow pathway.
+            # As upstream names them, the lateral convolutions belong to the slow pathway.
             self.slow_path.add_module(name, _lateral(channels, fusion_kernel, alpha, norm=fusion_norm))
         self.fast_path = ResNet3d(
             fast_stages,
@@ -89,7 +89,7 @@ class SlowFast(nn.Module):
         self.stride = self.slow_path.stride
 
     def forward(self, clip_B3THW: Tensor) -> tuple[Tensor, ...]:
-        """Feature maps of a batch of clips.
+        """Compute the feature maps of a batch of clips.
 
         Args:
             clip_B3THW: normalised RGB clips, float [B, 3, T, H, W].
@@ -98,7 +98,7 @@ class SlowFast(nn.Module):
             The slow pathway's map [B, C_slow, T / alpha, h, w] and the fast one's [B, C_fast, T, h, w].
 
         Raises:
-            InputError: T is no multiple of alpha.
+            InputError: T is not a multiple of alpha.
         """
         slow, fast = self.slow_path, self.fast_path
         slow_BCTHW, fast_BCTHW = slow.stem(self._slow_clip(clip_B3THW)), fast.stem(clip_B3THW)
@@ -114,13 +114,13 @@ class SlowFast(nn.Module):
             raise InputError(f"a clip has {frames} frames, this SlowFast needs a multiple of {self.alpha}")
         if self.slow_frames == "stride":
             return clip_B3THW[:, :, :: self.alpha]
-        # Drawn on the CPU, so that no device truncates another frame.
+        # Computed on the CPU, so that every device truncates to the same frames.
         index = torch.linspace(0, frames - 1, frames // self.alpha, device="cpu").long()
         return clip_B3THW[:, :, index.to(clip_B3THW.device)]
 
 
 def _lateral(channels: int, kernel: int, alpha: int, *, norm: bool) -> nn.Module:
-    """The convolution that brings the fast pathway to the slow one's frames and doubles its channels."""
+    """Build the convolution that reduces the fast pathway to the slow one's frames and doubles its channels."""
     size = (kernel, 1, 1)
     if norm:
         return ConvBN(channels, 2 * channels, kernel=size, frame_stride=alpha)
@@ -166,7 +166,7 @@ def pyslowfast_slowfast_r50_8x8(width: int = 64) -> SlowFast:
 def pyslowfast_slowfast_r101_8x8(width: int = 64) -> SlowFast:
     """PySlowFast's SlowFast ResNet-101 with 8 slow frames of 32, fusion kernel 5.
 
-    The published `SLOWFAST_32x2_R101_50_50` has three non-local blocks of another kind (dot product) besides: its
+    The published `SLOWFAST_32x2_R101_50_50` also has three non-local blocks of another kind (dot product), so its
     weights do not fit this network.
     """
     return _pyslowfast(R101, width, alpha=4, fusion_kernel=5)

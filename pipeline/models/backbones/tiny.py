@@ -11,14 +11,14 @@ def _stages(width: int) -> list[Stage]:
 def slowonly_tiny(width: int = 16) -> ResNet3d:
     """Four bottlenecks, one per stage: 128 channels, stride 8, 0.14 M parameters.
 
-    Stride 8 instead of 16, since figures are some 20 to 40 pixels wide in frames of 96 lines.
+    The stride is 8 instead of 16, because persons are about 20 to 40 pixels wide in frames of 96 lines.
     """
-    # With one block per stage there is no long chain of residuals to calm: starting them at zero only delays learning.
+    # Zero-initialised residuals stabilise long chains of blocks. With one block per stage they only delay learning.
     return ResNet3d(_stages(width), stem_width=width, stem_kernel=5, expansion=2, zero_init_residual=False)
 
 
 def slowfast_tiny(width: int = 16) -> SlowFast:
-    """`slowonly_tiny` beside a fast pathway of a quarter of its channels and four times its frames: 160 channels."""
+    """`slowonly_tiny` and a fast pathway with a quarter of its channels and four times its frames: 160 channels."""
     return SlowFast(
         _stages(width),
         stem_width=width,

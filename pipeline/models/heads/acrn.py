@@ -1,4 +1,4 @@
-"""ACRN: each person beside every cell of the frame (Sun et al. 2018, section 3.2; MMAction2 `ACRNHead`).
+"""ACRN: relate each person to every cell of the frame (Sun et al. 2018, section 3.2; MMAction2 `ACRNHead`).
 
 Shape suffixes of names: R persons, B clips, C channels, h and w cells of a map.
 """
@@ -14,7 +14,7 @@ from pipeline.models.roi import pool_roi
 
 
 class ActorCentricRelation(nn.Module):
-    """Relates the person's feature to all cells of its clip's map: a 1x1 convolution of both, then 3x3 ones."""
+    """Relate a person's feature to all cells of its clip's map: a 1x1 convolution of both, then 3x3 convolutions."""
 
     def __init__(self, *, roi_channels: int, map_channels: int, convs: int) -> None:
         super().__init__()
@@ -27,8 +27,8 @@ class ActorCentricRelation(nn.Module):
         """RoI maps [R, C_roi, 1, s, s] -> relation maps [R, C_map, 1, h, w]."""
         map_BChw = context.feature_map
         assert map_BChw is not None  # the head needs it
-        # The convolution of [person, map] is the sum of one of the person and one of the map: the latter is the same
-        # for all persons of a clip, and the former the same for all cells.
+        # The 1x1 convolution of [person, map] is the sum of one of the person and one of the map. The latter is equal
+        # for all persons of a clip, the former for all cells, so each is computed only once.
         weight_oi = self.conv1.conv.weight.flatten(1)
         of_person_RC = F.linear(pool_roi(roi), weight_oi[:, : self.roi_channels])
         of_map_BChw = F.conv2d(map_BChw, weight_oi[:, self.roi_channels :, None, None])
@@ -40,11 +40,11 @@ class ActorCentricRelation(nn.Module):
 
 
 def acrn(settings: HeadSettings, *, convs: int = 1) -> Head:
-    """The actor-centric relation head; it reads the feature map, so it trains only with the detector (scope all).
+    """Build the actor-centric relation head. It reads the feature map, so it trains only with the detector (scope all).
 
     Args:
         settings: see `HeadSettings`.
-        convs: 3x3 convolutions; published with 1.
+        convs: number of 3x3 convolutions; published with 1.
 
     Raises:
         InputError: `convs` is below 1, or the settings have no feature map.

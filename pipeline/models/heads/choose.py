@@ -1,4 +1,4 @@
-"""Picks a head from a table by its name and checks what a user can mistype."""
+"""Build a head from a table by its name, and check what a user can mistype."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -17,14 +17,14 @@ def choose_head(
     """Build a head; weights are drawn from torch's global generator.
 
     Args:
-        table: functions of heads by name.
+        table: functions that build heads, by name.
         name: a key of `table`.
-        settings: what every head is told.
+        settings: the settings that every head gets.
         options: keyword arguments of the head's function, e.g. `{"layers": 3}` for `lfb_nl`.
 
     Raises:
-        InputError: the head or an option is unknown, an option is of another type than its default, or the head reads
-            a bank or a feature map that the settings say is not there.
+        InputError: the head or an option is unknown, an option has another type than its default, or the head reads
+            a bank or a feature map that the settings do not have.
     """
     if name not in table:
         raise InputError(f"head {name}: no such head, expected one of {', '.join(table)}")

@@ -1,9 +1,9 @@
-"""What every head is: an optional shared part, dropout, pooling and a classifier.
+"""The form of every head: an optional shared part, dropout, pooling and a classifier.
 
-A head gets the RoI features of persons and a context with what else it may ask for. A head is a function
-(`linear`, `lfb_nl`, ...) that returns a `Head`; the table of them is `pipeline/models/heads/table.py`.
+A head gets the RoI features of persons, and a context with everything else that it may read. A head is a function
+(`linear`, `lfb_nl`, ...) that returns a `Head`; `pipeline/models/heads/table.py` lists them.
 
-Shape suffixes of names: R persons (RoIs), C channels; those of a context stand in `pipeline/models/context.py`.
+Shape suffixes of names: R persons (RoIs), C channels; for those of a context see `pipeline/models/context.py`.
 """
 
 from dataclasses import dataclass, replace
@@ -17,22 +17,22 @@ from pipeline.models.settings import Mask, Span, WindowSettings
 
 @dataclass(frozen=True, kw_only=True)
 class HeadSettings:
-    """What every head is told; its own options are arguments of its function."""
+    """The settings that every head gets; a head's own options are arguments of its function."""
 
     roi_channels: int
     "Channels of a person's feature (C_roi)."
     bank_channels: int
     "Channels of a bank row (C_bank), which may come from another model; 0 where no bank is read."
     classes: int
-    "Columns of the logits, with that of the background where there is one."
+    "Columns of the logits, including the background column if there is one."
     map_channels: int = 0
     "Channels of the feature map (C_map); 0 where there is none, as in training on stored features."
     dropout: float = 0.5
-    "Before the classifier; on RoI maps it acts before they are pooled, as upstream."
+    "Dropout before the classifier; on RoI maps it acts before they are pooled, as upstream."
     feature_dropout: float = 0.0
-    "On what the head reads: the persons' features and the rows of the window, channel by channel."
+    "Dropout of the head's inputs: the persons' features and the rows of the window, per element."
     mask: Mask = "valid"
-    "none: empty slots are zeros that take part, as published; valid: they are ignored."
+    "none: empty slots are zeros that take part, as published; valid: empty slots are ignored."
     mlp: bool = False
     "A hidden layer of the same width, with ReLU, before the classifier (MMAction2 `mlp_head`)."
     window_seconds: int = 0
@@ -44,11 +44,11 @@ class HeadSettings:
 
 
 class Head(nn.Module):
-    """Logits of persons (MMAction2 `BBoxHeadAVA`, behind a `shared_head` where there is one).
+    """Computes logits of persons (MMAction2 `BBoxHeadAVA`, after a `shared_head` if there is one).
 
     Attributes:
-        needs: fields of `Context` that must be there.
-        scopes: "head" where it can train on pooled rows, "all" where it can train with the detector.
+        needs: fields of `Context` that must not be None.
+        scopes: contains "head" if it can train on pooled rows, "all" if it can train with the detector.
     """
 
     needs: frozenset[str]
@@ -68,9 +68,9 @@ class Head(nn.Module):
 
         Args:
             shared: `shared(roi, context)` returns rows [R, channels] or maps [R, channels, T, h, w]; None
-                hands the RoI features on.
+                passes the RoI features on unchanged.
             settings: see `HeadSettings`.
-            channels: what enters the classifier.
+            channels: channels of the classifier's input.
             needs: fields of `Context` that `shared` reads.
             scopes: see the class.
         """
@@ -90,7 +90,7 @@ class Head(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, roi: Tensor, context: Context) -> Tensor:
-        """Logits [R, classes].
+        """Compute logits [R, classes].
 
         Args:
             roi: RoI maps [R, C_roi, 1, h, w], or rows that are already pooled, [R, C_roi].
@@ -113,12 +113,12 @@ class Head(nn.Module):
 
 
 def pool_persons(roi: Tensor) -> Tensor:
-    """Rows [R, C] of RoI maps [R, C, T, h, w]; rows are handed on."""
+    """Pool RoI maps [R, C, T, h, w] into rows [R, C]; rows are returned unchanged."""
     return pool_roi(roi) if roi.dim() == 5 else roi
 
 
 def read_window(context: Context, mask: Mask, like: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-    """The windows in the type of `like`, the mask that counts (None where `mask` is none), and each person's window.
+    """Return the windows in the type of `like`, their mask (None if `mask` is none), and the window of each person.
 
     Raises:
         ValueError: there is no window.

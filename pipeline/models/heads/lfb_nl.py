@@ -1,10 +1,10 @@
 """LFB-NL: the person's feature attends to the window (Wu et al. 2019, section 3.3; MMAction2 `FBONonLocal`).
 
-Shape suffixes of names: R persons, B windows, P persons of the window with most of them, L slots of a window,
+Shape suffixes of names: R persons, B windows, P persons of the window that has most, L slots of a window,
 C channels, d latent channels.
 
-A window is projected once, and the persons who share it (those of a clip, as a rule) are the rows of one matrix
-product; upstream copies the window for every person.
+Each window is projected once, and the persons who share it (usually those of a clip) are the rows of one matrix
+product. Upstream copies the window for every person.
 """
 
 import math
@@ -20,14 +20,14 @@ from pipeline.models.settings import Mask
 
 
 def group_persons(index: Tensor, groups: int) -> tuple[Tensor, int]:
-    """Each person's place among those of its group, [R], and the number of persons of the fullest group."""
+    """Return each person's place within its group, [R], and the number of persons of the largest group."""
     member_RB = index[:, None] == torch.arange(groups, device=index.device)
     place_R = member_RB.cumsum(dim=0).gather(1, index[:, None].long())[:, 0] - 1
     return place_R, int(member_RB.sum(dim=0).max()) if groups else 0
 
 
 def attend(query_Rd: Tensor, key_BLd: Tensor, value_BLd: Tensor, valid_BL: Tensor | None, window_R: Tensor) -> Tensor:
-    """softmax(query . key / sqrt(d)) . value, each person in its window. -> [R, d].
+    """Compute softmax(query . key / sqrt(d)) . value for each person, over the slots of its window.
 
     Args:
         query_Rd: one row per person, in any order of windows.
@@ -37,21 +37,21 @@ def attend(query_Rd: Tensor, key_BLd: Tensor, value_BLd: Tensor, valid_BL: Tenso
         window_R: [R], the window of each person.
 
     Returns:
-        [R, d]; undefined but finite, with finite gradients, for a window without any valid slot.
+        [R, d]; for a window without a valid slot the values have no meaning, but they and their gradients are finite.
     """
     place_R, persons = group_persons(window_R, len(key_BLd))
     query_BPd = query_Rd.new_zeros(len(key_BLd), persons, query_Rd.shape[1])
     query_BPd = query_BPd.index_put((window_R, place_R), query_Rd)
     score_BPL = query_BPd @ key_BLd.transpose(1, 2) / math.sqrt(query_Rd.shape[1])
     if valid_BL is not None:
-        # The lowest finite number, not -inf: a softmax over nothing but -inf is NaN, and so is its gradient.
+        # The lowest finite number, not -inf: softmax over a row of -inf gives NaN values and NaN gradients.
         score_BPL = score_BPL.masked_fill(~valid_BL[:, None, :], torch.finfo(score_BPL.dtype).min)
     out_BPd: Tensor = score_BPL.softmax(dim=2).to(value_BLd.dtype) @ value_BLd
     return out_BPd[window_R, place_R]
 
 
 class NonLocalLayer(nn.Module):
-    """Attention, LayerNorm, ReLU, a linear layer and dropout (pre-activation: all but the residual sum)."""
+    """Attention, LayerNorm, ReLU, a linear layer and dropout: the layer without its residual sum."""
 
     def __init__(self, latent: int, *, dropout: float) -> None:
         super().__init__()
@@ -63,14 +63,14 @@ class NonLocalLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, person_Rd: Tensor, bank_BLd: Tensor, valid_BL: Tensor | None, window_R: Tensor) -> Tensor:
-        """What is added to `person_Rd`, [R, d]."""
+        """Compute the update that the caller adds to `person_Rd`, [R, d]."""
         out_Rd = attend(self.theta(person_Rd), self.phi(bank_BLd), self.g(bank_BLd), valid_BL, window_R)
         update_Rd: Tensor = self.dropout(self.out(F.relu(self.norm(out_Rd))))
         return update_Rd
 
 
 class NonLocalBank(nn.Module):
-    """Concatenates the person's pooled feature and what it found in the window."""
+    """Concatenates a person's pooled feature with what attention reads from its window."""
 
     def __init__(
         self, *, roi_channels: int, bank_channels: int, latent: int, layers: int, dropout: float, mask: Mask
@@ -85,16 +85,16 @@ class NonLocalBank(nn.Module):
     def forward(self, roi: Tensor, context: Context) -> Tensor:
         """RoI features (see `Head`) -> [R, C_roi + latent].
 
-        With mask valid, a person whose window is empty keeps its query: nothing is added in any layer.
+        With mask `valid`, a person whose window is empty keeps its query: no layer adds anything.
         """
         person_RC = pool_persons(roi)
         window_BLC, valid_BL, window_R = read_window(context, self.mask, like=person_RC)
         return torch.cat([person_RC, self.look(person_RC, window_BLC, valid_BL, window_R)], dim=1)
 
     def look(self, person_RC: Tensor, window_BLC: Tensor, valid_BL: Tensor | None, window_R: Tensor) -> Tensor:
-        """What the persons find in their window, in the type of `person_RC`, [R, latent]."""
+        """Compute what the persons read from their windows, [R, latent], in the type of `person_RC`."""
         person_Rd: Tensor = self.dropout(self.project_roi(person_RC))
-        # Dropped once per window; upstream drops anew for every person, in its copy of the window.
+        # One dropout mask per window; upstream draws one for every person, on its copy of the window.
         bank_BLd = self.dropout(self.project_bank(window_BLC))
         for layer in self.layers:
             update_Rd = layer(person_Rd, bank_BLd, valid_BL, window_R)
@@ -107,7 +107,7 @@ class NonLocalBank(nn.Module):
 def non_local_bank(
     settings: HeadSettings, *, head: str, layers: int, latent: int, dropout: float, init: str
 ) -> NonLocalBank:
-    """An attention over a window, with the weights that `init` asks for; arguments and errors are `lfb_nl`'s.
+    """Build the attention over a window, initialised as `init` says; arguments and errors are those of `lfb_nl`.
 
     Args:
         settings: see `HeadSettings`.
@@ -153,21 +153,21 @@ def lfb_nl(
     dropout: float = 0.2,
     init: str = "identity",
 ) -> Head:
-    """LFB-NL. Published on AVA: two layers (Wu et al.: also three), latent 512, dropout 0.2.
+    """Build LFB-NL. Published on AVA: two layers (Wu et al.: also three), latent 512, dropout 0.2.
 
     Args:
         settings: see `HeadSettings`.
-        layers: attention layers; the projected window is the same for all.
+        layers: attention layers; all read the same projected window.
         latent: channels of the attention.
         dropout: on both projections and on what each layer adds.
-        init: `published` draws all projections by kaiming_normal over fan_out, as MMAction2 does, which
-            begins with an attention that is nearly one-hot. `identity` draws them smaller (torch's default),
-            and each layer begins by adding nothing; the arithmetic is the same. On a made-up task (which of
-            three patterns is among 112 slots; 700 examples, 12 epochs, six seeds, chance 0.33) `identity`
-            reached 0.71 to 1.00 and `published` 0.32 to 0.65.
+        init: `published` draws all projections by kaiming_normal over fan_out, as MMAction2 does; attention is then
+            nearly one-hot at first. `identity` draws them smaller (torch's default), and each layer at first adds
+            nothing; the arithmetic is the same. On a synthetic task (which of three patterns is among 112 slots;
+            700 examples, 12 epochs, six seeds, chance 0.33) `identity` reached 0.71 to 1.00 and `published` 0.32
+            to 0.65.
 
     Raises:
-        InputError: `init` is another word, a size is below 1 or `dropout` is no share below 1.
+        InputError: `init` is another word, a size is below 1, or `dropout` is not in [0, 1).
     """
     bank = non_local_bank(settings, head="lfb_nl", layers=layers, latent=latent, dropout=dropout, init=init)
     return Head(bank, settings, channels=settings.roi_channels + latent, needs=frozenset({"window"}))

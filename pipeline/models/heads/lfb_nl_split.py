@@ -1,9 +1,10 @@
-"""LFB-NL split at the keyframe: one attention, asked once of the past of the window and once of its future.
+"""LFB-NL split at the keyframe: one attention, applied once to the past of the window and once to its future.
 
-Ours; no number is published for it. Attention has no order: shuffle the window and every published LFB head answers the
-same. Two answers, kept apart, say at least on which side of the keyframe a row stands. Both are found with the same
-weights: what is looked for is the same before and after, and each example teaches both (on the playground's order pair
-two towers with weights of their own reached 0.86 AP, this one 0.99).
+This head is ours; no number is published for it. Attention ignores order: every published LFB head gives the same
+answer if the window is shuffled. Two results, kept apart, at least show on which side of the keyframe a row is. Both
+come from the same weights, because the same thing is searched before and after, and each example then trains both. (On
+the playground's pair of classes that differ in order, two towers with weights of their own reached 0.86 AP, this head
+0.99.)
 
 Shape suffixes of names: R persons, B clips, L slots of a window, C channels.
 """
@@ -19,13 +20,13 @@ from pipeline.models.settings import Mask
 
 
 class SplitBank(nn.Module):
-    """Concatenates the person's pooled feature and what the tower found before and after the keyframe."""
+    """Concatenates a person's pooled feature with what the tower reads before and after the keyframe."""
 
     def __init__(self, tower: NonLocalBank, *, window_seconds: int, per_second: int, mask: Mask) -> None:
         super().__init__()
         self.tower = tower
         self.slots = window_seconds * per_second
-        # The keyframe's own second belongs to both: it may hold the end of the one action or the start of the other.
+        # The keyframe's own second is in both halves: it may hold the end of one action or the start of the other.
         self.past_slots = slice(0, (window_seconds // 2 + 1) * per_second)
         self.future_slots = slice(window_seconds // 2 * per_second, self.slots)
         self.mask: Mask = mask
@@ -50,17 +51,17 @@ class SplitBank(nn.Module):
 def lfb_nl_split(
     settings: HeadSettings, *, layers: int = 2, latent: int = 512, dropout: float = 0.2, init: str = "identity"
 ) -> Head:
-    """LFB-NL over each half of the window; the options are `lfb_nl`'s.
+    """Build LFB-NL over each half of the window; the options are those of `lfb_nl`.
 
     Args:
-        settings: see `HeadSettings`; it needs `window_seconds` (at least 2) and `per_second`, and a centred window.
+        settings: see `HeadSettings`; needs `window_seconds` (at least 2), `per_second` and a centred window.
         layers: attention layers.
         latent: channels of the attention.
         dropout: on the projections and on what each layer adds.
         init: see `lfb_nl`.
 
     Raises:
-        InputError: as `lfb_nl`, or the settings do not say how long the window is, or it lies on one side.
+        InputError: as `lfb_nl`, or the settings give no window length, or the window is not centred.
     """
     if settings.span != "centred":
         raise InputError(

@@ -1,4 +1,4 @@
-"""LFB-Max and LFB-Avg: the pooled window beside the person's feature (Wu et al. 2019, section 3.3).
+"""LFB-Max and LFB-Avg: append the pooled window to the person's feature (Wu et al. 2019, section 3.3).
 
 Shape suffixes of names: R persons, B clips, L slots of a window, C channels.
 """
@@ -16,13 +16,13 @@ Pooling = Literal["max", "mean"]
 
 
 def pool_window(window_BLC: Tensor, valid_BL: Tensor | None, pooling: Pooling) -> Tensor:
-    """One row per window, [B, C].
+    """Pool each window into one row, [B, C].
 
     Args:
         window_BLC: rows, zeros in empty slots.
-        valid_BL: True where a slot counts; None lets all count, so that zeros lower the mean and bound the
-            maximum from below, as MMAction2's `FBOAvg` and `FBOMax`.
-        pooling: what is taken over the slots.
+        valid_BL: True where a slot counts. None: all slots count, so zeros lower the mean and are a lower bound of the
+            maximum, as in MMAction2's `FBOAvg` and `FBOMax`.
+        pooling: maximum or mean over the slots.
 
     Returns:
         [B, C]; zeros for a window without any slot that counts.
@@ -32,13 +32,13 @@ def pool_window(window_BLC: Tensor, valid_BL: Tensor | None, pooling: Pooling) -
     valid_BL1 = valid_BL[:, :, None]
     if pooling == "mean":
         return window_BLC.masked_fill(~valid_BL1, 0).sum(dim=1) / valid_BL1.sum(dim=1).clamp_min(1)
-    # The lowest finite number instead of -inf: an all-empty window then has finite values and gradients.
+    # The lowest finite number instead of -inf: an empty window then has finite values and gradients.
     largest_BC = window_BLC.masked_fill(~valid_BL1, torch.finfo(window_BLC.dtype).min).max(dim=1).values
     return largest_BC.masked_fill(~valid_BL.any(dim=1, keepdim=True), 0)
 
 
 class PoolBank(nn.Module):
-    """Concatenates the person's pooled feature and the pooled window."""
+    """Concatenates a person's pooled feature with its pooled window."""
 
     def __init__(self, pooling: Pooling, mask: Mask) -> None:
         super().__init__()
@@ -59,10 +59,10 @@ def _pool_head(settings: HeadSettings, pooling: Pooling) -> Head:
 
 
 def lfb_max(settings: HeadSettings) -> Head:
-    """The window's maximum beside the person's feature (MMAction2 `FBOMax`)."""
+    """Build the head that appends the window's maximum to the person's feature (MMAction2 `FBOMax`)."""
     return _pool_head(settings, "max")
 
 
 def lfb_avg(settings: HeadSettings) -> Head:
-    """The window's mean beside the person's feature (MMAction2 `FBOAvg`)."""
+    """Build the head that appends the window's mean to the person's feature (MMAction2 `FBOAvg`)."""
     return _pool_head(settings, "mean")

@@ -1,7 +1,8 @@
 """The table of heads. A new head is one function, one `conf/head/<name>.yaml` and one line here.
 
-Only what trains or scores a head imports this file: the baseline and the bank have a table of the heads that a
-baseline can have (`pipeline/models/build.py`), so that a new head makes neither of them anew.
+Only code that trains or scores a head imports this file. The baseline and the bank import a shorter table of the heads
+that a baseline can have (`pipeline/models/build.py`), so a new head changes the code version of neither, and neither is
+computed again.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,18 +32,18 @@ def build_head(name: str, settings: HeadSettings, options: Mapping[str, Any] | N
 
     Args:
         name: a key of `HEADS`.
-        settings: what every head is told.
+        settings: the settings that every head gets.
         options: keyword arguments of the head's function, e.g. `{"layers": 3}` for `lfb_nl`.
 
     Raises:
-        InputError: the head or an option is unknown, an option is of another type than its default, or the
-            head reads a bank or a feature map that the settings say is not there.
+        InputError: the head or an option is unknown, an option has another type than its default, or the head reads
+            a bank or a feature map that the settings do not have.
     """
     return choose_head(HEADS, name, settings, options)
 
 
 def require_scope(name: str, head: Head, scope: str) -> None:
-    """Refuse a scope that the head cannot do.
+    """Check that a head can train in a scope.
 
     Args:
         name: the head's name, for the message.
@@ -50,7 +51,7 @@ def require_scope(name: str, head: Head, scope: str) -> None:
         scope: "head" or "all".
 
     Raises:
-        InputError: the head declares other scopes.
+        InputError: the head does not list this scope.
     """
     if scope not in head.scopes:
         raise InputError(f"head {name}: it cannot train in scope {scope}, expected {', '.join(sorted(head.scopes))}")
