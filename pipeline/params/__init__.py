@@ -1,8 +1,8 @@
-"""The typed parameters: `params.yaml`, read once at the edge of a stage and validated as a whole.
+"""The typed parameters: `params.yaml`, read once at the start of a stage and validated as a whole.
 
-Nothing below the stages imports this module. A block that the pipeline reads is declared where it is used, and handed
-on as it is; here they are put together and held against each other. A string under a field says what it means and in
-which unit.
+Nothing below the stages imports this module. Each block is declared in the package that uses it, which gets the block
+unchanged. This package puts the blocks together and checks that they agree. A string under a field gives its meaning
+and unit.
 """
 
 import os
@@ -47,13 +47,13 @@ __all__ = [
 ]
 
 
-# A few lines of YAML with references may stand for more than a terminal, or memory, can hold.
+# A few lines of YAML with references may expand to more than a terminal, or memory, can hold.
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
 
 
 class Choices(Block):
-    """Which file of each Hydra group was chosen, so that `actionbank compose --check` can recompose."""
+    """The file chosen from each Hydra group, so that `actionbank compose --check` can compose again."""
 
     dataset: str
     backbone: str
@@ -62,7 +62,7 @@ class Choices(Block):
     bank: str
     experiment: str | None = None
     values: list[str]
-    "What `actionbank compose` was given beside groups."
+    "The overrides of `actionbank compose` that choose no group."
 
 
 class Params(Block):
@@ -72,9 +72,9 @@ class Params(Block):
     seed: int
     training: Watching
     inputs: dict[str, Any]
-    "Paths that the groups choose from."
+    "Paths that the groups select from."
     sizes: dict[str, int | str]
-    "Sizes that a data set gives to every head."
+    "Sizes that a data set sets for every head."
     dataset: Dataset
     frames: Frames
     boxes: Boxes
@@ -108,10 +108,10 @@ class Params(Block):
         return self
 
     def _thresholds_reached(self) -> None:
-        """No threshold of boxes asks for boxes that are not stored where it reads them."""
+        """Check that no threshold is below the score from which boxes are stored where it reads them."""
         for key, threshold in box_thresholds(self):
             floors = {"boxes.min_score": self.boxes.min_score}
-            if self.scope.name == "head" and key.split(".")[0] not in ("baseline", "bank"):  # it reads the bank's rows
+            if self.scope.name == "head" and key.split(".")[0] not in ("baseline", "bank"):  # the bank's rows are read
                 floors["bank.box_threshold"] = self.bank.box_threshold
             for floor, stored in floors.items():
                 if threshold < stored:
@@ -143,7 +143,7 @@ class Params(Block):
 
 
 def box_thresholds(block: Block, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Key and value of every `box_threshold` of a block and of the blocks in it."""
+    """Yield the key and value of every `box_threshold` in a block and its inner blocks."""
     for name in type(block).model_fields:
         value = getattr(block, name)
         if isinstance(value, Block):

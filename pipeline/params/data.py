@@ -1,4 +1,4 @@
-"""Parameters of what is read and stored that are not declared where they are used: sources, banks."""
+"""Parameters of data sets and banks, as far as they are not declared in the package that uses them."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -12,50 +12,50 @@ from pipeline.tables.label_map import MAX_CLASS_ID
 
 
 class Dataset(Block):
-    """Where a data set's sources lie."""
+    """The sources of a data set, and how they are read."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     "Folder below data/."
     generate: list[str]
-    "[name] for a data set that make_videos renders, [] for one that is brought."
+    "[name] for a data set that make_videos renders, [] for one that the user brings."
     videos: str
-    "Folder of video files, whose stem is their video_id, or of folders of pictures, whose name is it."
+    "Folder of video files or of folders of pictures; the file's stem, or the folder's name, is the video_id."
     frame_rate: Annotated[float, Field(ge=0.001, le=100_000)] | Literal["none"]
-    "Pictures per second of folders of pictures (VIDEO/img_00001.jpg), but for those that frame_rates.csv lists."
+    "Frame rate of folders of pictures (VIDEO/img_00001.jpg), except those that frame_rates.csv lists."
     annotations: str
     "Folder of annotations in any of the formats of docs/datasets.md."
     proposals: str
-    "Folder of person boxes in any of the formats of docs/data-layout.md; not read where boxes.detector makes them."
+    "Folder of person boxes in any of the formats of docs/data-layout.md; not read if boxes.detector makes the boxes."
     classes: Annotated[int, Field(gt=0, le=MAX_CLASS_ID)]
     "Width of the classifier: action ids run from 1 to this."
     max_bad_fraction: Fraction
-    "Largest share of bad annotation rows that is let pass."
+    "Largest share of bad annotation rows that is accepted."
     first_id: Literal["auto", 0, 1]
-    "What the source's action ids begin with; auto: 0 where its label map lists an id 0 (MultiSports: 0), else 1."
+    "First action id of the source; auto: 0 if its label map lists an id 0 (MultiSports: 0), else 1."
     timestamps: Literal["auto", "seconds", "frames"]
-    "What an AVA CSV counts: seconds, or frames from 1 on; auto looks at the rows, and refuses to guess."
+    "Unit of an AVA CSV's timestamps: seconds, or frame numbers from 1; auto decides by the rows, or refuses."
     split_number: Positive
-    "Pickles of tubes with several ways to split the videos (JHMDB has three): which one is read."
+    "For pickles of tubes with several splits of the videos (JHMDB has three): which split is read."
     class_map: Literal["none"] | list[int | str] | dict[str, int | str | list[int | str]]
-    "Classes that are kept, by name or by the source's id; or new name -> what it takes in. none keeps all as they are."
+    "Classes to keep, by name or the source's id; or new name -> the classes that it merges. none keeps all unchanged."
     action_attribute: str | list[str]
-    "Annotation tools: the attribute that names a person's actions, or a list; auto finds them; none: the label is it."
+    "Annotation tools: attribute(s) that hold a person's actions; auto finds them; none: the label is the action."
     keyframe_seconds: Annotated[float, Field(gt=0)]
     "CVAT and VIA: seconds from one keyframe to the next."
     val_fraction: Fraction
-    "Share of videos in val, by a hash of the id, where nothing says the split; by time, of the keyframes of each."
+    "Share of val where the source gives no split: of the videos (by a hash of the id), or of each video's keyframes."
     split_by: Literal["film", "time"]
-    "What is put into train and val where nothing says it: whole films, or of each film the last part into val."
+    "How train and val are split where the source gives no split: by whole film, or the last part of each film is val."
     split_gap_seconds: Annotated[float, Field(ge=0)]
-    "By time: seconds without a keyframe between train and val, no less than a clip lasts."
+    "split_by time: seconds without a keyframe between train and val, at least the length of a clip."
     evaluate: Literal["ava", "kinetics", "ava_kinetics"]
-    "AVA-Kinetics: what the val split is."
+    "AVA-Kinetics: which data set the val split holds."
     clips: str
-    "AVA-Kinetics: folder whose file names tell what each clip holds; conf/none/clips where there are no clips."
+    "AVA-Kinetics: folder whose file names give the span of each clip; conf/none/clips if there are no clips."
     origins: dict[Literal["videos", "annotations", "proposals", "clips"], str] = Field(default_factory=dict)
-    "Where the sources come from, for the message that says that they are not here."
+    "Where the user gets the sources, for the message that they are missing."
     pack: Positive | Literal["none"]
-    "Videos are stored one by one (none) or spread over this many files of frames and parts of a bank."
+    "none: one frame file and one bank part per video; N: videos share N frame files and N bank parts."
     playground: Playground | None = None
 
 
@@ -67,14 +67,14 @@ class Bank(BankSettings):
     make: list[Literal["train", "val", "test"]]
     "Splits that infer_bank computes; empty for a head that reads no bank, and for external banks."
     reads: Literal["bank", "features"]
-    "Where a head's rows come from in scope head: from a bank, or (linear on own banks) computed and kept in .work."
+    "Source of a head's rows in scope head: a bank, or (linear on own banks) features computed and kept in .work."
     train: str
     "Path of the train bank."
     val: str
     "Path of the val bank."
     producer: str
-    "sha256 of the checkpoint that a bank must come from; baseline: that of models/baseline.json; unknown: none named."
+    "sha256 of the checkpoint that must have made the banks; baseline: see models/baseline.json; unknown: none named."
     sidecar: str
-    "The baseline's sidecar, models/baseline.json; conf/none/sidecar where the banks alone say what made them."
+    "The baseline's sidecar, models/baseline.json; conf/none/sidecar if only the banks tell what made them."
     allow_mixed: bool
-    "Let train and val banks differ in producer or settings; metrics.json records it."
+    "Accept train and val banks that differ in producer or settings; metrics.json records it."

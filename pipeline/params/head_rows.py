@@ -1,4 +1,4 @@
-"""From the typed parameters to where the rows of a head come from, in training and in evaluation."""
+"""Derive the source of a head's rows, in training and in evaluation, from the typed parameters."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from pipeline.params import Params
 
 
 def row_source(params: Params, hardware: Hardware) -> RowSource:
-    """Where the rows of a head come from."""
+    """Return the source of a head's rows."""
     data = Path("data", params.dataset.name)
     return RowSource(
         sources=Sources(Path(params.scope.frames), data / "annotations", Path(params.scope.boxes), BASELINE),

@@ -1,4 +1,4 @@
-"""Parameters of the detector and its heads that are not declared where they are used."""
+"""Parameters of the detector and its heads, as far as they are not declared in the package that uses them."""
 
 from typing import Annotated, Literal
 
@@ -12,19 +12,19 @@ class Backbone(Block):
     """The network that turns a clip into feature maps."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-    "One of pipeline/models/build.py."
+    "A name of the table in pipeline/models/build.py."
     width: Positive | None
-    "Channels of the stem, with which all others scale; null takes the published 64 (tiny: 16)."
+    "Channels of the stem; all other widths scale with it. null takes the published 64 (tiny: 16)."
     input: ClipInput
 
 
 class Scope(Block):
-    """What train_head trains."""
+    """What train_head trains: the head alone or the whole detector."""
 
     name: Literal["head", "all"]
-    "head: the head alone on frozen features, no frame is read; all: the whole detector."
+    "head: only the head, on frozen features, without frames; all: the whole detector."
     frames: str
     weights: str
     sidecar: str
     boxes: str
-    "Dependencies of train_head and evaluate; conf/none/* where the choice needs none."
+    "The last four: dependencies of train_head and evaluate; conf/none/* for one that the choice does not need."

@@ -1,4 +1,4 @@
-"""What a published row reports."""
+"""What the source of a published row reports."""
 
 from typing import Literal
 
@@ -8,18 +8,18 @@ from pipeline.base.block import Block, Positive
 
 
 class Reported(Block):
-    """What the source of a published row says of it; nothing of it is read by a stage."""
+    """What the source of a published row reports about it; no stage reads this block."""
 
     map: float
     "mAP in percent, as reported."
     video_map: dict[str, float] = Field(default_factory=dict)
-    "By tube IoU."
+    "Video mAP by tube IoU."
     source: str
-    "Where the number stands."
+    "Where the number is published."
     config: str
     "Upstream's configuration file."
     protocol: Literal["official", "mmaction2_1x", "mmaction2_0x", "pyslowfast", "multisports"]
-    "The evaluation that made the number."
+    "The evaluation that gave the number."
     gpus: Positive
     clips_per_gpu: Positive
     resolution: str
@@ -30,5 +30,5 @@ class Reported(Block):
     initial_weights: str
     "Upstream's file, to be converted to the path in baseline.init (docs/checkpoints.md)."
     fixture: str | None = None
-    "The parity fixture of its arithmetic."
+    "The parity fixture of this row's arithmetic."
     note: str = ""

@@ -1,4 +1,4 @@
-"""From the typed parameters to what `import_annotations` is told; the doctor reads the sources by the same."""
+"""Derive the options of `import_annotations` from the typed parameters; the doctor uses the same options."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from pipeline.annotations.sources import SourceOptions
 
 
 def source_options(dataset: parameters.Dataset) -> SourceOptions:
-    """How a data set's annotations are read."""
+    """Return how a data set's annotations are read."""
     return SourceOptions(
         classes=dataset.classes,
         first_id=None if dataset.first_id == "auto" else dataset.first_id,

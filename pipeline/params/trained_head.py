@@ -1,4 +1,4 @@
-"""From the typed parameters to the head that `train_head` trains, and to what it starts from."""
+"""Derive the head that `train_head` trains, and its initial weights, from the typed parameters."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from pipeline.video.clip_input import ClipInput
 
 
 def trained_head(params: Params) -> tuple[HeadSpec, Start]:
-    """The head, and what it is trained from.
+    """Return the spec of the head, and what it starts from.
 
     Raises:
-        InputError: there is no sidecar of a baseline, or no bank.
+        InputError: the baseline's sidecar or the bank is missing.
     """
     source, training = feature_source(params), params.head_train
     spec = head_spec(
@@ -38,13 +38,13 @@ def trained_head(params: Params) -> tuple[HeadSpec, Start]:
 
 
 def feature_source(params: Params) -> FeatureSource:
-    """What makes the features that a head works on.
+    """Return what makes the features that a head works on.
 
-    In scope head an external bank says it itself; in scope all the parameters do, where nothing of the baseline is read
-    (`inputs.use` of conf/config.yaml).
+    In scope head an external bank describes them. In scope all the parameters describe them, if nothing of the baseline
+    is read (`inputs.use` of conf/config.yaml).
 
     Raises:
-        InputError: there is no sidecar of a baseline, or no bank.
+        InputError: the baseline's sidecar or the bank is missing.
     """
     if params.scope.sidecar == str(BASELINE.with_suffix(".json")):
         checkpoint = read_checkpoint(BASELINE)
@@ -62,7 +62,7 @@ def _made_by(backbone: str, width: int | None, clip: ClipInput, roi: RoiSettings
 
 
 def _named_by(bank: Bank) -> FeatureSource:
-    """What a bank says of its producer."""
+    """Return the feature source that a bank's provenance describes."""
     known = bank.provenance
     clip, roi = known.get("clip"), known.get("roi")
     return FeatureSource(
