@@ -1,4 +1,4 @@
-"""Compose `params.yaml` from `conf/`, in the way DVC does for `dvc exp run -S`."""
+"""Compose `params.yaml` from `conf/`, as DVC does for `dvc exp run -S`."""
 
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,16 @@ HEADER = "# Composed from conf/ by `actionbank compose` or `dvc exp run -S`; edi
 
 
 def compose_params(overrides: list[str], conf: Path = Path("conf")) -> dict[str, Any]:
-    """The composed, resolved and validated parameter tree.
+    """Compose, resolve and validate the parameter tree.
 
     Args:
         overrides: as after `-S`: `head=lfb_nl`, `baseline.lr=0.1`, `+experiment=NAME`.
         conf: the configuration folder.
 
     Raises:
-        InputError: an unknown group, file, key or value, with the choices there are.
+        InputError: a group, file, key or value is unknown; the message lists the choices.
     """
-    # In DVC's process this resolver validates (pipeline.hydra_plugins); here that is done below.
+    # In DVC's process this resolver validates the tree (pipeline.hydra_plugins); here the call below does.
     OmegaConf.register_new_resolver("checked", lambda value: value, replace=True)
     try:
         with initialize_config_dir(str(conf.resolve()), version_base=None):
@@ -41,10 +41,10 @@ def compose_params(overrides: list[str], conf: Path = Path("conf")) -> dict[str,
 
 
 def plain_values(composed: DictConfig) -> dict[str, Any]:
-    """The resolved tree.
+    """Return the resolved tree.
 
     Raises:
-        InputError: a key that has no default was not given a value.
+        InputError: a key without a default was given no value.
     """
     if missing := sorted(OmegaConf.missing_keys(composed)):
         words = " ".join(f"{key}=..." for key in missing)
@@ -56,12 +56,12 @@ def plain_values(composed: DictConfig) -> dict[str, Any]:
 
 
 def params_text(values: dict[str, Any]) -> str:
-    """The text of `params.yaml`."""
+    """Return the text of `params.yaml`."""
     return HEADER + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
 def chosen_overrides(values: dict[str, Any]) -> list[str]:
-    """The overrides that choose the same files of each group again."""
+    """Return the overrides that choose the same file of each group again."""
     choices = values["choices"]
     groups = {group: name for group, name in choices.items() if group not in ("experiment", "values")}
     overrides = [f"{group}={name}" for group, name in groups.items() if name]
@@ -71,23 +71,23 @@ def chosen_overrides(values: dict[str, Any]) -> list[str]:
 
 
 def record_values(values: dict[str, Any], overrides: list[str]) -> None:
-    """Write those of `overrides` that choose no group under `choices.values`, for `stale_keys`."""
+    """Write the `overrides` that choose no group under `choices.values`, for `stale_keys`."""
     groups = {"experiment", *values["choices"]}
     values["choices"]["values"] = [each for each in overrides if each.lstrip("+~").partition("=")[0] not in groups]
 
 
 def said_overrides(found: dict[str, Any], conf: Path = Path("conf")) -> list[str]:
-    """The overrides with which a parameter tree is composed anew: its choices other than the default, its values."""
+    """Return the overrides that compose a parameter tree again: its choices other than the default, its values."""
     default = chosen_overrides(compose_params([], conf))
     given = [str(each) for each in found["choices"].get("values") or []]
     return [*(each for each in chosen_overrides(found) if each not in default), *given]
 
 
 def stale_keys(found: dict[str, Any], conf: Path = Path("conf")) -> list[str]:
-    """Where a parameter tree is not what `conf/` makes of its own choices and recorded values, as `differing_keys`.
+    """Compare a parameter tree with what `conf/` composes from its choices and values; return `differing_keys`.
 
     Raises:
-        InputError: `conf/` does not compose with them.
+        InputError: `conf/` cannot be composed with them.
     """
     given = [str(each) for each in found["choices"].get("values") or []]
     expected = compose_params([*chosen_overrides(found), *given], conf)
@@ -96,10 +96,10 @@ def stale_keys(found: dict[str, Any], conf: Path = Path("conf")) -> list[str]:
 
 
 def read_params(path: Path) -> dict[str, Any]:
-    """A parameter tree that was composed.
+    """Read a parameter tree that was composed.
 
     Raises:
-        InputError: the file is absent, no YAML, or does not say what was chosen.
+        InputError: the file is absent, not YAML, or records no choices.
     """
     found = read_yaml(path)
     if not isinstance(found.get("choices"), dict):
@@ -108,10 +108,10 @@ def read_params(path: Path) -> dict[str, Any]:
 
 
 def replaced_values(composed: dict[str, Any]) -> list[str]:
-    """What was edited in an uncommitted params.yaml and is lost when `composed` takes its place, as `differing_keys`.
+    """List the edits in an uncommitted params.yaml that are lost when `composed` replaces it, as `differing_keys`.
 
-    A value of HEAD, of one of the last experiments or of the last composition (of an experiment that failed) was not
-    typed there, or can be had again. The edits are what sets the file apart from the one of these that is most like it.
+    A value that is in HEAD, in one of the last experiments or in the last composition (of an experiment that failed)
+    was not typed by hand, or can be restored. The edits are the differences from the one of these that is most similar.
     """
     path = Path("params.yaml")
     if not path.is_file():
@@ -127,18 +127,18 @@ def replaced_values(composed: dict[str, Any]) -> list[str]:
         kept = [_blob(each) for each in blobs]
         kept += [read_json(_composed())] if _composed().is_file() else []
     except InputError:
-        return []  # no parameters that could be kept
+        return []  # nothing in the file can be compared or kept
     apart = min((_keys(differing_keys(edited, each)) for each in kept), key=len, default=set())
     return [line for line in differing_keys(edited, composed) if _keys([line]) <= apart]
 
 
 def _blob(name: str) -> dict[str, Any]:
-    """A parameter tree that Git has."""
+    """Read a parameter tree from a Git object."""
     return parse_yaml((git_output("cat-file", "blob", name) or "").encode(errors="surrogateescape"), name)
 
 
 def keep_composed(values: dict[str, Any]) -> None:
-    """Take note of what DVC is about to write, for `replaced_values` of the next experiment."""
+    """Store the parameters that DVC is about to write, for `replaced_values` of the next experiment."""
     write_json(_composed(), values)
 
 
@@ -151,7 +151,7 @@ def _keys(lines: list[str]) -> set[str]:
 
 
 def differing_keys(found: Any, expected: Any, prefix: str = "") -> list[str]:
-    """Dotted keys at which two parameter trees differ."""
+    """List the dotted keys at which two parameter trees differ, with both values."""
     if isinstance(found, dict) and isinstance(expected, dict):
         keys = sorted({*found, *expected})
         return [line for key in keys for line in differing_keys(found.get(key), expected.get(key), f"{prefix}{key}.")]

@@ -1,4 +1,4 @@
-"""What on disk is not as it was written: items of `.work`, outs of the stages, and DVC's cache of them."""
+"""Find damaged files: items of `.work`, outs of the stages, and objects of DVC's cache."""
 
 import errno
 import json
@@ -21,12 +21,12 @@ from pipeline.base.work import check_item, item_folder, list_items
 from pipeline.tables.schemas import check_values
 from pipeline.video.store import FrameStore
 
-SELF_CHECKED = (".parquet", ".json", ".safetensors")  # endings of what carries its own checksum
+SELF_CHECKED = (".parquet", ".json", ".safetensors")  # endings of files that carry their own checksum
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A damaged thing, and what is to be removed so that it is made or fetched again."""
+    """A damaged file, and what to remove so that it is made or fetched again."""
 
     fault: str  # one line that names the file
     remove: Path  # an item's folder, an object of the cache, or an out
@@ -35,7 +35,7 @@ class Damage:
 
 
 def damaged_items() -> Iterator[Damage]:
-    """The items of `.work` with other bytes than they were made with; every byte is read."""
+    """Yield the items of `.work` whose bytes have changed since they were made; every byte is read."""
     for stage, key, _, _ in progress(list_items(), what="verify .work", unit="item"):
         folder = item_folder(stage, key)
         states = sorted(folder.glob("epoch_*"))
@@ -50,24 +50,24 @@ def damaged_items() -> Iterator[Damage]:
 
 
 def _check_state(folder: Path) -> None:
-    """Refuse a training's state that is not as it was written."""
+    """Check that the saved state of a training holds the bytes that were written."""
     _check_sha256(folder / "state.safetensors", read_sealed_json(folder / "state.json", remedy="")["sha256"])
 
 
 def damaged_outs(paths: list[Path]) -> Iterator[Damage]:
-    """Which of these outs are not as they were written, by their own checksums; absent ones are left out."""
+    """Yield the damaged ones of these outs, by their own checksums; absent outs are skipped."""
     for path in progress(paths, what="verify outs", unit="out"):
         if path.exists():
             yield from (Damage(fault, path) for fault in out_faults(path))
 
 
 def out_faults(path: Path) -> list[str]:
-    """What is wrong with one out, by the checksums that banks, frames, tables, weights and JSON files carry.
+    """Check one out by the checksums that banks, frames, tables, weights and JSON files carry; return the faults.
 
-    In a folder of several things each is looked at; what this program does not write is left out.
+    In a folder every entry is checked; files that this program does not write are skipped.
 
     Raises:
-        OSError: a file may not be read, or not now: nobody knows whether it is damaged.
+        OSError: a file cannot be read (now, or by this user), so it is unknown whether it is damaged.
     """
     manifest = path / MANIFEST
     if path.is_dir() and manifest.is_file():
@@ -82,7 +82,7 @@ def out_faults(path: Path) -> list[str]:
     except InputError as error:
         return [str(error)]
     except OSError as error:
-        if error.errno != errno.EIO:  # else the disk has lost it
+        if error.errno != errno.EIO:  # EIO: the disk has lost the file
             raise
         return [f"{path}: {error.strerror}"]
     return []
@@ -95,7 +95,7 @@ def _check_file(path: Path) -> None:
         check_seal(path.read_bytes(), str(path), remedy="")
     elif path.suffix == ".safetensors" and path.with_suffix(".json").is_file():
         sidecar = read_sealed_json(path.with_suffix(".json"), remedy="")
-        if isinstance(sidecar, dict) and "sha256" in sidecar:  # without one they are another program's
+        if isinstance(sidecar, dict) and "sha256" in sidecar:  # weights without a sha256 belong to another program
             _check_sha256(path, sidecar["sha256"])
 
 
@@ -106,11 +106,11 @@ def _check_sha256(path: Path, expected: Any) -> None:
 
 
 def changed_sources(outs: Mapping[Path, str], cache: Path) -> Iterator[Damage]:
-    """Which files of outs below `data` that carry no checksum (films, CSV) are not those of `dvc.lock`.
+    """Yield the changed files (films, CSV) of outs below `data` that carry no checksum; compared with `dvc.lock`.
 
     Args:
-        outs: path to md5 of outs that a stage makes again.
-        cache: e.g. `.dvc/cache/files/md5`, which has the listings of folders.
+        outs: path to md5 of outs that a stage can make again.
+        cache: e.g. `.dvc/cache/files/md5`, which holds the listings of folders.
     """
     for out, md5 in sorted(outs.items()):
         if "data" not in out.parts or not out.is_dir() or (out / MANIFEST).is_file():
@@ -124,7 +124,7 @@ def changed_sources(outs: Mapping[Path, str], cache: Path) -> Iterator[Damage]:
 
 
 def listed_files(cache: Path, name: str) -> dict[str, str]:
-    """Relative path to md5 of a folder's files, by its listing in the cache; empty where that is absent or damaged."""
+    """Read the md5 of each file of a folder from its listing in the cache; empty if that is absent or damaged."""
     listing = cache / name[:2] / name[2:]
     if not name.endswith(".dir") or not listing.is_file() or digest_file(listing, "md5") != name.removesuffix(".dir"):
         return {}
@@ -160,14 +160,14 @@ def _frame_faults(path: Path) -> list[str]:
 
 
 def locked_outs(root: Path) -> tuple[dict[Path, str], dict[Path, str]]:
-    """Path to md5 of every out that `dvc.lock` and the `.dvc` files of a project name.
+    """Read the path and md5 of every out that `dvc.lock` and the `.dvc` files of a project name.
 
     Returns:
-        those that a stage makes again or that DVC fetches from where they were imported; and those of `dvc add`, of
-        which nobody but the user may have another copy.
+        The outs that a stage can make again or that DVC can fetch from their origin; and the outs of `dvc add`, of
+        which perhaps only the user has another copy.
 
     Raises:
-        InputError: a file is no YAML, or not DVC's.
+        InputError: a file is not YAML, or not DVC's.
     """
     outs: dict[Path, str] = {}
     added: dict[Path, str] = {}
@@ -188,9 +188,9 @@ def locked_outs(root: Path) -> tuple[dict[Path, str], dict[Path, str]]:
 
 
 def cached_objects(cache: Path, digests: Iterable[str]) -> list[Path]:
-    """The objects that lie in DVC's cache, of these digests and of the files of folders.
+    """List the objects in DVC's cache that have these digests, or belong to folders that have them.
 
-    What lies only in a remote is left out: it is checked when it is pulled and read.
+    Objects that exist only in a remote are left out: they are checked when they are pulled and read.
 
     Args:
         cache: e.g. `.dvc/cache/files/md5`.
@@ -204,7 +204,7 @@ def cached_objects(cache: Path, digests: Iterable[str]) -> list[Path]:
 
 
 def damaged_objects(objects: list[Path]) -> Iterator[Damage]:
-    """Which objects of DVC's cache are not what their names say."""
+    """Yield the objects of DVC's cache whose bytes do not match their names."""
     for path in progress(objects, what="verify DVC's cache", unit="object"):
         name = path.parent.name + path.name
         found = digest_file(path, "md5")

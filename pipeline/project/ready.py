@@ -1,4 +1,4 @@
-"""What a configuration reads from outside the project, and whether it is there: asked before anything runs."""
+"""Check, before anything runs, that everything a configuration reads from outside the project is there."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,17 +9,17 @@ from pipeline.base.errors import InputError
 from pipeline.base.plain_yaml import read_yaml
 from pipeline.params import Params
 
-NOTHING = "conf/none/"  # below it lie the placeholders of what a choice needs not
+NOTHING = "conf/none/"  # placeholders, below this folder, for paths that a choice does not need
 PRODUCER = "if it is the bank you want, bank.producer=FOUND takes it, and bank.allow_mixed=true takes any"
 
 
 def check_ready(params: Params) -> None:
-    """Stop where a source, a file of weights or an external bank is missing, or where the banks do not fit.
+    """Stop if a source, a file of weights or an external bank is missing, or if the banks do not fit.
 
-    What stands in dvc.lock is not asked for: it was there, and DVC knows whether the run needs it again.
+    A path in dvc.lock is not checked: a stage has read it before, and DVC knows whether the run needs it again.
 
     Raises:
-        InputError: one line with all that is missing and where each comes from, or what is wrong with the banks.
+        InputError: one line with all that is missing and where to get it, or with what is wrong with the banks.
     """
     missing = {path: origin for path, origin in _outside(params) if not _is_there(path)}
     known = _read_before() if missing else set()
@@ -37,14 +37,14 @@ def check_ready(params: Params) -> None:
 
 
 def _moved(missing: Iterable[str], dataset: str) -> str:
-    """A hint where an absolute path that is not there lies in this folder, under its name of today, or in its place.
+    """Return a hint if a missing absolute path exists below this folder: the project was probably moved or renamed.
 
-    `actionbank new-dataset` writes absolute paths of films that are in neither Git nor DVC.
+    `actionbank new-dataset` writes absolute paths for films that are in neither Git nor DVC.
     """
     here = Path.cwd()
     for path in map(Path, missing):
         names = path.parts[1:] if path.is_absolute() else ()
-        # What follows the old folder's name: is it here? (`data` and `models` are in every project.)
+        # Look here for what follows the old folder's name. (`data` and `models` are in every project.)
         tails = [Path(*names[at:]) for at in range(1, len(names))]
         found = any((here / tail).exists() for tail in tails if str(tail) not in ("data", "models"))
         if found or here.name in names:
@@ -54,7 +54,7 @@ def _moved(missing: Iterable[str], dataset: str) -> str:
 
 
 def _outside(params: Params) -> Iterator[tuple[str, str]]:
-    """Path and origin of each thing that nobody but the user brings."""
+    """Yield the path and origin of each input that only the user can bring."""
     dataset = params.dataset
     origins = {str(name): origin for name, origin in dataset.origins.items()}
     if not dataset.generate:
@@ -77,7 +77,7 @@ def _outside(params: Params) -> Iterator[tuple[str, str]]:
 
 
 def _initial_weights(params: Params) -> set[str]:
-    """Files of backbone weights that the trainings start from."""
+    """List the files of backbone weights that the trainings start from."""
     files = {params.baseline.init} if params.inputs["baseline"] else set()
     if params.scope.name == "all" and params.head_train.init == "kinetics" and not params.head.is_baseline:
         files.add(params.head_train.kinetics)
@@ -85,7 +85,7 @@ def _initial_weights(params: Params) -> set[str]:
 
 
 def _is_there(path: str) -> bool:
-    """Whether there is a file, a folder with something in it, or what `dvc add` or `dvc import` left of one."""
+    """Return whether there is a file, a folder with content, or the `.dvc` file of a `dvc add` or `dvc import`."""
     place = Path(path)
     if place.is_file() or (place.is_dir() and any(each.name != ".gitignore" for each in place.iterdir())):
         return True
@@ -93,17 +93,17 @@ def _is_there(path: str) -> bool:
 
 
 def _read_before() -> set[str]:
-    """Paths that a stage has read before, by dvc.lock."""
+    """List the paths that a stage has read before, by dvc.lock."""
     lock = Path("dvc.lock")
     stages = (read_yaml(lock).get("stages") if lock.is_file() else None) or {}
     return {dep["path"] for stage in stages.values() for dep in stage.get("deps", [])}
 
 
 def _check_external(params: Params, train: Bank, val: Bank) -> None:
-    """Refuse banks that were made elsewhere as the stages would, before hours of them.
+    """Check external banks as the stages will, so that errors appear before hours of work.
 
     Raises:
-        InputError: of another split or producer, of two kinds, or without what the head reads.
+        InputError: a bank has another split or producer, the banks differ, or they lack what the head reads.
     """
     mixed, scope = params.bank.allow_mixed, params.scope.name
     for split, bank in (("train", train), ("val", val)):

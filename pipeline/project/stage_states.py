@@ -1,4 +1,4 @@
-"""Where the pipeline stands: what is done, what would run next and about how long, what lies unfinished in `.work`."""
+"""The state of the pipeline: what is done, what would run next and for how long, and unfinished work in `.work`."""
 
 import hashlib
 import time
@@ -23,54 +23,54 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 BASELINE = "train_baseline"
-"`dvc.yaml` has it once or not at all, as train_baseline@baseline."
+"`dvc.yaml` has it at most once, as train_baseline@baseline."
 TRAININGS = {BASELINE: "baseline", "train_head": "head_train"}
-"Stages that train, and the block of the parameters that says for how many epochs."
+"Stages that train, and the block of the parameters that holds their number of epochs."
 ITEMS = {"make_videos": "make_videos", "extract_frames": "extract_frames", "infer_bank": "bank_parts"}
-"Stages that keep finished films, and where in `.work`."
+"Stages that keep finished films, and the folder in `.work` that holds them."
 CODE_STAGE = "code"
 SHOWN = 4
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where one stage stands."""
+    """The state of one stage."""
 
     name: str
     state: Literal["done", "changed", "never run", "after"]
-    "after: nothing of its own changed, but a stage that it depends on would run."
+    "after: nothing of its own has changed, but a stage that it depends on would run."
     causes: tuple[str, ...]
-    "What changed, or after which stages it runs."
+    "What has changed, or the stages that it waits for."
     finished: float | None
-    "When it ran last here, in seconds since 1970; None where no run is recorded."
+    "End of its last run here, in seconds since 1970; None if no run is recorded."
     took: float | None
     expected: float | None
-    "About how many seconds its next run takes, by the runs that are recorded; None where none is like it."
+    "Estimated seconds of its next run, from the recorded runs; None if no recorded run is similar."
 
     @property
     def would_run(self) -> bool:
-        """Whether `dvc repro` looks at it."""
+        """Whether `dvc repro` would consider it."""
         return self.state != "done"
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """What a run that ended early, or still goes on, has finished so far."""
+    """What a run that ended early, or is still running, has finished so far."""
 
     stage: str
     outcome: str
-    "running, killed or failed; empty where no run is recorded."
+    "running, killed or failed; empty if no run is recorded."
     progress: str
     "In words: epoch 7 of 20."
     written: float | None
-    "When its last piece was finished."
+    "When its last piece was finished, in seconds since 1970."
     left: float | None = None
-    "About how many seconds a run that goes on still takes."
+    "Estimated seconds that a running run still takes."
 
 
 @dataclass(frozen=True)
 class Status:
-    """All of it."""
+    """The state of the whole pipeline."""
 
     choices: dict[str, str]
     stages: list[Standing]
@@ -78,11 +78,11 @@ class Status:
 
 
 def read_status() -> Status:
-    """Look at the project of this folder; takes no lock of DVC's, so that it disturbs no run.
+    """Read the state of the project in this folder, without a lock of DVC, so that no run is disturbed.
 
     Raises:
-        InputError: `params.yaml` is absent or no YAML.
-        dvc.exceptions.DvcException: this is no project, or `dvc.yaml` cannot be read.
+        InputError: `params.yaml` is absent or not YAML.
+        dvc.exceptions.DvcException: this is not a project, or `dvc.yaml` cannot be read.
     """
     from dvc.repo import Repo
 
@@ -100,7 +100,7 @@ def _choices(params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _block(params: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    """A block of the parameters; an empty one where there is none, which the stages say."""
+    """Return a block of the parameters; empty if it is missing (the stages report that)."""
     value: Any = params
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None
@@ -108,11 +108,11 @@ def _block(params: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 
 
 def _standings(repo: "Repo", params: Mapping[str, Any], records: Sequence[Record]) -> list[Standing]:
-    """The stages, each after those that it depends on, else as `dvc.yaml` lists them."""
+    """Return the state of each stage, after those that it depends on, else in the order of `dvc.yaml`."""
     locked = _locked(repo)
     found: dict[str, Standing] = {}
     for stage in _in_order(repo):
-        # After `code` a stage runs where its own code has changed, which is a cause of its own.
+        # `code` does not count: a stage runs after it only if its own code has changed, which is listed as a cause.
         before = [each.addressing for each in repo.index.graph.successors(stage) if each.addressing != CODE_STAGE]
         waits = tuple(name for name in before if name in found and found[name].would_run)
         code_runs = CODE_STAGE in found and found[CODE_STAGE].would_run
@@ -140,7 +140,7 @@ def _standings(repo: "Repo", params: Mapping[str, Any], records: Sequence[Record
 
 def _in_order(repo: "Repo") -> list["Stage"]:
     waiting, order = list(repo.index.stages), list["Stage"]()
-    while waiting:  # DVC has refused circles
+    while waiting:  # ends, because DVC refuses circles
         first = next(each for each in waiting if not set(repo.index.graph.successors(each)) & set(waiting))
         waiting.remove(first)
         order.append(first)
@@ -148,7 +148,7 @@ def _in_order(repo: "Repo") -> list["Stage"]:
 
 
 def _locked(repo: "Repo") -> set[str]:
-    """The stages that have run, here or where `dvc.lock` comes from."""
+    """Return the stages that have run, here or where `dvc.lock` comes from."""
     runs: dict[Path, Any] = {}
     names = set()
     for stage in repo.index.stages:
@@ -161,15 +161,15 @@ def _locked(repo: "Repo") -> set[str]:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    """A YAML file, read by libyaml, where DVC's own reader takes most of a second."""
+    """Read a YAML file with libyaml; DVC's own reader takes most of a second."""
     loaded = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return loaded if isinstance(loaded, dict) else {}
 
 
 def _changes(stage: "Stage", params: Mapping[str, Any], *, waits: bool, code_runs: bool) -> list[str]:
-    """What differs from the stage's last run, in words; what a stage before it will make again does not count."""
+    """Describe the differences from the stage's last run, except inputs that an earlier stage will make again."""
     code, data, keys = [], [], []
-    for dependency in [] if stage.frozen else stage.deps:  # of a frozen import DVC would ask another repository
+    for dependency in [] if stage.frozen else stage.deps:  # for a frozen import DVC would ask another repository
         if Path(dependency.fs_path).parent == Path(stage.repo.root_dir, CODE):
             if code_runs or dependency.status():
                 code += _changed_code(dependency, Path(stage.repo.root_dir))
@@ -195,13 +195,13 @@ def _changes(stage: "Stage", params: Mapping[str, Any], *, waits: bool, code_run
 
 
 def _changed_code(dependency: "Dependency", root: Path) -> list[str]:
-    """Files and libraries of a stage that are others than at its last run, by what `code` would write now."""
+    """List the files and libraries of a stage that have changed since its last run, as `code` would record them now."""
     now, recorded = code_record(f"stages.{Path(dependency.fs_path).stem}", root=root), dependency.hash_info.value
     if recorded is None or recorded == hashlib.md5(json_text(now).encode()).hexdigest():
         return []
     try:
         before = read_json(Path(dependency.repo.cache.local.oid_to_path(recorded)))
-    except (InputError, OSError):  # `dvc gc` dropped it
+    except (InputError, OSError):  # `dvc gc` has removed it
         return [str(dependency)]
     names = [each for block in ("files", "libraries") for each in _differing("", before[block], now[block])]
     return [*(each.removeprefix(".") for each in names), *(["Python"] if before["python"] != now["python"] else [])]
@@ -213,7 +213,7 @@ def _at(params: Mapping[str, Any], key: str) -> Any:
 
 
 def _differing(key: str, before: Any, now: Any) -> list[str]:
-    """The dotted keys at which two values of a key differ; DVC names the block that a stage lists."""
+    """List the dotted keys at which two values of a key differ; DVC itself names only the block that a stage lists."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         names = sorted({*before, *now}, key=str)
         return [each for name in names for each in _differing(f"{key}.{name}", before.get(name), now.get(name))]
@@ -226,7 +226,7 @@ def _first(names: Sequence[str]) -> str:
 
 
 def variant_of(name: str, params: Mapping[str, Any]) -> str:
-    """What a run of a stage of `dvc.yaml` is recorded for; see `recorded_run`."""
+    """Return the variant under which a run of a stage of `dvc.yaml` is recorded; see `recorded_run`."""
     base, _, item = name.partition("@")
     if item:
         return item
@@ -238,7 +238,7 @@ def variant_of(name: str, params: Mapping[str, Any]) -> str:
 def _runs_of(
     name: str, params: Mapping[str, Any], records: Sequence[Record], outcomes: Sequence[str] = ("finished",)
 ) -> list[Record]:
-    """Runs of a stage with the same data set, split, backbone and head, oldest first."""
+    """Return the runs of a stage with the same data set, split, backbone and head, oldest first."""
     dataset, variant = _block(params, "dataset").get("name"), variant_of(name, params)
     return [
         each
@@ -249,23 +249,23 @@ def _runs_of(
 
 
 def expected_seconds(name: str, params: Mapping[str, Any], records: Sequence[Record]) -> float | None:
-    """About how long the next run of a stage takes.
+    """Estimate how long the next run of a stage takes.
 
-    A training: by the time of an epoch in the last one and the epochs that are left; a stage of films: by the time of
-    a film in the last run that made any, as if it had to make all; else as long as the last time.
+    For a training: the time per epoch of the last run, times the epochs that are left. For a stage of films: the time
+    per film of the last run that made any, times all films. Else: the time of the last run.
 
     Args:
         name: as in `dvc.yaml`.
         params: the parameters.
-        records: as `list_runs` gives them.
+        records: as `list_runs` returns them.
 
     Returns:
-        Seconds; None where no run of this stage, data set, split, backbone and head is recorded.
+        Seconds; None if no run of this stage, data set, split, backbone and head is recorded.
     """
     mine = _runs_of(name, params, records)
     block = TRAININGS.get(name)
     if block is not None:
-        mine = [each for each in mine if _trained(each) > 0 or "epochs" not in each]  # the baseline is handed on
+        mine = [each for each in mine if _trained(each) > 0 or "epochs" not in each]  # else handed on
         epochs = _block(params, block, "schedule").get("epochs")
         if not mine or not isinstance(epochs, int):
             return None
@@ -281,12 +281,12 @@ def expected_seconds(name: str, params: Mapping[str, Any], records: Sequence[Rec
 
 
 def _trained(record: Record) -> int:
-    """Epochs that a run trained itself."""
+    """Count the epochs that a run trained itself, without those it resumed from."""
     return int(record.get("epochs", 0)) - int(record.get("saved_epochs", 0))
 
 
 def _saved(name: str, params: Mapping[str, Any], records: Sequence[Record], epochs: int) -> int:
-    """Epochs that the next training need not train again: those of one like it that ended early, as far as is known."""
+    """Count the epochs that the next training can resume from: those saved by its last run, if that ended early."""
     early = _runs_of(name, params, records, ("finished", "failed", "killed"))
     if not early or early[-1]["outcome"] == "finished" or early[-1].get("epochs") != epochs:
         return 0
@@ -319,7 +319,7 @@ def _unfinished(records: Sequence[Record]) -> list[Unfinished]:
 
 
 def _left(record: Record | None, epoch: int, written: float) -> float | None:
-    """Seconds that a training that runs still takes, by its own epochs."""
+    """Estimate the seconds that a running training still takes, from its own epochs."""
     saved = int(record.get("saved_epochs", 0)) if record else 0
     if record is None or record["outcome"] != "running" or epoch <= saved or "epochs" not in record:
         return None
