@@ -1,4 +1,4 @@
-"""From class scores of boxes to rows of the detections table."""
+"""Convert class scores of boxes into rows of the detections table."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ class ScoredKeyframe:
 def detections_table(
     keyframes: Iterable[ScoredKeyframe], *, action_threshold: float, decode: Literal["all", "argmax"] = "all"
 ) -> pa.Table:
-    """Scores as rows (DETECTIONS).
+    """Convert scores into rows (DETECTIONS).
 
-    Keyframes keep their order; within one, rows go box by box, classes ascending.
+    Keyframes keep their order; within one, rows go box by box, with ascending classes.
 
     Args:
         keyframes: the scores.
-        action_threshold: a row's score is above it.
-        decode: all: a row for every class of a box; argmax: one row for a box, of its best class (of equal ones the
+        action_threshold: only scores above it give a row.
+        decode: all: a row for each class of a box; argmax: one row per box, for its best class (of equal ones the
             lowest id), as MMAction2's `MultiSportsMetric` reads single-label models.
     """
     video_ids: list[str] = []

@@ -1,4 +1,4 @@
-"""The val split scored with a trained checkpoint, from banks or frames to detections, mAP and tables."""
+"""Score the val split with a trained checkpoint: from banks or frames to detections, mAP and tables."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,14 +35,14 @@ Scores = dict[str, list[ScoredKeyframe]]
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What is scored, and with what."""
+    """The model to score with, and the rows that it reads."""
 
     predictor: Predictor
     bank: Bank | None
-    "For a head that works on rows or reads windows."
+    "The val bank, for a head that works on rows or reads windows."
     window: WindowSource | None
     mixed: dict[str, Any]
-    "What was let pass where banks differ."
+    "Differences between the banks that were accepted."
 
 
 def evaluate_head(
@@ -52,13 +52,13 @@ def evaluate_head(
 
     Args:
         settings: see `EvaluationSettings`.
-        rows: where the bank, frames, annotations and boxes lie.
-        scope: that the parameters say.
-        classes: that the parameters say.
+        rows: the source of bank, frames, annotations and boxes.
+        scope: the scope in the parameters.
+        classes: the number of classes in the parameters.
         options: where the rows of windows are held.
 
     Raises:
-        InputError: the checkpoint is of another scope or of other classes; a source is absent or does not fit.
+        InputError: the checkpoint has another scope or other classes, or a source is absent or does not fit.
     """
     if settings.metric == "multisports":
         check_protocol(settings.protocol)
@@ -90,10 +90,13 @@ def evaluate_head(
 
 
 def _open_bank(checkpoint: Checkpoint, rows: RowSource) -> tuple[Bank | None, dict[str, Any]]:
-    """The val bank where it is read, and in what it differs from those of the training.
+    """Open the val bank if the head reads it.
+
+    Returns:
+        The bank, or None; and its differences from the banks of the training, for the record.
 
     Raises:
-        InputError: another checkpoint made it than the head was trained with.
+        InputError: another checkpoint made it than the banks that the head was trained with.
     """
     spec, record = checkpoint.scored(), checkpoint.record
     mixed = dict(record["mixed_banks"])

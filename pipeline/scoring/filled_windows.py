@@ -1,4 +1,4 @@
-"""Do windows hold rows? A bank of other films, or of other times, gives windows that are all empty."""
+"""Check that windows hold rows: with a bank of other films, or of other times, all windows are empty."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,18 +17,18 @@ KEYFRAMES_AT_ONCE = 1 << 14
 
 
 Filled = dict[str, dict[str, int]]
-"By split: `keyframes`, those of them whose window is `empty`, and `films_not_in_bank`."
+"By split: the number of `keyframes`, of those with an `empty` window, and of `films_not_in_bank`."
 
 
 def check_windows(source: WindowSource | None, keyframes: Mapping[str, KeyframeSet]) -> Filled:
-    """Count keyframes whose window is empty, and say how many there are.
+    """Count the keyframes whose window is empty, and print the number if there are any.
 
     Args:
-        source: the windows; None for a head without.
-        keyframes: by split; of a film that is in no bank the window is empty.
+        source: the windows; None for a head that reads none.
+        keyframes: by split; a film that is in no bank has empty windows.
 
     Raises:
-        InputError: every window of a split is empty: names of films or times are not those of the annotations.
+        InputError: every window of a split is empty: film names or times of the bank and the annotations differ.
     """
     counts: Filled = {}
     if source is None:

@@ -1,4 +1,4 @@
-"""Stored features grouped by keyframe, and heads that score them: no frame is read."""
+"""Group stored features by keyframe, and score them with a head; no frame is read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
 from pipeline.tables.select_boxes import BoxRule, passing
 
-# Keyframes per call of a head: enough to keep a GPU busy, and flat in memory.
+# Keyframes per call of a head: enough to keep a GPU busy, with bounded memory.
 SCORING_BATCH = 256
 
 
 @dataclass(frozen=True)
 class KeyframeRows:
-    """Features of K keyframes' boxes: those of keyframe k are rows starts[k] to starts[k + 1]."""
+    """Features of K keyframes' boxes; keyframe k has the rows from starts[k] to starts[k + 1]."""
 
     keyframes: KeyframeSet  # K
     starts: NDArray[np.int64]  # [K + 1]
@@ -35,7 +35,7 @@ class KeyframeRows:
     labels: Tensor | None = None  # bool [N, classes], in training
 
     def select(self, index: NDArray[np.int64]) -> tuple[NDArray[np.int64], Tensor]:
-        """Rows of the keyframes `index`, and for each its place in `index` (the clip index of a batch)."""
+        """Return the rows of the keyframes `index`, and each row's position in `index` (the clip index of a batch)."""
         counts, rows = stretches(self.starts[index], self.starts[index + 1])
         return rows, torch.from_numpy(np.repeat(np.arange(len(index)), counts))
 
@@ -43,7 +43,7 @@ class KeyframeRows:
 def keyframe_rows(
     bank: Bank, keyframes: KeyframeSet, places: RowPlaces, labels: NDArray[np.bool_] | None = None
 ) -> KeyframeRows:
-    """Rows of a bank grouped by keyframe; `labels` [N, classes] are theirs."""
+    """Group rows of a bank by keyframe; `labels` [N, classes] belong to these rows."""
     counts = np.bincount(places.keyframe, minlength=len(keyframes))
     return KeyframeRows(
         keyframes,
@@ -62,17 +62,17 @@ def scoring_rows(
     rule: BoxRule,
     key: str = "",
 ) -> KeyframeRows:
-    """Rows to be scored: `detections` that pass (see `places_above`), or all of `ground_truth`.
+    """Select the rows to score: `detections` that pass the rule (see `places_above`), or all of `ground_truth`.
 
     Args:
         bank: any bank, or loose parts.
-        keyframes: sorted by video_id; one whose film is not in the bank has no rows.
+        keyframes: sorted by video_id; a keyframe whose film is not in the bank gets no rows.
         row_set: `detections` or `ground_truth`.
-        rule: which detections pass, by keyframe; a whole frame is a row of the bank already.
-        key: the parameter that the threshold is; empty where it does not matter if no row reaches it.
+        rule: selects the detections of each keyframe; boxes of the whole frame are rows of the bank already.
+        key: the parameter that sets the threshold; empty: it is not an error if no row reaches it.
 
     Raises:
-        InputError: there are detections, none reaches the threshold, and `key` is named.
+        InputError: there are detections, none reaches the threshold, and `key` is given.
     """
     keyframes = pack_keyframes(keyframes)
     places = boxed_rows_at(bank, keyframes, row_set)
@@ -88,7 +88,7 @@ def scoring_rows(
 
 
 def places_above(places: RowPlaces, rule: BoxRule) -> RowPlaces:
-    """The rows that pass, by keyframe, compared in the type that scores are stored in; rows without scores all do."""
+    """Select the rows that pass, in the type in which scores are stored; rows without scores all pass."""
     if places.score is None:
         return places
     keyframes = int(places.keyframe.max(initial=-1)) + 1
@@ -96,7 +96,7 @@ def places_above(places: RowPlaces, rule: BoxRule) -> RowPlaces:
 
 
 def score_rows(head: nn.Module, rows: KeyframeRows, scoring: ScoreSettings) -> list[ScoredKeyframe]:
-    """Scores of every row; ranks share the batches.
+    """Score every row; ranks share the batches.
 
     Args:
         head: in evaluation mode, on the settings' device.
@@ -104,7 +104,7 @@ def score_rows(head: nn.Module, rows: KeyframeRows, scoring: ScoreSettings) -> l
         scoring: see `ScoreSettings`.
 
     Returns:
-        One per keyframe of `rows`, in their order; none on other ranks than 0.
+        One per keyframe of `rows`, in their order; empty on ranks other than 0.
     """
     device = scoring.device
     batches: list[list[ScoredKeyframe]] = []

@@ -1,4 +1,4 @@
-"""A trained checkpoint that scores persons: of rows of a bank, or of frames."""
+"""A trained checkpoint that scores persons, from rows of a bank or from frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ from pipeline.video.store import FrameStore
 
 @dataclass(frozen=True)
 class Predictor:
-    """Scores of actions, [n, classes] of the n boxes of each keyframe.
+    """Computes scores of actions, [n, classes] for the n boxes of each keyframe.
 
-    A checkpoint of scope head scores rows of a bank (`score_rows`), one of scope all clips (`score_films`). Where the
-    head reads the bank, both take its windows.
+    A checkpoint of scope head scores rows of a bank (`score_rows`); one of scope all scores clips (`score_films`). If
+    the head reads the bank, both need windows.
     """
 
     spec: HeadSpec | HandedOn
@@ -59,11 +59,11 @@ class Predictor:
 
 
 def open_predictor(path: Path, hardware: Hardware, *, compute_dtype: str) -> Predictor:
-    """The predictor of a checkpoint that `train_head` wrote.
+    """Open a checkpoint that `train_head` wrote.
 
     Raises:
-        InputError: it is absent or another kind of checkpoint.
-        DamagedError: it is not as it was written.
+        InputError: it is absent, or another kind of checkpoint.
+        DamagedError: its bytes have changed since it was written.
     """
     tensors, checkpoint = load_checkpoint(path)
     return make_predictor(tensors, checkpoint, hardware, compute_dtype=compute_dtype)
@@ -72,7 +72,7 @@ def open_predictor(path: Path, hardware: Hardware, *, compute_dtype: str) -> Pre
 def make_predictor(
     tensors: dict[str, torch.Tensor], checkpoint: Checkpoint, hardware: Hardware, *, compute_dtype: str
 ) -> Predictor:
-    """The predictor of weights that are loaded; sets the precision and the threads that this process scores with.
+    """Build a predictor from loaded weights; sets the precision and CPU threads of this process.
 
     Raises:
         InputError: it is another kind of checkpoint, or the weights do not fit it.

@@ -1,4 +1,4 @@
-"""Keyframes scored by a whole detector, from the frames."""
+"""Score keyframes with a whole detector, from the frames."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -28,20 +28,20 @@ def score_films(
     clip: ClipInput,
     batch: int,
 ) -> dict[str, list[ScoredKeyframe]]:
-    """Scores of detected and of ground-truth boxes, from one pass over the clips.
+    """Score detected and ground-truth boxes in one pass over the clips.
 
-    Ranks share the films, so that a film's batches are the same on any number of them.
+    Ranks share whole films, so the batches of a film do not depend on the number of ranks.
 
     Args:
         detector: in evaluation mode, on the settings' device.
-        store: where the frames are; keyframes of a film that it has not are left out.
+        store: the frame store; keyframes of films that it lacks are left out.
         keyframes: sorted by video_id; their `proposals_xyxy` are the detected boxes to score.
         scoring: see `ScoreSettings`.
-        clip: what the backbone sees.
+        clip: the clip that the backbone expects.
         batch: see `run_film`.
 
     Returns:
-        `detected` and `ground_truth`, in the order of `keyframes`; empty on other ranks than 0.
+        `detected` and `ground_truth`, in the order of `keyframes`; empty on ranks other than 0.
     """
     scored: list[tuple[list[ScoredKeyframe], list[ScoredKeyframe]]] = []
     stored = set(store.video_ids)

@@ -1,4 +1,4 @@
-"""How a model is run to score keyframes, whether from stored rows or from the frames."""
+"""Settings for scoring keyframes, whether from stored rows or from frames."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from pipeline.tables.keyframes import KeyframeBoxes
 
 @dataclass(frozen=True)
 class ScoreSettings:
-    """What scoring is told beside the model and the keyframes."""
+    """Settings of scoring, besides the model and the keyframes."""
 
     device: torch.device
-    "Where the model runs."
+    "Device of the model."
     compute_dtype: str
     "fp32, tf32 or bf16."
     window_of: WindowOf | None = None
@@ -25,7 +25,7 @@ class ScoreSettings:
     "Logits [R, columns] to scores [R, classes], e.g. `action_scores` of a kind of labels."
 
     def windows(self, keyframes: Sequence[KeyframeBoxes], clip_index: Tensor) -> BankWindow | None:
-        """The windows of a batch of keyframes, whose persons' keyframes are `clip_index` [R], on the device."""
+        """Make the windows of a batch of keyframes, on the device; `clip_index` [R] is the keyframe of each person."""
         if self.window_of is None:
             return None
         video_ids = [each.keyframe.video_id for each in keyframes]
