@@ -1,4 +1,4 @@
-"""Whether any box of a split reaches the score that a stage asks for; said where it is known, with the key to set."""
+"""Check that a box of a split reaches a stage's threshold; the error names the parameter to change."""
 
 from collections.abc import Iterable
 
@@ -11,24 +11,26 @@ from pipeline.tables.timelines import films_of
 
 
 def videos_of(table: pa.Table, split: str) -> list[str]:
-    """The videos of a split in TIMELINES or KEYFRAMES."""
+    """List the videos of a split in TIMELINES or KEYFRAMES."""
     videos: list[str] = pc.unique(films_of(table, split)["video_id"]).to_pylist()
     return videos
 
 
 def check_threshold(where: str, boxes: pa.Table, videos: Iterable[str], *, split: str, rule: BoxRule, key: str) -> None:
-    """Refuse a threshold that no box of a split reaches, though it has boxes of persons; a lowered one never is.
+    """Check that at least one person box of a split reaches a threshold; a split without boxes passes.
+
+    A rule that lowers its threshold always passes.
 
     Args:
-        where: what the boxes lie in, for the message.
+        where: what holds the boxes, for the message.
         boxes: BOXES.
-        videos: those of the split.
-        split: its name.
-        rule: whose threshold it is.
-        key: the parameter, e.g. `bank.box_threshold`.
+        videos: the videos of the split.
+        split: name of the split.
+        rule: the rule that has the threshold.
+        key: the parameter that sets it, e.g. `bank.box_threshold`.
 
     Raises:
-        InputError: see above.
+        InputError: no box reaches the threshold.
     """
     if rule.lower:
         return

@@ -1,6 +1,6 @@
-"""CSV files without a header whose rows differ in length, read by column with the line number of every row.
+"""Read CSV files without a header and with rows of different lengths, by column and with line numbers.
 
-AVA's files mix rows of 2, 7 and 8 columns, which general CSV readers refuse. Nothing is quoted in them.
+AVA's files mix rows of 2, 7 and 8 columns, which general CSV readers refuse. They contain no quotes.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,15 +24,15 @@ Mask = NDArray[np.bool_]
 
 NUMBER = r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
 VIDEO_ID_EXPECTED = f"an id of {ID_EXPECTED}"
-# A coordinate may miss [0, 1] by the rounding of a float32, no more.
+# How far a coordinate may lie outside [0, 1]: by the rounding of a float32, no more.
 TOLERANCE = 1e-6
-# A share may miss [0, 1] by a careless annotator, a pixel by much more.
+# Larger coordinates are pixels: a share of the frame exceeds 1 only slightly, by careless annotation.
 LEAST_PIXEL = 2.0
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one file that are not blank: fields in one flat array, and where each row's begin."""
+    """The rows of one file that are not blank: all fields in one flat array, and where each row begins in it."""
 
     file: str
     fields: pa.LargeStringArray
@@ -45,7 +45,7 @@ class Rows:
         return len(self.starts)
 
     def column(self, index: int) -> pa.LargeStringArray:
-        """Field `index` of every row, trimmed; empty where a row has no such field."""
+        """Return field `index` of every row, trimmed; empty where a row has no such field."""
         there = self.widths > index
         places = pa.array(np.where(there, self.starts + index, 0), mask=~there)
         return pc.fill_null(self.fields.take(places), "")
@@ -80,7 +80,7 @@ def read_rows(path: Path) -> Rows:
 
 
 def numbers(column: pa.Array) -> Floats:
-    """float64 [n], correctly rounded from decimal text; what is no finite number becomes NaN."""
+    """Convert decimal text to float64 [n], correctly rounded; anything that is not a finite number becomes NaN."""
     nothing = pa.scalar(None, column.type)
     column = pc.if_else(pc.equal(column, ""), nothing, column)
     try:
@@ -93,34 +93,34 @@ def numbers(column: pa.Array) -> Floats:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value of a file is a finite number of reasonable size."""
+    """Return whether a value from a file is a finite number of reasonable size."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
 def shown(text: str) -> str:
-    """A foreign text for a message: quoted, on one line, not endless."""
+    """Quote a foreign text for a message: one line, shortened."""
     return repr(text) if len(text) <= 60 else repr(text[:57]) + "..."
 
 
 def shown_box(box: Iterable[float]) -> str:
-    """A box for a message."""
+    """Format a box for a message."""
     return "box " + " ".join(f"{value:.10g}" for value in box)
 
 
 def video_id_fault(video_id: str) -> str:
-    """What is wrong with a video id, which becomes part of file names; empty where nothing is."""
+    """Describe what is wrong with a video id, which becomes part of file names; empty if nothing is wrong."""
     if not video_id:
         return "no video id"
-    # MultiSports' ids hold slashes between such names.
+    # MultiSports' ids are several such names joined by slashes.
     return "" if all(map(is_id, video_id.split("/"))) else f"video id {shown(video_id)}"
 
 
 class Faults:
-    """Gathers the bad rows of one file, the first fault of each; `bad` is what to leave out.
+    """Collects the bad rows of one file, with the first fault of each; `bad` marks the rows to leave out.
 
     Args:
-        file: name for the problems.
-        where: tells the place of row i ("row 17").
+        file: name of the file, for the problems.
+        where: describes the place of row i ("row 17").
         count: number of rows.
     """
 
@@ -131,24 +131,24 @@ class Faults:
         self._found: dict[int, Problem] = {}
 
     def add(self, mask: Mask, found: Callable[[int], str], expected: str, kind: ProblemKind = "unreadable") -> None:
-        """Note the rows of `mask` that have no fault yet; `found(i)` says what stands there."""
+        """Record a fault for the rows of `mask` that have none yet; `found(i)` describes what row i holds."""
         for index in np.flatnonzero(mask & ~self.bad).tolist():
             self._found[index] = Problem(self.file, self.where(index), found(index), expected, kind)
         self.bad |= mask
 
     def add_each(self, faults: Iterable[Fault | None]) -> None:
-        """Note the fault of each row; None for a row that has none of its own."""
+        """Record the fault of each row; None for a row without one."""
         for index, fault in enumerate(faults):
             if fault is not None and not self.bad[index]:
                 self._found[index] = Problem(self.file, self.where(index), *fault)
                 self.bad[index] = True
 
     def leave_out(self, mask: Mask) -> None:
-        """Leave out rows that are not at fault."""
+        """Mark rows to be left out that have no fault."""
         self.bad |= mask
 
     def add_video_ids(self, video_ids: pa.Array) -> None:
-        """Note the ids that cannot be part of a file name."""
+        """Record the ids that cannot be part of a file name."""
         coded = pc.dictionary_encode(video_ids)
         faults = [video_id_fault(each) for each in coded.dictionary.to_pylist()]
         codes = coded.indices.to_numpy()
@@ -160,12 +160,12 @@ class Faults:
         )
 
     def add_boxes(self, boxes: Floats, texts: list[pa.Array] | None, rows: Mask) -> None:
-        """Note the boxes [n, 4] among `rows` that are not `0 <= x1 < x2 <= 1` and the same in y.
+        """Record the boxes [n, 4] among `rows` that are not `0 <= x1 < x2 <= 1`, and the same in y.
 
         Args:
-            boxes: NaN stands for what is no number.
-            texts: the four columns as written, for the messages; None where the source was numeric.
-            rows: which rows have a box.
+            boxes: NaN stands for text that is not a number.
+            texts: the four columns as written, for the messages; None if the source was numeric.
+            rows: mask of the rows that have a box.
         """
         for index, name in enumerate(("x1", "y1", "x2", "y2")):
 
@@ -184,12 +184,12 @@ class Faults:
         self.add_flat(boxes, as_box, "x1 < x2 and y1 < y2", rows)
 
     def add_flat(self, boxes: Floats, found: Callable[[int], str], expected: str, rows: Mask) -> None:
-        """Note the boxes [n, 4] among `rows` that are not x1 < x2 and y1 < y2."""
+        """Record the boxes [n, 4] among `rows` that are not x1 < x2 and y1 < y2."""
         equal = (boxes[:, 2] == boxes[:, 0]) | (boxes[:, 3] == boxes[:, 1])
         self.add(rows & equal, found, expected, "box-zero-area")
         inverted = (boxes[:, 2] < boxes[:, 0]) | (boxes[:, 3] < boxes[:, 1])
         self.add(rows & inverted, found, expected, "box-inverted")
 
     def problems(self) -> list[Problem]:
-        """One per bad row, in the order of the rows."""
+        """Return one problem per bad row, in the order of the rows."""
         return [self._found[index] for index in sorted(self._found)]

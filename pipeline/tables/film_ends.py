@@ -1,7 +1,7 @@
-"""Keyframes behind the end of their film: nothing shows them, so they are left out, counted and said.
+"""Leave out keyframes beyond the end of their film, and print how many there are.
 
-Import opens no film, and a film may be shorter than its name or its annotations say (clips of Kinetics, downloads
-that broke off). A clip repeats the last frame only as far as it reaches over the end from a keyframe in the film.
+The import opens no film, and a film may be shorter than its name or its annotations say (clips of Kinetics, broken
+downloads). A clip repeats the last frame only where it extends over the end from a keyframe within the film.
 """
 
 import sys
@@ -13,12 +13,12 @@ import numpy as np
 from pipeline.base.ranks import is_main
 from pipeline.tables.keyframes import KeyframeSet
 
-# Times are sums in floating point; the finest clock of a film ticks in microseconds.
+# Times are floating-point sums; the finest clock of a film ticks in microseconds.
 TICK_SECONDS = 1e-6
 
 
 class Moment(NamedTuple):
-    """A moment of a film, or behind its end."""
+    """A moment of a film, perhaps beyond its end."""
 
     video_id: str
     timestamp: float
@@ -27,17 +27,17 @@ class Moment(NamedTuple):
 
 
 def is_beyond(time_seconds: Any, duration_seconds: float) -> Any:
-    """Whether a time (or which of an array) is not before the end of a film of this length."""
+    """Return whether a time (or each of an array) lies at or beyond the end of a film of this length."""
     return time_seconds >= duration_seconds - TICK_SECONDS
 
 
 def keyframes_in_films(keyframes: KeyframeSet, duration_seconds: Callable[[str], float], what: str) -> KeyframeSet:
-    """The keyframes before the end of their film; says what is left out.
+    """Select the keyframes before the end of their film; print how many are left out.
 
     Args:
         keyframes: of films that have frames.
-        duration_seconds: the length of a film by its id.
-        what: names the keyframes in the line that is printed, e.g. "keyframes of train".
+        duration_seconds: returns the length of a film from its id.
+        what: names the keyframes in the printed line, e.g. "keyframes of train".
     """
     lengths = {video_id: duration_seconds(video_id) for video_id in dict.fromkeys(keyframes.video_ids)}
     rows = zip(keyframes.video_ids, keyframes.timestamp.tolist(), keyframes.time_seconds.tolist(), strict=True)
@@ -48,7 +48,7 @@ def keyframes_in_films(keyframes: KeyframeSet, duration_seconds: Callable[[str],
 
 
 def say_beyond(beyond: Sequence[Moment], what: str) -> None:
-    """Print one line on stderr about what is left out, if anything is; of several ranks the main one speaks."""
+    """Print one line on stderr about the moments that are left out, if any; only the main rank prints."""
     if beyond and is_main():
         first = beyond[0]
         print(

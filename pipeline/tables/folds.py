@@ -1,4 +1,4 @@
-"""Which films of a split a training uses: folds by the video's id, so that two trainings can use different films."""
+"""Choose the films of a split that a training uses: folds by video id let two trainings use different films."""
 
 from collections.abc import Sequence
 
@@ -10,21 +10,21 @@ from pipeline.tables.keyframes import KeyframeSet
 
 
 def in_folds(video_id: str, *, folds: int, use: Sequence[int]) -> bool:
-    """Whether the fold of a film, sha256 of its id modulo `folds`, is one of `use`."""
+    """Return whether the fold of a film (sha256 of its id modulo `folds`) is one of `use`."""
     return pack_of(video_id, folds) in use
 
 
 def keyframes_in_folds(keyframes: KeyframeSet, *, folds: int, use: Sequence[int], what: str) -> KeyframeSet:
-    """The keyframes of the chosen films, in their order.
+    """Select the keyframes of the films in the chosen folds, in their order.
 
     Args:
         keyframes: those of a split.
-        folds: how many folds there are.
-        use: the folds that are taken, each in [0, folds).
+        folds: number of folds.
+        use: the chosen folds, each in [0, folds).
         what: the parameter, for messages.
 
     Raises:
-        InputError: there are keyframes, and none is of a chosen film.
+        InputError: there are keyframes, but none belongs to a chosen film.
     """
     if folds == 1:
         return keyframes
@@ -36,5 +36,5 @@ def keyframes_in_folds(keyframes: KeyframeSet, *, folds: int, use: Sequence[int]
 
 
 def named(*, folds: int, use: Sequence[int]) -> str:
-    """The choice in words, e.g. `fold 0 of 2`."""
+    """Describe the chosen folds in words, e.g. `fold 0 of 2`."""
     return f"fold{'s' if len(use) > 1 else ''} {', '.join(map(str, use))} of {folds}"

@@ -1,4 +1,4 @@
-"""Intersection over union of boxes, and the ground-truth box of a proposal (MMAction2 `MaxIoUAssignerAVA`)."""
+"""Intersection over union of boxes, and matching of proposals to ground truth (MMAction2 `MaxIoUAssignerAVA`)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,12 +8,12 @@ Indices = NDArray[np.int64]
 
 
 def box_iou(boxes_xyxy: Floats, others_xyxy: Floats) -> Floats:
-    """Intersection over union, [N, M], of boxes in any one unit; 0 where both are without area."""
+    """Compute intersection over union, [N, M], of boxes in one unit; 0 where both boxes have no area."""
     return pair_iou(boxes_xyxy[:, None], others_xyxy[None])
 
 
 def pair_iou(boxes_xyxy: Floats, others_xyxy: Floats) -> Floats:
-    """As `box_iou`, of each box of [..., 4] with the other one at its place."""
+    """Like `box_iou`, for each pair of boxes at the same position in two arrays [..., 4]."""
     top_left = np.maximum(boxes_xyxy[..., :2], others_xyxy[..., :2])
     bottom_right = np.minimum(boxes_xyxy[..., 2:], others_xyxy[..., 2:])
     intersection = (bottom_right - top_left).clip(min=0).prod(axis=-1)
@@ -26,16 +26,16 @@ def pair_iou(boxes_xyxy: Floats, others_xyxy: Floats) -> Floats:
 def match_proposals(
     proposals_xyxy: Floats, ground_truth_xyxy: Floats, *, match_iou: float = 0.9
 ) -> tuple[Indices, Floats]:
-    """The ground-truth box of each proposal.
+    """Find the ground-truth box of each proposal.
 
-    A proposal takes the box that it overlaps most, the first of equals; but the proposals that overlap a box most are
-    that box's, even where they overlap another one more, the last of several such boxes (upstream's
-    `match_low_quality`, which between boxes that nearly coincide leaves each one its own).
+    A proposal matches the box that it overlaps most (the first of equals). Afterwards each box claims the proposals
+    that overlap it most, even if they overlap another box more; if several boxes claim a proposal, the last one gets
+    it. This is upstream's `match_low_quality`; it lets boxes that nearly coincide each keep a proposal.
 
     Args:
         proposals_xyxy: [P, 4].
         ground_truth_xyxy: [G, 4], in the same unit.
-        match_iou: least overlap.
+        match_iou: smallest overlap of a match.
 
     Returns:
         [P] index of the box, -1 where none overlaps enough; and [P] the largest overlap.
@@ -48,14 +48,14 @@ def match_proposals(
 
 
 def match_pairs(iou: Floats, proposal: Indices, box: Indices, counts: tuple[int, ...], *, match_iou: float) -> Indices:
-    """The rule of `match_proposals` for many keyframes at once.
+    """Apply the rule of `match_proposals` to many keyframes at once.
 
     Args:
-        iou: [n], of pairs of a proposal and a ground-truth box; all pairs within a keyframe, none between two.
-        proposal: [n].
-        box: [n]; those of a keyframe ascend in its order.
-        counts: how many proposals and boxes there are.
-        match_iou: least overlap.
+        iou: [n], of pairs of a proposal and a ground-truth box: all pairs within each keyframe, none across keyframes.
+        proposal: [n], index of the proposal.
+        box: [n], index of the box; the boxes of a keyframe have ascending indices.
+        counts: (number of proposals, number of boxes).
+        match_iou: smallest overlap of a match.
 
     Returns:
         [proposals] index of the box, -1 where none overlaps enough.
@@ -65,7 +65,7 @@ def match_pairs(iou: Floats, proposal: Indices, box: Indices, counts: tuple[int,
     enough = iou >= match_iou
     iou, proposal, box = iou[enough], proposal[enough], box[enough]
     np.maximum.at(most, box, iou)
-    # Of assignments to one proposal the last one stands.
+    # If several assignments have the same proposal, the last one wins.
     order = np.lexsort((-box, iou))
     match[proposal[order]] = box[order]
     own = np.flatnonzero(iou == most[box])

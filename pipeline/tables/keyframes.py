@@ -1,7 +1,7 @@
-"""Tables turned into keyframes: for each, its persons with their labels and its proposals.
+"""Turn tables into keyframes, each with its persons, their labels and its proposals.
 
-Everything is sorted once and kept in flat arrays; a keyframe is a slice of them, so that a set of AVA's size
-is made in about a second and can be handed to forked workers without copies.
+Everything is sorted once and kept in flat arrays, and a keyframe is a slice of them. So a set of AVA's size is made in
+about a second, and forked workers share it without copies.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Keyframe:
-    """One moment of a video that is labelled or looked at."""
+    """One moment of a video that is annotated or scored."""
 
     video_id: str
     timestamp: float
@@ -35,7 +35,7 @@ class Keyframe:
 
 @dataclass(frozen=True)
 class KeyframeBoxes:
-    """A keyframe with its n ground-truth persons and m proposals; the arrays are slices: change none."""
+    """A keyframe with its n ground-truth persons and m proposals; the arrays are slices, so do not change them."""
 
     keyframe: Keyframe
     ground_truth_xyxy: Floats  # [n, 4], normalised
@@ -88,7 +88,7 @@ class KeyframeSet(Sequence[KeyframeBoxes]):
         return (self[index] for index in range(len(self)))
 
     def select(self, index: Ints) -> "KeyframeSet":
-        """The keyframes at these places, in their order."""
+        """Return the keyframes at these positions, in the order of `index`."""
         truth_counts, truth = stretches(self.ground_truth_offsets[index], self.ground_truth_offsets[index + 1])
         found_counts, found = stretches(self.proposal_offsets[index], self.proposal_offsets[index + 1])
         return KeyframeSet(
@@ -105,14 +105,14 @@ class KeyframeSet(Sequence[KeyframeBoxes]):
 
 
 def stretches(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
-    """Length of each of several stretches of rows, and all their rows, one stretch after the other."""
+    """Return the length of each stretch of rows, and the row numbers of all stretches, one after the other."""
     counts = ends - starts
     before = np.cumsum(counts) - counts
     return counts, np.repeat(starts - before, counts) + np.arange(counts.sum())
 
 
 def pack_keyframes(keyframes: Sequence[KeyframeBoxes]) -> KeyframeSet:
-    """The same keyframes in flat arrays."""
+    """Copy keyframes into flat arrays; a `KeyframeSet` is returned unchanged."""
     if isinstance(keyframes, KeyframeSet):
         return keyframes
     nobody = np.empty((0, keyframes[0].labels.shape[1] if len(keyframes) else 0), bool)
@@ -139,10 +139,10 @@ def group_keyframes(
     rule: BoxRule,
     with_empty: bool = False,
 ) -> KeyframeSet:
-    """The annotated keyframes of a split with their persons and proposals.
+    """Select the annotated keyframes of a split, with their persons and proposals.
 
-    Excluded keyframes are left out. Rows of exactly the same box are one person, as upstream
-    (`AVADataset.parse_img_record`). Objects (rows of BOXES with a label) are no proposals.
+    Excluded keyframes are left out. Rows with exactly the same box are one person, as upstream
+    (`AVADataset.parse_img_record`). Objects (rows of BOXES with a label) are not proposals.
 
     Args:
         annotations: ANNOTATIONS.
@@ -150,8 +150,8 @@ def group_keyframes(
         boxes: BOXES; None gives no proposals.
         split: `train`, `val` or `test`.
         classes: width of `labels`.
-        rule: which proposals are kept, by keyframe.
-        with_empty: also the keyframes that were annotated as showing nobody.
+        rule: selects the proposals of each keyframe.
+        with_empty: include keyframes that were annotated as showing nobody.
 
     Raises:
         InputError: an action id is above `classes`.
@@ -178,15 +178,15 @@ def group_keyframes(
 
 
 def check_single_label(keyframes: Iterable[KeyframeBoxes], *, several: Literal["error", "soft"]) -> None:
-    """Refuse a person with several actions, where training is told that there is none (labels.kind: single).
+    """Check that no person has several actions, for training with one action per person (labels.kind: single).
 
     Args:
         keyframes: those of training.
-        several: error: refuse; soft: such a person's labels are left as they are, and the loss (`make_loss`) takes
-            them for a distribution of equal parts.
+        several: error: refuse such a person; soft: keep its labels, and the loss (`make_loss`) takes them as a
+            distribution with equal parts.
 
     Raises:
-        InputError: the first person with several actions.
+        InputError: names the first person with several actions.
     """
     if several == "soft":
         return
@@ -207,14 +207,14 @@ def _offsets(counts: Ints) -> Ints:
 
 @dataclass(frozen=True)
 class _Index:
-    """The chosen keyframes, sorted: which of them does a row belong to?"""
+    """The chosen keyframes, sorted, to look up the keyframe of each row of a table."""
 
     names: list[str]
     video: Ints
     timestamp: Floats
 
     def places(self, table: pa.Table) -> Ints:
-        """For each row of `table` the index of its keyframe, or -1."""
+        """Return the index of the keyframe of each row of `table`, or -1."""
         codes = pc.index_in(table["video_id"], pa.array(self.names, pa.string()))
         video = pc.fill_null(codes, -1).to_numpy().astype(np.int64)
         stamps = np.unique(self.timestamp)
@@ -222,7 +222,7 @@ class _Index:
             return np.full(table.num_rows, -1, np.int64)
         rank = np.minimum(np.searchsorted(stamps, table["timestamp"].to_numpy()), len(stamps) - 1)
         known = (stamps[rank] == table["timestamp"].to_numpy()) & (video >= 0)
-        # One integer per (video, timestamp), ascending in the sorted keyframes.
+        # One integer per (video, timestamp), in ascending order for the sorted keyframes.
         wanted = video * len(stamps) + rank
         own = self.video * len(stamps) + np.searchsorted(stamps, self.timestamp)
         place = np.minimum(np.searchsorted(own, wanted), len(own) - 1)
@@ -230,7 +230,7 @@ class _Index:
 
 
 def _rows(table: pa.Table, index: _Index) -> tuple[Ints, pa.Table]:
-    """The rows of the chosen keyframes, and the keyframe of each."""
+    """Return the keyframe of each row that belongs to a chosen one, and the table of these rows."""
     place = index.places(table)
     return place[place >= 0], table.filter(pa.array(place >= 0))
 

@@ -1,4 +1,4 @@
-"""Classes: their ids, names and groups, and the label maps they are read from."""
+"""Classes: their ids, names and groups, and how label maps are read."""
 
 import csv
 import re
@@ -10,47 +10,47 @@ from pipeline.base.checksums import read_sealed_json, write_sealed_json
 from pipeline.base.errors import InputError
 from pipeline.base.files import refuse_special
 
-# Every id has a column, whether it has a name or not.
+# Every id up to the largest has a column, with or without a name.
 MAX_CLASS_ID = 100_000
 AVA_GROUPS = ("person_movement", "object_manipulation", "person_interaction")
-# A value of pbtxt (quoted or bare), a brace or a colon; anything else but space and comments is an error.
+# A value of pbtxt (quoted or bare), a brace or a colon; everything else except space and comments is an error.
 _TOKEN = re.compile(r'\s+|#[^\n]*|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|[{}:]|[^\s{}:"\'#]+')
 _FORMS = "'item {', a header 'id,name' or lines 'id: name'"
 _PBTXT_FIELDS = {
     "id": "id", "label_id": "id", "name": "name", "group": "group", "label_type": "group",
-    "display_name": "",  # known and not used
+    "display_name": "",  # accepted, but not used
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Label:
-    """One class."""
+    """One class of actions."""
 
     id: int
     "The source's id, from 1 on."
     name: str
     group: str
-    "Classes are averaged by group in reports."
+    "Reports average the classes of each group."
 
 
 def ava_group(class_id: int) -> str:
-    """AVA's group of an id: 1-14 person movement, 15-63 object manipulation, 64-80 person interaction."""
+    """Return AVA's group of an id: 1-14 person movement, 15-63 object manipulation, 64-80 person interaction."""
     return AVA_GROUPS[(class_id > 14) + (class_id > 63)]
 
 
 def read_label_map(path: Path, *, first_id: int = 1) -> list[Label]:
     """Read a label map, sorted by id.
 
-    The content tells the form: AVA's pbtxt (`item { name: "..." id: 1 }`, optionally with `group: "..."`, or
+    The content decides the form: AVA's pbtxt (`item { name: "..." id: 1 }`, optionally with `group: "..."`, or
     `label { name: "..." label_id: 1 label_type: ... }`), a CSV with the header `id,name[,group]`, lines
     `id: name`, or our own `labels.json`. A class without a group gets AVA's group of its id.
 
     Args:
         path: the file.
-        first_id: the least id that is let pass, 1 or 0.
+        first_id: the smallest id that is accepted, 1 or 0.
 
     Raises:
-        InputError: the file is absent, a line is bad, an id is below `first_id` or comes twice, or there is no class.
+        InputError: the file is absent, a line is bad, an id is below `first_id` or repeated, or there is no class.
     """
     refuse_special(path)
     try:
@@ -74,7 +74,7 @@ def read_label_map(path: Path, *, first_id: int = 1) -> list[Label]:
 
 
 def write_labels(path: Path, labels: Sequence[Label]) -> None:
-    """Write `labels.json`: {"classes": [{"id", "name", "group"}, ...]} by id."""
+    """Write `labels.json`: {"classes": [{"id", "name", "group"}, ...]}, sorted by id."""
     write_sealed_json(path, {"classes": [asdict(label) for label in sorted(labels, key=lambda label: label.id)]})
 
 
@@ -96,7 +96,7 @@ def read_labels(path: Path) -> list[Label]:
     return _labels(path, entries)
 
 
-_Entry = tuple[str, dict[str, str]]  # where it stands, and its fields id, name and group as text
+_Entry = tuple[str, dict[str, str]]  # its place in the file, and its fields id, name and group as text
 
 
 def _labels(path: Path, entries: Sequence[_Entry], first_id: int = 1) -> list[Label]:
@@ -119,9 +119,9 @@ def _labels(path: Path, entries: Sequence[_Entry], first_id: int = 1) -> list[La
 
 
 def _with_zero(entries: Sequence[_Entry]) -> list[_Entry]:
-    """The entries with an id 0 where one lacks its id and the others run from 1 on.
+    """Add the id 0 if one entry has no id and the others have the ids from 1 on.
 
-    Writers of protobuf's text leave a field out that is 0.
+    Protobuf's text format omits a field whose value is 0.
     """
     rest = sorted(fields["id"].strip().zfill(9) for _, fields in entries if "id" in fields)
     if len(rest) != len(entries) - 1 or rest != [str(each).zfill(9) for each in range(1, len(entries))]:
@@ -182,7 +182,7 @@ def _pbtxt_entries(path: Path, text: str) -> list[_Entry]:
 
 
 def _tokens(path: Path, text: str) -> Iterator[tuple[int, str]]:
-    """(line, token) of a pbtxt."""
+    """Yield the (line, token) pairs of a pbtxt."""
     position, line = 0, 1
     while position < len(text):
         found = _TOKEN.match(text, position)
@@ -205,7 +205,7 @@ def _evaluated(lines: str) -> tuple[Label, ...]:
     return tuple(Label(int(class_id), name, ava_group(int(class_id))) for class_id, name in pairs)
 
 
-# The 60 of AVA's 80 classes that its evaluation counts: 25 instances or more in validation and in test.
+# The 60 of AVA's 80 classes that its evaluation counts: those with at least 25 instances in validation and in test.
 AVA_EVALUATED = _evaluated("""
 1: bend/bow (at the waist)
 3: crouch/kneel

@@ -1,4 +1,4 @@
-"""Sorting and grouping of table columns, in the byte order of the text (the same on every machine)."""
+"""Sort and group table columns, in the byte order of the text (the same on every machine)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ Column = NDArray[Any]
 
 
 def ranked(texts: pa.Array | pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
-    """The distinct texts in order, and for each row the place of its text among them."""
+    """Return the distinct texts in order, and for each row the rank of its text among them."""
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.combine_chunks()
     coded = pc.dictionary_encode(texts)
@@ -24,16 +24,16 @@ def ranked(texts: pa.Array | pa.ChunkedArray) -> tuple[list[str], NDArray[np.int
 
 
 def ordered(keys: Sequence[Column]) -> NDArray[np.int64]:
-    """Row indices sorted by the first key, then the second, and so on; equal rows keep their order."""
+    """Return row indices sorted by the first key, then the second, and so on; equal rows keep their order."""
     in_order = np.ones(max(len(keys[0]) - 1, 0), bool)
     for key in reversed(keys):
         in_order = (key[:-1] < key[1:]) | ((key[:-1] == key[1:]) & in_order)
-    # Our own tables are sorted, and seeing that is much cheaper than sorting them again.
+    # Our own tables are already sorted, and checking that is much cheaper than sorting them again.
     return np.arange(len(keys[0])) if in_order.all() else np.lexsort(list(reversed(keys)))
 
 
 def group_starts(keys: Sequence[Column]) -> NDArray[np.bool_]:
-    """For sorted rows: whether a row differs from the one before it in any key."""
+    """Return for each of some sorted rows whether it differs from the previous row in any key."""
     new = np.ones(len(keys[0]), bool)
     if len(new):
         new[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
@@ -41,7 +41,7 @@ def group_starts(keys: Sequence[Column]) -> NDArray[np.bool_]:
 
 
 def first_alike(keys: Sequence[Column]) -> NDArray[np.int64]:
-    """For each row, the first row whose keys are all equal to its own (itself, where it is the first)."""
+    """Return for each row the first row whose keys are all equal to its own (perhaps the row itself)."""
     order = ordered(keys)
     starts = group_starts([key[order] for key in keys])
     first = np.empty(len(order), np.int64)
@@ -50,7 +50,7 @@ def first_alike(keys: Sequence[Column]) -> NDArray[np.int64]:
 
 
 def sort_table(table: pa.Table, names: Sequence[str], *, descending: Sequence[str] = ()) -> pa.Table:
-    """The rows of `table` sorted by the columns `names` (text or numbers without nulls)."""
+    """Sort the rows of `table` by the columns `names` (text or numbers without nulls)."""
     keys = []
     for name in names:
         key = ranked(table[name])[1] if pa.types.is_string(table[name].type) else table[name].to_numpy()

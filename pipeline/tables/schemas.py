@@ -1,4 +1,4 @@
-"""The tables, one schema each, checked on write and on read; and the one box and time convention.
+"""The tables: one schema each, checked on write and on read; and the convention for boxes and times.
 
 Boxes are `x1, y1, x2, y2`, normalised to [0, 1] of the frame as displayed, float64 with the source's decimals.
 `timestamp` is the data set's label of a keyframe (an AVA second); `time_seconds` is seconds from the start of
@@ -19,7 +19,7 @@ from pipeline.base.files import atomic_path
 _KEY = [("video_id", pa.string()), ("timestamp", pa.float64()), ("time_seconds", pa.float64())]
 _BOX = [("x1", pa.float64()), ("y1", pa.float64()), ("x2", pa.float64()), ("y2", pa.float64())]
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
-CHECKSUM = b"actionbank.crc32c"  # of a table's values, in the metadata of its Parquet file
+CHECKSUM = b"actionbank.crc32c"  # key, in the metadata of a Parquet file, of the checksum of the table's values
 
 
 def _schema(columns: list[tuple[str, pa.DataType]], nullable: tuple[str, ...] = ()) -> pa.Schema:
@@ -31,19 +31,19 @@ ANNOTATIONS = _schema([*_KEY, *_BOX, ("action_id", pa.int32()), ("person_id", pa
 # One row per keyframe that the source names. status: "annotated", "empty" (no person) or "excluded".
 KEYFRAMES = _schema([*_KEY, ("split", pa.string()), ("status", pa.string())])
 # One row per proposal. source: the file's format or the detector; label: an object's class, null for persons; track_id:
-# the person within the video, null where boxes are not tracked. Tables of before tracks lack it, and read as nulls.
+# the person within the video, null if boxes are not tracked. Older tables lack track_id, which then reads as nulls.
 BOXES = _schema(
     [*_KEY, *_BOX, ("score", pa.float64()), ("source", pa.string()), ("label", pa.string()), ("track_id", pa.int64())],
     ("label", "track_id"),
 )
 # One row per (box, class) that the model scored above the action threshold.
 DETECTIONS = _schema([*_KEY, *_BOX, ("action_id", pa.int32()), ("score", pa.float64())])
-# What a data set says of each video: where label and time meet, and its split.
+# What a data set gives for each video: its split, and the timestamp that belongs to a time.
 TIMELINES = _schema(
     [("video_id", pa.string()), ("split", pa.string()), ("first_timestamp", pa.float64()),
      ("offset_seconds", pa.float64())]
 )  # fmt: skip
-# What the media file says of each video; written by frame extraction, so it depends on no annotation.
+# What the media file gives for each video; frame extraction writes it, so it depends on no annotation.
 VIDEOS = _schema(
     [("video_id", pa.string()), ("path", pa.string()), ("sha256", pa.string()), ("fps", pa.float64()),
      ("duration_seconds", pa.float64()), ("frames", pa.int64()), ("grid_frames", pa.int64()),
@@ -52,10 +52,10 @@ VIDEOS = _schema(
 
 
 def check_table(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
-    """Return `table` in `schema`'s column order, without metadata.
+    """Check a table, and return it in `schema`'s column order, without metadata.
 
     Raises:
-        InputError: a column is missing, is too many, has another type or holds a null where none may stand.
+        InputError: a column is missing, is not in the schema, has another type or holds a null that is not allowed.
     """
     if sorted(table.column_names) != sorted(schema.names):
         raise InputError(f"{what}: columns are {table.column_names}, expected {schema.names}")
@@ -70,7 +70,7 @@ def check_table(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
 
 
 def table_crc32c(table: pa.Table) -> str:
-    """CRC32C of a table's column names and values, whatever the chunks and the file that they come from."""
+    """Compute the CRC32C of a table's column names and values; chunks and file layout do not matter."""
     value = 0
     for name, column in zip(table.column_names, table.columns, strict=True):
         value = bytes_crc32c(f"{name}:{column.type}:{len(column)};".encode(), value)
@@ -78,7 +78,7 @@ def table_crc32c(table: pa.Table) -> str:
         if pa.types.is_string(column.type):
             texts = column.fill_null("")
             value = bytes_crc32c(pc.binary_length(texts).to_numpy(), value)
-            for chunk in texts.chunks:  # its bytes as they lie, without an object per row
+            for chunk in texts.chunks:  # the bytes of the buffer, without an object per row
                 offsets = np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
                 data = chunk.buffers()[2]
                 if len(chunk) and data is not None:
@@ -89,7 +89,7 @@ def table_crc32c(table: pa.Table) -> str:
 
 
 def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
-    """Write a Parquet file atomically, with the same bytes for the same rows; its metadata has their checksum."""
+    """Write a Parquet file atomically, with the same bytes for the same rows; its metadata holds their checksum."""
     table = check_table(table, schema, str(path)).combine_chunks()
     table = table.replace_schema_metadata({CHECKSUM: table_crc32c(table).encode()})
     with atomic_path(path, read_only=True) as partial:
@@ -99,10 +99,10 @@ def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     """Read a Parquet file and check it against its checksum and its schema.
 
-    A nullable column that it lacks reads as nulls; a table without a checksum, of an older version, is read.
+    A nullable column that is missing reads as nulls. A table without a checksum, from an older version, is accepted.
 
     Raises:
-        InputError: the file is absent, not Parquet or of another schema.
+        InputError: the file is absent, not Parquet or has another schema.
         DamagedError: its values are not those that were written.
     """
     table = check_values(path)
@@ -113,7 +113,7 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
 
 
 def check_values(path: Path) -> pa.Table:
-    """The table in a Parquet file, checked against its checksum alone.
+    """Read a Parquet file and check it against its checksum only.
 
     Raises:
         InputError: the file is absent or not Parquet.
@@ -128,7 +128,7 @@ def check_values(path: Path) -> pa.Table:
     except MemoryError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
-        # Arrow's own for damaged data has no number; what the system refuses has one.
+        # Arrow's errors for damaged data have no errno; errors of the system have one.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise InputError(f"{path}: not a Parquet table: {' '.join(str(error).split())}; {REMEDY}") from None

@@ -1,4 +1,4 @@
-"""Which person boxes are used: one rule for the keyframes of training, the rows of a bank and what is scored."""
+"""Select person boxes: one rule for the keyframes of training, the rows of a bank and the boxes to score."""
 
 from dataclasses import dataclass
 
@@ -11,34 +11,35 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class BoxRule:
-    """A threshold of scores, and what a group of boxes (those of a keyframe, of a second) is given that it leaves bare.
+    """A score threshold, and what happens to a group of boxes (of a keyframe or a second) in which none reaches it.
 
-    In the parameters: `box_threshold`, `lower_threshold`, `full_frame_box`.
+    The parameters are `box_threshold`, `lower_threshold` and `full_frame_box`.
     """
 
     threshold: float
-    "Boxes of at least this score pass."
+    "Boxes with at least this score pass."
     lower: bool = False
-    "Where none of a group does, those of its best score pass, as upstream (`min(threshold, best score)`)."
+    "If no box of a group passes, those with its best score pass, as upstream (`min(threshold, best score)`)."
     full_frame: bool = False
-    "A group without any box gets the whole frame with score 1, as upstream."
+    "A group without any box gets one of the whole frame with score 1, as upstream."
 
 
 ANY_SCORE = BoxRule(0.0)
-"Every box, of a detector whose scores are not negative."
+"Passes every box, if the detector's scores are not negative."
 
 
 def passing(
     scores: NDArray[np.floating], group: Ints, groups: int, rule: BoxRule, dtype: type[np.floating]
 ) -> NDArray[np.bool_]:
-    """Which rows pass, [n].
+    """Return which rows pass, bool [n].
 
     Args:
         scores: [n].
         group: [n], the group of each row, from 0 to `groups` - 1.
-        groups: how many there are.
+        groups: number of groups.
         rule: see `BoxRule`.
-        dtype: what the scores are stored in, in which the threshold is rounded too: 0.9 as float32 is below 0.9.
+        dtype: the type in which the scores are stored. The threshold is rounded to it too, because 0.9 as float32 is
+            below 0.9.
     """
     lowest = np.full(groups, rule.threshold, dtype)
     if rule.lower:
@@ -50,11 +51,11 @@ def passing(
 
 
 def whole_frames(group: Ints, groups: int, rule: BoxRule) -> tuple[Ints, Floats]:
-    """The groups that get the whole frame, [k] in order, and the rows that they get, [k, 5]: x1, y1, x2, y2, score.
+    """Return the groups that get a box of the whole frame, [k] in order, and these boxes, [k, 5]: x1 to y2, score.
 
     Args:
-        group: [n], the group of each row, whatever its score.
-        groups: how many there are.
+        group: [n], the group of each row, of any score.
+        groups: number of groups.
         rule: see `BoxRule`.
     """
     bare = np.setdiff1d(np.arange(groups), group) if rule.full_frame else np.zeros(0, np.int64)

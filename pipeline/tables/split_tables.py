@@ -1,4 +1,4 @@
-"""The tables that training and evaluation read, and the keyframes made of them."""
+"""Read the tables for training and evaluation, and make keyframes from them."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ from pipeline.tables.select_boxes import ANY_SCORE, BoxRule
 
 @dataclass(frozen=True)
 class Tables:
-    """Outs of import_annotations and, where boxes are read, of import_boxes."""
+    """Outs of import_annotations and, if boxes are needed, of import_boxes."""
 
     annotations: pa.Table
     keyframes: pa.Table
@@ -29,11 +29,11 @@ class Tables:
     boxes: pa.Table | None
 
     def of_split(self, split: str) -> tuple[pa.Table, pa.Table]:
-        """Annotations and keyframes of a split."""
+        """Return the annotations and keyframes of a split."""
         return of_split(self.annotations, self.keyframes, split)
 
     def scored_labels(self, classes: str, count: int) -> list[Label]:
-        """The classes that are scored: those of the label map, or all ids from 1 to `count`."""
+        """Return the classes that are scored: those of the label map, or all ids from 1 to `count`."""
         if classes == "labelmap":
             return self.labels
         known = {label.id: label for label in self.labels}
@@ -42,13 +42,13 @@ class Tables:
 
 @dataclass(frozen=True)
 class KnownFilms:
-    """The films that have frames or rows; others may be annotated too."""
+    """The films that have frames or rows; other films may be annotated too."""
 
     video_ids: Iterable[str]
     where: str = "the frame store"
-    "What has them, in words."
+    "What holds these films, in words."
     duration_seconds: Callable[[str], float] | None = None
-    "The length of one of them, beyond which no keyframe is used; None where it is not known."
+    "Returns the length of a film; later keyframes are left out. None if lengths are unknown."
 
 
 def read_tables(annotations: Path, boxes: Path | None) -> Tables:
@@ -74,16 +74,16 @@ def split_keyframes(
     with_empty: bool = False,
     films: KnownFilms | None = None,
 ) -> KeyframeSet:
-    """Keyframes of a split, sorted by (video_id, timestamp), without those that are excluded.
+    """Select the keyframes of a split, sorted by (video_id, timestamp), without excluded ones.
 
     Args:
         tables: see `Tables`.
         split: train, val or test.
         classes: width of the labels.
-        rule: which proposals are kept, by keyframe.
-        with_empty: also the keyframes that show nobody (they are scored, not trained on).
-        films: only these have frames or rows; None keeps all. A line says how many annotated films are not among them,
-            and how many keyframes lie beyond the end of theirs.
+        rule: selects the proposals of each keyframe.
+        with_empty: include keyframes that show nobody (they are scored, but not trained on).
+        films: only these have frames or rows; None keeps all. A printed line counts the annotated films that are not
+            among them, and another the keyframes beyond the end of their film.
 
     Raises:
         InputError: none of the annotated films of the split is among `films`.

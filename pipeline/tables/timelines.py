@@ -1,4 +1,4 @@
-"""`videos.csv`: the split of each video, and where its timestamps lie in its film."""
+"""`videos.csv`: the split of each video, and the relation of its timestamps to times in the film."""
 
 import re
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ from pipeline.tables.schemas import TIMELINES
 
 SPLITS = ("train", "val", "test")
 BOTH = "train+val"
-"Split of a film of which one part is train and another val (`time_split.py`); its keyframes have one of the two."
+"Split of a film that is partly train and partly val (`time_split.py`); each of its keyframes is in one of the two."
 _IN_NAME = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?![a-z])")
 HEADER = ["video_id", "split", "first_timestamp", "offset_seconds"]
-# AVA's films are cut at second 900 of the source film.
+# AVA's films start at second 900 of the source film.
 AVA_FIRST_TIMESTAMP = 900.0
 
 
@@ -28,7 +28,7 @@ class TwoSplitsError(InputError):
 
 @dataclass(frozen=True)
 class Timeline:
-    """`time_seconds = timestamp - first_timestamp + offset_seconds`."""
+    """The split of a video, and its times: `time_seconds = timestamp - first_timestamp + offset_seconds`."""
 
     split: str
     first_timestamp: float = AVA_FIRST_TIMESTAMP
@@ -41,21 +41,21 @@ class Timeline:
 
 
 def split_in(name: str) -> str:
-    """The split that the name of a file holds as a word; empty where it holds none, or two."""
+    """Return the split that a file name contains as a word; empty if it contains none, or two."""
     found = {match[1] for match in _IN_NAME.finditer(name.lower())}
     return found.pop() if len(found) == 1 else ""
 
 
 def films_of(table: pa.Table, split: str) -> pa.Table:
-    """The rows of TIMELINES or KEYFRAMES that are of a split, those of films that two share among them."""
+    """Select the rows of TIMELINES or KEYFRAMES of a split, including films that train and val share."""
     return table.filter(pc.is_in(table["split"], pa.array([split, *([BOTH] if split in BOTH.split("+") else [])])))
 
 
 def read_timelines(path: Path) -> dict[str, Timeline]:
-    """Read `videos.csv`. A wrong row ends the run: a wrong time would put every label on another frame.
+    """Read `videos.csv`. A wrong row ends the run, because a wrong time would put every label on another frame.
 
     Returns:
-        A split is empty where the row leaves it to the annotations.
+        The timeline of each video; its split is empty if the row leaves the split to the annotations.
 
     Raises:
         InputError: the header, a row, a split or a number is wrong, or a video is listed twice.
@@ -92,18 +92,18 @@ def assign_timelines(
     *,
     files: Mapping[str, str] | None = None,
 ) -> dict[str, Timeline]:
-    """The timeline of every video.
+    """Assign a timeline to every video.
 
     Args:
         folder: the annotation folder, for messages.
         named: split -> the videos that `<split>.csv` names.
-        listed: what `videos.csv` says, without a split where `named` says it; None where there is no such file, then
-            AVA's times hold.
-        files: split -> the name of its file, where that is not `<split>.csv`.
+        listed: the timelines of `videos.csv`, without a split where `named` gives it; None if there is no such file,
+            and then AVA's times apply.
+        files: split -> the name of its file, if that is not `<split>.csv`.
 
     Raises:
         TwoSplitsError: a video is in two splits.
-        InputError: one is missing from `videos.csv`.
+        InputError: a video is missing from `videos.csv`.
     """
     timelines = dict(listed or {})
     names = {split: f"{split}.csv" for split in SPLITS} | dict(files or {})
@@ -130,7 +130,7 @@ def _first(video_ids: list[str]) -> str:
 
 
 def timelines_table(timelines: dict[str, Timeline]) -> pa.Table:
-    """The TIMELINES table, sorted by video."""
+    """Build the TIMELINES table, sorted by video."""
     rows = sorted(timelines.items())
     return pa.table(
         {
