@@ -1,4 +1,4 @@
-"""Which boxes train a head, with which labels (MMAction2 `MaxIoUAssignerAVA`, then mmdet `RandomSampler`)."""
+"""Choose the boxes that train a head, and their labels (MMAction2 `MaxIoUAssignerAVA`, mmdet `RandomSampler`)."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ class Assignment:
     """The sampled boxes of one keyframe, positives first."""
 
     rows: Indices
-    "[n] into the ground-truth boxes followed by the proposals: below G it is a ground-truth box."
+    "[n], index into the G ground-truth boxes followed by the proposals: below G it is a ground-truth box."
     labels: Floats
     "[n, K], zeros for a negative."
     positives: int
-    "How many of them, from the front, carry labels; the loss leaves the others out."
+    "The first `positives` boxes have labels; the loss ignores the others."
 
 
 def assign_boxes(
@@ -30,17 +30,17 @@ def assign_boxes(
 ) -> Assignment:
     """Choose the boxes of one keyframe that a head trains on.
 
-    Ground-truth boxes come first and are positives; proposals that match one follow in their order; the rest
-    are negatives. Above `cap` positives, `cap` of them are drawn; negatives fill what is left, drawn where
-    they are too many. Nothing is drawn from `generator` where nothing is left out.
+    Ground-truth boxes come first and are positives; then come the proposals that match one, in their order. All other
+    proposals are negatives. If there are more than `cap` positives, `cap` of them are drawn. Negatives fill the
+    remaining places, drawn if there are too many. If nothing is left out, `generator` is not used.
 
     Args:
         proposals_xyxy: [P, 4].
         ground_truth_xyxy: [G, 4], in the same unit.
         labels: [G, K], 0 or 1.
         generator: seeded by the caller from (seed, epoch, keyframe).
-        match_iou: least overlap of a proposal with the box whose labels it takes.
-        cap: most boxes of a keyframe.
+        match_iou: smallest overlap of a proposal with the box whose labels it takes.
+        cap: largest number of boxes of a keyframe.
     """
     truth = len(ground_truth_xyxy)
     match, _ = match_proposals(proposals_xyxy, ground_truth_xyxy, match_iou=match_iou)

@@ -1,4 +1,4 @@
-"""Training of the baseline, from frames, annotations and boxes to its checkpoint."""
+"""Train the baseline: from frames, annotations and boxes to its checkpoint."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def train_baseline(
 
     Args:
         data: the data set's folder, with the outs `frames`, `annotations` and `boxes`.
-        spec: what is trained.
+        spec: the detector to train.
         settings: see `BaselineTraining`.
         log: see `LogSettings`.
         hardware: see `Hardware`.

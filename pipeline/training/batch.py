@@ -1,4 +1,4 @@
-"""What one forward pass of training takes."""
+"""The batch of one training forward pass."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -12,7 +12,8 @@ from pipeline.models.context import BankWindow
 class Batch:
     """B keyframes with their R labelled boxes.
 
-    Either `clips` and `boxes` are given (the detector runs) or `rows` (stored features, the head alone runs).
+    Either `clips` and `boxes_xyxy` are given (the whole detector runs), or `rows` (stored features; only the head
+    runs).
     """
 
     labels: Tensor  # [R, classes] float32, multi-hot
@@ -23,7 +24,7 @@ class Batch:
     window: BankWindow | None = None  # overwritten when the next batch is made
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on another device."""
+        """Copy the batch to another device."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return replace(
             self,

@@ -1,4 +1,4 @@
-"""Training batches of clips, read from the frames."""
+"""Make training batches of clips, read from the frames."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,24 +29,24 @@ from pipeline.video.store import FrameStore
 
 @dataclass(frozen=True)
 class ClipData:
-    """Frames, and the keyframes whose clips train and score a detector."""
+    """The frames, and the keyframes whose clips train and score a detector."""
 
     store: FrameStore
     clip: ClipInput
-    "What the backbone sees."
+    "The clip that the backbone expects."
     train: Sequence[KeyframeBoxes]
     val: Sequence[KeyframeBoxes]
-    "Those that are scored."
+    "The keyframes that validation scores."
     tables: Tables
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One keyframe's clip and boxes."""
+    """The clip and boxes of one keyframe."""
 
     clip: Tensor  # [3, T, h, w]
     boxes_xyxy: NDArray[np.float32]  # [n, 4], pixels
-    labels: NDArray[np.float32]  # [n, classes], zeros for a box that nothing matches
+    labels: NDArray[np.float32]  # [n, classes], zeros for a box that matches none
 
 
 def training_sample(
@@ -60,8 +60,9 @@ def training_sample(
 ) -> Sample:
     """Read, augment and label one keyframe; every draw comes from `rng`.
 
-    Annotated boxes and the proposals that match one train; box jitter moves them after they were matched. With
-    `unmatched`, the others follow, without labels: no loss sees them, but a batch norm of the head does, as upstream.
+    Annotated boxes and the proposals that match one are trained on; box jitter moves them after the matching. With
+    `unmatched`, the other proposals follow without labels: the loss ignores them, but a batch norm of the head sees
+    them, as upstream.
     """
     indices = clip_indices(
         each.keyframe.time_seconds,
@@ -95,7 +96,7 @@ def training_sample(
 def jittered(
     boxes_xyxy: NDArray[np.float64], std: float, width: int, height: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Boxes whose every edge moved by a normal share `std` of the box's side, kept inside the clip."""
+    """Move every edge of each box by a normal share (deviation `std`) of the box's side, within the clip."""
     if not std:
         return boxes_xyxy
     sides = np.tile(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 2)
@@ -106,17 +107,17 @@ def jittered(
 def check_clip_sizes(
     store: FrameStore, video_ids: Iterable[str], augmentation: Augmentation, *, bn_batch: int, block: str
 ) -> None:
-    """Refuse films whose clips cannot be in one batch, before any is read.
+    """Check, before any clip is read, that the clips of all films fit into one batch.
 
     Args:
-        store: where the frames are.
-        video_ids: the films that are trained on.
+        store: the frame store.
+        video_ids: the films to train on.
         augmentation: how clips are scaled and cropped.
         bn_batch: keyframes of a batch.
         block: the parameters' block, e.g. `baseline.augmentation`.
 
     Raises:
-        InputError: without a crop their clips differ in size.
+        InputError: clips are not cropped, and their sizes differ.
     """
     if augmentation.crop != "none" or bn_batch == 1:
         return
@@ -138,10 +139,10 @@ def clip_steps(
     window_of: WindowOf | None,
     workers: int,
 ) -> Iterator[Step[Batch]]:
-    """The optimiser steps of one epoch over the keyframes, in an order drawn from (seed, epoch).
+    """Yield the optimiser steps of one epoch over the keyframes, in an order drawn from (seed, epoch).
 
-    A sample is a function of (seed, epoch, keyframe), so neither workers nor ranks nor a resumed run change it. A rank
-    reads only its own parts, one after the other. `unmatched`: see `training_sample`; `window_of` gives the windows of
+    A sample depends on (seed, epoch, keyframe) alone, so workers, ranks or a resumed run do not change it. A rank
+    reads only its own parts, one after the other. `unmatched`: see `training_sample`; `window_of` makes the windows of
     this epoch.
     """
     order = rng_of(settings.seed, "order", epoch).permutation(len(data.train))
@@ -177,7 +178,7 @@ def _batch(part: Sequence[tuple[KeyframeBoxes, Sample]], window_of: WindowOf | N
 
 
 def detector_loss(detector: Detector, loss: LossOf = multilabel_loss) -> Callable[[Batch], Tensor]:
-    """The loss of one batch of clips; `loss` gets logits and labels (see `make_loss`)."""
+    """Return a function that computes the loss of a batch of clips; `loss` gets logits and labels (see `make_loss`)."""
 
     def loss_of(batch: Batch) -> Tensor:
         assert batch.clips is not None

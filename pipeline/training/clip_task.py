@@ -1,4 +1,4 @@
-"""The task of training a detector on clips: the baseline, or a head of scope all with its backbone."""
+"""The task of training a detector on clips: the baseline, or in scope all a head with its backbone."""
 
 from collections.abc import Callable
 from functools import partial
@@ -30,17 +30,17 @@ def clip_task(
     trained_windows: Callable[[int], WindowOf] | None = None,
     scored_windows: WindowOf | None = None,
 ) -> Task[Batch]:
-    """What `fit` trains a detector on.
+    """Build the task on which `fit` trains a detector.
 
     Args:
         detector: on the device of `hardware`.
         data: see `ClipData`.
         settings: see `Training`.
-        labels: how many actions a person has.
+        labels: how many actions a person can have.
         hardware: see `Hardware`.
         what: the training's name.
-        trained_windows: for an epoch, its windows; for a head that reads the bank.
-        scored_windows: those of validation.
+        trained_windows: returns the windows of an epoch, for a head that reads the bank.
+        scored_windows: the windows of validation.
     """
     unmatched = has_batch_norm(detector.head)
     scores_of = partial(action_scores, kind=labels)

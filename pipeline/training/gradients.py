@@ -1,4 +1,4 @@
-"""What the ranks of a training tell each other in each step: one sum of everything."""
+"""Sum the gradients of a step over all ranks, with everything else they exchange, in one message."""
 
 from collections.abc import Sequence
 
@@ -14,16 +14,16 @@ def sum_step(
 ) -> tuple[list[Tensor], float]:
     """Sum gradients and other tensors over all ranks, in one message.
 
-    A parameter that no rank has a gradient of has none afterwards either, so that its optimiser leaves it alone.
+    A parameter without a gradient on any rank has none afterwards either, so its optimiser does not change it.
 
     Args:
         parameters: their gradients are replaced by the sums.
-        others: float tensors of the same shapes on every rank.
-        loss: a further number.
-        device: where the parameters are.
+        others: float tensors with the same shapes on every rank.
+        loss: a number to be summed too.
+        device: device of the parameters.
 
     Returns:
-        The sums of `others`, and that of `loss`.
+        The sums of `others`, and the sum of `loss`.
     """
     if world_size() == 1:
         return list(others), loss
@@ -40,6 +40,6 @@ def sum_step(
 
 
 def divide_gradients(parameters: Sequence[nn.Parameter], parts: int) -> None:
-    """Make means over the parts of a step of sums over them."""
+    """Turn sums of gradients over the parts of a step into means."""
     if parts > 1:
         torch._foreach_div_([each.grad for each in parameters if each.grad is not None], parts)

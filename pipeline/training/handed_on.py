@@ -1,4 +1,4 @@
-"""The baseline in a head's place (`head=baseline`): nothing is trained, and `evaluate` scores it as it is."""
+"""Hand the baseline on in the place of a head (`head=baseline`): nothing is trained; `evaluate` scores it unchanged."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def hand_on_baseline(head: LongTermHead, scope: Scope, *, threads: int, dataset:
     Args:
         head: `baseline`, for the record.
         scope: for the record.
-        threads: CPU threads that it is scored with.
+        threads: CPU threads for scoring.
         dataset: the data set's name, for the record of the run.
 
     Raises:
@@ -28,7 +28,7 @@ def hand_on_baseline(head: LongTermHead, scope: Scope, *, threads: int, dataset:
             return
         weights, baseline = load_checkpoint(BASELINE)
         save_checkpoint(HEAD, weights, hand_on(baseline, head=head, scope=scope, threads=threads))
-        # A converted detector was trained elsewhere: nothing is known of its epochs.
+        # A converted detector was trained elsewhere, so its epochs are unknown.
         fitted = Fitted(baseline.record.get("history", []), baseline.record.get("selected_epoch", 0))
         select = baseline.record["parameters"]["checkpoint"]["select"] if fitted.history else "last"
         shared = {"head": head.name, "scope": scope, "mixed_banks": {}}

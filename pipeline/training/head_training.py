@@ -1,4 +1,4 @@
-"""Training of a long-term head, from banks or frames to its checkpoint."""
+"""Train a long-term head: from banks or frames to its checkpoint."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,31 +47,31 @@ Model = Head | StandardisedHead | Detector
 
 @dataclass(frozen=True)
 class Start:
-    """What the backbone starts from in scope all, and whose features a head works on in scope head."""
+    """The weights that the backbone starts from in scope all, and the producer of the features in scope head."""
 
     file: str
-    "Weights; none draws the backbone."
+    "File of weights; with none the backbone is drawn at random."
     is_baseline: bool
-    "Whether they are of a whole detector, of which the backbone is taken; else of a backbone alone."
+    "True: the file holds a whole detector, and only its backbone is taken. False: it holds a backbone alone."
     producer: str | None
     "sha256 of the weights that make the features."
 
 
 @dataclass(frozen=True)
 class _Inputs:
-    """All that is read before anything is trained."""
+    """Everything that is read before the training starts."""
 
     spec: HeadSpec
     banks: tuple[Bank, ...]
-    "Those of train and val; none for a detector that reads no bank."
+    "The banks of train and val; empty for a detector that reads no bank."
     mixed: dict[str, list[str | None]]
     window: WindowSource | None
     store: FrameStore | None
-    "In scope all."
+    "Only in scope all."
     splits: Splits
     filled: Filled
     annotations: str
-    "Digest."
+    "Digest of the annotations."
 
 
 def train_head(
@@ -80,9 +80,9 @@ def train_head(
     """Train a head, and write models/head.* and results/head.
 
     Args:
-        spec: what is trained; its channels are those of the banks where there are any.
+        spec: the head to train; its numbers of channels are replaced by those of the banks, if it reads any.
         settings: see `HeadTraining`.
-        rows: where banks, frames, annotations and boxes lie.
+        rows: the source of banks, frames, annotations and boxes.
         start: see `Start`.
         options: where the rows of windows are held.
         log: see `LogSettings`.
@@ -91,7 +91,7 @@ def train_head(
         InputError: a source is absent or does not fit the settings; or as `fit`.
     """
     check_log(log)
-    with torch.device("meta"):  # what does not fit is refused before features are computed
+    with torch.device("meta"):  # refuses a bad spec before features are computed
         build_scope_head(spec)
     inputs = _read(spec, settings, rows, options)
     spec, record = inputs.spec, _record(inputs, start)
@@ -159,7 +159,7 @@ def _record(inputs: _Inputs, start: Start) -> Record:
 
 
 def _load_start(backbone: Backbone, start: Start) -> dict[str, str] | None:
-    """Load the weights that the backbone starts from; returns what they were, for the record."""
+    """Load the weights that the backbone starts from; return their file and sha256, for the record."""
     if not start.is_baseline:
         return load_backbone(backbone, start.file)
     tensors, checkpoint = load_checkpoint(Path(start.file))
@@ -170,7 +170,7 @@ def _load_start(backbone: Backbone, start: Start) -> dict[str, str] | None:
 
 
 def _task(model: Model, inputs: _Inputs, settings: HeadTraining, rows: RowSource) -> Task[Batch]:
-    """What the model is trained on; it is moved to the device, with the statistics of what it standardises."""
+    """Build the model's task; fit its statistics, if it standardises, and move it to the device."""
     spec, splits, window, hardware = inputs.spec, inputs.splits, inputs.window, rows.hardware
     films = set(splits.train.video_ids)
     score = spec.head.window.score if spec.head.window else 0.0

@@ -1,7 +1,7 @@
-"""Points of a training for TensorBoard or MLflow (docs/watching.md), written by rank 0 while it runs.
+"""Log a training to TensorBoard or MLflow while it runs (docs/watching.md); rank 0 writes.
 
-A log is for watching: it lies outside of what git and DVC keep, and nothing that is made depends on it. Where it cannot
-be written any more, the training says so once and goes on.
+A log is only for watching: git and DVC do not keep it, and no out depends on it. If it can no longer be written, the
+training prints that once and goes on.
 """
 
 import importlib.util
@@ -21,43 +21,43 @@ from pipeline.base.work import work_root
 Kind = Literal["none", "tensorboard", "mlflow"]
 KEY_TAG = "actionbank.key"
 FLUSH_SECONDS = 10
-MOST_IN_BATCH = 900  # MLflow takes 1000 points at once
+MOST_IN_BATCH = 900  # MLflow accepts 1000 points at once
 
 
 @dataclass(frozen=True)
 class LogSettings:
-    """Of which training, and where to."""
+    """Which training to log, and where."""
 
     kind: Kind
     stage: str
-    name: str  # in words, as the head
-    key: str  # of the training (`item_key`): a resumed one goes on in the log of the killed one
+    name: str  # for people, such as the name of the head
+    key: str  # of the training (`item_key`): a resumed training continues the log of the killed one
     parameters: Mapping[str, Any]
 
     @property
     def run_name(self) -> str:
-        """Unique for a training."""
+        """A name that is unique for a training."""
         return f"{self.name}-{self.key[:8]}"
 
 
 class Log(Protocol):
-    """Where points go. `add` and `flush` raise nothing; `close` ends the log, `failed` with the training."""
+    """A target for points. `add` and `flush` raise nothing; `close` ends the log, and `failed` marks it as failed."""
 
     def add(self, values: Mapping[str, Any], step: int) -> None:
-        """Note these numbers at `step`; None and what is no number is left out."""
+        """Add these numbers at `step`; None and values that are not finite are left out."""
 
     def flush(self) -> None:
-        """Write what is noted."""
+        """Write the added points."""
 
     def close(self, *, failed: bool) -> None:
-        """Write the rest."""
+        """Write the remaining points and end the log."""
 
 
 def check_log(kind: Kind) -> None:
-    """Check that what writes such a log is installed.
+    """Check that the package that writes this kind of log is installed.
 
     Raises:
-        InputError: it is not; names the command that installs it.
+        InputError: it is not installed; the message gives the command that installs it.
     """
     if kind != "none" and importlib.util.find_spec(kind) is None:
         raise InputError(
@@ -70,16 +70,16 @@ def open_log(settings: LogSettings, done: int) -> Log:
     """Open the log of a training.
 
     Args:
-        settings: see `LogSettings`; of a kind other than none.
-        done: steps that earlier runs have finished; later points of theirs make room for those of this run.
+        settings: see `LogSettings`; the kind is not none.
+        done: steps that earlier runs have finished; later points of those runs are replaced by this run's points.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: the log cannot be written.
     """
     check_log(settings.kind)
     try:
         return TensorBoardLog(settings, done) if settings.kind == "tensorboard" else MlflowLog(settings)
-    except Exception as error:  # whatever these packages and their servers raise
+    except Exception as error:  # these packages and their servers may raise anything
         raise InputError(f"training.log {settings.kind}: cannot be written: {_one_line(error)}") from None
 
 
@@ -99,7 +99,7 @@ class TensorBoardLog:
 
         _quieten_writer()
         folder = work_root().parent / "logs" / "tensorboard" / settings.stage / settings.run_name
-        # A reader drops what an earlier run wrote from this step on.
+        # Readers then ignore what an earlier run wrote from this step on.
         self._writer = SummaryWriter(str(folder), purge_step=done + 1 if done else 0, flush_secs=FLUSH_SECONDS)
         self._broken = False
         if not done:
@@ -125,13 +125,13 @@ class TensorBoardLog:
             return
         try:
             write(*values)
-        except Exception as error:  # the disk is full, the folder is gone
+        except Exception as error:  # a full disk or a removed folder
             self._broken = True
             print(f"training.log tensorboard: {_one_line(error)}; the training goes on without it", file=sys.stderr)
 
 
 def _quieten_writer() -> None:
-    """TensorBoard's writing thread hands its fault on to `add` and `flush`; let it print no traceback besides."""
+    """Suppress the traceback of TensorBoard's writing thread; `add` and `flush` raise its error anyway."""
     before = threading.excepthook
 
     def hook(fault: threading.ExceptHookArgs) -> None:
@@ -142,7 +142,7 @@ def _quieten_writer() -> None:
 
 
 class MlflowLog:
-    """A run in the store that MLFLOW_TRACKING_URI names, else in `logs/mlflow.db`."""
+    """A run in the store that MLFLOW_TRACKING_URI names, or else in `logs/mlflow.db`."""
 
     def __init__(self, settings: LogSettings) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -164,7 +164,7 @@ class MlflowLog:
         self._run, self._resumed = self._find_run(settings, number)
 
     def _find_run(self, settings: LogSettings, experiment: str) -> tuple[str, bool]:
-        """The run of a training that did not end, or a new one; and whether it is such."""
+        """Find the unfinished run of this training, or create one; return its id and whether it is a resumed one."""
         found = self._client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{settings.key}'")
         open_runs = [run.info.run_id for run in found if run.info.status != "FINISHED"]
         if open_runs:
@@ -175,7 +175,7 @@ class MlflowLog:
         tags = {KEY_TAG: settings.key, "actionbank.stage": settings.stage}
         run = self._client.create_run(experiment, run_name=f"{settings.stage} {settings.run_name}", tags=tags)
         params = [Param(key, str(value)[:500]) for key, value in _described(settings).items()]
-        for first in range(0, len(params), 100):  # MLflow takes so many at once
+        for first in range(0, len(params), 100):  # MLflow accepts 100 at once
             self._client.log_batch(run.info.run_id, params=params[first : first + 100])
         return run.info.run_id, False
 
@@ -187,13 +187,13 @@ class MlflowLog:
             self.flush()
 
     def flush(self) -> None:
-        """See `Log`. A store that does not answer is asked again at the end of each epoch."""
+        """See `Log`. If the store does not answer, it is tried again at the end of each epoch."""
         try:
             while self._pending:
                 self._write(self._pending[:MOST_IN_BATCH])
                 self._pending = self._pending[MOST_IN_BATCH:]
             self._stuck = False
-        except Exception as error:  # whatever the store's server or its disk is the cause of
+        except Exception as error:  # the store's server or disk may raise anything
             if not self._stuck:
                 print(
                     f"training.log mlflow: {_one_line(error)}; the training goes on, and its points are kept until "
@@ -201,7 +201,7 @@ class MlflowLog:
                     file=sys.stderr,
                 )
             self._stuck = True
-            # The answer may be lost, and not the points: the store is asked what it has.
+            # The points may have arrived although no answer came back, so ask the store what it has.
             self._last, self._resumed = {}, True
         self._written = time.monotonic()
 
@@ -214,7 +214,7 @@ class MlflowLog:
         self._last |= {key: max(step, self._last[key]) for key, _, _, step in points}
 
     def _last_step(self, key: str) -> int:
-        """The last step of which the run has this number: MLflow keeps what it has, and would keep it twice."""
+        """Return the last step at which the run has this number; MLflow would store a repeated point twice."""
         if key not in self._last:
             known = self._client.get_metric_history(self._run, key) if self._resumed else []
             self._last[key] = max((each.step for each in known), default=-1)
@@ -228,12 +228,12 @@ class MlflowLog:
             return
         try:
             self._client.set_terminated(self._run, "FAILED" if failed else "FINISHED")
-        except Exception as error:  # as in `flush`
+        except Exception as error:  # see `flush`
             print(f"training.log mlflow: {_one_line(error)}; the run stays open there", file=sys.stderr)
 
 
 def _described(settings: LogSettings) -> dict[str, Any]:
-    """The parameters of a training by dotted keys, and the experiment that DVC runs it for."""
+    """Return the parameters of a training by dotted keys, and the name of its DVC experiment."""
     flat: dict[str, Any] = {"stage": settings.stage, "name": settings.name}
     if name := os.environ.get("DVC_EXP_NAME"):
         flat["experiment"] = name

@@ -1,8 +1,8 @@
-"""The training loop: epochs of optimiser steps, on any number of ranks; after a kill it goes on where it was.
+"""The training loop: epochs of optimiser steps, on any number of ranks; a killed training resumes where it stopped.
 
-After each epoch the whole state (weights, the optimiser's, history, the best weights) lies in the state folder, and the
-next run goes on from there. No random state is part of it: every draw, dropout included, is a function of the seed,
-the epoch and the step, part or sample, and so of no rank either.
+After each epoch the whole state (weights, optimiser, history, best weights) is in the state folder, and the next run
+continues from there. The state holds no random state: every draw, including dropout, is a function of the seed and of
+the epoch, step, part or sample. So it does not depend on the rank either.
 """
 
 import math
@@ -35,10 +35,10 @@ from pipeline.training.watch import Watch, watch_training
 
 @dataclass(frozen=True)
 class Fitted:
-    """The outcome of a training: the model holds the selected epoch's weights."""
+    """The result of a training; the model then holds the selected epoch's weights."""
 
-    history: list[Metrics]  # one row per epoch: epoch (from 1), lr, loss, and what validation gave
-    selected_epoch: int  # 0 for the initial weights, where no epoch was asked for
+    history: list[Metrics]  # one row per epoch: epoch (from 1), lr, loss, and the metrics of its validation
+    selected_epoch: int  # 0 for the initial weights, if the schedule has no epochs
 
     @property
     def kept(self) -> Metrics:
@@ -63,23 +63,23 @@ def fit(
 ) -> Fitted:
     """Train `model` in place, from the newest state in `state_folder` if there is one.
 
-    Without any epoch the model stays as it is, and is validated as epoch 0.
+    If the schedule has no epochs, the model is only validated, as epoch 0.
 
-    The gradient of a step is the mean over its parts, whichever ranks they lie on: eight parts on one rank and one
-    part on each of eight differ by rounding alone.
+    The gradient of a step is the mean over its parts, on whichever ranks they are: eight parts on one rank and one part
+    on each of eight ranks differ only by rounding.
 
     Args:
         model: on `device`; every rank starts from rank 0's weights.
-        task: what is trained on; see `Task`.
+        task: what to train on; see `Task`.
         settings: see `Training`.
-        groups: the parameters of `model`, as the optimiser treats them (`parameter_groups`).
-        device: where `model` is.
-        state_folder: where states lie; the last two are kept, and the caller drops them when its outs are written.
-        log: where points of it are written while it runs; nothing that is made depends on it.
+        groups: the parameters of `model` in groups for the optimiser (`parameter_groups`).
+        device: device of `model`.
+        state_folder: folder of the states; the last two are kept, and the caller removes them after writing its outs.
+        log: where points are logged while the training runs; no out depends on it.
 
     Raises:
         InputError: there is nothing to train on, the loss is not finite, ranks and parts do not fit, or a setting
-            cannot be had here; weights are not finite after an epoch; validation fails; or the log cannot be begun.
+            cannot be used here; weights are not finite after an epoch; validation fails; or the log cannot be opened.
     """
     if not task.steps_per_epoch:
         raise InputError(f"{task.what}: no annotated keyframe with a box to train on")
@@ -111,7 +111,7 @@ def fit(
 def _begin(
     model: nn.Module, task: Task[P], settings: Training, groups: Groups, device: torch.device, state_folder: Path
 ) -> tuple[torch.optim.Optimizer, State]:
-    """Check what the ranks share, set the model up, and put the newest state into it and its optimiser."""
+    """Check that the ranks fit, prepare the model, and load the newest state into it and its optimiser."""
     batches = {"global_batch": settings.global_batch, "bn_batch": settings.bn_batch}
     check_ranks(**batches, block=settings.block)
     prepare_norm(model, settings.norm, device=device, block=settings.block, **batches)
@@ -147,23 +147,23 @@ def _train_epoch(
     settings: Training,
     watch: Watch,
 ) -> Metrics:
-    """The steps of one epoch, and its row of the history.
+    """Run the steps of one epoch, and return its row of the history.
 
     Args:
-        model: is trained.
+        model: the model to train.
         optimiser: of its parameters.
-        steps: those of the epoch.
+        steps: the steps of the epoch.
         epoch: from 0.
-        gradients: leaves the gradient of a step in the parameters and gives its loss; see `_gradients`.
+        gradients: computes the gradient of a step into the parameters and returns its loss; see `_gradients`.
         settings: see `Training`.
-        watch: is told of every step.
+        watch: gets every step, to show and log it.
     """
     train_mode(model, settings.norm)
     losses: list[float] = []
     rate = 0.0
     for number, step in enumerate(steps):
         if settings.norm == "sync" and step.count < world_size():
-            continue  # the last step of an epoch, short of parts: ranks would wait for statistics of none
+            continue  # an incomplete last step: ranks without a part would wait for ever
         rate = settings.rate(epoch, number, watch.steps_per_epoch)
         set_rate(optimiser, rate)
         loss = gradients(step, (epoch, number))
@@ -181,7 +181,7 @@ def _train_epoch(
 
 
 def _keep_best(model: nn.Module, row: Metrics, state: State, settings: Training) -> None:
-    """Keep the weights of a validated epoch that is better than all before it, where the best ones are asked for."""
+    """Keep the weights of a validated epoch that is better than all before it, if the best ones are selected."""
     score = selection_score(row)
     if settings.checkpoint.select == "best" and score > state.best_map:
         state.best_map, state.best_epoch = score, row["epoch"]
@@ -189,7 +189,7 @@ def _keep_best(model: nn.Module, row: Metrics, state: State, settings: Training)
 
 
 def _selected(model: nn.Module, state: State, settings: Training) -> Fitted:
-    """The outcome; leaves the selected epoch's weights in the model."""
+    """Put the selected epoch's weights into the model, and return the result."""
     model.eval()
     if settings.checkpoint.select == "best":
         model.load_state_dict(state.best)
@@ -212,10 +212,10 @@ def _say_stop(history: Sequence[Metrics], settings: Training, what: str) -> None
 
 
 def _check_finite(model: nn.Module, where: str, block: str) -> None:
-    """Refuse weights that have overflowed: the loss of a step is of the weights before it, so no loss tells it.
+    """Check that no weight has overflowed. A step's loss uses the weights before it, so the last loss cannot show this.
 
     Raises:
-        InputError: a weight or a statistic is infinite or no number; what was saved before stays.
+        InputError: a weight or a statistic is infinite or NaN; earlier saved states remain.
     """
     wrong = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
     if wrong:
@@ -242,7 +242,7 @@ def _gradients(
     settings: Training,
     device: torch.device,
 ) -> float:
-    """Leave the mean gradient of a step's parts in the parameters, and give their mean loss."""
+    """Compute the mean gradient of a step's parts into the parameters, and return the mean loss."""
     parameters = list(model.parameters())
     statistics = RunningStatistics(model)
     for parameter in parameters:
@@ -250,7 +250,7 @@ def _gradients(
     loss = 0.0
     for number, batch in enumerate(step.parts):
         part = rank() + number * world_size()
-        # The first part draws as a step of one part does.
+        # Part 0 has the same seed as a step of only one part.
         torch.manual_seed(seed_of(settings.seed, "dropout", *place, *([part] if part else [])))
         with named_nondeterminism(device):
             with compute_precision(device, settings.compute_dtype):

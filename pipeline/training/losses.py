@@ -1,8 +1,8 @@
 """Losses of RoI heads (MMAction2 `BBoxHeadAVA.loss_and_target`).
 
-Upstream drops column 0 (background) of logits and labels before anything else; so does `make_loss`, where a
-model has that column. Rows without a positive label are left out. Where no row is left, upstream's mean over
-nothing is NaN; here the loss is 0 and so are its gradients, so that a batch without a matched box changes nothing.
+If a model has a background column, `make_loss` first removes it (column 0) from the logits, as upstream removes it from
+logits and labels. Rows without a positive label are left out. If no row is left, upstream's mean is NaN; here the loss
+and its gradients are 0, so a batch without a matched box changes nothing.
 
 Shape suffixes of names: R persons, K classes.
 """
@@ -16,20 +16,20 @@ from torch import Tensor
 from pipeline.models.scores import action_logits
 from pipeline.models.settings import Labels
 
-# Gets logits [R, columns] and labels [R, classes], gives a scalar.
+# A function of logits [R, columns] and labels [R, classes] that returns a scalar.
 LossOf = Callable[[Tensor, Tensor], Tensor]
 
 
 def make_loss(kind: Labels, *, alpha: float = 1.0, gamma: float = 0.0, normalise: bool = True) -> LossOf:
-    """The loss of persons that have as many actions as `kind` says.
+    """Build the loss for persons that have one or several actions, as `kind` says.
 
     Args:
-        kind: multi: `multilabel_loss`; single: `singlelabel_loss`. A background column is cut off the logits.
+        kind: multi: `multilabel_loss`; single: `singlelabel_loss`. A background column is removed from the logits.
         alpha: factor of the loss.
         gamma: exponent of the focal factor.
-        normalise: single: several labels of a row share the weight of one, so that they are a distribution. False
-            gives what upstream computes without a background column: a row with n labels counts n times. With one
-            label per row both are the same.
+        normalise: for single: True divides each row of labels by its sum, which makes it a distribution. False computes
+            what upstream does without a background column: a row with n labels counts n times. With one label per row
+            both are the same.
 
     Returns:
         A function of logits [R, columns(classes, kind)] and labels [R, classes].
@@ -45,13 +45,13 @@ def make_loss(kind: Labels, *, alpha: float = 1.0, gamma: float = 0.0, normalise
 
 
 def multilabel_loss(logits_RK: Tensor, labels_RK: Tensor, *, alpha: float = 1.0, gamma: float = 0.0) -> Tensor:
-    """Binary cross-entropy of each class, focal where `gamma` > 0; the mean over kept rows and classes.
+    """Compute the binary cross-entropy of each class, focal if `gamma` > 0; the mean over kept rows and classes.
 
     Args:
-        logits_RK: any floating type; the loss is taken in float32 at least.
+        logits_RK: any floating type; the loss is computed in float32 or float64.
         labels_RK: 0 or 1.
         alpha: factor of the loss.
-        gamma: exponent of the focal factor (1 - exp(-loss)); its gradient is part of the loss's gradient.
+        gamma: exponent of the focal factor (1 - exp(-loss)); gradients flow through this factor too.
 
     Returns:
         A scalar; 0 where no row has a positive label.
@@ -65,13 +65,13 @@ def multilabel_loss(logits_RK: Tensor, labels_RK: Tensor, *, alpha: float = 1.0,
 def singlelabel_loss(
     logits_RK: Tensor, labels_RK: Tensor, *, alpha: float = 1.0, gamma: float = 0.0, normalise: bool = False
 ) -> Tensor:
-    """Cross-entropy of the softmax over the classes, focal where `gamma` > 0; the mean over kept rows.
+    """Compute the cross-entropy of the softmax over the classes, focal if `gamma` > 0; the mean over kept rows.
 
     Args:
-        logits_RK: any floating type; the loss is taken in float32 at least.
+        logits_RK: any floating type; the loss is computed in float32 or float64.
         labels_RK: one-hot, or several ones per row.
         alpha: factor of the loss.
-        gamma: exponent of the focal factor, taken of a row's cross-entropy.
+        gamma: exponent of the focal factor, which is computed from a row's cross-entropy.
         normalise: divide a row of labels by its sum, as upstream does for models with a background column.
 
     Returns:
@@ -91,7 +91,7 @@ def _at_least_float32(logits_RK: Tensor) -> Tensor:
 def _focal(loss: Tensor, alpha: float, gamma: float) -> Tensor:
     if gamma == 0:
         return alpha * loss
-    # Above 0 even for a perfect logit: the derivative of x ** gamma at 0 is infinite for gamma below 1.
+    # Kept above 0 even for a perfect logit: the derivative of x ** gamma at 0 is infinite for gamma below 1.
     doubt = (-torch.expm1(-loss)).clamp_min(torch.finfo(loss.dtype).tiny)
     return alpha * doubt**gamma * loss
 

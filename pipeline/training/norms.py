@@ -1,7 +1,7 @@
-"""Batch norm in training: over which clips its statistics are taken, and how running ones advance.
+"""Batch norm in training: the clips from which its statistics are computed, and the update of the running statistics.
 
 A step may have many parts, spread over many ranks. Each part starts from the same running statistics, and the new
-ones are the mean of what the parts would have set: so neither the order of parts nor the number of ranks is in them.
+ones are the mean of the parts' results. So they depend neither on the order of parts nor on the number of ranks.
 """
 
 from typing import Literal
@@ -19,20 +19,20 @@ Norm = Literal["batch", "sync", "frozen"]
 def prepare_norm(
     model: nn.Module, norm: Norm, *, global_batch: int, bn_batch: int, device: torch.device, block: str
 ) -> None:
-    """Check that `norm` can be had, and put synchronised batch norm into `model` where it is needed.
+    """Check that `norm` is possible here, and put synchronised batch norm into `model` if it is needed.
 
     Args:
         model: before its optimiser is made; its state dict keeps its keys.
-        norm: `batch`: statistics of each part by itself, as published. `sync`: of all parts of a step together.
-            `frozen`: the backbone keeps the running statistics that it started with, and scales and shifts train
-            (MMAction2's `norm_eval`).
+        norm: `batch`: statistics of each part by itself, as published. `sync`: statistics of all parts of a step
+            together. `frozen`: the backbone keeps the running statistics that it started with, and only scales and
+            shifts are trained (MMAction2's `norm_eval`).
         global_batch: keyframes of a step.
         bn_batch: keyframes of a part.
-        device: where `model` is.
+        device: device of `model`.
         block: of the parameters, for the message.
 
     Raises:
-        InputError: `sync` where parts of a step do not meet.
+        InputError: `sync`, and the parts of a step do not run at the same time.
     """
     if norm != "sync":
         return
@@ -50,12 +50,12 @@ def prepare_norm(
 
 
 def has_batch_norm(model: nn.Module) -> bool:
-    """Whether what `model` computes of a row in training depends on the others of its batch."""
+    """Return whether `model` has a batch norm, so that in training the other rows of a batch affect a row's result."""
     return any(isinstance(module, _BatchNorm) for module in model.modules())
 
 
 def train_mode(model: nn.Module, norm: Norm) -> None:
-    """`model.train()`, but for norms that are frozen."""
+    """Call `model.train()`, but keep frozen norms in evaluation mode."""
     model.train()
     if norm == "frozen":
         for module in getattr(model, "backbone", model).modules():
@@ -64,10 +64,10 @@ def train_mode(model: nn.Module, norm: Norm) -> None:
 
 
 class RunningStatistics:
-    """The running statistics of a model in training mode, over the parts of one step."""
+    """The running statistics of a model in training mode, averaged over the parts of one step."""
 
     def __init__(self, model: nn.Module) -> None:
-        """Note what the step starts from."""
+        """Store the statistics that the step starts from."""
         norms = [each for each in model.modules() if isinstance(each, _BatchNorm) and each.training]
         self._values: list[Tensor] = []
         self._counts: list[Tensor] = []
@@ -81,17 +81,17 @@ class RunningStatistics:
         self.totals: list[Tensor] = [torch.zeros_like(each) for each in self._values]
 
     def end_part(self) -> None:
-        """Add what a part has set to `totals`, and go back to the start."""
+        """Add the statistics after a part to `totals`, and restore those at the start."""
         for value, start, total in zip(self._values, self._start, self.totals, strict=True):
             total += value
             value.copy_(start)
 
     def end_step(self, totals: list[Tensor], parts: int) -> None:
-        """Set the mean over the parts.
+        """Set the statistics to the mean over the parts.
 
         Args:
             totals: `totals` summed over all ranks.
-            parts: of all ranks.
+            parts: number of parts on all ranks.
         """
         for value, total in zip(self._values, totals, strict=True):
             value.copy_(total / parts)

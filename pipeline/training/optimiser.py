@@ -1,4 +1,4 @@
-"""Optimisers by name, and which parameters they treat how."""
+"""Build optimisers by name, and group the parameters that they treat differently."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -11,21 +11,21 @@ from pipeline.training.settings import Training
 
 WeightDecay = Literal["all", "weights"]
 Groups = Iterable[dict[str, Any]]
-"As PyTorch's optimisers take them, each with `params`, `weight_decay` and `lr_factor`; see `parameter_groups`."
+"Parameter groups for PyTorch's optimisers, each with `params`, `weight_decay` and `lr_factor`."
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
 def parameter_groups(
     model: nn.Module, *, weight_decay: float, decayed: WeightDecay, bias_lr_factor: float = 1.0
 ) -> list[dict[str, Any]]:
-    """The parameters of `model` by how they are trained; a group's rate is `lr_factor` times that of the schedule.
+    """Group the parameters of `model` by decay and rate; a group's rate is `lr_factor` times the schedule's rate.
 
     Args:
-        model: every parameter is in one group, in the model's order.
+        model: each of its parameters is in exactly one group, in the model's order.
         weight_decay: L2 penalty.
-        decayed: `all` penalises every parameter (MMAction2's detectors); `weights` neither scales and shifts of
-            norms nor biases (PySlowFast's `BN.WEIGHT_DECAY` of 0, AlphAction).
-        bias_lr_factor: rate of biases outside of norms over that of weights (TRN, as Caffe had it: 2).
+        decayed: `all` penalises every parameter (MMAction2's detectors); `weights` excludes the biases, and the scales
+            and shifts of norms (PySlowFast's `BN.WEIGHT_DECAY` of 0, AlphAction).
+        bias_lr_factor: ratio of the rate of biases (outside norms) to that of weights (2 in TRN, as in Caffe).
     """
     biases: set[nn.Parameter] = set()
     norms: set[nn.Parameter] = set()
@@ -47,25 +47,25 @@ def parameter_groups(
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Give every group the rate of the schedule, times the group's factor."""
+    """Set the rate of every group to the schedule's rate times the group's factor."""
     for group in optimiser.param_groups:
         group["lr"] = rate * group["lr_factor"]
 
 
 def groups_of(model: nn.Module, settings: Training) -> Groups:
-    """The parameters of `model` as the settings of a training treat them."""
+    """Group the parameters of `model` as the settings of a training say."""
     return parameter_groups(model, weight_decay=settings.weight_decay, decayed=settings.decay)
 
 
 def make_optimiser(groups: Groups, *, name: str, lr: float, momentum: float, nesterov: bool) -> torch.optim.Optimizer:
-    """SGD or AdamW.
+    """Build SGD or AdamW.
 
     Args:
         groups: see `Groups`.
         name: `sgd` or `adamw`.
-        lr: of a group of factor 1, until `set_rate` sets another.
-        momentum: of SGD; AdamW's first beta, whose second is 0.999.
-        nesterov: SGD's other kind of momentum.
+        lr: rate of a group with factor 1, until `set_rate` sets another.
+        momentum: of SGD; for AdamW the first beta (the second is 0.999).
+        nesterov: use Nesterov's momentum in SGD.
     """
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.999))

@@ -1,4 +1,4 @@
-"""What a training leaves beside its weights: rows of its epochs, and the metrics of the epoch that was kept."""
+"""Write the records of a training, beside its weights: a row per epoch, and the metrics of the selected epoch."""
 
 import csv
 import io
@@ -15,17 +15,17 @@ from pipeline.training.loop import Fitted
 def write_training(folder: Path, fitted: Fitted, *, select: str, more: Mapping[str, Any]) -> None:
     """Write `epochs.tsv`, a row per epoch, `validation.tsv`, a row per epoch that has a mAP, and `metrics.json`.
 
-    The two tables are apart since `dvc plots` draws an empty cell as zero.
+    The tables are separate because `dvc plots` draws an empty cell as zero.
 
     Args:
         folder: e.g. results/baseline.
-        fitted: what `fit` gave; without history of weights that were trained elsewhere.
+        fitted: the result of `fit`; without a history if the weights were trained elsewhere.
         select: last or best, for the record.
         more: further metrics.
     """
     rows = fitted.history
     _write_rows(folder / "epochs.tsv", list(OF_EPOCH), rows)
-    # A resumed run reads its history from JSON, which keeps no order of keys.
+    # Sorted, because a resumed run reads its history from JSON, which does not keep the order of keys.
     scores = sorted({name for row in rows for name in row} - {*OF_EPOCH, "map"})
     _write_rows(
         folder / "validation.tsv", ["epoch", "map", *scores], [row for row in rows if _is_number(row.get("map"))]

@@ -1,4 +1,4 @@
-"""Whether a training has come to rest: a function of its history, so that a resumed one stops where it would have."""
+"""Detect that the validation mAP no longer rises, from the history alone: a resumed training stops equally early."""
 
 import math
 from collections.abc import Sequence
@@ -11,23 +11,24 @@ from pipeline.training.history import Metrics
 class Plateau:
     """Validations since the last rise of the mAP."""
 
-    epoch: int = 0  # of the last rise, from 1; 0 before the first validation
-    map: float = -math.inf  # what it rose to
-    since: int = 0  # validations after it
+    epoch: int = 0  # epoch of the last rise, from 1; 0 before the first validation
+    map: float = -math.inf  # mAP after the last rise
+    since: int = 0  # validations after the last rise
 
 
 def selection_score(row: Metrics) -> float:
-    """The mAP of a validated epoch as a number that compares: below every mAP where it has none."""
+    """Return the mAP of a validated epoch as a number to compare; -1, below every mAP, if it has none."""
     score = row["map"]
     return -1.0 if score is None or math.isnan(score) else float(score)
 
 
 def find_plateau(history: Sequence[Metrics], min_delta: float) -> Plateau:
-    """Where a training stands.
+    """Find the last rise of the mAP, and count the validations since then.
 
     Args:
-        history: a row per epoch, see `Fitted`; those without `map` were not validated.
-        min_delta: a rise is above the mAP of the last one by more than this; the first validation is one.
+        history: a row per epoch, see `Fitted`; rows without `map` were not validated.
+        min_delta: a mAP counts as a rise if it exceeds that of the last rise by more than this; the first always
+            counts.
     """
     found = Plateau()
     for row in history:

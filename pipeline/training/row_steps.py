@@ -1,4 +1,4 @@
-"""Training of a head on rows of a bank."""
+"""Train a head on rows of a bank."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -24,13 +24,13 @@ from pipeline.training.steps import Step, deal_parts
 
 
 def training_rows(bank: Bank, keyframes: Sequence[KeyframeBoxes], *, rule: BoxRule, match_iou: float) -> KeyframeRows:
-    """The labelled rows of a train bank: every annotated box, and the detected boxes that match one.
+    """Select the labelled rows of a train bank: every annotated box, and the detected boxes that match one.
 
     Args:
         bank: with `ground_truth` rows of these annotations.
         keyframes: annotated keyframes, sorted by video_id; those without rows are left out.
-        rule: which detected boxes are looked at, by keyframe.
-        match_iou: a detected box takes the labels of an annotated box that it overlaps at least so much.
+        rule: selects the detected boxes of each keyframe before matching.
+        match_iou: a detected box takes the labels of an annotated box if they overlap at least this much.
 
     Raises:
         InputError: an annotated box is not in the bank.
@@ -53,15 +53,15 @@ def training_rows(bank: Bank, keyframes: Sequence[KeyframeBoxes], *, rule: BoxRu
 
 
 def _pairs(places: RowPlaces, offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Each row with each annotated box of its keyframe: places of rows, ascending, and of boxes."""
+    """Pair each row with each annotated box of its keyframe; return the rows (ascending) and boxes of all pairs."""
     counts, box = stretches(offsets[places.keyframe], offsets[places.keyframe + 1])
     return np.repeat(np.arange(len(counts)), counts), box
 
 
 def _check_complete(bank: Bank, keyframes: KeyframeSet, owner: NDArray[np.int64]) -> None:
-    """Refuse a bank in which an annotated box of one of its films has no row; `owner` are the boxes that have one.
+    """Check that every annotated box of the bank's films has a row; `owner` lists the boxes that have one.
 
-    Beyond the end of its film none has, which is said.
+    Boxes beyond the end of their film have none; their keyframes are counted in a printed line.
     """
     counts = np.diff(keyframes.ground_truth_offsets)
     lost = np.setdiff1d(np.arange(counts.sum()), owner)
@@ -90,9 +90,9 @@ def _check_complete(bank: Bank, keyframes: KeyframeSet, owner: NDArray[np.int64]
 def row_steps(
     rows: KeyframeRows, epoch: int, settings: Training, *, window_of: WindowOf | None
 ) -> Iterator[Step[Batch]]:
-    """The optimiser steps of one epoch over the keyframes that have rows, in an order drawn from (seed, epoch).
+    """Yield the optimiser steps of one epoch over the keyframes that have rows, in an order drawn from (seed, epoch).
 
-    `window_of` gives the windows of this epoch.
+    `window_of` makes the windows of this epoch.
     """
     with_rows = np.flatnonzero(np.diff(rows.starts))
     order = rng_of(settings.seed, "order", epoch).permutation(with_rows)
@@ -101,7 +101,7 @@ def row_steps(
 
 
 def steps_per_epoch(rows: KeyframeRows, global_batch: int) -> int:
-    """How many steps `row_steps` gives."""
+    """Count the steps that `row_steps` yields."""
     return -(-int((np.diff(rows.starts) > 0).sum()) // global_batch)
 
 
@@ -122,7 +122,7 @@ def _batch(rows: KeyframeRows, index: NDArray[np.int64], window_of: WindowOf | N
 
 
 def head_loss(head: nn.Module, loss: LossOf = multilabel_loss) -> Callable[[Batch], Tensor]:
-    """The loss of one batch of rows; `loss` gets logits and labels (see `make_loss`)."""
+    """Return a function that computes the loss of a batch of rows; `loss` gets logits and labels (see `make_loss`)."""
 
     def loss_of(batch: Batch) -> Tensor:
         assert batch.rows is not None

@@ -28,19 +28,19 @@ class RowData:
     """The rows that train and score a head."""
 
     train: KeyframeRows
-    "Labelled; see `training_rows`."
+    "With labels; see `training_rows`."
     val: dict[str, KeyframeRows]
-    "Those that are scored: `detected` and `ground_truth`."
+    "The rows that validation scores: `detected` and `ground_truth`."
     window: WindowSource | None
-    "For a head that reads the bank."
+    "Only for a head that reads the bank."
     tables: Tables
 
 
 def val_rows(bank: Bank, keyframes: Sequence[KeyframeBoxes], settings: Training) -> dict[str, KeyframeRows]:
-    """The rows of the val bank that validation scores: `detected` and `ground_truth`.
+    """Select the rows of the val bank that validation scores: `detected` and `ground_truth`.
 
     Raises:
-        InputError: detected boxes are scored, and none has the score that is asked for.
+        InputError: detected boxes are scored, and none reaches the score threshold.
     """
     validation = settings.validation
     is_scored = validation.interval and validation.boxes == "detected"
@@ -54,13 +54,13 @@ def val_rows(bank: Bank, keyframes: Sequence[KeyframeBoxes], settings: Training)
 def row_task(
     head: Head | StandardisedHead, data: RowData, settings: Training, *, labels: Labels, hardware: Hardware
 ) -> Task[Batch]:
-    """What `fit` trains a head on.
+    """Build the task on which `fit` trains a head.
 
     Args:
         head: on the device of `hardware`.
         data: see `RowData`.
         settings: see `Training`.
-        labels: how many actions a person has.
+        labels: how many actions a person can have.
         hardware: see `Hardware`.
     """
     windows = data.window.for_training(settings.seed) if data.window else None

@@ -1,4 +1,4 @@
-"""The learning rate as a function of where training stands: nothing to save, nothing to restore."""
+"""The learning rate as a function of epoch and iteration alone, without state to save or restore."""
 
 import math
 from typing import Annotated, Literal
@@ -12,25 +12,25 @@ class Schedule(Block):
     """Learning rate over the epochs."""
 
     epochs: Annotated[int, Field(ge=0)]
-    "0 leaves the baseline at its initial weights; a head is trained for 1 or more."
+    "0 keeps the baseline's initial weights; a head needs 1 or more."
     warmup_epochs: Annotated[int, Field(ge=0)]
     "Length of the warm-up; 0 for none."
     warmup_factor: Fraction
     "The first learning rate, as a share of lr."
     warmup_by: Literal["epoch", "iteration"]
-    "What a step of the warm-up is."
+    "Whether the warm-up changes the rate each epoch or each iteration."
     decay: Literal["step", "cosine"]
-    "step multiplies by gamma at the start of each epoch in milestones; cosine falls from the end of the warm-up on."
+    "step: multiply by gamma at the start of each epoch in milestones; cosine: fall from the end of the warm-up."
     milestones: list[Positive]
     "Epochs at which `step` multiplies the rate by gamma."
     gamma: Fraction
 
 
 def learning_rate(schedule: Schedule, lr: float, *, epoch: int, iteration: int, iterations_per_epoch: int) -> float:
-    """The rate in force during an iteration (MMEngine `LinearLR` with `MultiStepLR` or `CosineAnnealingLR`).
+    """Return the rate of an iteration (MMEngine `LinearLR` with `MultiStepLR` or `CosineAnnealingLR`).
 
-    The warm-up rises linearly from `warmup_factor * lr` in its first step to `lr` in its last. MMEngine keeps the
-    first rate for good where the warm-up has one step; here `lr` follows it. The cosine falls in every iteration and
+    The warm-up rises linearly from `warmup_factor * lr` in its first step to `lr` in its last. If the warm-up has only
+    one step, MMEngine keeps the first rate for ever; here `lr` follows it. The cosine falls in every iteration and
     reaches 0 at the end of training.
 
     Args:

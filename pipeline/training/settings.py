@@ -1,4 +1,4 @@
-"""Settings of a training: what `params.yaml` has under `baseline` and `head_train`, and what `fit` is told."""
+"""Settings of a training: the blocks `baseline` and `head_train` of `params.yaml`, and what `fit` needs of them."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
@@ -37,11 +37,11 @@ class Augmentation(Block):
 
 
 class Videos(Block):
-    """Which train films are trained on; a film's fold is sha256 of its id, as a number, modulo folds (docs/gap.md)."""
+    """The train films to train on; a film's fold is sha256 of its id, as a number, modulo folds (docs/gap.md)."""
 
     folds: Positive
     use: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    "The folds that are taken, from 0 on."
+    "The folds to use, from 0 on."
 
     @model_validator(mode="after")
     def _exist(self) -> "Videos":
@@ -51,40 +51,40 @@ class Videos(Block):
 
 
 class Validation(Block):
-    """Scoring while training: mAP at IoU 0.5 by the official protocol, of the label map's classes."""
+    """Scoring during training: mAP at IoU 0.5 by the official protocol, over the label map's classes."""
 
     interval: Annotated[int, Field(ge=0)]
-    "Epochs between two validations; 0 validates never."
+    "Epochs between two validations; 0: no validation."
     boxes: Literal["detected", "ground_truth"]
-    "Which boxes the mAP is of that selects an epoch."
+    "The boxes whose mAP selects an epoch."
     box_threshold: float
     "Detected boxes below this score are not scored."
 
     @property
     def rule(self) -> BoxRule:
-        """Which detected boxes are scored."""
+        """The rule that selects the detected boxes to score."""
         return BoxRule(self.box_threshold)
 
 
 class KeptEpoch(Block):
-    """Which epoch's weights are kept."""
+    """The epoch whose weights are kept."""
 
     select: Literal["last", "best"]
-    "best takes the epoch of the highest validation mAP, and says so in the metrics."
+    "best: the epoch with the highest validation mAP; the metrics name it."
 
     @property
     def needs_validation(self) -> bool:
-        """Whether an epoch can be chosen only by its mAP."""
+        """Whether only the validation mAP can choose the epoch."""
         return self.select == "best"
 
 
 class EarlyStop(Block):
-    """The end of a training whose validation mAP rises no more (docs/watching.md)."""
+    """Early end of a training whose validation mAP no longer rises (docs/watching.md)."""
 
     patience: Annotated[int, Field(ge=0)]
-    "So many validations in a row without a rise end the training; 0 trains all epochs."
+    "This many validations in a row without a rise end the training; 0 trains all epochs."
     min_delta: Annotated[float, Field(ge=0, le=1)]
-    "A rise is above the highest mAP so far by more than this."
+    "A mAP is a rise if it exceeds the highest so far by more than this."
 
     @property
     def is_off(self) -> bool:
@@ -93,20 +93,20 @@ class EarlyStop(Block):
 
 
 class Training(Block):
-    """What baseline and head training share."""
+    """The settings that baseline and head training share."""
 
     block: ClassVar[str]
-    "Where it stands in params.yaml, for messages."
+    "Name of this block in params.yaml, for messages."
     videos: Videos
-    "Validation is of the whole val split whatever is chosen here."
+    "Validation always uses the whole val split."
     box_threshold: float
     "Detected boxes below this score are not used."
     lower_threshold: bool
-    "Upstream's habit: where no box of a keyframe reaches the threshold, take its best ones."
+    "As upstream: if no box of a keyframe reaches the threshold, take its best ones."
     augmentation: Augmentation
-    "Of clips; a head in scope head reads none."
+    "Of clips; not used by a head in scope head."
     match_iou: Fraction
-    "A detected box takes the labels of a ground-truth box that it overlaps at least so much."
+    "A detected box takes the labels of a ground-truth box if they overlap at least this much."
     loss: Loss
     lr: Annotated[float, Field(gt=0)]
     "For a global batch of base_batch."
@@ -114,7 +114,7 @@ class Training(Block):
     auto_scale_lr: bool
     "Multiply lr by global_batch / base_batch."
     optimiser: Annotated[Literal["sgd", "adamw"], Field(exclude_if=lambda name: name == "sgd")]
-    "The record of a training with sgd has no word of it."
+    "Left out of the record of a training if it is sgd."
     momentum: Fraction
     "sgd: momentum; adamw: the first beta (the second is 0.999)."
     nesterov: bool
@@ -123,7 +123,7 @@ class Training(Block):
     decay: Literal["all", "weights"]
     "weights: norms and biases do not decay (PySlowFast's norms, AlphAction's biases)."
     norm: Literal["batch", "sync", "frozen"]
-    "Statistics of batch norm: of bn_batch keyframes, of the whole global batch, or those it started with."
+    "Batch norm statistics: batch: of bn_batch keyframes; sync: of the global batch; frozen: the initial ones."
     clip_norm: Annotated[float, Field(gt=0)]
     "Largest L2 norm of the gradient."
     dropout: Fraction
@@ -136,46 +136,46 @@ class Training(Block):
     validation: Validation
     checkpoint: KeptEpoch
     early_stop: Annotated[EarlyStop, Field(exclude_if=lambda stop: stop.is_off)]
-    "Where it is off, the record of a training has no word of it."
+    "Left out of the record of a training if it is off."
     compute_dtype: Literal["fp32", "tf32", "bf16"]
     memory_format: Literal["contiguous", "channels_last_3d"]
     compile: bool
-    "Run the backbone through torch.compile; other kernels round differently."
+    "Run the backbone through torch.compile; its kernels round differently."
     deterministic: bool
     threads: Positive
-    "CPU threads of the arithmetic; other numbers round differently."
+    "CPU threads for arithmetic; another number rounds differently."
     seed: int
 
     @property
     def rule(self) -> BoxRule:
-        """Which detected boxes are trained on."""
+        """The rule that selects the detected boxes to train on."""
         return BoxRule(self.box_threshold, self.lower_threshold)
 
     @property
     def full_lr(self) -> float:
-        """The learning rate of the schedule's full height, for the global batch here."""
+        """The peak learning rate of the schedule, for this global batch."""
         return self.lr * self.global_batch / self.base_batch if self.auto_scale_lr else self.lr
 
     def rate(self, epoch: int, step: int, steps_per_epoch: int) -> float:
-        """The learning rate of an optimiser step; epoch and step count from 0."""
+        """Return the learning rate of an optimiser step; epoch and step count from 0."""
         return learning_rate(
             self.schedule, self.full_lr, epoch=epoch, iteration=step, iterations_per_epoch=steps_per_epoch
         )
 
     def is_validated(self, epoch: int) -> bool:
-        """Whether the model is scored after an epoch, counted from 1; the last one always is."""
+        """Return whether the model is validated after an epoch, counted from 1; after the last one it always is."""
         interval = self.validation.interval
         return bool(interval) and (epoch % interval == 0 or epoch == self.schedule.epochs)
 
     def is_over(self, history: Sequence[Metrics]) -> bool:
-        """Whether no epoch follows those of `history`."""
+        """Return whether the training ends after the epochs of `history`."""
         stop = self.early_stop
         stopped = stop.patience and find_plateau(history, stop.min_delta).since >= stop.patience
         return bool(stopped) or len(history) >= self.schedule.epochs
 
     @property
     def goes_by_map(self) -> str:
-        """The setting that needs a validation mAP, with its value; empty where none does."""
+        """The setting that needs a validation mAP, with its value; empty if none does."""
         if self.early_stop.patience:
             return f"early_stop.patience {self.early_stop.patience}"
         return f"checkpoint.select {self.checkpoint.select}" if self.checkpoint.needs_validation else ""
@@ -200,7 +200,7 @@ class BaselineTraining(Training):
     init: str
     "A safetensors file of backbone weights to start from, or none."
     full_frame_box: bool
-    "Upstream's habit: a keyframe without any proposal gets one box of the whole frame."
+    "As upstream: a keyframe without any proposal gets one box of the whole frame."
 
     @property
     def rule(self) -> BoxRule:
@@ -214,9 +214,9 @@ class HeadTraining(Training):
     block: ClassVar[str] = "head_train"
 
     init: Literal["kinetics", "baseline"]
-    "Scope all: start the backbone from the file of Kinetics weights, or from the trained baseline."
+    "In scope all: start the backbone from the file of Kinetics weights, or from the trained baseline."
     feature_dropout: Fraction
-    "Share of the channels dropped from persons' features and from window rows, against features learned by heart."
+    "Dropout of persons' features and of window rows, against overfitting."
     kinetics: str
     "A safetensors file of backbone weights, or none."
 
@@ -228,7 +228,7 @@ class HeadTraining(Training):
 
 
 class Watching(Block):
-    """What is seen of a training while it runs; no stage depends on it (docs/watching.md)."""
+    """How a training is shown while it runs; no stage depends on it (docs/watching.md)."""
 
     log: Literal["none", "tensorboard", "mlflow"]
-    "Where loss, learning rate and validation are written beside the terminal."
+    "Where loss, learning rate and validation are logged, besides the terminal."

@@ -1,4 +1,4 @@
-"""Settings of a training that change how fast it is, and its sums by rounding alone."""
+"""Settings of a training that change its speed; they change results only by rounding."""
 
 from typing import Literal
 
@@ -11,16 +11,16 @@ MemoryFormat = Literal["contiguous", "channels_last_3d"]
 
 
 def speed_up(model: nn.Module, *, memory_format: MemoryFormat, compile_backbone: bool, device: torch.device) -> None:
-    """Prepare the backbone of `model` in place; its state dict keeps its keys. A head without backbone stays as it is.
+    """Prepare the backbone of `model` in place; its state dict keeps its keys. A head without a backbone is unchanged.
 
     Args:
         model: on `device`.
-        memory_format: how the convolutions' weights lie in memory, and with them the maps.
-        compile_backbone: let PyTorch's compiler make the backbone's code at its first use.
-        device: where `model` is.
+        memory_format: memory layout of the convolutions' weights, and so of the feature maps.
+        compile_backbone: let PyTorch's compiler compile the backbone at its first use.
+        device: device of `model`.
 
     Raises:
-        InputError: nothing can be compiled here.
+        InputError: PyTorch cannot compile here.
     """
     backbone = getattr(model, "backbone", None)
     if not isinstance(backbone, nn.Module):
@@ -33,10 +33,10 @@ def speed_up(model: nn.Module, *, memory_format: MemoryFormat, compile_backbone:
 
 
 def _check_compiler(device: torch.device) -> None:
-    """Compile a sum: a missing compiler is said at once and in one line."""
+    """Compile a small function, so that a missing compiler is reported at once, in one line."""
     try:
         torch.compile(_double)(torch.zeros(8, device=device))
-    except Exception as error:  # whatever the compiler's parts raise
+    except Exception as error:  # the compiler's parts may raise anything
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"compile: PyTorch cannot compile on {device.type} here: {lines[0]}") from None
 

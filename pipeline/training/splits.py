@@ -1,4 +1,4 @@
-"""The keyframes that a detector or a head is trained on, and those that are scored meanwhile; all checked first."""
+"""Read and check the keyframes that a detector or a head is trained on, and those that validation scores."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,49 +16,48 @@ from pipeline.video.store import FrameStore
 
 @dataclass(frozen=True)
 class Splits:
-    """What a training reads of annotations and boxes."""
+    """The tables and keyframes of a training."""
 
     tables: Tables
     train: KeyframeSet
-    "Of the folds that are trained on."
+    "Keyframes of the chosen folds."
     val: KeyframeSet
-    "All that are scored."
+    "All keyframes that validation scores."
 
     @property
     def train_films(self) -> int:
-        """How many films are trained on."""
+        """Number of films that are trained on."""
         return len(set(self.train.video_ids))
 
 
 @dataclass(frozen=True)
 class SplitSources:
-    """Where annotations and boxes lie, and the films that have frames or rows."""
+    """The paths of annotations and boxes, and the films that have frames or rows."""
 
     annotations: Path
     boxes: Path | None
-    "None where a bank has them."
+    "None if a bank has the boxes."
     films: KnownFilms
     store: FrameStore | None = None
-    "Where clips are read from."
+    "The frame store, if clips are read."
 
 
 def films_of_store(store: FrameStore) -> KnownFilms:
-    """The films of a frame store."""
+    """Return the films of a frame store."""
     return KnownFilms(store.video_ids, duration_seconds=store.duration_seconds)
 
 
 def read_splits(sources: SplitSources, settings: Training, *, classes: int, labels: Labels) -> Splits:
-    """The keyframes of train and val.
+    """Read the keyframes of train and val.
 
     Args:
         sources: see `SplitSources`.
         settings: see `Training`.
         classes: width of the labels.
-        labels: how many actions a person has.
+        labels: how many actions a person can have.
 
     Raises:
-        InputError: a table is absent or of another schema; or there is nothing to train on or to score that fits the
-            settings.
+        InputError: a table is absent or has another schema, or no keyframes to train on or to score fit the settings.
     """
     tables = read_tables(sources.annotations, sources.boxes)
     train = split_keyframes(tables, "train", classes=classes, rule=settings.rule, films=sources.films)

@@ -1,4 +1,4 @@
-"""The state of a training that a resumed run needs, in one folder per epoch."""
+"""Save and load the state that a resumed training needs, in one folder per epoch."""
 
 import math
 import sys
@@ -18,33 +18,33 @@ from pipeline.training.history import Metrics
 
 @dataclass
 class State:
-    """What is known after some epochs, beside weights and momentum."""
+    """The state of a training after some epochs, besides weights and optimiser."""
 
     history: list[Metrics] = field(default_factory=list)
     best_epoch: int = 0
     best_map: float = -math.inf
     best: dict[str, Tensor] = field(default_factory=dict)
-    "The weights of `best_epoch`, where the best ones are kept."
+    "The weights of `best_epoch`, if the best ones are selected."
 
 
 class ExtraState(Protocol):
-    """State that an experiment brings to a training beside model and optimiser, such as a memory of features.
+    """State that an experiment adds to a training, besides model and optimiser, such as a memory of features.
 
-    It is saved with each epoch and restored with it, so that a resumed run ends with the same bytes. Of several ranks
-    each keeps its own; what rank 0 has after an epoch is what is saved, so all must hold the same then.
+    It is saved and restored with each epoch, so that a resumed run ends with the same bytes. Each rank has its own
+    copy, but only rank 0's is saved after an epoch, so all copies must then be equal.
     """
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything that later steps depend on."""
+        """Return everything that later steps depend on."""
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
 
 
 def save_state(
     model: nn.Module, optimiser: torch.optim.Optimizer, state: State, folder: Path, extra: ExtraState | None = None
 ) -> None:
-    """Write the state after the last epoch of `state.history`, and drop all but the last two."""
+    """Write the state after the last epoch of `state.history`, and remove all but the last two."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         for slot, value in optimiser.state.get(parameter, {}).items():
@@ -67,9 +67,9 @@ def save_state(
 def load_state(
     model: nn.Module, optimiser: torch.optim.Optimizer, folder: Path, extra: ExtraState | None = None
 ) -> State:
-    """Put the newest whole state into model, optimiser and `extra`; a fresh `State` where there is none.
+    """Load the newest undamaged state into model, optimiser and `extra`; return a new `State` if there is none.
 
-    A damaged one is named on standard error and left in place; its epoch is trained again and replaces it.
+    A damaged state is reported on standard error and left in place; its epoch is trained again and replaces it.
     """
     for epoch in sorted(folder.glob("epoch_*"), reverse=True):
         try:
@@ -95,6 +95,6 @@ def _restore(model: nn.Module, optimiser: torch.optim.Optimizer, tensors: dict[s
     parameters = dict(model.named_parameters())
     for name, value in _part(tensors, "optimiser.").items():
         slot, _, of = name.partition(".")
-        # Adam counts its steps on the CPU, wherever the parameters are.
+        # Adam keeps its step count on the CPU, wherever the parameters are.
         place = value.device if slot == "step" else parameters[of].device
         optimiser.state[parameters[of]][slot] = value.to(place)

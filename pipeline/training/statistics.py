@@ -1,4 +1,4 @@
-"""The statistics of the train split that a standardised head is given before it is trained."""
+"""Compute the statistics of the train split for a standardised head, before its training."""
 
 from collections.abc import Collection, Iterable
 
@@ -19,14 +19,15 @@ def fit_statistics(
     score: float,
     films: Collection[str],
 ) -> None:
-    """Put the train split's statistics into a standardised head.
+    """Fit a standardised head's statistics to the train split.
 
     Args:
-        head: others are left as they are.
+        head: the head; one without standardisation is unchanged.
         rows: chunks of the labelled rows, for the persons' features; None in scope all.
         bank: the train bank, for the rows of windows.
-        score: rows below are not read.
-        films: of the bank's films, those that are trained on: rows of others may look otherwise (docs/gap.md).
+        score: rows with a lower score are not read.
+        films: the films that are trained on. Other films of the bank are ignored: their rows may look different
+            (docs/gap.md).
     """
     if not isinstance(head, StandardisedHead):
         return

@@ -1,4 +1,4 @@
-"""An optimiser step and its parts: all that `fit` knows of what is trained on."""
+"""Optimiser steps and their parts: the interface between `fit` and what is trained on."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Part(Protocol):
     """The batch of one forward pass."""
 
     def to(self, device: torch.device) -> Self:
-        """The same on a device."""
+        """Copy the batch to a device."""
 
 
 P = TypeVar("P", bound=Part)
@@ -30,21 +30,21 @@ class Step(Generic[P]):
     """One optimiser step: `global_batch` keyframes in parts of `bn_batch`, each the batch of one forward pass."""
 
     parts: Iterable[P]
-    "Those of this rank, to be read once: number rank, rank + ranks, ... of the step's parts."
+    "The parts of this rank, which can be read once: parts number rank, rank + ranks, ... of the step."
     count: int
-    "How many parts the step has, those of all ranks together."
+    "Number of parts of the step on all ranks together."
 
 
 def deal_parts(
     order: NDArray[np.int64], *, global_batch: int, bn_batch: int
 ) -> Iterator[tuple[Sequence[NDArray[np.int64]], int]]:
-    """This rank's parts of every optimiser step, and how many parts the step has on all ranks.
+    """Yield, for every optimiser step, this rank's parts and the number of parts on all ranks.
 
-    The last step takes what is left: fewer parts, the last of which may be short. Each part counts alike, and a rank
-    for which there is none takes part with nothing. So every keyframe is seen once, whatever the number of ranks.
+    The last step takes the remaining keyframes: it has fewer parts, and its last part may be short. Every part has the
+    same weight, and a rank without a part contributes nothing. So every keyframe is used once, for any number of ranks.
 
     Args:
-        order: indices of the keyframes of an epoch, in the order in which they are seen.
+        order: indices of the keyframes of an epoch, in training order.
         global_batch: keyframes of a step.
         bn_batch: keyframes of a part.
     """
@@ -75,17 +75,17 @@ def check_ranks(*, global_batch: int, bn_batch: int, block: str) -> None:
 
 @dataclass(frozen=True)
 class Task(Generic[P]):
-    """What a model is trained on, and how it is scored."""
+    """What a model is trained on, and how it is validated."""
 
     what: str
     "The training's name, as in its progress bar."
     steps_of: Callable[[int], Iterable[Step[P]]]
-    "For an epoch, from 0: the optimiser steps, as many on every rank."
+    "Returns the optimiser steps of an epoch (from 0), the same number on every rank."
     steps_per_epoch: int
-    "How many steps `steps_of` gives."
+    "Number of steps that `steps_of` returns."
     loss_of: Callable[[P], Tensor]
-    "The loss of one part: a scalar with gradient."
+    "Computes the loss of one part: a scalar with gradient."
     validate: Callable[[], Metrics]
-    "Scores the model, in evaluation mode; gives a number or None under `map`, the same on every rank."
+    "Scores the model, in evaluation mode; returns a number or None under `map`, the same on every rank."
     extra: ExtraState | None = None
-    "What else is saved and restored with each epoch."
+    "Further state to save and restore with each epoch."

@@ -1,4 +1,4 @@
-"""Validation as `fit` calls it."""
+"""Validate a model during training, and check that this is possible."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -21,10 +21,10 @@ def validator(
     headline: str,
     decode: Literal["all", "argmax"] = "all",
 ) -> Callable[[], Metrics]:
-    """A function that scores the val split and gives its metrics, the same on every rank.
+    """Build a function that scores the val split and returns its metrics, the same on every rank.
 
     Args:
-        score: the model's scores of `detected` and `ground_truth` boxes; of several ranks, rank 0's count.
+        score: returns the model's scores of `detected` and `ground_truth` boxes; only rank 0's are used.
         tables: the annotations.
         headline: the boxes whose mAP is called `map`.
         decode: see `detections_table`.
@@ -48,14 +48,14 @@ def validator(
 
 
 def check_val_labels(tables: Tables, key: str) -> None:
-    """Refuse a setting that goes by the validation mAP where there is none.
+    """Check that val has a mAP, for a setting that uses it.
 
     Args:
         tables: the annotations.
         key: the setting, with its value.
 
     Raises:
-        InputError: no keyframe of val that counts has a label of a class of the label map.
+        InputError: no keyframe of val, apart from excluded ones, has a label of the label map's classes.
     """
     annotations, keyframes = tables.of_split("val")
     counted = keyframes.filter(pc.not_equal(keyframes["status"], "excluded")).select(["video_id", "timestamp"])

@@ -1,6 +1,6 @@
-"""What is seen of a training while it runs: a bar on a terminal, else a line per epoch; and points in a log.
+"""Show a training while it runs: a bar on a terminal, or else a line per epoch; and points in a log.
 
-Rank 0 alone shows anything, and nothing of it enters an out.
+Only rank 0 shows anything, and none of it enters an out.
 """
 
 import sys
@@ -31,7 +31,7 @@ class Watch:
         self.bar: tqdm[Any] | None = None
 
     def step(self, number: int, loss: float, rate: float) -> None:
-        """An optimiser step (of the epoch, from 0) was done."""
+        """Show and log an optimiser step that is done (`number` counts within the epoch, from 0)."""
         self._loss, self._steps = self._loss + loss, self._steps + 1
         if self._log is not None:
             done = self._epoch * self.steps_per_epoch + number + 1
@@ -44,12 +44,12 @@ class Watch:
             self.bar.update(self._epoch * self.steps_per_epoch + number + 1 - self.bar.n)
 
     def validating(self) -> None:
-        """The model is scored from here on."""
+        """Show that the model is being validated."""
         if self.bar is not None:
             self.bar.set_postfix_str("validation")
 
     def end_epoch(self, row: Metrics) -> None:
-        """An epoch, and its validation where it has one, was done; what is logged of it is written."""
+        """Show and log an epoch that is done, with its validation if it has one."""
         self._epoch += 1
         now = time.monotonic()
         if self._log is not None:
@@ -64,7 +64,7 @@ class Watch:
         self._loss, self._steps, self._epoch_started = 0.0, 0, now
 
     def place(self) -> str:
-        """The training's name and its epoch."""
+        """Return the training's name and its current epoch."""
         return f"{self.what} epoch {min(self._epoch + 1, self._epochs)}/{self._epochs}"
 
     def _line(self, row: Metrics, seconds: float, left: float) -> str:
@@ -80,13 +80,13 @@ class Watch:
 def watch_training(
     what: str, extent: tuple[int, int], *, history: Sequence[Metrics], log: LogSettings | None
 ) -> Iterator[Watch]:
-    """Show a training.
+    """Show a training while the context is open.
 
     Args:
         what: its name.
-        extent: epochs of the whole training, and optimiser steps of each.
+        extent: (epochs of the whole training, optimiser steps per epoch).
         history: a row for each epoch that earlier runs have done.
-        log: where to log it, beside what is printed.
+        log: where to log it, besides what is printed.
 
     Raises:
         InputError: the log cannot be written.
