@@ -1,4 +1,4 @@
-"""Work in a child process that is watched: decoders of foreign files may hang or crash."""
+"""Run work in a child process and watch it: decoders of foreign files may hang or crash."""
 
 import contextlib
 import math
@@ -16,37 +16,38 @@ from typing import Any, Protocol
 from pipeline.base.faults import message_of
 from pipeline.base.workers import end_with_parent
 
-# Forked from a small server process: a fork of ours would copy its threads' locks, a spawn costs a second.
+# Children are forked from a small server process: a fork of this process would copy its threads' locks, and a spawn
+# takes a second.
 CONTEXT = multiprocessing.get_context("forkserver")
 BEAT_SECONDS = 0.5
 
 
 def preload(*modules: ModuleType) -> None:
-    """Let the server process import what children need, once for all of them."""
+    """Let the server process import the modules that children need, once for all of them."""
     CONTEXT.set_forkserver_preload([module.__name__ for module in modules])
 
 
 class Beat(Protocol):
-    """A child's sign of progress, which costs nothing to give often."""
+    """A function with which a child shows progress; frequent calls cost nothing."""
 
     def __call__(self, *, last: bool = False) -> None:
-        """Show progress; after the last beat the child may be silent for as long as it likes."""
+        """Show progress; after the last beat the child may be silent for any time."""
 
 
 def no_beat(*, last: bool = False) -> None:
-    """The beat of work that nobody watches."""
+    """Do nothing: the beat of work that nobody watches."""
 
 
 class ChildLost(Exception):
-    """A child hung, died, or had no disk or memory: nothing is known of its input."""
+    """A child hung, died, or lacked disk or memory, so it is unknown whether its input is good."""
 
 
 class ChildHung(ChildLost):
-    """A child ran and gave no sign of progress for too long, and was killed."""
+    """A child ran, showed no progress for too long, and was killed."""
 
 
 class ChildDied(ChildLost):
-    """A child's process ended without a word: an operator or the system killed it, or it crashed."""
+    """A child's process ended without a message: an operator or the system killed it, or it crashed."""
 
 
 def run_in_child(
@@ -54,20 +55,20 @@ def run_in_child(
 ) -> None:
     """Call `work(**arguments, beat=beat)` in a child process of its own and wait for it.
 
-    `work` calls `beat()` to show progress, and `beat(last=True)` when only its disk can keep it waiting. The child
+    `work` calls `beat()` to show progress, and `beat(last=True)` when it waits for nothing but its disk. The child
     dies with this process.
 
     Args:
         work: a function that can be imported by its name.
-        arguments: what it is called with; picklable.
-        silence_seconds: a child that does not beat for so long is killed; time in which this process itself was
+        arguments: its arguments; picklable.
+        silence_seconds: a child that does not beat for this long is killed; time in which this process itself was
             stopped does not count.
         stop: when set, the child is killed at once.
 
     Raises:
         ChildHung: the child was silent for too long.
         ChildDied: the child's process ended, by a signal or by itself.
-        ChildLost: the child met an OSError or a MemoryError, or its disk or an operator held it; or `stop` was set.
+        ChildLost: the child met an OSError or a MemoryError, its disk or an operator stopped it, or `stop` was set.
         RuntimeError: `work` raised anything else, with its traceback.
     """
     ours, theirs = CONTEXT.Pipe()
@@ -106,7 +107,7 @@ def run_in_child(
 
 
 def _end(exitcode: int | None) -> str:
-    """How a process ended."""
+    """Describe how a process ended."""
     if exitcode is not None and exitcode < 0:
         with contextlib.suppress(ValueError):
             return f"its process was killed by {signal.Signals(-exitcode).name}"
@@ -115,7 +116,7 @@ def _end(exitcode: int | None) -> str:
 
 
 def _held(pid: int | None) -> str:
-    """What holds a silent process that is not at work; empty where it runs, or waits for itself."""
+    """Describe what blocks a silent process; empty if it runs, or only waits within itself."""
     states = set()
     for status in Path(f"/proc/{pid}/task").glob("*/stat"):
         with contextlib.suppress(OSError):
@@ -126,8 +127,8 @@ def _held(pid: int | None) -> str:
 
 
 def _child(connection: Connection, work: Callable[..., None], arguments: dict[str, Any]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    end_with_parent()  # in a thread: a hung decoder would not notice
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
+    end_with_parent()  # in a thread, because a hung decoder would not notice
     last_beat = 0.0
 
     def beat(*, last: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What a backbone sees of a film; `params.yaml` and sidecars hold it."""
+"""The clip that a backbone gets as input; `params.yaml` and sidecars hold these settings."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -19,7 +19,7 @@ class ClipInput:
     short_side: Annotated[int, Gt(0)]
     "Inference scales the short side to this many pixels."
     offset_frames: int = 0
-    "Grid frames that a clip is moved by; 1 reproduces MMAction2's clips of AVA, which are one frame late."
+    "Grid frames by which a clip is shifted; 1 reproduces MMAction2's clips of AVA, which are one frame late."
     mean: tuple[float, float, float]
     "RGB mean, of values 0 to 255."
     std: tuple[float, float, float]

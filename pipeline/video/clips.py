@@ -1,4 +1,4 @@
-"""Clips: which frames of the grid, and how they and their boxes become a network's input.
+"""Clips: choose their frames on the grid, and turn them and their boxes into a network's input.
 
 The arithmetic of indices and boxes is that of MMAction2 1.2.0 (`SampleAVAFrames`, `Resize`, `RandomRescale`,
 `RandomCrop`, `Flip`).
@@ -24,7 +24,7 @@ def clip_indices(
     rng: np.random.Generator | None = None,
     offset_frames: int = 0,
 ) -> NDArray[np.int64]:
-    """Grid indices of the clip around a time.
+    """Compute the grid indices of the clip around a time.
 
     The frame at `frames // 2` is the one at `time_seconds`. Indices outside the film repeat its first or last frame.
 
@@ -34,9 +34,9 @@ def clip_indices(
         frames: T of a clip TxS.
         interval: S, in grid frames.
         total: number of grid frames of the film.
-        rng: for training: moves each frame by up to half an interval; it draws `frames` integers.
-        offset_frames: moves the clip, before indices are cut to the film. 1 reproduces upstream on AVA, where it counts
-            the first frame's number twice; -1 on AVA-Kinetics, where it does not count it.
+        rng: for training: moves each frame by up to half an interval; `frames` integers are drawn.
+        offset_frames: shifts the clip, before indices are limited to the film. 1 reproduces upstream on AVA, which
+            counts the first frame's number twice; -1 reproduces it on AVA-Kinetics, where that number is not counted.
 
     Returns:
         [frames], in [0, total).
@@ -86,15 +86,15 @@ def training_clip(
 ) -> tuple[Tensor, Tensor]:
     """Scale a clip to a random short side, crop it, flip it, change its colours, and normalise it.
 
-    The same numbers are drawn from `rng` whatever is switched on, so that one change leaves the others as they were.
-    Boxes are cut to [0, crop - 1]: those outside the crop stay, degenerate, as upstream.
+    The same numbers are drawn from `rng` for every combination of options, so one option does not affect the others.
+    Boxes are limited to [0, crop - 1]: a box outside the crop is kept without area, as upstream.
 
     Args:
         clip: RGB uint8 [T, height, width, 3].
         boxes_xyxy: [n, 4], normalised to [0, 1].
         rng: all randomness.
-        short_side: smallest and largest, in pixels; both may be drawn.
-        crop: side of the random square in pixels; None keeps all.
+        short_side: smallest and largest short side in pixels, both inclusive.
+        crop: side of the random square in pixels; None keeps the whole frame.
         flip: probability of a horizontal flip.
         colour: largest relative change of brightness, and of contrast.
         mean: RGB, of values 0 to 255.
@@ -104,7 +104,7 @@ def training_clip(
         float32 clip [3, T, h, w]; float32 boxes [n, 4] in pixels of it.
 
     Raises:
-        ValueError: the crop is larger than the smallest short side, which the parameters refuse.
+        ValueError: the crop is larger than the smallest short side (the parameters refuse that earlier).
     """
     side = int(rng.integers(short_side[0], short_side[1] + 1))
     place_y, place_x, flip_draw = rng.random(3).tolist()
@@ -114,7 +114,7 @@ def training_clip(
     boxes = _pixel_boxes(boxes_xyxy, clip, side)
     frames = _scale(clip, side)
     if crop is not None:
-        # One of the (height - crop + 1) places, as likely as any other.
+        # One of the (height - crop + 1) places, all equally likely.
         y = int(place_y * (frames.shape[2] - crop + 1))
         x = int(place_x * (frames.shape[3] - crop + 1))
         frames = frames[:, :, y : y + crop, x : x + crop]
@@ -130,7 +130,7 @@ def training_clip(
 
 
 def _pixel_boxes(boxes_xyxy: NDArray[np.floating], clip: NDArray[np.uint8], short_side: int) -> NDArray[np.float32]:
-    # In upstream's order and precision: in float64 to pixels of the frame, then in float32 to those of the scaled one.
+    # In upstream's order and precision: to pixels of the frame in float64, then of the scaled frame in float32.
     height, width = clip.shape[1:3]
     new_height, new_width = scaled_size(height, width, short_side)
     pixels = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4) * [width, height, width, height]
@@ -138,9 +138,10 @@ def _pixel_boxes(boxes_xyxy: NDArray[np.floating], clip: NDArray[np.uint8], shor
 
 
 def _scale(clip: NDArray[np.uint8], short_side: int) -> Tensor:
-    """Bilinear between pixel centres without antialiasing, as cv2.INTER_LINEAR: uint8 [T, 3, h, w], channels last.
+    """Scale by bilinear interpolation between pixel centres without antialiasing, as cv2.INTER_LINEAR.
 
-    In bytes, as upstream: several times faster than in float32, and within 1 of 255 of it.
+    The result is uint8 [T, 3, h, w] with channels last in memory. Computing in bytes, as upstream, is several times
+    faster than in float32, and differs from it by at most 1 of 255.
     """
     frames = torch.from_numpy(clip).permute(0, 3, 1, 2)
     size = scaled_size(clip.shape[1], clip.shape[2], short_side)
@@ -150,7 +151,7 @@ def _scale(clip: NDArray[np.uint8], short_side: int) -> Tensor:
 
 
 def _normalise(frames: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """[T, 3, h, w] of 0 to 255 to [3, T, h, w], contiguous."""
+    """Normalise [T, 3, h, w] with values 0 to 255 into [3, T, h, w], contiguous."""
     centre = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1, 1)
     scale = torch.tensor(std, dtype=torch.float32).view(3, 1, 1, 1)
     planes = frames.permute(1, 0, 2, 3)

@@ -1,7 +1,7 @@
-"""Decoding: the one way from a video file to its frames.
+"""Decode a video file into frames; all code that needs frames of a file calls this module.
 
-decord where it is exact, else PyAV; both in one sequential pass, because random access is silently wrong on
-open-GOP H.264 and HEVC. `pipeline.video.probe` says which decoder can be trusted with a file.
+decord is used where it is exact, else PyAV. Both read in one sequential pass, because random access silently returns
+wrong frames on open-GOP H.264 and HEVC. `pipeline.video.probe` decides which decoder can be trusted with a file.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 
 from pipeline.video.probe import Media, Orientation, decode_packet, open_video, orientation, read_packets
 
-# Transport streams may be joined from pieces whose clocks differ: a step of more than this is no pause.
+# Transport streams may be joined from pieces with different clocks: a longer step than this is not a pause.
 CLOCK_STEP_SECONDS = 10.0
 RESTARTING_CLOCKS = ("mpegts", "mpeg")
 
 
 class InexactDecode(Exception):
-    """decord's frames, or their times, are not those that the file's packets announce."""
+    """decord's frames, or their times, differ from what the file's packets announce."""
 
 
 def decode_video(path: Path, media: Media, *, decoder: str) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     """Yield every frame of a video in display order.
 
-    Time 0 is the first displayed frame: what an edit list cuts away, and frames that cannot be decoded because
-    the file starts between two keyframes, are not displayed. Frames are turned as the file says, and all have
-    the size of the first one. Pixels are not rescaled where they are not square: normalised boxes are the same.
-    Damaged frames are left out; frames predicted from them come as they are.
+    Time 0 is the first displayed frame. Frames that an edit list cuts away are not displayed; nor are frames that
+    cannot be decoded because the file starts between two keyframes of its codec. Frames are rotated as the file says,
+    and all have the size of the first one. Non-square pixels are not rescaled, as that does not change normalised
+    boxes. Damaged frames are left out; frames predicted from them are kept as they are decoded.
 
     Args:
         path: the video file.
@@ -41,7 +41,7 @@ def decode_video(path: Path, media: Media, *, decoder: str) -> Iterator[tuple[fl
         (seconds from the start, strictly ascending; RGB [height, width, 3])
 
     Raises:
-        InexactDecode: decord only: what came is not what the packets announce. Start again with PyAV.
+        InexactDecode: decord only: its result differs from what the packets announce. Start again with PyAV.
     """
     return _decode_decord(path, media) if decoder == "decord" else _decode_pyav(path, media)
 
@@ -49,7 +49,7 @@ def decode_video(path: Path, media: Media, *, decoder: str) -> Iterator[tuple[fl
 def _decode_decord(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     decord.logging.set_level(decord.logging.QUIET)
     try:
-        # A fault tolerance of (almost) 0 makes it raise where it would repeat a frame for a lost one.
+        # With a fault tolerance of (almost) 0 decord raises an error instead of repeating a frame for a lost one.
         reader = decord.VideoReader(str(path), num_threads=1, fault_tol=1e-9)
         stamps = reader.get_frame_timestamp(range(len(reader)))[:, 0].astype(np.float64)
         times = np.array(media.seconds)
@@ -72,15 +72,15 @@ def _decode_pyav(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np.u
         packets = read_packets(container, stream)
         frames = (frame for packet in packets for frame in decode_packet(packet) if not frame.is_corrupt)
         reformatter = VideoReformatter()
-        look: tuple[int, int, Orientation] | None = None  # of the first frame: width and height before turning
+        look: tuple[int, int, Orientation] | None = None  # of the first frame: width and height before rotation
         for time, frame in _film_times(frames, media):
             look = look or (frame.width, frame.height, orientation(path, frame))
             yield time, _to_rgb(reformatter, frame, *look)
 
 
 def _film_times(frames: Iterable[Any], media: Media) -> Iterator[tuple[float, Any]]:
-    """Each frame with its seconds from the start; frames whose time does not ascend are left out."""
-    # AVI has no presentation times; the decoding times of frames in display order run evenly.
+    """Yield each frame with its seconds from the start; frames whose time does not ascend are left out."""
+    # AVI has no presentation times; the decoding times of frames in display order are evenly spaced.
     is_avi = media.container == "avi"
     start = None if is_avi else media.start
     offset = 0.0
@@ -102,8 +102,8 @@ def _film_times(frames: Iterable[Any], media: Media) -> Iterator[tuple[float, An
 
 
 def _to_rgb(reformatter: Any, frame: Any, width: int, height: int, turn: Orientation) -> NDArray[np.uint8]:
-    """[height, width, 3] as displayed."""
-    # Bicubic chroma, as FFmpeg and decord have it, where a format has no exact converter.
+    """Convert a frame to RGB [height, width, 3] as displayed."""
+    # Bicubic chroma, as in FFmpeg and decord, for formats without an exact converter.
     rgb: NDArray[np.uint8] = reformatter.reformat(
         frame, width=width, height=height, format="rgb24", interpolation=Interpolation.BICUBIC, threads=1
     ).to_ndarray()

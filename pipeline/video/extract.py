@@ -1,4 +1,4 @@
-"""Extraction of one video: decoded once, put on the grid, scaled down, stored as JPEGs."""
+"""Extract one video: decode it once, select the frames of the grid, scale them down, and store them as JPEGs."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -21,16 +21,16 @@ from pipeline.video.settings import Frames
 from pipeline.video.size import scaled_size
 from pipeline.video.store import Row, write_frames
 
-# A file of which less can be decoded is bad; of which more, is kept, and reported with what is missing.
+# A file is bad if a smaller share of it can be decoded; otherwise it is kept, and its missing frames are reported.
 LEAST_DECODED = 0.95
-# Exact area average (checked against one in float64): without the last three flags chroma is halved first.
+# Exact area average (checked against one in float64); without the last three flags chroma is first halved.
 AREA = Interpolation.AREA | Interpolation.FULL_CHR_H_INP | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 LAST_INDEX = int(np.iinfo(np.int32).max)
 
 
 @dataclass(frozen=True)
 class FrameSettings:
-    """What stored frames depend on beside the video."""
+    """Settings that stored frames depend on, besides the video."""
 
     fps: float  # of the grid
     short_side: int | None  # pixels; None keeps the source's size
@@ -38,7 +38,7 @@ class FrameSettings:
 
 
 def frame_settings(frames: Frames) -> FrameSettings:
-    """The parameters that stored frames depend on."""
+    """Select the parameters that stored frames depend on."""
     return FrameSettings(frames.fps, None if frames.short_side == "none" else frames.short_side, frames.quality)
 
 
@@ -60,14 +60,14 @@ def extract_video(
 ) -> None:
     """Write `frames.arrow` and `video.json` of a video into `folder`, or `problem.json` if it is unreadable.
 
-    Bytes depend on the arguments but for the path, so the same video under two names is the same item.
+    The bytes depend on all arguments except the path, so the same video under two names is the same item.
 
     Args:
         path: the video file.
         folder: an empty folder.
-        settings: what is stored.
-        source_sha256: of the file, for the provenance.
-        avoid_decord: why decord shall not be used; empty lets it be used where it is exact.
+        settings: see `FrameSettings`.
+        source_sha256: sha256 of the file, for the provenance.
+        avoid_decord: why decord must not be used; empty allows it where it is exact.
         beat: called at every frame, and when the last one is decoded.
     """
     try:
@@ -156,12 +156,12 @@ def _result(path: Path, media: Media, settings: FrameSettings, tally: _Tally) ->
 
 
 def shrink(scaler: VideoReformatter, frame: NDArray[np.uint8], short_side: int | None) -> NDArray[np.uint8]:
-    """Scale an RGB frame [height, width, 3] down to a short side, by area average; never up."""
+    """Scale an RGB frame [height, width, 3] down to a short side, by area average; smaller frames are unchanged."""
     height, width = frame.shape[:2]
     if short_side is None or min(height, width) <= short_side:
         return frame
     height, width = scaled_size(height, width, short_side)
-    # A copy, into a buffer with the padding that FFmpeg's vector code reads.
+    # This copies the frame into a buffer with the padding that FFmpeg's vector code reads.
     source = av.VideoFrame.from_ndarray(frame, format="rgb24")
     scaled = scaler.reformat(source, width=width, height=height, format="rgb24", interpolation=AREA, threads=1)
     return scaled.to_ndarray().astype(np.uint8, copy=False)

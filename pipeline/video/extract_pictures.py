@@ -1,4 +1,4 @@
-"""Extraction of a folder of pictures: put on the grid, and stored as they are where they need not be scaled."""
+"""Extract a folder of pictures: select the frames of the grid, and store JPEGs unchanged unless they are scaled."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -28,12 +28,12 @@ NAMED = 3
 
 class _Picture(NamedTuple):
     rgb: NDArray[np.uint8]
-    jpeg: bytes  # that shows just this; empty where there is none
+    jpeg: bytes  # the bytes of a JPEG that shows exactly this; empty if there is none
 
 
 @dataclass
 class _Tally:
-    size: tuple[int, int] = (0, 0)  # height, width of the first picture, which all get
+    size: tuple[int, int] = (0, 0)  # height, width of the first picture; all others are scaled to it
     stored: tuple[int, int] = (0, 0)
     decoded: int = 0
     unchanged: int = 0
@@ -46,13 +46,13 @@ def extract_pictures(
 ) -> None:
     """Write `frames.arrow` and `video.json` of a folder of pictures into `folder`, or `problem.json` if it is bad.
 
-    A JPEG that is not scaled is stored with the bytes that it has, whatever `settings.quality` is.
+    A JPEG that is not scaled keeps its bytes, whatever `settings.quality` is.
 
     Args:
         path: the folder of pictures.
         folder: an empty folder.
-        settings: what is stored.
-        source_sha256: of the pictures, for the provenance.
+        settings: see `FrameSettings`.
+        source_sha256: digest of the pictures, for the provenance.
         frame_rate: pictures per second.
         beat: called at every picture, and when the last one is decoded.
     """
@@ -112,7 +112,7 @@ def _write(
 def _frames(
     path: Path, pictures: Pictures, frame_rate: float, tally: _Tally, beat: Beat
 ) -> Iterator[tuple[float, _Picture]]:
-    """The pictures that can be decoded, all of the size of the first."""
+    """Yield the time and picture of all that can be decoded, scaled to the size of the first."""
     scaler = VideoReformatter()
     for number, name in pictures.names.items():
         beat()

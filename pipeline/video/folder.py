@@ -1,4 +1,4 @@
-"""A folder of films, which are video files or folders of numbered pictures, and the ids that their names give."""
+"""A folder of films (video files or folders of numbered pictures), and the video ids that their names give."""
 
 import csv
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from pipeline.tables.film_ids import ID_EXPECTED, VIDEO_SUFFIXES, composed, is_i
 from pipeline.video.numbering import EXPECTED, find_pictures
 
 RATES = "frame_rates.csv"
-"Beside the folders of pictures: `video_id,fps` of those whose rate is not `dataset.frame_rate`."
+"File in the folder of videos: `video_id,fps` for folders of pictures whose rate is not `dataset.frame_rate`."
 HEADER = ["video_id", "fps"]
 SLOWEST, FASTEST = 0.001, 100_000.0
 FOLDERS = "folders of pictures (VIDEO/img_00001.jpg)"
@@ -23,37 +23,37 @@ NO_RATE = (
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies below a folder of films."""
+    """The files and folders below a folder of films."""
 
     files: list[Path]
-    "All that is no picture of a folder of pictures, sorted."
+    "All files that are not in a folder of pictures, sorted."
     folders: dict[Path, str]
-    "Folders of pictures, sorted, and why they are no film; empty where they are one."
+    "Folders of pictures, sorted, with the reason why they are not a film; empty if they are one."
     spare: int
-    "Files in these that are none of their frames: optical flow, masks, lists."
+    "Files in these folders that are not frames: optical flow, masks, lists."
 
 
 @dataclass(frozen=True)
 class VideoFolder:
-    """What was found in a folder."""
+    """The films found in a folder."""
 
     paths: dict[str, Path]
     "File or folder of pictures of each video id, in the order of the ids."
     problems: list[Problem]
-    "Files and folders that are left out: their names cannot be ids, or their pictures are no film."
+    "Files and folders that are left out because their names cannot be ids, or their pictures are not a film."
     ignored: int
-    "Other files: not hidden, and no videos by their suffix."
+    "Number of other files: not hidden, and not videos by their suffix."
     rates: dict[str, float] = field(default_factory=dict)
     "Pictures per second of the ids whose path is a folder of pictures."
     unrated: list[Path] = field(default_factory=list)
-    "Folders of pictures that are passed over, since nothing tells their rate."
+    "Folders of pictures that are left out because their frame rate is unknown."
 
 
 def list_sources(root: Path) -> Listing:
-    """Tell files from folders of pictures below a folder; without keeping the names of pictures, which are millions.
+    """Find the files and the folders of pictures below a folder, without keeping the names of millions of pictures.
 
-    A folder that holds numbered pictures and no video file is one of pictures. `root` itself is one where it holds
-    nothing else.
+    A folder with numbered pictures and without a video file is a folder of pictures. `root` itself is one only if it
+    contains nothing else.
 
     Raises:
         InputError: a folder cannot be read.
@@ -61,7 +61,7 @@ def list_sources(root: Path) -> Listing:
     files: list[Path] = []
     folders: dict[Path, str] = {}
     spare = 0
-    own: tuple[str, int] | None = None  # of `root`: fault and files that are no frames
+    own: tuple[str, int] | None = None  # of `root`: its fault, and the number of files that are not frames
     for folder, names in visible_folders(root):
         has_films = any(Path(name).suffix.lower() in VIDEO_SUFFIXES for name in names)
         pictures = None if has_films else find_pictures(folder.name, names)
@@ -79,17 +79,17 @@ def list_sources(root: Path) -> Listing:
 
 
 def find_videos(root: Path, *, frame_rate: float | None = None) -> VideoFolder:
-    """Find the films below a folder; a file's id is its name without the suffix, a folder of pictures' its name.
+    """Find the films below a folder; the id is a file's name without suffix, or the name of a folder of pictures.
 
-    Links to files and folders are followed; a link to nothing whose name is that of a video is a problem.
+    Links to files and folders are followed; a link to nothing with the name of a video is a problem.
 
     Args:
         root: the folder.
-        frame_rate: pictures per second of folders of pictures; None where only `frame_rates.csv` tells.
+        frame_rate: pictures per second of folders of pictures; None if only `frame_rates.csv` gives rates.
 
     Raises:
         InputError: the folder is absent or holds no film, a folder in it cannot be read, two films give the same id,
-            `frame_rates.csv` is wrong, or there are folders of pictures alone and nothing tells their rate.
+            `frame_rates.csv` is wrong, or there are only folders of pictures without a known rate.
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder of videos (dataset.videos)")
@@ -129,14 +129,14 @@ def find_videos(root: Path, *, frame_rate: float | None = None) -> VideoFolder:
 
 
 def path_name(root: Path, path: Path) -> str:
-    """The name of a film: of a file without its suffix."""
+    """Return the name of a film: that of a folder, or of a file without its suffix."""
     if path == root:
         return root.absolute().name
     return path.name if path.is_dir() else path.stem
 
 
 def path_problem(root: Path, path: Path, listing: Listing) -> Problem | None:
-    """Why a video file or a folder of pictures cannot be a film; None where it can."""
+    """Explain why a video file or a folder of pictures cannot be a film; None if it can."""
     name, label = path.relative_to(root), path_name(root, path)
     if not is_unicode(name):
         return Problem(name.as_posix(), label, "a name that is no UTF-8 text", "names of file and folders in UTF-8")
@@ -151,7 +151,7 @@ def path_problem(root: Path, path: Path, listing: Listing) -> Problem | None:
 
 
 def describe_unrated(root: Path, unrated: list[Path]) -> str:
-    """Folders of pictures whose rate nothing tells, in words."""
+    """Describe in words the folders of pictures whose frame rate is unknown."""
     count = len(unrated)
     first = unrated[0].relative_to(root).as_posix()
     plural, more = ("s", ", ...") if count > 1 else ("", "")
@@ -159,7 +159,7 @@ def describe_unrated(root: Path, unrated: list[Path]) -> str:
 
 
 def read_rates(root: Path) -> dict[str, float]:
-    """`frame_rates.csv`: pictures per second by video id; nothing where there is no such file.
+    """Read `frame_rates.csv`: pictures per second by video id; empty if there is no such file.
 
     Raises:
         InputError: the header or a row is wrong, or a video is listed twice.
@@ -189,7 +189,7 @@ def read_rates(root: Path) -> dict[str, float]:
 
 
 def _rate(text: str) -> float:
-    """A frame rate; 0 where a text is none."""
+    """Parse a frame rate; 0 if the text is not one."""
     try:
         value = float(text)
     except ValueError:

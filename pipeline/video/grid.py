@@ -1,7 +1,7 @@
-"""The constant grid of frames that clips are counted on, from presentation times.
+"""The grid: frames at a constant rate, selected by presentation time, on which clips are counted.
 
-Grid frame i stands at i / fps seconds and shows the source frame nearest in presentation time, the earlier of
-two that are equally near. So a clip has the same length in seconds in every film, whatever its frame rate.
+Grid frame i is at i / fps seconds and shows the source frame nearest in presentation time (of two equally near
+frames, the earlier). So a clip has the same length in seconds in every film, whatever its frame rate.
 """
 
 import math
@@ -10,20 +10,20 @@ from typing import TypeVar
 
 Frame = TypeVar("Frame")
 
-# Times that differ by less are equally near; the finest clock of a film ticks in microseconds.
+# Distances that differ by less than this count as equal; the finest clock of a film ticks in microseconds.
 TIE_SECONDS = 1e-7
 
 
 def grid_length(duration_seconds: float, fps: float) -> int:
-    """Number of grid frames of a film: duration times fps, rounded (half up), at least 1."""
+    """Return the number of grid frames of a film: duration times fps, rounded (half up), at least 1."""
     return max(1, math.floor(duration_seconds * fps + 0.5))
 
 
 def shown_frames(frames: Iterable[tuple[float, Frame]], fps: float) -> Iterator[tuple[int, float, Frame]]:
-    """Yield the frames that the grid shows, in one pass with one frame held back.
+    """Yield the frames that the grid shows, in one pass that holds back one frame.
 
-    The grid's length is known only when all frames are: the caller drops the frames at the end whose first grid
-    index is not below it.
+    The length of the grid is known only at the end. The caller then drops the last frames whose first grid index is
+    not below it.
 
     Args:
         frames: (seconds, frame), strictly ascending.
@@ -36,7 +36,7 @@ def shown_frames(frames: Iterable[tuple[float, Frame]], fps: float) -> Iterator[
     index = 0
     for time, frame in frames:
         if held is not None:
-            # Grid frames up to the middle between two frames show the first of them.
+            # Grid frames up to the middle between two frames show the first of the two.
             middle = (held[0] + time + TIE_SECONDS) / 2
             end = math.floor(middle * fps) + 1
             if end > index:

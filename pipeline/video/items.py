@@ -1,4 +1,4 @@
-"""Extraction of many videos: one item of the work directory each, a few at a time, each in a watched child."""
+"""Extract many videos: each is an item of the work directory, made in a watched child, a few at a time."""
 
 import threading
 from collections.abc import Mapping
@@ -49,19 +49,19 @@ def video_item(
     silence_seconds: float = SILENCE_SECONDS,
     frame_rate: float | None = None,
 ) -> VideoItem:
-    """The item of one video, made where it is not there yet.
+    """Return the item of one video; make it if it does not exist.
 
     Args:
         path: the video file, or a folder of pictures.
-        settings: what is stored.
+        settings: see `FrameSettings`.
         code: the code version.
         stop: when set, the work ends at once with an `InputError`.
-        silence_seconds: a decoder that gives no frame for so long is killed.
+        silence_seconds: a decoder that gives no frame for this long is killed.
         frame_rate: of a folder of pictures, in pictures per second; None for a file.
 
     Raises:
-        InputError: the video could not be extracted for a cause that is not in the file: no disk, no memory, a decoder
-            that was killed, crashed or hung, and did so again. Nothing is stored then.
+        InputError: the video could not be extracted for a reason that is not in the file: no disk, no memory, or a
+            decoder that was killed, crashed or hung, twice. Nothing is stored then.
     """
     is_new = False
 
@@ -89,10 +89,10 @@ def video_item(
 def _extract(
     path: Path, folder: Path, arguments: dict[str, Any], stop: threading.Event, silence_seconds: float
 ) -> None:
-    """Extract in a child; one that is lost is tried once more with the same decoder.
+    """Extract in a child process; if the child is lost, try once more with the same decoder.
 
-    How a process died is no property of its film, however often it does: no memory is one cause, a decoder's own crash
-    another, and nothing tells them apart. A decoder that runs and gives nothing, twice, is: then PyAV decodes.
+    A process that dies, even repeatedly, proves nothing about its film: lack of memory and a crash of the decoder look
+    the same. A decoder that runs without giving a frame, twice, does prove something: then PyAV decodes.
     """
     avoid_decord = ""
     lost: ChildLost | None = None
@@ -123,7 +123,7 @@ def _extract(
 
 
 def _extract_pictures(path: Path, arguments: dict[str, Any], stop: threading.Event, silence_seconds: float) -> None:
-    """Extract a folder of pictures in a child; one that is lost is tried once more, and tells nothing of them."""
+    """Extract a folder of pictures in a child process; if the child is lost, try once more."""
     for is_last in (False, True):
         for rest in arguments["folder"].iterdir():
             rest.unlink()
@@ -143,17 +143,17 @@ def extract_videos(
     workers: int,
     rates: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, VideoItem]:
-    """The items of all videos, by video id, in the order of `paths`.
+    """Extract all videos; return their items by video id, in the order of `paths`.
 
     Args:
         paths: files, and folders of pictures.
-        settings: what is stored.
+        settings: see `FrameSettings`.
         code: the code version.
         workers: videos at a time.
         rates: pictures per second of the folders of pictures, by video id.
 
     Raises:
-        InputError: videos could not be extracted for causes that are not in them; the items of the others are kept.
+        InputError: videos could not be extracted for reasons that are not in them; the items of the others are kept.
     """
     stop = threading.Event()
     items: dict[str, VideoItem] = {}
@@ -165,7 +165,7 @@ def extract_videos(
     with ThreadPoolExecutor(workers) as pool:
         try:
             failures = make_items(make, paths, executor=pool, what=STAGE, unit="video")
-        except BaseException:  # an interrupt, or a bug: the children must not work on
+        except BaseException:  # after an interrupt or a bug the children must stop too
             stop.set()
             raise
     refuse_failures({video_id: str(error) for video_id, error in failures.items()}, len(paths), "video")
@@ -175,16 +175,16 @@ def extract_videos(
 def assemble_videos(
     items: Mapping[str, VideoItem], paths: Mapping[str, Path], *, root: Path, folder: Path, packs: int | None = None
 ) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
-    """Link the items' frames, or packs of them, into a store's folder and write `videos.parquet` beside them.
+    """Link the items' frames, or packs of them, into a store's folder, and write `videos.parquet` beside them.
 
-    A file of which some frames are lost, but not too many, is kept and reported.
+    A video with a few lost frames is kept and reported.
 
     Args:
         items: by video id.
         paths: the video files, by video id.
-        root: the folder of videos, which `videos.parquet` names them relative to.
+        root: the folder of videos; paths in `videos.parquet` are relative to it.
         folder: the store's folder.
-        packs: over how many files the videos are spread; None gives each its own.
+        packs: number of files that the videos share; None gives each video a file of its own.
 
     Returns:
         (the records of readable videos for the manifest, the problems)
@@ -231,7 +231,7 @@ def assemble_videos(
 def _assemble_packs(
     folders: Mapping[str, Path], records: Mapping[str, dict[str, Any]], folder: Path, packs: int
 ) -> dict[str, dict[str, Any]]:
-    """Link the packs into `folder`; the records say where each video is. A pack is an item of its videos' items."""
+    """Link the packs into `folder`, and return the records with each video's place. A pack is an item of `.work`."""
     placed: dict[str, dict[str, Any]] = {}
     groups = packed(records, packs)
     for pack, video_ids in progress(groups.items(), what=PACKS, total=len(groups), unit="pack"):

@@ -1,8 +1,8 @@
-"""`manifest.json` of a frame store: what is stored of each video, and in which file.
+"""`manifest.json` of a frame store: the record of each video, and the file that holds its frames.
 
-It is JSON for any reader, laid out with one line per video, in order of the ids. So opening a store of 100 000
-videos maps the file and notes where the lines are; a record is parsed when it is asked for, and the processes that
-read a store share the mapped bytes.
+It is JSON for any reader, with one line per video in the order of the ids. To open a store of 100 000 videos, the file
+is mapped and the positions of the lines are noted; a record is parsed only when it is needed. Processes that read the
+same store share the mapped bytes.
 """
 
 import json
@@ -18,7 +18,7 @@ from pipeline.base.files import json_text, read_json, write_bytes
 
 FORMAT = "actionbank frame store 3"
 VIDEOS = '"videos": {\n'
-# An id holds no quote and no backslash (`pipeline.tables.film_ids`), so it stands in JSON as it is.
+# An id has no quotes or backslashes (`pipeline.tables.film_ids`), so JSON does not escape it.
 LINE = re.compile(rb'^"([^"\\\n]+)": (\{.*\}),?$', re.MULTILINE)
 
 
@@ -27,9 +27,9 @@ def write_manifest(folder: Path, videos: Mapping[str, Mapping[str, Any]], **sett
 
     Args:
         folder: the store's folder, with the files.
-        videos: per video id its provenance, `rows`, the `sha256` of its frames, and for a video that shares a file
-            `file` and `first_batch`, the file's name and the number of its first record batch there.
-        **settings: what holds for all videos: `fps` (required), `short_side`, `quality`, `pack`.
+        videos: for each video id its provenance, `rows` and the `sha256` of its frames; if the video shares a file also
+            `file` and `first_batch`: the file's name, and the number of the video's first record batch in it.
+        **settings: values that apply to all videos: `fps` (required), `short_side`, `quality`, `pack`.
     """
     entries = {name: {"file": f"{name}.arrow", "first_batch": 0, **videos[name]} for name in sorted(videos)}
     sizes = {name: (folder / name).stat().st_size for name in sorted({str(each["file"]) for each in entries.values()})}
@@ -45,20 +45,20 @@ def _line(key: str, value: Any) -> str:
 
 
 class Manifest:
-    """A store's manifest, mapped.
+    """The memory-mapped manifest of a store.
 
     Args:
         path: `manifest.json`.
 
     Attributes:
         path: `manifest.json`.
-        settings: what holds for all videos.
+        settings: values that apply to all videos.
         file_bytes: size of each file.
         video_ids: sorted.
 
     Raises:
-        InputError: the file is absent, cut short or of another format.
-        DamagedError: it is not as it was written.
+        InputError: the file is absent, truncated or of another format.
+        DamagedError: its bytes have changed since it was written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,7 +66,7 @@ class Manifest:
         try:
             with path.open("rb") as file:
                 self._data: mmap.mmap | bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError):  # absent or empty: said below
+        except (OSError, ValueError):  # absent or empty: reported below
             self._data = b""
         start = self._data.find(b"\n" + VIDEOS.encode())
         try:
@@ -88,7 +88,7 @@ class Manifest:
         self._spans = spans
 
     def entry(self, video_id: str) -> dict[str, Any]:
-        """The record of a video.
+        """Return the record of a video.
 
         Raises:
             InputError: there is none, or it is damaged.

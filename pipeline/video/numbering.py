@@ -1,7 +1,7 @@
-"""Names of numbered pictures that stand for the frames of a film: `VIDEO/img_00001.jpg`.
+"""Find the numbered pictures that are the frames of a film: `VIDEO/img_00001.jpg`.
 
-Picture 1 is the film's time 0, or picture 0 where there is one; picture n stands at (n - 1) / rate seconds. The rate is
-told (`pipeline/video/folder.py`), since pictures have none.
+Picture 0 is at time 0; if there is none, picture 1 is, and picture n is at (n - 1) / rate seconds.
+Pictures do not contain their rate, so `pipeline/video/folder.py` reads it from the parameters or `frame_rates.csv`.
 """
 
 import re
@@ -12,9 +12,9 @@ from itertools import pairwise
 from math import gcd
 
 KINDS = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png"}
-"Codec of a picture by its suffix, as FFmpeg calls it."
+"FFmpeg's name of a picture's codec, by suffix."
 NUMBERED = re.compile(r"(.*?)([0-9]{1,18})")
-# Prefixes of frames, where other pictures (masks, depth) lie beside them; the folder's name is one, too.
+# Usual prefixes of frames, to choose among several kinds of pictures (masks, depth); the folder's name is another one.
 USUAL = ("", "img", "image", "frame")
 PAIRS = {"x": "y", "y": "x", "u": "v", "v": "u"}
 EXPECTED = "pictures with one name and numbers from 0 or 1 on, as img_00001.jpg"
@@ -22,46 +22,46 @@ EXPECTED = "pictures with one name and numbers from 0 or 1 on, as img_00001.jpg"
 
 @dataclass(frozen=True)
 class Pictures:
-    """The frames of one folder."""
+    """The frames of one film in a folder of pictures."""
 
     names: dict[int, str]
-    "Name by number, ascending."
+    "Name by number, in ascending order."
     codec: str
     fault: str = ""
-    "Why they are no film; then there may be no names."
+    "Why the pictures are not a film; `names` may then be empty."
 
     @property
     def first(self) -> int:
-        """The number at time 0."""
+        """The number of the picture at time 0."""
         return 0 if 0 in self.names else 1
 
     @property
     def expected(self) -> int:
-        """How many there are if none is missing."""
+        """Number of pictures if none were missing."""
         return max(self.names, default=0) - self.first + 1
 
     def describe(self) -> str:
-        """How many, and their numbers."""
+        """Describe the pictures' number and numbering."""
         numbers = list(self.names)
         step = gcd(*(b - a for a, b in pairwise(numbers)))
         steps = f" in steps of {step}" if step > 1 else ""
         return f"{len(numbers)} pictures with numbers {numbers[0]} to {numbers[-1]}{steps}"
 
     def wanted(self, share: float) -> str:
-        """How many of which numbers there must be, in words."""
+        """Describe in words how many pictures of which numbers are needed."""
         return f"at least {share:.0%} of the pictures {self.first} to {self.first + self.expected - 1}"
 
 
 def find_pictures(folder: str, names: Iterable[str]) -> Pictures | None:
-    """The pictures among the files of a folder that are the frames of a film; None where no name has a number.
+    """Find the pictures in a folder that are the frames of a film; None if no picture has a number.
 
-    Pictures of optical flow beside them (`flow_x_00001.jpg` and `flow_y_00001.jpg`) are left aside: two names that
-    differ in x and y, or u and v, at their end. Of several other names a usual one (`img`, `image`, `frame`, the name
-    of the folder, none) is taken, if there is one of these.
+    Pictures of optical flow (`flow_x_00001.jpg` and `flow_y_00001.jpg`: prefixes that differ only by x and y, or u and
+    v, at their end) are ignored. If several prefixes remain, and exactly one is usual (`img`, `image`, `frame`, the
+    name of the folder, or none), that one is taken.
 
     Args:
         folder: its name.
-        names: of its files.
+        names: names of its files.
     """
     groups: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
     for name in names:

@@ -1,8 +1,8 @@
 """Packs of the frame store: one Arrow IPC file with the record batches of many short videos.
 
-Kinetics has hundreds of thousands of clips; in a file each they are slow to list, to cache and to send. The videos
-of a pack follow one another in order of their ids, each with the batches of its own file, unchanged; the last of them
-also names the video. A pack's bytes depend on its videos alone.
+Kinetics has hundreds of thousands of clips; with one file each they are slow to list, to cache and to send. The videos
+of a pack follow each other in the order of their ids, each with the unchanged batches of its own file. The metadata of
+a video's last batch also holds its id. A pack's bytes depend only on its videos.
 """
 
 from collections.abc import Iterable

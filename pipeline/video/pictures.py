@@ -1,4 +1,4 @@
-"""Pictures of a folder that stands for a film: their digest, and what they show."""
+"""Read a folder of pictures that is a film: digest and decode its pictures."""
 
 import struct
 import zlib
@@ -19,10 +19,10 @@ ORIENTATION = 0x0112
 
 
 def list_pictures(folder: Path) -> Pictures:
-    """The pictures of a folder that are a film's frames.
+    """List the pictures of a folder that are a film's frames.
 
     Raises:
-        DecodeError: they are none, or no longer there.
+        DecodeError: the folder is not a film, or no longer exists.
         InputError: the folder cannot be read.
     """
     _, names = next(visible_folders(folder), (folder, []))
@@ -33,11 +33,11 @@ def list_pictures(folder: Path) -> Pictures:
 
 
 def digest_pictures(folder: Path) -> str:
-    """sha256 (hex) over the names and bytes of the pictures that are a film's frames.
+    """Compute the sha256 (hex) over the names and bytes of the pictures that are a film's frames.
 
     Raises:
         DecodeError: see `list_pictures`.
-        OSError: one cannot be read.
+        OSError: a picture cannot be read.
     """
     return digest_value({name: _digest(folder / name) for name in list_pictures(folder).names.values()})
 
@@ -45,18 +45,18 @@ def digest_pictures(folder: Path) -> str:
 def _digest(path: Path) -> str:
     try:
         return digest_file(path)
-    except (FileNotFoundError, IsADirectoryError):  # a link to nothing: a lost picture
+    except (FileNotFoundError, IsADirectoryError):  # such as a link to nothing, which counts as a lost picture
         return ""
 
 
 def decode_picture(data: bytes) -> tuple[NDArray[np.uint8], bool]:
-    """A JPEG or PNG as it is displayed.
+    """Decode a JPEG or PNG as it is displayed.
 
     Returns:
-        (RGB [height, width, 3], whether its bytes are a JPEG that shows just this)
+        (RGB [height, width, 3], whether `data` is a JPEG that shows exactly this without rotation)
 
     Raises:
-        ValueError: it is neither, or damaged, or cut off.
+        ValueError: it is neither, or it is damaged or truncated.
     """
     if not data:
         raise ValueError("0 bytes")
@@ -82,7 +82,7 @@ def _decode_png(data: bytes) -> NDArray[np.uint8]:
 
 
 def _check_png(data: bytes) -> None:
-    """Compare each chunk with its checksum: FFmpeg shows the rest of a damaged picture in black."""
+    """Check the checksum of each chunk, because FFmpeg shows the missing part of a damaged picture in black."""
     place, kind = len(PNG), b""
     while kind != b"IEND":
         size = int.from_bytes(data[place : place + 4], "big")
@@ -96,11 +96,11 @@ def _check_png(data: bytes) -> None:
 
 
 def _orientation(data: bytes) -> int:
-    """The turn, 1 to 8, that a camera wrote into a JPEG (Exif); 1, upright, where there is none that can be read."""
+    """Return the orientation, 1 to 8, that a camera wrote into a JPEG (Exif); 1 (upright) if none can be read."""
     place = 2
     while data[place : place + 1] == b"\xff" and len(data) >= place + 4:
         marker, size = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
-        if marker == 0xDA:  # the picture itself
+        if marker == 0xDA:  # start of the image data
             break
         block = data[place + 4 : place + 2 + size]
         if marker == 0xE1 and block.startswith(b"Exif\0\0"):

@@ -1,7 +1,7 @@
-"""What a video file holds: found by reading its packets and decoding its keyframes alone.
+"""Find out what a video file holds, by reading its packets and decoding only its codec's keyframes.
 
-Costs 1 to 5 % of a decode, and gives every frame's presentation time before any is decoded. That is what a
-decode is checked against.
+This takes 1 to 5 % of the time of a decode, and gives every frame's presentation time in advance. A decode is checked
+against these times.
 """
 
 import contextlib
@@ -21,26 +21,26 @@ from numpy.typing import NDArray
 from pipeline.base.errors import InputError
 from pipeline.base.problems import ProblemKind
 
-# decord takes frames of MPEG-TS for others or hangs, and has no usable times in MPEG-PS and AVI (measured).
+# decord confuses frames of MPEG-TS or hangs on them, and has no usable times in MPEG-PS and AVI (measured).
 NOT_FOR_DECORD = ("mpegts", "mpeg", "avi")
-# It cannot read AV1, and rounds the inverse transform of MPEG-4 Part 2 otherwise (by at most 2 of 255).
+# decord cannot read AV1, and rounds the inverse transform of MPEG-4 Part 2 differently (by at most 2 of 255).
 CODECS_NOT_FOR_DECORD = ("av1", "mpeg4")
-# What it was measured to convert to the same RGB bytes as PyAV; others are rounded differently.
+# Formats that decord converts to the same RGB bytes as PyAV (measured); it rounds others differently.
 EXACT_FORMATS = {f"yuv{letter}{kind}p" for letter in ("", "j") for kind in ("420", "422", "444")}
-# Why a file may not be opened though nothing is wrong with it.
+# Errors when opening a file that do not mean that the file is bad.
 NOT_OF_THE_FILE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENOENT)
-# Longest reordering of any codec is 16 frames: the first of a film in display order is among these packets.
+# No codec reorders frames by more than 16, so the first displayed frame of a film is among this many packets.
 REORDERED = 64
 NO_PTS = np.iinfo(np.int64).min
 DEFAULT_FRAME_SECONDS = 0.04
 
-# What of a display matrix concerns us: swap the axes, then flip x, then flip y.
+# The part of a display matrix that is used: swap the axes, then flip x, then flip y.
 Orientation = tuple[bool, bool, bool]
 UPRIGHT: Orientation = (False, False, False)
 
 
 class DecodeError(InputError):
-    """A file that is no video, or one of which too little can be decoded."""
+    """A file that is not a video, or of which too little can be decoded."""
 
     def __init__(self, file: Path, *, found: str, expected: str, kind: ProblemKind = "unreadable") -> None:
         super().__init__(f"{file}: found {found}, expected {expected}")
@@ -60,32 +60,32 @@ class Media:
     pts: NDArray[np.int64]
     "Presentation times of the frames to be displayed, ascending."
     durations: NDArray[np.int64]
-    "Of the same frames; 0 where the file does not say."
+    "Durations of the same frames; 0 where the file gives none."
     is_timed: bool
     "Whether every frame to be displayed has a time."
     start: int
-    "The presentation time that is the film's time 0: that of its first displayed frame."
+    "The presentation time of the first displayed frame, which is the film's time 0."
     frame_seconds: float
-    "Length of a typical frame."
+    "Duration of a typical frame."
     expected_frames: int
-    "Frames that an undamaged file of this kind would display."
+    "Number of frames that would be displayed if the file is undamaged."
     height: int
     width: int
-    "As displayed; 0 where no keyframe was decoded."
+    "As displayed; 0 if no keyframe was decoded."
     not_decord: str
-    "Why decord cannot be trusted with this file; empty where it can."
+    "Why decord cannot be trusted with this file; empty if it can."
 
     def film_seconds(self, pts: int) -> float:
-        """Seconds from the start of the film; rounded once, so that 60 frames at 25 per second end at 2.4."""
+        """Convert to seconds from the film's start, rounded only once: 60 frames at 25 per second end at 2.4."""
         return (pts - self.start) * self.time_base.numerator / self.time_base.denominator
 
     @property
     def seconds(self) -> list[float]:
-        """`film_seconds` of every frame."""
+        """`film_seconds` of every frame to be displayed."""
         return [self.film_seconds(pts) for pts in self.pts.tolist()]
 
     def end_seconds(self, time_seconds: float) -> float:
-        """When the frame that is shown from `time_seconds` on ends."""
+        """Return when the frame that is displayed from `time_seconds` on ends."""
         row = int(np.searchsorted(self.pts, self.start + round(time_seconds / self.time_base)))
         if row < len(self.pts) and self.durations[row] and self.film_seconds(int(self.pts[row])) == time_seconds:
             return self.film_seconds(int(self.pts[row] + self.durations[row]))
@@ -96,16 +96,16 @@ class Media:
 def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
     """Yield PyAV's (container, video stream) of a file; one decoding thread.
 
-    Of several video streams FFmpeg's choice is taken; a cover image is none.
+    Of several video streams FFmpeg's choice is taken; a cover image does not count as video.
 
     Raises:
-        DecodeError: the file is empty, no media file, or holds no video.
+        DecodeError: the file is empty, not a media file, or holds no video.
     """
     if path.stat().st_size == 0:
         raise DecodeError(path, found="0 bytes", expected="a video file", kind="film-empty")
     try:
         container = av.open(str(path), metadata_errors="replace")
-    except MemoryError:  # PyAV's is an FFmpegError too
+    except MemoryError:  # PyAV's MemoryError is an FFmpegError too
         raise
     except av.FFmpegError as error:
         if error.errno in NOT_OF_THE_FILE:
@@ -128,14 +128,14 @@ def _is_cover(stream: Any) -> bool:
 
 
 def read_packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's packets, and a last, empty one that drains the decoder; a damaged end is an end."""
+    """Yield the stream's packets, then an empty one that flushes the decoder; a damaged rest counts as the end."""
     packets = container.demux(stream)
     while True:
         try:
             yield next(packets)
         except StopIteration:
             return
-        except IndexError:  # PyAV meets a stream that began in mid-file: it may not be ours, so read on
+        except IndexError:  # PyAV found a stream that begins in mid-file; it may be another one, so read on
             packets = container.demux(stream)
         except MemoryError:
             raise
@@ -147,7 +147,7 @@ def read_packets(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def decode_packet(packet: Any) -> list[Any]:
-    """The frames that a packet completes; none where it is damaged."""
+    """Decode the frames that a packet completes; empty if it is damaged."""
     try:
         return list(packet.decode())
     except MemoryError:
@@ -157,12 +157,12 @@ def decode_packet(packet: Any) -> list[Any]:
 
 
 def orientation(path: Path, frame: Any) -> Orientation:
-    """How a decoded frame must be turned to be displayed.
+    """Return how a decoded frame must be rotated and flipped for display.
 
     The display matrix maps a pixel (x, y) to (a x + c y, b x + d y).
 
     Raises:
-        DecodeError: the matrix does not turn by a multiple of 90 degrees.
+        DecodeError: the matrix is not a rotation by a multiple of 90 degrees.
     """
     for data in frame.side_data:
         if data.type.name == "DISPLAYMATRIX":
@@ -178,7 +178,7 @@ def orientation(path: Path, frame: Any) -> Orientation:
 
 
 class Look(NamedTuple):
-    """What must stay the same through a file that decord reads."""
+    """Properties that must not change within a file that decord reads."""
 
     width: int
     height: int
@@ -187,14 +187,14 @@ class Look(NamedTuple):
 
 
 def probe_video(path: Path, beat: Callable[[], None] = lambda: None) -> Media:
-    """Read a file's packets and keyframes.
+    """Read a file's packets, and decode its codec's keyframes.
 
     Args:
         path: the video file.
-        beat: called now and then, so that a watcher sees progress.
+        beat: called regularly, so that a watcher sees progress.
 
     Raises:
-        DecodeError: the file is empty, no media file, or holds no video frame.
+        DecodeError: the file is empty, not a media file, or holds no video frame.
     """
     with open_video(path) as (container, stream):
         stream.codec_context.skip_frame = "NONKEY"
@@ -217,7 +217,7 @@ def probe_video(path: Path, beat: Callable[[], None] = lambda: None) -> Media:
 def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64], looks: set[Look]) -> Media:
     pts, durations, is_key, is_discard = packets.T
     first_key = int(is_key.argmax()) if len(packets) else 0
-    # Frames before the first keyframe, in the file or on the screen, lack what they were predicted from.
+    # Frames before the first keyframe, in file order or display order, lack the frames they were predicted from.
     led = np.arange(len(packets)) >= first_key
     if len(packets) and not is_discard[first_key]:
         led &= (pts >= pts[first_key]) | (pts == NO_PTS)
@@ -227,7 +227,7 @@ def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64
     timed = np.flatnonzero(shown & (pts != NO_PTS))
     is_timed = len(timed) == int(shown.sum())
     order = timed[np.argsort(pts[timed], kind="stable")]
-    # The earliest of the first packets, not of all: times of a joined transport stream may start again.
+    # The earliest of the first packets, not of all: in a joined transport stream the times may start again.
     start = int(pts[timed[:REORDERED]].min()) if len(timed) else 0
     stated = durations[shown & (durations > 0)]
     rate = stream.average_rate or stream.guessed_rate
@@ -270,15 +270,15 @@ def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64
 
 
 def _all_keyframes(keys: int, packets: int) -> bool:
-    # Decoding these keyframes would cost as much as decoding the film.
+    # To decode so many keyframes would take as long as to decode the film.
     return keys > REORDERED + packets // 4
 
 
 def _expected_frames(
     container: Any, stream: Any, shown: int, left_out: int, last_seconds: float, frame_seconds: float
 ) -> int:
-    """Frames that the file announces, so that a truncated one is seen to be short."""
-    if "mp4" in container.format.name:  # its index lists every sample, also of a truncated file
+    """Return the number of frames that the file announces, to detect a truncated file."""
+    if "mp4" in container.format.name:  # its index lists every sample, even of a truncated file
         return max(shown, sum(not entry.is_discard for entry in stream.index_entries) - left_out)
     if "matroska" in container.format.name:
         announced = _tagged_seconds(stream)
@@ -290,6 +290,6 @@ def _expected_frames(
 
 
 def _tagged_seconds(stream: Any) -> float:
-    """The length of a Matroska stream by its DURATION tag (HH:MM:SS.fraction); 0 without one."""
+    """Read the length in seconds of a Matroska stream from its DURATION tag (HH:MM:SS.fraction); 0 without one."""
     match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else 0.0

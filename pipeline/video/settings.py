@@ -1,4 +1,4 @@
-"""How frames are stored; `params.yaml` holds it."""
+"""Settings of stored frames; `params.yaml` holds them."""
 
 from typing import Annotated, Literal
 
@@ -8,15 +8,15 @@ from pipeline.base.block import Block, Fraction, Positive
 
 
 class Frames(Block):
-    """Frame extraction."""
+    """Settings of frame extraction."""
 
     fps: Annotated[float, Field(gt=0)]
     "Frames per second of the constant grid that clips are counted on."
     short_side: Positive | Literal["none"]
     "Stored frames have this short side in pixels (never upsampled); none keeps the source's size."
     allow_smaller: bool
-    "Let short_side be below the scale that training or inference asks for; clips are then upsampled."
+    "Accept a short_side below the scale that training or inference asks for; clips are then upsampled."
     quality: Annotated[int, Field(ge=1, le=100)]
     "JPEG quality."
     max_bad_fraction: Fraction
-    "Largest share of unreadable videos that is let pass."
+    "Largest share of unreadable videos that is accepted."

@@ -1,12 +1,12 @@
-"""The frame store: Arrow IPC files with the frames that the grid shows, as JPEG; one per video, or packs of many.
+"""The frame store: Arrow IPC files with the grid's frames as JPEGs; one file per video, or packs of many videos.
 
-A video has a row per stored frame, in order of time: `jpeg`, `pts_seconds` (presentation time from the start of
-the film), `first_grid` (the first grid index that shows the frame, so that a grid index finds its row by
-bisection) and `crc32c`, of the JPEG's bytes, which is checked whenever the frame is decoded. Record batches have 256
-rows; the last one of a video may have fewer, and its metadata says where the frames come from and has the checksum of
-the three other columns. A pack holds the batches of its videos one after the other (`pipeline/video/packs.py`).
-`manifest.json` names each video's file and first batch and says where the frames of all come from. Reading maps
-files into memory and decodes the JPEGs asked for.
+A video has one row per stored frame, in order of time. The columns are `jpeg`; `pts_seconds`, the presentation time
+from the start of the film; `first_grid`, the first grid index that shows the frame (bisection finds the row of a grid
+index); and `crc32c` of the JPEG's bytes, which is checked whenever the frame is decoded. Record batches have 256 rows;
+the last batch of a video may have fewer. The metadata of that batch holds the provenance of the frames and the checksum
+of the other three columns. A pack holds the batches of its videos one after the other (`pipeline/video/packs.py`).
+`manifest.json` holds each video's provenance, file and first batch. Reading maps files into memory and decodes only the
+JPEGs that are needed.
 """
 
 import errno
@@ -38,12 +38,12 @@ FRAMES = pa.schema(
     ]
 )
 BATCH_ROWS = 256
-NOT_DAMAGE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the file may be whole
+NOT_DAMAGE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the file itself may be undamaged
 PROVENANCE = b"actionbank.provenance"
 VIDEO = b"actionbank.video_id"
 INDEX_CRC32C = b"actionbank.index_crc32c"
 INDEX = ("pts_seconds", "first_grid", "crc32c")
-# A mapped file holds a file descriptor; a process may have 1024 by default.
+# A mapped file uses a file descriptor; by default a process may have 1024.
 MAPPED_VIDEOS = 512
 
 
@@ -61,8 +61,8 @@ def write_frames(path: Path, rows: Iterable[Row], describe: Callable[[], dict[st
     Args:
         path: the file to be made.
         rows: the frames in order of time.
-        describe: called when `rows` is exhausted; returns the provenance, with `grid_frames`, the number of
-            frames of the grid. Rows that begin behind it are dropped.
+        describe: called when `rows` is exhausted; returns the provenance, in which `grid_frames` is the number of
+            frames of the grid. Rows that begin beyond the grid are dropped.
 
     Returns:
         The number of rows written.
@@ -75,7 +75,7 @@ def write_frames(path: Path, rows: Iterable[Row], describe: Callable[[], dict[st
         pa.OSFile(str(partial), "wb") as sink,
         pa.ipc.new_file(sink, FRAMES) as writer,
     ):
-        # The last rows wait until the length of the grid is known, and the last batch for the provenance.
+        # The last rows are held back until the length of the grid is known, and the last batch until the provenance is.
         waiting = list(islice(rows, 2 * BATCH_ROWS))
         while len(waiting) == 2 * BATCH_ROWS:
             index = _write(writer, waiting[:BATCH_ROWS], index)
@@ -97,7 +97,7 @@ def _write(
     index: Sequence[int],
     last: dict[bytes, bytes] | None = None,
 ) -> list[int]:
-    """Write a record batch; with `last`, the metadata of a video's last one. Returns the checksums up to it."""
+    """Write a record batch; `last` is the metadata of a video's last one. Return the columns' checksums up to here."""
     columns = [*zip(*rows, strict=True), [bytes_crc32c(row.jpeg) for row in rows]]
     columns = columns if rows else [()] * len(FRAMES)
     batch = pa.record_batch([pa.array(each, field.type) for each, field in zip(columns, FRAMES, strict=True)], FRAMES)
@@ -112,13 +112,13 @@ def _index_text(index: Sequence[int]) -> bytes:
 
 
 def batch_count(rows: int) -> int:
-    """Number of record batches of a video of so many rows."""
+    """Return the number of record batches of a video with `rows` rows."""
     return -(-rows // BATCH_ROWS)
 
 
 @dataclass(frozen=True, eq=False)
 class _File:
-    """A mapped file; open while one of its videos is."""
+    """A mapped file; it stays open while one of its videos is in use."""
 
     path: Path
     reader: pa.ipc.RecordBatchFileReader
@@ -136,9 +136,9 @@ class _Video(NamedTuple):
 
 
 class FrameStore:
-    """Reads a folder of frames; files are opened when first asked for.
+    """Reads a folder of frames; files are opened when they are first needed.
 
-    It may be forked, read by several threads, and is pickled by its path, so that each worker can hold it.
+    It can be forked, read by several threads, and pickled (by its path), so each worker can hold one.
 
     Args:
         folder: the store's folder, e.g. `data/ava/frames`.
@@ -149,7 +149,7 @@ class FrameStore:
         video_ids: ids of all videos, sorted.
 
     Raises:
-        InputError: the folder is no frame store.
+        InputError: the folder is not a frame store.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -164,27 +164,27 @@ class FrameStore:
         return FrameStore, (self.folder,)
 
     def grid_frames(self, video_id: str) -> int:
-        """Number of grid frames of a video; grid indices run from 0 to this, exclusive."""
+        """Return the number of grid frames of a video; grid indices run from 0 to this, exclusive."""
         return int(self._manifest.entry(video_id)["grid_frames"])
 
     def duration_seconds(self, video_id: str) -> float:
-        """Length of a video: from the first frame displayed to the end of the last one."""
+        """Return the length of a video: from the first displayed frame to the end of the last one."""
         return float(self._manifest.entry(video_id)["duration_seconds"])
 
     def size(self, video_id: str) -> tuple[int, int]:
-        """(height, width) of a video's stored frames."""
+        """Return (height, width) of a video's stored frames."""
         entry = self._manifest.entry(video_id)
         return int(entry["stored_height"]), int(entry["stored_width"])
 
     def digest(self, video_id: str) -> str:
-        """sha256 (hex) of a video's frames, as the manifest has it: the same frames, the same digest.
+        """Return the sha256 (hex) of a video's frames from the manifest: equal frames have equal digests.
 
-        It is that of the file of the video alone, whatever else is in its pack.
+        It is the digest of a file with this video alone, so it does not depend on a pack.
         """
         return str(self._manifest.entry(video_id)["sha256"])
 
     def read_clip(self, video_id: str, grid_indices: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-        """Frames that the grid shows at the given indices.
+        """Read the frames that the grid shows at the given indices.
 
         Args:
             video_id: the video.
@@ -195,7 +195,7 @@ class FrameStore:
 
         Raises:
             InputError: the video is not in the store, or its file is missing, truncated or of another store.
-            DamagedError: the frame or the video's index is not as it was written.
+            DamagedError: the bytes of a frame or of the video's index have changed since they were written.
             IndexError: an index lies outside the grid.
         """
         indices = np.asarray(grid_indices, np.int64)
@@ -211,7 +211,7 @@ class FrameStore:
         return frames if np.array_equal(places, np.arange(len(rows))) else frames[places]
 
     def check(self, video_id: str) -> None:
-        """Compare every stored frame of a video with its checksum, without decoding it.
+        """Check the checksum of every stored frame of a video, without decoding.
 
         Raises:
             InputError: as `read_clip`.
@@ -253,7 +253,7 @@ def _map_file(path: Path, expected_bytes: int) -> _File:
         found = path.stat().st_size
         if found != expected_bytes:
             raise InputError(f"{path}: found {found} bytes, expected {expected_bytes}; {REMEDY}")
-        # No threads: Arrow's pool does not survive a fork.
+        # Without threads, because Arrow's pool does not survive a fork.
         options = pa.ipc.IpcReadOptions(use_threads=False)
         reader = pa.ipc.open_file(pa.memory_map(str(path)), options=options)
         names = reader.schema.names
@@ -269,7 +269,7 @@ def _map_file(path: Path, expected_bytes: int) -> _File:
 
 
 def _read_video(file: _File, video_id: str, entry: dict[str, Any]) -> _Video:
-    """Find a video's record batches, and check by the provenance in the last one that they are the right ones."""
+    """Read a video's record batches, and check by the provenance in the last one that they belong to it."""
     numbers = range(entry["first_batch"], entry["first_batch"] + batch_count(entry["rows"]))
     parts = []
     if numbers.stop <= file.reader.num_record_batches:
@@ -300,7 +300,7 @@ def _read_video(file: _File, video_id: str, entry: dict[str, Any]) -> _Video:
 
 
 def _provenance(stored: dict[bytes, bytes]) -> dict[str, Any]:
-    """What a video's last record batch says of it; nothing where it cannot be read."""
+    """Return the provenance in a video's last record batch; empty if it cannot be read."""
     try:
         value = json.loads(stored.get(PROVENANCE, b"{}"))
     except (UnicodeDecodeError, json.JSONDecodeError):
@@ -309,7 +309,7 @@ def _provenance(stored: dict[bytes, bytes]) -> dict[str, Any]:
 
 
 def _stored_jpeg(video: _Video, row: int) -> NDArray[np.uint8]:
-    """The bytes of a row's JPEG, which are as they were written."""
+    """Return the bytes of a row's JPEG, checked against their checksum."""
     batch, place = divmod(row, BATCH_ROWS)
     start, end = video.offsets[batch][place : place + 2].tolist()
     jpeg = video.jpegs[batch][max(start, 0) : max(end, 0)]

@@ -1,4 +1,4 @@
-"""The out of extract_frames: a frame store of extracted videos, what is wrong with some, and what is said of all."""
+"""Write the out of extract_frames: the frame store, the problems of bad videos, and a summary in words."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,21 +26,21 @@ def write_store(
     frames: Frames,
     packs: int | None,
 ) -> str:
-    """Write FILES; the first problems are printed.
+    """Write FILES, and print the first problems.
 
     Args:
-        folder: where to, empty.
+        folder: the empty folder to write into.
         items: of the videos that were found, by video id.
         found: the videos.
         root: their folder.
-        frames: what was stored.
-        packs: over how many files the videos are spread; None gives each its own.
+        frames: the settings of the stored frames.
+        packs: number of files that the videos share; None gives each video a file of its own.
 
     Returns:
-        how many videos there are and what became of the others, in words.
+        How many videos were stored, and how many others were bad or ignored, in words.
 
     Raises:
-        InputError: more videos are bad than `frames.max_bad_fraction` lets pass.
+        InputError: a larger share of videos is bad than `frames.max_bad_fraction` accepts.
     """
     videos, problems = assemble_videos(items, found.paths, root=root, folder=folder, packs=packs)
     problems = [*found.problems, *problems]
@@ -70,7 +70,7 @@ def _told(videos: Mapping[str, dict[str, Any]], problems: Sequence[Problem], *, 
 
 
 def _named(video_ids: Sequence[str]) -> str:
-    """How many, and which: "2 (a, b)"; of many the first ten, the others stand in problems.json."""
+    """Write how many there are, and which: "2 (a, b)"; only the first ten are named, problems.json lists all."""
     if not video_ids:
         return "0"
     more = ", ..." if len(video_ids) > NAMED else ""
