@@ -3,5 +3,5 @@
 from pipeline.base.faults import one_line_hook
 from pipeline.base.workers import end_with_dvc
 
-one_line_hook()  # before a stage imports what may need more memory, files or threads than there are
-end_with_dvc()  # here, before the seconds that a stage's imports take
+one_line_hook()  # first, because an import may already run out of memory, files or threads
+end_with_dvc()  # before the imports of a stage, which take seconds

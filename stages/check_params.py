@@ -1,11 +1,11 @@
-"""Stop where params.yaml is not what conf/ says, or what it needs from outside is not here.
+"""Stop if params.yaml is not what conf/ says, or if something that it reads from outside is missing.
 
     python -m stages.check_params
 
-DVC runs it first, and again when a file of conf/ has changed: an edit there reaches the other stages only through
-params.yaml, so that without this `dvc repro` would say that all is up to date. It passes an experiment: `dvc exp run`
-has just composed params.yaml with its own `-S`, and checked it (pipeline.hydra_plugins.checked). What
-`actionbank compose KEY=VALUE` was given stands in params.yaml.
+DVC runs this stage first, and again when a file of conf/ has changed. An edit in conf/ reaches the other stages only
+through params.yaml; without this check `dvc repro` would report that everything is up to date. In an experiment the
+stage does nothing: `dvc exp run` has just composed params.yaml with its own `-S`, and checked it
+(pipeline.hydra_plugins.checked). The values given to `actionbank compose KEY=VALUE` are recorded in params.yaml.
 """
 
 import os

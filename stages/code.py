@@ -1,11 +1,11 @@
-"""Write down the version of the code that each stage runs.
+"""Record the version of the code that each stage runs.
 
     python -m stages.code
 
-Reads `pipeline/`, `stages/` and the versions of the libraries that are installed. Writes `.code/<stage>.json`: the
-sha256 of each of our files that the stage imports, directly or not, the versions of the libraries among them that make
-bytes and of Python, and the digest of all that. DVC runs it after every edit of these folders and of
-`requirements.lock`; a stage then runs again where its own file has become another one (docs/caching.md).
+Reads `pipeline/`, `stages/` and the versions of the installed libraries. Writes `.code/<stage>.json`: the sha256 of
+each of our files that the stage imports, directly or not; the versions of Python and of the imported libraries that
+influence the bytes of an out; and a digest of all these. DVC runs it after every edit of these folders and of
+`requirements.lock`. A stage then runs again if its own file has changed (docs/caching.md).
 """
 
 from pipeline.base.code import CODE, code_texts

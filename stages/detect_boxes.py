@@ -3,11 +3,11 @@
     python -m stages.detect_boxes motion
     actionbank detect-boxes fasterrcnn --device cuda
 
-Runs in the pipeline where `boxes.detector` is not none. Looks for persons in the stored frames, at every second of
-every film that the annotations name and at its keyframes, and writes `data/<name>/detected_boxes`: `boxes.csv`, AVA CSV
-with scores, which import_boxes reads, and `summary.json`. Films that were done before are taken from `.work`.
-`fasterrcnn` is torchvision's, with the weights `boxes.weights` or those that torchvision downloads; `motion` needs no
-weights, and a camera that stands still.
+Part of the pipeline if `boxes.detector` is not none. Detects persons in the stored frames of every film that the
+annotations name, at every second and at every keyframe. Writes `data/<name>/detected_boxes`: `boxes.csv` (AVA CSV with
+scores, which import_boxes reads) and `summary.json`. Films that were finished before are taken from `.work`.
+`fasterrcnn` is torchvision's, with the weights `boxes.weights` or those that torchvision downloads. `motion` needs no
+weights, but a camera that stands still.
 """
 
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""Score the val split with the trained head: detections, mAP, tables for `dvc plots`.
+"""Score the val split with the trained head: write detections, mAP and tables for `dvc plots`.
 
     python -m stages.evaluate
 
-Reads annotations, models/head.* and, by the head's scope, the val bank or frames, boxes and weights. Writes
+Reads annotations, models/head.* and, depending on the head's scope, the val bank or frames, boxes and weights. Writes
 results/detections/{detected,ground_truth}.{parquet,csv}, results/evaluate/ (metrics.json, per_class.csv, per_iou.csv,
-pr_curves.csv) and results/metrics.json, the numbers that DVC shows. Two evaluations of one checkpoint give the same
-files.
+pr_curves.csv) and results/metrics.json, the numbers that DVC shows. Two evaluations of one checkpoint write the same
+bytes.
 """
 
 from pipeline.base.command import (

@@ -2,13 +2,13 @@
 
     python -m stages.extract_frames
 
-Reads every video below the folder `dataset.videos`, files and folders of numbered pictures (`dataset.frame_rate`); a
-file's name without its suffix, or the folder's name, is the video's id. Writes
-`data/<name>/frames`: `<video_id>.arrow` with the frames that a grid of `frames.fps` shows, scaled down to
+Reads every video below the folder `dataset.videos`: video files, and folders of numbered pictures
+(`dataset.frame_rate`). The id of a video is the file's name without its suffix, or the folder's name. Writes
+`data/<name>/frames`: `<video_id>.arrow` with the frames on a grid of `frames.fps`, scaled down to
 `frames.short_side`, as JPEGs of `frames.quality`; `videos.parquet`; `problems.json` with the videos that cannot be
-read, and those that are kept though some of their frames are lost; `manifest.json`. With `dataset.pack` N the frames
+read, and those that are kept although some of their frames are lost; `manifest.json`. With `dataset.pack` N the frames
 are in N files, `pack-<n>-of-<N>.arrow`, instead. A video that was extracted before with the same parameters is taken
-from `.work`, whatever became of the others, and so is a pack of which no video changed.
+from `.work`, even if other videos failed; so is a pack in which no video has changed.
 """
 
 import sys
@@ -39,7 +39,7 @@ def extract_frames(workers: WorkersOption = 0) -> None:
     if found.unrated:
         print(f"{root}: {describe_unrated(root, found.unrated)} are passed over: {NO_RATE}", file=sys.stderr)
     settings, code = frame_settings(frames), code_version("stages.extract_frames")
-    # Each child imports this file: what it needs is imported once for all.
+    # Each child process imports this module, so its imports are loaded once before they start.
     preload(write_store, command, parameters)
     with recorded_run("extract_frames", "", dataset=dataset.name, items=len(found.paths)) as record:
         record["workers"] = at_a_time

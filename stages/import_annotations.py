@@ -2,10 +2,10 @@
 
     python -m stages.import_annotations
 
-Reads the folder `dataset.annotations`, in any of the formats of docs/datasets.md, and says which it found. Writes
-`data/<name>/annotations`: `annotations.parquet`, `keyframes.parquet`, `timelines.parquet`, `labels.json`,
-`summary.json` with counts per split and class, and `problems.json` with every row that was left out. Seconds for all
-of AVA.
+Reads the folder `dataset.annotations`, in any of the formats of docs/datasets.md, and prints which format it found.
+Writes `data/<name>/annotations`: `annotations.parquet`, `keyframes.parquet`, `timelines.parquet`, `labels.json`,
+`summary.json` with counts per split and class, and `problems.json` with every row that was left out. All of AVA takes
+seconds.
 """
 
 from pathlib import Path

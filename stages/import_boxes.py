@@ -2,11 +2,12 @@
 
     python -m stages.import_boxes
 
-Reads every box file of the folder `boxes.source` (`dataset.proposals`, or with `boxes.detector` what detect_boxes
-wrote), in any of the formats of docs/data-layout.md, says which it found, and takes the videos and their times from the
-out of import_annotations. Writes `data/<name>/boxes`: `boxes.parquet` with every box of score `boxes.min_score` or more
-(and ids over time, with `boxes.tracks`), `summary.json` with what became of the rows of each file, and `problems.json`.
-Each consumer applies its own threshold, so that changing one re-runs nothing here.
+Reads every box file of the folder `boxes.source` (`dataset.proposals`, or with `boxes.detector` the out of
+detect_boxes), in any of the formats of docs/data-layout.md, and prints which format it found. The videos and their
+times come from the out of import_annotations. Writes `data/<name>/boxes`: `boxes.parquet` with every box of score
+`boxes.min_score` or more (with `boxes.tracks` also with ids over time), `summary.json` with the counts of used and
+unused rows of each file, and `problems.json`. Each consumer applies its own threshold, so a change of one does not
+re-run this stage.
 """
 
 from pathlib import Path
@@ -39,12 +40,12 @@ def import_boxes() -> None:
             detector="" if boxes.detector == "none" else boxes.detector,
             tracks=boxes.tracks == "iou",
             person_class=boxes.person_class,
-            # No dependency: what import_annotations made of these files is one.
+            # Not a dependency in dvc.yaml: the out of import_annotations, which is one, is made from these files.
             annotations=Path(params.dataset.annotations),
         )
         write_boxes(folder, found, boxes)
     print("\n".join(split_lines(found.summary)))
-    # No dependency: the boxes are the same whatever their labels, and only these lines are not.
+    # Not a dependency in dvc.yaml: labels change only the lines printed here, never the boxes.
     if (labels := annotations / "annotations.parquet").exists():
         for line in recall_lines(read_table(labels, ANNOTATIONS), keyframes, found.boxes):
             print(line)

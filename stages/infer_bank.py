@@ -1,11 +1,11 @@
-"""Stream a split through the baseline into its feature bank.
+"""Run a split through the baseline and write its feature bank.
 
     python -m stages.infer_bank train
     actionbank infer-bank val --device cuda
 
 Reads frames, annotations, boxes and models/baseline.*; writes data/<dataset>/bank/<split>.zarr
-(docs/bank-format.md). Films that were done before, in this run or an earlier one, are taken from .work. With
-dataset.pack they are put together into that many parts.
+(docs/bank-format.md). Films that were finished before, in this run or an earlier one, are taken from .work. With
+dataset.pack N the films are combined into N parts.
 """
 
 from pathlib import Path

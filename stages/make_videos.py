@@ -1,8 +1,8 @@
 """Render a built-in data set: films, AVA annotations and person proposals.
 
-Reads nothing but parameters (`dataset.playground`). Writes, below `data/<name>/source`: `videos` (H.264 MP4),
+Reads only parameters (`dataset.playground`). Writes, below `data/<name>/source`: `videos` (H.264 MP4),
 `annotations` (AVA CSVs, label map), `proposals` (the pickle layout of AVA's proposals) and `proposals_csv` (the
-same boxes as AVA CSV with scores). A film that was rendered before from the same parameters comes from `.work`.
+same boxes as AVA CSV with scores). A film that was rendered before from the same parameters is taken from `.work`.
 
     python -m stages.make_videos playground
 """

@@ -4,7 +4,7 @@
     actionbank train-baseline --device cuda
 
 Reads frames, annotations and boxes; writes models/baseline.safetensors, its sidecar models/baseline.json,
-results/baseline/metrics.json and results/baseline/epochs.tsv. A killed run goes on after its last epoch.
+results/baseline/metrics.json and results/baseline/epochs.tsv. A run that was killed continues after its last epoch.
 """
 
 from pathlib import Path

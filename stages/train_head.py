@@ -3,10 +3,10 @@
     python -m stages.train_head
     dvc exp run -S head=lfb_nl
 
-Scope head reads annotations, banks and the baseline's sidecar, and no frame; `linear` reads no bank and takes its
-features from .work, computing what is not there; `baseline` trains nothing and hands the baseline on. Writes
-models/head.safetensors, its sidecar models/head.json, results/head/metrics.json and results/head/epochs.tsv. A killed
-run goes on after its last epoch.
+Scope head reads annotations, banks and the baseline's sidecar, but no frames. The head `linear` reads no bank: it takes
+its features from .work and computes missing ones. The head `baseline` trains nothing and hands the baseline on. Writes
+models/head.safetensors, its sidecar models/head.json, results/head/metrics.json and results/head/epochs.tsv. A run that
+was killed continues after its last epoch.
 """
 
 from pipeline.base.command import (

@@ -1,8 +1,8 @@
-"""Validate what `dvc exp run` composes before it writes params.yaml, and say which edits of that file it replaces.
+"""Check what `dvc exp run` composes before it writes params.yaml, and print which edits of that file it replaces.
 
 DVC composes with Hydra and loads the modules of this folder (`hydra.plugins_path` in .dvc/config). Composing resolves
-`${checked:[]}` of conf/config.yaml, so that a bad value is refused while no file has been touched: a stage would refuse
-it too, but only after DVC has removed that stage's outs.
+`${checked:[]}` of conf/config.yaml, which calls `checked`. So a bad value is refused before any file is touched. A
+stage would refuse it too, but only after DVC has removed the stage's outs.
 """
 
 import functools
@@ -25,32 +25,32 @@ from pipeline.training.logs import check_log
 
 
 def checked(value: list[Any], *, _root_: DictConfig) -> ListConfig:
-    """Give `value` back where the parameters around it are valid, and what they need from outside is here.
+    """Return `value` if the parameters around it are valid and all that they read from outside is there.
 
     Raises:
-        InputError: see `refuse_second_run`, `plain_values`, `parse_params`, `check_log`, `check_ready`; OmegaConf puts
-            its own words around the message.
+        InputError: see `refuse_second_run`, `plain_values`, `parse_params`, `check_log`, `check_ready`; OmegaConf adds
+            its own words to the message.
     """
     arguments = _arguments()
     if not (getattr(arguments, "queue", False) or getattr(arguments, "tmp_dir", False)):
         refuse_second_run(Path(".dvc/tmp/rwlock"))
     tree = OmegaConf.to_container(_root_, resolve=False)
     assert isinstance(tree, dict)
-    tree["choices"]["values"] = []  # where this function is called from
+    tree["choices"]["values"] = []  # the key that is being resolved: it calls this function
     values = plain_values(OmegaConf.create(tree))
     params = parse_params(values, "this experiment")
     check_log(params.training.log)
-    # A run of some stages, or one that may miss data, needs less than all.
+    # A run of some stages only, or one that may lack data, does not need everything.
     if arguments and not (getattr(arguments, "targets", None) or getattr(arguments, "allow_missing", False)):
         check_ready(params)
     if replaced := replaced_values(values):
         _say_replaced(tuple(replaced))
     keep_composed(values)
-    return ListConfig(value)  # resolving takes no plain list
+    return ListConfig(value)  # a resolver may not return a plain list
 
 
 def _arguments() -> Namespace | None:
-    """What DVC was told; None in a program that uses DVC."""
+    """Return the arguments that DVC was called with; None in another program that uses DVC."""
     try:
         return cast(Namespace, parse_args(sys.argv[1:]))
     except DvcParserError:
@@ -58,19 +58,19 @@ def _arguments() -> Namespace | None:
 
 
 def refuse_second_run(lock: Path) -> None:
-    """Refuse to write params.yaml while another DVC runs stages in this folder: they would read it half way.
+    """Refuse to write params.yaml while another DVC runs stages in this folder, which would read the new file.
 
-    DVC itself says that paths are busy, but after the file is written.
+    DVC itself reports busy paths only after the file is written.
 
     Args:
-        lock: DVC's list of the paths that a process reads or writes; absent where none ever did.
+        lock: DVC's list of the paths that each process reads or writes; absent if no process ever did.
 
     Raises:
-        InputError: one of these processes still runs.
+        InputError: one of these processes is still running.
     """
     try:
         held = parse_json(lock.read_bytes(), str(lock))
-    except (FileNotFoundError, InputError):  # DVC is writing it, and is the one to say so
+    except (FileNotFoundError, InputError):  # DVC is writing the file and will report the conflict itself
         return
     readers = [each for several in (held.get("read") or {}).values() for each in several]
     commands = {each["pid"]: each["cmd"] for each in [*readers, *(held.get("write") or {}).values()]}
@@ -84,7 +84,7 @@ def refuse_second_run(lock: Path) -> None:
 
 @functools.cache
 def _say_replaced(replaced: tuple[str, ...]) -> None:
-    """Once a process: a sweep composes many times."""
+    """Print the replaced edits once per process, because a sweep composes many times."""
     shown = "; ".join(replaced[:3]) + (f"; and {len(replaced) - 3} more" if len(replaced) > 3 else "")
     print(
         f"params.yaml: what was edited there and not committed is replaced: {shown}; give it with -S, or write it into "
