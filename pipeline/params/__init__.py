@@ -8,6 +8,7 @@ and unit.
 import os
 import reprlib
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -142,14 +143,21 @@ class Params(Block):
                 )
 
 
-def box_thresholds(block: Block, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Yield the key and value of every `box_threshold` in a block and its inner blocks."""
-    for name in type(block).model_fields:
+def box_thresholds(block: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the key and value of every `box_threshold` in a block (a model or a dataclass) and its inner blocks."""
+    for name in names_of(type(block)):
         value = getattr(block, name)
-        if isinstance(value, Block):
-            yield from box_thresholds(value, f"{prefix}{name}.")
-        elif name == "box_threshold":
+        if name == "box_threshold":
             yield prefix + name, value
+        else:
+            yield from box_thresholds(value, f"{prefix}{name}.")
+
+
+def names_of(kind: type) -> list[str]:
+    """List the fields of a block; empty for any other type."""
+    if issubclass(kind, Block):
+        return list(kind.model_fields)
+    return [each.name for each in fields(kind)] if is_dataclass(kind) else []
 
 
 def _clips_fit(key: str, changes: Augmentation, *, bn_batch: int) -> None:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from pipeline.bank.feature_rows import FloatArray, IntArray
 from pipeline.bank.reader import Bank, differing_settings
 from pipeline.base.errors import InputError
-from pipeline.models.settings import Span
 
 SECOND_BITS = 40  # an int64 key holds a video's number and a second; these bits are for the second
 MAX_TIMESTAMP = 2.0 ** (SECOND_BITS - 2)
@@ -141,17 +140,6 @@ def check_keyframes(video_ids: Sequence[str], timestamps: FloatArray | Sequence[
     if times.shape != (len(video_ids),) or not (np.abs(times) < MAX_TIMESTAMP).all():
         raise ValueError(f"{len(video_ids)} video ids and timestamps {times}: expected one finite timestamp each")
     return times
-
-
-def own_second(seconds: int, span: Span) -> int:
-    """Return the index of the keyframe's own second within a window.
-
-    Args:
-        seconds: length of the window.
-        span: `past` ends with the keyframe's second, `future` begins with it, `centred` has `seconds // 2` seconds
-            before it.
-    """
-    return {"past": seconds - 1, "centred": seconds // 2, "future": 0}[span]
 
 
 def video_key(video: int | IntArray, seconds: IntArray) -> IntArray:
