@@ -1,4 +1,4 @@
-"""The detectors of persons by name: what their boxes depend on, and how each is loaded."""
+"""Choose a person detector by name: what its boxes depend on, and how it is loaded."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,25 +15,25 @@ NO_WEIGHTS = "conf/none/weights"
 
 
 class Chosen(NamedTuple):
-    """A detector that is not loaded yet."""
+    """A detector that is not yet loaded."""
 
     settings: dict[str, Any]
-    "What its boxes depend on beside the frames."
+    "What its boxes depend on besides the frames."
     load: Callable[[], Detector]
     on_gpu: bool = False
 
 
 def choose_detector(name: str, *, weights: str, min_score: float, device: str) -> Chosen:
-    """The detector `motion` or `fasterrcnn`; the last three are read by the second alone.
+    """Return the detector `motion` or `fasterrcnn`; only `fasterrcnn` uses the other three arguments.
 
     Args:
-        name: which.
-        weights: their file (boxes.weights); NO_WEIGHTS takes those that torchvision downloads.
+        name: `motion` or `fasterrcnn`.
+        weights: the file of the weights (boxes.weights); NO_WEIGHTS takes those that torchvision downloads.
         min_score: boxes below it are left out.
         device: see `pick_device`.
 
     Raises:
-        InputError: there is no such device, or there are no weights.
+        InputError: the device does not exist, or there are no weights.
     """
     if name == "motion":
         return Chosen({"code": code_version("pipeline.boxes.motion", "pipeline.video.store")}, lambda: detect_motion)
@@ -41,7 +41,7 @@ def choose_detector(name: str, *, weights: str, min_score: float, device: str) -
 
 
 def _fasterrcnn(weights: str, min_score: float, device: str) -> Chosen:
-    # With it comes all of torchvision's detection, which `motion` need not wait for.
+    # Imported here because it loads all of torchvision's detection, which `motion` does not need.
     from pipeline.boxes.fasterrcnn import load_fasterrcnn, person_detector, published_weights, read_weights
 
     place = pick_device(device)

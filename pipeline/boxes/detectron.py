@@ -1,4 +1,4 @@
-"""Person boxes as Detectron keeps them: a pickle of `all_boxes[class][image]`, in the order of its images."""
+"""Read person boxes as Detectron stores them: a pickle of `all_boxes[class][image]`, in the order of its images."""
 
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,16 @@ LAYOUT = "all_boxes[class][image], lists of arrays (N, 5) of x1, y1, x2, y2, sco
 
 
 def is_detectron(content: Any) -> bool:
-    """Whether a pickle's value is of this kind: `all_boxes`, alone or in a dict."""
+    """Return whether the content of a pickle is Detectron's `all_boxes`, alone or in a dict."""
     return isinstance(content, list) or (isinstance(content, dict) and "all_boxes" in content)
 
 
 def read_detectron(path: Path, content: Any, images: Images) -> BoxRows:
     """The boxes of class 1 (person) of `all_boxes[class][image]`.
 
-    An array (N, 5) holds x1, y1, x2, y2, score with x2 and y2 the last pixel of the box, so that its edge is one
-    further; an empty list or array has no box. The images are those of the entry `images` or `roidb` of the same dict,
-    in its order; without it those of the image list beside it in order of their ids, which is Detectron's order.
+    An array (N, 5) holds x1, y1, x2, y2, score. x2 and y2 are the last pixel of the box, so its edge is one pixel
+    further. An empty list or array has no box. The images are the entry `images` or `roidb` of the same dict, in its
+    order; without it, those of the image list beside the file, sorted by id, which is Detectron's order.
 
     Raises:
         InputError: the value is not of this layout, there is no image list, or the numbers of images differ.
@@ -69,5 +69,5 @@ def read_detectron(path: Path, content: Any, images: Images) -> BoxRows:
 
 
 def _with_id(place: int, entry: Any) -> Any:
-    """A roidb need not number its images."""
+    """Give a roidb entry an id if it has none."""
     return {"id": place, **entry} if isinstance(entry, dict) else entry

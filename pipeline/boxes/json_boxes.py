@@ -1,4 +1,4 @@
-"""Person boxes in JSON: lists of boxes by the id of their image, as AlphAction and COCO's results have them."""
+"""Read person boxes in JSON: lists of boxes by image id, as AlphAction and COCO's results have them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,29 +14,29 @@ ALPHACTION_JSON = "alphaction_json"
 COCO_RESULTS = "coco_results_json"
 COCO_SCORED = "coco_json_with_scores"
 PERSON = 1
-"COCO's id of the category person."
+"COCO's category id of person."
 ENTRY = "image_id, bbox (x, y, width, height in pixels) and score"
 
 
 def is_box_list(content: Any) -> bool:
-    """Whether a JSON file is a list of boxes."""
+    """Return whether the content of a JSON file is a list of boxes."""
     first = content[:10] if isinstance(content, list) else []
     return any(isinstance(each, dict) and "image_id" in each for each in first)
 
 
 def read_box_list(path: Path, entries: Sequence[Any], images: Images, *, person: int | None, own: bool) -> BoxRows:
-    """The boxes of a list of dicts with `image_id`, `bbox`, `score` and, in COCO's form, `category_id`.
+    """Read the boxes of a list of dicts with `image_id`, `bbox`, `score` and, in COCO's form, `category_id`.
 
-    A box is x, y, width, height in pixels; its right edge is x + width. That is also what AlphAction's boxes mean,
-    which count the last pixel in (x + width - 1). Where boxes have a `category_id`, persons alone are kept.
+    A box is x, y, width, height in pixels; its right edge is x + width. AlphAction's boxes mean the same, although it
+    states the last pixel (x + width - 1). If boxes have a `category_id`, only persons are kept.
 
     Args:
         path: the file, for messages.
         entries: the boxes.
-        images: what the ids stand for.
-        person: `category_id` of persons; None is COCO's 1.
-        own: the images are of this very file, so that each of them is a keyframe where boxes were looked for. Those
-            of another file are so where they are of a video that has boxes here.
+        images: the keyframes by image id.
+        person: `category_id` of persons; None means COCO's 1.
+        own: whether the images are listed in this file. If so, boxes were looked for in every image, and an image
+            without a box is an empty keyframe. If not, this holds only for images of videos that have boxes here.
 
     Raises:
         InputError: there is no image list.
@@ -61,7 +61,7 @@ def read_box_list(path: Path, entries: Sequence[Any], images: Images, *, person:
 
 
 def without_boxes(drafts: Sequence[Draft], images: Images, *, every: bool) -> list[Draft]:
-    """Images that no draft stands at, of the videos that drafts name, or of all."""
+    """Return empty keyframes for images without a draft: of all videos, or of the videos that drafts name."""
     named = {draft.video_id for draft in drafts}
     taken = {(draft.video_id, draft.timestamp) for draft in drafts}
     return [
