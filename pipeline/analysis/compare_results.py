@@ -1,4 +1,4 @@
-"""Two experiments on the same ground truth: what changed, for which classes, and how sure that is."""
+"""Compare two experiments on the same ground truth: what changed, for which classes, and with what confidence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from pipeline.tables.schemas import BOX_COLUMNS
 
 @dataclass(frozen=True)
 class Experiment:
-    """What one experiment was scored on, and what it found."""
+    """The ground truth that one experiment was scored on, and its detections."""
 
     name: str
     annotations: pa.Table
@@ -28,7 +28,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Change:
-    """AP of a class, or mean AP of several, in both experiments; None where it is undefined."""
+    """The AP of a class, or the mean AP of several, in both experiments; None if it is undefined."""
 
     name: str
     group: str
@@ -37,7 +37,7 @@ class Change:
     b: float | None
     change: float | None
     low: float | None
-    "Lower end of the interval of the change; None below two videos."
+    "Lower end of the confidence interval of the change; None with fewer than two videos."
     high: float | None
 
 
@@ -62,25 +62,25 @@ def compare_experiments(
     seed: int,
     confidence: float = 0.95,
 ) -> Comparison:
-    """Change of AP from A to B with a paired percentile bootstrap over videos.
+    """Compute the change of AP from A to B, with intervals from a paired percentile bootstrap over videos.
 
     Each resample draws as many videos as there are, with replacement, and scores both experiments on them, so
-    that what is easy or hard about a video cancels out. With few videos the interval is a rough one: four
-    videos have 35 distinct resamples. On the playground 1000 resamples take well under a second; for two times
-    2.4 million detections on 64 videos, as AVA's validation set has, some 15 s of CPU and 0.9 GB.
+    that the difficulty of a video cancels out. With few videos the interval is rough: four videos have only 35
+    distinct resamples. On the playground 1000 resamples take well under a second; two experiments with 2.4 million
+    detections each on 64 videos, the size of AVA's validation set, take some 15 s of CPU and 0.9 GB.
 
     Args:
-        a: the experiment that changes are counted from.
-        b: the other.
+        a: the experiment to compare with.
+        b: the experiment whose changes are reported.
         iou: matching threshold.
         protocol: see `match`.
         cap: see `match`.
-        resamples: number of resamples; 0 leaves the intervals out.
-        seed: of the draws.
+        resamples: number of resamples; 0 computes no intervals.
+        seed: seed of the draws.
         confidence: share of resamples inside the interval.
 
     Raises:
-        InputError: the experiments have other ground truth or other classes.
+        InputError: the experiments differ in ground truth or in classes.
     """
     _refuse_other_ground_truth(a, b)
     matchings = [
@@ -136,7 +136,7 @@ def _defined(value: float) -> float | None:
 
 
 def _row_means(ap: Floats) -> Floats:
-    """[B] mean over the classes that a resample has; NaN where it has none."""
+    """Return the mean over the classes that have an AP in each resample [B]; NaN if none has."""
     defined = ~np.isnan(ap)
     count = defined.sum(axis=1)
     total = np.where(defined, ap, 0.0).sum(axis=1)
@@ -145,14 +145,14 @@ def _row_means(ap: Floats) -> Floats:
 
 
 def _videos(experiment: Experiment) -> list[str]:
-    """Videos that are scored, in order."""
+    """Return the videos that are scored, in order."""
     scored = experiment.keyframes.filter(pc.not_equal(experiment.keyframes["status"], "excluded"))
     names = [*scored["video_id"].to_pylist(), *experiment.annotations["video_id"].to_pylist()]
     return sorted(set(names))
 
 
 def _spread(weights: Floats, videos: Sequence[str], matching: Matching) -> Floats:
-    """Weights in the order of a matching's videos; a video that only has detections weighs nothing."""
+    """Return the weights in the order of a matching's videos; a video with detections alone has weight 0."""
     column = {video: index for index, video in enumerate(videos)}
     spread = np.zeros((len(weights), len(matching.video_ids)))
     for index, video in enumerate(matching.video_ids):

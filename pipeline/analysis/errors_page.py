@@ -1,4 +1,4 @@
-"""`index.html` of `actionbank errors`: the worst keyframes, each as a picture with what was found in it."""
+"""Write `index.html` of `actionbank errors`: the worst keyframes, each as a picture with what was found in it."""
 
 from dataclasses import dataclass
 from html import escape
@@ -28,7 +28,7 @@ STYLE = (
 
 @dataclass(frozen=True)
 class Keyframe:
-    """What is shown of one keyframe."""
+    """What the page shows of one keyframe."""
 
     video_id: str
     timestamp: float
@@ -36,7 +36,7 @@ class Keyframe:
     cost: float
     persons_xyxy: Floats
     persons: list[list[tuple[str, bool]]]
-    "For each person his labels in words, and whether they are right."
+    "For each person, the labels as text, each with whether it is right."
     boxes_xyxy: Floats
     boxes: list[list[tuple[str, bool]]]
 
@@ -54,12 +54,12 @@ def write_page(
     """Write `index.html`, `keyframes.csv` and, with frames, `keyframes/<number>.jpg`.
 
     Args:
-        folder: where to.
-        found: what is told.
+        folder: the folder to write to.
+        found: the errors to show.
         confusions: see `find_confusions`.
-        store: the frames; None writes no pictures, and a film that the store does not have has none.
+        store: the frames; None writes no pictures. A film that is not in the store gets no picture.
         title: what was compared.
-        worst: at most so many keyframes.
+        worst: maximum number of keyframes.
         curves: HTML of the trainings' learning curves.
 
     Returns:
