@@ -1,4 +1,4 @@
-"""Builds the detector that a configuration of PySlowFast describes (the `resolved_config` of a parity fixture)."""
+"""Build the detector that a configuration of PySlowFast describes (the `resolved_config` of a parity fixture)."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from pipeline.models.heads.linear import linear
 from pipeline.models.roi import roi_channels
 from pipeline.models.settings import RoiSettings
 
-# Temporal kernels of each stage, slow pathway first; the stem of the fast one has 5 frames.
+# Temporal kernels of each stage, slow pathway first; the stem of the fast pathway has a kernel of 5 frames.
 _KERNELS = {"slow": [[1], [1], [3], [3]], "slowfast": [[1, 3], [1, 3], [3, 3], [3, 3]]}
 _BLOCKS = {50: R50, 101: R101}
 
@@ -44,7 +44,7 @@ def describe_pyslowfast(config: Any) -> DescribedModel:
     data.integer("NUM_FRAMES")
     paths = 2 if arch == "slowfast" else 1
     data.fixed("INPUT_CHANNEL_NUM", [3] * paths)
-    data.without_effect(*data.values)  # how clips are made; a fixture gives the clip
+    data.without_effect(*data.values)  # how clips are made; a fixture already has the clip
     backbone = _backbone(given, arch, paths)
     detection = given.block("DETECTION")
     detection.one_of("ENABLE", True)
@@ -71,7 +71,7 @@ def _backbone(given: Checked, arch: str, paths: int) -> Backbone:
             resnet.refuse(key, values, "the same positive numbers in both pathways")
     local = given.block("NONLOCAL")
     local.one_of("LOCATION", [[[]] * paths] * 4)
-    local.without_effect(*local.values)  # of blocks that are nowhere
+    local.without_effect(*local.values)  # settings of non-local blocks, of which there are none
     stages = [
         [
             Stage(
@@ -120,7 +120,7 @@ def _backbone(given: Checked, arch: str, paths: int) -> Backbone:
 
 
 def _per_stage(resnet: Checked, key: str, paths: int) -> list[list[int]]:
-    """One number per pathway of each stage."""
+    """Return one number per pathway for each stage."""
     value = resnet.take(key)
     rows = value if isinstance(value, list) else []
     if len(rows) != 4 or not all(
