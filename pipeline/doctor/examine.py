@@ -1,4 +1,4 @@
-"""The whole examination of a data set, straight from its sources and from whatever outs there are."""
+"""Examine a whole data set, from its sources and from the outs that exist."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -35,14 +35,14 @@ from pipeline.video.extract import frame_settings
 def examine(
     params: Params, *, workers: int, decode: bool = False, silence_seconds: float = 60.0, is_current: bool = True
 ) -> Examination:
-    """Look at the sources that the parameters name; no fault of theirs ends it.
+    """Check the sources that the parameters name; a fault in them is reported and does not stop the examination.
 
     Args:
         params: the parameters.
-        workers: processes that read videos.
+        workers: number of processes that read videos.
         decode: decode every frame of every film.
-        silence_seconds: a process that makes no progress for so long is killed, and its film reported.
-        is_current: whether params.yaml holds the data set, so that `dvc repro` is about it.
+        silence_seconds: a process that makes no progress for this long is killed, and its film is reported.
+        is_current: whether params.yaml selects this data set, so that `dvc repro` runs on it.
     """
     dataset = params.dataset
     not_made = _not_generated(params)
@@ -76,7 +76,7 @@ def examine(
 
 
 def _commands(findings: Sequence[Finding], name: str, *, is_current: bool) -> list[Finding]:
-    """The findings with commands in their remedies that are about this data set."""
+    """Return the findings with the commands in their remedies adapted to this data set."""
     if is_current:
         return list(findings)
     command = f"dvc exp run -S dataset={name}"
@@ -100,7 +100,7 @@ def _not_generated(params: Params) -> list[Finding]:
 def _annotations(
     params: Params, files: Files, films: Mapping[str, Film], facts: dict[str, str], unchecked: list[str]
 ) -> tuple[list[Finding], pa.Table | None, Rows | None]:
-    """What annotations, classes, times and boxes have to say, the timelines, and what becomes rows of a bank."""
+    """Return the findings on annotations, classes, times and boxes, the timelines, and the counts for a bank's size."""
     folder = Path(params.dataset.annotations)
     holds_boxes = Path(params.boxes.source).resolve() == folder.resolve()
     read = read_annotations(folder, source_options(params.dataset), holds_boxes=holds_boxes)
@@ -127,14 +127,14 @@ def _annotations(
     )
     boxes, found = _boxes(params, imported, good, facts, unchecked, classes=read.options.classes)
     findings += found
-    # Boxes may well be of pictures that were cut at another rate: where they fit, theirs is right.
+    # Boxes may come from pictures cut at another rate: if the boxes fit, the rate in their list is right.
     is_off = any(each.code.startswith(("proposal-recall", "proposal-times", "keyframe-without")) for each in findings)
     findings += check_lists(good, _lists(folder, Path(params.boxes.source) if is_off else None, imported))
     return findings, imported.timelines, count_rows(imported, boxes, params.bank.box_threshold)
 
 
 def _labels(params: Params, read: Annotations, imported: AvaImport) -> tuple[list[Finding], dict[str, list[int]]]:
-    """What is wrong with rows and classes, and the persons of each class by split."""
+    """Return the findings on rows and classes, and the number of persons of each class by split."""
     findings = sort_problems(imported.problems, "annotation")
     findings += too_many_bad(
         imported.problems, len(imported.problems), imported.rows, params.dataset.max_bad_fraction,
@@ -152,7 +152,7 @@ def _labels(params: Params, read: Annotations, imported: AvaImport) -> tuple[lis
 
 
 def _times(params: Params, imported: AvaImport, files: Files, films: Mapping[str, Film]) -> list[Finding]:
-    """What is wrong with times and sizes; `films` are those that can be read."""
+    """Return the findings on times and sizes; `films` are the readable ones."""
     folder = Path(params.dataset.annotations)
     return [
         *check_picture_numbers(folder, imported, files),
@@ -174,7 +174,7 @@ def _boxes(
     *,
     classes: int,
 ) -> tuple[pa.Table | None, list[Finding]]:
-    """The boxes, if they can be read, and what is wrong with them; `films` are those that can be read."""
+    """Return the boxes, if they can be read, and the findings on them; `films` are the readable ones."""
     thresholds = _thresholds(params)
     found, findings = read_boxes(
         Path(params.boxes.source),
@@ -193,14 +193,14 @@ def _boxes(
 
 
 def _trained(imported: AvaImport) -> list[str]:
-    """The films of train that have labels."""
+    """Return the films of train that have labels."""
     mine = pc.equal(imported.keyframes["split"], "train"), pc.equal(imported.keyframes["status"], "annotated")
     found: list[str] = pc.unique(imported.keyframes.filter(pc.and_(*mine))["video_id"]).to_pylist()
     return found
 
 
 def _thresholds(params: Params) -> Thresholds:
-    """Least scores of the boxes of each split, by key; a lowered threshold is never above the best score."""
+    """Return the score threshold of each split's boxes by key; one that is lowered if no box reaches it counts as 0."""
 
     def used(block: Training | Bank | EvaluationSettings) -> float:
         return 0.0 if block.lower_threshold else block.box_threshold
@@ -211,14 +211,14 @@ def _thresholds(params: Params) -> Thresholds:
 
 
 def _lists(folder: Path, boxes: Path | None, imported: AvaImport) -> dict[str, dict[str, Listed]]:
-    """What is read of each videos.csv, by its path."""
-    formats = {*imported.summary.get("formats", ())} - {"AVA CSV"}  # which needs neither rates nor sizes
+    """Return the values that are used from each videos.csv, by its path."""
+    formats = {*imported.summary.get("formats", ())} - {"AVA CSV"}  # it needs neither rates nor sizes
     lists: dict[Path, dict[str, Listed]] = {}
     if formats:
         lists[folder] = _listed(folder)
-    if formats == {COCO}:  # sizes alone
+    if formats == {COCO}:  # only sizes are used
         lists[folder] = {name: replace(each, fps=None) for name, each in lists[folder].items()}
-    if boxes and find_yolo(boxes):  # counts frames; boxes are shares of them
+    if boxes and find_yolo(boxes):  # frames are counted, so rates matter; boxes are fractions, so sizes do not
         keep_sizes = boxes in lists
         rates = _listed(boxes)
         lists[boxes] = rates if keep_sizes else {name: replace(each, width=None) for name, each in rates.items()}
@@ -228,5 +228,5 @@ def _lists(folder: Path, boxes: Path | None, imported: AvaImport) -> dict[str, d
 def _listed(folder: Path) -> dict[str, Listed]:
     try:
         return read_listed(folder)
-    except InputError:  # the import says it
+    except InputError:  # import_annotations reports the error
         return {}

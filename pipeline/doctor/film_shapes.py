@@ -1,4 +1,4 @@
-"""Films of several shapes, whose clips do not fit into one batch unless they are cropped."""
+"""Check films of several shapes: their clips do not fit into one batch unless they are cropped."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,11 +10,11 @@ from pipeline.video.size import clip_sizes, scaled_size, sizes_in_words
 
 
 def check_shapes(params: Params, films: Mapping[str, Film], trained: Iterable[str]) -> list[Finding]:
-    """What train_baseline, or train_head in scope all, would refuse.
+    """Report film shapes that train_baseline, or train_head in scope all, would refuse.
 
     Args:
         params: the parameters.
-        films: those that can be read.
+        films: the readable films.
         trained: the films of train that have labels.
     """
     sizes = {
@@ -43,7 +43,7 @@ def check_shapes(params: Params, films: Mapping[str, Film], trained: Iterable[st
 
 
 def _stored(film: Film, short_side: int | str) -> tuple[int, int]:
-    """(height, width) of a film's stored frames, which are never scaled up."""
+    """Return (height, width) of a film's stored frames, which are never scaled up."""
     if isinstance(short_side, str) or min(film.height, film.width) <= short_side:
         return film.height, film.width
     return scaled_size(film.height, film.width, short_side)

@@ -1,4 +1,4 @@
-"""Frames that were stored before: by other settings, another decoder, of another film, or with some lost."""
+"""Check frames that are already stored: other settings, another decoder, another film, or lost frames."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ DISTRIBUTIONS = {"decord": "decord", "pyav": "av", "simplejpeg": "simplejpeg"}
 def check_frames(
     folder: Path, settings: FrameSettings, films: Mapping[str, Film], timelines: pa.Table | None
 ) -> list[Finding]:
-    """Hold a store's manifest against the parameters, the libraries and the films; nothing where there is no store.
+    """Compare a store's manifest with the parameters, the libraries and the films; no findings if there is no store.
 
     Args:
         folder: `data/<name>/frames`.
-        settings: what the parameters ask for.
-        films: those that can be read.
+        settings: the settings in the parameters.
+        films: the readable films.
         timelines: TIMELINES, if the annotations could be read.
     """
     if not (folder / "manifest.json").exists():
