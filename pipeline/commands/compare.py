@@ -1,4 +1,4 @@
-"""`actionbank compare`: what changed between two experiments, and how sure that is."""
+"""`actionbank compare`: report what changed between two experiments, with confidence intervals."""
 
 from dataclasses import asdict
 from pathlib import Path

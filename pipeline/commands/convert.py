@@ -1,4 +1,4 @@
-"""`actionbank convert` and `actionbank export`: checkpoints of other frameworks into ours, and back."""
+"""`actionbank convert` and `actionbank export`: convert other frameworks' checkpoints to ours, and back."""
 
 import re
 import urllib.error
@@ -26,9 +26,9 @@ from pipeline.params import parse_params
 from pipeline.project.compose import compose_params
 
 SHOWN = 3
-# Nothing is converted for the frames that the current data set stores.
+# A conversion does not depend on the size of the frames that the current data set stores.
 NO_FRAMES = ["frames.allow_smaller=true"]
-# Names of OpenMMLab's published files end with the first digits of their sha256.
+# Names of files that OpenMMLab publishes end with the first digits of their sha256.
 _HASHED = re.compile(r"-([0-9a-f]{8})\.pth")
 
 
@@ -98,13 +98,13 @@ def convert(
 
 def _named(checkpoint: Checkpoint) -> str:
     spec = checkpoint.spec
-    assert not isinstance(spec, HandedOn)  # it was converted as the baseline that it is
+    assert not isinstance(spec, HandedOn)  # a handed-on head was converted as the baseline that it copies
     head = "" if isinstance(spec, BackboneSpec) else f"head {spec.head.name}{' with mlp' if spec.head.mlp else ''}, "
     return f"{head}backbone {spec.backbone}{f' of width {spec.width}' if spec.width else ''}"
 
 
 def _check_places(to: Path, report: Path | None) -> None:
-    """Refuse to replace a checkpoint that was trained, or a file that is none; see `check_own_file`."""
+    """Check that only an earlier conversion or report would be replaced; see `check_own_file`."""
     if to.suffix != ".safetensors":
         raise InputError(f"--to {to}: expected a .safetensors file")
     sidecar = to.with_suffix(".json")
@@ -125,14 +125,14 @@ def _print_report(report: ConversionReport) -> None:
 
 
 def _file_defaults(foreign: Foreign) -> list[str]:
-    """PySlowFast's detectors align persons to 7x7 cells; those from Caffe2 without the shift by half a cell."""
+    """Return PySlowFast's settings: persons aligned to 7x7 cells, for Caffe2 without the shift by half a cell."""
     if foreign.framework != "pyslowfast":
         return []
     return ["roi.output_size=7", f"roi.aligned={str(not foreign.folded).lower()}"]
 
 
 def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> DetectorSettings:
-    """What weights do not tell: of our own sidecar, of the recipe, or of the backbone's group in conf/."""
+    """Return what weights do not show: from our own sidecar, from the recipe, or from the backbone's group in conf/."""
     spec = foreign.checkpoint.spec if foreign.checkpoint and not given else None
     if isinstance(spec, DetectorSpec | HeadSpec) and spec.roi and spec.input:
         return DetectorSettings(
@@ -143,7 +143,7 @@ def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> D
             heads=(spec.head.name,),
             window=spec.head.window if isinstance(spec, HeadSpec) else None,
         )
-    # The default head and data set are the current experiment's, no facts about the file.
+    # The default head and data set belong to the current experiment and say nothing about the file.
     keys = {each.split("=")[0] for each in given}
     told_head, told_data = bool(keys & {"+experiment", "head"}), bool(keys & {"+experiment", "dataset"})
     params = parse_params(composed, "conf")
@@ -153,7 +153,7 @@ def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> D
         roi=params.roi,
         labels=params.labels,
         dropout=baseline.dropout,
-        # A recipe with a bank has two detectors: the one that fills it, and the one with the head that reads it.
+        # A recipe with a bank has two detectors: one fills the bank, and the other has the head that reads it.
         heads=tuple(sorted({baseline.head.name, head.name} - {"baseline"})) if told_head else (),
         classes=params.dataset.classes if told_data else None,
         window=head.window if told_head else None,
@@ -162,10 +162,10 @@ def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> D
 
 
 def fetch(checkpoint: str) -> Path:
-    """The file itself, or where a URL was downloaded to.
+    """Return the path of a local file, or of the download of a URL.
 
     Raises:
-        InputError: there is no such file, or it cannot be downloaded.
+        InputError: the file does not exist, or cannot be downloaded.
     """
     if "://" not in checkpoint:
         path = Path(checkpoint)
@@ -187,7 +187,7 @@ def fetch(checkpoint: str) -> Path:
                 f"{checkpoint}: cannot be downloaded: {reason}; without network, bring the file and give its path"
             ) from None
 
-    # By the whole address: names like model.pth are many files'.
+    # The folder depends on the whole address: many files are called model.pth.
     return make_item("downloads", item_key(url=checkpoint), download) / name
 
 

@@ -1,4 +1,4 @@
-"""`actionbank errors`: where the AP is lost."""
+"""`actionbank errors`: report where the AP is lost."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,7 +30,7 @@ def errors(
     Prints what each kind of error costs and which classes are confused, and writes the tables of all classes, the
     worst keyframes as pictures and the learning curves of the trainings.
     """
-    # PyTorch takes seconds to import.
+    # Imported here because PyTorch takes seconds to import.
     from pipeline.analysis.confusions import find_confusions
     from pipeline.analysis.errors_page import write_page
     from pipeline.analysis.errors_report import summary, text, write_tables
@@ -45,7 +45,7 @@ def errors(
     path = detections or Path("results/detections", f"{boxes}.parquet")
     found = errors_of_split(params, path, split)
     confusions = find_confusions(found.errors)
-    curves = "" if detections else curves_section(Path("results"))  # other detections are of another training
+    curves = "" if detections else curves_section(Path("results"))  # other detections come from another training
     frames = Path("data", params.dataset.name, "frames")
     store = FrameStore(frames) if worst and frames.is_dir() else None
     total = summary(found.errors)
