@@ -1,4 +1,4 @@
-"""The evaluator against its floor: CPU seconds and peak memory at the scale of AVA's validation set.
+"""Compare the evaluator with its floor: CPU seconds and peak memory at the scale of AVA's validation set.
 
     python -m benchmarks.evaluation                 # data generated in a temporary folder (130 MB)
     python -m benchmarks.evaluation --folder DATA   # gt.csv and det.csv there, generated where absent
