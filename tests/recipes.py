@@ -1,6 +1,6 @@
-"""The published rows, composed once for all tests, and the table of them in docs/recipes.md.
+"""Compose the published rows once for all tests, and write their table in docs/recipes.md.
 
-`python -m tests.recipes` writes the table, and the one that `actionbank models` reads.
+`python -m tests.recipes` writes this table, and the table that `actionbank models` reads.
 """
 
 import json

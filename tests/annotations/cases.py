@@ -1,4 +1,4 @@
-"""Files as annotation tools write them, of tests/fixtures/cases."""
+"""Load files as annotation tools write them, from tests/fixtures/cases."""
 
 import shutil
 from pathlib import Path

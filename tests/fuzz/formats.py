@@ -1,4 +1,4 @@
-"""A small whole file of each format that users bring, and how the product reads it."""
+"""A small valid file of each format that users bring, and the code of the product that reads it."""
 
 import contextlib
 import functools
