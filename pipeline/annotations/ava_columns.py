@@ -52,17 +52,17 @@ class Columns:
 
     @property
     def are_annotations(self) -> bool:
-        """Whether most rows are annotations."""
+        """Return whether most rows are annotations."""
         return self.labelled * 2 > max(self.boxes, 1)
 
     @property
     def are_boxes(self) -> bool:
-        """Whether most rows are boxes of a detector."""
+        """Return whether most rows are boxes of a detector."""
         return max(self.in_eighth, self.in_seventh, self.without) * 2 > max(self.boxes, 1)
 
     @property
     def width(self) -> int:
-        """The number of fields in a row of boxes: 7 or 6 if most rows have that many, else 8."""
+        """Return the number of fields in a row of boxes: 7 or 6 if most rows have that many, else 8."""
         half = max(self.boxes, 1) / 2
         return 7 if self.in_seventh > half else 6 if self.without > half else 8
 

@@ -23,7 +23,7 @@ def is_detectron(content: Any) -> bool:
 
 
 def read_detectron(path: Path, content: Any, images: Images) -> BoxRows:
-    """The boxes of class 1 (person) of `all_boxes[class][image]`.
+    """Read the boxes of class 1 (person) of `all_boxes[class][image]`.
 
     An array (N, 5) holds x1, y1, x2, y2, score. x2 and y2 are the last pixel of the box, so its edge is one pixel
     further. An empty list or array has no box. The images are the entry `images` or `roidb` of the same dict, in its

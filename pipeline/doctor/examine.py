@@ -200,7 +200,7 @@ def _trained(imported: AvaImport) -> list[str]:
 
 
 def _thresholds(params: Params) -> Thresholds:
-    """Return the score threshold of each split's boxes by key; one that is lowered if no box reaches it counts as 0."""
+    """Return the score thresholds of each split's boxes by key; with `lower_threshold` a threshold counts as 0."""
 
     def used(block: Training | Bank | EvaluationSettings) -> float:
         return 0.0 if block.lower_threshold else block.box_threshold

@@ -55,7 +55,7 @@ class Space:
 
     @property
     def missing(self) -> int:
-        """The bytes that are still to be written."""
+        """Return the bytes that are still to be written."""
         return max(0, self.frames + self.bank - self.stored)
 
     def __str__(self) -> str:

@@ -22,7 +22,7 @@ from pipeline.video.clip_input import ClipInput
 
 # The window of MMAction2 and Wu et al. on AVA: it starts 30 s before the keyframe; empty slots take part as zeros.
 PUBLISHED_WINDOW = WindowSettings(seconds=60, per_second=5, mask="none", score=0.9)
-# Settings left out of our sidecar, as it describes no training, and defaults of a window that the source does not give.
+# Settings that the sidecar leaves out: those that only a training needs, and window defaults that no source states.
 NOT_TOLD = frozenset({"labels.several"})
 NOT_TOLD_OF_HEAD = frozenset({"head.banks"})
 NOT_TOLD_OF_WINDOW = frozenset({"head.window.span", "head.window.exclude_keyframe", "head.window.draw"})

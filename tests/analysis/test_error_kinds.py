@@ -1,4 +1,4 @@
-"""Hand-made keyframes in which it is known what is wrong, and what that costs."""
+"""Hand-made keyframes whose errors, and the AP that each costs, are known."""
 
 import numpy as np
 import pyarrow as pa

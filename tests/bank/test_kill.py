@@ -1,4 +1,4 @@
-"""Kill -9 while a bank is written: nothing half is ever taken for whole, and the end is the same.
+"""Kill -9 while a bank is written: no partial bank passes as complete, and the final bank is the same.
 
 The writer does what infer_bank does with `dataset.pack`: a part of each video in `.work`, packed parts, the bank. Every
 round one video has changed, so that there is something to do in each of the three.

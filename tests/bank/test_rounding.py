@@ -1,4 +1,4 @@
-"""What fp16 costs a feature; docs/bank-format.md gives the figures that are held here."""
+"""The error that fp16 adds to a feature; docs/bank-format.md gives the figures checked here."""
 
 from pathlib import Path
 

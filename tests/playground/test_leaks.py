@@ -1,4 +1,4 @@
-"""Given the motion, nothing but what defines a label tells it; and this check would see it if something did."""
+"""Given the motion, only what defines a label predicts it; the check would notice any other predictor."""
 
 from dataclasses import replace
 
