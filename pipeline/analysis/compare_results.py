@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from pipeline.analysis.bootstrap import draw_weights, resampled_ap
 from pipeline.base.errors import InputError
-from pipeline.evaluation.ava import Matching, match, mean_ap, score_matching
+from pipeline.evaluation.ava_map import Matching, match, mean_ap, score_matching
 from pipeline.evaluation.box_arrays import Floats
 from pipeline.tables.label_map import Label
 from pipeline.tables.schemas import BOX_COLUMNS

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.analysis.scene import Scene, best_score_on, build_scene
-from pipeline.evaluation.ava import Counted, counted_rows
+from pipeline.evaluation.ava_map import Counted, counted_rows
 from pipeline.evaluation.box_arrays import Bools, Floats, Ints
 from pipeline.evaluation.curves import average_precision, precision_recall
 from pipeline.evaluation.matching import find_claims

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.analysis.confusions import Confusions
 from pipeline.analysis.error_kinds import FOUND, KINDS, NOT_COUNTED
 from pipeline.analysis.errors_report import TITLES, keyframe_of, text, worst_frames
-from pipeline.analysis.pictures import keyframe_picture
+from pipeline.analysis.keyframe_pictures import keyframe_picture
 from pipeline.analysis.split_errors import SplitErrors
 from pipeline.base.files import write_bytes, write_text
 from pipeline.evaluation.ava_csv import timestamp_text

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.evaluation.ava import Counted
+from pipeline.evaluation.ava_map import Counted
 from pipeline.evaluation.box_arrays import Bools, Floats, Ints
 from pipeline.tables.iou import pair_iou
 from pipeline.tables.ordering import first_alike

@@ -23,7 +23,7 @@ from pipeline.bank.parts import (
     video_seconds,
 )
 from pipeline.bank.writer import write_part_files
-from pipeline.base.code import code_version
+from pipeline.base.code_version import code_version
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_value
 from pipeline.base.packing import pack_name, packed

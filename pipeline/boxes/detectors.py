@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.base.code import code_version
+from pipeline.base.code_version import code_version
 from pipeline.base.distributed import from_main
 from pipeline.base.files import digest_file
 from pipeline.base.numerics import pick_device, set_numerics

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline.bank.feature_rows import Rows
 from pipeline.bank.writer import write_part
-from pipeline.base.code import code_version
+from pipeline.base.code_version import code_version
 from pipeline.base.files import digest_value
 from pipeline.base.hardware import Hardware
 from pipeline.base.numerics import compute_precision, set_numerics

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.base.errors import InputError
-from pipeline.interop.checked import Checked
+from pipeline.interop.checked_config import Checked
 from pipeline.interop.mmaction2_head import DescribedModel, described_detector, described_roi
 from pipeline.models.backbones.conv import ConvBN
 from pipeline.models.backbones.resnet3d import Bottleneck, ResNet3d, Stage

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.interop.checked import Checked
+from pipeline.interop.checked_config import Checked
 from pipeline.interop.mmaction2_head import DescribedModel
 from pipeline.interop.mmaction2_model import leave_frames_alone
 from pipeline.models.backbones.resnet3d import R50, R101, ResNet3d, Stage

@@ -8,8 +8,8 @@ and on the range of lengths, never on how many films there are.
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.playground.actions import SIGNALS
 from pipeline.playground.chance import deal, stream
-from pipeline.playground.classes import SIGNALS
 from pipeline.playground.looks import Look, draw_look
 from pipeline.playground.timeline import (
     EPISODE_SECONDS,

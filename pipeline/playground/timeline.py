@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.playground.actions import DANCE_ID, JUMP_IDS, MOTION_ID, POINT_IDS, WAVE_IDS
 from pipeline.playground.board import Board, Event
-from pipeline.playground.classes import DANCE_ID, JUMP_IDS, MOTION_ID, POINT_IDS, WAVE_IDS
 from pipeline.playground.looks import Colour, draw_colour
 
 SIGNAL_SECONDS = 5

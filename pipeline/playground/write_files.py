@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.files import write_bytes, write_text
-from pipeline.playground.classes import CLASSES
+from pipeline.playground.actions import CLASSES
 from pipeline.playground.noisy_boxes import detect
 from pipeline.playground.render import keyframe_boxes
 from pipeline.playground.script import Script

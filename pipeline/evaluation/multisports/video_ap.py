@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.errors import InputError
-from pipeline.evaluation.ava import mean_ap
+from pipeline.evaluation.ava_map import mean_ap
 from pipeline.evaluation.box_arrays import Floats, Ints, number_frames, scored_rows
 from pipeline.evaluation.curves import average_precision, precision_recall
 from pipeline.evaluation.matching import Claims

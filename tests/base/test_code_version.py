@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pipeline.base import code as closure
-from pipeline.base.code import (
+from pipeline.base.code_version import (
     ABSENT,
     BROUGHT_ALONG,
     NO_BYTES,
