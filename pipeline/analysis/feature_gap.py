@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.analysis.shift import Sample, mean_shift, norms, tell_apart, tell_halves_apart
+from pipeline.analysis.shift import RowSample, mean_shift, norms, tell_apart, tell_halves_apart
 from pipeline.bank.reader import Bank, check_pair, check_producer
 from pipeline.bank.row_places import rows_at
 from pipeline.base.errors import InputError
@@ -126,7 +126,7 @@ def measure_gap(
     return report
 
 
-def sample_rows(bank: Bank, films: Sequence[str], cap: int) -> Sample:
+def sample_rows(bank: Bank, films: Sequence[str], cap: int) -> RowSample:
     """At most `cap` rows of `detections`, the same ones every time, in an order that says nothing.
 
     Every row draws a number by its film and place; those of the smallest numbers are taken.
@@ -148,7 +148,7 @@ def sample_rows(bank: Bank, films: Sequence[str], cap: int) -> Sample:
         assert stored is not None  # every bank has it
         features[mine] = stored[order[mine] - firsts[place]]
     present, film = np.unique(owner[order], return_inverse=True)
-    return Sample(features, film, [films[place] for place in present.tolist()])
+    return RowSample(features, film, [films[place] for place in present.tolist()])
 
 
 def average_precisions(

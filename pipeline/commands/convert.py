@@ -21,7 +21,7 @@ from pipeline.interop.conversion import Background, ConversionReport
 from pipeline.interop.convert_checkpoint import DetectorSettings
 from pipeline.interop.convert_checkpoint import convert as convert_foreign
 from pipeline.interop.export import export_mmaction2
-from pipeline.interop.frameworks import Foreign, recognise
+from pipeline.interop.frameworks import Foreign, recognise_checkpoint
 from pipeline.params import parse_params
 from pipeline.project.compose import compose_params
 
@@ -65,7 +65,7 @@ def convert(
     """
     _check_places(to, report)
     source = fetch(checkpoint)
-    foreign = recognise(source, taken_as=taken_as)
+    foreign = recognise_checkpoint(source, taken_as=taken_as)
     print(f"{source.name}: {foreign.described}")
     given = [*([f"+experiment={recipe}"] if recipe else []), *(overrides or [])]
     named = bool(recipe) or any(each.split("=")[0] in ("backbone", "backbone.name") for each in given)
