@@ -62,6 +62,15 @@ def load_producer(checkpoint: Path) -> Producer:
     return Producer(detector.head.eval(), described)
 
 
+def _check_scored(bank: Bank, producer: Producer, *, allow_mixed: bool) -> None:
+    check_producer(bank, producer.checkpoint.sha256, allow_mixed=allow_mixed)
+    if not bank.count("ground_truth"):
+        raise InputError(
+            f"{bank.where}: has no rows of annotated boxes (ground_truth), of which the AP is taken; "
+            "--checkpoint none measures without AP"
+        )
+
+
 def measure_gap(
     train: Bank,
     val: Bank,
@@ -92,12 +101,7 @@ def measure_gap(
     check_pair(train, val, allow_mixed=allow_mixed)
     if producer is not None:
         for bank in (train, val):
-            check_producer(bank, producer.checkpoint.sha256, allow_mixed=allow_mixed)
-            if not bank.count("ground_truth"):
-                raise InputError(
-                    f"{bank.where}: has no rows of annotated boxes (ground_truth), of which the AP is taken; "
-                    "--checkpoint none measures without AP"
-                )
+            _check_scored(bank, producer, allow_mixed=allow_mixed)
     films = {"train": [each for each in train.videos if in_folds(each, folds=folds, use=use)], "val": list(val.videos)}
     if not films["train"]:
         raise InputError(f"{train.where}: none of its {len(train.videos)} films is in {named(folds=folds, use=use)}")
