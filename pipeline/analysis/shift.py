@@ -22,7 +22,7 @@ ITERATIONS = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class RowSample:
     """Rows of several films, in an order that says nothing."""
 
     features: NDArray[np.float32]  # [n, C]
@@ -59,7 +59,7 @@ def norms(features: Floats) -> dict[str, float]:
     return {"mean": float(lengths.mean()), "std": float(lengths.std())}
 
 
-def tell_apart(one: Sample, other: Sample) -> dict[str, float] | None:
+def tell_apart(one: RowSample, other: RowSample) -> dict[str, float] | None:
     """How well a linear classifier tells two sets of films apart by their rows; 0.5 is chance.
 
     The films of each set are dealt into halves. A logistic regression is fitted to one half of both sets and asked
@@ -76,7 +76,7 @@ def tell_apart(one: Sample, other: Sample) -> dict[str, float] | None:
     )
 
 
-def tell_halves_apart(sample: Sample) -> dict[str, float] | None:
+def tell_halves_apart(sample: RowSample) -> dict[str, float] | None:
     """The same between two halves of one set's films: what films differ by themselves; None below four films."""
     if len(sample.films) < 4:
         return None
@@ -124,7 +124,9 @@ def area_under_curve(scores: Floats, labels: NDArray[np.bool_]) -> float:
     return float((ranks - positives * (positives + 1) / 2) / (positives * (len(labels) - positives)))
 
 
-def _ask(samples: tuple[Sample, Sample], folds: tuple[tuple[list[str], list[str]], ...]) -> list[tuple[float, float]]:
+def _ask(
+    samples: tuple[RowSample, RowSample], folds: tuple[tuple[list[str], list[str]], ...]
+) -> list[tuple[float, float]]:
     """Accuracy and AUC on each fold of films, of the classifier that was fitted to the other fold."""
     sides = [[sample.of(films[fold]) for sample, films in zip(samples, folds, strict=True)] for fold in range(2)]
     data = [_balanced(*side) for side in sides]

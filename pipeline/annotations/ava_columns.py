@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base.errors import InputError
-from pipeline.tables.csv_rows import Floats, Mask, Rows, numbers, read_rows, shown
+from pipeline.tables.csv_rows import CsvRows, Floats, Mask, numbers, read_rows, shown
 
 WHOLE = r"^-?[0-9]+$"
 WHOLE_FLOAT = r"^[0-9]+\.0*$"
@@ -67,7 +67,7 @@ class Columns:
         return 7 if self.in_seventh > half else 6 if self.without > half else 8
 
 
-def header_of(rows: Rows) -> list[str]:
+def header_of(rows: CsvRows) -> list[str]:
     """What a first row of names of columns means, field by field; empty where the first row is none.
 
     Names that mean nothing here stay as they are. Tables of other things, such as `video_id,split`, are none of AVA's.
@@ -81,7 +81,7 @@ def header_of(rows: Rows) -> list[str]:
     return meant if (keys == 2 and (len(names) == 2 or sides > 1)) or (keys and sides > 3) else []
 
 
-def read_ava_csv(path: Path) -> Rows:
+def read_ava_csv(path: Path) -> CsvRows:
     """The rows of a file in AVA's columns, without a first row that names them.
 
     Raises:
@@ -99,7 +99,7 @@ def read_ava_csv(path: Path) -> Rows:
     return replace(rows, starts=rows.starts[1:], widths=rows.widths[1:], lines=rows.lines[1:])
 
 
-def columns_of(rows: Rows) -> Columns:
+def columns_of(rows: CsvRows) -> Columns:
     """Look at all rows of a file."""
     fields = [rows.column(index) for index in range(2, 8)]
     boxed = ~np.logical_and.reduce([_is_blank(each) for each in fields])

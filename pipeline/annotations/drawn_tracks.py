@@ -67,7 +67,7 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Task:
+class AnnotationTask:
     """What one file says of one film."""
 
     name: str
@@ -107,7 +107,12 @@ class Keyframes:
 
 
 def task_rows(
-    tasks: Sequence[Task], names: ClassNames, listed: dict[str, Listed], *, classes: int, keyframe_seconds: float
+    tasks: Sequence[AnnotationTask],
+    names: ClassNames,
+    listed: dict[str, Listed],
+    *,
+    classes: int,
+    keyframe_seconds: float,
 ) -> Read:
     """The persons of every keyframe of one film.
 
@@ -179,7 +184,7 @@ def at_frame(track: Track, frame: int) -> tuple[Box, Mapping[str, Any]] | None:
     return Box(frame, sides, degrees=before.degrees + turn * share, shape=before.shape), values
 
 
-def stretches(track: Track, step: int) -> list[tuple[int, int | None]]:
+def seen_stretches(track: Track, step: int) -> list[tuple[int, int | None]]:
     """Each first frame at which a track is seen, and the first behind it at which it is not; None to the end."""
     found: list[tuple[int, int | None]] = []
     start: int | None = None
@@ -197,7 +202,7 @@ def stretches(track: Track, step: int) -> list[tuple[int, int | None]]:
     return found
 
 
-def _refuse_overlap(tasks: Sequence[Task]) -> None:
+def _refuse_overlap(tasks: Sequence[AnnotationTask]) -> None:
     for one, other in pairwise(tasks):
         if other.frames[0] <= one.frames[-1]:
             another = other.where if one.name == other.name else other.name
@@ -208,11 +213,11 @@ def _refuse_overlap(tasks: Sequence[Task]) -> None:
             )
 
 
-def _holds(task: Task, frame: int) -> bool:
+def _holds(task: AnnotationTask, frame: int) -> bool:
     return task.frames[0] <= frame <= task.frames[-1]
 
 
-def _keyframes(tasks: Sequence[Task], clock: Clock, seconds: float) -> Keyframes:
+def _keyframes(tasks: Sequence[AnnotationTask], clock: Clock, seconds: float) -> Keyframes:
     where, last = tasks[-1].where, tasks[-1].frames[-1]
     if clock.seconds(last) / seconds > MOST_KEYFRAMES:
         raise InputError(
@@ -232,7 +237,7 @@ def _keyframes(tasks: Sequence[Task], clock: Clock, seconds: float) -> Keyframes
     return Keyframes(frames, stamps, seconds / 2, deleted)
 
 
-def _own_times(tasks: Sequence[Task], clock: Clock, seconds: float) -> Keyframes:
+def _own_times(tasks: Sequence[AnnotationTask], clock: Clock, seconds: float) -> Keyframes:
     """Of the annotated frames of each stretch the one next to its middle, at its own time."""
     best: dict[int, tuple[float, int]] = {}
     for task in tasks:
@@ -245,25 +250,29 @@ def _own_times(tasks: Sequence[Task], clock: Clock, seconds: float) -> Keyframes
     return Keyframes(frames, [round(clock.seconds(frame), 3) for frame in frames], 0.0, 0)
 
 
-def _is_of_single_frames(task: Task) -> bool:
+def _is_of_single_frames(task: AnnotationTask) -> bool:
     """Whether every person is seen on one frame at a time: somebody drew boxes, and no tracks."""
-    ends = [each for track in task.tracks for each in stretches(track, task.step)]
+    ends = [each for track in task.tracks for each in seen_stretches(track, task.step)]
     return bool(ends) and all(end is not None and end - start <= task.step for start, end in ends)
 
 
-def _seen_frames(task: Task) -> list[int]:
-    return sorted({start for track in task.tracks for start, _ in stretches(track, task.step)})
+def _seen_frames(task: AnnotationTask) -> list[int]:
+    return sorted({start for track in task.tracks for start, _ in seen_stretches(track, task.step)})
 
 
 def _drafts(
-    task: Task, there: Sequence[tuple[int, float]], size: tuple[float, float], names: ClassNames, first_person: int
+    task: AnnotationTask,
+    there: Sequence[tuple[int, float]],
+    size: tuple[float, float],
+    names: ClassNames,
+    first_person: int,
 ) -> tuple[list[Draft], list[tuple[int, Track]], list[str]]:
     """The labels of a task's keyframes, in their order, what is seen at none of them, and who does nothing."""
     frames = [frame for frame, _ in there]
     found: list[tuple[int, int, list[Draft]]] = []
     unmet, idle = [], []
     for index, track in enumerate(task.tracks):
-        for start, end in stretches(track, task.step):
+        for start, end in seen_stretches(track, task.step):
             low = bisect_left(frames, start)
             high = len(frames) if end is None else bisect_left(frames, end)
             if low == high:
@@ -281,7 +290,7 @@ def _drafts(
 
 
 def _labels(
-    task: Task,
+    task: AnnotationTask,
     track: Track,
     seen: tuple[Box, Mapping[str, Any]],
     keyframe: tuple[int, float],
@@ -304,7 +313,7 @@ def _labels(
     return drafts
 
 
-def _unmet(task: Task, unmet: Sequence[tuple[int, Track]], seconds: float) -> list[Notice]:
+def _unmet(task: AnnotationTask, unmet: Sequence[tuple[int, Track]], seconds: float) -> list[Notice]:
     if not unmet:
         return []
     where = ", ".join(f"track {track.id} at frame {start}" for start, track in unmet[:SHOWN])

@@ -34,7 +34,7 @@ LEAST_ASPECT, LARGEST_ASPECT = 0.7, 6.0
 "Height by width, in pixels."
 
 
-def shrink(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def shrink_by_squares(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A frame [H, W, 3] averaged over squares of a whole number of pixels, so that boxes stay in shares of it."""
     factor = max(1, min(frame.shape[:2]) // WORK_SIDE)
     height, width = (side // factor for side in frame.shape[:2])
@@ -161,7 +161,7 @@ def _parted(mask: NDArray[np.bool_], rows: slice, columns: slice) -> list[tuple[
 
 def detect_motion(frames: Iterator[np.ndarray]) -> list[Floats]:
     """The boxes of a film's keyframes, RGB uint8 [height, width, 3]; see `motion_boxes`."""
-    small = [shrink(frame) for frame in frames]  # bytes: those of two hours fit into half a gigabyte
+    small = [shrink_by_squares(frame) for frame in frames]  # bytes: those of two hours fit into half a gigabyte
     if not small:
         return []
     chosen = np.unique(np.linspace(0, len(small) - 1, min(len(small), SCENE_FRAMES)).round().astype(np.int64))

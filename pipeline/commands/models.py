@@ -39,19 +39,21 @@ def models(
 
 
 def list_rows(conf: Path = Path("conf")) -> list[dict[str, Any]]:
-    """What `describe` says of every experiment that reports a number, in the order of their source's tables.
+    """What `describe_row` says of every experiment that reports a number, in the order of their source's tables.
 
     To compose and count 34 networks takes a quarter of a minute, so rows whose configuration is the one that was
     counted are read from a table.
 
     Raises:
-        InputError: as `read_rows`.
+        InputError: as `read_published`.
     """
     counted = read_json(COUNTED)
     keys = row_keys(conf)
     known = [counted[name]["row"] for name, key in keys.items() if name in counted and counted[name]["key"] == key]
     others = sorted(set(keys) - {row["name"] for row in known})
-    return sorted([*known, *(describe(name, values) for name, values in read_rows(conf, others).items())], key=_place)
+    return sorted(
+        [*known, *(describe_row(name, values) for name, values in read_published(conf, others).items())], key=_place
+    )
 
 
 def row_keys(conf: Path) -> dict[str, str]:
@@ -72,7 +74,7 @@ def row_keys(conf: Path) -> dict[str, str]:
     return {path.stem: digest_value([shared, digest_file(path)]) for path in sorted(folder.glob("*.yaml"))}
 
 
-def read_rows(conf: Path = Path("conf"), names: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
+def read_published(conf: Path = Path("conf"), names: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
     """The composed parameters of every experiment that reports a number, in the order of their source's tables.
 
     Args:
@@ -92,7 +94,7 @@ def read_rows(conf: Path = Path("conf"), names: Sequence[str] | None = None) -> 
     return dict(sorted(published.items(), key=lambda item: _place(_facts(*item))))
 
 
-def describe(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def describe_row(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """One row of the list.
 
     Args:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, findings_of
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.features.requests import rows_by_video
 from pipeline.tables.csv_rows import Floats
 
@@ -17,7 +17,7 @@ SLACK_SECONDS = 1.0
 LEAST_KEYFRAMES = 5
 
 
-def check_box_times(keyframes: pa.Table, boxes: pa.Table, films: Mapping[str, Film], split: str) -> list[Finding]:
+def check_box_times(keyframes: pa.Table, boxes: pa.Table, films: Mapping[str, ProbedFilm], split: str) -> list[Finding]:
     """Films whose boxes lie behind their end, beside all keyframes, or in a first part of them; none if they are few.
 
     Asked where boxes cover few persons: a detector may run over other parts of a film than those that are annotated.
