@@ -24,7 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import typer
 
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.writer import assemble_bank, write_part
 from pipeline.base.progress import progress
 from pipeline.base.workers import map_in_processes
@@ -99,7 +99,7 @@ def marks(size: Size) -> Ints:
     return np.random.default_rng([size.seed, 0]).permutation(size.channels)[: count * width].reshape(count, width)
 
 
-def make_film(number: int, size: Size) -> tuple[FilmTable, Rows, Rows]:
+def make_film(number: int, size: Size) -> tuple[FilmTable, FeatureRows, FeatureRows]:
     """A film's annotations, detections and annotated rows: a function of the seed and its number alone."""
     rng = np.random.default_rng([size.seed, 1, number])
     counts = people_per_second(rng, size.seconds)
@@ -130,7 +130,7 @@ def make_film(number: int, size: Size) -> tuple[FilmTable, Rows, Rows]:
     seen = (np.arange(size.seconds) + FIRST_SECOND).astype(np.float64)
     table = FilmTable(f"film_{number:05d}", timestamp, boxes, labels, seen)
     score = rng.uniform(0.901, 1.0, n).astype(np.float32)
-    return table, Rows(features, timestamp, found, score), Rows(features, timestamp, boxes)
+    return table, FeatureRows(features, timestamp, found, score), FeatureRows(features, timestamp, boxes)
 
 
 def write_film(number: int, *, size: Size, folder: Path, annotated: bool = True) -> FilmTable:

@@ -31,8 +31,8 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.bank import bank_app
     from pipeline.commands.compare import compare
     from pipeline.commands.doctor import doctor
-    from pipeline.commands.errors import errors
-    from pipeline.commands.example import make_example
+    from pipeline.commands.error_report import errors
+    from pipeline.commands.make_example import make_example
     from pipeline.commands.models import models
     from pipeline.commands.new_dataset import new_dataset
     from pipeline.commands.project import compose, runs, work_app

@@ -8,7 +8,7 @@ bytes and of Python, and the digest of all that. DVC runs it after every edit of
 `requirements.lock`; a stage then runs again where its own file has become another one (docs/caching.md).
 """
 
-from pipeline.base.code import CODE, code_texts
+from pipeline.base.code_version import CODE, code_texts
 from pipeline.base.command import new_app, run
 from pipeline.base.files import replace_folder, write_text
 

@@ -30,7 +30,7 @@ from pipeline.bank.reader import open_bank
 from pipeline.bank.subset import subset_bank
 from pipeline.base.files import digest_tree
 from pipeline.base.work import list_items, list_rests
-from pipeline.commands.errors import errors
+from pipeline.commands.error_report import errors
 from pipeline.commands.project import work_gc
 from pipeline.project.compose import compose_params, params_text
 from pipeline.video import items as video_items

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.files import json_text
-from pipeline.commands.models import COUNTED, describe, read_rows, row_keys
+from pipeline.commands.models import COUNTED, describe_row, read_published, row_keys
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CONF = REPOSITORY / "conf"
@@ -92,13 +92,13 @@ TITLES = {
 @cache
 def rows() -> dict[str, dict[str, Any]]:
     """The composed parameters of every published row, by name."""
-    return read_rows(CONF)
+    return read_published(CONF)
 
 
 @cache
 def described(name: str) -> dict[str, Any]:
     """What `actionbank models` says of a row."""
-    return describe(name, rows()[name])
+    return describe_row(name, rows()[name])
 
 
 def fixture(name: str) -> dict[str, Any]:

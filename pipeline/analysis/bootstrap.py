@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.evaluation.ava import Matching
+from pipeline.evaluation.ava_map import Matching
 from pipeline.evaluation.box_arrays import Floats, Ints
 
 _CELLS = 4_000_000  # thresholds x resamples held at a time: 32 MB an array

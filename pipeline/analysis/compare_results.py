@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline.analysis.bootstrap import draw_weights, resampled_ap
 from pipeline.base.errors import InputError
-from pipeline.evaluation.ava import Matching, match, mean_ap, score_matching
+from pipeline.evaluation.ava_map import Evaluation, Matching, match, mean_ap, score_matching
 from pipeline.evaluation.box_arrays import Floats
 from pipeline.tables.label_map import Label
 from pipeline.tables.schemas import BOX_COLUMNS
@@ -83,17 +84,7 @@ def compare_experiments(
         InputError: the experiments differ in ground truth or in classes.
     """
     _refuse_other_ground_truth(a, b)
-    matchings = [
-        match(
-            each.annotations,
-            each.detections,
-            class_ids=[label.id for label in each.labels],
-            keyframes=each.keyframes,
-            protocol=protocol,
-            cap=cap,
-        )
-        for each in (a, b)
-    ]
+    matchings = [_matched(each, protocol, cap) for each in (a, b)]
     scored = [score_matching(matching, iou) for matching in matchings]
     videos = _videos(a)
     resampled = []
@@ -103,22 +94,7 @@ def compare_experiments(
 
     labels = {label.id: label for label in a.labels}
     order = [labels[int(class_id)] for class_id in scored[0].class_ids]
-    num_gt = scored[0].num_gt
-    tail = 100 * (1 - confidence) / 2
-
-    def change(name: str, group: str, members: Sequence[int]) -> Change:
-        low, high = None, None
-        if resampled:
-            before, after = (_row_means(each[:, members]) for each in resampled)
-            differences = (after - before)[~np.isnan(after - before)]
-            if len(differences):
-                low, high = (float(value) for value in np.percentile(differences, [tail, 100 - tail]))
-        old, new = (_defined(mean_ap(each.ap[members])) for each in scored)
-        moved = new - old if old is not None and new is not None else None
-        if moved is None:
-            low = high = None
-        return Change(name, group, int(num_gt[members].sum()), old, new, moved, low, high)
-
+    change = partial(_change, scored=scored, resampled=resampled, confidence=confidence)
     names = list(dict.fromkeys(label.group for label in order))
     return Comparison(
         videos=len(videos),
@@ -129,6 +105,41 @@ def compare_experiments(
         ],
         classes=[change(label.name, label.group, [index]) for index, label in enumerate(order)],
     )
+
+
+def _matched(experiment: Experiment, protocol: str, cap: int) -> Matching:
+    return match(
+        experiment.annotations,
+        experiment.detections,
+        class_ids=[label.id for label in experiment.labels],
+        keyframes=experiment.keyframes,
+        protocol=protocol,
+        cap=cap,
+    )
+
+
+def _change(
+    name: str,
+    group: str,
+    members: Sequence[int],
+    *,
+    scored: Sequence[Evaluation],
+    resampled: Sequence[Floats],
+    confidence: float,
+) -> Change:
+    """Return the change of some classes (indices into `scored`); without an interval if `resampled` is empty."""
+    tail = 100 * (1 - confidence) / 2
+    low, high = None, None
+    if resampled:
+        before, after = (_row_means(each[:, members]) for each in resampled)
+        differences = (after - before)[~np.isnan(after - before)]
+        if len(differences):
+            low, high = (float(value) for value in np.percentile(differences, [tail, 100 - tail]))
+    old, new = (_defined(mean_ap(each.ap[members])) for each in scored)
+    moved = new - old if old is not None and new is not None else None
+    if moved is None:
+        low = high = None
+    return Change(name, group, int(scored[0].num_gt[members].sum()), old, new, moved, low, high)
 
 
 def _defined(value: float) -> float | None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.analysis.scene import Scene, best_score_on, build_scene
-from pipeline.evaluation.ava import Counted, counted_rows
+from pipeline.evaluation.ava_map import Counted, counted_rows
 from pipeline.evaluation.box_arrays import Bools, Floats, Ints
 from pipeline.evaluation.curves import average_precision, precision_recall
 from pipeline.evaluation.matching import find_claims
@@ -85,12 +85,46 @@ def find_errors(
     found_by = np.full(len(annotations), -1)
     found_by[counted.truth.row[claims.box[held]]] = counted.found.row[claims.detection[held]]
     classes = len(counted.class_ids)
+    costs = _costs(counted, scene, label_kind, row_kind)
+    defined = max(1, int((~np.isnan(costs.ap)).sum()))
+    return Errors(
+        class_ids=counted.class_ids,
+        iou=iou,
+        ap=costs.ap,
+        num_gt=np.bincount(counted.truth.label, minlength=classes),
+        mended=costs.mended,
+        share=costs.share,
+        unfound=_counts(counted.truth.label, label_kind[counted.truth.row], classes),
+        false_rows=_counts(counted.found.label, row_kind[counted.found.row], classes),
+        label_kind=label_kind,
+        row_kind=row_kind,
+        found_by=found_by,
+        label_loss=costs.label_loss / defined,
+        row_loss=costs.row_loss / defined,
+        scene=scene,
+        counted=counted,
+    )
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """The AP that errors cost, by class; the first three fields are those of `Errors`."""
+
+    ap: Floats
+    mended: Floats
+    share: Floats
+    label_loss: Floats  # AP of its class lost by each row of the annotations
+    row_loss: Floats  # the same of the detections
+
+
+def _costs(counted: Counted, scene: Scene, label_kind: NDArray[np.int8], row_kind: NDArray[np.int8]) -> _Costs:
+    classes = len(counted.class_ids)
     ap, mended, share = (
         np.full(classes, np.nan),
         np.full((classes, len(KINDS)), np.nan),
         np.zeros((classes, len(KINDS))),
     )
-    label_loss, row_loss = np.zeros(len(annotations)), np.zeros(len(detections))
+    label_loss, row_loss = np.zeros(len(label_kind)), np.zeros(len(row_kind))
     best_score = best_score_on(scene)
     of_label, of_row = _by_class(counted.truth.label, classes), _by_class(counted.found.label, classes)
     for place in range(classes):
@@ -107,24 +141,7 @@ def find_errors(
         share[place] += np.bincount(row_kind[rows[~is_hit]], row_loss[rows[~is_hit]], len(KINDS))
         if share[place].sum() > 0:
             share[place] /= share[place].sum()
-    defined = max(1, int((~np.isnan(ap)).sum()))
-    return Errors(
-        class_ids=counted.class_ids,
-        iou=iou,
-        ap=ap,
-        num_gt=np.bincount(counted.truth.label, minlength=classes),
-        mended=mended,
-        share=share,
-        unfound=_counts(counted.truth.label, label_kind[counted.truth.row], classes),
-        false_rows=_counts(counted.found.label, row_kind[counted.found.row], classes),
-        label_kind=label_kind,
-        row_kind=row_kind,
-        found_by=found_by,
-        label_loss=label_loss / defined,
-        row_loss=row_loss / defined,
-        scene=scene,
-        counted=counted,
-    )
+    return _Costs(ap, mended, share, label_loss, row_loss)
 
 
 def _row_kinds(counted: Counted, scene: Scene, *, hits: Ints, rows: int) -> NDArray[np.int8]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from pipeline.analysis.confusions import Confusions
 from pipeline.analysis.error_kinds import FOUND, KINDS, NOT_COUNTED
-from pipeline.analysis.errors_report import TITLES, keyframe_of, text, worst_frames
-from pipeline.analysis.pictures import keyframe_picture
+from pipeline.analysis.errors_report import TITLES, moment_of, text, worst_frames
+from pipeline.analysis.keyframe_pictures import keyframe_picture
 from pipeline.analysis.split_errors import SplitErrors
 from pipeline.base.files import write_bytes, write_text
 from pipeline.evaluation.ava_csv import timestamp_text
@@ -27,7 +27,7 @@ STYLE = (
 
 
 @dataclass(frozen=True)
-class Keyframe:
+class ShownKeyframe:
     """What the page shows of one keyframe."""
 
     video_id: str
@@ -100,7 +100,7 @@ def write_page(
     return pictures
 
 
-def _section(number: int, keyframe: Keyframe, picture: str) -> str:
+def _section(number: int, keyframe: ShownKeyframe, picture: str) -> str:
     where = f"{escape(keyframe.video_id)},{timestamp_text(keyframe.timestamp)}"
     image = f'<img src="{picture}" alt="{where}">' if picture else ""
     lists = ""
@@ -116,7 +116,7 @@ def _section(number: int, keyframe: Keyframe, picture: str) -> str:
     )
 
 
-def _keyframe(found: SplitErrors, frame: int, cost: float) -> Keyframe:
+def _keyframe(found: SplitErrors, frame: int, cost: float) -> ShownKeyframe:
     errors, detections = found.errors, found.detections
     names = {label.id: label.name for label in found.labels}
     scene = errors.scene
@@ -139,8 +139,8 @@ def _keyframe(found: SplitErrors, frame: int, cost: float) -> Keyframe:
         if len(words) < ROWS_OF_A_BOX:
             name = f"{names[detections['action_id'][row].as_py()]} {detections['score'][row].as_py():.2f}"
             words.append((name if kind == FOUND else f"{name} ({TITLES[KINDS[kind]]})", kind == FOUND))
-    video_id, timestamp, time_seconds = keyframe_of(errors, found.annotations, detections, frame)
-    return Keyframe(
+    video_id, timestamp, time_seconds = moment_of(errors, found.annotations, detections, frame)
+    return ShownKeyframe(
         video_id=video_id,
         timestamp=timestamp,
         time_seconds=time_seconds,

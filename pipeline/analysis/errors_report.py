@@ -35,7 +35,7 @@ def total_shares(errors: Errors) -> list[float]:
     return total
 
 
-def summary(errors: Errors) -> dict[str, Any]:
+def error_summary(errors: Errors) -> dict[str, Any]:
     """Return counts and costs of each kind over all classes, for `errors.json`."""
     defined = ~np.isnan(errors.ap)
     gains = errors.gain[defined].mean(axis=0) if defined.any() else np.full(len(KINDS), np.nan)
@@ -56,10 +56,10 @@ def summary(errors: Errors) -> dict[str, Any]:
     }
 
 
-def write_tables(folder: Path, errors: Errors, confusions: Confusions, labels: Sequence[Label]) -> None:
+def write_error_tables(folder: Path, errors: Errors, confusions: Confusions, labels: Sequence[Label]) -> None:
     """Write `errors.json`, `per_class.csv` and `confusions.csv`."""
     name = {label.id: label.name for label in labels}
-    write_json(folder / "errors.json", summary(errors))
+    write_json(folder / "errors.json", error_summary(errors))
     header = ["id", "class", "examples", "ap"]
     for column in ("share", "gain"):
         header += [f"{column}_{kind}" for kind in KINDS]
@@ -95,7 +95,7 @@ def confused(confusions: Confusions) -> list[tuple[int, int]]:
 def text(errors: Errors, confusions: Confusions, labels: Sequence[Label]) -> str:
     """Return the tables as text for a terminal."""
     name = {label.id: label.name for label in labels}
-    found = summary(errors)
+    found = error_summary(errors)
     lines = [f"{'':28}{'labels':>10}{'false':>10}{'share of the':>14}{'mAP gained':>12}"]
     lines.append(f"{'':28}{'not found':>10}{'rows':>10}{'lost mAP':>14}{'if mended':>12}")
     for kind, each in found["kinds"].items():
@@ -134,7 +134,7 @@ def worst_frames(errors: Errors, count: int) -> list[tuple[int, float]]:
     return [(frame, float(cost[frame])) for frame in order.tolist() if cost[frame] > 1e-12]
 
 
-def keyframe_of(errors: Errors, annotations: pa.Table, detections: pa.Table, frame: int) -> tuple[str, float, float]:
+def moment_of(errors: Errors, annotations: pa.Table, detections: pa.Table, frame: int) -> tuple[str, float, float]:
     """Return video_id, timestamp and time_seconds of a frame."""
     tables: list[tuple[pa.Table, Ints]] = [
         (annotations, errors.counted.truth_frame),

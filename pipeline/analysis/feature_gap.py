@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.analysis.shift import Sample, mean_shift, norms, tell_apart, tell_halves_apart
+from pipeline.analysis.shift import RowSample, mean_shift, norms, tell_apart, tell_halves_apart
 from pipeline.bank.reader import Bank, check_pair, check_producer
 from pipeline.bank.row_places import rows_at
 from pipeline.base.errors import InputError
@@ -62,6 +62,15 @@ def load_producer(checkpoint: Path) -> Producer:
     return Producer(detector.head.eval(), described)
 
 
+def _check_scored(bank: Bank, producer: Producer, *, allow_mixed: bool) -> None:
+    check_producer(bank, producer.checkpoint.sha256, allow_mixed=allow_mixed)
+    if not bank.count("ground_truth"):
+        raise InputError(
+            f"{bank.where}: has no rows of annotated boxes (ground_truth), of which the AP is taken; "
+            "--checkpoint none measures without AP"
+        )
+
+
 def measure_gap(
     train: Bank,
     val: Bank,
@@ -92,12 +101,7 @@ def measure_gap(
     check_pair(train, val, allow_mixed=allow_mixed)
     if producer is not None:
         for bank in (train, val):
-            check_producer(bank, producer.checkpoint.sha256, allow_mixed=allow_mixed)
-            if not bank.count("ground_truth"):
-                raise InputError(
-                    f"{bank.where}: has no rows of annotated boxes (ground_truth), of which the AP is taken; "
-                    "--checkpoint none measures without AP"
-                )
+            _check_scored(bank, producer, allow_mixed=allow_mixed)
     films = {"train": [each for each in train.videos if in_folds(each, folds=folds, use=use)], "val": list(val.videos)}
     if not films["train"]:
         raise InputError(f"{train.where}: none of its {len(train.videos)} films is in {named(folds=folds, use=use)}")
@@ -126,7 +130,7 @@ def measure_gap(
     return report
 
 
-def sample_rows(bank: Bank, films: Sequence[str], cap: int) -> Sample:
+def sample_rows(bank: Bank, films: Sequence[str], cap: int) -> RowSample:
     """Return at most `cap` rows of `detections` in random order, the same rows each time.
 
     Each row gets a random number from its film and its place; the rows with the smallest numbers are taken.
@@ -148,7 +152,7 @@ def sample_rows(bank: Bank, films: Sequence[str], cap: int) -> Sample:
         assert stored is not None  # every bank stores it
         features[mine] = stored[order[mine] - firsts[place]]
     present, film = np.unique(owner[order], return_inverse=True)
-    return Sample(features, film, [films[place] for place in present.tolist()])
+    return RowSample(features, film, [films[place] for place in present.tolist()])
 
 
 def average_precisions(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.evaluation.ava import Counted
+from pipeline.evaluation.ava_map import Counted
 from pipeline.evaluation.box_arrays import Bools, Floats, Ints
 from pipeline.tables.iou import pair_iou
 from pipeline.tables.ordering import first_alike
@@ -15,7 +15,7 @@ BACKGROUND_IOU = 0.1
 
 
 @dataclass(frozen=True)
-class Boxes:
+class DistinctBoxes:
     """The distinct boxes of a table."""
 
     frame: Ints  # [N]
@@ -43,21 +43,21 @@ class Overlaps:
 class Scene:
     """Persons and detected boxes, with the actions of the persons and the scores of the boxes."""
 
-    persons: Boxes
-    boxes: Boxes
+    persons: DistinctBoxes
+    boxes: DistinctBoxes
     overlaps: Overlaps
     does: Bools  # [persons, C]
     score: Floats  # [boxes, C] score of the best row, also of rows above the cap; 0 without a row
 
 
-def distinct_boxes(table: pa.Table, frame: Ints, takes_part: Bools) -> Boxes:
+def distinct_boxes(table: pa.Table, frame: Ints, takes_part: Bools) -> DistinctBoxes:
     """Return the distinct boxes of the rows that take part."""
     rows = np.flatnonzero(takes_part)
     corners = [table[name].to_numpy()[rows] for name in BOX_COLUMNS]
     first, of_row = np.unique(first_alike([frame[rows], *corners]), return_inverse=True)
     place = np.full(len(frame), -1)
     place[rows] = of_row
-    return Boxes(frame[rows][first], np.stack(corners, axis=1)[first], place)
+    return DistinctBoxes(frame[rows][first], np.stack(corners, axis=1)[first], place)
 
 
 def build_scene(annotations: pa.Table, detections: pa.Table, counted: Counted, iou: float) -> Scene:

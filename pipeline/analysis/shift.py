@@ -22,7 +22,7 @@ ITERATIONS = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class RowSample:
     """Feature rows of several films in random order."""
 
     features: NDArray[np.float32]  # [n, C]
@@ -59,7 +59,7 @@ def norms(features: Floats) -> dict[str, float]:
     return {"mean": float(lengths.mean()), "std": float(lengths.std())}
 
 
-def tell_apart(one: Sample, other: Sample) -> dict[str, float] | None:
+def tell_apart(one: RowSample, other: RowSample) -> dict[str, float] | None:
     """Measure how well a linear classifier separates two sets of films by their rows; 0.5 is chance.
 
     The films of each set are divided into halves. A logistic regression is fitted to one half of both sets and tested
@@ -77,7 +77,7 @@ def tell_apart(one: Sample, other: Sample) -> dict[str, float] | None:
     )
 
 
-def tell_halves_apart(sample: Sample) -> dict[str, float] | None:
+def tell_halves_apart(sample: RowSample) -> dict[str, float] | None:
     """Do the same for two halves of one set's films: how films differ anyway. None with fewer than four films."""
     if len(sample.films) < 4:
         return None
@@ -125,7 +125,9 @@ def area_under_curve(scores: Floats, labels: NDArray[np.bool_]) -> float:
     return float((ranks - positives * (positives + 1) / 2) / (positives * (len(labels) - positives)))
 
 
-def _ask(samples: tuple[Sample, Sample], folds: tuple[tuple[list[str], list[str]], ...]) -> list[tuple[float, float]]:
+def _ask(
+    samples: tuple[RowSample, RowSample], folds: tuple[tuple[list[str], list[str]], ...]
+) -> list[tuple[float, float]]:
     """Return accuracy and AUC on each fold of films, by the classifier fitted to the other fold."""
     sides = [[sample.of(films[fold]) for sample, films in zip(samples, folds, strict=True)] for fold in range(2)]
     data = [_balanced(*side) for side in sides]

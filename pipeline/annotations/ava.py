@@ -91,13 +91,7 @@ def import_ava(
         listed,
         files={split: path.name for split, path in paths.items()},
     )
-    for rows in excluded:
-        if listed is None:
-            timelines = {video_id: Timeline(rows.split) for video_id in rows.named_videos()} | timelines
-        without_split = [each for each in rows.named_videos() if each in timelines and not timelines[each].split]
-        timelines |= {each: replace(timelines[each], split=rows.split) for each in without_split}
-        note_foreign_videos(rows, timelines)
-    timelines = {video_id: each for video_id, each in timelines.items() if each.split}
+    timelines = _with_excluded(timelines, excluded, is_listed=listed is not None)
     told: list[str] = []
     missing: list[Problem] = []
     if kinetics is not None:
@@ -107,6 +101,23 @@ def import_ava(
     if not timelines:
         raise InputError(f"{folder}: no row of the CSV files can be used: {_first_problem(annotated, missing)}")
     return replace(assemble(annotated, excluded, timelines, labels), told=told, missing=missing)
+
+
+def _with_excluded(timelines: dict[str, Timeline], excluded: list[AvaRows], *, is_listed: bool) -> dict[str, Timeline]:
+    """Return the videos with a split, which may come from excluded keyframes only; rows of unknown videos get a fault.
+
+    Args:
+        timelines: timelines by video id; the split is empty if it is unknown.
+        excluded: rows of excluded keyframes.
+        is_listed: whether videos.csv names all videos, so that these rows add none.
+    """
+    for rows in excluded:
+        if not is_listed:
+            timelines = {video_id: Timeline(rows.split) for video_id in rows.named_videos()} | timelines
+        without_split = [each for each in rows.named_videos() if each in timelines and not timelines[each].split]
+        timelines |= {each: replace(timelines[each], split=rows.split) for each in without_split}
+        note_foreign_videos(rows, timelines)
+    return {video_id: each for video_id, each in timelines.items() if each.split}
 
 
 def _read_videos(folder: Path) -> dict[str, Timeline]:

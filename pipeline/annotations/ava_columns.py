@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base.errors import InputError
-from pipeline.tables.csv_rows import Floats, Mask, Rows, numbers, read_rows, shown
+from pipeline.tables.csv_rows import CsvRows, Floats, Mask, numbers, read_rows, shown
 
 WHOLE = r"^-?[0-9]+$"
 WHOLE_FLOAT = r"^[0-9]+\.0*$"
@@ -67,7 +67,7 @@ class Columns:
         return 7 if self.in_seventh > half else 6 if self.without > half else 8
 
 
-def header_of(rows: Rows) -> list[str]:
+def header_of(rows: CsvRows) -> list[str]:
     """Return the meaning of each column name in the first row; empty if the first row is not a header.
 
     Unknown names are returned as they are. A table of other things, such as `video_id,split`, is not an AVA table.
@@ -81,7 +81,7 @@ def header_of(rows: Rows) -> list[str]:
     return meant if (keys == 2 and (len(names) == 2 or sides > 1)) or (keys and sides > 3) else []
 
 
-def read_ava_csv(path: Path) -> Rows:
+def read_ava_csv(path: Path) -> CsvRows:
     """Read the rows of a file with AVA's columns, without its header row if there is one.
 
     Raises:
@@ -99,7 +99,7 @@ def read_ava_csv(path: Path) -> Rows:
     return replace(rows, starts=rows.starts[1:], widths=rows.widths[1:], lines=rows.lines[1:])
 
 
-def columns_of(rows: Rows) -> Columns:
+def columns_of(rows: CsvRows) -> Columns:
     """Count what follows the box in the rows of a file."""
     fields = [rows.column(index) for index in range(2, 8)]
     boxed = ~np.logical_and.reduce([_is_blank(each) for each in fields])

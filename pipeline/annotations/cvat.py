@@ -16,7 +16,7 @@ from pipeline.annotations.archives import Member
 from pipeline.annotations.attributes import Attribute, Chosen, Wanted, choose, seen_attributes, typed
 from pipeline.annotations.class_ids import NO_ACTION, ClassNames
 from pipeline.annotations.drafts import Draft
-from pipeline.annotations.drawn_tracks import MOST_FRAMES, Box, Task, Track, has_attributes
+from pipeline.annotations.drawn_tracks import MOST_FRAMES, AnnotationTask, Box, Track, has_attributes
 from pipeline.annotations.media import MEDIA, media_stem
 from pipeline.annotations.notices import Notice
 from pipeline.annotations.outlines import Sides, around, ellipse
@@ -47,7 +47,7 @@ class _File:
         self.faults.append(Draft(place, self.video_id, fault=Fault(found, expected)))
 
 
-def read_task(source: Member, wanted: Wanted, known: ClassNames | None = None) -> Task:
+def read_task(source: Member, wanted: Wanted, known: ClassNames | None = None) -> AnnotationTask:
     """Read the annotations of one task.
 
     Args:
@@ -83,7 +83,7 @@ def read_task(source: Member, wanted: Wanted, known: ClassNames | None = None) -
         start = start if step < 2 else min(each.boxes[0].frame for each in people)
     step = step or 1
     people = [_closed(each, stop, step) for each in people]
-    return Task(
+    return AnnotationTask(
         name=source.name,
         where=str(source),
         format=FORMAT,
@@ -283,7 +283,9 @@ def _without_attribute(name: str, tracks: Sequence[Track], chosen: Chosen) -> li
     return [Notice("label-without-attribute", Problem(name, f"{len(lost)} tracks", found, expected), len(lost))]
 
 
-def _of_images(source: Member, file: _File, meta: Element, images: Sequence[Element], notices: list[Notice]) -> Task:
+def _of_images(
+    source: Member, file: _File, meta: Element, images: Sequence[Element], notices: list[Notice]
+) -> AnnotationTask:
     """Read the images of a video task, whose names are frame numbers."""
     frames: set[int] = set()
     tracks: list[Track] = []
@@ -308,7 +310,7 @@ def _of_images(source: Member, file: _File, meta: Element, images: Sequence[Elem
         found = Problem(file.name, f"{tags} tags", "labels of whole frames", "labels of boxes")
         notices = [*notices, Notice("without-box", found, tags)]
     step = min((b - a for a, b in pairwise(sorted(frames))), default=1)
-    return Task(
+    return AnnotationTask(
         name=file.name,
         where=str(source),
         format=IMAGES,

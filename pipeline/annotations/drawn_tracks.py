@@ -68,7 +68,7 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Task:
+class AnnotationTask:
     """What one file holds of one film."""
 
     name: str
@@ -108,7 +108,12 @@ class Keyframes:
 
 
 def task_rows(
-    tasks: Sequence[Task], names: ClassNames, listed: dict[str, Listed], *, classes: int, keyframe_seconds: float
+    tasks: Sequence[AnnotationTask],
+    names: ClassNames,
+    listed: dict[str, Listed],
+    *,
+    classes: int,
+    keyframe_seconds: float,
 ) -> Read:
     """Return the rows of every keyframe of one film.
 
@@ -180,7 +185,7 @@ def at_frame(track: Track, frame: int) -> tuple[Box, Mapping[str, Any]] | None:
     return Box(frame, sides, degrees=before.degrees + turn * share, shape=before.shape), values
 
 
-def stretches(track: Track, step: int) -> list[tuple[int, int | None]]:
+def seen_stretches(track: Track, step: int) -> list[tuple[int, int | None]]:
     """Return the [start, end) frames in which a track is seen; an end of None is the end of the film."""
     found: list[tuple[int, int | None]] = []
     start: int | None = None
@@ -198,7 +203,7 @@ def stretches(track: Track, step: int) -> list[tuple[int, int | None]]:
     return found
 
 
-def _refuse_overlap(tasks: Sequence[Task]) -> None:
+def _refuse_overlap(tasks: Sequence[AnnotationTask]) -> None:
     for one, other in pairwise(tasks):
         if other.frames[0] <= one.frames[-1]:
             another = other.where if one.name == other.name else other.name
@@ -209,11 +214,11 @@ def _refuse_overlap(tasks: Sequence[Task]) -> None:
             )
 
 
-def _holds(task: Task, frame: int) -> bool:
+def _holds(task: AnnotationTask, frame: int) -> bool:
     return task.frames[0] <= frame <= task.frames[-1]
 
 
-def _keyframes(tasks: Sequence[Task], clock: Clock, seconds: float) -> Keyframes:
+def _keyframes(tasks: Sequence[AnnotationTask], clock: Clock, seconds: float) -> Keyframes:
     where, last = tasks[-1].where, tasks[-1].frames[-1]
     if clock.seconds(last) / seconds > MOST_KEYFRAMES:
         raise InputError(
@@ -233,7 +238,7 @@ def _keyframes(tasks: Sequence[Task], clock: Clock, seconds: float) -> Keyframes
     return Keyframes(frames, stamps, seconds / 2, deleted)
 
 
-def _own_times(tasks: Sequence[Task], clock: Clock, seconds: float) -> Keyframes:
+def _own_times(tasks: Sequence[AnnotationTask], clock: Clock, seconds: float) -> Keyframes:
     """Return, of each stretch of time, the annotated frame nearest to its middle, at its own time."""
     best: dict[int, tuple[float, int]] = {}
     for task in tasks:
@@ -246,25 +251,29 @@ def _own_times(tasks: Sequence[Task], clock: Clock, seconds: float) -> Keyframes
     return Keyframes(frames, [round(clock.seconds(frame), 3) for frame in frames], 0.0, 0)
 
 
-def _is_of_single_frames(task: Task) -> bool:
+def _is_of_single_frames(task: AnnotationTask) -> bool:
     """Return whether no person is seen longer than one frame: somebody drew single boxes and no tracks."""
-    ends = [each for track in task.tracks for each in stretches(track, task.step)]
+    ends = [each for track in task.tracks for each in seen_stretches(track, task.step)]
     return bool(ends) and all(end is not None and end - start <= task.step for start, end in ends)
 
 
-def _seen_frames(task: Task) -> list[int]:
-    return sorted({start for track in task.tracks for start, _ in stretches(track, task.step)})
+def _seen_frames(task: AnnotationTask) -> list[int]:
+    return sorted({start for track in task.tracks for start, _ in seen_stretches(track, task.step)})
 
 
 def _drafts(
-    task: Task, there: Sequence[tuple[int, float]], size: tuple[float, float], names: ClassNames, first_person: int
+    task: AnnotationTask,
+    there: Sequence[tuple[int, float]],
+    size: tuple[float, float],
+    names: ClassNames,
+    first_person: int,
 ) -> tuple[list[Draft], list[tuple[int, Track]], list[str]]:
     """Return the labels at a task's keyframes in order, the boxes seen at no keyframe, and persons without action."""
     frames = [frame for frame, _ in there]
     found: list[tuple[int, int, list[Draft]]] = []
     unmet, idle = [], []
     for index, track in enumerate(task.tracks):
-        for start, end in stretches(track, task.step):
+        for start, end in seen_stretches(track, task.step):
             low = bisect_left(frames, start)
             high = len(frames) if end is None else bisect_left(frames, end)
             if low == high:
@@ -282,7 +291,7 @@ def _drafts(
 
 
 def _labels(
-    task: Task,
+    task: AnnotationTask,
     track: Track,
     seen: tuple[Box, Mapping[str, Any]],
     keyframe: tuple[int, float],
@@ -305,7 +314,7 @@ def _labels(
     return drafts
 
 
-def _unmet(task: Task, unmet: Sequence[tuple[int, Track]], seconds: float) -> list[Notice]:
+def _unmet(task: AnnotationTask, unmet: Sequence[tuple[int, Track]], seconds: float) -> list[Notice]:
     if not unmet:
         return []
     where = ", ".join(f"track {track.id} at frame {start}" for start, track in unmet[:SHOWN])

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pipeline.annotations.attributes import Attribute, Wanted, choose, typed, values_of
 from pipeline.annotations.class_ids import ClassNames
 from pipeline.annotations.drafts import Draft
-from pipeline.annotations.drawn_tracks import MOST_FRAMES, Box, Task, Track
+from pipeline.annotations.drawn_tracks import MOST_FRAMES, AnnotationTask, Box, Track
 from pipeline.annotations.frame_times import Clock
 from pipeline.annotations.listed import Listed, frame_clock
 from pipeline.annotations.media import MEDIA, media_stem
@@ -80,7 +80,7 @@ def has_boxes(content: Any) -> bool:
 
 def read_films(
     path: Path, content: Any, listed: dict[str, Listed], wanted: Wanted, known: ClassNames | None = None
-) -> list[Task]:
+) -> list[AnnotationTask]:
     """Read the films of an export.
 
     Args:
@@ -114,7 +114,7 @@ def read_films(
             notices.append(Notice("without-box", found, film.without_box))
         if film.regions:
             tasks.append(_task(path, film, listed, chosen.attribute_names))
-            tasks[-1] = Task(**{**tasks[-1].__dict__, "chosen": chosen, "notices": notices})
+            tasks[-1] = AnnotationTask(**{**tasks[-1].__dict__, "chosen": chosen, "notices": notices})
     return tasks
 
 
@@ -199,7 +199,7 @@ def _attributes(films: Sequence[_Film]) -> list[Attribute]:
     return [typed(key, kinds[key], sorted(options[key]), frozenset(labels[key])) for key in sorted(options)]
 
 
-def _task(path: Path, film: _Film, listed: dict[str, Listed], keys: frozenset[str]) -> Task:
+def _task(path: Path, film: _Film, listed: dict[str, Listed], keys: frozenset[str]) -> AnnotationTask:
     where = f"{path}: {film.place}"
     video_id = _video_id(where, film.video, listed)
     values = [each.value for each in film.regions]
@@ -225,7 +225,7 @@ def _task(path: Path, film: _Film, listed: dict[str, Listed], keys: frozenset[st
     last = max([clock.frame(max(lengths) - 1e-6) if max(lengths) > 0 else 0, *(t.boxes[-1].frame for t in tracks)])
     if last >= MOST_FRAMES:
         raise InputError(f"{where}: the film has {last} frames, expected fewer than {MOST_FRAMES}")
-    return Task(
+    return AnnotationTask(
         name=path.name,
         where=where,
         format=FORMAT,

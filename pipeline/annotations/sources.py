@@ -32,7 +32,7 @@ from pipeline.annotations.class_map import Choice, choose_classes
 from pipeline.annotations.coco import Actions, action_numbers, category_labels, choose_actions, coco_rows
 from pipeline.annotations.cvat import read_task
 from pipeline.annotations.drafts import Read
-from pipeline.annotations.drawn_tracks import Task, task_rows
+from pipeline.annotations.drawn_tracks import AnnotationTask, task_rows
 from pipeline.annotations.formats import Found, recognise
 from pipeline.annotations.kinetics import kinetics_files
 from pipeline.annotations.label_studio import read_films
@@ -245,7 +245,7 @@ def _read_tools(
         actions = Actions(chosen, ClassNames(known.labels), first)
         reads.append(coco_rows(path, content, listed, classes=width, actions=actions))
     names = ClassNames(known.labels)
-    by_film: dict[str, list[Task]] = {}
+    by_film: dict[str, list[AnnotationTask]] = {}
     for task in [*tasks, *films]:
         by_film.setdefault(task.video_id, []).append(task)
     reads += [task_rows(each, names, listed, classes=width, keyframe_seconds=seconds) for each in by_film.values()]

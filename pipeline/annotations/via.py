@@ -132,19 +132,7 @@ def via_rows(
         InputError: a frame rate or a size is unknown.
     """
     where = str(via.path)
-    seen: dict[str, dict[float, float]] = {}
-    stamps: list[tuple[str, float]] = []
-    for region in via.regions:
-        video_id, stamp = _key(region, listed, where)
-        stamps.append((video_id, stamp))
-        if region.fault is None:
-            number, middle = divmod(stamp, keyframe_seconds)
-            best = seen.setdefault(video_id, {}).get(number)
-            if best is None or (abs(middle - keyframe_seconds / 2), stamp) < (
-                abs(best - (number + 0.5) * keyframe_seconds),
-                best,
-            ):
-                seen[video_id][number] = stamp
+    stamps, seen = _sampled(via, listed, keyframe_seconds)
     drafts, keyframes, idle = [], [], []
     unsampled: list[str] = []
     for region, (video_id, stamp) in zip(via.regions, stamps, strict=True):
@@ -182,6 +170,26 @@ def via_rows(
         if region.size:
             read.sizes.setdefault(video_id, set()).add(region.size)
     return replace(read, counted=frozenset(video_id for region, video_id in good if region.seconds is None))
+
+
+def _sampled(
+    via: ViaFile, listed: dict[str, Listed], keyframe_seconds: float
+) -> tuple[list[tuple[str, float]], dict[str, dict[float, float]]]:
+    """Return video and timestamp of each region, and by video the timestamp taken from each stretch of time."""
+    seen: dict[str, dict[float, float]] = {}
+    stamps: list[tuple[str, float]] = []
+    for region in via.regions:
+        video_id, stamp = _key(region, listed, str(via.path))
+        stamps.append((video_id, stamp))
+        if region.fault is None:
+            number, middle = divmod(stamp, keyframe_seconds)
+            best = seen.setdefault(video_id, {}).get(number)
+            if best is None or (abs(middle - keyframe_seconds / 2), stamp) < (
+                abs(best - (number + 0.5) * keyframe_seconds),
+                best,
+            ):
+                seen[video_id][number] = stamp
+    return stamps, seen
 
 
 def _unsampled(file: str, places: Sequence[str], seconds: float) -> list[Notice]:

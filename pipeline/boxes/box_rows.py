@@ -43,7 +43,7 @@ class BoxRows:
         return len(self.timestamp)
 
 
-class Draft(NamedTuple):
+class BoxDraft(NamedTuple):
     """A row as a reader finds it: a box in pixels of a frame, or, without a box, a keyframe that shows nobody."""
 
     place: str
@@ -59,7 +59,9 @@ class Draft(NamedTuple):
     fault: Fault | None = None
 
 
-def draft_rows(file: str, kind: str, drafts: Sequence[Draft], *, not_persons: int = 0, note: str = "") -> BoxRows:
+def draft_box_rows(
+    file: str, kind: str, drafts: Sequence[BoxDraft], *, not_persons: int = 0, note: str = ""
+) -> BoxRows:
     """Return the drafts as columns, checked like the rows of every format.
 
     Sides up to a pixel outside the frame are moved to its edge.

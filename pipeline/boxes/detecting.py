@@ -29,7 +29,7 @@ Detector = Callable[[Iterator[np.ndarray]], Sequence[Floats]]
 
 
 @dataclass(frozen=True)
-class Film:
+class SearchedFilm:
     """A film, and the times at which persons are looked for."""
 
     video_id: str
@@ -38,7 +38,7 @@ class Film:
     timestamps: Floats
 
 
-def films_to_detect(annotations: Path, frames: Path) -> list[Film]:
+def films_to_detect(annotations: Path, frames: Path) -> list[SearchedFilm]:
     """Return every film that has frames, sorted by video, with its whole seconds and its keyframes.
 
     Args:
@@ -61,7 +61,7 @@ def films_to_detect(annotations: Path, frames: Path) -> list[Film]:
         shift = row["offset_seconds"] - first
         stamps = named.get(video_id, np.empty((0, 1)))[:, 0]
         stamps = stamps[(stamps + shift >= 0) & (stamps + shift < durations[video_id])]
-        films.append(Film(video_id, shift, np.union1d(film_seconds(first, shift, durations[video_id]), stamps)))
+        films.append(SearchedFilm(video_id, shift, np.union1d(film_seconds(first, shift, durations[video_id]), stamps)))
     if not films and timelines.num_rows:
         beside = names_beside("the frames", durations, sorted(timelines["video_id"].to_pylist()))
         raise InputError(f"no film that the annotations name has frames: {beside}, expected one name of a film in both")
@@ -69,7 +69,7 @@ def films_to_detect(annotations: Path, frames: Path) -> list[Film]:
 
 
 def detect_films(
-    films: Sequence[Film],
+    films: Sequence[SearchedFilm],
     store: FrameStore,
     *,
     settings: Mapping[str, object],
@@ -112,7 +112,7 @@ def detect_films(
         return share_items(STAGE, keys, load_maker, executor=pool, what="detect_boxes", unit="film")
 
 
-def _write(path: Path, film: Film, store: FrameStore, detector: Detector, batch: int) -> None:
+def _write(path: Path, film: SearchedFilm, store: FrameStore, detector: Detector, batch: int) -> None:
     """Write AVA CSV with scores; a row of two columns is a keyframe that shows nobody."""
     total = store.grid_frames(film.video_id)
 
@@ -133,7 +133,7 @@ def _write(path: Path, film: Film, store: FrameStore, detector: Detector, batch:
     write_text(path, "".join(f"{line}\n" for line in lines))
 
 
-def write_detected(folder: Path, films: Sequence[Film], items: Mapping[str, Path], *, detector: str) -> str:
+def write_detected(folder: Path, films: Sequence[SearchedFilm], items: Mapping[str, Path], *, detector: str) -> str:
     """Write `boxes.csv` of all films, and `summary.json`.
 
     Args:

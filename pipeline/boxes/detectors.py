@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.base.code import code_version
+from pipeline.base.code_version import code_version
 from pipeline.base.distributed import from_main
 from pipeline.base.files import digest_file
 from pipeline.base.numerics import pick_device, set_numerics
@@ -14,7 +14,7 @@ from pipeline.boxes.motion import detect_motion
 NO_WEIGHTS = "conf/none/weights"
 
 
-class Chosen(NamedTuple):
+class ChosenDetector(NamedTuple):
     """A detector that is not yet loaded."""
 
     settings: dict[str, Any]
@@ -23,7 +23,7 @@ class Chosen(NamedTuple):
     on_gpu: bool = False
 
 
-def choose_detector(name: str, *, weights: str, min_score: float, device: str) -> Chosen:
+def choose_detector(name: str, *, weights: str, min_score: float, device: str) -> ChosenDetector:
     """Return the detector `motion` or `fasterrcnn`; only `fasterrcnn` uses the other three arguments.
 
     Args:
@@ -36,11 +36,13 @@ def choose_detector(name: str, *, weights: str, min_score: float, device: str) -
         InputError: the device does not exist, or there are no weights.
     """
     if name == "motion":
-        return Chosen({"code": code_version("pipeline.boxes.motion", "pipeline.video.store")}, lambda: detect_motion)
+        return ChosenDetector(
+            {"code": code_version("pipeline.boxes.motion", "pipeline.video.store")}, lambda: detect_motion
+        )
     return _fasterrcnn(weights, min_score, device)
 
 
-def _fasterrcnn(weights: str, min_score: float, device: str) -> Chosen:
+def _fasterrcnn(weights: str, min_score: float, device: str) -> ChosenDetector:
     # Imported here because it loads all of torchvision's detection, which `motion` does not need.
     from pipeline.boxes.fasterrcnn import load_fasterrcnn, person_detector, published_weights, read_weights
 
@@ -55,4 +57,4 @@ def _fasterrcnn(weights: str, min_score: float, device: str) -> Chosen:
 
     code = code_version("pipeline.boxes.fasterrcnn")
     settings = {"weights": digest_file(path), "min_score": min_score, "code": code}
-    return Chosen(settings, load, on_gpu=place.type == "cuda")
+    return ChosenDetector(settings, load, on_gpu=place.type == "cuda")

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.base.errors import InputError
 from pipeline.base.problems import Fault
-from pipeline.boxes.box_rows import BoxRows, Draft, draft_rows
+from pipeline.boxes.box_rows import BoxDraft, BoxRows, draft_box_rows
 from pipeline.boxes.images import EXPECTED, Images, read_images
 from pipeline.boxes.json_boxes import without_boxes
 
@@ -52,20 +52,20 @@ def read_detectron(path: Path, content: Any, images: Images) -> BoxRows:
         )
     if len(persons) != len(ids):
         raise InputError(f"{path}: found boxes of {len(persons)} images, expected {len(ids)} as in the list of images")
-    drafts: list[Draft] = []
+    drafts: list[BoxDraft] = []
     for place, (number, boxes) in enumerate(zip(ids, persons, strict=True), start=1):
         image = images[number]
         array = np.asarray(boxes) if isinstance(boxes, np.ndarray) or boxes == [] else None
         if array is None or (array.size and (array.ndim != 2 or array.shape[1] != 5 or array.dtype.kind not in "iuf")):
             found = f"a {type(boxes).__name__}" if array is None else f"an array of shape {array.shape}"
             fault = Fault(found, "an array (N, 5)")
-            drafts.append(Draft(f"image {place}", image.video_id, image.timestamp, fault=fault))
+            drafts.append(BoxDraft(f"image {place}", image.video_id, image.timestamp, fault=fault))
             continue
         for row, (x1, y1, x2, y2, score) in enumerate(array.reshape(-1, 5).astype(np.float64).tolist(), start=1):
             edges = (x1, y1, x2 + 1, y2 + 1)
             where = f"image {place}, box {row}"
-            drafts.append(Draft(where, image.video_id, image.timestamp, edges, image.size, score))
-    return draft_rows(path.name, DETECTRON_PICKLE, [*drafts, *without_boxes(drafts, images, every=True)])
+            drafts.append(BoxDraft(where, image.video_id, image.timestamp, edges, image.size, score))
+    return draft_box_rows(path.name, DETECTRON_PICKLE, [*drafts, *without_boxes(drafts, images, every=True)])
 
 
 def _with_id(place: int, entry: Any) -> Any:

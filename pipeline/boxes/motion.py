@@ -34,7 +34,7 @@ LEAST_ASPECT, LARGEST_ASPECT = 0.7, 6.0
 "Height divided by width, in pixels."
 
 
-def shrink(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def shrink_by_squares(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Average a frame [H, W, 3] over squares of whole pixels; boxes stay the same as fractions of the frame."""
     factor = max(1, min(frame.shape[:2]) // WORK_SIDE)
     height, width = (side // factor for side in frame.shape[:2])
@@ -162,7 +162,7 @@ def _parted(mask: NDArray[np.bool_], rows: slice, columns: slice) -> list[tuple[
 
 def detect_motion(frames: Iterator[np.ndarray]) -> list[Floats]:
     """Return the boxes of a film's keyframes, RGB uint8 [height, width, 3]; see `motion_boxes`."""
-    small = [shrink(frame) for frame in frames]  # kept as uint8: two hours of film need less than half a gigabyte
+    small = [shrink_by_squares(frame) for frame in frames]  # uint8: two hours need below 0.5 GB
     if not small:
         return []
     chosen = np.unique(np.linspace(0, len(small) - 1, min(len(small), SCENE_FRAMES)).round().astype(np.int64))

@@ -21,7 +21,7 @@ from pipeline.annotations.listed import Listed, frame_clock, read_listed
 from pipeline.base.errors import InputError
 from pipeline.base.files import visible_folders
 from pipeline.base.problems import Fault, Problem
-from pipeline.boxes.box_rows import BoxRows, Draft, draft_rows
+from pipeline.boxes.box_rows import BoxDraft, BoxRows, draft_box_rows
 from pipeline.features.requests import film_seconds, rows_by_video
 from pipeline.tables.csv_rows import Floats, shown
 from pipeline.tables.film_ids import composed
@@ -99,7 +99,7 @@ def read_yolo(
     films, strangers = _by_film(folder, paths, known)
     listed = read_listed(folder)
     named = {} if keyframes is None else rows_by_video(keyframes, ["timestamp"])
-    drafts: list[Draft] = []
+    drafts: list[BoxDraft] = []
     counts: Counter[str] = Counter()
     rows: list[tuple[str, float, Path, list[_Row]]] = []
     for row in timelines.sort_by("video_id").to_pylist():
@@ -120,7 +120,7 @@ def read_yolo(
     if counts["unscored"]:
         behind = ", but track ids" if has_ids else ""
         note = f"{counts['unscored']} boxes have no score column{behind}: their score is 1 (save_conf); {note}"
-    read = draft_rows("*.txt", YOLO_TEXT, drafts, not_persons=counts["others"], note=note)
+    read = draft_box_rows("*.txt", YOLO_TEXT, drafts, not_persons=counts["others"], note=note)
     kinds = {row.values[0] for *_, lines in rows for row in lines if not row.fault}
     return replace(
         read,
@@ -222,14 +222,14 @@ def _drafts(
     person_class: int,
     has_ids: bool,
     counts: Counter[str],
-) -> Iterator[Draft]:
+) -> Iterator[BoxDraft]:
     """Yield the rows of one time; an empty keyframe if nobody was found."""
     found = False
     for line, row in enumerate(rows, start=1):
         where = f"{path.name} line {line}"
         if row.fault:
             found = True
-            yield Draft(where, video_id, timestamp, fault=row.fault)
+            yield BoxDraft(where, video_id, timestamp, fault=row.fault)
             continue
         kind, x, y, width, height = row.values[:5]
         if kind != person_class:
@@ -240,6 +240,6 @@ def _drafts(
         counts["unscored"] += not is_scored
         edges = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
         box = tuple(each * PIXELS for each in edges)
-        yield Draft(where, video_id, timestamp, box, (PIXELS, PIXELS), row.values[5] if is_scored else 1.0)
+        yield BoxDraft(where, video_id, timestamp, box, (PIXELS, PIXELS), row.values[5] if is_scored else 1.0)
     if not found:
-        yield Draft(f"timestamp {timestamp:.10g}", video_id, timestamp, empty=True)
+        yield BoxDraft(f"timestamp {timestamp:.10g}", video_id, timestamp, empty=True)

@@ -18,10 +18,10 @@ from pipeline.checkpoint.sidecars import BARE, Checkpoint, HandedOn, Record
 from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_tensors, save_checkpoint
 from pipeline.interop.conversion import Background, ConversionReport
-from pipeline.interop.convert_checkpoint import DetectorSettings
+from pipeline.interop.convert_checkpoint import Converted, DetectorSettings
 from pipeline.interop.convert_checkpoint import convert as convert_foreign
 from pipeline.interop.export import export_mmaction2
-from pipeline.interop.frameworks import Foreign, recognise
+from pipeline.interop.frameworks import Foreign, recognise_checkpoint
 from pipeline.params import parse_params
 from pipeline.project.compose import compose_params
 
@@ -65,24 +65,9 @@ def convert(
     """
     _check_places(to, report)
     source = fetch(checkpoint)
-    foreign = recognise(source, taken_as=taken_as)
+    foreign = recognise_checkpoint(source, taken_as=taken_as)
     print(f"{source.name}: {foreign.described}")
-    given = [*([f"+experiment={recipe}"] if recipe else []), *(overrides or [])]
-    named = bool(recipe) or any(each.split("=")[0] in ("backbone", "backbone.name") for each in given)
-    defaults = [*NO_FRAMES, *([] if recipe else _file_defaults(foreign))]
-    composed = compose_params([*defaults, *given]) if named else None
-    try:
-        result = convert_foreign(
-            foreign,
-            lambda backbone: _settings(
-                foreign, composed or compose_params([f"backbone={backbone}", *defaults, *given]), given
-            ),
-            backbone=composed["backbone"]["name"] if composed else None,
-            drop_heads=drop_head or [],
-            background=background,
-        )
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from None
+    result = _converted(foreign, source, recipe, overrides or [], drop_heads=drop_head or [], background=background)
     facts = {"file": source.name, "sha256": digest_file(source), "framework": foreign.described}
     record: Record = {
         **result.checkpoint.record,
@@ -94,6 +79,38 @@ def convert(
         write_json(report, {**facts, **result.report.as_dict(), "notes": result.notes})
     digest = save_checkpoint(to, result.tensors, replace(result.checkpoint, record=record))
     print(f"{to}: {len(result.tensors)} tensors, sha256 {digest[:12]}")
+
+
+def _converted(
+    foreign: Foreign,
+    source: Path,
+    recipe: str | None,
+    overrides: list[str],
+    *,
+    drop_heads: list[str],
+    background: Background | None,
+) -> Converted:
+    """Convert the recognised checkpoint to ours, with the parameters that the recipe and the overrides compose.
+
+    Raises:
+        InputError: see `convert_foreign`; the message names `source`. Or the parameters do not compose.
+    """
+    given = [*([f"+experiment={recipe}"] if recipe else []), *overrides]
+    named = bool(recipe) or any(each.split("=")[0] in ("backbone", "backbone.name") for each in given)
+    defaults = [*NO_FRAMES, *([] if recipe else _file_defaults(foreign))]
+    composed = compose_params([*defaults, *given]) if named else None
+    try:
+        return convert_foreign(
+            foreign,
+            lambda backbone: _settings(
+                foreign, composed or compose_params([f"backbone={backbone}", *defaults, *given]), given
+            ),
+            backbone=composed["backbone"]["name"] if composed else None,
+            drop_heads=drop_heads,
+            background=background,
+        )
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
 
 
 def _named(checkpoint: Checkpoint) -> str:

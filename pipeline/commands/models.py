@@ -39,19 +39,21 @@ def models(
 
 
 def list_rows(conf: Path = Path("conf")) -> list[dict[str, Any]]:
-    """Return `describe` of every experiment that reports a number, in the order of the source's tables.
+    """Return `describe_row` of every experiment that reports a number, in the order of the source's tables.
 
     Composing and counting 34 networks takes 15 s, so a row is read from the table of counts unless its configuration
     has changed since.
 
     Raises:
-        InputError: see `read_rows`.
+        InputError: see `read_published`.
     """
     counted = read_json(COUNTED)
     keys = row_keys(conf)
     known = [counted[name]["row"] for name, key in keys.items() if name in counted and counted[name]["key"] == key]
     others = sorted(set(keys) - {row["name"] for row in known})
-    return sorted([*known, *(describe(name, values) for name, values in read_rows(conf, others).items())], key=_place)
+    return sorted(
+        [*known, *(describe_row(name, values) for name, values in read_published(conf, others).items())], key=_place
+    )
 
 
 def row_keys(conf: Path) -> dict[str, str]:
@@ -72,7 +74,7 @@ def row_keys(conf: Path) -> dict[str, str]:
     return {path.stem: digest_value([shared, digest_file(path)]) for path in sorted(folder.glob("*.yaml"))}
 
 
-def read_rows(conf: Path = Path("conf"), names: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
+def read_published(conf: Path = Path("conf"), names: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
     """Return the composed parameters of every experiment that reports a number, in the order of the source's tables.
 
     Args:
@@ -92,7 +94,7 @@ def read_rows(conf: Path = Path("conf"), names: Sequence[str] | None = None) -> 
     return dict(sorted(published.items(), key=lambda item: _place(_facts(*item))))
 
 
-def describe(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def describe_row(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return one row of the list.
 
     Args:

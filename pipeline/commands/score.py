@@ -14,8 +14,8 @@ from pipeline.analysis.suspicions import LOW, suspicions
 from pipeline.annotations.class_ids import read_shifted_label_map
 from pipeline.base.errors import InputError
 from pipeline.base.files import check_report, write_json
-from pipeline.evaluation.ava import OFFICIAL_CAP, Evaluation, evaluate, mean_ap
 from pipeline.evaluation.ava_csv import keyframes_table, read_detections, read_ground_truth, read_keyframe_list
+from pipeline.evaluation.ava_map import OFFICIAL_CAP, Evaluation, evaluate, mean_ap
 from pipeline.evaluation.protocols import ProtocolName
 from pipeline.tables.film_ids import composed, film_of
 from pipeline.tables.label_map import AVA_EVALUATED, Label

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, findings_of
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.features.requests import rows_by_video
 from pipeline.tables.csv_rows import Floats
 
@@ -17,7 +17,7 @@ SLACK_SECONDS = 1.0
 LEAST_KEYFRAMES = 5
 
 
-def check_box_times(keyframes: pa.Table, boxes: pa.Table, films: Mapping[str, Film], split: str) -> list[Finding]:
+def check_box_times(keyframes: pa.Table, boxes: pa.Table, films: Mapping[str, ProbedFilm], split: str) -> list[Finding]:
     """Find films whose boxes lie after the film's end, outside the keyframes' span, or only in its first half.
 
     If fewer than half of the films are so, return nothing. Call this only if boxes cover few persons: a detector may

@@ -19,15 +19,23 @@ from pipeline.doctor.finding import Examination, Finding, findings_of, in_order
 from pipeline.doctor.left_out import nothing_left, sort_problems, too_many_bad
 from pipeline.doctor.person_boxes import Thresholds, check_boxes, describe_recall, read_boxes
 from pipeline.doctor.picture_numbers import check_picture_numbers
-from pipeline.doctor.probe_films import Film, probe_films
+from pipeline.doctor.probe_films import ProbedFilm, probe_films
 from pipeline.doctor.read_annotations import Annotations, read_annotations
-from pipeline.doctor.space import Rows, check_space, count_rows, estimate_space
+from pipeline.doctor.space import BankRowCounts, check_space, count_rows, estimate_space
 from pipeline.doctor.stored_frames import check_frames
 from pipeline.doctor.times import check_assumed_rates, check_lists, check_times
 from pipeline.doctor.tools import check_frame_times, check_sizes, sort_notices
-from pipeline.doctor.videos import Files, check_copies, check_films, check_presence, describe, find_files, without_found
+from pipeline.doctor.videos import (
+    Files,
+    check_copies,
+    check_films,
+    check_presence,
+    describe_films,
+    find_files,
+    without_found,
+)
 from pipeline.evaluation.settings import EvaluationSettings
-from pipeline.params import Bank, Params, Training
+from pipeline.params import BankParams, Params, Training
 from pipeline.params.source_options import source_options
 from pipeline.video.extract import frame_settings
 
@@ -54,7 +62,7 @@ def examine(
     rate = None if dataset.frame_rate == "none" else dataset.frame_rate
     files = find_files(Path(dataset.videos), frame_rate=rate, limit=limit)
     films = probe_films(files.paths, workers=workers, decode=decode, silence_seconds=silence_seconds, rates=files.rates)
-    facts["films"] = describe(films)
+    facts["films"] = describe_films(films)
     findings = [*files.findings, *check_films(files, films, limit=limit)]
     annotated, timelines, rows = _annotations(params, files, films, facts, unchecked)
     findings += annotated
@@ -98,8 +106,8 @@ def _not_generated(params: Params) -> list[Finding]:
 
 
 def _annotations(
-    params: Params, files: Files, films: Mapping[str, Film], facts: dict[str, str], unchecked: list[str]
-) -> tuple[list[Finding], pa.Table | None, Rows | None]:
+    params: Params, files: Files, films: Mapping[str, ProbedFilm], facts: dict[str, str], unchecked: list[str]
+) -> tuple[list[Finding], pa.Table | None, BankRowCounts | None]:
     """Return the findings on annotations, classes, times and boxes, the timelines, and the counts for a bank's size."""
     folder = Path(params.dataset.annotations)
     holds_boxes = Path(params.boxes.source).resolve() == folder.resolve()
@@ -151,7 +159,7 @@ def _labels(params: Params, read: Annotations, imported: AvaImport) -> tuple[lis
     return findings + (after_overlap(of_labels) if overlaps else of_labels), counts
 
 
-def _times(params: Params, imported: AvaImport, files: Files, films: Mapping[str, Film]) -> list[Finding]:
+def _times(params: Params, imported: AvaImport, files: Files, films: Mapping[str, ProbedFilm]) -> list[Finding]:
     """Return the findings on times and sizes; `films` are the readable ones."""
     folder = Path(params.dataset.annotations)
     return [
@@ -168,7 +176,7 @@ def _times(params: Params, imported: AvaImport, files: Files, films: Mapping[str
 def _boxes(
     params: Params,
     imported: AvaImport,
-    films: Mapping[str, Film],
+    films: Mapping[str, ProbedFilm],
     facts: dict[str, str],
     unchecked: list[str],
     *,
@@ -202,7 +210,7 @@ def _trained(imported: AvaImport) -> list[str]:
 def _thresholds(params: Params) -> Thresholds:
     """Return the score thresholds of each split's boxes by key; with `lower_threshold` a threshold counts as 0."""
 
-    def used(block: Training | Bank | EvaluationSettings) -> float:
+    def used(block: Training | BankParams | EvaluationSettings) -> float:
         return 0.0 if block.lower_threshold else block.box_threshold
 
     bank = {"bank.box_threshold": used(params.bank)} if params.bank.make else {}

@@ -24,7 +24,7 @@ from pipeline.boxes.recall import (
 from pipeline.doctor.box_times import check_box_times
 from pipeline.doctor.finding import Finding, findings_of, problem_of
 from pipeline.doctor.left_out import sort_problems, too_many_bad
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.tables.iou import Floats
 from pipeline.tables.keyframes import KeyframeSet, group_keyframes
 from pipeline.tables.select_boxes import ANY_SCORE
@@ -113,7 +113,7 @@ def _without_scores(found: BoxImport) -> list[Finding]:
 
 
 def check_boxes(
-    imported: AvaImport, boxes: pa.Table, films: Mapping[str, Film], *, classes: int, thresholds: Thresholds
+    imported: AvaImport, boxes: pa.Table, films: Mapping[str, ProbedFilm], *, classes: int, thresholds: Thresholds
 ) -> list[Finding]:
     """Find keyframes without a box, and thresholds that no box or only few boxes reach.
 

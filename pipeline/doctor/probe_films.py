@@ -27,7 +27,7 @@ FILMS_PER_CHILD = 16
 
 
 @dataclass(frozen=True)
-class Film:
+class ProbedFilm:
     """A video file as its packets describe it; if `found` is set, it cannot be used."""
 
     found: str = ""
@@ -56,22 +56,22 @@ class Film:
     "Largest difference between n / fps and the time of frame n."
 
 
-def look_at(path: Path, *, decode: bool, beat: Beat = no_beat) -> Film:
+def look_at(path: Path, *, decode: bool, beat: Beat = no_beat) -> ProbedFilm:
     """Read a file's packets and keyframes; with `decode`, decode all frames."""
     try:
         media = probe_video(path, beat)
         decoded = _decoded(path, media, beat) if decode else None
     except DecodeError as error:
-        return Film(found=error.found, expected=error.expected, kind=error.kind)
+        return ProbedFilm(found=error.found, expected=error.expected, kind=error.kind)
     except OSError as error:
-        return Film(found=f"a file that cannot be read ({error.strerror or error})", expected="a video file")
+        return ProbedFilm(found=f"a file that cannot be read ({error.strerror or error})", expected="a video file")
     frames = len(media.pts) if media.is_timed else media.expected_frames
     duration = frames * media.frame_seconds
     if media.is_timed:
         duration = media.end_seconds(media.film_seconds(int(media.pts[-1])))
     fps = frames / duration if duration > 0 else 0.0
     knots, off = varying_knots(media.seconds, fps) if media.is_timed else ((), 0.0)
-    return Film(
+    return ProbedFilm(
         container=media.container,
         codec=media.codec,
         duration_seconds=duration,
@@ -86,7 +86,7 @@ def look_at(path: Path, *, decode: bool, beat: Beat = no_beat) -> Film:
     )
 
 
-def look_at_pictures(path: Path, rate: float, *, decode: bool, beat: Beat = no_beat) -> Film:
+def look_at_pictures(path: Path, rate: float, *, decode: bool, beat: Beat = no_beat) -> ProbedFilm:
     """List a folder of pictures and read the first readable one; with `decode`, read all."""
     try:
         pictures = list_pictures(path)
@@ -99,14 +99,16 @@ def look_at_pictures(path: Path, rate: float, *, decode: bool, beat: Beat = no_b
             if count and not decode:
                 break
     except DecodeError as error:
-        return Film(found=error.found, expected=error.expected, kind=error.kind)
+        return ProbedFilm(found=error.found, expected=error.expected, kind=error.kind)
     except (OSError, InputError) as error:
-        return Film(found=f"a folder that cannot be read ({error})", expected="a folder of pictures")
+        return ProbedFilm(found=f"a folder that cannot be read ({error})", expected="a folder of pictures")
     if len(pictures.names) < LEAST_DECODED * pictures.expected:
-        return Film(found=pictures.describe(), expected=pictures.wanted(LEAST_DECODED), container="pictures")
+        return ProbedFilm(found=pictures.describe(), expected=pictures.wanted(LEAST_DECODED), container="pictures")
     if not count:
-        return Film(found=f"{len(pictures.names)} pictures, of which none can be decoded", expected="JPEGs or PNGs")
-    return Film(
+        return ProbedFilm(
+            found=f"{len(pictures.names)} pictures, of which none can be decoded", expected="JPEGs or PNGs"
+        )
+    return ProbedFilm(
         container="pictures",
         codec=pictures.codec,
         duration_seconds=pictures.expected / rate,
@@ -160,7 +162,7 @@ def probe_films(
     silence_seconds: float = SILENCE_SECONDS,
     work: Callable[..., None] = look_at_files,
     rates: Mapping[str, float] = MappingProxyType({}),
-) -> dict[str, Film]:
+) -> dict[str, ProbedFilm]:
     """Probe every file; return the films in the order of `paths`. A file that hangs or crashes its reader is reported.
 
     Args:
@@ -173,7 +175,7 @@ def probe_films(
     """
     preload(sys.modules[work.__module__])
     stop = threading.Event()
-    films: dict[str, Film] = {}
+    films: dict[str, ProbedFilm] = {}
     with ThreadPoolExecutor(workers) as pool:
         items = list(paths.items())
         groups = [dict(items[first : first + FILMS_PER_CHILD]) for first in range(0, len(items), FILMS_PER_CHILD)]
@@ -195,9 +197,9 @@ def _probe_group(
     silence_seconds: float,
     work: Callable[..., None],
     stop: threading.Event,
-) -> dict[str, Film]:
+) -> dict[str, ProbedFilm]:
     of_pictures = {"rates": {each: rates[each] for each in paths if each in rates}}
-    films: dict[str, Film] = {}
+    films: dict[str, ProbedFilm] = {}
     tried: set[str] = set()
     with tempfile.TemporaryDirectory() as folder:
         while waiting := {video_id: path for video_id, path in paths.items() if video_id not in films}:
@@ -222,11 +224,11 @@ def _probe_group(
                 tried.add(rest[0])
             elif rest:  # the child was at this file twice
                 found = f"a file that stops its reader ({lost or 'it ended without a word'})"
-                films[rest[0]] = Film(found=found, expected="a video file", is_lost=True)
+                films[rest[0]] = ProbedFilm(found=found, expected="a video file", is_lost=True)
     return films
 
 
-def _read_lines(path: Path) -> dict[str, Film]:
+def _read_lines(path: Path) -> dict[str, ProbedFilm]:
     films = {}
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
@@ -234,5 +236,5 @@ def _read_lines(path: Path) -> dict[str, Film]:
         except json.JSONDecodeError:  # the child was killed while it wrote this line
             continue
         video_id = values.pop("video_id")
-        films[video_id] = Film(**values)
+        films[video_id] = ProbedFilm(**values)
     return films

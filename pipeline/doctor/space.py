@@ -21,7 +21,7 @@ from av.video.reformatter import VideoReformatter
 from pipeline.annotations.assemble import AvaImport
 from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, findings_of
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.params import Params
 from pipeline.tables.schemas import BOX_COLUMNS
 from pipeline.video.children import Beat, ChildLost, no_beat, preload, run_in_child
@@ -67,7 +67,7 @@ class Space:
 
 
 @dataclass(frozen=True)
-class Rows:
+class BankRowCounts:
     """Counts that determine the number of rows of a bank."""
 
     per_second: float
@@ -77,7 +77,7 @@ class Rows:
     keyframes: int
 
 
-def count_rows(imported: AvaImport, boxes: pa.Table | None, box_threshold: float) -> Rows:
+def count_rows(imported: AvaImport, boxes: pa.Table | None, box_threshold: float) -> BankRowCounts:
     """Count what becomes rows of a bank; without boxes, assume as many per second as annotated persons per keyframe.
 
     Args:
@@ -92,11 +92,11 @@ def count_rows(imported: AvaImport, boxes: pa.Table | None, box_threshold: float
     if boxes is not None and boxes.num_rows:
         seconds = boxes.group_by(keyframe).aggregate([]).num_rows
         per_second = boxes.filter(pc.greater_equal(boxes["score"], box_threshold)).num_rows / seconds
-    return Rows(per_second, annotated, imported.keyframes.num_rows)
+    return BankRowCounts(per_second, annotated, imported.keyframes.num_rows)
 
 
 def estimate_space(
-    params: Params, videos: Mapping[str, Path], films: Mapping[str, Film], rows: Rows | None = None
+    params: Params, videos: Mapping[str, Path], films: Mapping[str, ProbedFilm], rows: BankRowCounts | None = None
 ) -> Space:
     """Estimate the space of a data set's frames and banks, within `FACTOR`.
 
@@ -147,12 +147,12 @@ def _spread(names: list[str]) -> list[str]:
     return names[step // 2 :: step][:SAMPLED_FILMS]
 
 
-def _frames(film: Film, fps: float) -> float:
+def _frames(film: ProbedFilm, fps: float) -> float:
     """Return the number of distinct frames that the grid shows."""
     return film.duration_seconds * min(fps, film.fps or fps)
 
 
-def _pixels(film: Film, side: int | None) -> int:
+def _pixels(film: ProbedFilm, side: int | None) -> int:
     if side is None or min(film.height, film.width) <= side:
         return film.height * film.width
     height, width = scaled_size(film.height, film.width, side)
@@ -215,9 +215,9 @@ def _measure(path: Path, share: float, settings: FrameSettings, scaler: VideoRef
     return [len(jpeg) / (small.shape[0] * small.shape[1])]
 
 
-def _bank_bytes(params: Params, films: Mapping[str, Film], rows: Rows | None) -> float:
+def _bank_bytes(params: Params, films: Mapping[str, ProbedFilm], rows: BankRowCounts | None) -> float:
     """Return the bytes of rows of every second of the films, and of annotated persons."""
-    rows = rows or Rows(PERSONS, 0, 0)
+    rows = rows or BankRowCounts(PERSONS, 0, 0)
     seconds = sum(film.duration_seconds for film in films.values())
     if params.bank.seconds == "annotated":
         seconds = min(seconds, rows.keyframes)

@@ -9,7 +9,7 @@ from pipeline.annotations.kinetics import CLIP
 from pipeline.annotations.listed import Listed
 from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, by_share, findings_of
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.tables.ordering import group_starts, ranked
 
 FILE = "annotations"
@@ -25,7 +25,9 @@ LEAST_FILMS = 4
 STEP_SHARE = 0.05
 
 
-def check_times(keyframes: pa.Table, timelines: pa.Table, films: Mapping[str, Film], *, limit: float) -> list[Finding]:
+def check_times(
+    keyframes: pa.Table, timelines: pa.Table, films: Mapping[str, ProbedFilm], *, limit: float
+) -> list[Finding]:
     """Find what is wrong with the times.
 
     Args:
@@ -69,7 +71,7 @@ def check_times(keyframes: pa.Table, timelines: pa.Table, films: Mapping[str, Fi
     ]  # fmt: skip
 
 
-def check_assumed_rates(assumed: Mapping[str, float], films: Mapping[str, Film]) -> list[Finding]:
+def check_assumed_rates(assumed: Mapping[str, float], films: Mapping[str, ProbedFilm]) -> list[Finding]:
     """Find films whose frame rate differs from the rate that was assumed because no source gave one.
 
     Args:
@@ -100,11 +102,11 @@ def _spans(keyframes: pa.Table) -> Spans:
     return {names[video[a]]: (stamps[a:b], times[a:b]) for a, b in zip(starts, ends, strict=True)}
 
 
-def _ends_outside(span: tuple[np.ndarray, np.ndarray], film: Film) -> bool:
+def _ends_outside(span: tuple[np.ndarray, np.ndarray], film: ProbedFilm) -> bool:
     return bool(span[1].max() > film.duration_seconds + SLACK_SECONDS)
 
 
-def _frame_rates(spans: Spans, offsets: Mapping[str, float], films: Mapping[str, Film]) -> list[Finding]:
+def _frame_rates(spans: Spans, offsets: Mapping[str, float], films: Mapping[str, ProbedFilm]) -> list[Finding]:
     """Find times that would fit if frames had been counted at another rate."""
     counted, stretched, ratios, steps = [], [], {}, {}
     for video_id, (_, times) in spans.items():
@@ -139,7 +141,7 @@ def _frame_rates(spans: Spans, offsets: Mapping[str, float], films: Mapping[str,
     ]  # fmt: skip
 
 
-def _rates_of(last: float, behind: float, film: Film) -> float:
+def _rates_of(last: float, behind: float, film: ProbedFilm) -> float:
     """Return the rate at which frames were counted if the annotations reach exactly to the film's end; 0 if unknown."""
     for wrong in RATES:
         # A frame number n was written as n / wrong, so the annotations see a film of frames / wrong seconds.
@@ -153,7 +155,9 @@ def _rates_of(last: float, behind: float, film: Film) -> float:
     return 0.0
 
 
-def _all_early(ratios: Mapping[str, float], steps: Mapping[str, float], films: Mapping[str, Film]) -> list[Finding]:
+def _all_early(
+    ratios: Mapping[str, float], steps: Mapping[str, float], films: Mapping[str, ProbedFilm]
+) -> list[Finding]:
     """Find annotations that all end at the same fraction of their film, if it is a quotient of two frame rates.
 
     Films annotated to their end, or to a fixed time before it, can look the same if they are short or have similar
@@ -196,7 +200,7 @@ def _end_at(share: float, lengths: np.ndarray, ratios: np.ndarray, step: float) 
     return bool(((before >= -slack) & (before <= np.minimum(step, STEP_SHARE * lengths) + slack)).all())
 
 
-def check_lists(films: Mapping[str, Film], lists: Mapping[str, Mapping[str, Listed]]) -> list[Finding]:
+def check_lists(films: Mapping[str, ProbedFilm], lists: Mapping[str, Mapping[str, Listed]]) -> list[Finding]:
     """Find frame rates and sizes of videos.csv that differ from the files.
 
     Args:
@@ -224,7 +228,7 @@ def check_lists(films: Mapping[str, Film], lists: Mapping[str, Mapping[str, List
     ]  # fmt: skip
 
 
-def _short_clips(films: Mapping[str, Film]) -> list[Finding]:
+def _short_clips(films: Mapping[str, ProbedFilm]) -> list[Finding]:
     problems = []
     for video_id, film in films.items():
         match = CLIP.fullmatch(video_id)

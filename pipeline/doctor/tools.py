@@ -9,7 +9,7 @@ from pipeline.annotations.listed import Listed
 from pipeline.annotations.notices import Kind, Notice
 from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, Severity, findings_of
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 
 # Scaling rounds to whole, mostly even pixels, and codecs pad the height to a multiple of 16.
 SHAPE_TOLERANCE = 0.03
@@ -62,7 +62,7 @@ def sort_notices(notices: Sequence[Notice]) -> list[Finding]:
     return findings
 
 
-def check_sizes(imported: AvaImport, films: Mapping[str, Film]) -> list[Finding]:
+def check_sizes(imported: AvaImport, films: Mapping[str, ProbedFilm]) -> list[Finding]:
     """Find films that were annotated on pictures of another shape."""
     turned: list[Problem] = []
     other: list[Problem] = []
@@ -87,7 +87,9 @@ def check_sizes(imported: AvaImport, films: Mapping[str, Film]) -> list[Finding]
     )  # fmt: skip
 
 
-def check_frame_times(imported: AvaImport, films: Mapping[str, Film], listed: Mapping[str, Listed]) -> list[Finding]:
+def check_frame_times(
+    imported: AvaImport, films: Mapping[str, ProbedFilm], listed: Mapping[str, Listed]
+) -> list[Finding]:
     """Find films with a varying rate whose annotations count frames."""
     missing, wrong = [], []
     for video_id in sorted(imported.counted):
@@ -111,7 +113,7 @@ def check_frame_times(imported: AvaImport, films: Mapping[str, Film], listed: Ma
     ]  # fmt: skip
 
 
-def _agree(knots: Sequence[Sequence[float]], film: Film) -> bool:
+def _agree(knots: Sequence[Sequence[float]], film: ProbedFilm) -> bool:
     """Return whether the times fit this film; a user's file may have other knots that give the same times."""
     from_film = film.knots or ((0, 0.0), (film.frames - 1, (film.frames - 1) / film.fps if film.fps else 0.0))
     own, told = (Clock(1.0, tuple((int(n), t) for n, t in each)) for each in (from_film, knots))

@@ -11,7 +11,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file
 from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, Severity, by_share, findings_of, problem_of
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.tables.film_ids import ID_EXPECTED, VIDEO_SUFFIXES, alike, composed, is_id, names_beside
 from pipeline.video.extract import LEAST_DECODED
 from pipeline.video.folder import FOLDERS, NO_RATE, RATES, Listing, list_sources, path_name, read_rates
@@ -122,7 +122,7 @@ def _told_rates(root: Path, listing: Listing) -> tuple[dict[str, float], list[Fi
                              "Mend or remove it: extract_frames stops at it.")  # fmt: skip
 
 
-def check_films(files: Files, films: Mapping[str, Film], *, limit: float) -> list[Finding]:
+def check_films(files: Files, films: Mapping[str, ProbedFilm], *, limit: float) -> list[Finding]:
     """Find what is wrong with the files themselves.
 
     Args:
@@ -175,7 +175,9 @@ def check_films(files: Files, films: Mapping[str, Film], *, limit: float) -> lis
     ]  # fmt: skip
 
 
-def check_presence(timelines: pa.Table, films: Mapping[str, Film], files: Files, *, limit: float) -> list[Finding]:
+def check_presence(
+    timelines: pa.Table, films: Mapping[str, ProbedFilm], files: Files, *, limit: float
+) -> list[Finding]:
     """Find annotated films without a file, and files without annotations."""
     splits = dict(zip(timelines["video_id"].to_pylist(), timelines["split"].to_pylist(), strict=True))
     absent = [video_id for video_id in splits if video_id not in films]
@@ -252,7 +254,7 @@ def _digest(path: Path) -> str:
     return digest_pictures(path) if path.is_dir() else digest_file(path)
 
 
-def describe(films: Mapping[str, Film]) -> str:
+def describe_films(films: Mapping[str, ProbedFilm]) -> str:
     """Describe the films in one line."""
     if not films:
         return "no files"
@@ -265,6 +267,6 @@ def describe(films: Mapping[str, Film]) -> str:
     return f"{len(films)} files, {len(good)} readable, {hours:.2f} h{what}"
 
 
-def without_found(films: Mapping[str, Film]) -> dict[str, Film]:
+def without_found(films: Mapping[str, ProbedFilm]) -> dict[str, ProbedFilm]:
     """Return the films that can be read."""
     return {video_id: film for video_id, film in films.items() if not film.found}

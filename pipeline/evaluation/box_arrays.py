@@ -18,7 +18,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Frames:
+class NumberedFrames:
     """The frames of several tables. The key of a frame is `video,time`, with six decimals of the time."""
 
     video_ids: tuple[str, ...]
@@ -32,7 +32,7 @@ class Frames:
 
 
 @dataclass(frozen=True)
-class Rows:
+class BoxArrays:
     """Boxes of scored classes in the order of their table, as arrays of length N.
 
     Corners stay in the table until they are needed: only boxes that share frame and class with others are compared, and
@@ -45,11 +45,11 @@ class Rows:
     row: Ints  # row number in the table, ascending
     table: pa.Table
 
-    def take(self, kept: Bools) -> "Rows":
+    def take(self, kept: Bools) -> "BoxArrays":
         """Return the rows of a mask; the same object if the mask takes all, as for most files."""
         if kept.all():
             return self
-        return Rows(self.frame[kept], self.label[kept], self.value[kept], self.row[kept], self.table)
+        return BoxArrays(self.frame[kept], self.label[kept], self.value[kept], self.row[kept], self.table)
 
     def corners(self, chosen: Ints) -> tuple[Floats, Floats, Floats, Floats]:
         """Return x1, y1, x2, y2 of some rows."""
@@ -96,7 +96,7 @@ def _codes(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
     return array.indices.to_numpy(zero_copy_only=False), array.dictionary
 
 
-def number_frames(tables: Sequence[pa.Table]) -> tuple[Frames, list[Ints]]:
+def number_frames(tables: Sequence[pa.Table]) -> tuple[NumberedFrames, list[Ints]]:
     """Number the frames that occur in any of the tables, by video and time.
 
     Args:
@@ -127,10 +127,10 @@ def number_frames(tables: Sequence[pa.Table]) -> tuple[Frames, list[Ints]]:
     # 32 bits suffice for millions of rows, and moving them is what costs time.
     rows = [np.repeat(np.searchsorted(keys, head).astype(np.int32), length) for head, length in runs]
     count = max(1, len(all_ticks))
-    return Frames(tuple(video_ids), keys // count, all_ticks[keys % count]), rows
+    return NumberedFrames(tuple(video_ids), keys // count, all_ticks[keys % count]), rows
 
 
-def scored_rows(table: pa.Table, frame: Ints, *, class_ids: Ints, value: str) -> Rows:
+def scored_rows(table: pa.Table, frame: Ints, *, class_ids: Ints, value: str) -> BoxArrays:
     """Return the rows of scored classes.
 
     Args:
@@ -152,5 +152,5 @@ def scored_rows(table: pa.Table, frame: Ints, *, class_ids: Ints, value: str) ->
             raise InputError(f"detections: row {int(np.isnan(values).argmax()) + 1}: score is not a number")
     elif table[value].null_count:
         values = np.where(table[value].is_null().to_numpy(), 1.0, values)
-    rows = Rows(frame, slots[action_id], values, np.arange(len(frame), dtype=np.int32), table)
+    rows = BoxArrays(frame, slots[action_id], values, np.arange(len(frame), dtype=np.int32), table)
     return rows.take(rows.label >= 0)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from pipeline.evaluation.box_arrays import Bools, Ints, Rows
+from pipeline.evaluation.box_arrays import Bools, BoxArrays, Ints
 
 
-def best_rows(rows: Rows, limit: int) -> Bools:
+def best_rows(rows: BoxArrays, limit: int) -> Bools:
     """Return a mask of the rows that the official reader keeps: at most `limit` per frame, over all classes.
 
     The reader keeps a heap of (score, action id, y1, x1, y2, x2). Once the heap is full, a row enters only if its

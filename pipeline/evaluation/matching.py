@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.base.errors import InputError
-from pipeline.evaluation.box_arrays import Floats, Frames, Ints, Rows
+from pipeline.evaluation.box_arrays import BoxArrays, Floats, Ints, NumberedFrames
 from pipeline.evaluation.protocols import Protocol
 
 
@@ -36,7 +36,9 @@ class Claims:
         return held
 
 
-def find_claims(truth: Rows, detections: Rows, *, frames: Frames, classes: int, protocol: Protocol) -> Claims:
+def find_claims(
+    truth: BoxArrays, detections: BoxArrays, *, frames: NumberedFrames, classes: int, protocol: Protocol
+) -> Claims:
     """Let each detection claim the ground-truth box of its frame and class with the greatest IoU.
 
     This equals the loop of the official `per_image_evaluation`: the best scored claim on a box is right, and the others
@@ -83,11 +85,11 @@ def find_claims(truth: Rows, detections: Rows, *, frames: Frames, classes: int, 
     return Claims(box[by_box], best[owner][by_box], score[by_box], candidates[owner[by_box]])
 
 
-def _key(rows: Rows, classes: int) -> Ints:
+def _key(rows: BoxArrays, classes: int) -> Ints:
     return rows.frame.astype(np.int64) * classes + rows.label
 
 
-def _iou(detections: Rows, left: Ints, truth: Rows, right: Ints, *, single_precision: bool) -> Floats:
+def _iou(detections: BoxArrays, left: Ints, truth: BoxArrays, right: Ints, *, single_precision: bool) -> Floats:
     """Return the IoU of pairs: intersection / (area + area - intersection), without +1.
 
     `single_precision` mixes types as MMAction2 1.x does: sides, areas and the sum of the areas are float32, the
@@ -107,7 +109,7 @@ def _iou(detections: Rows, left: Ints, truth: Rows, right: Ints, *, single_preci
     return iou
 
 
-def _refuse_inverted(rows: Rows, chosen: Ints, frames: Frames, what: str) -> None:
+def _refuse_inverted(rows: BoxArrays, chosen: Ints, frames: NumberedFrames, what: str) -> None:
     inverted = rows.inverted()
     if inverted.any() and inverted[chosen].any():
         first = chosen[inverted[chosen]][:1]
@@ -116,7 +118,7 @@ def _refuse_inverted(rows: Rows, chosen: Ints, frames: Frames, what: str) -> Non
         raise InputError(f"{what}: {frame}: box is {box}, expected x1 <= x2 and y1 <= y2")
 
 
-def _ground_truth_order(truth: Rows, rule: str) -> Ints:
+def _ground_truth_order(truth: BoxArrays, rule: str) -> Ints:
     """Return the order of the ground truth by frame and class, then by the protocol's rank within a frame."""
     if rule == "file":
         return np.lexsort((truth.label, truth.frame))
@@ -132,7 +134,7 @@ def _ground_truth_order(truth: Rows, rule: str) -> Ints:
     return np.lexsort((position, -truth.value, truth.label, truth.frame))
 
 
-def _heap_positions(truth: Rows, frames: Ints) -> Ints:
+def _heap_positions(truth: BoxArrays, frames: Ints) -> Ints:
     """Return each row's position in a heap that holds its frame's rows, pushed in file order."""
     rows = np.flatnonzero(np.isin(truth.frame, frames))
     x1, y1, x2, y2 = (column.tolist() for column in truth.corners(rows))

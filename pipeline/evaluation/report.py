@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base.files import write_json, write_text
-from pipeline.evaluation.ava import Evaluation, Matching, match, mean_ap, score_matching, true_positives
+from pipeline.evaluation.ava_map import Evaluation, Matching, match, mean_ap, score_matching, true_positives
 from pipeline.evaluation.box_arrays import Floats
 from pipeline.evaluation.curves import interpolate, precision_recall
 from pipeline.evaluation.multisports.frame_ap import match_frames

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.evaluation.ava import match, mean_ap, score_matching
+from pipeline.evaluation.ava_map import match, mean_ap, score_matching
 from pipeline.tables.label_map import Label
 
 

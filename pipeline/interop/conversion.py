@@ -68,28 +68,8 @@ def fit_state(
         InputError: a shape does not fit, two keys get the same name, or keys are missing or unexpected and `partial` is
             false.
     """
-    state: dict[str, Tensor] = {}
-    places: dict[str, str] = {}
-    unexpected, reshaped = [], []
-    last = last_layer(expected)
-    for key, value in source.items():
-        if key in drop:
-            continue
-        ours = rename(key)
-        if ours is None or ours not in expected:
-            unexpected.append(key)
-            continue
-        if ours in places:
-            raise InputError(f"{key} and {places[ours]} both stand for {ours}")
-        places[ours] = key
-        cut = background == "drop" and ours in last
-        fitted, change = _fit(value[1:] if cut else value, expected[ours])
-        found = f"{tuple(value.shape)}{' without its background row' if cut else ''}"
-        if fitted is None:
-            raise InputError(f"{key}: shape is {found}, expected {tuple(expected[ours].shape)} for {ours}")
-        state[ours] = fitted
-        if cut or change:
-            reshaped.append(f"{key}: {found} to {tuple(expected[ours].shape)}{change if change != 'shape' else ''}")
+    kept = {key: value for key, value in source.items() if key not in drop}
+    state, unexpected, reshaped = _placed(kept, expected, rename, background)
     made = _complete_norms(state, expected)
     state |= made
     missing = tuple(key for key in expected if key not in state)
@@ -107,6 +87,37 @@ def fit_state(
         dropped=tuple(key for key in source if key in drop),
         made=tuple(made),
     )
+
+
+def _placed(
+    source: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    rename: Callable[[str], str | None],
+    background: Background,
+) -> tuple[dict[str, Tensor], list[str], list[str]]:
+    """Return the tensors under our names, the source's keys without a counterpart, and lines on what was reshaped."""
+    state: dict[str, Tensor] = {}
+    places: dict[str, str] = {}
+    unexpected: list[str] = []
+    reshaped: list[str] = []
+    last = last_layer(expected)
+    for key, value in source.items():
+        ours = rename(key)
+        if ours is None or ours not in expected:
+            unexpected.append(key)
+            continue
+        if ours in places:
+            raise InputError(f"{key} and {places[ours]} both stand for {ours}")
+        places[ours] = key
+        cut = background == "drop" and ours in last
+        fitted, change = _fit(value[1:] if cut else value, expected[ours])
+        found = f"{tuple(value.shape)}{' without its background row' if cut else ''}"
+        if fitted is None:
+            raise InputError(f"{key}: shape is {found}, expected {tuple(expected[ours].shape)} for {ours}")
+        state[ours] = fitted
+        if cut or change:
+            reshaped.append(f"{key}: {found} to {tuple(expected[ours].shape)}{change if change != 'shape' else ''}")
+    return state, unexpected, reshaped
 
 
 def last_layer(keys: Collection[str]) -> set[str]:

@@ -12,9 +12,9 @@ from pipeline.checkpoint.sidecars import Checkpoint, Record
 from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, FeatureSource, HeadSpec, head_spec
 from pipeline.interop.conversion import Background, ConversionReport, fit_state
 from pipeline.interop.frameworks import Foreign
-from pipeline.interop.match import MatchedBackbone, match_backbone, match_head, unseen
+from pipeline.interop.match import MatchedBackbone, MatchedHead, match_backbone, match_head, unseen
 from pipeline.models.detector import Detector
-from pipeline.models.heads.head import HeadSettings
+from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.table import build_head
 from pipeline.models.roi import roi_channels
 from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings, WindowSettings
@@ -133,6 +133,22 @@ def _fit(
     return state, ConversionReport(**{**asdict(report), "dropped": (*report.dropped, *foreign.no_weights)})
 
 
+def _built_head(head: MatchedHead, backbone: MatchedBackbone, channels: int, columns: int) -> Head:
+    """Build the head on the meta device, as only the keys and shapes of its weights are needed."""
+    with torch.device("meta"):
+        return build_head(
+            head.name,
+            HeadSettings(
+                roi_channels=channels,
+                bank_channels=head.bank_channels,
+                map_channels=backbone.network.out_channels,
+                classes=columns,
+                mlp=head.mlp,
+            ),
+            head.options,
+        )
+
+
 def _detector(
     foreign: Foreign,
     backbone: MatchedBackbone,
@@ -155,19 +171,7 @@ def _detector(
             "--background and --set labels.background"
         )
     channels = roi_channels(backbone.network.out_channels, settings.roi)
-    with torch.device("meta"):
-        built = build_head(
-            head.name,
-            HeadSettings(
-                roi_channels=channels,
-                bank_channels=head.bank_channels,
-                map_channels=backbone.network.out_channels,
-                classes=columns,
-                mlp=head.mlp,
-            ),
-            head.options,
-        )
-    detector = Detector(backbone.network, built, roi=settings.roi)
+    detector = Detector(backbone.network, _built_head(head, backbone, channels, columns), roi=settings.roi)
     state, report = _fit(foreign, detector.state_dict(), dropped, background)
     notes = [*foreign.notes, *unseen(backbone)]
     notes.append(f"{classes} classes, {settings.labels.kind}-label" + _background_note(foreign, background, multi))

@@ -64,7 +64,7 @@ def load_foreign(path: Path) -> Any:
     return load_pickle(path)
 
 
-def recognise(path: Path, *, taken_as: Kind | None = None) -> Foreign:
+def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign:
     """Read a checkpoint and recognise its framework.
 
     Args:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from pipeline.interop.checked import Checked
+from pipeline.interop.checked_config import Checked
 from pipeline.models.detector import Backbone, Detector
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.table import build_head

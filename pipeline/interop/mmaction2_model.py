@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.base.errors import InputError
-from pipeline.interop.checked import Checked
+from pipeline.interop.checked_config import Checked
 from pipeline.interop.mmaction2_head import DescribedModel, described_detector, described_roi
 from pipeline.models.backbones.conv import ConvBN
 from pipeline.models.backbones.resnet3d import Bottleneck, ResNet3d, Stage
-from pipeline.models.backbones.slowfast import SlowFast
+from pipeline.models.backbones.slowfast import Pathways, SlowFast
 from pipeline.models.detector import Backbone
 
 EXPANSION = 4
@@ -198,12 +198,9 @@ def _slowfast(given: Checked) -> tuple[SlowFast, int]:
     slow_given.fixed("lateral_inplanes", [2 * channels for channels in fast.inputs])
     network = SlowFast(
         slow.stages,
+        Pathways(alpha=alpha, beta=beta, fusion_kernel=kernel, fusion_norm=norm),
         stem_width=slow.width,
         stem_kernel=slow.stem_kernel,
-        alpha=alpha,
-        beta=beta,
-        fusion_kernel=kernel,
-        fusion_norm=norm,
     )
     network.fast_path = ResNet3d(
         fast.stages, stem_width=fast.width, stem_kernel=fast.stem_kernel, stem_frames=fast.stem_frames

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from pipeline.interop.checked import Checked
+from pipeline.interop.checked_config import Checked
 from pipeline.interop.mmaction2_head import DescribedModel
 from pipeline.interop.mmaction2_model import leave_frames_alone
 from pipeline.models.backbones.resnet3d import R50, R101, ResNet3d, Stage
-from pipeline.models.backbones.slowfast import SlowFast
+from pipeline.models.backbones.slowfast import Pathways, SlowFast
 from pipeline.models.detector import Backbone, Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.linear import linear
@@ -98,6 +98,13 @@ def _backbone(given: Checked, arch: str, paths: int) -> Backbone:
         slow = ResNet3d(stages[0], stem_width=width, stem_kernel=7)
         leave_frames_alone(slow, inflated[0])
         return slow
+    network = SlowFast(stages[0], _pathways(fusion, resnet, width), stem_width=width)
+    for path, flags in zip((network.slow_path, network.fast_path), inflated, strict=True):
+        leave_frames_alone(path, flags)
+    return network
+
+
+def _pathways(fusion: Checked, resnet: Checked, width: int) -> Pathways:
     beta = fusion.integer("BETA_INV")
     fusion.fixed("FUSION_CONV_CHANNEL_RATIO", 2)
     kernel = fusion.integer("FUSION_KERNEL_SZ")
@@ -105,18 +112,8 @@ def _backbone(given: Checked, arch: str, paths: int) -> Backbone:
         fusion.refuse("FUSION_KERNEL_SZ", kernel, "an odd number")
     if width % beta:
         resnet.refuse("WIDTH_PER_GROUP", width, f"a multiple of SLOWFAST.BETA_INV {beta}")
-    network = SlowFast(
-        stages[0],
-        stem_width=width,
-        alpha=fusion.integer("ALPHA"),
-        beta=beta,
-        fusion_kernel=kernel,
-        fusion_norm=True,
-        slow_frames="linspace",
-    )
-    for path, flags in zip((network.slow_path, network.fast_path), inflated, strict=True):
-        leave_frames_alone(path, flags)
-    return network
+    alpha = fusion.integer("ALPHA")
+    return Pathways(alpha=alpha, beta=beta, fusion_kernel=kernel, fusion_norm=True, slow_frames="linspace")
 
 
 def _per_stage(resnet: Checked, key: str, paths: int) -> list[list[int]]:

@@ -23,7 +23,7 @@ from pipeline.annotations.unread import reasons
 from pipeline.base.errors import InputError, counted
 from pipeline.base.files import atomic_path, digest_file, write_text
 from pipeline.boxes.yolo import find_yolo
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.doctor.times import RATE_TOLERANCE
 from pipeline.new_dataset.first_timestamps import Suggested, suggest_first_timestamps
 from pipeline.tables.label_map import Label
@@ -138,7 +138,7 @@ def check_source(name: str, path: Path | None, option: str) -> None:
             )
 
 
-def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
+def write_videos_csv(folder: Path, films: Mapping[str, ProbedFilm]) -> str:
     """Write `videos.csv` (rates, sizes, first timestamps) if it is absent and a format needs it.
 
     Returns:
@@ -164,7 +164,7 @@ def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
     return "\n".join([written, *told])
 
 
-def _suggested(folder: Path, found: Found, films: Mapping[str, Film]) -> Suggested:
+def _suggested(folder: Path, found: Found, films: Mapping[str, ProbedFilm]) -> Suggested:
     durations = {video_id: film.duration_seconds for video_id, film in films.items()}
     rates = {video_id: film.fps for video_id, film in films.items()}
     try:
@@ -182,7 +182,7 @@ def _lacks_first_timestamps(folder: Path, suggested: Suggested) -> bool:
     return any(listed.get(each, Listed()).first_timestamp is None for each in suggested.first)
 
 
-def _videos_csv_text(films: Mapping[str, Film], suggested: Suggested, *, custom: bool) -> str:
+def _videos_csv_text(films: Mapping[str, ProbedFilm], suggested: Suggested, *, custom: bool) -> str:
     """Return the text of `videos.csv`; for AVA's own files all films have a first timestamp, or none has."""
     if not suggested.first:
         header, others = "video_id,split,fps,width,height", None
@@ -198,7 +198,7 @@ def _videos_csv_text(films: Mapping[str, Film], suggested: Suggested, *, custom:
     return "\n".join([*lines, ""])
 
 
-def write_frame_times(folder: Path, films: Mapping[str, Film]) -> str:
+def write_frame_times(folder: Path, films: Mapping[str, ProbedFilm]) -> str:
     """Write `frame_times.csv` for films with a varying rate, if it is absent and the annotations count frames.
 
     A film whose rate in videos.csv is not its mean rate was annotated on another copy, and is left out.
@@ -232,7 +232,7 @@ def write_frame_times(folder: Path, films: Mapping[str, Film]) -> str:
     )
 
 
-def write_box_rates(folder: Path, films: Mapping[str, Film]) -> str:
+def write_box_rates(folder: Path, films: Mapping[str, ProbedFilm]) -> str:
     """Write `videos.csv`, and `frame_times.csv` for films with a varying rate, beside YOLO's text files.
 
     Returns:
@@ -288,7 +288,7 @@ def read_classes(folder: Path, name: str, *, gap_seconds: float = 3.0) -> Annota
     return Annotated(name, count, imported.labels, imported.told, imported=imported)
 
 
-def grid_fps(films: Mapping[str, Film]) -> int:
+def grid_fps(films: Mapping[str, ProbedFilm]) -> int:
     """Return the most common frame rate, rounded, at most GRID_FPS; of equally common rates the highest."""
     rates = Counter(round(film.fps) for film in films.values() if film.fps >= 1)
     return min(GRID_FPS, max(rates, key=lambda rate: (rates[rate], rate), default=GRID_FPS))
@@ -299,7 +299,7 @@ def split_gap(clip_frames: int, fps: float) -> float:
     return float(max(3, math.ceil(clip_frames / fps)))
 
 
-def short_side(films: Mapping[str, Film]) -> int:
+def short_side(films: Mapping[str, ProbedFilm]) -> int:
     """Return the short side of the smallest film, at most SHORT_SIDE."""
     return min([SHORT_SIDE, *(min(film.width, film.height) for film in films.values() if film.width and film.height)])
 
@@ -308,7 +308,7 @@ def config_text(
     name: str,
     *,
     videos: str,
-    films: Mapping[str, Film],
+    films: Mapping[str, ProbedFilm],
     annotated: Annotated,
     boxes: str | None,
     fps: float | None,
@@ -385,7 +385,7 @@ def _split_lines(gap_seconds: float) -> list[str]:
     ]
 
 
-def _film_comments(films: Mapping[str, Film]) -> list[str]:
+def _film_comments(films: Mapping[str, ProbedFilm]) -> list[str]:
     good = [film for film in films.values() if not film.found]
     rates = Counter(f"{film.fps:.5g}" for film in good)
     sizes = Counter(f"{film.width}x{film.height}" for film in good)

@@ -19,7 +19,7 @@ from pipeline.boxes.recall import (
     recall,
     threshold_words,
 )
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 
 MOTION_THRESHOLD = 0.5
 CROP = {"baseline.augmentation.crop": "${baseline.augmentation.short_side.0}"}
@@ -62,12 +62,14 @@ def propose_thresholds(folder: Path, imported: AvaImport | None, annotations: Pa
     return Thresholds()
 
 
-def shapes(films: Iterable[Film]) -> set[Fraction]:
+def shapes(films: Iterable[ProbedFilm]) -> set[Fraction]:
     """Return the ratios of width to height of the readable films."""
     return {Fraction(film.width, film.height) for film in films if not film.found and film.width and film.height}
 
 
-def proposed_lines(films: Mapping[str, Film], thresholds: Thresholds, *, motion: bool, least_score: float) -> list[str]:
+def proposed_lines(
+    films: Mapping[str, ProbedFilm], thresholds: Thresholds, *, motion: bool, least_score: float
+) -> list[str]:
     """Return the proposed lines of `conf/dataset/NAME.yaml`.
 
     Args:

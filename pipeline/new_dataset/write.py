@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.base.errors import counted
 from pipeline.base.files import write_text
-from pipeline.doctor.probe_films import Film, probe_films
+from pipeline.doctor.probe_films import ProbedFilm, probe_films
 from pipeline.new_dataset.config import (
     Annotated,
     check_name,
@@ -111,7 +111,7 @@ def _asked_side(default: Mapping[str, Any]) -> int:
     return max(asked)
 
 
-def _summary(path: Path, films: Mapping[str, Film], annotated: Annotated, proposals: str | None) -> str:
+def _summary(path: Path, films: Mapping[str, ProbedFilm], annotated: Annotated, proposals: str | None) -> str:
     classes = counted(annotated.classes, "class", "classes") if annotated.labels else "classes are to be set"
     by = f"from {proposals}" if proposals else "by motion"
     return f"{path}: written: {counted(len(films), 'film')}, {classes}, boxes {by}"

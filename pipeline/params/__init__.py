@@ -8,6 +8,7 @@ which unit.
 import os
 import reprlib
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pipeline.base.plain_yaml import read_yaml
 from pipeline.boxes.settings import Boxes
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.models.settings import Labels, LongTermHead, RoiSettings
-from pipeline.params.data import Bank, Dataset
+from pipeline.params.data import BankParams, Dataset
 from pipeline.params.model import Backbone, Scope
 from pipeline.params.scoring import Reported
 from pipeline.training.settings import Augmentation, BaselineTraining, HeadTraining, Training, Watching
@@ -29,7 +30,7 @@ from pipeline.video.settings import Frames
 __all__ = [
     "Augmentation",
     "Backbone",
-    "Bank",
+    "BankParams",
     "BaselineTraining",
     "Block",
     "Choices",
@@ -82,7 +83,7 @@ class Params(Block):
     roi: RoiSettings
     labels: Labels
     baseline: BaselineTraining
-    bank: Bank
+    bank: BankParams
     head: LongTermHead
     scope: Scope
     head_train: HeadTraining
@@ -142,14 +143,21 @@ class Params(Block):
                 )
 
 
-def box_thresholds(block: Block, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Key and value of every `box_threshold` of a block and of the blocks in it."""
-    for name in type(block).model_fields:
+def box_thresholds(block: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Key and value of every `box_threshold` of a block (a model or a dataclass) and of the blocks in it."""
+    for name in names_of(type(block)):
         value = getattr(block, name)
-        if isinstance(value, Block):
-            yield from box_thresholds(value, f"{prefix}{name}.")
-        elif name == "box_threshold":
+        if name == "box_threshold":
             yield prefix + name, value
+        else:
+            yield from box_thresholds(value, f"{prefix}{name}.")
+
+
+def names_of(kind: type) -> list[str]:
+    """The fields of a block; none of any other type."""
+    if issubclass(kind, Block):
+        return list(kind.model_fields)
+    return [each.name for each in fields(kind)] if is_dataclass(kind) else []
 
 
 def _clips_fit(key: str, changes: Augmentation, *, bn_batch: int) -> None:

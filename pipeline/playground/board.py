@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.playground.classes import MOTION_ID
+from pipeline.playground.actions import MOTION_ID
 
 
 @dataclass(frozen=True, order=True)

@@ -8,8 +8,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from pipeline.base.files import replace_folder, write_text
+from pipeline.playground.actions import CLASSES, MOMENTARY
 from pipeline.playground.canvas import WORLD_HEIGHT
-from pipeline.playground.classes import CLASSES, MOMENTARY
 from pipeline.playground.encode import write_video
 from pipeline.playground.render import keyframe_boxes, render
 from pipeline.playground.script import Script, write_script

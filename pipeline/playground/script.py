@@ -8,8 +8,8 @@ the range of lengths, but not on the number of films.
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.playground.actions import SIGNALS
 from pipeline.playground.chance import deal, stream
-from pipeline.playground.classes import SIGNALS
 from pipeline.playground.looks import Look, draw_look
 from pipeline.playground.timeline import (
     EPISODE_SECONDS,
@@ -81,7 +81,7 @@ class Script:
         ]
 
 
-def film_seconds(seed: int, split: Split, index: int, *, min_seconds: int, max_seconds: int) -> int:
+def film_length(seed: int, split: Split, index: int, *, min_seconds: int, max_seconds: int) -> int:
     """Draw the length of a film."""
     return int(stream(seed, split, index, "seconds").integers(min_seconds, max_seconds + 1))
 
@@ -105,7 +105,7 @@ def write_script(
         world_width: width of a frame with height 120.
     """
     lengths = [
-        film_seconds(seed, split, each, min_seconds=min_seconds, max_seconds=max_seconds) for each in range(index + 1)
+        film_length(seed, split, each, min_seconds=min_seconds, max_seconds=max_seconds) for each in range(index + 1)
     ]
     seconds = lengths[-1]
     first = sum(map(episode_count, lengths[:-1]))

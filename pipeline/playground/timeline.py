@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.playground.actions import DANCE_ID, JUMP_IDS, MOTION_ID, POINT_IDS, WAVE_IDS
 from pipeline.playground.board import Board, Event
-from pipeline.playground.classes import DANCE_ID, JUMP_IDS, MOTION_ID, POINT_IDS, WAVE_IDS
 from pipeline.playground.looks import Colour, draw_colour
 
 SIGNAL_SECONDS = 5
@@ -59,7 +59,7 @@ class SkyObject:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class ScriptTimeline:
     """The result of `fill_timeline`; the fields are those of a script."""
 
     actions: tuple[tuple[Action, ...], ...]
@@ -78,7 +78,7 @@ def fill_timeline(
     signals: Sequence[str],
     lone_jump: int,
     world_width: float,
-) -> Timeline:
+) -> ScriptTimeline:
     """Draw a timeline.
 
     Args:
@@ -111,7 +111,7 @@ def fill_timeline(
     _place_waves(rng, board, lanes)
     sky = _place_pointing(rng, board, lanes, world_width)
     sky += _kites(rng, seconds, world_width)
-    return Timeline(
+    return ScriptTimeline(
         actions=tuple(_gapless(rng, board, figure, lane, world_width) for figure, lane in enumerate(lanes)),
         signals=tuple(zip(starts, signals, strict=True)),
         sky=tuple(sky),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.files import write_bytes, write_text
-from pipeline.playground.classes import CLASSES
+from pipeline.playground.actions import CLASSES
 from pipeline.playground.noisy_boxes import detect
 from pipeline.playground.render import keyframe_boxes
 from pipeline.playground.script import Script
@@ -18,7 +18,7 @@ OFFSET_SECONDS = 0.5  # a keyframe is in the middle of its second
 
 
 @dataclass(frozen=True)
-class Film:
+class ScriptedFilm:
     """A script, the true boxes at its keyframes, and the boxes that a detector finds there."""
 
     script: Script
@@ -28,17 +28,17 @@ class Film:
     "One array [N, 5] per second: xyxy and score."
 
 
-def describe_film(script: Script, seed: int) -> Film:
+def describe_film(script: Script, seed: int) -> ScriptedFilm:
     """Return boxes and proposals of a script."""
     boxes = keyframe_boxes(script, seed, np.arange(script.seconds) + OFFSET_SECONDS)
-    return Film(script, np.round(boxes, 3), detect(script, seed, boxes))
+    return ScriptedFilm(script, np.round(boxes, 3), detect(script, seed, boxes))
 
 
-def _key(film: Film, second: int) -> str:
+def _key(film: ScriptedFilm, second: int) -> str:
     return f"{film.script.video_id},{FIRST_TIMESTAMP + second:04d}"
 
 
-def _annotation_rows(film: Film) -> list[str]:
+def _annotation_rows(film: ScriptedFilm) -> list[str]:
     rows = []
     for second in range(film.script.seconds):
         labels = film.script.labels(second)
@@ -54,7 +54,7 @@ def _lines(rows: Sequence[str]) -> str:
     return "".join(f"{row}\n" for row in rows)
 
 
-def write_annotations(folder: Path, films: Sequence[Film]) -> None:
+def write_annotations(folder: Path, films: Sequence[ScriptedFilm]) -> None:
     """Write `<split>.csv`, `excluded_<split>.csv`, `videos.csv` and `labelmap.pbtxt`.
 
     Args:
@@ -72,7 +72,7 @@ def write_annotations(folder: Path, films: Sequence[Film]) -> None:
     write_text(folder / "labelmap.pbtxt", _lines(items))
 
 
-def write_proposals(pickles: Path, tables: Path, films: Sequence[Film]) -> None:
+def write_proposals(pickles: Path, tables: Path, films: Sequence[ScriptedFilm]) -> None:
     """Write the same proposals as `proposals_<split>.pkl` and as `boxes_<split>.csv`.
 
     Args:

@@ -44,7 +44,7 @@ def _line(key: str, value: Any) -> str:
     return f'"{key}": {json_text(value, indent=None).rstrip()}'
 
 
-class Manifest:
+class StoreManifest:
     """A store's manifest, mapped.
 
     Args:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.playground.actions import DANCE_ID, JUMP_IDS, POINT_IDS, WAVE_IDS
 from pipeline.playground.backdrop import draw_backdrop
 from pipeline.playground.canvas import WORLD_HEIGHT
 from pipeline.playground.chance import stream
-from pipeline.playground.classes import DANCE_ID, JUMP_IDS, POINT_IDS, WAVE_IDS
 from pipeline.playground.looks import HATS
 from pipeline.playground.render import camera, keyframe_boxes, shots
 from pipeline.playground.script import Figure, Script, Split, write_script

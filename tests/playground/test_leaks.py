@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.playground import timeline
-from pipeline.playground.classes import JUMP_IDS
+from pipeline.playground.actions import JUMP_IDS
 from tests.playground.leaks import MOTIONS, Rows, draw_rows, guessed
 
 pytestmark = pytest.mark.xdist_group("playground leaks")  # they share what is drawn once

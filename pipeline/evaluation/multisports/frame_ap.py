@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from pipeline.evaluation.ava import Matching, match
+from pipeline.evaluation.ava_map import Matching, match
 from pipeline.evaluation.protocols import Protocol
 
 # This is `frameAP` of MultiSports' evaluate_multisports.py and of its copy in MMAction2. Where scores tie, their result
-# depends on an unstable sort; ours is the lowest of all orders (see `pipeline.evaluation.ava`).
+# depends on an unstable sort; ours is the lowest of all orders (see `pipeline.evaluation.ava_map`).
 FRAME_RULES = Protocol(capped=False, frames="any", ground_truth_order="file", drops_degenerate=False)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.evaluation.box_arrays import Floats, Ints
-from pipeline.evaluation.multisports.tubes import Tubes, box_iou
+from pipeline.evaluation.multisports.tubes import Tubes, pixel_box_iou
 
 LINK_IOU = 0.5
 SUPPRESS_IOU = 0.6
@@ -85,7 +85,7 @@ def suppress(boxes_xyxy: Floats, scores: Floats, pixel: tuple[float, float] = (0
     if len(scores) == 1:
         return boxes_xyxy, scores
     order = np.argsort(scores, kind="stable")[::-1]
-    overlap = box_iou(boxes_xyxy[:, None], boxes_xyxy[None], pixel)
+    overlap = pixel_box_iou(boxes_xyxy[:, None], boxes_xyxy[None], pixel)
     weight = np.ones(len(scores))
     waiting = np.ones(len(scores), bool)
     for best in order:
@@ -134,7 +134,7 @@ def _grow(tubes: list[_Tube], frame: int, boxes: Floats, scores: Floats) -> tupl
     ended: list[_Tube] = []
     free = np.ones(len(boxes), bool)
     if tubes:
-        overlap = box_iou(np.stack([tube.boxes[-1] for tube in tubes])[:, None], boxes[None])
+        overlap = pixel_box_iou(np.stack([tube.boxes[-1] for tube in tubes])[:, None], boxes[None])
         for tube, near in zip(tubes, overlap >= LINK_IOU, strict=True):
             near &= free
             if not near.any():

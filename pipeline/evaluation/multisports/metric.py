@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.evaluation.ava import score_matching
+from pipeline.evaluation.ava_map import score_matching
 from pipeline.evaluation.multisports.frame_ap import match_frames
 from pipeline.evaluation.multisports.linking import MIN_FRAMES
 from pipeline.evaluation.multisports.video_ap import evaluate_tubes

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.base.errors import InputError
-from pipeline.evaluation.box_arrays import Floats, Frames, Ints, Rows
+from pipeline.evaluation.box_arrays import BoxArrays, Floats, Ints, NumberedFrames
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Tubes:
         return self.boxes_xyxy[start + first : start + last + 1]
 
 
-def box_iou(a: Floats, b: Floats, pixel: tuple[float, float] = (0.0, 0.0)) -> Floats:
+def pixel_box_iou(a: Floats, b: Floats, pixel: tuple[float, float] = (0.0, 0.0)) -> Floats:
     """Return the IoU of boxes, over all but the last axis; NaN for two boxes without area.
 
     Args:
@@ -55,7 +55,7 @@ def box_iou(a: Floats, b: Floats, pixel: tuple[float, float] = (0.0, 0.0)) -> Fl
     return iou
 
 
-def frame_numbers(frames: Frames) -> Ints:
+def frame_numbers(frames: NumberedFrames) -> Ints:
     """Number the frames of each film from 0; consecutive frames differ by 1.
 
     Timestamps may count frames, seconds or any other step: the step of all films is the shortest distance between two
@@ -85,7 +85,7 @@ def frame_numbers(frames: Frames) -> Ints:
     return number - number[np.searchsorted(frames.video, frames.video)]
 
 
-def truth_tubes(truth: Rows, frames: Frames, number: Ints) -> Tubes:
+def truth_tubes(truth: BoxArrays, frames: NumberedFrames, number: Ints) -> Tubes:
     """Return the tubes of annotated boxes: the consecutive frames of a person with one class.
 
     Args:
@@ -116,7 +116,7 @@ def truth_tubes(truth: Rows, frames: Frames, number: Ints) -> Tubes:
     return Tubes(video[chosen], truth.label[chosen], at[chosen], offsets, boxes, np.ones(len(chosen)))
 
 
-def _refuse_strangers(truth: Rows, frames: Frames) -> None:
+def _refuse_strangers(truth: BoxArrays, frames: NumberedFrames) -> None:
     strangers = np.flatnonzero(truth.table["person_id"].is_null().to_numpy()[truth.row])
     if len(strangers):
         where = frames.name(int(truth.frame[strangers[0]]))

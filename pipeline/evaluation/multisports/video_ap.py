@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.errors import InputError
-from pipeline.evaluation.ava import mean_ap
+from pipeline.evaluation.ava_map import mean_ap
 from pipeline.evaluation.box_arrays import Floats, Ints, number_frames, scored_rows
 from pipeline.evaluation.curves import average_precision, precision_recall
 from pipeline.evaluation.matching import Claims
 from pipeline.evaluation.multisports.linking import MIN_FRAMES, FrameBoxes, link_tubes
-from pipeline.evaluation.multisports.tubes import Tubes, box_iou, frame_numbers, truth_tubes
+from pipeline.evaluation.multisports.tubes import Tubes, frame_numbers, pixel_box_iou, truth_tubes
 
 # Thresholds whose mAPs are averaged, computed as upstream does: 0.1 + 0.1 * 2 is slightly above 0.3.
 TUBE_IOUS = {
@@ -119,7 +119,7 @@ def tube_iou(truth: Tubes, tube: int, found: Tubes, other: int) -> float:
     if ends[0] <= starts[1]:
         return 0.0
     common = (starts[1], ends[0])
-    spatial = box_iou(truth.boxes(tube, *common), found.boxes(other, *common))
+    spatial = pixel_box_iou(truth.boxes(tube, *common), found.boxes(other, *common))
     return float(spatial.mean()) * ((ends[0] - starts[1]) / (ends[1] - starts[0]))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.bank.feature_rows import FloatArray, Rows
+from pipeline.bank.feature_rows import FeatureRows, FloatArray
 from pipeline.bank.format import FEATURE_DTYPES
 from pipeline.base.errors import InputError
 
@@ -17,7 +17,7 @@ class ForeignBank:
 
     described: str  # describes the file to the user
     videos: tuple[str, ...]  # sorted
-    read: Callable[[str], tuple[Rows, FloatArray]]  # rows of a video in file order, and timestamps seen
+    read: Callable[[str], tuple[FeatureRows, FloatArray]]  # rows of a video in file order, and timestamps seen
     dtype: str  # fp16 if every feature in the file is fp16, else fp32
     provenance: Mapping[str, Any] = field(default_factory=dict)  # what the file says about its origin
 

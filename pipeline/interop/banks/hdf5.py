@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bank.feature_rows import FloatArray, Rows
+from pipeline.bank.feature_rows import FeatureRows, FloatArray
 from pipeline.bank.format import part_folder
 from pipeline.bank.reader import Bank
 from pipeline.base.errors import InputError
@@ -61,7 +61,7 @@ def read_hdf5(path: Path) -> ForeignBank:
     if not groups:
         raise InputError(f"{path}: holds no group, expected one for each video")
 
-    def read(video: str) -> tuple[Rows, FloatArray]:
+    def read(video: str) -> tuple[FeatureRows, FloatArray]:
         try:
             with h5py.File(path, "r") as file:
                 return _read_video(file[groups[video]], f"{path}: video {video!r}")
@@ -109,7 +109,7 @@ def _column(group: Any, name: str, where: str) -> Any:
     return data
 
 
-def _read_video(group: Any, where: str) -> tuple[Rows, FloatArray]:
+def _read_video(group: Any, where: str) -> tuple[FeatureRows, FloatArray]:
     arrays: dict[str, npt.NDArray[Any]] = {}
     for name, (ours, _, _) in COLUMNS.items():
         if name in group or name in REQUIRED:
@@ -126,7 +126,7 @@ def _read_video(group: Any, where: str) -> tuple[Rows, FloatArray]:
     arrays["timestamp"] = arrays["timestamp"].astype(np.float64)
     boxes = arrays.pop("boxes_xyxy", np.full((rows, 4), np.nan)).astype(np.float64)
     seen = _column(group, SEEN, where)[...] if SEEN in group else arrays["timestamp"]
-    return Rows(boxes_xyxy=boxes, **arrays), np.unique(np.asarray(seen, np.float64))
+    return FeatureRows(boxes_xyxy=boxes, **arrays), np.unique(np.asarray(seen, np.float64))
 
 
 def write_hdf5(bank: Bank, path: Path, *, dtype: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bank.feature_rows import FloatArray, Rows
+from pipeline.bank.feature_rows import FeatureRows, FloatArray
 from pipeline.bank.reader import Bank
 from pipeline.base.errors import InputError
 from pipeline.interop.banks.foreign import ForeignBank, cast_features
@@ -58,11 +58,11 @@ def parse_keyed(
         videos[video] = _parse_video(f"{path}: video {video!r}", seconds, to_array, fps)
     channels, half = _common(path, videos)
 
-    def read(video: str) -> tuple[Rows, FloatArray]:
+    def read(video: str) -> tuple[FeatureRows, FloatArray]:
         pieces = videos[video].pieces
         features = [np.empty((0, channels), np.float16 if half else np.float32), *(each for _, each in pieces)]
         timestamp = np.repeat([at for at, _ in pieces], [len(each) for _, each in pieces]).astype(np.float64)
-        rows = Rows(np.concatenate(features), timestamp, np.full((len(timestamp), 4), np.nan))
+        rows = FeatureRows(np.concatenate(features), timestamp, np.full((len(timestamp), 4), np.nan))
         return rows, np.unique(np.asarray(videos[video].seen, np.float64))
 
     return ForeignBank(described, tuple(sorted(videos)), read, "fp16" if half else "fp32")

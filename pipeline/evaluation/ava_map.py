@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.errors import InputError
-from pipeline.evaluation.box_arrays import Bools, Floats, Frames, Ints, Rows, number_frames, scored_rows
+from pipeline.evaluation.box_arrays import Bools, BoxArrays, Floats, Ints, NumberedFrames, number_frames, scored_rows
 from pipeline.evaluation.cap import best_rows
 from pipeline.evaluation.curves import average_precision, precision_recall
 from pipeline.evaluation.matching import Claims, find_claims
@@ -26,12 +26,12 @@ class Counted:
     """Which rows and frames of the tables take part in an evaluation."""
 
     class_ids: Ints  # [C] ascending
-    frames: Frames
+    frames: NumberedFrames
     truth_frame: Ints  # frame of every row of the annotations
     detection_frame: Ints  # frame of every row of the detections
     counts: Bools  # [F] frames in which detections count
-    truth: Rows
-    found: Rows
+    truth: BoxArrays
+    found: BoxArrays
     protocol: Protocol
 
 
@@ -46,7 +46,7 @@ class Matching:
     video: Ints  # [N] video of each detection
     start: Ints  # [C + 1] where each class starts
     num_gt: Ints  # [C, V] ground-truth boxes that count
-    truth: Rows
+    truth: BoxArrays
     truth_video: Ints
     claims: Claims
 
@@ -212,7 +212,7 @@ def evaluate(
     return score_matching(matching, iou)
 
 
-def _mask(frames: Frames, *members: Ints) -> Bools:
+def _mask(frames: NumberedFrames, *members: Ints) -> Bools:
     mask = np.zeros(len(frames.video), bool)
     for each in members:
         mask[each] = True
