@@ -1,10 +1,10 @@
-"""The feature bank's figures, side by side in one run, against MMAction2's way and against plain copies of the bytes.
+"""Measure the feature bank side by side with MMAction2's way and with plain copies of the same bytes.
 
     python -m benchmarks.bank FOLDER [--films 299 --seconds 897 --channels 2048]
 
-Makes a bank in FOLDER (2 GB at the size of AVA, 6 GB with the reference's file and the flat one; kept for the next
-run), measures, writes FOLDER/bank.json and prints the same as Markdown, each target with what was found. Every figure
-is a median of turns in which the sides alternate; what is measured for memory has a process of its own.
+Makes a bank in FOLDER (2 GB at the size of AVA, 6 GB with the reference's file and the flat file; kept for the next
+run), measures, writes FOLDER/bank.json and prints the same as Markdown, each target with the measured value. Every
+figure is a median of turns in which the sides alternate; each measurement of memory has its own process.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Loading a bank and what it costs in memory; each function is the work of a fresh process."""
+"""Measure the time and memory of loading a bank; each function is run in a fresh process."""
 
 import os
 from collections.abc import Callable

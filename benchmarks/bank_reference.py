@@ -1,8 +1,8 @@
-"""The feature bank as MMAction2 1.x reads it: its behaviour re-created, for comparison.
+"""Re-create how MMAction2 1.x reads the feature bank, for comparison.
 
-A file of {video: {second: list of features [C], half}}, loaded whole by every process and stacked then. A window is
-put together for every RoI anew, second by second: K rows drawn at random by a permutation of all, into zeros of
-float32.
+Every process loads a whole file of {video: {second: list of features [C], half}} and then stacks the features. A window
+is made anew for every RoI, second by second: K rows, drawn by a random permutation of all rows, are copied into zeros
+of float32.
 """
 
 from pathlib import Path

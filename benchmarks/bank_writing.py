@@ -1,4 +1,4 @@
-"""How fast a bank's part is written, against the same bytes in one plain file; and banks of very many films."""
+"""Measure how fast a bank's part is written, against one plain file of the same bytes; make very large banks."""
 
 import hashlib
 import os

@@ -1,11 +1,11 @@
-"""How many damaged files are used without a word: random damage to every artefact of a finished project.
+"""Count how many damaged files are used without an error: random damage to every artefact of a finished project.
 
     python -m benchmarks.damage PROJECT [--tries 300]
 
 PROJECT is a folder after `dvc repro`; it is copied first. Each try flips a bit, cuts, zeroes or swaps one file of the
-copy, reads what it belongs to as a stage does, compares with what was there before, and puts the file back. Outcomes:
-`refused` with one line, `made again`, `no effect` (bytes that mean nothing, as padding), `used` (another result without
-a word) and `traceback`. The last two are faults.
+copy, reads its artefact as a stage does, compares the result with the earlier one, and puts the file back. Outcomes:
+`refused` with one line, `made again`, `no effect` (unused bytes, such as padding), `used` (another result without an
+error) and `traceback`. The last two are faults.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The evaluator against its floor: CPU seconds and peak memory at the scale of AVA's validation set.
+"""Compare the evaluator with its floor: CPU seconds and peak memory at the scale of AVA's validation set.
 
     python -m benchmarks.evaluation                 # data generated in a temporary folder (130 MB)
     python -m benchmarks.evaluation --folder DATA   # gt.csv and det.csv there, generated where absent
@@ -26,8 +26,8 @@ import pyarrow.csv as pacsv
 import typer
 
 from benchmarks.measuring import peak_mib
-from pipeline.evaluation.ava import evaluate
 from pipeline.evaluation.ava_csv import BOX_ROW, read_detections, read_ground_truth, write_detections
+from pipeline.evaluation.ava_map import evaluate
 from pipeline.tables.label_map import AVA_EVALUATED
 
 CLASS_IDS = np.asarray([label.id for label in AVA_EVALUATED])

@@ -1,4 +1,4 @@
-"""The ways to extract frames and to read clips that benchmarks/frames.py compares."""
+"""Implement the ways to extract frames and to read clips that benchmarks/frames.py compares."""
 
 import math
 import shutil

@@ -1,4 +1,4 @@
-"""The frame store beside the ways of other projects: extraction, clips, and what all of AVA would take.
+"""Compare the frame store with the ways of other projects: extraction, clips, and the total cost for AVA.
 
     python -m benchmarks.frames FOLDER [--video FILE]
 

@@ -1,8 +1,8 @@
-"""The gap between train and val rows on the playground, and what closes it: the tables of docs/gap.md.
+"""Measure the gap between train and val rows on the playground, and what closes it: the tables of docs/gap.md.
 
     python -m benchmarks.gap FOLDER [--seeds 3] [--rows "as is,fp32 bank"]
 
-Works in FOLDER (made if absent; finished items there are used again), through the stages as `dvc repro` runs them.
+Works in FOLDER (made if absent; finished items there are reused) and runs the stages as `dvc repro` does.
 Prints the tables as Markdown and writes every number to FOLDER/gap.json.
 """
 

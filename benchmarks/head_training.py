@@ -1,13 +1,13 @@
-"""Heads trained at any scale from banks alone: time, the share of the gather, memory, and whether they learn.
+"""Train heads at any scale from banks alone: measure time, the share of the gather, memory, and what they learn.
 
     python -m benchmarks.head_training FOLDER [--films 299 --epochs 20 --batch 96 --device cuda]
 
-Makes the banks of `benchmarks.synthetic_bank` in FOLDER where they are not there yet, and trains on them through the
-stage `train_head` (scope head, bank=external): each head in a process of its own, so that its peak memory is its own.
-There are no videos, frames or weights in FOLDER. Writes FOLDER/head_training.json and prints the same as Markdown.
+Makes the banks of `benchmarks.synthetic_bank` in FOLDER if they are absent, and trains on them with the stage
+`train_head` (scope head, bank=external). Each head has its own process, so that its peak memory can be measured. FOLDER
+has no videos, frames or weights. Writes FOLDER/head_training.json and prints the same as Markdown.
 
-Clocks are set around functions of the product from here, not in it. On a GPU each of them waits for the device before
-and after. `--processes N` trains once more, in N processes, and measures their memory together.
+Functions of the product are wrapped here with clocks; the product itself has none. On a GPU each clock waits for the
+device before and after. `--processes N` trains once more, in N processes, and measures their memory together.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What the bank's benchmarks measure with: turns, fresh processes, memory, and the tables of results."""
+"""Helpers of the bank's benchmarks: turns, fresh processes, memory, and tables of results."""
 
 import functools
 import os

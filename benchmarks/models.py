@@ -1,18 +1,18 @@
-"""Every network of the zoo against the same network in the plainest PyTorch: seconds and memory, as ratios.
+"""Compare every network of the zoo with the same network in the plainest PyTorch: ratios of time and memory.
 
     python -m benchmarks.models                       # all networks, 2 clips of 128 x 128; on a GPU where there is one
     python -m benchmarks.models --only slowonly_r50_4x16,acrn --size 256 --clips 8 --repeats 5
     python -m benchmarks.models --only "" --variants "" --device cpu    # only the heads
 
-The plain side is `benchmarks/plain.py`: functions of the very same weights, torchvision's RoIAlign, and, as upstream,
-the frame's map copied for every person of ACRN and the window for every person of LFB-NL. A training step is forward,
-loss, backward and SGD. The sides take turns, so that what else the machine does meets both; a ratio is the median of
-the turns' ratios, with the smallest and the largest behind it. One CPU thread is measured in CPU time, which other
-programs hardly touch; several threads, and GPUs, by the clock. Each comparison runs in a process of its own, and so
-does each side whose peak memory is taken. Both sides must give the same logits before they are timed.
+The plain side is `benchmarks/plain.py`: functions of the same weights, torchvision's RoIAlign, and, as upstream, a copy
+of the frame's map for every person of ACRN and of the window for every person of LFB-NL. A training step is forward,
+loss, backward and SGD. The sides alternate, so that other load on the machine affects both. A ratio is the median of
+the turns' ratios, followed by the smallest and the largest. One CPU thread is measured in CPU time, on which other
+programs have little effect; several threads and GPUs are measured in wall time. Each comparison has its own process,
+and so has each side whose peak memory is measured. Both sides must give the same logits before they are timed.
 
-Three tables: the networks; ours in bf16, channels last and compiled, against ours as it is by default; and the heads
-whose arithmetic is reordered here.
+It prints three tables: the networks; ours in bf16, channels last and compiled, against our default; and the heads whose
+arithmetic is reordered here.
 """
 
 import statistics

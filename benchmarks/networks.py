@@ -1,4 +1,4 @@
-"""What `benchmarks/models.py` compares: ours and `benchmarks/plain.py` on the same weights, clips and boxes."""
+"""Build the sides that `benchmarks/models.py` compares: ours and `benchmarks/plain.py` on equal weights and inputs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
-"""MMAction2's networks in the plainest PyTorch: functions of a state dict with upstream's names and its configuration.
+"""Write MMAction2's networks in the plainest PyTorch: functions of a state dict and a configuration of upstream.
 
-Nothing of `pipeline.models` is used: the tests hold its numbers to these, and `benchmarks/models.py` its cost.
+It uses nothing of `pipeline.models`: tests compare their numbers with these, and `benchmarks/models.py` their cost.
 """
 
 import math

@@ -1,8 +1,8 @@
-"""Every head and trick of the zoo on the playground over several seeds: the tables of docs/playground.md.
+"""Train every head and trick of the zoo on the playground with several seeds: the tables of docs/playground.md.
 
     python -m benchmarks.playground FOLDER [--seeds 3] [--heads lfb_nl,lfb_max] [--tricks acrn,context]
 
-Works in FOLDER (made if absent; finished items there are used again), through the stages as `dvc repro` runs them.
+Works in FOLDER (made if absent; finished items there are reused) and runs the stages as `dvc repro` does.
 Prints the table as Markdown and writes every number to FOLDER/table.json.
 """
 

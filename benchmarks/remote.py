@@ -1,11 +1,11 @@
-"""One film's windows out of a remote, against pulling the whole bank first: time and bytes.
+"""Read one film's windows from a remote, against pulling the whole bank first: time and bytes.
 
     python -m benchmarks.remote FOLDER [--films 299 --seconds 897 --channels 2048]
 
 Makes a bank in FOLDER, commits it to a DVC repository there and pushes it to two remotes, a folder and an S3 service
-on loopback (moto), which also gets a plain copy. Each measurement has a process and an empty cache of its own, and
-includes opening the repository; the sides alternate. Writes FOLDER/remote.json and prints the same as Markdown.
-Loopback has no latency and no other load: what a network adds, it adds to every byte and every file.
+on loopback (moto), which also gets a plain copy. Each measurement has its own process and an empty cache, and includes
+opening the repository; the sides alternate. Writes FOLDER/remote.json and prints the same as Markdown. Loopback has no
+latency and no other load: a real network adds time to every byte and every file.
 """
 
 import hashlib

@@ -1,14 +1,15 @@
-"""Banks of any size with a planted task, and their annotations: no videos, no frames, no model.
+"""Make banks of any size with a planted task, and their annotations: no videos, no frames, no model.
 
     python -m benchmarks.synthetic_bank FOLDER [--films 299 --seconds 897 --channels 2048]
 
-Writes FOLDER/data/synthetic/bank/{train,val}.zarr and FOLDER/data/synthetic/annotations, all that `train_head` reads.
-As many persons a second as AVA has: none in a quarter of the seconds, 1.8 on average, 106 in a window of 60 s.
+Writes FOLDER/data/synthetic/bank/{train,val}.zarr and FOLDER/data/synthetic/annotations, which is all that `train_head`
+reads. The number of persons per second is as in AVA: none in a quarter of the seconds, 1.8 on average, 106 in a window
+of 60 s.
 
-What is planted: a third of the persons ask (a mark in their own feature), and some persons carry one of three signals,
-the same kind for two minutes of a film. The long-term label of a person who asks is the kind that was last carried 5 to
-25 s before. The person's own feature says that there is such a label, but not which: a head without a memory gives all
-three classes the same scores. Every other class is a mark in the person's own feature.
+The planted task: a third of the persons are marked in their own feature as having a long-term label. Other persons
+carry one of three signals, the same kind for two minutes of a film. The long-term label is the kind of the last signal
+5 to 25 s earlier. The person's own feature shows that there is such a label, but not which: a head without a memory
+gives all three classes the same scores. Every other class is a mark in the person's own feature.
 """
 
 import functools
@@ -23,7 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import typer
 
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.writer import assemble_bank, write_part
 from pipeline.base.progress import progress
 from pipeline.base.workers import map_in_processes
@@ -98,7 +99,7 @@ def marks(size: Size) -> Ints:
     return np.random.default_rng([size.seed, 0]).permutation(size.channels)[: count * width].reshape(count, width)
 
 
-def make_film(number: int, size: Size) -> tuple[FilmTable, Rows, Rows]:
+def make_film(number: int, size: Size) -> tuple[FilmTable, FeatureRows, FeatureRows]:
     """A film's annotations, detections and annotated rows: a function of the seed and its number alone."""
     rng = np.random.default_rng([size.seed, 1, number])
     counts = people_per_second(rng, size.seconds)
@@ -129,7 +130,7 @@ def make_film(number: int, size: Size) -> tuple[FilmTable, Rows, Rows]:
     seen = (np.arange(size.seconds) + FIRST_SECOND).astype(np.float64)
     table = FilmTable(f"film_{number:05d}", timestamp, boxes, labels, seen)
     score = rng.uniform(0.901, 1.0, n).astype(np.float32)
-    return table, Rows(features, timestamp, found, score), Rows(features, timestamp, boxes)
+    return table, FeatureRows(features, timestamp, found, score), FeatureRows(features, timestamp, boxes)
 
 
 def write_film(number: int, *, size: Size, folder: Path, annotated: bool = True) -> FilmTable:

@@ -1,4 +1,4 @@
-"""`actionbank`: every stage and every user command in one typer app."""
+"""Build the command `actionbank`: one typer app with every stage and every user command."""
 
 import sys
 
@@ -7,7 +7,7 @@ import typer
 from pipeline.base.command import new_app, run
 from pipeline.base.faults import one_line_hook
 
-# Commands that need no PyTorch, which takes seconds to import, or import what they need of it themselves.
+# Commands that do not need PyTorch, which takes seconds to import, or that import it themselves when needed.
 LIGHT = (
     "score",
     "score-multisports",
@@ -27,12 +27,12 @@ LIGHT = (
 
 
 def build_app(command: str | None = None) -> typer.Typer:
-    """The app with all commands; without the stages where `command` is a light one."""
+    """Return the app with all commands; if `command` is a light one, without the stages."""
     from pipeline.commands.bank import bank_app
     from pipeline.commands.compare import compare
     from pipeline.commands.doctor import doctor
-    from pipeline.commands.errors import errors
-    from pipeline.commands.example import make_example
+    from pipeline.commands.error_report import errors
+    from pipeline.commands.make_example import make_example
     from pipeline.commands.models import models
     from pipeline.commands.new_dataset import new_dataset
     from pipeline.commands.project import compose, runs, work_app
@@ -75,7 +75,7 @@ def add_stages(app: typer.Typer) -> None:
 
 
 def add_checkpoint_commands(app: typer.Typer) -> None:
-    """Add what reads and writes checkpoints of other frameworks."""
+    """Add the commands that read and write checkpoints of other frameworks."""
     from pipeline.commands.convert import convert, export
     from pipeline.commands.parity import parity
 
@@ -85,7 +85,7 @@ def add_checkpoint_commands(app: typer.Typer) -> None:
 
 def main() -> None:
     """Entry point of the `actionbank` script."""
-    one_line_hook()  # before anything is imported that may need more memory, files or threads than there are
+    one_line_hook()  # set before other imports, which may run out of memory, files or threads
     run(build_app(next((word for word in sys.argv[1:] if not word.startswith("-")), None)))
 
 

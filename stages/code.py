@@ -8,7 +8,7 @@ influence the bytes of an out; and a digest of all these. DVC runs it after ever
 `requirements.lock`. A stage then runs again if its own file has changed (docs/caching.md).
 """
 
-from pipeline.base.code import CODE, code_texts
+from pipeline.base.code_version import CODE, code_texts
 from pipeline.base.command import new_app, run
 from pipeline.base.files import replace_folder, write_text
 

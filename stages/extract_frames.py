@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline import params as parameters
 from pipeline.base import command
-from pipeline.base.code import code_version
+from pipeline.base.code_version import code_version
 from pipeline.base.command import WorkersOption, new_app, run, worker_count
 from pipeline.base.files import replace_folder
 from pipeline.base.runs import recorded_run

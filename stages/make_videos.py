@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.code import code_version
+from pipeline.base.code_version import code_version
 from pipeline.base.command import WorkersOption, new_app, run, worker_count
 from pipeline.base.errors import InputError
 from pipeline.base.runs import recorded_run

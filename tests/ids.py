@@ -1,4 +1,4 @@
-"""Ids of films for property tests: of letters of any kind, blanks and signs."""
+"""Generate ids of films for property tests: letters of any kind, blanks and punctuation."""
 
 from hypothesis import strategies as st
 

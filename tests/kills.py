@@ -1,11 +1,11 @@
-"""Kill -9 at every call that changes a file, in the last ones of each stage; then run it again: the same bytes.
+"""Kill a stage at each of its last calls that change a file, then run it again: the bytes must be the same.
 
     python -m tests.kills [--points N] [--last N] [STAGE...]
 
-A process that has imported all stages forks one for each kill. There an audit hook counts the calls that make, rename,
-link or remove something in the project, and kills the process before the n-th. After it nothing of ours may run, and
-the stage is run again, in another fork: its outs have to be those of a run that nobody killed, and `actionbank work gc`
-has to leave no unfinished file. Decoders are killed in the same way, in their own processes.
+A process that has imported all stages forks a child for each kill. In the child an audit hook counts the calls that
+make, rename, link or remove something in the project, and kills the child (SIGKILL) before the n-th call. After that no
+process of the child may still run. The stage is run again in another fork: its outs must equal those of an undisturbed
+run, and `actionbank work gc` must leave no unfinished file. Decoders are killed in the same way, in their processes.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from pipeline.bank.reader import open_bank
 from pipeline.bank.subset import subset_bank
 from pipeline.base.files import digest_tree
 from pipeline.base.work import list_items, list_rests
-from pipeline.commands.errors import errors
+from pipeline.commands.error_report import errors
 from pipeline.commands.project import work_gc
 from pipeline.project.compose import compose_params, params_text
 from pipeline.video import items as video_items

@@ -1,18 +1,18 @@
-"""Pages of docs/ typed as they stand: each `$ command` in a prepared project, its output against what the page shows.
+"""Run the commands of a page in docs/ in a prepared project, and compare the output with the page.
 
     python -m tests.pages docs/bank-commands.md            # type the page
     python -m tests.pages docs/bank-commands.md --write    # and write what was printed into it
 
-On a page of `tests/end_to_end/test_pages.py` every block that a shell reads is typed, in the order of the page:
+For a page in `tests/end_to_end/test_pages.py`, every block with shell commands is run, in the order of the page:
 
-- a fenced block whose first line begins with `$ `: commands, each with what it prints below it. A line `...` stands for
-  any lines that are left out; digests, times, losses and mAPs are compared by their form (`measured`), since they
-  differ between types of processors;
-- a block of `sh`: one command a line, whose output is not shown.
+- a fenced block whose first line begins with `$ `: commands, each followed by its output. A line `...` stands for any
+  omitted lines; digests, times, losses and mAPs are compared by their form (`measured`), since they differ between
+  types of processors;
+- a block of `sh`: one command per line, without output.
 
-A comment above a block says more, and is seen by nobody who reads the page: `<!-- exits 1 -->` the status that each of
-its commands ends with, `<!-- before: COMMAND -->` what is typed first, `<!-- not typed: REASON -->`,
-`<!-- file: PATH -->` that the block is the content of a file to be written.
+A comment above a block, which readers of the page do not see, gives options: `<!-- exits 1 -->` is the exit status of
+its commands, `<!-- before: COMMAND -->` is run first, `<!-- not typed: REASON -->` skips the block, and
+`<!-- file: PATH -->` writes the block to a file.
 """
 
 import re

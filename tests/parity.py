@@ -1,4 +1,4 @@
-"""Reference values computed by upstream MMAction2 (tests/fixtures/parity/mmaction2/README.md)."""
+"""Compare with reference values that upstream MMAction2 computed (tests/fixtures/parity/mmaction2/README.md)."""
 
 import functools
 import json

@@ -1,4 +1,4 @@
-"""Jobs that tests run in one process and in several: `python -m tests.rank_jobs work FOLDER --processes 2`."""
+"""Jobs that tests run in one and in several processes: `python -m tests.rank_jobs work FOLDER --processes 2`."""
 
 import os
 import signal

@@ -1,6 +1,6 @@
-"""The published rows, composed once for all tests, and the table of them in docs/recipes.md.
+"""Compose the published rows once for all tests, and write their table in docs/recipes.md.
 
-`python -m tests.recipes` writes the table, and the one that `actionbank models` reads.
+`python -m tests.recipes` writes this table, and the table that `actionbank models` reads.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.files import json_text
-from pipeline.commands.models import COUNTED, describe, read_rows, row_keys
+from pipeline.commands.models import COUNTED, describe_row, read_published, row_keys
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CONF = REPOSITORY / "conf"
@@ -92,13 +92,13 @@ TITLES = {
 @cache
 def rows() -> dict[str, dict[str, Any]]:
     """The composed parameters of every published row, by name."""
-    return read_rows(CONF)
+    return read_published(CONF)
 
 
 @cache
 def described(name: str) -> dict[str, Any]:
     """What `actionbank models` says of a row."""
-    return describe(name, rows()[name])
+    return describe_row(name, rows()[name])
 
 
 def fixture(name: str) -> dict[str, Any]:

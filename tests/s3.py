@@ -1,4 +1,4 @@
-"""An S3 service on loopback."""
+"""Start an S3 service on loopback."""
 
 import contextlib
 import subprocess

@@ -4,10 +4,10 @@
     python -m tests.same_bytes compare before.json     # on a commit after it; exits 1 where an out differs
     python -m tests.same_bytes compare before.json --only lfb_nl_head pack
 
-Both run each scenario in a fresh clone of HEAD, one after the other, so that stages that agree run once. A record keeps
-the md5 of every out in dvc.lock, and of each file of a folder. A second `record` adds its scenarios to the file.
-`compare` runs what the record has. On two idle cores `playground` takes minutes, each of the others about one. The
-bytes hold for one processor type and one set of libraries: `compare` says where these are others than in the record.
+Both run the scenarios one after the other in one fresh clone of HEAD, so that stages that scenarios share run once. A
+record holds the md5 of every out in dvc.lock, and of each file of a folder. A second `record` adds its scenarios to the
+file. `compare` runs the scenarios of the record. On two idle cores `playground` takes minutes, each of the others about
+one. The bytes are the same only for one processor type and one set of libraries: `compare` says if these have changed.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Sealed JSON files with other contents, for what a checksum cannot find: a faulty writer's."""
+"""Change sealed JSON files but keep a valid checksum, to test for faults that no checksum finds."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Windows in short."""
+"""Make window settings from few arguments."""
 
 from typing import Any
 

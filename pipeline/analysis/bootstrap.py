@@ -1,24 +1,24 @@
-"""Average precision on resamples of the videos, all at once."""
+"""Compute the average precision on many resamples of the videos at once."""
 
 import numpy as np
 
-from pipeline.evaluation.ava import Matching
+from pipeline.evaluation.ava_map import Matching
 from pipeline.evaluation.box_arrays import Floats, Ints
 
 _CELLS = 4_000_000  # thresholds x resamples held at a time: 32 MB an array
 
 
 def draw_weights(videos: int, *, resamples: int, seed: int) -> Floats:
-    """How often each video stands in each resample of as many videos, drawn with replacement: [B, V]."""
+    """Draw how often each video is in each resample (as many videos, drawn with replacement): [B, V]."""
     drawn = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=resamples)
     return drawn.astype(np.float64)
 
 
 def resampled_ap(matching: Matching, iou: float, weights: Floats) -> Floats:
-    """AP of each class where each video counts as often as its weight says.
+    """Return the AP of each class in each resample, where a video counts as often as its weight.
 
-    A video that counts twice is as two videos with the same scores. Only thresholds at true positives matter,
-    so a class costs two products of (thresholds x videos) with (videos x resamples).
+    A video with weight 2 counts like two videos with the same scores. Only thresholds at true positives matter,
+    so a class costs two matrix products, (thresholds x videos) by (videos x resamples).
 
     Args:
         matching: detections matched with ground truth.
@@ -26,7 +26,7 @@ def resampled_ap(matching: Matching, iou: float, weights: Floats) -> Floats:
         weights: [B, V] whole numbers, in the order of `matching.video_ids`.
 
     Returns:
-        [B, C], NaN where a class has no ground truth in a resample, or no AP at all by the protocol.
+        [B, C], NaN if the class has no ground truth in the resample, or no AP by the protocol.
     """
     box, hit_score = matching.claims.granted(iou)
     hit_label, hit_video = matching.truth.label[box], matching.truth_video[box]
@@ -50,7 +50,7 @@ def resampled_ap(matching: Matching, iou: float, weights: Floats) -> Floats:
 
 
 def _at_least(thresholds: Floats, score: Floats, video: Ints, *, videos: int) -> Floats:
-    """[T, V] rows of each video with a score of at least each threshold."""
+    """Count, for each threshold and video, the rows with at least that score: [T, V]."""
     rank = np.searchsorted(thresholds, score, side="right") - 1
     reached = rank >= 0
     counts = np.bincount(rank[reached] * videos + video[reached], minlength=len(thresholds) * videos)
@@ -59,10 +59,10 @@ def _at_least(thresholds: Floats, score: Floats, video: Ints, *, videos: int) ->
 
 
 def _weighted_area(found: Floats, shown: Floats) -> Floats:
-    """[B] precision, made monotone, summed over the true positives; both [T, B] by ascending threshold.
+    """Return the monotone precision summed over the true positives [B]; both inputs are [T, B], thresholds ascending.
 
-    A threshold whose true positives all have weight 0 takes no step, and its precision is at most that of the
-    next threshold above that takes one.
+    A threshold whose true positives all have weight 0 adds nothing, and its precision is at most that of the next
+    higher threshold that adds something.
     """
     precision = np.divide(found, shown, out=np.zeros_like(found), where=shown > 0)
     envelope = np.maximum.accumulate(precision, axis=0)

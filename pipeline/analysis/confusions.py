@@ -1,4 +1,4 @@
-"""Which actions are scored above the ones that a person does."""
+"""Find the actions that are scored above the actions that a person does."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from pipeline.evaluation.box_arrays import Floats, Ints
 
 @dataclass(frozen=True)
 class Confusions:
-    """For each class A, of the persons who do A and have a box at the matching threshold, how others are scored."""
+    """For each class A: how other classes are scored on persons who do A and have a box at the matching threshold."""
 
-    boxed: Ints  # [C] labels of A whose person has a box
+    boxed: Ints  # [C] number of labels of A whose person has such a box
     rank: Floats  # [C] mean rank of A among all classes of the box, 1 the best; NaN without such labels
-    examples: Ints  # [C, C] those of these labels whose person does not do B
-    above: Ints  # [C, C] how often B is scored above A there
-    other_rank: Floats  # [C, C] mean rank of B there
+    examples: Ints  # [C, C] number of these labels whose person does not do B
+    above: Ints  # [C, C] how often B is scored above A in them
+    other_rank: Floats  # [C, C] mean rank of B in them
 
 
 def find_confusions(errors: Errors) -> Confusions:
-    """Compare the scores of the box that overlaps each person most; a class without a row has score 0."""
+    """Compare the class scores of the box with the largest overlap on each person; a class without a row scores 0."""
     scene, truth, pairs = errors.scene, errors.counted.truth, errors.scene.overlaps
     best = np.flatnonzero(pairs.is_right)
     best = best[np.lexsort((pairs.box[best], -pairs.iou[best], pairs.person[best]))]

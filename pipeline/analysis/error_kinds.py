@@ -1,8 +1,7 @@
-"""Where the AP is lost: every row that is false and every label that is not found is of one kind of error.
+"""Find where AP is lost: assign each false row and each label that is not found to one kind of error.
 
-After TIDE (Bolya et al. 2020), for detections that carry several actions at a time: the box of a person has a row for
-every action, so that a wrong action is a row too many and not one that should have had another name. The definitions
-are those of docs/errors.md.
+This follows TIDE (Bolya et al. 2020), adapted to boxes with several actions: the box of a person has a row for every
+action, so a wrong action is an extra row and not a row with the wrong class. docs/errors.md has the definitions.
 """
 
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.analysis.scene import Scene, best_score_on, build_scene
-from pipeline.evaluation.ava import Counted, counted_rows
+from pipeline.evaluation.ava_map import Counted, counted_rows
 from pipeline.evaluation.box_arrays import Bools, Floats, Ints
 from pipeline.evaluation.curves import average_precision, precision_recall
 from pipeline.evaluation.matching import find_claims
@@ -25,27 +24,27 @@ FOUND, NOT_COUNTED = -1, -2
 
 @dataclass(frozen=True)
 class Errors:
-    """The kinds of all rows, and what they cost."""
+    """The kind of every row, and what each kind costs."""
 
     class_ids: Ints  # [C] ascending
     iou: float
-    ap: Floats  # [C], NaN where it is undefined
+    ap: Floats  # [C], NaN if undefined
     num_gt: Ints  # [C]
-    mended: Floats  # [C, K] AP where one kind of error is mended
-    share: Floats  # [C, K] of 1 - AP
-    unfound: Ints  # [C, K] labels
+    mended: Floats  # [C, K] AP if one kind of error is mended
+    share: Floats  # [C, K] share of each kind in 1 - AP
+    unfound: Ints  # [C, K] number of labels not found
     false_rows: Ints  # [C, K]
     label_kind: NDArray[np.int8]  # of every row of the annotations: a kind, FOUND or NOT_COUNTED
     row_kind: NDArray[np.int8]  # of every row of the detections
-    found_by: Ints  # row of the detections that finds each row of the annotations; -1 where none does
-    label_loss: Floats  # mAP that each row of the annotations costs
+    found_by: Ints  # for every row of the annotations, the row of the detections that finds it; -1 if none does
+    label_loss: Floats  # mAP lost by each row of the annotations
     row_loss: Floats
     scene: Scene
     counted: Counted
 
     @property
     def gain(self) -> Floats:
-        """[C, K] AP that mending one kind would give."""
+        """Return the AP that mending each kind would gain [C, K]."""
         return self.mended - self.ap[:, None]
 
 
@@ -59,7 +58,7 @@ def find_errors(
     protocol: str = "official",
     cap: int = 50,
 ) -> Errors:
-    """Tell what is wrong with every row.
+    """Assign every row of both tables to a kind of error.
 
     Args:
         annotations: ANNOTATIONS of the split.
@@ -86,12 +85,46 @@ def find_errors(
     found_by = np.full(len(annotations), -1)
     found_by[counted.truth.row[claims.box[held]]] = counted.found.row[claims.detection[held]]
     classes = len(counted.class_ids)
+    costs = _costs(counted, scene, label_kind, row_kind)
+    defined = max(1, int((~np.isnan(costs.ap)).sum()))
+    return Errors(
+        class_ids=counted.class_ids,
+        iou=iou,
+        ap=costs.ap,
+        num_gt=np.bincount(counted.truth.label, minlength=classes),
+        mended=costs.mended,
+        share=costs.share,
+        unfound=_counts(counted.truth.label, label_kind[counted.truth.row], classes),
+        false_rows=_counts(counted.found.label, row_kind[counted.found.row], classes),
+        label_kind=label_kind,
+        row_kind=row_kind,
+        found_by=found_by,
+        label_loss=costs.label_loss / defined,
+        row_loss=costs.row_loss / defined,
+        scene=scene,
+        counted=counted,
+    )
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """The AP that errors cost, by class; the first three fields are those of `Errors`."""
+
+    ap: Floats
+    mended: Floats
+    share: Floats
+    label_loss: Floats  # AP of its class lost by each row of the annotations
+    row_loss: Floats  # the same of the detections
+
+
+def _costs(counted: Counted, scene: Scene, label_kind: NDArray[np.int8], row_kind: NDArray[np.int8]) -> _Costs:
+    classes = len(counted.class_ids)
     ap, mended, share = (
         np.full(classes, np.nan),
         np.full((classes, len(KINDS)), np.nan),
         np.zeros((classes, len(KINDS))),
     )
-    label_loss, row_loss = np.zeros(len(annotations)), np.zeros(len(detections))
+    label_loss, row_loss = np.zeros(len(label_kind)), np.zeros(len(row_kind))
     best_score = best_score_on(scene)
     of_label, of_row = _by_class(counted.truth.label, classes), _by_class(counted.found.label, classes)
     for place in range(classes):
@@ -108,24 +141,7 @@ def find_errors(
         share[place] += np.bincount(row_kind[rows[~is_hit]], row_loss[rows[~is_hit]], len(KINDS))
         if share[place].sum() > 0:
             share[place] /= share[place].sum()
-    defined = max(1, int((~np.isnan(ap)).sum()))
-    return Errors(
-        class_ids=counted.class_ids,
-        iou=iou,
-        ap=ap,
-        num_gt=np.bincount(counted.truth.label, minlength=classes),
-        mended=mended,
-        share=share,
-        unfound=_counts(counted.truth.label, label_kind[counted.truth.row], classes),
-        false_rows=_counts(counted.found.label, row_kind[counted.found.row], classes),
-        label_kind=label_kind,
-        row_kind=row_kind,
-        found_by=found_by,
-        label_loss=label_loss / defined,
-        row_loss=row_loss / defined,
-        scene=scene,
-        counted=counted,
-    )
+    return _Costs(ap, mended, share, label_loss, row_loss)
 
 
 def _row_kinds(counted: Counted, scene: Scene, *, hits: Ints, rows: int) -> NDArray[np.int8]:
@@ -156,7 +172,7 @@ def _label_kinds(counted: Counted, scene: Scene, *, found: Ints, rows: int) -> N
     has_row = np.zeros((persons, len(counted.class_ids)), bool)
     np.logical_or.at(has_row, pairs.person[right], scored[pairs.box[right]])
     person, label = scene.persons.of_row[counted.truth.row], counted.truth.label
-    # A row of the class that finds another person leaves this one without a box of its own.
+    # A row of this class that finds another person leaves this person without a box.
     kind = np.select([has_row[person, label], has_box[person], has_near[person]], [MISSED, CLASS, LOCALISATION], MISSED)
     kinds = np.full(rows, NOT_COUNTED, np.int8)
     kinds[counted.truth.row] = kind
@@ -174,7 +190,7 @@ def _mended(
     label_kind: NDArray[np.int8],
     row_kind: NDArray[np.int8],
 ) -> Floats:
-    """The AP of a class with each kind of error mended."""
+    """Return the AP of a class with each kind of error mended, one kind at a time."""
     hits, count = scores[row_kind == FOUND], len(labels)
     aps = np.empty(len(KINDS))
     for kind in range(len(KINDS)):
@@ -192,7 +208,7 @@ def _mended(
 
 
 def _moved(scene: Scene, place: int, unfound: Ints, rows: Ints, scores: Floats) -> Floats:
-    """Scores of the unfound labels that get a box when badly placed ones move to the person of the class nearest."""
+    """Return the scores of unfound labels that get a box when badly placed boxes move to their person."""
     pairs = scene.overlaps
     score_of_box = np.full(len(scene.boxes.frame), -np.inf)
     np.maximum.at(score_of_box, scene.boxes.of_row[rows], scores)
@@ -207,11 +223,11 @@ def _moved(scene: Scene, place: int, unfound: Ints, rows: Ints, scores: Floats) 
 
 
 def _losses(hits: Floats, false: Floats, num_gt: int, ap: float) -> tuple[float, Floats]:
-    """What of 1 - AP an unfound label costs, and each false row.
+    """Return the share of 1 - AP that an unfound label costs, and the share that each false row costs.
 
-    1 - AP is the mean over the labels of 1 - the precision at which each is found (0 where it is not). That of a found
-    one is made by the false rows above it, each to an equal part. The official AP takes the best precision at any
-    higher recall and is a little larger: all parts shrink alike, so that their sum is 1 - AP.
+    1 - AP is the mean over the labels of 1 - p, where p is the precision at which the label is found (0 if it is not).
+    For a found label, the false rows above it cause 1 - p in equal parts. The official AP takes the best precision at
+    any higher recall and so is a little larger: all parts are scaled down so that their sum is 1 - AP.
     """
     hits, shown = np.sort(hits), np.sort(np.concatenate([hits, false]))
     part = 1 / (len(shown) - np.searchsorted(shown, hits)) if len(hits) else np.zeros(0)
@@ -223,7 +239,7 @@ def _losses(hits: Floats, false: Floats, num_gt: int, ap: float) -> tuple[float,
 
 
 def _ap(hits: Floats, false: Floats, num_gt: int) -> float:
-    """1 where nothing is left to be found."""
+    """Return the AP of a class; 1 if there is nothing to find."""
     if not num_gt:
         return 1.0
     return average_precision(*precision_recall(hits, np.sort(np.concatenate([hits, false])), num_gt))

@@ -1,4 +1,4 @@
-"""`index.html` of `actionbank errors`: the worst keyframes, each as a picture with what was found in it."""
+"""Write `index.html` of `actionbank errors`: the worst keyframes, each as a picture with what was found in it."""
 
 from dataclasses import dataclass
 from html import escape
@@ -8,8 +8,8 @@ import numpy as np
 
 from pipeline.analysis.confusions import Confusions
 from pipeline.analysis.error_kinds import FOUND, KINDS, NOT_COUNTED
-from pipeline.analysis.errors_report import TITLES, keyframe_of, text, worst_frames
-from pipeline.analysis.pictures import keyframe_picture
+from pipeline.analysis.errors_report import TITLES, moment_of, text, worst_frames
+from pipeline.analysis.keyframe_pictures import keyframe_picture
 from pipeline.analysis.split_errors import SplitErrors
 from pipeline.base.files import write_bytes, write_text
 from pipeline.evaluation.ava_csv import timestamp_text
@@ -27,8 +27,8 @@ STYLE = (
 
 
 @dataclass(frozen=True)
-class Keyframe:
-    """What is shown of one keyframe."""
+class ShownKeyframe:
+    """What the page shows of one keyframe."""
 
     video_id: str
     timestamp: float
@@ -36,7 +36,7 @@ class Keyframe:
     cost: float
     persons_xyxy: Floats
     persons: list[list[tuple[str, bool]]]
-    "For each person his labels in words, and whether they are right."
+    "For each person, the labels as text, each with whether it is right."
     boxes_xyxy: Floats
     boxes: list[list[tuple[str, bool]]]
 
@@ -54,12 +54,12 @@ def write_page(
     """Write `index.html`, `keyframes.csv` and, with frames, `keyframes/<number>.jpg`.
 
     Args:
-        folder: where to.
-        found: what is told.
+        folder: the folder to write to.
+        found: the errors to show.
         confusions: see `find_confusions`.
-        store: the frames; None writes no pictures, and a film that the store does not have has none.
+        store: the frames; None writes no pictures. A film that is not in the store gets no picture.
         title: what was compared.
-        worst: at most so many keyframes.
+        worst: maximum number of keyframes.
         curves: HTML of the trainings' learning curves.
 
     Returns:
@@ -100,7 +100,7 @@ def write_page(
     return pictures
 
 
-def _section(number: int, keyframe: Keyframe, picture: str) -> str:
+def _section(number: int, keyframe: ShownKeyframe, picture: str) -> str:
     where = f"{escape(keyframe.video_id)},{timestamp_text(keyframe.timestamp)}"
     image = f'<img src="{picture}" alt="{where}">' if picture else ""
     lists = ""
@@ -116,7 +116,7 @@ def _section(number: int, keyframe: Keyframe, picture: str) -> str:
     )
 
 
-def _keyframe(found: SplitErrors, frame: int, cost: float) -> Keyframe:
+def _keyframe(found: SplitErrors, frame: int, cost: float) -> ShownKeyframe:
     errors, detections = found.errors, found.detections
     names = {label.id: label.name for label in found.labels}
     scene = errors.scene
@@ -139,8 +139,8 @@ def _keyframe(found: SplitErrors, frame: int, cost: float) -> Keyframe:
         if len(words) < ROWS_OF_A_BOX:
             name = f"{names[detections['action_id'][row].as_py()]} {detections['score'][row].as_py():.2f}"
             words.append((name if kind == FOUND else f"{name} ({TITLES[KINDS[kind]]})", kind == FOUND))
-    video_id, timestamp, time_seconds = keyframe_of(errors, found.annotations, detections, frame)
-    return Keyframe(
+    video_id, timestamp, time_seconds = moment_of(errors, found.annotations, detections, frame)
+    return ShownKeyframe(
         video_id=video_id,
         timestamp=timestamp,
         time_seconds=time_seconds,

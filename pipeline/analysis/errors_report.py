@@ -1,4 +1,4 @@
-"""What `actionbank errors` writes and prints."""
+"""Make the tables and the text of `actionbank errors`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,19 +24,19 @@ TITLES = {
 }
 SHOWN_CLASSES, SHOWN_CONFUSIONS = 5, 5
 LEAST_EXAMPLES = 5
-"Confusions of fewer labels are not printed."
+"Confusions with fewer labels than this are not printed."
 
 
 def total_shares(errors: Errors) -> list[float]:
-    """The part of each kind in what all classes lose."""
+    """Return the share of each kind in the loss of all classes."""
     defined = ~np.isnan(errors.ap)
     lost = (errors.share[defined] * (1 - errors.ap[defined])[:, None]).sum(axis=0)
     total: list[float] = (lost / lost.sum() if lost.sum() > 0 else lost).tolist()
     return total
 
 
-def summary(errors: Errors) -> dict[str, Any]:
-    """Counts and costs of each kind over all classes, for `errors.json`."""
+def error_summary(errors: Errors) -> dict[str, Any]:
+    """Return counts and costs of each kind over all classes, for `errors.json`."""
     defined = ~np.isnan(errors.ap)
     gains = errors.gain[defined].mean(axis=0) if defined.any() else np.full(len(KINDS), np.nan)
     shares = total_shares(errors)
@@ -56,10 +56,10 @@ def summary(errors: Errors) -> dict[str, Any]:
     }
 
 
-def write_tables(folder: Path, errors: Errors, confusions: Confusions, labels: Sequence[Label]) -> None:
+def write_error_tables(folder: Path, errors: Errors, confusions: Confusions, labels: Sequence[Label]) -> None:
     """Write `errors.json`, `per_class.csv` and `confusions.csv`."""
     name = {label.id: label.name for label in labels}
-    write_json(folder / "errors.json", summary(errors))
+    write_json(folder / "errors.json", error_summary(errors))
     header = ["id", "class", "examples", "ap"]
     for column in ("share", "gain"):
         header += [f"{column}_{kind}" for kind in KINDS]
@@ -86,16 +86,16 @@ def write_tables(folder: Path, errors: Errors, confusions: Confusions, labels: S
 
 
 def confused(confusions: Confusions) -> list[tuple[int, int]]:
-    """Pairs (class, other) that have examples, the most often confused first."""
+    """Return the pairs (class, other class) that have examples, the most confused first."""
     pairs = np.argwhere(confusions.examples > 0).tolist()
     share = {(a, b): confusions.above[a, b] / confusions.examples[a, b] for a, b in pairs}
     return sorted(share, key=lambda pair: (-share[pair], pair))
 
 
 def text(errors: Errors, confusions: Confusions, labels: Sequence[Label]) -> str:
-    """The tables for a terminal."""
+    """Return the tables as text for a terminal."""
     name = {label.id: label.name for label in labels}
-    found = summary(errors)
+    found = error_summary(errors)
     lines = [f"{'':28}{'labels':>10}{'false':>10}{'share of the':>14}{'mAP gained':>12}"]
     lines.append(f"{'':28}{'not found':>10}{'rows':>10}{'lost mAP':>14}{'if mended':>12}")
     for kind, each in found["kinds"].items():
@@ -125,17 +125,17 @@ def text(errors: Errors, confusions: Confusions, labels: Sequence[Label]) -> str
 
 
 def worst_frames(errors: Errors, count: int) -> list[tuple[int, float]]:
-    """Frames and the mAP that each costs, the dearest first; those that cost nothing are none."""
+    """Return the frames that cost mAP and what each costs, the most expensive first."""
     frames = len(errors.counted.frames.video)
-    cost = np.zeros(frames)  # of nothing, bincount gives integers
+    cost = np.zeros(frames)  # bincount of nothing returns integers
     cost += np.bincount(errors.counted.truth_frame, errors.label_loss, frames)
     cost += np.bincount(errors.counted.detection_frame, errors.row_loss, frames)
     order = np.argsort(-np.round(cost, 12), kind="stable")[:count]
     return [(frame, float(cost[frame])) for frame in order.tolist() if cost[frame] > 1e-12]
 
 
-def keyframe_of(errors: Errors, annotations: pa.Table, detections: pa.Table, frame: int) -> tuple[str, float, float]:
-    """video_id, timestamp and time_seconds of a frame."""
+def moment_of(errors: Errors, annotations: pa.Table, detections: pa.Table, frame: int) -> tuple[str, float, float]:
+    """Return video_id, timestamp and time_seconds of a frame."""
     tables: list[tuple[pa.Table, Ints]] = [
         (annotations, errors.counted.truth_frame),
         (detections, errors.counted.detection_frame),

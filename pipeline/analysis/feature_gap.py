@@ -1,4 +1,4 @@
-"""The gap between the rows of the train films, to which the bank's model was fitted, and those of other films.
+"""Measure the gap between the features of train films, to which the bank's model was fitted, and of other films.
 
 See docs/gap.md.
 """
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.analysis.shift import Sample, mean_shift, norms, tell_apart, tell_halves_apart
+from pipeline.analysis.shift import RowSample, mean_shift, norms, tell_apart, tell_halves_apart
 from pipeline.bank.reader import Bank, check_pair, check_producer
 from pipeline.bank.row_places import rows_at
 from pipeline.base.errors import InputError
@@ -38,17 +38,17 @@ ROW_SETS = {"detected": "detections", "ground_truth": "ground_truth"}
 
 @dataclass(frozen=True)
 class Producer:
-    """The model that made the rows, as far as it is needed: its classifier."""
+    """The model that made the rows, reduced to what is needed: its classifier."""
 
     head: nn.Module
     checkpoint: Checkpoint
 
 
 def load_producer(checkpoint: Path) -> Producer:
-    """The classifier of a baseline.
+    """Load the classifier of a baseline.
 
     Raises:
-        InputError: a file is absent or damaged, or the classifier reads more than a person's pooled feature.
+        InputError: a file is absent or damaged, or the classifier needs more than a person's pooled feature.
     """
     weights, described = load_checkpoint(checkpoint)
     spec = described.spec
@@ -62,6 +62,15 @@ def load_producer(checkpoint: Path) -> Producer:
     return Producer(detector.head.eval(), described)
 
 
+def _check_scored(bank: Bank, producer: Producer, *, allow_mixed: bool) -> None:
+    check_producer(bank, producer.checkpoint.sha256, allow_mixed=allow_mixed)
+    if not bank.count("ground_truth"):
+        raise InputError(
+            f"{bank.where}: has no rows of annotated boxes (ground_truth), of which the AP is taken; "
+            "--checkpoint none measures without AP"
+        )
+
+
 def measure_gap(
     train: Bank,
     val: Bank,
@@ -73,16 +82,16 @@ def measure_gap(
     cap: int = 20_000,
     allow_mixed: bool = False,
 ) -> dict[str, Any]:
-    """Every figure of `actionbank bank gap`, by its name in the JSON.
+    """Return the figures of `actionbank bank gap` by their names in the JSON.
 
     Args:
-        train: its films are compared ...
-        val: ... with this bank's.
-        producer: gives the APs; None leaves them out.
+        train: the bank of the train films.
+        val: the bank of the films that they are compared with.
+        producer: the model whose APs are measured; None measures no AP.
         tables: annotations of both splits; needed with `producer`.
         folds: see `in_folds`.
-        use: films of train in these folds take part.
-        cap: largest number of rows of each bank, and of each of its row sets, that are read.
+        use: the folds whose train films are used.
+        cap: largest number of rows to read from each bank, and from each of its row sets.
         allow_mixed: see `check_pair`.
 
     Raises:
@@ -92,12 +101,7 @@ def measure_gap(
     check_pair(train, val, allow_mixed=allow_mixed)
     if producer is not None:
         for bank in (train, val):
-            check_producer(bank, producer.checkpoint.sha256, allow_mixed=allow_mixed)
-            if not bank.count("ground_truth"):
-                raise InputError(
-                    f"{bank.where}: has no rows of annotated boxes (ground_truth), of which the AP is taken; "
-                    "--checkpoint none measures without AP"
-                )
+            _check_scored(bank, producer, allow_mixed=allow_mixed)
     films = {"train": [each for each in train.videos if in_folds(each, folds=folds, use=use)], "val": list(val.videos)}
     if not films["train"]:
         raise InputError(f"{train.where}: none of its {len(train.videos)} films is in {named(folds=folds, use=use)}")
@@ -126,10 +130,10 @@ def measure_gap(
     return report
 
 
-def sample_rows(bank: Bank, films: Sequence[str], cap: int) -> Sample:
-    """At most `cap` rows of `detections`, the same ones every time, in an order that says nothing.
+def sample_rows(bank: Bank, films: Sequence[str], cap: int) -> RowSample:
+    """Return at most `cap` rows of `detections` in random order, the same rows each time.
 
-    Every row draws a number by its film and place; those of the smallest numbers are taken.
+    Each row gets a random number from its film and its place; the rows with the smallest numbers are taken.
 
     Raises:
         InputError: the films have no rows.
@@ -145,24 +149,24 @@ def sample_rows(bank: Bank, films: Sequence[str], cap: int) -> Sample:
     for place in np.unique(owner[order]).tolist():
         mine = np.flatnonzero(owner[order] == place)
         stored = bank.column(films[place], "detections", "features")
-        assert stored is not None  # every bank has it
+        assert stored is not None  # every bank stores it
         features[mine] = stored[order[mine] - firsts[place]]
     present, film = np.unique(owner[order], return_inverse=True)
-    return Sample(features, film, [films[place] for place in present.tolist()])
+    return RowSample(features, film, [films[place] for place in present.tolist()])
 
 
 def average_precisions(
     bank: Bank, films: Sequence[str], tables: Tables, producer: Producer, cap: int
 ) -> dict[str, Any]:
-    """AP of the producer's own classifier on a bank's rows, at keyframes that have at most `cap` rows of a kind.
+    """Return the AP of the producer's classifier on a bank's rows, at keyframes with at most `cap` rows of each kind.
 
     Returns:
-        `keyframes` of `keyframes_in_films`; `ap`: for each kind of boxes the AP of `map` and of every group, by the
-        official protocol at IoU 0.5, of the label map's classes.
+        `keyframes` of `keyframes_in_films`; `ap`: for each kind of boxes, `map` and the AP of every group, by the
+        official protocol at IoU 0.5 over the classes of the label map.
     """
     spec = producer.checkpoint.detector()
     every = split_keyframes(tables, bank.split, classes=spec.classes, with_empty=True)
-    chosen = set(films)  # on purpose: nobody needs to be told of the others
+    chosen = set(films)  # a subset on purpose: no warning about the other films
     every = every.select(np.flatnonzero([video_id in chosen for video_id in every.video_ids]))
     if not len(every):
         raise InputError(f"annotations: no keyframe of split {bank.split} is of the films of {bank.where}")
@@ -189,7 +193,7 @@ def average_precisions(
 
 
 def _sample_keyframes(bank: Bank, keyframes: KeyframeSet, cap: int) -> NDArray[np.int64]:
-    """Places of keyframes that together have at most `cap` rows of each row set, drawn by film and timestamp."""
+    """Draw keyframes with at most `cap` rows of each row set in all, by film and timestamp; return their indices."""
     counts = [
         np.bincount(rows_at(bank, keyframes, row_set).keyframe, minlength=len(keyframes))
         for row_set in ROW_SETS.values()
@@ -206,14 +210,14 @@ def _sample_keyframes(bank: Bank, keyframes: KeyframeSet, cap: int) -> NDArray[n
 
 
 def _at_keyframes(table: pa.Table, keyframes: KeyframeSet) -> pa.Table:
-    """The rows of a table that are of these keyframes."""
+    """Return the rows of a table that belong to these keyframes."""
     wanted = set(zip(keyframes.video_ids, keyframes.timestamp.tolist(), strict=True))
     of = zip(table["video_id"].to_pylist(), table["timestamp"].to_pylist(), strict=True)
     return table.filter(pa.array([each in wanted for each in of], pa.bool_()))
 
 
 def _fitted_films(films: Sequence[str], producer: Producer | None) -> int | None:
-    """How many of the train films the producer was trained on; None where its sidecar does not say."""
+    """Return how many of the train films the producer was trained on; None if its sidecar does not say."""
     training = producer.checkpoint.record.get("parameters", {}) if producer else {}
     if "videos" not in training:
         return None

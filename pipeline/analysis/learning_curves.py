@@ -1,4 +1,4 @@
-"""Loss, learning rate and validation mAP over the epochs of a training, as pictures in a page."""
+"""Plot loss, learning rate and validation mAP over the epochs of a training, as SVG in a page."""
 
 import csv
 import math
@@ -13,12 +13,12 @@ WIDTH, HEIGHT = 340, 220
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 26, 36
 LINE = "#0b62a4"
 MOST_MARKS = 60
-"Of more points none is marked by a dot: they would touch."
+"With more points than this, no point gets a dot: the dots would touch."
 
 
 @dataclass(frozen=True)
 class Curves:
-    """What a training left of its epochs, each value with its epoch from 1."""
+    """The values of a training by epoch; each value has its epoch, from 1."""
 
     loss: Points
     lr: Points
@@ -26,10 +26,10 @@ class Curves:
 
 
 def read_curves(folder: Path) -> Curves | None:
-    """Read `epochs.tsv` and, where it is there, `validation.tsv` of a training's results; None without any epoch.
+    """Read `epochs.tsv` and, if present, `validation.tsv` of a training's results; None if there is no epoch.
 
     Raises:
-        InputError: a file has no such column, or a value that is no number.
+        InputError: a file lacks a column, or a value is not a number.
     """
     epochs, validation = folder / "epochs.tsv", folder / "validation.tsv"
     if not epochs.is_file():
@@ -43,9 +43,9 @@ def read_curves(folder: Path) -> Curves | None:
 
 
 def curves_section(results: Path) -> str:
-    """The learning curves of `baseline` and `head` in a folder of results, as HTML; empty where there are none.
+    """Return the learning curves of `baseline` and `head` in a folder of results as HTML; empty if there are none.
 
-    A head that is the baseline handed on has the baseline's epochs, which are shown once.
+    If the head is a copy of the baseline, both have the same epochs, which are shown once.
     """
     sections: list[str] = []
     shown: list[Curves] = []
@@ -62,7 +62,7 @@ def curves_section(results: Path) -> str:
 
 
 def _read_points(path: Path, column: str) -> Points:
-    """The cells of a column that are not empty."""
+    """Return the cells of a column that are not empty, with their epochs."""
     points: Points = []
     with path.open(newline="") as file:
         reader = csv.DictReader(file, delimiter="\t")
@@ -92,8 +92,8 @@ def _summary(name: str, curves: Curves) -> str:
 
 
 def nice_ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers (1, 2 or 5 times a power of ten apart) from below `low` to above `high`, at most `most`."""
-    if high - low <= 1e-9 * max(abs(low), abs(high)):  # one value, which is put in the middle
+    """Return at most `most` round numbers (1, 2 or 5 times a power of ten apart) from below `low` to above `high`."""
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # one value: put it in the middle
         low, high = low - abs(low) / 2, high + abs(high) / 2
     if high - low < 1e-99:
         low, high = 0.0, 1.0
@@ -106,13 +106,13 @@ def nice_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def _epoch_ticks(last: int, most: int) -> list[int]:
-    """Some epochs from 1 to the last."""
+    """Return at most `most` epochs from 1 to the last."""
     step = max(1, round(nice_ticks(0, last, most)[1]))
     return [1, *(epoch for epoch in range(step, last + 1, step) if epoch > 1)]
 
 
 def _chart(title: str, points: Points, epochs: int) -> str:
-    """One line over the epochs, as inline SVG."""
+    """Draw one line over the epochs as inline SVG."""
     values = [value for _, value in points]
     ticks = nice_ticks(min(values), max(values), 6)
     last = max(epochs, 2)

@@ -1,4 +1,4 @@
-"""Results of an experiment: in a folder, or in a git revision whose outs DVC keeps in its cache."""
+"""Read the results of an experiment from a folder, or from a git revision whose outs DVC keeps in its cache."""
 
 import contextlib
 import re
@@ -14,11 +14,11 @@ from pipeline.tables.label_map import read_labels
 from pipeline.tables.schemas import ANNOTATIONS, DETECTIONS, KEYFRAMES, read_table
 
 WORKSPACE = "workspace"
-_Locate = Callable[[str], Path]  # a project's file -> where it can be read
+_Locate = Callable[[str], Path]  # a project's file -> the path to read it from
 
 
 def read_experiment(source: str, *, boxes: str, split: str) -> Experiment:
-    """Read what one experiment found, and the ground truth that it was scored on.
+    """Read the detections of one experiment, and the ground truth that it was scored on.
 
     Args:
         source: `workspace`, the project in the current folder; another folder that holds a project; or a git
@@ -27,7 +27,7 @@ def read_experiment(source: str, *, boxes: str, split: str) -> Experiment:
         split: the split that was evaluated.
 
     Raises:
-        InputError: there is no such folder, revision or file, or a file is bad.
+        InputError: the folder, revision or file does not exist, or a file is bad.
     """
     with _located(source) as locate:
         annotations = f"data/{_dataset(source, locate('params.yaml'))}/annotations"
@@ -46,7 +46,7 @@ def read_experiment(source: str, *, boxes: str, split: str) -> Experiment:
 
 
 def _dataset(source: str, params: Path) -> str:
-    """Name of the data set, which becomes part of paths."""
+    """Return the name of the data set, which is part of paths."""
     dataset = parse_yaml(params.read_bytes(), f"{source}: params.yaml").get("dataset")
     name = dataset.get("name") if isinstance(dataset, dict) else None
     if not isinstance(name, str) or not re.fullmatch("[a-z0-9_]+", name):
@@ -56,7 +56,7 @@ def _dataset(source: str, params: Path) -> str:
 
 @contextlib.contextmanager
 def _located(source: str) -> Iterator[_Locate]:
-    """A function that says where a file of the project lies; it copies a revision's for as long as it is open."""
+    """Yield a function that returns the path of a project's file; files of a revision are copied while it is open."""
     if source == WORKSPACE or Path(source).is_dir():
         root = Path() if source == WORKSPACE else Path(source)
 
@@ -67,7 +67,7 @@ def _located(source: str) -> Iterator[_Locate]:
 
         yield in_folder
         return
-    # Here, since DVC takes a second to import and only revisions need it.
+    # Imported here: DVC takes a second to import, and only revisions need it.
     from dvc.api import DVCFileSystem
     from dvc.scm import SCMError
 
@@ -88,7 +88,7 @@ def _located(source: str) -> Iterator[_Locate]:
                 ) from None
             except SCMError as error:
                 raise InputError(f"{source}: neither a folder nor a revision: {_one_line(error)}") from None
-            except Exception as error:  # DVC passes on what a remote raises, of any type
+            except Exception as error:  # DVC passes on whatever a remote raises, of any type
                 raise InputError(f"{source}: {path}: DVC cannot read it: {_one_line(error)}") from None
             return target
 

@@ -1,11 +1,11 @@
-"""Persons and detected boxes of the keyframes that count, and which of them overlap."""
+"""Collect the persons and detected boxes of the counted keyframes, and which of them overlap."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.evaluation.ava import Counted
+from pipeline.evaluation.ava_map import Counted
 from pipeline.evaluation.box_arrays import Bools, Floats, Ints
 from pipeline.tables.iou import pair_iou
 from pipeline.tables.ordering import first_alike
@@ -15,17 +15,17 @@ BACKGROUND_IOU = 0.1
 
 
 @dataclass(frozen=True)
-class Boxes:
+class DistinctBoxes:
     """The distinct boxes of a table."""
 
     frame: Ints  # [N]
     xyxy: Floats  # [N, 4]
-    of_row: Ints  # of every row of the table; -1 where the row takes no part
+    of_row: Ints  # for every row of the table, its box; -1 if the row takes no part
 
 
 @dataclass(frozen=True)
 class Overlaps:
-    """Pairs of a detected box and a person of one frame that overlap by BACKGROUND_IOU or more."""
+    """Pairs of a detected box and a person in one frame with an IoU of at least BACKGROUND_IOU."""
 
     box: Ints  # [K]
     person: Ints  # [K]
@@ -35,35 +35,35 @@ class Overlaps:
 
     @property
     def is_right(self) -> Bools:
-        """Pairs that overlap by the matching threshold or more."""
+        """Return a mask of the pairs whose IoU reaches the matching threshold."""
         return self.iou >= self.near
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Persons and detected boxes, and what they do or are scored for."""
+    """Persons and detected boxes, with the actions of the persons and the scores of the boxes."""
 
-    persons: Boxes
-    boxes: Boxes
+    persons: DistinctBoxes
+    boxes: DistinctBoxes
     overlaps: Overlaps
     does: Bools  # [persons, C]
-    score: Floats  # [boxes, C] of the best row, also of rows that the cap leaves out; 0 without a row
+    score: Floats  # [boxes, C] score of the best row, also of rows above the cap; 0 without a row
 
 
-def distinct_boxes(table: pa.Table, frame: Ints, takes_part: Bools) -> Boxes:
-    """The distinct boxes of the rows that take part."""
+def distinct_boxes(table: pa.Table, frame: Ints, takes_part: Bools) -> DistinctBoxes:
+    """Return the distinct boxes of the rows that take part."""
     rows = np.flatnonzero(takes_part)
     corners = [table[name].to_numpy()[rows] for name in BOX_COLUMNS]
     first, of_row = np.unique(first_alike([frame[rows], *corners]), return_inverse=True)
     place = np.full(len(frame), -1)
     place[rows] = of_row
-    return Boxes(frame[rows][first], np.stack(corners, axis=1)[first], place)
+    return DistinctBoxes(frame[rows][first], np.stack(corners, axis=1)[first], place)
 
 
 def build_scene(annotations: pa.Table, detections: pa.Table, counted: Counted, iou: float) -> Scene:
-    """Persons of any class, since a box on one is no background; boxes with rows of any score."""
+    """Collect persons of any class, as a box on any person is not background, and boxes with rows of any score."""
     is_shown = counted.counts[counted.truth_frame]
-    is_shown[counted.truth.row] = True  # also what a protocol counts as missed where no detection counts
+    is_shown[counted.truth.row] = True  # also labels of frames whose detections do not count
     persons = distinct_boxes(annotations, counted.truth_frame, is_shown)
     boxes = distinct_boxes(detections, counted.detection_frame, counted.counts[counted.detection_frame])
     by_frame = np.argsort(persons.frame, kind="stable")
@@ -83,7 +83,7 @@ def build_scene(annotations: pa.Table, detections: pa.Table, counted: Counted, i
 
 
 def best_score_on(scene: Scene) -> Floats:
-    """The best score, of any class, of the boxes on each person."""
+    """Return for each person the best score, of any class, of the boxes on that person."""
     pairs, right = scene.overlaps, scene.overlaps.is_right
     best = np.zeros(len(scene.persons.frame))
     np.maximum.at(best, pairs.person[right], scene.score.max(axis=1, initial=0)[pairs.box[right]])

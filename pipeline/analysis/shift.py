@@ -1,7 +1,7 @@
-"""How far two sets of feature rows differ: means, norms, and whether a linear classifier tells them apart.
+"""Measure how two sets of feature rows differ: means, norms, and whether a linear classifier separates them.
 
-Films differ by themselves, so the classifier is asked about films that it was not fitted to, and every film's fold is
-a function of its id.
+Films differ from each other anyway, so the classifier is tested on films that it was not fitted to. The fold of a film
+is a function of its id.
 """
 
 from collections.abc import Sequence
@@ -16,29 +16,29 @@ from scipy.special import expit
 from pipeline.base.randomness import seed_of
 
 Floats = NDArray[np.floating[Any]]
-REPEATS = 5  # divisions of the films into halves
-PENALTY = 0.01  # of the squared weights of standardised channels, beside the mean loss
+REPEATS = 5  # number of random divisions of the films into halves
+PENALTY = 0.01  # factor of the squared weights (channels standardised), added to the mean loss
 ITERATIONS = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """Rows of several films, in an order that says nothing."""
+class RowSample:
+    """Feature rows of several films in random order."""
 
     features: NDArray[np.float32]  # [n, C]
-    film: NDArray[np.int64]  # [n], into `films`
-    films: Sequence[str]  # those with rows
+    film: NDArray[np.int64]  # [n], index into `films`
+    films: Sequence[str]  # the films that have rows
 
     def of(self, films: Sequence[str]) -> NDArray[np.float32]:
-        """The rows of some films."""
+        """Return the rows of some films."""
         wanted = np.isin(self.film, [self.films.index(each) for each in films])
         return self.features[wanted]
 
 
 def mean_shift(one: Floats, other: Floats) -> dict[str, float]:
-    """Distance of the means of each channel, in its standard deviations: mean and largest over the channels.
+    """Return the mean and the maximum, over the channels, of the distance of the means in standard deviations.
 
-    The deviation is the root of the mean of both variances. Channels that vary on neither side are left out.
+    The deviation is the root of the mean of both variances. Channels that are constant on both sides are left out.
 
     Args:
         one: [n, C].
@@ -54,20 +54,21 @@ def mean_shift(one: Floats, other: Floats) -> dict[str, float]:
 
 
 def norms(features: Floats) -> dict[str, float]:
-    """Mean and standard deviation of the rows' L2 norms."""
+    """Return mean and standard deviation of the rows' L2 norms."""
     lengths = np.linalg.norm(features.astype(np.float64, copy=False), axis=1)
     return {"mean": float(lengths.mean()), "std": float(lengths.std())}
 
 
-def tell_apart(one: Sample, other: Sample) -> dict[str, float] | None:
-    """How well a linear classifier tells two sets of films apart by their rows; 0.5 is chance.
+def tell_apart(one: RowSample, other: RowSample) -> dict[str, float] | None:
+    """Measure how well a linear classifier separates two sets of films by their rows; 0.5 is chance.
 
-    The films of each set are dealt into halves. A logistic regression is fitted to one half of both sets and asked
-    about the other, then the other way round; as many rows of either set take part. Done for `REPEATS` divisions.
+    The films of each set are divided into halves. A logistic regression is fitted to one half of both sets and tested
+    on the other half, and the other way round; both sets give equally many rows. This is repeated for `REPEATS`
+    divisions.
 
     Returns:
-        Mean `accuracy` and `auc`, and the `lowest` and `highest` accuracy of a division; None where a set has only
-        one film.
+        Mean `accuracy` and `auc`, and the `lowest` and `highest` accuracy of a division; None if a set has only one
+        film.
     """
     if min(len(one.films), len(other.films)) < 2:
         return None
@@ -76,8 +77,8 @@ def tell_apart(one: Sample, other: Sample) -> dict[str, float] | None:
     )
 
 
-def tell_halves_apart(sample: Sample) -> dict[str, float] | None:
-    """The same between two halves of one set's films: what films differ by themselves; None below four films."""
+def tell_halves_apart(sample: RowSample) -> dict[str, float] | None:
+    """Do the same for two halves of one set's films: how films differ anyway. None with fewer than four films."""
     if len(sample.films) < 4:
         return None
     found = []
@@ -88,13 +89,13 @@ def tell_halves_apart(sample: Sample) -> dict[str, float] | None:
 
 
 def halves(films: Sequence[str], number: int) -> tuple[list[str], list[str]]:
-    """The films dealt into two halves; `number` says which of the divisions."""
+    """Divide the films into two halves; `number` selects the division."""
     order = sorted(films, key=lambda film: (seed_of("half of the films", number, film), film))
     return order[0::2], order[1::2]
 
 
 def fit_logistic(features: Floats, labels: NDArray[np.bool_]) -> tuple[Floats, float]:
-    """Weights [C] and bias of a logistic regression with a penalty on the weights; no randomness.
+    """Fit a logistic regression with a penalty on the weights; return weights [C] and bias. Nothing is random.
 
     Args:
         features: [n, C], standardised.
@@ -116,7 +117,7 @@ def fit_logistic(features: Floats, labels: NDArray[np.bool_]) -> tuple[Floats, f
 
 
 def area_under_curve(scores: Floats, labels: NDArray[np.bool_]) -> float:
-    """Chance that a positive has a higher score than a negative; ties count half."""
+    """Return the probability that a positive has a higher score than a negative; ties count half."""
     positives = int(labels.sum())
     _, value, counts = np.unique(scores, return_inverse=True, return_counts=True)
     mean_rank = np.cumsum(counts) - (counts - 1) / 2
@@ -124,8 +125,10 @@ def area_under_curve(scores: Floats, labels: NDArray[np.bool_]) -> float:
     return float((ranks - positives * (positives + 1) / 2) / (positives * (len(labels) - positives)))
 
 
-def _ask(samples: tuple[Sample, Sample], folds: tuple[tuple[list[str], list[str]], ...]) -> list[tuple[float, float]]:
-    """Accuracy and AUC on each fold of films, of the classifier that was fitted to the other fold."""
+def _ask(
+    samples: tuple[RowSample, RowSample], folds: tuple[tuple[list[str], list[str]], ...]
+) -> list[tuple[float, float]]:
+    """Return accuracy and AUC on each fold of films, by the classifier fitted to the other fold."""
     sides = [[sample.of(films[fold]) for sample, films in zip(samples, folds, strict=True)] for fold in range(2)]
     data = [_balanced(*side) for side in sides]
     found = []

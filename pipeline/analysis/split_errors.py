@@ -1,4 +1,4 @@
-"""The detections of a split held against its annotations: what `actionbank errors` tells of."""
+"""Compare the detections of a split with its annotations, for `actionbank errors`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from pipeline.tables.split_tables import read_tables
 
 @dataclass(frozen=True)
 class SplitErrors:
-    """What was found, and the tables in which it was."""
+    """The errors found, and the tables that they refer to."""
 
     errors: Errors
     annotations: pa.Table
@@ -37,7 +37,7 @@ def errors_of_split(params: Params, detections: Path, split: str) -> SplitErrors
         split: train, val or test.
 
     Raises:
-        InputError: the metric has other rules, a table is bad, or no film of the split has a detection.
+        InputError: the metric is not ava, a table is bad, or no film of the split has a detection.
     """
     scoring = params.evaluation
     if scoring.metric == "multisports":

@@ -1,7 +1,7 @@
-"""What speaks for detections and ground truth that are not written alike: other names, times, units, corners or ids.
+"""Warn if detections and ground truth seem to differ in names, times, units, corners or ids.
 
-Each warning rests on something that a valid file does not show, however low its mAP: coordinates of another scale, or a
-reading of the rows under which they fit, where as they stand they do not.
+Each warning rests on evidence that a valid file does not show, however low its mAP: coordinates of another scale, or
+rows that fit the ground truth only when they are read in another way.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,10 +16,10 @@ from pipeline.tables.film_ids import names_beside
 from pipeline.tables.schemas import BOX_COLUMNS
 
 LOW = 0.1
-"An mAP below which times, corners and classes are looked at, too."
+"Below this mAP, times, corners and classes are checked too."
 SHARES, PIXELS = 1.5, 2.0
-"Shares of the frame reach no further than this; pixels go beyond that."
-FRAMES = 300  # that are looked at
+"Fractions of the frame are at most SHARES; coordinates above PIXELS are pixels."
+FRAMES = 300  # number of frames to check
 LEAST_BOXES = 4
 FORMS: dict[str, Callable[[Floats], Floats]] = {
     "x, y, width, height": lambda b: np.column_stack([b[:, :2], b[:, :2] + b[:, 2:]]),
@@ -36,14 +36,14 @@ def suspicions(
     keyframes: pa.Table | None = None,
     is_low: bool = True,
 ) -> list[str]:
-    """Lines for the user; none where nothing speaks for a mistake.
+    """Return warnings for the user; empty if nothing points to a mistake.
 
     Args:
         truth: video_id, timestamp, x1, y1, x2, y2, action_id.
         found: the same columns, and score.
-        class_ids: the scored classes, from 1 on.
+        class_ids: the scored classes, from 1.
         keyframes: video_id, timestamp of keyframes of the ground truth that have no box.
-        is_low: whether the mAP is so low that it asks for a reason.
+        is_low: whether the mAP is so low that all checks are made.
     """
     if not len(truth) or not len(found):
         return []
@@ -114,14 +114,14 @@ def _ids(truth: pa.Table, found: pa.Table, class_ids: Sequence[int], *, is_low: 
 
 
 def _times(found: Ints, named: Ints, video: Ints, seconds: Floats, names: Sequence[str]) -> list[str]:
-    """Keyframes of films in common that are not those of the ground truth.
+    """Return a warning if detections in common films are at other times than the ground truth's keyframes.
 
     Args:
         found: frames with detections.
         named: frames of the ground truth.
-        video: film of each frame.
+        video: film of each frame, as an index into `names`.
         seconds: timestamp of each frame.
-        names: of the films.
+        names: names of the films.
     """
     films = np.intersect1d(video[found], video[named])
     found, named = found[np.isin(video[found], films)], named[np.isin(video[named], films)]
@@ -139,13 +139,13 @@ def _times(found: Ints, named: Ints, video: Ints, seconds: Floats, names: Sequen
 
 @dataclass(frozen=True)
 class _Frame:
-    """A frame of both: its boxes, and their classes."""
+    """A frame with detections and ground truth: the boxes and their classes."""
 
     truth: Floats
     truth_ids: Ints
     found: Floats
     found_ids: Ints
-    "Of the best row of each box."
+    "The class of the best row of each box."
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class _Pairs:
 
     @classmethod
     def of(cls, truth: pa.Table, found: pa.Table, truth_frame: Ints, found_frame: Ints) -> "_Pairs":
-        """Some frames that both have."""
+        """Take some frames that have both."""
         common = np.intersect1d(truth_frame, found_frame)
         chosen = common[np.unique(np.linspace(0, len(common) - 1, min(FRAMES, len(common))).astype(np.int64))]
         sides = []
@@ -175,7 +175,7 @@ class _Pairs:
         return cls(frames)
 
     def corners(self) -> list[str]:
-        """Whether the boxes fit under another order of their numbers."""
+        """Return a warning if the boxes fit with their four numbers in another order."""
         boxes = sum(len(each.truth) for each in self.frames)
         as_is = _covered((each.truth, each.found) for each in self.frames)
         if boxes < LEAST_BOXES:
@@ -195,7 +195,7 @@ class _Pairs:
         return []
 
     def classes(self) -> list[str]:
-        """Whether the classes fit with ids one higher or lower."""
+        """Return a warning if the classes fit with ids one higher or lower."""
         hits: dict[int, list[int]] = {0: [], 1: [], -1: []}
         matched = 0
         for each in self.frames:
@@ -217,13 +217,13 @@ class _Pairs:
 
 
 def _covered(pairs: Iterable[tuple[Floats, Floats]]) -> float:
-    """Share of the first boxes that one of the second overlaps by half."""
+    """Return the share of the first boxes that a second box overlaps with an IoU of at least 0.5."""
     best = [_iou(truth, found).max(axis=1) for truth, found in pairs if len(truth) and len(found)]
     return float((np.concatenate(best) >= 0.5).mean()) if best else 0.0
 
 
 def _iou(one: Floats, other: Floats) -> Floats:
-    """[n, m]; 0 for boxes that are inverted."""
+    """Return the IoU [n, m]; 0 for inverted boxes."""
     a, b = one[:, None], other[None]
     sides = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
     overlap = sides.prod(-1)

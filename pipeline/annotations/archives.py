@@ -1,7 +1,7 @@
-"""Files of an annotation folder that may lie in a subfolder or in a zip archive, as annotation tools export them.
+"""Open annotation files that lie in a subfolder or in a zip archive, as annotation tools export them.
 
-Archives are of strangers: no name in one becomes a path, nothing is unpacked to disk, and what a member may hold is
-bounded, whatever the archive says of its size.
+An archive is not trusted: none of its names becomes a path, nothing is unpacked to disk, and the size of a member is
+limited, whatever size the archive states.
 """
 
 import zipfile
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.base.errors import InputError
 
-# An hour of twenty persons; an archive of a few kB may hold gigabytes.
+# Enough for an hour of twenty persons. An archive of a few kB may unpack to gigabytes.
 MOST_BYTES = 1 << 28
 CHUNK = 1 << 20
 
@@ -24,15 +24,15 @@ class Member:
     path: Path
     "The file or the archive."
     name: str
-    "Below the annotation folder, for messages: `task_a/annotations.xml`, `task_a.zip/annotations.xml`."
+    "Path below the annotation folder, for messages: `task_a/annotations.xml`, `task_a.zip/annotations.xml`."
     member: str = ""
-    "Name in the archive; empty for a file."
+    "Name of the member in the archive; empty for a plain file."
 
     def __str__(self) -> str:
         return str(self.path) + (f"/{self.member}" if self.member else "")
 
     def content(self) -> BytesIO | None:
-        """The bytes of a member of an archive; None for a file, which is read where it lies.
+        """Return the bytes of an archive's member; None for a plain file, which is read where it lies.
 
         Raises:
             InputError: the archive is damaged or locked, or the member is too large.
@@ -56,12 +56,12 @@ class Member:
 
 
 def whole(path: Path, folder: Path) -> Member:
-    """A file that lies in the folder or below it."""
+    """Return the member that stands for a whole file in the folder or below it."""
     return Member(path, path.relative_to(folder).as_posix())
 
 
 def members(path: Path, ending: str) -> list[str]:
-    """Names in an archive with an ending, sorted; what starts with a dot is none of ours.
+    """Return the sorted names in an archive that have an ending; names that start with a dot are skipped.
 
     Raises:
         InputError: the file is no zip archive, or a damaged one.

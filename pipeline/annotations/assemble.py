@@ -1,4 +1,4 @@
-"""Checked rows of any source as the tables that everything else reads, with counts."""
+"""Check the rows of any source and make the tables that the other stages read, with counts."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ ROW_ORDER = ["video_id", "timestamp", *BOX_COLUMNS, "action_id"]
 
 @dataclass(frozen=True)
 class AvaImport:
-    """What a folder of annotations holds."""
+    """The annotations of a folder as tables."""
 
     annotations: pa.Table
     keyframes: pa.Table
@@ -32,28 +32,28 @@ class AvaImport:
     labels: list[Label]
     problems: list[Problem]
     rows: int
-    "Rows that were read, good and bad."
+    "Number of rows read, good and bad."
     summary: dict[str, Any]
     told: list[str] = field(default_factory=list)
-    "Lines for the user: what was recognised and decided."
+    "Lines to print for the user: which files were recognised, and what was decided."
     told_of_splits: Sequence[str] = ()
-    "Those of them that say how films came into splits."
+    "The lines of `told` that say how films were assigned to splits."
     assumed_fps: dict[str, float] = field(default_factory=dict)
-    "Videos whose frames were counted at a rate that nothing told."
+    "Frame rate by video, where no source gives one and a default was assumed."
     unread: Sequence[tuple[Path, str]] = ()
-    "Files of the folder that are passed over, and why."
+    "Files of the folder that are not read, and why."
     missing: list[Problem] = field(default_factory=list)
-    "What the source names and nobody brought (clips of AVA-Kinetics): listed, and no fault."
+    "What the source names but the user did not provide (clips of AVA-Kinetics). It is listed, and is no fault."
     notices: list[Notice] = field(default_factory=list)
-    "What was seen and is in no row."
+    "Content that was seen but gives no row."
     sizes: dict[str, set[tuple[float, float]]] = field(default_factory=dict)
-    "Width and height in pixels that the annotations themselves give a video."
+    "Width and height in pixels by video, as the annotations give them."
     counted: frozenset[str] = frozenset()
-    "Videos whose times come from numbers of frames."
+    "Videos whose times come from frame numbers."
     untold: frozenset[str] = frozenset()
-    "Videos whose split nothing tells."
+    "Videos that no source assigns to a split."
     other_ids: Mapping[str, OtherIds] = field(default_factory=dict)
-    "Of each file of AVA's rows the action ids that are none of the classes, where there are some."
+    "By file of AVA rows: the action ids that are not in the label map, if there are any."
 
 
 def assemble(
@@ -61,9 +61,8 @@ def assemble(
 ) -> AvaImport:
     """Check the rows against their films and each other, and make the tables.
 
-    Rows of excluded keyframes stay in ANNOTATIONS; KEYFRAMES marks the keyframe, and whoever reads the rows
-    leaves it out. A keyframe all of whose rows are bad is in neither table. Rows of classes that `labels` does
-    not list are kept.
+    Rows of excluded keyframes stay in ANNOTATIONS; KEYFRAMES marks the keyframe as excluded, and readers skip it.
+    A keyframe whose rows are all bad is in neither table. Rows of classes that `labels` does not list are kept.
 
     Args:
         annotated: rows of boxes and of empty keyframes, whose videos all have a timeline.
@@ -104,7 +103,7 @@ def _keys(rows: AvaRows, kept: Ints, timelines: dict[str, Timeline]) -> dict[str
 
 
 def _annotations(files: Iterable[AvaRows], timelines: dict[str, Timeline]) -> pa.Table:
-    """The ANNOTATIONS table, sorted by (video_id, timestamp, box, action_id)."""
+    """Return the ANNOTATIONS table, sorted by (video_id, timestamp, box, action_id)."""
     tables = []
     for rows in files:
         good = rows.good()
@@ -121,7 +120,7 @@ def _annotations(files: Iterable[AvaRows], timelines: dict[str, Timeline]) -> pa
 
 
 def _keyframes(annotated: list[AvaRows], excluded: list[AvaRows], timelines: dict[str, Timeline]) -> pa.Table:
-    """The KEYFRAMES table, sorted by (video_id, timestamp); excluded goes before annotated and empty."""
+    """Return the KEYFRAMES table, sorted by (video_id, timestamp). Excluded wins over annotated and empty."""
     tables = []
     for is_excluded, files in ((True, excluded), (False, annotated)):
         for rows in files:
@@ -133,8 +132,8 @@ def _keyframes(annotated: list[AvaRows], excluded: list[AvaRows], timelines: dic
                 "status": pa.array(status, pa.string()),
             }
             tables.append(pa.table(_keys(rows, kept, timelines) | columns, KEYFRAMES))
-    # The sort is stable, so of the rows of one keyframe the excluded one comes first; by now no keyframe is
-    # both empty and annotated.
+    # The sort is stable, so the excluded row of a keyframe comes first. No keyframe is both empty and annotated here:
+    # that was checked before.
     table = sort_table(pa.concat_tables([KEYFRAMES.empty_table(), *tables]), ["video_id", "timestamp"])
     starts = group_starts([ranked(table["video_id"])[1], table["timestamp"].to_numpy()])
     return table.filter(pa.array(starts)).combine_chunks()
@@ -143,7 +142,7 @@ def _keyframes(annotated: list[AvaRows], excluded: list[AvaRows], timelines: dic
 def split_summaries(
     annotations: pa.Table, keyframes: pa.Table, timelines: dict[str, Timeline], labels: Iterable[Label]
 ) -> dict[str, Any]:
-    """Counts of every split that has a video."""
+    """Return the counts of every split that has a video."""
     ids = {label.id for label in labels}
     return {
         split: _split_summary(split, annotations, keyframes, timelines, ids)

@@ -1,9 +1,9 @@
-"""Which attributes of an annotation tool name a person's actions: `dataset.action_attribute`, or found.
+"""Find the attributes of an annotation tool that name a person's actions (`dataset.action_attribute`).
 
-A checkbox is one class, named after it. Of a choice (select, radio, dropdown, a list) every option is a class. `auto`
-takes an attribute called action (or activity); else those that a label map knows; else all checkboxes and choices that
-are not known to be something else (occluded, id, gender). It stops where that cannot be told, so that the label of a
-track, mostly `person`, never becomes the class of persons whose actions stand in attributes.
+A checkbox is one class, named after it. Every option of a choice (select, radio, dropdown, list) is a class. `auto`
+takes an attribute called action (or activity); else the attributes that the label map knows; else all checkboxes and
+choices that are not known to mean something else (occluded, id, gender). If it cannot decide, it raises an error:
+otherwise the label of a track, mostly `person`, would become the class of persons whose actions are attributes.
 """
 
 import re
@@ -20,10 +20,10 @@ from pipeline.tables.csv_rows import NUMBER
 Wanted = str | Sequence[str]
 Type = Literal["checkbox", "choice", "text", "number"]
 AUTO, NONE, DEFAULT = "auto", "none", "action"
-"`action` stood in every configuration before `auto` did: where no attribute is called so, it means `auto`."
+"Configurations written before `auto` existed say `action`: if no attribute has that name, it means `auto`."
 NAMED = ("action", "actions", "activity", "activities")
 YES, NO = frozenset(("true", "yes", "1", "on", "checked")), frozenset(("false", "no", "0", "off", "unchecked"))
-# Checkboxes and choices that annotators and exporters have beside the actions.
+# Attributes that annotators and exporters add and that name no action.
 OTHER = frozenset((
     "age", "age group", "blur", "blurred", "blurry", "checked", "clothes", "clothing", "color", "colour",
     "comment", "confidence", "crowd", "difficult", "difficulty", "gender", "group", "group id", "id", "identity",
@@ -40,36 +40,36 @@ REMEDY = (
 
 @dataclass(frozen=True)
 class Attribute:
-    """One attribute of a file, as it is defined there or as its values look."""
+    """One attribute of a file, as the file defines it or as its values suggest."""
 
     name: str
     type: Type
     options: tuple[str, ...] = ()
-    "Of a choice all of them, in their order; of a text what its definition lists."
+    "All options of a choice, in their order; for a text, the values that its definition lists."
     labels: frozenset[str] = frozenset()
-    "Labels of tracks that have it; empty where the format has no labels."
+    "Labels of the tracks that have the attribute; empty if the format has no labels."
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What names the actions of one file."""
+    """The attributes that name the actions of one file."""
 
     attributes: tuple[Attribute, ...] = ()
-    "None: a person's label is the action."
+    "Empty if a person's label is the action."
     names: tuple[str, ...] = ()
-    "Classes, in the order of the file."
+    "Class names, in the order of the file."
     ignored: tuple[str, ...] = ()
-    "Attributes that are not read."
+    "Names of the attributes that are not read."
     settled: bool = False
-    "The parameter named them, so that nothing has to be said."
+    "True if the user's parameter chose the attributes, so that no notice is needed."
 
     @property
     def attribute_names(self) -> frozenset[str]:
-        """The names of the attributes as they stand in the file."""
+        """Return the names of the attributes as the file writes them."""
         return frozenset(each.name for each in self.attributes)
 
     def notices(self, file: str) -> list[Notice]:
-        """What is to be said of attributes that are not read."""
+        """Return a notice of the attributes that are not read."""
         if not self.ignored or self.settled:
             return []
         read = ", ".join(each.name for each in self.attributes) or "the label"
@@ -78,13 +78,13 @@ class Chosen:
         return [Notice("attribute-ignored", Problem(file, "attributes", found, expected), len(self.ignored))]
 
     def told(self) -> str:
-        """For the line that says what was found in a file."""
+        """Describe the choice, for the line that is printed for a file."""
         read = ", ".join(each.name for each in self.attributes) or "the label"
         return f"actions by {read}" + (f" (not read: {', '.join(self.ignored)})" if self.ignored else "")
 
 
 def typed(name: str, type_: str, options: Sequence[str], labels: frozenset[str] = frozenset()) -> Attribute:
-    """An attribute by the words of its tool: a choice between yes and no is a checkbox, one of numbers a number."""
+    """Build an attribute from its tool's type. A choice of yes and no is a checkbox, one of numbers is a number."""
     kept = tuple(dict.fromkeys(each.strip() for each in options if each.strip()))
     meant = {each.lower() for each in kept} - NO_ACTION
     kind: Type = "choice"
@@ -98,11 +98,11 @@ def typed(name: str, type_: str, options: Sequence[str], labels: frozenset[str] 
 
 
 def seen_attributes(values: Sequence[Mapping[str, Any]], labels: Sequence[str] = ()) -> list[Attribute]:
-    """Attributes by the values that persons have, where a format defines none; names and options are sorted.
+    """Derive attributes from the values of persons, for formats that define none; names and options are sorted.
 
     Args:
-        values: of each person.
-        labels: of the same persons, where the format has labels.
+        values: the attribute values of each person.
+        labels: the labels of the same persons, if the format has labels.
     """
     found: dict[str, list[Any]] = {}
     owners: dict[str, set[str]] = {}
@@ -121,7 +121,7 @@ def seen_attributes(values: Sequence[Mapping[str, Any]], labels: Sequence[str] =
             attributes.append(Attribute(name, "number", flags, of))
         else:
             options = {option.strip() for each in there for option in values_of(each)}
-            # A text that parts others by commas holds several of them.
+            # A text that joins other options with commas is several of them, not an option of its own.
             several = {each for each in options if "," in each and options.issuperset(map(str.strip, each.split(",")))}
             attributes.append(typed(name, "choice", sorted(options - several), of))
     return attributes
@@ -130,7 +130,7 @@ def seen_attributes(values: Sequence[Mapping[str, Any]], labels: Sequence[str] =
 def choose(
     where: str, attributes: Sequence[Attribute], labels: Sequence[str], wanted: Wanted, known: ClassNames | None
 ) -> Chosen:
-    """What names the actions.
+    """Choose what names the actions: attributes, or the labels of persons.
 
     Args:
         where: the file, for messages.
@@ -140,7 +140,7 @@ def choose(
         known: the classes of a label map, if there is one.
 
     Raises:
-        InputError: the file has attributes, and none of those that are wanted; or it cannot be told what they are.
+        InputError: none of the file's attributes is a wanted one, or nothing tells which of them name actions.
     """
     if wanted == NONE or not attributes:
         ignored = tuple(dict.fromkeys(each.name for each in attributes))
@@ -203,15 +203,15 @@ def _chosen(picked: Sequence[Attribute], attributes: Sequence[Attribute], *, set
 
 
 def qualified(attribute: str, option: str) -> str:
-    """The name of a class whose option stands in two attributes: `hands: other`."""
+    """Return the name of a class whose option occurs in two attributes: `hands: other`."""
     return f"{attribute}: {option}"
 
 
 def actions_of(values: Mapping[str, Any], label: str | Sequence[str], chosen: Chosen, names: ClassNames) -> list[str]:
-    """The actions of a person, by name; one that is no class stands there as it was found.
+    """Return the names of a person's actions; a name that is not a class is returned as it was found.
 
     Args:
-        values: the person's attributes, by the names of the file.
+        values: the person's attribute values, by the attribute's name in the file.
         label: the person's label, or labels.
         chosen: what names actions.
         names: the classes.
@@ -231,7 +231,7 @@ def actions_of(values: Mapping[str, Any], label: str | Sequence[str], chosen: Ch
 
 
 def split_actions(found: str | Sequence[str], names: ClassNames, attribute: str = "") -> list[str]:
-    """The names in a list, or in a text parted by commas that is no class itself; without what stands for none."""
+    """Split a list, or a text with commas that is not itself a class, into names; drop those that mean no action."""
     if isinstance(found, str):
         is_class = names.find(found) or (attribute and names.find(qualified(attribute, found)))
         found = [found] if is_class else found.split(",")
@@ -239,7 +239,7 @@ def split_actions(found: str | Sequence[str], names: ClassNames, attribute: str 
 
 
 def values_of(value: Any) -> list[str]:
-    """The texts of a value: of a list its items, of an object the keys that are set."""
+    """Return the texts of a value: the items of a list, or the keys of an object whose values are true."""
     if value is None:
         return []
     if isinstance(value, dict):
@@ -256,7 +256,7 @@ def _ticked(name: str, value: Any) -> list[str]:
 
 
 def _as_flag(attribute: Attribute) -> Attribute:
-    """Of an attribute that is said to name actions, the numbers 0 and 1 are a checkbox."""
+    """Turn a number attribute with the values 0 and 1 into a checkbox, as it is said to name an action."""
     is_flag = attribute.type == "number" and attribute.options and {*attribute.options} <= {"0", "1"}
     return replace(attribute, type="checkbox", options=()) if is_flag else attribute
 

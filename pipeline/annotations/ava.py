@@ -1,4 +1,4 @@
-"""Annotations in AVA's formats: every row becomes a row of a table, or a problem with its row number.
+"""Read annotations in AVA's formats: each row becomes a row of a table, or a problem with its row number.
 
 The folder's layout is described in docs/data-layout.md. Rows of AVA CSV have no header:
 `video_id,timestamp,x1,y1,x2,y2,action_id[,person_id]` labels a box, `video_id,timestamp` says that the
@@ -52,9 +52,9 @@ def import_ava(
 ) -> AvaImport:
     """Read a folder of annotations in AVA's formats.
 
-    Rows of excluded keyframes stay in ANNOTATIONS; KEYFRAMES marks the keyframe, and whoever reads the rows
-    leaves it out. A keyframe all of whose rows are bad is in neither table. Rows of classes that the label
-    map does not list are kept (AVA trains 80 classes and evaluates 60).
+    Rows of excluded keyframes stay in ANNOTATIONS; KEYFRAMES marks the keyframe as excluded, and readers skip it.
+    A keyframe whose rows are all bad is in neither table. Rows of classes that the label map does not list are
+    kept (AVA trains 80 classes and evaluates 60).
 
     Args:
         folder: holds a label map (`find_label_map`), any of `train.csv`, `val.csv` and `test.csv`, and optionally
@@ -91,13 +91,7 @@ def import_ava(
         listed,
         files={split: path.name for split, path in paths.items()},
     )
-    for rows in excluded:
-        if listed is None:
-            timelines = {video_id: Timeline(rows.split) for video_id in rows.named_videos()} | timelines
-        without_split = [each for each in rows.named_videos() if each in timelines and not timelines[each].split]
-        timelines |= {each: replace(timelines[each], split=rows.split) for each in without_split}
-        note_foreign_videos(rows, timelines)
-    timelines = {video_id: each for video_id, each in timelines.items() if each.split}
+    timelines = _with_excluded(timelines, excluded, is_listed=listed is not None)
     told: list[str] = []
     missing: list[Problem] = []
     if kinetics is not None:
@@ -109,13 +103,31 @@ def import_ava(
     return replace(assemble(annotated, excluded, timelines, labels), told=told, missing=missing)
 
 
-def _read_videos(folder: Path) -> dict[str, Timeline]:
-    """`videos.csv` with the header of `read_timelines`, or with columns by name as `read_listed` reads them.
+def _with_excluded(timelines: dict[str, Timeline], excluded: list[AvaRows], *, is_listed: bool) -> dict[str, Timeline]:
+    """Return the videos with a split, which may come from excluded keyframes only; rows of unknown videos get a fault.
 
-    Times that the file does not tell are AVA's.
+    Args:
+        timelines: timelines by video id; the split is empty if it is unknown.
+        excluded: rows of excluded keyframes.
+        is_listed: whether videos.csv names all videos, so that these rows add none.
+    """
+    for rows in excluded:
+        if not is_listed:
+            timelines = {video_id: Timeline(rows.split) for video_id in rows.named_videos()} | timelines
+        without_split = [each for each in rows.named_videos() if each in timelines and not timelines[each].split]
+        timelines |= {each: replace(timelines[each], split=rows.split) for each in without_split}
+        note_foreign_videos(rows, timelines)
+    return {video_id: each for video_id, each in timelines.items() if each.split}
+
+
+def _read_videos(folder: Path) -> dict[str, Timeline]:
+    """Read `videos.csv`, with the header of `read_timelines` or with named columns as `read_listed` reads them.
+
+    Times that the file does not give are AVA's.
 
     Raises:
-        InputError: see there; or a time is told of some videos only, whose labels would move against the others'.
+        InputError: see these functions; or only some videos have a time, so that their labels would be shifted against
+            those of the others.
     """
     path = folder / "videos.csv"
     rows = read_rows(path)
@@ -143,7 +155,7 @@ def _first_problem(annotated: list[AvaRows], missing: list[Problem]) -> Problem 
 
 
 def annotation_files(folder: Path) -> dict[str, Path]:
-    """The annotation file of each split, by its short name or as published.
+    """Return the annotation file of each split, found by its short or its published name.
 
     Raises:
         InputError: a split has two.
@@ -152,9 +164,9 @@ def annotation_files(folder: Path) -> dict[str, Path]:
 
 
 def excluded_files(folder: Path) -> dict[str, Path]:
-    """The excluded keyframes of each split, in CSV files whose names hold `excluded` and the split.
+    """Return the list of excluded keyframes of each split: CSV files with `excluded` and the split in their names.
 
-    A published list is read for a split that has annotations: AVA's test split has none.
+    A list with a published name is read only if its split has annotations: AVA's test split has none.
 
     Raises:
         InputError: a split has two.
@@ -169,7 +181,7 @@ def excluded_files(folder: Path) -> dict[str, Path]:
 
 
 def _named(path: Path, short: str, published: re.Pattern[str]) -> str:
-    """The split that a name says, by its short form or as published."""
+    """Return the split that the name of a file states, in its short or its published form."""
     match = published.fullmatch(path.name)
     return match[1] if match else next((split for split in SPLITS if path.name == short.format(split)), "")
 

@@ -1,4 +1,4 @@
-"""What rows in AVA's columns are: annotations, or boxes of a detector. Both are kept in CSV, often side by side.
+"""Tell annotations from detector boxes in rows with AVA's columns. Both are kept as CSV, often side by side.
 
 `video_id,timestamp,x1,y1,x2,y2` is followed by an action id and perhaps a person id, or by a score.
 """
@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base.errors import InputError
-from pipeline.tables.csv_rows import Floats, Mask, Rows, numbers, read_rows, shown
+from pipeline.tables.csv_rows import CsvRows, Floats, Mask, numbers, read_rows, shown
 
 WHOLE = r"^-?[0-9]+$"
 WHOLE_FLOAT = r"^[0-9]+\.0*$"
 ORDER = ("video_id", "timestamp", "x1", "y1", "x2", "y2", "action_id", "person_id")
 SIDES = frozenset(ORDER[2:6])
-# What people call a column, without signs: the places at which it may stand.
+# Column names that people use, without punctuation, by the column that they mean.
 _NAMES = {
     "video_id": ("videoid", "video", "videoname", "movie", "film", "clip", "clipid", "filename"),
     "timestamp": ("timestamp", "time", "second", "seconds", "middleframetimestamp", "frame", "frameid"),
@@ -37,40 +37,40 @@ _PLACES = {name: (place,) for place, name in enumerate(ORDER)} | {"score": (6, 7
 
 @dataclass(frozen=True)
 class Columns:
-    """How the n rows of a file that are not empty keyframes go on behind the box."""
+    """How the rows of a file continue after the box, as counts; rows of empty keyframes are not counted."""
 
     boxes: int
-    "How many rows hold a box, or try to."
+    "Number of rows that have a box, valid or not."
     labelled: int
-    "Rows with an action id, and behind it a person or nothing."
+    "Number of rows with an action id, followed by a person id or by nothing."
     in_eighth: int
-    "Rows whose eighth field is a score."
+    "Number of rows whose eighth field is a score."
     in_seventh: int
-    "Rows of seven fields whose last one is a score."
+    "Number of rows with seven fields, the last of them a score."
     without: int
-    "Rows of six fields: a box and nothing else."
+    "Number of rows with six fields: only a box."
 
     @property
     def are_annotations(self) -> bool:
-        """Whether most rows are annotations."""
+        """Return whether most rows are annotations."""
         return self.labelled * 2 > max(self.boxes, 1)
 
     @property
     def are_boxes(self) -> bool:
-        """Whether most rows are boxes of a detector."""
+        """Return whether most rows are boxes of a detector."""
         return max(self.in_eighth, self.in_seventh, self.without) * 2 > max(self.boxes, 1)
 
     @property
     def width(self) -> int:
-        """Fields of a row of boxes: 8, or 7 or 6 where most rows have so many."""
+        """Return the number of fields in a row of boxes: 7 or 6 if most rows have that many, else 8."""
         half = max(self.boxes, 1) / 2
         return 7 if self.in_seventh > half else 6 if self.without > half else 8
 
 
-def header_of(rows: Rows) -> list[str]:
-    """What a first row of names of columns means, field by field; empty where the first row is none.
+def header_of(rows: CsvRows) -> list[str]:
+    """Return the meaning of each column name in the first row; empty if the first row is not a header.
 
-    Names that mean nothing here stay as they are. Tables of other things, such as `video_id,split`, are none of AVA's.
+    Unknown names are returned as they are. A table of other things, such as `video_id,split`, is not an AVA table.
     """
     names = [rows.column(index)[0].as_py() for index in range(int(rows.widths[0]))] if len(rows) else []
     if len(names) < 2 or not np.isnan(numbers(pa.array(names, pa.string()))).all():
@@ -81,8 +81,8 @@ def header_of(rows: Rows) -> list[str]:
     return meant if (keys == 2 and (len(names) == 2 or sides > 1)) or (keys and sides > 3) else []
 
 
-def read_ava_csv(path: Path) -> Rows:
-    """The rows of a file in AVA's columns, without a first row that names them.
+def read_ava_csv(path: Path) -> CsvRows:
+    """Read the rows of a file with AVA's columns, without its header row if there is one.
 
     Raises:
         InputError: see `read_rows`; or the first row names the columns in another order.
@@ -99,8 +99,8 @@ def read_ava_csv(path: Path) -> Rows:
     return replace(rows, starts=rows.starts[1:], widths=rows.widths[1:], lines=rows.lines[1:])
 
 
-def columns_of(rows: Rows) -> Columns:
-    """Look at all rows of a file."""
+def columns_of(rows: CsvRows) -> Columns:
+    """Count what follows the box in the rows of a file."""
     fields = [rows.column(index) for index in range(2, 8)]
     boxed = ~np.logical_and.reduce([_is_blank(each) for each in fields])
     seventh, eighth = fields[4], fields[5]
@@ -110,20 +110,20 @@ def columns_of(rows: Rows) -> Columns:
     fraction = _between(of_seventh) & (of_seventh != np.floor(of_seventh))
     in_seventh = boxed & (rows.widths == 7) & (fraction | _between_floats(seventh, of_seventh))
     labelled = boxed & ~_is_blank(seventh) & (person | blank) & ~in_seventh
-    # Of scores that are whole numbers a few may be among the others: 1, or 0.
+    # A score of 1 or 0 looks like a person id, and is counted only where there is no action id.
     in_eighth = boxed & ~blank & _between(of_eighth) & (~person | _is_blank(seventh))
     without = boxed & (rows.widths == 6) & ~np.isnan(numbers(fields[3]))
     return Columns(*(int(each.sum()) for each in (boxed, labelled, in_eighth, in_seventh, without)))
 
 
 def _whole_floats(column: pa.Array, values: Floats) -> Mask:
-    """Whole numbers written as 3.0 (pandas does it), unless none is above 1: then they may be scores."""
+    """Mark whole numbers written as 3.0 (pandas does so). If none is above 1, mark nothing: they may be scores."""
     whole = _matches(column, WHOLE_FLOAT)
     return whole if bool((values[whole] > 1).any()) else np.zeros(len(values), bool)
 
 
 def _between_floats(column: pa.Array, values: Floats) -> Mask:
-    """1.0 and 0.0, where the other fields of the column are fractions."""
+    """Mark 1.0 and 0.0 if other fields of the column are fractions."""
     fraction = _between(values) & (values != np.floor(values))
     return _matches(column, WHOLE_FLOAT) & _between(values) & bool(fraction.any())
 

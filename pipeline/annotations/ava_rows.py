@@ -1,4 +1,4 @@
-"""One AVA CSV file by column, with a problem for each row that cannot be used."""
+"""Read one AVA CSV file into columns, with a problem for each row that cannot be used."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ LARGEST = 2**31 - 1
 
 
 class OtherIds(NamedTuple):
-    """Action ids of a file that are none of the classes, as the file counts them."""
+    """The action ids of a file that are not in the label map, numbered as in the file."""
 
     known: range
     "The ids of the classes."
@@ -36,9 +36,9 @@ class AvaRows:
     split: str
     faults: Faults
     lines: Ints
-    "Line numbers, from 1."
+    "Line numbers in the file, from 1."
     video_ids: list[str]
-    "Distinct, sorted; `video` [n] holds places in it."
+    "Distinct and sorted; `video` [n] holds indices into it."
     video: Ints
     timestamp: Floats
     boxes_xyxy: Floats
@@ -46,20 +46,20 @@ class AvaRows:
     person: Floats
     "NaN where the row has none."
     empty: Mask
-    "Rows that name a keyframe without a person."
+    "True for rows that name a keyframe without a person."
     other_ids: OtherIds | None = None
-    "Where there are some."
+    "Set if the file has such ids."
 
     def good(self) -> Ints:
-        """Indices of the rows without a fault."""
+        """Return the indices of the rows without a fault."""
         return np.flatnonzero(~self.faults.bad)
 
     def named_videos(self) -> list[str]:
-        """Videos of the rows without a fault, sorted."""
+        """Return the sorted videos of the rows without a fault."""
         return [self.video_ids[place] for place in np.unique(self.video[self.good()])]
 
     def time_seconds(self, timelines: dict[str, Timeline]) -> Floats:
-        """Seconds from the start of the film [n]; NaN for videos without a timeline."""
+        """Return the seconds from the start of the film [n]; NaN for videos without a timeline."""
         each = [timelines.get(video_id, Timeline("", np.nan)) for video_id in self.video_ids]
         first = np.array([timeline.first_timestamp for timeline in each], np.float64)
         offset = np.array([timeline.offset_seconds for timeline in each], np.float64)
@@ -67,7 +67,7 @@ class AvaRows:
 
 
 def source_ids(path: Path) -> Floats:
-    """The action ids of a file as they stand there, NaN where a row has none; without rows of another width.
+    """Return the action ids of a file, unchanged; NaN for a row without one. Rows of another width are skipped.
 
     Raises:
         InputError: see `read_ava_csv`.
@@ -86,10 +86,10 @@ def read_ava_rows(path: Path, *, split: str, classes: int, widths: tuple[int, ..
 
     Args:
         path: an annotation file, or a list of excluded keyframes.
-        split: the split that the file is of; empty where the videos tell.
+        split: the split of the file; empty if the videos give the split.
         classes: how many action ids there are.
         widths: how many columns a row may have: ANNOTATION_WIDTHS or EXCLUDED_WIDTHS.
-        first_id: the file's first action id, 0 or 1; in what is returned it is 1.
+        first_id: the file's first action id, 0 or 1; the returned ids start at 1.
 
     Raises:
         InputError: the file cannot be read as text, or its first row names the columns in another order.
@@ -144,16 +144,16 @@ def read_ava_rows(path: Path, *, split: str, classes: int, widths: tuple[int, ..
 
 
 def _parted(first: str) -> str:
-    """What parts the fields of a row whose first field holds more than one."""
+    """Describe the separator of a row that uses another one than the comma."""
     sign = next((name for sign, name in ((";", "';'"), ("\t", "tabs")) if sign in first), "")
     return f" (fields are parted by {sign}, not by commas)" if sign else ""
 
 
 def renamed(path: Path, rows: AvaRows, name_of: Callable[[str], str] = film_of) -> AvaRows:
-    """The rows with the ids of films where they have names of files.
+    """Return the rows with file names in place of ids replaced by the ids of the films.
 
     Raises:
-        InputError: two clips of different folders have one name.
+        InputError: two files in different folders have the same name.
     """
     names = [name_of(each) for each in rows.video_ids]
     folder: dict[str, str] = {}
@@ -166,7 +166,7 @@ def renamed(path: Path, rows: AvaRows, name_of: Callable[[str], str] = film_of) 
 
 
 def note_early(rows: AvaRows, timelines: dict[str, Timeline]) -> None:
-    """Mark the rows whose time lies before their film."""
+    """Mark the rows whose time lies before the start of their film."""
 
     def found(i: int) -> str:
         first = timelines[rows.video_ids[rows.video[i]]].first_allowed
@@ -181,9 +181,9 @@ def note_early(rows: AvaRows, timelines: dict[str, Timeline]) -> None:
 
 
 def note_repeats(rows: AvaRows) -> None:
-    """Mark rows that repeat an earlier one, give its label another person, or call its keyframe empty."""
+    """Mark rows that repeat an earlier row, name another person for the same label, or call its keyframe empty."""
     good = rows.good()
-    # A row without a box holds NaN, which equals nothing: zeros compare equal.
+    # Boxes of empty rows are NaN, and NaN equals nothing: zeros let these rows compare equal.
     label = np.nan_to_num(np.column_stack([rows.boxes_xyxy, rows.action]))
     earlier = np.arange(len(rows.lines))
     earlier[good] = good[first_alike([key[good] for key in (rows.video, rows.timestamp, rows.empty, *label.T)])]
@@ -204,7 +204,7 @@ def note_repeats(rows: AvaRows) -> None:
     )
     if not rows.empty.any():
         return
-    # Rows with a box before the others, so that the first row of a keyframe tells whether it has one.
+    # Sort rows with a box first: then the first row of a keyframe tells whether the keyframe has a box.
     good = good[np.argsort(rows.empty[good], kind="stable")]
     first = np.arange(len(rows.lines))
     first[good] = good[first_alike([rows.video[good], rows.timestamp[good]])]
@@ -217,7 +217,7 @@ def note_repeats(rows: AvaRows) -> None:
 
 
 def note_foreign_videos(rows: AvaRows, timelines: dict[str, Timeline]) -> None:
-    """Mark the rows of excluded keyframes whose video is of another split, or of none."""
+    """Mark the rows of excluded keyframes whose video is in another split or in none."""
     splits = [timelines[each].split if each in timelines else "no split" for each in rows.video_ids]
     rows.faults.add(
         np.array([split != rows.split for split in splits], bool)[rows.video],

@@ -1,4 +1,4 @@
-"""The numbers and names of classes as sources give them, brought to ids from 1 on in one place."""
+"""Bring the numbers and names of classes from any source to ids that start at 1."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,16 +13,16 @@ from pipeline.tables.film_ids import composed
 from pipeline.tables.label_map import Label, read_label_map
 
 LABEL_MAPS = ("labelmap.pbtxt", "labelmap.csv", "labelmap.txt", "labelmap.json", "label_map.txt")
-# The 60 classes that are evaluated go before the 80 of the same version.
+# The map of the 60 evaluated classes is preferred to the map of all 80 of the same version.
 PUBLISHED_LABEL_MAPS = ("ava_action_list_v2*_for_activitynet_*.pbtxt*", "ava_action_list_v2*.pbtxt*")
-# To look for a name that is like another one takes a millisecond and more: a file of names that are none has too many.
+# Searching for a similar name takes more than a millisecond, so a file with many unknown names gets few hints.
 MOST_HINTS, LONGEST_NAME = 500, 100
-# What annotation tools write where nobody chose anything.
+# Values that annotation tools write if the annotator chose nothing.
 NO_ACTION = frozenset(("", "none", "null", "undefined", "__undefined__", "_default", "default", "background"))
 
 
 class ShiftedIdsError(InputError):
-    """All action ids of a source seem to be off by one; `found` and `expected` are their ranges, ends and all."""
+    """All action ids of a source seem to be off by one. `found` and `expected` are (first, last), both inclusive."""
 
     def __init__(self, where: Path, found: tuple[int, int], expected: tuple[int, int], remedy: str) -> None:
         ids, wanted = (f"{first} to {last}" for first, last in (found, expected))
@@ -32,7 +32,7 @@ class ShiftedIdsError(InputError):
 
 
 class TooManyClassesError(InputError):
-    """Class ids go up to `largest`, which is above dataset.classes."""
+    """The largest class id, `largest`, is above dataset.classes."""
 
     def __init__(self, where: Path, largest: int, classes: int) -> None:
         super().__init__(f"{where}: class ids go to {largest}, expected 1 to {classes} (dataset.classes)")
@@ -40,11 +40,11 @@ class TooManyClassesError(InputError):
 
 
 class ClassNamesError(InputError):
-    """A label map gives an id another name than the annotations do."""
+    """The label map and the annotations give one id different names."""
 
 
 def find_label_map(folder: Path) -> Path:
-    """The label map of a folder: by a short name, or as AVA publishes it; `labelmap.pbtxt` where there is none.
+    """Return the label map of a folder, by a short or a published name; `labelmap.pbtxt` if there is none.
 
     Raises:
         InputError: there are two.
@@ -59,7 +59,7 @@ def find_label_map(folder: Path) -> Path:
 
 
 def read_shifted_label_map(path: Path) -> tuple[list[Label], int]:
-    """The classes with ids from 1 on, and the file's own first id: 0 where it lists an id 0, else 1.
+    """Return the classes with ids from 1, and the file's own first id: 0 if it lists an id 0, else 1.
 
     Raises:
         InputError: see `read_label_map`.
@@ -71,16 +71,16 @@ def read_shifted_label_map(path: Path) -> tuple[list[Label], int]:
 
 
 def check_shift(where: Path, numbers: Floats, *, first_id: int, classes: int) -> None:
-    """Refuse a source all of whose ids seem to be off by one.
+    """Raise an error if all action ids of a source seem to be off by one.
 
     Args:
-        where: the file.
-        numbers: its action ids as they stand there; NaN where a row has none.
-        first_id: what the ids are taken to begin with, 0 or 1.
-        classes: how many there are.
+        where: the file, for messages.
+        numbers: its action ids, unchanged; NaN for a row without one.
+        first_id: the assumed first id, 0 or 1.
+        classes: number of classes.
 
     Raises:
-        ShiftedIdsError: ids begin at the other number and none reaches the last one.
+        ShiftedIdsError: the ids start at the other number, and the last expected id does not occur.
     """
     numbers = numbers[np.isfinite(numbers)]
     if not len(numbers):
@@ -95,7 +95,7 @@ def check_shift(where: Path, numbers: Floats, *, first_id: int, classes: int) ->
 
 
 def check_count(where: Path, labels: Sequence[Label], classes: int) -> None:
-    """Refuse classes of more ids than the classifier has.
+    """Check that no class id is larger than the classifier is wide.
 
     Raises:
         TooManyClassesError: an id is above `classes`.
@@ -106,7 +106,7 @@ def check_count(where: Path, labels: Sequence[Label], classes: int) -> None:
 
 
 def check_names(map_path: Path, labels: Sequence[Label], source: Path, own: Sequence[Label]) -> None:
-    """Refuse a label map whose names are not those that the source itself gives its ids.
+    """Check that the label map gives each id the same name as the source does.
 
     Raises:
         ClassNamesError: an id has two names.
@@ -122,7 +122,7 @@ def check_names(map_path: Path, labels: Sequence[Label], source: Path, own: Sequ
 
 
 def spelt(name: str) -> str:
-    """A name for comparison: case, how accents are stored, and blanks or underscores do not matter."""
+    """Return a name in the form used for comparison: case, accent encoding, blanks and underscores do not matter."""
     return " ".join(composed(name).lower().replace("_", " ").split())
 
 
@@ -135,11 +135,11 @@ class ClassNames:
         self._close: dict[str, list[str]] = {}
 
     def find(self, name: str) -> int | None:
-        """The id; None for a name that is no class."""
+        """Return the id of a class, or None if the name is not a class."""
         return self._ids.get(spelt(name))
 
     def expected(self, name: str) -> str:
-        """What could have stood in place of a name that is no class."""
+        """Describe, for a message, which names were expected in place of one that is not a class."""
         key = spelt(name)[:LONGEST_NAME]
         if key not in self._close and len(self._close) < MOST_HINTS:
             self._close[key] = get_close_matches(key, list(self._ids), n=1)

@@ -1,4 +1,4 @@
-"""A choice of classes: some of a source's, under new names or merged, numbered from 1 on."""
+"""Select classes of a source (`dataset.class_map`): rename or merge them, and number them from 1."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,20 +22,20 @@ Choice = Sequence[int | str] | Mapping[str, int | str | Sequence[int | str]]
 
 
 def choose_classes(found: AvaImport, choice: Choice, *, classes: int, first_id: int) -> AvaImport:
-    """The tables with the chosen classes only.
+    """Return the tables with the chosen classes only.
 
-    Rows of other classes are left out, which is no fault. A keyframe that loses all its rows becomes an empty one: it
-    was annotated, and shows nobody who does any of this, so that a class's AP is the same as among all classes.
+    Rows of other classes are left out and are no fault. A keyframe that loses all its rows becomes an empty keyframe:
+    it was annotated, and nobody in it does a chosen action. So the AP of a class is the same as among all classes.
 
     Args:
-        found: all classes of the source, ids from 1 on.
-        choice: names or ids as the source writes them; or a new name -> the names or ids that it takes in. New ids
-            are 1, 2, ... in this order.
-        classes: how many there must be (dataset.classes).
-        first_id: what the source's own ids begin with.
+        found: the tables with all classes of the source, ids from 1.
+        choice: a list of names or ids as the source writes them; or a dict from a new name to the names or ids that
+            are merged into it. The new ids are 1, 2, ... in this order.
+        classes: the required number of chosen classes (dataset.classes).
+        first_id: the first id of the source, 0 or 1.
 
     Raises:
-        InputError: a name or id is not of the label map, is taken twice, or their count is not `classes`.
+        InputError: a name or id is not in the label map or is chosen twice, or the count is not `classes`.
     """
     labels, new_of = _chosen(found.labels, choice, first_id)
     if len(labels) != classes:
@@ -73,7 +73,7 @@ def choose_classes(found: AvaImport, choice: Choice, *, classes: int, first_id: 
 
 
 def _chosen(known: Sequence[Label], choice: Choice, first_id: int) -> tuple[list[Label], dict[int, int]]:
-    """The new classes, and the new id of each old one."""
+    """Return the new classes, and the new id of each old id."""
     by_id, names = {label.id: label for label in known}, ClassNames(known)
     labels: list[Label] = []
     new_of: dict[int, int] = {}
@@ -114,7 +114,7 @@ def _old_id(old: Any, by_id: Mapping[int, Label], names: ClassNames, first_id: i
 
 
 def _emptied(keyframes: pa.Table, annotations: pa.Table) -> pa.Table:
-    """The keyframes, those without a row called empty."""
+    """Return the keyframes, with the status empty for those that have no row left."""
     both = pa.concat_tables(
         [keyframes.select(["video_id", "timestamp"]), annotations.select(["video_id", "timestamp"])]
     )

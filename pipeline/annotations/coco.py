@@ -1,4 +1,4 @@
-"""COCO-like JSON as AlphAction writes it for AVA: images with a film and a second, boxes with lists of action ids.
+"""Read COCO-like JSON as AlphAction writes it for AVA: images with film and second, boxes with lists of action ids.
 
 `images`: id, movie (or video_id), timestamp, width, height; `annotations`: image_id, bbox (x, y, width, height in
 pixels, so that the right edge is x + width), action_ids from 1 on, optionally person_id. An image without annotations
@@ -30,7 +30,7 @@ FORMAT = "COCO-like JSON (AlphAction)"
 IMAGES = (".jpg", ".jpeg", ".png")
 IMAGE_EXPECTED = "movie (the film's id) and timestamp (a second of it), or a file_name VIDEO/TIMESTAMP.jpg"
 STAMP = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
-# Attributes that exporters add of themselves.
+# Attributes that exporters add on their own.
 TECHNICAL = frozenset((
     "occluded", "rotation", "track id", "keyframe", "outside", "iscrowd", "is crowd", "z order",
     "group", "group id", "score", "source", "area",
@@ -39,34 +39,34 @@ TECHNICAL = frozenset((
 
 @dataclass(frozen=True)
 class Actions:
-    """How the file names actions."""
+    """How the file names its actions."""
 
     chosen: Chosen = field(default_factory=Chosen)
-    "No attribute: action_ids, or categories."
+    "Empty if actions are action_ids or categories."
     names: ClassNames = field(default_factory=lambda: ClassNames([]))
     first_id: int = 1
 
 
 def is_coco(content: Any) -> bool:
-    """Whether a JSON file is of this kind."""
+    """Return whether the content of a JSON file is COCO-like."""
     return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations"))
 
 
 def has_scores(content: dict[str, Any]) -> bool:
-    """Whether the annotations of a COCO file are boxes with scores, and not the truth."""
+    """Return whether the annotations of a COCO file are detector boxes with scores, and not ground truth."""
     boxes = content.get("annotations")
     return isinstance(boxes, list) and any(isinstance(each, dict) and "score" in each for each in boxes[:10])
 
 
 def are_persons_alone(content: dict[str, Any]) -> bool:
-    """Whether nothing but person boxes with scores is there: no action ids, and no category but person."""
+    """Return whether the file holds only person boxes with scores: no action ids, and no category but person."""
     names = {str(each.get("name") or "").lower() for each in _categories(content)}
     acted = any(isinstance(each, dict) and "action_ids" in each for each in content["annotations"])
     return has_scores(content) and not acted and names <= {"person"}
 
 
 def with_whole_ids(content: dict[str, Any]) -> dict[str, Any]:
-    """The same with ids such as 1.0, which pandas and R write for whole numbers, as whole numbers."""
+    """Return the content with ids such as 1.0 as integers; pandas and R write integers so."""
     lists = {
         key: [_whole_ids(each) for each in content[key]]
         for key in ("images", "annotations", "categories")
@@ -83,7 +83,7 @@ def _whole_ids(each: Any) -> Any:
 
 
 def category_labels(content: dict[str, Any], where: str = "categories") -> list[Label]:
-    """The actions that the file's categories name; none where boxes have action_ids, and categories are persons.
+    """Return the actions that the categories name; none if boxes have action_ids, as categories are then persons.
 
     Raises:
         InputError: an id is larger than a class can have; the message begins with `where`.
@@ -102,13 +102,13 @@ def category_labels(content: dict[str, Any], where: str = "categories") -> list[
 
 
 def _categories(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """Those that are objects; none where there is no list of them."""
+    """Return the categories that are JSON objects; empty if the file has no list of categories."""
     listed = content.get("categories")
     return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 
 
 def choose_actions(path: Path, content: dict[str, Any], wanted: Wanted, known: ClassNames | None) -> Chosen:
-    """Which attributes name actions; none where action_ids or categories do.
+    """Choose the attributes that name actions; none if action_ids or categories do.
 
     Raises:
         InputError: see `choose`.
@@ -128,7 +128,7 @@ def choose_actions(path: Path, content: dict[str, Any], wanted: Wanted, known: C
 
 
 def _values(each: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of an annotation; keys called action beside them count as well."""
+    """Return the attributes of an annotation, with keys of the annotation itself that are called action."""
     values = {key: value for key, value in each.items() if spelt(key) in NAMED and isinstance(value, str | list)}
     found = each.get("attributes")
     if isinstance(found, dict):
@@ -142,16 +142,16 @@ def _values(each: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def action_numbers(content: dict[str, Any]) -> list[float]:
-    """All action ids as they stand there."""
+    """Return all action ids of the file, unchanged."""
     return [float(number) for each in content["annotations"] for number in _numbers(each) or [] if _whole(number)]
 
 
 def coco_rows(
     path: Path, content: dict[str, Any], listed: dict[str, Listed], *, classes: int, actions: Actions
 ) -> Read:
-    """The boxes of a file.
+    """Read the boxes of a file.
 
-    Without `videos.csv`, films begin at timestamp 900 where no image is earlier, as AVA's do, and at 0 otherwise.
+    Without `videos.csv`, films start at timestamp 900, as in AVA, if no image is earlier, and at 0 otherwise.
 
     Raises:
         InputError: two images have one id.
@@ -199,19 +199,19 @@ def coco_rows(
 
 
 def image_stamps(content: dict[str, Any]) -> list[tuple[str, float]]:
-    """Film and timestamp of every image that can be read."""
+    """Return film and timestamp of every image that can be read."""
     found = [_image(image) for image in content["images"]]
     return [(video_id, stamp) for (video_id, stamp, _), fault in found if not fault]
 
 
 def keyframe_of(file_name: Any) -> tuple[str, float] | None:
-    """The film and the second that the name of an image says, `VIDEO/TIMESTAMP.jpg`; None for other names."""
+    """Return the film and second that an image name `VIDEO/TIMESTAMP.jpg` gives; None for other names."""
     path = PurePosixPath(str(file_name or "").replace("\\", "/"))
     return (path.parent.name, float(path.stem)) if path.parent.name and STAMP.fullmatch(path.stem) else None
 
 
 def _unnamed(image: dict[str, Any]) -> str:
-    """What an image without a film or a second has instead."""
+    """Describe an image without a film or a second, for a message."""
     missing = " and no ".join(
         name for name, keys in (("movie", ("movie", "video_id")), ("timestamp", ("timestamp",)))
         if all(image.get(key) is None for key in keys)
@@ -286,7 +286,7 @@ def _boxes(place: str, each: Any, images: dict[Any, Any], actions: Actions) -> l
 
 
 def _is_outside(each: Mapping[str, Any]) -> bool:
-    """Whether it is the box after which a track of CVAT is gone, which Datumaro hands on with these two attributes."""
+    """Return whether the box ends a CVAT track, which Datumaro exports as these two attributes."""
     values = _values(each)
     return "keyframe" in values and str(values.get("outside")).lower() in ("true", "1")
 
@@ -296,7 +296,7 @@ def _is_box(box: Any) -> bool:
 
 
 def _sides(each: Mapping[str, Any]) -> Sides | None:
-    """The box, else the one around the polygons of the segmentation."""
+    """Return the box, or the box around the polygons of the segmentation if there is no box."""
     box, shape = each.get("bbox"), each.get("segmentation")
     if _is_box(box) and isinstance(box, list):
         x, y, width, height = map(float, box)
@@ -312,7 +312,7 @@ def _sides(each: Mapping[str, Any]) -> Sides | None:
 
 
 def _no_box(each: Mapping[str, Any]) -> Fault:
-    """What stands in the place of a box."""
+    """Return the fault of an annotation without a box."""
     box = each.get("bbox")
     shapes = [key for key in ("segmentation", "keypoints") if each.get(key)]
     if not box and shapes:

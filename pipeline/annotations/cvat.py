@@ -1,8 +1,8 @@
-"""CVAT for video 1.1, and CVAT for images 1.1 of a video task.
+"""Read CVAT for video 1.1, and CVAT for images 1.1 of a video task.
 
-CVAT numbers the frames of the source from 0, also in a task that takes one of several (`frame_filter`). Its own exports
-list every frame at which a person is seen (`keyframe="0"` between those that a user set); a gap there is a frame that
-was deleted from the task. In files without `keyframe="0"` the sides move linearly between the boxes.
+CVAT numbers the frames of the source from 0, also in a task that skips frames (`frame_filter`). Its own exports list
+every frame at which a person is seen (`keyframe="0"` for frames between those that the user set); a gap in the list is
+a frame that was deleted from the task. In files without `keyframe="0"`, boxes are interpolated linearly.
 """
 
 import re
@@ -16,7 +16,7 @@ from pipeline.annotations.archives import Member
 from pipeline.annotations.attributes import Attribute, Chosen, Wanted, choose, seen_attributes, typed
 from pipeline.annotations.class_ids import NO_ACTION, ClassNames
 from pipeline.annotations.drafts import Draft
-from pipeline.annotations.drawn_tracks import MOST_FRAMES, Box, Task, Track, has_attributes
+from pipeline.annotations.drawn_tracks import MOST_FRAMES, AnnotationTask, Box, Track, has_attributes
 from pipeline.annotations.media import MEDIA, media_stem
 from pipeline.annotations.notices import Notice
 from pipeline.annotations.outlines import Sides, around, ellipse
@@ -36,7 +36,7 @@ _IMAGE = re.compile(r"(?:.*[_/\\-])?frame_?(\d{1,9})(?:\.\w+)?", re.IGNORECASE)
 
 @dataclass
 class _File:
-    """What is gathered while a file is read."""
+    """What is collected while a file is read."""
 
     name: str
     video_id: str
@@ -47,8 +47,8 @@ class _File:
         self.faults.append(Draft(place, self.video_id, fault=Fault(found, expected)))
 
 
-def read_task(source: Member, wanted: Wanted, known: ClassNames | None = None) -> Task:
-    """Read a file.
+def read_task(source: Member, wanted: Wanted, known: ClassNames | None = None) -> AnnotationTask:
+    """Read the annotations of one task.
 
     Args:
         source: annotations.xml of one task, or of a job.
@@ -56,7 +56,7 @@ def read_task(source: Member, wanted: Wanted, known: ClassNames | None = None) -
         known: the classes of a label map, if there is one.
 
     Raises:
-        InputError: see `read_xml` and `choose`; or the file is of several tasks, names no film or counts no frames.
+        InputError: see `read_xml` and `choose`; or the file holds several tasks, or gives no film or no frame count.
     """
     root = read_xml(Path(str(source)), source.content())
     meta = root.find("meta")
@@ -79,11 +79,11 @@ def read_task(source: Member, wanted: Wanted, known: ClassNames | None = None) -
     if every and not step:
         gaps = [b.frame - a.frame for each in people for a, b in pairwise(each.boxes)]
         step = min(gaps, default=1)
-        # Nothing tells where such a task begins: nobody is said to be missing before the first box.
+        # The file does not say where such a task starts: take the first box, so that no earlier frame counts as empty.
         start = start if step < 2 else min(each.boxes[0].frame for each in people)
     step = step or 1
     people = [_closed(each, stop, step) for each in people]
-    return Task(
+    return AnnotationTask(
         name=source.name,
         where=str(source),
         format=FORMAT,
@@ -102,7 +102,7 @@ def read_task(source: Member, wanted: Wanted, known: ClassNames | None = None) -
 
 
 def _video_id(source: Member, meta: Element) -> str:
-    """The film: `<source>`, a `<name>` with the ending of a film, or the file's own name."""
+    """Return the film: `<source>`, a `<name>` that ends like a film, or the name of the file itself."""
     told = next((each.text for each in meta.iter("source") if each.text and each.text.strip()), None)
     if told:
         return PurePath(told.strip().replace("\\", "/")).stem
@@ -119,8 +119,8 @@ def _video_id(source: Member, meta: Element) -> str:
 
 
 def _labels(meta: Element, tracks: Sequence[Element], images: Sequence[Element]) -> list[str]:
-    """Those that are defined, in their order, and then those that are used."""
-    # The points of a skeleton are labels with a parent.
+    """Return the defined labels in their order, then the other labels that are used."""
+    # Labels with a parent are points of a skeleton, not persons.
     defined = [_text(each, "name") or "" for each in meta.iter("label") if each.find("parent") is None]
     used = [each.get("label") or "" for each in tracks]
     used += [shape.get("label") or "" for image in images for shape in image if shape.tag in SHAPES]
@@ -128,7 +128,7 @@ def _labels(meta: Element, tracks: Sequence[Element], images: Sequence[Element])
 
 
 def _attributes(meta: Element, root: Element) -> list[Attribute]:
-    """Attributes of the labels, and those that stand at boxes alone."""
+    """Return the attributes that the labels define, then those that only boxes have."""
     used: dict[str, set[str]] = {}
     labels: dict[str, set[str]] = {}
     for owner in [*root.findall("track"), *root.findall("image")]:
@@ -143,7 +143,7 @@ def _attributes(meta: Element, root: Element) -> list[Attribute]:
             name = _text(each, "name") or ""
             kind = _text(each, "input_type") or ""
             values = (_text(each, "values") or "").split("," if kind == "text" else "\n")
-            if kind == "text" and len(values) < 2:  # a default, and no list of what may stand there
+            if kind == "text" and len(values) < 2:  # a default value, not a list of options
                 values += sorted(part for value in used.get(name, ()) for part in value.split(","))
             found.append(typed(name, kind, values, frozenset([_text(label, "name") or ""])))
     defined = {each.name for each in found}
@@ -154,7 +154,7 @@ def _attributes(meta: Element, root: Element) -> list[Attribute]:
 
 
 def _frames(source: Member, meta: Element) -> tuple[int, int, int]:
-    """First and last frame of the task, and its step; 0 where no step is told."""
+    """Return the first frame, the last frame and the step of the task; the step is 0 if the file gives none."""
     start, stop, count = (_number(meta, name) for name in ("start_frame", "stop_frame", "size"))
     if stop is None and count is None:
         raise InputError(f"{source}: <meta> has no <size> and no <stop_frame>, expected the task's count of frames")
@@ -200,7 +200,7 @@ def _track(track: Element, index: int, file: _File) -> Track:
         values = {
             key: each.text or "" for each in shape.findall("attribute") if (key := each.get("name") or "") in keys
         }
-        last = last if values == last else values  # thousands of boxes share one
+        last = last if values == last else values  # share one object: thousands of boxes have equal values
         other = boxes.get(box.frame)
         if other and not (other.outside or box.outside) and (other.sides, other.values) != (box.sides, last):
             file.fault(where, f"a second shape at frame {box.frame}", "one shape of a track at a frame")
@@ -217,7 +217,7 @@ def _listed(skeleton: Element) -> bool:
 
 
 def _box(shape: Element, frame: int | None, where: str, file: _File) -> Box | None:
-    """A shape as the box around it; None for one that is noted as a fault."""
+    """Return the box around a shape; None, with a fault noted, if it cannot be read."""
     outside = shape.get("outside") == "1"
     if shape.tag in NO_INSIDE and frame is not None:
         return Box(frame, (0.0,) * 4, outside, shape=shape.tag, unread=True)
@@ -251,7 +251,7 @@ def _box(shape: Element, frame: int | None, where: str, file: _File) -> Box | No
 
 
 def _closed(track: Track, stop: int, step: int) -> Track:
-    """Near the end of a task CVAT leaves out the box that ends a shape of one frame."""
+    """End a track of one frame near the task's end, where CVAT leaves out the box that would end it."""
     (first, *more) = track.boxes
     if more or track.every or first.outside or first.frame + step < stop:
         return track
@@ -259,7 +259,7 @@ def _closed(track: Track, stop: int, step: int) -> Track:
 
 
 def _deleted(tracks: Sequence[Track], stop: int, step: int) -> frozenset[int]:
-    """Frames in the gaps of tracks that list every frame, unless another track has a box there."""
+    """Return the frames in gaps of tracks that list every frame, unless another track has a box there."""
     gone: set[int] = set()
     for track in tracks:
         if not track.every:
@@ -274,7 +274,7 @@ def _deleted(tracks: Sequence[Track], stop: int, step: int) -> frozenset[int]:
 
 
 def _without_attribute(name: str, tracks: Sequence[Track], chosen: Chosen) -> list[Notice]:
-    """Tracks of labels that have none of the attributes that name actions."""
+    """Return a notice of the tracks whose label has none of the attributes that name actions."""
     lost = [each for each in tracks if chosen.attributes and not has_attributes(each, chosen)]
     if not lost:
         return []
@@ -283,8 +283,10 @@ def _without_attribute(name: str, tracks: Sequence[Track], chosen: Chosen) -> li
     return [Notice("label-without-attribute", Problem(name, f"{len(lost)} tracks", found, expected), len(lost))]
 
 
-def _of_images(source: Member, file: _File, meta: Element, images: Sequence[Element], notices: list[Notice]) -> Task:
-    """The images of a video task: their names count its frames."""
+def _of_images(
+    source: Member, file: _File, meta: Element, images: Sequence[Element], notices: list[Notice]
+) -> AnnotationTask:
+    """Read the images of a video task, whose names are frame numbers."""
     frames: set[int] = set()
     tracks: list[Track] = []
     sizes: list[tuple[float, float]] = []
@@ -308,7 +310,7 @@ def _of_images(source: Member, file: _File, meta: Element, images: Sequence[Elem
         found = Problem(file.name, f"{tags} tags", "labels of whole frames", "labels of boxes")
         notices = [*notices, Notice("without-box", found, tags)]
     step = min((b - a for a, b in pairwise(sorted(frames))), default=1)
-    return Task(
+    return AnnotationTask(
         name=file.name,
         where=str(source),
         format=IMAGES,
@@ -345,7 +347,7 @@ def _points(shape: Element) -> list[tuple[float, float]] | None:
 
 
 def _floats(texts: Iterable[str | None]) -> tuple[float, ...] | None:
-    """Numbers; None where one of them is none."""
+    """Return the texts as numbers; None if one of them is not a number."""
     found = [_float(each) for each in texts]
     return None if not found or None in found else tuple(each for each in found if each is not None)
 

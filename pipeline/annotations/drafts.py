@@ -1,4 +1,4 @@
-"""Rows that a reader gathers one by one, in the form of AVA's rows, so that they go through the same checks."""
+"""Turn rows that a reader collects one by one into the form of AVA's rows, so that they get the same checks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,43 +19,43 @@ NOTHING = (np.nan,) * 4
 
 @dataclass(frozen=True)
 class Draft:
-    """One label of a box; without a box a keyframe that shows nobody; with a fault a row that cannot be used."""
+    """One label of a box. Without a box it is an empty keyframe; with a fault it is a row that cannot be used."""
 
     place: str
-    "Where it stands in its file: `annotation 17`."
+    "Where it is in its file: `annotation 17`."
     video_id: str
     timestamp: float = np.nan
     box: tuple[float, ...] | None = None
-    "x1, y1, x2, y2 as shares of the frame."
+    "x1, y1, x2, y2 as fractions of the frame."
     action: int = 0
-    "From 1 on."
+    "Action id, from 1."
     person: int | None = None
     fault: Fault | None = None
 
 
 @dataclass(frozen=True)
 class Read:
-    """What a reader makes of its files."""
+    """What a reader returns for its files."""
 
     format: str
     rows: list[AvaRows]
     times: dict[str, Timeline] = field(default_factory=dict)
-    "first_timestamp and offset_seconds by video; the split is empty where the source does not tell it."
+    "first_timestamp and offset_seconds by video; the split is empty if the source does not give it."
     told: list[str] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     sizes: dict[str, set[tuple[float, float]]] = field(default_factory=dict)
-    "Width and height that the file itself gives a video."
+    "Width and height in pixels by video, as the file gives them."
     counted: frozenset[str] = frozenset()
-    "Videos whose frames are counted, so that their times depend on the frame rate."
+    "Videos whose annotations count frames, so that their times depend on the frame rate."
     assumed_fps: dict[str, float] = field(default_factory=dict)
-    "Videos whose frames were counted at a rate that nothing told."
+    "Frame rate by video, where no source gives one and a default was assumed."
 
 
 def draft_rows(file: str, drafts: Sequence[Draft], *, classes: int) -> AvaRows:
-    """The drafts as columns, with the checks that AVA's rows go through.
+    """Return the drafts as columns, checked like AVA's rows.
 
     Args:
-        file: its name, for problems.
+        file: the name of the file, for problems.
         drafts: in the order of the file.
         classes: action ids run from 1 to this.
     """
@@ -82,11 +82,11 @@ def draft_rows(file: str, drafts: Sequence[Draft], *, classes: int) -> AvaRows:
 
 
 def pixel_box(box: Sequence[float], size: tuple[float, float]) -> tuple[float, ...]:
-    """x1, y1, x2, y2 in pixels as shares of the frame; what lies up to a pixel outside is brought to its edge.
+    """Convert x1, y1, x2, y2 from pixels to fractions of the frame; move sides up to a pixel outside to its edge.
 
     Args:
-        box: edges, so that a whole frame is 0, 0, width, height.
-        size: width and height.
+        box: the sides as continuous coordinates: the whole frame is 0, 0, width, height.
+        size: width and height of the frame in pixels.
     """
     sides = (*size, *size)
     inside = [min(max(value, 0.0), side) for value, side in zip(box, sides, strict=True)]
@@ -95,7 +95,7 @@ def pixel_box(box: Sequence[float], size: tuple[float, float]) -> tuple[float, .
 
 
 def with_empty(drafts: Sequence[Draft], keyframes: Sequence[Draft]) -> list[Draft]:
-    """The drafts, and those of `keyframes` (each without a box) at which none of them stands."""
+    """Return the drafts, with those of `keyframes` (empty keyframes) at which no draft stands."""
     taken = {(draft.video_id, draft.timestamp) for draft in drafts}
     unique = {(draft.video_id, draft.timestamp): draft for draft in reversed(keyframes)}
     return [*drafts, *(draft for key, draft in sorted(unique.items()) if key not in taken)]

@@ -1,9 +1,10 @@
-"""Persons that are drawn along the frames of a film, as CVAT and Label Studio hold them, at keyframes.
+"""Turn persons that CVAT and Label Studio hold as tracks along the frames of a film into rows at keyframes.
 
-Between two boxes of a track the sides move linearly, and the last box stays to the end unless a later one is
-`outside`. Where every frame of the film was annotated, a keyframe lies in the middle of every `keyframe_seconds`, and
-one that shows nobody is an empty one. Where single frames were (a task with a frame step, images, boxes of one frame),
-the annotated frames are keyframes at their own times; of several within `keyframe_seconds` the one next to the middle.
+Between two boxes of a track the sides are interpolated linearly. The last box stays to the end of the film unless a
+later box is `outside`. If every frame of the film was annotated, each stretch of `keyframe_seconds` has a keyframe in
+its middle, and one without a person is an empty keyframe. If only single frames were annotated (a task with a frame
+step, images, boxes of one frame), these frames are the keyframes, at their own times; of several frames within one
+stretch of `keyframe_seconds`, the one nearest to its middle is taken.
 """
 
 from bisect import bisect_left, bisect_right
@@ -25,73 +26,73 @@ from pipeline.tables.csv_rows import shown
 from pipeline.tables.timelines import Timeline
 
 NO_INSIDE = "a box, or a shape with an inside (polygon, ellipse, mask, skeleton, cuboid)"
-# A week and a half at one a second: more come from a frame rate or a count of frames that cannot be.
+# A week and a half at one keyframe per second. More means a wrong frame rate or a wrong count of frames.
 MOST_KEYFRAMES = 1_000_000
-# Two days at 60 a second.
+# Two days at 60 frames per second.
 MOST_FRAMES = 10_000_000
 
 
 @dataclass(frozen=True)
 class Box:
-    """A box of a track at a frame."""
+    """A box of a track at one frame."""
 
     frame: int
     sides: Sides
-    "In pixels, before it is turned."
+    "In pixels, before the rotation."
     outside: bool = False
-    "The person is gone from here on."
+    "True if the person is not seen from this frame on."
     values: Mapping[str, Any] = field(default_factory=dict)
-    "Attributes that name actions, those that stand here."
+    "The attributes that name actions and are set at this box."
     degrees: float = 0.0
-    "Turned clockwise about the centre."
+    "Clockwise rotation about the centre."
     shape: str = "box"
-    "What was drawn; the sides are those around it."
+    "The shape that was drawn; the sides are the box around it."
     unread: bool = False
-    "The shape has no inside, so that no box can be told."
+    "True if the shape has no area, so that it gives no box."
 
 
 @dataclass(frozen=True)
 class Track:
-    """A person."""
+    """One person along the frames of a film."""
 
     id: str
     label: str | tuple[str, ...]
-    "One, or several."
+    "One label, or several."
     values: Mapping[str, Any]
-    "What holds before a box says otherwise."
+    "Attributes that hold until a box sets others."
     boxes: Sequence[Box]
     "Ascending by frame; not empty."
     every: bool = False
-    "Every frame at which the person is seen is listed: nothing is to be interpolated."
+    "True if every frame with the person is listed, so that nothing is interpolated."
     person: int | None = None
 
 
 @dataclass(frozen=True)
-class Task:
-    """What one file says of one film."""
+class AnnotationTask:
+    """What one file holds of one film."""
 
     name: str
-    "The file below its folder, for problems."
+    "Path below the annotation folder, for problems."
     where: str
-    "Its path, for errors."
+    "Full path, for errors."
     format: str
     video_id: str
     frames: Sequence[int]
-    "That were annotated, ascending; not empty."
+    "The annotated frames, ascending; not empty."
     step: int
-    "Frames of the film from one annotated frame to the next, at least."
+    "Smallest distance between two annotated frames, in frames of the film."
     own_times: bool
-    "Not all frames were annotated: keyframes are at those that were."
+    "True if only some frames were annotated: these are the keyframes."
     size: tuple[float, float] | None
     fps: float | None
     tracks: Sequence[Track]
     chosen: Chosen = field(default_factory=Chosen)
     size_is_own: bool = True
-    "The file itself tells the size."
+    "True if the file itself gives the size."
     faults: Sequence[Draft] = ()
     notices: Sequence[Notice] = ()
     deleted: frozenset[int] = frozenset()
-    "Frames that were taken out of the task: nobody looked at them."
+    "Frames that were removed from the task, so that nobody annotated them."
 
 
 @dataclass(frozen=True)
@@ -101,20 +102,25 @@ class Keyframes:
     frames: list[int]
     stamps: list[float]
     offset_seconds: float
-    "From a timestamp to the keyframe's time."
+    "A keyframe's time minus its timestamp."
     deleted: int
-    "Keyframes that would have been at deleted frames."
+    "Number of keyframes that are left out because their frame was deleted."
 
 
 def task_rows(
-    tasks: Sequence[Task], names: ClassNames, listed: dict[str, Listed], *, classes: int, keyframe_seconds: float
+    tasks: Sequence[AnnotationTask],
+    names: ClassNames,
+    listed: dict[str, Listed],
+    *,
+    classes: int,
+    keyframe_seconds: float,
 ) -> Read:
-    """The persons of every keyframe of one film.
+    """Return the rows of every keyframe of one film.
 
     Args:
-        tasks: the files of the film, of different frames.
+        tasks: the files of the film, each with other frames.
         names: the classes.
-        listed: frame rates, and sizes of files that do not tell theirs.
+        listed: frame rates, and sizes for files that do not give their own.
         classes: action ids run from 1 to this.
         keyframe_seconds: seconds from one keyframe to the next.
 
@@ -152,14 +158,14 @@ def task_rows(
 
 
 def has_attributes(track: Track, chosen: Chosen) -> bool:
-    """Whether a track can have the attributes that name actions; always where it is the label that does."""
+    """Return whether a track can have the attributes that name actions; always true if its label names the action."""
     labels = frozenset().union(*(each.labels for each in chosen.attributes))
     own = {track.label} if isinstance(track.label, str) else {*track.label}
     return not labels or bool(own & labels) or bool(track.values) or any(box.values for box in track.boxes)
 
 
 def at_frame(track: Track, frame: int) -> tuple[Box, Mapping[str, Any]] | None:
-    """The box of a track at a frame, and the attributes that hold there; None where it is not seen."""
+    """Return the box of a track at a frame, and the attributes that hold there; None if the person is not seen."""
     after = bisect_right(track.boxes, frame, key=lambda box: box.frame)
     if after == 0 or track.boxes[after - 1].outside:
         return None
@@ -174,13 +180,13 @@ def at_frame(track: Track, frame: int) -> tuple[Box, Mapping[str, Any]] | None:
     following = track.boxes[after]
     share = (frame - before.frame) / (following.frame - before.frame)
     sides = tuple(a + (b - a) * share for a, b in zip(before.sides, following.sides, strict=True))
-    # The shorter way round, as the tools show it.
+    # Rotate by the shorter way, as the tools show it.
     turn = (following.degrees - before.degrees + 180) % 360 - 180
     return Box(frame, sides, degrees=before.degrees + turn * share, shape=before.shape), values
 
 
-def stretches(track: Track, step: int) -> list[tuple[int, int | None]]:
-    """Each first frame at which a track is seen, and the first behind it at which it is not; None to the end."""
+def seen_stretches(track: Track, step: int) -> list[tuple[int, int | None]]:
+    """Return the [start, end) frames in which a track is seen; an end of None is the end of the film."""
     found: list[tuple[int, int | None]] = []
     start: int | None = None
     last = 0
@@ -197,7 +203,7 @@ def stretches(track: Track, step: int) -> list[tuple[int, int | None]]:
     return found
 
 
-def _refuse_overlap(tasks: Sequence[Task]) -> None:
+def _refuse_overlap(tasks: Sequence[AnnotationTask]) -> None:
     for one, other in pairwise(tasks):
         if other.frames[0] <= one.frames[-1]:
             another = other.where if one.name == other.name else other.name
@@ -208,11 +214,11 @@ def _refuse_overlap(tasks: Sequence[Task]) -> None:
             )
 
 
-def _holds(task: Task, frame: int) -> bool:
+def _holds(task: AnnotationTask, frame: int) -> bool:
     return task.frames[0] <= frame <= task.frames[-1]
 
 
-def _keyframes(tasks: Sequence[Task], clock: Clock, seconds: float) -> Keyframes:
+def _keyframes(tasks: Sequence[AnnotationTask], clock: Clock, seconds: float) -> Keyframes:
     where, last = tasks[-1].where, tasks[-1].frames[-1]
     if clock.seconds(last) / seconds > MOST_KEYFRAMES:
         raise InputError(
@@ -232,8 +238,8 @@ def _keyframes(tasks: Sequence[Task], clock: Clock, seconds: float) -> Keyframes
     return Keyframes(frames, stamps, seconds / 2, deleted)
 
 
-def _own_times(tasks: Sequence[Task], clock: Clock, seconds: float) -> Keyframes:
-    """Of the annotated frames of each stretch the one next to its middle, at its own time."""
+def _own_times(tasks: Sequence[AnnotationTask], clock: Clock, seconds: float) -> Keyframes:
+    """Return, of each stretch of time, the annotated frame nearest to its middle, at its own time."""
     best: dict[int, tuple[float, int]] = {}
     for task in tasks:
         for frame in _seen_frames(task) if _is_of_single_frames(task) and not task.own_times else task.frames:
@@ -245,25 +251,29 @@ def _own_times(tasks: Sequence[Task], clock: Clock, seconds: float) -> Keyframes
     return Keyframes(frames, [round(clock.seconds(frame), 3) for frame in frames], 0.0, 0)
 
 
-def _is_of_single_frames(task: Task) -> bool:
-    """Whether every person is seen on one frame at a time: somebody drew boxes, and no tracks."""
-    ends = [each for track in task.tracks for each in stretches(track, task.step)]
+def _is_of_single_frames(task: AnnotationTask) -> bool:
+    """Return whether no person is seen longer than one frame: somebody drew single boxes and no tracks."""
+    ends = [each for track in task.tracks for each in seen_stretches(track, task.step)]
     return bool(ends) and all(end is not None and end - start <= task.step for start, end in ends)
 
 
-def _seen_frames(task: Task) -> list[int]:
-    return sorted({start for track in task.tracks for start, _ in stretches(track, task.step)})
+def _seen_frames(task: AnnotationTask) -> list[int]:
+    return sorted({start for track in task.tracks for start, _ in seen_stretches(track, task.step)})
 
 
 def _drafts(
-    task: Task, there: Sequence[tuple[int, float]], size: tuple[float, float], names: ClassNames, first_person: int
+    task: AnnotationTask,
+    there: Sequence[tuple[int, float]],
+    size: tuple[float, float],
+    names: ClassNames,
+    first_person: int,
 ) -> tuple[list[Draft], list[tuple[int, Track]], list[str]]:
-    """The labels of a task's keyframes, in their order, what is seen at none of them, and who does nothing."""
+    """Return the labels at a task's keyframes in order, the boxes seen at no keyframe, and persons without action."""
     frames = [frame for frame, _ in there]
     found: list[tuple[int, int, list[Draft]]] = []
     unmet, idle = [], []
     for index, track in enumerate(task.tracks):
-        for start, end in stretches(track, task.step):
+        for start, end in seen_stretches(track, task.step):
             low = bisect_left(frames, start)
             high = len(frames) if end is None else bisect_left(frames, end)
             if low == high:
@@ -281,7 +291,7 @@ def _drafts(
 
 
 def _labels(
-    task: Task,
+    task: AnnotationTask,
     track: Track,
     seen: tuple[Box, Mapping[str, Any]],
     keyframe: tuple[int, float],
@@ -304,7 +314,7 @@ def _labels(
     return drafts
 
 
-def _unmet(task: Task, unmet: Sequence[tuple[int, Track]], seconds: float) -> list[Notice]:
+def _unmet(task: AnnotationTask, unmet: Sequence[tuple[int, Track]], seconds: float) -> list[Notice]:
     if not unmet:
         return []
     where = ", ".join(f"track {track.id} at frame {start}" for start, track in unmet[:SHOWN])

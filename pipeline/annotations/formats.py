@@ -1,4 +1,4 @@
-"""Which format each file of an annotation folder is of, told by its content."""
+"""Recognise the format of each file in an annotation folder by its content."""
 
 import re
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from pipeline.interop.pickles import load_pickle
 from pipeline.tables.csv_rows import numbers, read_rows
 
 KNOWN = ("videos.csv", "split.csv", FRAME_TIMES)
-# What AVA publishes beside its rows, and is not needed.
+# Files that AVA publishes beside its rows and that are not needed.
 COMPANIONS = (*PUBLISHED_LABEL_MAPS, "ava_*_excluded_timestamps_v2.?.csv", "ava_included_timestamps_v2.?.txt")
 HEAD = 1 << 16
 PROPOSAL_KEY = re.compile(r".+,\s*[0-9]+(\.[0-9]*)?\s*")
@@ -36,44 +36,44 @@ ENDINGS = (".csv", ".xml", ".zip", ".json", ".pkl", ".pickle")
 
 @dataclass
 class Found:
-    """The files of a folder by format; `ava` are AVA CSVs, by whatever name."""
+    """The files of a folder by format. `ava` holds the AVA CSVs, whatever their names."""
 
     ava: list[Path] = field(default_factory=list)
     named: list[Path] = field(default_factory=list)
-    "Those of `ava` whose name says the split, and AVA-Kinetics' files."
+    "The files of `ava` whose name gives the split, and AVA-Kinetics' files."
     cvat: list[Member] = field(default_factory=list)
-    "In the folder, in subfolders and in zip archives."
+    "Files in the folder, in subfolders and in zip archives."
     via: list[Path] = field(default_factory=list)
     coco: list[tuple[Path, Any]] = field(default_factory=list)
     label_studio: list[tuple[Path, Any]] = field(default_factory=list)
     multisports_pickles: list[tuple[Path, Any]] = field(default_factory=list)
     pyannots: list[tuple[Path, Any]] = field(default_factory=list)
     file_csvs: list[Path] = field(default_factory=list)
-    "CSVs of AVA's rows whose ids are names of files, as those of MultiSports are."
+    "CSVs of AVA rows whose ids are file names, as in MultiSports."
     unread: list[tuple[Path, str]] = field(default_factory=list)
-    "Files that are passed over, and why."
+    "Files that are not read, and why."
     problems: list[Problem] = field(default_factory=list)
-    "What cannot be opened."
+    "Files that cannot be opened."
 
     def custom(self) -> bool:
-        """Whether anything but AVA's own files is there."""
+        """Return whether the folder holds anything but AVA's own files."""
         others = [path for path in self.ava if path not in self.named]
         tools = [*self.cvat, *self.via, *self.coco, *self.label_studio]
         return bool(others or tools or self.pickles() or self.file_csvs)
 
     def pickles(self) -> list[tuple[Path, Any]]:
-        """Those of tubes."""
+        """Return the pickles of tubes."""
         return [*self.multisports_pickles, *self.pyannots]
 
     def files(self) -> list[Path]:
-        """All that are read."""
+        """Return all files that are read."""
         loaded = [path for path, _ in [*self.coco, *self.label_studio, *self.pickles()]]
         cvat = [each.path for each in self.cvat]
         return sorted([*self.ava, *cvat, *self.via, *loaded, *self.file_csvs])
 
 
 def recognise(folder: Path) -> Found:
-    """Sort the files of a folder by format; hidden ones are none of ours.
+    """Sort the files of a folder by format; hidden files are skipped.
 
     Raises:
         InputError: a file cannot be read, or AVA-Kinetics stands beside other formats than AVA's.
@@ -134,7 +134,7 @@ def recognise(folder: Path) -> Found:
 
 
 def _unreadable(path: Path) -> Problem | None:
-    """A file that is none, or has a name that no table can take; of endings that are read."""
+    """Return a problem if a path with a known ending is not a regular file, or its name is not valid Unicode."""
     if path.suffix.lower() not in ENDINGS or path.name.startswith("."):
         return None
     if not is_unicode(path):
@@ -152,7 +152,7 @@ def _csv(path: Path, found: Found, by_name: set[Path]) -> None:
         found.unread.append((path, BOXES))
         return
     header = header_of(read_rows(path))
-    if path not in by_name and len(header) == 2:  # whatever it lists
+    if path not in by_name and len(header) == 2:  # whatever it lists, a table of two columns holds no boxes
         found.unread.append((path, why_csv(path)))
         return
     if path not in by_name and ("score" in header or columns_of(read_ava_csv(path)).are_boxes):
@@ -173,13 +173,13 @@ def _csv(path: Path, found: Found, by_name: set[Path]) -> None:
 
 
 def _are_proposals(content: Any) -> bool:
-    """Whether a pickle holds boxes by `video_id,timestamp`."""
+    """Return whether a pickle is a dict of boxes by `video_id,timestamp`."""
     keys = list(islice(content, 10)) if isinstance(content, dict) else []
     return bool(keys) and all(isinstance(key, str) and PROPOSAL_KEY.fullmatch(key) for key in keys)
 
 
 def _subfolder(folder: Path, root: Path, found: Found) -> None:
-    """CVAT's exports that were unpacked into folders of their own; what else lies there is named."""
+    """Take CVAT exports that were unpacked into subfolders; note other files there as not read."""
     read = [
         path
         for path in sorted(folder.iterdir())
@@ -190,7 +190,7 @@ def _subfolder(folder: Path, root: Path, found: Found) -> None:
 
 
 def _archive(path: Path, found: Found) -> None:
-    """CVAT's exports as they were downloaded."""
+    """Take CVAT exports from an archive as it was downloaded."""
     try:
         names = members(path, "annotations.xml")
     except InputError:

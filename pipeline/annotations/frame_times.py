@@ -1,7 +1,7 @@
-"""When frame n of a film is shown: at a constant rate, or by `frame_times.csv` where the film's rate varies.
+"""Give the time of frame n of a film: by a constant rate, or by `frame_times.csv` if the film's rate varies.
 
-`frame_times.csv` lies beside `videos.csv` (`video_id,frame,seconds`): for each of its films the times of some frames,
-the first of them frame 0; the others lie evenly between. `new-dataset` writes it from the films' own times.
+`frame_times.csv` lies beside `videos.csv` (`video_id,frame,seconds`). It gives the times of some frames of each of its
+films, starting with frame 0; other frames are spaced evenly between these. `new-dataset` writes it from the films.
 """
 
 from bisect import bisect_right
@@ -15,13 +15,13 @@ from pipeline.tables.csv_rows import numbers, read_rows, shown
 
 NAME = "frame_times.csv"
 HEADER = ["video_id", "frame", "seconds"]
-# Times of frames are told to a thousandth of a second in all tables.
+# All tables give times of frames to a thousandth of a second.
 ROUNDING_SECONDS = 0.0005
-# Sums in floating point.
+# Tolerance for sums of floats.
 TICK = 1e-9
 
 Knots = tuple[tuple[int, float], ...]
-"(frame, seconds), ascending; the first frame is 0."
+"(frame, seconds) pairs, ascending; the first frame is 0."
 
 
 @dataclass(frozen=True)
@@ -29,23 +29,23 @@ class Clock:
     """The times of a film's frames, counted from 0."""
 
     fps: float
-    "Frames a second, or the mean of them."
+    "Frames per second; the mean if the rate varies."
     knots: Knots = ()
-    "Empty at a constant rate."
+    "Empty if the rate is constant."
 
     def seconds(self, frame: int) -> float:
-        """When a frame is shown; behind the last knot at the rate before it."""
+        """Return the time of a frame. After the last knot, the rate before it goes on."""
         if len(self.knots) < 2:
             return frame / self.fps
         (a, start), (b, end) = self._around(self._columns[0], frame)
         return start + (frame - a) * (end - start) / (b - a)
 
     def frame(self, seconds: float) -> int:
-        """The frame that is shown at a time."""
+        """Return the frame that is shown at a time."""
         if len(self.knots) < 2:
             return int(seconds * self.fps + TICK)
         (a, start), (b, end) = self._around(self._columns[1], seconds)
-        # Knots stand there to a millionth of a second.
+        # Knots are rounded to a millionth of a second.
         return int(a + (seconds - start + 2e-6) * (b - a) / (end - start))
 
     @cached_property
@@ -59,10 +59,10 @@ class Clock:
 
 
 def knots_of(seconds: Sequence[float]) -> Knots:
-    """As few frames as give the times of all to half a thousandth of a second.
+    """Choose few frames from which the times of all frames follow with an error of at most 0.0005 s.
 
     Args:
-        seconds: of every frame, ascending.
+        seconds: the time of every frame, ascending.
     """
     last = len(seconds) - 1
     knots, at = [], 0
@@ -83,22 +83,22 @@ def knots_of(seconds: Sequence[float]) -> Knots:
 
 
 def varying_knots(seconds: Sequence[float], fps: float) -> tuple[Knots, float]:
-    """The knots of a film whose rate varies, and by how many seconds `frame / fps` is off at most.
+    """Return the knots of a film with a varying rate, and the largest error of `frame / fps` in seconds.
 
-    A film whose frames all lie within half a frame of where a constant rate has them has no knots.
+    If all frames lie within half a frame of a constant rate, the film has no knots.
     """
     off = max((abs(time - frame / fps) for frame, time in enumerate(seconds)), default=0.0) if fps > 0 else 0.0
     return (knots_of(seconds), off) if fps > 0 and off > 0.5 / fps else ((), off)
 
 
 def frame_times_text(films: Mapping[str, Sequence[tuple[int, float]]]) -> str:
-    """The text of `frame_times.csv`."""
+    """Return the text of `frame_times.csv`."""
     rows = [f"{video_id},{frame},{time:.6f}" for video_id, knots in films.items() for frame, time in knots]
     return "\n".join([",".join(HEADER), *rows, ""])
 
 
 def read_frame_times(folder: Path) -> dict[str, Knots]:
-    """The knots of every film that `frame_times.csv` names; nothing where there is no such file.
+    """Return the knots of every film in `frame_times.csv`; empty if there is no such file.
 
     Raises:
         InputError: the header or a row is wrong, or a film's frames or times do not ascend from frame 0.

@@ -1,8 +1,8 @@
-"""AVA-Kinetics: rows of a video of YouTube, and the clips of Kinetics that hold their keyframes.
+"""Read AVA-Kinetics: its rows name a YouTube video, and its films are the Kinetics clips that hold the keyframes.
 
-`kinetics_train_v1.0.csv` and `kinetics_val_v1.0.csv` are AVA CSV: the id of the video on YouTube, and the second of
-it. The files are Kinetics' own: `<youtube_id>_<start>_<end>.mp4`, with six digits each, or folders of pictures with
-such names. A clip's first_timestamp is its start, so that a row keeps its timestamp.
+`kinetics_train_v1.0.csv` and `kinetics_val_v1.0.csv` are AVA CSV: the id of a YouTube video, and a second of it. The
+video files are those of Kinetics, `<youtube_id>_<start>_<end>.mp4` with six digits for start and end, or folders of
+pictures with such names. The first_timestamp of a clip is its start, so that a row keeps its timestamp.
 """
 
 import re
@@ -28,26 +28,26 @@ Spans = dict[str, list[tuple[int, int, str]]]
 
 @dataclass(frozen=True)
 class KineticsClips:
-    """What of AVA-Kinetics is read."""
+    """Which files of AVA-Kinetics are read."""
 
     files: dict[str, Path]
-    "Split -> file."
+    "The CSV file of each split."
     ava_splits: tuple[str, ...]
-    "The splits of AVA that are read beside it."
+    "The splits of AVA that are read with it."
     folder: Path
-    "Holds the clips, at any depth."
+    "The folder of the clips, at any depth."
 
 
 def kinetics_files(folder: Path, *, evaluate: str, clips: Path | None) -> KineticsClips | None:
-    """AVA-Kinetics' files of an annotation folder; None where there are none.
+    """Return AVA-Kinetics' files in an annotation folder; None if there are none.
 
     Args:
-        folder: the annotations.
-        evaluate: what the val split is: ava, kinetics or ava_kinetics.
+        folder: the annotation folder.
+        evaluate: which films are val: ava, kinetics or ava_kinetics.
         clips: the folder of the clips.
 
     Raises:
-        InputError: rows of clips are there, and no folder of clips.
+        InputError: there are rows of clips but no folder of clips.
     """
     found = {match[1]: path for path in sorted(folder.iterdir()) if (match := PUBLISHED.fullmatch(path.name))}
     if not found:
@@ -68,13 +68,13 @@ def kinetics_files(folder: Path, *, evaluate: str, clips: Path | None) -> Kineti
 def rows_of_clips(
     kinetics: KineticsClips, *, classes: int, first_id: int = 1
 ) -> tuple[list[AvaRows], dict[str, Timeline], list[Problem], list[str]]:
-    """Rows by clip, the clips' timelines, the videos without a clip, and lines for the user.
+    """Return the rows by clip, the clips' timelines, the videos without a clip, and lines for the user.
 
-    A row belongs to the clip whose [start, end) holds its timestamp; of several to the one whose middle is nearest.
+    A row belongs to the clip whose [start, end) contains its timestamp; of several, to the one with the nearest middle.
 
     Raises:
         InputError: the folder holds no clip.
-        TwoSplitsError: a clip is of two splits.
+        TwoSplitsError: a clip is in two splits.
     """
     spans, empty = clip_spans(kinetics.folder)
     if not spans:
@@ -110,7 +110,7 @@ def rows_of_clips(
 
 
 def clip_spans(folder: Path) -> tuple[Spans, set[str]]:
-    """Start, end and id of the clips by their video on YouTube; and the ids of files of zero bytes, which are none.
+    """Return (start, end, clip id) by YouTube video, and the videos with a file of zero bytes, which is no clip.
 
     A clip is a file or a folder of pictures.
     """
@@ -119,7 +119,7 @@ def clip_spans(folder: Path) -> tuple[Spans, set[str]]:
     listing = list_sources(folder)
     for path in sorted([*listing.files, *listing.folders]):
         is_file = path.is_file()
-        name = path.stem if is_file else path.name  # of a folder of pictures
+        name = path.stem if is_file else path.name  # a folder of pictures has no ending
         match = CLIP.fullmatch(name)
         if not match or not (is_file or path in listing.folders):
             continue
@@ -131,7 +131,7 @@ def clip_spans(folder: Path) -> tuple[Spans, set[str]]:
 
 
 def clip_at(spans: Spans, video_id: str, timestamp: float) -> str:
-    """The clip that holds a second of a video; empty where there is none."""
+    """Return the clip that contains a second of a video; empty if there is none."""
     held = [
         (abs((start + end) / 2 - timestamp), start, clip)
         for start, end, clip in spans.get(video_id, [])

@@ -1,9 +1,10 @@
-"""Label Studio's JSON and JSON-MIN of videos: regions of type `videorectangle`.
+"""Read Label Studio's JSON and JSON-MIN of videos: regions of type `videorectangle`.
 
-`sequence` holds the boxes that somebody set: percent of the frame, a number of the frame that begins with 1 (or 0, as
-the editor is set) and its time. `enabled: false` is the last frame at which the person is seen. Between two of them the
-sides move linearly, and the last one stays to the end. The frame rate of a project is set there and is not the film's,
-so that times tell the frames. Per-region choices and taxonomies are attributes (`attributes.py`).
+`sequence` holds the boxes that an annotator set: the sides in percent of the frame, a frame number that starts at 1 (or
+0, depending on the editor's settings), and a time. `enabled: false` marks the last frame at which the person is seen.
+Between two boxes the sides are interpolated linearly; the last box stays to the end. The frame rate is a setting of the
+project and not the film's, so frames are found by their times. Choices and taxonomies of a region are attributes
+(`attributes.py`).
 """
 
 import re
@@ -16,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pipeline.annotations.attributes import Attribute, Wanted, choose, typed, values_of
 from pipeline.annotations.class_ids import ClassNames
 from pipeline.annotations.drafts import Draft
-from pipeline.annotations.drawn_tracks import MOST_FRAMES, Box, Task, Track
+from pipeline.annotations.drawn_tracks import MOST_FRAMES, AnnotationTask, Box, Track
 from pipeline.annotations.frame_times import Clock
 from pipeline.annotations.listed import Listed, frame_clock
 from pipeline.annotations.media import MEDIA, media_stem
@@ -28,19 +29,19 @@ from pipeline.tables.csv_rows import is_number
 
 FORMAT = "Label Studio JSON"
 KINDS = {"choices": "choice", "taxonomy": "choice", "textarea": "text", "number": "number", "rating": "number"}
-"Types of results that say something of a region, and of what kind an attribute of them is."
+"Result types that describe a region, and the kind of attribute that each becomes."
 VALUES = {"textarea": "text"}
-"Where the key of the value is not the type."
-# Label Studio puts eight digits before the name of a file that is uploaded.
+"The key of the value, where it is not the type."
+# Label Studio puts eight hexadecimal digits before the name of an uploaded file.
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
-# Times of boxes that its export fills in are rounded to a hundredth.
+# Its export rounds the times of boxes that it interpolates to a hundredth of a second.
 TIME_ROUNDING = 0.0051
 SIDES = ("x", "y", "width", "height")
 
 
 @dataclass
 class _Region:
-    """A person."""
+    """One person."""
 
     id: str
     labels: tuple[str, ...]
@@ -56,15 +57,15 @@ class _Film:
     video: str
     regions: list[_Region]
     kinds: dict[str, str] = field(default_factory=dict)
-    "Kind of each attribute."
+    "The kind of each attribute."
     without_box: int = 0
     lost: list[str] = field(default_factory=list)
-    "Choices that JSON-MIN parts from their boxes."
+    "Choices that JSON-MIN separates from their boxes."
     notices: list[Notice] = field(default_factory=list)
 
 
 def is_label_studio(content: Any) -> bool:
-    """Whether JSON is an export of Label Studio, of whatever it labels."""
+    """Return whether a JSON value is an export of Label Studio, whatever it labels."""
     entries = [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
     whole = [
         each for each in entries if isinstance(each.get("annotations"), list) and isinstance(each.get("data"), dict)
@@ -73,24 +74,24 @@ def is_label_studio(content: Any) -> bool:
 
 
 def has_boxes(content: Any) -> bool:
-    """Whether an export holds boxes in videos."""
+    """Return whether an export holds boxes in videos."""
     return any(film.regions for film in _films("", content))
 
 
 def read_films(
     path: Path, content: Any, listed: dict[str, Listed], wanted: Wanted, known: ClassNames | None = None
-) -> list[Task]:
-    """The films of an export.
+) -> list[AnnotationTask]:
+    """Read the films of an export.
 
     Args:
         path: the file, for messages.
         content: its JSON.
-        listed: what is said of each video; sizes are needed where boxes are turned.
+        listed: what `videos.csv` gives for each video; rotated boxes need its size.
         wanted: `dataset.action_attribute`.
         known: the classes of a label map, if there is one.
 
     Raises:
-        InputError: see `choose`; or a film has no name, or nothing tells its frame rate or, of turned boxes, its size.
+        InputError: see `choose`; or a film has no name, no known frame rate or, with rotated boxes, no known size.
     """
     name = path.name
     films = [each for each in _films(str(path), content) if each.regions or each.without_box]
@@ -113,7 +114,7 @@ def read_films(
             notices.append(Notice("without-box", found, film.without_box))
         if film.regions:
             tasks.append(_task(path, film, listed, chosen.attribute_names))
-            tasks[-1] = Task(**{**tasks[-1].__dict__, "chosen": chosen, "notices": notices})
+            tasks[-1] = AnnotationTask(**{**tasks[-1].__dict__, "chosen": chosen, "notices": notices})
     return tasks
 
 
@@ -127,7 +128,7 @@ def _films(name: str, content: Any) -> list[_Film]:
 
 
 def _whole(name: str, place: str, entry: dict[str, Any]) -> _Film:
-    """A task of JSON. Of several annotations the ground truth is taken, else the first."""
+    """Read a task of JSON. Of several annotations, take the ground truth, else the first."""
     made = [each for each in _list(entry.get("annotations")) if isinstance(each, dict)]
     made = [each for each in made if not each.get("was_cancelled") and _list(each.get("result"))]
     film = _Film(place, _video(entry.get("data")), [])
@@ -163,7 +164,7 @@ def _whole(name: str, place: str, entry: dict[str, Any]) -> _Film:
 
 
 def _min(place: int, entry: dict[str, Any]) -> _Film:
-    """A task of JSON-MIN, which does not say which region a choice belongs to."""
+    """Read a task of JSON-MIN, which does not say to which region a choice belongs."""
     film = _Film(f"task {entry.get('id', place)}", _video(entry), [])
     for key, found in entry.items():
         values = [each for each in _list(found) if isinstance(each, dict)]
@@ -173,7 +174,7 @@ def _min(place: int, entry: dict[str, Any]) -> _Film:
     for key, found in entry.items():
         parts: list[Any] = [found, *_list(found)]
         whole = any(isinstance(each, dict) and "sequence" not in each and each.keys() & KINDS.keys() for each in parts)
-        # A choice of one option is a bare text there, as are the columns of a task, which stand before its id.
+        # In JSON-MIN a choice of one option is a plain text, like the columns of a task, which come before its id.
         bare = [each for each in parts if isinstance(each, str) and each and not _path(each).lower().endswith(MEDIA)]
         if whole or (bare and (key in given if given else isinstance(found, list))):
             film.lost.append(key)
@@ -181,7 +182,7 @@ def _min(place: int, entry: dict[str, Any]) -> _Film:
 
 
 def _between(keys: list[str], first: str, last: str) -> list[str]:
-    """The keys between two others, which is where JSON-MIN writes what somebody annotated; none in another order."""
+    """Return the keys between two others, where JSON-MIN writes annotations; empty if they come in another order."""
     return keys[keys.index(first) + 1 : keys.index(last)] if first in keys and last in keys else []
 
 
@@ -198,7 +199,7 @@ def _attributes(films: Sequence[_Film]) -> list[Attribute]:
     return [typed(key, kinds[key], sorted(options[key]), frozenset(labels[key])) for key in sorted(options)]
 
 
-def _task(path: Path, film: _Film, listed: dict[str, Listed], keys: frozenset[str]) -> Task:
+def _task(path: Path, film: _Film, listed: dict[str, Listed], keys: frozenset[str]) -> AnnotationTask:
     where = f"{path}: {film.place}"
     video_id = _video_id(where, film.video, listed)
     values = [each.value for each in film.regions]
@@ -224,7 +225,7 @@ def _task(path: Path, film: _Film, listed: dict[str, Listed], keys: frozenset[st
     last = max([clock.frame(max(lengths) - 1e-6) if max(lengths) > 0 else 0, *(t.boxes[-1].frame for t in tracks)])
     if last >= MOST_FRAMES:
         raise InputError(f"{where}: the film has {last} frames, expected fewer than {MOST_FRAMES}")
-    return Task(
+    return AnnotationTask(
         name=path.name,
         where=where,
         format=FORMAT,
@@ -241,7 +242,7 @@ def _task(path: Path, film: _Film, listed: dict[str, Listed], keys: frozenset[st
 
 
 def _boxes(place: str, region: _Region, clock: Clock, rate: float, size: tuple[float, float]) -> list[Box | Draft]:
-    """The boxes of a region in pixels, each that is its last followed by an `outside` one; faults among them."""
+    """Return the boxes of a region in pixels, or faults; each last box is followed by an `outside` one."""
     found: dict[int, tuple[Box, bool]] = {}
     faults: list[Box | Draft] = []
     for number, item in enumerate(_list(region.value.get("sequence")), start=1):
@@ -268,7 +269,7 @@ def _boxes(place: str, region: _Region, clock: Clock, rate: float, size: tuple[f
 
 
 def _about_corner(frame: int, box: tuple[float, float, float, float], degrees: float) -> Box:
-    """A box that is turned about its upper left corner, as one that is turned about its centre."""
+    """Convert a box that is rotated about its upper left corner to one that is rotated about its centre."""
     x, y, width, height = box
     if degrees % 360 == 0:
         return Box(frame, (x, y, x + width, y + height))
@@ -279,7 +280,7 @@ def _about_corner(frame: int, box: tuple[float, float, float, float], degrees: f
 
 
 def _seconds(item: dict[str, Any], rate: float) -> float | None:
-    """The time of a box: as it says, where that is not rounded; else by the number of its frame."""
+    """Return the time of a box: by its frame number if the stored time agrees up to rounding, else the stored time."""
     time, frame = _number(item.get("time")), _number(item.get("frame"))
     if frame is None:
         return time
@@ -291,7 +292,7 @@ def _seconds(item: dict[str, Any], rate: float) -> float | None:
 
 
 def _rate(value: dict[str, Any]) -> float | None:
-    """Frames a second in which a region counts; None where it does not tell."""
+    """Return the frame rate in which a region counts frames; None if the region does not give it."""
     count, duration = _number(value.get("framesCount")), _number(value.get("duration"))
     rate = count / duration if count and duration and count > 0 and duration > 0 else None
     if rate is None:
@@ -312,7 +313,7 @@ def _video_id(where: str, video: str, listed: dict[str, Listed]) -> str:
 
 
 def _video(data: Any) -> str:
-    """The film's name or address: the text of the data that ends as films do; else what is called video."""
+    """Return the film's name or address: the text of the data with a film's ending, else the one called video."""
     texts = {key: value for key, value in data.items() if isinstance(value, str)} if isinstance(data, dict) else {}
     paths = {key: _path(value) for key, value in texts.items()}
     named = [path for path in paths.values() if path.lower().endswith(MEDIA)]
@@ -320,7 +321,7 @@ def _video(data: Any) -> str:
 
 
 def _path(address: str) -> str:
-    """The path in an address; of local files it stands behind `?d=`."""
+    """Return the path in an address; for local files it follows `?d=`."""
     try:
         parts = urlsplit(address)
         local = parse_qs(parts.query).get("d")
@@ -335,7 +336,7 @@ def _labels(value: Any) -> tuple[str, ...]:
 
 
 def _leaves(kind: str, value: Any) -> Any:
-    """Of a taxonomy the last name of each path."""
+    """Return the last name of each path of a taxonomy."""
     if kind == "taxonomy":
         return [str(each[-1]) for each in _list(value) if isinstance(each, list) and each]
     return value

@@ -1,4 +1,4 @@
-"""What a user says of each video beside the annotations: `videos.csv` and `split.csv`, with columns by name."""
+"""Read what a user says about each video beside the annotations: `videos.csv` and `split.csv`, with named columns."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,16 +12,16 @@ from pipeline.tables.csv_rows import VIDEO_ID_EXPECTED, numbers, read_rows, show
 from pipeline.tables.film_ids import alike, film_of
 from pipeline.tables.timelines import SPLITS, TwoSplitsError, split_in
 
-# Frames per second: a time lapse, a high-speed camera.
+# Limits of a frame rate in frames per second: from a time lapse to a high-speed camera.
 SLOWEST, FASTEST = 0.001, 100_000.0
-# From so many videos on a new one moves no other; of fewer the share is met.
+# From this many videos on, adding one moves no other to another split; below, the split has the exact share.
 MANY = 20
 COLUMNS = ("video_id", "split", "first_timestamp", "offset_seconds", "fps", "width", "height")
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One video; None is what no column tells."""
+    """What the files give for one video; None for a value that no column gives."""
 
     split: str | None = None
     first_timestamp: float | None = None
@@ -30,16 +30,16 @@ class Listed:
     width: float | None = None
     height: float | None = None
     knots: Knots = ()
-    "Of a film whose rate varies (`frame_times.csv`)."
+    "For a film whose rate varies (`frame_times.csv`)."
 
     @property
     def size(self) -> tuple[float, float] | None:
-        """Width and height in pixels."""
+        """Return width and height in pixels."""
         return None if self.width is None or self.height is None else (self.width, self.height)
 
 
 def read_listed(folder: Path) -> dict[str, Listed]:
-    """The videos of `videos.csv`, `split.csv` (`video_id,split`) and `frame_times.csv`; each may be absent.
+    """Read the videos of `videos.csv`, `split.csv` (`video_id,split`) and `frame_times.csv`; each file may be absent.
 
     The first row names the columns, in any order: `video_id` and any of the others. A field may be empty.
 
@@ -96,10 +96,10 @@ def _read(path: Path, listed: dict[str, Listed]) -> dict[str, Listed]:
 
 
 def frame_rate(video_id: str, listed: dict[str, Listed], own: float | None, where: str) -> float:
-    """Frames per second of a video whose annotations count frames; videos.csv goes before what the file says.
+    """Return the frame rate of a video whose annotations count frames; videos.csv wins over the annotation file.
 
     Raises:
-        InputError: neither tells, or what it tells is no frame rate.
+        InputError: neither gives a rate, or the value is no frame rate.
     """
     fps = listed.get(video_id, Listed()).fps or own
     if fps is not None and not SLOWEST <= fps <= FASTEST:
@@ -116,10 +116,10 @@ def frame_rate(video_id: str, listed: dict[str, Listed], own: float | None, wher
 
 
 def frame_clock(video_id: str, listed: dict[str, Listed], own: float | None, where: str) -> Clock:
-    """When the frames of a video are shown that annotations count; frame_times.csv goes before a constant rate.
+    """Return the clock of a video whose annotations count frames; frame_times.csv wins over a constant rate.
 
     Raises:
-        InputError: nothing tells.
+        InputError: no source gives a frame rate.
     """
     knots = listed.get(video_id, Listed()).knots
     if len(knots) > 1:
@@ -130,10 +130,10 @@ def frame_clock(video_id: str, listed: dict[str, Listed], own: float | None, whe
 def frame_size(
     video_id: str, listed: dict[str, Listed], own: tuple[float, float] | None, where: str
 ) -> tuple[float, float]:
-    """Width and height in pixels of a video whose annotations count pixels; the file goes before videos.csv.
+    """Return width and height of a video whose annotations are in pixels; the file wins over videos.csv.
 
     Raises:
-        InputError: neither tells.
+        InputError: neither gives the size.
     """
     size = own or listed.get(video_id, Listed()).size
     if size is None:
@@ -152,15 +152,15 @@ def _expected(video_id: str, listed: Mapping[str, Listed], columns: str) -> str:
 
 
 def known_splits(video_ids: list[str], told: dict[str, str], listed: dict[str, Listed]) -> dict[str, str]:
-    """The splits that `videos.csv` and `split.csv` say, or else the source itself."""
+    """Return the splits that `videos.csv` and `split.csv` give, or else the source itself."""
     known = {each: listed.get(each, Listed()).split or told.get(each) for each in video_ids}
     return {each: split for each, split in known.items() if split}
 
 
 def splits_by_file(folder: Path, named: Iterable[tuple[str, Sequence[str]]]) -> dict[str, str]:
-    """The splits that names of files, and of folders and archives they lie in, hold as a word.
+    """Return the splits that occur as a word in the names of files, or of the folders and archives that hold them.
 
-    A name that holds the film's own tells nothing by it: `train_station.xml` of the film `train_station`.
+    A word that is part of the film's own name does not count: `train_station.xml` of the film `train_station`.
 
     Args:
         folder: the annotation folder, for messages.
@@ -188,17 +188,17 @@ def splits_by_file(folder: Path, named: Iterable[tuple[str, Sequence[str]]]) -> 
 def assign_splits(
     video_ids: list[str], told: dict[str, str], listed: dict[str, Listed], *, val_fraction: float
 ) -> tuple[dict[str, str], list[str]]:
-    """The split of every video, and lines that say how it came about.
+    """Return the split of every video, and lines that say how it was chosen.
 
-    What `videos.csv` and `split.csv` say goes first, then what the source itself says. Of the others, n, those with the
-    lowest hashes of their ids are val: `val_fraction` of them, rounded, where n is below MANY. From MANY on, each whose
-    hash, a number in [0, 1), is below `val_fraction` is: adding a video moves no other one. Where that gives no video
-    of train or of val though there are two or more, the one with the nearest hash goes over.
+    `videos.csv` and `split.csv` come first, then the source itself. The other videos are split by a hash of the id, a
+    number in [0, 1). If there are fewer than MANY of them, the share `val_fraction` (rounded) with the lowest hashes is
+    val. Otherwise every video with a hash below `val_fraction` is val, so that adding a video moves no other one. If
+    that leaves train or val empty although there are two or more videos, the one with the nearest hash is moved.
 
     Args:
-        video_ids: all of them.
-        told: what the source says.
-        listed: what the user says.
+        video_ids: all videos.
+        told: the splits that the source gives.
+        listed: what the user's files give.
         val_fraction: about this share of videos is val.
     """
     splits = known_splits(video_ids, told, listed)

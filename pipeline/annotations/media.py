@@ -1,4 +1,4 @@
-"""Names of films and pictures in annotation files."""
+"""Handle names of films and pictures in annotation files."""
 
 from pathlib import PurePath
 
@@ -9,6 +9,6 @@ MEDIA = (
 
 
 def media_stem(name: str) -> str:
-    """A name without folders, and without the ending where it is one of films or pictures."""
+    """Return a name without folders, and without its ending if that is one of films or pictures."""
     path = PurePath(name.strip().replace("\\", "/"))
     return path.stem if path.suffix.lower() in MEDIA else path.name

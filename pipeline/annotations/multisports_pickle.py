@@ -1,4 +1,4 @@
-"""MultiSports' ground-truth pickle as tables; those of UCF101-24 and JHMDB have the same form.
+"""Read MultiSports' ground-truth pickle into tables; the pickles of UCF101-24 and JHMDB have the same form.
 
 A dict of `labels` (names), `test_videos` and `train_videos` (a list with one list of ids, or with one for each of
 several ways to split the videos: JHMDB has three), `nframes` and
@@ -25,30 +25,30 @@ SPLITS = {"train": "train_videos", "val": "test_videos"}
 
 @dataclass(frozen=True)
 class MultiSports:
-    """Ground truth of a split, as `evaluate_multisports` takes it."""
+    """The ground truth of a split, as `evaluate_multisports` takes it."""
 
     annotations: pa.Table
     keyframes: pa.Table
     labels: list[Label]
     sizes: dict[str, tuple[int, int]]
-    "Width and height in pixels, by video."
+    "Width and height in pixels by video."
     splits: int = 1
-    "How many ways to split its videos the file holds."
+    "How many alternative splits of its videos the file holds."
 
 
 def read_multisports(path: Path, split: str, *, fps: float, number: int = 1) -> MultiSports:
-    """Read a split.
+    """Read the ground truth of a split.
 
     A timestamp is the number of a frame, as in MMAction2's CSV of the data set, and `time_seconds` is
     `(timestamp - 1) / fps`. Class k of the file is action id k + 1; a class's group is its sport, the first
     word of its name. `person_id` is the number of a tube within its video and class. Boxes are divided by the
-    video's size, and otherwise as they stand: x2, y2 is taken for the far corner, as upstream's overlaps do.
+    video's size and not changed otherwise: x2, y2 is the far corner, as in upstream's overlaps.
 
     Args:
         path: the pickle, e.g. multisports_GT.pkl.
         split: train, or val (the file's `test_videos`).
         fps: frames per second of the films (25 in MultiSports).
-        number: which of several ways to split the videos is taken, from 1.
+        number: which of the file's alternative splits to take, from 1.
 
     Raises:
         InputError: the file cannot be read (see `load_pickle`) or is of another form.
@@ -94,7 +94,7 @@ def read_multisports(path: Path, split: str, *, fps: float, number: int = 1) -> 
 
 
 def split_count(content: Mapping[str, Any]) -> int:
-    """How many ways to split the videos a pickle holds; 1 for a list of another form, which reading refuses."""
+    """Return how many alternative splits a pickle holds; 1 for a list of another form, which reading refuses."""
     lists = [content[key] for key in SPLITS.values() if isinstance(content.get(key), list)]
     return max((len(each) for each in lists), default=1)
 
@@ -126,7 +126,7 @@ def _entry(path: Path, by_video: dict[str, Any], key: str, video: str) -> Any:
 
 
 def _size(path: Path, resolution: dict[str, Any], video: str) -> tuple[int, int]:
-    """(width, height)."""
+    """Return (width, height) of a video in pixels."""
     size = _entry(path, resolution, "resolution", video)
     whole = (
         isinstance(size, tuple | list)
@@ -139,7 +139,7 @@ def _size(path: Path, resolution: dict[str, Any], video: str) -> tuple[int, int]
 
 
 def _tubes(path: Path, video: str, tubes: dict[Any, Any], classes: int) -> list[tuple[int, int, Floats]]:
-    """(class index, number within the class, array) of every tube of a video."""
+    """Return (class index, number within the class, array) of every tube of a video."""
     found = []
     for label, of_class in tubes.items():
         if not isinstance(label, int | np.integer) or not 0 <= label < classes:

@@ -1,8 +1,8 @@
-"""MultiSports: its pickle of tubes, which UCF101-24 and JHMDB have too, and MMAction2's CSVs.
+"""Read MultiSports: its pickle of tubes, which UCF101-24 and JHMDB share, and MMAction2's CSVs.
 
-The sources count frames from 1 on; here a timestamp is the frame's time in seconds. A clip's id there has its sport's
-folder in front and, in the CSVs, `.mp4` behind; the video_id here is the name of its file, which has neither. Ids of
-classes count from 0.
+The sources count frames from 1; our timestamp is the frame's time in seconds. An id of the sources starts with the
+folder of its sport and, in the CSVs, ends with `.mp4`; our video_id is the file's name without both. Class ids of the
+sources start at 0.
 """
 
 import re
@@ -29,17 +29,17 @@ from pipeline.tables.timelines import Timeline, split_in
 
 FPS = 25.0
 CLIP = re.compile(r"(?:.*/)?v_.+_c\d{3}\.\w+")
-"A file of MultiSports by its name."
+"The file name of a video of MultiSports."
 SPORTS = ("aerobic", "basketball", "football", "volleyball")
 
 
 def video_of(clip: str) -> str:
-    """`aerobic_gymnastics/v_x_c001.mp4` is `v_x_c001`."""
+    """Return the video_id of a source's id: `aerobic_gymnastics/v_x_c001.mp4` gives `v_x_c001`."""
     return film_of(clip).rpartition("/")[2]
 
 
 def names_files(path: Path) -> bool:
-    """Whether a CSV has AVA's rows with files (`a.mp4`) for ids, some at least."""
+    """Return whether at least some ids of a CSV of AVA rows are file names (`a.mp4`)."""
     rows = read_ava_csv(path)
     if not len(rows) or rows.widths[0] not in ANNOTATION_WIDTHS:
         return False
@@ -47,21 +47,21 @@ def names_files(path: Path) -> bool:
 
 
 def has_published_names(path: Path) -> bool:
-    """Whether the films of a CSV are called as MultiSports calls its clips."""
+    """Return whether the films of a CSV are named as MultiSports names its files."""
     return all(map(CLIP.fullmatch, pc.unique(read_ava_csv(path).column(0)).to_pylist()))
 
 
 def counts_frames(path: Path, timestamps: str) -> bool:
-    """Whether the timestamps of a CSV whose ids are files are numbers of frames, from 1, and no seconds.
+    """Return whether the timestamps of a CSV whose ids are file names are frame numbers from 1, and not seconds.
 
-    Both are written in this form: MultiSports by MMAction2 with frames, and AVA's rows by whoever takes files for ids.
+    Both occur: MMAction2 writes MultiSports with frames, and some users write AVA rows with file names as ids.
 
     Args:
         path: the CSV.
         timestamps: `dataset.timestamps`; auto looks at the content.
 
     Raises:
-        InputError: the content does not tell.
+        InputError: the content does not show which it is.
     """
     if timestamps != "auto":
         return timestamps == "frames"
@@ -78,11 +78,11 @@ def counts_frames(path: Path, timestamps: str) -> bool:
 
 
 def look_like_frames(names: Sequence[str], texts: pa.Array) -> bool | None:
-    """Whether timestamps beside names of files are frames; None where it cannot be told.
+    """Return whether timestamps of rows with file names are frames; None if the content does not show it.
 
     Args:
         names: the films.
-        texts: the timestamps as they are written.
+        texts: the timestamps as the file writes them.
     """
     stamps = numbers(texts)
     stamps = stamps[np.isfinite(stamps)]
@@ -97,13 +97,13 @@ def look_like_frames(names: Sequence[str], texts: pa.Array) -> bool | None:
 def pickle_rows(
     path: Path, content: dict[str, object], listed: dict[str, Listed], *, number: int = 1
 ) -> tuple[Read, list[Label]]:
-    """The boxes of every tube of every split that the file holds, and its classes.
+    """Return the boxes of all tubes of all splits in the file, and its classes.
 
     Args:
         path: the file.
-        content: what is in it.
-        listed: what videos.csv says; the frame rates are taken from there.
-        number: which of several ways to split the videos is taken (JHMDB has three), from 1.
+        content: the loaded pickle.
+        listed: what videos.csv gives; the frame rates are taken from there.
+        number: which of the file's alternative splits to take (JHMDB has three), from 1.
 
     Raises:
         InputError: see `read_multisports`.
@@ -151,17 +151,17 @@ def pickle_rows(
 def csv_rows_of(
     path: Path, listed: Mapping[str, Listed], *, classes: int, first_id: int, fps: float | None = FPS
 ) -> Read:
-    """The rows of a CSV that counts frames, such as MMAction2's of MultiSports; the name of the file says the split.
+    """Read a CSV that counts frames, such as MMAction2's of MultiSports; the file's name gives the split.
 
     Args:
         path: the CSV.
-        listed: what videos.csv says; the frame rates are taken from there.
-        classes: how many action ids there are.
+        listed: what videos.csv gives; the frame rates are taken from there.
+        classes: number of action ids.
         first_id: the file's first action id, 0 or 1.
-        fps: frames a second of videos that videos.csv tells none of.
+        fps: frame rate of videos for which videos.csv gives none; None if there is no such default.
 
     Raises:
-        InputError: the file cannot be read, or nothing tells how many frames a second has.
+        InputError: the file cannot be read, or a video has no frame rate.
     """
     split = split_in(path.stem)
     rows = read_ava_rows(path, split=split, classes=classes, widths=ANNOTATION_WIDTHS, first_id=first_id)
@@ -173,24 +173,24 @@ def csv_rows_of(
 
 
 def assumed_rates(video_ids: Iterable[str], listed: Mapping[str, Listed]) -> dict[str, float]:
-    """Frames a second of the videos of which videos.csv does not say how many: MultiSports'."""
+    """Return MultiSports' frame rate for each video that has none in videos.csv."""
     return {each: FPS for each in video_ids if listed.get(each, Listed()).fps is None}
 
 
 def by_sport(labels: Sequence[Label]) -> list[Label]:
-    """The classes, each in the group of its sport, the first word of its name; those of other data sets are one."""
+    """Return the classes grouped by sport, the first word of a name; classes of other data sets form one group."""
     first_words = [re.split("[ _]", label.name)[0] for label in labels]
     groups = [word if word in SPORTS else "action" for word in first_words]
     return [replace(label, group=group) for label, group in zip(labels, groups, strict=True)]
 
 
 def in_seconds(path: Path, rows: AvaRows, listed: Mapping[str, Listed], fps: float | None = FPS) -> AvaRows:
-    """The rows with frames, counted from 1, as seconds from the start of the film.
+    """Return the rows with frame numbers, which start at 1, converted to seconds from the start of the film.
 
-    `videos.csv` sets a film's frame rate; without it `fps` holds.
+    The frame rate is that of `videos.csv`, else `fps`.
 
     Raises:
-        InputError: there is neither.
+        InputError: neither gives a rate.
     """
     rates = np.array([frame_rate(each, dict(listed), fps, str(path)) for each in rows.video_ids], np.float64)
     return replace(rows, timestamp=np.round((rows.timestamp - 1) / rates[rows.video], 6))

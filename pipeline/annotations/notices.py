@@ -1,4 +1,4 @@
-"""What a reader saw in annotations and did not turn into rows, though no row of them is at fault."""
+"""Notices of annotations that a reader saw but that gave no row, although they are no fault."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,32 +8,32 @@ from pipeline.base.problems import Problem
 
 SHOWN = 3
 Kind = Literal[
-    "attribute-ignored",  # attributes that name no action, as far as can be told
+    "attribute-ignored",  # attributes that do not seem to name an action
     "label-without-attribute",  # tracks of a label that has none of the attributes that name actions
     "without-action",  # persons at keyframes who do none of the actions
-    "boxes-unmet",  # boxes that are seen only between two keyframes
-    "frames-deleted",  # keyframes at frames that were taken out of the task
+    "boxes-unmet",  # boxes between two keyframes, so that no keyframe shows them
+    "frames-deleted",  # keyframes whose frames were removed from the task
     "several-annotators",  # further annotations of the same film
-    "without-box",  # labels of stretches of time or of whole frames
+    "without-box",  # labels of a stretch of time or of a whole frame
 ]
 
 
 @dataclass(frozen=True)
 class Notice:
-    """One kind of it in one file. `import_annotations` prints it, the doctor explains it."""
+    """One kind of notice in one file. `import_annotations` prints it, the doctor explains it."""
 
     kind: Kind
     problem: Problem
     count: int = 1
-    "How many attributes, tracks, boxes or keyframes."
+    "Number of attributes, tracks, boxes or keyframes."
 
 
 def without_action(file: str, places: Sequence[str]) -> list[Notice]:
-    """Boxes at keyframes that no action is told of; they give no row.
+    """Return a notice of boxes at keyframes that have no action and so give no row.
 
     Args:
-        file: that they stand in.
-        places: where they stand in it.
+        file: the file that holds them.
+        places: where in the file they are.
     """
     if not places:
         return []

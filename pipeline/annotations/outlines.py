@@ -1,4 +1,4 @@
-"""Upright boxes around what annotation tools draw: turned boxes, polygons, ellipses, masks. Lengths in pixels."""
+"""Compute upright boxes around what annotation tools draw: rotated boxes, polygons, ellipses, masks. In pixels."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,18 +8,18 @@ Sides = tuple[float, ...]
 
 
 def around(points: Iterable[Sequence[float]]) -> Sides:
-    """The box around points (x, y); there must be one."""
+    """Return the box around one or more points (x, y)."""
     columns, rows = zip(*points, strict=True)
     return min(columns), min(rows), max(columns), max(rows)
 
 
 def turned(box: Sides, degrees: float, pivot: tuple[float, float] | None = None) -> Sides:
-    """The upright box around a box that is turned clockwise (y points down).
+    """Return the upright box around a box that is rotated clockwise (y points down).
 
     Args:
-        box: as it was before it was turned.
-        degrees: 0 gives the box itself.
-        pivot: what it is turned about; its centre where none is given.
+        box: the box before the rotation.
+        degrees: the angle; 0 gives the box itself.
+        pivot: the point to rotate about; by default the centre of the box.
     """
     if degrees % 360 == 0:
         return tuple(box)
@@ -31,7 +31,7 @@ def turned(box: Sides, degrees: float, pivot: tuple[float, float] | None = None)
 
 
 def ellipse(centre: tuple[float, float], radii: tuple[float, float], degrees: float) -> Sides:
-    """The upright box around an ellipse that is turned about its centre."""
+    """Return the upright box around an ellipse that is rotated about its centre."""
     cos, sin = cos_sin(degrees)
     across = math.hypot(radii[0] * cos, radii[1] * sin)
     down = math.hypot(radii[0] * sin, radii[1] * cos)
@@ -39,12 +39,12 @@ def ellipse(centre: tuple[float, float], radii: tuple[float, float], degrees: fl
 
 
 def clipped(box: Sides, size: tuple[float, float]) -> Sides:
-    """The part of a box inside a frame of this width and height."""
+    """Return the part of a box inside a frame of this width and height."""
     return tuple(min(max(value, 0.0), side) for value, side in zip(box, (*size, *size), strict=True))
 
 
 def cos_sin(degrees: float) -> tuple[float, float]:
-    """Exact for right angles, so that a box that lies on its side has whole pixels."""
+    """Return cosine and sine, exact for right angles, so that a box rotated by 90 degrees keeps whole pixels."""
     quarter, rest = divmod(degrees, 90)
     cos, sin = (1.0, 0.0) if rest == 0 else (math.cos(math.radians(rest)), math.sin(math.radians(rest)))
     for _ in range(int(quarter) % 4):

@@ -1,6 +1,6 @@
-"""XML of strangers: Python's own expat parser, told to stop at the first document type declaration.
+"""Read untrusted XML with Python's own expat parser, which stops at the first document type declaration.
 
-Entities, the means of every attack that makes a small file large or reads other files, can be declared nowhere else.
+Attacks that blow up a small file or read other files need entities, and only such a declaration can define them.
 """
 
 from pathlib import Path
@@ -15,11 +15,11 @@ MAX_DEPTH = 64
 
 
 def read_xml(path: Path, content: BinaryIO | None = None) -> Element:
-    """The root element.
+    """Return the root element of a file.
 
     Args:
         path: the file.
-        content: what is read in its place, where it is an archive.
+        content: the stream to read instead, if the file is an archive.
 
     Raises:
         InputError: the file cannot be opened, is not XML, declares a document type or is nested too deeply.
@@ -58,6 +58,6 @@ def read_xml(path: Path, content: BinaryIO | None = None) -> Element:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except expat.ExpatError as error:
         raise InputError(f"{path}: not XML: {error}") from None
-    except (LookupError, ValueError) as error:  # the declaration names an encoding that is none, or is not read
+    except (LookupError, ValueError) as error:  # the XML declaration names an unknown encoding
         raise InputError(f"{path}: not XML in an encoding that is read ({error}): save it as UTF-8") from None
     return builder.close()

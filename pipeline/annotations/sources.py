@@ -1,4 +1,4 @@
-"""A folder of annotations in any of the formats of docs/datasets.md; the content of a file tells its format."""
+"""Read a folder of annotations in any of the formats of docs/datasets.md; the content of a file tells its format."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +32,7 @@ from pipeline.annotations.class_map import Choice, choose_classes
 from pipeline.annotations.coco import Actions, action_numbers, category_labels, choose_actions, coco_rows
 from pipeline.annotations.cvat import read_task
 from pipeline.annotations.drafts import Read
-from pipeline.annotations.drawn_tracks import Task, task_rows
+from pipeline.annotations.drawn_tracks import AnnotationTask, task_rows
 from pipeline.annotations.formats import Found, recognise
 from pipeline.annotations.kinetics import kinetics_files
 from pipeline.annotations.label_studio import read_films
@@ -54,28 +54,28 @@ from pipeline.tables.film_ids import composed, film_of, has_ending
 from pipeline.tables.label_map import Label
 from pipeline.tables.timelines import Timeline, split_in
 
-# Ids that class_map leaves out may be any.
+# Ids of classes that class_map leaves out have no upper limit.
 UNBOUNDED = 2**31 - 2
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """How a folder is read; the parameters `dataset.*`."""
+    """How a folder is read, by the parameters `dataset.*`."""
 
     classes: int
     "Width of the classifier."
     first_id: int | None = None
-    "The source's first id, 0 or 1; None: 0 where the label map lists an id 0, else 1."
+    "The source's first id, 0 or 1; None means 0 if the label map lists an id 0, else 1."
     timestamps: str = "auto"
-    "What an AVA CSV counts: seconds or frames; auto looks at the rows."
+    "Unit of the timestamps in an AVA CSV: seconds or frames; auto looks at the rows."
     split_number: int = 1
-    "Which of several ways to split its videos is read from a pickle of tubes."
+    "Which of the alternative splits of a pickle of tubes to read, from 1."
     class_map: Choice | None = None
     action_attribute: Wanted = AUTO
     keyframe_seconds: float = 1.0
     val_fraction: float = 0.2
     split_by: str = "film"
-    "film or time: whether what nothing puts into a split is split by films, or each film by time."
+    "How films without a split are split: by film (each film is train or val) or by time (within each film)."
     split_gap_seconds: float = 3.0
     evaluate: str = "ava"
     clips: Path | None = None
@@ -83,20 +83,20 @@ class SourceOptions:
 
 @dataclass
 class _Classes:
-    """What is known of the classes while files are read."""
+    """What is known about the classes while files are read."""
 
     labels: list[Label]
     first_id: int
     own: list[tuple[Path, list[Label]]] = field(default_factory=list)
-    "Classes that files name themselves."
+    "Classes that the files themselves name."
 
 
 def import_source(folder: Path, options: SourceOptions) -> AvaImport:
     """Read a folder of annotations.
 
     Raises:
-        InputError: the folder is absent or holds nothing that can be read, a file is of a wrong form, ids are off by
-            one, a video is in two files or splits, or something that a format needs is told nowhere.
+        InputError: the folder is absent or holds nothing that can be read, a file has a wrong form, ids are off by
+            one, a video is in two files or splits, or a value that a format needs is missing.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of annotations")
@@ -193,7 +193,7 @@ def _import_custom(folder: Path, found: Found, options: SourceOptions) -> tuple[
 def _read_all(
     folder: Path, found: Found, known: _Classes, listed: dict[str, Listed], options: SourceOptions
 ) -> tuple[list[Read], list[AvaRows]]:
-    """Every file; classes that no label map names come from the files, the first of them first."""
+    """Read every file; without a label map the classes come from the files, the first file first."""
     width = options.classes if options.class_map is None else UNBOUNDED
     reads: list[Read] = []
     for path, content in found.multisports_pickles:
@@ -221,7 +221,7 @@ def _read_all(
 def _read_tools(
     folder: Path, found: Found, known: _Classes, listed: dict[str, Listed], options: SourceOptions
 ) -> list[Read]:
-    """The files of annotation tools, whose attributes name the classes where no label map does."""
+    """Read the files of annotation tools; without a label map their attributes name the classes."""
     width = options.classes if options.class_map is None else UNBOUNDED
     seconds, wanted = options.keyframe_seconds, options.action_attribute
     mapped = ClassNames(known.labels) if known.labels else None
@@ -245,7 +245,7 @@ def _read_tools(
         actions = Actions(chosen, ClassNames(known.labels), first)
         reads.append(coco_rows(path, content, listed, classes=width, actions=actions))
     names = ClassNames(known.labels)
-    by_film: dict[str, list[Task]] = {}
+    by_film: dict[str, list[AnnotationTask]] = {}
     for task in [*tasks, *films]:
         by_film.setdefault(task.video_id, []).append(task)
     reads += [task_rows(each, names, listed, classes=width, keyframe_seconds=seconds) for each in by_film.values()]
@@ -254,10 +254,10 @@ def _read_tools(
 
 
 def _named(folder: Path, defined: Sequence[tuple[Chosen, str]], seen: Sequence[Chosen]) -> list[Label]:
-    """The classes of the files: those that are defined, in their order, and then what else is seen, sorted.
+    """Return the classes of the files: the defined ones in their order, then the others that occur, sorted.
 
     Raises:
-        InputError: two files define different ones.
+        InputError: two files define different classes.
     """
     lists = {chosen.names: name for chosen, name in defined if chosen.names}
     if len(lists) > 1:
@@ -270,7 +270,7 @@ def _named(folder: Path, defined: Sequence[tuple[Chosen, str]], seen: Sequence[C
 
 
 def _csv(path: Path, names_files: bool, known: _Classes, listed: Mapping[str, Listed], options: SourceOptions) -> Read:
-    """A CSV of AVA's rows; with `names_files` some of its ids are those of files."""
+    """Read a CSV of AVA rows; with `names_files` some of its ids are file names."""
     width = options.classes if options.class_map is None else UNBOUNDED
     frames = counts_frames(path, options.timestamps) if names_files else options.timestamps == "frames"
     if frames:
@@ -292,7 +292,7 @@ def _csv(path: Path, names_files: bool, known: _Classes, listed: Mapping[str, Li
 
 
 def _take(known: _Classes, path: Path, own: list[Label]) -> None:
-    """Classes that a file names: the label map where there is none, else to be compared with it."""
+    """Take the classes of a file as the label map if there is none yet; else keep them to compare with it."""
     if not own:
         return
     if known.labels:
@@ -310,16 +310,16 @@ def _check(path: Path, ids: Sequence[float], first_id: int, known: _Classes, opt
 def _timelines(
     folder: Path, reads: Sequence[Read], listed: Mapping[str, Listed], options: SourceOptions
 ) -> tuple[dict[str, Timeline], list[str], frozenset[str]]:
-    """Times and split of every video, annotated or listed, lines on the splits, and the videos that nothing tells one.
+    """Return the timeline of every annotated or listed video, lines on the splits, and the videos without a split.
 
-    Split by time, the latter are train here.
+    With a split by time, videos without a split are train here.
     """
     times: dict[str, Timeline] = {}
     source: dict[str, Any] = {}
     for read in reads:
         for rows in read.rows:
             for video_id in rows.named_videos():
-                # The jobs of one task are one source.
+                # The jobs of one task count as one source.
                 if source.setdefault(video_id, (read, rows.faults.file))[0] is not read:
                     raise InputError(
                         f"{folder}: video {video_id} is in {source[video_id][1]} and in {rows.faults.file}; "

@@ -1,4 +1,4 @@
-"""Films split by time: the last keyframes of a film are val, those before them train, and none between is used."""
+"""Split films by time: the last keyframes of a film are val, the earlier ones train, with an unused gap between."""
 
 from dataclasses import replace
 
@@ -9,22 +9,22 @@ from pipeline.annotations.assemble import AvaImport, split_summaries
 from pipeline.tables.ordering import ranked
 from pipeline.tables.timelines import BOTH, Timeline, timelines_table
 
-# Times are sums in floating point.
+# Times are sums of floats.
 TICK_SECONDS = 1e-6
 DEFAULTS = {"val_fraction": 0.2, "gap_seconds": 3.0}
-"Of conf/config.yaml, for what a split by time would do."
+"Defaults of conf/config.yaml, to try what a split by time would give."
 
 
 def split_in_time(found: AvaImport, *, val_fraction: float, gap_seconds: float) -> AvaImport:
-    """Split the films whose split nothing tells; where nothing is val, also those that are told to be train.
+    """Split the films that have no split; if no film is val, and all have a split, split the films of train.
 
-    Keyframes that lie closer than `gap_seconds` before the first one of val are excluded, so that no clip of train
-    shows a frame of val's clips. A film of which nothing would be left for train stays there whole.
+    Keyframes less than `gap_seconds` before the first keyframe of val are excluded, so that no clip of train shows a
+    frame of a val clip. A film that would have no keyframe left for train stays whole in train.
 
     Args:
-        found: annotations, of which the films without a split are train.
-        val_fraction: about this share of a film's keyframes is val, one at least; 0 splits none.
-        gap_seconds: from the last keyframe of train to the first one of val.
+        found: annotations, where films without a split are marked as train.
+        val_fraction: about this share of a film's keyframes becomes val, but at least one; 0 splits no film.
+        gap_seconds: least time from the last keyframe of train to the first keyframe of val.
     """
     timelines = {
         row["video_id"]: Timeline(row["split"], row["first_timestamp"], row["offset_seconds"])
@@ -76,7 +76,7 @@ def split_in_time(found: AvaImport, *, val_fraction: float, gap_seconds: float) 
 
 
 def _start_of_val(times: np.ndarray, val_fraction: float) -> float:
-    """The time of the first keyframe of val."""
+    """Return the time of the first keyframe of val."""
     if not len(times):
         return np.inf
     ordered = np.sort(times)
@@ -103,7 +103,7 @@ def _told(counts: dict[str, int], short: list[str], val_fraction: float, gap_sec
 
 
 def more_of(split: str, imported: AvaImport) -> tuple[str, str]:
-    """How a split without a label gets some, and how one without a class; the only film can be moved nowhere.
+    """Return advice for a split without labels, and for one without a class. A single film cannot be moved.
 
     Args:
         split: train or val.

@@ -1,9 +1,8 @@
-"""`pyannot.pkl` of UCF101-24: the corrected tubes that most work on UCF101-24 uses.
+"""Read `pyannot.pkl` of UCF101-24: the corrected tubes that most work on UCF101-24 uses.
 
-A dict by video (`Basketball/v_Basketball_g01_c01`) of `annotations`, a list of tubes: `label` (a class from 0 on),
-`boxes` [n, 4] (x, y, width, height in pixels, of small unsigned integers), `sf` and `ef`, the first frame from 0 on and
-the one behind the last. The folder in front of a video is the name of its class. Nothing in it says splits, sizes or
-frame rates.
+It is a dict by video (`Basketball/v_Basketball_g01_c01`) with `annotations`, a list of tubes: `label` (a class id from
+0), `boxes` [n, 4] (x, y, width, height in pixels, as small unsigned integers), and `sf` and `ef`, the frames [sf, ef),
+counted from 0. The folder in a video's name is the name of its class. The file has no splits, sizes or frame rates.
 """
 
 from pathlib import Path
@@ -25,7 +24,7 @@ TUBE = "a dict with label, boxes (n, 4), sf and ef = sf + n"
 
 
 def is_pyannot(content: Any) -> bool:
-    """Whether a pickle is of this kind."""
+    """Return whether the content of a pickle has this form."""
     first = next(iter(content.values()), None) if isinstance(content, dict) else None
     return isinstance(first, dict) and isinstance(first.get("annotations"), list)
 
@@ -33,16 +32,16 @@ def is_pyannot(content: Any) -> bool:
 def pyannot_rows(
     path: Path, content: dict[Any, Any], listed: dict[str, Listed], *, classes: int
 ) -> tuple[Read, list[Label]]:
-    """The boxes of every tube, a row each, and the classes by the names of the folders.
+    """Return the boxes of every tube, one row each, and the classes, named by the folders.
 
     Args:
         path: the file.
-        content: what is in it.
-        listed: what videos.csv says: sizes in pixels, frame rates (without one 25 holds, as in UCF101).
+        content: the loaded pickle.
+        listed: what videos.csv gives: sizes in pixels, and frame rates (by default 25, as in UCF101).
         classes: action ids run from 1 to this.
 
     Raises:
-        InputError: two videos have one name, or nothing tells the size of a video.
+        InputError: two videos have the same name, or a video has no known size.
     """
     drafts: list[Draft] = []
     names: dict[int, str] = {}
@@ -81,7 +80,7 @@ def pyannot_rows(
 
 
 def _tube(tube: Any) -> tuple[int, int, Floats] | None:
-    """Class from 0 on, first frame from 0 on, and corners [n, 4]."""
+    """Return the class from 0, the first frame from 0, and the corners [n, 4]."""
     if not isinstance(tube, dict):
         return None
     label, first, end, boxes = (tube.get(key) for key in ("label", "sf", "ef", "boxes"))
@@ -90,13 +89,13 @@ def _tube(tube: Any) -> tuple[int, int, Floats] | None:
         return None
     if not len(boxes) or len(boxes) != int(end) - int(first):  # type: ignore[arg-type]
         return None
-    corners = boxes.astype(np.float64)  # first: x + width does not fit into the integers of the file
+    corners = boxes.astype(np.float64)  # convert first: x + width overflows the file's integers
     corners[:, 2:] += corners[:, :2]
     return int(label), int(first), corners  # type: ignore[arg-type]
 
 
 def _labels(names: dict[int, str]) -> list[Label]:
-    """The classes, where each has a folder of its own."""
+    """Return the classes; empty unless each has a folder of its own."""
     if not all(names.values()) or len(set(names.values())) < len(names):
         return []
     return [Label(label + 1, names[label], "action") for label in sorted(names)]

@@ -1,4 +1,4 @@
-"""Files of an annotation folder that are not read: what they are, and what to do with them."""
+"""Explain the files of an annotation folder that are not read: what they are, and what to do with them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from pipeline.tables.film_ids import VIDEO_SUFFIXES
 from pipeline.tables.label_map import read_label_map
 
 Unread = Sequence[tuple[Path, str]]
-"Files, and why each is passed over."
+"Files that are not read, and why."
 MOST_FILES, SHOWN_FILES, SHOWN_REASONS = 200, 3, 8
 EXPECTED = "annotations in a format of docs/datasets.md"
 NO_CSV = "no AVA CSV, and no CSV of VIA 2 or 3"
@@ -26,7 +26,7 @@ TABLES = (".tsv", ".xls", ".xlsx", ".ods", ".parquet", ".feather")
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 DATA = (".csv", ".json", ".xml", ".pkl", ".pickle", ".eaf", ".boris", *ARCHIVES, *TABLES)
 "Endings of files that may hold annotations."
-# Keys that tell whose JSON a file is.
+# Keys by which the JSON of other tools is recognised.
 _JSON_OF = (
     ({"_via_settings"}, "a project of VIA 2; export the annotations as CSV"),
     ({"_via_img_metadata"}, "a project of VIA 2; export the annotations as CSV"),
@@ -43,7 +43,7 @@ _JSON_OF = (
 
 
 class NothingReadError(InputError):
-    """A folder of annotations in which nothing is read as such; `unread` is what lies there."""
+    """No file of the annotation folder is read as annotations; `unread` lists its files."""
 
     def __init__(self, folder: Path, unread: Unread) -> None:
         self.unread = unread
@@ -52,7 +52,7 @@ class NothingReadError(InputError):
 
 
 def reasons(folder: Path, unread: Unread) -> list[str]:
-    """What lies in a folder and is not read, a line for each reason: `a.zip, b.zip: an archive; unpack it`."""
+    """Return one line per reason, with the files that are not read for it: `a.zip, b.zip: an archive; unpack it`."""
     by_reason = defaultdict(list)
     for path, why in unread:
         by_reason[why].append(path.relative_to(folder).as_posix())
@@ -62,26 +62,26 @@ def reasons(folder: Path, unread: Unread) -> list[str]:
 
 
 def unread_problems(folder: Path, unread: Unread) -> list[Problem]:
-    """The same as problems, one for each file."""
+    """Return the unread files as problems, one for each file."""
     return [
         Problem(name, name, why, EXPECTED) for path, why in unread for name in [path.relative_to(folder).as_posix()]
     ]
 
 
 def may_hold_annotations(path: Path, why: str) -> bool:
-    """Whether leaving the file out may lose labels."""
+    """Return whether leaving the file out may lose labels."""
     return path.suffix.lower() in DATA and why not in (BOXES, SAME)
 
 
 def below(folder: Path) -> Iterator[tuple[Path, str]]:
-    """The files of a folder within the folder of annotations, which are not looked at."""
+    """Yield the files of a folder inside the annotation folder, which are not read, and why."""
     for path in islice(visible_files(folder), MOST_FILES):
         if path.suffix.lower() in (*DATA, ".txt", ".pbtxt"):
             yield path, "in a folder; put the files side by side"
 
 
 def why_ending(path: Path) -> str:
-    """Why a file of this ending is not read."""
+    """Return why a file with this ending is not read."""
     suffix = path.suffix.lower()
     if suffix in ARCHIVES:
         return "an archive; unpack it, and put the files side by side"
@@ -99,7 +99,7 @@ def why_ending(path: Path) -> str:
 
 
 def why_csv(path: Path) -> str:
-    """Why a CSV file is not read."""
+    """Return why a CSV file is not read."""
     rows = read_rows(path)
     if not len(rows):
         return "no row"
@@ -115,7 +115,7 @@ def why_csv(path: Path) -> str:
 
 
 def why_json(content: Any) -> str:
-    """Why a JSON file is not read, by what is in it."""
+    """Return why a JSON file is not read, judged by its content."""
     if isinstance(content, dict):
         known = next((name for keys, name in _JSON_OF if keys <= content.keys()), "")
         return known or (f"{NO_JSON} (its keys are {_few(list(map(shown, content)), 5)})" if content else NO_JSON)

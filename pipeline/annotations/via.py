@@ -1,4 +1,4 @@
-"""CSV of the VGG Image Annotator: VIA 3 (videos, or images of frames) and VIA 2 (images of frames).
+"""Read CSV of the VGG Image Annotator: VIA 3 (videos, or images of frames) and VIA 2 (images of frames).
 
 VIA 3: lines of `#`, the last of them `# CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,
 spatial_coordinates,metadata`, one `# ATTRIBUTE = {...}` with the options; rows with one file, the time `[t]` and a
@@ -34,11 +34,11 @@ VIA2 = [
     "region_attributes",
 ]  # fmt: skip
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-# Numbers of VIA 3's shapes.
+# The numbers of VIA 3's shapes.
 RECTANGLE, CIRCLE, ELLIPSE, POLYGON = 2, 3, 4, 7
 SHAPES = {1: "point", 5: "line", 6: "polyline", 8: "extreme rectangle", 9: "extreme circle"}
 TEXT = "1"
-"VIA 3's type of attributes without options."
+"VIA 3's type for attributes without options."
 _HEADER = re.compile(r"^\s*#\s*CSV_HEADER\s*=\s*(.*?)[\s,]*$")
 _ATTRIBUTE = re.compile(r"^\s*#\s*ATTRIBUTES?\s*=\s*(\{.*\})[\s,]*$")
 _FRAME = re.compile(r"(.+)_([0-9]{1,9})")
@@ -46,16 +46,16 @@ _FRAME = re.compile(r"(.+)_([0-9]{1,9})")
 
 @dataclass(frozen=True)
 class Region:
-    """One row; `box` is None for an image or a time without a person."""
+    """One row; `box` is None if the image or time shows no person."""
 
     place: str
     file: str
     seconds: float | None
-    "None for an image, whose name has the number of the frame."
+    "None for an image, whose name gives the frame number."
     box: tuple[float, ...] | None
     size: tuple[float, float] | None
     values: Mapping[str, Any]
-    "Attributes: a text that may hold several actions, or names of options, which hold commas of their own."
+    "Attribute values: a text that may hold several actions, or names of options, which may contain commas."
     is_rectangle: bool = True
     fault: Fault | None = None
 
@@ -67,14 +67,14 @@ class ViaFile:
     path: Path
     format: str
     chosen: Chosen
-    "Its names are the options that the project lists, in their order."
+    "The class names are the options that the project lists, in their order."
     regions: list[Region]
     ignored: int
-    "Rows of stretches of time without a box."
+    "Number of rows that label a stretch of time without a box."
 
 
 def via_header(text: str) -> list[str] | None:
-    """VIA3 or VIA2 where the text begins so; None for other files."""
+    """Return the header row of VIA 3 or VIA 2 if the text starts with it; None for other files."""
     for line in text.lstrip("\ufeff").splitlines():
         if match := _HEADER.match(line):
             names = [name.strip() for name in match[1].split(",")]
@@ -85,7 +85,7 @@ def via_header(text: str) -> list[str] | None:
 
 
 def read_via(path: Path, wanted: Wanted, known: ClassNames | None = None) -> ViaFile:
-    """Read a file.
+    """Read an export.
 
     Args:
         path: the export.
@@ -104,7 +104,7 @@ def read_via(path: Path, wanted: Wanted, known: ClassNames | None = None) -> Via
         attributes = seen_attributes([each.values for each in regions if each.box])
         chosen = choose(str(path), attributes, [], wanted, known)
         if any(isinstance(each.values.get(key), str) for each in regions for key in chosen.attribute_names):
-            # Options of texts are listed nowhere, and what was typed may hold slips or several actions.
+            # Texts have no listed options, and typed text may contain mistakes or several actions.
             chosen = replace(chosen, names=())
         return ViaFile(path, "VIA 2 CSV", chosen, regions, 0)
     rows = list(_rows(path, text, VIA3))
@@ -124,27 +124,15 @@ def read_via(path: Path, wanted: Wanted, known: ClassNames | None = None) -> Via
 def via_rows(
     via: ViaFile, names: ClassNames, listed: dict[str, Listed], *, classes: int, keyframe_seconds: float
 ) -> Read:
-    """The labelled boxes. A labelled frame is a keyframe, and its timestamp the seconds from the start of the film.
+    """Return the labelled boxes. A labelled frame is a keyframe; its timestamp is in seconds from the film's start.
 
-    Of several labelled frames within one stretch of `keyframe_seconds` the one next to its middle is taken.
+    Of several labelled frames within one stretch of `keyframe_seconds`, the one nearest to its middle is taken.
 
     Raises:
         InputError: a frame rate or a size is unknown.
     """
     where = str(via.path)
-    seen: dict[str, dict[float, float]] = {}
-    stamps: list[tuple[str, float]] = []
-    for region in via.regions:
-        video_id, stamp = _key(region, listed, where)
-        stamps.append((video_id, stamp))
-        if region.fault is None:
-            number, middle = divmod(stamp, keyframe_seconds)
-            best = seen.setdefault(video_id, {}).get(number)
-            if best is None or (abs(middle - keyframe_seconds / 2), stamp) < (
-                abs(best - (number + 0.5) * keyframe_seconds),
-                best,
-            ):
-                seen[video_id][number] = stamp
+    stamps, seen = _sampled(via, listed, keyframe_seconds)
     drafts, keyframes, idle = [], [], []
     unsampled: list[str] = []
     for region, (video_id, stamp) in zip(via.regions, stamps, strict=True):
@@ -184,8 +172,28 @@ def via_rows(
     return replace(read, counted=frozenset(video_id for region, video_id in good if region.seconds is None))
 
 
+def _sampled(
+    via: ViaFile, listed: dict[str, Listed], keyframe_seconds: float
+) -> tuple[list[tuple[str, float]], dict[str, dict[float, float]]]:
+    """Return video and timestamp of each region, and by video the timestamp taken from each stretch of time."""
+    seen: dict[str, dict[float, float]] = {}
+    stamps: list[tuple[str, float]] = []
+    for region in via.regions:
+        video_id, stamp = _key(region, listed, str(via.path))
+        stamps.append((video_id, stamp))
+        if region.fault is None:
+            number, middle = divmod(stamp, keyframe_seconds)
+            best = seen.setdefault(video_id, {}).get(number)
+            if best is None or (abs(middle - keyframe_seconds / 2), stamp) < (
+                abs(best - (number + 0.5) * keyframe_seconds),
+                best,
+            ):
+                seen[video_id][number] = stamp
+    return stamps, seen
+
+
 def _unsampled(file: str, places: Sequence[str], seconds: float) -> list[Notice]:
-    """What is said of labelled frames beside the keyframe of their stretch of time."""
+    """Return a notice of labelled frames that are not used, because another is the keyframe of their stretch."""
     if not places:
         return []
     where = ", ".join(places[:SHOWN]) + (", ..." if len(places) > SHOWN else "")
@@ -206,7 +214,7 @@ def _rows(path: Path, text: str, header: list[str]) -> Iterator[tuple[str, list[
 
 
 def _defined(text: str) -> tuple[dict[str, tuple[str, dict[str, str]]], list[Attribute]]:
-    """Name and options by the keys of `metadata`; and the attributes of regions, not of files or stretches of time."""
+    """Return name and options by the keys of `metadata`, and the attributes of regions (not of files or times)."""
     found = next((match[1] for line in text.splitlines() if (match := _ATTRIBUTE.match(line))), "{}")
     attributes = _json(found.replace('""', '"') if '""' in found and not _json(found) else found)
     keys: dict[str, tuple[str, dict[str, str]]] = {}
@@ -255,7 +263,7 @@ def _via3(place: str, row: list[str], keys: Mapping[str, tuple[str, dict[str, st
 
 
 def _sides3(shape: Any) -> Sides | None:
-    """The box around a shape of VIA 3; None where there is none to be told."""
+    """Return the box around a shape of VIA 3; None if it has none."""
     if not isinstance(shape, list) or not shape or not all(map(is_number, shape)):
         return None
     kind, numbers = shape[0], [float(each) for each in shape[1:]]
@@ -269,7 +277,7 @@ def _sides3(shape: Any) -> Sides | None:
 
 
 def _sides2(shape: Mapping[str, Any]) -> Sides | None:
-    """The box around a shape of VIA 2; None where there is none to be told."""
+    """Return the box around a shape of VIA 2; None if it has none."""
     kind = shape.get("name")
     if kind == "polygon":
         xs, ys = (each if isinstance(each := shape.get(f"all_points_{axis}"), list) else [] for axis in "xy")
@@ -312,7 +320,7 @@ def _faulty(region: Region, found: str, expected: str, kind: ProblemKind = "unre
 
 
 def _key(region: Region, listed: dict[str, Listed], where: str) -> tuple[str, float]:
-    """Video and timestamp of a region."""
+    """Return video and timestamp of a region."""
     if region.fault:
         return "-", 0.0
     stem = PurePath(region.file.replace("\\", "/")).stem
@@ -327,5 +335,5 @@ def _key(region: Region, listed: dict[str, Listed], where: str) -> tuple[str, fl
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):  # ValueError: also a whole number of thousands of digits
+    except (ValueError, RecursionError):  # ValueError: also raised for an integer with thousands of digits
         return None

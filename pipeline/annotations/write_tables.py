@@ -1,4 +1,4 @@
-"""The out of import_annotations: the tables of a data set's annotations, and what is said of them."""
+"""Write the out of import_annotations: the tables of a data set's annotations, and print a summary."""
 
 import sys
 from pathlib import Path
@@ -18,23 +18,23 @@ DOCS = "docs/datasets.md#splits"
 
 
 def write_tables(folder: Path, found: AvaImport, *, source: str, max_bad_fraction: float) -> str:
-    """Write FILES; how the source was read and the first problems are printed.
+    """Write FILES; print how the source was read, and the first problems.
 
     Args:
-        folder: where to, empty.
-        found: what was read.
+        folder: an empty folder to write to.
+        found: the annotations.
         source: the folder that it was read from, for messages.
-        max_bad_fraction: largest share of bad rows that is let pass (dataset.max_bad_fraction).
+        max_bad_fraction: largest accepted share of bad rows (dataset.max_bad_fraction).
 
     Returns:
-        how much there is, in words.
+        a line that says how much was read.
 
     Raises:
         InputError: too many rows are bad, or there is no keyframe of val.
     """
     print("\n".join(found.told))
     print_first(found.problems)
-    if "train" not in found.summary["splits"]:  # a model that is there may be scored
+    if "train" not in found.summary["splits"]:  # no error: an existing model may be scored on val alone
         then = "there is nothing to train, and train_baseline stops"
         print(f"no film is of train: {then}. {more_of('train', found)[0]} ({DOCS})", file=sys.stderr)
     write_table(found.annotations, folder / "annotations.parquet", ANNOTATIONS)
@@ -60,7 +60,7 @@ def write_tables(folder: Path, found: AvaImport, *, source: str, max_bad_fractio
 
 
 def _check_val(source: str, found: AvaImport) -> None:
-    """Refuse what no bank of val can be made of, before the baseline is trained for hours.
+    """Check that val has keyframes, before hours of training: without them no bank of val can be made.
 
     Raises:
         InputError: there is no keyframe of val.

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.bank.feature_rows import Rows, non_finite_rows
+from pipeline.bank.feature_rows import FeatureRows, non_finite_rows
 from pipeline.bank.format import (
     MANIFEST,
     PROVENANCE,
@@ -153,7 +153,7 @@ def _check_video(bank: Bank, video: str, row_set: str) -> list[Finding]:
     return findings + (_check_detections(bank, video, rows) if row_set == "detections" else [])
 
 
-def _check_detections(bank: Bank, video: str, rows: Rows) -> list[Finding]:
+def _check_detections(bank: Bank, video: str, rows: FeatureRows) -> list[Finding]:
     """Find rows at a second that is not among the seconds seen, or below the bank's box threshold.
 
     A bank with `lower_threshold` may hold rows below its threshold.

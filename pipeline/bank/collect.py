@@ -13,15 +13,15 @@ from pipeline.base.checksums import write_sealed_json
 from pipeline.base.files import link_file
 from pipeline.base.progress import progress
 
-Chosen = Sequence[tuple[Bank, Collection[str]]]  # banks of one type, with the videos that are taken from each
+ChosenVideos = Sequence[tuple[Bank, Collection[str]]]  # banks of one type, with the videos that are taken from each
 
 
-def assemble_videos(out: Path, chosen: Chosen, *, split: str, provenance: Mapping[str, Any], what: str) -> None:
-    """Make the bank `out` from videos of other banks; it appears (or is replaced) as a whole.
+def collect_videos(out: Path, chosen: ChosenVideos, *, split: str, provenance: Mapping[str, Any], what: str) -> None:
+    """Make the bank `out`, which appears (or is replaced) whole, of videos of other banks.
 
     Args:
         out: `<split>.zarr`.
-        chosen: see `Chosen`; no video is taken from two banks.
+        chosen: see `ChosenVideos`; no video is taken from two banks.
         split: train, val or test.
         provenance: of the new bank.
         what: name of the progress bar.
@@ -43,7 +43,7 @@ def assemble_videos(out: Path, chosen: Chosen, *, split: str, provenance: Mappin
         assemble_bank(out, parts=parts, split=split, provenance=provenance)
 
 
-def _plan(chosen: Chosen, *, loosen: bool) -> Iterator[tuple[str, Bank, str | None]]:
+def _plan(chosen: ChosenVideos, *, loosen: bool) -> Iterator[tuple[str, Bank, str | None]]:
     """Yield each new part's id, its source bank, and the video to be rewritten (None where the part is linked)."""
     for bank, wanted in chosen:
         for name, part in bank.manifest.parts.items():

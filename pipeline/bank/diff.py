@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.bank.feature_rows import FloatArray, IntArray, Rows
+from pipeline.bank.feature_rows import FeatureRows, FloatArray, IntArray
 from pipeline.bank.format import ROW_SETS
 from pipeline.bank.reader import Bank
 from pipeline.base.progress import progress
@@ -126,13 +126,13 @@ def _settings(a: Bank, b: Bank) -> dict[str, list[Any]]:
     return {key: [first.get(key), second.get(key)] for key in keys if first.get(key) != second.get(key)}
 
 
-def _rows(bank: Bank, video: str, row_set: str) -> Rows:
+def _rows(bank: Bank, video: str, row_set: str) -> FeatureRows:
     if bank.has_rows(video, row_set):
         return bank.rows(video, row_set)
-    return Rows(np.empty((0, bank.channels), bank.dtype), np.empty(0), np.empty((0, 4)))
+    return FeatureRows(np.empty((0, bank.channels), bank.dtype), np.empty(0), np.empty((0, 4)))
 
 
-def diff_rows(a: Rows, b: Rows) -> RowSetDifference:
+def diff_rows(a: FeatureRows, b: FeatureRows) -> RowSetDifference:
     """Compare the rows of one row set of one video."""
     by_order = bool(np.isnan(a.boxes_xyxy).any() or np.isnan(b.boxes_xyxy).any())
     at_a, at_b = match_rows(a, b, by_order=by_order)
@@ -186,7 +186,7 @@ def _compare_features(
         yield rows, gap, np.maximum(np.abs(one), np.abs(other)), np.where(gap.any(axis=1), cosine, 1.0)
 
 
-def match_rows(a: Rows, b: Rows, *, by_order: bool) -> tuple[IntArray, IntArray]:
+def match_rows(a: FeatureRows, b: FeatureRows, *, by_order: bool) -> tuple[IntArray, IntArray]:
     """Return the positions of the rows that both have, one array for `a` and one for `b`.
 
     Among equal rows, the k-th of `a` matches the k-th of `b`.

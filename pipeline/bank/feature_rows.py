@@ -11,7 +11,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class FeatureRows:
     """Features of `n` boxes of one part.
 
     A source without boxes has NaN in `boxes_xyxy`.
@@ -41,15 +41,15 @@ class Rows:
 
     def __repr__(self) -> str:
         shown = (f"{name}={each.dtype}{list(each.shape)}" for name, each in self.arrays().items())
-        return f"Rows({', '.join(shown)})"
+        return f"FeatureRows({', '.join(shown)})"
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays that are not None, by name."""
         return {name: array for name, array in vars(self).items() if array is not None}
 
-    def take(self, index: npt.NDArray[Any]) -> "Rows":
+    def take(self, index: npt.NDArray[Any]) -> "FeatureRows":
         """Return the rows that `index` (positions or a mask) selects, in its order."""
-        return Rows(**{name: array[index] for name, array in self.arrays().items()})
+        return FeatureRows(**{name: array[index] for name, array in self.arrays().items()})
 
     def order(self) -> IntArray:
         """Return positions that sort the rows by (timestamp, score descending, box); equal rows keep their order."""

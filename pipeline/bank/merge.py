@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.bank.collect import assemble_videos
+from pipeline.bank.collect import collect_videos
 from pipeline.bank.format import PER_SPLIT, ROW_SETS
 from pipeline.bank.reader import Bank, differing_settings, open_bank
 from pipeline.base.errors import InputError
@@ -59,7 +59,7 @@ def merge_banks(banks: Sequence[Bank], out: Path) -> tuple[Bank, int]:
         owners |= dict.fromkeys(new, bank)
         shared += len(twice)
     provenance = {**first.provenance, **_joined(banks)}
-    assemble_videos(out, chosen, split=first.split, provenance=provenance, what="merge")
+    collect_videos(out, chosen, split=first.split, provenance=provenance, what="merge")
     return open_bank(out), shared
 
 

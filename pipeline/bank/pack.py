@@ -23,7 +23,7 @@ from pipeline.bank.parts import (
     video_seconds,
 )
 from pipeline.bank.writer import write_part_files
-from pipeline.base.code import code_version
+from pipeline.base.code_version import code_version
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_value
 from pipeline.base.packing import pack_name, packed
@@ -53,11 +53,11 @@ def pack_parts(parts: Mapping[str, Path], packs: int) -> dict[str, Path]:
         members = {video: parts[video] for video in videos}
         records = [read_part_record(folder, video) for video, folder in members.items()]
         key = item_key(part=name, videos=[digest_value(record.to_json()) for record in records], code=version)
-        made[name] = make_item(STAGE, key, partial(write_pack, part=name, members=members))
+        made[name] = make_item(STAGE, key, partial(write_packed_part, part=name, members=members))
     return made
 
 
-def write_pack(folder: Path, *, part: str, members: Mapping[str, Path]) -> None:
+def write_packed_part(folder: Path, *, part: str, members: Mapping[str, Path]) -> None:
     """Write one part that holds several videos; `folder` appears (or is replaced) as a whole.
 
     Args:

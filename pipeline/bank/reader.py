@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.bank.arrays import read_array
-from pipeline.bank.feature_rows import FloatArray, Rows
+from pipeline.bank.feature_rows import FeatureRows, FloatArray
 from pipeline.bank.format import (
     MANIFEST,
     PER_SPLIT,
@@ -85,7 +85,7 @@ class Bank:
         """Return whether the video has this row set, even if it is empty; unannotated videos have no `ground_truth`."""
         return video in self.manifest.part_of and row_set in self._entry(video).videos[video]
 
-    def rows(self, video: str, row_set: str) -> Rows:
+    def rows(self, video: str, row_set: str) -> FeatureRows:
         """Read all rows of one row set of a video, sorted by (timestamp, score descending, box).
 
         Uncompressed arrays are private mappings of their files: features cost nothing until they are used.
@@ -97,7 +97,7 @@ class Bank:
         folder, stored = self._stored(video, row_set)
         arrays = {name: self._read(folder, video, row_set, name) for name in stored.shard_bytes}
         boxes = arrays.pop("boxes_xyxy", np.full((self.count(row_set, video), 4), np.nan))
-        return Rows(boxes_xyxy=boxes, **arrays)
+        return FeatureRows(boxes_xyxy=boxes, **arrays)
 
     def column(self, video: str, row_set: str, name: str) -> npt.NDArray[Any] | None:
         """Read one array of a row set (`features`, `timestamp`, ...); None if the bank does not have it.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.bank.collect import assemble_videos
+from pipeline.bank.collect import collect_videos
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.base.errors import InputError
 
@@ -27,5 +27,5 @@ def subset_bank(bank: Bank, out: Path, videos: Sequence[str]) -> Bank:
     if unknown:
         more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
         raise InputError(f"{bank.where}: has no video {', '.join(map(repr, unknown[:SHOWN]))}{more}")
-    assemble_videos(out, [(bank, set(videos))], split=bank.split, provenance=bank.provenance, what="subset")
+    collect_videos(out, [(bank, set(videos))], split=bank.split, provenance=bank.provenance, what="subset")
     return open_bank(out)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.bank.arrays import create_group, write_array
-from pipeline.bank.feature_rows import FloatArray, Rows, non_finite_rows
+from pipeline.bank.feature_rows import FeatureRows, FloatArray, non_finite_rows
 from pipeline.bank.format import (
     CODECS,
     FEATURE_DTYPES,
@@ -40,8 +40,8 @@ def write_part(
     folder: Path,
     *,
     part: str,
-    detections: Rows,
-    ground_truth: Rows | None,
+    detections: FeatureRows,
+    ground_truth: FeatureRows | None,
     seconds_seen: Sequence[float] | FloatArray,
     attributes: Mapping[str, Any],
     dtype: str,
@@ -141,9 +141,9 @@ def _write_row_set(folder: Path, root: Any, name: str, arrays: Mapping[str, npt.
     return replace(entry, sha256=listing_digest(folder, entry.files()))
 
 
-def _stored_arrays(rows: Rows, where: str, dtype: str) -> dict[str, npt.NDArray[Any]]:
+def _stored_arrays(rows: FeatureRows, where: str, dtype: str) -> dict[str, npt.NDArray[Any]]:
     """Sort and check the arrays of a row set, and return them in the stored types."""
-    rows = Rows(
+    rows = FeatureRows(
         _cast_features(rows, where, dtype),
         rows.timestamp.astype(np.float64),
         rows.boxes_xyxy.astype(np.float64),
@@ -160,7 +160,7 @@ def _stored_arrays(rows: Rows, where: str, dtype: str) -> dict[str, npt.NDArray[
     return arrays
 
 
-def _cast_features(rows: Rows, where: str, dtype: str) -> FloatArray:
+def _cast_features(rows: FeatureRows, where: str, dtype: str) -> FloatArray:
     """Cast features to the stored type; refuse values that do not fit, which a plain cast turns into infinity."""
     with np.errstate(over="ignore"):
         cast = rows.features.astype(dtype)

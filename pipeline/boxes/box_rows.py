@@ -1,4 +1,4 @@
-"""Person boxes of one file in one form, whatever its format."""
+"""Hold the person boxes of one file in one form, whatever its format."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ SCORE_EXPECTED = "a number from 0 to 1"
 
 @dataclass(frozen=True)
 class BoxRows:
-    """The n rows of one file: a box, or a keyframe without a box; those in `faults.bad` are left out."""
+    """The n rows of one file: a box, or a keyframe without a box. Rows marked in `faults.bad` are left out."""
 
     format: str
     faults: Faults
@@ -27,31 +27,31 @@ class BoxRows:
     empty: Mask
     "Rows that name a keyframe without a box."
     key_problems: list[Problem] = field(default_factory=list)
-    "Of keys that hold no row that could be read."
+    "Problems of keys with no readable row."
     key_rows: int = 0
-    "Boxes of those keys, each key one at least."
+    "Number of boxes under those keys; a key counts as at least one."
     not_persons: int = 0
-    "Boxes of other classes than person, which are no rows."
+    "Number of boxes of other classes than person; they are not rows."
     classes: str = ""
-    "Where no box is a person: which class was looked for, and which were found."
+    "If no box is a person: the class that was looked for, and the classes that were found."
     without_score: int = 0
-    "Boxes that the file gives no score: it is 1."
+    "Number of boxes without a score in the file; their score is 1."
     note: str = ""
-    "What the user should know of how the file was read."
+    "What the user should know about how the file was read."
 
     def __len__(self) -> int:
         return len(self.timestamp)
 
 
-class Draft(NamedTuple):
-    """A row as a reader finds it: a box in pixels of a frame; without a box a keyframe that shows nobody."""
+class BoxDraft(NamedTuple):
+    """A row as a reader finds it: a box in pixels of a frame, or, without a box, a keyframe that shows nobody."""
 
     place: str
-    "Where it stands in its file: `box 17`."
+    "Where it is in its file: `box 17`."
     video_id: str = ""
     timestamp: float = np.nan
     box: tuple[float, ...] = NO_BOX
-    "x1, y1, x2, y2 of its edges, so that the whole frame is 0, 0, width, height."
+    "x1, y1, x2, y2 as continuous coordinates: the whole frame is 0, 0, width, height."
     size: tuple[float, float] = (1.0, 1.0)
     "Width and height of the frame in pixels."
     score: float = np.nan
@@ -59,13 +59,15 @@ class Draft(NamedTuple):
     fault: Fault | None = None
 
 
-def draft_rows(file: str, kind: str, drafts: Sequence[Draft], *, not_persons: int = 0, note: str = "") -> BoxRows:
-    """The drafts as columns, with the checks that the rows of every format go through.
+def draft_box_rows(
+    file: str, kind: str, drafts: Sequence[BoxDraft], *, not_persons: int = 0, note: str = ""
+) -> BoxRows:
+    """Return the drafts as columns, checked like the rows of every format.
 
-    What lies up to a pixel outside the frame is brought to its edge.
+    Sides up to a pixel outside the frame are moved to its edge.
 
     Args:
-        file: its name, for problems.
+        file: the name of the file, for problems.
         kind: the format.
         drafts: in the order of the file.
         not_persons: see `BoxRows`.
@@ -98,8 +100,8 @@ def draft_rows(file: str, kind: str, drafts: Sequence[Draft], *, not_persons: in
 def add_scores(
     faults: Faults, score: Floats, text: Callable[[int], str], rows: Mask, expected: str = SCORE_EXPECTED
 ) -> None:
-    """Note the scores [n] among `rows` that are not from 0 to 1; `text(i)` is what stands there."""
-    inside = (score >= -TOLERANCE) & (score <= 1 + TOLERANCE)  # NaN is not
+    """Note a fault for each score [n] in `rows` that is not in 0 to 1; `text(i)` shows the score of row i."""
+    inside = (score >= -TOLERANCE) & (score <= 1 + TOLERANCE)  # false for NaN
     faults.add(rows & ~inside, lambda i: f"score {text(i)}", expected)
 
 

@@ -1,4 +1,4 @@
-"""Person boxes in AVA's columns, with scores or without."""
+"""Read person boxes from CSV with AVA's columns, with or without scores."""
 
 from pathlib import Path
 
@@ -20,13 +20,12 @@ EXPECTED = {6: "2 or 6", 7: "2 or 7 (score is the seventh)", 8: "2 or 8 (score i
 def read_csv(path: Path) -> BoxRows:
     """Read `video_id,timestamp,x1,y1,x2,y2[[,action_id],score]`; the action id is not used.
 
-    Which form it is, most rows say; without a score all boxes get score 1. Where no row of eight fields has an action
-    id, the file is as PySlowFast has predicted boxes. A two-column row, or one whose other columns are empty, names a
-    keyframe without a box.
+    The form of most rows decides how the file is read; without a score all boxes get score 1. If no row of eight
+    fields has an action id, the file has PySlowFast's format of predicted boxes. A row with only the first two columns
+    filled names a keyframe without a box.
 
     Raises:
-        InputError: the file cannot be read as text, or its first row names the columns in another
-            order.
+        InputError: the file cannot be read as text, or its first row names the columns in another order.
     """
     rows = read_ava_csv(path)
     columns = columns_of(rows)
@@ -38,7 +37,7 @@ def read_csv(path: Path) -> BoxRows:
                EXPECTED[columns.width])  # fmt: skip
     faults.add_video_ids(video_ids)
     timestamp = numbers(stamps)
-    in_range = np.abs(timestamp) < 1e9  # NaN is not
+    in_range = np.abs(timestamp) < 1e9  # false for NaN
     faults.add(~in_range, lambda i: f"timestamp {shown(stamps[i].as_py())}", "a number of seconds")
     boxes = np.stack([numbers(each) for each in fields[:4]], axis=1)
     faults.add_boxes(boxes, fields[:4], ~empty)

@@ -1,4 +1,4 @@
-"""A person detector over the frames of films: one finished item of `.work` per film, and one CSV of all."""
+"""Run a person detector over the frames of films: one finished item of `.work` per film, and one CSV of all films."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,14 +23,14 @@ from pipeline.video.store import FrameStore
 STAGE = "detected_boxes"
 FILES = ("summary.json", "boxes.csv")
 DECIMALS = 4
-# The frames of a film's keyframes, RGB uint8 [height, width, 3], to the boxes of each: [n, 5] of x1, y1, x2, y2 as
-# shares of the frame, and a score.
+# Takes the frames of a film's keyframes (RGB, uint8 [height, width, 3]) and returns the boxes of each: [n, 5] with
+# x1, y1, x2, y2 as fractions of the frame, and a score.
 Detector = Callable[[Iterator[np.ndarray]], Sequence[Floats]]
 
 
 @dataclass(frozen=True)
-class Film:
-    """Where persons are looked for."""
+class SearchedFilm:
+    """A film, and the times at which persons are looked for."""
 
     video_id: str
     shift_seconds: float
@@ -38,11 +38,11 @@ class Film:
     timestamps: Floats
 
 
-def films_to_detect(annotations: Path, frames: Path) -> list[Film]:
-    """Every second of every film that has frames, and its keyframes wherever they lie; sorted by video.
+def films_to_detect(annotations: Path, frames: Path) -> list[SearchedFilm]:
+    """Return every film that has frames, sorted by video, with its whole seconds and its keyframes.
 
     Args:
-        annotations: the out of import_annotations, of which no label is read.
+        annotations: the out of import_annotations; no label is read.
         frames: the out of extract_frames.
 
     Raises:
@@ -57,11 +57,11 @@ def films_to_detect(annotations: Path, frames: Path) -> list[Film]:
     for row in timelines.sort_by("video_id").to_pylist():
         video_id, first = row["video_id"], row["first_timestamp"]
         if video_id not in durations:
-            continue  # its file is missing or unreadable, which extraction has reported
+            continue  # its file is missing or unreadable: extraction has reported that
         shift = row["offset_seconds"] - first
         stamps = named.get(video_id, np.empty((0, 1)))[:, 0]
         stamps = stamps[(stamps + shift >= 0) & (stamps + shift < durations[video_id])]
-        films.append(Film(video_id, shift, np.union1d(film_seconds(first, shift, durations[video_id]), stamps)))
+        films.append(SearchedFilm(video_id, shift, np.union1d(film_seconds(first, shift, durations[video_id]), stamps)))
     if not films and timelines.num_rows:
         beside = names_beside("the frames", durations, sorted(timelines["video_id"].to_pylist()))
         raise InputError(f"no film that the annotations name has frames: {beside}, expected one name of a film in both")
@@ -69,7 +69,7 @@ def films_to_detect(annotations: Path, frames: Path) -> list[Film]:
 
 
 def detect_films(
-    films: Sequence[Film],
+    films: Sequence[SearchedFilm],
     store: FrameStore,
     *,
     settings: Mapping[str, object],
@@ -77,21 +77,21 @@ def detect_films(
     workers: int,
     batch: int,
 ) -> dict[str, Path]:
-    """The finished item of every film, with `boxes.csv`, by video; only what is not there is computed.
+    """Return the finished item of every film by video, a folder with `boxes.csv`; compute only missing items.
 
-    Ranks share the films.
+    The ranks divide the films among themselves.
 
     Args:
         films: see `films_to_detect`.
         store: their frames.
-        settings: what boxes depend on beside the frames and times: the detector, its weights, the code.
-        load: gives the detector; called where a film is missing.
-        workers: films at a time.
+        settings: what boxes depend on besides the frames and times: the detector, its weights, the code.
+        load: returns the detector; called only if an item is missing.
+        workers: number of films processed at a time.
         batch: frames of a film that are read ahead of the detector.
 
     Raises:
-        InputError: frames of films cannot be read. extract_frames wrote them, so that this says nothing of the films;
-            the items of the others are kept.
+        InputError: frames of a film cannot be read. extract_frames wrote them, so this is no fault of the film. The
+            items of other films are kept.
     """
     keys = {
         film.video_id: item_key(
@@ -112,8 +112,8 @@ def detect_films(
         return share_items(STAGE, keys, load_maker, executor=pool, what="detect_boxes", unit="film")
 
 
-def _write(path: Path, film: Film, store: FrameStore, detector: Detector, batch: int) -> None:
-    """AVA CSV with scores; a row of two columns is a keyframe that shows nobody."""
+def _write(path: Path, film: SearchedFilm, store: FrameStore, detector: Detector, batch: int) -> None:
+    """Write AVA CSV with scores; a row of two columns is a keyframe that shows nobody."""
     total = store.grid_frames(film.video_id)
 
     def read(stamp: float) -> np.ndarray:
@@ -133,17 +133,17 @@ def _write(path: Path, film: Film, store: FrameStore, detector: Detector, batch:
     write_text(path, "".join(f"{line}\n" for line in lines))
 
 
-def write_detected(folder: Path, films: Sequence[Film], items: Mapping[str, Path], *, detector: str) -> str:
+def write_detected(folder: Path, films: Sequence[SearchedFilm], items: Mapping[str, Path], *, detector: str) -> str:
     """Write `boxes.csv` of all films, and `summary.json`.
 
     Args:
-        folder: where to, empty.
+        folder: an empty folder to write to.
         films: see `films_to_detect`.
         items: see `detect_films`.
-        detector: its name.
+        detector: the name of the detector.
 
     Returns:
-        how many boxes there are, in words.
+        a line that says how many boxes were written.
     """
     texts = [(items[video_id] / "boxes.csv").read_bytes() for video_id in sorted(items)]
     boxes, keyframes = sum(text.count(b",,") for text in texts), sum(len(film.timestamps) for film in films)

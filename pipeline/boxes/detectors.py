@@ -1,10 +1,10 @@
-"""The detectors of persons by name: what their boxes depend on, and how each is loaded."""
+"""Choose a person detector by name: what its boxes depend on, and how it is loaded."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.base.code import code_version
+from pipeline.base.code_version import code_version
 from pipeline.base.distributed import from_main
 from pipeline.base.files import digest_file
 from pipeline.base.numerics import pick_device, set_numerics
@@ -14,34 +14,36 @@ from pipeline.boxes.motion import detect_motion
 NO_WEIGHTS = "conf/none/weights"
 
 
-class Chosen(NamedTuple):
-    """A detector that is not loaded yet."""
+class ChosenDetector(NamedTuple):
+    """A detector that is not yet loaded."""
 
     settings: dict[str, Any]
-    "What its boxes depend on beside the frames."
+    "What its boxes depend on besides the frames."
     load: Callable[[], Detector]
     on_gpu: bool = False
 
 
-def choose_detector(name: str, *, weights: str, min_score: float, device: str) -> Chosen:
-    """The detector `motion` or `fasterrcnn`; the last three are read by the second alone.
+def choose_detector(name: str, *, weights: str, min_score: float, device: str) -> ChosenDetector:
+    """Return the detector `motion` or `fasterrcnn`; only `fasterrcnn` uses the other three arguments.
 
     Args:
-        name: which.
-        weights: their file (boxes.weights); NO_WEIGHTS takes those that torchvision downloads.
+        name: `motion` or `fasterrcnn`.
+        weights: the file of the weights (boxes.weights); NO_WEIGHTS takes those that torchvision downloads.
         min_score: boxes below it are left out.
         device: see `pick_device`.
 
     Raises:
-        InputError: there is no such device, or there are no weights.
+        InputError: the device does not exist, or there are no weights.
     """
     if name == "motion":
-        return Chosen({"code": code_version("pipeline.boxes.motion", "pipeline.video.store")}, lambda: detect_motion)
+        return ChosenDetector(
+            {"code": code_version("pipeline.boxes.motion", "pipeline.video.store")}, lambda: detect_motion
+        )
     return _fasterrcnn(weights, min_score, device)
 
 
-def _fasterrcnn(weights: str, min_score: float, device: str) -> Chosen:
-    # With it comes all of torchvision's detection, which `motion` need not wait for.
+def _fasterrcnn(weights: str, min_score: float, device: str) -> ChosenDetector:
+    # Imported here because it loads all of torchvision's detection, which `motion` does not need.
     from pipeline.boxes.fasterrcnn import load_fasterrcnn, person_detector, published_weights, read_weights
 
     place = pick_device(device)
@@ -55,4 +57,4 @@ def _fasterrcnn(weights: str, min_score: float, device: str) -> Chosen:
 
     code = code_version("pipeline.boxes.fasterrcnn")
     settings = {"weights": digest_file(path), "min_score": min_score, "code": code}
-    return Chosen(settings, load, on_gpu=place.type == "cuda")
+    return ChosenDetector(settings, load, on_gpu=place.type == "cuda")

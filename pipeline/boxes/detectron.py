@@ -1,4 +1,4 @@
-"""Person boxes as Detectron keeps them: a pickle of `all_boxes[class][image]`, in the order of its images."""
+"""Read person boxes as Detectron stores them: a pickle of `all_boxes[class][image]`, in the order of its images."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.base.errors import InputError
 from pipeline.base.problems import Fault
-from pipeline.boxes.box_rows import BoxRows, Draft, draft_rows
+from pipeline.boxes.box_rows import BoxDraft, BoxRows, draft_box_rows
 from pipeline.boxes.images import EXPECTED, Images, read_images
 from pipeline.boxes.json_boxes import without_boxes
 
@@ -18,16 +18,16 @@ LAYOUT = "all_boxes[class][image], lists of arrays (N, 5) of x1, y1, x2, y2, sco
 
 
 def is_detectron(content: Any) -> bool:
-    """Whether a pickle's value is of this kind: `all_boxes`, alone or in a dict."""
+    """Return whether the content of a pickle is Detectron's `all_boxes`, alone or in a dict."""
     return isinstance(content, list) or (isinstance(content, dict) and "all_boxes" in content)
 
 
 def read_detectron(path: Path, content: Any, images: Images) -> BoxRows:
-    """The boxes of class 1 (person) of `all_boxes[class][image]`.
+    """Read the boxes of class 1 (person) of `all_boxes[class][image]`.
 
-    An array (N, 5) holds x1, y1, x2, y2, score with x2 and y2 the last pixel of the box, so that its edge is one
-    further; an empty list or array has no box. The images are those of the entry `images` or `roidb` of the same dict,
-    in its order; without it those of the image list beside it in order of their ids, which is Detectron's order.
+    An array (N, 5) holds x1, y1, x2, y2, score. x2 and y2 are the last pixel of the box, so its edge is one pixel
+    further. An empty list or array has no box. The images are the entry `images` or `roidb` of the same dict, in its
+    order; without it, those of the image list beside the file, sorted by id, which is Detectron's order.
 
     Raises:
         InputError: the value is not of this layout, there is no image list, or the numbers of images differ.
@@ -52,22 +52,22 @@ def read_detectron(path: Path, content: Any, images: Images) -> BoxRows:
         )
     if len(persons) != len(ids):
         raise InputError(f"{path}: found boxes of {len(persons)} images, expected {len(ids)} as in the list of images")
-    drafts: list[Draft] = []
+    drafts: list[BoxDraft] = []
     for place, (number, boxes) in enumerate(zip(ids, persons, strict=True), start=1):
         image = images[number]
         array = np.asarray(boxes) if isinstance(boxes, np.ndarray) or boxes == [] else None
         if array is None or (array.size and (array.ndim != 2 or array.shape[1] != 5 or array.dtype.kind not in "iuf")):
             found = f"a {type(boxes).__name__}" if array is None else f"an array of shape {array.shape}"
             fault = Fault(found, "an array (N, 5)")
-            drafts.append(Draft(f"image {place}", image.video_id, image.timestamp, fault=fault))
+            drafts.append(BoxDraft(f"image {place}", image.video_id, image.timestamp, fault=fault))
             continue
         for row, (x1, y1, x2, y2, score) in enumerate(array.reshape(-1, 5).astype(np.float64).tolist(), start=1):
             edges = (x1, y1, x2 + 1, y2 + 1)
             where = f"image {place}, box {row}"
-            drafts.append(Draft(where, image.video_id, image.timestamp, edges, image.size, score))
-    return draft_rows(path.name, DETECTRON_PICKLE, [*drafts, *without_boxes(drafts, images, every=True)])
+            drafts.append(BoxDraft(where, image.video_id, image.timestamp, edges, image.size, score))
+    return draft_box_rows(path.name, DETECTRON_PICKLE, [*drafts, *without_boxes(drafts, images, every=True)])
 
 
 def _with_id(place: int, entry: Any) -> Any:
-    """A roidb need not number its images."""
+    """Give a roidb entry an id if it has none."""
     return {"id": place, **entry} if isinstance(entry, dict) else entry

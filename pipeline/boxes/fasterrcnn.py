@@ -1,4 +1,4 @@
-"""torchvision's Faster R-CNN, trained on COCO, as a detector of persons."""
+"""Use torchvision's Faster R-CNN, trained on COCO, as a person detector."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -22,17 +22,17 @@ from pipeline.tables.csv_rows import Floats
 
 PERSON = 1
 FORWARD_FRAMES = 8
-"Always as many, but for a film's last ones: for other sizes libraries round otherwise."
+"Fixed batch size, except for the last frames of a film: other sizes give other rounding errors."
 PUBLISHED = FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1
 V2_KEY = "rpn.head.conv.1.0.0.weight"
-"There are two layers before the proposals of version 2, one in version 1."
+"Version 2 has two layers before the proposals, version 1 has one."
 
 
 def published_weights() -> Path:
-    """The weights that torchvision downloads, by its own cache; downloaded where they are not there.
+    """Return the weights in torchvision's own cache; download them if they are not there.
 
     Raises:
-        InputError: there is no network.
+        InputError: the download failed.
     """
     url = PUBLISHED.url
     path = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
@@ -49,10 +49,10 @@ def published_weights() -> Path:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a local file: safetensors, or a state dict that was saved by PyTorch.
+    """Return the tensors of a local file: safetensors, or a state dict saved by PyTorch.
 
     Raises:
-        InputError: the file is absent, or no such file.
+        InputError: the file is absent, or has neither format.
     """
     if not path.is_file():
         raise InputError(f"boxes.weights: {path}: no such file")
@@ -63,15 +63,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def load_fasterrcnn(weights: dict[str, Tensor], *, where: str, min_score: float) -> nn.Module:
-    """Faster R-CNN with a ResNet-50 FPN, of version 1 or 2 as the weights say, for COCO's classes.
+    """Build Faster R-CNN with a ResNet-50 FPN for COCO's classes, in version 1 or 2 as the weights require.
 
     Args:
-        weights: its state dict.
-        where: their file, for messages.
+        weights: the state dict.
+        where: the file of the weights, for messages.
         min_score: boxes below it are left out.
 
     Raises:
-        InputError: these are no such weights.
+        InputError: the weights do not fit this network.
     """
     build = fasterrcnn_resnet50_fpn_v2 if V2_KEY in weights else fasterrcnn_resnet50_fpn
     model: nn.Module = build(weights=None, weights_backbone=None, box_score_thresh=min_score)
@@ -80,11 +80,12 @@ def load_fasterrcnn(weights: dict[str, Tensor], *, where: str, min_score: float)
 
 
 def person_detector(model: Any, *, device: torch.device) -> Detector:
-    """A model of torchvision's detection as a detector of persons; it sees FORWARD_FRAMES of a film at a time.
+    """Wrap a detection model of torchvision as a person detector, with FORWARD_FRAMES frames per forward pass.
 
     Args:
-        model: images (float [3, H, W] from 0 to 1) to dicts of `boxes` [n, 4] in pixels, `labels` [n], `scores` [n].
-        device: where it is.
+        model: maps images (float [3, H, W] in 0 to 1) to dicts of `boxes` [n, 4] in pixels, `labels` [n] and `scores`
+            [n].
+        device: the device of the model.
     """
 
     def detect(frames: Iterator[np.ndarray]) -> list[Floats]:

@@ -1,4 +1,4 @@
-"""Which format a box file has, told by what is in it, and its rows."""
+"""Recognise the format of a box file by its content, and read its rows."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -26,7 +26,7 @@ EXPECTED = (
 )
 
 REPORTS = ("problems.json", "summary.json")
-"What stages write beside what they make: detect_boxes, too."
+"Reports that stages write beside their tables; the out of detect_boxes holds them too."
 VIDEO_AND_TIME = re.compile(r"[^,\0]+, *[0-9]+(\.[0-9]*)? *(,|$)")
 
 
@@ -34,22 +34,22 @@ class BoxFiles(NamedTuple):
     """What the files of a folder hold."""
 
     rows: dict[str, BoxRows]
-    "By the file's name."
+    "Rows by file name."
     problems: list[Problem]
-    "Files of no known format."
+    "Files of an unknown format."
     left_out: list[tuple[Path, str]]
-    "Annotations and what belongs to them, and what each is."
+    "Files of annotations and files that belong to them, each with a description."
 
 
 def read_box_files(folder: Path, annotations: Path | None = None, *, beside: Collection[Path] = ()) -> BoxFiles:
-    """The rows of every box file of a folder; files of annotations beside them are no boxes, and are left out.
+    """Read the rows of every box file of a folder; annotation files beside the boxes are left out.
 
-    Image lists are read first: they say which keyframe a box in pixels belongs to.
+    Image lists are read first: they say to which keyframe a box in pixels belongs.
 
     Args:
-        folder: the boxes.
-        annotations: the folder of annotations, whose files are no boxes under another name either.
-        beside: text files of YOLO, which are read otherwise (`yolo.py`), with their lists.
+        folder: the folder of the boxes.
+        annotations: the annotation folder; copies of its files under other names are left out as well.
+        beside: YOLO's text files and their lists, to skip here; `yolo.py` reads them.
 
     Raises:
         InputError: the folder is absent or holds no box file, or one cannot be read.
@@ -70,7 +70,7 @@ def read_box_files(folder: Path, annotations: Path | None = None, *, beside: Col
         if rows is not None:
             read[path] = rows
         elif is_image_list(values[path]):
-            if not images and path in none:  # nothing asks for its images
+            if not images and path in none:  # no box file needs its images
                 continue
             none.pop(path, "")
         elif path not in none:
@@ -84,7 +84,7 @@ def read_box_files(folder: Path, annotations: Path | None = None, *, beside: Col
 
 
 def _images(lists: dict[Path, Any], values: dict[Path, Any]) -> tuple[Images, int | None]:
-    """The images of the folder's lists, where boxes ask for them, and the category that is person."""
+    """Return the images of the folder's lists, if a box file needs them, and the category id of person."""
     if not any(is_box_list(value) or is_detectron(value) for value in values.values()):
         return {}, None
     plain = {path: value for path, value in lists.items() if is_image_list(value) and not has_scores(value)}
@@ -94,7 +94,7 @@ def _images(lists: dict[Path, Any], values: dict[Path, Any]) -> tuple[Images, in
 
 
 def _nothing(folder: Path, paths: Sequence[Path], none: dict[Path, str]) -> str:
-    """Why a folder has no boxes."""
+    """Describe, for a message, why a folder has no boxes."""
     if {*none.values()} - BESIDE_ANNOTATIONS:
         return (
             f"{folder}: no boxes of a detector: {'; '.join(reasons(folder, sorted(none.items())))}. As boxes, "
@@ -104,7 +104,7 @@ def _nothing(folder: Path, paths: Sequence[Path], none: dict[Path, str]) -> str:
 
 
 def _unreadable(path: Path) -> Problem | None:
-    """What is no file, or has a name that no table can take."""
+    """Return a problem if a path is not a regular file, or its name is not valid Unicode."""
     if not is_unicode(path):
         return Problem(path.name, "file", "a name that is no UTF-8 text", "another name; the file is left out")
     kind = special_kind(path)
@@ -112,7 +112,7 @@ def _unreadable(path: Path) -> Problem | None:
 
 
 def _kind(path: Path) -> str:
-    """pickle, json, csv, or nothing."""
+    """Return pickle, json or csv; empty for other files."""
     try:
         with path.open("rb") as file:
             head = file.read(1 << 12)
@@ -121,12 +121,12 @@ def _kind(path: Path) -> str:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().decode(errors="replace")
-    # Pickles of old protocols are text, but their lines hold no commas.
+    # Pickles of old protocols are text too, but their first line has no comma.
     if head[:1] == b"\x80" or (last == b"." and (b"\0" in head or b"," not in head.split(b"\n")[0])):
         return "pickle"
     if text[:1] in ("[", "{"):
         return "json"
-    if path.suffix.lower() == ".csv":  # with whatever is wrong in its first rows
+    if path.suffix.lower() == ".csv":  # even if its first rows are wrong, so that they are reported
         return "csv"
     return "csv" if any(VIDEO_AND_TIME.match(line) for line in text.splitlines()[:5]) else ""
 
@@ -136,7 +136,7 @@ def _load(path: Path, kind: str) -> Any:
 
 
 def _rows(path: Path, kind: str, value: Any, images: Images, person: int | None) -> BoxRows | None:
-    """The boxes of a file; None for one that is no box file."""
+    """Return the boxes of a file; None if it is not a box file."""
     if kind == "csv":
         return read_csv(path)
     if kind == "pickle":

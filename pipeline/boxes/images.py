@@ -1,4 +1,4 @@
-"""Image lists in COCO's form: which keyframe an image is, and how large, for boxes that are given in pixels."""
+"""Read image lists in COCO's form: the keyframe and the size of each image, for boxes given in pixels."""
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ EXPECTED = "id, width, height, and movie and timestamp or a file_name VIDEO/TIME
 
 @dataclass(frozen=True)
 class Image:
-    """A keyframe as an image list has it."""
+    """One image of an image list: its keyframe and size."""
 
     video_id: str
     timestamp: float
@@ -27,12 +27,12 @@ Images = dict[Hashable, Image]
 
 
 def is_image_list(content: Any) -> bool:
-    """Whether a JSON file has an image list: a COCO file, or the annotations of AlphAction."""
+    """Return whether a JSON file has an image list, as COCO files and AlphAction's annotations do."""
     return isinstance(content, dict) and isinstance(content.get("images"), list)
 
 
 def read_images(where: str, entries: Iterable[Any]) -> Images:
-    """The keyframes of a list of images, by their ids.
+    """Return the keyframes of a list of images by image id.
 
     Args:
         where: the file, for messages.
@@ -40,7 +40,7 @@ def read_images(where: str, entries: Iterable[Any]) -> Images:
             AlphAction has them, or a `file_name` (in a roidb: `image`) that ends in `<video_id>/<timestamp>.jpg`.
 
     Raises:
-        InputError: an entry is no such dict, or two have one id.
+        InputError: an entry has another form, or two entries have the same id.
     """
     images: Images = {}
     for place, entry in enumerate(entries, start=1):
@@ -54,10 +54,10 @@ def read_images(where: str, entries: Iterable[Any]) -> Images:
 
 
 def join_images(lists: dict[str, Images]) -> Images:
-    """The images of all files of a folder.
+    """Join the image lists of all files of a folder.
 
     Raises:
-        InputError: one id stands for two keyframes, so that boxes cannot tell which of them is theirs.
+        InputError: one id stands for two keyframes, so that the keyframe of a box is ambiguous.
     """
     joined: Images = {}
     source: dict[Hashable, str] = {}
@@ -75,7 +75,7 @@ def join_images(lists: dict[str, Images]) -> Images:
 
 
 def person_category(content: dict[str, Any]) -> int | None:
-    """The id that a COCO file's `categories` give to person; None where they do not say."""
+    """Return the id of person in the `categories` of a COCO file; None if they do not list it."""
     listed = content.get("categories")
     named = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     return next((each.get("id") for each in named if str(each.get("name")).lower() == "person"), None)

@@ -1,4 +1,4 @@
-"""Person boxes of a folder of files into one table, with an account of every row that did not enter it."""
+"""Import the person boxes of a folder of files into one table, and account for every row that is left out."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from pipeline.tables.schemas import BOX_COLUMNS, BOXES
 
 HISTOGRAM_BINS = 20
 
-# What became of a row.
+# What happened to a row.
 KEPT, EMPTY, BAD, UNKNOWN, BELOW, REPEATED, ELSEWHERE = range(7)
 FATES = (
     "kept",
@@ -40,32 +40,32 @@ FATES = (
 
 @dataclass(frozen=True)
 class BoxImport:
-    """What a folder of box files holds."""
+    """The person boxes of a folder as a table, with counts and problems."""
 
     boxes: pa.Table
     problems: list[Problem]
     rows: int
-    "Rows that were read, good and bad."
+    "Number of rows read, good and bad."
     bad: int
-    "Rows of no use: bad ones, and those of videos that the annotations do not name."
+    "Number of unusable rows: bad rows, and rows of videos that the annotations do not name."
     summary: dict[str, Any]
     told: list[str]
-    "What the user should know: the format of each file, and how it was read."
+    "Lines to print for the user: the format of each file, and how it was read."
     highest: float
-    "Score of the best box of a known video."
+    "The highest score of a box of a known video."
     left_out: list[tuple[Path, str]]
-    "Files of annotations beside the boxes, and what each is."
+    "Annotation files beside the boxes, each with a description."
     without_score: dict[str, int]
-    "Boxes of each file that have no score, where there are some: it is 1."
+    "By file: the number of boxes without a score, if there are any; their score is 1."
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """The n rows of all files, one after the other; `fate` [n] is filled in on the way."""
+    """The n rows of all files, one file after the other; `fate` [n] is filled in step by step."""
 
     file: Ints
     video: Ints
-    "Row of the timelines table, or -1."
+    "Row number in the timelines table, or -1."
     timestamp: Floats
     time_seconds: Floats
     boxes_xyxy: Floats
@@ -91,13 +91,14 @@ def import_boxes(
     problem. The table is sorted by (video_id, timestamp, score descending, box).
 
     Args:
-        folder: the boxes.
+        folder: the folder of the boxes.
         timelines: TIMELINES.
-        min_score: boxes below this floor are left out.
-        keyframes: KEYFRAMES; with them the summary counts those that have no box.
-        detector: what made the boxes (`detect_boxes`), which is then their source; else that is the format.
-        tracks: give boxes ids over time.
-        person_class: of YOLO's text files, the class that is a person.
+        min_score: boxes with a lower score are left out.
+        keyframes: KEYFRAMES; if given, the summary counts the keyframes without a box.
+        detector: the detector of `detect_boxes` that made the boxes, as their source; if empty, the source is the
+            format.
+        tracks: whether to give boxes track ids over time.
+        person_class: the class id of person in YOLO's text files.
         annotations: see `read_box_files`.
 
     Raises:
@@ -129,7 +130,7 @@ def import_boxes(
 
 
 def _note_faults(rows: _Rows, files: Mapping[str, BoxRows], timelines: pa.Table) -> list[Problem]:
-    """Fill in what each row is by itself, and what is wrong with the rows of each file."""
+    """Fill in the fate of each row on its own, and return the problems of each file."""
     problems = []
     for number, (name, file) in enumerate(files.items()):
         mine = rows.file == number
@@ -145,7 +146,7 @@ def _note_faults(rows: _Rows, files: Mapping[str, BoxRows], timelines: pa.Table)
 def _summary(
     rows: _Rows, found: BoxFiles, scores: Floats, *, min_score: float, splits: dict[str, Any]
 ) -> dict[str, Any]:
-    """What became of the rows, of each file and of all; `scores` are those of the boxes of known videos."""
+    """Return what happened to the rows, by file and in total; `scores` are those of boxes of known videos."""
     accounts = {
         name: _account(rows.fate[rows.file == number], file) for number, (name, file) in enumerate(found.rows.items())
     }
@@ -162,7 +163,7 @@ def _summary(
 
 
 def _told(folder: Path, found: BoxFiles, detector: str) -> list[str]:
-    """Lines on the format of each file, and how it was read."""
+    """Return lines on the format of each file and how it was read."""
     return [
         "read " + ", ".join(f"{name} as {detector or file.format}" for name, file in found.rows.items()),
         *(f"{name}: {file.note}" for name, file in found.rows.items() if file.note),
@@ -173,7 +174,7 @@ def _told(folder: Path, found: BoxFiles, detector: str) -> list[str]:
 def _read_files(
     folder: Path, annotations: Path | None, timelines: pa.Table, keyframes: pa.Table | None, person_class: int
 ) -> BoxFiles:
-    """The files of a folder, with YOLO's text files as one; ids are those of the annotated films."""
+    """Read the files of a folder, YOLO's text files as one file, with the ids of the annotated films."""
     of_yolo = find_yolo(folder)
     found = read_box_files(folder, annotations, beside=of_yolo)
     read = dict(found.rows)
@@ -183,7 +184,7 @@ def _read_files(
 
 
 def _nothing_kept(files: Sequence[BoxRows], timelines: pa.Table, problems: Sequence[Problem]) -> str:
-    """Why no row is a box of an annotated video."""
+    """Describe, for a message, why no row is a box of an annotated video."""
     if classes := next((file.classes for file in files if file.classes), ""):
         return f"no row is a box of a person: {classes}; set boxes.person_class to the class that is a person"
     others = sum(file.not_persons for file in files)
@@ -198,7 +199,7 @@ def _nothing_kept(files: Sequence[BoxRows], timelines: pa.Table, problems: Seque
 
 
 def _of_films(file: BoxRows, timelines: pa.Table) -> BoxRows:
-    """The rows with the ids of annotated films where they have the names of their files (`a.mp4`)."""
+    """Return the rows with file names (`a.mp4`) in place of ids replaced by the ids of annotated films."""
     known = set(timelines["video_id"].to_pylist())
     coded = file.video_ids.dictionary_encode()
     ids = coded.dictionary.to_pylist()
@@ -216,7 +217,7 @@ def _joined(files: list[BoxRows], timelines: pa.Table) -> _Rows:
     known = timelines["video_id"].combine_chunks()
     video = pc.fill_null(pc.index_in(video_ids, known), -1).to_numpy().astype(np.int64)
     timestamp = np.concatenate([file.timestamp for file in files])
-    # Row -1 is that of an unknown video: NaN.
+    # An unknown video has row number -1, which reads the NaN at the end.
     first = np.append(timelines["first_timestamp"].to_numpy(), np.nan)
     offset = np.append(timelines["offset_seconds"].to_numpy(), np.nan)
     return _Rows(
@@ -252,7 +253,7 @@ def _unknown_videos(name: str, file: BoxRows, unknown: NDArray[np.bool_]) -> lis
 
 
 def _drop_repeated(rows: _Rows, names: list[str]) -> list[Problem]:
-    """Keep the best-scored of equal boxes; a problem for each pair of files that share some."""
+    """Keep the best-scored of equal boxes; return a problem for each pair of files that share boxes."""
     left = np.flatnonzero(rows.fate == KEPT)
     keys = [rows.video[left], rows.timestamp[left], *rows.boxes_xyxy[left].T]
     order = ordered([*keys, -rows.score[left], rows.file[left]])
@@ -276,7 +277,7 @@ def _drop_repeated(rows: _Rows, names: list[str]) -> list[Problem]:
 
 def _table(rows: _Rows, sources: list[str], timelines: pa.Table) -> pa.Table:
     kept = np.flatnonzero(rows.fate == KEPT)
-    # The timelines are sorted by video, so their row numbers sort as the ids do.
+    # The timelines are sorted by video, so their row numbers sort like the ids.
     order = ordered([rows.video[kept], rows.timestamp[kept], -rows.score[kept], *rows.boxes_xyxy[kept].T])
     kept = kept[order]
     columns = {
@@ -301,14 +302,14 @@ def _with_tracks(table: pa.Table) -> pa.Table:
 
 
 def _account(fate: NDArray[np.int8], file: BoxRows) -> dict[str, int]:
-    """How many rows of a file went where; boxes of other classes are no rows, and are counted beside them."""
+    """Count the rows of a file by fate; boxes of other classes are not rows and are counted separately."""
     counts: dict[str, int] = dict(zip(FATES, np.bincount(fate, minlength=len(FATES)).tolist(), strict=True))
     counts["bad"] += file.key_rows
     return counts | {"not_persons": file.not_persons, "rows": len(fate) + file.key_rows}
 
 
 def _histogram(scores: Floats) -> dict[str, Any]:
-    """Counts of scores; rounded first, so that a score of few decimals is never put below its edge."""
+    """Return counts of scores per bin; scores are rounded first, so that 0.15 never falls below its bin."""
     bins = np.clip(np.round(scores * HISTOGRAM_BINS, 9), 0, HISTOGRAM_BINS - 1).astype(np.int64)
     return {"bin_width": 1 / HISTOGRAM_BINS, "counts": np.bincount(bins, minlength=HISTOGRAM_BINS).tolist()}
 
@@ -317,7 +318,7 @@ def _splits(rows: _Rows, timelines: pa.Table, named: pa.Table | None) -> dict[st
     splits = timelines["split"].to_pylist()
     usable = np.flatnonzero((rows.video >= 0) & (rows.fate != BAD))
     order = usable[ordered([rows.video[usable], rows.timestamp[usable], rows.fate[usable]])]
-    # KEPT sorts first, so the row where a keyframe starts tells whether any box of it is left.
+    # KEPT sorts first, so the first row of a keyframe tells whether it has a box that was kept.
     firsts = order[group_starts([rows.video[order], rows.timestamp[order]])]
     summary = {}
     for split in sorted({name for each in splits for name in each.split("+")}):
@@ -337,7 +338,7 @@ def _splits(rows: _Rows, timelines: pa.Table, named: pa.Table | None) -> dict[st
 
 
 def _annotated(rows: _Rows, timelines: pa.Table, keyframes: pa.Table | None, split: str) -> dict[str, int]:
-    """Keyframes of a split that show somebody, and those of them without a box."""
+    """Count the annotated keyframes of a split, and those of them without a box."""
     if keyframes is None:
         return {}
     wanted = pc.and_(pc.equal(keyframes["split"], split), pc.equal(keyframes["status"], "annotated"))

@@ -1,4 +1,4 @@
-"""Person boxes in JSON: lists of boxes by the id of their image, as AlphAction and COCO's results have them."""
+"""Read person boxes in JSON: lists of boxes by image id, as AlphAction and COCO's results have them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.base.errors import InputError
 from pipeline.base.problems import Fault
-from pipeline.boxes.box_rows import BoxRows, Draft, draft_rows
+from pipeline.boxes.box_rows import BoxDraft, BoxRows, draft_box_rows
 from pipeline.boxes.images import EXPECTED, Images
 from pipeline.tables.csv_rows import is_number, shown
 
@@ -14,29 +14,29 @@ ALPHACTION_JSON = "alphaction_json"
 COCO_RESULTS = "coco_results_json"
 COCO_SCORED = "coco_json_with_scores"
 PERSON = 1
-"COCO's id of the category person."
+"COCO's category id of person."
 ENTRY = "image_id, bbox (x, y, width, height in pixels) and score"
 
 
 def is_box_list(content: Any) -> bool:
-    """Whether a JSON file is a list of boxes."""
+    """Return whether the content of a JSON file is a list of boxes."""
     first = content[:10] if isinstance(content, list) else []
     return any(isinstance(each, dict) and "image_id" in each for each in first)
 
 
 def read_box_list(path: Path, entries: Sequence[Any], images: Images, *, person: int | None, own: bool) -> BoxRows:
-    """The boxes of a list of dicts with `image_id`, `bbox`, `score` and, in COCO's form, `category_id`.
+    """Read the boxes of a list of dicts with `image_id`, `bbox`, `score` and, in COCO's form, `category_id`.
 
-    A box is x, y, width, height in pixels; its right edge is x + width. That is also what AlphAction's boxes mean,
-    which count the last pixel in (x + width - 1). Where boxes have a `category_id`, persons alone are kept.
+    A box is x, y, width, height in pixels; its right edge is x + width. AlphAction's boxes mean the same, although it
+    states the last pixel (x + width - 1). If boxes have a `category_id`, only persons are kept.
 
     Args:
         path: the file, for messages.
         entries: the boxes.
-        images: what the ids stand for.
-        person: `category_id` of persons; None is COCO's 1.
-        own: the images are of this very file, so that each of them is a keyframe where boxes were looked for. Those
-            of another file are so where they are of a video that has boxes here.
+        images: the keyframes by image id.
+        person: `category_id` of persons; None means COCO's 1.
+        own: whether the images are listed in this file. If so, boxes were looked for in every image, and an image
+            without a box is an empty keyframe. If not, this holds only for images of videos that have boxes here.
 
     Raises:
         InputError: there is no image list.
@@ -57,33 +57,33 @@ def read_box_list(path: Path, entries: Sequence[Any], images: Images, *, person:
             persons.append(_draft(f"box {place}", each, images))
     note = f"{others} boxes of other categories than person ({wanted})" if others else ""
     empty = without_boxes(persons, images, every=own)
-    return draft_rows(path.name, kind, [*persons, *empty], not_persons=others, note=note)
+    return draft_box_rows(path.name, kind, [*persons, *empty], not_persons=others, note=note)
 
 
-def without_boxes(drafts: Sequence[Draft], images: Images, *, every: bool) -> list[Draft]:
-    """Images that no draft stands at, of the videos that drafts name, or of all."""
+def without_boxes(drafts: Sequence[BoxDraft], images: Images, *, every: bool) -> list[BoxDraft]:
+    """Return empty keyframes for images without a draft: of all videos, or of the videos that drafts name."""
     named = {draft.video_id for draft in drafts}
     taken = {(draft.video_id, draft.timestamp) for draft in drafts}
     return [
-        Draft(f"image {number!r}", image.video_id, image.timestamp, empty=True)
+        BoxDraft(f"image {number!r}", image.video_id, image.timestamp, empty=True)
         for number, image in images.items()
         if (every or image.video_id in named) and (image.video_id, image.timestamp) not in taken
     ]
 
 
-def _draft(place: str, each: Any, images: Images) -> Draft:
+def _draft(place: str, each: Any, images: Images) -> BoxDraft:
     if not isinstance(each, dict):
-        return Draft(place, "-", fault=Fault(f"a {type(each).__name__}", f"a dict of {ENTRY}"))
+        return BoxDraft(place, "-", fault=Fault(f"a {type(each).__name__}", f"a dict of {ENTRY}"))
     number = each.get("image_id")
     image = images.get(number) if isinstance(number, int | str) else None
     if image is None:
-        return Draft(place, "-", fault=Fault(f"image_id {shown(str(number))}", "the id of an image of the list"))
+        return BoxDraft(place, "-", fault=Fault(f"image_id {shown(str(number))}", "the id of an image of the list"))
     box, score = each.get("bbox"), each.get("score")
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
         found = f"bbox {shown(str(box))}"
-        return Draft(place, image.video_id, image.timestamp, fault=Fault(found, "x, y, width, height in pixels"))
+        return BoxDraft(place, image.video_id, image.timestamp, fault=Fault(found, "x, y, width, height in pixels"))
     if not is_number(score):
         found = f"score {shown(str(score))}"
-        return Draft(place, image.video_id, image.timestamp, fault=Fault(found, "a number from 0 to 1"))
+        return BoxDraft(place, image.video_id, image.timestamp, fault=Fault(found, "a number from 0 to 1"))
     x, y, width, height = map(float, box)
-    return Draft(place, image.video_id, image.timestamp, (x, y, x + width, y + height), image.size, float(score))
+    return BoxDraft(place, image.video_id, image.timestamp, (x, y, x + width, y + height), image.size, float(score))

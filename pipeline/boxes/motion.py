@@ -1,9 +1,9 @@
-"""Person boxes without a network: what differs from the empty scene, before a camera that stands still.
+"""Find persons without a network: what differs from the empty scene, for a camera that stands still.
 
-The empty scene is the temporal median of the film's keyframes. Where somebody stays in one place all the time, so that
-the median shows him, pixels change all the same: they are taken from beside him. What then differs from the scene in
-one piece, of a person's size and shape, is a box. It cannot tell persons from other things that move, joins persons who
-touch, and finds nothing of use in films with cuts or a moving camera.
+The empty scene is the temporal median of the film's keyframes. A person who stays in one place is part of that median,
+but the pixels there still change: these pixels are replaced by neighbouring ones. Then each connected region that
+differs from the scene and has the size and shape of a person is a box. The method cannot tell persons from other moving
+things, joins persons who touch, and is of no use in films with cuts or a moving camera.
 """
 
 from collections.abc import Iterator
@@ -17,25 +17,25 @@ from pipeline.tables.csv_rows import Floats
 
 LIGHT_PARTS = (3, 4)
 LIGHT_RANGE, LIGHT_KNOWN = 40.0, 0.2
-"Of 255: what differs more is no light; a part or row of which less than this share may be of the scene tells no light."
+"Of 255: larger differences are not light. A part or row gives no light if a smaller share than this is scene."
 WORK_SIDE = 96
-"Frames are averaged down to a short side of this to twice this many pixels."
+"Frames are averaged down so that the short side has this to twice this many pixels."
 SCENE_FRAMES = 120
-"At most so many frames, evenly over the film, make the scene."
+"The scene is made from at most this many frames, evenly spread over the film."
 LEAST_CHANGE = 5.0
-"Of 255: a pixel whose mean distance from its median is larger, and twice that of most pixels, is not of the scene."
+"Of 255: a pixel moves if its mean distance from its median exceeds this, and twice that of the median pixel."
 MOST_MOVING = 0.9
 LEAST_DIFFERENCE = 22.0
 LEAST_AREA, LEAST_HEIGHT, LARGEST_AREA = 0.004, 0.12, 0.6
-"Of the frame: what is smaller or larger is no person."
+"As fractions of the frame: smaller or larger regions are not persons."
 TALL = 0.5
-"Of the tallest column of a piece: where one is taller, there is a person."
+"A column counts as tall if it has at least this fraction of the tallest column of a region."
 LEAST_ASPECT, LARGEST_ASPECT = 0.7, 6.0
-"Height by width, in pixels."
+"Height divided by width, in pixels."
 
 
-def shrink(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A frame [H, W, 3] averaged over squares of a whole number of pixels, so that boxes stay in shares of it."""
+def shrink_by_squares(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Average a frame [H, W, 3] over squares of whole pixels; boxes stay the same as fractions of the frame."""
     factor = max(1, min(frame.shape[:2]) // WORK_SIDE)
     height, width = (side // factor for side in frame.shape[:2])
     cut = frame[: height * factor, : width * factor].astype(np.float32)
@@ -43,20 +43,20 @@ def shrink(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def empty_scene(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The scene without persons [h, w, 3] of frames [n, h, w, 3] over the film."""
+    """Return the scene without persons [h, w, 3] from frames [n, h, w, 3] of the whole film."""
     scene = np.median(frames, axis=0)
     frames = np.stack([lit_as(frame, scene) for frame in frames])
     scene = np.median(frames, axis=0)
     change = np.abs(frames - scene).mean(axis=0).max(axis=2)
     moving = change > max(LEAST_CHANGE, 2 * float(np.median(change)))
     moving = ndimage.binary_closing(ndimage.binary_opening(moving), iterations=2)
-    # Also what stands still amid what moves: in every column what is below a head and above a foot.
+    # Also mark what stands still between moving parts: in each column all between the top and the lowest moving pixel.
     below, above = np.maximum.accumulate(moving), np.maximum.accumulate(moving[::-1])[::-1]
     moving = below & above
     moving = ndimage.binary_dilation(moving, iterations=2)
-    if moving.mean() > MOST_MOVING:  # a moving camera, or cuts: there is no scene to take pixels from
+    if moving.mean() > MOST_MOVING:  # a moving camera, or cuts: there is no still scene to copy pixels from
         return np.asarray(scene, np.float32)
-    # From beside rather than from above: scenes change less along a row.
+    # Copy from the side, not from above: a scene changes less along a row.
     rows, columns = ndimage.distance_transform_edt(
         moving, sampling=(100, 1), return_distances=False, return_indices=True
     )
@@ -64,10 +64,11 @@ def empty_scene(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def lit_as(frame: NDArray[np.float32], scene: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The frame with the scene's light.
+    """Return the frame, corrected to the light of the scene.
 
-    Most pixels differ from the scene by the light alone, which changes slowly over the frame: it is the median of each
-    of some parts, and what lies between these. Pixels that differ from most by more than light does have no say.
+    Most pixels differ from the scene by the light alone, which changes slowly over the frame. It is estimated as the
+    median difference in each part of a grid, and interpolated between the parts. Pixels that differ from most others
+    by more than light can do are ignored.
     """
     difference = frame - scene
     difference = difference - np.median(difference, axis=(0, 1))
@@ -81,12 +82,12 @@ def lit_as(frame: NDArray[np.float32], scene: NDArray[np.float32]) -> NDArray[np
     places = np.meshgrid(rows, columns, indexing="ij")
     smooth = [ndimage.map_coordinates(light[..., channel], places, order=1) for channel in range(3)]
     difference = difference - np.stack(smooth, axis=2)
-    # Walls and floors are lit differently, with a sharp edge between them: the light of every row.
+    # Walls and floors are lit differently, with a sharp edge between them, so correct the light of each row as well.
     return np.asarray(scene + difference - _light(difference), np.float32)
 
 
 def _light(difference: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Per row [h, 1, 3] the median difference from the scene [h, w, 3] of its pixels that may be of the scene."""
+    """Return per row [h, 1, 3] the median of a difference from the scene [h, w, 3], over pixels that may be scene."""
     may = np.abs(difference).max(axis=2, keepdims=True) <= LIGHT_RANGE
     known = may.mean(axis=1, keepdims=True) >= LIGHT_KNOWN
     middle = np.nanmedian(np.where(may | ~known, difference, np.nan), axis=1, keepdims=True)
@@ -94,13 +95,13 @@ def _light(difference: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def motion_boxes(frame: NDArray[np.float32], scene: NDArray[np.float32]) -> Floats:
-    """Boxes of a frame [h, w, 3]: [n, 5] of x1, y1, x2, y2 as shares of the frame, and a score in [0.5, 1).
+    """Return the boxes of a frame [h, w, 3]: [n, 5] with x1, y1, x2, y2 as fractions of the frame, score in [0.5, 1).
 
-    The score grows with how far the piece differs from the scene and how much of its box it fills.
+    The score grows with the region's difference from the scene and with the share of its box that it fills.
     """
     height, width = frame.shape[:2]
     difference = np.abs(lit_as(frame, scene) - scene).max(axis=2)
-    # Edges of the scene, such as the horizon, leave thin lines, which must not join persons.
+    # Remove thin lines, which edges of the scene such as the horizon leave: they would join persons.
     mask = ndimage.binary_opening(difference > LEAST_DIFFERENCE, structure=np.ones((3, 2), bool))
     mask = ndimage.binary_closing(mask, structure=np.ones((5, 3), bool))
     labels, _ = ndimage.label(mask, structure=np.ones((3, 3), bool))
@@ -122,7 +123,7 @@ def motion_boxes(frame: NDArray[np.float32], scene: NDArray[np.float32]) -> Floa
 
 
 def _merged(places: list[tuple[slice, slice]]) -> list[tuple[slice, slice]]:
-    """Pieces one above the other that share most of their columns are one: a belt or a shadow parts a person."""
+    """Join regions above each other that share most of their columns: a belt or a shadow divides a person."""
     merged: list[tuple[slice, slice]] = []
     for rows, columns in sorted(places, key=lambda place: (place[0].start, place[1].start)):
         for at, (above, others) in enumerate(merged):
@@ -138,7 +139,7 @@ def _merged(places: list[tuple[slice, slice]]) -> list[tuple[slice, slice]]:
 
 
 def _parted(mask: NDArray[np.bool_], rows: slice, columns: slice) -> list[tuple[slice, slice]]:
-    """The persons of one piece: they are parted where it is thin between two that are tall."""
+    """Split a region into persons: cut it in the middle between two tall parts."""
     piece = mask[rows, columns]
     tall = piece.sum(axis=0) >= TALL * max(piece.sum(axis=0).max(), 1)
     runs, _ = ndimage.label(tall)
@@ -160,8 +161,8 @@ def _parted(mask: NDArray[np.bool_], rows: slice, columns: slice) -> list[tuple[
 
 
 def detect_motion(frames: Iterator[np.ndarray]) -> list[Floats]:
-    """The boxes of a film's keyframes, RGB uint8 [height, width, 3]; see `motion_boxes`."""
-    small = [shrink(frame) for frame in frames]  # bytes: those of two hours fit into half a gigabyte
+    """Return the boxes of a film's keyframes, RGB uint8 [height, width, 3]; see `motion_boxes`."""
+    small = [shrink_by_squares(frame) for frame in frames]  # uint8: two hours need below 0.5 GB
     if not small:
         return []
     chosen = np.unique(np.linspace(0, len(small) - 1, min(len(small), SCENE_FRAMES)).round().astype(np.int64))

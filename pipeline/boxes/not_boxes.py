@@ -1,7 +1,7 @@
-"""Files that lie beside boxes and are none: annotations and what belongs to them.
+"""Recognise files in a box folder that are not boxes: annotations and the files that belong to them.
 
-MMAction2 keeps both in one folder (`data/ava/annotations`). As boxes, annotations would be a detector that misses
-nobody and is always sure.
+MMAction2 keeps both in one folder (`data/ava/annotations`). Annotations read as boxes would look like a detector that
+misses nobody and is always certain.
 """
 
 from collections.abc import Iterable
@@ -27,16 +27,16 @@ IN_CSV = "annotations (rows with action ids and without scores)"
 IN_COCO = "annotations (COCO-like, without scores)"
 FILMS, LABEL_MAP, NO_KEYFRAMES, AVA_LIST = "a list of films", "a label map", "excluded keyframes", "a list of AVA's"
 BESIDE_ANNOTATIONS = frozenset((FILMS, LABEL_MAP, NO_KEYFRAMES, AVA_LIST))
-"What belongs to annotations and is none itself."
+"Files that belong to annotations but hold none."
 
 
 def why_no_boxes(path: Path, kind: str, value: Any) -> str:
-    """What a file is, where it is annotations or belongs to them; empty otherwise.
+    """Describe a file that is annotations or belongs to them; return an empty string for other files.
 
     Args:
         path: the file.
-        kind: csv, json or pickle, or nothing.
-        value: what is in it, of JSON and pickles.
+        kind: csv, json, pickle, or empty.
+        value: the loaded content of JSON and pickles.
     """
     if why := _by_name(path):
         return why
@@ -77,10 +77,10 @@ def _is_cvat(path: Path) -> bool:
 
 
 def same_as_annotations(paths: Iterable[Path], annotations: Path) -> list[Path]:
-    """Those files that hold the bytes of a file which is read as annotations.
+    """Return the files whose bytes are those of a file that is read as annotations.
 
     Args:
-        paths: of boxes.
+        paths: the box files.
         annotations: the folder of annotations; nothing is compared where there is none.
     """
     if not annotations.is_dir():
@@ -96,5 +96,5 @@ def same_as_annotations(paths: Iterable[Path], annotations: Path) -> list[Path]:
     try:
         read = recognise(annotations).files()
     except InputError:
-        return []  # import_annotations says it
+        return []  # import_annotations reports the error
     return [path for path, other in alike if other in read]

@@ -1,4 +1,4 @@
-"""Ids of persons over time: boxes of one film that follow each other, by how much they overlap."""
+"""Give persons ids over time by linking overlapping boxes of consecutive times in a film."""
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -8,20 +8,21 @@ from pipeline.tables.iou import box_iou
 
 LEAST_IOU = 0.3
 SURE_SCORE = 0.5
-"A box of a lower score may carry a track on, and begins none."
+"A box with a lower score may continue a track but does not start one."
 PATIENCE_SECONDS = 2.5
-"A track whose person has not been seen for longer is over, so that at 1 Hz one second may be missing."
+"A track ends if its person is not seen for longer than this; at 1 Hz one second may be missing."
 
 
 def track_ids(video: Ints, time_seconds: Floats, boxes_xyxy: Floats, score: Floats) -> Ints:
-    """The id of each box within its film, from 0 on in the order in which persons appear; -1 where it is in none.
+    """Return the track id of each box within its film, from 0 in the order of appearance; -1 for a box in no track.
 
-    At every time, the boxes of `SURE_SCORE` or more are assigned to the tracks that are open so that the sum of
-    their IoUs is largest (Hungarian algorithm), and the others to the tracks that are left; pairs below `LEAST_IOU`
-    do not hold. There is no model of motion: at one box per second there is not enough to fit one.
+    At every time, the boxes with a score of at least `SURE_SCORE` are assigned to the open tracks so that the sum of
+    their IoUs is largest (Hungarian algorithm). Then the other boxes are assigned to the remaining tracks in the same
+    way. Pairs with an IoU below `LEAST_IOU` are not linked. There is no motion model: one box per second is not enough
+    to fit one.
 
     Args:
-        video: [n] number of the film; the rows of a film stand together.
+        video: [n] number of the film; the rows of a film are contiguous.
         time_seconds: [n], ascending within a film.
         boxes_xyxy: [n, 4].
         score: [n].

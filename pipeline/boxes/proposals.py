@@ -1,4 +1,4 @@
-"""Proposals pickles: those of AVA, as MMAction2 uses them, and those of MultiSports."""
+"""Read pickles of proposals: those of AVA, as MMAction2 uses them, and those of MultiSports."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,38 +22,38 @@ LAYOUT = "a dict 'video_id,timestamp' -> array (N, 5) of x1, y1, x2, y2, score, 
 
 @dataclass
 class _Read:
-    """What the keys hold."""
+    """What the keys of a pickle hold."""
 
     good: list[int] = field(default_factory=list)
-    "Places of the keys whose boxes can be read."
+    "Indices of the keys whose boxes can be read."
     arrays: list[Floats] = field(default_factory=list)
-    "(N, 5) of each of those."
+    "The boxes (N, 5) of each of these keys."
     problems: list[Problem] = field(default_factory=list)
-    "Of the other keys."
+    "Problems of the other keys."
     key_rows: int = 0
-    "Boxes of the other keys, each key one at least."
+    "Number of boxes under the other keys; a key counts as at least one."
     without_score: int = 0
 
 
 def read_proposals(path: Path, content: Mapping[Any, Any]) -> BoxRows:
     """Read a dict 'video_id,timestamp' -> (N, 5) or (N, 4), as published with the AVA challenge and for MMAction2.
 
-    Boxes without a score column get score 1. A float32 array keeps its values exactly. Where the ids are files of clips
-    (`sport/clip.mp4`), as in MultiSports, the number behind the comma counts frames from 1 on at 25 per second; the
-    video is then the clip without its folder and ending, and the timestamp its time in seconds.
+    Boxes without a score column get score 1. A float32 array keeps its values exactly. If the ids are file names
+    (`sport/name.mp4`), as in MultiSports, the number after the comma is a frame, counted from 1 at 25 frames per
+    second. The video is then the name without folder and ending, and the timestamp is the frame's time in seconds.
 
     Raises:
-        InputError: it holds more boxes than its bytes can.
+        InputError: the content has more boxes than fit into the bytes of the file.
     """
     keys = [key if isinstance(key, str) else f"of type {type(key).__name__}" for key in content]
     parts = [key.rpartition(",") for key in keys]
     stamps = numbers(pa.array([stamp.strip() for _, _, stamp in parts], pa.large_string()))
     files = sorted({name for name, _, _ in parts if has_ending(name)})
-    # Where it cannot be told, the keys look like MultiSports' but for their names.
+    # If the content does not show what the numbers count, file names as ids mean frames, as in MultiSports.
     frames = bool(files) and look_like_frames(files, pa.array([stamp.strip() for _, _, stamp in parts])) is not False
     read = _read_keys(path, keys, [name for name, _, _ in parts], stamps, list(content.values()))
     counts = np.array([len(array) for array in read.arrays], np.int64)
-    # A keyframe without a box is one row of its own.
+    # A keyframe without a box becomes one row.
     owner = np.repeat(np.array(read.good, np.int64), np.maximum(counts, 1))
     empty = np.repeat(counts == 0, np.maximum(counts, 1))
     values = np.full((len(owner), 5), np.nan)
@@ -87,17 +87,17 @@ def read_proposals(path: Path, content: Mapping[Any, Any]) -> BoxRows:
 
 
 def _read_keys(path: Path, keys: Sequence[str], names: Sequence[str], stamps: Floats, values: Sequence[Any]) -> _Read:
-    """The boxes of each key, and what is wrong with those that have none to read.
+    """Read the boxes of each key, and note a problem for each key that cannot be read.
 
     Args:
         path: the file.
-        keys: as they are shown in messages.
-        names: the video of each.
-        stamps: the number of each, NaN where it has none.
-        values: what stands there.
+        keys: the keys as messages show them.
+        names: the video of each key.
+        stamps: the number in each key, NaN if it has none.
+        values: the value of each key.
 
     Raises:
-        InputError: there are more boxes than the file's bytes can hold.
+        InputError: there are more boxes than fit into the bytes of the file.
     """
     known_faults = {name: video_id_fault(name) for name in set(names)}
     read = _Read()
@@ -116,13 +116,13 @@ def _read_keys(path: Path, keys: Sequence[str], names: Sequence[str], stamps: Fl
             read.without_score += len(array) if array.shape[1] == 4 else 0
             read.arrays.append(array if array.shape[1] == 5 else np.column_stack([array, np.ones(len(array))]))
         rows += len(array)
-        if rows > size:  # one array under many keys
+        if rows > size:  # one array may be stored once under many keys
             raise InputError(f"{path}: holds more boxes than {size} bytes can: arrays are repeated")
     return read
 
 
 def _rows_of(value: Any) -> tuple[Floats, Fault | None]:
-    """The boxes of a key as (N, 5) or (N, 4), and what is wrong with them."""
+    """Return the boxes of a key as (N, 5) or (N, 4), and the fault if they cannot be read."""
     nothing, expected = np.empty((0, 5)), "an array (N, 5) or (N, 4)"
     if not isinstance(value, np.ndarray | list):
         return nothing, Fault(f"a {type(value).__name__}", expected)

@@ -1,4 +1,4 @@
-"""How many annotated persons boxes cover, and from which score on: what a threshold costs, and which one to take."""
+"""Measure how many annotated persons the boxes cover at each score, and propose a score threshold."""
 
 import math
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from pipeline.tables.keyframes import KeyframeSet, group_keyframes, stretches
 from pipeline.tables.select_boxes import ANY_SCORE
 
 IOU = 0.5
-"At which the mAP matches boxes."
+"The IoU at which the mAP matches boxes."
 USUAL_THRESHOLD = 0.9
-"Of the published recipes."
+"The threshold of the published recipes."
 KEPT_RECALL = 0.95
-"A threshold that is proposed keeps this share of the persons that some box covers."
+"A proposed threshold keeps at least this share of the persons that some box covers."
 LEAST_KEPT_RECALL = 0.9
-"A threshold that keeps less is a fault of the configuration."
+"A threshold that keeps less than this share is reported as a fault of the configuration."
 THRESHOLD_KEYS = (
     "baseline.box_threshold",
     "baseline.validation.box_threshold",
@@ -28,12 +28,12 @@ THRESHOLD_KEYS = (
     "evaluation.box_threshold",
 )
 "Every threshold of person boxes; head.window.score is bank.box_threshold in every head."
-# Pairs of a box and a proposal that are compared at a time.
+# Number of keyframes compared at a time, to bound the memory for pairs of boxes.
 KEYFRAMES_AT_ONCE = 20_000
 
 
 def covering(grouped: KeyframeSet, ious: Sequence[float] = (IOU,)) -> dict[float, Floats]:
-    """By IoU: the best score among the proposals that cover each annotated person so far [persons]; -inf for none."""
+    """Return by IoU threshold the best score of the boxes that cover each person [persons]; -inf for none."""
     found: dict[float, list[Floats]] = {iou: [np.zeros(0)] for iou in ious}
     for first in range(0, len(grouped), KEYFRAMES_AT_ONCE):
         part = grouped[first : first + KEYFRAMES_AT_ONCE]
@@ -50,21 +50,21 @@ def covering(grouped: KeyframeSet, ious: Sequence[float] = (IOU,)) -> dict[float
 
 
 def recall(scores: Floats, threshold: float = -np.inf) -> float:
-    """The share of the persons of `covering` whom a box of at least this score covers; 0 of nobody."""
+    """Return the share of persons that a box with at least this score covers; 0 if there are no persons."""
     reached = scores >= threshold if np.isfinite(threshold) else np.isfinite(scores)
     return float(reached.mean()) if len(scores) else 0.0
 
 
 def kept(scores: Floats, threshold: float) -> float:
-    """Of the persons whom any box covers, the share that boxes of at least this score cover; 1 of nobody."""
+    """Return the share of the coverable persons that boxes with at least this score cover; 1 if there are none."""
     reachable = recall(scores)
     return recall(scores, threshold) / reachable if reachable else 1.0
 
 
 def propose_threshold(scores: Floats) -> float:
-    """The highest threshold that keeps KEPT_RECALL of what is reachable, and no more than USUAL_THRESHOLD.
+    """Return the highest threshold that keeps KEPT_RECALL of the coverable persons, at most USUAL_THRESHOLD.
 
-    Rounded down to two digits, so that it means the same wherever it is written.
+    It is rounded down to two digits, so that the printed value is the value itself.
     """
     reachable = np.sort(scores[np.isfinite(scores)])[::-1]
     if not len(reachable):
@@ -77,7 +77,7 @@ def propose_threshold(scores: Floats) -> float:
 
 
 def threshold_words(scores: Floats, threshold: float) -> str:
-    """What a threshold of boxes means beside the usual one, in numbers."""
+    """Describe the effect of a threshold beside the usual one, in numbers."""
     usual = (
         f"{recall(scores):.1%} of {len(scores)} annotated persons at IoU {IOU:g}, from score {USUAL_THRESHOLD:g} on "
     )
@@ -86,14 +86,14 @@ def threshold_words(scores: Floats, threshold: float) -> str:
 
 
 def covering_scores(annotations: pa.Table, keyframes: pa.Table, boxes: pa.Table, split: str) -> Floats:
-    """`covering` of a split's annotated persons, at IOU, by ANNOTATIONS, KEYFRAMES and BOXES."""
+    """Return `covering` at IOU for the annotated persons of a split, from ANNOTATIONS, KEYFRAMES and BOXES."""
     classes = pc.max(annotations["action_id"]).as_py() or 1
     grouped = group_keyframes(annotations, keyframes, boxes, split=split, classes=classes, rule=ANY_SCORE)
     return covering(grouped)[IOU]
 
 
 def recall_lines(annotations: pa.Table, keyframes: pa.Table, boxes: pa.Table) -> list[str]:
-    """What the boxes of train and val cover, and where a usual threshold loses persons, in lines for the user."""
+    """Return lines for the user: what the boxes of train and val cover, and where a usual threshold loses persons."""
     lines, low = [], []
     for split in ("train", "val"):
         scores = covering_scores(annotations, keyframes, boxes, split)

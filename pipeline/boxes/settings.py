@@ -1,4 +1,4 @@
-"""Where person boxes come from; `params.yaml` holds it."""
+"""The parameters `boxes`: where person boxes come from."""
 
 from typing import Annotated, Literal
 
@@ -8,21 +8,21 @@ from pipeline.base.block import Block, Fraction
 
 
 class Boxes(Block):
-    """Where person boxes come from, and their import."""
+    """The parameters `boxes`: where person boxes come from, and how they are imported."""
 
     detector: Literal["none", "motion", "fasterrcnn"]
-    "What detect_boxes runs; none reads dataset.proposals."
+    "The detector that detect_boxes runs; none reads the files of dataset.proposals."
     weights: str
     "fasterrcnn: .pth or .safetensors of its weights; conf/none/weights takes those that torchvision downloads."
     source: str
-    "Folder that import_boxes reads, by the detector."
+    "The folder that import_boxes reads; it follows from the detector."
     detect: list[Literal["motion", "fasterrcnn"]]
-    "[detector], or [] where there is none."
+    "[detector], or [] if the detector is none."
     tracks: Literal["none", "iou"]
-    "iou: ids over time, by how much the boxes of neighbouring seconds overlap."
+    "iou: give boxes track ids, by the overlap of boxes in neighbouring seconds."
     person_class: Annotated[int, Field(ge=0)]
-    "Text files of YOLO: the class that is a person."
+    "The class id of person in YOLO's text files."
     min_score: float
     "Boxes below this floor are dropped; each consumer applies its own threshold above it."
     max_bad_fraction: Fraction
-    "Largest share of bad rows that is let pass."
+    "Largest accepted share of bad rows."

@@ -1,4 +1,4 @@
-"""The out of import_boxes: the table of a data set's person boxes, and what is said of them."""
+"""Write the out of import_boxes: the table of a data set's person boxes, and print a summary."""
 
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,15 @@ FILES = ("boxes.parquet", "summary.json", "problems.json")
 
 
 def write_boxes(folder: Path, found: BoxImport, boxes: Boxes) -> None:
-    """Write FILES; how the source was read and the first problems are printed.
+    """Write FILES; print how the source was read, and the first problems.
 
     Args:
-        folder: where to, empty.
-        found: what was read.
-        boxes: how.
+        folder: an empty folder to write to.
+        found: the imported boxes.
+        boxes: the parameters of the import.
 
     Raises:
-        InputError: no box reaches `boxes.min_score`, or more rows are bad than `boxes.max_bad_fraction` lets pass.
+        InputError: no box reaches `boxes.min_score`, or the share of bad rows exceeds `boxes.max_bad_fraction`.
     """
     print("\n".join(found.told))
     if not found.boxes.num_rows:
@@ -46,7 +46,7 @@ def write_boxes(folder: Path, found: BoxImport, boxes: Boxes) -> None:
 
 
 def split_lines(summary: dict[str, Any]) -> list[str]:
-    """Lines on the scores, and on the boxes of each split."""
+    """Return lines on the scores, and on the boxes of each split."""
     counts = summary["score_histogram"]["counts"]
     tenths = [sum(counts[place : place + 2]) for place in range(0, len(counts), 2)]
     lines = ["scores from 0 to 1 in tenths: " + " ".join(map(str, tenths))]
@@ -58,7 +58,7 @@ def split_lines(summary: dict[str, Any]) -> list[str]:
 
 
 def describe_rows(found: BoxImport, min_score: float) -> str:
-    """How many boxes were kept, and what became of the other rows, in words."""
+    """Say how many boxes were kept, and what happened to the other rows."""
     counts = found.summary["all_files"]
     dropped = ", ".join(
         f"{counts[fate]} {name}"

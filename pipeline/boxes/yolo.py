@@ -1,7 +1,7 @@
-"""Person boxes in text files as YOLO writes them: a file per frame, `VIDEO_12.txt`, and a line per box.
+"""Read person boxes in text files as YOLO writes them: a file per frame, `VIDEO_12.txt`, and a line per box.
 
-A line is `class cx cy w h [confidence] [track id]`, in shares of the frame. Frames count from 1, and their rate, which
-the files do not have, stands in a `videos.csv` beside them. A frame in which nothing was found has no file.
+A line is `class cx cy w h [confidence] [track id]`, as fractions of the frame. Frames count from 1. The files give no
+frame rate: it comes from a `videos.csv` beside them. A frame in which nothing was found has no file.
 """
 
 import re
@@ -21,18 +21,19 @@ from pipeline.annotations.listed import Listed, frame_clock, read_listed
 from pipeline.base.errors import InputError
 from pipeline.base.files import visible_folders
 from pipeline.base.problems import Fault, Problem
-from pipeline.boxes.box_rows import BoxRows, Draft, draft_rows
+from pipeline.boxes.box_rows import BoxDraft, BoxRows, draft_box_rows
 from pipeline.features.requests import film_seconds, rows_by_video
 from pipeline.tables.csv_rows import Floats, shown
 from pipeline.tables.film_ids import composed
 
 YOLO_TEXT = "yolo_text"
 LISTS = ("videos.csv", "split.csv", FRAME_TIMES, "classes.txt")
-"What may lie beside the files."
+"Other files that may lie beside the text files."
 NUMBERED = re.compile(r"(.*?)_?([0-9]{1,9})\.txt")
 LOOKED_AT = 20
 LAYOUT = "class cx cy w h [confidence] [track id], shares of the frame"
-# Rows are checked in pixels: up to one outside of a frame of so many is rounding. A power of two changes no digit.
+# Rows are checked in pixels of a frame of this size, where up to one pixel outside the frame counts as rounding.
+# Scaling by a power of two is exact.
 PIXELS = 4096.0
 TICK = 1e-9
 
@@ -44,14 +45,14 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True)
 class _Film:
-    """The files of one film, by the number of the frame."""
+    """The text files of one film by frame number."""
 
     files: dict[int, Path]
-    first: int  # number of the first frame: 0 where there is a file of number 0, else 1
+    first: int  # number of the first frame: 0 if there is a file with number 0, else 1
 
 
 def find_yolo(folder: Path) -> list[Path]:
-    """The text files below a folder whose names end in a number, if they hold such lines; else none."""
+    """Return the text files below a folder whose names end in a number, if they hold YOLO's lines; else none."""
     if not folder.is_dir():
         return []
     found = [
@@ -80,25 +81,25 @@ def _is_yolo(head: str) -> bool:
 def read_yolo(
     folder: Path, paths: Sequence[Path], timelines: pa.Table, keyframes: pa.Table | None, *, person_class: int = 0
 ) -> BoxRows:
-    """The boxes of persons at the keyframes and at every whole second of the annotated films; no other file is opened.
+    """Read the person boxes at the keyframes and whole seconds of the annotated films; no other file is opened.
 
-    The frame nearest to such a moment is taken; where it has no file, nobody was found.
+    The frame nearest to each of these times is taken; if it has no file, nobody was found.
 
     Args:
-        folder: of the boxes, with `videos.csv`.
-        paths: what `find_yolo` found in it.
+        folder: the folder of the boxes, with `videos.csv`.
+        paths: the files that `find_yolo` found in it.
         timelines: TIMELINES.
         keyframes: KEYFRAMES.
-        person_class: the class that is a person.
+        person_class: the class id of person.
 
     Raises:
-        InputError: a frame rate is told nowhere, or `videos.csv` is wrong.
+        InputError: a frame rate is missing, or `videos.csv` is wrong.
     """
     known = set(timelines["video_id"].to_pylist())
     films, strangers = _by_film(folder, paths, known)
     listed = read_listed(folder)
     named = {} if keyframes is None else rows_by_video(keyframes, ["timestamp"])
-    drafts: list[Draft] = []
+    drafts: list[BoxDraft] = []
     counts: Counter[str] = Counter()
     rows: list[tuple[str, float, Path, list[_Row]]] = []
     for row in timelines.sort_by("video_id").to_pylist():
@@ -119,7 +120,7 @@ def read_yolo(
     if counts["unscored"]:
         behind = ", but track ids" if has_ids else ""
         note = f"{counts['unscored']} boxes have no score column{behind}: their score is 1 (save_conf); {note}"
-    read = draft_rows("*.txt", YOLO_TEXT, drafts, not_persons=counts["others"], note=note)
+    read = draft_box_rows("*.txt", YOLO_TEXT, drafts, not_persons=counts["others"], note=note)
     kinds = {row.values[0] for *_, lines in rows for row in lines if not row.fault}
     return replace(
         read,
@@ -141,7 +142,7 @@ def _unknown_films(strangers: Mapping[str, int]) -> list[Problem]:
 
 
 def _other_classes(person_class: int, kinds: Collection[float], others: int) -> str:
-    """What `BoxRows.classes` says of boxes none of which is a person; empty where there are none."""
+    """Return `BoxRows.classes` for files with boxes but without persons; empty if there are no boxes."""
     found = ", ".join(f"{each:g}" for each in sorted(kinds))
     return (
         f"boxes.person_class={person_class}, and the {others} boxes that were read have class {found}" if found else ""
@@ -149,7 +150,7 @@ def _other_classes(person_class: int, kinds: Collection[float], others: int) -> 
 
 
 def _by_film(folder: Path, paths: Sequence[Path], known: Collection[str]) -> tuple[dict[str, _Film], Counter[str]]:
-    """The files of each annotated film, and how many there are of others."""
+    """Return the files of each annotated film, and the number of files of each other name."""
     files: dict[str, dict[int, Path]] = defaultdict(dict)
     strangers: Counter[str] = Counter()
     for path in paths:
@@ -174,7 +175,7 @@ def _by_film(folder: Path, paths: Sequence[Path], known: Collection[str]) -> tup
 def _moments(
     row: Mapping[str, float], stamps: Floats, film: _Film, clock: Clock, offset_seconds: float
 ) -> Iterator[tuple[float, int]]:
-    """Timestamps of a film's keyframes and whole seconds, and the number of the frame at each, up to the last file."""
+    """Yield the timestamp and frame number of a film's keyframes and whole seconds, up to the last file."""
     shift = row["offset_seconds"] - row["first_timestamp"]
     last = max(film.files) - film.first
     end = clock.seconds(last) + offset_seconds + 1 / clock.fps
@@ -208,7 +209,7 @@ def _row(line: str) -> _Row:
 
 
 def _sixth_is_id(rows: Sequence[_Row]) -> bool:
-    """Whether what stands behind the boxes of all rows are ids: `track` without `save_conf`."""
+    """Return whether the sixth value of all rows is a track id: `track` without `save_conf`."""
     sixth = [row.values[5] for row in rows if len(row.values) > 5]
     return bool(sixth) and all(each == int(each) for each in sixth if np.isfinite(each)) and max(sixth) > 1
 
@@ -221,14 +222,14 @@ def _drafts(
     person_class: int,
     has_ids: bool,
     counts: Counter[str],
-) -> Iterator[Draft]:
-    """The rows of one moment; one without a box where nobody was found."""
+) -> Iterator[BoxDraft]:
+    """Yield the rows of one time; an empty keyframe if nobody was found."""
     found = False
     for line, row in enumerate(rows, start=1):
         where = f"{path.name} line {line}"
         if row.fault:
             found = True
-            yield Draft(where, video_id, timestamp, fault=row.fault)
+            yield BoxDraft(where, video_id, timestamp, fault=row.fault)
             continue
         kind, x, y, width, height = row.values[:5]
         if kind != person_class:
@@ -239,6 +240,6 @@ def _drafts(
         counts["unscored"] += not is_scored
         edges = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
         box = tuple(each * PIXELS for each in edges)
-        yield Draft(where, video_id, timestamp, box, (PIXELS, PIXELS), row.values[5] if is_scored else 1.0)
+        yield BoxDraft(where, video_id, timestamp, box, (PIXELS, PIXELS), row.values[5] if is_scored else 1.0)
     if not found:
-        yield Draft(f"timestamp {timestamp:.10g}", video_id, timestamp, empty=True)
+        yield BoxDraft(f"timestamp {timestamp:.10g}", video_id, timestamp, empty=True)

@@ -1,4 +1,4 @@
-"""Commands about feature banks: `info` and `verify`; the others stand in `bank_sets` and `bank_exchange`."""
+"""Commands about feature banks: `info` and `verify`. The other commands are in `bank_sets` and `bank_exchange`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -100,7 +100,7 @@ def verify(
     manifest, digest = read_manifest(path)
     findings = verify_bank(path)
     if not findings and (boxes or annotations or checkpoint):
-        from pipeline.features.check_sources import check_sources  # with it comes pyarrow
+        from pipeline.features.check_sources import check_sources  # imported late: it imports pyarrow
 
         findings = check_sources(open_bank(path), boxes=boxes, annotations=annotations, checkpoint=checkpoint)
     rows = sum(each.rows for part in manifest.parts.values() for each in part.row_sets.values())

@@ -1,4 +1,4 @@
-"""`actionbank bank import` and `actionbank bank export`: banks of other projects into ours, and back."""
+"""`actionbank bank import` and `actionbank bank export`: convert other projects' banks to ours, and back."""
 
 from pathlib import Path
 from typing import Annotated, Literal

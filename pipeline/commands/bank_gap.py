@@ -1,4 +1,4 @@
-"""`actionbank bank gap`: how rows of the train films differ from those of val films."""
+"""`actionbank bank gap`: measure how rows of the train films differ from rows of the val films."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,7 +42,7 @@ def gap(
     Prints the AP of the baseline's own classifier on both banks, shift of means and norms of the features, and how
     well a linear classifier tells train rows from val rows.
     """
-    # PyTorch takes seconds to import.
+    # Imported here because PyTorch takes seconds to import.
     from pipeline.analysis.feature_gap import load_producer, measure_gap
     from pipeline.params import load_params
     from pipeline.tables.split_tables import read_tables

@@ -1,4 +1,4 @@
-"""`actionbank bank diff`, `merge` and `subset`: banks beside each other."""
+"""`actionbank bank diff`, `merge` and `subset`: compare banks, join them, and take parts of them."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +17,7 @@ from pipeline.interop.banks.exchange import read_ids
 
 SHOWN = 5
 BANK_FILES = (MANIFEST, "zarr.json", *("*/" * depth + "zarr.json" for depth in (1, 2, 3)), "*/*/*/c/0", "*/*/*/c/0/0")
-"What the folder of a bank holds: the records and shards of its parts, row sets and arrays."
+"The files of a bank's folder: the records and shards of its parts, row sets and arrays."
 BankArgument = Annotated[Path, typer.Argument(help="The bank's folder, e.g. data/playground/bank/train.zarr.")]
 OutArgument = Annotated[Path, typer.Argument(help="The bank to make.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace the bank that is there already.")]

@@ -1,4 +1,4 @@
-"""`actionbank compare`: what changed between two experiments, and how sure that is."""
+"""`actionbank compare`: report what changed between two experiments, with confidence intervals."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from pipeline.analysis.compare_results import Change, compare_experiments
 from pipeline.analysis.revisions import read_experiment
 from pipeline.base.files import check_report, write_json
-from pipeline.evaluation.ava import OFFICIAL_CAP
+from pipeline.evaluation.ava_map import OFFICIAL_CAP
 from pipeline.evaluation.protocols import ProtocolName
 
 _SOURCE = "A git revision, an experiment's name, `workspace`, or a folder that holds a project."

@@ -1,4 +1,4 @@
-"""`actionbank convert` and `actionbank export`: checkpoints of other frameworks into ours, and back."""
+"""`actionbank convert` and `actionbank export`: convert other frameworks' checkpoints to ours, and back."""
 
 import re
 import urllib.error
@@ -18,17 +18,17 @@ from pipeline.checkpoint.sidecars import BARE, Checkpoint, HandedOn, Record
 from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_tensors, save_checkpoint
 from pipeline.interop.conversion import Background, ConversionReport
-from pipeline.interop.convert_checkpoint import DetectorSettings
+from pipeline.interop.convert_checkpoint import Converted, DetectorSettings
 from pipeline.interop.convert_checkpoint import convert as convert_foreign
 from pipeline.interop.export import export_mmaction2
-from pipeline.interop.frameworks import Foreign, recognise
+from pipeline.interop.frameworks import Foreign, recognise_checkpoint
 from pipeline.params import parse_params
 from pipeline.project.compose import compose_params
 
 SHOWN = 3
-# Nothing is converted for the frames that the current data set stores.
+# A conversion does not depend on the size of the frames that the current data set stores.
 NO_FRAMES = ["frames.allow_smaller=true"]
-# Names of OpenMMLab's published files end with the first digits of their sha256.
+# Names of files that OpenMMLab publishes end with the first digits of their sha256.
 _HASHED = re.compile(r"-([0-9a-f]{8})\.pth")
 
 
@@ -65,24 +65,9 @@ def convert(
     """
     _check_places(to, report)
     source = fetch(checkpoint)
-    foreign = recognise(source, taken_as=taken_as)
+    foreign = recognise_checkpoint(source, taken_as=taken_as)
     print(f"{source.name}: {foreign.described}")
-    given = [*([f"+experiment={recipe}"] if recipe else []), *(overrides or [])]
-    named = bool(recipe) or any(each.split("=")[0] in ("backbone", "backbone.name") for each in given)
-    defaults = [*NO_FRAMES, *([] if recipe else _file_defaults(foreign))]
-    composed = compose_params([*defaults, *given]) if named else None
-    try:
-        result = convert_foreign(
-            foreign,
-            lambda backbone: _settings(
-                foreign, composed or compose_params([f"backbone={backbone}", *defaults, *given]), given
-            ),
-            backbone=composed["backbone"]["name"] if composed else None,
-            drop_heads=drop_head or [],
-            background=background,
-        )
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from None
+    result = _converted(foreign, source, recipe, overrides or [], drop_heads=drop_head or [], background=background)
     facts = {"file": source.name, "sha256": digest_file(source), "framework": foreign.described}
     record: Record = {
         **result.checkpoint.record,
@@ -96,15 +81,47 @@ def convert(
     print(f"{to}: {len(result.tensors)} tensors, sha256 {digest[:12]}")
 
 
+def _converted(
+    foreign: Foreign,
+    source: Path,
+    recipe: str | None,
+    overrides: list[str],
+    *,
+    drop_heads: list[str],
+    background: Background | None,
+) -> Converted:
+    """Convert the recognised checkpoint to ours, with the parameters that the recipe and the overrides compose.
+
+    Raises:
+        InputError: see `convert_foreign`; the message names `source`. Or the parameters do not compose.
+    """
+    given = [*([f"+experiment={recipe}"] if recipe else []), *overrides]
+    named = bool(recipe) or any(each.split("=")[0] in ("backbone", "backbone.name") for each in given)
+    defaults = [*NO_FRAMES, *([] if recipe else _file_defaults(foreign))]
+    composed = compose_params([*defaults, *given]) if named else None
+    try:
+        return convert_foreign(
+            foreign,
+            lambda backbone: _settings(
+                foreign, composed or compose_params([f"backbone={backbone}", *defaults, *given]), given
+            ),
+            backbone=composed["backbone"]["name"] if composed else None,
+            drop_heads=drop_heads,
+            background=background,
+        )
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
 def _named(checkpoint: Checkpoint) -> str:
     spec = checkpoint.spec
-    assert not isinstance(spec, HandedOn)  # it was converted as the baseline that it is
+    assert not isinstance(spec, HandedOn)  # a handed-on head was converted as the baseline that it copies
     head = "" if isinstance(spec, BackboneSpec) else f"head {spec.head.name}{' with mlp' if spec.head.mlp else ''}, "
     return f"{head}backbone {spec.backbone}{f' of width {spec.width}' if spec.width else ''}"
 
 
 def _check_places(to: Path, report: Path | None) -> None:
-    """Refuse to replace a checkpoint that was trained, or a file that is none; see `check_own_file`."""
+    """Check that only an earlier conversion or report would be replaced; see `check_own_file`."""
     if to.suffix != ".safetensors":
         raise InputError(f"--to {to}: expected a .safetensors file")
     sidecar = to.with_suffix(".json")
@@ -125,14 +142,14 @@ def _print_report(report: ConversionReport) -> None:
 
 
 def _file_defaults(foreign: Foreign) -> list[str]:
-    """PySlowFast's detectors align persons to 7x7 cells; those from Caffe2 without the shift by half a cell."""
+    """Return PySlowFast's settings: persons aligned to 7x7 cells, for Caffe2 without the shift by half a cell."""
     if foreign.framework != "pyslowfast":
         return []
     return ["roi.output_size=7", f"roi.aligned={str(not foreign.folded).lower()}"]
 
 
 def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> DetectorSettings:
-    """What weights do not tell: of our own sidecar, of the recipe, or of the backbone's group in conf/."""
+    """Return what weights do not show: from our own sidecar, from the recipe, or from the backbone's group in conf/."""
     spec = foreign.checkpoint.spec if foreign.checkpoint and not given else None
     if isinstance(spec, DetectorSpec | HeadSpec) and spec.roi and spec.input:
         return DetectorSettings(
@@ -143,7 +160,7 @@ def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> D
             heads=(spec.head.name,),
             window=spec.head.window if isinstance(spec, HeadSpec) else None,
         )
-    # The default head and data set are the current experiment's, no facts about the file.
+    # The default head and data set belong to the current experiment and say nothing about the file.
     keys = {each.split("=")[0] for each in given}
     told_head, told_data = bool(keys & {"+experiment", "head"}), bool(keys & {"+experiment", "dataset"})
     params = parse_params(composed, "conf")
@@ -153,7 +170,7 @@ def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> D
         roi=params.roi,
         labels=params.labels,
         dropout=baseline.dropout,
-        # A recipe with a bank has two detectors: the one that fills it, and the one with the head that reads it.
+        # A recipe with a bank has two detectors: one fills the bank, and the other has the head that reads it.
         heads=tuple(sorted({baseline.head.name, head.name} - {"baseline"})) if told_head else (),
         classes=params.dataset.classes if told_data else None,
         window=head.window if told_head else None,
@@ -162,10 +179,10 @@ def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> D
 
 
 def fetch(checkpoint: str) -> Path:
-    """The file itself, or where a URL was downloaded to.
+    """Return the path of a local file, or of the download of a URL.
 
     Raises:
-        InputError: there is no such file, or it cannot be downloaded.
+        InputError: the file does not exist, or cannot be downloaded.
     """
     if "://" not in checkpoint:
         path = Path(checkpoint)
@@ -187,7 +204,7 @@ def fetch(checkpoint: str) -> Path:
                 f"{checkpoint}: cannot be downloaded: {reason}; without network, bring the file and give its path"
             ) from None
 
-    # By the whole address: names like model.pth are many files'.
+    # The folder depends on the whole address: many files are called model.pth.
     return make_item("downloads", item_key(url=checkpoint), download) / name
 
 

@@ -1,4 +1,4 @@
-"""`actionbank doctor`: what is wrong with a data set, before any training."""
+"""`actionbank doctor`: report what is wrong with a data set, before any training."""
 
 import sys
 from pathlib import Path
@@ -36,7 +36,7 @@ def doctor(
     with 0 if there is nothing worse than notes, with 1 if there are warnings, with 2 if there are errors (a stage would
     end, or what it computes would be wrong).
     """
-    # With these come pyarrow, PyAV and pydantic, which other light commands do not wait for.
+    # Imported here because they import pyarrow, PyAV and pydantic, which other light commands do not need.
     from pipeline.doctor.examine import examine
     from pipeline.doctor.pages import as_html, as_text
     from pipeline.doctor.pages import as_json as report_values
@@ -69,7 +69,7 @@ def doctor(
 
 
 def _is_current(name: str) -> bool:
-    """Whether params.yaml holds this data set."""
+    """Return whether params.yaml selects this data set."""
     from pipeline.params import load_params
 
     try:

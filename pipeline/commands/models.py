@@ -1,4 +1,4 @@
-"""`actionbank models`: the published rows that are recipes here, with what they cost and what they reach."""
+"""`actionbank models`: list the published rows that are recipes here, with their cost and reported mAP."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ DATASETS = ("ava21", "ava22", "ava_kinetics", "multisports")
 PROTOCOLS = ("mmaction2_1x", "mmaction2_0x")
 HEADS = ("linear", "acrn", "lfb_nl", "lfb_max", "lfb_avg")
 COUNTED = Path(__file__).with_name("models.json")
-"The published rows as they were counted; `python -m tests.recipes` writes it."
+"Counts of the published rows; `python -m tests.recipes` writes the file."
 
 
 def models(
@@ -39,26 +39,28 @@ def models(
 
 
 def list_rows(conf: Path = Path("conf")) -> list[dict[str, Any]]:
-    """What `describe` says of every experiment that reports a number, in the order of their source's tables.
+    """Return `describe_row` of every experiment that reports a number, in the order of the source's tables.
 
-    To compose and count 34 networks takes a quarter of a minute, so rows whose configuration is the one that was
-    counted are read from a table.
+    Composing and counting 34 networks takes 15 s, so a row is read from the table of counts unless its configuration
+    has changed since.
 
     Raises:
-        InputError: as `read_rows`.
+        InputError: see `read_published`.
     """
     counted = read_json(COUNTED)
     keys = row_keys(conf)
     known = [counted[name]["row"] for name, key in keys.items() if name in counted and counted[name]["key"] == key]
     others = sorted(set(keys) - {row["name"] for row in known})
-    return sorted([*known, *(describe(name, values) for name, values in read_rows(conf, others).items())], key=_place)
+    return sorted(
+        [*known, *(describe_row(name, values) for name, values in read_published(conf, others).items())], key=_place
+    )
 
 
 def row_keys(conf: Path) -> dict[str, str]:
-    """Name of every experiment to a digest of the files that may have a part in it: its own, and what all share.
+    """Return, for every experiment, a digest of the files that it depends on: its own file and the shared ones.
 
     Raises:
-        InputError: there is no folder of experiments.
+        InputError: the folder of experiments does not exist.
     """
     folder = conf / "experiment"
     if not folder.is_dir():
@@ -67,39 +69,39 @@ def row_keys(conf: Path) -> dict[str, str]:
     shared = {
         name.as_posix(): digest_file(conf / name)
         for name in names
-        if name.parts[0] != "dataset" or name.stem in DATASETS  # those of a user are in no published row
+        if name.parts[0] != "dataset" or name.stem in DATASETS  # data sets of the user are in no published row
     }
     return {path.stem: digest_value([shared, digest_file(path)]) for path in sorted(folder.glob("*.yaml"))}
 
 
-def read_rows(conf: Path = Path("conf"), names: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
-    """The composed parameters of every experiment that reports a number, in the order of their source's tables.
+def read_published(conf: Path = Path("conf"), names: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Return the composed parameters of every experiment that reports a number, in the order of the source's tables.
 
     Args:
         conf: the configuration folder.
-        names: of experiments; by default all.
+        names: names of experiments; by default all.
 
     Raises:
-        InputError: there is no such folder, or an experiment does not compose.
+        InputError: the folder does not exist, or an experiment does not compose.
     """
     names = list(row_keys(conf)) if names is None else names
     if not names:
         return {}
-    from pipeline.project.compose import compose_params  # Hydra takes a while to import
+    from pipeline.project.compose import compose_params  # imported late: Hydra is slow to import
 
     rows = {name: compose_params([f"+experiment={name}"], conf) for name in names}
     published = {name: values for name, values in rows.items() if values.get("reported")}
     return dict(sorted(published.items(), key=lambda item: _place(_facts(*item))))
 
 
-def describe(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """One row of the list.
+def describe_row(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one row of the list.
 
     Args:
-        name: of the experiment.
+        name: the name of the experiment.
         values: its composed parameters.
     """
-    # PyTorch takes seconds to import, and other commands need nothing of it.
+    # Imported here because PyTorch takes seconds to import, and other commands do not need it.
     import torch
 
     from pipeline.checkpoint.recipe import build_recipe
@@ -121,7 +123,7 @@ def describe(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _facts(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What a row says without a count."""
+    """Return the part of a row that needs no counting."""
     clip = values["backbone"]["input"]
     return {
         "name": name,
@@ -134,7 +136,7 @@ def _facts(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def head_name(values: Mapping[str, Any]) -> str:
-    """The head and its tricks, e.g. `linear, context, temporal max, mlp, focal`."""
+    """Return the head and its options, e.g. `linear, context, temporal max, mlp, focal`."""
     head, baseline, roi = values["head"], values["baseline"], values["roi"]
     trained = baseline if head["name"] == "baseline" else values["head_train"]
     tricks = {
@@ -152,7 +154,7 @@ def _head(values: Mapping[str, Any]) -> str:
 
 
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Where a row stands: data set, zoo, head; SlowOnly, non-local, deeper, SlowFast; clip; mAP."""
+    """Return the sort key of a row: data set, zoo, head; SlowOnly, non-local, deeper, SlowFast; clip; mAP."""
     backbone, reported = row["backbone"], row["reported"]
     return (
         _rank(DATASETS, row["dataset"]),

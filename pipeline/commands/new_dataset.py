@@ -1,4 +1,4 @@
-"""`actionbank new-dataset`: from a folder of videos to a data set that the pipeline takes."""
+"""`actionbank new-dataset`: turn a folder of videos into a data set for the pipeline."""
 
 from pathlib import Path
 from typing import Annotated
@@ -53,7 +53,7 @@ def new_dataset(
     A single file of annotations or boxes is copied to data/NAME/source. Where annotations count frames or pixels and no
     videos.csv lies beside them, one is written. Exits as `actionbank doctor`, but with 0 where there are only warnings.
     """  # fmt: skip
-    # With these come pyarrow, PyAV and Hydra.
+    # Imported here because they import pyarrow, PyAV and Hydra.
     from pipeline.commands.doctor import doctor
     from pipeline.new_dataset.write import Given, write_dataset
 

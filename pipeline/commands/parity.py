@@ -1,4 +1,4 @@
-"""`actionbank parity`: our network against the numbers that upstream computed."""
+"""`actionbank parity`: compare our network with the numbers that upstream computed."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Commands about the project itself: `compose`, `runs`, `work`; `status` has a file of its own."""
+"""Commands about the project itself: `compose`, `runs`, `work`. `status` has its own file."""
 
 import datetime
 import time

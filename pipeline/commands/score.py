@@ -1,4 +1,4 @@
-"""`actionbank score`: AVA mAP of two CSV files."""
+"""`actionbank score`: compute AVA mAP from two CSV files."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,8 +14,8 @@ from pipeline.analysis.suspicions import LOW, suspicions
 from pipeline.annotations.class_ids import read_shifted_label_map
 from pipeline.base.errors import InputError
 from pipeline.base.files import check_report, write_json
-from pipeline.evaluation.ava import OFFICIAL_CAP, Evaluation, evaluate, mean_ap
 from pipeline.evaluation.ava_csv import keyframes_table, read_detections, read_ground_truth, read_keyframe_list
+from pipeline.evaluation.ava_map import OFFICIAL_CAP, Evaluation, evaluate, mean_ap
 from pipeline.evaluation.protocols import ProtocolName
 from pipeline.tables.film_ids import composed, film_of
 from pipeline.tables.label_map import AVA_EVALUATED, Label
@@ -101,7 +101,7 @@ def _write_report(path: Path, result: Evaluation, first_id: int) -> None:
 
 
 def _in_tables_ids(table: pa.Table, first_id: int) -> pa.Table:
-    """Boxes as `import_annotations` reads them: action ids from 1 on, films by their ids and not by their files."""
+    """Return boxes as `import_annotations` reads them: action ids from 1, and ids of films instead of file names."""
     table = _of_films(table)
     if first_id == 1:
         return table
@@ -110,7 +110,7 @@ def _in_tables_ids(table: pa.Table, first_id: int) -> pa.Table:
 
 
 def _of_films(table: pa.Table) -> pa.Table:
-    """The table with ids of films where it has names of files."""
+    """Return the table with file names replaced by the ids of the films."""
     names = table["video_id"].combine_chunks()
     if not pa.types.is_dictionary(names.type):
         names = names.dictionary_encode()
@@ -130,7 +130,7 @@ def warn(lines: Sequence[str]) -> None:
 
 
 def _print_classes(result: Evaluation, labels: Sequence[Label]) -> None:
-    """AP of each class that has one, then of each group."""
+    """Print the AP of each class that has one, then of each group."""
     width = max(len(text) for label in labels for text in (label.name, label.group))
     print(f"{'id':>4}  {'class':<{width}}  {'boxes':>7}  {'AP':>6}")
     for label, ap, examples in zip(labels, result.ap, result.num_gt, strict=True):

@@ -1,4 +1,4 @@
-"""`actionbank score-multisports`: frame-mAP and video-mAP of detections against MultiSports' ground truth."""
+"""`actionbank score-multisports`: compute frame-mAP and video-mAP against MultiSports' ground truth."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -81,7 +81,7 @@ def score_multisports(
 
 
 def _print_classes(per_class: dict[int, Any], labels: list[Label]) -> None:
-    """The classes that have ground truth."""
+    """Print the results of the classes that have ground truth."""
     width = max(len(label.name) for label in labels)
     header = "".join(f"{'@' + name:>11}" for name in SHOWN)
     print(f"{'id':>4}  {'class':<{width}}  {'boxes':>7}  {'AP':>6}  {'tubes':>6}{header}")

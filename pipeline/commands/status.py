@@ -1,4 +1,4 @@
-"""`actionbank status`: where the pipeline stands, what would run next, and about how long."""
+"""`actionbank status`: show where the pipeline stands, what would run next, and about how long it takes."""
 
 import sys
 import time
@@ -29,7 +29,7 @@ def status(
 
 
 def status_lines(found: Status, now: float) -> list[str]:
-    """The status as text; ages are counted from `now`, in seconds since 1970."""
+    """Return the status as text; ages are relative to `now`, in seconds since 1970."""
     lines = [", ".join(f"{group} {name}" for group, name in found.choices.items())] if found.choices else []
     lines += [_stage_line(each, now) for each in found.stages]
     lines += [_unfinished_line(each, now) for each in found.unfinished]
@@ -56,7 +56,7 @@ def _unfinished_line(each: Unfinished, now: float) -> str:
 
 
 def _next_line(stages: Sequence[Standing]) -> str:
-    """What runs, in order, and how long it takes as far as that is known."""
+    """Return a line on what runs next, in order, and how long it takes as far as known."""
     waiting = [each for each in stages if each.would_run and not each.name.endswith(".dvc")]
     if not waiting:
         return "nothing to run"
@@ -72,7 +72,7 @@ def _next_line(stages: Sequence[Standing]) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time in words, of two units at most: `48 s`, `12 min`, `3 h 10 min`, `2 d 4 h`."""
+    """Format a length of time with at most two units: `48 s`, `12 min`, `3 h 10 min`, `2 d 4 h`."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""`actionbank verify`: read everything that a run would trust, and remove what is damaged."""
+"""`actionbank verify`: check everything that a run would trust, and remove what is damaged."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +31,7 @@ def verify(
     then makes it again and `dvc pull` fetches it. What no stage makes, as data of `dvc add`, is named and stays.
     Exits 1 where something is damaged and stays.
     """
-    # What reads outs takes a while to import, which --help need not.
+    # Imported here because it is slow to import, which --help does not need.
     from pipeline.base.work import list_items
     from pipeline.project.damage import (
         cached_objects,
@@ -77,10 +77,10 @@ def verify(
 
 
 def _remove(paths: list[Path], *, ask: bool) -> None:
-    """Remove what is damaged.
+    """Remove the damaged paths.
 
     Raises:
-        InputError: the user was asked and says no.
+        InputError: the user was asked and refused.
     """
     print("to be removed:", *(f"  {path}" for path in paths), sep="\n")
     if ask and not typer.confirm(f"Remove these {len(paths)}?"):
@@ -91,17 +91,17 @@ def _remove(paths: list[Path], *, ask: bool) -> None:
 
 
 def _all_whole(here: int, absent: int, more: list[str]) -> str:
-    """What was read, and what is not here, where nothing of it is damaged."""
+    """Say what was read and what is absent, if nothing of what was read is damaged."""
     read = f"nothing is damaged of what was read: {counted(here, 'out')}, {', '.join(more)}"
     are = "is" if absent == 1 else "are"
     return f"{read}; {counted(absent, 'out')} {are} not here, so not read" if absent else read
 
 
 def _chosen(outs: list[Path], paths: list[Path]) -> list[Path]:
-    """The outs that lie in these paths or hold them, and the paths that are no outs.
+    """Return the outs that are inside these paths or contain them, and the paths that are not outs.
 
     Raises:
-        InputError: there is no such path.
+        InputError: a path does not exist.
     """
     places = {out: out.resolve() for out in outs}
     chosen: set[Path] = set()
@@ -115,12 +115,12 @@ def _chosen(outs: list[Path], paths: list[Path]) -> list[Path]:
 
 
 def _holds_more(damage: "Damage") -> bool:
-    """Whether it is a folder with other things than what was found to be damaged: neither a bank nor a frame store."""
+    """Return whether the damage is a folder that may hold other things: no stage makes it, and it has no manifest."""
     return not damage.stage and damage.remove.is_dir() and not (damage.remove / "manifest.json").is_file()
 
 
 def _cache_folder() -> Path | None:
-    """Where DVC's cache of this project keeps its objects; None outside of a project."""
+    """Return the folder of objects in this project's DVC cache; None outside of a project."""
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
 

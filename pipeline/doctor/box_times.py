@@ -1,4 +1,4 @@
-"""Person boxes on another clock than the annotations: frame numbers, another first second, another rate."""
+"""Find person boxes with another clock than the annotations: frame numbers, another first second, another rate."""
 
 from collections.abc import Mapping
 
@@ -8,25 +8,26 @@ import pyarrow.compute as pc
 
 from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, findings_of
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.features.requests import rows_by_video
 from pipeline.tables.csv_rows import Floats
 
 SLACK_SECONDS = 1.0
-# A film of fewer keyframes says nothing of boxes that end before the half of them.
+# In a film with fewer keyframes, boxes that end before their middle are no evidence of a fault.
 LEAST_KEYFRAMES = 5
 
 
-def check_box_times(keyframes: pa.Table, boxes: pa.Table, films: Mapping[str, Film], split: str) -> list[Finding]:
-    """Films whose boxes lie behind their end, beside all keyframes, or in a first part of them; none if they are few.
+def check_box_times(keyframes: pa.Table, boxes: pa.Table, films: Mapping[str, ProbedFilm], split: str) -> list[Finding]:
+    """Find films whose boxes lie after the film's end, outside the keyframes' span, or only in its first half.
 
-    Asked where boxes cover few persons: a detector may run over other parts of a film than those that are annotated.
+    If fewer than half of the films are so, return nothing. Call this only if boxes cover few persons: a detector may
+    run over other parts of a film than those that are annotated.
 
     Args:
         keyframes: KEYFRAMES.
         boxes: BOXES.
-        films: those that can be read.
-        split: whose films are looked at.
+        films: the readable films.
+        split: the split whose films are checked.
     """
     wanted = pc.and_(pc.equal(keyframes["split"], split), pc.equal(keyframes["status"], "annotated"))
     named = rows_by_video(keyframes.filter(wanted), ["timestamp", "time_seconds"])
@@ -57,7 +58,7 @@ def check_box_times(keyframes: pa.Table, boxes: pa.Table, films: Mapping[str, Fi
 
 
 def _fits(keyframes: Floats, boxes: Floats, length: float) -> bool:
-    """Whether times [n] of boxes may be those of a film with keyframes at times [m]."""
+    """Return whether boxes at times [n] fit a film with keyframes at times [m]."""
     first, last = keyframes.min(), keyframes.max()
     behind = (boxes > length + SLACK_SECONDS).mean() >= 0.5
     beside = boxes.min() > last + SLACK_SECONDS or boxes.max() < first - SLACK_SECONDS

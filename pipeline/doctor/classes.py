@@ -1,4 +1,4 @@
-"""Classes: ids that no label map names, label maps that are off by one, and classes without examples."""
+"""Check classes: ids without a name, label maps that are off by one, and classes without examples."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from pipeline.tables.keyframes import group_keyframes
 from pipeline.tables.label_map import AVA_EVALUATED, Label
 from pipeline.tables.select_boxes import ANY_SCORE
 
-# As many names of AVA's in a label map make it one of AVA.
+# A label map with at least this many of AVA's names counts as AVA's.
 AVA_NAMES = 20
 FILE = "annotations"
 
@@ -23,14 +23,14 @@ FILE = "annotations"
 def check_labels(
     imported: AvaImport, counts: Mapping[str, Sequence[int]], *, classes: int, scored: str, first_id: int = 1
 ) -> list[Finding]:
-    """What is wrong with the ids and names of classes.
+    """Find what is wrong with the ids and names of classes.
 
     Args:
         imported: the annotations.
         counts: `label_counts`.
         classes: width of the classifier (`dataset.classes`).
         scored: `evaluation.classes`: labelmap or all.
-        first_id: what the source counts its ids from.
+        first_id: the first id of the source, 0 or 1.
     """
     return [
         *_shifted_rows(imported, first_id),
@@ -41,7 +41,7 @@ def check_labels(
 
 
 def label_counts(imported: AvaImport, classes: int) -> dict[str, list[int]]:
-    """Persons of each class, [classes] by split, in the keyframes that are not excluded."""
+    """Count the persons of each class, [classes] by split, in the keyframes that are not excluded."""
     splits = sorted({name for each in imported.timelines["split"].to_pylist() for name in each.split("+")})
     return {
         split: group_keyframes(
@@ -52,7 +52,7 @@ def label_counts(imported: AvaImport, classes: int) -> dict[str, list[int]]:
 
 
 def _shifted_rows(imported: AvaImport, first_id: int) -> list[Finding]:
-    """Ids one above the last class with none of the first: all are one too high."""
+    """Report ids that are one too high: one is above the last class, and none is the first."""
     used = set(imported.annotations["action_id"].unique().to_pylist())
     findings = []
     for file, (known, found) in imported.other_ids.items():
@@ -118,7 +118,7 @@ def _unnamed(imported: AvaImport, counts: Mapping[str, Sequence[int]]) -> list[F
 
 
 def after_overlap(findings: list[Finding]) -> list[Finding]:
-    """Findings of labels where films are in two splits: no other way to split films helps while they are."""
+    """Adapt the advice on missing labels if films are in two splits: that fault must be fixed first."""
     return [
         replace(each, remedy="Mend split-overlap first: its films are taken for another split here, and this may go "
                              "with it; else give the split films of its own.")

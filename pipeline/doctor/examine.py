@@ -1,4 +1,4 @@
-"""The whole examination of a data set, straight from its sources and from whatever outs there are."""
+"""Examine a whole data set, from its sources and from the outs that exist."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,15 +19,23 @@ from pipeline.doctor.finding import Examination, Finding, findings_of, in_order
 from pipeline.doctor.left_out import nothing_left, sort_problems, too_many_bad
 from pipeline.doctor.person_boxes import Thresholds, check_boxes, describe_recall, read_boxes
 from pipeline.doctor.picture_numbers import check_picture_numbers
-from pipeline.doctor.probe_films import Film, probe_films
+from pipeline.doctor.probe_films import ProbedFilm, probe_films
 from pipeline.doctor.read_annotations import Annotations, read_annotations
-from pipeline.doctor.space import Rows, check_space, count_rows, estimate_space
+from pipeline.doctor.space import BankRowCounts, check_space, count_rows, estimate_space
 from pipeline.doctor.stored_frames import check_frames
 from pipeline.doctor.times import check_assumed_rates, check_lists, check_times
 from pipeline.doctor.tools import check_frame_times, check_sizes, sort_notices
-from pipeline.doctor.videos import Files, check_copies, check_films, check_presence, describe, find_files, without_found
+from pipeline.doctor.videos import (
+    Files,
+    check_copies,
+    check_films,
+    check_presence,
+    describe_films,
+    find_files,
+    without_found,
+)
 from pipeline.evaluation.settings import EvaluationSettings
-from pipeline.params import Bank, Params, Training
+from pipeline.params import BankParams, Params, Training
 from pipeline.params.source_options import source_options
 from pipeline.video.extract import frame_settings
 
@@ -35,14 +43,14 @@ from pipeline.video.extract import frame_settings
 def examine(
     params: Params, *, workers: int, decode: bool = False, silence_seconds: float = 60.0, is_current: bool = True
 ) -> Examination:
-    """Look at the sources that the parameters name; no fault of theirs ends it.
+    """Check the sources that the parameters name; a fault in them is reported and does not stop the examination.
 
     Args:
         params: the parameters.
-        workers: processes that read videos.
+        workers: number of processes that read videos.
         decode: decode every frame of every film.
-        silence_seconds: a process that makes no progress for so long is killed, and its film reported.
-        is_current: whether params.yaml holds the data set, so that `dvc repro` is about it.
+        silence_seconds: a process that makes no progress for this long is killed, and its film is reported.
+        is_current: whether params.yaml selects this data set, so that `dvc repro` runs on it.
     """
     dataset = params.dataset
     not_made = _not_generated(params)
@@ -54,7 +62,7 @@ def examine(
     rate = None if dataset.frame_rate == "none" else dataset.frame_rate
     files = find_files(Path(dataset.videos), frame_rate=rate, limit=limit)
     films = probe_films(files.paths, workers=workers, decode=decode, silence_seconds=silence_seconds, rates=files.rates)
-    facts["films"] = describe(films)
+    facts["films"] = describe_films(films)
     findings = [*files.findings, *check_films(files, films, limit=limit)]
     annotated, timelines, rows = _annotations(params, files, films, facts, unchecked)
     findings += annotated
@@ -76,7 +84,7 @@ def examine(
 
 
 def _commands(findings: Sequence[Finding], name: str, *, is_current: bool) -> list[Finding]:
-    """The findings with commands in their remedies that are about this data set."""
+    """Return the findings with the commands in their remedies adapted to this data set."""
     if is_current:
         return list(findings)
     command = f"dvc exp run -S dataset={name}"
@@ -98,9 +106,9 @@ def _not_generated(params: Params) -> list[Finding]:
 
 
 def _annotations(
-    params: Params, files: Files, films: Mapping[str, Film], facts: dict[str, str], unchecked: list[str]
-) -> tuple[list[Finding], pa.Table | None, Rows | None]:
-    """What annotations, classes, times and boxes have to say, the timelines, and what becomes rows of a bank."""
+    params: Params, files: Files, films: Mapping[str, ProbedFilm], facts: dict[str, str], unchecked: list[str]
+) -> tuple[list[Finding], pa.Table | None, BankRowCounts | None]:
+    """Return the findings on annotations, classes, times and boxes, the timelines, and the counts for a bank's size."""
     folder = Path(params.dataset.annotations)
     holds_boxes = Path(params.boxes.source).resolve() == folder.resolve()
     read = read_annotations(folder, source_options(params.dataset), holds_boxes=holds_boxes)
@@ -127,14 +135,14 @@ def _annotations(
     )
     boxes, found = _boxes(params, imported, good, facts, unchecked, classes=read.options.classes)
     findings += found
-    # Boxes may well be of pictures that were cut at another rate: where they fit, theirs is right.
+    # Boxes may come from pictures cut at another rate: if the boxes fit, the rate in their list is right.
     is_off = any(each.code.startswith(("proposal-recall", "proposal-times", "keyframe-without")) for each in findings)
     findings += check_lists(good, _lists(folder, Path(params.boxes.source) if is_off else None, imported))
     return findings, imported.timelines, count_rows(imported, boxes, params.bank.box_threshold)
 
 
 def _labels(params: Params, read: Annotations, imported: AvaImport) -> tuple[list[Finding], dict[str, list[int]]]:
-    """What is wrong with rows and classes, and the persons of each class by split."""
+    """Return the findings on rows and classes, and the number of persons of each class by split."""
     findings = sort_problems(imported.problems, "annotation")
     findings += too_many_bad(
         imported.problems, len(imported.problems), imported.rows, params.dataset.max_bad_fraction,
@@ -151,8 +159,8 @@ def _labels(params: Params, read: Annotations, imported: AvaImport) -> tuple[lis
     return findings + (after_overlap(of_labels) if overlaps else of_labels), counts
 
 
-def _times(params: Params, imported: AvaImport, files: Files, films: Mapping[str, Film]) -> list[Finding]:
-    """What is wrong with times and sizes; `films` are those that can be read."""
+def _times(params: Params, imported: AvaImport, files: Files, films: Mapping[str, ProbedFilm]) -> list[Finding]:
+    """Return the findings on times and sizes; `films` are the readable ones."""
     folder = Path(params.dataset.annotations)
     return [
         *check_picture_numbers(folder, imported, files),
@@ -168,13 +176,13 @@ def _times(params: Params, imported: AvaImport, files: Files, films: Mapping[str
 def _boxes(
     params: Params,
     imported: AvaImport,
-    films: Mapping[str, Film],
+    films: Mapping[str, ProbedFilm],
     facts: dict[str, str],
     unchecked: list[str],
     *,
     classes: int,
 ) -> tuple[pa.Table | None, list[Finding]]:
-    """The boxes, if they can be read, and what is wrong with them; `films` are those that can be read."""
+    """Return the boxes, if they can be read, and the findings on them; `films` are the readable ones."""
     thresholds = _thresholds(params)
     found, findings = read_boxes(
         Path(params.boxes.source),
@@ -193,16 +201,16 @@ def _boxes(
 
 
 def _trained(imported: AvaImport) -> list[str]:
-    """The films of train that have labels."""
+    """Return the films of train that have labels."""
     mine = pc.equal(imported.keyframes["split"], "train"), pc.equal(imported.keyframes["status"], "annotated")
     found: list[str] = pc.unique(imported.keyframes.filter(pc.and_(*mine))["video_id"]).to_pylist()
     return found
 
 
 def _thresholds(params: Params) -> Thresholds:
-    """Least scores of the boxes of each split, by key; a lowered threshold is never above the best score."""
+    """Return the score thresholds of each split's boxes by key; with `lower_threshold` a threshold counts as 0."""
 
-    def used(block: Training | Bank | EvaluationSettings) -> float:
+    def used(block: Training | BankParams | EvaluationSettings) -> float:
         return 0.0 if block.lower_threshold else block.box_threshold
 
     bank = {"bank.box_threshold": used(params.bank)} if params.bank.make else {}
@@ -211,14 +219,14 @@ def _thresholds(params: Params) -> Thresholds:
 
 
 def _lists(folder: Path, boxes: Path | None, imported: AvaImport) -> dict[str, dict[str, Listed]]:
-    """What is read of each videos.csv, by its path."""
-    formats = {*imported.summary.get("formats", ())} - {"AVA CSV"}  # which needs neither rates nor sizes
+    """Return the values that are used from each videos.csv, by its path."""
+    formats = {*imported.summary.get("formats", ())} - {"AVA CSV"}  # it needs neither rates nor sizes
     lists: dict[Path, dict[str, Listed]] = {}
     if formats:
         lists[folder] = _listed(folder)
-    if formats == {COCO}:  # sizes alone
+    if formats == {COCO}:  # only sizes are used
         lists[folder] = {name: replace(each, fps=None) for name, each in lists[folder].items()}
-    if boxes and find_yolo(boxes):  # counts frames; boxes are shares of them
+    if boxes and find_yolo(boxes):  # frames are counted, so rates matter; boxes are fractions, so sizes do not
         keep_sizes = boxes in lists
         rates = _listed(boxes)
         lists[boxes] = rates if keep_sizes else {name: replace(each, width=None) for name, each in rates.items()}
@@ -228,5 +236,5 @@ def _lists(folder: Path, boxes: Path | None, imported: AvaImport) -> dict[str, d
 def _listed(folder: Path) -> dict[str, Listed]:
     try:
         return read_listed(folder)
-    except InputError:  # the import says it
+    except InputError:  # import_annotations reports the error
         return {}

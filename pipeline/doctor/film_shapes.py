@@ -1,20 +1,20 @@
-"""Films of several shapes, whose clips do not fit into one batch unless they are cropped."""
+"""Check films of several shapes: their clips do not fit into one batch unless they are cropped."""
 
 from collections.abc import Iterable, Mapping
 
 from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, findings_of
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.params import Params
 from pipeline.video.size import clip_sizes, scaled_size, sizes_in_words
 
 
-def check_shapes(params: Params, films: Mapping[str, Film], trained: Iterable[str]) -> list[Finding]:
-    """What train_baseline, or train_head in scope all, would refuse.
+def check_shapes(params: Params, films: Mapping[str, ProbedFilm], trained: Iterable[str]) -> list[Finding]:
+    """Report film shapes that train_baseline, or train_head in scope all, would refuse.
 
     Args:
         params: the parameters.
-        films: those that can be read.
+        films: the readable films.
         trained: the films of train that have labels.
     """
     sizes = {
@@ -42,8 +42,8 @@ def check_shapes(params: Params, films: Mapping[str, Film], trained: Iterable[st
     )  # fmt: skip
 
 
-def _stored(film: Film, short_side: int | str) -> tuple[int, int]:
-    """(height, width) of a film's stored frames, which are never scaled up."""
+def _stored(film: ProbedFilm, short_side: int | str) -> tuple[int, int]:
+    """Return (height, width) of a film's stored frames, which are never scaled up."""
     if isinstance(short_side, str) or min(film.height, film.width) <= short_side:
         return film.height, film.width
     return scaled_size(film.height, film.width, short_side)

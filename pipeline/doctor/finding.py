@@ -1,4 +1,4 @@
-"""What the doctor found: one kind of fault, how often, where, and what to do."""
+"""Describe what the doctor found: one kind of fault, how often, where, and what to do."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,35 +15,35 @@ EXAMPLES = 3
 class Finding:
     """One kind of fault.
 
-    error: a stage would stop, or what it computes would be wrong. warning: something is left out, or a result would be
-    worse. note: good to know.
+    The severity is error if a stage would stop or compute something wrong, warning if something is left out or a result
+    would be worse, and note for useful information.
     """
 
     code: str
-    "Stable, for scripts: `film-missing`."
+    "Stable name for scripts: `film-missing`."
     severity: Severity
     title: str
     count: int
-    "How many films, rows, boxes or classes, as the title says."
+    "Number of films, rows, boxes or classes, as the title says."
     examples: tuple[Problem, ...]
-    "The first ones."
+    "The first problems."
     remedy: str
 
 
 @dataclass(frozen=True)
 class Examination:
-    """All that the doctor found of a data set."""
+    """All findings of the doctor on a data set."""
 
     dataset: str
     facts: Mapping[str, str] = field(default_factory=dict)
-    "What there is, in words: name -> line."
+    "What exists, as name -> line of text."
     findings: Sequence[Finding] = ()
-    "Errors first."
+    "Sorted by severity, errors first."
     unchecked: Sequence[str] = ()
     "Checks that could not be made, and why."
 
     def counts(self) -> dict[Severity, int]:
-        """Findings of each severity."""
+        """Return the number of findings of each severity."""
         return {each: sum(one.severity == each for one in self.findings) for each in SEVERITIES}
 
 
@@ -56,7 +56,7 @@ def findings_of(
     *,
     count: int | None = None,
 ) -> list[Finding]:
-    """One finding with the first of its problems as examples; none where there is no problem.
+    """Return one finding with the first problems as examples; an empty list if there is no problem.
 
     Args:
         code: see `Finding`.
@@ -64,7 +64,7 @@ def findings_of(
         title: what is wrong.
         problems: all of them, in a fixed order.
         remedy: what to do.
-        count: how many, where that is not the number of problems.
+        count: the count, if it is not the number of problems.
     """
     if not problems:
         return []
@@ -74,13 +74,13 @@ def findings_of(
 
 
 def problem_of(message: str, file: str, item: str, expected: str) -> Problem:
-    """A refusal as a problem: its own words on what was expected go before `expected`.
+    """Turn the message of an error into a problem; what it expected wins over `expected`.
 
     Args:
-        message: of an InputError, without the name of the file.
+        message: the message of an InputError, without the name of the file.
         file: see `Problem`.
         item: see `Problem`.
-        expected: where the message does not say it.
+        expected: what was expected, if the message does not say it.
     """
     found, comma, own = message.rpartition(", expected ")
     if not comma:
@@ -91,10 +91,10 @@ def problem_of(message: str, file: str, item: str, expected: str) -> Problem:
 
 
 def by_share(bad: int, total: int, limit: float) -> Severity:
-    """error where the share of bad items is above `limit`, at which a stage ends; else warning."""
+    """Return error if the share of bad items is above `limit`, where a stage stops; else warning."""
     return "error" if total and bad / total > limit else "warning"
 
 
 def in_order(findings: Sequence[Finding]) -> list[Finding]:
-    """Errors, then warnings, then notes; as they came within each."""
+    """Return errors, then warnings, then notes; the order within each severity stays."""
     return sorted(findings, key=lambda each: SEVERITIES.index(each.severity))

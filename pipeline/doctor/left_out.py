@@ -1,4 +1,4 @@
-"""Rows that the importers left out, sorted by what is wrong with them."""
+"""Sort the rows that the importers left out by what is wrong with them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -58,7 +58,7 @@ KINDS: dict[ProblemKind, tuple[Severity, str, str]] = {
 
 
 def sort_problems(problems: Sequence[Problem], prefix: str) -> list[Finding]:
-    """One finding for each kind of fault; codes are `<prefix>-<kind>`."""
+    """Return one finding for each kind of fault; its code is `<prefix>-<kind>`."""
     kinds: dict[ProblemKind, list[Problem]] = {kind: [] for kind in KINDS}
     for problem in problems:
         kinds[problem.kind].append(problem)
@@ -69,7 +69,7 @@ def sort_problems(problems: Sequence[Problem], prefix: str) -> list[Finding]:
 
 
 def nothing_left(imported: AvaImport) -> list[Finding]:
-    """Why a data set has no labelled row: the faults of its rows, or that there are none yet."""
+    """Explain why a data set has no labelled row: the faults of its rows, or that there are none yet."""
     if imported.problems:
         found = [replace(each, severity="error") for each in sort_problems(imported.problems, "annotation")]
         total = f"of {imported.rows} rows, none of which is left"
@@ -84,7 +84,7 @@ def nothing_left(imported: AvaImport) -> list[Finding]:
 def too_many_bad(
     problems: Sequence[Problem], bad: int, total: int, limit: float, *, prefix: str, stage: str, key: str
 ) -> list[Finding]:
-    """An error where a stage would end because of the share of bad rows."""
+    """Return an error if a stage would stop because of the share of bad rows."""
     if not total or bad / total <= limit:
         return []
     share = Problem(problems[0].file, "all rows", f"{bad} of {total} bad", f"at most {limit:g} ({key})")

@@ -1,4 +1,4 @@
-"""An examination as text for a terminal, as one HTML file without any other, and as JSON."""
+"""Format an examination as text for a terminal, as one self-contained HTML file, and as JSON."""
 
 import textwrap
 from dataclasses import asdict
@@ -21,14 +21,14 @@ th { color: #555b63; font-weight: 600; } .next { font-weight: 600; }
 
 
 def summary_line(examined: Examination) -> str:
-    """Errors, warnings and notes in one line."""
+    """Return the numbers of errors, warnings and notes in one line."""
     counts = examined.counts()
     words = [f"{counts[each]} {each}{'' if counts[each] == 1 else 's'}" for each in SEVERITIES]
     return f"{examined.dataset}: {words[0]}, {words[1]}, {words[2]}"
 
 
 def next_line(examined: Examination) -> str:
-    """What to do next."""
+    """Return a line that says what to do next."""
     first = next(iter(examined.findings), None)
     if first and first.severity == "error":
         return f"next: mend {first.code} ({first.count:,}), then run actionbank doctor again"
@@ -38,7 +38,7 @@ def next_line(examined: Examination) -> str:
 
 
 def as_text(examined: Examination) -> str:
-    """The report for a terminal."""
+    """Return the report as text for a terminal."""
     lines = [f"data set {examined.dataset}"]
     wide = max((len(name) for name in examined.facts), default=0)
     lines += [f"  {name:<{wide}}  {fact}" for name, fact in examined.facts.items()]
@@ -54,7 +54,7 @@ def as_text(examined: Examination) -> str:
 
 
 def as_json(examined: Examination) -> dict[str, Any]:
-    """The report as plain values."""
+    """Return the report as plain values."""
     return {
         "dataset": examined.dataset,
         "facts": dict(examined.facts),
@@ -68,7 +68,7 @@ def as_json(examined: Examination) -> dict[str, Any]:
 
 
 def as_html(examined: Examination) -> str:
-    """The report as one page, well-formed, that loads nothing."""
+    """Return the report as one well-formed HTML page that loads nothing else."""
     name = escape(examined.dataset)
     facts = "".join(f"<tr><th>{escape(key)}</th><td>{escape(fact)}</td></tr>" for key, fact in examined.facts.items())
     findings = "\n".join(_section(each) for each in examined.findings)

@@ -1,4 +1,4 @@
-"""Person boxes: read as `import_boxes` reads them, and held against the ground truth."""
+"""Read person boxes as `import_boxes` does, and compare them with the ground truth."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ from pipeline.boxes.recall import (
 from pipeline.doctor.box_times import check_box_times
 from pipeline.doctor.finding import Finding, findings_of, problem_of
 from pipeline.doctor.left_out import sort_problems, too_many_bad
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.tables.iou import Floats
 from pipeline.tables.keyframes import KeyframeSet, group_keyframes
 from pipeline.tables.select_boxes import ANY_SCORE
@@ -33,7 +33,7 @@ IOUS = (IOU, 0.9)
 LEAST_RECALL = 0.7
 MAKE = "Set boxes.detector to fasterrcnn, or to motion, which needs no weights, and run dvc repro detect_boxes"
 Thresholds = Mapping[str, Mapping[str, float]]
-"Split -> key -> least score of a box that is used; the first key's is the split's own."
+"Split -> parameter key -> score threshold of the boxes used; the split's own key comes first."
 
 
 def read_boxes(
@@ -46,16 +46,16 @@ def read_boxes(
     person_class: int = 0,
     annotations: Path | None = None,
 ) -> tuple[BoxImport | None, list[Finding]]:
-    """The boxes, if they can be read, and what is wrong with their files.
+    """Return the boxes, if they can be read, and the findings on their files.
 
     Args:
-        folder: the box files.
+        folder: the folder of the box files.
         imported: the annotations.
         min_score: `boxes.min_score`.
-        detector: what is to make the boxes; empty where they are brought.
+        detector: the detector that makes the boxes; empty if the user provides them.
         limit: `boxes.max_bad_fraction`.
         person_class: `boxes.person_class`.
-        annotations: the folder of annotations, whose files are no boxes.
+        annotations: the annotation folder; copies of its files are not read as boxes.
     """
     if not folder.is_dir() or not any(path.is_file() for path in visible_files(folder)):
         nothing = [Problem(str(folder), "boxes", "no file of boxes", "person boxes of every keyframe")]
@@ -113,16 +113,16 @@ def _without_scores(found: BoxImport) -> list[Finding]:
 
 
 def check_boxes(
-    imported: AvaImport, boxes: pa.Table, films: Mapping[str, Film], *, classes: int, thresholds: Thresholds
+    imported: AvaImport, boxes: pa.Table, films: Mapping[str, ProbedFilm], *, classes: int, thresholds: Thresholds
 ) -> list[Finding]:
-    """Keyframes that no box reaches, and thresholds that no box does, or few.
+    """Find keyframes without a box, and thresholds that no box or only few boxes reach.
 
     Args:
         imported: the annotations.
         boxes: BOXES.
-        films: those that can be read.
+        films: the readable films.
         classes: width of the classifier.
-        thresholds: of each split that is checked.
+        thresholds: the thresholds of each split to check.
     """
     findings: list[Finding] = []
     for split, of_keys in thresholds.items():
@@ -161,7 +161,7 @@ def _grouped(imported: AvaImport, boxes: pa.Table, split: str, classes: int) -> 
 
 
 def _below(grouped: KeyframeSet, split: str, thresholds: Mapping[str, float]) -> list[Finding]:
-    """Thresholds that no box reaches."""
+    """Report thresholds that no box reaches."""
     highest = grouped.scores.max() if len(grouped.scores) else np.inf
     problems = [
         Problem(split, "boxes", f"scores up to {highest:.4g}", f"at least {threshold:g} ({key})")
@@ -176,7 +176,7 @@ def _below(grouped: KeyframeSet, split: str, thresholds: Mapping[str, float]) ->
 
 
 def _few(scores: Floats, split: str, thresholds: Mapping[str, float]) -> list[Finding]:
-    """Thresholds that lose many of the persons whom boxes cover."""
+    """Report thresholds that lose many of the persons whom boxes cover."""
     problems = [
         Problem(
             split,
@@ -226,7 +226,7 @@ def _recall_findings(scores: Floats, split: str, *, all_bare: bool, off: bool) -
 
 
 def describe_recall(imported: AvaImport, boxes: pa.Table, *, classes: int, thresholds: Thresholds) -> dict[str, str]:
-    """A line on each split's boxes: how many, and their recall with and without the split's threshold."""
+    """Return a line per split: the number of boxes, and their recall with and without the split's threshold."""
     lines = {}
     for split, of_keys in thresholds.items():
         every = _grouped(imported, boxes, split, classes)

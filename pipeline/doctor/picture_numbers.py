@@ -1,4 +1,4 @@
-"""Images of COCO-like JSON that are pictures of a film's folder: their names hold numbers of frames, not seconds."""
+"""Find COCO-like images that are pictures of a film's folder: their names are frame numbers, not seconds."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ from pipeline.video.probe import DecodeError
 
 
 def check_picture_numbers(folder: Path, imported: AvaImport, files: Files) -> list[Finding]:
-    """Images that are read at another second than the one at which extract_frames shows the picture of that name.
+    """Find images whose second in the annotations differs from the time of the picture with that name.
 
     Args:
-        folder: the annotations.
-        imported: what was read of them.
-        files: the films.
+        folder: the annotation folder.
+        imported: the imported annotations.
+        files: the video files.
     """
     if not files.rates or FORMAT not in imported.summary.get("formats", ()):
         return []
@@ -28,7 +28,7 @@ def check_picture_numbers(folder: Path, imported: AvaImport, files: Files) -> li
     try:
         coco = recognise(folder).coco
     except InputError:
-        return []  # the import says it
+        return []  # import_annotations reports the error
     shown = {video_id: _times(files, video_id) for video_id in files.rates if video_id in shifts}
     problems = []
     for path, content in coco:
@@ -53,10 +53,10 @@ def check_picture_numbers(folder: Path, imported: AvaImport, files: Files) -> li
 
 
 def _times(files: Files, video_id: str) -> dict[str, float]:
-    """The second of each picture, by its name."""
+    """Return the second of each picture by its name."""
     try:
         pictures = list_pictures(files.paths[video_id])
     except (DecodeError, InputError):
-        return {}  # `look_at_pictures` says it
+        return {}  # `look_at_pictures` reports the error
     rate = files.rates[video_id]
     return {name: (number - pictures.first) / rate for number, name in pictures.names.items()}

@@ -1,4 +1,4 @@
-"""Many video files looked at without decoding them, in child processes that may hang or die."""
+"""Probe many video files without decoding them, in child processes that may hang or crash."""
 
 import json
 import sys
@@ -27,51 +27,51 @@ FILMS_PER_CHILD = 16
 
 
 @dataclass(frozen=True)
-class Film:
-    """A video file as its packets describe it; with `found` one that cannot be used."""
+class ProbedFilm:
+    """A video file as its packets describe it; if `found` is set, it cannot be used."""
 
     found: str = ""
-    "What is wrong with it; empty where it can be read."
+    "What is wrong with it; empty if it can be read."
     expected: str = ""
     kind: ProblemKind = "unreadable"
-    "Of what was found."
+    "The kind of the problem in `found`."
     is_lost: bool = False
-    "The process that looked at it hung or died."
+    "True if the process that read it hung or died."
     container: str = ""
     codec: str = ""
     duration_seconds: float = 0.0
     fps: float = 0.0
     frames: int = 0
-    "Frames that are in the file."
+    "Number of frames in the file."
     expected_frames: int = 0
-    "Frames that the file announces."
+    "Number of frames that the file announces."
     width: int = 0
     height: int = 0
-    "As displayed; 0 where no keyframe was decoded."
+    "As displayed; 0 if no keyframe was decoded."
     decoded: int | None = None
-    "Frames that could be decoded, where that was tried."
+    "Number of frames that could be decoded; None if that was not tried."
     knots: Sequence[Sequence[float]] = ()
-    "(frame, seconds) of some frames, where the rate varies (`frame_times.py`)."
+    "(frame, seconds) of some frames, if the rate varies (`frame_times.py`)."
     off_seconds: float = 0.0
-    "By how much frame n / fps misses the time of a frame at most."
+    "Largest difference between n / fps and the time of frame n."
 
 
-def look_at(path: Path, *, decode: bool, beat: Beat = no_beat) -> Film:
-    """Read a file's packets and keyframes, and decode the whole of it where `decode` says so."""
+def look_at(path: Path, *, decode: bool, beat: Beat = no_beat) -> ProbedFilm:
+    """Read a file's packets and keyframes; with `decode`, decode all frames."""
     try:
         media = probe_video(path, beat)
         decoded = _decoded(path, media, beat) if decode else None
     except DecodeError as error:
-        return Film(found=error.found, expected=error.expected, kind=error.kind)
+        return ProbedFilm(found=error.found, expected=error.expected, kind=error.kind)
     except OSError as error:
-        return Film(found=f"a file that cannot be read ({error.strerror or error})", expected="a video file")
+        return ProbedFilm(found=f"a file that cannot be read ({error.strerror or error})", expected="a video file")
     frames = len(media.pts) if media.is_timed else media.expected_frames
     duration = frames * media.frame_seconds
     if media.is_timed:
         duration = media.end_seconds(media.film_seconds(int(media.pts[-1])))
     fps = frames / duration if duration > 0 else 0.0
     knots, off = varying_knots(media.seconds, fps) if media.is_timed else ((), 0.0)
-    return Film(
+    return ProbedFilm(
         container=media.container,
         codec=media.codec,
         duration_seconds=duration,
@@ -86,8 +86,8 @@ def look_at(path: Path, *, decode: bool, beat: Beat = no_beat) -> Film:
     )
 
 
-def look_at_pictures(path: Path, rate: float, *, decode: bool, beat: Beat = no_beat) -> Film:
-    """List a folder of pictures and read the first that can be, or all of them where `decode` says so."""
+def look_at_pictures(path: Path, rate: float, *, decode: bool, beat: Beat = no_beat) -> ProbedFilm:
+    """List a folder of pictures and read the first readable one; with `decode`, read all."""
     try:
         pictures = list_pictures(path)
         size, count = (0, 0), 0
@@ -99,14 +99,16 @@ def look_at_pictures(path: Path, rate: float, *, decode: bool, beat: Beat = no_b
             if count and not decode:
                 break
     except DecodeError as error:
-        return Film(found=error.found, expected=error.expected, kind=error.kind)
+        return ProbedFilm(found=error.found, expected=error.expected, kind=error.kind)
     except (OSError, InputError) as error:
-        return Film(found=f"a folder that cannot be read ({error})", expected="a folder of pictures")
+        return ProbedFilm(found=f"a folder that cannot be read ({error})", expected="a folder of pictures")
     if len(pictures.names) < LEAST_DECODED * pictures.expected:
-        return Film(found=pictures.describe(), expected=pictures.wanted(LEAST_DECODED), container="pictures")
+        return ProbedFilm(found=pictures.describe(), expected=pictures.wanted(LEAST_DECODED), container="pictures")
     if not count:
-        return Film(found=f"{len(pictures.names)} pictures, of which none can be decoded", expected="JPEGs or PNGs")
-    return Film(
+        return ProbedFilm(
+            found=f"{len(pictures.names)} pictures, of which none can be decoded", expected="JPEGs or PNGs"
+        )
+    return ProbedFilm(
         container="pictures",
         codec=pictures.codec,
         duration_seconds=pictures.expected / rate,
@@ -120,7 +122,7 @@ def look_at_pictures(path: Path, rate: float, *, decode: bool, beat: Beat = no_b
 
 
 def _decoded(path: Path, media: Media, beat: Beat) -> int:
-    """How many frames extraction would get."""
+    """Return how many frames extraction would get."""
     for decoder in ["pyav"] if media.not_decord else ["decord", "pyav"]:
         count = 0
         try:
@@ -160,20 +162,20 @@ def probe_films(
     silence_seconds: float = SILENCE_SECONDS,
     work: Callable[..., None] = look_at_files,
     rates: Mapping[str, float] = MappingProxyType({}),
-) -> dict[str, Film]:
-    """Look at every file, by video id, in the order of `paths`; one that hangs or kills its process costs itself.
+) -> dict[str, ProbedFilm]:
+    """Probe every file; return the films in the order of `paths`. A file that hangs or crashes its reader is reported.
 
     Args:
-        paths: the files.
-        workers: child processes at a time.
+        paths: the files by video id.
+        workers: number of child processes at a time.
         decode: decode every frame.
-        silence_seconds: a process that makes no progress for so long is killed.
-        work: what a child does, `look_at_files`.
-        rates: pictures per second of those that are folders of pictures.
+        silence_seconds: a process that makes no progress for this long is killed.
+        work: the function that a child runs, `look_at_files`.
+        rates: pictures per second of the folders of pictures.
     """
     preload(sys.modules[work.__module__])
     stop = threading.Event()
-    films: dict[str, Film] = {}
+    films: dict[str, ProbedFilm] = {}
     with ThreadPoolExecutor(workers) as pool:
         items = list(paths.items())
         groups = [dict(items[first : first + FILMS_PER_CHILD]) for first in range(0, len(items), FILMS_PER_CHILD)]
@@ -195,14 +197,14 @@ def _probe_group(
     silence_seconds: float,
     work: Callable[..., None],
     stop: threading.Event,
-) -> dict[str, Film]:
+) -> dict[str, ProbedFilm]:
     of_pictures = {"rates": {each: rates[each] for each in paths if each in rates}}
-    films: dict[str, Film] = {}
+    films: dict[str, ProbedFilm] = {}
     tried: set[str] = set()
     with tempfile.TemporaryDirectory() as folder:
         while waiting := {video_id: path for video_id, path in paths.items() if video_id not in films}:
             lost, was_killed = "", False
-            out = Path(folder, f"{len(films)}-{len(tried)}.jsonl")  # a line that is cut off must not spoil the next one
+            out = Path(folder, f"{len(films)}-{len(tried)}.jsonl")  # a truncated line must not spoil the next one
             try:
                 arguments: dict[str, Any] = {
                     "paths": {each: path.absolute() for each, path in waiting.items()},
@@ -214,25 +216,25 @@ def _probe_group(
                 if stop.is_set():
                     raise
                 lost, was_killed = str(error), True
-            except RuntimeError as error:  # of a decoder, on a file that nobody has foreseen
+            except RuntimeError as error:  # an unexpected error of a decoder
                 lost = str(error).strip().splitlines()[-1]
             films |= _read_lines(out)
             rest = [video_id for video_id in waiting if video_id not in films]
-            if rest and was_killed and rest[0] not in tried:  # the system may have killed the child: nobody's fault
+            if rest and was_killed and rest[0] not in tried:  # try once more: the system may have killed the child
                 tried.add(rest[0])
-            elif rest:  # the first of them is what the child was at, twice
+            elif rest:  # the child was at this file twice
                 found = f"a file that stops its reader ({lost or 'it ended without a word'})"
-                films[rest[0]] = Film(found=found, expected="a video file", is_lost=True)
+                films[rest[0]] = ProbedFilm(found=found, expected="a video file", is_lost=True)
     return films
 
 
-def _read_lines(path: Path) -> dict[str, Film]:
+def _read_lines(path: Path) -> dict[str, ProbedFilm]:
     films = {}
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
             values = json.loads(line)
-        except json.JSONDecodeError:  # the child was killed at it
+        except json.JSONDecodeError:  # the child was killed while it wrote this line
             continue
         video_id = values.pop("video_id")
-        films[video_id] = Film(**values)
+        films[video_id] = ProbedFilm(**values)
     return films

@@ -1,4 +1,4 @@
-"""The annotations read as `import_annotations` reads them, past the faults at which it would end."""
+"""Read the annotations as `import_annotations` does, but go on after faults that would stop it."""
 
 import tempfile
 from collections.abc import Iterator
@@ -21,21 +21,21 @@ from pipeline.tables.timelines import TwoSplitsError
 
 @dataclass(frozen=True)
 class Annotations:
-    """What could be read; `imported` is None where nothing could."""
+    """The annotations; `imported` is None if nothing could be read."""
 
     imported: AvaImport | None
     options: SourceOptions
-    "As they had to be so that it could be read."
+    "The options with which reading succeeded."
     findings: list[Finding]
 
 
 def read_annotations(folder: Path, options: SourceOptions, *, holds_boxes: bool = False) -> Annotations:
-    """Read a folder of annotations; what `import_annotations` would refuse is a finding, and reading goes on.
+    """Read a folder of annotations; a fault that stops `import_annotations` is a finding here, and reading goes on.
 
     Args:
-        folder: the annotations.
-        options: how they are read.
-        holds_boxes: the boxes are to be read from the same folder, so that theirs lie where they belong.
+        folder: the annotation folder.
+        options: how it is read.
+        holds_boxes: whether the boxes are read from the same folder, so that box files there are no fault.
     """
     if not folder.is_dir():
         missing = Problem(str(folder), "dataset.annotations", "no such folder", "a folder of annotations")
@@ -67,7 +67,7 @@ def read_annotations(folder: Path, options: SourceOptions, *, holds_boxes: bool 
             except InputError as error:
                 message = str(error).replace(str(source), str(folder))
                 finding, mended = _refused(folder, error, message, options)
-            if mended is None:  # all that was read past comes after what cannot be
+            if mended is None:  # this fault ends reading: report it before those that were passed
                 return Annotations(None, options, overlaps + finding + findings)
             findings += finding
             options = mended
@@ -75,7 +75,7 @@ def read_annotations(folder: Path, options: SourceOptions, *, holds_boxes: bool 
 
 
 def _nothing_read(folder: Path, source: Path, error: NothingReadError) -> list[Finding]:
-    """What lies in a folder in which nothing is read."""
+    """Report the files of a folder in which nothing is read as annotations."""
     problems = unread_problems(source, error.unread)
     if not problems:
         nothing = [Problem(str(folder), "dataset.annotations", "no annotations", "a file of docs/datasets.md")]
@@ -89,7 +89,7 @@ def _nothing_read(folder: Path, source: Path, error: NothingReadError) -> list[F
 
 
 def _unread(source: Path, imported: AvaImport, holds_boxes: bool) -> list[Finding]:
-    """Files beside those that were read."""
+    """Report the files beside those that were read."""
     lost = [each for each in imported.unread if may_hold_annotations(*each)]
     other = [each for each in imported.unread if each not in lost and not (holds_boxes and each[1] == BOXES)]
     return [
@@ -105,13 +105,13 @@ def _unread(source: Path, imported: AvaImport, holds_boxes: bool) -> list[Findin
 def _refused(
     folder: Path, error: InputError, message: str, options: SourceOptions
 ) -> tuple[list[Finding], SourceOptions | None]:
-    """The finding of a refusal, and with which options to go on.
+    """Return the finding of an error, and the options with which to go on; None if nothing helps.
 
     Args:
-        folder: the annotations.
-        error: the refusal.
-        message: its words, with the folder's own name in them.
-        options: those with which it was refused.
+        folder: the annotation folder.
+        error: the error.
+        message: its message, with the name of the user's folder.
+        options: the options with which it was raised.
     """
     file, _, rest = message.removeprefix(f"{folder}/").partition(": ")
     if isinstance(error, ShiftedIdsError) and options.first_id is None:
@@ -152,12 +152,12 @@ def _refused(
 
 
 def _overlap(folder: Path) -> dict[Path, dict[str, str]]:
-    """Of each split's file, the films that an earlier one names too, and its split."""
+    """Return, for each split's file, the films that an earlier split's file names too, with that split."""
     try:
         files = annotation_files(folder)
         named = {split: set(map(film_of, read_ava_csv(path).column(0).to_pylist())) for split, path in files.items()}
     except InputError:
-        return {}  # the import says it
+        return {}  # import_annotations reports the error
     seen: dict[str, str] = {}
     overlap: dict[Path, dict[str, str]] = {}
     for split, path in files.items():
@@ -170,7 +170,7 @@ def _overlap(folder: Path) -> dict[Path, dict[str, str]]:
 
 @contextmanager
 def _without(folder: Path, overlap: dict[Path, dict[str, str]]) -> Iterator[Path]:
-    """A copy of a folder without the rows of some films; line numbers stay."""
+    """Yield a copy of a folder without the rows of some films; line numbers stay."""
     if not overlap:
         yield folder
         return

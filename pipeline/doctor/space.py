@@ -1,4 +1,4 @@
-"""The space that frames and banks will take on the disk, by some frames of the films and by boxes, and what is free."""
+"""Estimate the disk space of frames and banks from some frames and the boxes, and compare it with the free space."""
 
 import contextlib
 import itertools
@@ -21,7 +21,7 @@ from av.video.reformatter import VideoReformatter
 from pipeline.annotations.assemble import AvaImport
 from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, findings_of
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.params import Params
 from pipeline.tables.schemas import BOX_COLUMNS
 from pipeline.video.children import Beat, ChildLost, no_beat, preload, run_in_child
@@ -30,32 +30,32 @@ from pipeline.video.probe import DecodeError, open_video
 from pipeline.video.size import scaled_size
 
 FACTOR = 1.5
-"By how much an estimate may be off, either way: of frames; of banks as far as boxes and annotations are known."
+"Largest error factor of an estimate, up or down; for banks only if boxes and annotations are known."
 SAMPLED_FILMS = 8
-SAMPLED_AT = (0.1, 0.5, 0.9)  # shares of a film's length
-MOST_DECODED = 300  # frames, to come from a keyframe to the one that is asked for
+SAMPLED_AT = (0.1, 0.5, 0.9)  # fractions of a film's length
+MOST_DECODED = 300  # most frames to decode from a keyframe to the wanted frame
 SILENCE_SECONDS = 20.0
-BYTES_PER_PIXEL = 0.25  # where no frame could be looked at: of films of 240 to 256 lines at quality 90
-FRAME_BYTES = 20  # beside the JPEG: time, index and checksum
-ROW_BYTES = 28  # beside the feature: timestamp, box and score
-FILM_BYTES = 150_000  # of a part of a bank beside its rows: small files and folders, each in a block of its own
-PERSONS = 2.0  # in a frame, where neither boxes nor annotations say
+BYTES_PER_PIXEL = 0.25  # used if no frame could be read; measured on films 240 to 256 pixels high at quality 90
+FRAME_BYTES = 20  # besides the JPEG: time, index and checksum
+ROW_BYTES = 28  # besides the feature: timestamp, box and score
+FILM_BYTES = 150_000  # a part of a bank besides its rows: many small files and folders, each in its own disk block
+PERSONS = 2.0  # persons per frame, if neither boxes nor annotations say
 CHANNELS = {"slowonly_tiny": 8, "slowfast_tiny": 10, "slowfast": 36, "other": 32}  # per channel of the stem
 
 
 @dataclass(frozen=True)
 class Space:
-    """Bytes that a data set will take below `data/`, and those that are free."""
+    """Bytes that a data set will take below `data/`, and free bytes."""
 
     frames: int
     bank: int
     stored: int
-    "Of these, what lies there already."
+    "Bytes of these that are already stored."
     free: int
 
     @property
     def missing(self) -> int:
-        """Bytes that are still to be written."""
+        """Return the bytes that are still to be written."""
         return max(0, self.frames + self.bank - self.stored)
 
     def __str__(self) -> str:
@@ -67,18 +67,18 @@ class Space:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What becomes rows of a bank."""
+class BankRowCounts:
+    """Counts that determine the number of rows of a bank."""
 
     per_second: float
-    "Boxes in a second of a film."
+    "Boxes per second of a film."
     annotated: int
-    "Annotated persons, once each."
+    "Number of distinct annotated persons, over all keyframes."
     keyframes: int
 
 
-def count_rows(imported: AvaImport, boxes: pa.Table | None, box_threshold: float) -> Rows:
-    """Count what becomes rows of a bank; where there are no boxes yet, as many as are annotated in a keyframe.
+def count_rows(imported: AvaImport, boxes: pa.Table | None, box_threshold: float) -> BankRowCounts:
+    """Count what becomes rows of a bank; without boxes, assume as many per second as annotated persons per keyframe.
 
     Args:
         imported: the annotations.
@@ -92,22 +92,22 @@ def count_rows(imported: AvaImport, boxes: pa.Table | None, box_threshold: float
     if boxes is not None and boxes.num_rows:
         seconds = boxes.group_by(keyframe).aggregate([]).num_rows
         per_second = boxes.filter(pc.greater_equal(boxes["score"], box_threshold)).num_rows / seconds
-    return Rows(per_second, annotated, imported.keyframes.num_rows)
+    return BankRowCounts(per_second, annotated, imported.keyframes.num_rows)
 
 
 def estimate_space(
-    params: Params, videos: Mapping[str, Path], films: Mapping[str, Film], rows: Rows | None = None
+    params: Params, videos: Mapping[str, Path], films: Mapping[str, ProbedFilm], rows: BankRowCounts | None = None
 ) -> Space:
-    """How much frames and banks of a data set take, within `FACTOR`.
+    """Estimate the space of a data set's frames and banks, within `FACTOR`.
 
-    A few frames of a few films are scaled and compressed as `extract_frames` does it. A file that is an item of
-    `.work`, an out and in DVC's cache counts once, as it does where these lie on one file system.
+    A few frames of a few films are scaled and compressed as `extract_frames` does. A file that is an item of `.work`,
+    an out and in DVC's cache counts once, because it is stored once if all are on one file system.
 
     Args:
         params: the parameters.
-        videos: the films' files.
-        films: what they are; those that cannot be read count nothing.
-        rows: of the banks; None where neither annotations nor boxes can be read.
+        videos: the video files.
+        films: the probed films; unreadable ones count as 0.
+        rows: counts for the banks; None if neither annotations nor boxes can be read.
     """
     good = {video_id: film for video_id, film in films.items() if not film.found and film.width}
     settings = frame_settings(params.frames)
@@ -119,7 +119,7 @@ def estimate_space(
         for video_id, film in good.items()
     )
     if params.dataset.pack != "none":
-        frames *= 2  # single videos stay in .work
+        frames *= 2  # single videos stay in .work besides the packs
     folder = Path("data", params.dataset.name)
     stored = sum(_tree_bytes(folder / each) for each in ("frames", "bank"))
     bank = _bank_bytes(params, good, rows) if params.bank.make else 0.0
@@ -127,7 +127,7 @@ def estimate_space(
 
 
 def check_space(space: Space) -> list[Finding]:
-    """Whether it fits: an error where it cannot, a warning where it might not."""
+    """Report an error if the data set cannot fit on the disk, a warning if it might not."""
     found = f"{size_text(space.missing)} to be written, {size_text(space.free)} free"
     problems = [Problem(str(Path.cwd()), "the file system", found, "room for frames and banks, and for models")]
     remedy = (
@@ -142,17 +142,17 @@ def check_space(space: Space) -> list[Finding]:
 
 
 def _spread(names: list[str]) -> list[str]:
-    """Some of them, evenly spread."""
+    """Return some of the names, evenly spread."""
     step = max(1, len(names) // SAMPLED_FILMS)
     return names[step // 2 :: step][:SAMPLED_FILMS]
 
 
-def _frames(film: Film, fps: float) -> float:
-    """Frames that the grid shows: none twice."""
+def _frames(film: ProbedFilm, fps: float) -> float:
+    """Return the number of distinct frames that the grid shows."""
     return film.duration_seconds * min(fps, film.fps or fps)
 
 
-def _pixels(film: Film, side: int | None) -> int:
+def _pixels(film: ProbedFilm, side: int | None) -> int:
     if side is None or min(film.height, film.width) <= side:
         return film.height * film.width
     height, width = scaled_size(film.height, film.width, side)
@@ -160,9 +160,9 @@ def _pixels(film: Film, side: int | None) -> int:
 
 
 def _bytes_per_pixel(videos: Mapping[str, Path], settings: FrameSettings) -> dict[str, float]:
-    """Of the JPEGs of some frames of each film; a film that cannot be looked at is left out, and so are those after it.
+    """Return bytes per pixel of the JPEGs of some frames by film, up to the first film that cannot be read.
 
-    In a child process, as decoders of foreign files may hang or crash.
+    A child process measures them, as decoders of foreign files may hang or crash.
     """
     if not videos:
         return {}
@@ -170,7 +170,7 @@ def _bytes_per_pixel(videos: Mapping[str, Path], settings: FrameSettings) -> dic
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "bytes.jsonl")
         arguments: dict[str, Any] = {"videos": {name: path.absolute() for name, path in videos.items()}, "out": out}
-        with contextlib.suppress(ChildLost, RuntimeError):  # the doctor says what is wrong with a film
+        with contextlib.suppress(ChildLost, RuntimeError):  # other checks report what is wrong with a film
             run_in_child(
                 measure_frames,
                 {**arguments, "settings": asdict(settings)},
@@ -182,7 +182,7 @@ def _bytes_per_pixel(videos: Mapping[str, Path], settings: FrameSettings) -> dic
 
 
 def measure_frames(videos: Mapping[str, Path], out: Path, settings: Mapping[str, Any], beat: Beat = no_beat) -> None:
-    """Append `[video_id, bytes per pixel]` to `out` for each film, by frames at `SAMPLED_AT`."""
+    """Append `[video_id, bytes per pixel]` to `out` for each film, measured at `SAMPLED_AT`."""
     scaler = VideoReformatter()
     wanted = FrameSettings(**settings)
     with out.open("a") as file:
@@ -200,7 +200,7 @@ def measure_frames(videos: Mapping[str, Path], out: Path, settings: Mapping[str,
 
 
 def _measure(path: Path, share: float, settings: FrameSettings, scaler: VideoReformatter) -> list[float]:
-    """Bytes per pixel of the frame at a share of the film, or, after a far keyframe, of one before it."""
+    """Return the bytes per pixel of the frame at a fraction of the film; of an earlier frame if its keyframe is far."""
     with open_video(path) as (container, stream):
         target = (container.start_time or 0) + int((container.duration or 0) * share)
         container.seek(target)
@@ -215,9 +215,9 @@ def _measure(path: Path, share: float, settings: FrameSettings, scaler: VideoRef
     return [len(jpeg) / (small.shape[0] * small.shape[1])]
 
 
-def _bank_bytes(params: Params, films: Mapping[str, Film], rows: Rows | None) -> float:
-    """Rows of every second of the films, and of annotated persons, times the size of a row."""
-    rows = rows or Rows(PERSONS, 0, 0)
+def _bank_bytes(params: Params, films: Mapping[str, ProbedFilm], rows: BankRowCounts | None) -> float:
+    """Return the bytes of rows of every second of the films, and of annotated persons."""
+    rows = rows or BankRowCounts(PERSONS, 0, 0)
     seconds = sum(film.duration_seconds for film in films.values())
     if params.bank.seconds == "annotated":
         seconds = min(seconds, rows.keyframes)
@@ -228,19 +228,19 @@ def _bank_bytes(params: Params, films: Mapping[str, Film], rows: Rows | None) ->
 
 
 def bank_channels(backbone: str, width: int | None, *, context: bool) -> int:
-    """Width of a person's feature, without building the network; parameters as in `conf/backbone` and `roi.context`."""
+    """Return the width of a person's feature without building the network; arguments as in the parameters."""
     kind = "slowfast" if "slowfast_" in backbone.removeprefix("pyslowfast_") else "other"
     stem = width or (16 if backbone.endswith("_tiny") else 64)
     return CHANNELS.get(backbone, CHANNELS[kind]) * stem * (2 if context else 1)
 
 
 def _tree_bytes(folder: Path) -> int:
-    """What a folder takes on the disk, as `du` counts it."""
+    """Return the bytes that a folder takes on the disk, as `du` counts them."""
     return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
 
 
 def size_text(size: float) -> str:
-    """`653 MB`, `12 GB`, `3.4 TB`: powers of 1000, as disks are sold."""
+    """Format a size as `653 MB`, `12 GB`, `3.4 TB`: powers of 1000, as for disks."""
     for unit, exponent in (("TB", 12), ("GB", 9), ("MB", 6)):
         if size >= 10**exponent:
             return f"{size / 10**exponent:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""Frames that were stored before: by other settings, another decoder, of another film, or with some lost."""
+"""Check frames that are already stored: other settings, another decoder, another film, or lost frames."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,29 +12,29 @@ import pyarrow as pa
 from pipeline.base.errors import InputError
 from pipeline.base.problems import Problem, read_problems
 from pipeline.doctor.finding import Finding, findings_of, problem_of
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.video.extract import FrameSettings
-from pipeline.video.manifest import Manifest
+from pipeline.video.manifest import StoreManifest
 
 AGAIN = "Run dvc repro extract_frames."
 DISTRIBUTIONS = {"decord": "decord", "pyav": "av", "simplejpeg": "simplejpeg"}
 
 
 def check_frames(
-    folder: Path, settings: FrameSettings, films: Mapping[str, Film], timelines: pa.Table | None
+    folder: Path, settings: FrameSettings, films: Mapping[str, ProbedFilm], timelines: pa.Table | None
 ) -> list[Finding]:
-    """Hold a store's manifest against the parameters, the libraries and the films; nothing where there is no store.
+    """Compare a store's manifest with the parameters, the libraries and the films; no findings if there is no store.
 
     Args:
         folder: `data/<name>/frames`.
-        settings: what the parameters ask for.
-        films: those that can be read.
+        settings: the settings in the parameters.
+        films: the readable films.
         timelines: TIMELINES, if the annotations could be read.
     """
     if not (folder / "manifest.json").exists():
         return []
     try:
-        manifest = Manifest(folder / "manifest.json")
+        manifest = StoreManifest(folder / "manifest.json")
         entries = {video_id: manifest.entry(video_id) for video_id in manifest.video_ids}
     except InputError as error:
         told = problem_of(str(error), str(folder / "manifest.json"), "the file", "a manifest of a frame store")
@@ -49,7 +49,7 @@ def check_frames(
     ]
 
 
-def _settings(manifest: Manifest, settings: FrameSettings) -> list[Finding]:
+def _settings(manifest: StoreManifest, settings: FrameSettings) -> list[Finding]:
     problems = [
         Problem(str(manifest.path), f"frames.{key}", str(manifest.settings.get(key)), f"{value}, as the parameters say")
         for key, value in asdict(settings).items()
@@ -61,7 +61,7 @@ def _settings(manifest: Manifest, settings: FrameSettings) -> list[Finding]:
     )  # fmt: skip
 
 
-def _files(folder: Path, manifest: Manifest) -> list[Finding]:
+def _files(folder: Path, manifest: StoreManifest) -> list[Finding]:
     problems = []
     for name, size in sorted(manifest.file_bytes.items()):
         path = folder / name
@@ -116,7 +116,9 @@ def _lost(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> list[Findin
     ]  # fmt: skip
 
 
-def _other_films(folder: Path, entries: Mapping[str, Mapping[str, Any]], films: Mapping[str, Film]) -> list[Finding]:
+def _other_films(
+    folder: Path, entries: Mapping[str, Mapping[str, Any]], films: Mapping[str, ProbedFilm]
+) -> list[Finding]:
     problems = []
     for video_id, film in films.items():
         entry = entries.get(video_id)
@@ -131,7 +133,7 @@ def _other_films(folder: Path, entries: Mapping[str, Mapping[str, Any]], films: 
 
 
 def _missing(
-    folder: Path, entries: Mapping[str, Mapping[str, Any]], films: Mapping[str, Film], timelines: pa.Table | None
+    folder: Path, entries: Mapping[str, Mapping[str, Any]], films: Mapping[str, ProbedFilm], timelines: pa.Table | None
 ) -> list[Finding]:
     named = set(timelines["video_id"].to_pylist()) if timelines is not None else set()
     problems = [

@@ -1,4 +1,4 @@
-"""Keyframes against their films: outside of them, or as if counted at another frame rate."""
+"""Compare keyframes with their films: outside of the film, or counted at another frame rate."""
 
 from collections.abc import Mapping
 
@@ -9,30 +9,32 @@ from pipeline.annotations.kinetics import CLIP
 from pipeline.annotations.listed import Listed
 from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, by_share, findings_of
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.tables.ordering import group_starts, ranked
 
 FILE = "annotations"
-# A keyframe at the very end of a film looks outside by the rounding of its length.
+# Rounding of a film's length can put a keyframe at its very end outside.
 SLACK_SECONDS = 0.1
-# The commonest first: where two would explain a film, the first one is named.
+# The most common first: if two rates would explain a film, the first one is reported.
 RATES = (30.0, 25.0, 24.0, 15.0, 60.0, 50.0, 30000 / 1001, 24000 / 1001, 60000 / 1001, 12.5, 12.0)
 RATE_TOLERANCE = 0.005
-# A film whose last keyframe lies so many times its length behind its start is annotated by frame numbers.
+# If the last keyframe is this many film lengths after the start, the annotations are frame numbers.
 FRAME_NUMBERS = 5.0
-# Annotations that end at one share of films of different length tell another frame rate only if there are some films.
+# Annotations that end at the same fraction of their films show another frame rate only with several films.
 LEAST_FILMS = 4
 STEP_SHARE = 0.05
 
 
-def check_times(keyframes: pa.Table, timelines: pa.Table, films: Mapping[str, Film], *, limit: float) -> list[Finding]:
-    """What is wrong with the times.
+def check_times(
+    keyframes: pa.Table, timelines: pa.Table, films: Mapping[str, ProbedFilm], *, limit: float
+) -> list[Finding]:
+    """Find what is wrong with the times.
 
     Args:
         keyframes: KEYFRAMES.
         timelines: TIMELINES.
-        films: those that can be read.
-        limit: share of keyframes outside their film from which on it is an error.
+        films: the readable films.
+        limit: the share of keyframes outside their film above which this is an error.
     """
     offsets = dict(zip(timelines["video_id"].to_pylist(), timelines["offset_seconds"].to_pylist(), strict=True))
     spans = _spans(keyframes)
@@ -69,12 +71,12 @@ def check_times(keyframes: pa.Table, timelines: pa.Table, films: Mapping[str, Fi
     ]  # fmt: skip
 
 
-def check_assumed_rates(assumed: Mapping[str, float], films: Mapping[str, Film]) -> list[Finding]:
-    """Films that run at another rate than the one that their frames were counted at for want of a better one.
+def check_assumed_rates(assumed: Mapping[str, float], films: Mapping[str, ProbedFilm]) -> list[Finding]:
+    """Find films whose frame rate differs from the rate that was assumed because no source gave one.
 
     Args:
-        assumed: frames a second by film, where nothing told them.
-        films: those that can be read.
+        assumed: the assumed frame rate by film.
+        films: the readable films.
     """
     problems = [
         Problem(FILE, each, f"frames counted at {fps:g} a second, which nothing told", f"{films[each].fps:.5g}")
@@ -92,7 +94,7 @@ Spans = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def _spans(keyframes: pa.Table) -> Spans:
-    """Timestamps and times of each film's keyframes, ascending."""
+    """Return timestamps and times of each film's keyframes, ascending."""
     names, video = ranked(keyframes["video_id"])
     starts = np.flatnonzero(group_starts([video])).tolist()
     stamps, times = keyframes["timestamp"].to_numpy(), keyframes["time_seconds"].to_numpy()
@@ -100,12 +102,12 @@ def _spans(keyframes: pa.Table) -> Spans:
     return {names[video[a]]: (stamps[a:b], times[a:b]) for a, b in zip(starts, ends, strict=True)}
 
 
-def _ends_outside(span: tuple[np.ndarray, np.ndarray], film: Film) -> bool:
+def _ends_outside(span: tuple[np.ndarray, np.ndarray], film: ProbedFilm) -> bool:
     return bool(span[1].max() > film.duration_seconds + SLACK_SECONDS)
 
 
-def _frame_rates(spans: Spans, offsets: Mapping[str, float], films: Mapping[str, Film]) -> list[Finding]:
-    """Times that would fit if frames were counted at another rate."""
+def _frame_rates(spans: Spans, offsets: Mapping[str, float], films: Mapping[str, ProbedFilm]) -> list[Finding]:
+    """Find times that would fit if frames had been counted at another rate."""
     counted, stretched, ratios, steps = [], [], {}, {}
     for video_id, (_, times) in spans.items():
         film = films.get(video_id)
@@ -113,7 +115,7 @@ def _frame_rates(spans: Spans, offsets: Mapping[str, float], films: Mapping[str,
             continue
         step = float(np.diff(times).min())
         last = float(times.max()) - offsets.get(video_id, 0.0)
-        # The last keyframe of a film that is annotated to its end lies up to a step before it.
+        # If a film is annotated to its end, its last keyframe lies at most a step before the end.
         ratio = last / film.duration_seconds
         ratios[video_id], steps[video_id] = ratio, float(np.median(np.diff(times)))
         if ratio > FRAME_NUMBERS and ratio <= film.fps * (1 + RATE_TOLERANCE):
@@ -126,7 +128,7 @@ def _frame_rates(spans: Spans, offsets: Mapping[str, float], films: Mapping[str,
                 expected = f"{film.duration_seconds * film.fps / pair:.6g} s of a film of {pair:.5g} frames a second"
                 stretched.append(Problem(FILE, video_id, found, f"as in {expected}; it has {film.fps:.5g}"))
     beyond = [each for each in ratios if ratios[each] > 1 + RATE_TOLERANCE]
-    if len(stretched) * 2 <= len(beyond):  # a film that is too short by chance
+    if len(stretched) * 2 <= len(beyond):  # these films may be too short by chance
         stretched = []
     return [
         *findings_of("times-count-frames", "error", "films are annotated by frame numbers instead of seconds", counted,
@@ -139,10 +141,10 @@ def _frame_rates(spans: Spans, offsets: Mapping[str, float], films: Mapping[str,
     ]  # fmt: skip
 
 
-def _rates_of(last: float, behind: float, film: Film) -> float:
-    """The rate at which frames were counted if a film's annotations reach exactly to its end; 0 if none is known."""
+def _rates_of(last: float, behind: float, film: ProbedFilm) -> float:
+    """Return the rate at which frames were counted if the annotations reach exactly to the film's end; 0 if unknown."""
     for wrong in RATES:
-        # A frame number n was written as n / wrong; so the film would be frames / wrong seconds long.
+        # A frame number n was written as n / wrong, so the annotations see a film of frames / wrong seconds.
         length = film.frames / wrong
         if (
             length > film.duration_seconds * (1 + RATE_TOLERANCE)
@@ -153,12 +155,14 @@ def _rates_of(last: float, behind: float, film: Film) -> float:
     return 0.0
 
 
-def _all_early(ratios: Mapping[str, float], steps: Mapping[str, float], films: Mapping[str, Film]) -> list[Finding]:
-    """Annotations that all end at one share of their films, which is a quotient of two frame rates.
+def _all_early(
+    ratios: Mapping[str, float], steps: Mapping[str, float], films: Mapping[str, ProbedFilm]
+) -> list[Finding]:
+    """Find annotations that all end at the same fraction of their film, if it is a quotient of two frame rates.
 
-    Films that are annotated to their end, or all but the same seconds of it, do so too where they are of similar length
-    or short. Then their last keyframes lie equally far from the end, to a step; a wrong rate moves them the further the
-    longer a film is.
+    Films annotated to their end, or to a fixed time before it, can look the same if they are short or have similar
+    lengths. But then the last keyframes have the same distance from the end, up to a step; with a wrong rate the
+    distance grows with the length of the film.
     """
     values = np.array(list(ratios.values()))
     lengths = np.array([films[each].duration_seconds for each in ratios])
@@ -189,24 +193,24 @@ def _all_early(ratios: Mapping[str, float], steps: Mapping[str, float], films: M
 
 
 def _end_at(share: float, lengths: np.ndarray, ratios: np.ndarray, step: float) -> bool:
-    """Whether every film is annotated up to this share of it: its last keyframe lies there, or up to a step before."""
+    """Return whether the last keyframe of every film lies at this fraction of it, or up to a step before."""
     before = lengths * (share - ratios)
     slack = SLACK_SECONDS + RATE_TOLERANCE * share * lengths
-    # Where a step is a large part of a film, too many shares would do.
+    # The step is limited: if it were a large part of a film, too many fractions would fit.
     return bool(((before >= -slack) & (before <= np.minimum(step, STEP_SHARE * lengths) + slack)).all())
 
 
-def check_lists(films: Mapping[str, Film], lists: Mapping[str, Mapping[str, Listed]]) -> list[Finding]:
-    """Frame rates and sizes of videos.csv that are not those of the files.
+def check_lists(films: Mapping[str, ProbedFilm], lists: Mapping[str, Mapping[str, Listed]]) -> list[Finding]:
+    """Find frame rates and sizes of videos.csv that differ from the files.
 
     Args:
-        films: those that can be read.
-        lists: what each videos.csv says that is read, by its path.
+        films: the readable films.
+        lists: the used values of each videos.csv, by its path.
     """
     rates, sizes = [], []
     for where, video_id, told in ((path, *each) for path, listed in lists.items() for each in sorted(listed.items())):
         film = films.get(video_id)
-        # A film that is cut off tells no rate; that of pictures is told, whichever are missing.
+        # A truncated film has no known rate; the rate of pictures is given, even if some pictures are missing.
         if film is None or (film.frames < film.expected_frames and film.container != "pictures"):
             continue
         if told.fps and film.fps and abs(told.fps / film.fps - 1) > RATE_TOLERANCE:
@@ -224,12 +228,12 @@ def check_lists(films: Mapping[str, Film], lists: Mapping[str, Mapping[str, List
     ]  # fmt: skip
 
 
-def _short_clips(films: Mapping[str, Film]) -> list[Finding]:
+def _short_clips(films: Mapping[str, ProbedFilm]) -> list[Finding]:
     problems = []
     for video_id, film in films.items():
         match = CLIP.fullmatch(video_id)
         length = int(match[3]) - int(match[2]) if match else 0
-        # Kinetics' clips are cut at keyframes: a second is lost now and then.
+        # Kinetics' clips are cut at keyframes, so some are up to a second shorter.
         if match and film.duration_seconds < length - 1:
             problems.append(
                 Problem(video_id, video_id, f"{film.duration_seconds:.4g} s", f"{length} s, as its name says")

@@ -1,4 +1,4 @@
-"""What files of annotation tools say beside their rows: attributes that are not read, sizes, counted frames."""
+"""Check what files of annotation tools hold besides their rows: attributes that are not read, sizes, frame counts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,9 +9,9 @@ from pipeline.annotations.listed import Listed
 from pipeline.annotations.notices import Kind, Notice
 from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, Severity, findings_of
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 
-# Scaling rounds to whole, mostly even pixels, and coded heights are padded to a multiple of 16.
+# Scaling rounds to whole, mostly even pixels, and codecs pad the height to a multiple of 16.
 SHAPE_TOLERANCE = 0.03
 
 # kind -> severity, title, remedy.
@@ -53,7 +53,7 @@ NOTICES: dict[Kind, tuple[Severity, str, str]] = {
 
 
 def sort_notices(notices: Sequence[Notice]) -> list[Finding]:
-    """One finding for each kind."""
+    """Return one finding for each kind of notice."""
     findings = []
     for kind, (severity, title, remedy) in NOTICES.items():
         of_kind = [each for each in notices if each.kind == kind]
@@ -62,8 +62,8 @@ def sort_notices(notices: Sequence[Notice]) -> list[Finding]:
     return findings
 
 
-def check_sizes(imported: AvaImport, films: Mapping[str, Film]) -> list[Finding]:
-    """Films whose annotations were made on pictures of another shape."""
+def check_sizes(imported: AvaImport, films: Mapping[str, ProbedFilm]) -> list[Finding]:
+    """Find films that were annotated on pictures of another shape."""
     turned: list[Problem] = []
     other: list[Problem] = []
     for video_id, sizes in sorted(imported.sizes.items()):
@@ -87,8 +87,10 @@ def check_sizes(imported: AvaImport, films: Mapping[str, Film]) -> list[Finding]
     )  # fmt: skip
 
 
-def check_frame_times(imported: AvaImport, films: Mapping[str, Film], listed: Mapping[str, Listed]) -> list[Finding]:
-    """Films whose frames are counted, and whose rate varies."""
+def check_frame_times(
+    imported: AvaImport, films: Mapping[str, ProbedFilm], listed: Mapping[str, Listed]
+) -> list[Finding]:
+    """Find films with a varying rate whose annotations count frames."""
     missing, wrong = [], []
     for video_id in sorted(imported.counted):
         film, knots = films.get(video_id), listed.get(video_id, Listed()).knots
@@ -111,8 +113,8 @@ def check_frame_times(imported: AvaImport, films: Mapping[str, Film], listed: Ma
     ]  # fmt: skip
 
 
-def _agree(knots: Sequence[Sequence[float]], film: Film) -> bool:
-    """Whether the file was made of this film; what a user typed may have other knots and the same times."""
+def _agree(knots: Sequence[Sequence[float]], film: ProbedFilm) -> bool:
+    """Return whether the times fit this film; a user's file may have other knots that give the same times."""
     from_film = film.knots or ((0, 0.0), (film.frames - 1, (film.frames - 1) / film.fps if film.fps else 0.0))
     own, told = (Clock(1.0, tuple((int(n), t) for n, t in each)) for each in (from_film, knots))
     room = 2 * ROUNDING_SECONDS if film.knots else 0.5 / film.fps if film.fps else 0.0

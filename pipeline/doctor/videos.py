@@ -1,4 +1,4 @@
-"""Video files: those that are missing, cannot be read, are cut off, or come twice."""
+"""Check video files: missing, unreadable, truncated, or duplicate."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file
 from pipeline.base.problems import Problem
 from pipeline.doctor.finding import Finding, Severity, by_share, findings_of, problem_of
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.tables.film_ids import ID_EXPECTED, VIDEO_SUFFIXES, alike, composed, is_id, names_beside
 from pipeline.video.extract import LEAST_DECODED
 from pipeline.video.folder import FOLDERS, NO_RATE, RATES, Listing, list_sources, path_name, read_rates
@@ -23,28 +23,28 @@ MAKE_AGAIN = "Fetch or convert the files again (ffmpeg -i FILE -c copy NEW.mp4 o
 
 @dataclass(frozen=True)
 class Files:
-    """The video files below a folder; of several with one id the first."""
+    """The video files below a folder; of several with one id, the first."""
 
     root: Path
     paths: dict[str, Path]
     findings: list[Finding]
     rates: dict[str, float] = field(default_factory=dict)
-    "Pictures per second of the folders of pictures."
+    "Pictures per second of each folder of pictures."
     refused: int = 0
-    "Files and folders beside them that extract_frames counts as bad: by their names, or their pictures' names."
+    "Number of other files and folders that extract_frames counts as bad, by their names or their pictures' names."
 
     def name(self, video_id: str) -> str:
-        """A file's name below the folder."""
+        """Return a file's name below the folder."""
         return self.paths[video_id].relative_to(self.root).as_posix()
 
 
 def find_files(root: Path, *, frame_rate: float | None = None, limit: float = 1.0) -> Files:
-    """The files and folders of pictures that `extract_frames` would read, and what it would refuse of them.
+    """Find the files and folders of pictures that `extract_frames` would read, with findings on those it would refuse.
 
     Args:
         root: `dataset.videos`.
         frame_rate: `dataset.frame_rate`.
-        limit: share of bad films at which extract_frames ends (`frames.max_bad_fraction`).
+        limit: share of bad films above which extract_frames stops (`frames.max_bad_fraction`).
     """
     if not root.is_dir():
         missing = Problem(str(root), "dataset.videos", "no such folder", "a folder of video files")
@@ -108,7 +108,7 @@ def _nothing(root: Path) -> list[Finding]:
 
 
 def _told_rates(root: Path, listing: Listing) -> tuple[dict[str, float], list[Finding]]:
-    """What frame_rates.csv says, and what extract_frames would refuse of it."""
+    """Return the rates in frame_rates.csv, and findings on rows that extract_frames would refuse."""
     refused, told = "", {}
     try:
         told = read_rates(root)
@@ -122,13 +122,13 @@ def _told_rates(root: Path, listing: Listing) -> tuple[dict[str, float], list[Fi
                              "Mend or remove it: extract_frames stops at it.")  # fmt: skip
 
 
-def check_films(files: Files, films: Mapping[str, Film], *, limit: float) -> list[Finding]:
-    """What is wrong with the files themselves.
+def check_films(files: Files, films: Mapping[str, ProbedFilm], *, limit: float) -> list[Finding]:
+    """Find what is wrong with the files themselves.
 
     Args:
-        files: where they are.
-        films: what was found in each.
-        limit: share of bad films at which extract_frames ends (`frames.max_bad_fraction`).
+        files: the video files.
+        films: the probed films.
+        limit: share of bad films above which extract_frames stops (`frames.max_bad_fraction`).
     """
     empty, silent, hanging, damaged, gaps, short, cut, undecodable = ([] for _ in range(8))  # type: ignore[var-annotated]
     for video_id, film in films.items():
@@ -149,7 +149,7 @@ def check_films(files: Files, films: Mapping[str, Film], *, limit: float) -> lis
                 (short if film.decoded is None else undecodable).append(problem)
             elif there < film.expected_frames:
                 cut.append(problem)
-    # Those that are kept without some frames count too.
+    # Films that are kept without some of their frames count too.
     kinds = (empty, silent, damaged, gaps, short, undecodable, cut)
     bad = files.refused + len([each for kind in kinds for each in kind])
     severity = by_share(bad, len(films) + files.refused, limit)
@@ -175,8 +175,10 @@ def check_films(files: Files, films: Mapping[str, Film], *, limit: float) -> lis
     ]  # fmt: skip
 
 
-def check_presence(timelines: pa.Table, films: Mapping[str, Film], files: Files, *, limit: float) -> list[Finding]:
-    """Films that are annotated and not there, and the other way round."""
+def check_presence(
+    timelines: pa.Table, films: Mapping[str, ProbedFilm], files: Files, *, limit: float
+) -> list[Finding]:
+    """Find annotated films without a file, and files without annotations."""
     splits = dict(zip(timelines["video_id"].to_pylist(), timelines["split"].to_pylist(), strict=True))
     absent = [video_id for video_id in splits if video_id not in films]
     severity = by_share(len(absent), len(splits), limit)
@@ -201,7 +203,7 @@ def check_presence(timelines: pa.Table, films: Mapping[str, Film], files: Files,
 
 
 def _or_rename(absent: Sequence[str], alone: Sequence[str], annotated: int) -> str:
-    """What to do where names differ by their spelling, or no film has the name of a file."""
+    """Return advice if names differ only in spelling, or if no annotated film has the name of a file."""
     guessed = [each for each in absent if alike(each, alone)]
     if not alone or not (guessed or len(absent) == annotated):
         return ""
@@ -209,7 +211,7 @@ def _or_rename(absent: Sequence[str], alone: Sequence[str], annotated: int) -> s
 
 
 def check_copies(files: Files, timelines: pa.Table | None) -> list[Finding]:
-    """Films with the same bytes under two ids, worst where one is in train and the other in val."""
+    """Find films with the same bytes under two ids; the worst case is one in train and one in val."""
     by_size: dict[tuple[int, int], list[str]] = defaultdict(list)
     for video_id, path in files.paths.items():
         by_size[_size(path)].append(video_id)
@@ -240,7 +242,7 @@ def check_copies(files: Files, timelines: pa.Table | None) -> list[Finding]:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """What copies of a film have in common: bytes and number of pictures; of several pictures the first is weighed."""
+    """Return what copies have in common: bytes and number of pictures; of a folder, the bytes of the first picture."""
     if not path.is_dir():
         return path.stat().st_size, 0
     names = list(list_pictures(path).names.values())
@@ -252,8 +254,8 @@ def _digest(path: Path) -> str:
     return digest_pictures(path) if path.is_dir() else digest_file(path)
 
 
-def describe(films: Mapping[str, Film]) -> str:
-    """The films in one line."""
+def describe_films(films: Mapping[str, ProbedFilm]) -> str:
+    """Describe the films in one line."""
     if not films:
         return "no files"
     good = [film for film in films.values() if not film.found]
@@ -265,6 +267,6 @@ def describe(films: Mapping[str, Film]) -> str:
     return f"{len(films)} files, {len(good)} readable, {hours:.2f} h{what}"
 
 
-def without_found(films: Mapping[str, Film]) -> dict[str, Film]:
-    """The films that can be read."""
+def without_found(films: Mapping[str, ProbedFilm]) -> dict[str, ProbedFilm]:
+    """Return the films that can be read."""
     return {video_id: film for video_id, film in films.items() if not film.found}

@@ -1,8 +1,8 @@
-"""AVA CSV files: ground truth, detections and lists of excluded keyframes, read with Arrow.
+"""Read AVA CSV files with Arrow: ground truth, detections and lists of excluded keyframes.
 
 A row is `video_id,timestamp,x1,y1,x2,y2,action_id[,value]` without a header; the value is a detection's score
-or a ground-truth box's person id. A row `video_id,timestamp` is a keyframe without boxes. Blank lines do not
-count.
+or a ground-truth box's person id. A row `video_id,timestamp` is a keyframe without boxes. Blank lines are
+skipped.
 """
 
 import csv
@@ -31,14 +31,14 @@ _TYPES = {name: pa.float64() for name in ("timestamp", *BOX_COLUMNS, "score", "p
     "action_id": pa.int32(),
 }
 _BAD_VALUE = re.compile(r"In CSV column #(\d+): Row #(\d+): CSV conversion error to \S+: invalid value '(.*)'", re.S)
-# Seconds or frames; their six decimals fit into an integer of 64 bits.
+# Largest timestamp, in seconds or frames: with six decimals it fits into a 64-bit integer.
 LATEST = 9e12
 _OddRows = list[tuple[int, list[str]]]  # row number and cells of rows with an unusual number of columns
 
 
 @dataclass(frozen=True)
 class BoxFile:
-    """An AVA CSV: its boxes in file order, and the keyframes of its two-column rows."""
+    """The content of an AVA CSV: boxes in file order, and the keyframes of two-column rows."""
 
     boxes: pa.Table  # video_id, timestamp, x1, y1, x2, y2, action_id, and score or person_id
     keyframes: pa.Table  # video_id, timestamp
@@ -48,7 +48,7 @@ def read_ground_truth(path: Path) -> BoxFile:
     """Read ground truth; `person_id` is 1 in rows of seven columns, as in the official reader.
 
     Raises:
-        InputError: the file is absent or a row is bad; the line names file, row, what was found and expected.
+        InputError: the file is absent or a row is bad; the message gives file, row, what was found and expected.
     """
     return _read_boxes(path, "person_id")
 
@@ -75,7 +75,7 @@ def read_keyframe_list(path: Path) -> pa.Table:
 
 
 def keyframes_table(**lists: pa.Table) -> pa.Table:
-    """One table video_id, timestamp, status of several lists of keyframes, named by their status."""
+    """Join lists of keyframes, named by their status, into one table video_id, timestamp, status."""
     parts = []
     for status, table in lists.items():
         names = table["video_id"].cast(pa.string())
@@ -88,7 +88,7 @@ _KEYFRAME_FIELDS = (("video_id", pa.string()), ("timestamp", pa.float64()), ("st
 
 
 def write_detections(path: Path, detections: pa.Table) -> None:
-    """Write detections as AVA CSV, every number with the digits that read back the same.
+    """Write detections as AVA CSV; every number has the digits that read back to the same value.
 
     Args:
         path: the CSV.
@@ -100,12 +100,12 @@ def write_detections(path: Path, detections: pa.Table) -> None:
     with atomic_path(path) as partial:
         try:
             pacsv.write_csv(table, partial, pacsv.WriteOptions(include_header=False, quoting_style="none"))
-        except pa.ArrowInvalid:  # a video id with a comma or a quote; Arrow then quotes every text
+        except pa.ArrowInvalid:  # a video id has a comma or a quote; with this option Arrow quotes every text
             pacsv.write_csv(table, partial, pacsv.WriteOptions(include_header=False, quoting_style="needed"))
 
 
 def timestamp_text(value: float) -> str:
-    """A timestamp as AVA writes it: 902 is `0902`, which alone the copies of the official code read."""
+    """Format a timestamp as AVA does: 902 is `0902`, the only form that copies of the official code read."""
     return f"{int(value):04d}" if value.is_integer() else repr(value)
 
 
@@ -120,9 +120,9 @@ def _read_boxes(path: Path, value: str) -> BoxFile:
 
 
 def _read_loosely(path: Path, value: str) -> BoxFile | None:
-    """The file as import_annotations reads numbers: ids may be `3.0`, fields have blanks around them or be empty.
+    """Read the file with the number rules of import_annotations: `3.0` as an id, blanks around fields, empty fields.
 
-    None where there is a row that it would not take either, of which the fast reader has told.
+    Return None if it has a row that is bad by these rules too; the caller then keeps the fast reader's error.
     """
     try:
         rows = read_rows(path)
@@ -184,13 +184,13 @@ def _first_row(path: Path) -> list[str]:
 
 
 def _read_csv(path: Path, columns: tuple[str, ...]) -> tuple[pa.Table, _OddRows]:
-    """The rows with these columns, and those of another length."""
+    """Read the rows with these columns, and the rows with another number of columns."""
     if not _first_row(path):
         return _schema(columns).empty_table(), []
     try:
         return _read_arrow(path, columns, None), []
     except pa.ArrowInvalid:
-        _refuse_other_encodings(path)  # before a callback sees such a row: Arrow cannot hand it over
+        _refuse_other_encodings(path)  # before the callback meets such a row, which Arrow cannot pass to it
     set_aside: list[tuple[int, str]] = []
 
     def skip(row: Any) -> str:
@@ -213,7 +213,7 @@ def _read_csv(path: Path, columns: tuple[str, ...]) -> tuple[pa.Table, _OddRows]
 def _read_arrow(path: Path, columns: tuple[str, ...], on_odd_row: Callable[[Any], str] | None) -> pa.Table:
     return pacsv.read_csv(
         path,
-        # One thread: rows are numbered then, and a second one only adds to the CPU time.
+        # With one thread the rows are numbered; a second thread would only add CPU time.
         read_options=pacsv.ReadOptions(column_names=columns, use_threads=False),
         parse_options=pacsv.ParseOptions(invalid_row_handler=on_odd_row),
         convert_options=pacsv.ConvertOptions(column_types=_schema(columns), null_values=[]),
@@ -230,7 +230,7 @@ def _refuse_other_encodings(path: Path) -> None:
 
 
 def _parse(path: Path, row: int, cells: list[str], columns: tuple[str, ...]) -> dict[str, Any]:
-    """The values of one row, in types as Arrow reads them."""
+    """Return the values of one row, in the types that Arrow would read."""
     values: dict[str, Any] = {"video_id": cells[0]}
     for column, cell in list(zip(columns, cells, strict=False))[1:]:
         try:
@@ -243,13 +243,13 @@ def _parse(path: Path, row: int, cells: list[str], columns: tuple[str, ...]) -> 
 
 
 def _row_numbers(rows: int, left_out: _OddRows) -> Ints:
-    """Numbers, from 1, of the rows of a file that are not left out."""
+    """Return the row numbers, from 1, of the rows that are not left out."""
     return np.setdiff1d(np.arange(1, rows + len(left_out) + 1), [number for number, _ in left_out])
 
 
 def _finite(path: Path, table: pa.Table, left_out: _OddRows) -> pa.Table:
     for column in table.column_names:
-        # By chunk: joining the chunks would copy the column.
+        # Chunk by chunk: joining the chunks would copy the column.
         limit = LATEST if column == "timestamp" else np.inf
         if _TYPES[column] == pa.float64() and not all((np.abs(chunk) < limit).all() for chunk in table[column].chunks):
             at = int(np.argmin(np.abs(table[column].to_numpy()) < limit))

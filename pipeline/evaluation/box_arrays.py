@@ -1,4 +1,4 @@
-"""Tables of boxes as arrays: frames of all tables numbered alike, columns without nulls."""
+"""Turn tables of boxes into arrays: frames numbered across all tables, columns without nulls."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,50 +18,50 @@ Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Frames:
-    """The frames of several tables; a frame is `video,time` with the time as a decimal of six places."""
+class NumberedFrames:
+    """The frames of several tables. The key of a frame is `video,time`, with six decimals of the time."""
 
     video_ids: tuple[str, ...]
     video: Ints  # [F] index into video_ids
     microseconds: Ints  # [F]
 
     def name(self, frame: int) -> str:
-        """`video,time` of one frame."""
+        """Return `video,time` of one frame."""
         time = f"{self.microseconds[frame] / 1e6:.6f}".rstrip("0").rstrip(".")
         return f"{self.video_ids[self.video[frame]]},{time}"
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Boxes of scored classes in the order of their table, as arrays of one length N.
+class BoxArrays:
+    """Boxes of scored classes in the order of their table, as arrays of length N.
 
-    Corners stay in the table until they are asked for: only boxes that meet others of their class are compared, and
-    copying the rest is what costs time.
+    Corners stay in the table until they are needed: only boxes that share frame and class with others are compared, and
+    copying the rest would cost the most time.
     """
 
     frame: Ints
     label: Ints  # index into the scored classes
     value: Floats  # a detection's score; a ground-truth box's person id
-    row: Ints  # in the table, ascending
+    row: Ints  # row number in the table, ascending
     table: pa.Table
 
-    def take(self, kept: Bools) -> "Rows":
-        """The rows of a mask; the same object where that is all, as for most files."""
+    def take(self, kept: Bools) -> "BoxArrays":
+        """Return the rows of a mask; the same object if the mask takes all, as for most files."""
         if kept.all():
             return self
-        return Rows(self.frame[kept], self.label[kept], self.value[kept], self.row[kept], self.table)
+        return BoxArrays(self.frame[kept], self.label[kept], self.value[kept], self.row[kept], self.table)
 
     def corners(self, chosen: Ints) -> tuple[Floats, Floats, Floats, Floats]:
-        """x1, y1, x2, y2 of some rows."""
+        """Return x1, y1, x2, y2 of some rows."""
         x1, y1, x2, y2 = (_gather(self.table[name], self.row[chosen]) for name in BOX_COLUMNS)
         return x1, y1, x2, y2
 
     def inverted(self) -> Bools:
-        """Mask of boxes with x1 > x2 or y1 > y2."""
+        """Return a mask of boxes with x1 > x2 or y1 > y2."""
         return self._either_side(pc.greater)
 
     def degenerate(self) -> Bools:
-        """Mask of boxes without area, inverted ones included."""
+        """Return a mask of boxes without area, including inverted ones."""
         return self._either_side(pc.greater_equal)
 
     def _either_side(self, compare: Callable[[Any, Any], Any]) -> Bools:
@@ -71,7 +71,7 @@ class Rows:
 
 
 def _gather(column: pa.ChunkedArray, rows: Ints) -> Floats:
-    """Values of some rows, without joining the column's chunks."""
+    """Return the values of some rows, without joining the column's chunks."""
     if column.num_chunks == 1:
         return np.asarray(column.chunk(0).to_numpy()[rows])
     if (np.diff(rows) < 0).any():
@@ -87,16 +87,16 @@ def _gather(column: pa.ChunkedArray, rows: Ints) -> Floats:
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
-    """Index of each row's value, and the values."""
+    """Return the index of each row's value, and the distinct values."""
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     array = column.unify_dictionaries().combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # a column without chunks stays one
+    if isinstance(array, pa.ChunkedArray):  # a column without chunks stays a ChunkedArray
         array = pa.array([], column.type)
     return array.indices.to_numpy(zero_copy_only=False), array.dictionary
 
 
-def number_frames(tables: Sequence[pa.Table]) -> tuple[Frames, list[Ints]]:
+def number_frames(tables: Sequence[pa.Table]) -> tuple[NumberedFrames, list[Ints]]:
     """Number the frames that occur in any of the tables, by video and time.
 
     Args:
@@ -109,7 +109,7 @@ def number_frames(tables: Sequence[pa.Table]) -> tuple[Frames, list[Ints]]:
     times = [_codes(table["timestamp"]) for table in tables]
     video_ids = sorted({str(value) for _, values in videos for value in values.to_pylist()})
     video_index = {value: index for index, value in enumerate(video_ids)}
-    # As text and back: the official key has six decimals, rounded as text is.
+    # Via text: the official key has six decimals, rounded as in text.
     ticks = [[int(f"{value:.6f}".replace(".", "")) for value in values.to_pylist()] for _, values in times]
     all_ticks = np.unique(np.concatenate([np.asarray(each, np.int64) for each in ticks]))
 
@@ -124,17 +124,17 @@ def number_frames(tables: Sequence[pa.Table]) -> tuple[Frames, list[Ints]]:
     keys = np.sort(np.concatenate(heads))
     keys = keys[np.diff(keys, prepend=-1) != 0]
     runs = zip(heads, lengths, strict=True)
-    # 32 bits: millions of rows, and the time goes into moving them.
+    # 32 bits suffice for millions of rows, and moving them is what costs time.
     rows = [np.repeat(np.searchsorted(keys, head).astype(np.int32), length) for head, length in runs]
     count = max(1, len(all_ticks))
-    return Frames(tuple(video_ids), keys // count, all_ticks[keys % count]), rows
+    return NumberedFrames(tuple(video_ids), keys // count, all_ticks[keys % count]), rows
 
 
-def scored_rows(table: pa.Table, frame: Ints, *, class_ids: Ints, value: str) -> Rows:
-    """The rows of scored classes.
+def scored_rows(table: pa.Table, frame: Ints, *, class_ids: Ints, value: str) -> BoxArrays:
+    """Return the rows of scored classes.
 
     Args:
-        table: boxes, `action_id` and the column `value` (nulls, a missing person id, read as 1).
+        table: boxes, `action_id` and the column `value` (a null, which is a missing person id, reads as 1).
         frame: the frame of each row.
         class_ids: the scored classes, ascending.
         value: name of the score or person id.
@@ -142,7 +142,7 @@ def scored_rows(table: pa.Table, frame: Ints, *, class_ids: Ints, value: str) ->
     Raises:
         InputError: a score is not a number.
     """
-    # A direct table for the ids of the label map; every other id goes to its last or first slot.
+    # A lookup table for the ids of the label map; every other id is clipped to its first or last entry.
     slots = np.full(class_ids[-1] + 2, -1, np.int32)
     slots[class_ids] = np.arange(len(class_ids))
     action_id = np.clip(table["action_id"].to_numpy(), -1, len(slots) - 1)
@@ -152,5 +152,5 @@ def scored_rows(table: pa.Table, frame: Ints, *, class_ids: Ints, value: str) ->
             raise InputError(f"detections: row {int(np.isnan(values).argmax()) + 1}: score is not a number")
     elif table[value].null_count:
         values = np.where(table[value].is_null().to_numpy(), 1.0, values)
-    rows = Rows(frame, slots[action_id], values, np.arange(len(frame), dtype=np.int32), table)
+    rows = BoxArrays(frame, slots[action_id], values, np.arange(len(frame), dtype=np.int32), table)
     return rows.take(rows.label >= 0)

@@ -1,17 +1,17 @@
-"""The official limit of rows per frame, with the tie rule of the heap that it is kept in."""
+"""Apply the official limit of rows per frame, with the tie rule of the heap that the official code uses."""
 
 import numpy as np
 
-from pipeline.evaluation.box_arrays import Bools, Ints, Rows
+from pipeline.evaluation.box_arrays import Bools, BoxArrays, Ints
 
 
-def best_rows(rows: Rows, limit: int) -> Bools:
-    """Mask of the rows that the official reader keeps, at most `limit` a frame, all classes together.
+def best_rows(rows: BoxArrays, limit: int) -> Bools:
+    """Return a mask of the rows that the official reader keeps: at most `limit` per frame, over all classes.
 
-    The reader keeps a heap of (score, action id, y1, x1, y2, x2). Once it is full, a row enters only if its
-    score is above the smallest, and the smallest tuple leaves. With t the limit-th best score of a frame that
-    comes to this: rows above t stay; of the rows at t only those stand a chance that lie among the frame's
-    first `limit` rows of score t or more, and of these the greatest tuples fill the places that are left.
+    The reader keeps a heap of (score, action id, y1, x1, y2, x2). Once the heap is full, a row enters only if its
+    score is above the smallest, and the smallest tuple is removed. Let t be the limit-th best score of a frame. Then
+    all rows above t stay. Of the rows with score t, only those among the frame's first `limit` rows with score t or
+    more can stay; the greatest tuples of these fill the remaining places.
     """
     kept = np.ones(len(rows.value), bool)
     counts = np.bincount(rows.frame)
@@ -44,7 +44,7 @@ def best_rows(rows: Rows, limit: int) -> Bools:
 
 
 def _rank_in_frame(frame: Ints) -> Ints:
-    """0, 1, ... within each stretch of equal frames."""
+    """Return 0, 1, ... within each run of equal frames."""
     first = np.flatnonzero(np.diff(frame, prepend=-1))
     lengths = np.diff(first, append=len(frame))
     return np.arange(len(frame)) - np.repeat(first, lengths)

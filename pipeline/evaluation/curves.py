@@ -1,4 +1,4 @@
-"""Precision and recall at distinct scores, and the area under them."""
+"""Compute precision and recall at distinct scores, and the area under the curve."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ from pipeline.evaluation.box_arrays import Floats
 
 
 def precision_recall(hits: Floats, scores: Floats, num_gt: int) -> tuple[Floats, Floats]:
-    """Recall and precision at each distinct score of a true positive, best first.
+    """Return recall and precision at each distinct score of a true positive, best score first.
 
-    Thresholds between them lower precision at the same recall, so that no area and no envelope needs them.
+    Thresholds between these lower the precision at the same recall, so neither area nor envelope needs them.
 
     Args:
         hits: scores of the true positives of a class.
         scores: scores of all its detections, ascending.
-        num_gt: its ground-truth boxes.
+        num_gt: number of its ground-truth boxes.
     """
     thresholds, counts = np.unique(hits, return_counts=True)
     found = np.cumsum(counts[::-1])
@@ -22,15 +22,15 @@ def precision_recall(hits: Floats, scores: Floats, num_gt: int) -> tuple[Floats,
 
 
 def average_precision(recall: Floats, precision: Floats) -> float:
-    """Area under the curve with precision made monotone from the right (all points, as in VOC 2010)."""
+    """Return the area under the curve, with precision made monotone from the right (all points, as in VOC 2010)."""
     return float(np.sum(np.diff(recall, prepend=0.0) * envelope(precision)))
 
 
 def envelope(precision: Floats) -> Floats:
-    """The greatest precision at this recall or a higher one."""
+    """Return the greatest precision at each recall or a higher one."""
     return np.maximum.accumulate(precision[::-1])[::-1]
 
 
 def interpolate(recall: Floats, precision: Floats, levels: Floats) -> Floats:
-    """Greatest precision at a recall of at least each level; 0 where the curve does not reach."""
+    """Return the greatest precision at a recall of at least each level; 0 beyond the end of the curve."""
     return np.append(envelope(precision), 0.0)[np.searchsorted(recall, levels)]

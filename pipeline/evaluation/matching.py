@@ -1,4 +1,4 @@
-"""Which detection claims which ground-truth box."""
+"""Decide which detection claims which ground-truth box."""
 
 import heapq
 from dataclasses import dataclass
@@ -7,54 +7,56 @@ from typing import Any
 import numpy as np
 
 from pipeline.base.errors import InputError
-from pipeline.evaluation.box_arrays import Floats, Frames, Ints, Rows
+from pipeline.evaluation.box_arrays import BoxArrays, Floats, Ints, NumberedFrames
 from pipeline.evaluation.protocols import Protocol
 
 
 @dataclass(frozen=True)
 class Claims:
-    """Detections with a ground-truth box of their class in their frame, sorted by box, then by who is first.
+    """Detections with a ground-truth box of their class in their frame, sorted by box, then by priority.
 
-    Each detection claims the one box that it overlaps most, and no other; which claims hold depends on the
-    matching threshold.
+    Each detection claims only the box with which it overlaps most; which claims hold depends on the matching
+    threshold.
     """
 
-    box: Ints  # row of the ground truth
+    box: Ints  # row of the ground truth (a row may occur several times)
     iou: Floats
     score: Floats
     detection: Ints  # row of the detections
 
     def granted(self, threshold: float) -> tuple[Ints, Floats]:
-        """The boxes that are found at this IoU, and the score of the detection that finds each."""
+        """Return the boxes that are found at this IoU, and the score of the detection that finds each."""
         held = self.held(threshold)
         return self.box[held], self.score[held]
 
     def held(self, threshold: float) -> Ints:
-        """Indices of the claims that hold at this IoU, one for each box that is found."""
+        """Return the indices of the claims that hold at this IoU, one for each box that is found."""
         close = np.flatnonzero(self.iou >= threshold)
         held: Ints = close[np.diff(self.box[close], prepend=-1) != 0]
         return held
 
 
-def find_claims(truth: Rows, detections: Rows, *, frames: Frames, classes: int, protocol: Protocol) -> Claims:
+def find_claims(
+    truth: BoxArrays, detections: BoxArrays, *, frames: NumberedFrames, classes: int, protocol: Protocol
+) -> Claims:
     """Let each detection claim the ground-truth box of its frame and class with the greatest IoU.
 
-    Matches the loop of the official `per_image_evaluation`: the best scored claim on a box is right, the
-    others are wrong even where another box would be free. So nothing need be sorted but the claims.
+    This equals the loop of the official `per_image_evaluation`: the best scored claim on a box is right, and the others
+    are wrong even if another box is free. So only the claims have to be sorted.
 
     Args:
         truth: ground truth.
         detections: detections.
-        frames: names of the frames, for errors.
+        frames: the frames, for their names in errors.
         classes: number of scored classes.
-        protocol: order of the ground truth and of the claims, and precision.
+        protocol: gives the order of the ground truth and of the claims, and the float precision.
 
     Raises:
         InputError: a box that takes part is inverted.
     """
     ordered = _ground_truth_order(truth, protocol.ground_truth_order)
     keys, start, count = np.unique(_key(truth, classes)[ordered], return_index=True, return_counts=True)
-    # One bit of knowledge for each (frame, class), so that only detections with a partner are searched for.
+    # One flag per (frame, class), so that only detections with a possible partner are looked up.
     has_truth = np.zeros((len(frames.video) + 1) * classes, bool)
     has_truth[keys] = True
     detection_key = _key(detections, classes)
@@ -72,7 +74,7 @@ def find_claims(truth: Rows, detections: Rows, *, frames: Frames, classes: int, 
         _refuse_inverted(detections, pair_detection, frames, "detections")
     iou = _iou(detections, pair_detection, truth, pair_truth, single_precision=protocol.single_precision)
     best = np.maximum.reduceat(iou, pair_start)
-    # The first pair at the greatest IoU. A NaN (two boxes without area) equals nothing and can claim nothing.
+    # Take the first pair with the greatest IoU. A NaN (two boxes without area) equals nothing and claims nothing.
     at_best = np.flatnonzero(iou == np.repeat(best, partners))
     owner = np.repeat(np.arange(len(candidates)), partners)[at_best]
     first = np.diff(owner, prepend=-1) != 0
@@ -83,15 +85,15 @@ def find_claims(truth: Rows, detections: Rows, *, frames: Frames, classes: int, 
     return Claims(box[by_box], best[owner][by_box], score[by_box], candidates[owner[by_box]])
 
 
-def _key(rows: Rows, classes: int) -> Ints:
+def _key(rows: BoxArrays, classes: int) -> Ints:
     return rows.frame.astype(np.int64) * classes + rows.label
 
 
-def _iou(detections: Rows, left: Ints, truth: Rows, right: Ints, *, single_precision: bool) -> Floats:
-    """IoU of pairs: intersection / (area + area - intersection), no +1.
+def _iou(detections: BoxArrays, left: Ints, truth: BoxArrays, right: Ints, *, single_precision: bool) -> Floats:
+    """Return the IoU of pairs: intersection / (area + area - intersection), without +1.
 
-    In single precision as MMAction2 1.x mixes it: sides, areas and their sum in float32, the intersection as
-    the float64 product of its sides, the rest in float64.
+    `single_precision` mixes types as MMAction2 1.x does: sides, areas and the sum of the areas are float32, the
+    intersection is the float64 product of its sides, and the rest is float64.
     """
     a: list[Any] = list(detections.corners(left))
     b: list[Any] = list(truth.corners(right))
@@ -107,7 +109,7 @@ def _iou(detections: Rows, left: Ints, truth: Rows, right: Ints, *, single_preci
     return iou
 
 
-def _refuse_inverted(rows: Rows, chosen: Ints, frames: Frames, what: str) -> None:
+def _refuse_inverted(rows: BoxArrays, chosen: Ints, frames: NumberedFrames, what: str) -> None:
     inverted = rows.inverted()
     if inverted.any() and inverted[chosen].any():
         first = chosen[inverted[chosen]][:1]
@@ -116,14 +118,14 @@ def _refuse_inverted(rows: Rows, chosen: Ints, frames: Frames, what: str) -> Non
         raise InputError(f"{what}: {frame}: box is {box}, expected x1 <= x2 and y1 <= y2")
 
 
-def _ground_truth_order(truth: Rows, rule: str) -> Ints:
-    """Order of the ground truth by frame and class, then as the protocol ranks the boxes of one frame."""
+def _ground_truth_order(truth: BoxArrays, rule: str) -> Ints:
+    """Return the order of the ground truth by frame and class, then by the protocol's rank within a frame."""
     if rule == "file":
         return np.lexsort((truth.label, truth.frame))
     order = np.lexsort((-truth.value, truth.label, truth.frame))
     if rule == "value":
         return order
-    # Official: equal person ids (or none) stand in the order of a heap's array. Only such frames pay for it.
+    # Official: boxes with equal person ids (or none) have the order of a heap's array. Compute it for such frames only.
     frame, label, value = truth.frame[order], truth.label[order], truth.value[order]
     equal = (frame[1:] == frame[:-1]) & (label[1:] == label[:-1]) & (value[1:] == value[:-1])
     if not equal.any():
@@ -132,8 +134,8 @@ def _ground_truth_order(truth: Rows, rule: str) -> Ints:
     return np.lexsort((position, -truth.value, truth.label, truth.frame))
 
 
-def _heap_positions(truth: Rows, frames: Ints) -> Ints:
-    """Where each row of the frames stands in a heap that the frame's rows were pushed on in file order."""
+def _heap_positions(truth: BoxArrays, frames: Ints) -> Ints:
+    """Return each row's position in a heap that holds its frame's rows, pushed in file order."""
     rows = np.flatnonzero(np.isin(truth.frame, frames))
     x1, y1, x2, y2 = (column.tolist() for column in truth.corners(rows))
     heaps: dict[int, list[tuple[float, ...]]] = {}

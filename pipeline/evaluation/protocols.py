@@ -1,4 +1,4 @@
-"""The official AVA evaluation and the copies of it that published numbers were made with."""
+"""Define the official AVA evaluation, and the copies of it that published numbers were made with."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,22 +10,22 @@ ProtocolName = Literal["official", "mmaction2_1x", "mmaction2_0x", "pyslowfast",
 
 @dataclass(frozen=True)
 class Protocol:
-    """What an evaluation does; the defaults are the official code (ActivityNet repository, January 2021)."""
+    """The rules of an evaluation; the defaults are the official code (ActivityNet repository, January 2021)."""
 
     capped: bool = True
-    "Keep only the best rows of a frame, all classes together."
+    "Keep only the best rows of a frame, over all classes."
     frames: Literal["named", "labelled", "any"] = "named"
-    "Detections count in frames that the ground truth names; with a box of a scored class; in all frames."
+    "Frames in which detections count: named by the ground truth; with a box of a scored class; all frames."
     ground_truth_order: Literal["heap", "value", "file"] = "heap"
-    "Of boxes with equal IoU the first is claimed: person id descending, then heap or file order; file order."
+    "Which of several boxes with equal IoU is claimed: by descending person id, then heap or file order; by file order."
     first_claim: Literal["score", "file"] = "score"
     "Which of several detections on one box is right: the best scored, or the first in the file."
     single_precision: bool = False
     "Coordinates and scores are float32."
     drops_degenerate: bool = True
-    "Detections without area are left out; else they are false positives, and an inverted one is an error."
+    "Leave out detections without area; else they are false positives, and an inverted box is an error."
     excludes_ground_truth: bool = True
-    "Ground truth of excluded frames is left out; else it counts as missed."
+    "Leave out the ground truth of excluded frames; else it counts as missed."
     scores_undetected: bool = True
     "A class with ground truth and no detection has AP 0; else it is left out of the mean."
     whole_seconds: bool = False
@@ -48,16 +48,16 @@ PROTOCOLS = {
     "pyslowfast": Protocol(
         capped=False, frames="any", ground_truth_order="file", first_claim="file", whole_seconds=True
     ),
-    # Also the official code of 2018.
+    # The official code of 2018 has the same rules.
     "alphaction": Protocol(capped=False, frames="any", ground_truth_order="file", whole_seconds=True),
 }
 
 
 def find_protocol(name: str) -> Protocol:
-    """The protocol of that name.
+    """Return the protocol of that name.
 
     Raises:
-        InputError: there is none.
+        InputError: the name is unknown.
     """
     if name not in PROTOCOLS:
         raise InputError(f"protocol is '{name}', expected one of {', '.join(PROTOCOLS)}")

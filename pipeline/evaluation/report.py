@@ -1,4 +1,4 @@
-"""What `evaluate` writes: metrics.json, and tables for `dvc plots`."""
+"""Write the outs of `evaluate`: metrics.json, and tables for `dvc plots`."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base.files import write_json, write_text
-from pipeline.evaluation.ava import Evaluation, Matching, match, mean_ap, score_matching, true_positives
+from pipeline.evaluation.ava_map import Evaluation, Matching, match, mean_ap, score_matching, true_positives
 from pipeline.evaluation.box_arrays import Floats
 from pipeline.evaluation.curves import interpolate, precision_recall
 from pipeline.evaluation.multisports.frame_ap import match_frames
@@ -26,15 +26,15 @@ RECALLS = np.arange(101) / 100
 
 @dataclass(frozen=True)
 class _Scored:
-    """The matchings and results of each kind of boxes."""
+    """The matchings and results, by the kind of boxes."""
 
     settings: EvaluationSettings
     labels: Sequence[Label]
     matchings: dict[str, Matching]
     official: dict[str, float]
-    "mAP by the official protocol, of the metric ava."
+    "mAP by the official protocol, for metric ava."
     tubes: dict[str, VideoEvaluation]
-    "Of the metric multisports."
+    "For metric multisports."
     results: dict[str, Evaluation]
     at_ious: dict[str, dict[float, float]]
     "mAP by IoU."
@@ -56,19 +56,19 @@ def write_report(
 ) -> dict[str, Any]:
     """Score detections and write `metrics.json`, `per_class.csv`, `per_iou.csv` and `pr_curves.csv`.
 
-    With metric `multisports` every AP of boxes is of frames by MultiSports' rules (`match_frames`), so that `map`
-    is frame-mAP; `video_map` stands beside it, at the top and for each kind, and the AP of tubes of each class in
-    `per_class.csv`. The six classes that MultiSports passes over are left out; `cap` is not read.
+    With metric `multisports`, every AP of boxes is per frame by MultiSports' rules (`match_frames`), so that `map` is
+    the frame-mAP. `video_map` is added at the top and for each kind, and the AP of tubes per class in `per_class.csv`.
+    The six classes that MultiSports skips are left out; `cap` is not used.
 
     Args:
-        folder: where the files go.
+        folder: the folder to write to.
         annotations: ANNOTATIONS of the split that is scored.
-        keyframes: KEYFRAMES of the split; the protocol says what becomes of excluded ones.
+        keyframes: KEYFRAMES of the split; the protocol decides how excluded ones are treated.
         detections: DETECTIONS by the kind of boxes that were scored, "detected" and "ground_truth".
         labels: the classes that are scored.
-        settings: `boxes` is the kind whose mAP is the headline, and whose precision-recall curves are written; for the
-            protocol see `match`, or with metric `multisports` `evaluate_tubes`. Each kind's mAP by the official
-            protocol stands beside it.
+        settings: `boxes` is the kind whose mAP is the headline, and whose precision-recall curves are written. For the
+            protocol see `match`, or `evaluate_tubes` with metric `multisports`. Each kind's mAP by the official
+            protocol is written too.
         extra: further top-level entries of `metrics.json`.
 
     Returns:
@@ -121,7 +121,7 @@ def _score(
 
 
 def _headline(found: _Scored, counts: dict[str, int]) -> dict[str, Any]:
-    """The entries of `metrics.json` that are of the headline's boxes."""
+    """Return the entries of `metrics.json` for the headline's boxes."""
     settings = found.settings
     shared = {"map": found.headline.map, "boxes": settings.boxes, "protocol": settings.protocol, "iou": settings.iou}
     if settings.metric != "multisports":
@@ -132,7 +132,7 @@ def _headline(found: _Scored, counts: dict[str, int]) -> dict[str, Any]:
 
 
 def _kinds(found: _Scored) -> dict[str, Any]:
-    """The entries of `metrics.json` of each kind of boxes."""
+    """Return the entries of `metrics.json` for each kind of boxes."""
     entries = {}
     for kind, result in found.results.items():
         if kind in found.tubes:
@@ -195,7 +195,7 @@ def _group_means(result: Evaluation, labels: Sequence[Label]) -> dict[str, float
 
 
 def _write_curves(path: Path, matching: Matching, result: Evaluation, iou: float, labels: Sequence[Label]) -> None:
-    """Precision at recalls 0 to 1 by hundredths: a column per class with ground truth, their mean first."""
+    """Write precision at recalls 0, 0.01, ..., 1: the mean first, then a column per class with ground truth."""
     columns: dict[str, Floats] = {}
     taken = {"recall", "mean"}
     for index, (label, hits) in enumerate(zip(labels, true_positives(matching, iou), strict=True)):
@@ -210,7 +210,7 @@ def _write_curves(path: Path, matching: Matching, result: Evaluation, iou: float
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Write a CSV; what is undefined is an empty cell."""
+    """Write a CSV; undefined values are empty cells."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)

@@ -9,14 +9,14 @@ from pipeline.tables.select_boxes import BoxRule
 
 
 class EvaluationSettings(Block):
-    """Scoring on the val split."""
+    """How detections are scored."""
 
     metric: Literal["ava", "multisports"]
-    "ava: mAP of keyframes; multisports: frame-mAP, and video-mAP of linked tubes."
+    "ava: mAP at keyframes; multisports: frame-mAP, and video-mAP of linked tubes."
     decode: Literal["all", "argmax"]
-    "Actions of a box that become detections: all above action_threshold, or the best one, if above."
+    "Which actions of a box become detections: all above action_threshold, or the best one if it is above."
     boxes: Literal["detected", "ground_truth"]
-    "Which boxes the headline mAP is of; both are in every table."
+    "The boxes whose mAP is the headline; every table has both kinds."
     box_threshold: float
     lower_threshold: bool
     action_threshold: float
@@ -34,5 +34,5 @@ class EvaluationSettings(Block):
 
     @property
     def rule(self) -> BoxRule:
-        """Which detected boxes are scored."""
+        """Return the rule for which detected boxes are scored."""
         return BoxRule(self.box_threshold, self.lower_threshold)

@@ -1,24 +1,24 @@
-"""The few numbers of an evaluation that DVC shows: `dvc exp show`, `dvc metrics diff`."""
+"""Select the few numbers of an evaluation that DVC shows in `dvc exp show` and `dvc metrics diff`."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def summary(metrics: Mapping[str, Any], *, dataset: str) -> dict[str, Any]:
-    """What `results/metrics.json` holds: the columns of `dvc exp show`, which cuts its table after 1,024 characters.
+    """Return the content of `results/metrics.json`: the columns of `dvc exp show`.
 
-    Sorted, the names of the data set and the head come first, then the mAP. DVC shows a key that no other file has
-    without its file. No number stands there twice.
+    `dvc exp show` cuts its table at 1,024 characters. In sorted order the names of the data set and the head come
+    first, then the mAP. DVC shows a key without its file's name if no other file has that key. No number occurs twice.
 
     Args:
-        metrics: what `write_report` gave, with `head` and `scope`.
-        dataset: its name.
+        metrics: the result of `write_report`, with `head` and `scope`.
+        dataset: name of the data set.
 
     Returns:
-        `dataset`, `head`, `scope`; `mAP`, that of `evaluation.boxes` at `evaluation.iou`; `mAP_30` and the like at
-        further IoUs; `mAP_ground_truth` or `mAP_detected`, of the other kind of boxes; `mAP_of`, the mean of each
-        group of classes where there are several; `mAP_official`, where `evaluation.protocol` is another;
-        `mAP_video`, of tubes, with `evaluation.metric` multisports.
+        `dataset`, `head`, `scope`; `mAP` of `evaluation.boxes` at `evaluation.iou`; `mAP_30` and the like at further
+        IoUs; `mAP_ground_truth` or `mAP_detected` of the other kind of boxes; `mAP_of`, the mean of each group of
+        classes, if there are several; `mAP_official`, if `evaluation.protocol` is another one; `mAP_video` of tubes,
+        with `evaluation.metric` multisports.
     """
     kind = metrics["boxes"]
     found = metrics[kind]

@@ -1,4 +1,4 @@
-"""The few numbers that training shows after an epoch."""
+"""Compute the few numbers that training shows after an epoch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.evaluation.ava import match, mean_ap, score_matching
+from pipeline.evaluation.ava_map import match, mean_ap, score_matching
 from pipeline.tables.label_map import Label
 
 
 def of_split(annotations: pa.Table, keyframes: pa.Table, split: str) -> tuple[pa.Table, pa.Table]:
-    """The rows of both tables that belong to a split."""
+    """Return the rows of both tables that belong to a split."""
     keyframes = keyframes.filter(pc.equal(keyframes["split"], split))
     videos = pc.unique(keyframes["video_id"])
     return annotations.filter(pc.is_in(annotations["video_id"], videos)), keyframes
@@ -26,17 +26,17 @@ def validation_metrics(
     labels: Sequence[Label],
     headline: str,
 ) -> dict[str, Any]:
-    """mAP at IoU 0.5 by the official protocol, of every kind of boxes and of every group.
+    """Return the mAP at IoU 0.5 by the official protocol, for every kind of boxes and every group of classes.
 
     Args:
         detections: DETECTIONS for `detected` and `ground_truth` boxes.
         annotations: ANNOTATIONS of the split.
         keyframes: KEYFRAMES of the split.
-        labels: the classes to be scored.
-        headline: the boxes that `map` is of.
+        labels: the scored classes.
+        headline: the kind of boxes whose mAP is `map`.
 
     Returns:
-        Keys `map` (of the headline boxes), `map_<boxes>`, `<group>_<boxes>`; None where nothing defines a mean.
+        Keys `map` (of the headline boxes), `map_<boxes>`, `<group>_<boxes>`; the value is None if no class has an AP.
     """
     metrics: dict[str, float | None] = {}
     groups = list(dict.fromkeys(label.group for label in labels))

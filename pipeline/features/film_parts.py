@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.writer import write_part
-from pipeline.base.code import code_version
+from pipeline.base.code_version import code_version
 from pipeline.base.files import digest_value
 from pipeline.base.hardware import Hardware
 from pipeline.base.numerics import compute_precision, set_numerics
@@ -126,7 +126,7 @@ def _write_part(folder: Path, model: _Model, film: FilmBoxes) -> None:
     )
 
 
-def film_rows(model: _Model, film: FilmBoxes) -> tuple[Rows, Rows | None]:
+def film_rows(model: _Model, film: FilmBoxes) -> tuple[FeatureRows, FeatureRows | None]:
     """Compute the features of a film's detected and annotated boxes.
 
     Clips of seconds with detected boxes are batched first, and then clips of seconds with annotated boxes only. So no
@@ -156,9 +156,9 @@ def film_rows(model: _Model, film: FilmBoxes) -> tuple[Rows, Rows | None]:
         for (mine, theirs), each in zip(places, rows, strict=True):
             detections[mine] = each[: len(mine)]
             ground_truth[theirs] = each[len(mine) :]
-    found = Rows(
+    found = FeatureRows(
         detections, film.detected_timestamp, film.detected_xyxy, film.detected_score, track_id=film.detected_track
     )
     if film.annotated_timestamp is None:
         return found, None
-    return found, Rows(ground_truth, truth_at, truth_xyxy)
+    return found, FeatureRows(ground_truth, truth_at, truth_xyxy)

@@ -85,22 +85,27 @@ def films_of_split(
         seen = np.setdiff1d(seen, late)
         truth = None if truth is None else truth[~np.isin(truth[:, 0], late)]
         kept = choose_boxes(rows, seen, rule)
-        films.append(
-            FilmBoxes(
-                video_id,
-                shift,
-                length,
-                seen,
-                detected_timestamp=kept[:, 0],
-                detected_xyxy=kept[:, 1:5],
-                detected_score=kept[:, 5],
-                annotated_timestamp=None if truth is None else truth[:, 0],
-                annotated_xyxy=None if truth is None else truth[:, 1:],
-                detected_track=np.nan_to_num(kept[:, 6], nan=-1).astype(np.int64) if has_tracks else None,
-            )
-        )
+        films.append(_film_boxes(video_id, shift, length, seen, kept=kept, truth=truth, has_tracks=has_tracks))
     say_beyond(beyond, f"timestamps of {split}")
     return films
+
+
+def _film_boxes(
+    video_id: str, shift: float, length: float, seen: Floats, *, kept: Floats, truth: Floats | None, has_tracks: bool
+) -> FilmBoxes:
+    """The boxes of a film from rows `kept` [n, 7] (timestamp, xyxy, score, track) and `truth` [m, 5]."""
+    return FilmBoxes(
+        video_id,
+        shift,
+        length,
+        seen,
+        detected_timestamp=kept[:, 0],
+        detected_xyxy=kept[:, 1:5],
+        detected_score=kept[:, 5],
+        annotated_timestamp=None if truth is None else truth[:, 0],
+        annotated_xyxy=None if truth is None else truth[:, 1:],
+        detected_track=np.nan_to_num(kept[:, 6], nan=-1).astype(np.int64) if has_tracks else None,
+    )
 
 
 def choose_boxes(rows: Floats, seen: Floats, rule: BoxRule) -> Floats:

@@ -8,7 +8,7 @@ from pipeline.bank.settings import BankSettings
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file
 from pipeline.base.hardware import Hardware
-from pipeline.checkpoint.sidecars import plain
+from pipeline.checkpoint.sidecars import Checkpoint, plain
 from pipeline.checkpoint.weights import read_checkpoint
 from pipeline.features.film_parts import PartSettings, make_parts
 from pipeline.features.requests import films_of_split
@@ -45,7 +45,7 @@ def split_parts(
         InputError: a source is absent or invalid.
     """
     checkpoint = read_checkpoint(sources.checkpoint)
-    spec = checkpoint.detector()
+    shared = _made_with(checkpoint, settings)
     timelines = read_table(sources.annotations / "timelines.parquet", TIMELINES)
     if not films_of(timelines, split).num_rows:
         raise InputError(
@@ -67,18 +67,6 @@ def split_parts(
         rule=rule,
         seconds=settings.seconds,
     )
-    shared = {
-        "recipe": spec.backbone,
-        "checkpoint_sha256": checkpoint.sha256,
-        "roi": plain(spec.roi),
-        "pooling": "mean over time, then the largest cell",
-        "box_threshold": rule.threshold,
-        "lower_threshold": rule.lower,
-        "full_frame_box": rule.full_frame,
-        "seconds": settings.seconds,
-        "compute_dtype": settings.compute_dtype,
-        "clip": plain(spec.input),
-    }
     parts = make_parts(
         films,
         checkpoint=sources.checkpoint,
@@ -94,3 +82,20 @@ def split_parts(
         "boxes_sha256": digest_file(sources.boxes / "boxes.parquet"),
     }
     return parts, provenance
+
+
+def _made_with(checkpoint: Checkpoint, settings: BankSettings) -> dict[str, Any]:
+    """What the rows of a bank are computed with, as its provenance says it."""
+    spec, rule = checkpoint.detector(), settings.rule
+    return {
+        "recipe": spec.backbone,
+        "checkpoint_sha256": checkpoint.sha256,
+        "roi": plain(spec.roi),
+        "pooling": "mean over time, then the largest cell",
+        "box_threshold": rule.threshold,
+        "lower_threshold": rule.lower,
+        "full_frame_box": rule.full_frame,
+        "seconds": settings.seconds,
+        "compute_dtype": settings.compute_dtype,
+        "clip": plain(spec.input),
+    }

@@ -1,8 +1,8 @@
-"""Python's reader of pickles, with a limit on the memory and the steps that a file of its size may take.
+"""Read pickles with Python's own reader, within limits on memory and steps that depend on the file's size.
 
-A byte can make an object of hundreds, five bytes can copy an object of a megabyte that was made before, and a key can
-take billions of steps to hash. So operations are charged for what they make, copy and hash, and a file has a budget by
-its size; whatever is not charged takes no more than some tens of bytes for each byte of the file.
+One byte can make an object of hundreds of bytes, five bytes can copy an earlier object of a megabyte, and a key can
+take billions of steps to hash. So a file has a budget that depends on its size, and operations are charged for what
+they make, copy and hash. What is not charged takes at most some tens of bytes for each byte of the file.
 """
 
 import pickle
@@ -15,25 +15,25 @@ FACTOR = 100
 FLOOR = 256 << 20
 MAX_NAME = 1000
 MAX_INTEGER_BYTES = 1024
-# Bytes for each element that is copied, and for each step of a hash.
+# Bytes charged for each element that is copied, and for each step of a hash.
 ELEMENT, STEP = 16, 10
-# Bytes of an object that is remembered by its number, and of a nested tuple.
+# Bytes charged for an object that is stored in the memo, and for a nested tuple.
 MEMO, NESTED = 104, 256
 _TEXTS = frozenset((str, bytes, bytearray))
 _CONTAINERS = frozenset((list, tuple, set, frozenset, dict))
 
 
 def limit_of(size: int) -> int:
-    """Bytes that a file of so many may be charged."""
+    """Return the budget in bytes of a file with this size."""
     return FLOOR + FACTOR * size
 
 
 class BoundedUnpickler(ShallowUnpickler):
-    """Refuses a file that goes beyond its limit.
+    """Unpickler that refuses a file which exceeds its budget.
 
     Args:
         file: as for `pickle.Unpickler`.
-        size: bytes of the file.
+        size: size of the file in bytes.
         **options: as for `pickle.Unpickler`.
     """
 
@@ -44,19 +44,19 @@ class BoundedUnpickler(ShallowUnpickler):
         self.size = size
         self._left = limit_of(size)
         self.built: set[type] = set()
-        "Our classes whose objects take a state."
+        "Classes of this package whose objects take a state."
 
     def load(self) -> Any:
-        """See `pickle.Unpickler`."""
+        """Load the pickle; see `pickle.Unpickler`."""
         value = super().load()
         self.charge(0)
         return value
 
     def charge(self, cost: int) -> None:
-        """Take from what is left.
+        """Subtract from the budget.
 
         Raises:
-            Refusal: it is not enough.
+            Refusal: the budget is used up.
         """
         self._left -= cost
         if self._left < MEMO * len(self.memo) + NESTED * len(self._deep):
@@ -67,7 +67,7 @@ class BoundedUnpickler(ShallowUnpickler):
             )
 
     def charge_copies(self, arguments: Iterable[Any]) -> None:
-        """Charge for a copy of each argument that has a length, and for hashing what is in it."""
+        """Charge for a copy of each argument that has a length, and for hashing its content."""
         for each in arguments:
             kind = type(each)
             if kind in _TEXTS:
@@ -77,7 +77,7 @@ class BoundedUnpickler(ShallowUnpickler):
                 self.charge_keys(pair[0] if type(pair) is list and len(pair) == 2 else pair for pair in each)
 
     def charge_keys(self, keys: Iterable[Any]) -> None:
-        """Charge for hashing keys that have parts."""
+        """Charge for hashing keys that consist of parts."""
         for key in keys:
             if type(key) is tuple or type(key) is frozenset:
                 self.charge(STEP * self.weight(key))
@@ -92,7 +92,7 @@ def _charged(load: Callable[[Any], None], cost: int) -> Callable[[Any], None]:
 
 
 def _after(load: Callable[[Any], None], look: Callable[[Any], None]) -> Callable[[Any], None]:
-    """The operation, after a look at the stack."""
+    """Return the operation, preceded by a look at the stack."""
 
     def look_and_load(reader: Any) -> None:
         look(reader)
@@ -104,7 +104,7 @@ def _after(load: Callable[[Any], None], look: Callable[[Any], None]) -> Callable
 def _look_at_build(reader: Any) -> None:
     owner, state = reader.stack[-2:]
     if type(owner) not in reader.built:
-        if not type(owner).__module__.startswith("pipeline."):  # an array or a tensor would take it, too
+        if not type(owner).__module__.startswith("pipeline."):  # an array or a tensor would take a state too
             raise Refusal("it changes an object that is made")
         reader.built.add(type(owner))
     reader.charge_copies(state if type(state) is tuple else [state])

@@ -1,4 +1,4 @@
-"""Runs the model of a parity fixture and compares every tensor with upstream's."""
+"""Run the model of a parity fixture and compare every tensor with upstream's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from pipeline.models.roi import pool_roi, pool_time, roi_features
 
 ABSOLUTE = RELATIVE = 1e-4
 HALF_STEP = 2.0**-10
-"Two values 1e-4 apart may be rounded to neighbouring numbers of half precision."
+"Two values that differ by 1e-4 may round to neighbouring float16 numbers."
 
 Seen = dict[str, Tensor]
 
@@ -31,32 +31,32 @@ class Difference:
 
     tensor: str
     values: int
-    "How many numbers were compared."
+    "Number of compared values."
     largest: float
     share: float
-    "Of the tolerance, at the number that comes nearest to it or exceeds it most; above 1 is a failure."
+    "Largest ratio of difference to tolerance over the values; above 1 is a failure."
     note: str = ""
 
     @property
     def within(self) -> bool:
-        """Whether every number is within the tolerance; NaN never is."""
+        """Return whether every value is within the tolerance; never true for NaN."""
         return self.share <= 1
 
 
 @dataclass(frozen=True)
 class ParityReport:
-    """What `check_parity` found."""
+    """The result of `check_parity`."""
 
     name: str
     upstream: str
     parameters: tuple[int, int]
-    "Found, and as the fixture says."
+    "Found, and as stated by the fixture."
     buffers: tuple[int, int] | None
     differences: list[Difference]
 
     @property
     def passed(self) -> bool:
-        """Whether the counts are equal and every tensor is within the tolerance."""
+        """Return whether the counts are equal and every tensor is within the tolerance."""
         counts = self.parameters[0] == self.parameters[1] and (
             self.buffers is None or self.buffers[0] == self.buffers[1]
         )
@@ -64,7 +64,7 @@ class ParityReport:
 
     @property
     def largest(self) -> float:
-        """The largest difference of all tensors."""
+        """Return the largest difference of all tensors."""
         return max((each.largest for each in self.differences), default=0.0)
 
 
@@ -72,11 +72,11 @@ def check_parity(path: Path) -> ParityReport:
     """Build the model that a fixture describes, fill its weights by the rule, run it and compare every tensor.
 
     Args:
-        path: the fixture's JSON; the npz stands beside it.
+        path: the fixture's JSON; the npz lies beside it.
 
     Raises:
-        InputError: see `read_fixture`; or the described model has other keys than the fixture's state dict, or cannot
-            take its clip.
+        InputError: see `read_fixture`; or the described model has other keys than the fixture's state dict, or does not
+            accept its clip.
     """
     fixture = read_fixture(path)
     detector = fixture.model.detector
@@ -114,7 +114,7 @@ def check_parity(path: Path) -> ParityReport:
 
 
 def run_backbone(fixture: Fixture, run: Run, wanted: dict[str, Expected]) -> tuple[Seen, Tensor]:
-    """Intermediate tensors of the backbone under the fixture's names, and the map pooled over time."""
+    """Return intermediate tensors of the backbone under the fixture's names, and the map pooled over time."""
     detector = fixture.model.detector
     clip = np.random.RandomState(run.seed).standard_normal(run.clip_shape).astype(np.float32)
     clip_BCTHW = torch.from_numpy(clip)[:, :, :: fixture.model.frame_step]
@@ -134,7 +134,7 @@ def run_backbone(fixture: Fixture, run: Run, wanted: dict[str, Expected]) -> tup
 
 
 def _modules(backbone: nn.Module, wanted: dict[str, Expected]) -> dict[str, nn.Module]:
-    """The submodules whose outputs a fixture has, by its name of them."""
+    """Return the submodules whose outputs the fixture has, by the fixture's name."""
     own = dict(backbone.named_modules())
     found = {}
     for name in wanted:
@@ -152,12 +152,12 @@ def _modules(backbone: nn.Module, wanted: dict[str, Expected]) -> dict[str, nn.M
 
 
 def _keep(seen: Seen, name: str) -> Callable[[nn.Module, object, Tensor], None]:
-    # What follows may work in place, so a copy.
+    # Clone: later modules may work in place.
     return lambda module, arguments, output: seen.update({name: output.detach().clone()})
 
 
 def run_head(fixture: Fixture, run: Run, pooled_BChw: Tensor) -> Seen:
-    """RoI features, what enters the classifier, logits and scores, under the fixture's names."""
+    """Return RoI features, classifier input, logits and scores, under the fixture's names."""
     model, detector = fixture.model, fixture.model.detector
     roi = roi_features(
         pooled_BChw, run.boxes_xyxy, run.clip_index, stride=detector.backbone.stride, settings=detector.roi
@@ -165,7 +165,7 @@ def run_head(fixture: Fixture, run: Run, pooled_BChw: Tensor) -> Seen:
     given = roi.mean(dim=(2, 3, 4)) if model.mean_pooled else roi
     context = Context(clip_index=run.clip_index, feature_map=pooled_BChw)
     if model.window_slots:
-        # Upstream draws a window for every person.
+        # Upstream draws one window per person.
         rows = bank_window(model, len(roi), run.window, fixture.window_seed)
         own = BankWindow(rows, torch.ones(rows.shape[:2], dtype=torch.bool), torch.arange(len(roi)))
         context = Context(clip_index=run.clip_index, window=own)
@@ -191,7 +191,7 @@ def run_head(fixture: Fixture, run: Run, pooled_BChw: Tensor) -> Seen:
 
 
 def _by_pathway(backbone: nn.Module, roi: Tensor) -> Seen:
-    """RoI maps and pooled features of each pathway, slow first."""
+    """Return RoI maps and pooled features of each pathway, slow first."""
     slow = backbone.slow_path.out_channels if isinstance(backbone, SlowFast) else roi.shape[1]
     parts = [roi[:, :slow], *([roi[:, slow:]] if isinstance(backbone, SlowFast) else [])]
     seen: Seen = {}
@@ -202,7 +202,7 @@ def _by_pathway(backbone: nn.Module, roi: Tensor) -> Seen:
 
 
 def bank_window(model: DescribedModel, persons: int, kind: str, seed: int) -> Tensor:
-    """Window features by the README's rule, [persons, slots, channels]; `kind` is empty, `padded/` or `empty/`."""
+    """Make window features by the README's rule, [persons, slots, channels]; `kind` is empty, `padded/` or `empty/`."""
     shape = (persons, model.window_slots, model.bank_channels)
     rows = np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
     if kind == "padded/":
@@ -215,9 +215,9 @@ def bank_window(model: DescribedModel, persons: int, kind: str, seed: int) -> Te
 
 
 def compare(name: str, found: Tensor, expected: Expected) -> Difference:
-    """The largest difference of a tensor from all that a fixture says of it.
+    """Return the largest difference of a tensor from what the fixture states: shape, statistics and values.
 
-    Shape (but for trailing ones), statistics and values count alike; another shape is an infinite difference.
+    Trailing axes of size 1 are ignored; any other difference of shape is an infinite difference.
     """
     shape = expected.shape or (expected.values["full"].shape if "full" in expected.values else None)
     if name.endswith("lfb_features_fp16_as_fp32") and shape:

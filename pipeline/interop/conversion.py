@@ -1,4 +1,4 @@
-"""Fits a foreign state dict into the keys and shapes of ours, and reports what became of every key."""
+"""Fit a foreign state dict to the keys and shapes of ours, and report what happened to every key."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,26 +15,26 @@ NORM_EPS = 1e-5
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What became of a foreign state dict; keys of `missing` and `made` are ours, the others the source's."""
+    """What happened to each key. Keys of `missing` and `made` are ours, all others are the source's."""
 
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
-    "Keys of our model that the source does not give."
+    "Keys of our model that the source lacks."
     unexpected: tuple[str, ...]
-    "Keys of the source that our model has no place for."
+    "Keys of the source that our model lacks."
     reshaped: tuple[str, ...]
-    "Keys among `loaded` whose values took another shape, with both shapes."
+    "Keys among `loaded` whose values were reshaped, with both shapes."
     dropped: tuple[str, ...] = field(default=())
-    "Keys of the source that were left out because they are no weights, or on request."
+    "Keys of the source that were left out, because they are not weights or on request."
     made: tuple[str, ...] = field(default=())
-    "Keys of our model that follow from the source without standing in it."
+    "Keys of our model that are not in the source but were computed from it."
 
     def as_dict(self) -> dict[str, list[str]]:
-        """For JSON."""
+        """Return the report as a dict for JSON."""
         return {name: list(keys) for name, keys in asdict(self).items()}
 
     def counts(self) -> dict[str, int]:
-        """How many keys of each kind."""
+        """Return the number of keys of each kind."""
         return {name: len(keys) for name, keys in asdict(self).items()}
 
 
@@ -47,49 +47,29 @@ def fit_state(
     drop: Collection[str] = (),
     partial: bool = False,
 ) -> tuple[dict[str, Tensor], ConversionReport]:
-    """Bring a state dict into our keys and shapes.
+    """Convert a state dict to our keys and shapes.
 
-    1x1x1 convolutions become linear layers where ours are, a LayerNorm of shape [d, 1, 1, 1] one of [d]. A kernel
-    without a time axis is inflated: repeated over the T frames of ours and divided by T. A batch norm that was folded
-    into scale and bias gets the statistics with which it does the same; `num_batches_tracked` is 0 where it is absent.
+    1x1x1 convolutions become linear layers if ours are linear; a LayerNorm of shape [d, 1, 1, 1] becomes one of [d]. A
+    kernel without a time axis is inflated: repeated over the T frames of ours and divided by T. A batch norm that was
+    folded into scale and bias gets statistics that leave its result unchanged; an absent `num_batches_tracked` is 0.
 
     Args:
         source: the foreign state dict.
         expected: `state_dict()` of our model; only keys, types and shapes are read.
-        rename: our name of a foreign key, None where there is no counterpart.
+        rename: returns our name of a foreign key, or None if there is no counterpart.
         background: drop row 0 of the last classifier layer, or keep it.
-        drop: keys of the source that are to be left out.
-        partial: report missing and unexpected keys instead of refusing them.
+        drop: keys of the source to leave out.
+        partial: report missing and unexpected keys instead of raising an error.
 
     Returns:
-        A state dict with keys of `expected`, and the report.
+        A state dict with the keys of `expected`, and the report.
 
     Raises:
-        InputError: a shape does not fit, two keys have one place, or keys are missing or unexpected and `partial` is
+        InputError: a shape does not fit, two keys get the same name, or keys are missing or unexpected and `partial` is
             false.
     """
-    state: dict[str, Tensor] = {}
-    places: dict[str, str] = {}
-    unexpected, reshaped = [], []
-    last = last_layer(expected)
-    for key, value in source.items():
-        if key in drop:
-            continue
-        ours = rename(key)
-        if ours is None or ours not in expected:
-            unexpected.append(key)
-            continue
-        if ours in places:
-            raise InputError(f"{key} and {places[ours]} both stand for {ours}")
-        places[ours] = key
-        cut = background == "drop" and ours in last
-        fitted, change = _fit(value[1:] if cut else value, expected[ours])
-        found = f"{tuple(value.shape)}{' without its background row' if cut else ''}"
-        if fitted is None:
-            raise InputError(f"{key}: shape is {found}, expected {tuple(expected[ours].shape)} for {ours}")
-        state[ours] = fitted
-        if cut or change:
-            reshaped.append(f"{key}: {found} to {tuple(expected[ours].shape)}{change if change != 'shape' else ''}")
+    kept = {key: value for key, value in source.items() if key not in drop}
+    state, unexpected, reshaped = _placed(kept, expected, rename, background)
     made = _complete_norms(state, expected)
     state |= made
     missing = tuple(key for key in expected if key not in state)
@@ -109,15 +89,46 @@ def fit_state(
     )
 
 
+def _placed(
+    source: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    rename: Callable[[str], str | None],
+    background: Background,
+) -> tuple[dict[str, Tensor], list[str], list[str]]:
+    """Return the tensors under our names, the source's keys without a counterpart, and lines on what was reshaped."""
+    state: dict[str, Tensor] = {}
+    places: dict[str, str] = {}
+    unexpected: list[str] = []
+    reshaped: list[str] = []
+    last = last_layer(expected)
+    for key, value in source.items():
+        ours = rename(key)
+        if ours is None or ours not in expected:
+            unexpected.append(key)
+            continue
+        if ours in places:
+            raise InputError(f"{key} and {places[ours]} both stand for {ours}")
+        places[ours] = key
+        cut = background == "drop" and ours in last
+        fitted, change = _fit(value[1:] if cut else value, expected[ours])
+        found = f"{tuple(value.shape)}{' without its background row' if cut else ''}"
+        if fitted is None:
+            raise InputError(f"{key}: shape is {found}, expected {tuple(expected[ours].shape)} for {ours}")
+        state[ours] = fitted
+        if cut or change:
+            reshaped.append(f"{key}: {found} to {tuple(expected[ours].shape)}{change if change != 'shape' else ''}")
+    return state, unexpected, reshaped
+
+
 def last_layer(keys: Collection[str]) -> set[str]:
-    """Weight and bias of the classifier's last layer among our keys."""
+    """Return weight and bias of the classifier's last layer among our keys."""
     return {
         f"head.classifier.{'2.' if 'head.classifier.2.weight' in keys else ''}{name}" for name in ("weight", "bias")
     }
 
 
 def _fit(value: Tensor, wanted: Tensor) -> tuple[Tensor | None, str]:
-    """The value in the wanted shape and type, and what was done; None where it does not fit."""
+    """Return the value in the wanted shape and type, and what was done; None if it does not fit."""
     if value.is_floating_point() != wanted.is_floating_point():
         return None, ""
     shape = tuple(wanted.shape)
@@ -131,7 +142,7 @@ def _fit(value: Tensor, wanted: Tensor) -> tuple[Tensor | None, str]:
 
 
 def _complete_norms(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Statistics of the batch norms that came folded into scale and bias, and counters that nobody reads."""
+    """Return the missing statistics of folded batch norms, and the batch counters, which nothing reads."""
     made = {}
     for key, wanted in expected.items():
         stem, _, name = key.rpartition(".")
@@ -143,7 +154,7 @@ def _complete_norms(state: Mapping[str, Tensor], expected: Mapping[str, Tensor])
         elif name == "running_mean" and folded:
             made[key] = torch.zeros(wanted.shape)
         elif name == "running_var" and folded:
-            # (x - 0) / sqrt(var + eps) is x.
+            # With this variance, (x - 0) / sqrt(var + eps) is x.
             made[key] = torch.full(wanted.shape, 1 - NORM_EPS)
     return made
 
@@ -156,5 +167,5 @@ def _without_trailing_ones(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def some(keys: Sequence[str]) -> str:
-    """The first keys in brackets, for a message."""
+    """Return the first keys in brackets, for a message."""
     return f" ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})" if keys else ""

@@ -1,4 +1,4 @@
-"""Foreign checkpoints into ours: backbones to start from, and detectors that the stages take as they are."""
+"""Convert foreign checkpoints to ours: backbones to start from, and detectors that the stages take unchanged."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,17 +12,17 @@ from pipeline.checkpoint.sidecars import Checkpoint, Record
 from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, FeatureSource, HeadSpec, head_spec
 from pipeline.interop.conversion import Background, ConversionReport, fit_state
 from pipeline.interop.frameworks import Foreign
-from pipeline.interop.match import MatchedBackbone, match_backbone, match_head, unseen
+from pipeline.interop.match import MatchedBackbone, MatchedHead, match_backbone, match_head, unseen
 from pipeline.models.detector import Detector
-from pipeline.models.heads.head import HeadSettings
+from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.table import build_head
 from pipeline.models.roi import roi_channels
 from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings, WindowSettings
 from pipeline.video.clip_input import ClipInput
 
-# MMAction2's and Wu et al.'s on AVA: from 30 s before the keyframe, empty slots take part as zeros.
+# The window of MMAction2 and Wu et al. on AVA: it starts 30 s before the keyframe; empty slots take part as zeros.
 PUBLISHED_WINDOW = WindowSettings(seconds=60, per_second=5, mask="none", score=0.9)
-# A sidecar of ours does not say what only a training asks for, nor the defaults of a window that nothing tells of.
+# Settings that the sidecar leaves out: those that only a training needs, and window defaults that no source states.
 NOT_TOLD = frozenset({"labels.several"})
 NOT_TOLD_OF_HEAD = frozenset({"head.banks"})
 NOT_TOLD_OF_WINDOW = frozenset({"head.window.span", "head.window.exclude_keyframe", "head.window.draw"})
@@ -30,24 +30,24 @@ NOT_TOLD_OF_WINDOW = frozenset({"head.window.span", "head.window.exclude_keyfram
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """What weights do not tell of a detector: from a recipe, or the defaults of its backbone."""
+    """Settings of a detector that its weights do not show: from a recipe, or the defaults of its backbone."""
 
     input: ClipInput
     roi: RoiSettings
     labels: Labels
     dropout: float
     heads: tuple[str, ...] = ()
-    "The heads that the user names, if any: the weights must be of one; lfb_max and lfb_avg leave no other trace."
+    "The heads that the user names, if any: the weights must fit one. Weights do not tell lfb_max from lfb_avg."
     classes: int | None = None
-    "Actions that the recipe's data set has."
+    "Number of actions in the recipe's data set."
     window: WindowSettings | None = None
-    "Of a head that reads a bank; None takes the published one."
+    "The window of a head that reads a bank; None takes the published one."
     threads: int = 1
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A checkpoint of ours."""
+    """A converted checkpoint in our form."""
 
     tensors: dict[str, Tensor]
     checkpoint: Checkpoint
@@ -56,14 +56,14 @@ class Converted:
 
 
 def split_weights(foreign: Foreign, drop_heads: Sequence[str]) -> tuple[dict[str, Tensor], set[str]]:
-    """The weights under our names, and the keys of the source that are left out.
+    """Return the weights under our names, and the keys of the source that are left out.
 
     Args:
-        foreign: what was recognised.
-        drop_heads: prefixes of keys to leave out; a classifier's own head is left out anyhow.
+        foreign: the recognised checkpoint.
+        drop_heads: prefixes of keys to leave out; a classifier's own head is always left out.
 
     Raises:
-        InputError: a prefix fits no key, or takes the backbone.
+        InputError: a prefix matches no key, or matches the backbone.
     """
     prefixes = [*drop_heads, *([foreign.head] if foreign.kind == "classifier" else [])]
     dropped = set()
@@ -86,20 +86,21 @@ def convert(
     drop_heads: Sequence[str] = (),
     background: Background | None = None,
 ) -> Converted:
-    """Convert what was recognised.
+    """Convert a recognised checkpoint.
 
-    A file with a head that scores persons becomes a detector, any other a backbone (keys without `backbone.`).
+    A file with a head that scores persons becomes a detector, any other file a backbone (keys without `backbone.`).
 
     Args:
-        foreign: what was recognised.
-        settings_for: what a detector's weights do not tell, by the name of its backbone; asked for detectors only.
-        backbone: the backbone to expect; None tells it by keys and shapes.
+        foreign: the recognised checkpoint.
+        settings_for: returns the settings that a detector's weights do not show, by the name of its backbone; called
+            for detectors only.
+        backbone: the expected backbone; None finds it by keys and shapes.
         drop_heads: see `split_weights`.
-        background: what happens to row 0 of the classifier; None drops it from MMAction2's multi-label models, where
-            it is of no class, and keeps every other.
+        background: drop or keep row 0 of the classifier; None drops it from MMAction2's multi-label models, where it
+            belongs to no class, and keeps it in all others.
 
     Raises:
-        InputError: the weights fit no network or not the expected one, or keys are left over.
+        InputError: the weights fit no network, or not the expected one; or keys are left over.
     """
     ours, dropped = split_weights(foreign, drop_heads)
     matched = match_backbone(
@@ -132,6 +133,22 @@ def _fit(
     return state, ConversionReport(**{**asdict(report), "dropped": (*report.dropped, *foreign.no_weights)})
 
 
+def _built_head(head: MatchedHead, backbone: MatchedBackbone, channels: int, columns: int) -> Head:
+    """Build the head on the meta device, as only the keys and shapes of its weights are needed."""
+    with torch.device("meta"):
+        return build_head(
+            head.name,
+            HeadSettings(
+                roi_channels=channels,
+                bank_channels=head.bank_channels,
+                map_channels=backbone.network.out_channels,
+                classes=columns,
+                mlp=head.mlp,
+            ),
+            head.options,
+        )
+
+
 def _detector(
     foreign: Foreign,
     backbone: MatchedBackbone,
@@ -154,19 +171,7 @@ def _detector(
             "--background and --set labels.background"
         )
     channels = roi_channels(backbone.network.out_channels, settings.roi)
-    with torch.device("meta"):
-        built = build_head(
-            head.name,
-            HeadSettings(
-                roi_channels=channels,
-                bank_channels=head.bank_channels,
-                map_channels=backbone.network.out_channels,
-                classes=columns,
-                mlp=head.mlp,
-            ),
-            head.options,
-        )
-    detector = Detector(backbone.network, built, roi=settings.roi)
+    detector = Detector(backbone.network, _built_head(head, backbone, channels, columns), roi=settings.roi)
     state, report = _fit(foreign, detector.state_dict(), dropped, background)
     notes = [*foreign.notes, *unseen(backbone)]
     notes.append(f"{classes} classes, {settings.labels.kind}-label" + _background_note(foreign, background, multi))
@@ -200,7 +205,7 @@ def _detector(
 
 
 def _background_row(foreign: Foreign, background: Background, multi: bool) -> Literal["dropped", "kept", "none"]:
-    """dropped, kept (a column of ours) or none; `export` makes the way back of it."""
+    """Return dropped, kept (row 0 is a column of ours) or none; `export` uses it for the way back."""
     if foreign.framework == "ours":
         return foreign.checkpoint.record.get("background_row", "none") if foreign.checkpoint else "none"
     if background == "drop":
@@ -217,7 +222,7 @@ def _background_note(foreign: Foreign, background: Background, multi: bool) -> s
 def _bank_reader(
     spec: DetectorSpec, window: WindowSettings, channels: int, bank_channels: int, *, threads: int
 ) -> HeadSpec:
-    """As the spec of a trained head in scope all; the bank may have come from another model."""
+    """Return the spec of a trained head in scope all; another model may have made the bank."""
     head = LongTermHead(**vars(spec.head), reads="bank", window=window, standardise="none")
     made_by = FeatureSource(
         backbone=spec.backbone, width=spec.width, input=spec.input, roi=spec.roi, channels=channels, sha256=None

@@ -1,4 +1,4 @@
-"""Our detectors and backbones as MMAction2's state dicts: the way back, exactly."""
+"""Export our detectors and backbones as MMAction2's state dicts; this is the exact inverse of the conversion."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,16 +14,16 @@ from pipeline.interop.mmaction2 import upstream_key, upstream_shape
 
 
 def export_mmaction2(tensors: Mapping[str, Tensor], checkpoint: Checkpoint) -> tuple[dict[str, Any], list[str]]:
-    """A checkpoint as MMAction2 has it, and notes about what it does not say.
+    """Convert a checkpoint to MMAction2's form; return it with notes about what that form cannot express.
 
-    A multi-label classifier gets the row 0 that MMAction2 expects before its classes: zeros, which score nothing.
+    A multi-label classifier gets a row 0 of zeros, which MMAction2 expects before its classes and does not score.
 
     Args:
-        tensors: of a checkpoint of ours.
-        checkpoint: what its sidecar says.
+        tensors: the weights of our checkpoint.
+        checkpoint: the content of its sidecar.
 
     Returns:
-        `state_dict` with upstream's keys, order of ours, and shapes; `meta` with plain values.
+        `state_dict` with upstream's keys and shapes in our order; `meta` with plain values.
 
     Raises:
         InputError: the head has no counterpart upstream, or the checkpoint holds no backbone.

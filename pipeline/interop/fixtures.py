@@ -1,6 +1,6 @@
-"""What a parity fixture holds: the model it describes, its inputs, and the numbers that upstream computed.
+"""Read a parity fixture: the model that it describes, its inputs, and the numbers that upstream computed.
 
-A fixture is `NAME.json` beside `NAME.npz`; the rules of weights, inputs and tensors are in the README beside them.
+A fixture is `NAME.json` beside `NAME.npz`; the README beside them has the rules for weights, inputs and tensors.
 """
 
 import zlib
@@ -21,17 +21,17 @@ from pipeline.interop.mmaction2_model import describe_mmaction2
 from pipeline.interop.pyslowfast_model import describe_pyslowfast
 
 Array = np.ndarray[Any, Any]
-# Of upstream with itself: nothing to compare with.
+# These compare upstream with itself, so there is nothing to check.
 _ABOUT_UPSTREAM = ("torchvision_roi_align_vs_mmcv_max_abs_logit_diff", "fp32_vs_fp64_max_abs_logit_diff")
 
 
 @dataclass
 class Expected:
-    """What a fixture says of one tensor."""
+    """What a fixture states about one tensor."""
 
     shape: tuple[int, ...] | None = None
     statistics: dict[str, float] = field(default_factory=dict)
-    "mean, std (population) and absmax, those that are there."
+    "mean, std (population) and absmax, as far as given."
     values: dict[str, Array] = field(default_factory=dict)
     "`full`, `first64` or `strided64`."
 
@@ -41,9 +41,9 @@ class Run:
     """One forward pass of a fixture."""
 
     variant: str
-    "Empty, or the name of another input under `variants`, with a slash: it stands before the names of tensors."
+    "Empty, or the name of another input under `variants` with a slash; it prefixes the names of tensors."
     window: str
-    "Empty, `padded/` or `empty/`: the bank window, whose name stands before those of the tensors it changes."
+    "The bank window: empty, `padded/` or `empty/`; it prefixes the names of the tensors that it changes."
     clip_shape: tuple[int, ...]
     boxes_xyxy: Tensor
     clip_index: Tensor
@@ -52,7 +52,7 @@ class Run:
 
 @dataclass
 class Fixture:
-    """A fixture, read and checked."""
+    """A fixture after reading and checking."""
 
     name: str
     upstream: str
@@ -64,17 +64,17 @@ class Fixture:
     buffers: int | None
     runs: list[Run]
     expected: dict[tuple[str, str], dict[str, Expected]]
-    "By (variant, window) and name of the tensor."
+    "By (variant, window), then by name of the tensor."
     window_seed: int = 1
 
     @property
     def tensors(self) -> int:
-        """How many tensors are compared."""
+        """Return the number of tensors to compare."""
         return sum(len(each) for each in self.expected.values())
 
 
 def rule_weight(key: str, shape: Iterable[int]) -> Tensor:
-    """A weight by the rule that all fixtures share: drawn from the crc32 of its key."""
+    """Draw a weight by the rule of all fixtures, with the crc32 of its key as seed."""
     random = np.random.RandomState(zlib.crc32(key.encode()))
     size = tuple(shape)
     if key.endswith("num_batches_tracked"):
@@ -94,11 +94,11 @@ def read_fixture(path: Path) -> Fixture:
     """Read a fixture and build, on the meta device, the model that it describes.
 
     Args:
-        path: the JSON file; the npz stands beside it under the same stem.
+        path: the JSON file; the npz lies beside it with the same stem.
 
     Raises:
-        InputError: a file is absent or of another kind, a hyper-parameter is not supported, or the fixture has a tensor
-            that is not known.
+        InputError: a file is absent or of another kind, a hyper-parameter is not supported, or the fixture has an
+            unknown tensor.
     """
     facts = read_json(path)
     facts = facts if isinstance(facts, dict) else {}
@@ -130,7 +130,7 @@ def _arrays(path: Path) -> dict[str, Array]:
             arrays = {name: archive[name] for name in archive.files}
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except Exception:  # a damaged archive can fail anywhere, in any way
+    except Exception:  # a damaged archive can raise any exception
         raise InputError(f"{path}: cannot be read: it is no whole archive of arrays of numbers") from None
     for name, values in arrays.items():
         if values.dtype.kind not in "fiub":
@@ -208,7 +208,7 @@ def _mmaction2(path: Path, facts: dict[str, Any], arrays: dict[str, Array]) -> F
         state=_state(facts),
         rename=mmaction2.our_key,
         parameters=facts["parameter_count"],
-        # Mean and spread of the data preprocessor, three numbers each, are counted there.
+        # Upstream also counts mean and spread of the data preprocessor, three numbers each.
         buffers=facts["buffer_count"] - 6 if "buffer_count" in facts else None,
         runs=runs,
         expected=expected,

@@ -1,4 +1,4 @@
-"""Says whose checkpoint a file is, by its keys, and takes the weights out of it."""
+"""Recognise by its keys which framework wrote a checkpoint, and take the weights out of it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,32 +25,32 @@ AVA_CLASSES = 80
 
 @dataclass(frozen=True)
 class Foreign:
-    """A checkpoint that was recognised."""
+    """A recognised checkpoint."""
 
     framework: Framework
     kind: Kind
     described: str
-    "For people: `MMAction2 1.x detector`."
+    "Description for the user: `MMAction2 1.x detector`."
     tensors: dict[str, Tensor]
     "Weights under the source's names, without `module.`."
     rename: Callable[[str], str | None]
-    "Our name of a key; a classifier's own head has none."
+    "Returns our name of a key; None for a classifier's own head."
     no_weights: tuple[str, ...] = ()
-    "Entries beside the weights."
+    "Names of entries that are not weights."
     head: str = ""
-    "Prefix of the keys of the source's own head, empty where it has none."
+    "Prefix of the keys of the source's own head; empty if it has none."
     folded: bool = False
-    "From Caffe2."
+    "True for Caffe2, whose batch norms are folded into scale and bias."
     checkpoint: Checkpoint | None = None
-    "Of one of our own checkpoints."
+    "Set for one of our own checkpoints."
     notes: tuple[str, ...] = ()
 
 
 def load_foreign(path: Path) -> Any:
-    """The value in a checkpoint file: of torch, of Caffe2 (a pickle of arrays) or safetensors.
+    """Load a checkpoint file of torch, Caffe2 (a pickle of arrays) or safetensors.
 
     Raises:
-        InputError: the file is absent, damaged, or names something that is not read.
+        InputError: the file is absent, damaged, or names an object that is not read.
     """
     if path.suffix == ".safetensors":
         return load_tensors(path)
@@ -64,15 +64,15 @@ def load_foreign(path: Path) -> Any:
     return load_pickle(path)
 
 
-def recognise(path: Path, *, taken_as: Kind | None = None) -> Foreign:
-    """Read a checkpoint and say whose it is.
+def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign:
+    """Read a checkpoint and recognise its framework.
 
     Args:
         path: the file.
-        taken_as: settles what keys cannot tell: whether the head of a PySlowFast file scores persons or clips.
+        taken_as: whether the head of a PySlowFast file scores persons or clips, which its keys do not show.
 
     Raises:
-        InputError: see `load_foreign`; or the checkpoint is of none of the kinds that are known.
+        InputError: see `load_foreign`; or the checkpoint is of no known kind.
     """
     value = load_foreign(path)
     if path.suffix == ".safetensors":
@@ -101,7 +101,7 @@ def recognise(path: Path, *, taken_as: Kind | None = None) -> Foreign:
 
 
 def _names(path: Path, weights: Mapping[Any, Any]) -> dict[str, str]:
-    """The keys by their names without the prefix of torch's parallel wrappers."""
+    """Return the keys by their names without the prefix of torch's parallel wrappers."""
     names: dict[str, str] = {}
     for key in weights:
         if not isinstance(key, str) or not key.isprintable():
@@ -115,7 +115,7 @@ def _names(path: Path, weights: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def _tensors(path: Path, weights: Mapping[Any, Any]) -> tuple[dict[str, Tensor], list[str]]:
-    """The weights under their `_names`, and the names of what else stands among them."""
+    """Return the weights under their `_names`, and the names of other entries among them."""
     for key, value in weights.items():
         if isinstance(value, Inert):
             raise InputError(f"{path}: refused: {key} is an object of a training framework, expected a tensor")
@@ -159,7 +159,7 @@ def _pyslowfast(
 
 
 def _projection(weight: Any, config: Any, taken_as: Kind | None) -> tuple[Kind, tuple[str, ...]]:
-    """Whether the one linear layer of PySlowFast scores persons or clips."""
+    """Decide whether the one linear layer of PySlowFast scores persons or clips."""
     if weight is None:
         return "backbone", ()
     if taken_as is not None:
@@ -167,7 +167,7 @@ def _projection(weight: Any, config: Any, taken_as: Kind | None) -> tuple[Kind, 
     if isinstance(config, str):
         try:
             detection = yaml.safe_load(config)["DETECTION"]["ENABLE"]
-        except Exception:  # a foreign text can fail in any way: as dates, or by its nesting
+        except Exception:  # a foreign text can raise any exception: by its dates or its nesting
             detection = None
         if isinstance(detection, bool):
             return "detector" if detection else "classifier", ()
@@ -183,7 +183,7 @@ def _caffe2(path: Path, blobs: Mapping[Any, Any], taken_as: Kind | None) -> Fore
         if pyslowfast.is_no_weight(name) or not isinstance(value, np.ndarray | Tensor):
             no_weights.append(name)
         else:
-            # The arrays are views of the file's bytes: read-only, and of the byte order of whoever wrote them.
+            # The arrays are views of the file: read-only, and in the byte order of the machine that wrote it.
             tensors[name] = value if isinstance(value, Tensor) else torch.from_numpy(_native(value))
     lfb = pyslowfast.lfb_blobs(tensors)
     if lfb:

@@ -1,4 +1,4 @@
-"""Which of our networks a foreign state dict belongs to, told by keys and shapes."""
+"""Find the network of ours to which a foreign state dict belongs, by keys and shapes."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -20,18 +20,18 @@ PUBLISHED_WIDTH = {"slowonly_tiny": 16, "slowfast_tiny": 16}
 
 @dataclass(frozen=True)
 class MatchedBackbone:
-    """A backbone of the table that takes the weights."""
+    """A backbone of our table that fits the weights."""
 
     name: str
     width: int | None
-    "As `build_backbone` takes it: None for the published one."
+    "As `build_backbone` takes it: None means the published width."
     network: Backbone
-    "On the meta device."
+    "The network on the meta device."
 
 
 @dataclass(frozen=True)
 class MatchedHead:
-    """What a head's weights tell."""
+    """What the weights of a head show."""
 
     name: str
     mlp: bool
@@ -41,15 +41,15 @@ class MatchedHead:
 
 
 def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | None = None) -> MatchedBackbone:
-    """The backbone whose keys and shapes these are.
+    """Return the backbone that has these keys and shapes.
 
     Args:
-        weights: under our names, with `backbone.` before each.
-        family: `pyslowfast` looks among the backbones of that name, anything else among the others.
-        name: the backbone to expect; others are not looked at.
+        weights: the weights under our names, each with the prefix `backbone.`.
+        family: `pyslowfast` searches the backbones of that name, anything else searches the others.
+        name: the expected backbone; if given, no other is tried.
 
     Raises:
-        InputError: none fits (the nearest and its first faults are named), or more than one.
+        InputError: no backbone fits (the message gives the nearest and its first differences), or several fit.
     """
     stem = next((weights[key] for key in _STEMS if key in weights), None)
     if stem is None or not stem.shape:
@@ -82,7 +82,7 @@ _STEMS = ("backbone.conv1.conv.weight", "backbone.slow_path.conv1.conv.weight")
 
 
 def _distance(weights: Mapping[str, Tensor], name: str) -> int:
-    """Keys that only one of both has."""
+    """Return the number of keys that only one of the two has."""
     with torch.device("meta"):
         expected = {f"backbone.{key}" for key in build_backbone(name).state_dict() if not _counts(key)}
     return len(expected ^ {key for key in weights if not _counts(key)})
@@ -95,17 +95,17 @@ def _counts(key: str) -> bool:
 def match_head(
     weights: Mapping[str, Tensor], backbone: Backbone, roi: RoiSettings, *, told: Collection[str]
 ) -> MatchedHead:
-    """The head whose keys and shapes these are.
+    """Return the head that has these keys and shapes.
 
     Args:
-        weights: under our names, with `head.` before each.
-        backbone: whose features it reads.
-        roi: how they are cut out.
-        told: heads that the user names, if any; they settle what weights cannot tell: whether a classifier of twice the
-            channels follows a global context or the mean or maximum of a bank's window.
+        weights: the weights under our names, each with the prefix `head.`.
+        backbone: the backbone whose features the head reads.
+        roi: how the features of a person are cut out.
+        told: heads that the user names, if any. They decide what weights do not show: whether a classifier with twice
+            the channels follows a global context, or the mean or maximum of a bank's window.
 
     Raises:
-        InputError: the weights are of no head that is known, or of one of several.
+        InputError: the weights fit no known head, or several.
     """
     mlp = "head.classifier.2.weight" in weights
     first = weights.get("head.classifier.0.weight" if mlp else "head.classifier.weight")
@@ -137,7 +137,7 @@ def match_head(
 
 
 def unseen(backbone: MatchedBackbone) -> list[str]:
-    """What of a network's arithmetic leaves no trace in its weights, and how it is taken."""
+    """Return lines on the settings that leave no trace in the weights, and the values assumed for them."""
     lines = [f"spatial strides and dilations are taken as those of {backbone.name}"]
     if isinstance(backbone.network, SlowFast):
         lines.append(f"alpha {backbone.network.alpha} and slow frames by {backbone.network.slow_frames}, likewise")

@@ -1,11 +1,11 @@
-"""Names of MMAction2's detectors and recognisers (0.x and 1.x) and of ours, in both directions.
+"""Translate key names between MMAction2's detectors and recognisers (0.x and 1.x) and ours, in both directions.
 
-Works on names and shapes; who reads a foreign file is no concern of this module.
+This module works on names and shapes only; it reads no file.
 """
 
 import re
 
-# Upstream's name and ours, part by part: {} stands for what both have in common.
+# Upstream's name and ours, part by part: {} is what both have in common.
 _PARTS = [
     ("backbone.{}", "backbone.{}"),
     ("roi_head.bbox_head.fc_cls.{}", "head.classifier.{}"),
@@ -27,7 +27,7 @@ _LAYER_PARTS = {
 
 
 def our_key(key: str) -> str | None:
-    """Our name of an upstream key; None where there is no counterpart."""
+    """Return our name of an upstream key; None if there is no counterpart."""
     layer = _LAYER.fullmatch(key)
     if layer:
         part = _LAYER_PARTS.get(layer[2])
@@ -36,7 +36,7 @@ def our_key(key: str) -> str | None:
 
 
 def upstream_key(key: str) -> str | None:
-    """Upstream's name of one of our keys; None where there is no counterpart (a head that only we have)."""
+    """Return upstream's name of one of our keys; None if there is no counterpart (a head that only we have)."""
     layer = _OUR_LAYER.fullmatch(key)
     if layer:
         part = next((theirs for theirs, ours in _LAYER_PARTS.items() if ours == layer[2]), None)
@@ -45,7 +45,7 @@ def upstream_key(key: str) -> str | None:
 
 
 def upstream_shape(key: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of an upstream tensor whose values have `shape` with us."""
+    """Return the shape of the upstream tensor whose values have `shape` in ours."""
     if ".shared_head.fbo." not in key:
         return shape
     if ".ln." in key:

@@ -1,10 +1,10 @@
-"""The RoI extractor and the heads that a configuration of MMAction2 describes; see `mmaction2_model`."""
+"""Build the RoI settings and the head that a configuration of MMAction2 describes; see `mmaction2_model`."""
 
 from dataclasses import dataclass
 
 from torch import nn
 
-from pipeline.interop.checked import Checked
+from pipeline.interop.checked_config import Checked
 from pipeline.models.detector import Backbone, Detector
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.table import build_head
@@ -19,31 +19,31 @@ _ONE_FRAME = tuple(f"Adaptive{kind}Pool3d(output_size=(1, None, None))" for kind
 
 @dataclass(frozen=True)
 class DescribedModel:
-    """A detector, and how its inputs and outputs are to be treated."""
+    """A detector, and how its inputs and outputs are treated."""
 
     detector: Detector
     columns: int
     multilabel: bool
     frame_step: int = 1
-    "Every so many frames of the clip are given to the detector."
+    "The detector gets every `frame_step`-th frame of the clip."
     mean_pooled: bool = False
-    "Persons are pooled by the mean of their cells instead of the largest."
+    "True if persons are pooled by the mean of their cells, false for the maximum."
     window_seconds: int = 0
-    "Length of a bank window; 0 where none is read."
+    "Length of a bank window; 0 if no bank is read."
     per_second: int = 0
-    "Slots of each second of it."
+    "Slots per second of the window."
     bank_channels: int = 0
     collects: bool = False
-    "The fixture also has the features that go into a bank, in half precision."
+    "True if the fixture also has the features that go into a bank, in half precision."
 
     @property
     def window_slots(self) -> int:
-        """Slots of a bank window; 0 where none is read."""
+        """Return the number of slots of a bank window; 0 if no bank is read."""
         return self.window_seconds * self.per_second
 
 
 def described_roi(given: Checked, backbone: Backbone) -> RoiSettings:
-    """How `roi_extractor` cuts persons out of the maps."""
+    """Return the settings by which `roi_extractor` cuts persons out of the maps."""
     given.fixed("roi_layer_type", "RoIAlign")
     given.one_of("featmap_stride", backbone.stride)
     given.fixed("spatial_scale", 1 / backbone.stride)
@@ -64,10 +64,10 @@ def described_roi(given: Checked, backbone: Backbone) -> RoiSettings:
 
 
 def described_detector(given: Checked, backbone: Backbone, roi: RoiSettings, frame_step: int) -> DescribedModel:
-    """The detector with the head that `bbox_head` and, where there is one, `shared_head` describe."""
+    """Return the detector with the head that `bbox_head` and, if present, `shared_head` describe."""
     box = given.block("bbox_head")
     box.without_effect("topk", "dropout_ratio", "dropout_before_pool", "focal_alpha", "focal_gamma", "background_class")
-    # Maps have one frame here, whatever this pooling is.
+    # Maps have one frame here, so this pooling has no effect.
     box.fixed("temporal_pool_type", "avg", "max")
     mean_pooled = box.one_of("spatial_pool_type", "max", "avg") == "avg"
     columns, multilabel, mlp = box.integer("num_classes"), box.flag("multilabel"), box.flag("mlp_head")
@@ -83,7 +83,7 @@ def described_detector(given: Checked, backbone: Backbone, roi: RoiSettings, fra
                 box.refuse("spatial_pool_type", "avg", "'max' behind an ACRNHead")
             name, options = "acrn", _acrn(shared, channels, backbone.out_channels)
         elif kind == "FBOHead":
-            # What leaves it has one cell, whatever the pooling of bbox_head is.
+            # The output of an FBOHead has one cell, so the pooling of bbox_head has no effect.
             mean_pooled = _pooled_by_mean(shared)
             name, options, bank = _fbo(shared, channels)
         else:
@@ -121,13 +121,13 @@ def _acrn(shared: Checked, channels: int, map_channels: int) -> dict[str, int]:
 
 
 def _pooled_by_mean(shared: Checked) -> bool:
-    """Whether persons are pooled by the mean of their cells."""
+    """Return whether persons are pooled by the mean of their cells."""
     shared.fixed("temporal_pool", *_ONE_FRAME)
     return "spatial_pool" in shared.values and shared.one_of("spatial_pool", _POOLED, _POOLED_MEAN) == _POOLED_MEAN
 
 
 def _fbo(shared: Checked, channels: int) -> tuple[str, dict[str, int], dict[str, int]]:
-    """Name and options of the head, and the fields of `DescribedModel` about its window."""
+    """Return name and options of the head, and the fields of `DescribedModel` about its window."""
     name = _FBO[shared.one_of("fbo", *_FBO)]
     bank = shared.block("lfb_cfg")
     bank.without_effect("dataset_modes", "device")
@@ -140,7 +140,7 @@ def _fbo(shared: Checked, channels: int) -> tuple[str, dict[str, int], dict[str,
     fbo = shared.block("fbo_cfg")
     fbo.without_effect("st_feat_dropout_ratio", "lt_feat_dropout_ratio", "zero_init_out_conv")
     if name != "lfb_nl":
-        fbo.without_effect(*fbo.values)  # nothing of it reaches an operator without parameters
+        fbo.without_effect(*fbo.values)  # this operator has no parameters, so no setting affects it
         return name, {}, window
     fbo.one_of("st_feat_channels", channels)
     fbo.one_of("lt_feat_channels", window["bank_channels"])

@@ -1,6 +1,6 @@
-"""Builds the detector that a configuration of MMAction2 describes, from its own numbers and not from a table of names.
+"""Build the detector that a configuration of MMAction2 describes, from its own numbers and not by its name.
 
-The configuration is the `hyper` of a parity fixture: what upstream's modules held after they were built.
+The configuration is the `hyper` of a parity fixture: the values that upstream's modules had after construction.
 """
 
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.base.errors import InputError
-from pipeline.interop.checked import Checked
+from pipeline.interop.checked_config import Checked
 from pipeline.interop.mmaction2_head import DescribedModel, described_detector, described_roi
 from pipeline.models.backbones.conv import ConvBN
 from pipeline.models.backbones.resnet3d import Bottleneck, ResNet3d, Stage
-from pipeline.models.backbones.slowfast import SlowFast
+from pipeline.models.backbones.slowfast import Pathways, SlowFast
 from pipeline.models.detector import Backbone
 
 EXPANSION = 4
@@ -27,19 +27,19 @@ class _Pathway:
     stem_frames: int
     stem_kernel: int
     inflated: list[list[bool]]
-    "Of each stage, the blocks that see neighbouring frames."
+    "For each stage, whether each block has a temporal kernel above 1."
 
     @property
     def inputs(self) -> list[int]:
-        """Channels that enter each stage."""
+        """Return the number of channels that enter each stage."""
         return [self.width, *[stage.width * EXPANSION for stage in self.stages[:3]]]
 
 
 def leave_frames_alone(network: ResNet3d, inflated: Sequence[Sequence[bool]]) -> None:
-    """Give the blocks that are not inflated a kernel of one frame, where others of their stage have one of three.
+    """Give blocks that are not inflated a temporal kernel of 1, in stages whose other blocks have 3.
 
     Args:
-        network: whose weights are replaced later, so that it does not matter what the new kernels are drawn from.
+        network: the network to change; the random values of the new kernels do not matter, as weights are loaded later.
         inflated: one flag per block of each stage.
     """
     layers = (network.layer1, network.layer2, network.layer3, network.layer4)
@@ -81,7 +81,7 @@ def describe_mmaction2(hyper: Any) -> DescribedModel:
     return model
 
 
-# Of a pathway that is given nothing by another.
+# Keys that have no effect in a pathway without lateral connections into it.
 _LATERAL_ONLY = (
     "speed_ratio", "channel_ratio", "fusion_kernel", "lateral_infl", "lateral_activate", "lateral_inplanes",
     "lateral_norm",
@@ -141,7 +141,7 @@ def _numbers(path: Checked, key: str) -> list[int]:
 
 
 def _per_block(path: Checked, key: str, blocks: list[int]) -> list[list[bool]]:
-    """One flag per block of each stage, as given, or one per stage that holds for all its blocks."""
+    """Return one flag per block of each stage, from flags per block or one flag per stage."""
     value = path.take(key)
     if not isinstance(value, list) or len(value) != 4:
         path.refuse(key, value, "four flags, or four lists of flags")
@@ -182,7 +182,7 @@ def _slowfast(given: Checked) -> tuple[SlowFast, int]:
     fast_given.fixed("lateral", False)
     fast_given.without_effect(*_LATERAL_ONLY)
     for path in (slow_given, fast_given):
-        path.without_effect("with_pool2")  # SlowFast's own forward pass leaves this pooling out
+        path.without_effect("with_pool2")  # SlowFast's own forward pass skips this pooling
     kernel, norm = slow_given.integer("fusion_kernel"), slow_given.flag("lateral_norm")
     if kernel % 2 == 0:
         slow_given.refuse("fusion_kernel", kernel, "an odd number")
@@ -198,12 +198,9 @@ def _slowfast(given: Checked) -> tuple[SlowFast, int]:
     slow_given.fixed("lateral_inplanes", [2 * channels for channels in fast.inputs])
     network = SlowFast(
         slow.stages,
+        Pathways(alpha=alpha, beta=beta, fusion_kernel=kernel, fusion_norm=norm),
         stem_width=slow.width,
         stem_kernel=slow.stem_kernel,
-        alpha=alpha,
-        beta=beta,
-        fusion_kernel=kernel,
-        fusion_norm=norm,
     )
     network.fast_path = ResNet3d(
         fast.stages, stem_width=fast.width, stem_kernel=fast.stem_kernel, stem_frames=fast.stem_frames

@@ -1,10 +1,9 @@
-"""The only reader of foreign pickles: NumPy arrays and plain containers (`torch_files` adds tensors), nothing else.
+"""Read foreign pickles: NumPy arrays and plain containers (`torch_files` adds tensors), nothing else.
 
-A pickle is a program that names functions and calls them. Here no foreign function is ever called: each
-allowed name stands for a function or class of this file, which checks its arguments and builds the plain
-value. Every other name is refused; a refused file is read on only to tell all the names, with objects that do
-nothing. A hostile file runs nothing, and takes memory and time in proportion to its size only (see
-`pipeline.interop.bounded`).
+No other module reads them. A pickle is a program that names functions and calls them. Here no foreign function is ever
+called: each allowed name is mapped to a function or class of this file, which checks its arguments and builds the plain
+value. Every other name is refused; reading then goes on with objects that do nothing, only to list all such names. A
+hostile file runs nothing, and its memory and time are proportional to its size (see `pipeline.interop.bounded`).
 """
 
 import io
@@ -22,14 +21,14 @@ from pipeline.interop.bounded import FACTOR, FLOOR, BoundedUnpickler, limit_of
 from pipeline.interop.shallow import MAX_DEPTH, Refusal
 
 MAX_BYTES = 2 << 30
-# NumPy has no array of more.
+# NumPy arrays have at most this many axes.
 MAX_DIMENSIONS = 32
-# Booleans, integers and floats. Object arrays hold pickled objects, structured ones are no boxes.
+# Booleans, integers and floats. Object arrays hold pickled objects, and structured arrays are never boxes.
 NUMERIC_DTYPE = re.compile(r"[?]|b1|[iu][1248]|f[248]")
 
 
 class Global:
-    """An allowed name in a pickle: it can be called, and nothing else."""
+    """An allowed name in a pickle: it can only be called."""
 
     __slots__ = ("_make",)
 
@@ -37,7 +36,7 @@ class Global:
         self._make = make
 
     def __call__(self, *args: Any) -> Any:
-        """What our function makes of the arguments."""
+        """Return the result of our function for the arguments."""
         return self._make(*args)
 
     def __setstate__(self, state: Any) -> None:
@@ -45,27 +44,27 @@ class Global:
 
 
 class Inert:
-    """Stands for whatever a name would have made that is not read, so that reading goes on to the next name."""
+    """Replaces the object of a name that is refused or ignored, so that reading goes on to the next name."""
 
     __slots__ = ()
 
     @staticmethod
     def __new__(_: Any, *args: Any) -> "Inert":
-        """Also of an instance, which is what a pickle takes for a class."""
+        """Make an instance; pickles may also call this on an instance that they take for a class."""
         return object.__new__(Inert)
 
     def __call__(self, *args: Any) -> "Inert":
-        """Nothing."""
+        """Do nothing."""
         return self
 
     def _nothing(self, *_: Any) -> None:
-        """Take what a pickle gives to an object that it made."""
+        """Ignore what a pickle adds to the object."""
 
     append = extend = add = __setitem__ = __setstate__ = _nothing
 
 
 class _Dtype:
-    """`numpy.dtype`: made from its short name, then told its byte order."""
+    """`numpy.dtype`: made from its short name; its byte order is set afterwards."""
 
     __slots__ = ("dtype",)
 
@@ -83,7 +82,7 @@ class _Dtype:
 
 
 class _Array:
-    """`numpy.ndarray`: made empty, then given its contents."""
+    """`numpy.ndarray`: made empty; its contents are set afterwards."""
 
     __slots__ = ("array",)
 
@@ -100,7 +99,7 @@ class _Array:
 def _array(
     data: Any, dtype: Any, shape: Any, order: Any, axis_order: tuple[int, ...] | None = None
 ) -> np.ndarray[Any, Any]:
-    """A read-only view of `data`: an array never takes more memory than its bytes in the file."""
+    """Return a read-only view of `data`, so that an array takes no more memory than its bytes in the file."""
     if isinstance(data, str):  # Python 2 wrote bytes as text
         data = data.encode("latin1")
     if not isinstance(dtype, _Dtype) or not isinstance(data, bytes | bytearray):
@@ -121,17 +120,17 @@ def _scalar(dtype: Any, data: Any = b"") -> Any:
 
 
 def _encoded(text: Any, encoding: Any = "latin1") -> bytes:
-    """Protocols 0 to 2 have no bytes; they call `_codecs.encode` on latin1 text."""
+    """Return bytes from latin1 text: protocols 0 to 2 have no bytes and call `_codecs.encode` instead."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "iso-8859-1"):
         raise Refusal("it encodes something other than latin1 text")
     return text.encode("latin1")
 
 
 def make_container(kind: Callable[..., Any], *sources: type) -> Global:
-    """A name that makes a plain container from nothing or from one of `sources`."""
+    """Return an allowed name that makes a plain container from nothing or from one of `sources`."""
 
     def make(*args: Any) -> Any:
-        # Never a number: bytearray(10**12) would take a terabyte.
+        # Never from a number: bytearray(10**12) would take a terabyte.
         if len(args) > 1 or not all(isinstance(arg, sources) for arg in args):
             raise Refusal("it makes a container from something that is none")
         return kind(*args)
@@ -140,12 +139,12 @@ def make_container(kind: Callable[..., Any], *sources: type) -> Global:
 
 
 class _OrderedDict(dict[Any, Any]):
-    """`collections.OrderedDict`, which may carry attributes: those of a state dict (`_metadata`) are not read."""
+    """`collections.OrderedDict`; its attributes, such as a state dict's `_metadata`, are not read."""
 
     __slots__ = ()
 
     def __setstate__(self, state: Any) -> None:
-        """Nothing."""
+        """Ignore the attributes."""
 
 
 def _default_dict(*_: Any) -> dict[Any, Any]:
@@ -184,7 +183,7 @@ ALLOWED = {
 
 
 class Reader(BoundedUnpickler):
-    """Python's own reader in Python: the one in C reserves the memory that a damaged memo index asks for."""
+    """Python's own reader in pure Python: the C version allocates whatever a damaged memo index asks for."""
 
     def __init__(
         self,
@@ -197,17 +196,17 @@ class Reader(BoundedUnpickler):
         """Prepare to read one pickle.
 
         Args:
-            file: stands at the pickle's first byte.
-            allowed: what each name stands for.
-            ignored: names that are not refused, but stand for nothing.
-            persistent: what an object stands for that lies outside the pickle.
+            file: a file whose position is the pickle's first byte.
+            allowed: the replacement of each allowed name.
+            ignored: returns whether a name is replaced by an inert object instead of being refused.
+            persistent: returns the object for a reference to something outside the pickle.
         """
         super().__init__(file, size=file.getbuffer().nbytes, encoding="latin1")
         self.refused: set[str] = set()
         self.allowed, self.ignored, self.persistent = allowed, ignored, persistent
 
     def find_class(self, module: str, name: str) -> Any:
-        """The object that stands for a name in the pickle; nothing is imported."""
+        """Return the replacement of a name in the pickle; nothing is imported."""
         full = f"{module}.{name}"
         found = self.allowed.get(full)
         if found is None:
@@ -217,38 +216,38 @@ class Reader(BoundedUnpickler):
         return found
 
     def persistent_load(self, pid: Any) -> Any:
-        """What lies outside the pickle; by default nothing does."""
+        """Return an object outside the pickle; by default there are none."""
         if self.persistent is None:
             raise Refusal("it refers to objects outside of it")
         return self.persistent(pid)
 
 
 class Plain:
-    """Turns what `Reader.load` gave into plain values, in place where that goes.
+    """Turns the result of `Reader.load` into plain values, in place if possible.
 
-    Each `_Array` becomes its array; a shared or circular container stays one. What a value would be if every place had
-    its own copy is counted, since whoever reads, prints or compares the value goes through all of it.
+    Each `_Array` becomes its array; a shared or circular container stays shared or circular. The weight of a value is
+    its size if every reference were a copy, because code that prints or compares the value visits all of them.
 
     Args:
-        limit: bytes and elements that it may be then.
-        leaves: further types that are handed on.
+        limit: largest weight, in bytes and elements.
+        leaves: further types that are returned unchanged.
     """
 
     def __init__(self, limit: int, leaves: tuple[type, ...] = ()) -> None:
         self._limit = limit
         self._leaves = (bool, int, float, bytes, bytearray, np.generic, np.ndarray, *leaves)
-        # Result and weight by identity; the original is kept, so that no other object can have its identity.
+        # Result and weight by id(). The original is stored too, so that no later object can get the same id().
         self._seen: dict[int, tuple[Any, int, Any]] = {}
 
     def of(self, value: Any, depth: int = 0) -> tuple[Any, int]:
-        """The plain value, and its weight.
+        """Return the plain value and its weight.
 
         Raises:
-            Refusal: it is nested too deeply, too heavy, or holds what is no value.
+            Refusal: the value is nested too deeply, is too heavy, or holds an object that is not data.
         """
         if isinstance(value, str):
             if not value.isascii():
-                value.encode()  # half a character, which no file and no table can take, is an error here
+                value.encode()  # raises for a lone surrogate, which no file and no table can store
             return value, 1
         if value is None or isinstance(value, self._leaves):
             return value, 1
@@ -285,7 +284,7 @@ class Plain:
                 weight += more
             return type(value)(items), weight
         result: Any = value if type(value) in (list, dict) else {}
-        self._seen[id(value)] = result, 1, value  # what is circular finds it
+        self._seen[id(value)] = result, 1, value  # lets a circular reference find its container
         for key, item in enumerate(value) if isinstance(value, list) else list(value.items()):
             made, more = self.of(item, depth + 1)
             if made is not item or result is not value:
@@ -298,29 +297,29 @@ class Plain:
         return result, weight
 
     def _key(self, key: Any, depth: int) -> int:
-        """The weight of a key, which holds no array and so stays as it is."""
+        """Return the weight of a key; a key holds no array and so is not changed."""
         made, weight = self.of(key, depth + 1)
-        hash(made)  # an array in it is an error here
+        hash(made)  # raises if the key holds an array
         return weight
 
 
 def read_value(reader: Reader, path: Path, *, what: str, leaves: tuple[type, ...] = ()) -> Any:
-    """The value of one pickle.
+    """Read the value of one pickle.
 
     Args:
         reader: see `Reader`.
         path: the file, for messages.
-        what: what is read from it, for messages.
+        what: describes the content, for messages.
         leaves: see `Plain`.
 
     Raises:
-        InputError: the pickle is damaged, or names something that is not allowed; all such names are told.
+        InputError: the pickle is damaged, or names something that is not allowed; the message lists all such names.
     """
     damage = ""
     value = None
     try:
         value = Plain(limit_of(reader.size), leaves).of(reader.load())[0]
-    except Exception as error:  # a damaged file can fail at any opcode, in any way
+    except Exception as error:  # a damaged file can raise any exception at any opcode
         damage = " ".join(str(error).split())[:200] or type(error).__name__
     if reader.refused:
         names = sorted(reader.refused)
@@ -342,7 +341,7 @@ def load_pickle(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
         The value, with read-only arrays; OrderedDict and defaultdict become dict.
 
     Raises:
-        InputError: the file is absent, too large, damaged, or names anything else than arrays and containers.
+        InputError: the file is absent, too large, damaged, or names anything other than arrays and containers.
     """
     refuse_special(path)
     try:

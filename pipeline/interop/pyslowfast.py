@@ -1,6 +1,6 @@
-"""Names of PySlowFast's ResNets and SlowFasts, and of their Caffe2 files, in ours.
+"""Translate key names of PySlowFast's ResNets and SlowFasts, and of their Caffe2 files, to ours.
 
-Works on state dicts that are already tensors; who reads a foreign file is no concern of this module.
+This module works on names only; it reads no file.
 """
 
 import re
@@ -34,10 +34,10 @@ _LFB = re.compile(r"(lfb_|nonlocal_conv|box_pooled_fbo|res5_2_branch2c_bn_pooled
 
 
 def our_key(key: str, *, pathways: int) -> str | None:
-    """Our name of a PySlowFast key; None where there is no counterpart.
+    """Return our name of a PySlowFast key; None if there is no counterpart.
 
     Args:
-        key: of the state dict.
+        key: a key of the state dict.
         pathways: 1 for a network of one pathway, 2 for SlowFast.
     """
     stem, block, fuse, head = (pattern.fullmatch(key) for pattern in (_STEM, _BLOCK, _FUSE, _HEAD))
@@ -59,12 +59,12 @@ def _path(number: str, pathways: int) -> str:
 
 
 def count_pathways(keys: Iterable[str]) -> int:
-    """2 where there is a fast pathway, else 1."""
+    """Return 2 if there is a fast pathway, else 1."""
     return 2 if any(key.startswith("s1.pathway1_") for key in keys) else 1
 
 
 def caffe2_key(name: str) -> str | None:
-    """PySlowFast's name of a Caffe2 blob; None where there is no counterpart."""
+    """Return PySlowFast's name of a Caffe2 blob; None if there is no counterpart."""
     for pattern, template in _CAFFE2:
         match = pattern.fullmatch(name)
         if match:
@@ -79,10 +79,10 @@ def caffe2_key(name: str) -> str | None:
 
 
 def is_no_weight(name: str) -> bool:
-    """Whether a Caffe2 blob belongs to the training and not to the network."""
+    """Return whether a Caffe2 blob belongs to the training and not to the network."""
     return _NO_WEIGHT.fullmatch(name) is not None
 
 
 def lfb_blobs(names: Iterable[str]) -> list[str]:
-    """Those Caffe2 blobs that are of the I3D networks of Long-Term Feature Banks, which we do not have."""
+    """Return the Caffe2 blobs of the I3D networks of Long-Term Feature Banks, which we do not have."""
     return [name for name in names if _LFB.fullmatch(name)]

@@ -1,19 +1,19 @@
-"""Builds the detector that a configuration of PySlowFast describes (the `resolved_config` of a parity fixture)."""
+"""Build the detector that a configuration of PySlowFast describes (the `resolved_config` of a parity fixture)."""
 
 from typing import Any
 
-from pipeline.interop.checked import Checked
+from pipeline.interop.checked_config import Checked
 from pipeline.interop.mmaction2_head import DescribedModel
 from pipeline.interop.mmaction2_model import leave_frames_alone
 from pipeline.models.backbones.resnet3d import R50, R101, ResNet3d, Stage
-from pipeline.models.backbones.slowfast import SlowFast
+from pipeline.models.backbones.slowfast import Pathways, SlowFast
 from pipeline.models.detector import Backbone, Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.linear import linear
 from pipeline.models.roi import roi_channels
 from pipeline.models.settings import RoiSettings
 
-# Temporal kernels of each stage, slow pathway first; the stem of the fast one has 5 frames.
+# Temporal kernels of each stage, slow pathway first; the stem of the fast pathway has a kernel of 5 frames.
 _KERNELS = {"slow": [[1], [1], [3], [3]], "slowfast": [[1, 3], [1, 3], [3, 3], [3, 3]]}
 _BLOCKS = {50: R50, 101: R101}
 
@@ -44,7 +44,7 @@ def describe_pyslowfast(config: Any) -> DescribedModel:
     data.integer("NUM_FRAMES")
     paths = 2 if arch == "slowfast" else 1
     data.fixed("INPUT_CHANNEL_NUM", [3] * paths)
-    data.without_effect(*data.values)  # how clips are made; a fixture gives the clip
+    data.without_effect(*data.values)  # how clips are made; a fixture already has the clip
     backbone = _backbone(given, arch, paths)
     detection = given.block("DETECTION")
     detection.one_of("ENABLE", True)
@@ -71,7 +71,7 @@ def _backbone(given: Checked, arch: str, paths: int) -> Backbone:
             resnet.refuse(key, values, "the same positive numbers in both pathways")
     local = given.block("NONLOCAL")
     local.one_of("LOCATION", [[[]] * paths] * 4)
-    local.without_effect(*local.values)  # of blocks that are nowhere
+    local.without_effect(*local.values)  # settings of non-local blocks, of which there are none
     stages = [
         [
             Stage(
@@ -98,6 +98,13 @@ def _backbone(given: Checked, arch: str, paths: int) -> Backbone:
         slow = ResNet3d(stages[0], stem_width=width, stem_kernel=7)
         leave_frames_alone(slow, inflated[0])
         return slow
+    network = SlowFast(stages[0], _pathways(fusion, resnet, width), stem_width=width)
+    for path, flags in zip((network.slow_path, network.fast_path), inflated, strict=True):
+        leave_frames_alone(path, flags)
+    return network
+
+
+def _pathways(fusion: Checked, resnet: Checked, width: int) -> Pathways:
     beta = fusion.integer("BETA_INV")
     fusion.fixed("FUSION_CONV_CHANNEL_RATIO", 2)
     kernel = fusion.integer("FUSION_KERNEL_SZ")
@@ -105,22 +112,12 @@ def _backbone(given: Checked, arch: str, paths: int) -> Backbone:
         fusion.refuse("FUSION_KERNEL_SZ", kernel, "an odd number")
     if width % beta:
         resnet.refuse("WIDTH_PER_GROUP", width, f"a multiple of SLOWFAST.BETA_INV {beta}")
-    network = SlowFast(
-        stages[0],
-        stem_width=width,
-        alpha=fusion.integer("ALPHA"),
-        beta=beta,
-        fusion_kernel=kernel,
-        fusion_norm=True,
-        slow_frames="linspace",
-    )
-    for path, flags in zip((network.slow_path, network.fast_path), inflated, strict=True):
-        leave_frames_alone(path, flags)
-    return network
+    alpha = fusion.integer("ALPHA")
+    return Pathways(alpha=alpha, beta=beta, fusion_kernel=kernel, fusion_norm=True, slow_frames="linspace")
 
 
 def _per_stage(resnet: Checked, key: str, paths: int) -> list[list[int]]:
-    """One number per pathway of each stage."""
+    """Return one number per pathway for each stage."""
     value = resnet.take(key)
     rows = value if isinstance(value, list) else []
     if len(rows) != 4 or not all(

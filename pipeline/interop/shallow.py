@@ -1,7 +1,7 @@
-"""Python's reader of pickles, with a limit on how deep tuples and frozen sets may be nested.
+"""Read pickles with Python's own reader, within a limit on the nesting of tuples and frozen sets.
 
-One that is a key or a member of a set is hashed, level by level on the stack of C, which has no limit of its own:
-a file of a megabyte could end the process.
+A tuple that is a key or a member of a set is hashed recursively on the C stack, which Python does not limit: a file of
+a megabyte could crash the process.
 """
 
 import pickle
@@ -12,15 +12,15 @@ MAX_DEPTH = 32
 
 
 class Refusal(Exception):
-    """A pickle holds or does what no file of arrays and containers does."""
+    """The pickle holds or does something that no file of arrays and containers does."""
 
 
 class ShallowUnpickler(pickle._Unpickler):
-    """Refuses to make a tuple that is nested deeper than `MAX_DEPTH`; all arguments are `pickle.Unpickler`'s."""
+    """Unpickler that refuses to make a tuple nested deeper than `MAX_DEPTH`; arguments as for `pickle.Unpickler`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Depth and weight by identity; the tuple is kept beside them, so that no other object can have its identity.
+        # Depth and weight by id(). The tuple is stored too, so that no later object can get the same id().
         self._deep: dict[int, tuple[int, int, Any]] = {}
 
     def _measure(self, value: Any) -> None:
@@ -36,7 +36,7 @@ class ShallowUnpickler(pickle._Unpickler):
         self._deep[id(value)] = depth, weight, value
 
     def weight(self, value: Any) -> int:
-        """How many steps the hash of a value takes: one that is in several places counts at each of them."""
+        """Return how many steps the hash of a value takes; a value in several places counts at each of them."""
         if type(value) not in (tuple, frozenset):
             return 1
         known = self._deep.get(id(value))
@@ -44,7 +44,7 @@ class ShallowUnpickler(pickle._Unpickler):
 
 
 def _measured(load: Callable[[Any], None]) -> Callable[[Any], None]:
-    """The operation, and then a look at what it made."""
+    """Return the operation, followed by a look at the object it made."""
 
     def load_and_measure(reader: Any) -> None:
         load(reader)
@@ -53,7 +53,7 @@ def _measured(load: Callable[[Any], None]) -> Callable[[Any], None]:
     return load_and_measure
 
 
-# Of all operations these alone can make a tuple or a frozen set.
+# Only these operations can make a tuple or a frozen set.
 _MAKERS = (
     *(pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3, pickle.FROZENSET),
     *(pickle.REDUCE, pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX),

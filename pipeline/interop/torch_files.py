@@ -1,9 +1,9 @@
-"""Reads `torch.save` files, of both formats, without running anything that they name.
+"""Read `torch.save` files, of both formats, without running anything that they name.
 
 `torch.load(weights_only=True)` refuses a checkpoint that holds one object of a training framework beside its weights
-(MMEngine's log buffers, a yacs configuration), although nobody asked for that object. Here such names, of frameworks
-that are known to write them, stand for nothing at all; every other name that is no tensor and no container is refused,
-as in `pickles`. Nothing is imported or called on behalf of a file.
+(MMEngine's log buffers, a yacs configuration), although that object is not needed. Here such names of known frameworks
+are replaced by inert objects; every other name that is neither a tensor nor a container is refused, as in `pickles`. A
+file cannot cause an import or a call.
 """
 
 import io
@@ -27,7 +27,7 @@ WHAT = (
     "without other objects"
 )
 ZIP_MAGIC = b"PK\x03\x04"
-# The pickle of torch's magic number, with which a file of before PyTorch 1.6 begins.
+# The pickle of torch's magic number, with which files from before PyTorch 1.6 begin.
 LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _DTYPES = {
     "FloatStorage": torch.float32,
@@ -41,7 +41,7 @@ _DTYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-# Objects beside the weights in checkpoints of MMAction2, PySlowFast and what is built like them.
+# Packages whose objects lie beside the weights in checkpoints of MMAction2, PySlowFast and projects like them.
 _IGNORED_PACKAGES = ("mmengine", "mmcv", "mmaction", "mmdet", "yacs", "fvcore", "omegaconf", "addict")
 _IGNORED_NAMES = {
     *("argparse.Namespace", "datetime.date", "datetime.datetime", "datetime.timedelta"),
@@ -51,7 +51,7 @@ _IGNORED_NAMES = {
 
 
 class _Storage(Global):
-    """A storage class: it only tells the number type."""
+    """A storage class; it only gives the number type."""
 
     __slots__ = ("dtype",)
 
@@ -64,7 +64,7 @@ class _Storage(Global):
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
-    """A view of a storage, within its bounds."""
+    """Return a view of a storage, within its bounds."""
     is_layout = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) + len(stride) <= 2 * MAX_DIMENSIONS
     numbers = (offset, *size, *stride) if is_layout else (None,)
     if not isinstance(storage, Tensor) or not all(type(each) is int and 0 <= each < 1 << 40 for each in numbers):
@@ -94,7 +94,7 @@ _ALLOWED_HERE: Mapping[str, Any] = {
     "torch._utils._rebuild_parameter": Global(_parameter),
     "torch.Size": make_container(tuple, list, tuple),
     "collections.Counter": make_container(dict, dict),
-    # How a pickle of before protocol 4 names a method of an ignored class.
+    # Pickles before protocol 4 name a method of an ignored class in this way.
     "builtins.getattr": Global(_attribute),
     "__builtin__.getattr": Global(_attribute),
     **{f"torch.{place}{name}": _Storage(dtype) for name, dtype in _DTYPES.items() for place in ("", "cuda.")},
@@ -110,10 +110,10 @@ def _reader(file: io.BytesIO, persistent: Any = None) -> Reader:
 
 
 def _storage_id(pid: Any) -> tuple[torch.dtype, str, int]:
-    """Number type, key and length of a storage that the pickle refers to."""
+    """Return number type, key and length of a storage that the pickle refers to."""
     if not (isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[1], _Storage)):
         raise Refusal("it refers to something that is no storage of numbers")
-    # Text, so that it can be shown: of nested lists it could have more characters than memory holds.
+    # The key must be text, so that messages can show it: nested lists could print more than fits into memory.
     if not isinstance(pid[2], str) or type(pid[4]) is not int or pid[4] < 0:
         raise Refusal("it holds a storage without a key or a length")
     return pid[1].dtype, pid[2], pid[4]
@@ -122,7 +122,7 @@ def _storage_id(pid: Any) -> tuple[torch.dtype, str, int]:
 def _filled(data: bytes, dtype: torch.dtype, count: int) -> Tensor:
     if len(data) != count * dtype.itemsize:
         raise Refusal(f"a storage of {count} {dtype} has {len(data)} bytes")
-    # A writable copy: frombuffer keeps the buffer that it is given.
+    # Make a writable copy: frombuffer keeps the buffer that it gets.
     return torch.frombuffer(bytearray(data), dtype=dtype) if count else torch.empty(0, dtype=dtype)
 
 
@@ -159,7 +159,7 @@ def _read_zip(path: Path) -> Any:
 
 
 def _read_legacy(path: Path) -> Any:
-    """Magic number, protocol and platform; the value; the keys of its storages; the bytes of each."""
+    """Read magic number, protocol and platform; the value; the keys of its storages; the bytes of each."""
     data = path.read_bytes()
     file = io.BytesIO(data)
     read_value(_reader(file), path, what=WHAT)
@@ -212,12 +212,12 @@ def load_torch(path: Path) -> Any:
         path: the file.
 
     Returns:
-        The value with its tensors on the CPU. Objects of training frameworks are `Inert`; who takes a value out of
-        the file must refuse them there (`pipeline.interop.frameworks` does, in a state dict).
+        The value with its tensors on the CPU. Objects of training frameworks are `Inert`; the caller must refuse them
+        in the part that it uses (`pipeline.interop.frameworks` does so in a state dict).
 
     Raises:
-        InputError: the file is absent, damaged, or names anything else than tensors, arrays, containers and the
-            training frameworks' objects; all such names are told.
+        InputError: the file is absent, damaged, or names anything other than tensors, arrays, containers and objects of
+            the training frameworks; the message lists all such names.
     """
     refuse_special(path)
     try:
@@ -231,7 +231,7 @@ def load_torch(path: Path) -> Any:
         raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # a damaged archive can fail anywhere, in any way
+    except Exception as error:  # a damaged archive can raise any exception
         damage = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"{path}: not a whole torch.save file: {damage}") from None
     raise InputError(f"{path}: not a torch.save file")

@@ -1,4 +1,4 @@
-"""`conf/dataset/NAME.yaml` for a folder of videos, with what was found in it."""
+"""Write `conf/dataset/NAME.yaml` for a folder of videos, with what was found in it."""
 
 import math
 import os
@@ -23,7 +23,7 @@ from pipeline.annotations.unread import reasons
 from pipeline.base.errors import InputError, counted
 from pipeline.base.files import atomic_path, digest_file, write_text
 from pipeline.boxes.yolo import find_yolo
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.doctor.times import RATE_TOLERANCE
 from pipeline.new_dataset.first_timestamps import Suggested, suggest_first_timestamps
 from pipeline.tables.label_map import Label
@@ -31,7 +31,7 @@ from pipeline.tables.timelines import BOTH
 
 NAME = re.compile(r"[a-z0-9_]+")
 GRID_FPS, SHORT_SIDE = 30, 320
-"Of the published recipes; neither more frames nor larger ones are stored unless asked for."
+"The values of the published recipes: unless asked for, neither more nor larger frames are stored."
 MOTION = [
     "boxes:",
     "  # motion needs no download, and a camera that stands still. fasterrcnn finds persons in any film; its weights",
@@ -46,31 +46,31 @@ ABSOLUTE = (
 SHOWN_NAMES, SHOWN_LINES = 8, 12
 NO_BOXES = "conf/none/boxes"
 OUTS = ("frames", "annotations", "detected_boxes", "boxes", "bank")
-"What stages write below `data/NAME`."
+"Folders that stages write below `data/NAME`."
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """What a folder of annotations says."""
+    """What is known about a folder of annotations."""
 
     folder: str
     classes: int = 1
-    "1 where it cannot be told."
+    "Number of classes; 1 if unknown."
     labels: Sequence[Label] = ()
     told: Sequence[str] = field(default_factory=list)
-    "Formats and splits, in lines."
+    "Lines on formats and splits."
     fault: str = ""
-    "Why the classes cannot be told."
+    "Why the classes are unknown."
     gap_seconds: float = 0.0
-    "Where a single film is annotated, and long enough to be split by time: the gap between train and val."
+    "If the only annotated film is long enough to be split by time: the gap between train and val, in seconds."
     imported: AvaImport | None = None
 
 
 def check_name(name: str, conf: Path, *, force: bool) -> Path:
-    """The file that a data set of this name gets.
+    """Return the configuration file for a data set of this name.
 
     Raises:
-        InputError: the name cannot be one, is taken, or there is no `conf/dataset`.
+        InputError: the name is not valid or is taken, or there is no `conf/dataset`.
     """
     if not NAME.fullmatch(name):
         raise InputError(f"the name is {name!r}, expected lower-case letters, digits and '_'")
@@ -83,10 +83,10 @@ def check_name(name: str, conf: Path, *, force: bool) -> Path:
 
 
 def in_place(path: Path, option: str) -> str:
-    """How the parameters name a folder: relative where it lies inside the project.
+    """Return the path of a folder for the parameters: relative if the folder is inside the project.
 
     Raises:
-        InputError: it is not there, or its name would be read as a reference to another parameter.
+        InputError: the folder does not exist, or its name would be read as a reference to another parameter.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder ({option})")
@@ -98,10 +98,10 @@ def in_place(path: Path, option: str) -> str:
 
 
 def own_folder(given: Path | None, folder: Path, option: str, *, force: bool = False) -> str:
-    """A folder for the parameters: `given` as it lies; a single file is copied into `folder`.
+    """Return a folder for the parameters: `given` itself, or `folder` after copying the single file `given` into it.
 
     Raises:
-        InputError: see `in_place`; or a file of the same name and other contents lies there, and `force` is not given.
+        InputError: see `in_place`; or `folder` has a different file of the same name, and `force` is false.
     """
     if given is None:
         return folder.as_posix()
@@ -117,15 +117,15 @@ def own_folder(given: Path | None, folder: Path, option: str, *, force: bool = F
 
 
 def check_source(name: str, path: Path | None, option: str) -> None:
-    """Refuse a source that stages would write into.
+    """Check that no stage writes into a source.
 
     Args:
-        name: of the data set.
-        path: what was given.
-        option: with which option.
+        name: the name of the data set.
+        path: the source that the user gives.
+        option: the option with which it is given.
 
     Raises:
-        InputError: it is, holds or lies in a folder that a stage writes, which DVC empties before the stage runs.
+        InputError: the source is, holds or lies in a folder that a stage writes: DVC empties it before the stage runs.
     """
     given = path.resolve() if path else None
     for out in OUTS:
@@ -138,18 +138,18 @@ def check_source(name: str, path: Path | None, option: str) -> None:
             )
 
 
-def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
-    """Write `videos.csv` where it is not there and a format needs it: rates, sizes, and when each film begins.
+def write_videos_csv(folder: Path, films: Mapping[str, ProbedFilm]) -> str:
+    """Write `videos.csv` (rates, sizes, first timestamps) if it is absent and a format needs it.
 
     Returns:
-        Lines that say so; empty where there is nothing to say.
+        Lines for the user; empty if there is nothing to say.
     """
     path = folder / "videos.csv"
     good = {video_id: film for video_id, film in films.items() if not film.found and film.fps and film.width}
     try:
         found = recognise(folder) if folder.is_dir() else Found()
     except InputError:
-        return ""  # the doctor tells it
+        return ""  # the doctor reports the error
     suggested = _suggested(folder, found, good)
     told = [f"{folder}: {line}" for line in suggested.told]
     if path.exists():
@@ -157,33 +157,33 @@ def write_videos_csv(folder: Path, films: Mapping[str, Film]) -> str:
         return "\n".join([*told, f"{path}: does not say it; add the column first_timestamp"]) if silent else ""
     tools = found.cvat or found.via or found.coco or found.label_studio
     if found.files() and not (tools or found.pickles() or _of_frames(found) or suggested.needed):
-        return "\n".join(told)  # as the import takes it anyway
+        return "\n".join(told)  # the import takes the same values without a file
     write_text(path, _videos_csv_text(good, suggested, custom=found.custom()))
     known = f"frame rate and size of {counted(len(good), 'film')}"
     written = f"{path}: written, with {known}; its column split may be filled in"
     return "\n".join([written, *told])
 
 
-def _suggested(folder: Path, found: Found, films: Mapping[str, Film]) -> Suggested:
+def _suggested(folder: Path, found: Found, films: Mapping[str, ProbedFilm]) -> Suggested:
     durations = {video_id: film.duration_seconds for video_id, film in films.items()}
     rates = {video_id: film.fps for video_id, film in films.items()}
     try:
         return suggest_first_timestamps(folder, found, durations, rates) if found.files() else Suggested()
     except InputError:
-        return Suggested()  # the doctor tells it
+        return Suggested()  # the doctor reports the error
 
 
 def _lacks_first_timestamps(folder: Path, suggested: Suggested) -> bool:
-    """Whether a `videos.csv` of the user's leaves films of the annotations to what the import takes."""
+    """Return whether the user's `videos.csv` lacks the first timestamp of an annotated film."""
     try:
         listed = read_listed(folder)
     except InputError:
-        return False  # the doctor tells it
+        return False  # the doctor reports the error
     return any(listed.get(each, Listed()).first_timestamp is None for each in suggested.first)
 
 
-def _videos_csv_text(films: Mapping[str, Film], suggested: Suggested, *, custom: bool) -> str:
-    """The text of `videos.csv`; of AVA's own files every film has to have a first timestamp, or none."""
+def _videos_csv_text(films: Mapping[str, ProbedFilm], suggested: Suggested, *, custom: bool) -> str:
+    """Return the text of `videos.csv`; for AVA's own files all films have a first timestamp, or none has."""
     if not suggested.first:
         header, others = "video_id,split,fps,width,height", None
     else:
@@ -198,13 +198,13 @@ def _videos_csv_text(films: Mapping[str, Film], suggested: Suggested, *, custom:
     return "\n".join([*lines, ""])
 
 
-def write_frame_times(folder: Path, films: Mapping[str, Film]) -> str:
-    """Write `frame_times.csv` for films whose rate varies, where it is not there and the frames of files are counted.
+def write_frame_times(folder: Path, films: Mapping[str, ProbedFilm]) -> str:
+    """Write `frame_times.csv` for films with a varying rate, if it is absent and the annotations count frames.
 
-    A film to which videos.csv gives another rate than its mean was annotated on another copy, and is left out.
+    A film whose rate in videos.csv is not its mean rate was annotated on another copy, and is left out.
 
     Returns:
-        A line that says so; empty where there is nothing to do.
+        A line for the user; empty if nothing was written.
     """
     path = folder / FRAME_TIMES
     varying = {video_id: film for video_id, film in films.items() if film.knots and not film.found}
@@ -213,7 +213,7 @@ def write_frame_times(folder: Path, films: Mapping[str, Film]) -> str:
     try:
         found, listed = recognise(folder), read_listed(folder)
     except InputError:
-        return ""  # the doctor tells it
+        return ""  # the doctor reports the error
     if found.files() and not (found.cvat or found.via or found.label_studio):
         return ""
     rates = {video_id: listed.get(video_id, Listed()).fps for video_id in varying}
@@ -232,11 +232,11 @@ def write_frame_times(folder: Path, films: Mapping[str, Film]) -> str:
     )
 
 
-def write_box_rates(folder: Path, films: Mapping[str, Film]) -> str:
-    """Write `videos.csv`, and `frame_times.csv` for films whose rate varies, beside text files of YOLO.
+def write_box_rates(folder: Path, films: Mapping[str, ProbedFilm]) -> str:
+    """Write `videos.csv`, and `frame_times.csv` for films with a varying rate, beside YOLO's text files.
 
     Returns:
-        A line that says so; empty where there is nothing to do.
+        A line for the user; empty if nothing was written.
     """
     path = folder / "videos.csv"
     if path.exists() or not find_yolo(folder):
@@ -252,7 +252,7 @@ def write_box_rates(folder: Path, films: Mapping[str, Film]) -> str:
 
 
 def _of_frames(found: Found) -> bool:
-    """Whether a CSV counts frames, or may."""
+    """Return whether a CSV counts frames, or might."""
     try:
         return any(counts_frames(path, "auto") for path in found.file_csvs)
     except InputError:
@@ -260,12 +260,12 @@ def _of_frames(found: Found) -> bool:
 
 
 def read_classes(folder: Path, name: str, *, gap_seconds: float = 3.0) -> Annotated:
-    """Read the annotations, to learn their formats and classes; a fault is told and ends nothing.
+    """Read the annotations to learn their formats and classes; an error is returned as `fault`, not raised.
 
     Args:
-        folder: of annotations.
-        name: of the folder in the parameters.
-        gap_seconds: no less than a clip lasts, for a film that is split by time.
+        folder: the annotation folder.
+        name: the folder's path in the parameters.
+        gap_seconds: the gap for a film that is split by time; at least the length of a clip.
     """
     labels: list[Label] = []
     try:
@@ -288,19 +288,19 @@ def read_classes(folder: Path, name: str, *, gap_seconds: float = 3.0) -> Annota
     return Annotated(name, count, imported.labels, imported.told, imported=imported)
 
 
-def grid_fps(films: Mapping[str, Film]) -> int:
-    """The most common frame rate, rounded, and no more than GRID_FPS; of equally common ones the highest."""
+def grid_fps(films: Mapping[str, ProbedFilm]) -> int:
+    """Return the most common frame rate, rounded, at most GRID_FPS; of equally common rates the highest."""
     rates = Counter(round(film.fps) for film in films.values() if film.fps >= 1)
     return min(GRID_FPS, max(rates, key=lambda rate: (rates[rate], rate), default=GRID_FPS))
 
 
 def split_gap(clip_frames: int, fps: float) -> float:
-    """Whole seconds that a clip of so many frames of the grid does not exceed; 3 at least."""
+    """Return the length of a clip with this many grid frames, rounded up to whole seconds; at least 3."""
     return float(max(3, math.ceil(clip_frames / fps)))
 
 
-def short_side(films: Mapping[str, Film]) -> int:
-    """The short side of the smallest film, and no more than SHORT_SIDE."""
+def short_side(films: Mapping[str, ProbedFilm]) -> int:
+    """Return the short side of the smallest film, at most SHORT_SIDE."""
     return min([SHORT_SIDE, *(min(film.width, film.height) for film in films.values() if film.width and film.height)])
 
 
@@ -308,23 +308,23 @@ def config_text(
     name: str,
     *,
     videos: str,
-    films: Mapping[str, Film],
+    films: Mapping[str, ProbedFilm],
     annotated: Annotated,
     boxes: str | None,
     fps: float | None,
     asked_side: int,
     more: Mapping[str, Sequence[str]],
 ) -> str:
-    """The text of `conf/dataset/NAME.yaml`.
+    """Return the text of `conf/dataset/NAME.yaml`.
 
     Args:
-        name: of the data set.
-        videos: path of the films.
-        films: what they are.
-        annotated: what the annotations say.
+        name: the name of the data set.
+        videos: path of the videos.
+        films: the probed films.
+        annotated: what is known about the annotations.
         boxes: path of the boxes; None chooses the detector that needs no download.
-        fps: of the grid; None takes `grid_fps`.
-        asked_side: the short side that the default backbone asks for.
+        fps: frame rate of the grid; None takes `grid_fps`.
+        asked_side: the short side that the default backbone needs.
         more: further lines of the block `dataset` (`rate_lines`), and further `blocks` (`proposed_lines`).
     """
     side = short_side(films)
@@ -364,12 +364,12 @@ def config_text(
 
 
 def _unknown(folder: str) -> str:
-    """What is to be done where nothing names the classes."""
+    """Return the advice for annotations whose classes have no names."""
     return f"cannot be told yet: set it; annotations that name no classes need {folder}/labelmap.txt (lines `1: walk`)"
 
 
 def rate_lines(frame_rate: float | None) -> list[str]:
-    """The line of the rate of folders of pictures, where it was given."""
+    """Return the line with the rate of folders of pictures, if it was given."""
     return [f"  frame_rate: {frame_rate:.10g}  # pictures a second of the folders of pictures"] if frame_rate else []
 
 
@@ -385,7 +385,7 @@ def _split_lines(gap_seconds: float) -> list[str]:
     ]
 
 
-def _film_comments(films: Mapping[str, Film]) -> list[str]:
+def _film_comments(films: Mapping[str, ProbedFilm]) -> list[str]:
     good = [film for film in films.values() if not film.found]
     rates = Counter(f"{film.fps:.5g}" for film in good)
     sizes = Counter(f"{film.width}x{film.height}" for film in good)
@@ -399,11 +399,11 @@ def _film_comments(films: Mapping[str, Film]) -> list[str]:
 
 
 def _counted(values: Counter[str]) -> str:
-    """`25 (3 films), 30 (1 film)`, the four most common."""
+    """Format counts as `25 (3 films), 30 (1 film)`, with the four most common values."""
     shown = [f"{value} ({count} film{'s' if count > 1 else ''})" for value, count in values.most_common(4)]
     return ", ".join(shown) + (", ..." if len(values) > 4 else "")
 
 
 def _scalar(text: str) -> str:
-    """A text as YAML."""
+    """Return a text as a YAML scalar."""
     return str(yaml.safe_dump(text, width=10**6, allow_unicode=True)).splitlines()[0]

@@ -1,7 +1,8 @@
-"""Which timestamp a film's first frame has, as its rows and its length suggest: 0 for most films, 900 for AVA's.
+"""Suggest the timestamp of a film's first frame from its rows and its length: 0 for most films, 900 for AVA's.
 
-Formats whose timestamps are labels of seconds are AVA CSV and COCO-like JSON (also with images `VIDEO/TIMESTAMP.jpg`).
-The others tell it themselves: tools and tubes count frames, or seconds of the film, and a clip of Kinetics by its name.
+Only AVA CSV and COCO-like JSON (also with images `VIDEO/TIMESTAMP.jpg`) need it, as their timestamps are labels of
+seconds. In other formats it is known: tools and tubes count frames or seconds of the film, and a clip of Kinetics has
+its start in its name.
 """
 
 from collections import Counter
@@ -23,38 +24,38 @@ from pipeline.tables.film_ids import composed, film_of
 from pipeline.tables.ordering import ranked
 from pipeline.tables.timelines import AVA_FIRST_TIMESTAMP
 
-# A keyframe at the very end of a film looks outside by the rounding of its length.
+# Rounding of a film's length can put a keyframe at its very end outside.
 SLACK_SECONDS = 0.1
-# AVA's films are cut from second 900 to 1800: a longer film that reaches to its rows' seconds was not cut.
+# AVA's films are the seconds 900 to 1800 of their source. A longer film that contains its rows' seconds was not cut.
 LONGEST_CUT_SECONDS = 930.0
-# Times of so many lengths of the film are no seconds.
+# Timestamps that reach this many lengths of the film are not seconds.
 FRAME_NUMBERS = 5.0
 SHOWN_FILMS = 3
 
 
 @dataclass(frozen=True)
 class Suggested:
-    """First timestamps by film, and what is to be said of them."""
+    """First timestamps by film, and lines for the user."""
 
     first: Mapping[str, float] = field(default_factory=dict)
     needed: bool = False
-    "Whether the import takes another one for some film if nothing tells it."
+    "True if the import's default would differ for some film."
     told: list[str] = field(default_factory=list)
 
 
 def suggest_first_timestamps(
     folder: Path, found: Found, durations: Mapping[str, float], rates: Mapping[str, float] | None = None
 ) -> Suggested:
-    """What the rows of a folder of annotations suggest.
+    """Suggest first timestamps from the rows of a folder of annotations.
 
     Args:
-        folder: the annotations.
-        found: its files.
-        durations: seconds of each film that can be read.
-        rates: their frames a second; None looks for no rows that count frames.
+        folder: the annotation folder.
+        found: its files by format.
+        durations: length in seconds of each readable film.
+        rates: their frame rates; None does not check whether rows count frames.
 
     Raises:
-        InputError: a file cannot be read, or does not tell whether it counts frames.
+        InputError: a file cannot be read, or does not show whether it counts frames.
     """
     if any(KINETICS.fullmatch(path.name) for path in folder.iterdir()):
         return Suggested()
@@ -85,14 +86,14 @@ def suggest_first_timestamps(
 
 
 def _are_frames(stamps: Floats, duration: float, fps: float | None) -> bool:
-    """Whether rows reach over a longer time than their film lasts, by far, and fit it as numbers of frames."""
+    """Return whether timestamps reach far beyond the film's length, but fit it as frame numbers."""
     first, last = float(stamps.min()), float(stamps.max())
     too_long = last > FRAME_NUMBERS * duration and last - first > duration + SLACK_SECONDS
     return too_long and first >= 0 and bool(fps) and last <= (duration + SLACK_SECONDS) * (fps or 0.0) + 1
 
 
 def _stamps(found: Found) -> tuple[dict[str, Floats], dict[str, float], set[str]]:
-    """Timestamps by film, the first timestamp that the import takes if nothing tells it, and films of AVA CSVs."""
+    """Return the timestamps by film, the import's default first timestamp of each film, and the films of AVA CSVs."""
     stamps: dict[str, list[Floats]] = {}
     taken: dict[str, float] = {}
     for path in [*found.ava, *(path for path in found.file_csvs if not counts_frames(path, "auto"))]:
@@ -114,7 +115,7 @@ def _stamps(found: Found) -> tuple[dict[str, Floats], dict[str, float], set[str]
 
 
 def _add(stamps: dict[str, list[Floats]], films: list[str], film: Ints, values: Floats) -> None:
-    """Append `values` [n] to those of their films; `film` [n] holds places in `films`."""
+    """Append `values` [n] to those of their films; `film` [n] holds indices into `films`."""
     order = np.argsort(film, kind="stable")
     parts = np.split(values[order], np.searchsorted(film[order], np.arange(1, len(films))))
     for name, part in zip(films, parts, strict=bool(films)):
@@ -122,7 +123,7 @@ def _add(stamps: dict[str, list[Floats]], films: list[str], film: Ints, values: 
 
 
 def _inside(seconds: Floats, duration: float) -> float:
-    """The share of times that lie in a film of this length."""
+    """Return the share of times that lie in a film of this length."""
     return float(((seconds >= 0) & (seconds <= duration + SLACK_SECONDS)).mean())
 
 
@@ -149,7 +150,7 @@ def _told(first: Mapping[str, float], stamps: Mapping[str, Floats], durations: M
 
 
 def _unfit(outside: list[str], frames: list[str]) -> list[str]:
-    """Of films whose rows lie in them by no first timestamp, or by numbers of frames."""
+    """Return lines on films whose rows fit no first timestamp, or fit only as frame numbers."""
     lines = []
     if frames:
         lines.append(
@@ -165,7 +166,7 @@ def _unfit(outside: list[str], frames: list[str]) -> list[str]:
 
 
 def _ends_one_later(stamps: Floats, duration: float) -> bool:
-    """Whether a film's rows begin at 1 or later, and end behind its last frame but not a second earlier."""
+    """Return whether a film's rows start at 1 or later and end less than a second after its last frame."""
     last = float(stamps.max())
     return stamps.min() >= 1 and bool(is_beyond(last, duration)) and not bool(is_beyond(last - 1, duration))
 

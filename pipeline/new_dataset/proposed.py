@@ -1,4 +1,4 @@
-"""What a new data set needs other than the defaults: thresholds of its boxes, a crop where films differ in shape."""
+"""Propose settings of a new data set: thresholds of its boxes, and a crop if its films differ in shape."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from pipeline.boxes.recall import (
     recall,
     threshold_words,
 )
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 
 MOTION_THRESHOLD = 0.5
 CROP = {"baseline.augmentation.crop": "${baseline.augmentation.short_side.0}"}
@@ -27,24 +27,24 @@ CROP = {"baseline.augmentation.crop": "${baseline.augmentation.short_side.0}"}
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The threshold that a data set's boxes ask for."""
+    """The score threshold that fits a data set's boxes."""
 
     value: float = USUAL_THRESHOLD
     why: str = ""
-    "What the boxes cover; empty where nothing is known of them."
+    "What the boxes cover; empty if nothing is known about them."
 
     def told(self) -> str:
-        """The threshold, and why, in a line; empty where nothing is known of the boxes."""
+        """Return the threshold and its reason in a line; empty if nothing is known about the boxes."""
         return f"{self.why}: thresholds are {self.value:g} ({', '.join(THRESHOLD_KEYS)})" if self.why else ""
 
 
 def propose_thresholds(folder: Path, imported: AvaImport | None, annotations: Path) -> Thresholds:
-    """The threshold by the recall of the boxes on train, of val where train has no covered person.
+    """Choose the threshold by the recall of the boxes on train, or on val if no person of train is covered.
 
     Args:
-        folder: the boxes.
-        imported: the annotations; None where they cannot be read.
-        annotations: their folder.
+        folder: the folder of the boxes.
+        imported: the annotations; None if they cannot be read.
+        annotations: the annotation folder.
     """
     if imported is None or not imported.annotations.num_rows:
         return Thresholds()
@@ -53,7 +53,7 @@ def propose_thresholds(folder: Path, imported: AvaImport | None, annotations: Pa
             folder, imported.timelines, min_score=0.0, keyframes=imported.keyframes, annotations=annotations
         ).boxes
     except InputError:
-        return Thresholds()  # the doctor tells it
+        return Thresholds()  # the doctor reports the error
     for split in ("train", "val"):
         scores = covering_scores(imported.annotations, imported.keyframes, boxes, split)
         if recall(scores):
@@ -62,18 +62,20 @@ def propose_thresholds(folder: Path, imported: AvaImport | None, annotations: Pa
     return Thresholds()
 
 
-def shapes(films: Iterable[Film]) -> set[Fraction]:
-    """Width by height of the films that can be read."""
+def shapes(films: Iterable[ProbedFilm]) -> set[Fraction]:
+    """Return the ratios of width to height of the readable films."""
     return {Fraction(film.width, film.height) for film in films if not film.found and film.width and film.height}
 
 
-def proposed_lines(films: Mapping[str, Film], thresholds: Thresholds, *, motion: bool, least_score: float) -> list[str]:
-    """Lines of `conf/dataset/NAME.yaml`.
+def proposed_lines(
+    films: Mapping[str, ProbedFilm], thresholds: Thresholds, *, motion: bool, least_score: float
+) -> list[str]:
+    """Return the proposed lines of `conf/dataset/NAME.yaml`.
 
     Args:
-        films: all of them.
-        thresholds: of the boxes that are brought.
-        motion: no boxes are brought, the detector `motion` makes them.
+        films: all films.
+        thresholds: the threshold for the boxes that the user provides.
+        motion: whether the detector `motion` makes the boxes, as the user provides none.
         least_score: the default of `boxes.min_score`, below which boxes are left out.
     """
     value = MOTION_THRESHOLD if motion else thresholds.value
@@ -97,7 +99,7 @@ def _flow(block: Any) -> str:
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted keys as a tree: `{"a.b": 1}` is `{"a": {"b": 1}}`."""
+    """Return dotted keys as a tree: `{"a.b": 1}` becomes `{"a": {"b": 1}}`."""
     tree: dict[str, Any] = {}
     for key, value in values.items():
         *blocks, name = key.split(".")

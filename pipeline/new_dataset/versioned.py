@@ -1,4 +1,4 @@
-"""Whether Git or DVC bring a folder to the temporary folder of an experiment (`dvc exp run --temp`, `--queue`)."""
+"""Find whether Git or DVC copies a folder to an experiment's temporary folder (`dvc exp run --temp`, `--queue`)."""
 
 import os
 import shlex
@@ -10,14 +10,14 @@ from pipeline.base.git import git_output
 
 
 def path_for_experiments(name: str) -> str:
-    """How the parameters name a file or folder, so that experiments find it.
+    """Return the path of a file or folder for the parameters, such that experiments find it.
 
     Args:
-        name: a path, relative to the project's folder where it lies inside.
+        name: a path; relative to the project's folder if it is inside.
 
     Returns:
-        The name itself where every file comes along, and where there is no Git repository and so no experiment; the
-        absolute path otherwise.
+        The name itself if all its files are copied, or if there is no Git repository and so no experiment; else the
+        absolute path.
     """
     path = Path(name)
     if path.is_absolute() or _is_of_dvc(path):
@@ -30,10 +30,10 @@ def path_for_experiments(name: str) -> str:
 
 
 def would_be_committed(path: Path) -> bool:
-    """Whether `git add -A` would take files of this folder that neither Git nor DVC has, films for example.
+    """Return whether `git add -A` would add files of this folder, such as films, that neither Git nor DVC tracks.
 
     Args:
-        path: a folder; one that lies elsewhere, or is a link, is nothing to Git.
+        path: a folder; Git ignores one that is outside of the project or is a link.
     """
     name = os.path.relpath(path.absolute())
     if path.is_symlink() or name.startswith("..") or _is_of_dvc(Path(name)):
@@ -44,7 +44,7 @@ def would_be_committed(path: Path) -> bool:
 
 
 def ignore_words(path: Path) -> str:
-    """A line that says so of films, and what to type; empty where Git would not take them."""
+    """Return a line that warns of such films and gives the remedy; empty if Git would not add them."""
     if not would_be_committed(path):
         return ""
     name = Path(os.path.relpath(path.absolute())).as_posix()
@@ -56,13 +56,13 @@ def ignore_words(path: Path) -> str:
 
 
 def _is_of_dvc(path: Path) -> bool:
-    """Whether a `.dvc` file, or a stage that has run, brings it; `path` is relative."""
+    """Return whether a `.dvc` file, or a stage that has run, provides a relative path."""
     above = [path, *path.parents][:-1]
     return any(Path(f"{each}.dvc").is_file() for each in above) or any(os.fspath(each) in _outs() for each in above)
 
 
 def _outs() -> set[str]:
-    """The outs of `dvc.lock`."""
+    """Return the paths of the outs in `dvc.lock`."""
     try:
         stages = yaml.safe_load(Path("dvc.lock").read_text())["stages"].values()
         return {out["path"] for stage in stages for out in stage.get("outs", [])}

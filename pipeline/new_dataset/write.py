@@ -1,4 +1,4 @@
-"""A data set from a folder of videos: its lists, its copied files and `conf/dataset/NAME.yaml`."""
+"""Make a data set from a folder of videos: its lists, its copied files and `conf/dataset/NAME.yaml`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.base.errors import counted
 from pipeline.base.files import write_text
-from pipeline.doctor.probe_films import Film, probe_films
+from pipeline.doctor.probe_films import ProbedFilm, probe_films
 from pipeline.new_dataset.config import (
     Annotated,
     check_name,
@@ -32,7 +32,7 @@ from pipeline.video.folder import find_videos
 
 @dataclass(frozen=True)
 class Given:
-    """What the user gives; None where nothing is given."""
+    """The options that the user gives; None for an option that is not given."""
 
     name: str
     videos: Path
@@ -44,18 +44,18 @@ class Given:
 
 
 def write_dataset(given: Given, conf: Path, *, workers: int) -> list[str]:
-    """Look at the films, bring the sources to where parameters name them, and write the parameters.
+    """Probe the films, copy the sources to the paths in the parameters, and write the parameters.
 
     Args:
         given: the options.
         conf: the folder `conf`.
-        workers: processes that read videos.
+        workers: number of processes that read videos.
 
     Returns:
         Lines for the user.
 
     Raises:
-        InputError: the name or a path cannot be taken, or the parameters do not compose.
+        InputError: the name or a path cannot be used, or the parameters do not compose.
     """
     path = check_name(given.name, conf, force=given.force)
     for each, option in ((given.videos, "--videos"), (given.annotations, "--annotations"), (given.boxes, "--boxes")):
@@ -105,13 +105,13 @@ def _read_annotations(folder: Path, default: Mapping[str, Any], fps: float) -> A
 
 
 def _asked_side(default: Mapping[str, Any]) -> int:
-    """The longest short side that the default experiment scales a frame to."""
+    """Return the longest short side to which the default experiment scales a frame."""
     asked: list[int] = [default["backbone"]["input"]["short_side"]]
     asked += [max(default[block]["augmentation"]["short_side"]) for block in ("baseline", "head_train")]
     return max(asked)
 
 
-def _summary(path: Path, films: Mapping[str, Film], annotated: Annotated, proposals: str | None) -> str:
+def _summary(path: Path, films: Mapping[str, ProbedFilm], annotated: Annotated, proposals: str | None) -> str:
     classes = counted(annotated.classes, "class", "classes") if annotated.labels else "classes are to be set"
     by = f"from {proposals}" if proposals else "by motion"
     return f"{path}: written: {counted(len(films), 'film')}, {classes}, boxes {by}"

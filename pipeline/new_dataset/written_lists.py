@@ -1,6 +1,7 @@
-"""Lists of films that `new-dataset` wrote beside annotations and boxes, and nobody edited since: --force replaces them.
+"""Handle lists of films that `new-dataset` wrote and nobody edited since: --force replaces only these.
 
-`conf/dataset/NAME.yaml` notes their digests, so that a file of the user's, or one that was edited, is never replaced.
+The lists lie beside annotations and boxes. `conf/dataset/NAME.yaml` holds their digests, so that a file of the user, or
+an edited one, is never replaced.
 """
 
 import re
@@ -17,13 +18,13 @@ NOTE = re.compile(
 
 
 def lists_in(folders: Iterable[Path]) -> list[Path]:
-    """The lists that lie in the folders."""
+    """Return the lists in the folders."""
     paths = [folder / name for folder in dict.fromkeys(folders) for name in LISTS]
     return [path for path in paths if path.is_file()]
 
 
 def remove_written(folders: Iterable[Path], conf: Path) -> None:
-    """Remove the lists whose bytes are those that `new-dataset` once wrote, as `conf/dataset/*.yaml` note it."""
+    """Remove the lists whose bytes have a digest in `conf/dataset/*.yaml`, as `new-dataset` wrote them."""
     texts = [path.read_text(errors="replace") for path in sorted((conf / "dataset").glob("*.yaml"))]
     ours = {digest for text in texts for digest in NOTE.findall(text)}
     for path in lists_in(folders):
@@ -32,7 +33,7 @@ def remove_written(folders: Iterable[Path], conf: Path) -> None:
 
 
 def note_lines(paths: Sequence[Path]) -> list[str]:
-    """The lines of `conf/dataset/NAME.yaml` that note lists as written."""
+    """Return the lines of `conf/dataset/NAME.yaml` that hold the digests of written lists."""
     if not paths:
         return []
     return [

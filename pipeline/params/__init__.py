@@ -21,7 +21,7 @@ from pipeline.base.plain_yaml import read_yaml
 from pipeline.boxes.settings import Boxes
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.models.settings import Labels, LongTermHead, RoiSettings
-from pipeline.params.data import Bank, Dataset
+from pipeline.params.data import BankParams, Dataset
 from pipeline.params.model import Backbone, Scope
 from pipeline.params.scoring import Reported
 from pipeline.training.settings import Augmentation, BaselineTraining, HeadTraining, Training, Watching
@@ -30,7 +30,7 @@ from pipeline.video.settings import Frames
 __all__ = [
     "Augmentation",
     "Backbone",
-    "Bank",
+    "BankParams",
     "BaselineTraining",
     "Block",
     "Choices",
@@ -83,7 +83,7 @@ class Params(Block):
     roi: RoiSettings
     labels: Labels
     baseline: BaselineTraining
-    bank: Bank
+    bank: BankParams
     head: LongTermHead
     scope: Scope
     head_train: HeadTraining

@@ -60,7 +60,7 @@ class Dataset(Block):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bank(BankSettings):
+class BankParams(BankSettings):
     """The feature bank."""
 
     name: Literal["own", "external"]

@@ -1,4 +1,4 @@
-"""Backgrounds: a textured wall above a textured ground, wider than the frame, and things in front of the figures."""
+"""Draw backgrounds (a textured wall above a textured ground, wider than the frame) and things before the figures."""
 
 from dataclasses import dataclass
 
@@ -22,10 +22,10 @@ class Occluder:
 
 @dataclass(frozen=True)
 class Backdrop:
-    """One scene's background.
+    """The background of one scene.
 
-    `picture` is float32 [3, height, period + width] in pixels; its last `width` columns are the first ones again.
-    `pan` is its speed in world units per second.
+    `picture` is float32 [3, height, period + width] in pixels; its last `width` columns repeat the first ones. `pan` is
+    its speed in world units per second.
     """
 
     picture: np.ndarray
@@ -35,7 +35,7 @@ class Backdrop:
 
 
 def value_noise(rng: np.random.Generator, height: int, width: int, *, cell: int) -> np.ndarray:
-    """Smooth noise in 0 to 1, [height, width]; its left edge continues its right edge.
+    """Return smooth noise in 0 to 1, [height, width]; its right edge joins its left edge without a seam.
 
     Args:
         rng: the random generator.
@@ -61,7 +61,7 @@ def _texture(rng: np.random.Generator, height: int, width: int, *, scale: float,
     mix = np.zeros((height, width))
     for share, cell in ((0.4, 32), (0.35, 12), (0.25, 4)):
         mix += share * value_noise(rng, height, width, cell=_cell(cell, width, scale))
-    if rng.uniform() < 0.5:  # planks, or courses of bricks
+    if rng.uniform() < 0.5:  # planks, or rows of bricks
         cell = _cell(int(rng.choice([12, 24])), width, scale)
         along = np.arange(width)[None] if rng.uniform() < 0.6 else np.arange(height)[:, None]
         mix = np.where(along % cell < max(1, cell // 8), 1 - mix, mix)
@@ -70,21 +70,21 @@ def _texture(rng: np.random.Generator, height: int, width: int, *, scale: float,
 
 
 def _cell(units: int, width: int, scale: float) -> int:
-    """The divisor of `width` that is nearest to `units`, so that the texture repeats without a seam."""
+    """Return the divisor of `width` nearest to `units`, so that the texture repeats without a seam."""
     divisors = [each for each in range(1, width + 1) if width % each == 0]
     return min(divisors, key=lambda each: abs(each - units * scale))
 
 
 def draw_backdrop(rng: np.random.Generator, *, width: int, height: int) -> Backdrop:
-    """A random background.
+    """Draw a random background.
 
     Args:
         rng: the random generator.
-        width: of the frame, in pixels.
-        height: of the frame, in pixels.
+        width: width of the frame in pixels.
+        height: height of the frame in pixels.
     """
     scale = height / WORLD_HEIGHT
-    # A multiple of 96 has divisors near every cell size.
+    # A multiple of 96 has divisors close to every size of cell.
     period = -(-2 * width // 96) * 96
     picture = _texture(rng, height, period, scale=scale, dark=False)
     ground = round(HORIZON * scale)

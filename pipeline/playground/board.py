@@ -1,11 +1,11 @@
-"""Who is busy when: the board on which the events of a film are placed."""
+"""Record which figure is busy when: the board on which the events of a film are placed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.playground.classes import MOTION_ID
+from pipeline.playground.actions import MOTION_ID
 
 
 @dataclass(frozen=True, order=True)
@@ -19,7 +19,7 @@ class Event:
 
 
 class Board:
-    """Seconds of each figure, and what fills them."""
+    """The seconds of each figure, and the events that fill them."""
 
     def __init__(self, figures: int, seconds: int) -> None:
         self.busy = np.zeros((figures, seconds), bool)
@@ -27,21 +27,21 @@ class Board:
 
     @property
     def figures(self) -> int:
-        """How many figures there are."""
+        """Return the number of figures."""
         return self.busy.shape[0]
 
     @property
     def seconds(self) -> int:
-        """Length of the film."""
+        """Return the length of the film in seconds."""
         return self.busy.shape[1]
 
     def free(self, figure: int, start: int, seconds: int) -> bool:
-        """Whether a figure has nothing to do, and the film goes on, in these seconds."""
+        """Return whether a figure is free in these seconds, all of them within the film."""
         inside = start >= 0 and start + seconds <= self.seconds
         return inside and not self.busy[figure, start : start + seconds].any()
 
     def place(self, figure: int, start: int, seconds: int, motion: str, *more_labels: int) -> None:
-        """Let a figure do a motion; `more_labels` are action ids beside the motion's own."""
+        """Let a figure do a motion; `more_labels` are action ids in addition to the motion's own."""
         self.busy[figure, start : start + seconds] = True
         self.events[figure].append(Event(start, seconds, motion, (MOTION_ID[motion], *more_labels)))
 
@@ -54,14 +54,14 @@ class Board:
         count: int,
         taken: np.ndarray,
     ) -> list[tuple[int, tuple[int, ...]]]:
-        """Draw up to `count` places (start, group), no two at one time; nothing is placed yet.
+        """Draw up to `count` slots (start, group), no two at the same time; nothing is placed yet.
 
         Args:
             rng: the random generator.
-            groups: figures that must be free together; one of these is drawn for each place.
-            seconds: length of a place.
-            count: how many; fewer where there is no room.
-            taken: bool [film seconds]; seconds to leave out. Those of the places drawn are set.
+            groups: groups of figures that must be free together; one group is drawn for each slot.
+            seconds: length of a slot.
+            count: number of slots; fewer are drawn if there is no room.
+            taken: bool [film seconds]; seconds to leave out. The seconds of the drawn slots are set.
         """
         slots: list[tuple[int, tuple[int, ...]]] = []
         idle_at = [set(_idle_starts(each, seconds)) for each in self.busy]
@@ -81,6 +81,6 @@ class Board:
 
 
 def _idle_starts(busy: np.ndarray, length: int) -> list[int]:
-    """The starts of all stretches of `length` seconds in which nothing is busy; bool [seconds]."""
+    """Return the starts of all stretches of `length` seconds without a busy second; `busy` is bool [seconds]."""
     stretches = np.lib.stride_tricks.sliding_window_view(busy, length)
     return [int(start) for start in np.flatnonzero(stretches.sum(1) == 0)]

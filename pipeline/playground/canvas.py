@@ -1,13 +1,13 @@
-"""A stack of frames on which capsules (thick line segments) are drawn, all frames at once."""
+"""Draw capsules (thick line segments) into a stack of frames, all frames at once."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-WORLD_HEIGHT = 120.0  # world units are pixels of a frame of this height
-MARGIN = 48  # world units around the frame in which something may stand
-OUTLINE = 0.55  # brightness of the rim of a capsule
-HIDDEN = -1.0  # a radius
+WORLD_HEIGHT = 120.0  # world units are the pixels of a frame with this height
+MARGIN = 48  # world units around the frame in which figures may stand
+OUTLINE = 0.55  # brightness of a capsule's rim
+HIDDEN = -1.0  # radius of a capsule that is not drawn
 
 
 def draw_capsule(
@@ -17,10 +17,10 @@ def draw_capsule(
 
     Args:
         stack: float32 [3, F, H, W], contiguous (planes are faster than pixels here).
-        start: one end of its axis in each frame, pixels (x, y), [F, 2]; integers are centres of pixels.
+        start: one end of the axis in each frame, pixels (x, y), [F, 2]; integers are centres of pixels.
         end: the other end, [F, 2].
-        radius: in pixels, [F]; nothing is drawn where it is negative.
-        colour: [3].
+        radius: in pixels, [F]; nothing is drawn in frames with a negative radius.
+        colour: red, green, blue, [3].
     """
     widest = float(radius.max())
     if widest < 0:
@@ -53,26 +53,26 @@ def draw_capsule(
 
 @dataclass(frozen=True)
 class Canvas:
-    """Frames in the making, with a margin around them so that nothing has to be cut while it is drawn."""
+    """Frames that are being drawn, with a margin around them so that nothing needs to be clipped."""
 
     stack: np.ndarray
     "float32 [3, F, height + 2 margins, width + 2 margins]."
     times: np.ndarray
     "Seconds, [F]."
     moved: np.ndarray
-    "How far the camera has moved, world units (x, y), [F, 2]."
+    "Movement of the camera, world units (x, y), [F, 2]."
     scale: float
     "Pixels per world unit."
 
     @property
     def frames(self) -> np.ndarray:
-        """The frames without their margins: a view, [3, F, height, width]."""
+        """Return the frames without margins: a view, [3, F, height, width]."""
         margin = round(MARGIN * self.scale)
         return self.stack[..., margin:-margin, margin:-margin]
 
     def capsule(self, start: np.ndarray, end: np.ndarray, *, radius: np.ndarray | float, colour: np.ndarray) -> None:
         """Draw a capsule given in world units: ends [F, 2] or [2], radius [F] or one for all."""
-        # The centre of the frame's first pixel is half a pixel from its corner.
+        # The centre of the first pixel is half a pixel from the frame's corner.
         corner = round(MARGIN * self.scale) - 0.5
         first, last = ((point - self.moved) * self.scale + corner for point in (start, end))
         radii = np.broadcast_to(np.asarray(radius, np.float64) * self.scale, len(self.times))
@@ -80,7 +80,7 @@ class Canvas:
 
 
 def new_canvas(times: np.ndarray, moved: np.ndarray, *, width: int, height: int) -> Canvas:
-    """A black canvas of `width` x `height` pixels for frames at `times`."""
+    """Return a black canvas of `width` x `height` pixels for frames at `times`."""
     scale = height / WORLD_HEIGHT
     margin = round(MARGIN * scale)
     stack = np.zeros((3, len(times), height + 2 * margin, width + 2 * margin), np.float32)

@@ -1,4 +1,4 @@
-"""H.264 in MP4 by libx264, with the same bytes for the same frames."""
+"""Encode H.264 in MP4 with libx264, such that the same frames give the same bytes."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -7,8 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-# One thread: more of them cut a film differently. mbtree reads memory that nothing has set, so its choices differ
-# from run to run. bitexact leaves out the tags that name the writer.
+# One thread: the number of threads changes the bytes. mbtree reads uninitialised memory, so its result varies
+# from run to run. bitexact leaves out the tags that name the encoder.
 CODEC_OPTIONS = {"preset": "veryfast", "crf": "24", "threads": "1", "flags": "+bitexact", "x264-params": "mbtree=0"}
 
 

@@ -1,4 +1,4 @@
-"""A folder as somebody has it who filmed and annotated himself: films at several frame rates, CVAT files, no boxes."""
+"""Make a folder like that of a user with own films: several frame rates, CVAT files, no boxes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,8 +8,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from pipeline.base.files import replace_folder, write_text
+from pipeline.playground.actions import CLASSES, MOMENTARY
 from pipeline.playground.canvas import WORLD_HEIGHT
-from pipeline.playground.classes import CLASSES, MOMENTARY
 from pipeline.playground.encode import write_video
 from pipeline.playground.render import keyframe_boxes, render
 from pipeline.playground.script import Script, write_script
@@ -34,7 +34,7 @@ FILMS = (Example("hall", 15), Example("yard", 24), Example("stage", 25), Example
 def make_example(folder: Path, films: Sequence[Example] = FILMS, *, seconds: int = SECONDS) -> None:
     """Write `videos/<name>.mp4` and `annotations/<name>.xml` below a folder, the same bytes every time.
 
-    The camera stands still, so that the detector that needs no weights finds the persons.
+    The camera stands still, so that the detector without weights finds the persons.
     """
     with replace_folder(folder / "videos") as videos, replace_folder(folder / "annotations") as annotations:
         for index, film in enumerate(films):
@@ -49,7 +49,7 @@ def make_example(folder: Path, films: Sequence[Example] = FILMS, *, seconds: int
 
 
 def cvat_xml(name: str, script: Script) -> str:
-    """What CVAT for video 1.1 exports of a film: a track for each figure, with a box that was set in every second."""
+    """Return what CVAT for video 1.1 exports for a film: a track for each figure, with a box set in every second."""
     frames = [int((second + 0.5) * script.fps) for second in range(script.seconds)]
     boxes = keyframe_boxes(script, SEED, np.array(frames) / script.fps) * [WIDTH, HEIGHT, WIDTH, HEIGHT]
     actions = {

@@ -1,4 +1,4 @@
-"""Articulated figures: from poses to capsules (thick line segments), and the boxes around them."""
+"""Turn the poses of articulated figures into capsules (thick line segments), and compute boxes around them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from pipeline.playground.motions import (
 from pipeline.playground.script import Figure
 from pipeline.playground.timeline import Action
 
-# Lengths in world units of a figure of size 1, which stands about 55 units tall.
+# Lengths in world units for a figure of size 1, which is about 55 units tall.
 THIGH, SHIN, TORSO, UPPER_ARM, FOREARM, NECK = 12.5, 12.5, 16.0, 10.0, 9.5, 6.5
 SHOULDER, HIP = 4.0, 2.6
 FLAG, FLAG_RADIUS = 4.0, 4.5
@@ -36,9 +36,9 @@ Part = tuple[np.ndarray, np.ndarray, float | np.ndarray, Colour]  # both ends [T
 
 @dataclass(frozen=True)
 class Capsules:
-    """Thick line segments over T times, in painter's order.
+    """Thick line segments at T times, in drawing order.
 
-    `ends` is [T, L, 2 ends, 2 (x, y)], `radii` [T, L] (negative: not drawn), `colours` [L, 3]; lengths in world
+    `ends` is [T, L, 2 ends, 2 (x, y)], `radii` [T, L] (negative: not drawn), `colours` [L, 3]; lengths are in world
     units.
     """
 
@@ -53,13 +53,13 @@ def _towards(angle: np.ndarray, length: float) -> np.ndarray:
 
 
 def figure_capsules(figure: Figure, times: np.ndarray) -> Capsules:
-    """The body of a figure at `times` (seconds, [T])."""
+    """Return the body of a figure at `times` (seconds, [T])."""
     pose, x = poses(figure.actions, times)
     legs = {
         side: (_towards(pose[:, thigh], THIGH), _towards(pose[:, shin], SHIN))
         for side, thigh, shin in ((-1, THIGH_L, SHIN_L), (1, THIGH_R, SHIN_R))
     }
-    # The lower foot stands on the ground, whatever the knees do.
+    # The lower foot always stands on the ground, however the knees bend.
     reach = np.maximum(*(legs[side][0][:, 1] + legs[side][1][:, 1] for side in (-1, 1)))
     hip = np.stack([pose[:, SHIFT], -reach - pose[:, LIFT]], -1)
     up = -_towards(-pose[:, LEAN], 1.0)
@@ -97,7 +97,7 @@ def figure_capsules(figure: Figure, times: np.ndarray) -> Capsules:
 
 
 def _shows(actions: Sequence[Action], signal: str, times: np.ndarray) -> np.ndarray:
-    """Whether a signal's flags are shown at `times`; a change comes as early as a motion's."""
+    """Return whether a signal's flags are shown at `times`; they change as early as a motion does."""
     shown = np.zeros(len(times), bool)
     for event in (action.event for action in actions if action.event.motion == signal):
         later = times + BLEND_SECONDS
@@ -120,7 +120,7 @@ def _hat(look: Look, head: np.ndarray, up: np.ndarray, across: np.ndarray) -> li
 
 
 def capsule_boxes(capsules: Capsules) -> np.ndarray:
-    """The tight box around a body at each time: xyxy in world units, [T, 4]."""
+    """Return the tight box around a body at each time: xyxy in world units, [T, 4]."""
     radii = np.maximum(capsules.radii, 0)[..., None]
     low = (capsules.ends.min(2) - radii).min(1)
     high = (capsules.ends.max(2) + radii).max(1)

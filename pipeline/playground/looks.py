@@ -1,4 +1,4 @@
-"""What a figure wears: drawn anew for every figure of every film, so that no look tells an action."""
+"""Draw what a figure wears, anew for every figure of every film, so that clothes say nothing about an action."""
 
 import colorsys
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Look:
 
 
 def draw_colour(rng: np.random.Generator, *, saturation: tuple[float, float], value: tuple[float, float]) -> Colour:
-    """A random colour of any hue.
+    """Draw a random colour of any hue.
 
     Args:
         rng: the random generator.
@@ -37,7 +37,7 @@ def draw_colour(rng: np.random.Generator, *, saturation: tuple[float, float], va
 
 
 def draw_look(rng: np.random.Generator) -> Look:
-    """A random look."""
+    """Draw a random look."""
     return Look(
         skin=SKINS[int(rng.integers(len(SKINS)))],
         shirt=draw_colour(rng, saturation=(0.4, 1.0), value=(0.5, 1.0)),

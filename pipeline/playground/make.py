@@ -1,4 +1,4 @@
-"""Make a playground: render every film, write its files."""
+"""Make a playground: render every film and write its files."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ from pipeline.playground.write_files import describe_film, write_annotations, wr
 STAGE = "make_videos"
 MIN_SECONDS, MAX_SECONDS = 20, 600
 MIN_HEIGHT, MAX_HEIGHT = 48, 480
-ASPECTS = (4 / 3, 2.4)  # narrower frames have no room for figures at a distance
+ASPECTS = (4 / 3, 2.4)  # allowed width by height; in narrower frames figures cannot stand far enough apart
 OUTS = {
     "videos": ("*.mp4",),
     "annotations": ("excluded_*.csv", "train.csv", "val.csv", "videos.csv", "labelmap.pbtxt"),
@@ -32,7 +32,7 @@ OUTS = {
 
 @dataclass(frozen=True)
 class FilmSpec:
-    """All that the bytes of one film depend on."""
+    """Everything on which the bytes of one film depend."""
 
     seed: int
     split: Split
@@ -43,7 +43,7 @@ class FilmSpec:
     height: int
 
     def script(self) -> Script:
-        """The film's script."""
+        """Return the film's script."""
         return write_script(
             self.seed,
             self.split,
@@ -56,7 +56,7 @@ class FilmSpec:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a playground holds."""
+    """Counts of what a playground holds."""
 
     train_videos: int
     val_videos: int
@@ -76,7 +76,7 @@ def film_specs(
     height: int,
     seed: int,
 ) -> list[FilmSpec]:
-    """One spec per film, train before val.
+    """Return one spec per film, train before val.
 
     Raises:
         InputError: a length or a size is out of range.
@@ -112,7 +112,7 @@ def render_film(folder: Path, spec: FilmSpec) -> Path:
 
 
 def cached_film(code: str, spec: FilmSpec) -> Path:
-    """The film's file in `.work`, rendered first where it is not there; `code` is the version of what renders."""
+    """Return the film's file in `.work`; render it first if it is absent. `code` is the version of the renderer."""
 
     def make(folder: Path) -> None:
         render_film(folder, spec)
@@ -126,13 +126,13 @@ def make_playground(
 ) -> Counts:
     """Make the folders `videos`, `annotations`, `proposals` and `proposals_csv` below `out`.
 
-    A film depends on its spec alone: one more film changes no other. Where a split is empty of some class (a few
-    short films), its files are valid all the same.
+    A film depends on its spec alone: one more film changes no other. If a split lacks some class, as with a few short
+    films, its files are still valid.
 
     Args:
-        out: where to; each folder appears whole or not at all.
+        out: the folder to write to; each folder appears complete or not at all.
         settings: number, lengths and size of the films.
-        workers: processes.
+        workers: number of processes.
         film_file: renders a film and returns its file, e.g. from a cache; must be picklable.
 
     Raises:

@@ -1,8 +1,8 @@
-"""How motions move: a pose is eleven numbers, a motion is a pose as a function of time.
+"""Define how motions move: a pose is eleven numbers, a motion is a pose as a function of time.
 
-Angles are degrees on the screen, from straight down towards the right; the second half of a limb has an angle of
-its own. Two motions are blended in the last fifth of a second before the new one begins, so that an action is
-there in full from its first instant on.
+Angles are degrees on the screen, from straight down towards the right; the second half of a limb has its own angle. Two
+motions are blended in the last fifth of a second before the new one begins, so that an action is complete from its
+first instant.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.playground.timeline import Action
 
-# Columns of a pose. Left and right are those of the screen; SHIFT and LIFT are in world units.
+# Indices of a pose. Left and right are as seen on the screen; SHIFT and LIFT are in world units.
 LEAN, SHIFT, LIFT, ARM_L, HAND_L, ARM_R, HAND_R, THIGH_L, SHIN_L, THIGH_R, SHIN_R = range(11)
 MIRRORED = [LEAN, SHIFT, LIFT, ARM_R, HAND_R, ARM_L, HAND_L, THIGH_R, SHIN_R, THIGH_L, SHIN_L]
 REST = np.array([0.0, 0, 0, -10, -5, 10, 5, -7, -3, 7, 3])
@@ -66,7 +66,7 @@ def _bow(sine: Sine, strength: float) -> Pose:
 
 def _dance(sine: Sine, strength: float) -> Pose:
     swing = strength * sine(1.0)
-    left, right = np.maximum(-swing, 0), np.maximum(swing, 0)  # the leg that kicks
+    left, right = np.maximum(-swing, 0), np.maximum(swing, 0)  # each leg while it kicks
     return {
         LEAN: 10 * swing, SHIFT: 4 * swing,
         ARM_L: -38 + 18 * swing, HAND_L: -150 + 20 * swing, ARM_R: 38 + 18 * swing, HAND_R: 150 + 20 * swing,
@@ -96,7 +96,7 @@ MOTIONS: dict[str, Callable[[Sine, float], Pose]] = {
 
 
 def action_pose(action: Action, times: np.ndarray) -> np.ndarray:
-    """The pose of one action at `times` (seconds, [T]): [T, 11]."""
+    """Return the pose of one action at `times` (seconds, [T]): [T, 11]."""
 
     def sine(frequency: float) -> np.ndarray:
         return np.sin(2 * np.pi * (frequency * action.tempo * (times - action.event.start) + action.phase))
@@ -111,16 +111,16 @@ def action_pose(action: Action, times: np.ndarray) -> np.ndarray:
 
 
 def _begun(seconds: np.ndarray) -> np.ndarray:
-    """0 until a fifth of a second before the begin, 1 from the begin on, smooth between."""
+    """Rise smoothly from 0, a fifth of a second before the begin, to 1 at the begin."""
     ramp = np.clip(seconds / BLEND_SECONDS + 1, 0, 1)
     return ramp * ramp * (3 - 2 * ramp)
 
 
 def poses(actions: Sequence[Action], times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pose and place of a figure.
+    """Return pose and place of a figure.
 
     Args:
-        actions: without gaps, in order.
+        actions: the actions of the figure, in order and without gaps.
         times: seconds, [T].
 
     Returns:

@@ -1,6 +1,6 @@
-"""Boxes as a person detector would give them: jitter, misses, false positives and scores.
+"""Make boxes like those of a person detector: jitter, misses, false positives and scores.
 
-No draw depends on what a figure does, so that a proposal tells no label.
+No draw depends on what a figure does, so that proposals say nothing about labels.
 """
 
 import numpy as np
@@ -8,16 +8,16 @@ import numpy as np
 from pipeline.playground.chance import stream
 from pipeline.playground.script import Script
 
-# Standard deviation of each edge, as a share of the box's side: most boxes overlap the true one by 0.8 to 0.95.
+# Standard deviation of each edge, as a fraction of the box's side: most IoUs with the true box are 0.8 to 0.95.
 JITTER = 0.025
 MISSED, UNSURE = 0.02, 0.03  # shares of persons without a box, and with a score below 0.9
 FALSE_POSITIVES = 0.3  # per second, on average
-SURE_FALSE_POSITIVES = 0.08  # share of them with a score of 0.9 and more
+SURE_FALSE_POSITIVES = 0.08  # share of these with a score of at least 0.9
 DECIMALS = 4
 
 
 def detect(script: Script, seed: int, boxes: np.ndarray) -> list[np.ndarray]:
-    """Proposals of every second of a film.
+    """Return the proposals of every second of a film.
 
     Args:
         script: the film.
@@ -25,7 +25,7 @@ def detect(script: Script, seed: int, boxes: np.ndarray) -> list[np.ndarray]:
         boxes: the true boxes at the keyframes, xyxy normalised, [seconds, figures, 4].
 
     Returns:
-        float64 [N, 5] per second: x1, y1, x2, y2, score; by falling score.
+        float64 [N, 5] per second: x1, y1, x2, y2, score; sorted by descending score.
     """
     rng = stream(seed, script.split, script.index, "detector")
     found = []
@@ -43,7 +43,7 @@ def detect(script: Script, seed: int, boxes: np.ndarray) -> list[np.ndarray]:
             seen = seen[:0]
         rows = np.concatenate([seen, _false_positives(rng)])
         rows[:, :4] = np.clip(rows[:, :4], 0, 1)
-        # Rounded once, here: a table of decimals holds the very same numbers as a pickle.
+        # Round here, once: then a CSV holds exactly the same numbers as a pickle.
         rows = np.round(rows, DECIMALS)
         found.append(rows[np.lexsort([*rows[:, :4].T, -rows[:, 4]])])
     return found

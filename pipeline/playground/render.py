@@ -1,4 +1,4 @@
-"""From a script to frames: background, sky, figures, things in front of them, light and camera noise."""
+"""Render a script to frames: background, sky, figures, things in front of them, light and camera noise."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,15 +12,15 @@ from pipeline.playground.figures import Capsules, capsule_boxes, figure_capsules
 from pipeline.playground.motions import BLEND_SECONDS
 from pipeline.playground.script import Script
 
-STACK_FRAMES = 24  # drawn together: many calls less, and still in the cache of a core
+STACK_FRAMES = 24  # frames drawn together: far fewer calls, and they still fit into the cache of a core
 BALL_RADIUS, KITE_RADIUS = 6.0, 5.0
 WHITE = np.full(3, 250.0)
-NOISE_POOL = 8  # pictures of noise, cut at a random place for each frame
-SHAKE = np.array([1.25, 0.6])  # of the camera at each of its frequencies, world units
+NOISE_POOL = 8  # number of noise pictures; each frame uses a random part of one
+SHAKE = np.array([1.25, 0.6])  # movement of the camera at each of its frequencies, world units
 
 
 def camera(script: Script, seed: int, times: np.ndarray) -> np.ndarray:
-    """How far the camera has moved at `times` (seconds, [T]): world units (x, y), [T, 2]."""
+    """Return the movement of the camera at `times` (seconds, [T]): world units (x, y), [T, 2]."""
     rng = stream(seed, script.split, script.index, "camera")
     moved = np.zeros((len(times), 2))
     if script.still:
@@ -32,7 +32,7 @@ def camera(script: Script, seed: int, times: np.ndarray) -> np.ndarray:
 
 
 def keyframe_boxes(script: Script, seed: int, times: np.ndarray) -> np.ndarray:
-    """The box of every figure at `times` (seconds, [T]): xyxy normalised to the frame, clipped, [T, figures, 4]."""
+    """Return every figure's box at `times` (seconds, [T]): xyxy normalised to the frame, clipped, [T, figures, 4]."""
     moved = np.tile(camera(script, seed, times), 2)[:, None]
     boxes = np.stack([capsule_boxes(figure_capsules(figure, times)) for figure in script.figures], 1)
     size = np.array([script.world_width, WORLD_HEIGHT] * 2)
@@ -40,9 +40,9 @@ def keyframe_boxes(script: Script, seed: int, times: np.ndarray) -> np.ndarray:
 
 
 def shots(script: Script) -> list[tuple[float, float, bool]]:
-    """(begin, end, whether persons are there) of each stretch of seconds with one background.
+    """Return (begin, end, whether persons are there) of each stretch of seconds with one background.
 
-    Seconds without persons are shots of their own. A change comes as early as a change of motion.
+    Seconds without persons are separate shots. A shot changes as early as a motion does.
     """
     begins = dict.fromkeys((0, *script.cuts), True)
     for second in script.empty:
@@ -59,8 +59,8 @@ def render(script: Script, *, seed: int, width: int, height: int) -> Iterator[np
     Args:
         script: the film.
         seed: the data set's seed.
-        width: of a frame, in pixels.
-        height: of a frame, in pixels; the script's world is as wide as `120 * width / height`.
+        width: width of a frame in pixels.
+        height: height of a frame in pixels; the script's world is `120 * width / height` wide.
 
     Yields:
         Stacks of consecutive frames, uint8 [F, height, width, 3], RGB.
@@ -68,12 +68,12 @@ def render(script: Script, *, seed: int, width: int, height: int) -> Iterator[np
     times = np.arange(script.seconds * script.fps) / script.fps
     moved = camera(script, seed, times)
     bodies = [figure_capsules(figure, times) for figure in script.figures]
-    # Nearer figures are drawn later.
+    # Nearer figures are drawn later, over the others.
     order = sorted(range(len(bodies)), key=lambda number: script.figures[number].foot_y)
     rng = stream(seed, script.split, script.index, "light")
     sigma, depth, phase = rng.uniform(2.0, 4.0), rng.uniform(0.04, 0.12), rng.uniform(0, 2 * np.pi)
     gain = (1 + depth * np.sin(2 * np.pi * times / 11 + phase)).astype(np.float32)
-    # Half a level more, since the cast to bytes rounds down.
+    # Add half a level, as the cast to bytes rounds down.
     noise = rng.normal(0.5, sigma, (NOISE_POOL, 2 * height, 2 * width)).astype(np.float32)
     picks = np.stack([rng.integers(0, limit, len(times)) for limit in (NOISE_POOL, height, width)], 1)
     for shot, (begin, end, persons) in enumerate(shots(script)):
@@ -117,19 +117,19 @@ def _draw_sky(canvas: Canvas, script: Script) -> None:
             continue
         drift = 3 * np.sin(np.pi * (canvas.times - each.start))
         at = np.stack([each.x + drift, np.full(len(drift), each.y)], -1)
-        unit = np.where(live, 1.0, HIDDEN)  # a radius of 1
+        unit = np.where(live, 1.0, HIDDEN)  # a radius of 1 world unit
         colour = np.array(each.colour)
         if each.kind == "ball":
             band = np.array([0.6 * BALL_RADIUS, 0.0])
             canvas.capsule(at, at, radius=BALL_RADIUS * unit, colour=colour)
             canvas.capsule(at - band, at + band, radius=0.25 * BALL_RADIUS * unit, colour=WHITE)
-        else:  # a kite is a bent line
+        else:  # a kite is drawn as a bent line
             for side in (-1, 1):
                 canvas.capsule(at, at + KITE_RADIUS * np.array([side, 1]), radius=1.8 * unit, colour=colour)
 
 
 def _draw_occluders(canvas: Canvas, backdrop: Backdrop, world_width: float) -> None:
-    """Things in front pass by twice as fast as the background, and come back on the other side."""
+    """Draw things in front: they pass twice as fast as the background, and come back on the other side."""
     beyond = 30.0
     for each in backdrop.occluders:
         x = (each.start[0] + beyond - 2 * backdrop.pan * canvas.times) % (world_width + 2 * beyond) - beyond

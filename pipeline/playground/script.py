@@ -1,15 +1,15 @@
-"""The script of a film: who does what, and when.
+"""Write the script of a film: who does what, and when.
 
-Time is cut into whole seconds; a keyframe lies in the middle of each. Everything that carries a label lasts whole
-seconds, so a change is half a second away from the keyframes beside it. A script depends on (seed, split, index)
-and on the range of lengths, never on how many films there are.
+Time is divided into whole seconds with a keyframe in the middle of each. Everything that has a label lasts whole
+seconds, so a change is half a second away from the nearest keyframes. A script depends on (seed, split, index) and on
+the range of lengths, but not on the number of films.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.playground.actions import SIGNALS
 from pipeline.playground.chance import deal, stream
-from pipeline.playground.classes import SIGNALS
 from pipeline.playground.looks import Look, draw_look
 from pipeline.playground.timeline import (
     EPISODE_SECONDS,
@@ -20,7 +20,7 @@ from pipeline.playground.timeline import (
 )
 
 FRAME_RATES = (15, 24, 25, 30)
-LANE_MARGIN = 20.0  # world units: pixels of a frame of height 120
+LANE_MARGIN = 20.0  # world units: pixels of a frame with height 120
 SCENE_SECONDS = (12, 25)
 
 Split = Literal["train", "val"]
@@ -32,17 +32,17 @@ class Figure:
 
     look: Look
     lane_x: float
-    "Where it stands; walking leads a few units away from there (world units)."
+    "Where the figure stands; it walks only a few units away from there (world units)."
     foot_y: float
-    "Height of the ground under its feet: larger is nearer (world units)."
+    "Height of the ground under the feet: a larger value is nearer to the camera (world units)."
     size: float
     actions: tuple[Action, ...]
-    "What it does, without gaps."
+    "What the figure does, in order and without gaps."
 
 
 @dataclass(frozen=True)
 class Script:
-    """A film before it is drawn."""
+    """A film before rendering."""
 
     split: Split
     index: int
@@ -56,21 +56,21 @@ class Script:
     "(second, motion) of each signal."
     sky: tuple[SkyObject, ...]
     cuts: tuple[int, ...]
-    "Seconds at which another background begins."
+    "Seconds at which the background changes."
     empty: tuple[int, ...]
     "Seconds without any person."
     excluded: tuple[int, ...]
-    "Seconds that the annotators left out."
+    "Seconds that are not annotated."
     still: bool = False
-    "The camera stands still."
+    "True if the camera stands still."
 
     @property
     def video_id(self) -> str:
-        """Name of the video file without its suffix."""
+        """Return the name of the video file without its suffix."""
         return f"{self.split}_{self.index:03d}"
 
     def labels(self, second: int) -> list[tuple[int, tuple[int, ...]]]:
-        """(figure, action ids) of every figure at the keyframe of `second`; none where it is not annotated."""
+        """Return (figure, action ids) of every figure at the keyframe of `second`; empty if it is not annotated."""
         if second in self.empty or second in self.excluded:
             return []
         return [
@@ -81,31 +81,31 @@ class Script:
         ]
 
 
-def film_seconds(seed: int, split: Split, index: int, *, min_seconds: int, max_seconds: int) -> int:
-    """Length of a film."""
+def film_length(seed: int, split: Split, index: int, *, min_seconds: int, max_seconds: int) -> int:
+    """Draw the length of a film."""
     return int(stream(seed, split, index, "seconds").integers(min_seconds, max_seconds + 1))
 
 
 def episode_count(seconds: int) -> int:
-    """How many signals with their dances fit into a film."""
+    """Return how many signals with their dances fit into a film."""
     return max(0, (seconds - EPISODE_TAIL) // EPISODE_SECONDS + 1)
 
 
 def write_script(
     seed: int, split: Split, index: int, *, min_seconds: int, max_seconds: int, world_width: float = 160.0
 ) -> Script:
-    """The script of film `index` of `split`.
+    """Write the script of film `index` of `split`.
 
     Args:
-        seed: another seed is another data set.
-        split: "train" or "val"; each has films of its own.
+        seed: the seed of the data set.
+        split: "train" or "val"; the two have different films.
         index: number of the film in its split, from 0.
-        min_seconds: shortest film.
-        max_seconds: longest film.
-        world_width: width of the frame where its height is 120.
+        min_seconds: length of the shortest film.
+        max_seconds: length of the longest film.
+        world_width: width of a frame with height 120.
     """
     lengths = [
-        film_seconds(seed, split, each, min_seconds=min_seconds, max_seconds=max_seconds) for each in range(index + 1)
+        film_length(seed, split, each, min_seconds=min_seconds, max_seconds=max_seconds) for each in range(index + 1)
     ]
     seconds = lengths[-1]
     first = sum(map(episode_count, lengths[:-1]))

@@ -1,10 +1,10 @@
-"""What a generated data set is made from; `params.yaml` holds it."""
+"""The parameters `playground`: what a generated data set is made from."""
 
 from pipeline.base.block import Block, Positive
 
 
 class Playground(Block):
-    """What `make_videos` renders."""
+    """The parameters of `make_videos`."""
 
     train_videos: Positive
     val_videos: Positive
@@ -13,8 +13,8 @@ class Playground(Block):
     max_seconds: Positive
     "Length of the longest film."
     width: Positive
-    "Of a frame, in pixels, even."
+    "Width of a frame in pixels, even."
     height: Positive
-    "Of a frame, in pixels, even."
+    "Height of a frame in pixels, even."
     seed: int
-    "Another seed is another data set."
+    "The seed of the data set: all films depend on it."

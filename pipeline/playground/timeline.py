@@ -1,7 +1,7 @@
-"""The timeline of a film: signals, dances, jumps with crouches, waves with bows, pointing with balls, and the rest.
+"""Draw the timeline of a film: signals, dances, jumps with crouches, waves with bows, pointing with balls, fillers.
 
-Whatever gives a motion its second label is drawn after the motion's place and time, in shuffled pairs (or in
-permutations of the three signals): place, time and actor say nothing about the label.
+The event that gives a motion its second label is drawn after the motion's place and time, in shuffled pairs (or in
+permutations of the three signals). So place, time and actor say nothing about the label.
 """
 
 from collections.abc import Sequence
@@ -9,23 +9,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.playground.actions import DANCE_ID, JUMP_IDS, MOTION_ID, POINT_IDS, WAVE_IDS
 from pipeline.playground.board import Board, Event
-from pipeline.playground.classes import DANCE_ID, JUMP_IDS, MOTION_ID, POINT_IDS, WAVE_IDS
 from pipeline.playground.looks import Colour, draw_colour
 
 SIGNAL_SECONDS = 5
 DANCE_SECONDS = 2
 DANCES = 4  # per signal
-# Starts, counted from the signal's start: the whole signal lies 5 to 15 s before every keyframe of a dance.
+# Starts of dances after the signal's start: the whole signal lies 5 to 15 s before every keyframe of a dance.
 FIRST_DANCE, LAST_DANCE = 10, 13
 EPISODE_TAIL = LAST_DANCE + DANCE_SECONDS  # from a signal's start to the end of its last dance
-# A window of +-14 s around any second of a dance holds all of its signal and nothing of the next one.
+# A window of +-14 s around any second of a dance holds its whole signal and no part of the next one.
 EPISODE_SECONDS = EPISODE_TAIL + 14
-SHORT_SECONDS = 2  # jumps, crouches, waves, bows, pointing
-PAIR_EVERY_SECONDS = 15  # a pair of waves, and a pair of pointings
-CROUCH_SECONDS = 5  # between the starts of a crouch and of its jump
-JUMP_SPACING = 14  # other crouches stay 7 s and more away from a jump
-# Between the places of two figures, and of a figure and a ball: too far for a small network that looks at one box.
+SHORT_SECONDS = 2  # length of jumps, crouches, waves, bows and pointing
+PAIR_EVERY_SECONDS = 15  # one pair of waves and one pair of pointings in this time
+CROUCH_SECONDS = 5  # from the start of a crouch to the start of its jump
+JUMP_SPACING = 14  # other crouches stay at least 7 s away from a jump
+# Least distances of two figures, and of a figure and a ball: too far for a small network that sees one box.
 PARTNER_DISTANCE = 75.0
 BALL_DISTANCE = 55.0
 WALK_REACH = 8.0
@@ -33,16 +33,16 @@ WALK_REACH = 8.0
 
 @dataclass(frozen=True)
 class Action:
-    """How a figure does an event."""
+    """How a figure performs an event."""
 
     event: Event
     x_from: float
     x_to: float
     facing: int
-    "1 as drawn, -1 mirrored."
+    "1 as drawn, -1 mirrored left to right."
     tempo: float
     phase: float
-    "In cycles."
+    "Phase in cycles."
     strength: float
 
 
@@ -59,8 +59,8 @@ class SkyObject:
 
 
 @dataclass(frozen=True)
-class Timeline:
-    """What `fill_timeline` makes; the fields are those of a script."""
+class ScriptTimeline:
+    """The result of `fill_timeline`; the fields are those of a script."""
 
     actions: tuple[tuple[Action, ...], ...]
     signals: tuple[tuple[int, str], ...]
@@ -78,16 +78,16 @@ def fill_timeline(
     signals: Sequence[str],
     lone_jump: int,
     world_width: float,
-) -> Timeline:
+) -> ScriptTimeline:
     """Draw a timeline.
 
     Args:
         rng: the random generator.
         seconds: length of the film.
-        lanes: where each figure stands, in world units.
+        lanes: x of each figure, in world units.
         conductor: index of the figure that gives the signals.
         signals: motions of the signals, in order.
-        lone_jump: 0 or 1, the kind of jump in a film that has room for a single one.
+        lone_jump: 0 or 1, the kind of jump in a film with room for only one.
         world_width: width of the frame in world units.
     """
     board = Board(len(lanes), seconds)
@@ -97,7 +97,7 @@ def fill_timeline(
     empty, excluded = _reserve_quiet(rng, board, starts)
     for start, signal in zip(starts, signals, strict=True):
         board.place(conductor, start, SIGNAL_SECONDS, signal)
-        # Two dancers always have room for two dances each, whichever place the first one takes.
+        # Two dancers always have room for two dances each, wherever the first one dances.
         for _ in range(DANCES):
             free = [
                 (figure, begin)
@@ -111,7 +111,7 @@ def fill_timeline(
     _place_waves(rng, board, lanes)
     sky = _place_pointing(rng, board, lanes, world_width)
     sky += _kites(rng, seconds, world_width)
-    return Timeline(
+    return ScriptTimeline(
         actions=tuple(_gapless(rng, board, figure, lane, world_width) for figure, lane in enumerate(lanes)),
         signals=tuple(zip(starts, signals, strict=True)),
         sky=tuple(sky),
@@ -123,7 +123,7 @@ def fill_timeline(
 def _reserve_quiet(
     rng: np.random.Generator, board: Board, starts: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Keep seconds without persons, and seconds without annotation, free of all that must stay balanced."""
+    """Draw seconds without persons and seconds without annotation, outside of all events that must stay balanced."""
     quiet = np.ones(board.seconds, bool)
     for start in starts:
         quiet[start : start + SIGNAL_SECONDS] = False
@@ -140,11 +140,11 @@ def _shuffled_pairs(rng: np.random.Generator, count: int) -> list[int]:
 
 
 def _place_jumps(rng: np.random.Generator, board: Board, lone_jump: int) -> None:
-    """Jumps with a crouch of the same figure before or after; equally many of both."""
+    """Place jumps with a crouch of the same figure before or after; equally many of both kinds."""
     slots: list[tuple[int, int]] = []
     earliest = CROUCH_SECONDS
     while earliest < board.seconds:
-        # Free for either order, so that who jumps and when does not depend on it.
+        # Require room for either order, so that figure and time of a jump do not depend on the order.
         free = [
             (start, figure)
             for start in range(earliest, earliest + 4)
@@ -164,9 +164,9 @@ def _place_jumps(rng: np.random.Generator, board: Board, lone_jump: int) -> None
 
 
 def _place_waves(rng: np.random.Generator, board: Board, lanes: Sequence[float]) -> None:
-    """Waves while a distant figure bows or while nobody does, and bows while nobody waves."""
+    """Place waves while a distant figure bows or while nobody does, and bows while nobody waves."""
     everyone = range(board.figures)
-    # A partner is chosen, and free, also where it is not to bow.
+    # A free partner is chosen even if it does not bow, so that place and time do not depend on the label.
     pairs = [(a, b) for a in everyone for b in everyone if abs(lanes[a] - lanes[b]) >= PARTNER_DISTANCE]
     taken = np.zeros(board.seconds, bool)
     count = 2 * round(board.seconds / PAIR_EVERY_SECONDS)
@@ -183,7 +183,7 @@ def _place_waves(rng: np.random.Generator, board: Board, lanes: Sequence[float])
 def _place_pointing(
     rng: np.random.Generator, board: Board, lanes: Sequence[float], world_width: float
 ) -> list[SkyObject]:
-    """Pointing while a distant ball is in the sky or while none is, and balls at which nobody points."""
+    """Place pointing while a distant ball is in the sky or while none is, and balls at which nobody points."""
     singles = [(figure,) for figure in range(board.figures)]
     taken = np.zeros(board.seconds, bool)
     count = 2 * round(board.seconds / PAIR_EVERY_SECONDS)
@@ -209,7 +209,7 @@ def _ball(rng: np.random.Generator, start: int, away_from: float, world_width: f
 
 
 def _kites(rng: np.random.Generator, seconds: int, world_width: float) -> list[SkyObject]:
-    """Things in the sky that mean nothing."""
+    """Draw kites, things in the sky that carry no label."""
     return [
         SkyObject(
             "kite",
@@ -226,7 +226,7 @@ def _kites(rng: np.random.Generator, seconds: int, world_width: float) -> list[S
 def _gapless(
     rng: np.random.Generator, board: Board, figure: int, lane: float, world_width: float
 ) -> tuple[Action, ...]:
-    """The events of one figure, with standing and walking between them."""
+    """Return the events of one figure, with standing and walking between them."""
     events = sorted(board.events[figure])
     busy = [(each.start, each.start + each.seconds) for each in events]
     now = 0
@@ -242,10 +242,10 @@ def _gapless(
     for event in sorted(events):
         x_from, facing = x, int(rng.choice([-1, 1]))
         if event.motion == "walk":
-            # To the far side of the lane, so that a walk is seen to move.
+            # Walk to the far side of the lane, so that the walk is visible.
             facing = -1 if x > lane else 1
             x = lane + facing * float(rng.uniform(0.3, 1.0)) * WALK_REACH
-        if event.motion == "bow":  # not out of the frame
+        if event.motion == "bow":  # bow away from the frame's edge
             facing = 1 if lane < world_width / 2 else -1
         tempo, phase, strength = rng.uniform(0.9, 1.1), rng.uniform(), rng.uniform(0.85, 1.15)
         actions.append(Action(event, x_from, x, facing, float(tempo), float(phase), float(strength)))

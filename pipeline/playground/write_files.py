@@ -1,4 +1,4 @@
-"""The playground's files, in the formats of AVA: CSVs, label map, proposals pickle."""
+"""Write the playground's files in the formats of AVA: CSVs, label map, proposals pickle."""
 
 import pickle
 from collections.abc import Sequence
@@ -8,37 +8,37 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.files import write_bytes, write_text
-from pipeline.playground.classes import CLASSES
+from pipeline.playground.actions import CLASSES
 from pipeline.playground.noisy_boxes import detect
 from pipeline.playground.render import keyframe_boxes
 from pipeline.playground.script import Script
 
 FIRST_TIMESTAMP = 900
-OFFSET_SECONDS = 0.5  # a keyframe lies in the middle of its second
+OFFSET_SECONDS = 0.5  # a keyframe is in the middle of its second
 
 
 @dataclass(frozen=True)
-class Film:
-    """A script, the true boxes at its keyframes and what a detector finds there."""
+class ScriptedFilm:
+    """A script, the true boxes at its keyframes, and the boxes that a detector finds there."""
 
     script: Script
     boxes: np.ndarray
     "xyxy normalised, 3 decimals as in AVA, [seconds, figures, 4]."
     proposals: list[np.ndarray]
-    "Per second [N, 5]: xyxy and score."
+    "One array [N, 5] per second: xyxy and score."
 
 
-def describe_film(script: Script, seed: int) -> Film:
-    """Boxes and proposals of a script."""
+def describe_film(script: Script, seed: int) -> ScriptedFilm:
+    """Return boxes and proposals of a script."""
     boxes = keyframe_boxes(script, seed, np.arange(script.seconds) + OFFSET_SECONDS)
-    return Film(script, np.round(boxes, 3), detect(script, seed, boxes))
+    return ScriptedFilm(script, np.round(boxes, 3), detect(script, seed, boxes))
 
 
-def _key(film: Film, second: int) -> str:
+def _key(film: ScriptedFilm, second: int) -> str:
     return f"{film.script.video_id},{FIRST_TIMESTAMP + second:04d}"
 
 
-def _annotation_rows(film: Film) -> list[str]:
+def _annotation_rows(film: ScriptedFilm) -> list[str]:
     rows = []
     for second in range(film.script.seconds):
         labels = film.script.labels(second)
@@ -54,12 +54,12 @@ def _lines(rows: Sequence[str]) -> str:
     return "".join(f"{row}\n" for row in rows)
 
 
-def write_annotations(folder: Path, films: Sequence[Film]) -> None:
+def write_annotations(folder: Path, films: Sequence[ScriptedFilm]) -> None:
     """Write `<split>.csv`, `excluded_<split>.csv`, `videos.csv` and `labelmap.pbtxt`.
 
     Args:
-        folder: where to.
-        films: in the order of the rows.
+        folder: the folder to write to.
+        films: the films in the order of the rows.
     """
     for split in ("train", "val"):
         chosen = [film for film in films if film.script.split == split]
@@ -72,14 +72,14 @@ def write_annotations(folder: Path, films: Sequence[Film]) -> None:
     write_text(folder / "labelmap.pbtxt", _lines(items))
 
 
-def write_proposals(pickles: Path, tables: Path, films: Sequence[Film]) -> None:
+def write_proposals(pickles: Path, tables: Path, films: Sequence[ScriptedFilm]) -> None:
     """Write the same proposals as `proposals_<split>.pkl` and as `boxes_<split>.csv`.
 
     Args:
         pickles: folder of the pickles: a dict of `video_id,timestamp` to float64 [N, 5]; seconds without any
             proposal have no entry.
         tables: folder of the CSVs: `video_id,timestamp,x1,y1,x2,y2,,score`.
-        films: in the order of the rows.
+        films: the films in the order of the rows.
     """
     for split in ("train", "val"):
         found = {
@@ -89,7 +89,7 @@ def write_proposals(pickles: Path, tables: Path, films: Sequence[Film]) -> None:
             for second, rows in enumerate(film.proposals)
             if len(rows)
         }
-        # A fixed protocol, and arrays that share nothing: the same bytes in every process.
+        # A fixed protocol and arrays that share no objects give the same bytes in every process.
         plain = {key: np.array(rows, np.float64, order="C") for key, rows in found.items()}
         write_bytes(pickles / f"proposals_{split}.pkl", pickle.dumps(plain, protocol=4))
         table = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from pipeline.base.code import CODE, code_record
+from pipeline.base.code_version import CODE, code_record
 from pipeline.base.errors import InputError
 from pipeline.base.files import json_text, read_json
 from pipeline.base.plain_yaml import read_yaml

@@ -31,7 +31,7 @@ LEAST_PIXEL = 2.0
 
 
 @dataclass(frozen=True)
-class Rows:
+class CsvRows:
     """The rows of one file that are not blank: all fields in one flat array, and where each row begins in it."""
 
     file: str
@@ -51,7 +51,7 @@ class Rows:
         return pc.fill_null(self.fields.take(places), "")
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(path: Path) -> CsvRows:
     """Read a comma-separated file.
 
     Raises:
@@ -70,7 +70,7 @@ def read_rows(path: Path) -> Rows:
     filled = pc.not_equal(pc.utf8_trim_whitespace(lines), "")
     split = pc.split_pattern(lines.filter(filled), ",")
     offsets = split.offsets.to_numpy().astype(np.int64)
-    return Rows(
+    return CsvRows(
         file=path.name,
         fields=pc.utf8_trim_whitespace(split.values),
         starts=offsets[:-1],

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.base.code import code_version
+from pipeline.base.code_version import code_version
 from pipeline.base.distributed import from_main
 from pipeline.base.files import digest_tree, remove_folder
 from pipeline.base.hardware import Hardware

@@ -77,13 +77,12 @@ def training_sample(
     frames, boxes = training_clip(
         store.read_clip(each.keyframe.video_id, indices),
         np.concatenate([each.ground_truth_xyxy, each.proposals_xyxy]),
+        clip,
         rng=rng,
         short_side=changes.short_side,
         crop=None if changes.crop == "none" else changes.crop,
         flip=changes.flip,
         colour=changes.colour,
-        mean=clip.mean,
-        std=clip.std,
     )
     corners = boxes.numpy().astype(np.float64)
     labels = each.labels.astype(np.float64)

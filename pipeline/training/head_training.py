@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from pipeline.bank.reader import Bank
-from pipeline.base.code import code_version
+from pipeline.base.code_version import code_version
 from pipeline.base.distributed import from_main
 from pipeline.base.files import digest_file, digest_tree, remove_folder
 from pipeline.base.numerics import set_numerics

@@ -15,14 +15,14 @@ from pipeline.training.history import Metrics
 from pipeline.training.state import ExtraState
 
 
-class Part(Protocol):
+class BatchPart(Protocol):
     """The batch of one forward pass."""
 
     def to(self, device: torch.device) -> Self:
         """Copy the batch to a device."""
 
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=BatchPart)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.video.clip_input import ClipInput
 from pipeline.video.size import scaled_size
 
 
@@ -75,14 +76,13 @@ def inference_clip(
 def training_clip(
     clip: NDArray[np.uint8],
     boxes_xyxy: NDArray[np.floating],
+    settings: ClipInput,
     *,
     rng: np.random.Generator,
     short_side: tuple[int, int],
     crop: int | None,
     flip: float,
     colour: float,
-    mean: Sequence[float],
-    std: Sequence[float],
 ) -> tuple[Tensor, Tensor]:
     """Scale a clip to a random short side, crop it, flip it, change its colours, and normalise it.
 
@@ -92,13 +92,12 @@ def training_clip(
     Args:
         clip: RGB uint8 [T, height, width, 3].
         boxes_xyxy: [n, 4], normalised to [0, 1].
+        settings: gives `mean` and `std`; its short side is that of inference.
         rng: all randomness.
         short_side: smallest and largest short side in pixels, both inclusive.
         crop: side of the random square in pixels; None keeps the whole frame.
         flip: probability of a horizontal flip.
         colour: largest relative change of brightness, and of contrast.
-        mean: RGB, of values 0 to 255.
-        std: RGB, of values 0 to 255.
 
     Returns:
         float32 clip [3, T, h, w]; float32 boxes [n, 4] in pixels of it.
@@ -126,7 +125,7 @@ def training_clip(
         frames = frames.float() * brightness
         middle = frames.mean()
         frames = frames.sub_(middle).mul_(contrast).add_(middle).clamp_(0, 255)
-    return _normalise(frames, mean, std), torch.from_numpy(boxes)
+    return _normalise(frames, settings.mean, settings.std), torch.from_numpy(boxes)
 
 
 def _pixel_boxes(boxes_xyxy: NDArray[np.floating], clip: NDArray[np.uint8], short_side: int) -> NDArray[np.float32]:

@@ -44,7 +44,7 @@ def _line(key: str, value: Any) -> str:
     return f'"{key}": {json_text(value, indent=None).rstrip()}'
 
 
-class Manifest:
+class StoreManifest:
     """The memory-mapped manifest of a store.
 
     Args:

@@ -177,7 +177,7 @@ def orientation(path: Path, frame: Any) -> Orientation:
     return UPRIGHT
 
 
-class Look(NamedTuple):
+class FrameLook(NamedTuple):
     """Properties that must not change within a file that decord reads."""
 
     width: int
@@ -199,7 +199,7 @@ def probe_video(path: Path, beat: Callable[[], None] = lambda: None) -> Media:
     with open_video(path) as (container, stream):
         stream.codec_context.skip_frame = "NONKEY"
         packets: list[tuple[int, int, bool, bool]] = []
-        looks: set[Look] = set()
+        looks: set[FrameLook] = set()
         keys = 0
         for packet in read_packets(container, stream):
             if packet.size:
@@ -208,13 +208,13 @@ def probe_video(path: Path, beat: Callable[[], None] = lambda: None) -> Media:
                 keys += packet.is_keyframe
             if (packet.is_keyframe or not packet.size) and not _all_keyframes(keys, len(packets)):
                 for frame in decode_packet(packet):
-                    looks.add(Look(frame.width, frame.height, frame.format.name, orientation(path, frame)))
+                    looks.add(FrameLook(frame.width, frame.height, frame.format.name, orientation(path, frame)))
             if len(packets) % 256 == 0:
                 beat()
         return _describe(path, container, stream, np.array(packets, np.int64).reshape(-1, 4), looks)
 
 
-def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64], looks: set[Look]) -> Media:
+def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64], looks: set[FrameLook]) -> Media:
     pts, durations, is_key, is_discard = packets.T
     first_key = int(is_key.argmax()) if len(packets) else 0
     # Frames before the first keyframe, in file order or display order, lack the frames they were predicted from.
@@ -236,7 +236,7 @@ def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64
         frame_seconds = float(np.median(stated)) * float(stream.time_base)
     codec = stream.codec_context.codec.canonical_name
     left_out = len(packets) - int(led.sum())
-    look = min(looks, default=Look(0, 0, "", UPRIGHT))
+    look = min(looks, default=FrameLook(0, 0, "", UPRIGHT))
     faults = {
         f"container {container.format.name}": container.format.name in NOT_FOR_DECORD,
         f"codec {codec}": codec in CODECS_NOT_FOR_DECORD,

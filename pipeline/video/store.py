@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from pipeline.base.checksums import REMEDY, bytes_crc32c, checksum_text
 from pipeline.base.errors import DamagedError, InputError
 from pipeline.base.files import atomic_path, json_text
-from pipeline.video.manifest import Manifest
+from pipeline.video.manifest import StoreManifest
 
 FRAMES = pa.schema(
     [
@@ -154,7 +154,7 @@ class FrameStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self._manifest = Manifest(self.folder / "manifest.json")
+        self._manifest = StoreManifest(self.folder / "manifest.json")
         self.fps = float(self._manifest.settings["fps"])
         self.video_ids = self._manifest.video_ids
         self._opened: OrderedDict[str, _Video] = OrderedDict()

@@ -10,7 +10,7 @@ import pytest
 from pipeline.analysis.bootstrap import draw_weights
 from pipeline.analysis.compare_results import Experiment, compare_experiments
 from pipeline.base.errors import InputError
-from pipeline.evaluation.ava import match, score_matching
+from pipeline.evaluation.ava_map import match, score_matching
 from pipeline.tables.label_map import Label
 from pipeline.tables.schemas import ANNOTATIONS, DETECTIONS, KEYFRAMES
 

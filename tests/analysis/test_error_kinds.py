@@ -1,4 +1,4 @@
-"""Hand-made keyframes in which it is known what is wrong, and what that costs."""
+"""Hand-made keyframes whose errors, and the AP that each costs, are known."""
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.analysis.confusions import find_confusions
 from pipeline.analysis.error_kinds import KINDS, NOT_COUNTED, Errors, find_errors
-from pipeline.evaluation.ava import evaluate
+from pipeline.evaluation.ava_map import evaluate
 from pipeline.evaluation.protocols import PROTOCOLS
 from pipeline.tables.schemas import ANNOTATIONS, DETECTIONS, KEYFRAMES
 from tests.evaluation.test_report import table

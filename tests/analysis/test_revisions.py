@@ -1,4 +1,4 @@
-"""Results of folders, of the work tree and of DVC's cache."""
+"""Results from folders, from the work tree and from DVC's cache."""
 
 import subprocess
 from pathlib import Path

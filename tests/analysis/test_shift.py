@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.analysis.shift import (
     PENALTY,
-    Sample,
+    RowSample,
     area_under_curve,
     fit_logistic,
     halves,
@@ -16,14 +16,14 @@ from pipeline.analysis.shift import (
 CHANNELS = 12
 
 
-def sample(name: str, films: int, rows: int = 200, *, shift: float = 0, by_film: float = 0, seed: int = 0) -> Sample:
+def sample(name: str, films: int, rows: int = 200, *, shift: float = 0, by_film: float = 0, seed: int = 0) -> RowSample:
     """Normal rows; `shift` moves all of them in one channel, `by_film` each film by its own draw in every channel."""
     rng = np.random.default_rng(seed)
     features = rng.standard_normal((films * rows, CHANNELS))
     film = rng.permutation(np.repeat(np.arange(films), rows))
     features += by_film * rng.standard_normal((films, CHANNELS))[film]
     features[:, 3] += shift
-    return Sample(features.astype(np.float32), film, [f"{name}_{each}" for each in range(films)])
+    return RowSample(features.astype(np.float32), film, [f"{name}_{each}" for each in range(films)])
 
 
 def test_the_shift_is_that_of_the_means_in_standard_deviations() -> None:

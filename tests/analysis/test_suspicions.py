@@ -1,4 +1,4 @@
-"""What is said of files that are not written alike, and that nothing is said of those that are."""
+"""Warnings about files that do not fit each other, and no warning about files that do."""
 
 from typing import Any
 

@@ -1,11 +1,11 @@
-"""Files as annotation tools write them, of tests/fixtures/cases."""
+"""Load files as annotation tools write them, from tests/fixtures/cases."""
 
 import shutil
 from pathlib import Path
 
 from pipeline.annotations.assemble import AvaImport
 from pipeline.annotations.sources import SourceOptions, import_source
-from pipeline.doctor.probe_films import Film, look_at
+from pipeline.doctor.probe_films import ProbedFilm, look_at
 from pipeline.new_dataset.config import write_frame_times, write_videos_csv
 
 CASES = Path(__file__).resolve().parent.parent / "fixtures" / "cases"
@@ -33,7 +33,7 @@ def imported(folder: Path, **options) -> AvaImport:
     return import_source(folder, SourceOptions(**{"classes": 9, **options}))
 
 
-def with_films(case: str, target: Path) -> tuple[Path, dict[str, Film]]:
+def with_films(case: str, target: Path) -> tuple[Path, dict[str, ProbedFilm]]:
     """A case whose films are looked at, as new-dataset looks at them."""
     shutil.copytree(CASES / case / "annotations", target, copy_function=shutil.copyfile)
     films = {path.stem: look_at(path, decode=False) for path in sorted((CASES / case / "films").iterdir())}

@@ -8,7 +8,7 @@ from pipeline.annotations.archives import Member
 from pipeline.annotations.class_ids import ClassNames
 from pipeline.annotations.cvat import read_task
 from pipeline.annotations.drafts import Read
-from pipeline.annotations.drawn_tracks import Box, Task, Track, at_frame, task_rows
+from pipeline.annotations.drawn_tracks import AnnotationTask, Box, Track, at_frame, task_rows
 from pipeline.annotations.listed import Listed
 from pipeline.annotations.sources import SourceOptions, import_source
 from pipeline.base.errors import InputError
@@ -43,7 +43,7 @@ def track(*boxes: str, name: str = "3", label: str = "person") -> str:
     return f'<track id="{name}" label="{label}">{"".join(boxes)}</track>'
 
 
-def task_of(path: Path, wanted: str | list[str] = "action") -> Task:
+def task_of(path: Path, wanted: str | list[str] = "action") -> AnnotationTask:
     return read_task(Member(path, path.name), wanted)
 
 

@@ -1,4 +1,4 @@
-"""The real sample against what MMAction2's AVADataset makes of it (parity/mmaction2/dataset_eval.json)."""
+"""The tables of the real sample equal those of MMAction2's AVADataset (parity/mmaction2/dataset_eval.json)."""
 
 import json
 import shutil

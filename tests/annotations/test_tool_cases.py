@@ -1,4 +1,4 @@
-"""What annotation tools wrote, with the right answer to each: inputs on which labels were once lost or changed."""
+"""Files of annotation tools on which labels were once lost or changed, each with the right result."""
 
 import zipfile
 from pathlib import Path

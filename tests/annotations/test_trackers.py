@@ -1,4 +1,4 @@
-"""What users of other projects met, and what they see here: named after the reports in their trackers."""
+"""Problems that users reported in other projects' trackers, and what they get here; named after the reports."""
 
 from pathlib import Path
 

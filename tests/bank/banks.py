@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.format import MANIFEST, Part, RowSet, listing_digest, parse_manifest, part_folder, shard_name
 from pipeline.bank.writer import assemble_bank, write_part
 from pipeline.base.checksums import file_crc32c, read_sealed_json, write_sealed_json
@@ -26,13 +26,13 @@ ATTRIBUTES = {"checkpoint_sha256": "c" * 64, "video_sha256": "e" * 64}
 
 def make_rows(
     counts: dict[float, int], *, channels: int = 4, seed: int = 0, scored: bool = True, tracked: bool = False
-) -> Rows:
+) -> FeatureRows:
     """Random rows, `counts[timestamp]` of them at each timestamp, in no order."""
     generator = np.random.default_rng(seed)
     timestamp = generator.permutation(np.repeat(list(counts), list(counts.values())).astype(np.float64))
     n = len(timestamp)
     corners = np.sort(generator.random((n, 2, 2)), axis=1).reshape(n, 4)
-    return Rows(
+    return FeatureRows(
         generator.standard_normal((n, channels)),
         timestamp,
         corners,
@@ -42,7 +42,7 @@ def make_rows(
     )
 
 
-def write_small_part(folder: Path, name: str, detections: Rows, **changes: Any) -> Path:
+def write_small_part(folder: Path, name: str, detections: FeatureRows, **changes: Any) -> Path:
     """A part in `folder`, which is returned."""
     defaults: dict[str, Any] = {
         "ground_truth": make_rows({1.0: 2}, channels=detections.features.shape[1], scored=False),
@@ -57,7 +57,7 @@ def write_small_part(folder: Path, name: str, detections: Rows, **changes: Any) 
 
 def write_small_bank(
     path: Path,
-    parts: dict[str, Rows],
+    parts: dict[str, FeatureRows],
     *,
     split: str = "train",
     provenance: dict[str, Any] | None = None,

@@ -6,7 +6,7 @@ import pytest
 import zarr
 
 from pipeline.bank.check_bank import list_missing, verify_bank
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.format import MANIFEST
 from pipeline.bank.reader import open_bank
 from pipeline.base.errors import InputError
@@ -135,7 +135,7 @@ def test_metadata_of_another_shape_is_found_under_right_digests(bank_path: Path)
 
 def test_a_score_that_rounds_to_the_threshold_is_no_finding(tmp_path: Path) -> None:
     """0.9 is stored as float32 0.89999998."""
-    rows = Rows(np.ones((1, 4)), np.zeros(1), np.zeros((1, 4)), np.array([0.9]))
+    rows = FeatureRows(np.ones((1, 4)), np.zeros(1), np.zeros((1, 4)), np.array([0.9]))
     path = write_small_bank(tmp_path / "x.zarr", {"v": rows}, provenance={**PROVENANCE, "box_threshold": 0.9})
     assert verify_bank(path) == []
 
@@ -146,7 +146,7 @@ def test_what_a_bank_lacks_is_listed(bank_path: Path, tmp_path: Path) -> None:
     assert list_missing(open_bank(bank_path)) == [
         "part 'a': detections: the shard of score is missing, expected 276 bytes"
     ]
-    bare = Rows(np.ones((1, 4)), np.zeros(1), np.full((1, 4), np.nan))
+    bare = FeatureRows(np.ones((1, 4)), np.zeros(1), np.full((1, 4), np.nan))
     path = write_small_bank(
         tmp_path / "bare.zarr", {"v": bare, "w": bare}, provenance={"box_threshold": 0.9}, ground_truth=None
     )

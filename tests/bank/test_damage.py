@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.bank import parts as parts_module
-from pipeline.bank.collect import assemble_videos
+from pipeline.bank.collect import collect_videos
 from pipeline.bank.format import MANIFEST
 from pipeline.bank.pack import pack_parts
 from pipeline.bank.reader import Bank, open_bank, open_parts
@@ -137,7 +137,7 @@ def test_a_damaged_part_goes_into_no_bank_and_no_pack(path: Path, tmp_path: Path
         pack_parts({"v": part}, 1)
     flip(path / "b/detections/score/c/0")
     with pytest.raises(DamagedError, match="score/c/0: is damaged"):
-        assemble_videos(
+        collect_videos(
             tmp_path / "subset.zarr", [(open_bank(path), ["b"])], split="train", provenance=PROVENANCE, what="subset"
         )
     assert not (tmp_path / "subset.zarr").exists()

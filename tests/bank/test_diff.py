@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 
 from pipeline.bank import diff
 from pipeline.bank.diff import RowSetDifference, diff_banks, diff_rows, match_rows
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.reader import Bank, open_bank
 from tests.bank.banks import PROVENANCE, make_rows, write_small_bank
 
 ROWS = {"a": make_rows({0.0: 3, 2.0: 90}), "b": make_rows({}), "c": make_rows({1.0: 4, 1.5: 2}, seed=3)}
 
 
-def bank(path: Path, rows: dict[str, Rows] = ROWS, **changes: object) -> Bank:
+def bank(path: Path, rows: dict[str, FeatureRows] = ROWS, **changes: object) -> Bank:
     return open_bank(write_small_bank(path, rows, **changes))  # type: ignore[arg-type]
 
 
-def rows_of(features: object, boxes: object = None, timestamp: object = None) -> Rows:
+def rows_of(features: object, boxes: object = None, timestamp: object = None) -> FeatureRows:
     values = np.asarray(features, np.float64)
     n = len(values)
     xyxy = np.full((n, 4), np.nan) if boxes is None else np.repeat(np.asarray(boxes, np.float64)[:, None], 4, axis=1)
-    return Rows(values, np.zeros(n) if timestamp is None else np.asarray(timestamp, np.float64), xyxy)
+    return FeatureRows(values, np.zeros(n) if timestamp is None else np.asarray(timestamp, np.float64), xyxy)
 
 
 def test_a_bank_is_the_same_as_itself(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Kill -9 while a bank is written: nothing half is ever taken for whole, and the end is the same.
+"""Kill -9 while a bank is written: no partial bank passes as complete, and the final bank is the same.
 
 The writer does what infer_bank does with `dataset.pack`: a part of each video in `.work`, packed parts, the bank. Every
 round one video has changed, so that there is something to do in each of the three.
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.bank.check_bank import verify_bank
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.pack import pack_parts
 from pipeline.bank.reader import open_bank, open_parts
 from pipeline.bank.writer import assemble_bank
@@ -30,7 +30,7 @@ PACKS = 3
 PHASES = ("start", "parts", "packs", "assemble", "done")
 
 
-def rows_of(video: str, number: int) -> Rows:
+def rows_of(video: str, number: int) -> FeatureRows:
     """The rows of a video in round `number`; round r has changed video r modulo their number."""
     place = VIDEOS.index(video)
     changed = max(range(place, number + 1, len(VIDEOS)), default=-1)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.bank.check_bank import verify_bank
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.merge import differing_column, merge_banks
 from pipeline.bank.reader import open_bank
 from pipeline.bank.subset import subset_bank
@@ -18,7 +18,7 @@ from tests.bank.test_subset import packed_bank
 ROWS = {name: make_rows({0.0: 3, 2.0: seed}, seed=seed) for seed, name in enumerate("abcde")}
 
 
-def some(names: str) -> dict[str, Rows]:
+def some(names: str) -> dict[str, FeatureRows]:
     return {name: ROWS[name] for name in names}
 
 
@@ -90,7 +90,7 @@ def test_other_channels_are_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path, one, other) == f"{one} and {other} cannot be one bank: channels is 4 and 5"
 
 
-def changed(rows: Rows) -> Rows:
+def changed(rows: FeatureRows) -> FeatureRows:
     features = rows.features.copy()
     features[0, 0] += 1
     return replace(rows, features=features)
@@ -106,7 +106,9 @@ def changed(rows: Rows) -> Rows:
         (ROWS["c"], {"seconds_seen": [0.0, 2.0, 7.0]}, "timestamps_seen"),
     ],
 )
-def test_a_video_with_other_bytes_is_refused(tmp_path: Path, other: Rows, changes: dict[str, Any], what: str) -> None:
+def test_a_video_with_other_bytes_is_refused(
+    tmp_path: Path, other: FeatureRows, changes: dict[str, Any], what: str
+) -> None:
     one = write_small_bank(tmp_path / "a.zarr", some("ac"))
     two = write_small_bank(tmp_path / "b.zarr", {"b": ROWS["b"], "c": other}, **changes)
     assert refusal(tmp_path, one, two) == f"video 'c' has other {what} in {one} than in {two}"

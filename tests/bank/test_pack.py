@@ -9,9 +9,9 @@ import xarray
 import zarr
 
 from pipeline.bank.check_bank import list_missing, verify_bank
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.format import part_folder
-from pipeline.bank.pack import pack_parts, write_pack
+from pipeline.bank.pack import pack_parts, write_packed_part
 from pipeline.bank.reader import open_bank
 from pipeline.bank.writer import assemble_bank
 from pipeline.base.errors import InputError
@@ -31,7 +31,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / ".work"
 
 
-def write_parts(folder: Path, films: dict[str, Rows], **changes: Any) -> dict[str, Path]:
+def write_parts(folder: Path, films: dict[str, FeatureRows], **changes: Any) -> dict[str, Path]:
     return {
         name: write_small_part(folder / str(number), name, rows, **changes)
         for number, (name, rows) in enumerate(films.items())
@@ -105,7 +105,7 @@ def test_ground_truth_changes_no_byte_of_packed_detections(tmp_path: Path) -> No
         for name, truth in (("one", make_rows({1.0: 3}, scored=False)), ("two", None))
     }
     for name, members in folders.items():
-        write_pack(tmp_path / "packs" / name, part="p", members=members)
+        write_packed_part(tmp_path / "packs" / name, part="p", members=members)
     one, two = tmp_path / "packs/one", tmp_path / "packs/two"
     assert digest_tree(one / "detections") == digest_tree(two / "detections")
     assert (one / "ground_truth").is_dir()
@@ -115,7 +115,7 @@ def test_ground_truth_changes_no_byte_of_packed_detections(tmp_path: Path) -> No
 def test_a_video_may_lack_a_row_set_that_the_others_have(tmp_path: Path) -> None:
     members = write_parts(tmp_path / "loose", FILMS)
     write_small_part(members["film 3"], "film 3", FILMS["film 3"], ground_truth=None)
-    write_pack(tmp_path / "pack", part="p", members=members)
+    write_packed_part(tmp_path / "pack", part="p", members=members)
     assemble_bank(tmp_path / "train.zarr", parts={"p": tmp_path / "pack"}, split="train", provenance=PROVENANCE)
     bank = open_bank(tmp_path / "train.zarr")
     assert [video for video in bank.videos if not bank.has_rows(video, "ground_truth")] == ["film 3"]
@@ -133,7 +133,7 @@ def test_what_is_recorded_with_a_video_stays_with_it(tmp_path: Path) -> None:
         name: write_small_part(tmp_path / name, name, make_rows({0.0: 2}), attributes=each, seconds_seen=[0.0, number])
         for number, (name, each) in enumerate(recorded.items())
     }
-    write_pack(tmp_path / "pack", part="p", members=members)
+    write_packed_part(tmp_path / "pack", part="p", members=members)
     assemble_bank(tmp_path / "train.zarr", parts={"p": tmp_path / "pack"}, split="train", provenance=PROVENANCE)
     bank = open_bank(tmp_path / "train.zarr")
     assert {video: bank.attributes(video) for video in bank.videos} == recorded
@@ -143,9 +143,9 @@ def test_what_is_recorded_with_a_video_stays_with_it(tmp_path: Path) -> None:
 
 
 def test_boxes_and_scores_that_nobody_knows_stay_unknown(tmp_path: Path) -> None:
-    bare = Rows(np.ones((2, 4)), np.zeros(2), np.full((2, 4), np.nan))
+    bare = FeatureRows(np.ones((2, 4)), np.zeros(2), np.full((2, 4), np.nan))
     members = write_parts(tmp_path / "loose", {"a": bare, "b": make_rows({}), "c": bare}, ground_truth=None)
-    write_pack(tmp_path / "pack", part="p", members=members)
+    write_packed_part(tmp_path / "pack", part="p", members=members)
     assemble_bank(tmp_path / "train.zarr", parts={"p": tmp_path / "pack"}, split="train", provenance=PROVENANCE)
     bank = open_bank(tmp_path / "train.zarr")
     for video, count in (("a", 2), ("b", 0), ("c", 2)):
@@ -171,7 +171,7 @@ def test_videos_that_cannot_share_a_part_are_refused(tmp_path: Path) -> None:
         (tmp_path, f"{tmp_path}: not a finished part: part.json is missing (it is written last)"),
     ):
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-            write_pack(tmp_path / "pack", part="p", members={"a": a, "b": b})
+            write_packed_part(tmp_path / "pack", part="p", members={"a": a, "b": b})
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
             pack_parts({"a": a, "b": b}, 1)
         assert not (tmp_path / "pack").exists()
@@ -185,7 +185,7 @@ def test_videos_that_cannot_share_a_part_are_refused(tmp_path: Path) -> None:
         assemble_bank(tmp_path / "x.zarr", parts={"a": a, **parts}, split="train", provenance=PROVENANCE)
     (a / "detections/score/c/0").unlink()
     with pytest.raises(InputError, match=r"^part .a.: detections: the shard of score is missing, expected 276 b"):
-        write_pack(tmp_path / "pack", part="p", members={"a": a})
+        write_packed_part(tmp_path / "pack", part="p", members={"a": a})
 
 
 def test_a_part_that_says_other_videos_than_the_manifest_is_found(tmp_path: Path) -> None:

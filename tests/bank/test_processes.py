@@ -1,4 +1,4 @@
-"""Several processes at one bank: each makes other parts, or all want the same ones."""
+"""Several processes work on one bank: each makes other parts, or all make the same ones."""
 
 import multiprocessing
 import os

@@ -8,7 +8,7 @@ import google_crc32c
 import numpy as np
 import pytest
 
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.format import MANIFEST
 from pipeline.bank.reader import Bank, check_pair, check_producer, open_bank, open_parts
 from pipeline.bank.writer import assemble_bank
@@ -18,10 +18,10 @@ from pipeline.base.files import digest_file, write_bytes
 from tests.bank.banks import ATTRIBUTES, PROVENANCE, make_rows, reseal_bank, write_small_bank, write_small_part
 
 
-def assert_rows_equal(found: Rows, expected: Rows, dtype: str = "float16") -> None:
-    expected = Rows(**{**expected.arrays(), "features": expected.features.astype(dtype)})
+def assert_rows_equal(found: FeatureRows, expected: FeatureRows, dtype: str = "float16") -> None:
+    expected = FeatureRows(**{**expected.arrays(), "features": expected.features.astype(dtype)})
     if expected.score is not None:
-        expected = Rows(**{**expected.arrays(), "score": expected.score.astype(np.float32)})
+        expected = FeatureRows(**{**expected.arrays(), "score": expected.score.astype(np.float32)})
     expected = expected.take(expected.order())
     assert found.arrays().keys() == expected.arrays().keys()
     for name, array in expected.arrays().items():

@@ -1,11 +1,11 @@
-"""What fp16 costs a feature; docs/bank-format.md gives the figures that are held here."""
+"""The error that fp16 adds to a feature; docs/bank-format.md gives the figures checked here."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.bank.feature_rows import FloatArray, Rows
+from pipeline.bank.feature_rows import FeatureRows, FloatArray
 from pipeline.bank.reader import open_bank
 from tests.bank.banks import write_small_bank
 
@@ -24,7 +24,7 @@ def pooled_features(rows: int, channels: int) -> FloatArray:
 def stored(tmp_path: Path, features: FloatArray, dtype: str) -> FloatArray:
     """The features after a round trip through a bank."""
     n = len(features)
-    rows = Rows(features, np.arange(float(n)), np.zeros((n, 4)))
+    rows = FeatureRows(features, np.arange(float(n)), np.zeros((n, 4)))
     path = write_small_bank(tmp_path / "train.zarr", {"v": rows}, ground_truth=None, dtype=dtype)
     return open_bank(path).rows("v", "detections").features.astype(np.float64)
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pipeline.bank.check_bank import verify_bank
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.format import MANIFEST
 from pipeline.bank.pack import pack_parts
 from pipeline.bank.reader import Bank, open_bank, open_parts
@@ -95,7 +95,7 @@ class BankMachine(RuleBasedStateMachine):
     def choose(self, tracked: bool, codec: str, dtype: str, source: dict[str, Spec]) -> None:
         self.tracked, self.codec, self.dtype, self.source = tracked, codec, dtype, source
 
-    def rows(self, spec: Spec) -> tuple[Rows, Rows | None]:
+    def rows(self, spec: Spec) -> tuple[FeatureRows, FeatureRows | None]:
         counts, truth, seed = spec
         annotated = None if truth is None else make_rows(truth, seed=seed + 1, scored=False)
         return make_rows(counts, seed=seed, tracked=self.tracked), annotated
@@ -205,7 +205,7 @@ class BankMachine(RuleBasedStateMachine):
                 assert_rows_equal(bank.rows(video, "ground_truth"), truth, str(bank.dtype))
 
     @staticmethod
-    def check_rows(bank: Bank, video: str, expected: Rows) -> None:
+    def check_rows(bank: Bank, video: str, expected: FeatureRows) -> None:
         assert_rows_equal(bank.rows(video, "detections"), expected, str(bank.dtype))
         assert bank.count("detections", video) == len(expected)
 

@@ -4,9 +4,9 @@ import pytest
 
 from pipeline.bank.check_bank import verify_bank
 from pipeline.bank.diff import diff_banks
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.merge import differing_column
-from pipeline.bank.pack import write_pack
+from pipeline.bank.pack import write_packed_part
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.subset import subset_bank
 from pipeline.bank.writer import assemble_bank
@@ -21,14 +21,14 @@ ROWS = {
 }
 
 
-def packed_bank(path: Path, packs: dict[str, dict[str, Rows]], **changes: object) -> Path:
+def packed_bank(path: Path, packs: dict[str, dict[str, FeatureRows]], **changes: object) -> Path:
     """A bank of parts of several videos."""
     work = path.with_suffix(".work")
     folders = {}
     for name, rows in packs.items():
         members = {video: write_small_part(work / name / video, video, each, **changes) for video, each in rows.items()}
         folders[name] = work / f"{name}.pack"
-        write_pack(folders[name], part=name, members=members)
+        write_packed_part(folders[name], part=name, members=members)
     assemble_bank(path, parts=folders, split="train", provenance=PROVENANCE)
     return path
 

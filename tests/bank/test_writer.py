@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 from pipeline.bank.check_bank import verify_bank
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.format import PART_RECORD
 from pipeline.bank.reader import open_bank
 from pipeline.bank.writer import assemble_bank
@@ -17,19 +17,19 @@ from pipeline.base.files import digest_tree, files_below
 from tests.bank.banks import ATTRIBUTES, PROVENANCE, make_rows, write_small_bank, write_small_part
 
 
-def one_row(feature: float = 1.0, **changes: Any) -> Rows:
+def one_row(feature: float = 1.0, **changes: Any) -> FeatureRows:
     values: dict[str, Any] = {
         "features": np.array([[0.0, feature]]),
         "timestamp": np.array([1.0]),
         "boxes_xyxy": np.array([[0.1, 0.2, 0.3, 0.4]]),
         "score": np.array([0.9]),
     }
-    return Rows(**{**values, **changes})
+    return FeatureRows(**{**values, **changes})
 
 
 def test_rows_check_and_print_their_shapes() -> None:
     assert repr(one_row()) == (
-        "Rows(features=float64[1, 2], timestamp=float64[1], boxes_xyxy=float64[1, 4], score=float64[1])"
+        "FeatureRows(features=float64[1, 2], timestamp=float64[1], boxes_xyxy=float64[1, 4], score=float64[1])"
     )
     with pytest.raises(ValueError, match=re.escape("boxes_xyxy has shape (1, 3), expected (1, 4)")):
         one_row(boxes_xyxy=np.zeros((1, 3)))
@@ -78,7 +78,7 @@ def test_every_array_is_one_shard(tmp_path: Path) -> None:
 
 
 def test_rows_are_sorted_by_time_score_and_box(tmp_path: Path) -> None:
-    rows = Rows(
+    rows = FeatureRows(
         np.arange(5.0)[:, None],
         np.array([2.0, 1.0, 1.0, 1.0, 1.0]),
         np.array([[0, 0, 1, 1], [0.5, 0, 1, 1], [0.2, 0, 1, 1], [0.2, 0, 0.9, 1], [0, 0, 1, 1]], np.float64),
@@ -112,7 +112,7 @@ def test_changing_ground_truth_leaves_detections_byte_identical(tmp_path: Path) 
 
 @pytest.mark.parametrize("codec", ["none", "zstd", "lz4"])
 def test_rows_of_zeros_are_stored(tmp_path: Path, codec: str) -> None:
-    rows = Rows(np.zeros((130, 3)), np.zeros(130), np.zeros((130, 4)), np.zeros(130), np.full(130, -1))
+    rows = FeatureRows(np.zeros((130, 3)), np.zeros(130), np.zeros((130, 4)), np.zeros(130), np.full(130, -1))
     folder = write_small_part(tmp_path / "part", "v", rows, codec=codec, seconds_seen=[0.0])
     for shard in ("features/c/0/0", "timestamp/c/0", "score/c/0", "track_id/c/0"):
         assert (folder / "detections" / shard).stat().st_size > 3 * 16
@@ -154,7 +154,7 @@ def test_fp16_overflow_is_refused_and_fp32_takes_it(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_values_that_are_not_finite_are_refused(tmp_path: Path, rows: Rows, message: str) -> None:
+def test_values_that_are_not_finite_are_refused(tmp_path: Path, rows: FeatureRows, message: str) -> None:
     with pytest.raises(InputError, match="^" + re.escape(f"part 'v': detections: {message}")):
         write_small_part(tmp_path / "part", "v", rows, dtype="fp32")
     assert list(tmp_path.iterdir()) == []

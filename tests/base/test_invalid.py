@@ -1,4 +1,4 @@
-"""A refused value is told alike, whatever form it was read into."""
+"""A refused value has the same message in whatever form it was read."""
 
 from dataclasses import dataclass
 from typing import Any

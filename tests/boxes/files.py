@@ -1,4 +1,4 @@
-"""Box files for tests, read as a folder of them is."""
+"""Write box files for tests, and read them as a folder of boxes."""
 
 import json
 import pickle

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.boxes.motion import LEAST_HEIGHT, detect_motion, shrink
+from pipeline.boxes.motion import LEAST_HEIGHT, detect_motion, shrink_by_squares
 from pipeline.playground.make import FilmSpec, film_specs
 from pipeline.playground.render import render
 from pipeline.playground.write_files import OFFSET_SECONDS, describe_film
@@ -77,7 +77,7 @@ def test_a_still_scene_and_one_frame_have_no_boxes() -> None:
 
 def test_frames_are_averaged_by_whole_pixels() -> None:
     frame = RNG.integers(0, 255, (241, 427, 3)).astype(np.uint8)
-    small = shrink(frame)
+    small = shrink_by_squares(frame)
     assert small.shape == (120, 213, 3)
     assert small[0, 0] == pytest.approx(frame[:2, :2].mean(axis=(0, 1)), abs=0.5)
-    assert shrink(frame[:100, :120]).shape == (100, 120, 3)
+    assert shrink_by_squares(frame[:100, :120]).shape == (100, 120, 3)

@@ -1,4 +1,4 @@
-"""One sidecar of every shape that was ever written, in JSON."""
+"""One sidecar of every form that was ever written, as JSON."""
 
 from typing import Any
 

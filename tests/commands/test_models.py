@@ -20,7 +20,7 @@ FEW = ("ava21_slowonly_r50_4x16_k400", "ava21_lfb_nl_slowonly_r50_4x16", "multis
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "list_rows", lambda: [command.describe(name, rows()[name]) for name in FEW])
+    monkeypatch.setattr(command, "list_rows", lambda: [command.describe_row(name, rows()[name]) for name in FEW])
 
 
 @pytest.mark.usefixtures("few")
@@ -68,11 +68,11 @@ def test_an_experiment_without_a_reported_number_is_no_row(tmp_path: Path) -> No
     name = FEW[0]
     (conf / "experiment" / f"{name}.yaml").symlink_to(CONF / "experiment" / f"{name}.yaml")
     (conf / "experiment" / "mine.yaml").write_text("# @package _global_\nchoices: {experiment: mine}\n")
-    assert list(command.read_rows(conf)) == [name]
+    assert list(command.read_published(conf)) == [name]
 
 
 def test_what_was_counted_is_not_counted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "describe", lambda name, values: pytest.fail(f"{name} is counted"))
+    monkeypatch.setattr(command, "describe_row", lambda name, values: pytest.fail(f"{name} is counted"))
     conf = tmp_path / "conf"
     shutil.copytree(CONF, conf)
     (conf / "dataset/mine.yaml").write_text((conf / "dataset/ava22.yaml").read_text())  # in no published row
@@ -98,7 +98,7 @@ def test_a_row_that_was_changed_is_counted(tmp_path: Path) -> None:
 
 def test_outside_of_a_project_it_says_where_to_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^.*experiment: no such folder; run it in the project's folder$"):
-        command.read_rows(tmp_path / "conf")
+        command.read_published(tmp_path / "conf")
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.cli", "models"], cwd=tmp_path, capture_output=True, text=True, check=False,
         env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},

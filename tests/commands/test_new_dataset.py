@@ -16,7 +16,7 @@ from pipeline.base.command import new_app
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file
 from pipeline.commands.new_dataset import new_dataset
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.new_dataset.config import Annotated, config_text, grid_fps, read_classes, short_side
 from pipeline.new_dataset.versioned import ignore_words, path_for_experiments
 from pipeline.project.compose import compose_params
@@ -205,8 +205,8 @@ def test_folders_that_are_refused(project: Path, films: Path, tmp_path: Path, mo
         run("mine", "--videos", str(films))
 
 
-def film(fps: float, width: int = 640, height: int = 360) -> Film:
-    return Film(fps=fps, width=width, height=height)
+def film(fps: float, width: int = 640, height: int = 360) -> ProbedFilm:
+    return ProbedFilm(fps=fps, width=width, height=height)
 
 
 def test_the_grid_is_the_most_common_rate() -> None:
@@ -214,13 +214,13 @@ def test_the_grid_is_the_most_common_rate() -> None:
     assert grid_fps({"a": film(15), "b": film(24)}) == 24  # of equally common ones the highest
     assert grid_fps({"a": film(60)}) == 30
     assert grid_fps({"a": film(29.97), "b": film(12)}) == 30
-    assert grid_fps({"a": Film(found="0 bytes")}) == 30
+    assert grid_fps({"a": ProbedFilm(found="0 bytes")}) == 30
 
 
 def test_frames_are_no_larger_than_the_smallest_film() -> None:
     assert short_side({"a": film(25), "b": film(25, 320, 240)}) == 240
     assert short_side({"a": film(25, 1080, 1920)}) == 320
-    assert short_side({"a": Film(found="0 bytes")}) == 320
+    assert short_side({"a": ProbedFilm(found="0 bytes")}) == 320
 
 
 def test_paths_and_long_lists_stay_one_yaml_file(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_paths_and_long_lists_stay_one_yaml_file(tmp_path: Path) -> None:
     text = config_text(
         "mine",
         videos=videos,
-        films={"a": film(25), "b": Film(found="0 bytes")},
+        films={"a": film(25), "b": ProbedFilm(found="0 bytes")},
         annotated=Annotated("x", told=[f"line {n}" for n in range(30)]),
         boxes=None,
         fps=None,

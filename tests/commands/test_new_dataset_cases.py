@@ -1,4 +1,4 @@
-"""`actionbank new-dataset` on folders that people have, each with the first thing that it has to say."""
+"""`actionbank new-dataset` on folders as users have them, each with the first message that it must print."""
 
 import re
 import shutil

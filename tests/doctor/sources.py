@@ -1,4 +1,4 @@
-"""Data sets for the doctor: one in order, and one with each fault planted once."""
+"""Write data sets for the doctor: one without a fault, and one with each fault planted once."""
 
 import pickle
 import shutil

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from pipeline.doctor.film_shapes import check_shapes
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from tests.doctor.sources import params_of, proposals, write_clean
 from tests.doctor.test_examine import examined_in
 from tests.video.films import write_film
 
 FILMS = {
-    "wide": Film(width=1280, height=720),
-    "small": Film(width=640, height=360),
-    "tall": Film(width=360, height=640),
-    "broken": Film(found="0 bytes"),
+    "wide": ProbedFilm(width=1280, height=720),
+    "small": ProbedFilm(width=640, height=360),
+    "tall": ProbedFilm(width=360, height=640),
+    "broken": ProbedFilm(found="0 bytes"),
 }
 
 
@@ -41,10 +41,10 @@ def test_no_training_that_would_stop(override: str) -> None:
 
 def test_stored_frames_are_scaled_before_clips_are() -> None:
     """1001x750 and 336x252 are 4:3 but for a rounding, which shows in frames of 320 lines as in clips of 96."""
-    films = {"a": Film(width=854, height=480), "b": Film(width=1920, height=1080)}
+    films = {"a": ProbedFilm(width=854, height=480), "b": ProbedFilm(width=1920, height=1080)}
     assert check_shapes(params_of(), films, films) == []  # 171x96 both
     (found,) = check_shapes(
-        params_of("dataset=custom", "frames.short_side=none"), {**films, "c": Film(width=400, height=222)}, "abc"
+        params_of("dataset=custom", "frames.short_side=none"), {**films, "c": ProbedFilm(width=400, height=222)}, "abc"
     )
     assert "173x96 (c)" in str(found.examples[0])
 

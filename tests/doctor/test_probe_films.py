@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.doctor.probe_films import Film, look_at, look_at_files, look_at_pictures, probe_films
+from pipeline.doctor.probe_films import ProbedFilm, look_at, look_at_files, look_at_pictures, probe_films
 from pipeline.video.children import Beat, no_beat
 from tests.video.films import write_film
 from tests.video.test_pictures import write_pictures
@@ -36,7 +36,7 @@ def test_a_film_that_kills_its_reader_costs_itself(tmp_path: Path) -> None:
 def test_a_film_that_hangs_its_reader_is_given_up(tmp_path: Path) -> None:
     films = probe_films({"stuck": tmp_path / "f.mp4"}, workers=1, silence_seconds=1, work=hang_at_stuck)
     assert films == {
-        "stuck": Film(
+        "stuck": ProbedFilm(
             found="a file that stops its reader (no new frame for 1 s)", expected="a video file", is_lost=True
         )
     }
@@ -44,7 +44,7 @@ def test_a_film_that_hangs_its_reader_is_given_up(tmp_path: Path) -> None:
 
 def test_what_is_read_of_a_film(tmp_path: Path) -> None:
     path = write_film(tmp_path / "f.mp4", frames=45, rate=30, width=128)
-    film = Film(
+    film = ProbedFilm(
         container="mov,mp4,m4a,3gp,3g2,mj2", codec="h264", duration_seconds=1.5, fps=30.0, frames=45,
         expected_frames=45, width=128, height=64,
     )  # fmt: skip
@@ -86,7 +86,7 @@ def test_a_film_whose_rate_varies(tmp_path: Path) -> None:
 def test_a_folder_of_pictures_is_a_film_of_its_rate(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "a", 50)
     (film,) = probe_films({"a": folder}, workers=1, rates={"a": 25}).values()
-    assert film == Film(
+    assert film == ProbedFilm(
         container="pictures", codec="mjpeg", duration_seconds=2, fps=25, frames=50, expected_frames=50, width=96,
         height=64, knots=[],
     )  # fmt: skip
@@ -98,11 +98,11 @@ def test_a_folder_of_pictures_is_a_film_of_its_rate(tmp_path: Path) -> None:
 
 def test_pictures_that_are_no_film(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    assert look_at_pictures(tmp_path / "a", 25, decode=False) == Film(
+    assert look_at_pictures(tmp_path / "a", 25, decode=False) == ProbedFilm(
         found="no pictures", expected="pictures with one name and numbers from 0 or 1 on, as img_00001.jpg"
     )
     (tmp_path / "a/img_00001.jpg").write_text("no picture")
-    assert look_at_pictures(tmp_path / "a", 25, decode=False) == Film(
+    assert look_at_pictures(tmp_path / "a", 25, decode=False) == ProbedFilm(
         found="1 pictures, of which none can be decoded", expected="JPEGs or PNGs"
     )
     (tmp_path / "a/img_00001.jpg").rename(tmp_path / "a/img_27001.jpg")

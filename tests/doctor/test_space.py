@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from pipeline.doctor.examine import examine
-from pipeline.doctor.probe_films import Film, probe_films
+from pipeline.doctor.probe_films import ProbedFilm, probe_films
 from pipeline.doctor.space import (
     FACTOR,
-    Rows,
+    BankRowCounts,
     Space,
     bank_channels,
     check_space,
@@ -82,7 +82,7 @@ def test_films_of_which_no_frame_can_be_had_count_by_their_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    film = Film(duration_seconds=3600.0, fps=25.0, frames=90000, width=640, height=512)
+    film = ProbedFilm(duration_seconds=3600.0, fps=25.0, frames=90000, width=640, height=512)
     space = estimate_space(params_of("frames.fps=30", "frames.short_side=256"), {}, {"a": film})
     assert space.frames == 90000 * (320 * 256 // 4 + 20)
     packed = estimate_space(params_of("frames.fps=30", "frames.short_side=256", "dataset.pack=4"), {}, {"a": film})
@@ -91,8 +91,8 @@ def test_films_of_which_no_frame_can_be_had_count_by_their_size(
 
 def test_rows_of_a_bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    film = Film(duration_seconds=1000.0, fps=25.0, frames=25000, width=640, height=512)
-    rows = Rows(per_second=3.0, annotated=500, keyframes=100)
+    film = ProbedFilm(duration_seconds=1000.0, fps=25.0, frames=25000, width=640, height=512)
+    rows = BankRowCounts(per_second=3.0, annotated=500, keyframes=100)
 
     def bank(*overrides: str) -> int:
         return estimate_space(params_of("backbone=slowfast_r50_4x16", *overrides), {}, {"a": film}, rows).bank

@@ -4,13 +4,13 @@ from typing import Any
 
 from pipeline.base.files import write_json
 from pipeline.doctor.finding import Finding
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.doctor.stored_frames import check_frames
 from pipeline.video.extract import FrameSettings
 from pipeline.video.manifest import write_manifest
 
 SETTINGS = FrameSettings(30.0, 256, 90)
-FILM = Film(codec="h264", expected_frames=60, frames=60)
+FILM = ProbedFilm(codec="h264", expected_frames=60, frames=60)
 
 
 def record(**changes: Any) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def store(folder: Path, quality: int = 90, **videos: dict[str, Any]) -> Path:
     return folder
 
 
-def checked(folder: Path, **films: Film) -> dict[str, Finding]:
+def checked(folder: Path, **films: ProbedFilm) -> dict[str, Finding]:
     return {each.code: each for each in check_frames(folder, SETTINGS, films, None)}
 
 
@@ -81,7 +81,7 @@ def test_films_that_were_left_out_damaged_or_replaced(tmp_path: Path) -> None:
     problem = {"file": "b.mp4", "item": "b", "found": "0 bytes", "expected": "a video file"}
     write_json(folder / "problems.json", {"total": 3, "problems": [problem]})
     (folder / "c.arrow").write_bytes(b"fra")
-    found = checked(folder, a=Film(codec="h264", expected_frames=61), c=FILM)
+    found = checked(folder, a=ProbedFilm(codec="h264", expected_frames=61), c=FILM)
     assert list(found) == ["frames-damaged", "frames-left-out", "frames-of-other-film"]
     assert found["frames-damaged"].examples[0].found == "3 bytes"
     assert str(found["frames-left-out"].examples[0]) == "b.mp4: b: found 0 bytes, expected a video file"

@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 
 from pipeline.annotations.listed import Listed
 from pipeline.doctor.finding import Finding
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.doctor.times import check_lists, check_times
 from pipeline.tables.schemas import KEYFRAMES, TIMELINES
 
 
-def film(seconds: float, fps: float = 30.0) -> Film:
+def film(seconds: float, fps: float = 30.0) -> ProbedFilm:
     frames = round(seconds * fps)
-    return Film(duration_seconds=seconds, fps=fps, frames=frames, expected_frames=frames, width=640, height=360)
+    return ProbedFilm(duration_seconds=seconds, fps=fps, frames=frames, expected_frames=frames, width=640, height=360)
 
 
 def check(
-    times: dict[str, list[float]], films: dict[str, Film], listed: dict[str, Listed] | None = None
+    times: dict[str, list[float]], films: dict[str, ProbedFilm], listed: dict[str, Listed] | None = None
 ) -> list[Finding]:
     keys = [(video_id, each) for video_id in sorted(times) for each in times[video_id]]
     keyframes = pa.Table.from_pylist(

@@ -9,7 +9,7 @@ from pipeline.annotations.listed import Listed
 from pipeline.annotations.notices import Notice
 from pipeline.base.problems import Problem
 from pipeline.doctor.left_out import sort_problems
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.doctor.tools import NOTICES, check_frame_times, check_sizes, sort_notices
 
 
@@ -17,9 +17,9 @@ def imported(**more: Any) -> AvaImport:
     return dataclasses.replace(assemble([], [], {}, []), **more)
 
 
-def film(width: int, height: int, **more: Any) -> Film:
+def film(width: int, height: int, **more: Any) -> ProbedFilm:
     about: dict[str, Any] = {"duration_seconds": 4.0, "fps": 25.0, "frames": 100, "width": width, "height": height}
-    return Film(**about | more)
+    return ProbedFilm(**about | more)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A throw-away copy of the project on the mini data set, driven through `dvc` and `git` as a user does."""
+"""A temporary copy of the project on the mini data set, run with `dvc` and `git` as a user does."""
 
 import os
 import shutil

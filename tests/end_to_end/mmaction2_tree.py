@@ -1,4 +1,4 @@
-"""A tree of files as somebody has it who worked with MMAction2, with the mini data set's films for AVA's."""
+"""Make a folder like that of an MMAction2 user, with the mini data set's films in place of AVA's."""
 
 import pickle
 import shutil

@@ -1,4 +1,4 @@
-"""A slow evaluation in plain loops, written from the description of the official code and of its copies."""
+"""A slow evaluation in plain loops, written from a description of the official code and of its copies."""
 
 import heapq
 import math

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.analysis.bootstrap import resampled_ap
-from pipeline.evaluation.ava import match, score_matching
+from pipeline.evaluation.ava_map import match, score_matching
 from pipeline.evaluation.protocols import PROTOCOLS
 from tests.evaluation import reference
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_tree
-from pipeline.evaluation.ava import evaluate
+from pipeline.evaluation.ava_map import evaluate
 from pipeline.evaluation.multisports.metric import evaluate_multisports
 from pipeline.evaluation.multisports.video_ap import TUBE_IOUS
 from pipeline.evaluation.report import write_report

@@ -1,4 +1,4 @@
-"""`--batch` is no part of any key: features and scores are the same bytes whatever it says."""
+"""`--batch` is in no key: features and scores have the same bytes with any batch size."""
 
 from pathlib import Path
 

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.base.errors import InputError
 from pipeline.base.files import write_json
@@ -56,16 +56,16 @@ def detections(video: str, *, lower: bool = False, full_frame: bool = False) -> 
     return choose_boxes(rows, np.array(SEEN), BoxRule(0.5, lower, full_frame))
 
 
-def as_rows(values: np.ndarray, *, scored: bool = True) -> Rows:
-    return Rows(np.ones((len(values), 4)), values[:, 0], values[:, 1:5], values[:, 5] if scored else None)
+def as_rows(values: np.ndarray, *, scored: bool = True) -> FeatureRows:
+    return FeatureRows(np.ones((len(values), 4)), values[:, 0], values[:, 1:5], values[:, 5] if scored else None)
 
 
-def truth_rows(video: str) -> Rows:
+def truth_rows(video: str) -> FeatureRows:
     values = np.unique([[at, *box(x1)] for name, at, x1 in TRUTH if name == video] or np.empty((0, 5)), axis=0)
     return as_rows(np.column_stack([values, np.zeros(len(values))]), scored=False)
 
 
-def bank(path: Path, rows: dict[str, Rows], *, provenance: Any = None, **changes: Any) -> Bank:
+def bank(path: Path, rows: dict[str, FeatureRows], *, provenance: Any = None, **changes: Any) -> Bank:
     changes = {"ground_truth": None, "seconds_seen": SEEN, **changes}
     return open_bank(write_small_bank(path, rows, provenance=provenance, **changes))
 

@@ -1,4 +1,4 @@
-"""A small whole file of each format that users bring, and how the product reads it."""
+"""A small valid file of each format that users bring, and the code of the product that reads it."""
 
 import contextlib
 import functools
@@ -25,7 +25,7 @@ from pipeline.commands.score import score
 from pipeline.commands.score_multisports import score_multisports
 from pipeline.doctor.examine import examine
 from pipeline.doctor.pages import as_html, as_json, as_text
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.evaluation.ava_csv import read_keyframe_list
 from pipeline.params import Params, parse_params
 from pipeline.project.compose import compose_params
@@ -96,7 +96,7 @@ def _doctor(folder: Path) -> None:
     params = _params()
     dataset = params.dataset.model_copy(update={"annotations": str(folder), "videos": str(folder)})
     boxes = params.boxes.model_copy(update={"source": str(folder), "detector": "none"})
-    film = Film(codec="h264", frames=250, width=200, height=100, fps=25.0, duration_seconds=10.0)
+    film = ProbedFilm(codec="h264", frames=250, width=200, height=100, fps=25.0, duration_seconds=10.0)
     with patch("pipeline.doctor.examine.probe_films", lambda paths, **_: dict.fromkeys(paths, film)):
         examined = examine(params.model_copy(update={"dataset": dataset, "boxes": boxes}), workers=1)
     as_text(examined)

@@ -1,4 +1,4 @@
-"""Structural changes of a file's content: seeded, and never the same twice in a row."""
+"""Change the structure of a file's content at random, by a seed; consecutive changes differ."""
 
 import copy
 import csv

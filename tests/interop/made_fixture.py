@@ -1,4 +1,4 @@
-"""Fixtures with hyper-parameters that no shipped one has; their numbers come from `plain`."""
+"""Make fixtures with hyper-parameters that no shipped fixture has; `plain` computes their numbers."""
 
 import copy
 import json

@@ -1,6 +1,6 @@
-"""MMAction2's detector written out in plain functions: `benchmarks.plain` with RoIAlign and a classifier.
+"""MMAction2's detector in plain functions: `benchmarks.plain` with RoIAlign and a classifier.
 
-Nothing of `pipeline.models` is used: it says what the numbers of a made-up fixture must be.
+It uses nothing of `pipeline.models` and computes the expected numbers of made-up fixtures.
 """
 
 import math

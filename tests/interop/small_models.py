@@ -1,4 +1,4 @@
-"""Detectors of width 8 of every architecture and head, and their sidecars and foreign files."""
+"""Make detectors of width 8 with every architecture and head, their sidecars and foreign files."""
 
 import pickle
 from collections.abc import Mapping

@@ -15,7 +15,7 @@ from pipeline.checkpoint.specs import HeadSpec
 from pipeline.checkpoint.weights import load_into, save_checkpoint, save_tensors
 from pipeline.interop.convert_checkpoint import Converted, DetectorSettings, convert
 from pipeline.interop.export import export_mmaction2
-from pipeline.interop.frameworks import Foreign, recognise
+from pipeline.interop.frameworks import Foreign, recognise_checkpoint
 from pipeline.interop.match import match_backbone
 from pipeline.interop.pickles import Inert
 from pipeline.models.build import build_backbone
@@ -72,7 +72,7 @@ def test_a_detector_of_mmaction2_is_one_of_ours(tmp_path: Path, around: Any, des
     model = small_detector("slowfast_r50_8x8", "linear", "global")
     state = upstream(model, "slowfast_r50_8x8")["state_dict"]
     state = {f"module.{key}": value for key, value in state.items()} | {"data_preprocessor.mean": torch.zeros(3)}
-    foreign = recognise(save(tmp_path, {"state_dict": state, **around}))
+    foreign = recognise_checkpoint(save(tmp_path, {"state_dict": state, **around}))
     assert foreign.described == described
     found = converted(foreign, model)
     same_logits(found, model)
@@ -84,7 +84,7 @@ def test_a_detector_of_mmaction2_is_one_of_ours(tmp_path: Path, around: Any, des
 def test_heads_that_read_a_bank_become_detectors_of_scope_all(tmp_path: Path) -> None:
     for head in ("lfb_nl", "lfb_max"):
         model = small_detector("slowonly_r50", head)
-        foreign = recognise(save(tmp_path, upstream(model, "slowonly_r50", head)))
+        foreign = recognise_checkpoint(save(tmp_path, upstream(model, "slowonly_r50", head)))
         found = converted(foreign, model, "linear", head)
         sidecar = found.checkpoint.to_json()
         assert sidecar["scope"] == "all"
@@ -97,7 +97,7 @@ def test_a_classifier_gives_a_backbone_to_start_from(tmp_path: Path) -> None:
     model = small_detector("slowonly_r50", "linear")
     state = {key: value for key, value in upstream(model, "slowonly_r50")["state_dict"].items() if "backbone" in key}
     state |= {"cls_head.fc_cls.weight": torch.zeros(400, 256), "cls_head.fc_cls.bias": torch.zeros(400)}
-    foreign = recognise(save(tmp_path, {"state_dict": state, "meta": {}}))
+    foreign = recognise_checkpoint(save(tmp_path, {"state_dict": state, "meta": {}}))
     assert foreign.described == "MMAction2 classifier"
     found = converted(foreign, model)
     assert found.checkpoint.to_json() == {"kind": "backbone", "backbone": "slowonly_r50", "width": WIDTH}
@@ -125,7 +125,7 @@ def test_pyslowfasts_files_have_the_arithmetic_they_had(tmp_path: Path, backbone
         path = save(tmp_path, {"epoch": 3, "model_state": state, "cfg": "DETECTION:\n  ENABLE: true\n"})
     else:
         path = write_pickle(tmp_path / "x.pkl", caffe2_blobs(state, folded="folded" in form), flat="flat" in form)
-    foreign = recognise(path, taken_as=None if form == "pyth" else "detector")
+    foreign = recognise_checkpoint(path, taken_as=None if form == "pyth" else "detector")
     assert foreign.described == f"PySlowFast {'' if form == 'pyth' else '(Caffe2) '}detector"
     found = converted(foreign, model)
     assert found.checkpoint.to_json()["backbone"] == backbone
@@ -140,19 +140,19 @@ def test_pyslowfasts_files_have_the_arithmetic_they_had(tmp_path: Path, backbone
 def test_what_a_pyslowfast_head_scores_is_told_by_its_configuration_its_rows_or_the_user(tmp_path: Path) -> None:
     state = pyslowfast_state(small_detector("pyslowfast_slow_r50", "linear"))
     path = save(tmp_path, {"model_state": state, "cfg": "DETECTION:\n  ENABLE: false\n"})
-    assert recognise(path).kind == "classifier"
-    assert recognise(path, taken_as="detector").kind == "detector"
-    foreign = recognise(save(tmp_path, {"model_state": state}))
+    assert recognise_checkpoint(path).kind == "classifier"
+    assert recognise_checkpoint(path, taken_as="detector").kind == "detector"
+    foreign = recognise_checkpoint(save(tmp_path, {"model_state": state}))
     assert foreign.kind == "classifier"
     assert foreign.notes == ("its head has 4 rows, so it is taken as a classifier's; --as says otherwise",)
     state["head.projection.weight"] = torch.zeros(80, 256)
-    assert recognise(save(tmp_path, {"model_state": state, "cfg": "}{"})).kind == "detector"
+    assert recognise_checkpoint(save(tmp_path, {"model_state": state, "cfg": "}{"})).kind == "detector"
 
 
 @pytest.mark.parametrize("config", ["[" * 100_000, "a: 2001-99-99", "DETECTION: 3", "a: &x [*x]"])
 def test_a_configuration_that_nobody_can_read_tells_nothing(tmp_path: Path, config: str) -> None:
     state = pyslowfast_state(small_detector("pyslowfast_slow_r50", "linear"))
-    foreign = recognise(save(tmp_path, {"model_state": state, "cfg": config}))
+    foreign = recognise_checkpoint(save(tmp_path, {"model_state": state, "cfg": config}))
     assert foreign.notes == ("its head has 4 rows, so it is taken as a classifier's; --as says otherwise",)
 
 
@@ -165,30 +165,30 @@ def test_keys_that_are_no_names_or_the_same_name_are_refused(tmp_path: Path) -> 
         ({"backbone.a\nb\x1b[2J": value}, r"a key of its weights is 'backbone.a\nb\x1b[2J', expected a name"),
     ):
         with pytest.raises(InputError, match=f"^{re.escape(f'{tmp_path}/x.pth: {message}')}$"):
-            recognise(save(tmp_path, {"state_dict": {**state, **changes}}))
+            recognise_checkpoint(save(tmp_path, {"state_dict": {**state, **changes}}))
 
 
 def test_weights_of_too_few_sides_are_refused(tmp_path: Path) -> None:
     model = small_detector("slowonly_r50", "lfb_nl")
     state = upstream(model, "slowonly_r50", "lfb_nl")["state_dict"]
     flat = {"roi_head.shared_head.fbo.lt_feat_conv.weight": torch.zeros(3)}
-    assert refused(recognise(save(tmp_path, {"state_dict": {**state, **flat}})), model) == (
+    assert refused(recognise_checkpoint(save(tmp_path, {"state_dict": {**state, **flat}})), model) == (
         "head.shared.project_bank.weight: shape is (3,), expected two sides"
     )
     flat = {"roi_head.bbox_head.fc_cls.weight": torch.tensor(1.0)}
-    assert refused(recognise(save(tmp_path, {"state_dict": {**state, **flat}})), model).startswith(
+    assert refused(recognise_checkpoint(save(tmp_path, {"state_dict": {**state, **flat}})), model).startswith(
         "the weights have no classifier of persons"
     )
     slow = small_detector("pyslowfast_slow_r50", "linear")
     point = {**pyslowfast_state(slow), "head.projection.weight": torch.tensor(1.0)}
-    assert recognise(save(tmp_path, {"model_state": point})).kind == "classifier"
+    assert recognise_checkpoint(save(tmp_path, {"model_state": point})).kind == "classifier"
 
 
 def test_a_flat_network_is_inflated(tmp_path: Path) -> None:
     model = small_detector("slowonly_r50", "linear")
     state = {key: value for key, value in upstream(model, "slowonly_r50")["state_dict"].items() if "backbone" in key}
     flat = {key: value.mean(dim=2) if value.dim() == 5 else value for key, value in state.items()}
-    found = converted(recognise(save(tmp_path, {"state_dict": flat})), model)
+    found = converted(recognise_checkpoint(save(tmp_path, {"state_dict": flat})), model)
     assert found.checkpoint.kind == "backbone"
     key = "layer4.0.conv1.conv.weight"
     torch.testing.assert_close(found.tensors[key].sum(dim=2), flat[f"backbone.{key}"])
@@ -199,17 +199,17 @@ def test_our_own_checkpoints_can_give_their_backbone(tmp_path: Path) -> None:
     model = small_detector("slowonly_r50", "linear")
     path = tmp_path / "baseline.safetensors"
     save_checkpoint(path, model.state_dict(), checkpoint_of(model, "slowonly_r50", "linear", False))
-    foreign = recognise(path)
+    foreign = recognise_checkpoint(path)
     assert foreign.described == "ActionBank detector"
     found = converted(foreign, model)
     assert torch.equal(found.tensors["head.classifier.weight"], model.state_dict()["head.classifier.weight"])
     found = converted(foreign, model, drop_heads=["head."])
     assert set(found.tensors) == set(model.backbone.state_dict())
     save_tensors(tmp_path / "b.safetensors", model.backbone.state_dict())
-    assert recognise(tmp_path / "b.safetensors").described == "ActionBank backbone"
+    assert recognise_checkpoint(tmp_path / "b.safetensors").described == "ActionBank backbone"
     save_checkpoint(tmp_path / "h.safetensors", {"classifier.weight": torch.zeros(1)}, head_checkpoint())
     with pytest.raises(InputError, match=r"a head without a backbone, which nothing else can take$"):
-        recognise(tmp_path / "h.safetensors")
+        recognise_checkpoint(tmp_path / "h.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def refused(foreign: Foreign, model: Detector, *heads: str, **kwargs: Any) -> st
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     model = small_detector("slowonly_r50", "linear")
     value = upstream(model, "slowonly_r50")
-    foreign = recognise(save(tmp_path, value))
+    foreign = recognise_checkpoint(save(tmp_path, value))
     assert refused(foreign, model, backbone="slowonly_r101").startswith(
         "the weights are not those of the backbone slowonly_r101: state dict does not fit the model: 306 keys missing"
     )
@@ -257,32 +257,39 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     assert refused(foreign, model, drop_heads=["back"]) == "--drop-head back: that is the backbone, not a head"
     state = value["state_dict"]
     extra = {"state_dict": {**state, "roi_head.shared_head.other.weight": torch.zeros(2)}}
-    assert refused(recognise(save(tmp_path, extra)), model) == (
+    assert refused(recognise_checkpoint(save(tmp_path, extra)), model) == (
         "state dict does not fit the model: 0 keys missing, 1 unexpected (roi_head.shared_head.other.weight); "
         "--drop-head PREFIX leaves a head out and writes a backbone"
     )
-    assert converted(recognise(save(tmp_path, extra)), model, drop_heads=["roi_head"]).checkpoint.kind == "backbone"
+    assert (
+        converted(recognise_checkpoint(save(tmp_path, extra)), model, drop_heads=["roi_head"]).checkpoint.kind
+        == "backbone"
+    )
     less = {"state_dict": {key: each for key, each in state.items() if key != "backbone.layer2.1.conv1.bn.bias"}}
-    assert refused(recognise(save(tmp_path, less)), model).startswith(
+    assert refused(recognise_checkpoint(save(tmp_path, less)), model).startswith(
         "the weights are not those of the nearest backbone slowonly_r50: state dict does not fit the model: 1 keys "
         "missing (backbone.layer2.1.conv1.bn.bias), 0 unexpected"
     )
     stem = "backbone.conv1.conv.weight"
     odd = {"state_dict": {**state, stem: torch.zeros(WIDTH, 3, 5, 7, 7)}}
-    assert refused(recognise(save(tmp_path, odd)), model) == (
+    assert refused(recognise_checkpoint(save(tmp_path, odd)), model) == (
         f"the weights are not those of the nearest backbone slowonly_r50: {stem}: shape is (8, 3, 5, 7, 7), expected "
         f"(8, 3, 1, 7, 7) for {stem}"
     )
     none = {"state_dict": {"backbone.stem.weight": torch.zeros(2)}}
-    assert refused(recognise(save(tmp_path, none)), model).startswith("no backbone of this project has these weights")
+    assert refused(recognise_checkpoint(save(tmp_path, none)), model).startswith(
+        "no backbone of this project has these weights"
+    )
     head = {"state_dict": {key: each for key, each in state.items() if "fc_cls.weight" not in key}}
-    assert refused(recognise(save(tmp_path, head)), model).startswith("the weights have no classifier of persons")
+    assert refused(recognise_checkpoint(save(tmp_path, head)), model).startswith(
+        "the weights have no classifier of persons"
+    )
 
 
 def test_twice_the_channels_are_settled_by_the_user_alone(tmp_path: Path) -> None:
     model = small_detector("slowonly_r50", "linear", "global")
     plain = small_detector("slowonly_r50", "linear")
-    foreign = recognise(save(tmp_path, upstream(model, "slowonly_r50")))
+    foreign = recognise_checkpoint(save(tmp_path, upstream(model, "slowonly_r50")))
     assert refused(foreign, plain) == (
         "the classifier reads 512 channels, twice those of the backbone: of a global context, or of a bank's maximum "
         "or mean, which weights cannot tell; say which: --recipe NAME, --set roi.context=global, --set head=lfb_max or "
@@ -292,14 +299,14 @@ def test_twice_the_channels_are_settled_by_the_user_alone(tmp_path: Path) -> Non
     assert converted(foreign, plain, "lfb_avg").checkpoint.to_json()["bank_channels"] == 256
     state = upstream(model, "slowonly_r50")["state_dict"]
     state["roi_head.bbox_head.fc_cls.weight"] = torch.zeros(5, 300)
-    foreign = recognise(save(tmp_path, {"state_dict": state}))
+    foreign = recognise_checkpoint(save(tmp_path, {"state_dict": state}))
     assert refused(foreign, plain) == "the classifier reads 300 channels, expected 256 of the features of persons"
 
 
 def test_files_that_nobody_knows_are_refused(tmp_path: Path) -> None:
     def refusal(value: Any) -> str:
         with pytest.raises(InputError) as error:
-            recognise(save(tmp_path, value))
+            recognise_checkpoint(save(tmp_path, value))
         return str(error.value)
 
     path = tmp_path / "x.pth"
@@ -312,12 +319,12 @@ def test_files_that_nobody_knows_are_refused(tmp_path: Path) -> None:
         f"{path}: a checkpoint of AlphAction, whose networks this project does not have"
     )
     with pytest.raises(InputError, match=r"^nowhere\.pth: cannot be read: No such file or directory$"):
-        recognise(Path("nowhere.pth"))
+        recognise_checkpoint(Path("nowhere.pth"))
     blobs = caffe2_blobs(pyslowfast_state(small_detector("pyslowfast_slow_r50", "linear")))
     blobs["lfb_1x1_w"] = blobs["pred_w"]
     message = f"{tmp_path}/y.pkl: 1 blobs of an I3D network with non-local blocks or of a head on it (lfb_1x1_w), which"
     with pytest.raises(InputError, match=f"^{re.escape(message)}"):
-        recognise(write_pickle(tmp_path / "y.pkl", blobs))
+        recognise_checkpoint(write_pickle(tmp_path / "y.pkl", blobs))
 
 
 class Calls:
@@ -328,8 +335,8 @@ class Calls:
 def test_nothing_but_tensors_is_taken_from_a_state_dict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = upstream(small_detector("slowonly_r50", "linear"), "slowonly_r50")["state_dict"]
     with pytest.raises(InputError, match=f"refused: the pickle names {os.system.__module__}.system; only tensors"):
-        recognise(save(tmp_path, {"state_dict": {**state, "x": Calls()}}))
+        recognise_checkpoint(save(tmp_path, {"state_dict": {**state, "x": Calls()}}))
     value = {"state_dict": {**state, "backbone.x": Inert()}}
     monkeypatch.setattr("pipeline.interop.frameworks.load_foreign", lambda path: value)
     with pytest.raises(InputError, match=r"refused: backbone\.x is an object of a training framework, expected"):
-        recognise(tmp_path / "x.pth")
+        recognise_checkpoint(tmp_path / "x.pth")

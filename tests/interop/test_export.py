@@ -12,7 +12,7 @@ from pipeline.checkpoint.sidecars import BARE, Checkpoint
 from pipeline.checkpoint.specs import DetectorSpec, HeadSpec
 from pipeline.interop.convert_checkpoint import Converted, DetectorSettings, convert
 from pipeline.interop.export import export_mmaction2
-from pipeline.interop.frameworks import recognise
+from pipeline.interop.frameworks import recognise_checkpoint
 from pipeline.interop.mmaction2 import our_key, upstream_key, upstream_shape
 from pipeline.models.detector import Detector
 from tests import parity
@@ -23,7 +23,7 @@ from tests.interop.small_models import ARCHITECTURES, CLASSES, CLIP_INPUT, check
 def through_upstream(folder: Path, model: Detector, checkpoint: Checkpoint, **kwargs: Any) -> Converted:
     value, _ = export_mmaction2(model.state_dict(), checkpoint)
     torch.save(value, folder / "upstream.pth")
-    foreign = recognise(folder / "upstream.pth")
+    foreign = recognise_checkpoint(folder / "upstream.pth")
     assert foreign.described == "MMAction2 detector"
     spec = checkpoint.detector()
     settings = DetectorSettings(

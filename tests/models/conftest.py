@@ -1,4 +1,4 @@
-"""The same numbers in every run, and one thread: the machine's cores are often shared."""
+"""Use fixed seeds, and one thread, as the machine's cores are often shared."""
 
 from collections.abc import Iterator
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.bank.settings import BankSettings
-from pipeline.base.code import import_closure
+from pipeline.base.code_version import import_closure
 from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings, WindowSettings
 from pipeline.video.clip_input import ClipInput
 

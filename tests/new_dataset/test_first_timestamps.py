@@ -14,7 +14,7 @@ from pipeline.annotations.formats import recognise
 from pipeline.annotations.sources import SourceOptions, import_source
 from pipeline.base.errors import InputError
 from pipeline.boxes.importing import import_boxes
-from pipeline.doctor.probe_films import Film
+from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.new_dataset.config import write_videos_csv
 from pipeline.new_dataset.first_timestamps import Suggested, suggest_first_timestamps
 
@@ -146,11 +146,11 @@ def test_formats_that_tell_it_themselves(tmp_path: Path) -> None:
     assert dict(ticked.first) == {"a": 0}
 
 
-def film(seconds: float) -> Film:
-    return Film(duration_seconds=seconds, fps=25.0, width=64, height=48)
+def film(seconds: float) -> ProbedFilm:
+    return ProbedFilm(duration_seconds=seconds, fps=25.0, width=64, height=48)
 
 
-def write(folder: Path, train: str, val: str, **films: Film) -> str:
+def write(folder: Path, train: str, val: str, **films: ProbedFilm) -> str:
     folder.mkdir()
     (folder / "labelmap.pbtxt").write_text(LABELS)
     (folder / "train.csv").write_text(train)
@@ -163,7 +163,7 @@ def test_a_mixed_set_is_written_and_read_by_both_imports(tmp_path: Path) -> None
     folder, boxes = tmp_path / "annotations", tmp_path / "boxes"
     told = write(
         folder, csv(range(4), "a") + csv(["0902"], "c"), csv(["0902", "0903"], "b"),
-        a=film(5), b=film(5), d=film(5), e=Film(found="0 bytes"),
+        a=film(5), b=film(5), d=film(5), e=ProbedFilm(found="0 bytes"),
     )  # fmt: skip
     assert told.splitlines() == [
         f"{folder}/videos.csv: written, with frame rate and size of 3 films; its column split may be filled in",

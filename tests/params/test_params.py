@@ -5,7 +5,7 @@ import yaml
 from pydantic import ValidationError
 
 from pipeline.base.block import Block
-from pipeline.base.code import REPOSITORY
+from pipeline.base.code_version import REPOSITORY
 from pipeline.base.errors import InputError
 from pipeline.boxes.recall import THRESHOLD_KEYS
 from pipeline.evaluation.settings import EvaluationSettings

@@ -1,17 +1,17 @@
-"""What a label could be guessed from beside the motion, and how well two simple classifiers guess it.
+"""Measure how well two simple classifiers guess a label from anything but what defines it.
 
-Given the motion (only rows of one motion are compared), nothing but the other persons, the objects and the past
-and future may tell which of its second labels a row has. Everything else is a channel here.
+Only rows with the same motion are compared. Which second label a row has may depend only on other persons, objects, the
+past and the future. Everything else is a channel here, and must not show the label.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.playground.actions import DANCE_ID, JUMP_IDS, POINT_IDS, WAVE_IDS
 from pipeline.playground.backdrop import draw_backdrop
 from pipeline.playground.canvas import WORLD_HEIGHT
 from pipeline.playground.chance import stream
-from pipeline.playground.classes import DANCE_ID, JUMP_IDS, POINT_IDS, WAVE_IDS
 from pipeline.playground.looks import HATS
 from pipeline.playground.render import camera, keyframe_boxes, shots
 from pipeline.playground.script import Figure, Script, Split, write_script

@@ -10,7 +10,7 @@ from pipeline.annotations.sources import SourceOptions, import_source
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_tree
 from pipeline.boxes.motion import detect_motion
-from pipeline.commands.example import make_example as command
+from pipeline.commands.make_example import make_example as command
 from pipeline.playground.example import ACTIONS, FILMS, Example, make_example
 from pipeline.tables.iou import box_iou
 from pipeline.tables.schemas import BOX_COLUMNS

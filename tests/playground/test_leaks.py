@@ -1,4 +1,4 @@
-"""Given the motion, nothing but what defines a label tells it; and this check would see it if something did."""
+"""Given the motion, only what defines a label predicts it; the check would notice any other predictor."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.playground import timeline
-from pipeline.playground.classes import JUMP_IDS
+from pipeline.playground.actions import JUMP_IDS
 from tests.playground.leaks import MOTIONS, Rows, draw_rows, guessed
 
 pytestmark = pytest.mark.xdist_group("playground leaks")  # they share what is drawn once

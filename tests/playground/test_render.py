@@ -9,10 +9,10 @@ import decord
 import numpy as np
 import pytest
 
+from pipeline.playground.actions import MOMENTARY, SIGNALS
 from pipeline.playground.backdrop import draw_backdrop, value_noise
 from pipeline.playground.canvas import HIDDEN, draw_capsule, new_canvas
 from pipeline.playground.chance import stream
-from pipeline.playground.classes import MOMENTARY, SIGNALS
 from pipeline.playground.encode import write_video
 from pipeline.playground.figures import Capsules, capsule_boxes, figure_capsules
 from pipeline.playground.make import FilmSpec, render_film

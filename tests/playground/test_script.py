@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.playground.actions import CLASSES, DANCE_ID, JUMP_IDS, MOTION_ID, POINT_IDS, SIGNALS, WAVE_IDS
 from pipeline.playground.chance import deal, stream
-from pipeline.playground.classes import CLASSES, DANCE_ID, JUMP_IDS, MOTION_ID, POINT_IDS, SIGNALS, WAVE_IDS
 from pipeline.playground.script import Script, Split, write_script
 from pipeline.playground.timeline import (
     BALL_DISTANCE,

@@ -15,7 +15,7 @@ import pytest
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_tree, files_below
 from pipeline.interop.pickles import load_pickle
-from pipeline.playground.classes import CLASSES
+from pipeline.playground.actions import CLASSES
 from pipeline.playground.make import OUTS, Counts, film_specs, make_playground, render_film
 from pipeline.playground.noisy_boxes import detect
 from pipeline.playground.script import write_script

@@ -1,4 +1,4 @@
-"""What is not here is said before anything runs, with where it comes from."""
+"""Missing inputs are reported before anything runs, with where to get them."""
 
 import re
 from functools import cache

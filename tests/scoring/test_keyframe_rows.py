@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.row_places import rows_at
 from pipeline.bank.windows.resident import ResidentWindows
@@ -45,13 +45,13 @@ def bank(tmp_path: Path) -> Bank:
     parts = {}
     for number, video in enumerate(["a", "b"]):
         base = 100 * number
-        detections = Rows(
+        detections = FeatureRows(
             features(*(base + np.arange(5))),
             np.array([900.0, 900, 901, 902, 902]),
             np.stack([BOXES[0], BOXES[1], BOXES[2], BOXES[0] + 0.001, BOXES[1]]),
             np.array([0.95, 0.9, 0.99, 0.97, 0.92]),
         )
-        truth = Rows(features(base + 50, base + 51), np.array([900.0, 902.0]), BOXES[[0, 0]])
+        truth = FeatureRows(features(base + 50, base + 51), np.array([900.0, 902.0]), BOXES[[0, 0]])
         folder = tmp_path / "parts" / video
         write_part(
             folder, part=video, detections=detections, ground_truth=truth, seconds_seen=[900, 901, 902],

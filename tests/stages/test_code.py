@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.base.code import code_record, code_texts
+from pipeline.base.code_version import code_record, code_texts
 from stages.code import code
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent

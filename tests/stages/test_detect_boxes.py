@@ -135,7 +135,7 @@ def test_the_same_frames_give_the_same_bytes_and_finished_films_are_taken_from_w
     made: list[str] = []
     write = detecting._write
 
-    def noted(path: Path, film: detecting.Film, *rest: Any) -> None:
+    def noted(path: Path, film: detecting.SearchedFilm, *rest: Any) -> None:
         made.append(film.video_id)
         write(path, film, *rest)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.base.code import import_closure
+from pipeline.base.code_version import import_closure
 from pipeline.base.command import run
 from pipeline.base.files import digest_tree
 from pipeline.base.packing import pack_of

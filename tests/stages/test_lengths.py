@@ -1,4 +1,4 @@
-"""A stage reads parameters, calls the pipeline and says what came of it: there is no room for more in its file."""
+"""A stage's file is short: it reads parameters, calls the pipeline and prints the result."""
 
 from pathlib import Path
 

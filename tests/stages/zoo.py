@@ -1,4 +1,4 @@
-"""The stages from training to evaluation, in one process, on a data set of a few keyframes."""
+"""Run the stages from training to evaluation in one process, on a data set of a few keyframes."""
 
 import math
 import re

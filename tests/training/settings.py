@@ -1,4 +1,4 @@
-"""Settings of a training for tests, with every value a test does not name."""
+"""Settings of a training for tests, with a value for everything that a test does not set."""
 
 from typing import Any
 

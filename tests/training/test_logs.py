@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.base.code import import_closure
+from pipeline.base.code_version import import_closure
 from pipeline.base.errors import InputError
 from pipeline.training import logs
 from pipeline.training.batch import Batch

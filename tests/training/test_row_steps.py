@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.bank import row_places
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.writer import assemble_bank
 from pipeline.base.errors import DamagedError, InputError
@@ -29,7 +29,9 @@ def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
     return np.concatenate([rng.integers(0, 3, (count, 2)) * 0.1, 0.5 + rng.integers(0, 3, (count, 2)) * 0.1], axis=1)
 
 
-def random_film(rng: np.random.Generator, video: str, channels: int) -> tuple[Rows, Rows, list[KeyframeBoxes]]:
+def random_film(
+    rng: np.random.Generator, video: str, channels: int
+) -> tuple[FeatureRows, FeatureRows, list[KeyframeBoxes]]:
     """Detections, annotated rows (some of boxes that no keyframe has) and keyframes (some of other seconds)."""
     keyframes = []
     truth = []
@@ -41,13 +43,13 @@ def random_film(rng: np.random.Generator, video: str, channels: int) -> tuple[Ro
             labels = rng.random((len(kept), CLASSES)) < 0.5
             keyframes.append(KeyframeBoxes(Keyframe(video, second, second), kept, labels, kept[:0], np.empty(0)))
     counts = [len(boxes) for boxes in truth]
-    annotated = Rows(
+    annotated = FeatureRows(
         rng.standard_normal((sum(counts), channels)),
         np.repeat(np.arange(SECONDS, dtype=float), counts),
         np.concatenate(truth),
     )
     found = int(rng.integers(0, 12))
-    detections = Rows(
+    detections = FeatureRows(
         rng.standard_normal((found, channels)),
         rng.integers(0, SECONDS, found).astype(float),
         random_boxes(rng, found),
@@ -74,14 +76,14 @@ def random_bank(folder: Path, seed: int, codec: str) -> tuple[Bank, list[Keyfram
     return open_bank(folder / "bank.zarr"), [each for _, _, keyframes in films.values() for each in keyframes]
 
 
-def at(bank: Bank, each: KeyframeBoxes, row_set: str) -> Rows | None:
+def at(bank: Bank, each: KeyframeBoxes, row_set: str) -> FeatureRows | None:
     if not bank.has_rows(each.keyframe.video_id, row_set):
         return None
     rows = bank.rows(each.keyframe.video_id, row_set)
     return rows.take(np.flatnonzero(rows.timestamp == each.keyframe.timestamp))
 
 
-def plain_detections(rows: Rows, rule: BoxRule) -> Rows:
+def plain_detections(rows: FeatureRows, rule: BoxRule) -> FeatureRows:
     """Those of one keyframe that pass."""
     assert rows.score is not None
     scores = rows.score.tolist()
@@ -197,7 +199,7 @@ def test_packed_keyframes_are_the_same_keyframes(tmp_path: Path) -> None:
 
 def test_keyframes_beyond_the_end_of_a_film_have_no_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     box = np.array([[0.1, 0.1, 0.4, 0.8]])
-    rows = Rows(np.ones((1, 4), np.float32), np.array([900.0]), box, np.array([0.9]))
+    rows = FeatureRows(np.ones((1, 4), np.float32), np.array([900.0]), box, np.array([0.9]))
     attributes = {"checkpoint_sha256": PROVENANCE["checkpoint_sha256"], "duration_seconds": 1.5}
     part = write_small_part(
         tmp_path / "a", "a", rows, ground_truth=rows, seconds_seen=[900.0, 901.0], attributes=attributes

@@ -1,4 +1,4 @@
-"""What is seen of a training: one bar on a terminal, a line per epoch elsewhere, and nothing of other ranks."""
+"""What a training prints: one bar on a terminal, else a line per epoch, and nothing from other ranks."""
 
 import functools
 import io

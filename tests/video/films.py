@@ -1,4 +1,4 @@
-"""Small films whose frames carry their number, written with PyAV in many ways."""
+"""Write small films with PyAV in many formats; each frame shows its number."""
 
 import struct
 from collections.abc import Iterator, Sequence

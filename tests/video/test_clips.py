@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.base.randomness import rng_of
+from pipeline.video.clip_input import ClipInput
 from pipeline.video.clips import clip_indices, inference_clip, training_clip
 
 PIPELINE = Path(__file__).resolve().parent.parent / "fixtures" / "parity" / "mmaction2" / "data_pipeline.json"
 UPSTREAM: dict[str, Any] = json.loads(PIPELINE.read_text())
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 PLAIN: dict[str, Any] = {"mean": (0, 0, 0), "std": (1, 1, 1)}
-STILL: dict[str, Any] = {**PLAIN, "crop": None, "flip": 0.0, "colour": 0.0}
+INPUT = ClipInput(frames=2, interval=1, short_side=32, **PLAIN)
+STILL: dict[str, Any] = {"settings": INPUT, "crop": None, "flip": 0.0, "colour": 0.0}
 
 
 def noise(frames: int, height: int, width: int) -> np.ndarray:
@@ -89,7 +91,7 @@ def test_boxes_are_those_of_upstream(case: dict[str, Any]) -> None:
     rng = _Draws(side, y, x, [each - (crop or 0) + 1 for each in scaled.shape[2:]])
     for flip, step in ((0.0, "RandomCrop" if crop else "Resize"), (1.0, "Flip")):
         changed, pixels = training_clip(
-            clip, boxes, rng=rng, short_side=(side, side), crop=crop, flip=flip, colour=0.0, **PLAIN
+            clip, boxes, INPUT, rng=rng, short_side=(side, side), crop=crop, flip=flip, colour=0.0
         )
         assert list(changed.shape[2:]) == ([256, 256] if crop else steps["Resize"]["img_shape"])
         np.testing.assert_allclose(pixels, steps[step]["gt"] + steps[step]["proposals"], rtol=0, atol=0)
@@ -156,7 +158,7 @@ def test_a_crop_shows_what_its_boxes_say() -> None:
 
 def test_what_is_switched_off_changes_nothing_else() -> None:
     clip, boxes = noise(2, 64, 80), np.array([[0.1, 0.2, 0.8, 0.9]])
-    draw: dict[str, Any] = {**PLAIN, "short_side": (48, 96), "crop": 40, "flip": 0.0, "colour": 0.0}
+    draw: dict[str, Any] = {**STILL, "short_side": (48, 96), "crop": 40}
     plain, plain_boxes = training_clip(clip, boxes, rng=rng_of(3), **draw)
     bright, bright_boxes = training_clip(clip, boxes, rng=rng_of(3), **{**draw, "colour": 0.3})
     flipped, flipped_boxes = training_clip(clip, boxes, rng=rng_of(3), **{**draw, "flip": 1.0})

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.base.checksums import REMEDY
 from pipeline.base.errors import InputError
-from pipeline.video.manifest import Manifest, write_manifest
+from pipeline.video.manifest import StoreManifest, write_manifest
 from tests.ids import IDS
 from tests.sealing import reseal
 
@@ -27,7 +27,7 @@ def put(folder: Path, videos: dict[str, dict[str, Any]], **settings: Any) -> Pat
 def test_it_reads_what_was_written(scratch: Path, videos: dict[str, dict[str, Any]]) -> None:
     shared = {name: {**entry, "file": "pack-0-of-1.arrow", "first_batch": 3} for name, entry in videos.items()}
     path = put(scratch, shared, fps=15.0, quality=90, pack=1, title='"videos": {\n"x": {}\n')
-    manifest = Manifest(path)
+    manifest = StoreManifest(path)
     assert manifest.video_ids == sorted(videos)
     assert {name: manifest.entry(name) for name in videos} == shared
     assert (manifest.settings["fps"], manifest.settings["pack"]) == (15.0, 1)
@@ -37,7 +37,7 @@ def test_it_reads_what_was_written(scratch: Path, videos: dict[str, dict[str, An
 
 
 def test_a_video_has_its_own_file_unless_it_says_otherwise(tmp_path: Path) -> None:
-    manifest = Manifest(put(tmp_path, {"b": {}, "a": {"file": "p.arrow", "first_batch": 2}}, fps=15.0))
+    manifest = StoreManifest(put(tmp_path, {"b": {}, "a": {"file": "p.arrow", "first_batch": 2}}, fps=15.0))
     assert manifest.entry("a") == {"file": "p.arrow", "first_batch": 2}
     assert manifest.entry("b") == {"file": "b.arrow", "first_batch": 0}
     assert manifest.file_bytes == {"b.arrow": 7, "p.arrow": 7}
@@ -56,7 +56,7 @@ def test_one_line_per_video_in_order(tmp_path: Path) -> None:
 
 def fails(path: Path, message: str) -> None:
     with pytest.raises(InputError) as error:
-        Manifest(path).entry("a")
+        StoreManifest(path).entry("a")
     assert str(error.value) == message
 
 
@@ -89,7 +89,7 @@ def test_a_damaged_head(tmp_path: Path) -> None:
     path = put(tmp_path, {"a": {}}, fps=15.0)
     path.write_text(path.read_text().replace('"fps": 15.0', '"fps": 15.0.0'))
     with pytest.raises(InputError, match=r"manifest\.json: not JSON: ") as error:
-        Manifest(path)
+        StoreManifest(path)
     assert "\n" not in str(error.value)
 
 
@@ -98,18 +98,18 @@ def test_a_changed_byte_is_found(tmp_path: Path, old: str, new: str) -> None:
     path = put(tmp_path, {"a": {"rows": 2}, "b": {"rows": 1}}, fps=15.0)
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(InputError, match=r"manifest\.json: (is damaged or was edited|found \d whole lines)"):
-        Manifest(path)
+        StoreManifest(path)
 
 
 def test_a_damaged_line(tmp_path: Path) -> None:
     path = put(tmp_path, {"a": {"rows": 2}, "b": {"rows": 1}}, fps=15.0)
     reseal(path, path.read_text().replace('"rows": 2', '"rows" 22'))
-    assert Manifest(path).entry("b")["rows"] == 1
+    assert StoreManifest(path).entry("b")["rows"] == 1
     with pytest.raises(
         InputError,
         match=r"manifest\.json: video 'a': not JSON: .*; run `actionbank verify --repair`",
     ):
-        Manifest(path).entry("a")
+        StoreManifest(path).entry("a")
 
 
 def test_records_are_parsed_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_records_are_parsed_when_asked_for(tmp_path: Path, monkeypatch: pytest.M
         return loads(text)
 
     monkeypatch.setattr(json, "loads", note)
-    manifest = Manifest(path)
+    manifest = StoreManifest(path)
     assert manifest.entry("v77")["file"] == "p.arrow"
     assert len(parsed) == 2
     assert max(parsed) < 200

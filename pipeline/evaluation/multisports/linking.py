@@ -1,9 +1,9 @@
-"""Tubes linked from the detections of single frames.
+"""Link the detections of single frames to tubes.
 
-Matches MMAction2's `link_tubes` with tubelets of one frame (a copy of ACT's linking): greedy, class by class,
-best tube first. A tube takes the best scored box that overlaps its last one by 0.5 or more in the very next
-frame, or it ends; there is no tolerance for gaps. Departures: upstream stores linked boxes as float32 pixels;
-sorts are stable here, so that equal scores have one order.
+This equals MMAction2's `link_tubes` with tubelets of one frame (a copy of ACT's linking): greedy, class by class,
+best tube first. A tube takes the best scored box of the very next frame with an IoU of at least 0.5 to its last
+box; if there is none, the tube ends, as gaps are not allowed. Two differences: upstream stores linked boxes as float32
+pixels, and our sorts are stable, so that equal scores have one order.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.evaluation.box_arrays import Floats, Ints
-from pipeline.evaluation.multisports.tubes import Tubes, box_iou
+from pipeline.evaluation.multisports.tubes import Tubes, pixel_box_iou
 
 LINK_IOU = 0.5
 SUPPRESS_IOU = 0.6
@@ -23,7 +23,7 @@ MIN_SCORE = 0.005
 
 @dataclass(frozen=True)
 class FrameBoxes:
-    """N detections; those of one class, film and frame in the order of their table."""
+    """N detections; detections of one class, film and frame are in the order of their table."""
 
     video: Ints
     label: Ints
@@ -47,12 +47,13 @@ def link_tubes(found: FrameBoxes, *, pixels: Floats | None = None, min_frames: i
 
     Args:
         found: the detections.
-        pixels: [V, 2] width and height of one pixel of each film, in the unit of the boxes: upstream adds one to
-            every side in the suppression within a frame (and there alone). None adds nothing.
-        min_frames: shorter tubes are dropped; so are those whose boxes have a mean score below 0.005.
+        pixels: [V, 2] width and height of one pixel of each film, in the unit of the boxes. Upstream adds one pixel to
+            every side in the suppression within a frame (and only there). None adds nothing.
+        min_frames: shorter tubes are dropped; so are tubes whose boxes have a mean score below 0.005.
 
     Returns:
-        Tubes by class, then by film, then in the order in which they end; a tube's score is the mean of its boxes'.
+        Tubes sorted by class, then by film, then by the order in which they end. A tube's score is the mean of its
+        boxes' scores.
     """
     order = np.lexsort((found.frame, found.video, found.label))
     films: list[tuple[int, int, _Tube]] = []
@@ -73,18 +74,18 @@ def link_tubes(found: FrameBoxes, *, pixels: Floats | None = None, min_frames: i
 
 
 def suppress(boxes_xyxy: Floats, scores: Floats, pixel: tuple[float, float] = (0.0, 0.0)) -> tuple[Floats, Floats]:
-    """Lower the scores of boxes that a better one covers, and keep the ten best of a frame.
+    """Lower the scores of boxes that a better box covers, and keep the ten best boxes of a frame.
 
-    Matches upstream's `nms_tubelets(threshold 0.6, top_k 10)`: a box that overlaps a better box, itself not
-    covered, by more than 0.6 is not dropped; its score is multiplied by 1 - IoU.
+    This equals upstream's `nms_tubelets(threshold 0.6, top_k 10)`: a box whose IoU with a better, uncovered box is
+    above 0.6 is not dropped; its score is multiplied by 1 - IoU.
 
     Returns:
-        Boxes and scores, best first; of equal scores the last comes first, as upstream's reversed sort has it.
+        Boxes and scores, best first; of equal scores the last comes first, as in upstream's reversed sort.
     """
     if len(scores) == 1:
         return boxes_xyxy, scores
     order = np.argsort(scores, kind="stable")[::-1]
-    overlap = box_iou(boxes_xyxy[:, None], boxes_xyxy[None], pixel)
+    overlap = pixel_box_iou(boxes_xyxy[:, None], boxes_xyxy[None], pixel)
     weight = np.ones(len(scores))
     waiting = np.ones(len(scores), bool)
     for best in order:
@@ -100,14 +101,14 @@ def suppress(boxes_xyxy: Floats, scores: Floats, pixel: tuple[float, float] = (0
 
 
 def _runs(values: Ints, *keys: Ints) -> Iterator[Ints]:
-    """`values`, cut where any of the keys changes."""
+    """Yield `values` in parts, cut where any of the keys changes."""
     if len(values):
         changes = np.logical_or.reduce([np.diff(key) != 0 for key in keys])
         yield from np.split(values, np.flatnonzero(changes) + 1)
 
 
 def _link_film(frames: Ints, boxes: Floats, scores: Floats, pixel: tuple[float, float]) -> list[_Tube]:
-    """Tubes of one class in one film, in the order in which they end."""
+    """Return the tubes of one class in one film, in the order in which they end."""
     done: list[_Tube] = []
     current: list[_Tube] = []
     before = None
@@ -128,12 +129,12 @@ def _best_first(tubes: list[_Tube]) -> list[_Tube]:
 
 
 def _grow(tubes: list[_Tube], frame: int, boxes: Floats, scores: Floats) -> tuple[list[_Tube], list[_Tube]]:
-    """Give each tube a box of the next frame, best tube first; boxes that are left begin tubes."""
+    """Give each tube a box of the next frame, best tube first; remaining boxes start new tubes."""
     grown: list[_Tube] = []
     ended: list[_Tube] = []
     free = np.ones(len(boxes), bool)
     if tubes:
-        overlap = box_iou(np.stack([tube.boxes[-1] for tube in tubes])[:, None], boxes[None])
+        overlap = pixel_box_iou(np.stack([tube.boxes[-1] for tube in tubes])[:, None], boxes[None])
         for tube, near in zip(tubes, overlap >= LINK_IOU, strict=True):
             near &= free
             if not near.any():

@@ -1,17 +1,17 @@
-"""The MultiSports metric: frame-mAP at IoU 0.5 and video-mAP of linked tubes."""
+"""Compute the MultiSports metric: frame-mAP at IoU 0.5 and video-mAP of linked tubes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline.evaluation.ava import score_matching
+from pipeline.evaluation.ava_map import score_matching
 from pipeline.evaluation.multisports.frame_ap import match_frames
 from pipeline.evaluation.multisports.linking import MIN_FRAMES
 from pipeline.evaluation.multisports.video_ap import evaluate_tubes
 from pipeline.tables.label_map import Label
 
-# Classes that MultiSports' own evaluation passes over.
+# Classes that MultiSports' own evaluation skips.
 UNSCORED = (
     "aerobic kick jump",
     "aerobic off axis jump",
@@ -23,7 +23,7 @@ UNSCORED = (
 
 
 def scored_classes(labels: Sequence[Label]) -> list[Label]:
-    """The classes that count, by id: all but the six of `UNSCORED` (words parted by blanks or underscores)."""
+    """Return the classes that count, by id: all but the six of `UNSCORED` (underscores in names count as blanks)."""
     kept = [label for label in labels if label.name.replace("_", " ").lower() not in UNSCORED]
     return sorted(kept, key=lambda label: label.id)
 
@@ -41,25 +41,26 @@ def evaluate_multisports(
 ) -> dict[str, Any]:
     """Score detections as MultiSports does.
 
-    Frame-mAP: `match_frames`. Video-mAP: `evaluate_tubes`, of tubes that `link_tubes` makes of the detections.
-    Read from MMAction2's `MultiSportsMetric` and MultiSports' evaluate_multisports.py; not confirmed by running them:
-    the order of equal scores, which is an unstable sort's there. MultiSports' first script, evaluate.py, is another
-    one: it adds a pixel to every side and frame, and lets a detection claim a second box when the first is taken.
+    `match_frames` gives the frame-mAP. `evaluate_tubes` gives the video-mAP of the tubes that `link_tubes` makes from
+    the detections. Both follow MMAction2's `MultiSportsMetric` and MultiSports' evaluate_multisports.py. The order of
+    equal scores is not confirmed, as these use an unstable sort. MultiSports' first script, evaluate.py, computes
+    something else: it adds a pixel to every side and frame, and lets a detection claim a second box if the first is
+    taken.
 
     Args:
         annotations: ANNOTATIONS of the split, with the tube of a box in `person_id`.
         keyframes: KEYFRAMES of the split.
-        detections: DETECTIONS; upstream's have one row for a box, of its best class.
+        detections: DETECTIONS; upstream has one row per box, for its best class.
         labels: the classes; those of `UNSCORED` do not count.
         iou: matching threshold of frames.
         protocol: official or mmaction2_1x, see `evaluate_tubes`.
-        sizes: width and height in pixels of every video, for upstream's suppression within a frame; without them
-            nothing is added to the sides of boxes there.
+        sizes: width and height in pixels of every video, for upstream's suppression within a frame; None adds no pixel
+            to the sides of boxes there.
         min_frames: shorter detected tubes are dropped.
 
     Returns:
-        `frame_map`, `video_map` by a key of `TUBE_IOUS`, both from 0 to 1 (NaN where no class has ground truth), and
-        `per_class`: by class id `frame_ap`, `video_ap`, and the counts `boxes`, `tubes`, `detected_boxes` and
+        `frame_map`, and `video_map` by the keys of `TUBE_IOUS`, both from 0 to 1 (NaN if no class has ground truth);
+        and `per_class`: by class id `frame_ap`, `video_ap`, and the counts `boxes`, `tubes`, `detected_boxes` and
         `detected_tubes`.
 
     Raises:

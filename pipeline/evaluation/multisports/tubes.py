@@ -1,6 +1,6 @@
-"""Tubes: unbroken runs of one box per frame, of one class in one film.
+"""Represent tubes: unbroken runs of one box per frame, of one class in one film.
 
-Overlaps are ratios, so they are the same in pixels and in shares of the frame.
+Overlaps are ratios, so they are the same in pixels and in fractions of the frame.
 """
 
 from dataclasses import dataclass
@@ -8,43 +8,43 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.base.errors import InputError
-from pipeline.evaluation.box_arrays import Floats, Frames, Ints, Rows
+from pipeline.evaluation.box_arrays import BoxArrays, Floats, Ints, NumberedFrames
 
 
 @dataclass(frozen=True)
 class Tubes:
-    """T tubes, all boxes in one array: those of tube t are rows offsets[t] to offsets[t + 1]."""
+    """T tubes with all boxes in one array: tube t has the rows from offsets[t] to offsets[t + 1]."""
 
     video: Ints  # [T]
     label: Ints  # [T] index into the scored classes
     first: Ints  # [T] number of the first frame
     offsets: Ints  # [T + 1]
     boxes_xyxy: Floats  # [N, 4]
-    score: Floats  # [T]; 1 in ground truth
+    score: Floats  # [T]; 1 for ground truth
 
     def __len__(self) -> int:
         return len(self.video)
 
     @property
     def last(self) -> Ints:
-        """[T] number of the last frame."""
+        """Return the number of the last frame [T]."""
         last: Ints = self.first + np.diff(self.offsets) - 1
         return last
 
     def boxes(self, tube: int, first: int, last: int) -> Floats:
-        """The boxes of one tube from frame `first` to frame `last`."""
+        """Return the boxes of one tube from frame `first` to frame `last`."""
         start = int(self.offsets[tube] - self.first[tube])
         return self.boxes_xyxy[start + first : start + last + 1]
 
 
-def box_iou(a: Floats, b: Floats, pixel: tuple[float, float] = (0.0, 0.0)) -> Floats:
-    """IoU of boxes, over all but the last axis; NaN of two boxes without area.
+def pixel_box_iou(a: Floats, b: Floats, pixel: tuple[float, float] = (0.0, 0.0)) -> Floats:
+    """Return the IoU of boxes, over all but the last axis; NaN for two boxes without area.
 
     Args:
         a: [..., 4].
         b: [..., 4], broadcast against `a`.
-        pixel: width and height of what is added to every side: one pixel, in the unit of the boxes, where the
-            second corner is that of a pixel inside the box.
+        pixel: width and height to add to the sides: one pixel, in the unit of the boxes, if the second corner is the
+            last pixel inside the box.
     """
     extent = np.asarray(pixel)
     sides = np.maximum(0.0, np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + extent)
@@ -55,14 +55,14 @@ def box_iou(a: Floats, b: Floats, pixel: tuple[float, float] = (0.0, 0.0)) -> Fl
     return iou
 
 
-def frame_numbers(frames: Frames) -> Ints:
-    """Number the frames of each film from 0 on; frames that follow one another differ by 1.
+def frame_numbers(frames: NumberedFrames) -> Ints:
+    """Number the frames of each film from 0; consecutive frames differ by 1.
 
-    Timestamps may count frames, seconds or any other step: the shortest distance between two frames of a film
-    is taken for the step of all films.
+    Timestamps may count frames, seconds or any other step: the step of all films is the shortest distance between two
+    frames of a film.
 
     Raises:
-        InputError: a distance is no multiple of the step.
+        InputError: a distance is not a multiple of the step.
     """
     same = np.diff(frames.video) == 0
     gaps = np.diff(frames.microseconds)[same]
@@ -70,7 +70,7 @@ def frame_numbers(frames: Frames) -> Ints:
         return np.zeros(len(frames.video), np.int64)
     step = int(gaps.min())
     counts = np.rint(gaps / step).astype(np.int64)
-    # A step is known to a microsecond, so many steps to as many.
+    # A step is accurate to a microsecond, so n steps are accurate to n microseconds.
     off = np.abs(gaps - counts * step) > 0.1 * step + counts
     if off.any():
         worst = int(np.argmax(off))
@@ -85,16 +85,16 @@ def frame_numbers(frames: Frames) -> Ints:
     return number - number[np.searchsorted(frames.video, frames.video)]
 
 
-def truth_tubes(truth: Rows, frames: Frames, number: Ints) -> Tubes:
-    """The tubes of annotated boxes: a person's consecutive frames of one class.
+def truth_tubes(truth: BoxArrays, frames: NumberedFrames, number: Ints) -> Tubes:
+    """Return the tubes of annotated boxes: the consecutive frames of a person with one class.
 
     Args:
-        truth: annotated boxes, `value` the person.
+        truth: annotated boxes; `value` is the person id.
         frames: the frames of `truth`.
-        number: of each frame.
+        number: the number of each frame in its film.
 
     Raises:
-        InputError: a box has no person, or a person two boxes of a class in one frame.
+        InputError: a box has no person, or a person has two boxes of one class in one frame.
     """
     _refuse_strangers(truth, frames)
     video, at = frames.video[truth.frame], number[truth.frame]
@@ -116,7 +116,7 @@ def truth_tubes(truth: Rows, frames: Frames, number: Ints) -> Tubes:
     return Tubes(video[chosen], truth.label[chosen], at[chosen], offsets, boxes, np.ones(len(chosen)))
 
 
-def _refuse_strangers(truth: Rows, frames: Frames) -> None:
+def _refuse_strangers(truth: BoxArrays, frames: NumberedFrames) -> None:
     strangers = np.flatnonzero(truth.table["person_id"].is_null().to_numpy()[truth.row])
     if len(strangers):
         where = frames.name(int(truth.frame[strangers[0]]))

@@ -1,4 +1,4 @@
-"""Video-mAP: average precision of tubes by their overlap in space and time."""
+"""Compute video-mAP: average precision of tubes by their overlap in space and time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.errors import InputError
-from pipeline.evaluation.ava import mean_ap
+from pipeline.evaluation.ava_map import mean_ap
 from pipeline.evaluation.box_arrays import Floats, Ints, number_frames, scored_rows
 from pipeline.evaluation.curves import average_precision, precision_recall
 from pipeline.evaluation.matching import Claims
 from pipeline.evaluation.multisports.linking import MIN_FRAMES, FrameBoxes, link_tubes
-from pipeline.evaluation.multisports.tubes import Tubes, box_iou, frame_numbers, truth_tubes
+from pipeline.evaluation.multisports.tubes import Tubes, frame_numbers, pixel_box_iou, truth_tubes
 
-# Thresholds whose mAPs are averaged, as upstream writes them: 0.1 + 0.1 * 2 is a little above 0.3.
+# Thresholds whose mAPs are averaged, computed as upstream does: 0.1 + 0.1 * 2 is slightly above 0.3.
 TUBE_IOUS = {
     "0.2": (0.2,),
     "0.5": (0.5,),
@@ -26,16 +26,16 @@ TUBE_IOUS = {
 
 @dataclass(frozen=True)
 class VideoEvaluation:
-    """Average precision of tubes; C scored classes."""
+    """Average precision of tubes for C scored classes."""
 
     class_ids: Ints  # [C] ascending
-    ap: dict[str, Floats]  # by a key of TUBE_IOUS: [C], NaN where there is no ground truth
-    num_gt: Ints  # [C] tubes
-    num_detections: Ints  # [C] tubes
+    ap: dict[str, Floats]  # [C] by a key of TUBE_IOUS, NaN without ground truth
+    num_gt: Ints  # [C] number of tubes
+    num_detections: Ints  # [C] number of tubes
 
     @property
     def map(self) -> dict[str, float]:
-        """By a key of TUBE_IOUS, the mean over classes with ground truth; NaN where none has."""
+        """Return, by a key of TUBE_IOUS, the mean over classes with ground truth; NaN if there are none."""
         return {name: mean_ap(ap) for name, ap in self.ap.items()}
 
 
@@ -51,24 +51,24 @@ def evaluate_tubes(
 ) -> VideoEvaluation:
     """Link detections to tubes and score them.
 
-    Matches `videoAP` of MultiSports' evaluate_multisports.py and of MMAction2, but for their float32 tubes and for
-    ties, which are scored as in `match`.
+    This equals `videoAP` of MultiSports' evaluate_multisports.py and of MMAction2, except for their float32 tubes and
+    for ties, which are scored as in `match`.
 
     Args:
         annotations: ANNOTATIONS of the split; a tube is an unbroken run of frames of a person with an action.
-        keyframes: KEYFRAMES of the split; nothing in an excluded one counts.
+        keyframes: KEYFRAMES of the split; nothing in an excluded keyframe counts.
         detections: DETECTIONS.
         class_ids: the scored classes.
-        protocol: official: a box is linked with its own score. mmaction2_1x: as MMAction2 1.x, which by a slip
+        protocol: official: a box is linked with its own score. mmaction2_1x: as MMAction2 1.x, which by mistake
             gives every box the score of the last detection of the whole data set (`get_vid_dets` reads a loop
-            variable after its loop), so that the order of tubes, and with it the published video-mAP, means little;
-            equal scores keep the order in which tubes end, film by film.
-        pixels: see `link_tubes`, by video; None adds nothing to any side.
+            variable after its loop). So the order of tubes, and with it the published video-mAP, means little;
+            tubes with equal scores keep the order in which they end, film by film.
+        pixels: see `link_tubes`, by video; None adds nothing to the sides.
         min_frames: see `link_tubes`.
 
     Raises:
-        InputError: the protocol is another one; a score is not a number; the frames have no common step; an
-            annotated box has no person, or a person two boxes of a class in a frame; a video has no pixels.
+        InputError: the protocol is unknown; a score is not a number; the frames have no common step; an annotated box
+            has no person, or a person has two boxes of one class in a frame; `pixels` lacks a video.
     """
     check_protocol(protocol)
     ids = np.unique(np.asarray(class_ids, np.int64))
@@ -98,32 +98,33 @@ def evaluate_tubes(
 
 
 def check_protocol(protocol: str) -> None:
-    """Refuse a protocol that tubes cannot be scored by.
+    """Check that tubes can be scored by a protocol.
 
     Raises:
-        InputError: it is another one than official and mmaction2_1x.
+        InputError: the protocol is neither official nor mmaction2_1x.
     """
     if protocol not in ("official", "mmaction2_1x"):
         raise InputError(f"protocol of multisports is '{protocol}', expected official or mmaction2_1x")
 
 
 def tube_iou(truth: Tubes, tube: int, found: Tubes, other: int) -> float:
-    """Overlap of two tubes: the mean IoU of their common frames, times their overlap in time.
+    """Return the overlap of two tubes: the mean IoU of their common frames, times their overlap in time.
 
-    Matches upstream's `iou3dt_voc`, which measures time from the first frame to the last without counting the
-    last one: tubes that share a single frame have overlap 0. Two tubes of one frame each, 0 / 0 upstream, too.
+    This equals upstream's `iou3dt_voc`, which measures time from the first frame to the last without counting the
+    last one. So tubes that share a single frame have overlap 0; so have two tubes of one frame each, which are 0 / 0
+    upstream.
     """
     starts = sorted((int(truth.first[tube]), int(found.first[other])))
     ends = sorted((int(truth.last[tube]), int(found.last[other])))
     if ends[0] <= starts[1]:
         return 0.0
     common = (starts[1], ends[0])
-    spatial = box_iou(truth.boxes(tube, *common), found.boxes(other, *common))
+    spatial = pixel_box_iou(truth.boxes(tube, *common), found.boxes(other, *common))
     return float(spatial.mean()) * ((ends[0] - starts[1]) / (ends[1] - starts[0]))
 
 
 def claim_tubes(truth: Tubes, found: Tubes) -> Claims:
-    """Let each found tube claim the ground-truth tube of its film and class that it overlaps most."""
+    """Let each found tube claim the ground-truth tube of its film and class with which it overlaps most."""
     rivals: dict[tuple[int, int], list[int]] = {}
     for tube, key in enumerate(zip(truth.video.tolist(), truth.label.tolist(), strict=True)):
         rivals.setdefault(key, []).append(tube)
@@ -168,7 +169,7 @@ def _pixels(pixels: dict[str, tuple[float, float]], video_ids: Sequence[str]) ->
 
 
 def _distinct(score: Floats) -> Floats:
-    """Scores in the same order, of which none are equal; of equal ones the first is the best."""
+    """Return distinct scores in the same order; of equal scores the first becomes the best."""
     distinct = np.empty(len(score))
     distinct[np.argsort(-score, kind="stable")] = -np.arange(len(score), dtype=np.float64)
     return distinct

@@ -1,6 +1,6 @@
-"""The first LFB code's banks (Wu et al. 2019, Caffe2): Python 2 pickles of `{video: {key: features}}`.
+"""Read and write the first LFB code's banks (Wu et al. 2019, Caffe2): Python 2 pickles `{video: {key: features}}`.
 
-The key is a second (AVA) or a frame (EPIC, Charades), the value a list of vectors, one vector or an array (k, C).
+The key is a second (AVA) or a frame (EPIC, Charades). The value is a list of vectors, one vector or an array (k, C).
 """
 
 import struct
@@ -18,19 +18,20 @@ from pipeline.interop.banks.foreign import ForeignBank
 from pipeline.interop.banks.keyed import Array, parse_keyed, rows_by_second
 from pipeline.interop.pickles import load_pickle
 
-MAX_BYTES = 64 << 30  # the published ones have 1 to 4.4 GB
+MAX_BYTES = 64 << 30  # the published files have 1 to 4.4 GB
 
 
 def read_caffe2(path: Path, *, fps: float | None = None, names: Sequence[str] | None = None) -> ForeignBank:
-    """Read any of the layouts.
+    """Read a bank in any of these layouts.
 
     Args:
         path: the file.
-        fps: rate of the frames that the keys are; None if they are seconds.
-        names: ids of the videos in the order of their numbers; None keeps the file's ids, numbers as text.
+        fps: frame rate, if the keys are frame numbers; None if they are seconds.
+        names: ids of the videos, if the file numbers them, in the order of the numbers; None keeps the file's ids, with
+            numbers as text.
 
     Raises:
-        InputError: the file is absent, damaged, names anything that is not read, or holds something else.
+        InputError: the file is absent, damaged, names an object that is not read, or holds something else.
     """
     value = load_pickle(path, max_bytes=MAX_BYTES)
     return parse_keyed(path, value, "a bank of the Caffe2 LFB", _to_array, fps=fps, names=names)
@@ -45,9 +46,9 @@ def write_caffe2(bank: Bank, path: Path, *, dtype: str, names: Sequence[str] | N
 
     Args:
         bank: the bank.
-        path: the file, replaced whole.
+        path: the file; it is replaced as a whole.
         dtype: "fp16" or "fp32".
-        names: ids in the order of the numbers that stand for them in the file; None writes the ids.
+        names: ids in the order of the numbers to write instead of them; None writes the ids.
 
     Raises:
         InputError: a video of the bank is not among `names`, or a feature is too large for fp16.
@@ -59,7 +60,7 @@ def write_caffe2(bank: Bank, path: Path, *, dtype: str, names: Sequence[str] | N
             f"{bank.where}: video {absent[0]!r} is not in the list of videos, nor are {len(absent) - 1} more"
         )
     with atomic_path(path) as partial, partial.open("wb") as file:
-        file.write(b"\x80\x02}(")  # protocol 2, a dictionary
+        file.write(b"\x80\x02}(")  # protocol 2, then an empty dictionary
         for video in progress(bank.videos, what="export", unit="video"):
             file.write(_text(video) if places is None else _integer(places[video]))
             file.write(b"}(")
@@ -73,18 +74,18 @@ def write_caffe2(bank: Bank, path: Path, *, dtype: str, names: Sequence[str] | N
 
 
 def _integer(value: int) -> bytes:
-    """A whole number below 2^31."""
+    """Return the pickle of an integer below 2^31."""
     return b"J" + struct.pack("<i", value)
 
 
 def _text(text: str) -> bytes:
-    """Python 2's `str` of ASCII text, `unicode` of others."""
+    """Return the pickle of a text: Python 2's `str` for ASCII, else `unicode`."""
     data = text.encode()
     return (b"T" if text.isascii() else b"X") + struct.pack("<I", len(data)) + data
 
 
 def _write_vector(file: IO[bytes], row: Array) -> None:
-    """An array as Python 2 with NumPy 1 pickles it; Python 3 would name modules that NumPy 1 has not."""
+    """Write an array as Python 2 with NumPy 1 pickles it; Python 3 would name modules that NumPy 1 lacks."""
     data = np.ascontiguousarray(row, row.dtype.newbyteorder("<")).tobytes()
     dtype = f"f{row.dtype.itemsize}".encode()
     file.write(b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R")

@@ -1,4 +1,4 @@
-"""Banks from other projects' files, and into them."""
+"""Import banks from other projects' files, and export banks to them."""
 
 import json
 import math
@@ -21,10 +21,10 @@ from pipeline.interop.banks.foreign import ForeignBank
 ImportFormat = Literal["mmaction2", "caffe2", "hdf5"]
 ExportFormat = Literal["mmaction2", "mmaction2-list", "caffe2", "hdf5"]
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-# A torch.save file is a zip archive, or begins with the pickle of a number; other pickles begin with these.
+# A torch.save file is a zip archive or begins with a pickled magic number; other pickles begin with PICKLE_MAGIC.
 TORCH_MAGIC = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")
 PICKLE_MAGIC = (b"\x80", b"(", b"}")
-# Upstream's own; None is the bank's.
+# The number type that each project writes; None takes the bank's.
 USUAL_DTYPE: dict[str, str | None] = {"mmaction2": "fp16", "mmaction2-list": "fp16", "caffe2": "fp32", "hdf5": None}
 
 
@@ -32,15 +32,15 @@ USUAL_DTYPE: dict[str, str | None] = {"mmaction2": "fp16", "mmaction2-list": "fp
 class Keys:
     """What the keys of a Caffe2 bank mean."""
 
-    fps: float | None = None  # of the frames that they number; None if they are seconds
-    videos: Path | None = None  # a file of ids, one a line, in the order of the numbers that stand for them
+    fps: float | None = None  # frame rate, if the keys are frame numbers; None if they are seconds
+    videos: Path | None = None  # a file with one id per line, if the file numbers its videos
 
 
 def recognise_format(path: Path) -> ImportFormat:
-    """The format of a file, by its first bytes.
+    """Return the format of a file, recognised by its first bytes.
 
     Raises:
-        InputError: the file is absent or of no format that is known.
+        InputError: the file is absent or has no known format.
     """
     try:
         with path.open("rb") as file:
@@ -60,7 +60,7 @@ def read_foreign(path: Path, kind: ImportFormat, keys: Keys) -> ForeignBank:
     """Read a file of another project.
 
     Raises:
-        InputError: the file cannot be read, or `keys` say something of a format whose keys are known.
+        InputError: the file cannot be read, or `keys` is given for a format whose keys have one meaning.
     """
     if kind != "caffe2" and keys != Keys():
         raise InputError(f"{path}: is {kind}, whose keys are ids and seconds; --fps and --videos are for caffe2")
@@ -78,10 +78,10 @@ def read_foreign(path: Path, kind: ImportFormat, keys: Keys) -> ForeignBank:
 
 
 def read_ids(path: Path) -> list[str]:
-    """Ids of videos, one a line; empty lines at the end do not count.
+    """Read ids of videos, one per line; empty lines at the end are skipped.
 
     Raises:
-        InputError: the file is absent, no text, or names a video twice.
+        InputError: the file is absent, is not text, or names a video twice.
     """
     refuse_special(path)
     try:
@@ -99,10 +99,10 @@ def read_ids(path: Path) -> list[str]:
 
 
 def parse_provenance(words: Sequence[str]) -> dict[str, Any]:
-    """`key=value` pairs; a value is JSON where it can be, else text. Digests are always text.
+    """Parse `key=value` pairs; a value is read as JSON if possible, else as text. Digests are always text.
 
     Raises:
-        InputError: a word is no pair, or a key stands twice.
+        InputError: a word is not a pair, or a key occurs twice.
     """
     found: dict[str, Any] = {}
     for word in words:
@@ -133,7 +133,7 @@ def import_bank(
     provenance: Mapping[str, Any],
     keys: Keys,
 ) -> tuple[Bank, list[str]]:
-    """Make a bank of another project's file; `out` appears (or is replaced) whole.
+    """Convert another project's file to a bank; `out` is written (or replaced) as a whole.
 
     Args:
         source: the file.
@@ -141,7 +141,7 @@ def import_bank(
         kind: the file's format.
         split: train, val or test.
         dtype: "fp16" or "fp32"; None takes the file's.
-        provenance: what is known of who made it; it comes before what the file says.
+        provenance: what is known about its origin; it wins over what the file says.
         keys: see `Keys`.
 
     Returns:
@@ -179,17 +179,17 @@ def import_bank(
 
 
 def export_bank(bank: Bank, out: Path, *, kind: ExportFormat, dtype: str | None, videos: Path | None) -> list[str]:
-    """Write a bank's detections as another project reads them; `out` appears (or is replaced) whole.
+    """Write a bank's detections in another project's format; `out` is written (or replaced) as a whole.
 
     Args:
         bank: the bank.
         out: the file.
         kind: its format.
-        dtype: "fp16" or "fp32"; None takes what the format usually has.
-        videos: for caffe2, a file of ids in the order of the numbers that are to stand for them.
+        dtype: "fp16" or "fp32"; None takes the usual type of the format.
+        videos: for caffe2, a file of ids in the order of the numbers to write instead of them.
 
     Returns:
-        What the bank holds and the file does not, a line each.
+        One line for each thing that the bank holds and the file cannot.
 
     Raises:
         InputError: a feature is too large for fp16, or a video is not in the list.

@@ -1,4 +1,4 @@
-"""What the readers and writers of other projects' banks share: a bank is handed on one video at a time."""
+"""Types shared by the readers and writers of other projects' banks, which pass on one video at a time."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,32 +6,32 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.bank.feature_rows import FloatArray, Rows
+from pipeline.bank.feature_rows import FeatureRows, FloatArray
 from pipeline.bank.format import FEATURE_DTYPES
 from pipeline.base.errors import InputError
 
 
 @dataclass(frozen=True)
 class ForeignBank:
-    """What is in a file of another project."""
+    """The content of another project's file."""
 
-    described: str  # what the file is, for the user
+    described: str  # describes the file to the user
     videos: tuple[str, ...]  # sorted
-    read: Callable[[str], tuple[Rows, FloatArray]]  # rows of a video in the file's order, and timestamps seen
-    dtype: str  # fp16 where every feature of the file is, else fp32
-    provenance: Mapping[str, Any] = field(default_factory=dict)  # what the file says of itself
+    read: Callable[[str], tuple[FeatureRows, FloatArray]]  # rows of a video in file order, and timestamps seen
+    dtype: str  # fp16 if every feature in the file is fp16, else fp32
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # what the file says about its origin
 
 
 def cast_features(features: FloatArray, dtype: str, where: str) -> FloatArray:
-    """Features [n, C] in the type that a file has; the same array where it is theirs.
+    """Return features [n, C] in the number type of a file; the same array if they have it already.
 
     Args:
-        features: as a bank has them.
+        features: the features of a bank.
         dtype: "fp16" or "fp32".
-        where: whose they are, for messages.
+        where: the origin of the features, for messages.
 
     Raises:
-        InputError: one is too large for float16.
+        InputError: a feature is too large for float16.
     """
     with np.errstate(over="ignore"):
         cast = features.astype(FEATURE_DTYPES[dtype], copy=False)

@@ -1,7 +1,7 @@
-"""Banks as plain HDF5, `docs/bank-commands.md` says how: a group for each video, an array for each column.
+"""Read and write banks as plain HDF5 (docs/bank-commands.md): a group for each video, an array for each column.
 
-Files come from anywhere: nothing outside of one is opened on its behalf (links and arrays may name other files), and
-no array is read that claims far more than is stored.
+A file is not trusted: no other file is opened because this one refers to it (links and arrays may do so), and no array
+is read whose stated size is far above its stored bytes.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bank.feature_rows import FloatArray, Rows
+from pipeline.bank.feature_rows import FeatureRows, FloatArray
 from pipeline.bank.format import part_folder
 from pipeline.bank.reader import Bank
 from pipeline.base.errors import InputError
@@ -24,7 +24,7 @@ try:
 except ImportError:  # pragma: no cover - the tests have it
     raise InputError("HDF5 needs h5py, which is not installed: pip install 'actionbank[hdf5]'") from None
 
-# Name in the file: our name, kinds of numbers, axes.
+# Name in the file -> our name, allowed kinds of numbers, number of axes.
 COLUMNS: dict[str, tuple[str, str, int]] = {
     "features": ("features", "f", 2),
     "timestamp": ("timestamp", "fiu", 1),
@@ -34,15 +34,15 @@ COLUMNS: dict[str, tuple[str, str, int]] = {
 }
 REQUIRED = ("features", "timestamp")
 SEEN = "timestamps_seen"
-# Deflate makes zeros 1,030 times smaller; what claims more has never been written.
+# Deflate shrinks zeros by a factor of 1,030 at most; a larger stated size cannot be genuine.
 MOST_COMPRESSED = 1100
 
 
 def read_hdf5(path: Path) -> ForeignBank:
-    """Read a file of our layout; arrays are read when their video is asked for.
+    """Read a file of our layout; the arrays of a video are read on demand.
 
     Raises:
-        InputError: the file is absent, damaged or of another layout; `read` of the result raises it too.
+        InputError: the file is absent, damaged or has another layout; `read` of the result may raise it too.
     """
     try:
         with h5py.File(path, "r") as file:
@@ -61,7 +61,7 @@ def read_hdf5(path: Path) -> ForeignBank:
     if not groups:
         raise InputError(f"{path}: holds no group, expected one for each video")
 
-    def read(video: str) -> tuple[Rows, FloatArray]:
+    def read(video: str) -> tuple[FeatureRows, FloatArray]:
         try:
             with h5py.File(path, "r") as file:
                 return _read_video(file[groups[video]], f"{path}: video {video!r}")
@@ -83,7 +83,7 @@ def _provenance(path: Path, text: Any) -> dict[str, Any]:
 
 
 def _own(group: Any, name: str, kind: type[Any], where: str) -> Any:
-    """A member that lies in this file, not behind a link to another one."""
+    """Return a member stored in this file; links to other files are refused."""
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise InputError(f"{where}: {name!r} is a link, which is not followed")
     found = group[name]
@@ -93,7 +93,7 @@ def _own(group: Any, name: str, kind: type[Any], where: str) -> Any:
 
 
 def _column(group: Any, name: str, where: str) -> Any:
-    """A dataset of the right kind, unread."""
+    """Return a dataset of the right kind, without reading it."""
     _, kinds, axes = COLUMNS.get(name, (name, "fiu", 1))
     if name not in group:
         raise InputError(f"{where}: has no {name}, expected {' and '.join(REQUIRED)}")
@@ -109,7 +109,7 @@ def _column(group: Any, name: str, where: str) -> Any:
     return data
 
 
-def _read_video(group: Any, where: str) -> tuple[Rows, FloatArray]:
+def _read_video(group: Any, where: str) -> tuple[FeatureRows, FloatArray]:
     arrays: dict[str, npt.NDArray[Any]] = {}
     for name, (ours, _, _) in COLUMNS.items():
         if name in group or name in REQUIRED:
@@ -126,7 +126,7 @@ def _read_video(group: Any, where: str) -> tuple[Rows, FloatArray]:
     arrays["timestamp"] = arrays["timestamp"].astype(np.float64)
     boxes = arrays.pop("boxes_xyxy", np.full((rows, 4), np.nan)).astype(np.float64)
     seen = _column(group, SEEN, where)[...] if SEEN in group else arrays["timestamp"]
-    return Rows(boxes_xyxy=boxes, **arrays), np.unique(np.asarray(seen, np.float64))
+    return FeatureRows(boxes_xyxy=boxes, **arrays), np.unique(np.asarray(seen, np.float64))
 
 
 def write_hdf5(bank: Bank, path: Path, *, dtype: str) -> None:
@@ -134,8 +134,8 @@ def write_hdf5(bank: Bank, path: Path, *, dtype: str) -> None:
 
     Args:
         bank: the bank.
-        path: the file, replaced whole.
-        dtype: "fp16" or "fp32", of the features.
+        path: the file; it is replaced as a whole.
+        dtype: number type of the features, "fp16" or "fp32".
 
     Raises:
         InputError: a feature is too large for fp16.

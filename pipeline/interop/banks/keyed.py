@@ -1,4 +1,4 @@
-"""Banks that are a dictionary of dictionaries, `{video: {second: features}}`: MMAction2's and the Caffe2 one."""
+"""Read banks that are a dictionary of dictionaries, `{video: {second: features}}`: of MMAction2 and of Caffe2."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bank.feature_rows import FloatArray, Rows
+from pipeline.bank.feature_rows import FeatureRows, FloatArray
 from pipeline.bank.reader import Bank
 from pipeline.base.errors import InputError
 from pipeline.interop.banks.foreign import ForeignBank, cast_features
 
 Array = npt.NDArray[Any]
-ToArray = Callable[[Any], Array | None]  # the array of a leaf, None where it is none
+ToArray = Callable[[Any], Array | None]  # returns the array of a leaf, or None if it is no array
 EXPECTED = "a list of arrays (C,), or one array (C,) or (n, C)"
 
 
@@ -33,18 +33,18 @@ def parse_keyed(
     fps: float | None = None,
     names: Sequence[str] | None = None,
 ) -> ForeignBank:
-    """Check the value of a file and hand it on.
+    """Check the content of a file and return it as a bank.
 
     Args:
         path: the file, for messages.
-        value: its value: video to second to features, see `EXPECTED`.
-        described: what the file is.
-        to_array: the array of a leaf.
-        fps: the inner keys are numbers of frames at this rate; None if they are seconds.
-        names: ids of the videos, where the outer keys are positions in this list.
+        value: its content: video to second to features, see `EXPECTED`.
+        described: describes the file to the user.
+        to_array: returns the array of a leaf.
+        fps: frame rate, if the inner keys are frame numbers; None if they are seconds.
+        names: ids of the videos, if the outer keys are indices into this list.
 
     Raises:
-        InputError: the value is something else, or features differ in their number of channels.
+        InputError: the content has another form, or features differ in their number of channels.
     """
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds {_kind(value)}, expected a dictionary of videos")
@@ -58,11 +58,11 @@ def parse_keyed(
         videos[video] = _parse_video(f"{path}: video {video!r}", seconds, to_array, fps)
     channels, half = _common(path, videos)
 
-    def read(video: str) -> tuple[Rows, FloatArray]:
+    def read(video: str) -> tuple[FeatureRows, FloatArray]:
         pieces = videos[video].pieces
         features = [np.empty((0, channels), np.float16 if half else np.float32), *(each for _, each in pieces)]
         timestamp = np.repeat([at for at, _ in pieces], [len(each) for _, each in pieces]).astype(np.float64)
-        rows = Rows(np.concatenate(features), timestamp, np.full((len(timestamp), 4), np.nan))
+        rows = FeatureRows(np.concatenate(features), timestamp, np.full((len(timestamp), 4), np.nan))
         return rows, np.unique(np.asarray(videos[video].seen, np.float64))
 
     return ForeignBank(described, tuple(sorted(videos)), read, "fp16" if half else "fp32")
@@ -99,7 +99,7 @@ def _parse_video(where: str, seconds: dict[Any, Any], to_array: ToArray, fps: fl
 
 
 def _as_rows(array: Array, where: str) -> Array:
-    """[n, C]; axes of one element behind the channels, as convolutions leave them, are dropped."""
+    """Return [n, C]; axes of size 1 after the channels, which convolutions leave, are dropped."""
     shape = array.shape
     if len(shape) > 2:
         while len(shape) > 1 and shape[-1] == 1:
@@ -110,7 +110,7 @@ def _as_rows(array: Array, where: str) -> Array:
 
 
 def _common(path: Path, videos: dict[str, _Video]) -> tuple[int, bool]:
-    """The channels of all features, and whether all are float16."""
+    """Return the number of channels of all features, and whether all are float16."""
     channels, half = None, True
     for video, each in videos.items():
         for at, features in each.pieces:
@@ -132,11 +132,11 @@ def _kind(value: Any) -> str:
 
 
 def rows_by_second(bank: Bank, video: str, dtype: str) -> Iterator[tuple[int, Array]]:
-    """Whole seconds of a video that have rows, and the features [n, C] of each; a view of one array per video.
+    """Yield the whole seconds of a video that have rows, with their features [n, C], views of one array per video.
 
     Args:
         bank: the bank.
-        video: an id.
+        video: the id of the video.
         dtype: see `cast_features`.
     """
     rows = bank.rows(video, "detections")

@@ -1,4 +1,7 @@
-"""MMAction2's `lfb_<split>.pkl`: torch.save of `{video: {second: [tensor (C,), ...] or tensor (n, C)}}`."""
+"""Read and write MMAction2's `lfb_<split>.pkl`: torch.save of `{video: {second: features}}`.
+
+The features of a second are a list of tensors (C,) or one tensor (n, C).
+"""
 
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,10 @@ from pipeline.interop.torch_files import load_torch
 
 
 def read_mmaction2(path: Path) -> ForeignBank:
-    """Read a bank in the form that MMAction2 writes (lists) or that it makes of it when it loads it (stacked).
+    """Read a bank in the form that MMAction2 writes (lists) or in the form that it keeps after loading (stacked).
 
     Raises:
-        InputError: the file is absent, damaged, names anything that is not read, or holds something else.
+        InputError: the file is absent, damaged, names an object that is not read, or holds something else.
     """
     return parse_keyed(path, load_torch(path), "MMAction2's LFB", _to_array)
 
@@ -33,15 +36,15 @@ def _to_array(value: Any) -> Array | None:
 
 
 def write_mmaction2(bank: Bank, path: Path, *, dtype: str, lists: bool) -> None:
-    """Write the detections as MMAction2's `LFB` loads them; every video is in it, be it without a second.
+    """Write the detections as MMAction2's `LFB` loads them; every video is written, even one without a second.
 
-    The features are held in memory whole, as they are where MMAction2 loads them.
+    All features are held in memory, as MMAction2 holds them after loading.
 
     Args:
         bank: the bank.
-        path: the file, replaced whole.
+        path: the file; it is replaced as a whole.
         dtype: "fp16" or "fp32".
-        lists: a list of vectors for each second, as upstream writes them, in place of one tensor.
+        lists: whether to write a list of vectors per second, as upstream does, instead of one tensor.
 
     Raises:
         InputError: a feature is too large for fp16.
@@ -50,6 +53,6 @@ def write_mmaction2(bank: Bank, path: Path, *, dtype: str, lists: bool) -> None:
     for video in progress(bank.videos, what="export", unit="video"):
         seconds = {at: torch.from_numpy(np.array(rows)) for at, rows in rows_by_second(bank, video, dtype)}
         value[video] = {at: list(rows) if lists else rows for at, rows in seconds.items()}
-    # Into an open file: a name would become that of the archive's folder.
+    # Pass an open file: torch.save would store a file's name as the archive's folder.
     with atomic_path(path) as partial, partial.open("wb") as file:
         torch.save(value, file)

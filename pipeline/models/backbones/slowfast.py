@@ -6,7 +6,7 @@ Module names equal those of MMAction2 1.2.0 (`ResNet3dSlowFast`), so its keys lo
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -18,6 +18,23 @@ from pipeline.models.backbones.resnet3d import R50, R101, ResNet3d, Stage, slow_
 
 SlowFrames = Literal["stride", "linspace"]
 LATERALS = ("conv1_lateral", "layer1_lateral", "layer2_lateral", "layer3_lateral")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pathways:
+    """How the fast pathway stands to the slow one, and how the slow one is given what the fast one has."""
+
+    alpha: int
+    "Frames of the fast pathway, which takes the whole clip, per frame of the slow one."
+    fusion_kernel: int
+    "Frames that a lateral convolution sees."
+    beta: int = 8
+    "Channels of the slow pathway over those of the fast one."
+    fusion_norm: bool = False
+    "Batch norm and ReLU after the lateral convolutions, as PySlowFast."
+    slow_frames: SlowFrames = "stride"
+    """`stride` takes frames 0, alpha, 2 alpha, ... (MMAction2); `linspace` spreads them from the first to the last,
+    truncated to whole frames (PySlowFast)."""
 
 
 class SlowFast(nn.Module):
@@ -34,13 +51,9 @@ class SlowFast(nn.Module):
     def __init__(
         self,
         stages: Sequence[Stage],
+        pathways: Pathways,
         *,
         stem_width: int,
-        alpha: int,
-        fusion_kernel: int,
-        beta: int = 8,
-        fusion_norm: bool = False,
-        slow_frames: SlowFrames = "stride",
         stem_kernel: int = 7,
         expansion: int = 4,
         zero_init_residual: bool = True,
@@ -48,22 +61,18 @@ class SlowFast(nn.Module):
         """Build the network; weights are drawn from torch's global generator.
 
         Args:
-            stages: of the slow pathway, exactly four. The fast pathway has the same stages, with fewer channels and
-                temporal kernels of 3 in all.
+            stages: of the slow pathway, exactly four; the fast one has the same, thinner and with temporal kernels
+                of 3 in all.
+            pathways: how the fast pathway stands to the slow one.
             stem_width: channels of the slow pathway's stem.
-            alpha: frames of the fast pathway, which takes the whole clip, per frame of the slow one.
-            fusion_kernel: length in frames of the lateral convolutions.
-            beta: ratio of the slow pathway's channels to those of the fast one.
-            fusion_norm: add batch norm and ReLU after the lateral convolutions, as PySlowFast does.
-            slow_frames: `stride` takes frames 0, alpha, 2 alpha, ... (MMAction2); `linspace` spreads them from the
-                first to the last, truncated to whole frames (PySlowFast).
             stem_kernel: side in pixels of the stems' kernels.
-            expansion: ratio of a bottleneck's output channels to its inner channels.
-            zero_init_residual: initialise each bottleneck as its shortcut.
+            expansion: output channels of a bottleneck over its inner channels.
+            zero_init_residual: begin with each bottleneck as its shortcut.
         """
         super().__init__()
+        alpha, beta = pathways.alpha, pathways.beta
         self.alpha = alpha
-        self.slow_frames: SlowFrames = slow_frames
+        self.slow_frames: SlowFrames = pathways.slow_frames
         fast_stages = [replace(each, width=each.width // beta, temporal_kernel=3, non_local=()) for each in stages]
         fast_channels = [stem_width // beta, *[each.width * expansion for each in fast_stages[:3]]]
         self.slow_path = ResNet3d(
@@ -76,7 +85,7 @@ class SlowFast(nn.Module):
         )
         for name, channels in zip(LATERALS, fast_channels, strict=True):
             # As upstream names them, the lateral convolutions belong to the slow pathway.
-            self.slow_path.add_module(name, _lateral(channels, fusion_kernel, alpha, norm=fusion_norm))
+            self.slow_path.add_module(name, _lateral(channels, pathways))
         self.fast_path = ResNet3d(
             fast_stages,
             stem_width=stem_width // beta,
@@ -119,37 +128,34 @@ class SlowFast(nn.Module):
         return clip_B3THW[:, :, index.to(clip_B3THW.device)]
 
 
-def _lateral(channels: int, kernel: int, alpha: int, *, norm: bool) -> nn.Module:
+def _lateral(channels: int, pathways: Pathways) -> nn.Module:
     """Build the convolution that reduces the fast pathway to the slow one's frames and doubles its channels."""
-    size = (kernel, 1, 1)
-    if norm:
-        return ConvBN(channels, 2 * channels, kernel=size, frame_stride=alpha)
-    return plain_conv(channels, 2 * channels, kernel=size, frame_stride=alpha)
+    size = (pathways.fusion_kernel, 1, 1)
+    if pathways.fusion_norm:
+        return ConvBN(channels, 2 * channels, kernel=size, frame_stride=pathways.alpha)
+    return plain_conv(channels, 2 * channels, kernel=size, frame_stride=pathways.alpha)
 
 
 def slowfast_r50_4x16(width: int = 64) -> SlowFast:
     """SlowFast ResNet-50 on clips 32x2, 4 slow frames (MMAction2 `slowfast_..._r50_8xb16-4x16x1-20e_ava21`)."""
-    return SlowFast(slow_stages(R50, width=width), stem_width=width, alpha=8, fusion_kernel=5)
+    return SlowFast(slow_stages(R50, width=width), Pathways(alpha=8, fusion_kernel=5), stem_width=width)
 
 
 def slowfast_r50_8x8(width: int = 64) -> SlowFast:
     """SlowFast ResNet-50 on clips 32x2, 8 slow frames (MMAction2 `slowfast_..._r50_8xb8-8x8x1-20e_ava21`)."""
-    return SlowFast(slow_stages(R50, width=width), stem_width=width, alpha=4, fusion_kernel=7)
+    return SlowFast(slow_stages(R50, width=width), Pathways(alpha=4, fusion_kernel=7), stem_width=width)
 
 
 def slowfast_r101_8x8(width: int = 64) -> SlowFast:
     """SlowFast ResNet-101 on clips 32x2, 8 slow frames (the depth of the paper's AVA models)."""
-    return SlowFast(slow_stages(R101, width=width), stem_width=width, alpha=4, fusion_kernel=7)
+    return SlowFast(slow_stages(R101, width=width), Pathways(alpha=4, fusion_kernel=7), stem_width=width)
 
 
 def _pyslowfast(blocks: tuple[int, int, int, int], width: int, *, alpha: int, fusion_kernel: int) -> SlowFast:
     return SlowFast(
         slow_stages(blocks, width=width, last_dilation=2),
+        Pathways(alpha=alpha, fusion_kernel=fusion_kernel, fusion_norm=True, slow_frames="linspace"),
         stem_width=width,
-        alpha=alpha,
-        fusion_kernel=fusion_kernel,
-        fusion_norm=True,
-        slow_frames="linspace",
     )
 
 

@@ -1,7 +1,7 @@
 """Backbones small enough to train in minutes on two CPU cores."""
 
 from pipeline.models.backbones.resnet3d import ResNet3d, Stage
-from pipeline.models.backbones.slowfast import SlowFast
+from pipeline.models.backbones.slowfast import Pathways, SlowFast
 
 
 def _stages(width: int) -> list[Stage]:
@@ -21,10 +21,8 @@ def slowfast_tiny(width: int = 16) -> SlowFast:
     """`slowonly_tiny` and a fast pathway with a quarter of its channels and four times its frames: 160 channels."""
     return SlowFast(
         _stages(width),
+        Pathways(alpha=4, fusion_kernel=5, beta=4),
         stem_width=width,
-        alpha=4,
-        fusion_kernel=5,
-        beta=4,
         stem_kernel=5,
         expansion=2,
         zero_init_residual=False,

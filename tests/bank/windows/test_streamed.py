@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.reader import open_bank
 from pipeline.bank.windows.resident import ResidentWindows
 from pipeline.bank.windows.streamed import StreamedWindows
@@ -13,7 +13,7 @@ KEYFRAMES = (["a", "empty", "c", "absent", "b", "a"], [905.0, 0.0, 910.0, 1.0, 9
 
 
 @pytest.fixture(scope="module")
-def rows() -> dict[str, Rows]:
+def rows() -> dict[str, FeatureRows]:
     seconds = range(900, 930)
     parts = {
         name: make_rows({float(second): (second * seed) % 7 for second in seconds}, channels=8, seed=seed)
@@ -23,7 +23,7 @@ def rows() -> dict[str, Rows]:
 
 
 @pytest.mark.parametrize("codec", ["none", "zstd"])
-def test_a_small_cache_gives_the_same_bytes(tmp_path: Path, rows: dict[str, Rows], codec: str) -> None:
+def test_a_small_cache_gives_the_same_bytes(tmp_path: Path, rows: dict[str, FeatureRows], codec: str) -> None:
     bank = open_bank(write_small_bank(tmp_path / "train.zarr", rows, codec=codec))
     whole = ResidentWindows([bank], min_score=0.6)
     film = bank.rows("a", "detections").features.nbytes
@@ -39,7 +39,7 @@ def test_a_small_cache_gives_the_same_bytes(tmp_path: Path, rows: dict[str, Rows
 
 
 def test_a_film_is_read_once_for_a_batch_and_not_again_while_it_is_kept(
-    tmp_path: Path, rows: dict[str, Rows], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rows: dict[str, FeatureRows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bank = open_bank(write_small_bank(tmp_path / "train.zarr", rows))
     read: list[str] = []
@@ -64,7 +64,7 @@ def test_a_film_is_read_once_for_a_batch_and_not_again_while_it_is_kept(
 
 
 def test_no_more_videos_are_open_than_a_process_may_have_files(
-    tmp_path: Path, rows: dict[str, Rows], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rows: dict[str, FeatureRows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bank = open_bank(write_small_bank(tmp_path / "train.zarr", rows))
     monkeypatch.setattr("pipeline.bank.windows.streamed.MOST_VIDEOS", 2)
@@ -74,7 +74,7 @@ def test_no_more_videos_are_open_than_a_process_may_have_files(
 
 
 @pytest.mark.gpu
-def test_windows_go_to_a_gpu_through_one_stage(tmp_path: Path, rows: dict[str, Rows]) -> None:
+def test_windows_go_to_a_gpu_through_one_stage(tmp_path: Path, rows: dict[str, FeatureRows]) -> None:
     bank = open_bank(write_small_bank(tmp_path / "train.zarr", rows))
     cpu, gpu = (StreamedWindows([bank], min_score=0.5, device=device) for device in ("cpu", "cuda"))
     slots = cpu.slots(*KEYFRAMES, seconds=6, per_second=3)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.bank.check_bank import verify_bank
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.reader import open_bank
 from pipeline.bank.windows.draws import text_hash
 from pipeline.bank.windows.resident import ResidentWindows, resident_file
@@ -24,7 +24,7 @@ KINDS = (ResidentWindows, StreamedWindows)
 
 
 def slow_window(
-    parts: dict[str, Rows],
+    parts: dict[str, FeatureRows],
     video: str,
     timestamp: float,
     *,
@@ -68,7 +68,7 @@ def slow_window(
 
 
 @pytest.fixture(scope="module")
-def parts() -> dict[str, Rows]:
+def parts() -> dict[str, FeatureRows]:
     generator = np.random.default_rng(5)
     parts = {
         f"video{number}": make_rows(
@@ -83,7 +83,7 @@ def parts() -> dict[str, Rows]:
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory, parts: dict[str, Rows]) -> Path:
+def path(tmp_path_factory: pytest.TempPathFactory, parts: dict[str, FeatureRows]) -> Path:
     return write_small_bank(tmp_path_factory.mktemp("bank") / "train.zarr", parts)
 
 
@@ -112,7 +112,7 @@ keyframe = st.tuples(
 )
 def test_windows_are_those_of_the_slow_reference(
     kinds: dict[tuple[str, float], ResidentWindows | StreamedWindows],
-    parts: dict[str, Rows],
+    parts: dict[str, FeatureRows],
     keyframes: list[tuple[str, float]],
     seconds: int,
     per_second: int,
@@ -229,7 +229,7 @@ def check_same_windows(
     assert torch.equal(a[1], b[1])
 
 
-def test_several_banks_are_read_as_one(tmp_path: Path, parts: dict[str, Rows]) -> None:
+def test_several_banks_are_read_as_one(tmp_path: Path, parts: dict[str, FeatureRows]) -> None:
     names = list(parts)
     one, two, both = (
         open_bank(write_small_bank(tmp_path / f"{name}.zarr", {key: parts[key] for key in keys}))
@@ -246,7 +246,7 @@ def test_several_banks_are_read_as_one(tmp_path: Path, parts: dict[str, Rows]) -
             kind([one, both], min_score=0.5)
 
 
-def test_a_film_that_was_made_alike_for_two_banks_is_read_once(tmp_path: Path, parts: dict[str, Rows]) -> None:
+def test_a_film_that_was_made_alike_for_two_banks_is_read_once(tmp_path: Path, parts: dict[str, FeatureRows]) -> None:
     """Train and val share a film that is split by time."""
     names = list(parts)
     made = {"frames_sha256": "f", "boxes_sha256": "b"}
@@ -272,9 +272,9 @@ def test_banks_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     bank = open_bank(write_small_bank(tmp_path / "a.zarr", rows))
     fp32 = open_bank(write_small_bank(tmp_path / "b.zarr", {"w": rows["v"]}, dtype="fp32"))
     wide = open_bank(write_small_bank(tmp_path / "c.zarr", {"w": make_rows({0.0: 2}, channels=6)}))
-    bare_rows = Rows(np.ones((1, 4)), np.zeros(1), np.zeros((1, 4)))
+    bare_rows = FeatureRows(np.ones((1, 4)), np.zeros(1), np.zeros((1, 4)))
     bare = open_bank(write_small_bank(tmp_path / "d.zarr", {"v": bare_rows}))
-    far_rows = Rows(np.ones((1, 4)), np.array([2.0**40]), np.zeros((1, 4)), np.ones(1))
+    far_rows = FeatureRows(np.ones((1, 4)), np.array([2.0**40]), np.zeros((1, 4)), np.ones(1))
     far = open_bank(write_small_bank(tmp_path / "e.zarr", {"v": far_rows}))
     for banks, score, message in (
         ([bank], 0.4, f"{bank.where}: holds boxes from score 0.5 on, a window cannot read from 0.4 on"),
@@ -296,14 +296,14 @@ def test_banks_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 
 def test_a_score_of_the_threshold_is_read(tmp_path: Path) -> None:
     """0.9 is stored as float32 0.89999998 and still reaches a threshold of 0.9."""
-    rows = Rows(np.ones((2, 4)), np.zeros(2), np.zeros((2, 4)), np.array([0.9, 0.8]))
+    rows = FeatureRows(np.ones((2, 4)), np.zeros(2), np.zeros((2, 4)), np.array([0.9, 0.8]))
     bank = open_bank(write_small_bank(tmp_path / "a.zarr", {"v": rows}))
     assert ResidentWindows([bank], min_score=0.9).slots(["v"], [0.0], seconds=1, per_second=2).tolist() == [[1, 0]]
 
 
 def test_at_its_own_threshold_every_row_of_a_bank_is_read(tmp_path: Path) -> None:
     """A bank may hold the best box of a second below the threshold; verify knows."""
-    rows = Rows(np.ones((3, 4)), np.array([0.0, 0, 1]), np.zeros((3, 4)), np.array([0.97, 0.92, 0.4]))
+    rows = FeatureRows(np.ones((3, 4)), np.array([0.0, 0, 1]), np.zeros((3, 4)), np.array([0.97, 0.92, 0.4]))
     lowered = {**PROVENANCE, "box_threshold": 0.9, "lower_threshold": True}
     path = write_small_bank(tmp_path / "a.zarr", {"v": rows}, provenance=lowered)
     for kind in KINDS:

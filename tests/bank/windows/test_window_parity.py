@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.bank.feature_rows import Rows
+from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.reader import open_bank
 from pipeline.bank.windows.resident import ResidentWindows
 from pipeline.tables.window_span import Span
@@ -33,7 +33,7 @@ class TestParityWithMmaction2:
             # Falling scores keep upstream's order.
             score = np.linspace(1, 0.9, len(times))
             features = np.concatenate(blocks).astype(np.float32)
-            rows[video] = Rows(features, times, np.zeros((len(times), 4)), score)
+            rows[video] = FeatureRows(features, times, np.zeros((len(times), 4)), score)
         provenance = {**PROVENANCE, "box_threshold": 0.9}
         bank = open_bank(write_small_bank(path, rows, provenance=provenance, dtype=dtype))
         return ResidentWindows([bank], min_score=0.9)

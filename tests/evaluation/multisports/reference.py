@@ -1,7 +1,7 @@
-"""A slow MultiSports evaluation in plain loops, written from the description of upstream's.
+"""A slow MultiSports evaluation in plain loops, written from a description of upstream's code.
 
-Boxes are tuples, frames whole numbers. `found` are rows (video, frame, class, box, score) in their order, `truth`
-rows (video, frame, class, box, person).
+Boxes are tuples, frames are integers. `found` is a list of rows (video, frame, class, box, score) in order, `truth` a
+list of rows (video, frame, class, box, person).
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Tables of rows as the reference takes them."""
+"""Make tables from rows in the form of the reference."""
 
 import pyarrow as pa
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.evaluation.ava import score_matching
+from pipeline.evaluation.ava_map import score_matching
 from pipeline.evaluation.multisports.frame_ap import match_frames
 from pipeline.evaluation.multisports.video_ap import TUBE_IOUS, evaluate_tubes
 from tests.evaluation.multisports import reference

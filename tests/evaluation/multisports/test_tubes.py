@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.base.errors import InputError
 from pipeline.evaluation.box_arrays import number_frames, scored_rows
-from pipeline.evaluation.multisports.tubes import Tubes, box_iou, frame_numbers, truth_tubes
+from pipeline.evaluation.multisports.tubes import Tubes, frame_numbers, pixel_box_iou, truth_tubes
 from tests.evaluation.multisports.tables import annotations, keyframes
 
 BOX, OTHER = (0.1, 0.1, 0.5, 0.9), (0.2, 0.1, 0.6, 0.9)
@@ -42,13 +42,13 @@ def test_frames_without_a_common_step_are_refused() -> None:
 
 def test_overlap_is_that_of_shares_and_of_pixels_alike() -> None:
     a, b = np.array([0.0, 0, 8, 8]), np.array([4.0, 0, 12, 8])
-    assert box_iou(a, b) == 1 / 3
-    assert box_iou(a / 64, b / 64) == 1 / 3
-    assert box_iou(a, b, (1.0, 1.0)) == 45 / 117
-    assert box_iou(a / 64, b / 64, (1 / 64, 1 / 64)) == 45 / 117
-    assert np.isnan(box_iou(np.zeros(4), np.zeros(4)))
-    assert box_iou(a, b + 100) == 0
-    assert box_iou(np.stack([a, b])[:, None], np.stack([a, b])[None]).tolist() == [[1, 1 / 3], [1 / 3, 1]]
+    assert pixel_box_iou(a, b) == 1 / 3
+    assert pixel_box_iou(a / 64, b / 64) == 1 / 3
+    assert pixel_box_iou(a, b, (1.0, 1.0)) == 45 / 117
+    assert pixel_box_iou(a / 64, b / 64, (1 / 64, 1 / 64)) == 45 / 117
+    assert np.isnan(pixel_box_iou(np.zeros(4), np.zeros(4)))
+    assert pixel_box_iou(a, b + 100) == 0
+    assert pixel_box_iou(np.stack([a, b])[:, None], np.stack([a, b])[None]).tolist() == [[1, 1 / 3], [1 / 3, 1]]
 
 
 def test_a_tube_is_an_unbroken_run_of_a_person_with_an_action() -> None:

@@ -1,4 +1,4 @@
-"""Small banks and files of other projects for the tests of this folder."""
+"""Make small banks and files of other projects for the tests of this folder."""
 
 import zlib
 from pathlib import Path

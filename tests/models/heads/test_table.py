@@ -3,7 +3,7 @@ import inspect
 import pytest
 from torch import nn
 
-from pipeline.base.code import import_closure
+from pipeline.base.code_version import import_closure
 from pipeline.base.errors import InputError
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.lfb_nl import NonLocalBank

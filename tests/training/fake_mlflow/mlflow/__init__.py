@@ -1,1 +1,1 @@
-"""What the project uses of MLflow, in memory: for tests where MLflow is not installed."""
+"""The part of MLflow that the project uses, in memory, for tests on machines without MLflow."""

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.base import code as closure
-from pipeline.base.code import (
+from pipeline.base import code_version as closure
+from pipeline.base.code_version import (
     ABSENT,
     BROUGHT_ALONG,
     NO_BYTES,

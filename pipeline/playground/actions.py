@@ -1,8 +1,8 @@
-"""The actions of the playground: what a figure does, and which labels that has.
+"""Define the actions of the playground: what a figure does, and which labels follow from it.
 
-A label that a clip shows is *momentary*. The others name the same motions again, by what else is in the frame
-(*relational*), by what a conductor did 5 to 15 s before (*long-term*), or by what the figure did 4 to 6 s before
-or does after (*order*).
+A label that a clip shows is *momentary*. The other labels name the same motions again, depending on what else is in the
+frame (*relational*), on what a conductor did 5 to 15 s before (*long-term*), or on what the figure did 4 to 6 s before
+or does 4 to 6 s after (*order*).
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Keyframes as pictures with the boxes of persons and of a detector drawn in."""
+"""Draw the boxes of persons and of a detector into pictures of keyframes."""
 
 import numpy as np
 import simplejpeg
@@ -23,7 +23,7 @@ def keyframe_picture(
     persons_xyxy: NDArray[np.float64],
     boxes_xyxy: NDArray[np.float64],
 ) -> bytes:
-    """A JPEG of the frame at a time; small frames are enlarged by a whole factor.
+    """Return a JPEG of the frame at a time; small frames are enlarged by an integer factor.
 
     Args:
         store: the frames.
@@ -50,7 +50,7 @@ def keyframe_picture(
 def _drawn(
     image: torch.Tensor, boxes_xyxy: NDArray[np.float64], letter: str, colour: tuple[int, int, int], *, below: bool
 ) -> torch.Tensor:
-    """Boxes with their names in the upper left corner, or in the lower one, so that two at one place are read."""
+    """Draw boxes with names in the upper or the lower left corner, so that the names of two equal boxes are legible."""
     if not len(boxes_xyxy):
         return image
     height, width = image.shape[1:]

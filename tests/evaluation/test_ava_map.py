@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pytest
 
 from pipeline.base.errors import InputError
-from pipeline.evaluation.ava import evaluate, match, score_matching
 from pipeline.evaluation.ava_csv import keyframes_table, read_detections, read_ground_truth, read_keyframe_list
+from pipeline.evaluation.ava_map import evaluate, match, score_matching
 from pipeline.evaluation.protocols import PROTOCOLS
 from pipeline.tables.label_map import AVA_EVALUATED, read_label_map
 

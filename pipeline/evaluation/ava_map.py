@@ -1,8 +1,8 @@
-"""AVA mean average precision, vectorised: the official evaluation, and the copies of it.
+"""Compute AVA's mean average precision, vectorised: the official evaluation and the known copies of it.
 
 The arithmetic matches ActivityNet's `Evaluation/get_ava_performance.py` of January 2021, in float64. Where
 scores tie, the official result depends on an unstable sort; here precision and recall are taken at distinct
-scores, which equals the worst order of tied rows and depends on nothing.
+scores, which equals the worst order of tied rows and is deterministic.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.base.errors import InputError
-from pipeline.evaluation.box_arrays import Bools, Floats, Frames, Ints, Rows, number_frames, scored_rows
+from pipeline.evaluation.box_arrays import Bools, BoxArrays, Floats, Ints, NumberedFrames, number_frames, scored_rows
 from pipeline.evaluation.cap import best_rows
 from pipeline.evaluation.curves import average_precision, precision_recall
 from pipeline.evaluation.matching import Claims, find_claims
@@ -23,35 +23,35 @@ OFFICIAL_CAP = 50
 
 @dataclass(frozen=True)
 class Counted:
-    """What of the tables takes part in an evaluation."""
+    """Which rows and frames of the tables take part in an evaluation."""
 
     class_ids: Ints  # [C] ascending
-    frames: Frames
-    truth_frame: Ints  # of every row of the annotations
-    detection_frame: Ints  # of every row of the detections
+    frames: NumberedFrames
+    truth_frame: Ints  # frame of every row of the annotations
+    detection_frame: Ints  # frame of every row of the detections
     counts: Bools  # [F] frames in which detections count
-    truth: Rows
-    found: Rows
+    truth: BoxArrays
+    found: BoxArrays
     protocol: Protocol
 
 
 @dataclass(frozen=True)
 class Matching:
-    """Detections and ground truth of the scored classes after matching: all that a curve needs."""
+    """Detections and ground truth of the scored classes after matching: all that a precision-recall curve needs."""
 
     class_ids: Ints  # [C] ascending
     video_ids: tuple[str, ...]  # [V]
     protocol: Protocol
-    score: Floats  # [N] detections by class, then ascending score
-    video: Ints  # [N]
+    score: Floats  # [N] scores of the detections, sorted by class, then ascending score
+    video: Ints  # [N] video of each detection
     start: Ints  # [C + 1] where each class starts
     num_gt: Ints  # [C, V] ground-truth boxes that count
-    truth: Rows
+    truth: BoxArrays
     truth_video: Ints
     claims: Claims
 
     def class_scores(self, label: int) -> Floats:
-        """Scores of all detections of a class, ascending."""
+        """Return the scores of all detections of a class, ascending."""
         return self.score[self.start[label] : self.start[label + 1]]
 
 
@@ -60,19 +60,19 @@ class Evaluation:
     """Average precision of each scored class at one matching threshold."""
 
     class_ids: Ints  # [C]
-    ap: Floats  # [C], NaN where it is undefined: no ground truth
+    ap: Floats  # [C], NaN for a class without ground truth
     num_gt: Ints  # [C]
-    num_detections: Ints  # [C] that counted
+    num_detections: Ints  # [C] detections that counted
     num_true_positives: Ints  # [C]
 
     @property
     def map(self) -> float:
-        """Mean over the classes that have an AP; NaN where none has."""
+        """Return the mean over the classes that have an AP; NaN if none has."""
         return mean_ap(self.ap)
 
 
 def mean_ap(ap: Floats) -> float:
-    """Mean of what is not NaN; NaN of nothing."""
+    """Return the mean of the values that are not NaN; NaN if there are none."""
     defined = ap[~np.isnan(ap)]
     return float(defined.mean()) if len(defined) else float("nan")
 
@@ -92,10 +92,10 @@ def match(
         annotations: columns video_id, timestamp, x1, y1, x2, y2, action_id, person_id of the split to be
             scored, in the source's order.
         detections: the same columns with score in place of person_id.
-        class_ids: the scored classes; rows of others are passed over.
+        class_ids: the scored classes; rows of other classes are skipped.
         keyframes: columns video_id, timestamp, status. Detections in an "annotated" or "empty" keyframe count
-            though it has no ground truth; nothing in an "excluded" one counts.
-        protocol: a key of `PROTOCOLS`, or rules of one's own.
+            even if it has no ground truth; nothing in an "excluded" keyframe counts.
+        protocol: a key of `PROTOCOLS`, or a `Protocol`.
         cap: rows per frame that protocol `official` keeps; 0 keeps all.
 
     Raises:
@@ -136,11 +136,11 @@ def counted_rows(
     protocol: str | Protocol,
     cap: int,
 ) -> Counted:
-    """What takes part, of tables as `match` takes them.
+    """Find the rows and frames that take part; for the arguments see `match`.
 
     Raises:
-        InputError: a score is not a number, the protocol is unknown or its timestamps are whole seconds and these are
-            not.
+        InputError: a score is not a number, the protocol is unknown, or it needs timestamps in whole seconds and these
+            are not.
     """
     rules = find_protocol(protocol) if isinstance(protocol, str) else protocol
     ids = np.unique(np.asarray(class_ids, np.int64))
@@ -176,7 +176,7 @@ def counted_rows(
 
 
 def score_matching(matching: Matching, iou: float) -> Evaluation:
-    """Average precision of each class at the matching threshold `iou`."""
+    """Compute the average precision of each class at the matching threshold `iou`."""
     ap = np.full(len(matching.class_ids), np.nan)
     num_gt = matching.num_gt.sum(1)
     num_detections = np.diff(matching.start)
@@ -190,7 +190,7 @@ def score_matching(matching: Matching, iou: float) -> Evaluation:
 
 
 def true_positives(matching: Matching, iou: float) -> list[Floats]:
-    """For each class the scores of its true positives, descending."""
+    """Return the scores of the true positives of each class, descending."""
     box, score = matching.claims.granted(iou)
     label = matching.truth.label[box]
     order = np.lexsort((-score, label))
@@ -207,12 +207,12 @@ def evaluate(
     protocol: str = "official",
     cap: int = OFFICIAL_CAP,
 ) -> Evaluation:
-    """Match, and score at one threshold; see `match`."""
+    """Match and score at one threshold; see `match`."""
     matching = match(annotations, detections, class_ids=class_ids, keyframes=keyframes, protocol=protocol, cap=cap)
     return score_matching(matching, iou)
 
 
-def _mask(frames: Frames, *members: Ints) -> Bools:
+def _mask(frames: NumberedFrames, *members: Ints) -> Bools:
     mask = np.zeros(len(frames.video), bool)
     for each in members:
         mask[each] = True

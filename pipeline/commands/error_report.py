@@ -1,4 +1,4 @@
-"""`actionbank errors`: where the AP is lost."""
+"""`actionbank errors`: report where the AP is lost."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,10 +30,10 @@ def errors(
     Prints what each kind of error costs and which classes are confused, and writes the tables of all classes, the
     worst keyframes as pictures and the learning curves of the trainings.
     """
-    # PyTorch takes seconds to import.
+    # Imported here because PyTorch takes seconds to import.
     from pipeline.analysis.confusions import find_confusions
     from pipeline.analysis.errors_page import write_page
-    from pipeline.analysis.errors_report import summary, text, write_tables
+    from pipeline.analysis.errors_report import error_summary, text, write_error_tables
     from pipeline.analysis.learning_curves import curves_section
     from pipeline.analysis.split_errors import errors_of_split
     from pipeline.base.files import check_own, replace_folder
@@ -45,14 +45,14 @@ def errors(
     path = detections or Path("results/detections", f"{boxes}.parquet")
     found = errors_of_split(params, path, split)
     confusions = find_confusions(found.errors)
-    curves = "" if detections else curves_section(Path("results"))  # other detections are of another training
+    curves = "" if detections else curves_section(Path("results"))  # other detections come from another training
     frames = Path("data", params.dataset.name, "frames")
     store = FrameStore(frames) if worst and frames.is_dir() else None
-    total = summary(found.errors)
+    total = error_summary(found.errors)
     found_map = "none" if total["map"] != total["map"] else f"{total['map']:.4f}"
     title = f"{path}, split {split}: mAP {found_map} at IoU {params.evaluation.iou:g}, {total['labels']} labels"
     with replace_folder(out, REPORT) as folder:
-        write_tables(folder, found.errors, confusions, found.labels)
+        write_error_tables(folder, found.errors, confusions, found.labels)
         pictures = write_page(folder, found, confusions, store=store, title=title, worst=worst, curves=curves)
     print(f"{title}\n{text(found.errors, confusions, found.labels)}", end="")
     without = "" if store or not worst else f" ({frames} is not there)"

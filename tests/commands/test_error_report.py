@@ -11,11 +11,11 @@ import simplejpeg
 from typer.testing import CliRunner
 
 from pipeline.analysis.error_kinds import KINDS
-from pipeline.analysis.pictures import BOX_COLOUR, PERSON_COLOUR, keyframe_picture
+from pipeline.analysis.keyframe_pictures import BOX_COLOUR, PERSON_COLOUR, keyframe_picture
 from pipeline.base.command import new_app
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_tree
-from pipeline.commands.errors import errors
+from pipeline.commands.error_report import errors
 from pipeline.project.compose import compose_params, params_text
 from pipeline.tables.label_map import Label, write_labels
 from pipeline.tables.schemas import ANNOTATIONS, DETECTIONS, KEYFRAMES, write_table

@@ -1,4 +1,4 @@
-"""`actionbank make-example`: a folder to try one's own data with."""
+"""`actionbank make-example`: make a folder with which to try the steps for own data."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ def make_example(
     folder: Annotated[Path, typer.Argument(help="Where to; `videos` and `annotations` are made in it.")],
 ) -> None:
     """Make a small folder as one's own may be: four films at 15 to 30 frames per second with CVAT files, no boxes."""
-    # NumPy, PyAV and the renderer.
+    # Imported here because it imports NumPy, PyAV and the renderer.
     from pipeline.new_dataset.versioned import ignore_words
     from pipeline.playground.example import FILMS, SECONDS
     from pipeline.playground.example import make_example as write_example
