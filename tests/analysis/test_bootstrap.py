@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.analysis.bootstrap import resampled_ap
+from pipeline.analysis.bootstrap import draw_weights, resampled_ap
 from pipeline.evaluation.ava import score_matching
 from pipeline.evaluation.protocols import PROTOCOLS
 from tests.evaluation import reference
@@ -39,3 +39,17 @@ def test_weighted_videos_are_repeated_videos(case, repeats):
     for label, value in enumerate(expected.values()):
         if not math.isnan(value):  # without detections in the resample, MMAction2 1.x would leave the class out
             assert ap[0, label] == pytest.approx(value, abs=1e-12)
+
+
+@given(videos=st.integers(1, 20), resamples=st.integers(1, 20), seed=st.integers(0, 5))
+def test_a_resample_has_as_many_videos(videos: int, resamples: int, seed: int) -> None:
+    weights = draw_weights(videos, resamples=resamples, seed=seed)
+    assert weights.shape == (resamples, videos)
+    assert (weights.sum(axis=1) == videos).all()
+    assert (weights == draw_weights(videos, resamples=resamples, seed=seed)).all()
+
+
+def test_every_video_is_drawn_as_often_as_the_others() -> None:
+    weights = draw_weights(5, resamples=4000, seed=0)
+    assert np.abs(weights.mean(axis=0) - 1).max() < 0.06
+    assert (weights != draw_weights(5, resamples=4000, seed=1)).any()
