@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.analysis.confusions import find_confusions
@@ -24,6 +24,7 @@ def test_every_kind_has_a_title() -> None:
     assert set(TITLES) == set(KINDS)
 
 
+@settings(max_examples=40)
 @given(
     labels=st.lists(st.tuples(SECONDS, BOXES, ACTIONS), unique=True, max_size=5),
     rows=st.lists(st.tuples(SECONDS, BOXES, ACTIONS, SCORES), unique_by=lambda row: row[:3], min_size=1, max_size=6),
