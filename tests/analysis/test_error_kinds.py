@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.analysis.confusions import find_confusions
 from pipeline.analysis.error_kinds import KINDS, NOT_COUNTED, Errors, find_errors
 from pipeline.evaluation.ava_map import evaluate
 from pipeline.evaluation.protocols import PROTOCOLS
@@ -178,24 +177,6 @@ def test_an_excluded_keyframe_counts_for_nothing() -> None:
     assert errors.label_kind.tolist() == errors.row_kind.tolist() == [-1, NOT_COUNTED]
     upstream = find_errors(annotations, detections, class_ids=[WALK], keyframes=keyframes, protocol="mmaction2_1x")
     assert names(upstream.label_kind) == ["found", "missed"]
-
-
-def test_confusions() -> None:
-    labels = [(1, LEFT, WALK), (2, LEFT, WALK), (3, LEFT, WALK), (3, LEFT, SIT), (4, RIGHT, WALK)]
-    rows = [
-        (1, LEFT, WALK, 0.5), (1, LEFT, WAVE, 0.6), (1, LEFT, SIT, 0.7),
-        (2, LEFT, WALK, 0.5), (2, LEFT, WAVE, 0.6), (2, LEFT, SIT, 0.1),
-        (3, LEFT, WAVE, 0.1), (3, LEFT, SIT, 0.7),
-        (3, LEFT_SHIFTED, WAVE, 0.9),  # not the box that overlaps him most
-        (4, LEFT, WAVE, 0.9),  # on nobody
-    ]  # fmt: skip
-    found = find_confusions(found_in(labels, rows))
-    assert found.boxed.tolist() == [3, 0, 1]
-    assert found.rank.tolist()[::2] == pytest.approx([(3 + 2 + 3) / 3, 1.0])
-    assert np.isnan(found.rank[1])
-    assert found.examples.tolist() == [[0, 3, 2], [0, 0, 0], [0, 1, 0]]  # of SIT he does not wave, and walks too
-    assert found.above.tolist() == [[0, 3, 1], [0, 0, 0], [0, 0, 0]]
-    assert found.other_rank[0, 1:].tolist() == pytest.approx([(2 + 1 + 2) / 3, (1 + 3) / 2])
 
 
 BOXES = st.sampled_from([LEFT, RIGHT, LEFT_SHIFTED, FAR, (0.05, 0.0, 0.45, 1.0), (0.0, 0.0, 1.0, 1.0)])

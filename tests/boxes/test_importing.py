@@ -171,12 +171,6 @@ def test_a_box_before_its_film_is_told(tmp_path: Path) -> None:
     assert [row[2] for row in rows(found)] == [0.0]
 
 
-def test_other_files_are_told(tmp_path: Path) -> None:
-    folder = write(tmp_path, a_csv=[("v1", 902, A, 0.5)])
-    (folder / "boxes.json").write_text("[]")
-    assert list(map(str, run(folder).problems)) == [f"boxes.json: file: found an unknown format, expected {EXPECTED}"]
-
-
 def refusal(folder: Path) -> str:
     with pytest.raises(InputError) as error:
         run(folder)

@@ -7,9 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.base.errors import InputError
-from pipeline.boxes.formats_of_boxes import read_box_files
-from pipeline.boxes.images import EXPECTED
 from pipeline.boxes.json_boxes import ALPHACTION_JSON, COCO_RESULTS, COCO_SCORED
 from tests.boxes.files import bare, good, read_one, told
 
@@ -87,44 +84,6 @@ def test_a_box_up_to_a_pixel_outside_ends_at_the_edge(tmp_path: Path) -> None:
     assert good(rows) == [("v1", 902.0, 0.0, 0.1, 1.0, 1.0, 0.75)]
 
 
-REFUSED: list[tuple[dict[str, Any], str]] = [
-    (
-        {"b_json": [BOX]},
-        "b.json: alphaction_json: found boxes in pixels and no list of images, expected beside it a JSON file with "
-        f"`images` of {EXPECTED} (AlphAction: its annotation file)",
-    ),
-    (
-        {"l_json": {"images": [{**IMAGE, "width": 0}]}, "b_json": [BOX]},
-        "l.json: image 1: found size 0 x 100, expected width and height in pixels",
-    ),
-    (
-        {"l_json": {"images": [{"id": 1, "width": 9, "height": 9, "file_name": "0902.jpg"}]}, "b_json": [BOX]},
-        f"l.json: image 1: found file_name '0902.jpg' and no movie and timestamp, expected {EXPECTED}",
-    ),
-    ({"l_json": {"images": [3]}, "b_json": [BOX]}, f"l.json: image 1: found '3', expected {EXPECTED}"),
-    (
-        {"l_json": {"images": [IMAGE, IMAGE]}, "b_json": [BOX]},
-        "l.json: image 2: id 10902 comes a second time",
-    ),
-    (
-        {"l_json": {"images": [{**IMAGE, "timestamp": "noon"}]}, "b_json": [BOX]},
-        "l.json: image 1: found timestamp 'noon', expected a number of seconds",
-    ),
-    (
-        {"l_json": LIST, "m_json": {"images": [{**IMAGE, "movie": "v9"}]}, "b_json": [BOX]},
-        "m.json: image 10902 is 'v9' at 902, and in l.json it is 'v1' at 902, expected one image per id; or put the "
-        "boxes into the file of their images, as annotations with a score",
-    ),
-]
-
-
-@pytest.mark.parametrize(("files", "message"), REFUSED, ids=[message for _, message in REFUSED])
-def test_lists_that_cannot_be_used_are_refused(tmp_path: Path, files: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError) as error:
-        read_one(tmp_path, **files)
-    assert str(error.value).removeprefix(f"{tmp_path}/") == message
-
-
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.just(10902))
 BOXES = st.lists(st.one_of(VALUES, st.integers(-5, 300)), max_size=5)
 ENTRIES = st.dictionaries(st.sampled_from(["image_id", "bbox", "score", "category_id"]), st.one_of(VALUES, BOXES))
@@ -138,15 +97,3 @@ def test_any_list_is_read_or_told(scratch: Path, entries: list[Any]) -> None:
     for row in good(rows):
         assert 0 <= row[2] < row[4] <= 1
         assert 0 <= row[3] < row[5] <= 1
-
-
-def test_what_is_no_box_file_is_told(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("v,1\n")
-    for name, text in (("empty.json", "[]"), ("other.json", '{"a": 1}'), ("x.txt", "some, words"), ("b.mp4", "\0,1,")):
-        (tmp_path / name).write_text(text)
-    files, problems, _ = read_box_files(tmp_path)
-    assert list(files) == ["a.csv"]
-    assert [problem.file for problem in problems] == ["b.mp4", "empty.json", "other.json", "x.txt"]
-    (tmp_path / "broken.json").write_text('{"images": [')
-    with pytest.raises(InputError, match=r"broken\.json: not JSON: "):
-        read_box_files(tmp_path)

@@ -80,20 +80,6 @@ def test_an_archive_of_cvat(tmp_path: Path) -> None:
         read_box_files(tmp_path)
 
 
-def test_images_of_annotations_are_read_where_boxes_ask_for_them_alone(tmp_path: Path) -> None:
-    put(tmp_path / "coco.json", COCO)
-    put(tmp_path / "boxes.json", [{"image_id": 1, "bbox": [1, 1, 4, 4], "score": 0.9}])
-    found = read_box_files(tmp_path)
-    assert (list(found.rows), found.left_out) == (["boxes.json"], [])
-    # Images that name no film would end the import of boxes that need none of them.
-    put(tmp_path / "coco.json", {**COCO, "images": [{"id": 1, "file_name": "frame_1.png", "width": 1, "height": 1}]})
-    with pytest.raises(InputError, match=r"^.*coco\.json: image 1: found file_name 'frame_1\.png'"):
-        read_box_files(tmp_path)
-    (tmp_path / "boxes.json").unlink()
-    put(tmp_path / "boxes.pkl", BOXES)
-    assert list(read_box_files(tmp_path).rows) == ["boxes.pkl"]
-
-
 def write_mmaction2(folder: Path) -> None:
     """`data/ava/annotations` as MMAction2's scripts leave it."""
     folder.mkdir()

@@ -12,7 +12,7 @@ from pipeline.base.command import new_app
 from pipeline.base.errors import InputError
 from pipeline.commands.parity import parity
 from tests.interop.made_fixture import made_fixture, slowonly
-from tests.interop.test_described_models import change
+from tests.interop.test_mmaction2_model import change
 
 APP = new_app()
 APP.command()(parity)

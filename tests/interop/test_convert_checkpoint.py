@@ -1,7 +1,5 @@
 """What every kind of foreign file becomes: recognised, matched, and with the arithmetic it had."""
 
-import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,6 @@ from pipeline.checkpoint.weights import load_into, save_checkpoint, save_tensors
 from pipeline.interop.convert_checkpoint import Converted, DetectorSettings, convert
 from pipeline.interop.export import export_mmaction2
 from pipeline.interop.frameworks import Foreign, recognise_checkpoint
-from pipeline.interop.match import match_backbone
-from pipeline.interop.pickles import Inert
 from pipeline.models.build import build_backbone
 from pipeline.models.detector import Detector
 from pipeline.models.settings import Labels
@@ -137,37 +133,6 @@ def test_pyslowfasts_files_have_the_arithmetic_they_had(tmp_path: Path, backbone
     same_logits(found, model)
 
 
-def test_what_a_pyslowfast_head_scores_is_told_by_its_configuration_its_rows_or_the_user(tmp_path: Path) -> None:
-    state = pyslowfast_state(small_detector("pyslowfast_slow_r50", "linear"))
-    path = save(tmp_path, {"model_state": state, "cfg": "DETECTION:\n  ENABLE: false\n"})
-    assert recognise_checkpoint(path).kind == "classifier"
-    assert recognise_checkpoint(path, taken_as="detector").kind == "detector"
-    foreign = recognise_checkpoint(save(tmp_path, {"model_state": state}))
-    assert foreign.kind == "classifier"
-    assert foreign.notes == ("its head has 4 rows, so it is taken as a classifier's; --as says otherwise",)
-    state["head.projection.weight"] = torch.zeros(80, 256)
-    assert recognise_checkpoint(save(tmp_path, {"model_state": state, "cfg": "}{"})).kind == "detector"
-
-
-@pytest.mark.parametrize("config", ["[" * 100_000, "a: 2001-99-99", "DETECTION: 3", "a: &x [*x]"])
-def test_a_configuration_that_nobody_can_read_tells_nothing(tmp_path: Path, config: str) -> None:
-    state = pyslowfast_state(small_detector("pyslowfast_slow_r50", "linear"))
-    foreign = recognise_checkpoint(save(tmp_path, {"model_state": state, "cfg": config}))
-    assert foreign.notes == ("its head has 4 rows, so it is taken as a classifier's; --as says otherwise",)
-
-
-def test_keys_that_are_no_names_or_the_same_name_are_refused(tmp_path: Path) -> None:
-    state = upstream(small_detector("slowonly_r50", "linear"), "slowonly_r50")["state_dict"]
-    key, value = next(iter(state.items()))
-    for changes, message in (
-        ({f"module.{key}": value}, f"{key} and module.{key} both stand for {key}"),
-        ({(1, (2, 3)): value}, "a key of its weights is of type tuple, expected a name"),
-        ({"backbone.a\nb\x1b[2J": value}, r"a key of its weights is 'backbone.a\nb\x1b[2J', expected a name"),
-    ):
-        with pytest.raises(InputError, match=f"^{re.escape(f'{tmp_path}/x.pth: {message}')}$"):
-            recognise_checkpoint(save(tmp_path, {"state_dict": {**state, **changes}}))
-
-
 def test_weights_of_too_few_sides_are_refused(tmp_path: Path) -> None:
     model = small_detector("slowonly_r50", "lfb_nl")
     state = upstream(model, "slowonly_r50", "lfb_nl")["state_dict"]
@@ -210,27 +175,6 @@ def test_our_own_checkpoints_can_give_their_backbone(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "h.safetensors", {"classifier.weight": torch.zeros(1)}, head_checkpoint())
     with pytest.raises(InputError, match=r"a head without a backbone, which nothing else can take$"):
         recognise_checkpoint(tmp_path / "h.safetensors")
-
-
-@pytest.mark.parametrize(
-    "backbone",
-    ["slowonly_r50", "slowonly_r101", "slowonly_r50_nl", "slowfast_r50_4x16", "slowfast_r50_8x8", "slowfast_r101_8x8",
-     "slowonly_tiny", "slowfast_tiny"],
-)  # fmt: skip
-def test_backbones_are_told_by_keys_and_shapes(backbone: str) -> None:
-    for width in (None, 24):
-        with torch.device("meta"):
-            weights = {f"backbone.{k}": v for k, v in build_backbone(backbone, width=width).state_dict().items()}
-        found = match_backbone(weights, family="")
-        assert (found.name, found.width) == (backbone, width)
-
-
-@pytest.mark.parametrize("backbone", ["pyslowfast_slow_r50", "pyslowfast_slowfast_r50_4x16",
-                                      "pyslowfast_slowfast_r50_8x8", "pyslowfast_slowfast_r101_8x8"])  # fmt: skip
-def test_pyslowfasts_backbones_are_looked_for_among_their_own(backbone: str) -> None:
-    with torch.device("meta"):
-        weights = {f"backbone.{k}": v for k, v in build_backbone(backbone).state_dict().items()}
-    assert match_backbone(weights, family="pyslowfast").name == backbone
 
 
 def refused(foreign: Foreign, model: Detector, *heads: str, **kwargs: Any) -> str:
@@ -284,59 +228,3 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     assert refused(recognise_checkpoint(save(tmp_path, head)), model).startswith(
         "the weights have no classifier of persons"
     )
-
-
-def test_twice_the_channels_are_settled_by_the_user_alone(tmp_path: Path) -> None:
-    model = small_detector("slowonly_r50", "linear", "global")
-    plain = small_detector("slowonly_r50", "linear")
-    foreign = recognise_checkpoint(save(tmp_path, upstream(model, "slowonly_r50")))
-    assert refused(foreign, plain) == (
-        "the classifier reads 512 channels, twice those of the backbone: of a global context, or of a bank's maximum "
-        "or mean, which weights cannot tell; say which: --recipe NAME, --set roi.context=global, --set head=lfb_max or "
-        "--set head=lfb_avg"
-    )
-    assert converted(foreign, model).checkpoint.detector().head.name == "linear"
-    assert converted(foreign, plain, "lfb_avg").checkpoint.to_json()["bank_channels"] == 256
-    state = upstream(model, "slowonly_r50")["state_dict"]
-    state["roi_head.bbox_head.fc_cls.weight"] = torch.zeros(5, 300)
-    foreign = recognise_checkpoint(save(tmp_path, {"state_dict": state}))
-    assert refused(foreign, plain) == "the classifier reads 300 channels, expected 256 of the features of persons"
-
-
-def test_files_that_nobody_knows_are_refused(tmp_path: Path) -> None:
-    def refusal(value: Any) -> str:
-        with pytest.raises(InputError) as error:
-            recognise_checkpoint(save(tmp_path, value))
-        return str(error.value)
-
-    path = tmp_path / "x.pth"
-    assert refusal([1]) == f"{path}: holds a list, expected a checkpoint's dictionary"
-    assert refusal({"a": 1}) == (
-        f"{path}: no checkpoint that is known: its keys are a, expected those of MMAction2 (backbone.*), PySlowFast "
-        "(s1.pathway0_*), Caffe2 (conv1_w) or of this project (safetensors)"
-    )
-    assert refusal({"model": {"module.backbone.slow.conv1.weight": torch.zeros(1)}}) == (
-        f"{path}: a checkpoint of AlphAction, whose networks this project does not have"
-    )
-    with pytest.raises(InputError, match=r"^nowhere\.pth: cannot be read: No such file or directory$"):
-        recognise_checkpoint(Path("nowhere.pth"))
-    blobs = caffe2_blobs(pyslowfast_state(small_detector("pyslowfast_slow_r50", "linear")))
-    blobs["lfb_1x1_w"] = blobs["pred_w"]
-    message = f"{tmp_path}/y.pkl: 1 blobs of an I3D network with non-local blocks or of a head on it (lfb_1x1_w), which"
-    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
-        recognise_checkpoint(write_pickle(tmp_path / "y.pkl", blobs))
-
-
-class Calls:
-    def __reduce__(self) -> Any:
-        return os.system, ("true",)
-
-
-def test_nothing_but_tensors_is_taken_from_a_state_dict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = upstream(small_detector("slowonly_r50", "linear"), "slowonly_r50")["state_dict"]
-    with pytest.raises(InputError, match=f"refused: the pickle names {os.system.__module__}.system; only tensors"):
-        recognise_checkpoint(save(tmp_path, {"state_dict": {**state, "x": Calls()}}))
-    value = {"state_dict": {**state, "backbone.x": Inert()}}
-    monkeypatch.setattr("pipeline.interop.frameworks.load_foreign", lambda path: value)
-    with pytest.raises(InputError, match=r"refused: backbone\.x is an object of a training framework, expected"):
-        recognise_checkpoint(tmp_path / "x.pth")

@@ -9,7 +9,6 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.bank.settings import BankSettings
 from pipeline.base.code_version import import_closure
 from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings, WindowSettings
-from pipeline.video.clip_input import ClipInput
 
 WINDOW = {"seconds": 3, "per_second": 2, "mask": "valid", "score": 0.5}
 WHOLE: list[tuple[Any, dict[str, Any]]] = [
@@ -18,7 +17,6 @@ WHOLE: list[tuple[Any, dict[str, Any]]] = [
     (WindowSettings, WINDOW),
     (BaselineHead, {"name": "linear"}),
     (LongTermHead, {"name": "lfb_nl", "reads": "bank", "standardise": "none", "window": WINDOW}),
-    (ClipInput, {"frames": 4, "interval": 2, "short_side": 64, "mean": [1, 2, 3], "std": [1, 1, 1]}),
     (
         BankSettings,
         {"box_threshold": 0.5, "seconds": "grid", "dtype": "fp16", "codec": "none", "compute_dtype": "fp32",
@@ -49,8 +47,6 @@ def test_an_unknown_key_is_refused_and_nothing_can_be_changed(form: Any, value: 
         (RoiSettings, {"output_size": 0}, ("output_size", "greater_than")),
         (WindowSettings, {"seconds": 0}, ("seconds", "greater_than")),
         (WindowSettings, {"score": float("inf")}, ("score", "finite_number")),
-        (ClipInput, {"interval": 0}, ("interval", "greater_than")),
-        (ClipInput, {"mean": [1, float("nan"), 1]}, ("mean.1", "finite_number")),
         (BankSettings, {"box_threshold": float("nan")}, ("box_threshold", "finite_number")),
         (BaselineHead, {"name": "../x"}, ("", "value_error")),
         (LongTermHead, {"window": {**WINDOW, "span": "before"}}, ("window.span", "literal_error")),
@@ -65,4 +61,3 @@ def test_bounds_are_kept(form: Any, change: dict[str, Any], found: tuple[str, st
 def test_settings_need_nothing_else_of_the_project() -> None:
     for name in ("models", "bank"):
         assert set(import_closure(f"pipeline.{name}.settings")) == {f"pipeline/{name}/settings.py"}
-    assert set(import_closure("pipeline.video.clip_input")) == {"pipeline/video/clip_input.py"}

@@ -165,31 +165,6 @@ def test_damaged_frames_say_nothing_of_their_film(project: Path) -> None:
     }  # fmt: skip
 
 
-def known_boxes(images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-    """A person in the right half of each image, and a dog."""
-    height, width = images[0].shape[1:]
-    box = torch.tensor([[width / 2, height / 4, width, height], [0, 0, width / 2, height]])
-    return [{"boxes": box, "labels": torch.tensor([1, 18]), "scores": torch.tensor([0.75, 0.9])} for _ in images]
-
-
-def test_pixels_become_shares_and_persons_alone_are_kept() -> None:
-    detect = fasterrcnn.person_detector(known_boxes, device=torch.device("cpu"))
-    found = detect(iter([np.zeros((60, 80, 3), np.uint8)] * 5))
-    assert [boxes.tolist() for boxes in found] == [[[0.5, 0.25, 1.0, 1.0, 0.75]]] * 5
-
-
-def test_the_model_gets_rgb_from_0_to_1() -> None:
-    given: list[torch.Tensor] = []
-
-    def model(images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-        given.extend(images)
-        return known_boxes(images)
-
-    fasterrcnn.person_detector(model, device=torch.device("cpu"))(iter([picture(0)]))
-    assert given[0].shape == (3, 60, 80)
-    assert given[0][:, 30, 12].tolist() == pytest.approx([220 / 255, 40 / 255, 30 / 255])
-
-
 def test_faster_rcnn_runs_with_weights_of_a_local_file(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

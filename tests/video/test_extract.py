@@ -190,12 +190,6 @@ def test_any_size_can_be_shrunk(height: int, width: int, share: float) -> None:
     assert np.abs(small.astype(int) - 200).max() <= 1
 
 
-def test_sizes_are_those_of_upstream() -> None:
-    assert scaled_size(360, 640, 256) == (256, 455)
-    assert scaled_size(400, 300, 256) == (341, 256)
-    assert scaled_size(263, 491, 256) == (256, 478)
-
-
 @pytest.mark.parametrize("stem", ["a:b", "Küche (2) #1+", "50% 台所", "видео [x] {y}", "'a' & b; $c"])
 def test_films_of_any_name_are_decoded_and_stored(tmp_path: Path, stem: str) -> None:
     """Signs mean something to shells, URLs and FFmpeg."""

@@ -42,7 +42,7 @@ def video(work: Path, frames: int, source: str = "") -> VideoItem:
         folder.mkdir(parents=True)
         origin = {"source_sha256": source, "grid_frames": frames + 1, "frames_failed": 0, "frames_decoded": frames}
         origin |= {"stored_height": HEIGHT, "stored_width": WIDTH, "source_height": HEIGHT, "source_width": WIDTH}
-        origin |= {"source_fps": 25.0, "duration_seconds": frames / 25}
+        origin |= {"source_fps": 25.0, "duration_seconds": frames / 25, "decoder": "pyav"}
         count = write_frames(folder / "frames.arrow", rows([0, *range(2, frames + 1)]), lambda: origin)
         record = {**origin, "rows": count, "sha256": digest_file(folder / "frames.arrow")}
         (folder / "video.json").write_text(json.dumps(record))

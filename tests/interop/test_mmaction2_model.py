@@ -2,19 +2,14 @@
 
 import copy
 import json
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from pipeline.base.errors import InputError
-from pipeline.interop.fixtures import read_fixture
 from pipeline.interop.mmaction2_model import describe_mmaction2
-from pipeline.interop.pyslowfast_model import describe_pyslowfast
-from tests.interop.made_fixture import FOLDER, NON_LOCAL_CFG, hyper_of, slowfast, slowonly
-from tests.interop.test_compare_fixture import lfb
+from tests.interop.made_fixture import FOLDER, NON_LOCAL_CFG, slowfast, slowonly
 
 
 def change(values: Any, path: str, value: Any) -> Any:
@@ -123,91 +118,4 @@ def test_a_slowfast_that_is_not_supported_is_refused_by_name(path: str, value: A
     assert message in refusal(change(slowfast(), path, value))
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "message"),
-    [
-        ("fbo", "FBOOther", "shared_head.fbo is 'FBOOther', supported: 'FBONonLocal' or 'FBOMax' or 'FBOAvg'"),
-        ("fbo_cfg.pre_activate", False, "hyper.shared_head.fbo_cfg.pre_activate is False, supported: True"),
-        ("fbo_cfg.num_lt_feat", 9, "num_lt_feat is 9, supported: 21"),
-        ("fbo_cfg.st_feat_channels", 9, "st_feat_channels is 9, supported: 512"),
-        ("fbo_cfg.num_non_local_layers", 0, "num_non_local_layers is 0, supported: a whole number of at least 1"),
-        ("lfb_cfg.surprise", 9, "hyper.shared_head.lfb_cfg.surprise is 9, which is not known here"),
-        ("temporal_pool", "MaxPool", "temporal_pool is 'MaxPool', supported: 'AdaptiveAvgPool3d"),
-        ("spatial_pool", "MaxPool", "spatial_pool is 'MaxPool', supported: 'AdaptiveMaxPool3d"),
-    ],
-)
-def test_a_bank_head_that_is_not_supported_is_refused_by_name(path: str, value: Any, message: str) -> None:
-    assert message in refusal(change(lfb(), f"shared_head.{path}", value))
-
-
-def test_acrn_and_the_head_that_fills_a_bank_have_limits_too() -> None:
-    hyper = hyper_of("slowfast-acrn-r50-8x8-ava21")
-    assert "shared_head.stride is 2, supported: 1" in refusal(change(hyper, "shared_head.stride", 2))
-    assert "out_channels is 9, supported: 2304" in refusal(change(hyper, "shared_head.out_channels", 9))
-    message = "hyper.bbox_head.spatial_pool_type is 'avg', supported: 'max' behind an ACRNHead"
-    assert refusal(change(hyper, "bbox_head.spatial_pool_type", "avg")) == message
-    infer = hyper_of("slowonly-lfb-infer-r50-4x16-ava21")
-    assert "use_half_precision is False" in refusal(change(infer, "shared_head.use_half_precision", False))
-
-
 CONFIG = json.loads((FOLDER.parent / "pyslowfast" / "SLOWFAST_32x2_R50.json").read_text())["resolved_config"]
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "message"),
-    [
-        ("MODEL.ARCH", "i3d", "resolved_config.MODEL.ARCH is 'i3d', supported: 'slow' or 'slowfast'"),
-        ("MODEL.HEAD_ACT", "none", "HEAD_ACT is 'none', supported: 'sigmoid' or 'softmax'"),
-        ("MODEL.SURPRISE", 1, "resolved_config.MODEL.SURPRISE is 1, which is not known here"),
-        ("RESNET.DEPTH", 18, "resolved_config.RESNET.DEPTH is 18, supported: 50 or 101"),
-        ("RESNET.TRANS_FUNC", "x3d_transform", "TRANS_FUNC is 'x3d_transform', supported: 'bottleneck_transform'"),
-        ("RESNET.NUM_GROUPS", 32, "NUM_GROUPS is 32, supported: 1"),
-        ("RESNET.STRIDE_1X1", True, "STRIDE_1X1 is True, supported: False"),
-        ("RESNET.NUM_BLOCK_TEMP_KERNEL", [[3, 3], 4], "supported: four lists of 2 whole numbers"),
-        ("RESNET.SPATIAL_STRIDES", [[1, 1], [2, 1], [2, 2], [1, 1]], "the same positive numbers in both pathways"),
-        ("RESNET.SPATIAL_DILATIONS", [[1, 1]], "SPATIAL_DILATIONS is [[1, 1]], supported: four lists of 2 whole"),
-        ("NONLOCAL.LOCATION", [[[], []], [[1], []], [[], []], [[], []]], "resolved_config.NONLOCAL.LOCATION is"),
-        ("SLOWFAST.FUSION_KERNEL_SZ", 4, "FUSION_KERNEL_SZ is 4, supported: an odd number"),
-        ("SLOWFAST.FUSION_CONV_CHANNEL_RATIO", 1, "FUSION_CONV_CHANNEL_RATIO is 1, supported: 2"),
-        ("SLOWFAST.BETA_INV", 7, "WIDTH_PER_GROUP is 64, supported: a multiple of SLOWFAST.BETA_INV 7"),
-        ("DETECTION.ENABLE", False, "resolved_config.DETECTION.ENABLE is False, supported: True"),
-        ("DETECTION.SPATIAL_SCALE_FACTOR", 32, "SPATIAL_SCALE_FACTOR is 32, supported: 16"),
-        ("BN.NORM_TYPE", "sub_batchnorm", "NORM_TYPE is 'sub_batchnorm', supported: 'batchnorm' or"),
-        ("MVIT", {}, "resolved_config.MVIT is {}, which is not known here"),
-    ],
-)
-def test_a_pyslowfast_that_is_not_supported_is_refused_by_name(path: str, value: Any, message: str) -> None:
-    with torch.device("meta"), pytest.raises(InputError, match=re.escape(message)):
-        describe_pyslowfast(change(CONFIG, path, value))
-
-
-def test_pyslowfast_counts_the_blocks_with_temporal_kernels() -> None:
-    config = change(CONFIG, "RESNET.NUM_BLOCK_TEMP_KERNEL", [[3, 0], [4, 4], [1, 6], [3, 2]])
-    with torch.device("meta"):
-        own = describe_pyslowfast(config).detector.state_dict()
-    shapes = [
-        tuple(own[f"backbone.{path}_path.layer{layer}.1.conv1.conv.weight"].shape[2:])
-        for path, layer in (("fast", 1), ("fast", 2), ("slow", 3), ("slow", 4), ("slow", 2))
-    ]
-    assert shapes == [(1, 1, 1), (3, 1, 1), (1, 1, 1), (3, 1, 1), (1, 1, 1)]
-
-
-def test_a_file_that_is_no_fixture_of_a_detector_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
-    path.write_text(json.dumps({"cases": []}))
-    message = (
-        f"{path}: no parity fixture of a detector: it has neither hyper (MMAction2) nor a resolved_config of "
-        "PySlowFast beside state_dict"
-    )
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        read_fixture(path)
-    path.write_text(json.dumps({"state_dict": [], "hyper": {"backbone": {"depth": 50}, "head": {}}}))
-    with pytest.raises(InputError, match=r"x\.npz: cannot be read: "):
-        read_fixture(path)
-    path.with_suffix(".npz").write_bytes((FOLDER / "slowonly-r50-4x16-ava21.npz").read_bytes())
-    message = f"{path}: hyper.backbone_type is missing: this is no detector (recognisers such as TRN are not built)"
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        read_fixture(path)
-    path.write_text(json.dumps({"state_dict": [], "hyper": slowonly()}))
-    with pytest.raises(InputError, match=r"x\.json: not a whole fixture: KeyError 'tensors'$"):
-        read_fixture(path)
