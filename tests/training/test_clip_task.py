@@ -36,7 +36,11 @@ class Detector(nn.Module):
 
 
 def task_of(*, train: int = 9, labels: Labels = Labels(), head: nn.Module | None = None, **more: Any) -> Task[Batch]:
-    data: Any = ClipData(*[SimpleNamespace(name=name) for name in ("store", "clip")], [None] * train, ["val"], TABLES)  # type: ignore[arg-type, list-item]
+    store: Any = SimpleNamespace(name="store")
+    clip: Any = SimpleNamespace(name="clip")
+    keyframes: Any = [None] * train
+    val: Any = ["val"]
+    data = ClipData(store, clip, keyframes, val, TABLES)
     detector: Any = Detector(head or nn.Linear(2, 3))
     settings = training_settings(global_batch=4, bn_batch=2)
     return module.clip_task(detector, data, settings, labels=labels, hardware=HARDWARE, what="train x", **more)
