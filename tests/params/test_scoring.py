@@ -7,7 +7,7 @@ from tests.params.test_data import refused
 from tests.params.test_params import composed
 
 REPORTED: dict[str, Any] = {
-    "map": 20.5, "source": "README", "config": "slowonly.py", "protocol": "mmaction2_0x", "gpus": 8, "clips_per_gpu": 16,
+    "map": 20.5, "source": "x", "config": "slowonly.py", "protocol": "mmaction2_0x", "gpus": 8, "clips_per_gpu": 16,
     "resolution": "short-side 256", "trained_on": "AVA v2.1", "evaluated_on": "AVA v2.1", "initial_weights": "none",
 }  # fmt: skip
 

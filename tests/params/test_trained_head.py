@@ -47,7 +47,9 @@ def test_without_a_baseline_in_scope_all_the_parameters_say_it() -> None:
     assert (found.backbone, found.width, found.input, found.roi, found.sha256) == (
         given.backbone.name, 8, given.backbone.input, given.roi, None,
     )  # fmt: skip
-    assert found.channels * 2 == feature_source(params(**{**EXTERNAL, "scope.name": "all", "backbone.width": 16})).channels
+    assert (
+        found.channels * 2 == feature_source(params(**{**EXTERNAL, "scope.name": "all", "backbone.width": 16})).channels
+    )
 
 
 def test_an_external_bank_says_it_as_far_as_it_knows() -> None:

@@ -59,8 +59,6 @@ def test_no_convolution_has_a_bias_and_batch_norm_is_as_published() -> None:
             assert (module.eps, module.momentum) == (1e-5, 0.1)
 
 
-
-
 def test_pyslowfast_dilates_every_block_of_the_last_stage_and_no_other() -> None:
     with torch.device("meta"):
         backbone = pyslowfast_slow_r50()

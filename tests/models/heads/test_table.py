@@ -21,12 +21,6 @@ def test_every_head_is_built_by_its_name_and_its_options_have_defaults(name: str
     assert all(each.kind == each.KEYWORD_ONLY and each.default is not each.empty for each in options)
 
 
-
-
-
-
-
-
 def test_a_scope_that_a_head_cannot_do_is_refused() -> None:
     head = build_head("acrn", SETTINGS)
     require_scope("acrn", head, "all")
