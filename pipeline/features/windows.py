@@ -12,11 +12,11 @@ from torch import Tensor
 
 from pipeline.bank.reader import Bank
 from pipeline.bank.windows.resident import ResidentWindows, resident_file
-from pipeline.bank.windows.seconds import own_second
 from pipeline.bank.windows.slots import Windows
 from pipeline.bank.windows.streamed import StreamedWindows
 from pipeline.models.context import BankWindow, WindowOf
 from pipeline.models.settings import WindowSettings
+from pipeline.tables.window_span import own_second
 
 
 @dataclass(frozen=True)

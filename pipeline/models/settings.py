@@ -11,12 +11,13 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Gt
 
+from pipeline.tables.window_span import USUAL_SPAN, Span
+
 # Who reads values from outside (pydantic) refuses unknown keys and numbers that are none.
 STRICT = {"extra": "forbid", "allow_inf_nan": False}
 Positive = Annotated[int, Gt(0)]
 TemporalPooling = Literal["mean", "max"]
 Mask = Literal["none", "valid"]
-Span = Literal["past", "centred", "future"]
 Draw = Literal["keyframe", "roi"]
 Scope = Literal["head", "all"]
 Options = Mapping[str, bool | int | float | str]
@@ -84,7 +85,7 @@ class WindowSettings:
     "none: empty slots are zeros that take part, as published; valid: they are ignored."
     score: float
     "Rows below this score are not read; at least bank.box_threshold."
-    span: Span = "centred"
+    span: Span = USUAL_SPAN
     "centred: from timestamp - seconds // 2 on; past: ends with the keyframe's second; future: begins with it."
     exclude_keyframe: bool = False
     "The slots of the keyframe's own second are left empty."

@@ -8,6 +8,7 @@ which unit.
 import os
 import reprlib
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -142,14 +143,21 @@ class Params(Block):
                 )
 
 
-def box_thresholds(block: Block, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Key and value of every `box_threshold` of a block and of the blocks in it."""
-    for name in type(block).model_fields:
+def box_thresholds(block: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Key and value of every `box_threshold` of a block (a model or a dataclass) and of the blocks in it."""
+    for name in names_of(type(block)):
         value = getattr(block, name)
-        if isinstance(value, Block):
-            yield from box_thresholds(value, f"{prefix}{name}.")
-        elif name == "box_threshold":
+        if name == "box_threshold":
             yield prefix + name, value
+        else:
+            yield from box_thresholds(value, f"{prefix}{name}.")
+
+
+def names_of(kind: type) -> list[str]:
+    """The fields of a block; none of any other type."""
+    if issubclass(kind, Block):
+        return list(kind.model_fields)
+    return [each.name for each in fields(kind)] if is_dataclass(kind) else []
 
 
 def _clips_fit(key: str, changes: Augmentation, *, bn_batch: int) -> None:

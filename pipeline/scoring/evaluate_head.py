@@ -96,12 +96,12 @@ def _open_bank(checkpoint: Checkpoint, rows: RowSource) -> tuple[Bank | None, di
         InputError: another checkpoint made it than the head was trained with.
     """
     spec, record = checkpoint.scored(), checkpoint.record
-    mixed = dict(record["mixed_banks"])
+    mixed = dict(record.get("mixed_banks", {}))
     reads_bank = spec.head.window is not None
     if checkpoint.kind != "head" and not reads_bank:
         return None, mixed
     bank = open_rows("val", replace(rows, reads_bank=rows.reads_bank or reads_bank))
-    both = [bank.provenance.get("checkpoint_sha256"), record["producer"]]
+    both = [bank.provenance.get("checkpoint_sha256"), record.get("producer")]
     if both[0] == both[1]:
         return bank, mixed
     if not rows.allow_mixed:

@@ -129,7 +129,7 @@ def _read(spec: HeadSpec, settings: HeadTraining, rows: RowSource, options: Wind
     banks: tuple[Bank, ...] = ()
     mixed: dict[str, list[str | None]] = {}
     if spec.scope == "head" or spec.head.window is not None:
-        banks, mixed = open_pair(rows)
+        banks, mixed = open_pair(replace(rows, reads_bank=rows.reads_bank or spec.head.window is not None))
     set_numerics(compute_dtype=settings.compute_dtype, deterministic=settings.deterministic, threads=settings.threads)
     window, sources = None, rows.sources
     if spec.head.window is not None:

@@ -5,6 +5,7 @@ import torch
 
 from pipeline.base.errors import InputError
 from pipeline.checkpoint.recipe import build_recipe
+from pipeline.models.context import BankWindow
 from pipeline.models.standardise import StandardisedHead
 from pipeline.project.compose import compose_params
 from tests.recipes import ARCHITECTURES, CONF, rows
@@ -39,13 +40,13 @@ def test_a_narrow_copy_of_each_architecture_scores_two_clips(name: str) -> None:
     detector = build_recipe(narrow).eval()
     clip, window = values["backbone"]["input"], values["head"].get("window")
     slots = window["seconds"] * window["per_second"] if window else 0
+    clip_index, bank_rows = torch.tensor([0, 0, 1]), torch.randn(2, slots, detector.roi_channels)
     with torch.no_grad():
         logits = detector(
             torch.randn(2, 3, clip["frames"], 64, 96),
             torch.tensor([[0.0, 0.0, 40.0, 60.0], [20.0, 10.0, 90.0, 64.0], [5.0, 5.0, 30.0, 30.0]]),
-            torch.tensor([0, 0, 1]),
-            torch.randn(2, slots, detector.roi_channels) if slots else None,
-            torch.ones(2, slots, dtype=torch.bool) if slots else None,
+            clip_index,
+            BankWindow(bank_rows, torch.ones(bank_rows.shape[:2], dtype=torch.bool), clip_index) if slots else None,
         )
     assert logits.shape == (3, values["dataset"]["classes"])
     assert logits.isfinite().all()

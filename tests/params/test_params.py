@@ -1,4 +1,4 @@
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import yaml
@@ -9,7 +9,7 @@ from pipeline.base.code import REPOSITORY
 from pipeline.base.errors import InputError
 from pipeline.boxes.recall import THRESHOLD_KEYS
 from pipeline.evaluation.settings import EvaluationSettings
-from pipeline.params import Params, box_thresholds, parse_params
+from pipeline.params import Params, box_thresholds, names_of, parse_params
 
 
 def composed(**values: Any) -> dict[str, Any]:
@@ -24,15 +24,15 @@ def composed(**values: Any) -> dict[str, Any]:
     return found
 
 
-def declared(model: type[Block], prefix: str = "") -> set[str]:
-    """Every `box_threshold` that the fields of a model name."""
-    found = set()
-    for name, field in model.model_fields.items():
+def declared(kind: type, prefix: str = "") -> set[str]:
+    """Every `box_threshold` that the fields of a block name."""
+    found, kinds = set(), get_type_hints(kind) if names_of(kind) else {}
+    for name in names_of(kind):
         if name == "box_threshold":
             found.add(prefix + name)
-        for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, Block):
-                found |= declared(kind, f"{prefix}{name}.")
+        for each in (kinds[name], *get_args(kinds[name])):
+            if isinstance(each, type):
+                found |= declared(each, f"{prefix}{name}.")
     return found
 
 

@@ -21,6 +21,7 @@ from pipeline.checkpoint.weights import BASELINE, HEAD, load_tensors
 from pipeline.models.heads.table import HEADS
 from pipeline.project.compose import compose_params
 from pipeline.tables.schemas import DETECTIONS, KEYFRAMES, read_table
+from pipeline.training import baseline_training
 from stages import train_baseline, train_head
 from tests.bank.banks import make_rows, write_small_bank
 from tests.recipes import ARCHITECTURES, CONF
@@ -235,7 +236,7 @@ def test_channels_last_trains_the_same_model(start: Start, monkeypatch: pytest.M
     losses = []
     for layout in ("contiguous", "channels_last_3d"):
         built: list[torch.nn.Module] = []
-        monkeypatch.setattr(train_baseline, "build_baseline", lambda spec, to=built: keep(build_baseline(spec), to))
+        monkeypatch.setattr(baseline_training, "build_baseline", lambda spec, to=built: keep(build_baseline(spec), to))
         project.compose(*TINY, f"baseline.memory_format={layout}")
         project.train_baseline()
         losses.append(read_json(Path("results/baseline/metrics.json"))["loss"])

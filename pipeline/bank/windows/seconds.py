@@ -10,7 +10,6 @@ import numpy.typing as npt
 from pipeline.bank.feature_rows import FloatArray, IntArray
 from pipeline.bank.reader import Bank, differing_settings
 from pipeline.base.errors import InputError
-from pipeline.models.settings import Span
 
 SECOND_BITS = 40  # a second and its video share one int64 key
 MAX_TIMESTAMP = 2.0 ** (SECOND_BITS - 2)
@@ -138,16 +137,6 @@ def check_keyframes(video_ids: Sequence[str], timestamps: FloatArray | Sequence[
     if times.shape != (len(video_ids),) or not (np.abs(times) < MAX_TIMESTAMP).all():
         raise ValueError(f"{len(video_ids)} video ids and timestamps {times}: expected one finite timestamp each")
     return times
-
-
-def own_second(seconds: int, span: Span) -> int:
-    """Which second of a window is the keyframe's own.
-
-    Args:
-        seconds: length of the window.
-        span: `past` ends with the keyframe's second, `future` begins with it, `centred` has `seconds // 2` before it.
-    """
-    return {"past": seconds - 1, "centred": seconds // 2, "future": 0}[span]
 
 
 def video_key(video: int | IntArray, seconds: IntArray) -> IntArray:

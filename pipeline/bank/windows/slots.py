@@ -20,8 +20,8 @@ from torch import Tensor
 
 from pipeline.bank.feature_rows import FloatArray, IntArray
 from pipeline.bank.windows.draws import cell_hashes, drawn_slots, first_slots, person_hashes
-from pipeline.bank.windows.seconds import check_keyframes, own_second
-from pipeline.models.settings import Span, WindowSettings
+from pipeline.bank.windows.seconds import check_keyframes
+from pipeline.tables.window_span import USUAL_SPAN, Span, own_second
 
 
 class Windows(ABC):
@@ -74,7 +74,7 @@ class Windows(ABC):
         *,
         seconds: int,
         per_second: int,
-        span: Span = WindowSettings.span,
+        span: Span = USUAL_SPAN,
         exclude_keyframe: bool = False,
         draw: tuple[int, int] | None = None,
         persons: IntArray | None = None,

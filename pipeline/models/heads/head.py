@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from pipeline.models.context import Context
 from pipeline.models.roi import pool_roi
-from pipeline.models.settings import Mask, Span, WindowSettings
+from pipeline.models.settings import Mask, WindowSettings
+from pipeline.tables.window_span import Span
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,12 +18,10 @@ from pipeline.bank.windows.seconds import (
     check_keyframes,
     features_of,
     index_rows,
-    own_second,
     video_key,
 )
 from pipeline.bank.windows.streamed import StreamedWindows
 from pipeline.base.errors import InputError
-from pipeline.models.settings import Span
 from tests.bank.banks import PROVENANCE, make_rows, write_small_bank
 
 KINDS = (ResidentWindows, StreamedWindows)
@@ -67,14 +65,6 @@ def test_features_that_stand_together_are_no_copy(tmp_path: Path) -> None:
         found = features_of(bank, "v", np.array(rows, np.int64))
         np.testing.assert_array_equal(found, whole[rows])
         assert (found.base is not None) == is_view
-
-
-@pytest.mark.parametrize(
-    ("seconds", "span", "own"),
-    [(5, "past", 4), (5, "centred", 2), (6, "centred", 3), (5, "future", 0), (1, "past", 0), (1, "centred", 0)],
-)
-def test_the_keyframes_own_second_is_last_middle_or_first(seconds: int, span: Span, own: int) -> None:
-    assert own_second(seconds, span) == own
 
 
 def test_keys_sort_by_video_and_then_by_second() -> None:

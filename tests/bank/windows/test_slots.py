@@ -15,7 +15,7 @@ from pipeline.bank.windows.draws import text_hash
 from pipeline.bank.windows.resident import ResidentWindows, resident_file
 from pipeline.bank.windows.streamed import StreamedWindows
 from pipeline.base.errors import InputError
-from pipeline.models.settings import Span
+from pipeline.tables.window_span import Span
 from tests.bank.banks import make_rows, write_small_bank
 from tests.bank.windows.test_draws import MASK, hash_of, mix
 

@@ -11,7 +11,7 @@ import torch
 from pipeline.bank.feature_rows import Rows
 from pipeline.bank.reader import open_bank
 from pipeline.bank.windows.resident import ResidentWindows
-from pipeline.models.settings import Span
+from pipeline.tables.window_span import Span
 from tests.bank.banks import PROVENANCE, write_small_bank
 
 
