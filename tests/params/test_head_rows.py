@@ -30,10 +30,7 @@ def test_paths_and_settings_are_those_of_the_parameters() -> None:
     assert found.settings.rule == params.bank.rule
 
 
-@pytest.mark.parametrize(
-    ("name", "reads", "expected"),
-    [("own", "bank", True), ("own", "features", False), ("external", "bank", True), ("external", "features", True)],
-)
-def test_a_bank_is_read_for_windows_and_where_it_was_made_elsewhere(name: str, reads: str, expected: bool) -> None:
-    window = {} if reads == "bank" else {"head.window": None}
-    assert rows(**{"bank.name": name, "head.reads": reads, **window}).reads_bank == expected
+@pytest.mark.parametrize(("name", "expected"), [("own", False), ("external", True)])
+def test_rows_come_from_a_bank_where_it_was_made_elsewhere(name: str, expected: bool) -> None:
+    """A head that reads windows opens banks whatever this says."""
+    assert rows(**{"bank.name": name}).reads_bank == expected

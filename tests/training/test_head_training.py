@@ -13,13 +13,14 @@ from pipeline.checkpoint.build_baseline import build_baseline
 from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec
 from pipeline.checkpoint.weights import save_checkpoint
+from pipeline.features.open_rows import RowSource
 from pipeline.models.detector import Detector
 from pipeline.models.settings import BaselineHead, RoiSettings
 from pipeline.training import head_training as module
 from pipeline.training.head_training import Start, train_head
 from pipeline.video.clip_input import ClipInput
 from tests.bank.banks import PROVENANCE, make_rows, write_small_bank
-from tests.checkpoint.sidecars import HEAD, checkpoint
+from tests.checkpoint.sidecars import HEAD, LINEAR, checkpoint
 
 SPEC = DetectorSpec(
     backbone="slowonly_tiny", width=8, columns=3, classes=3, dropout=0.0, roi=RoiSettings(),
@@ -86,3 +87,22 @@ def test_the_record_names_what_made_the_rows(tmp_path: Path) -> None:
     }  # fmt: skip
     without = module._record(replace(inputs, banks=()), start)
     assert (without["producer"], without["banks"]) == (None, {})
+
+
+@pytest.mark.parametrize(("value", "expected"), [(HEAD, True), (LINEAR, False)])
+def test_windows_are_read_from_banks_though_other_rows_come_from_parts(
+    monkeypatch: pytest.MonkeyPatch, value: dict[str, Any], expected: bool
+) -> None:
+    class Opened(Exception):
+        pass
+
+    def open_pair(source: RowSource) -> None:
+        raise Opened(source.reads_bank)
+
+    monkeypatch.setattr(module, "open_pair", open_pair)
+    spec = checkpoint(value).spec
+    assert isinstance(spec, HeadSpec)
+    rows = RowSource(NOTHING, NOTHING, {}, reads_bank=False, producer="", allow_mixed=False, hardware=NOTHING)
+    with pytest.raises(Opened) as opened:
+        module._read(spec, NOTHING, rows, NOTHING)
+    assert opened.value.args == (expected,)
