@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -18,7 +17,6 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, digest_tree, read_json
 from pipeline.checkpoint.weights import load_tensors
 from pipeline.training.norms import prepare_norm
-from pipeline.training.steps import check_ranks, deal_parts
 from tests import rank_jobs
 
 # One worker makes the folder that they share.
@@ -172,26 +170,6 @@ def test_alone_a_process_is_the_only_rank(monkeypatch: pytest.MonkeyPatch) -> No
     copy_from_main([values])
     assert sum_over_ranks(values) is values
     agree(1, "epochs done")
-
-
-def test_parts_are_dealt_in_turn_and_the_last_step_takes_what_is_left(second_of_four: None) -> None:
-    assert ranks.share(range(9)) == range(1, 9, 4)
-    dealt = [
-        ([part.tolist() for part in mine], count)
-        for mine, count in deal_parts(np.arange(21), global_batch=16, bn_batch=2)
-    ]
-    assert dealt == [([[2, 3], [10, 11]], 8), ([[18, 19]], 3)]
-    assert [mine for mine, _ in deal_parts(np.arange(1), global_batch=16, bn_batch=2)] == [[]]
-
-
-def test_ranks_that_cannot_share_a_step_are_refused(second_of_four: None) -> None:
-    check_ranks(global_batch=16, bn_batch=2, block="baseline")
-    with pytest.raises(InputError) as error:
-        check_ranks(global_batch=12, bn_batch=2, block="baseline")
-    assert str(error.value) == (
-        "baseline.global_batch 12 in parts of baseline.bn_batch 2: 6 to a step, which 4 processes cannot share evenly; "
-        "expected a number of processes that divides 6"
-    )
 
 
 def test_ranks_that_find_different_states_are_refused(second_of_four: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,7 @@ from pipeline.base.command import new_app
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file
 from pipeline.commands.new_dataset import new_dataset
-from pipeline.doctor.probe_films import ProbedFilm
-from pipeline.new_dataset.config import Annotated, config_text, grid_fps, read_classes, short_side
+from pipeline.new_dataset.config import read_classes
 from pipeline.new_dataset.versioned import ignore_words, path_for_experiments
 from pipeline.project.compose import compose_params
 from tests.annotations.test_cvat import box, track
@@ -203,43 +202,6 @@ def test_folders_that_are_refused(project: Path, films: Path, tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"^conf/dataset: no such folder, expected to run in the project's folder$"):
         run("mine", "--videos", str(films))
-
-
-def film(fps: float, width: int = 640, height: int = 360) -> ProbedFilm:
-    return ProbedFilm(fps=fps, width=width, height=height)
-
-
-def test_the_grid_is_the_most_common_rate() -> None:
-    assert grid_fps({"a": film(25), "b": film(25.0001), "c": film(30)}) == 25
-    assert grid_fps({"a": film(15), "b": film(24)}) == 24  # of equally common ones the highest
-    assert grid_fps({"a": film(60)}) == 30
-    assert grid_fps({"a": film(29.97), "b": film(12)}) == 30
-    assert grid_fps({"a": ProbedFilm(found="0 bytes")}) == 30
-
-
-def test_frames_are_no_larger_than_the_smallest_film() -> None:
-    assert short_side({"a": film(25), "b": film(25, 320, 240)}) == 240
-    assert short_side({"a": film(25, 1080, 1920)}) == 320
-    assert short_side({"a": ProbedFilm(found="0 bytes")}) == 320
-
-
-def test_paths_and_long_lists_stay_one_yaml_file(tmp_path: Path) -> None:
-    shutil.copytree(REPOSITORY / "conf", tmp_path / "conf")
-    videos = "/mnt/films: of #1, 'raw'"
-    text = config_text(
-        "mine",
-        videos=videos,
-        films={"a": film(25), "b": ProbedFilm(found="0 bytes")},
-        annotated=Annotated("x", told=[f"line {n}" for n in range(30)]),
-        boxes=None,
-        fps=None,
-        asked_side=96,
-        more={"dataset": [], "blocks": []},
-    )
-    (tmp_path / "conf/dataset/mine.yaml").write_text(text)
-    assert compose_params(["dataset=mine"], tmp_path / "conf")["dataset"]["videos"] == videos
-    assert "  # ... and 18 more lines, which import_annotations prints\n" in text
-    assert "  # 1 film that can be read, 1 that cannot.\n" in text
 
 
 def test_attributes_and_varying_rates_of_an_annotation_tool(project: Path) -> None:

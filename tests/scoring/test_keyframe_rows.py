@@ -21,7 +21,7 @@ from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
 from pipeline.models.scores import action_scores
 from pipeline.models.settings import Labels, columns
-from pipeline.scoring.detections import ScoredKeyframe, detections_table
+from pipeline.scoring.detections import detections_table
 from pipeline.scoring.keyframe_rows import KeyframeRows, places_above, score_rows, scoring_rows
 from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes, pack_keyframes
@@ -211,22 +211,3 @@ def test_a_single_label_head_is_scored_by_softmax_and_trained_by_its_own_loss(ba
     assert gradient is not None
     assert (gradient[0] == 0).all(), "the background column is cut before the loss"
     assert gradient[1:].abs().sum() > 0
-
-
-def test_argmax_gives_a_box_its_best_class_if_that_is_above_the_threshold() -> None:
-    scores = np.array([[0.25, 0.5, 0.5], [0.75, 0.125, 0.25], [0.25, 0.25, 0.125]], np.float32)
-    scored = [
-        ScoredKeyframe(Keyframe("a", 900, 0), BOXES, scores),
-        ScoredKeyframe(Keyframe("a", 901, 1), BOXES[:0], scores[:0]),
-    ]
-
-    def rows(threshold: float, decode) -> list[tuple]:
-        table = detections_table(scored, action_threshold=threshold, decode=decode)
-        return list(zip(*(table[name].to_pylist() for name in ("x1", "action_id", "score")), strict=True))
-
-    assert rows(0.0, "argmax") == [(0.1, 2, 0.5), (0.5, 1, 0.75), (0.2, 1, 0.25)]
-    assert rows(0.25, "argmax") == [(0.1, 2, 0.5), (0.5, 1, 0.75)]
-    assert rows(0.25, "all") == [(0.1, 2, 0.5), (0.1, 3, 0.5), (0.5, 1, 0.75)]
-    assert detections_table(scored, action_threshold=0.25).equals(
-        detections_table(scored, action_threshold=0.25, decode="all")
-    )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.training.settings import BaselineTraining, Training
+from pipeline.training.settings import BaselineTraining
 
 NESTED = {
     "epochs": "schedule",
@@ -34,7 +34,7 @@ VALUES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def training_settings(**changes: Any) -> Training:
+def training_settings(**changes: Any) -> BaselineTraining:
     """The settings with `changes`; those of a nested block are named as in `NESTED`, its `decay` as schedule_decay."""
     values = {key: dict(value) if isinstance(value, dict) else value for key, value in VALUES.items()}
     for key, value in changes.items():

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.models.backbones.conv import ConvBN
 from pipeline.models.backbones.non_local import NonLocal
 from pipeline.models.backbones.resnet3d import (
     R101,
@@ -58,18 +57,6 @@ def test_no_convolution_has_a_bias_and_batch_norm_is_as_published() -> None:
         assert getattr(module, "bias", None) is None or not isinstance(module, nn.Conv3d)
         if isinstance(module, nn.BatchNorm3d):
             assert (module.eps, module.momentum) == (1e-5, 0.1)
-
-
-@pytest.mark.parametrize("dilation", [1, 2, 3])
-def test_dilation_widens_the_view_and_keeps_the_size(dilation: int) -> None:
-    conv = ConvBN(1, 1, kernel=(1, 3, 3), dilation=dilation, activate=False).eval()
-    nn.init.ones_(conv.conv.weight)
-    point = torch.zeros(1, 1, 1, 9, 9)
-    point[..., 4, 4] = 1
-    with torch.no_grad():
-        seen = conv(point)[0, 0, 0].nonzero().tolist()
-    reach = (4 - dilation, 4, 4 + dilation)
-    assert seen == [[row, column] for row in reach for column in reach]
 
 
 def test_pyslowfast_dilates_every_block_of_the_last_stage_and_no_other() -> None:

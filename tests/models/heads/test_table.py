@@ -6,7 +6,6 @@ from torch import nn
 from pipeline.base.code_version import import_closure
 from pipeline.base.errors import InputError
 from pipeline.models.heads.head import HeadSettings
-from pipeline.models.heads.lfb_nl import NonLocalBank
 from pipeline.models.heads.table import HEADS, build_head, require_scope
 
 SETTINGS = HeadSettings(roi_channels=6, bank_channels=4, classes=3, map_channels=5, window_seconds=4, per_second=2)
@@ -20,35 +19,6 @@ def test_every_head_is_built_by_its_name_and_its_options_have_defaults(name: str
     assert head.scopes == ({"all"} if name == "acrn" else {"head", "all"})
     options = list(inspect.signature(HEADS[name]).parameters.values())[1:]
     assert all(each.kind == each.KEYWORD_ONLY and each.default is not each.empty for each in options)
-
-
-def test_options_reach_the_head() -> None:
-    bank = build_head("lfb_nl", SETTINGS, {"layers": 3, "latent": 8, "dropout": 0}).shared
-    assert isinstance(bank, NonLocalBank)
-    assert len(bank.layers) == 3
-    assert bank.project_roi.out_features == 8
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("lfb", {}, "head lfb: no such head, expected one of linear, acrn, lfb_nl, lfb_max, lfb_avg, lfb_nl_split"),
-        ("lfb_nl", {"latnt": 8}, "head lfb_nl: unknown option latnt, expected layers, latent, dropout, init"),
-        ("linear", {"layers": 2}, "head linear: unknown option layers, expected none"),
-        ("lfb_nl", {"layers": "two"}, "head lfb_nl: option layers is 'two', expected int"),
-        ("lfb_nl", {"layers": True}, "head lfb_nl: option layers is True, expected int"),
-        ("lfb_nl", {"dropout": "0.2"}, "head lfb_nl: option dropout is '0.2', expected float"),
-    ],
-)
-def test_what_a_user_can_mistype_is_refused(name, options, message) -> None:
-    with pytest.raises(InputError) as error:
-        build_head(name, SETTINGS, options)
-    assert str(error.value) == message
-
-
-def test_a_head_that_reads_a_bank_needs_its_channels() -> None:
-    with pytest.raises(InputError, match=r"^head lfb_max: it reads a bank, found bank_channels 0$"):
-        build_head("lfb_max", HeadSettings(roi_channels=6, bank_channels=0, classes=3))
 
 
 def test_a_scope_that_a_head_cannot_do_is_refused() -> None:

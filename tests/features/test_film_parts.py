@@ -1,4 +1,4 @@
-"""Ids of persons go from the table of boxes into the rows of a bank."""
+"""Rows of a film's boxes, with the ids of persons that stand in the table of boxes."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,3 +74,26 @@ def test_rows_of_a_bank_carry_them(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert [None if each is None else each.tolist() for each in found] == [[7, -1, -1], [-1, 0, -1]]
     else:
         assert found == [None, None]
+
+
+def test_clips_of_detected_boxes_are_formed_apart_from_those_with_annotated_ones_alone(monkeypatch) -> None:
+    """So no annotation can change a bit of a detected row."""
+    asked: list[list[tuple[float, int]]] = []
+
+    def run_film(forward, store, video, requests, **_) -> list[np.ndarray]:
+        asked.append([(each.time_seconds, len(each.boxes_xyxy)) for each in requests])
+        return [each.time_seconds + np.arange(len(each.boxes_xyxy))[:, None] * np.ones((1, 2)) for each in requests]
+
+    monkeypatch.setattr(film_parts, "run_film", run_film)
+    model: Any = SimpleNamespace(
+        detector=SimpleNamespace(roi_channels=2), store=None, clip=None, device=torch.device("cpu"), batch=1
+    )
+    detected, annotated = np.array([900.0, 900.0, 902.0]), np.array([901.0, 902.0])
+    film = FilmBoxes(
+        "a", -800.0, 200.0, np.unique(detected), detected, np.zeros((3, 4)), np.ones(3), annotated, np.zeros((2, 4))
+    )
+    found, truth = film_parts.film_rows(model, film)
+    assert asked == [[(100.0, 2), (102.0, 2)], [(101.0, 1)]]
+    assert found.features[:, 0].tolist() == [100, 101, 102]
+    assert truth is not None
+    assert truth.features[:, 0].tolist() == [101, 103], "after the detected boxes of its second"

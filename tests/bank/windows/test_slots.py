@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.bank.check_bank import verify_bank
 from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.reader import open_bank
 from pipeline.bank.windows.draws import text_hash
@@ -17,7 +16,7 @@ from pipeline.bank.windows.resident import ResidentWindows, resident_file
 from pipeline.bank.windows.streamed import StreamedWindows
 from pipeline.base.errors import InputError
 from pipeline.tables.window_span import Span
-from tests.bank.banks import PROVENANCE, make_rows, write_small_bank
+from tests.bank.banks import make_rows, write_small_bank
 from tests.bank.windows.test_draws import MASK, hash_of, mix
 
 KINDS = (ResidentWindows, StreamedWindows)
@@ -265,54 +264,6 @@ def test_a_film_that_was_made_alike_for_two_banks_is_read_once(tmp_path: Path, p
     for kind in KINDS:
         with pytest.raises(InputError, match="with other rows or settings, expected in one"):
             kind([one, two], min_score=0.5)
-
-
-def test_banks_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    rows = {"v": make_rows({0.0: 2})}
-    bank = open_bank(write_small_bank(tmp_path / "a.zarr", rows))
-    fp32 = open_bank(write_small_bank(tmp_path / "b.zarr", {"w": rows["v"]}, dtype="fp32"))
-    wide = open_bank(write_small_bank(tmp_path / "c.zarr", {"w": make_rows({0.0: 2}, channels=6)}))
-    bare_rows = FeatureRows(np.ones((1, 4)), np.zeros(1), np.zeros((1, 4)))
-    bare = open_bank(write_small_bank(tmp_path / "d.zarr", {"v": bare_rows}))
-    far_rows = FeatureRows(np.ones((1, 4)), np.array([2.0**40]), np.zeros((1, 4)), np.ones(1))
-    far = open_bank(write_small_bank(tmp_path / "e.zarr", {"v": far_rows}))
-    for banks, score, message in (
-        ([bank], 0.4, f"{bank.where}: holds boxes from score 0.5 on, a window cannot read from 0.4 on"),
-        ([bank, fp32], 0.5, f"{bank.where} has dtype float16 and {fp32.where} float32, expected the same"),
-        ([bank, wide], 0.5, f"{bank.where} has channels 4 and {wide.where} 6, expected the same"),
-        (
-            [bare],
-            0.6,
-            f"{bare.where}: part 'v' has no scores and was made with bank.box_threshold 0.5, so its rows cannot be cut",
-        ),
-        ([far], 0.5, f"{far.where}: part 'v' has timestamp 1.09951e+12, expected less than 2.74878e+11"),
-    ):
-        with pytest.raises(InputError, match="^" + re.escape(message)):
-            ResidentWindows(banks, min_score=score)
-    # Without scores the stored order counts, at the stored threshold.
-    windows = ResidentWindows([bare], min_score=0.5)
-    assert windows.slots(["v"], [0.0], seconds=1, per_second=2).tolist() == [[1, 0]]
-
-
-def test_a_score_of_the_threshold_is_read(tmp_path: Path) -> None:
-    """0.9 is stored as float32 0.89999998 and still reaches a threshold of 0.9."""
-    rows = FeatureRows(np.ones((2, 4)), np.zeros(2), np.zeros((2, 4)), np.array([0.9, 0.8]))
-    bank = open_bank(write_small_bank(tmp_path / "a.zarr", {"v": rows}))
-    assert ResidentWindows([bank], min_score=0.9).slots(["v"], [0.0], seconds=1, per_second=2).tolist() == [[1, 0]]
-
-
-def test_at_its_own_threshold_every_row_of_a_bank_is_read(tmp_path: Path) -> None:
-    """A bank may hold the best box of a second below the threshold; verify knows."""
-    rows = FeatureRows(np.ones((3, 4)), np.array([0.0, 0, 1]), np.zeros((3, 4)), np.array([0.97, 0.92, 0.4]))
-    lowered = {**PROVENANCE, "box_threshold": 0.9, "lower_threshold": True}
-    path = write_small_bank(tmp_path / "a.zarr", {"v": rows}, provenance=lowered)
-    for kind in KINDS:
-        for score, expected in ((0.9, [[1, 2, 3, 0]]), (0.95, [[1, 0, 0, 0]])):
-            windows = kind([open_bank(path)], min_score=score)
-            assert windows.slots(["v"], [1.0], seconds=2, per_second=2).tolist() == expected
-    assert verify_bank(path) == []
-    strict = write_small_bank(tmp_path / "b.zarr", {"v": rows}, provenance={**lowered, "lower_threshold": False})
-    assert [each.found for each in verify_bank(strict)] == ["0.4 in row 2"]
 
 
 def test_a_fp32_bank_gives_fp32_windows(tmp_path: Path) -> None:
