@@ -13,6 +13,7 @@ from torch import Tensor
 from pipeline.checkpoint.sidecars import Checkpoint, plain
 from pipeline.interop.fixtures import rule_weight
 from pipeline.models.build import build_backbone
+from pipeline.models.context import BankWindow
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
@@ -149,7 +150,8 @@ def logits(model: Detector, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     clips = torch.randn(2, 3, 8, 64, 64, generator=generator)
     boxes = torch.tensor([[3.0, 4.0, 40.0, 60.0], [0.0, 0.0, 64.0, 64.0], [20.0, 10.0, 30.0, 25.0]])
-    window = torch.randn(2, 6, BANK, generator=generator)
+    rows, clip_index = torch.randn(2, 6, BANK, generator=generator), torch.tensor([0, 1, 1])
+    window = BankWindow(rows, torch.ones(rows.shape[:2], dtype=torch.bool), clip_index)
     with torch.no_grad():
-        found: Tensor = model(clips, boxes, torch.tensor([0, 1, 1]), window=window)
+        found: Tensor = model(clips, boxes, clip_index, window)
     return found

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.annotations.sources import SourceOptions, import_source
-from pipeline.base.errors import InputError
 from pipeline.base.files import digest_tree
 from pipeline.boxes.motion import detect_motion
-from pipeline.commands.make_example import make_example as command
 from pipeline.playground.example import ACTIONS, FILMS, Example, make_example
 from pipeline.tables.iou import box_iou
 from pipeline.tables.schemas import BOX_COLUMNS
@@ -64,11 +62,3 @@ def test_the_detector_without_weights_finds_the_annotated_figures(folder: Path, 
         if len(boxes):
             covered += int((box_iou(np.array(mine), boxes[:, :4]).max(axis=1) >= 0.5).sum())
     assert covered >= 0.75 * len(truth)
-
-
-def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "annotations").mkdir()
-    with pytest.raises(InputError) as error:
-        command(tmp_path)
-    assert str(error.value) == f"{tmp_path / 'annotations'}: is there already, expected a folder without it"
-    assert not (tmp_path / "videos").exists()
