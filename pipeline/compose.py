@@ -29,15 +29,24 @@ def compose_params(overrides: list[str], conf: Path = Path("conf")) -> dict[str,
     Raises:
         InputError: an unknown group, file, key or value, with the choices there are.
     """
-    # In DVC's process this resolver validates (pipeline.hydra_plugins); here that is done below.
+    values = composed_values(overrides, conf)
+    parse_params(values, "conf/ with " + (" ".join(overrides) or "no overrides"))
+    return values
+
+
+def composed_values(overrides: list[str], conf: Path) -> dict[str, Any]:
+    """The composed and resolved tree, as `compose_params`, which validates it.
+
+    Raises:
+        InputError: an unknown group, file or key, or no value for a key that needs one.
+    """
+    # In DVC's process this resolver validates (pipeline.hydra_plugins); here `compose_params` does.
     OmegaConf.register_new_resolver("checked", lambda value: value, replace=True)
     try:
         with initialize_config_dir(str(conf.resolve()), version_base=None):
-            values = plain_values(compose("config", overrides=overrides))
+            return plain_values(compose("config", overrides=overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(" ".join(str(error).split())) from None
-    parse_params(values, "conf/ with " + (" ".join(overrides) or "no overrides"))
-    return values
 
 
 def plain_values(composed: DictConfig) -> dict[str, Any]:
