@@ -25,7 +25,7 @@ from pipeline.training.batch import Batch, Step, check_ranks
 from pipeline.training.gradients import divide_gradients, sum_step
 from pipeline.training.logs import LogSettings
 from pipeline.training.norms import Norm, RunningStatistics, prepare_norm, train_mode
-from pipeline.training.optimiser import WeightDecay, parameter_groups, set_rate
+from pipeline.training.optimiser import SGD, WeightDecay, parameter_groups, set_rate
 from pipeline.training.plateau import find_plateau, selection_score
 from pipeline.training.schedule import learning_rate
 from pipeline.training.speed import MemoryFormat, speed_up
@@ -170,14 +170,14 @@ def fit(
 
 def _begin(
     model: nn.Module, optimisation: Optimisation, device: torch.device, state_folder: Path, what: str
-) -> tuple[torch.optim.SGD, State]:
+) -> tuple[SGD, State]:
     """Check what the ranks share, set the model up, and put the newest state into it and its optimiser."""
     batches = {"global_batch": optimisation.global_batch, "bn_batch": optimisation.bn_batch}
     block = optimisation.block
     check_ranks(**batches, block=block)
     prepare_norm(model, optimisation.norm, device=device, block=block, **batches)
     speed_up(model, memory_format=optimisation.memory_format, compile_backbone=optimisation.compile, device=device)
-    optimiser = torch.optim.SGD(
+    optimiser = SGD(
         parameter_groups(
             model,
             weight_decay=optimisation.weight_decay,
@@ -205,7 +205,7 @@ def _initial(model: nn.Module, validate: Callable[[], Metrics], optimisation: Op
 
 def _train_epoch(
     model: nn.Module,
-    optimiser: torch.optim.SGD,
+    optimiser: SGD,
     steps: Iterable[Step],
     epoch: int,
     gradients: Callable[[Step, tuple[int, int]], float],

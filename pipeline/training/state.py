@@ -13,6 +13,7 @@ from pipeline.checkpoint import load_tensors, save_tensors
 from pipeline.checksums import read_sealed_json, write_sealed_json
 from pipeline.errors import InputError
 from pipeline.files import remove_folder, replace_folder
+from pipeline.training.optimiser import SGD
 
 Metrics = dict[str, Any]
 OF_EPOCH = ("epoch", "lr", "loss")
@@ -30,11 +31,11 @@ class State:
     "The weights of `best_epoch`, where the best ones are kept."
 
 
-def save_state(model: nn.Module, optimiser: torch.optim.SGD, state: State, folder: Path) -> None:
+def save_state(model: nn.Module, optimiser: SGD, state: State, folder: Path) -> None:
     """Write the state after the last epoch of `state.history`, and drop all but the last two."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
-        buffer = optimiser.state[parameter].get("momentum_buffer") if parameter in optimiser.state else None
+        buffer = optimiser.state.get(parameter, {}).get("momentum_buffer")
         if buffer is not None:
             tensors[f"momentum.{name}"] = buffer
     tensors.update({f"best.{name}": value for name, value in state.best.items()})
@@ -49,7 +50,7 @@ def save_state(model: nn.Module, optimiser: torch.optim.SGD, state: State, folde
             remove_folder(old)
 
 
-def load_state(model: nn.Module, optimiser: torch.optim.SGD, folder: Path) -> State:
+def load_state(model: nn.Module, optimiser: SGD, folder: Path) -> State:
     """Put the newest whole state into model and optimiser; a fresh `State` where there is none.
 
     A damaged one is said on standard error and left for its epoch, which is trained again, to replace.
@@ -65,13 +66,13 @@ def load_state(model: nn.Module, optimiser: torch.optim.SGD, folder: Path) -> St
     return State()
 
 
-def _restore(model: nn.Module, optimiser: torch.optim.SGD, saved: Metrics, tensors: dict[str, Tensor]) -> State:
+def _restore(model: nn.Module, optimiser: SGD, saved: Metrics, tensors: dict[str, Tensor]) -> State:
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
     model.load_state_dict(part("model."))
     parameters = dict(model.named_parameters())
     for name, buffer in part("momentum.").items():
-        optimiser.state[parameters[name]]["momentum_buffer"] = buffer.to(parameters[name].device)
+        optimiser.state[parameters[name]] = {"momentum_buffer": buffer.to(parameters[name].device)}
     best_map = -math.inf if saved["best_map"] is None else float(saved["best_map"])
     return State(saved["history"], int(saved["best_epoch"]), best_map, part("best."))
