@@ -28,7 +28,8 @@ def module_file(module: str) -> Path | None:
     return None
 
 
-def imported_modules(source: str) -> set[str]:
+@functools.cache
+def imported_modules(source: str) -> frozenset[str]:
     """Names of all modules that `source` may import, function-level imports included."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -37,7 +38,7 @@ def imported_modules(source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
+    return frozenset(names)
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """Which of our networks a foreign state dict belongs to, told by keys and shapes."""
 
+import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,8 +60,7 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
             continue
         width = len(stem) if len(stem) != PUBLISHED_WIDTH.get(each, 64) else None
         try:
-            with torch.device("meta"):
-                network = build_backbone(each, width=width)
+            network = _on_meta(each, width)
             expected = {f"backbone.{key}": value for key, value in network.state_dict().items()}
             fit_state(weights, expected, lambda key: key)
         except InputError as error:
@@ -80,10 +80,16 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
 _STEMS = ("backbone.conv1.conv.weight", "backbone.slow_path.conv1.conv.weight")
 
 
+@functools.cache
+def _on_meta(name: str, width: int | None) -> Backbone:
+    """A backbone on the meta device: it has keys and shapes and is not changed."""
+    with torch.device("meta"):
+        return build_backbone(name, width=width)
+
+
 def _distance(weights: Mapping[str, Tensor], name: str) -> int:
     """Keys that only one of both has."""
-    with torch.device("meta"):
-        expected = {f"backbone.{key}" for key in build_backbone(name).state_dict() if not _counts(key)}
+    expected = {f"backbone.{key}" for key in _on_meta(name, None).state_dict() if not _counts(key)}
     return len(expected ^ {key for key in weights if not _counts(key)})
 
 
