@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 
 # Before PyTorch is imported: two workers with two threads each on two cores are many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As in `./run`: what is imported, here and by the programs that tests start, is compiled once.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
