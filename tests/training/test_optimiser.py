@@ -78,7 +78,7 @@ def test_steps_are_those_of_pytorch_to_the_bit(momentum: float, nesterov: bool) 
             for parameter in network.parameters():
                 parameter.grad = torch.randn_like(parameter)
             if not step:  # of a parameter without a gradient nothing is known, and it stays
-                network["linear"].bias.grad = None
+                dict(network.named_parameters())["linear.bias"].grad = None
             optimiser.step()
         networks.append(network.state_dict())
     for name, value in networks[1].items():
