@@ -1,12 +1,19 @@
 """Fixtures that every test may use."""
 
 import os
+import pickle
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 # Before PyTorch is imported: two workers with two threads each on two cores are many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As in `./run`: what is imported, here and by the programs that tests start, is compiled once.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -30,3 +37,31 @@ def real() -> Path:
 def scratch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of the module's own, for property tests: `tmp_path` is one per test, not one per example."""
     return tmp_path_factory.mktemp(request.module.__name__.replace(".", "_"))
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the session's own that its workers share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _composed_once(shared: Path) -> Iterator[None]:
+    """Hydra takes 0.1 s for a composition, which follows from its words and the files of `conf/`: each is made once."""
+    from pipeline.base.files import digest_value, write_bytes
+    from pipeline.project import compose
+
+    composed_values = compose.composed_values
+
+    def remembered(overrides: list[str], conf: Path) -> dict[str, Any]:
+        files = {path.relative_to(conf).as_posix(): path.read_text("latin-1") for path in sorted(conf.rglob("*.yaml"))}
+        kept = shared / "composed" / digest_value([overrides, files])
+        if not kept.exists():
+            write_bytes(kept, pickle.dumps(composed_values(overrides, conf)))
+        values: dict[str, Any] = pickle.loads(kept.read_bytes())
+        return values
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compose, "composed_values", remembered)
+        yield

@@ -1,5 +1,6 @@
 """Find the network of ours to which a foreign state dict belongs, by keys and shapes."""
 
+import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,8 +61,7 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
             continue
         width = len(stem) if len(stem) != PUBLISHED_WIDTH.get(each, 64) else None
         try:
-            with torch.device("meta"):
-                network = build_backbone(each, width=width)
+            network = _on_meta(each, width)
             expected = {f"backbone.{key}": value for key, value in network.state_dict().items()}
             fit_state(weights, expected, lambda key: key)
         except InputError as error:
@@ -81,10 +81,16 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
 _STEMS = ("backbone.conv1.conv.weight", "backbone.slow_path.conv1.conv.weight")
 
 
+@functools.cache
+def _on_meta(name: str, width: int | None) -> Backbone:
+    """Return a backbone on the meta device, which has keys and shapes alone; it is shared: change nothing in it."""
+    with torch.device("meta"):
+        return build_backbone(name, width=width)
+
+
 def _distance(weights: Mapping[str, Tensor], name: str) -> int:
     """Return the number of keys that only one of the two has."""
-    with torch.device("meta"):
-        expected = {f"backbone.{key}" for key in build_backbone(name).state_dict() if not _counts(key)}
+    expected = {f"backbone.{key}" for key in _on_meta(name, None).state_dict() if not _counts(key)}
     return len(expected ^ {key for key in weights if not _counts(key)})
 
 

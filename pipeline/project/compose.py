@@ -29,15 +29,24 @@ def compose_params(overrides: list[str], conf: Path = Path("conf")) -> dict[str,
     Raises:
         InputError: a group, file, key or value is unknown; the message lists the choices.
     """
-    # In DVC's process this resolver validates the tree (pipeline.hydra_plugins); here the call below does.
+    values = composed_values(overrides, conf)
+    parse_params(values, "conf/ with " + (" ".join(overrides) or "no overrides"))
+    return values
+
+
+def composed_values(overrides: list[str], conf: Path) -> dict[str, Any]:
+    """Return the composed and resolved tree, not validated; `compose_params` validates it.
+
+    Raises:
+        InputError: a group, file or key is unknown, or a key that needs a value has none.
+    """
+    # In DVC's process this resolver validates (pipeline.hydra_plugins); here `compose_params` does.
     OmegaConf.register_new_resolver("checked", lambda value: value, replace=True)
     try:
         with initialize_config_dir(str(conf.resolve()), version_base=None):
-            values = plain_values(compose("config", overrides=overrides))
+            return plain_values(compose("config", overrides=overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(" ".join(str(error).split())) from None
-    parse_params(values, "conf/ with " + (" ".join(overrides) or "no overrides"))
-    return values
 
 
 def plain_values(composed: DictConfig) -> dict[str, Any]:

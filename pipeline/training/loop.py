@@ -24,7 +24,7 @@ from pipeline.training.gradients import divide_gradients, sum_step
 from pipeline.training.history import Metrics
 from pipeline.training.logs import LogSettings
 from pipeline.training.norms import RunningStatistics, prepare_norm, train_mode
-from pipeline.training.optimiser import Groups, make_optimiser, set_rate
+from pipeline.training.optimiser import Groups, Optimiser, make_optimiser, set_rate
 from pipeline.training.plateau import find_plateau, selection_score
 from pipeline.training.settings import Training
 from pipeline.training.speed import speed_up
@@ -110,7 +110,7 @@ def fit(
 
 def _begin(
     model: nn.Module, task: Task[P], settings: Training, groups: Groups, device: torch.device, state_folder: Path
-) -> tuple[torch.optim.Optimizer, State]:
+) -> tuple[Optimiser, State]:
     """Check that the ranks fit, prepare the model, and load the newest state into it and its optimiser."""
     batches = {"global_batch": settings.global_batch, "bn_batch": settings.bn_batch}
     check_ranks(**batches, block=settings.block)
@@ -140,7 +140,7 @@ def _initial(model: nn.Module, task: Task[P], settings: Training) -> Fitted:
 
 def _train_epoch(
     model: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimiser: Optimiser,
     steps: Iterable[Step[P]],
     epoch: int,
     gradients: Callable[[Step[P], tuple[int, int]], float],

@@ -1,11 +1,12 @@
 """Build optimisers by name, and group the parameters that they treat differently."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.optim.sgd import sgd
 
 from pipeline.training.settings import Training
 
@@ -46,7 +47,60 @@ def parameter_groups(
     ]
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+class Optimiser(Protocol):
+    """What the training loop needs of an optimiser; PyTorch's have it."""
+
+    param_groups: list[dict[str, Any]]
+    state: Any
+    "Parameter to tensors by name."
+
+    def step(self) -> Any:
+        """Update every parameter that has a gradient."""
+
+
+class SGD:
+    """`torch.optim.SGD`, equal to the bit.
+
+    PyTorch's class imports PyTorch's compiler, which takes seconds at the start of every training.
+    """
+
+    def __init__(self, groups: Groups, *, lr: float, momentum: float, nesterov: bool) -> None:
+        """Create the optimiser without momentum.
+
+        Args:
+            groups: see `parameter_groups`.
+            lr: of every group, until `set_rate`.
+            momentum: factor of the sum of gradients at each step.
+            nesterov: use Nesterov's momentum.
+        """
+        self.param_groups = [{**group, "lr": lr} for group in groups]
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.state: dict[nn.Parameter, dict[str, Tensor]] = {}
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        for group in self.param_groups:
+            parameters = [each for each in group["params"] if each.grad is not None]
+            buffers = [self.state.get(each, {}).get("momentum_buffer") for each in parameters]
+            sgd(
+                parameters,
+                [each.grad for each in parameters],
+                buffers,
+                weight_decay=group["weight_decay"],
+                momentum=self.momentum,
+                lr=group["lr"],
+                dampening=0.0,
+                nesterov=self.nesterov,
+                maximize=False,
+            )
+            for parameter, buffer in zip(parameters, buffers, strict=True):
+                if buffer is not None:
+                    self.state[parameter] = {"momentum_buffer": buffer}
+
+
+def set_rate(optimiser: Optimiser, rate: float) -> None:
     """Set the rate of every group to the schedule's rate times the group's factor."""
     for group in optimiser.param_groups:
         group["lr"] = rate * group["lr_factor"]
@@ -57,7 +111,7 @@ def groups_of(model: nn.Module, settings: Training) -> Groups:
     return parameter_groups(model, weight_decay=settings.weight_decay, decayed=settings.decay)
 
 
-def make_optimiser(groups: Groups, *, name: str, lr: float, momentum: float, nesterov: bool) -> torch.optim.Optimizer:
+def make_optimiser(groups: Groups, *, name: str, lr: float, momentum: float, nesterov: bool) -> Optimiser:
     """Build SGD or AdamW.
 
     Args:
@@ -69,4 +123,4 @@ def make_optimiser(groups: Groups, *, name: str, lr: float, momentum: float, nes
     """
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.999))
-    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
+    return SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)

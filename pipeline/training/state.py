@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from pipeline.base.checksums import read_sealed_json, write_sealed_json
@@ -14,6 +13,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import remove_folder, replace_folder
 from pipeline.checkpoint.weights import load_tensors, save_tensors
 from pipeline.training.history import Metrics
+from pipeline.training.optimiser import Optimiser
 
 
 @dataclass
@@ -42,7 +42,7 @@ class ExtraState(Protocol):
 
 
 def save_state(
-    model: nn.Module, optimiser: torch.optim.Optimizer, state: State, folder: Path, extra: ExtraState | None = None
+    model: nn.Module, optimiser: Optimiser, state: State, folder: Path, extra: ExtraState | None = None
 ) -> None:
     """Write the state after the last epoch of `state.history`, and remove all but the last two."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
@@ -64,9 +64,7 @@ def save_state(
             remove_folder(old)
 
 
-def load_state(
-    model: nn.Module, optimiser: torch.optim.Optimizer, folder: Path, extra: ExtraState | None = None
-) -> State:
+def load_state(model: nn.Module, optimiser: Optimiser, folder: Path, extra: ExtraState | None = None) -> State:
     """Load the newest undamaged state into model, optimiser and `extra`; return a new `State` if there is none.
 
     A damaged state is reported on standard error and left in place; its epoch is trained again and replaces it.
@@ -90,11 +88,11 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _restore(model: nn.Module, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def _restore(model: nn.Module, optimiser: Optimiser, tensors: dict[str, Tensor]) -> None:
     model.load_state_dict(_part(tensors, "model."))
     parameters = dict(model.named_parameters())
     for name, value in _part(tensors, "optimiser.").items():
         slot, _, of = name.partition(".")
         # Adam keeps its step count on the CPU, wherever the parameters are.
         place = value.device if slot == "step" else parameters[of].device
-        optimiser.state[parameters[of]][slot] = value.to(place)
+        optimiser.state.setdefault(parameters[of], {})[slot] = value.to(place)

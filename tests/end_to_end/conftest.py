@@ -1,17 +1,25 @@
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.end_to_end.harness import Project, new_project
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project after `dvc repro`, with everything committed. Tests copy it, and do not change it."""
-    project = new_project(tmp_path_factory.mktemp("finished") / "project")
-    project.dvc("repro")
-    project.commit("reproduced")
-    return project
+def finished(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project after `dvc repro`, with everything committed. Tests copy it, and do not change it.
+
+    It is made once for all workers; each has its own copy, since DVC locks the one that it works in.
+    """
+    made = Project(shared / "reproduced")
+    with FileLock(shared / "reproduced.lock"):
+        if not made.folder.exists():
+            project = new_project(shared / "reproducing")
+            project.dvc("repro")
+            project.commit("reproduced")
+            project.folder.rename(made.folder)
+    return made.copy(tmp_path_factory.mktemp("finished") / "project")
 
 
 @pytest.fixture

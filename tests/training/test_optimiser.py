@@ -1,7 +1,14 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 import torch
 from torch import nn
 
-from pipeline.training.optimiser import parameter_groups, set_rate
+from pipeline.training.optimiser import SGD, parameter_groups, set_rate
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
 def model() -> nn.Module:
@@ -40,7 +47,7 @@ def test_biases_outside_of_norms_may_have_a_rate_of_their_own() -> None:
         (0.0, 1.0, ["norm.weight", "norm.bias", "layer_norm.weight", "layer_norm.bias"]),
         (0.0, 2.0, ["linear.bias", "classifier.bias"]),
     ]
-    optimiser = torch.optim.SGD(groups, lr=1.0)
+    optimiser = SGD(groups, lr=1.0, momentum=0.0, nesterov=False)
     set_rate(optimiser, 0.3)
     assert [group["lr"] for group in optimiser.param_groups] == [0.3, 0.3, 0.6]
 
@@ -48,10 +55,48 @@ def test_biases_outside_of_norms_may_have_a_rate_of_their_own() -> None:
 def test_weight_decay_shrinks_what_it_names_and_nothing_else() -> None:
     network = model()
     start = {name: value.detach().clone() for name, value in network.named_parameters()}
-    optimiser = torch.optim.SGD(parameter_groups(network, weight_decay=0.1, decayed="weights"), lr=1.0)
+    groups = parameter_groups(network, weight_decay=0.1, decayed="weights")
+    optimiser = SGD(groups, lr=1.0, momentum=0.0, nesterov=False)
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimiser.step()
     for name, value in network.named_parameters():
         shrinks = name in ("conv.weight", "linear.weight", "classifier.weight")
         torch.testing.assert_close(value.detach(), start[name] * (0.9 if shrinks else 1))
+
+
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
+def test_steps_are_those_of_pytorch_to_the_bit(momentum: float, nesterov: bool) -> None:
+    networks = []
+    for kind in (SGD, torch.optim.SGD):
+        torch.manual_seed(0)
+        network = model()
+        groups = parameter_groups(network, weight_decay=0.1, decayed="weights", bias_lr_factor=2)
+        optimiser = kind(groups, lr=0.1, momentum=momentum, nesterov=nesterov)
+        for step in range(3):
+            set_rate(optimiser, 0.3 / (step + 1))
+            for parameter in network.parameters():
+                parameter.grad = torch.randn_like(parameter)
+            if not step:  # of a parameter without a gradient nothing is known, and it stays
+                dict(network.named_parameters())["linear.bias"].grad = None
+            optimiser.step()
+        networks.append(network.state_dict())
+    for name, value in networks[1].items():
+        assert torch.equal(networks[0][name], value), name
+
+
+def test_a_training_starts_without_pytorchs_compiler() -> None:
+    """It takes seconds to import; what draws nothing on the meta device, and the optimiser, do without."""
+    code = (
+        "import sys, torch\n"
+        "from pipeline.models.build import build_detector\n"
+        "from pipeline.training.optimiser import SGD, parameter_groups\n"
+        "with torch.device('meta'): build_detector('slowonly_r50_nl', classes=2, mlp=True)\n"
+        "network = torch.nn.Linear(2, 2)\n"
+        "groups = parameter_groups(network, weight_decay=0.1, decayed='all')\n"
+        "network(torch.ones(1, 2)).sum().backward()\n"
+        "SGD(groups, lr=0.1, momentum=0.9, nesterov=True).step()\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -4,13 +4,15 @@ import pytest
 import torch
 from torch import nn
 
+from pipeline.training.optimiser import SGD, parameter_groups
 from pipeline.training.state import State, load_state, save_state
 
 
-def _trained(seed: int) -> tuple[nn.Linear, torch.optim.SGD]:
+def _trained(seed: int) -> tuple[nn.Linear, SGD]:
     torch.manual_seed(seed)
     model = nn.Linear(3, 2)
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    groups = parameter_groups(model, weight_decay=0.0, decayed="all")
+    optimiser = SGD(groups, lr=0.1, momentum=0.9, nesterov=False)
     model(torch.ones(1, 3)).sum().backward()
     optimiser.step()
     return model, optimiser

@@ -16,7 +16,8 @@ def _conv3d(inputs: int, outputs: int, kernel: Kernel, *, stride: Kernel, dilati
     conv = nn.Conv3d(
         inputs, outputs, kernel, stride=stride, padding=padding, dilation=(1, dilation, dilation), bias=bias
     )
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    if not conv.weight.is_meta:  # to draw nothing, PyTorch would import its compiler, which takes seconds
+        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return conv
 
 

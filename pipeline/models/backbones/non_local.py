@@ -31,7 +31,8 @@ class NonLocal(nn.Module):
         self.phi = nn.Sequential(plain_conv(channels, inner, bias=True), pool)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
-                nn.init.normal_(module.weight, std=0.01)
+                if not module.weight.is_meta:  # see `_conv3d`
+                    nn.init.normal_(module.weight, std=0.01)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.zeros_(self.conv_out.bn.weight)

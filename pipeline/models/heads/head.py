@@ -87,7 +87,8 @@ class Head(nn.Module):
         self.scopes = scopes
         for module in self.classifier.modules():
             if isinstance(module, nn.Linear):
-                nn.init.xavier_normal_(module.weight)
+                if not module.weight.is_meta:  # see `_conv3d`
+                    nn.init.xavier_normal_(module.weight)
                 nn.init.zeros_(module.bias)
 
     def forward(self, roi: Tensor, context: Context) -> Tensor:

@@ -139,7 +139,7 @@ def _initialise(bank: NonLocalBank, init: str) -> None:
     for module in bank.modules():
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
-            if init == "published":
+            if init == "published" and not module.weight.is_meta:  # see `_conv3d`
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if isinstance(module, NonLocalLayer) and init == "identity":
             nn.init.zeros_(module.out.weight)
