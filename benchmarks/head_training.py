@@ -36,9 +36,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 GROUPS = ("momentary", "long-term")
 # Part of the time: where the function stands that is timed. `slots` and `gather` are within training and validation.
 PLACES = {
-    "windows opened": "stages.train_head.window_source",
-    "rows found": "pipeline.training.train_scope.training_rows",
-    "statistics": "pipeline.training.train_scope.fit_statistics",
+    "windows opened": "pipeline.training.head_training.window_source",
+    "rows found": "pipeline.training.head_training.training_rows",
+    "statistics": "pipeline.training.head_training.fit_statistics",
     "slots": "pipeline.bank.windows.slots.Windows.slots",
     "gather": "pipeline.bank.windows.resident.ResidentWindows.gather",
     "gather, streamed": "pipeline.bank.windows.streamed.StreamedWindows.gather",
@@ -104,9 +104,8 @@ def train(folder: Path, device: str, windows: str) -> dict[str, Any]:
     os.environ["DVC_ROOT"] = str(folder)
     clock = Clock(device)
     replaced = {where: clock.timed(part, resolve_name(where)) for part, where in PLACES.items()}
-    replaced["pipeline.training.train_scope.row_steps"] = clock.of_epoch(
-        resolve_name("pipeline.training.train_scope.row_steps")
-    )
+    steps = "pipeline.training.row_task.row_steps"
+    replaced[steps] = clock.of_epoch(resolve_name(steps))
     with contextlib.ExitStack() as patches:
         for where, function in replaced.items():
             patches.enter_context(patch(where, new=function))

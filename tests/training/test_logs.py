@@ -7,6 +7,7 @@ import itertools
 import os
 import sys
 import threading
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,6 +150,7 @@ def test_a_resumed_run_goes_on_at_the_right_step_without_doubled_points(
 def test_a_state_that_was_lost_is_logged_anew(project: Path) -> None:
     """What the readers show is the last training, from its first step on."""
     train(project / "state", settings("tensorboard"), lr=0.2)
+    time.sleep(1.1)  # the reader sorts files by the second they began in
     train(project / "again", settings("tensorboard"))
     found = read_tensorboard(project)
     assert [step for step, _ in found["train/lr"]] == list(range(1, 13))
