@@ -29,7 +29,7 @@ def project(finished: Project, tmp_path: Path) -> Project:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that use the finished project on two workers, so that it is made twice at most."""
+    """Keep the tests that use the finished project on one worker: another one would wait until it is made."""
     for item in items:
         if {"finished", "project"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(str(item.path.name == "test_experiments.py")))
+            item.add_marker(pytest.mark.xdist_group("finished"))

@@ -146,6 +146,8 @@ def write_hdf5(bank: Bank, path: Path, *, dtype: str) -> None:
         for video in progress(bank.videos, what="export", unit="video"):
             rows = bank.rows(video, "detections")
             group = file.create_group(part_folder(video))
+            if "\0" in video:
+                raise InputError(f"{path}: video {video!r}: HDF5 stores no text with a NUL character")
             group.attrs["video_id"] = video
             arrays = rows.arrays()
             arrays["features"] = cast_features(rows.features, dtype, f"{bank.where}: video {video!r}")
