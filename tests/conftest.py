@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+# Before decord: a process that loads decord first cannot encode VP8 and VP9 with PyAV (findings/decord-before-pyav.sh).
+import av  # noqa: F401
 import pytest
 
 # Before PyTorch is imported: two workers with two threads each on two cores are many times slower.
