@@ -20,7 +20,6 @@ from pipeline.training.norms import prepare_norm
 from tests import rank_jobs
 
 # One worker makes the folder that they share.
-pytestmark = pytest.mark.xdist_group("ranks")
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 

@@ -26,10 +26,3 @@ def finished(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
 def project(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished project."""
     return finished.copy(tmp_path / "project")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that use the finished project on one worker: another one would wait until it is made."""
-    for item in items:
-        if {"finished", "project"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("finished"))

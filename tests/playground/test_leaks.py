@@ -9,7 +9,6 @@ from pipeline.playground import timeline
 from pipeline.playground.actions import JUMP_IDS
 from tests.playground.leaks import MOTIONS, Rows, draw_rows, guessed
 
-pytestmark = pytest.mark.xdist_group("playground leaks")  # they share what is drawn once
 TRAIN_FILMS, VAL_FILMS = 60, 40
 # Of mean AP above the rate that the motion alone gives. Chance alone reached 0.07 (jumps, 160 events) in trials.
 MARGIN = 0.1

@@ -18,8 +18,6 @@ from pipeline.models.settings import RoiSettings
 from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import detector_loss
 
-# Two of these at a time, with two threads each, take minutes on two cores.
-pytestmark = pytest.mark.xdist_group("two threads")
 CPU = torch.device("cpu")
 CONTEXT = RoiSettings(output_size=4, temporal="max", context="global")
 BACKBONES = ["slowonly_r50_nl", "slowfast_r50_4x16", "slowfast_r50_8x8", "pyslowfast_slowfast_r50_8x8", "slowonly_tiny"]
