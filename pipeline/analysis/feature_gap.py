@@ -24,16 +24,13 @@ from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.specs import DetectorSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_into
 from pipeline.evaluation.validate import validation_metrics
-from pipeline.models.scores import action_scores
 from pipeline.scoring.detections import detections_table
-from pipeline.scoring.keyframe_rows import score_rows, scoring_rows
-from pipeline.scoring.settings import ScoreSettings
+from pipeline.scoring.keyframe_rows import SCORED_ROW_SETS, score_rows, scoring_rows
+from pipeline.scoring.settings import score_settings
 from pipeline.tables.folds import in_folds, named
 from pipeline.tables.keyframes import KeyframeSet
 from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import Tables, split_keyframes
-
-ROW_SETS = {"detected": "detections", "ground_truth": "ground_truth"}
 
 
 @dataclass(frozen=True)
@@ -171,9 +168,9 @@ def average_precisions(
     if not len(every):
         raise InputError(f"annotations: no keyframe of split {bank.split} is of the films of {bank.where}")
     keyframes = every.select(_sample_keyframes(bank, every, cap))
-    settings = ScoreSettings(torch.device("cpu"), "fp32", scores_of=lambda logits: action_scores(logits, spec.labels))
+    settings = score_settings(spec.labels, torch.device("cpu"), "fp32")
     detections = {}
-    for kind, row_set in ROW_SETS.items():
+    for kind, row_set in SCORED_ROW_SETS.items():
         scored = score_rows(
             producer.head,
             scoring_rows(bank, keyframes, row_set, rule=BoxRule(-np.inf)),
@@ -187,7 +184,7 @@ def average_precisions(
     del found["map"]
     by_kind = {
         kind: {name.removesuffix(f"_{kind}"): value for name, value in found.items() if name.endswith(f"_{kind}")}
-        for kind in ROW_SETS
+        for kind in SCORED_ROW_SETS
     }
     return {"keyframes": len(keyframes), "keyframes_in_films": len(every), "ap": by_kind}
 
@@ -196,7 +193,7 @@ def _sample_keyframes(bank: Bank, keyframes: KeyframeSet, cap: int) -> NDArray[n
     """Draw keyframes with at most `cap` rows of each row set in all, by film and timestamp; return their indices."""
     counts = [
         np.bincount(rows_at(bank, keyframes, row_set).keyframe, minlength=len(keyframes))
-        for row_set in ROW_SETS.values()
+        for row_set in SCORED_ROW_SETS.values()
     ]
     if max(each.sum() for each in counts) <= cap:
         return np.arange(len(keyframes))

@@ -1,7 +1,7 @@
 """Open the rows that a head works on: a bank, or the baseline's parts under `.work` for a head that reads no bank."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.bank.reader import Bank, check_pair, check_producer, open_bank, open_parts
@@ -9,6 +9,7 @@ from pipeline.bank.settings import BankSettings
 from pipeline.base.hardware import Hardware
 from pipeline.checkpoint.weights import read_checkpoint
 from pipeline.features.split_parts import Sources, split_parts
+from pipeline.models.settings import LongTermHead
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,15 @@ class RowSource:
     allow_mixed: bool
     "Accept banks that differ in producer or settings."
     hardware: Hardware
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set."""
+        return self.sources.annotations.parent.name
+
+    def for_head(self, head: LongTermHead) -> "RowSource":
+        """Return the source of a head's rows: a head that reads windows needs the bank that they come from."""
+        return replace(self, reads_bank=self.reads_bank or head.window is not None)
 
 
 def open_rows(split: str, source: RowSource) -> Bank:

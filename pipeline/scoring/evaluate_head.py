@@ -1,6 +1,6 @@
 """Score the val split with a trained checkpoint: from banks or frames to detections, mAP and tables."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from pipeline.features.windows import WindowOptions, WindowSource, window_source
 from pipeline.models.detector import Detector
 from pipeline.scoring.detections import ScoredKeyframe, detections_table
 from pipeline.scoring.filled_windows import Filled, check_windows
-from pipeline.scoring.keyframe_rows import scoring_rows
+from pipeline.scoring.keyframe_rows import SCORED_ROW_SETS, scoring_rows
 from pipeline.scoring.predictor import Predictor, make_predictor
+from pipeline.scoring.score_films import films_of_store
 from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.schemas import DETECTIONS, write_table
 from pipeline.tables.split_tables import KnownFilms, Tables, read_tables, split_keyframes
@@ -74,7 +75,7 @@ def evaluate_head(
     if bank is not None and spec.head.window:
         window = window_source([bank], spec.head.window, device=rows.hardware.device, options=options)
     inputs = _Inputs(predictor, bank, window, mixed)
-    dataset = rows.sources.annotations.parent.name
+    dataset = rows.dataset
     with recorded_run("evaluate", f"{spec.head.name}_{spec.scope}", dataset=dataset):
         of_frames = isinstance(predictor.model, Detector)
         tables = read_tables(rows.sources.annotations, rows.sources.boxes if of_frames else None)
@@ -100,10 +101,9 @@ def _open_bank(checkpoint: Checkpoint, rows: RowSource) -> tuple[Bank | None, di
     """
     spec, record = checkpoint.scored(), checkpoint.record
     mixed = dict(record.get("mixed_banks", {}))
-    reads_bank = spec.head.window is not None
-    if checkpoint.kind != "head" and not reads_bank:
+    if checkpoint.kind != "head" and spec.head.window is None:
         return None, mixed
-    bank = open_rows("val", replace(rows, reads_bank=rows.reads_bank or reads_bank))
+    bank = open_rows("val", rows.for_head(spec.head))
     both = [bank.provenance.get("checkpoint_sha256"), record.get("producer")]
     if both[0] == both[1]:
         return bank, mixed
@@ -122,7 +122,7 @@ def _score_rows(inputs: _Inputs, tables: Tables, settings: EvaluationSettings) -
     key = KEY if settings.boxes == "detected" else ""
     return {
         kind: predictor.score_rows(scoring_rows(bank, keyframes, row_set, rule=settings.rule, key=key), window_of)
-        for kind, row_set in (("detected", "detections"), ("ground_truth", "ground_truth"))
+        for kind, row_set in SCORED_ROW_SETS.items()
     }, filled
 
 
@@ -133,9 +133,8 @@ def _score_frames(
         of_val = videos_of(tables.keyframes, "val")
         check_threshold(str(rows.sources.boxes), tables.boxes, of_val, split="val", rule=settings.rule, key=KEY)
     store, window, predictor = FrameStore(rows.sources.frames), inputs.window, inputs.predictor
-    films = KnownFilms(store.video_ids, duration_seconds=store.duration_seconds)
     keyframes = split_keyframes(
-        tables, "val", classes=predictor.spec.classes, rule=settings.rule, with_empty=True, films=films
+        tables, "val", classes=predictor.spec.classes, rule=settings.rule, with_empty=True, films=films_of_store(store)
     )
     filled = check_windows(window, {"val": keyframes})
     return predictor.score_films(store, keyframes, window.for_evaluation() if window else None), filled

@@ -22,6 +22,8 @@ from pipeline.tables.select_boxes import BoxRule, passing
 
 # Keyframes per call of a head: enough to keep a GPU busy, with bounded memory.
 SCORING_BATCH = 256
+SCORED_ROW_SETS = {"detected": "detections", "ground_truth": "ground_truth"}
+"The row set of each kind of boxes that is scored."
 
 
 @dataclass(frozen=True)

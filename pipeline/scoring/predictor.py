@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,12 +15,11 @@ from pipeline.checkpoint.weights import load_checkpoint, load_into
 from pipeline.models.context import WindowOf
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import Head
-from pipeline.models.scores import action_scores
 from pipeline.models.standardise import StandardisedHead
 from pipeline.scoring.detections import ScoredKeyframe
 from pipeline.scoring.keyframe_rows import KeyframeRows, score_rows
 from pipeline.scoring.score_films import score_films
-from pipeline.scoring.settings import ScoreSettings
+from pipeline.scoring.settings import ScoreSettings, score_settings
 from pipeline.tables.keyframes import KeyframeBoxes
 from pipeline.video.store import FrameStore
 
@@ -54,8 +52,7 @@ class Predictor:
         return score_films(self.model, store, keyframes, settings, clip=self.spec.clip, batch=self.hardware.batch)
 
     def _settings(self, window_of: WindowOf | None) -> ScoreSettings:
-        scores_of = partial(action_scores, kind=self.spec.labels)
-        return ScoreSettings(self.hardware.device, self.compute_dtype, window_of, scores_of)
+        return score_settings(self.spec.labels, self.hardware.device, self.compute_dtype, window_of)
 
 
 def open_predictor(path: Path, hardware: Hardware, *, compute_dtype: str) -> Predictor:

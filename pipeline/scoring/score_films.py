@@ -15,8 +15,14 @@ from pipeline.models.detector import Detector
 from pipeline.scoring.detections import ScoredKeyframe
 from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import KeyframeBoxes
+from pipeline.tables.split_tables import KnownFilms
 from pipeline.video.clip_input import ClipInput
 from pipeline.video.store import FrameStore
+
+
+def films_of_store(store: FrameStore) -> KnownFilms:
+    """Return the films of a frame store."""
+    return KnownFilms(store.video_ids, duration_seconds=store.duration_seconds)
 
 
 def score_films(

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.models.context import BankWindow, WindowOf
+from pipeline.models.scores import action_scores
+from pipeline.models.settings import Labels
 from pipeline.tables.keyframes import KeyframeBoxes
 
 
@@ -31,3 +34,10 @@ class ScoreSettings:
         video_ids = [each.keyframe.video_id for each in keyframes]
         timestamps = np.array([each.keyframe.timestamp for each in keyframes])
         return self.window_of(video_ids, timestamps, clip_index).to(self.device)
+
+
+def score_settings(
+    labels: Labels, device: torch.device, compute_dtype: str, window_of: WindowOf | None = None
+) -> ScoreSettings:
+    """Return the settings that score the actions of a kind of labels; arguments as the fields of `ScoreSettings`."""
+    return ScoreSettings(device, compute_dtype, window_of, partial(action_scores, kind=labels))

@@ -18,6 +18,7 @@ from pipeline.checkpoint.sidecars import Checkpoint, Record
 from pipeline.checkpoint.specs import DetectorSpec
 from pipeline.checkpoint.weights import BASELINE, save_checkpoint
 from pipeline.models.detector import Detector
+from pipeline.scoring.score_films import films_of_store
 from pipeline.training.clip_steps import ClipData
 from pipeline.training.clip_task import clip_task
 from pipeline.training.logs import Kind, LogSettings, check_log
@@ -25,7 +26,7 @@ from pipeline.training.loop import Fitted, fit
 from pipeline.training.optimiser import groups_of
 from pipeline.training.outs import write_training
 from pipeline.training.settings import BaselineTraining
-from pipeline.training.splits import Splits, SplitSources, films_of_store, read_splits
+from pipeline.training.splits import Splits, SplitSources, read_splits
 from pipeline.video.store import FrameStore
 
 STAGE = "train_baseline"

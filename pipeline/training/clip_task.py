@@ -1,15 +1,13 @@
 """The task of training a detector on clips: the baseline, or in scope all a head with its backbone."""
 
 from collections.abc import Callable
-from functools import partial
 
 from pipeline.base.hardware import Hardware
 from pipeline.models.context import WindowOf
 from pipeline.models.detector import Detector
-from pipeline.models.scores import action_scores
 from pipeline.models.settings import Labels
 from pipeline.scoring.score_films import score_films
-from pipeline.scoring.settings import ScoreSettings
+from pipeline.scoring.settings import score_settings
 from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import ClipData, clip_steps, detector_loss
 from pipeline.training.losses import make_loss
@@ -43,8 +41,7 @@ def clip_task(
         scored_windows: the windows of validation.
     """
     unmatched = has_batch_norm(detector.head)
-    scores_of = partial(action_scores, kind=labels)
-    scoring = ScoreSettings(hardware.device, settings.compute_dtype, scored_windows, scores_of)
+    scoring = score_settings(labels, hardware.device, settings.compute_dtype, scored_windows)
     return Task(
         what,
         steps_of=lambda epoch: clip_steps(

@@ -25,6 +25,7 @@ from pipeline.models.detector import Backbone, Detector
 from pipeline.models.heads.head import Head
 from pipeline.models.standardise import StandardisedHead
 from pipeline.scoring.filled_windows import Filled, check_windows
+from pipeline.scoring.score_films import films_of_store
 from pipeline.tables.split_tables import KnownFilms
 from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import ClipData
@@ -36,7 +37,7 @@ from pipeline.training.outs import write_training
 from pipeline.training.row_steps import training_rows
 from pipeline.training.row_task import RowData, row_task, val_rows
 from pipeline.training.settings import HeadTraining
-from pipeline.training.splits import Splits, SplitSources, films_of_store, read_splits
+from pipeline.training.splits import Splits, SplitSources, read_splits
 from pipeline.training.statistics import fit_statistics
 from pipeline.training.steps import Task
 from pipeline.video.store import FrameStore
@@ -106,7 +107,7 @@ def train_head(
     state, name = item_folder(STAGE, key), f"{spec.head.name}_{spec.scope}"
     epochs = {"epochs": settings.schedule.epochs, "saved_epochs": saved_epoch(state), "state": key}
     torch.manual_seed(seed_of(settings.seed, "initial weights"))
-    with recorded_run(STAGE, name, dataset=rows.sources.annotations.parent.name, **epochs):
+    with recorded_run(STAGE, name, dataset=rows.dataset, **epochs):
         model: Model = build_scope_detector(spec) if inputs.store else build_scope_head(spec)
         if isinstance(model, Detector):
             record["initial_weights"] = _load_start(model.backbone, start)
@@ -129,7 +130,7 @@ def _read(spec: HeadSpec, settings: HeadTraining, rows: RowSource, options: Wind
     banks: tuple[Bank, ...] = ()
     mixed: dict[str, list[str | None]] = {}
     if spec.scope == "head" or spec.head.window is not None:
-        banks, mixed = open_pair(replace(rows, reads_bank=rows.reads_bank or spec.head.window is not None))
+        banks, mixed = open_pair(rows.for_head(spec.head))
     set_numerics(compute_dtype=settings.compute_dtype, deterministic=settings.deterministic, threads=settings.threads)
     window, sources = None, rows.sources
     if spec.head.window is not None:

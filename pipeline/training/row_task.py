@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from pipeline.bank.reader import Bank
 from pipeline.base.hardware import Hardware
 from pipeline.features.windows import WindowSource
 from pipeline.models.heads.head import Head
-from pipeline.models.scores import action_scores
 from pipeline.models.settings import Labels
 from pipeline.models.standardise import StandardisedHead
-from pipeline.scoring.keyframe_rows import KeyframeRows, score_rows, scoring_rows
-from pipeline.scoring.settings import ScoreSettings
+from pipeline.scoring.keyframe_rows import SCORED_ROW_SETS, KeyframeRows, score_rows, scoring_rows
+from pipeline.scoring.settings import score_settings
 from pipeline.tables.keyframes import KeyframeBoxes
 from pipeline.tables.split_tables import Tables
 from pipeline.training.batch import Batch
@@ -47,7 +45,7 @@ def val_rows(bank: Bank, keyframes: Sequence[KeyframeBoxes], settings: Training)
     key = f"{settings.block}.validation.box_threshold" if is_scored else ""
     return {
         kind: scoring_rows(bank, keyframes, row_set, rule=settings.validation.rule, key=key)
-        for kind, row_set in (("detected", "detections"), ("ground_truth", "ground_truth"))
+        for kind, row_set in SCORED_ROW_SETS.items()
     }
 
 
@@ -64,12 +62,8 @@ def row_task(
         hardware: see `Hardware`.
     """
     windows = data.window.for_training(settings.seed) if data.window else None
-    scoring = ScoreSettings(
-        hardware.device,
-        settings.compute_dtype,
-        data.window.for_evaluation() if data.window else None,
-        partial(action_scores, kind=labels),
-    )
+    scored_windows = data.window.for_evaluation() if data.window else None
+    scoring = score_settings(labels, hardware.device, settings.compute_dtype, scored_windows)
     return Task(
         "train head",
         steps_of=lambda epoch: row_steps(data.train, epoch, settings, window_of=windows(epoch) if windows else None),

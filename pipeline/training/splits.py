@@ -42,11 +42,6 @@ class SplitSources:
     "The frame store, if clips are read."
 
 
-def films_of_store(store: FrameStore) -> KnownFilms:
-    """Return the films of a frame store."""
-    return KnownFilms(store.video_ids, duration_seconds=store.duration_seconds)
-
-
 def read_splits(sources: SplitSources, settings: Training, *, classes: int, labels: Labels) -> Splits:
     """Read the keyframes of train and val.
 

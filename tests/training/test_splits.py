@@ -9,11 +9,12 @@ import pytest
 
 from pipeline.base.errors import InputError
 from pipeline.models.settings import Labels
+from pipeline.scoring.score_films import films_of_store
 from pipeline.tables.folds import in_folds
 from pipeline.tables.label_map import Label, write_labels
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, write_table
 from pipeline.tables.split_tables import KnownFilms
-from pipeline.training.splits import Splits, SplitSources, films_of_store, read_splits
+from pipeline.training.splits import Splits, SplitSources, read_splits
 from pipeline.video.store import FrameStore
 from tests.training.settings import training_settings
 
