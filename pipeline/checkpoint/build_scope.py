@@ -31,6 +31,7 @@ def build_scope_head(spec: HeadSpec) -> Head | StandardisedHead:
         dropout=spec.dropout,
         feature_dropout=spec.feature_dropout,
         mlp=chosen.mlp,
+        objects=chosen.objects.per_keyframe if chosen.objects else 0,
     )
     if window:
         settings = replace(

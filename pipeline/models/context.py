@@ -1,6 +1,7 @@
 """What a head may read besides the persons' features.
 
-Shape suffixes of names: R persons (RoIs), B clips (keyframes), W windows, L slots of a window, C channels.
+Shape suffixes of names: R persons (RoIs), B clips (keyframes), K objects of a clip, W windows, L slots of a window, C
+channels.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,6 +39,50 @@ class BankWindow:
 
 
 @dataclass(frozen=True)
+class ObjectBoxes:
+    """Boxes of the objects of a batch of clips.
+
+    Raises:
+        ValueError: the mask does not fit the boxes.
+    """
+
+    boxes_xyxy: Tensor
+    "[B, K, 4] in pixels of the clip, by score, the best first; empty places hold zeros."
+    mask: Tensor
+    "[B, K], bool: True where a place holds an object."
+
+    def __post_init__(self) -> None:
+        if self.boxes_xyxy.shape != (*self.mask.shape, 4):
+            raise ValueError(f"objects of {tuple(self.boxes_xyxy.shape)} have a mask of {tuple(self.mask.shape)}")
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> "ObjectBoxes":
+        """Copy the boxes to another device; `non_blocking` as in `Tensor.to`."""
+        return ObjectBoxes(*(each.to(device, non_blocking=non_blocking) for each in (self.boxes_xyxy, self.mask)))
+
+
+@dataclass(frozen=True)
+class ObjectRows:
+    """Features of the objects of a batch of clips; those of a clip are held once for all its persons.
+
+    Raises:
+        ValueError: the mask does not fit the rows.
+    """
+
+    rows: Tensor
+    "[B, K, C_roi], by score, the best first; empty places hold zeros."
+    mask: Tensor
+    "[B, K], bool: True where a place holds an object."
+
+    def __post_init__(self) -> None:
+        if self.mask.shape != self.rows.shape[:2]:
+            raise ValueError(f"objects of {tuple(self.rows.shape)} have a mask of {tuple(self.mask.shape)}")
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> "ObjectRows":
+        """Copy the rows to another device; `non_blocking` as in `Tensor.to`."""
+        return ObjectRows(*(each.to(device, non_blocking=non_blocking) for each in (self.rows, self.mask)))
+
+
+@dataclass(frozen=True)
 class Context:
     """What a head may ask for besides the RoI features of the persons.
 
@@ -51,6 +96,8 @@ class Context:
     "For a head that reads the bank."
     feature_map: Tensor | None = None
     "[B, C_map, h, w]: the backbone's map of each clip, pooled over time (`pool_time`)."
+    objects: ObjectRows | None = None
+    "For a head that reads objects; without any object its mask is False everywhere."
 
     def __post_init__(self) -> None:
         if self.window is not None and self.window.owner.shape != self.clip_index.shape:

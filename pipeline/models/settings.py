@@ -93,6 +93,18 @@ class WindowSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ObjectSettings:
+    """The objects of a keyframe that a head reads."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    per_keyframe: Positive
+    "Places for objects; of more, the best by score are taken."
+    score: float
+    "Objects below this score are not read."
+
+
+@dataclass(frozen=True, kw_only=True)
 class BaselineHead:
     """The head that a baseline is trained with.
 
@@ -133,6 +145,8 @@ class LongTermHead:
     "train: shift and scale each channel to zero mean and unit deviation, by statistics of the train split."
     window: WindowSettings | None = None
     "Only for a head that reads the bank."
+    objects: ObjectSettings | None = None
+    "Only for a head that reads objects."
     mlp: bool = False
     "A hidden layer before the classifier."
     options: Options = field(default_factory=dict)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from pipeline.models.context import BankWindow
+from pipeline.models.context import BankWindow, ObjectBoxes, ObjectRows
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Batch:
     boxes_xyxy: Tensor | None = None  # [R, 4] float32, pixels of the clip
     rows: Tensor | None = None  # [R, C] float32
     window: BankWindow | None = None  # overwritten when the next batch is made
+    objects: ObjectRows | None = None  # beside rows, for a head that reads objects
+    object_boxes: ObjectBoxes | None = None  # beside clips, for a head that reads objects
 
     def to(self, device: torch.device) -> "Batch":
         """Copy the batch to another device."""

@@ -24,7 +24,7 @@ def choose_head(
 
     Raises:
         InputError: the head or an option is unknown, an option has another type than its default, or the head reads
-            a bank or a feature map that the settings do not have.
+            a bank, objects or a feature map that the settings do not have.
     """
     if name not in table:
         raise InputError(f"head {name}: no such head, expected one of {', '.join(table)}")
@@ -39,4 +39,7 @@ def choose_head(
     head = table[name](settings, **options)
     if "window" in head.needs and settings.bank_channels == 0:
         raise InputError(f"head {name}: it reads a bank, found bank_channels 0")
+    if ("objects" in head.needs) != bool(settings.objects):
+        reads = "reads" if "objects" in head.needs else "does not read"
+        raise InputError(f"head {name}: it {reads} objects, found head.objects.per_keyframe {settings.objects}")
     return head

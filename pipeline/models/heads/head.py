@@ -42,6 +42,8 @@ class HeadSettings:
     "The keyframe's own second is the last of the window (past), the first (future), or number window_seconds // 2."
     per_second: int = 0
     "Slots of each second of the window."
+    objects: int = 0
+    "Places for the objects of a keyframe; 0 where none are read."
 
 
 class Head(nn.Module):
