@@ -10,6 +10,7 @@ from pipeline.base.files import digest_file
 from pipeline.base.hardware import Hardware
 from pipeline.checkpoint.sidecars import Checkpoint, plain
 from pipeline.checkpoint.weights import read_checkpoint
+from pipeline.features.film_objects import with_objects
 from pipeline.features.film_parts import PartSettings, make_parts
 from pipeline.features.requests import films_of_split
 from pipeline.tables.box_thresholds import check_threshold, videos_of
@@ -57,7 +58,7 @@ def split_parts(
     check_threshold(
         str(sources.boxes), boxes, videos_of(timelines, split), split=split, rule=rule, key="bank.box_threshold"
     )
-    films = films_of_split(
+    persons = films_of_split(
         split,
         timelines=timelines,
         videos=read_table(sources.frames / "videos.parquet", VIDEOS),
@@ -67,6 +68,9 @@ def split_parts(
         rule=rule,
         seconds=settings.seconds,
     )
+    films = with_objects(persons, boxes, settings.objects)
+    if any(film.objects is not None for film in films):
+        shared["objects"] = settings.objects
     parts = make_parts(
         films,
         checkpoint=sources.checkpoint,

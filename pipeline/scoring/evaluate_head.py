@@ -120,8 +120,11 @@ def _score_rows(inputs: _Inputs, tables: Tables, settings: EvaluationSettings) -
     filled = check_windows(window, {"val": keyframes})
     window_of = window.for_evaluation() if window else None
     key = KEY if settings.boxes == "detected" else ""
+    objects = predictor.spec.head.objects
     return {
-        kind: predictor.score_rows(scoring_rows(bank, keyframes, row_set, rule=settings.rule, key=key), window_of)
+        kind: predictor.score_rows(
+            scoring_rows(bank, keyframes, row_set, rule=settings.rule, key=key, objects=objects), window_of
+        )
         for kind, row_set in SCORED_ROW_SETS.items()
     }, filled
 

@@ -25,6 +25,7 @@ from pipeline.models.detector import Backbone, Detector
 from pipeline.models.heads.head import Head
 from pipeline.models.standardise import StandardisedHead
 from pipeline.scoring.filled_windows import Filled, check_windows
+from pipeline.scoring.keyframe_objects import count_objects
 from pipeline.scoring.score_films import films_of_store
 from pipeline.tables.split_tables import KnownFilms
 from pipeline.training.batch import Batch
@@ -191,10 +192,18 @@ def _task(model: Model, inputs: _Inputs, settings: HeadTraining, rows: RowSource
             trained_windows=window.for_training(settings.seed) if window else None,
             scored_windows=window.for_evaluation() if window else None,
         )
-    labelled = training_rows(inputs.banks[0], splits.train, rule=settings.rule, match_iou=settings.match_iou)
+    objects = spec.head.objects
+    labelled = training_rows(
+        inputs.banks[0], splits.train, rule=settings.rule, match_iou=settings.match_iou, objects=objects
+    )
     fit_statistics(model, rows=labelled.features.chunks(), bank=train, score=score, films=films)
     model.to(hardware.device)
-    scored = val_rows(inputs.banks[1], splits.val, settings)
+    scored = val_rows(inputs.banks[1], splits.val, settings, objects)
+    seen = {"train": labelled, "val": scored["ground_truth"]}
+    count_objects(
+        spec.head.name,
+        {split: (each.objects.row >= 0).sum(1) for split, each in seen.items() if each.objects is not None},
+    )
     return row_task(
         model, RowData(labelled, scored, window, splits.tables), settings, labels=spec.labels, hardware=hardware
     )

@@ -75,3 +75,14 @@ def test_a_threshold_that_is_new_is_checked_too() -> None:
     values = composed(**{"evaluation.added": {"box_threshold": 0.001}})
     with pytest.raises(ValidationError, match=r"evaluation\.added\.box_threshold 0\.001 is below boxes\.min_score"):
         MoreParams.model_validate(values)
+
+
+def test_an_own_bank_stores_as_many_objects_as_a_head_reads() -> None:
+    values = composed(**{"head.objects": {"per_keyframe": 6, "score": 0.0}})
+    with pytest.raises(InputError) as error:
+        parse_params(values, "params.yaml")
+    assert str(error.value) == (
+        "params.yaml: parameters: head.objects.per_keyframe 6 is above bank.objects 5, the objects of each second that "
+        "the bank stores"
+    )
+    parse_params(composed(**{"head.objects": {"per_keyframe": 6, "score": 0.0}, "scope.name": "all"}), "params.yaml")
