@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.features.requests import FilmBoxes, Floats, rows_by_video
-from pipeline.tables.ordering import group_starts
+from pipeline.tables.ordering import ranks
 from pipeline.tables.schemas import BOX_COLUMNS
 
 
@@ -36,8 +36,5 @@ def best_rows(rows: Floats, seen: Floats, best: int) -> Floats:
     """Select the `best` rows [n, 6] (timestamp, xyxy, score) of each second seen, by score and then by box."""
     rows = rows[np.isin(rows[:, 0], seen)]
     rows = rows[np.lexsort((*rows[:, 4:0:-1].T, -rows[:, 5], rows[:, 0]))]
-    starts = group_starts([rows[:, 0]])
-    first = np.flatnonzero(starts)
-    rank = np.arange(len(rows)) - first[np.cumsum(starts) - 1]
-    kept: Floats = rows[rank < best]
+    kept: Floats = rows[ranks(rows[:, 0]) < best]
     return kept

@@ -136,8 +136,15 @@ def _score_frames(
         of_val = videos_of(tables.keyframes, "val")
         check_threshold(str(rows.sources.boxes), tables.boxes, of_val, split="val", rule=settings.rule, key=KEY)
     store, window, predictor = FrameStore(rows.sources.frames), inputs.window, inputs.predictor
+    objects = predictor.spec.head.objects
     keyframes = split_keyframes(
-        tables, "val", classes=predictor.spec.classes, rule=settings.rule, with_empty=True, films=films_of_store(store)
+        tables,
+        "val",
+        classes=predictor.spec.classes,
+        rule=settings.rule,
+        with_empty=True,
+        films=films_of_store(store),
+        objects=objects.rule if objects else None,
     )
     filled = check_windows(window, {"val": keyframes})
     return predictor.score_films(store, keyframes, window.for_evaluation() if window else None), filled

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pipeline.bank.feature_rows import IntArray
 from pipeline.bank.reader import Bank
@@ -15,10 +16,7 @@ from pipeline.base.ranks import is_main
 from pipeline.models.context import ObjectRows
 from pipeline.models.settings import ObjectSettings
 from pipeline.tables.keyframes import KeyframeSet
-from pipeline.tables.ordering import group_starts
-
-ObjectCounts = dict[str, dict[str, int]]
-"By split: the number of `keyframes`, and of those `without` an object."
+from pipeline.tables.ordering import ranks
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,28 +56,23 @@ def objects_at(bank: Bank, keyframes: KeyframeSet, settings: ObjectSettings) -> 
     if places.score is not None:
         places = places.take(places.score >= np.float32(settings.score))
     row = np.full((len(keyframes), settings.per_keyframe), -1)
-    starts = group_starts([places.keyframe])
-    number = np.arange(len(places.row))
-    rank = number - number[starts][np.cumsum(starts) - 1]  # rows of a second are stored by score
+    rank = ranks(places.keyframe)  # rows of a second are stored by score
     best = rank < settings.per_keyframe
     row[places.keyframe[best], rank[best]] = np.arange(best.sum())
     return KeyframeObjects(StoredFeatures(bank, places.take(best)), row)
 
 
-def count_objects(head: str, masks: Mapping[str, IntArray]) -> ObjectCounts:
-    """Count the keyframes without an object, and say it once for each split where no keyframe has one.
+def say_without_objects(head: str, found_in: Mapping[str, NDArray[np.bool_]]) -> None:
+    """Print a line for each split in which no keyframe has an object.
 
     Args:
-        head: the name of the head.
-        masks: split -> number of objects of each keyframe, [K].
+        head: the name of the head, which reads objects.
+        found_in: split -> which places of each keyframe hold an object, [K, P].
     """
-    counts: ObjectCounts = {}
-    for split, found in masks.items():
-        counts[split] = {"keyframes": len(found), "without": int((found == 0).sum())}
+    for split, found in found_in.items():
         if not found.any() and len(found) and is_main():
             print(
                 f"objects of {split}: none of {len(found)} keyframes has one, so what looks at objects in head {head} "
                 "sees none (dataset.objects, bank.objects)",
                 file=sys.stderr,
             )
-    return counts

@@ -36,6 +36,13 @@ class Augmentation(Block):
     "Standard deviation of each box edge, as a share of the box's side."
 
 
+class HeadAugmentation(Augmentation):
+    """Random changes of a training clip, with the objects that a head may read."""
+
+    flip_objects: Annotated[bool, Field(exclude_if=lambda flips: bool(flips))] = True
+    "Whether boxes of objects are flipped with their clip; AlphAction forgets it. Left out of a record if they are."
+
+
 class Videos(Block):
     """The train films to train on; a film's fold is sha256 of its id, as a number, modulo folds (docs/gap.md)."""
 
@@ -219,6 +226,8 @@ class HeadTraining(Training):
     "Dropout of persons' features and of window rows, against overfitting."
     kinetics: str
     "A safetensors file of backbone weights, or none."
+    augmentation: HeadAugmentation
+    "Of clips; not used by a head in scope head."
 
     @model_validator(mode="after")
     def _trains(self) -> "HeadTraining":
