@@ -134,14 +134,14 @@ def _roi(head: Checked, extend: Any, test: Checked, backbone: SlowFast) -> RoiSe
     head.one_of("POOLER_SCALE", 1 / backbone.stride)
     head.one_of("POOLER_SAMPLING_RATIO", 0)
     head.one_of("MEAN_BEFORE_POOLER", True)
-    pair = extend if isinstance(extend, list) and len(extend) == 2 else [None, None]
-    if not all(type(each) in (int, float) and 0 <= each for each in pair):
+    pair = _pair(extend)
+    if pair is None:
         test.refuse("EXTEND_SCALE", extend, "two numbers of at least 0")
     return RoiSettings(
         output_size=head.integer("POOLER_RESOLUTION"),
         aligned=False,
-        extend_x=float(pair[0]),
-        extend_y=float(pair[1]),
+        extend_x=pair[0],
+        extend_y=pair[1],
     )
 
 
@@ -158,9 +158,9 @@ def _structure(given: Checked, channels: int) -> Structure | None:
         given.one_of(key, True)
     given.fixed("NO_BIAS", False)
     length = given.take("LENGTH")
-    before, after = length if isinstance(length, list) and len(length) == 2 else (None, None)
-    whole = type(before) is int and type(after) is int and before >= 0 and after >= 0
-    if not whole or (before and after and (before + 1 + after) // 2 != before):
+    pair = _pair(length)
+    before, after = (int(each) for each in pair or (0, 0))
+    if pair is None or length != [before, after] or (before and after and before - after not in (0, 1)):
         given.refuse(
             "LENGTH", length, "two equal numbers of seconds, a first that is larger by 1, or a 0 beside any other"
         )
@@ -188,3 +188,10 @@ def _order(given: Checked, kind: str) -> str:
     if not rows or any(letter not in ("P", "O", "M") for letter in rows):
         given.refuse("I_BLOCK_LIST", value, "letters P, O and M")
     return "".join(rows)
+
+
+def _pair(value: Any) -> tuple[float, float] | None:
+    """Return two numbers of at least 0, or None if the value is no such pair."""
+    if isinstance(value, list) and len(value) == 2 and all(type(each) in (int, float) and each >= 0 for each in value):
+        return float(value[0]), float(value[1])
+    return None
