@@ -267,8 +267,8 @@ def test_a_shorter_window_has_fewer_codes_and_a_window_of_another_length_is_refu
         ({"persons": 0}, {}, "latent is 1024 and persons 0, expected at least 1"),
         ({"hidden": 0}, {}, "hidden is 0, expected at least 1"),
         ({"dropout": 1.0}, {}, "dropout is 1.0, expected 0 to below 1"),
-        ({}, {"bank_channels": 4}, "a person has 6 channels and a row of the bank 4, expected equal numbers: the clip's "
-         "persons are part of its memory"),
+        ({}, {"bank_channels": 4}, "a person has 6 channels and a row of the bank 4, expected equal numbers: the clip's"
+         " persons are part of its memory"),
         ({}, {"window_seconds": 0}, "it reads a window, found head.window.seconds 0 and head.window.per_second 3"),
         ({}, {"bank_channels": 0}, "it reads a bank, found bank_channels 0"),
         ({}, {"objects": 0}, "it reads objects, found head.objects.per_keyframe 0"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.models.context import BankWindow, Context
+from pipeline.models.context import BankWindow, Context, ObjectRows
 from pipeline.models.heads.head import Head, HeadSettings, pool_persons, read_window
 from pipeline.models.heads.lfb_pool import lfb_max
 from pipeline.models.heads.linear import linear
