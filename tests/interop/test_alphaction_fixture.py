@@ -34,6 +34,7 @@ def _serial(structure: str = "serial", order: Any = ("M", "O", "P"), **more: Any
 def _deeper(config: Any) -> None:
     config["INPUT"] |= {"TAU": 8, "ALPHA": 4}
     config["MODEL"]["BACKBONE"]["SLOWFAST"]["BETA"] = 0.25
+    config["MODEL"]["IA_STRUCTURE"] |= {"DIM_IN": 2048 + 512, "DIM_OUT": 2048 + 512}
     config["TEST"]["EXTEND_SCALE"] = [0, 0.3]
 
 
