@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim.sgd import sgd
 
+from pipeline.base.errors import InputError
+from pipeline.models.heads.head import Head
 from pipeline.training.settings import Training
 
 WeightDecay = Literal["all", "weights"]
@@ -17,7 +19,12 @@ NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
 def parameter_groups(
-    model: nn.Module, *, weight_decay: float, decayed: WeightDecay, bias_lr_factor: float = 1.0
+    model: nn.Module,
+    *,
+    weight_decay: float,
+    decayed: WeightDecay,
+    bias_lr_factor: float = 1.0,
+    shared_lr_factor: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Group the parameters of `model` by decay and rate; a group's rate is `lr_factor` times the schedule's rate.
 
@@ -27,6 +34,7 @@ def parameter_groups(
         decayed: `all` penalises every parameter (MMAction2's detectors); `weights` excludes the biases, and the scales
             and shifts of norms (PySlowFast's `BN.WEIGHT_DECAY` of 0, AlphAction).
         bias_lr_factor: ratio of the rate of biases (outside norms) to that of weights (2 in TRN, as in Caffe).
+        shared_lr_factor: ratio of the rate of what `Head.shared` holds to that of all else; both factors multiply.
     """
     biases: set[nn.Parameter] = set()
     norms: set[nn.Parameter] = set()
@@ -36,15 +44,22 @@ def parameter_groups(
             norms.update(own)
         else:
             biases.update(each for name, each in module.named_parameters(recurse=False) if name.endswith("bias"))
+    shared = shared_parameters(model)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         spared = decayed == "weights" and (parameter in biases or parameter in norms)
-        factor = bias_lr_factor if parameter in biases else 1.0
+        factor = (bias_lr_factor if parameter in biases else 1.0) * (shared_lr_factor if parameter in shared else 1.0)
         groups.setdefault((0.0 if spared else weight_decay, factor), []).append(parameter)
     return [
         {"params": parameters, "weight_decay": decay, "lr_factor": factor}
         for (decay, factor), parameters in groups.items()
     ]
+
+
+def shared_parameters(model: nn.Module) -> set[nn.Parameter]:
+    """Return the parameters of what the heads of `model` hold between a person's feature and the classifier."""
+    heads = [each for each in model.modules() if isinstance(each, Head)]
+    return {parameter for head in heads if head.shared is not None for parameter in head.shared.parameters()}
 
 
 class Optimiser(Protocol):
@@ -107,8 +122,23 @@ def set_rate(optimiser: Optimiser, rate: float) -> None:
 
 
 def groups_of(model: nn.Module, settings: Training) -> Groups:
-    """Group the parameters of `model` as the settings of a training say."""
-    return parameter_groups(model, weight_decay=settings.weight_decay, decayed=settings.decay)
+    """Group the parameters of `model` as the settings of a training say.
+
+    Raises:
+        InputError: `shared_lr_factor` is set, and the head has nothing that it could apply to.
+    """
+    if settings.shared_lr_factor != 1 and not shared_parameters(model):
+        raise InputError(
+            f"{settings.block}.shared_lr_factor is {settings.shared_lr_factor:g}, and the head has no layers of its own "
+            "between a person's feature and the classifier; expected 1"
+        )
+    return parameter_groups(
+        model,
+        weight_decay=settings.weight_decay,
+        decayed=settings.decay,
+        bias_lr_factor=settings.bias_lr_factor,
+        shared_lr_factor=settings.shared_lr_factor,
+    )
 
 
 def make_optimiser(groups: Groups, *, name: str, lr: float, momentum: float, nesterov: bool) -> Optimiser:

@@ -65,8 +65,9 @@ def read_splits(sources: SplitSources, settings: Training, *, classes: int, labe
             bn_batch=settings.bn_batch,
             block=f"{settings.block}.augmentation",
         )
-    if labels.kind == "single":
-        check_single_label(train, several=labels.several)
+    if labels.kind != "multi":
+        softmax = labels.softmax_ids if labels.kind == "grouped" else None
+        check_single_label(train, several=labels.several, softmax=softmax)
     validation = settings.validation
     val = split_keyframes(tables, "val", classes=classes, rule=validation.rule, with_empty=True, films=sources.films)
     if setting := settings.goes_by_map:
