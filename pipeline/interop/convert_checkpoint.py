@@ -23,7 +23,7 @@ from pipeline.video.clip_input import ClipInput
 # The window of MMAction2 and Wu et al. on AVA: it starts 30 s before the keyframe; empty slots take part as zeros.
 PUBLISHED_WINDOW = WindowSettings(seconds=60, per_second=5, mask="none", score=0.9)
 # Settings that the sidecar leaves out: those that only a training needs, and window defaults that no source states.
-NOT_TOLD = frozenset({"labels.several"})
+NOT_TOLD = frozenset({"labels.several", "labels.unlabelled"})
 NOT_TOLD_OF_HEAD = frozenset({"head.banks"})
 NOT_TOLD_OF_WINDOW = frozenset({"head.window.span", "head.window.exclude_keyframe", "head.window.draw"})
 
@@ -157,7 +157,7 @@ def _detector(
     dropped: set[str],
     background: Background | None,
 ) -> Converted:
-    multi = settings.labels.kind == "multi"
+    multi = settings.labels.kind != "single"
     if background is None:
         background = "drop" if foreign.framework == "mmaction2" and multi else "keep"
     head = match_head(weights, backbone.network, settings.roi, told=settings.heads)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from pipeline.base.errors import InputError
 from pipeline.models.settings import Labels
@@ -20,41 +21,40 @@ def count_groups(labels: Labels, listed: Iterable[Label], *, classes: int) -> La
         classes: number of classes; ids run from 1 to this.
 
     Raises:
-        InputError: the groups are not those of the label map in order of id, unlisted ids lie between two groups, or
-            the numbers do not add up.
+        InputError: the groups are not those of the label map in order of id, unlisted ids lie between two groups, an id
+            is above `classes`, or the numbers do not add up.
     """
     if labels.names:
         runs = list(_runs(listed))
         found = ", ".join(map(str, runs))
+        if runs and runs[-1].last > classes:
+            raise InputError(f"labels.groups: the label map has {found}, expected ids up to dataset.classes {classes}")
         if [run.group for run in runs] != labels.names:
             raise InputError(
                 f"labels.groups: found {', '.join(labels.names)}, expected those of the label map in order of id, each "
                 f"in one piece; it has {found}"
             )
-        for run, following in zip(runs, runs[1:], strict=False):
+        for run, following in pairwise(runs):
             if following.first != run.last + 1:
                 raise InputError(
                     f"labels.groups: ids {run.last + 1} to {following.first - 1} are in no group: the label map, which "
                     f"has {found}, lists none of them; give numbers of classes instead of names"
                 )
         ends = [0, *(run.last for run in runs[:-1]), classes]
-        groups = zip(labels.groups, ends, ends[1:], strict=False)
-        labels = replace(labels, groups=tuple(replace(group, classes=end - start) for group, start, end in groups))
-    check_sizes(labels, classes=classes)
+        sizes = [end - start for start, end in pairwise(ends)]
+        groups = zip(labels.groups, sizes, strict=True)
+        labels = replace(labels, groups=tuple(replace(group, classes=size) for group, size in groups))
+    elif wrong := wrong_sum(labels, classes=classes):
+        raise InputError(wrong)
     return labels
 
 
-def check_sizes(labels: Labels, *, classes: int) -> None:
-    """Check that counted groups have all classes between them.
-
-    Raises:
-        InputError: they have more or fewer.
-    """
-    if labels.sizes and sum(labels.sizes) != classes:
-        raise InputError(
-            f"labels.groups: {' + '.join(map(str, labels.sizes))} are {sum(labels.sizes)} classes, expected the "
-            f"{classes} of dataset.classes"
-        )
+def wrong_sum(labels: Labels, *, classes: int) -> str:
+    """Return what is wrong with the numbers of classes of the groups; empty if they are named, or add up to `classes`."""
+    if not labels.sizes or sum(labels.sizes) == classes:
+        return ""
+    sizes = " + ".join(map(str, labels.sizes))
+    return f"labels.groups: {sizes} are {sum(labels.sizes)} classes, expected the {classes} of dataset.classes"
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ def action_scores(logits_RK: Tensor, kind: Labels) -> Tensor:
         [R, classes]; column c is action id c + 1.
     """
     if kind.kind == "grouped":
-        parts = zip(kind.groups, logits_RK.split(kind.sizes, dim=1), strict=True)
-        return torch.cat([part.softmax(dim=1) if group.kind == "softmax" else part.sigmoid() for group, part in parts], 1)
+        parts = zip(kind.groups, torch.split(logits_RK, kind.sizes, dim=1), strict=True)
+        return torch.cat(
+            [part.softmax(dim=1) if group.kind == "softmax" else part.sigmoid() for group, part in parts], 1
+        )
     return logits_RK.sigmoid() if kind.kind == "multi" else action_logits(logits_RK.softmax(dim=1), kind)

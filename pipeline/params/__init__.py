@@ -20,6 +20,7 @@ from pipeline.base.invalid import key_of, told_of
 from pipeline.base.plain_yaml import read_yaml
 from pipeline.boxes.settings import Boxes
 from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.models.label_groups import wrong_sum
 from pipeline.models.settings import Labels, LongTermHead, RoiSettings
 from pipeline.params.data import BankParams, Dataset
 from pipeline.params.model import Backbone, Scope
@@ -97,6 +98,8 @@ class Params(Block):
         for name, training in (("baseline", self.baseline), ("head_train", self.head_train)):
             _clips_fit(f"{name}.augmentation", training.augmentation, bn_batch=training.bn_batch)
         self._thresholds_reached()
+        if wrong := wrong_sum(self.labels, classes=self.dataset.classes):
+            raise ValueError(wrong)
         if self.scope.name == "head" and self.bank.name == "external" and self.head.is_baseline:
             raise ValueError(
                 "head=baseline scores frames, of which scope=head has none on a bank made elsewhere; "

@@ -198,17 +198,17 @@ def check_single_label(
         return
     kind = "single" if softmax is None else "grouped"
     for each in keyframes:
-        for first, last in softmax or [(1, each.labels.shape[1])]:
+        for first, last in [(1, each.labels.shape[1])] if softmax is None else softmax:
             labels = each.labels[:, first - 1 : last]
             crowded = np.flatnonzero(labels.sum(axis=1) > 1)
             if len(crowded):
                 box = " ".join(f"{value:.10g}" for value in each.ground_truth_xyxy[crowded[0]])
                 ids = ", ".join(str(first + column) for column in np.flatnonzero(labels[crowded[0]]))
                 expected = "one" if softmax is None else f"one of {first} to {last}"
+                at = f"video {each.keyframe.video_id}, timestamp {each.keyframe.timestamp:.10g}, box {box}"
                 raise InputError(
-                    f"annotations: video {each.keyframe.video_id}, timestamp {each.keyframe.timestamp:.10g}, box {box}: "
-                    f"found the actions {ids}, expected {expected} (labels.kind is {kind}; labels.several: soft takes "
-                    "equal parts, first the lowest id)"
+                    f"annotations: {at}: found the actions {ids}, expected {expected} (labels.kind is {kind}; "
+                    "labels.several: soft takes equal parts, first the lowest id)"
                 )
 
 

@@ -120,7 +120,7 @@ def jittered(
         if not jitter:
             return boxes_xyxy
         sides = np.tile(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 2)
-        moved = boxes_xyxy + rng.normal(0, jitter, boxes_xyxy.shape) * sides
+        moved: NDArray[np.float64] = boxes_xyxy + rng.normal(0, jitter, boxes_xyxy.shape) * sides
         return moved.clip(0, [width, height, width, height])
     return moved_edges(boxes_xyxy, jitter, width, height, rng.random(boxes_xyxy.shape))
 
@@ -136,7 +136,8 @@ def moved_edges(
     x_out, x_in, y_out, y_in = jitter
     least, most = np.array([-x_out, -y_out, -x_in, -y_in]), np.array([x_in, y_in, x_out, y_out])
     sides = np.tile(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2] + 1, 2)
-    return (boxes_xyxy + (least + (most - least) * draw) * sides).clip(0, [width - 1, height - 1] * 2)
+    moved: NDArray[np.float64] = boxes_xyxy + (least + (most - least) * draw) * sides
+    return moved.clip(0, [width - 1, height - 1] * 2)
 
 
 def size_numbers(data: ClipData, settings: Training) -> NDArray[np.int64] | None:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pipeline.base.distributed import agree, copy_from_main
 from pipeline.base.errors import InputError

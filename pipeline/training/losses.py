@@ -4,8 +4,8 @@ If a model has a background column, `make_loss` first removes it (column 0) from
 logits and labels. Rows without a positive label are left out. If no row is left, upstream's mean is NaN; here the loss
 and its gradients are 0, so a batch without a matched box changes nothing.
 
-Labels in groups have AlphAction's loss: per box, the softmax focal loss of a softmax group and the mean over the classes
-of the sigmoid focal loss of a sigmoid group, times the groups' weights. It is summed over the boxes, and `fit` divides
+Labels in groups have AlphAction's loss: per box, the focal loss of a softmax group, and the mean over the classes of
+the focal losses of a sigmoid group, times the groups' weights. It is summed over the boxes, and `fit` divides
 by the boxes of the whole step (`rows_of_batch`), which is what upstream comes to: each of its ranks divides by the mean
 number of boxes of a rank, and the gradient is the mean over the ranks.
 
@@ -48,7 +48,10 @@ def make_loss(kind: Labels, *, alpha: float = 1.0, gamma: float = 0.0, normalise
         if kind.kind == "grouped":
             keep_R = (labels_RK > 0).any(dim=1)
             losses = group_losses(logits_RK[keep_R], labels_RK[keep_R], kind, gamma=gamma)
-            return alpha * torch.stack([group.weight * each for group, each in zip(kind.groups, losses, strict=True)]).sum()
+            return (
+                alpha
+                * torch.stack([group.weight * each for group, each in zip(kind.groups, losses, strict=True)]).sum()
+            )
         if kind.several == "first":
             labels_RK = _first_alone(labels_RK)
         return singlelabel_loss(logits_RK, labels_RK, alpha=alpha, gamma=gamma, normalise=normalise)
@@ -68,9 +71,8 @@ def group_losses(logits_RK: Tensor, labels_RK: Tensor, kind: Labels, *, gamma: f
     logits_RK = _at_least_float32(logits_RK)
     labels_RK = labels_RK.to(logits_RK.dtype)
     losses = []
-    for group, logits, labels in zip(
-        kind.groups, logits_RK.split(kind.sizes, dim=1), labels_RK.split(kind.sizes, dim=1), strict=True
-    ):
+    logits_of, labels_of = (torch.split(each, kind.sizes, dim=1) for each in (logits_RK, labels_RK))
+    for group, logits, labels in zip(kind.groups, logits_of, labels_of, strict=True):
         if group.kind == "sigmoid":
             loss = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
             losses.append(_focal(loss, 1.0, gamma).mean(dim=1).sum())

@@ -14,15 +14,15 @@ class Schedule(Block):
     epochs: Annotated[int, Field(ge=0)]
     "0 keeps the baseline's initial weights; a head needs 1 or more."
     epoch_steps: Annotated[Positive | Literal["pass"], Field(exclude_if=lambda steps: steps == "pass")]
-    "pass: an epoch is a pass over the keyframes; a number: so many optimiser steps, whatever the number of keyframes."
+    "pass: an epoch is a pass over the keyframes; a number: so many optimiser steps."
     warmup_epochs: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0)]
-    "Length of the warm-up; 0 for none."
+    "Length of the warm-up, which may be a fraction; 0 for none."
     warmup_factor: Fraction
     "The first learning rate, as a share of lr."
     warmup_by: Literal["epoch", "iteration", "iteration_after"]
     "Whether the warm-up ends in its last epoch, its last iteration, or the iteration after it (AlphAction)."
     decay: Literal["step", "cosine", "half_cosine"]
-    "step: multiply by gamma at each epoch in milestones; cosine: fall from the warm-up's end; half_cosine: from step 0."
+    "step: multiply by gamma at each epoch in milestones; cosine: fall from the warm-up's end; half_cosine: all along."
     milestones: list[Positive]
     "Epochs at which `step` multiplies the rate by gamma."
     gamma: Fraction
@@ -32,8 +32,8 @@ def learning_rate(schedule: Schedule, lr: float, *, epoch: int, iteration: int, 
     """Return the rate of an iteration (MMEngine `LinearLR` with `MultiStepLR` or `CosineAnnealingLR`; AlphAction's).
 
     The warm-up rises linearly from `warmup_factor * lr` in its first step to `lr` in its last. If the warm-up has only
-    one step, MMEngine keeps the first rate for ever; here `lr` follows it. AlphAction's warm-up (`iteration_after`) would
-    reach `lr` one step later. The cosine falls in every iteration and reaches 0 at the end of training; AlphAction's
+    one step, MMEngine keeps the first rate for ever; here `lr` follows it. AlphAction's warm-up (`iteration_after`) is
+    at `lr` one step later. The cosine falls in every iteration and reaches 0 at the end of training; AlphAction's
     (`half_cosine`) begins with the training, but does not lower the rates of the warm-up.
 
     Args:

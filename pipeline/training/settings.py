@@ -12,7 +12,6 @@ from pipeline.training.history import Metrics
 from pipeline.training.plateau import find_plateau
 from pipeline.training.schedule import Schedule, learning_rate
 
-
 Degrees = Annotated[float, Field(ge=0, le=180)]
 USUAL_BOXES = 32
 Factor = Annotated[float, Field(gt=0, exclude_if=lambda factor: factor == 1)]
@@ -131,8 +130,8 @@ class Training(Block):
     "weights: norms and biases do not decay (PySlowFast's norms, AlphAction's biases)."
     bias_lr_factor: Factor
     "Ratio of the rate of biases, outside norms, to that of weights (AlphAction: 2)."
-    shared_lr_factor: Factor
-    "Ratio of the rate of the head's part between features and classifier to that of all else (AlphAction: 10)."
+    interaction_lr_factor: Factor
+    "Ratio of the rate of the interaction of a head aia_* to that of all else (AlphAction: 10)."
     norm: Literal["batch", "sync", "frozen"]
     "Batch norm statistics: batch: of bn_batch keyframes; sync: of the global batch; frozen: the initial ones."
     clip_norm: Annotated[float, Field(gt=0)] | Literal["none"]

@@ -63,9 +63,7 @@ def deal_parts(
         yield share(step), len(step)
 
 
-def _parts_of_one_size(
-    order: NDArray[np.int64], sizes: NDArray[np.int64], bn_batch: int
-) -> list[NDArray[np.int64]]:
+def _parts_of_one_size(order: NDArray[np.int64], sizes: NDArray[np.int64], bn_batch: int) -> list[NDArray[np.int64]]:
     full, waiting = [], dict[int, list[int]]()
     for index, size in zip(order.tolist(), sizes[order].tolist(), strict=True):
         part = waiting.setdefault(size, [])

@@ -72,7 +72,7 @@ def inference_clip(
     Returns:
         float32 clip [3, T, h, w]; float32 boxes [n, 4] in pixels of it.
     """
-    size = scaled_size(*clip.shape[1:3], short_side, long_side)
+    size = scaled_size(clip.shape[1], clip.shape[2], short_side, long_side)
     return _normalise(_scale(clip, size), mean, std), torch.from_numpy(_pixel_boxes(boxes_xyxy, clip, size))
 
 
@@ -115,7 +115,7 @@ def training_clip(
     colour_draw = rng.uniform(-1, 1, 3 if isinstance(colour, tuple) else 2)
     if crop is not None and crop > short_side[0]:
         raise ValueError(f"a crop of {crop} from a short side of {short_side[0]}")
-    size = scaled_size(*clip.shape[1:3], side, settings.long_side)
+    size = scaled_size(clip.shape[1], clip.shape[2], side, settings.long_side)
     boxes, frames = _pixel_boxes(boxes_xyxy, clip, size), _scale(clip, size)
     if crop is not None:
         # One of the (height - crop + 1) places, all equally likely.
@@ -153,7 +153,7 @@ def _pixel_boxes(
 
 
 def _scale(clip: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
-    """Scale to (height, width) by bilinear interpolation between pixel centres without antialiasing, as cv2.INTER_LINEAR.
+    """Scale to a (height, width) by bilinear interpolation between pixel centres, as cv2.INTER_LINEAR: no antialiasing.
 
     The result is uint8 [T, 3, h, w] with channels last in memory. Computing in bytes, as upstream, is several times
     faster than in float32, and differs from it by at most 1 of 255.
