@@ -167,8 +167,8 @@ def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> D
     head, baseline = params.head, params.baseline
     if params.labels.names:
         raise InputError(
-            f"labels.groups are {', '.join(params.labels.names)}, which a data set's label map counts; expected numbers "
-            "of classes (--set labels.groups=[...])"
+            f"labels.groups are {', '.join(params.labels.names)}, which a data set's label map counts; expected "
+            "numbers of classes (--set labels.groups=[...])"
         )
     return DetectorSettings(
         input=params.backbone.input,

@@ -50,7 +50,7 @@ def count_groups(labels: Labels, listed: Iterable[Label], *, classes: int) -> La
 
 
 def wrong_sum(labels: Labels, *, classes: int) -> str:
-    """Return what is wrong with the numbers of classes of the groups; empty if they are named, or add up to `classes`."""
+    """Return what is wrong with the groups' numbers of classes; empty if they are named, or add up to `classes`."""
     if not labels.sizes or sum(labels.sizes) == classes:
         return ""
     sizes = " + ".join(map(str, labels.sizes))

@@ -29,11 +29,13 @@ def test_groups_are_counted_where_they_are_named(tmp_path: Path, monkeypatch: py
 
 
 def test_numbers_need_no_label_map_and_have_to_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = compose_params(["dataset=ava22", "labels={kind: grouped, groups: [{classes: 80, kind: softmax}]}"])
-    other = compose_params(["dataset=ava22", "labels={kind: grouped, groups: [{classes: 81, kind: softmax}]}"])
-    monkeypatch.chdir(tmp_path)
-    params = parse_params(one, "conf")
-    assert counted_labels(params) == params.labels
+    labels = "labels={{kind: grouped, groups: [{{classes: 14, kind: softmax}}, {{classes: {}, kind: sigmoid}}]}}"
+    composed = compose_params(["dataset=ava22", labels.format(66)])
     with pytest.raises(InputError) as error:
-        parse_params(other, "conf")
-    assert "labels.groups: 81 are 81 classes, expected the 80 of dataset.classes" in str(error.value)
+        compose_params(["dataset=ava22", labels.format(67)])
+    assert str(error.value).endswith(
+        "parameters: labels.groups: 14 + 67 are 81 classes, expected the 80 of dataset.classes"
+    )
+    monkeypatch.chdir(tmp_path)
+    params = parse_params(composed, "conf")
+    assert counted_labels(params) == params.labels
