@@ -3,6 +3,8 @@
 Shape suffixes of names: B clips, R boxes, C channels, h and w cells of a map.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from pipeline.models.backbones.resnet3d import ResNet3d
@@ -45,6 +47,7 @@ class Detector(nn.Module):
         boxes_xyxy: Tensor,
         clip_index: Tensor,
         window: BankWindow | None = None,
+        keep: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
         """Compute the logits of every box, [R, classes].
 
@@ -53,10 +56,14 @@ class Detector(nn.Module):
             boxes_xyxy: [R, 4] in pixels of the clips.
             clip_index: [R], the clip of each box.
             window: windows of the bank, for a head that reads them.
+            keep: gets each box's pooled feature, [R, roi_channels], detached.
         """
         pooled_BChw = pool_time(self.backbone(clips), self.roi.temporal)
         context = Context(clip_index, window, pooled_BChw)
-        logits: Tensor = self.head(self._cut(pooled_BChw, boxes_xyxy, clip_index), context)
+        roi = self._cut(pooled_BChw, boxes_xyxy, clip_index)
+        if keep is not None:
+            keep(pool_roi(roi.detach()))
+        logits: Tensor = self.head(roi, context)
         return logits
 
     def features(self, clips: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:

@@ -89,3 +89,5 @@ class Task(Generic[P]):
     "Scores the model, in evaluation mode; returns a number or None under `map`, the same on every rank."
     extra: ExtraState | None = None
     "Further state to save and restore with each epoch."
+    after_step: Callable[[float], None] | None = None
+    "Called after each optimiser step, with the mean loss of its parts on all ranks."
