@@ -8,7 +8,7 @@ import torch
 import typer
 
 from pipeline.base.files import check_report, write_json
-from pipeline.interop.compare_fixture import ABSOLUTE, RELATIVE, ParityReport, check_parity
+from pipeline.interop.compare_fixture import ParityReport, check_parity
 
 
 def parity(
@@ -53,6 +53,5 @@ def _print(report: ParityReport) -> None:
     within = sum(each.within for each in report.differences)
     print(
         f"{report.name} ({report.upstream}): {within} of {len(report.differences)} tensors within "
-        f"{ABSOLUTE:g} + {RELATIVE:g} |x|, largest difference {report.largest:.2e}: "
-        + ("passed" if report.passed else "FAILED")
+        f"{report.tolerance}, largest difference {report.largest:.2e}: " + ("passed" if report.passed else "FAILED")
     )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
+from pipeline.base.files import read_json
 from pipeline.interop.conversion import fit_state
 from pipeline.interop.fixtures import Expected, Fixture, Run, read_fixture
 from pipeline.interop.mmaction2 import our_key
@@ -49,18 +50,18 @@ class ParityReport:
 
     name: str
     upstream: str
-    parameters: tuple[int, int]
-    "Found, and as stated by the fixture."
+    parameters: tuple[int, int] | None
+    "Found, and as stated by the fixture; None for a fixture without a model."
     buffers: tuple[int, int] | None
     differences: list[Difference]
+    tolerance: str = f"{ABSOLUTE:g} + {RELATIVE:g} |x|"
+    "In words."
 
     @property
     def passed(self) -> bool:
         """Return whether the counts are equal and every tensor is within the tolerance."""
-        counts = self.parameters[0] == self.parameters[1] and (
-            self.buffers is None or self.buffers[0] == self.buffers[1]
-        )
-        return counts and all(each.within for each in self.differences)
+        counts = [each for each in (self.parameters, self.buffers) if each is not None]
+        return all(found == expected for found, expected in counts) and all(each.within for each in self.differences)
 
     @property
     def largest(self) -> float:
@@ -78,6 +79,12 @@ def check_parity(path: Path) -> ParityReport:
         InputError: see `read_fixture`; or the described model has other keys than the fixture's state dict, or does not
             accept its clip.
     """
+    # They compare without a model; imported here, since they use the report above.
+    from pipeline.interop.alphaction_memory import check_memory_dynamics, is_memory_dynamics
+
+    facts = read_json(path)
+    if is_memory_dynamics(facts):
+        return check_memory_dynamics(path, facts)
     fixture = read_fixture(path)
     detector = fixture.model.detector
     try:

@@ -110,7 +110,7 @@ def read_fixture(path: Path) -> Fixture:
             f"{path}: no parity fixture of a detector: it has neither hyper (MMAction2) nor a resolved_config of "
             "PySlowFast beside state_dict"
         )
-    arrays = _arrays(path.with_suffix(".npz"))
+    arrays = read_arrays(path.with_suffix(".npz"))
     try:
         with torch.device("meta"):
             fixture = (_mmaction2 if "hyper" in facts else _pyslowfast)(path, facts, arrays)
@@ -124,7 +124,12 @@ def read_fixture(path: Path) -> Fixture:
     return fixture
 
 
-def _arrays(path: Path) -> dict[str, Array]:
+def read_arrays(path: Path) -> dict[str, Array]:
+    """Read the arrays of a fixture's npz.
+
+    Raises:
+        InputError: it is absent, damaged, or holds something else than numbers.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}

@@ -7,6 +7,7 @@ count is `MemoryWeight`. docs/memory.md has the rules.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +30,16 @@ class _Seen:
     keyframes: list[int]
     counts: list[int]
     "Rows of each keyframe."
+
+
+class Held(NamedTuple):
+    """What the memory holds of a second."""
+
+    start: int
+    "The slot of its first row."
+    rows: int
+    tag: float
+    "Loss of the step that wrote them."
 
 
 class Memory(Windows):
@@ -77,6 +88,14 @@ class Memory(Windows):
 
     def _numbers(self, video_ids: Sequence[str]) -> IntArray:
         return np.array([self._videos.get(video, -1) for video in video_ids], np.int64)
+
+    def held(self, video_id: str, second: int) -> Held | None:
+        """Return what the memory holds of a second; None if no step has written it."""
+        key = int(video_key(self._videos.get(video_id, -1), np.array(second)))
+        at = int(np.searchsorted(self._index.keys, key))
+        if at == len(self._index.keys) or self._index.keys[at] != key or not self.written[at]:
+            return None
+        return Held(int(self._index.starts[at]), int(self.counts[at]), float(self.tags[at]))
 
     def find(self, video_ids: Sequence[str], first: IntArray, seconds: int) -> tuple[IntArray, IntArray]:
         """See `Windows.find`."""
