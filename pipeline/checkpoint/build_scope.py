@@ -40,6 +40,7 @@ def build_scope_head(spec: HeadSpec) -> Head | StandardisedHead:
             window_seconds=window.seconds,
             span=window.span,
             per_second=window.per_second,
+            exclude_keyframe=window.exclude_keyframe,
         )
     head = build_head(chosen.name, settings, chosen.options)
     require_scope(chosen.name, head, spec.scope)

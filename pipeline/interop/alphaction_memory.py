@@ -52,9 +52,9 @@ class Read:
     "Every second of the window, but the clip's own, that a step has written."
 
 
-def is_memory_dynamics(facts: Any) -> bool:
+def is_memory_dynamics(facts: Mapping[str, Any]) -> bool:
     """Return whether a fixture's JSON is of this kind."""
-    return isinstance(facts, dict) and {"feature_rule", "iterations", "reads"} <= facts.keys()
+    return {"feature_rule", "iterations", "reads"} <= facts.keys()
 
 
 def check_memory_dynamics(path: Path, facts: Mapping[str, Any]) -> ParityReport:

@@ -33,7 +33,7 @@ class Expected:
     statistics: dict[str, float] = field(default_factory=dict)
     "mean, std (population) and absmax, as far as given."
     values: dict[str, Array] = field(default_factory=dict)
-    "`full`, `first64` or `strided64`."
+    "`full`, `first64`, `strided64`, `rows_first32` or `rows_mean`."
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,10 @@ def read_fixture(path: Path) -> Fixture:
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
-    """Read the arrays of a fixture's npz.
+    """Read an archive of arrays.
 
     Raises:
-        InputError: it is absent, damaged, or holds something else than numbers.
+        InputError: the file is absent or damaged, or an array does not hold numbers.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:

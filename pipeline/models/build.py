@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from pipeline.base.errors import InputError
+from pipeline.models.backbones.alphaction import alphaction_slowfast_r50_4x16, alphaction_slowfast_r101_8x8
 from pipeline.models.backbones.resnet3d import pyslowfast_slow_r50, slowonly_r50, slowonly_r50_nl, slowonly_r101
 from pipeline.models.backbones.slowfast import (
     pyslowfast_slowfast_r50_4x16,
@@ -24,6 +25,7 @@ from pipeline.models.heads.acrn import acrn
 from pipeline.models.heads.choose import choose_head
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.linear import linear
+from pipeline.models.heads.two_layer import two_layer
 from pipeline.models.roi import roi_channels
 from pipeline.models.settings import RoiSettings
 
@@ -38,11 +40,13 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "pyslowfast_slowfast_r50_4x16": pyslowfast_slowfast_r50_4x16,
     "pyslowfast_slowfast_r50_8x8": pyslowfast_slowfast_r50_8x8,
     "pyslowfast_slowfast_r101_8x8": pyslowfast_slowfast_r101_8x8,
+    "alphaction_slowfast_r50_4x16": alphaction_slowfast_r50_4x16,
+    "alphaction_slowfast_r101_8x8": alphaction_slowfast_r101_8x8,
     "slowonly_tiny": slowonly_tiny,
     "slowfast_tiny": slowfast_tiny,
 }
 
-BASELINE_HEADS: dict[str, Callable[..., Head]] = {"linear": linear, "acrn": acrn}
+BASELINE_HEADS: dict[str, Callable[..., Head]] = {"linear": linear, "two_layer": two_layer, "acrn": acrn}
 
 
 def build_backbone(name: str, *, width: int | None = None) -> Backbone:

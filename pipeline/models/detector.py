@@ -1,17 +1,18 @@
 """The detector: clips and boxes in, logits of persons out.
 
-Shape suffixes of names: B clips, R boxes, C channels, h and w cells of a map.
+Shape suffixes of names: B clips, R boxes, K objects of a clip, C channels, h and w cells of a map.
 """
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from pipeline.models.backbones.resnet3d import ResNet3d
 from pipeline.models.backbones.slowfast import SlowFast
-from pipeline.models.context import BankWindow, Context
+from pipeline.models.context import BankWindow, Context, ObjectBoxes, ObjectRows
 from pipeline.models.heads.head import Head
-from pipeline.models.roi import pool_roi, pool_time, roi_channels, roi_features
+from pipeline.models.roi import extend_boxes, pool_roi, pool_time, roi_channels, roi_features
 from pipeline.models.settings import RoiSettings
 from pipeline.models.standardise import StandardisedHead
 
@@ -47,6 +48,7 @@ class Detector(nn.Module):
         boxes_xyxy: Tensor,
         clip_index: Tensor,
         window: BankWindow | None = None,
+        objects: ObjectBoxes | None = None,
         keep: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
         """Compute the logits of every box, [R, classes].
@@ -56,20 +58,48 @@ class Detector(nn.Module):
             boxes_xyxy: [R, 4] in pixels of the clips.
             clip_index: [R], the clip of each box.
             window: windows of the bank, for a head that reads them.
+            objects: boxes of objects, for a head that reads them; they are cut out of the same map.
             keep: gets each box's pooled feature, [R, roi_channels], detached.
         """
         pooled_BChw = pool_time(self.backbone(clips), self.roi.temporal)
-        context = Context(clip_index, window, pooled_BChw)
+        rows = None
+        if objects is not None and "objects" in self.head.needs:
+            rows = self._object_rows(pooled_BChw, objects)
+        context = Context(clip_index, window, pooled_BChw, rows)
+        boxes_xyxy = self._extended(clips, boxes_xyxy)
         roi = self._cut(pooled_BChw, boxes_xyxy, clip_index)
         if keep is not None:
             keep(pool_roi(roi.detach()))
         logits: Tensor = self.head(roi, context)
         return logits
 
-    def features(self, clips: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
-        """Compute each box's pooled feature, [R, roi_channels], as the bank stores it (MMAction2 `LFBInferHead`)."""
+    def features(self, clips: Tensor, boxes_xyxy: Tensor, clip_index: Tensor, persons: Tensor | None = None) -> Tensor:
+        """Compute each box's pooled feature, [R, roi_channels], as the bank stores it (MMAction2 `LFBInferHead`).
+
+        Args:
+            clips: see `forward`.
+            boxes_xyxy: see `forward`.
+            clip_index: see `forward`.
+            persons: bool [R], False for boxes of objects, which are never extended; None for persons alone.
+        """
         pooled_BChw = pool_time(self.backbone(clips), self.roi.temporal)
-        return pool_roi(self._cut(pooled_BChw, boxes_xyxy, clip_index))
+        extended_R4 = self._extended(clips, boxes_xyxy)
+        if persons is not None:
+            extended_R4 = torch.where(persons[:, None], extended_R4, boxes_xyxy)
+        return pool_roi(self._cut(pooled_BChw, extended_R4, clip_index))
+
+    def _extended(self, clips: Tensor, boxes_xyxy: Tensor) -> Tensor:
+        """Extend the boxes of persons as the settings say, in evaluation only."""
+        if self.training:
+            return boxes_xyxy
+        return extend_boxes(boxes_xyxy, self.roi, width=clips.shape[4], height=clips.shape[3])
+
+    def _object_rows(self, pooled_BChw: Tensor, objects: ObjectBoxes) -> ObjectRows:
+        """Cut the objects out of the map and pool them; empty places hold zeros."""
+        clip_N = objects.mask.nonzero()[:, 0]
+        found_NC = pool_roi(self._cut(pooled_BChw, objects.boxes_xyxy[objects.mask], clip_N))
+        rows_BKC = found_NC.new_zeros(*objects.mask.shape, self.roi_channels)
+        return ObjectRows(rows_BKC.masked_scatter(objects.mask[:, :, None], found_NC), objects.mask)
 
     def _cut(self, pooled_BChw: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
         return roi_features(pooled_BChw, boxes_xyxy, clip_index, stride=self.backbone.stride, settings=self.roi)

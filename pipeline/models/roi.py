@@ -81,6 +81,31 @@ def roi_features(
     return roi_RCss.unsqueeze(2)
 
 
+def extend_boxes(boxes_xyxy: Tensor, settings: RoiSettings, *, width: int, height: int) -> Tensor:
+    """Enlarge boxes about their centres, as AlphAction does in testing.
+
+    The size of a box includes both of its border pixels, x2 - x1 + 1. A box that grows is cut at the first and the last
+    pixel of the clip; where no box grows, the boxes are returned as they are.
+
+    Args:
+        boxes_xyxy: [R, 4] in pixels of the clip.
+        settings: `extend_x` and `extend_y`.
+        width: of the clip, in pixels.
+        height: of the clip, in pixels.
+
+    Returns:
+        [R, 4].
+    """
+    if not settings.extend_x and not settings.extend_y:
+        return boxes_xyxy
+    shares_2 = boxes_xyxy.new_tensor([settings.extend_x, settings.extend_y])
+    last_2 = boxes_xyxy.new_tensor([width - 1, height - 1])
+    first_R2, second_R2 = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
+    margin_R2 = shares_2 * (second_R2 - first_R2 + 1) / 2
+    corners = (first_R2 - margin_R2, second_R2 + margin_R2)
+    return torch.cat([each.clamp_min(0).minimum(last_2) for each in corners], dim=1)
+
+
 def pool_roi(roi_RCThw: Tensor) -> Tensor:
     """Pool each box into a vector: mean over time, then the maximum over cells. [R, C, T, h, w] -> [R, C].
 

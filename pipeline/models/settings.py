@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 
 from pipeline.tables.window_span import USUAL_SPAN, Span
 
 # Pydantic, which reads values from outside, then refuses unknown keys and numbers that are not finite.
 STRICT = {"extra": "forbid", "allow_inf_nan": False}
 Positive = Annotated[int, Gt(0)]
+Share = Annotated[float, Ge(0)]
 TemporalPooling = Literal["mean", "max"]
 Mask = Literal["none", "valid"]
 Draw = Literal["keyframe", "roi"]
@@ -36,7 +37,11 @@ class RoiSettings:
     context: Literal["none", "global"] = "none"
     "global: append the clip's map, pooled to output_size, to each box; twice the channels (MMAction2 `with_global`)."
     aligned: bool = True
-    "RoIAlign's shift by half a cell; PySlowFast's models from Caffe2 do not have it."
+    "RoIAlign's shift by half a cell; PySlowFast's models from Caffe2 and AlphAction's do not have it."
+    extend_x: Share = 0.0
+    "In evaluation a person's box grows by this share of its width, half on each side (AlphAction: 0.1)."
+    extend_y: Share = 0.0
+    "The same for its height (AlphAction: 0.05)."
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ class BaselineHead:
     __pydantic_config__: ClassVar = STRICT
 
     name: str
-    "linear or acrn."
+    "linear, two_layer or acrn."
     mlp: bool = False
     "A hidden layer before the classifier."
     options: Options = field(default_factory=dict)

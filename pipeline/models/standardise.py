@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
 from pipeline.models.context import Context
-from pipeline.models.heads.head import Head
+from pipeline.models.heads.head import Head, pool_persons
 
 CHUNK_ROWS = 4096  # rows cast to float64 at a time: a chunk may be a whole film
 STD_FLOOR = 0.01  # times the median standard deviation of the channels that vary
@@ -101,7 +101,7 @@ class StandardisedHead(nn.Module):
 
         Args:
             head: the head to wrap.
-            roi: for the persons' features; None leaves them unchanged.
+            roi: for the features of persons and objects; None leaves them unchanged.
             bank: for the rows in a window; None leaves them unchanged.
         """
         super().__init__()
@@ -112,9 +112,17 @@ class StandardisedHead(nn.Module):
         self.scopes = head.scopes
 
     def forward(self, roi: Tensor, context: Context) -> Tensor:
-        """See `Head.forward`. Empty slots of the window stay zeros."""
+        """See `Head.forward`. Empty slots of the window and empty places of objects stay zeros."""
+        if self.bank is not None and len(self.bank.mean) == roi.shape[1]:
+            # In scope all the persons are not standardised, and a head may put them among the rows of the window.
+            context = replace(context, own_rows=self.bank(pool_persons(roi.detach()), dim=1))
         if self.roi is not None:
             roi = self.roi(roi, dim=1)
+            if context.objects is not None:
+                # With the persons' statistics: both are cut out of the same maps in the same way.
+                mask_BK1 = context.objects.mask[:, :, None]
+                seen = self.roi(context.objects.rows, dim=2).masked_fill(~mask_BK1, 0)
+                context = replace(context, objects=replace(context.objects, rows=seen))
         if self.bank is not None and context.window is not None:
             window = context.window
             rows = self.bank(window.rows, dim=2).masked_fill_(~window.mask[:, :, None], 0)

@@ -2,9 +2,9 @@
 
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,7 +13,8 @@ from pipeline.base.checksums import read_sealed_json
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_tree, read_json
 from pipeline.checkpoint.weights import HEAD, load_tensors
-from pipeline.training import head_training, loop
+from pipeline.training import memory_task as module
+from pipeline.training.memory import Memory
 from stages import evaluate, infer_memory, train_head
 from tests.kills import run_forked
 from tests.stages.zoo import DATA, Zoo, make_data
@@ -21,7 +22,7 @@ from tests.stages.zoo import DATA, Zoo, make_data
 MEMORY = DATA / "memory/val.zarr"
 CHOICES = (
     *("backbone=slowonly_tiny", "backbone.width=8", "scope=all", "head.memory=asynchronous"),
-    *("head=lfb_nl", "head.standardise=none", "head.options.latent=8"),
+    *("head=lfb_nl", "head.options.latent=8"),
     *("head.window.seconds=5", "head.window.per_second=2", "head_train.lr=0.01", "head_train.schedule.epochs=3"),
     *("head_train.init=kinetics", "head_train.kinetics=none"),
 )
@@ -91,45 +92,57 @@ def test_a_memory_of_another_checkpoint_is_refused(project: Zoo) -> None:
 def test_a_killed_training_ends_with_the_same_bytes(project: Zoo) -> None:
     train_head.train_head(workers=1, device="cpu")
     expected = [HEAD.read_bytes(), HEAD.with_suffix(".json").read_bytes(), digest_tree(Path("results/head"))]
-    assert not list(Path(".work/train_head").glob("*/epoch_*"))
+    HEAD.unlink()
 
     def die_in_the_third_epoch() -> None:
-        steps = 0
-
-        class Dying(head_training.memory_task.__globals__["Memory"]):  # type: ignore[misc, name-defined]
+        class Dying(Memory):
             def after_step(self, loss: float) -> None:
-                nonlocal steps
                 super().after_step(loss)
-                steps += 1
-                if steps == 5:  # two to an epoch
+                if self.step == 5:  # two to an epoch
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        head_training.memory_task.__globals__["Memory"] = Dying
+        module.Memory = Dying  # type: ignore[misc]
         train_head.train_head(workers=1, device="cpu")
 
-    HEAD.unlink()
     assert run_forked(die_in_the_third_epoch, Path.cwd())[0] == -signal.SIGKILL
     assert not HEAD.exists()
     (state,) = Path(".work/train_head").glob("*/epoch_0002/state.safetensors")
-    tensors = {name: value for name, value in load_tensors(state).items() if name.startswith("extra.")}
+    tensors = load_tensors(state)
     assert int(tensors["extra.step"]) == 4
     assert float(tensors["extra.now"]) > 0
     assert tensors["extra.rows"].abs().sum() > 0
+    shutil.copytree(".work", "before")
+
     train_head.train_head(workers=1, device="cpu")
-    assert [
-        HEAD.read_bytes(), HEAD.with_suffix(".json").read_bytes(), digest_tree(Path("results/head"))
-    ] == expected  # fmt: skip
+    resumed = [HEAD.read_bytes(), HEAD.with_suffix(".json").read_bytes(), digest_tree(Path("results/head"))]
+    assert resumed == expected
+    # It is the memory that the state must hold for that.
+    shutil.rmtree(".work")
+    Path("before").rename(".work")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Memory, "load_state_dict", lambda self, tensors: None)
+        train_head.train_head(workers=1, device="cpu")
+    assert HEAD.read_bytes() != expected[0]
 
 
-def test_the_resumed_memory_matters(project: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without what the state holds of the memory, a resumed run would end with other bytes."""
-    states: list[Any] = []
-    save = loop.save_state
-    monkeypatch.setattr(loop, "save_state", lambda *given: (states.append(given[-1].state_dict()), save(*given)))
-    train_head.train_head(workers=1, device="cpu")
-    assert len(states) == 3
-    assert states[0]["rows"].shape == states[2]["rows"].shape
-    whole = HEAD.read_bytes()
-    project.compose(*CHOICES, "head_train.memory.by=none")
-    train_head.train_head(workers=1, device="cpu")
-    assert HEAD.read_bytes() != whole, "the weight of rows reaches the head"
+def test_what_rows_count_reaches_the_head(project: Zoo) -> None:
+    made = {}
+    for by in ("loss", "age", "none"):
+        project.compose(*CHOICES, f"head_train.memory.by={by}")
+        train_head.train_head(workers=1, device="cpu")
+        made[by] = HEAD.read_bytes()
+        record = read_sealed_json(HEAD.with_suffix(".json"))["parameters"]
+        assert record.get("memory") == (None if by == "loss" else {"by": by, "half_life": 1.0})
+    assert len(set(made.values())) == 3
+
+
+def test_aia_trains_and_is_evaluated_on_its_own_memory(project: Zoo) -> None:
+    sizes = ("head.options.latent=16", "head.options.hidden=16", "head.window.seconds=5", "head.window.per_second=2")
+    backbone = ("backbone=slowonly_tiny", "backbone.width=8", "head_train.init=kinetics", "head_train.kinetics=none")
+    # Its letters for persons and memory alone.
+    order = ("head.options.order=PMPM", "head.objects=null")
+    project.compose(*backbone, "head=aia_dense_serial", "scope=all", "head.memory=asynchronous", *sizes, *order)
+    assert project.values["head"]["standardise"] == "none"
+    project.train_head()
+    infer_memory.infer_memory("val", workers=1, device="cpu")
+    project.evaluate()

@@ -16,7 +16,7 @@ from pipeline.base.errors import InputError
 from pipeline.models.backbones.conv import ConvBN, plain_conv
 from pipeline.models.backbones.resnet3d import R50, R101, ResNet3d, Stage, slow_stages
 
-SlowFrames = Literal["stride", "linspace"]
+SlowFrames = Literal["stride", "linspace", "middle"]
 LATERALS = ("conv1_lateral", "layer1_lateral", "layer2_lateral", "layer3_lateral")
 
 
@@ -25,7 +25,7 @@ class Pathways:
     """How the fast pathway stands to the slow one, and how the slow one is given what the fast one has."""
 
     alpha: int
-    "Frames of the fast pathway, which takes the whole clip, per frame of the slow one."
+    "Frames of the fast pathway per frame of the slow one."
     fusion_kernel: int
     "Frames that a lateral convolution sees."
     beta: int = 8
@@ -34,7 +34,12 @@ class Pathways:
     "Batch norm and ReLU after the lateral convolutions, as PySlowFast."
     slow_frames: SlowFrames = "stride"
     """`stride` takes frames 0, alpha, 2 alpha, ... (MMAction2); `linspace` spreads them from the first to the last,
-    truncated to whole frames (PySlowFast)."""
+    truncated to whole frames (PySlowFast); `middle` takes every tau-th for tau = alpha * fast_step, from tau // 2 - 1
+    on, and in training from a number drawn for each clip in 0 to tau - 1 (AlphAction)."""
+    fast_step: int = 1
+    "The fast pathway takes every so-manyth frame of the clip."
+    fusion_bias: bool = False
+    "The lateral convolutions have a bias."
 
 
 class SlowFast(nn.Module):
@@ -72,6 +77,7 @@ class SlowFast(nn.Module):
         super().__init__()
         alpha, beta = pathways.alpha, pathways.beta
         self.alpha = alpha
+        self.fast_step = pathways.fast_step
         self.slow_frames: SlowFrames = pathways.slow_frames
         fast_stages = [replace(each, width=each.width // beta, temporal_kernel=3, non_local=()) for each in stages]
         fast_channels = [stem_width // beta, *[each.width * expansion for each in fast_stages[:3]]]
@@ -104,27 +110,43 @@ class SlowFast(nn.Module):
             clip_B3THW: normalised RGB clips, float [B, 3, T, H, W].
 
         Returns:
-            The slow pathway's map [B, C_slow, T / alpha, h, w] and the fast one's [B, C_fast, T, h, w].
+            The fast pathway's map [B, C_fast, T / fast_step, h, w], and before it the slow one's [B, C_slow, ...],
+            with 1 / alpha of these frames.
 
         Raises:
-            InputError: T is not a multiple of alpha.
+            InputError: T is not a multiple of alpha * fast_step.
         """
         slow, fast = self.slow_path, self.fast_path
-        slow_BCTHW, fast_BCTHW = slow.stem(self._slow_clip(clip_B3THW)), fast.stem(clip_B3THW)
+        slow_BCTHW, fast_BCTHW = (
+            path.stem(clip) for path, clip in zip((slow, fast), self.split(clip_B3THW), strict=True)
+        )
         for number, lateral in enumerate(LATERALS, start=1):
             side_BCTHW = slow.get_submodule(lateral)(fast_BCTHW)
             slow_BCTHW = slow.get_submodule(f"layer{number}")(torch.cat([slow_BCTHW, side_BCTHW], dim=1))
             fast_BCTHW = fast.get_submodule(f"layer{number}")(fast_BCTHW)
         return slow_BCTHW, fast_BCTHW
 
+    def split(self, clip_B3THW: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the frames of the slow pathway and those of the fast one."""
+        return self._slow_clip(clip_B3THW), clip_B3THW[:, :, :: self.fast_step]
+
     def _slow_clip(self, clip_B3THW: Tensor) -> Tensor:
         frames = clip_B3THW.shape[2]
-        if frames % self.alpha or not frames:
-            raise InputError(f"a clip has {frames} frames, this SlowFast needs a multiple of {self.alpha}")
+        step = self.alpha * self.fast_step
+        if frames % step or not frames:
+            raise InputError(f"a clip has {frames} frames, this SlowFast needs a multiple of {step}")
         if self.slow_frames == "stride":
-            return clip_B3THW[:, :, :: self.alpha]
+            return clip_B3THW[:, :, ::step]
+        if self.slow_frames == "middle":
+            if not self.training:
+                return clip_B3THW[:, :, step // 2 - 1 :: step]
+            # Drawn on the CPU, so that every device draws the same.
+            first_B = torch.randint(step, (len(clip_B3THW),), device="cpu")
+            index_BT = (first_B[:, None] + torch.arange(0, frames, step)).to(clip_B3THW.device)
+            clip_B = torch.arange(len(clip_B3THW), device=clip_B3THW.device)
+            return clip_B3THW.transpose(1, 2)[clip_B[:, None], index_BT].transpose(1, 2)
         # Computed on the CPU, so that every device truncates to the same frames.
-        index = torch.linspace(0, frames - 1, frames // self.alpha, device="cpu").long()
+        index = torch.linspace(0, frames - 1, frames // step, device="cpu").long()
         return clip_B3THW[:, :, index.to(clip_B3THW.device)]
 
 
@@ -133,7 +155,7 @@ def _lateral(channels: int, pathways: Pathways) -> nn.Module:
     size = (pathways.fusion_kernel, 1, 1)
     if pathways.fusion_norm:
         return ConvBN(channels, 2 * channels, kernel=size, frame_stride=pathways.alpha)
-    return plain_conv(channels, 2 * channels, kernel=size, frame_stride=pathways.alpha)
+    return plain_conv(channels, 2 * channels, kernel=size, frame_stride=pathways.alpha, bias=pathways.fusion_bias)
 
 
 def slowfast_r50_4x16(width: int = 64) -> SlowFast:

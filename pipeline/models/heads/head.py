@@ -31,7 +31,7 @@ class HeadSettings:
     dropout: float = 0.5
     "Dropout before the classifier; on RoI maps it acts before they are pooled, as upstream."
     feature_dropout: float = 0.0
-    "Dropout of the head's inputs: the persons' features and the rows of the window, per element."
+    "Dropout of the head's inputs: the features of persons and objects and the rows of the window, per element."
     mask: Mask = "valid"
     "none: empty slots are zeros that take part, as published; valid: empty slots are ignored."
     mlp: bool = False
@@ -42,6 +42,8 @@ class HeadSettings:
     "The keyframe's own second is the last of the window (past), the first (future), or number window_seconds // 2."
     per_second: int = 0
     "Slots of each second of the window."
+    exclude_keyframe: bool = False
+    "The slots of the keyframe's own second stay empty."
     objects: int = 0
     "Places for the objects of a keyframe; 0 where none are read."
 
@@ -111,6 +113,9 @@ class Head(nn.Module):
             if context.window is not None:
                 rows = self.feature_dropout(context.window.rows)
                 context = replace(context, window=replace(context.window, rows=rows))
+            if context.objects is not None:
+                rows = self.feature_dropout(context.objects.rows)
+                context = replace(context, objects=replace(context.objects, rows=rows))
         features = roi if self.shared is None else self.shared(roi, context)
         logits: Tensor = self.classifier(pool_persons(self.dropout(features)))
         return logits

@@ -10,20 +10,26 @@ from typing import Any
 
 from pipeline.base.errors import InputError
 from pipeline.models.heads.acrn import acrn
+from pipeline.models.heads.aia import aia_dense_serial, aia_parallel, aia_serial
 from pipeline.models.heads.choose import choose_head
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.lfb_nl import lfb_nl
 from pipeline.models.heads.lfb_nl_split import lfb_nl_split
 from pipeline.models.heads.lfb_pool import lfb_avg, lfb_max
 from pipeline.models.heads.linear import linear
+from pipeline.models.heads.two_layer import two_layer
 
 HEADS: dict[str, Callable[..., Head]] = {
     "linear": linear,
+    "two_layer": two_layer,
     "acrn": acrn,
     "lfb_nl": lfb_nl,
     "lfb_max": lfb_max,
     "lfb_avg": lfb_avg,
     "lfb_nl_split": lfb_nl_split,
+    "aia_parallel": aia_parallel,
+    "aia_serial": aia_serial,
+    "aia_dense_serial": aia_dense_serial,
 }
 
 

@@ -1,0 +1,293 @@
+"""AIA: each person looks at the persons and objects of its clip and at the window of the bank (Tang et al. 2020).
+
+`aia_parallel`, `aia_serial` and `aia_dense_serial` differ in how their blocks follow each other. What the blocks find
+is added to the person's own feature, and two hidden layers follow.
+
+Shape suffixes of names: R persons, B clips, W windows, K places of a clip, L slots of a window, C channels, d latent
+channels.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.base.errors import InputError
+from pipeline.models.context import Context
+from pipeline.models.heads.head import Head, HeadSettings, pool_persons, read_window
+from pipeline.models.heads.interaction import InteractionBlock, Mixture, Rows, seat_persons
+from pipeline.models.heads.two_layer import TwoLayers, two_layers
+from pipeline.models.settings import Mask
+from pipeline.tables.window_span import own_second
+
+Wiring = Literal["parallel", "serial", "dense"]
+NEEDS = {"O": "objects", "M": "window"}
+"The field of `Context` that a block of each letter reads; P reads the persons, which are always there."
+See = Callable[[str, Tensor], Rows]
+
+
+class Interaction(nn.Module):
+    """Blocks of the letters P (persons), O (objects) and M (memory) in an order, and how they follow each other."""
+
+    def __init__(
+        self, settings: HeadSettings, wiring: Wiring, order: str, *, latent: int, persons: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.wiring: Wiring = wiring
+        self.order = order
+        self.mask: Mask = settings.mask
+        self.persons = persons
+        self.slots = settings.window_seconds * settings.per_second
+        own = own_second(settings.window_seconds, settings.span) * settings.per_second
+        self.own_slots = None if settings.exclude_keyframe else slice(own, own + settings.per_second)
+        channels = settings.roi_channels
+        self.dropout = nn.Dropout(dropout)
+        self.reduce_person = nn.Linear(channels, latent)
+        # After another block, persons look at what that gave to the others.
+        first = "P" in order if wiring == "parallel" else order[0] == "P"
+        self.reduce_key = nn.Linear(channels, latent) if first else None
+        self.reduce_object = nn.Linear(channels, latent) if "O" in order else None
+        self.reduce_memory = nn.Linear(settings.bank_channels, latent) if "M" in order else None
+        self.names = [f"{letter}{order[: number + 1].count(letter)}" for number, letter in enumerate(order)]
+        last = {order.rfind(letter) for letter in order} if wiring == "parallel" else {len(order) - 1}
+        self.blocks = nn.ModuleDict(
+            {
+                name: InteractionBlock(
+                    latent,
+                    channels if number in last else latent,
+                    seconds=settings.window_seconds if name[0] == "M" else 0,
+                    dropout=dropout,
+                )
+                for number, name in enumerate(self.names)
+            }
+        )
+        mixed = range(2, len(order)) if wiring == "dense" else range(0)
+        self.mixtures = nn.ModuleDict({str(number): Mixture(number, latent) for number in mixed})
+
+    def forward(self, person_RC: Tensor, context: Context) -> Tensor:
+        """Compute what the persons read, [R, C], from rows that are already pooled."""
+        clips, fit = _count_clips(context), self.mask == "valid"
+        seats = seat_persons(context.clip_index, clips, self.persons, draw=self.training, fit=fit)
+        rows = self._shared_rows(person_RC, context)
+        query_Rd = self._reduce(self.reduce_person, person_RC)
+        first_key_Rd = self._reduce(self.reduce_key, person_RC) if self.reduce_key else None
+
+        def see(name: str, query_Rd: Tensor) -> Rows:
+            if name[0] != "P":
+                return rows[name[0]]
+            # Keys of persons are padded after the reduction, those of objects and memory before it.
+            key_Rd = first_key_Rd if name == "P1" and first_key_Rd is not None else query_Rd
+            valid_BK = None if self.mask == "none" else seats.taken_BK
+            return Rows(seats.group(key_Rd), valid_BK, context.clip_index)
+
+        return self._parallel(query_Rd, see) if self.wiring == "parallel" else self._serial(query_Rd, see)
+
+    def _parallel(self, query_Rd: Tensor, see: See) -> Tensor:
+        """Sum the results of one chain of blocks for each letter; all chains begin with the same query."""
+        found: dict[str, Tensor] = {}
+        for name in self.names:
+            before_Rd = found.get(name[0], query_Rd)
+            found[name[0]] = self.blocks[name](before_Rd, see(name, before_Rd))
+        return sum(found.values(), start=torch.zeros_like(next(iter(found.values()))))
+
+    def _serial(self, query_Rd: Tensor, see: See) -> Tensor:
+        """Let each block ask with what the one before it gave or, if the blocks are dense, with a mixture of all."""
+        given: list[Tensor] = []
+        for number, name in enumerate(self.names):
+            if str(number) in self.mixtures:
+                query_Rd = self.mixtures[str(number)](given)
+            query_Rd = self.blocks[name](query_Rd, see(name, query_Rd))
+            given.append(query_Rd)
+        return query_Rd
+
+    def _shared_rows(self, person_RC: Tensor, context: Context) -> dict[str, Rows]:
+        """Return the objects and the memory, reduced; every block of their letter sees the same."""
+        rows: dict[str, Rows] = {}
+        if self.reduce_object:
+            objects = context.objects
+            assert objects is not None  # the head needs it
+            valid_BK = None if self.mask == "none" else objects.mask
+            reduced = self._reduce(self.reduce_object, objects.rows.to(person_RC.dtype))
+            rows["O"] = Rows(reduced, valid_BK, context.clip_index)
+        if self.reduce_memory:
+            window_WLC, valid_WL, window_R = self._memory(person_RC, context)
+            rows["M"] = Rows(self._reduce(self.reduce_memory, window_WLC), valid_WL, window_R)
+        return rows
+
+    def _memory(self, person_RC: Tensor, context: Context) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return `read_window` with the clip's own persons in the keyframe's second; no gradient reaches them there."""
+        window_WLC, valid_WL, window_R = read_window(context, self.mask, like=person_RC)
+        if window_WLC.shape[1] != self.slots:
+            raise ValueError(f"the window has {window_WLC.shape[1]} slots, this head expects {self.slots}")
+        if self.own_slots is None:
+            return window_WLC, valid_WL, window_R
+        places = self.own_slots.stop - self.own_slots.start
+        seats = seat_persons(context.clip_index, _count_clips(context), places, draw=self.training)
+        clip_W = window_R.new_zeros(len(window_WLC)).scatter(0, window_R, context.clip_index.to(window_R.dtype))
+        own_RC = person_RC.detach() if context.own_rows is None else context.own_rows.to(person_RC.dtype)
+        own_WKC = seats.group(own_RC)[clip_W]
+        window_WLC = torch.cat(
+            [window_WLC[:, : self.own_slots.start], own_WKC, window_WLC[:, self.own_slots.stop :]], dim=1
+        )
+        if valid_WL is not None:
+            taken_WK = seats.taken_BK[clip_W]
+            valid_WL = torch.cat(
+                [valid_WL[:, : self.own_slots.start], taken_WK, valid_WL[:, self.own_slots.stop :]], dim=1
+            )
+        return window_WLC, valid_WL, window_R
+
+    def _reduce(self, layer: nn.Linear, rows: Tensor) -> Tensor:
+        reduced: Tensor = self.dropout(layer(rows))
+        return reduced
+
+
+def _count_clips(context: Context) -> int:
+    """Return the number of clips, as far as objects or persons show it."""
+    if context.objects is not None:
+        return len(context.objects.rows)
+    return int(context.clip_index.max()) + 1 if len(context.clip_index) else 1
+
+
+class InteractionHead(nn.Module):
+    """Adds what the blocks find to the person's feature, and applies two hidden layers to the sum."""
+
+    def __init__(self, interaction: Interaction, layers: TwoLayers) -> None:
+        super().__init__()
+        self.interaction = interaction
+        self.layers = layers
+
+    def forward(self, roi: Tensor, context: Context) -> Tensor:
+        """RoI features (see `Head`) -> [R, hidden]."""
+        person_RC = pool_persons(roi)
+        hidden_Rh: Tensor = self.layers(person_RC + self.interaction(person_RC, context), context)
+        return hidden_Rh
+
+
+def _build(
+    name: str,
+    settings: HeadSettings,
+    wiring: Wiring,
+    order: str,
+    *,
+    latent: int,
+    hidden: int,
+    dropout: float,
+    persons: int,
+    init: str,
+) -> Head:
+    """Build a head; arguments and errors are those of `aia_serial`."""
+    _check(name, settings, order, latent=latent, dropout=dropout, persons=persons, init=init)
+    interaction = Interaction(settings, wiring, order, latent=latent, persons=persons, dropout=dropout)
+    _initialise(interaction, init)
+    body = InteractionHead(interaction, two_layers(settings, head=name, hidden=hidden))
+    needs = frozenset(need for letter, need in NEEDS.items() if letter in order)
+    return Head(body, settings, channels=hidden, needs=needs)
+
+
+def _check(
+    name: str, settings: HeadSettings, order: str, *, latent: int, dropout: float, persons: int, init: str
+) -> None:
+    if not order or set(order) - set("POM"):
+        raise InputError(f"head {name}: order is {order!r}, expected letters P, O and M")
+    if init not in ("identity", "published"):
+        raise InputError(f"head {name}: init is {init}, expected identity or published")
+    if latent < 1 or persons < 1:
+        raise InputError(f"head {name}: latent is {latent} and persons {persons}, expected at least 1")
+    if not 0 <= dropout < 1:
+        raise InputError(f"head {name}: dropout is {dropout}, expected 0 to below 1")
+    if "M" not in order:
+        return
+    if settings.bank_channels not in (0, settings.roi_channels):  # without any, `choose_head` refuses it
+        raise InputError(
+            f"head {name}: a person has {settings.roi_channels} channels and a row of the bank "
+            f"{settings.bank_channels}, expected equal numbers: the clip's persons are part of its memory"
+        )
+    if settings.window_seconds < 1 or settings.per_second < 1:
+        raise InputError(
+            f"head {name}: it reads a window, found head.window.seconds {settings.window_seconds} "
+            f"and head.window.per_second {settings.per_second}"
+        )
+
+
+def _initialise(interaction: Interaction, init: str) -> None:
+    for module in interaction.modules():
+        if isinstance(module, nn.Linear) and not module.weight.is_meta:  # see `_conv3d`
+            nn.init.zeros_(module.bias)
+            if init == "published":
+                nn.init.normal_(module.weight, std=0.01)
+    for block in interaction.blocks.children():
+        assert isinstance(block, InteractionBlock)
+        nn.init.zeros_(block.out.weight)
+
+
+def aia_parallel(
+    settings: HeadSettings,
+    *,
+    order: str = "POMPOM",
+    latent: int = 1024,
+    hidden: int = 1024,
+    dropout: float = 0.2,
+    persons: int = 25,
+    init: str = "identity",
+) -> Head:
+    """Build a chain of blocks for each letter of `order`; their results are summed. Options as in `aia_serial`."""
+    return _build(
+        "aia_parallel", settings, "parallel", order,
+        latent=latent, hidden=hidden, dropout=dropout, persons=persons, init=init,
+    )  # fmt: skip
+
+
+def aia_serial(
+    settings: HeadSettings,
+    *,
+    order: str = "POMPOM",
+    latent: int = 1024,
+    hidden: int = 1024,
+    dropout: float = 0.2,
+    persons: int = 25,
+    init: str = "identity",
+) -> Head:
+    """Build blocks of which each asks with what the one before it gave.
+
+    The slots of the keyframe's own second hold the clip's persons, unless `head.window.exclude_keyframe` is set.
+
+    Args:
+        settings: see `HeadSettings`; with M in `order` it needs a window, with O objects.
+        order: the blocks: P looks at the persons of the clip, O at its objects, M at the window of the bank. A letter
+            may be left out, and the head then does not read what it stands for.
+        latent: channels of the blocks.
+        hidden: channels of the two layers before the classifier.
+        dropout: of the reduced features and of what each block adds.
+        persons: most persons of a clip that others look at; of more, training draws some, evaluation takes the first.
+        init: `published` draws the projections of the blocks with a deviation of 0.01, `identity` as torch does by
+            default, which is more for few channels. With both, each block at first adds nothing to its query.
+
+    Raises:
+        InputError: `order` has another letter or none, `init` is another word, a size is below 1, `dropout` is not in
+            [0, 1), or the window is absent or has rows of other channels than the persons.
+    """
+    return _build(
+        "aia_serial", settings, "serial", order,
+        latent=latent, hidden=hidden, dropout=dropout, persons=persons, init=init,
+    )  # fmt: skip
+
+
+def aia_dense_serial(
+    settings: HeadSettings,
+    *,
+    order: str = "POMPOM",
+    latent: int = 1024,
+    hidden: int = 1024,
+    dropout: float = 0.2,
+    persons: int = 25,
+    init: str = "identity",
+) -> Head:
+    """Build blocks of which, from the third on, each asks with a learned mixture of what all before it gave.
+
+    Options and errors are those of `aia_serial`.
+    """
+    return _build(
+        "aia_dense_serial", settings, "dense", order,
+        latent=latent, hidden=hidden, dropout=dropout, persons=persons, init=init,
+    )  # fmt: skip
