@@ -8,7 +8,8 @@ import torch
 import typer
 
 from pipeline.base.files import check_report, write_json
-from pipeline.interop.compare_fixture import ABSOLUTE, RELATIVE, ParityReport, check_parity
+from pipeline.interop.check_fixture import check_fixture
+from pipeline.interop.compare_fixture import ParityReport
 
 
 def parity(
@@ -24,7 +25,7 @@ def parity(
     if json_path:
         check_report(json_path, "fixture", "passed", "parameters", "tensors")
     torch.set_num_threads(threads)
-    report = check_parity(fixture)
+    report = check_fixture(fixture)
     _print(report)
     if json_path:
         differences = {
@@ -53,6 +54,5 @@ def _print(report: ParityReport) -> None:
     within = sum(each.within for each in report.differences)
     print(
         f"{report.name} ({report.upstream}): {within} of {len(report.differences)} tensors within "
-        f"{ABSOLUTE:g} + {RELATIVE:g} |x|, largest difference {report.largest:.2e}: "
-        + ("passed" if report.passed else "FAILED")
+        f"{report.tolerance}, largest difference {report.largest:.2e}: " + ("passed" if report.passed else "FAILED")
     )

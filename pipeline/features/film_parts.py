@@ -21,8 +21,8 @@ from pipeline.base.hardware import Hardware
 from pipeline.base.numerics import compute_precision, set_numerics
 from pipeline.base.shared_items import Make, share_items
 from pipeline.base.work import item_key
-from pipeline.checkpoint.build_baseline import build_baseline
-from pipeline.checkpoint.weights import load_checkpoint, load_into
+from pipeline.checkpoint.build_baseline import feature_detector
+from pipeline.checkpoint.weights import load_checkpoint
 from pipeline.features.film_clips import ClipRequest, run_film
 from pipeline.features.requests import FilmBoxes
 from pipeline.models.detector import Detector
@@ -43,7 +43,7 @@ class PartSettings:
 
 
 @dataclass(frozen=True)
-class _Model:
+class FilmModel:
     """Everything that turns a film into rows."""
 
     detector: Detector
@@ -80,7 +80,7 @@ def make_parts(
         InputError: the checkpoint, a frame or a feature is missing or invalid.
     """
     tensors, described = load_checkpoint(checkpoint)
-    spec = described.detector()
+    spec = described.features()
     store = FrameStore(frames)
     version = code_version("pipeline.features.film_parts")
     keys = {
@@ -98,10 +98,8 @@ def make_parts(
 
     def load() -> Make:
         set_numerics(compute_dtype=settings.compute_dtype, deterministic=False, threads=1)
-        detector = build_baseline(spec)
-        load_into(detector, tensors, str(checkpoint))
-        detector.eval().to(hardware.device)
-        model = _Model(detector, spec.input, store, settings, hardware.device, hardware.batch)
+        detector = feature_detector(spec, tensors, str(checkpoint)).eval().to(hardware.device)
+        model = FilmModel(detector, spec.clip, store, settings, hardware.device, hardware.batch)
         return lambda video_id, folder: _write_part(folder, model, by_id[video_id])
 
     threads = torch.get_num_threads()
@@ -112,7 +110,7 @@ def make_parts(
     return parts
 
 
-def _write_part(folder: Path, model: _Model, film: FilmBoxes) -> None:
+def _write_part(folder: Path, model: FilmModel, film: FilmBoxes) -> None:
     detections, ground_truth = film_rows(model, film)
     write_part(
         folder,
@@ -126,7 +124,7 @@ def _write_part(folder: Path, model: _Model, film: FilmBoxes) -> None:
     )
 
 
-def film_rows(model: _Model, film: FilmBoxes) -> tuple[FeatureRows, FeatureRows | None]:
+def film_rows(model: FilmModel, film: FilmBoxes) -> tuple[FeatureRows, FeatureRows | None]:
     """Compute the features of a film's detected and annotated boxes.
 
     Clips of seconds with detected boxes are batched first, and then clips of seconds with annotated boxes only. So no

@@ -1,7 +1,7 @@
 """Read a described configuration so that an unknown key is an error and none is silently ignored."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from pipeline.base.errors import InputError
 
@@ -66,7 +66,7 @@ class Checked:
         for block in self._blocks:
             block.finish()
 
-    def refuse(self, key: str, value: Any, supported: str) -> None:
+    def refuse(self, key: str, value: Any, supported: str) -> NoReturn:
         """Raise the error of a value that is not supported."""
         raise InputError(f"{self.where}.{key} is {_shown(value)}, supported: {supported}")
 

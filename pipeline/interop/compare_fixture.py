@@ -49,18 +49,18 @@ class ParityReport:
 
     name: str
     upstream: str
-    parameters: tuple[int, int]
-    "Found, and as stated by the fixture."
+    parameters: tuple[int, int] | None
+    "Found, and as stated by the fixture; None for a fixture of single operations."
     buffers: tuple[int, int] | None
     differences: list[Difference]
+    tolerance: str = f"{ABSOLUTE:g} + {RELATIVE:g} |x|"
+    "In words."
 
     @property
     def passed(self) -> bool:
         """Return whether the counts are equal and every tensor is within the tolerance."""
-        counts = self.parameters[0] == self.parameters[1] and (
-            self.buffers is None or self.buffers[0] == self.buffers[1]
-        )
-        return counts and all(each.within for each in self.differences)
+        counts = (each for each in (self.parameters, self.buffers) if each is not None)
+        return all(found == stated for found, stated in counts) and all(each.within for each in self.differences)
 
     @property
     def largest(self) -> float:
@@ -214,6 +214,18 @@ def bank_window(model: DescribedModel, persons: int, kind: str, seed: int) -> Te
     return torch.from_numpy(rows)
 
 
+def _part(found: Tensor, part: str, size: int) -> Tensor:
+    """Return the values that an array of a fixture holds, as float64 [size]."""
+    flat = found.flatten().double()
+    if part == "strided64":
+        return flat[[index * flat.numel() // 64 for index in range(64)]]
+    if part == "rows_first32":
+        return found.flatten(1)[:, :32].double().flatten()
+    if part == "rows_mean":
+        return found.flatten(1).double().mean(dim=1)
+    return flat[:size]
+
+
 def compare(name: str, found: Tensor, expected: Expected) -> Difference:
     """Return the largest difference of a tensor from what the fixture states: shape, statistics and values.
 
@@ -229,8 +241,7 @@ def compare(name: str, found: Tensor, expected: Expected) -> Difference:
     mine = [own[statistic].reshape(1) for statistic in expected.statistics]
     theirs = [np.array([value]) for value in expected.statistics.values()]
     for part, values in expected.values.items():
-        strided = [index * flat.numel() // 64 for index in range(64)]
-        mine.append(flat[strided] if part == "strided64" else flat[: values.size])
+        mine.append(_part(found, part, values.size))
         theirs.append(values.astype(np.float64).ravel())
     found_N, expected_N = torch.cat(mine).numpy(), np.concatenate(theirs)
     if found_N.shape != expected_N.shape:

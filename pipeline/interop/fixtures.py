@@ -33,7 +33,7 @@ class Expected:
     statistics: dict[str, float] = field(default_factory=dict)
     "mean, std (population) and absmax, as far as given."
     values: dict[str, Array] = field(default_factory=dict)
-    "`full`, `first64` or `strided64`."
+    "`full`, `first64`, `strided64`, `rows_first32` or `rows_mean`."
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def read_fixture(path: Path) -> Fixture:
             f"{path}: no parity fixture of a detector: it has neither hyper (MMAction2) nor a resolved_config of "
             "PySlowFast beside state_dict"
         )
-    arrays = _arrays(path.with_suffix(".npz"))
+    arrays = read_arrays(path.with_suffix(".npz"))
     try:
         with torch.device("meta"):
             fixture = (_mmaction2 if "hyper" in facts else _pyslowfast)(path, facts, arrays)
@@ -124,7 +124,12 @@ def read_fixture(path: Path) -> Fixture:
     return fixture
 
 
-def _arrays(path: Path) -> dict[str, Array]:
+def read_arrays(path: Path) -> dict[str, Array]:
+    """Read an archive of arrays.
+
+    Raises:
+        InputError: the file is absent or damaged, or an array does not hold numbers.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}

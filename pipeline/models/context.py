@@ -98,6 +98,8 @@ class Context:
     "[B, C_map, h, w]: the backbone's map of each clip, pooled over time (`pool_time`)."
     objects: ObjectRows | None = None
     "For a head that reads objects; without any object its mask is False everywhere."
+    own_rows: Tensor | None = None
+    "[R, C_bank]: the persons as rows of their own windows, where these are standardised and the persons are not alike."
 
     def __post_init__(self) -> None:
         if self.window is not None and self.window.owner.shape != self.clip_index.shape:

@@ -21,6 +21,7 @@ TemporalPooling = Literal["mean", "max"]
 Mask = Literal["none", "valid"]
 Draw = Literal["keyframe", "roi"]
 Scope = Literal["head", "all"]
+HeadMemory = Literal["bank", "asynchronous"]
 Options = Mapping[str, bool | int | float | str]
 
 
@@ -176,7 +177,8 @@ class LongTermHead:
     """The head that scores persons; its function is in pipeline/models/heads. Name `baseline`: the baseline's own head.
 
     Raises:
-        ValueError: the name is not one word of small letters, digits and underscores, or `reads` and `window` disagree.
+        ValueError: the name is not one word of small letters, digits and underscores, or `reads` and `window`, or
+            `memory` and another field, disagree.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -191,6 +193,9 @@ class LongTermHead:
     "train: shift and scale each channel to zero mean and unit deviation, by statistics of the train split."
     window: WindowSettings | None = None
     "Only for a head that reads the bank."
+    memory: HeadMemory = "bank"
+    """What fills the windows. bank: the bank of the baseline; asynchronous, in scope all: in training what the detector
+    has computed lately (docs/memory.md), in testing its own bank, which infer_memory makes."""
     objects: ObjectSettings | None = None
     "Only for a head that reads objects."
     mlp: bool = False
@@ -202,6 +207,17 @@ class LongTermHead:
         _check_name(self.name)
         if (self.window is None) != (self.reads == "features"):
             raise ValueError(f".reads is {self.reads}, and there is {'no' if self.window is None else 'a'} .window")
+        if self.is_asynchronous and self.window is None:
+            raise ValueError(".memory is asynchronous, and there is no .window that reads it")
+        if self.is_asynchronous and self.standardise == "train":
+            raise ValueError(
+                ".standardise is train, and the rows of .memory asynchronous change in training; expected none"
+            )
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether windows read the detector's own memory, and no bank of another model."""
+        return self.memory == "asynchronous"
 
     @property
     def is_baseline(self) -> bool:

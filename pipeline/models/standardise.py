@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
 from pipeline.models.context import Context
-from pipeline.models.heads.head import Head
+from pipeline.models.heads.head import Head, pool_persons
 
 CHUNK_ROWS = 4096  # rows cast to float64 at a time: a chunk may be a whole film
 STD_FLOOR = 0.01  # times the median standard deviation of the channels that vary
@@ -113,6 +113,9 @@ class StandardisedHead(nn.Module):
 
     def forward(self, roi: Tensor, context: Context) -> Tensor:
         """See `Head.forward`. Empty slots of the window and empty places of objects stay zeros."""
+        if self.bank is not None and len(self.bank.mean) == roi.shape[1]:
+            # In scope all the persons are not standardised, and a head may put them among the rows of the window.
+            context = replace(context, own_rows=self.bank(pool_persons(roi.detach()), dim=1))
         if self.roi is not None:
             roi = self.roi(roi, dim=1)
             if context.objects is not None:

@@ -105,6 +105,10 @@ class Params(Block):
                 "head=baseline scores frames, of which scope=head has none on a bank made elsewhere; "
                 "scope=all takes them"
             )
+        if self.head.is_asynchronous and self.scope.name == "head":
+            raise ValueError("head.memory=asynchronous is filled as the whole detector trains; scope=all does that")
+        if self.head.is_asynchronous and self.bank.name == "external":
+            raise ValueError("head.memory=asynchronous reads no bank made elsewhere; head.memory=bank does")
         if self.head.window is not None and self.head.window.score < self.bank.box_threshold:
             raise ValueError(
                 f"head.window.score {self.head.window.score} is below bank.box_threshold {self.bank.box_threshold}"

@@ -23,6 +23,7 @@ class Batch:
     clips: Tensor | None = None  # [B, 3, T, H, W] float32, normalised
     boxes_xyxy: Tensor | None = None  # [R, 4] float32, pixels of the clip
     rows: Tensor | None = None  # [R, C] float32
+    keyframes: Tensor | None = None  # [B] int64 beside clips: the number of each keyframe among those of training
     window: BankWindow | None = None  # overwritten when the next batch is made
     objects: ObjectRows | None = None  # beside rows, for a head that reads objects
     object_boxes: ObjectBoxes | None = None  # beside clips, for a head that reads objects

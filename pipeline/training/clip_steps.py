@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -201,10 +202,10 @@ def clip_steps(
     indices = [index for mine, _ in steps for part in mine for index in part.tolist()]
     samples = read_ahead(read, indices, threads=workers)
     for mine, count in steps:
-        yield Step((_batch(list(islice(samples, len(part))), window_of) for part in mine), count)
+        yield Step((_batch(index, list(islice(samples, len(index))), window_of) for index in mine), count)
 
 
-def _batch(part: Sequence[tuple[KeyframeBoxes, Sample]], window_of: WindowOf | None) -> Batch:
+def _batch(index: NDArray[np.int64], part: Sequence[tuple[KeyframeBoxes, Sample]], window_of: WindowOf | None) -> Batch:
     counts = torch.tensor([len(sample.boxes_xyxy) for _, sample in part])
     clip_index = torch.repeat_interleave(torch.arange(len(part)), counts)
     window = None
@@ -219,15 +220,26 @@ def _batch(part: Sequence[tuple[KeyframeBoxes, Sample]], window_of: WindowOf | N
         clips=torch.stack([sample.clip for _, sample in part]),
         boxes_xyxy=torch.from_numpy(np.concatenate([sample.boxes_xyxy for _, sample in part])),
         window=window,
+        keyframes=torch.from_numpy(index),
     )
 
 
-def detector_loss(detector: Detector, loss: LossOf = multilabel_loss) -> Callable[[Batch], Tensor]:
-    """Return a function that computes the loss of a batch of clips; `loss` gets logits and labels (see `make_loss`)."""
+def detector_loss(
+    detector: Detector, loss: LossOf = multilabel_loss, keep: Callable[[Batch, Tensor], None] | None = None
+) -> Callable[[Batch], Tensor]:
+    """Return a function that computes the loss of a batch of clips.
+
+    Args:
+        detector: gives the logits.
+        loss: gets logits and labels (see `make_loss`).
+        keep: gets each batch with the features of its boxes, [R, C], pooled and detached, as the head gets them.
+    """
 
     def loss_of(batch: Batch) -> Tensor:
         assert batch.clips is not None
         assert batch.boxes_xyxy is not None
-        return loss(detector(batch.clips, batch.boxes_xyxy, batch.clip_index, batch.window), batch.labels)
+        kept = partial(keep, batch) if keep else None
+        logits = detector(batch.clips, batch.boxes_xyxy, batch.clip_index, batch.window, keep=kept)
+        return loss(logits, batch.labels)
 
     return loss_of

@@ -1,6 +1,12 @@
 """The task of training a detector on clips: the baseline, or in scope all a head with its backbone."""
 
+<<<<<<< HEAD
 from collections.abc import Callable, Iterator
+=======
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
 
 from pipeline.base.hardware import Hardware
 from pipeline.models.context import WindowOf
@@ -17,6 +23,28 @@ from pipeline.training.steps import Step, Stretch, Task, count_steps, epochs_of_
 from pipeline.training.validation import validator
 
 
+@dataclass(frozen=True)
+class ClipWindows:
+    """The windows that a head reads in training on clips and in its validation."""
+
+    trained: Callable[[int], WindowOf]
+    "Returns the windows of an epoch (from 0)."
+    scored: WindowOf
+    "The windows of validation."
+    keep: Callable[[Batch, Tensor], None] | None = None
+    "Gets what each batch has computed; see `detector_loss`."
+
+
+def steps_per_pass(data: ClipData, settings: Training) -> int:
+    """Count the optimiser steps of a pass over the train keyframes."""
+    return count_steps(
+        len(data.train),
+        global_batch=settings.global_batch,
+        bn_batch=settings.bn_batch,
+        sizes=size_numbers(data, settings),
+    )
+
+
 def clip_task(
     detector: Detector,
     data: ClipData,
@@ -25,8 +53,7 @@ def clip_task(
     labels: Labels,
     hardware: Hardware,
     what: str,
-    trained_windows: Callable[[int], WindowOf] | None = None,
-    scored_windows: WindowOf | None = None,
+    windows: ClipWindows | None = None,
 ) -> Task[Batch]:
     """Build the task on which `fit` trains a detector.
 
@@ -37,11 +64,10 @@ def clip_task(
         labels: how many actions a person can have.
         hardware: see `Hardware`.
         what: the training's name.
-        trained_windows: returns the windows of an epoch, for a head that reads the bank.
-        scored_windows: the windows of validation.
+        windows: for a head that reads them.
     """
     unmatched = has_batch_norm(detector.head)
-    scoring = score_settings(labels, hardware.device, settings.compute_dtype, scored_windows)
+    scoring = score_settings(labels, hardware.device, settings.compute_dtype, windows.scored if windows else None)
     sizes = size_numbers(data, settings)
 
     def steps_of(stretch: Stretch) -> Iterator[Step[Batch]]:
@@ -50,23 +76,25 @@ def clip_task(
             stretch,
             settings,
             unmatched=unmatched,
-            window_of=trained_windows(stretch.number) if trained_windows else None,
+            window_of=windows.trained(stretch.number) if windows else None,
             workers=hardware.workers,
             sizes=sizes,
         )
 
     steps_of_epoch, steps_per_epoch = epochs_of_passes(
         steps_of,
-        per_pass=count_steps(
-            len(data.train), global_batch=settings.global_batch, bn_batch=settings.bn_batch, sizes=sizes
-        ),
+        per_pass=steps_per_pass(data, settings),
         per_epoch=settings.schedule.epoch_steps,
     )
     return Task(
         what,
         steps_of=steps_of_epoch,
         steps_per_epoch=steps_per_epoch,
-        loss_of=detector_loss(detector, make_loss(labels, alpha=settings.loss.alpha, gamma=settings.loss.gamma)),
+        loss_of=detector_loss(
+            detector,
+            make_loss(labels, alpha=settings.loss.alpha, gamma=settings.loss.gamma),
+            windows.keep if windows else None,
+        ),
         validate=validator(
             lambda: score_films(detector, data.store, data.val, scoring, clip=data.clip, batch=hardware.batch),
             data.tables,

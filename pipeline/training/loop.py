@@ -7,7 +7,7 @@ the epoch, step, part or sample. So it does not depend on the rank either.
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -94,7 +94,7 @@ def fit(
     with watch_training(task.what, extent, history=state.history, log=log) as watch:
         while not settings.is_over(state.history):
             epoch = len(state.history)
-            row = _train_epoch(model, optimiser, task.steps_of(epoch), epoch, gradients, settings, watch)
+            row = _train_epoch(model, optimiser, task, epoch, gradients, settings, watch)
             if settings.is_validated(epoch + 1):
                 watch.validating()
                 model.eval()
@@ -141,7 +141,7 @@ def _initial(model: nn.Module, task: Task[P], settings: Training) -> Fitted:
 def _train_epoch(
     model: nn.Module,
     optimiser: Optimiser,
-    steps: Iterable[Step[P]],
+    task: Task[P],
     epoch: int,
     gradients: Callable[[Step[P], tuple[int, int]], float],
     settings: Training,
@@ -152,7 +152,7 @@ def _train_epoch(
     Args:
         model: the model to train.
         optimiser: of its parameters.
-        steps: the steps of the epoch.
+        task: what to train on.
         epoch: from 0.
         gradients: computes the gradient of a step into the parameters and returns its loss; see `_gradients`.
         settings: see `Training`.
@@ -161,7 +161,7 @@ def _train_epoch(
     train_mode(model, settings.norm)
     losses: list[float] = []
     rate = 0.0
-    for number, step in enumerate(steps):
+    for number, step in enumerate(task.steps_of(epoch)):
         if settings.norm == "sync" and step.count < world_size():
             continue  # an incomplete last step: ranks without a part would wait for ever
         rate = settings.rate(epoch, number, watch.steps_per_epoch)
@@ -175,6 +175,8 @@ def _train_epoch(
         if settings.clip_norm != "none":
             nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
         optimiser.step()
+        if task.after_step is not None:
+            task.after_step(loss)
         losses.append(loss)
         watch.step(number, loss, rate)
     _check_finite(model, f"{watch.what}: after epoch {epoch + 1} (learning rate {rate:g})", settings.block)

@@ -98,6 +98,21 @@ class EarlyStop(Block):
         return not self.patience
 
 
+class MemoryWeight(Block):
+    """How much the rows of the asynchronous memory count in training (docs/memory.md); not used by a head on a bank."""
+
+    by: Literal["loss", "age", "none"]
+    """loss: min(tag, now) / max(tag, now) of the losses of the row's step and of the last step, as AlphAction; age:
+    half as much every half_life epochs; none: all alike."""
+    half_life: Annotated[float, Field(gt=0)]
+    "By age: epochs, which may be a fraction."
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether the rows count as published."""
+        return self.by == "loss"
+
+
 class Training(Block):
     """The settings that baseline and head training share."""
 
@@ -229,6 +244,8 @@ class HeadTraining(Training):
     "Dropout of persons' features and of window rows, against overfitting."
     kinetics: str
     "A safetensors file of backbone weights, or none."
+    memory: Annotated[MemoryWeight, Field(exclude_if=lambda weight: weight.is_usual)]
+    "Left out of the record of a training if it is the usual one."
 
     @model_validator(mode="after")
     def _trains(self) -> "HeadTraining":

@@ -163,3 +163,5 @@ class Task(Generic[P]):
     "Further state to save and restore with each epoch."
     count_of: Callable[[P], int] | None = None
     "Counts the rows of a part; the sum of a step's losses is divided by all its rows. None: by its number of parts."
+    after_step: Callable[[float], None] | None = None
+    "Called after each optimiser step, with the mean loss of its parts on all ranks."

@@ -117,12 +117,18 @@ class SlowFast(nn.Module):
             InputError: T is not a multiple of alpha * fast_step.
         """
         slow, fast = self.slow_path, self.fast_path
-        slow_BCTHW, fast_BCTHW = slow.stem(self._slow_clip(clip_B3THW)), fast.stem(clip_B3THW[:, :, :: self.fast_step])
+        slow_BCTHW, fast_BCTHW = (
+            path.stem(clip) for path, clip in zip((slow, fast), self.split(clip_B3THW), strict=True)
+        )
         for number, lateral in enumerate(LATERALS, start=1):
             side_BCTHW = slow.get_submodule(lateral)(fast_BCTHW)
             slow_BCTHW = slow.get_submodule(f"layer{number}")(torch.cat([slow_BCTHW, side_BCTHW], dim=1))
             fast_BCTHW = fast.get_submodule(f"layer{number}")(fast_BCTHW)
         return slow_BCTHW, fast_BCTHW
+
+    def split(self, clip_B3THW: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the frames of the slow pathway and those of the fast one."""
+        return self._slow_clip(clip_B3THW), clip_B3THW[:, :, :: self.fast_step]
 
     def _slow_clip(self, clip_B3THW: Tensor) -> Tensor:
         frames = clip_B3THW.shape[2]

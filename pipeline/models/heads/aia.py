@@ -39,12 +39,14 @@ class Interaction(nn.Module):
         self.mask: Mask = settings.mask
         self.persons = persons
         self.slots = settings.window_seconds * settings.per_second
-        first = own_second(settings.window_seconds, settings.span) * settings.per_second
-        self.own_slots = None if settings.exclude_keyframe else slice(first, first + settings.per_second)
+        own = own_second(settings.window_seconds, settings.span) * settings.per_second
+        self.own_slots = None if settings.exclude_keyframe else slice(own, own + settings.per_second)
         channels = settings.roi_channels
         self.dropout = nn.Dropout(dropout)
         self.reduce_person = nn.Linear(channels, latent)
-        self.reduce_key = nn.Linear(channels, latent) if "P" in order else None
+        # After another block, persons look at what that gave to the others.
+        first = "P" in order if wiring == "parallel" else order[0] == "P"
+        self.reduce_key = nn.Linear(channels, latent) if first else None
         self.reduce_object = nn.Linear(channels, latent) if "O" in order else None
         self.reduce_memory = nn.Linear(settings.bank_channels, latent) if "M" in order else None
         self.names = [f"{letter}{order[: number + 1].count(letter)}" for number, letter in enumerate(order)]
@@ -69,13 +71,13 @@ class Interaction(nn.Module):
         seats = seat_persons(context.clip_index, clips, self.persons, draw=self.training, fit=fit)
         rows = self._shared_rows(person_RC, context)
         query_Rd = self._reduce(self.reduce_person, person_RC)
-        first_key_Rd = self._reduce(self.reduce_key, person_RC) if self.reduce_key else query_Rd
+        first_key_Rd = self._reduce(self.reduce_key, person_RC) if self.reduce_key else None
 
         def see(name: str, query_Rd: Tensor) -> Rows:
             if name[0] != "P":
                 return rows[name[0]]
             # Keys of persons are padded after the reduction, those of objects and memory before it.
-            key_Rd = first_key_Rd if name == "P1" else query_Rd
+            key_Rd = first_key_Rd if name == "P1" and first_key_Rd is not None else query_Rd
             valid_BK = None if self.mask == "none" else seats.taken_BK
             return Rows(seats.group(key_Rd), valid_BK, context.clip_index)
 
@@ -123,7 +125,8 @@ class Interaction(nn.Module):
         places = self.own_slots.stop - self.own_slots.start
         seats = seat_persons(context.clip_index, _count_clips(context), places, draw=self.training)
         clip_W = window_R.new_zeros(len(window_WLC)).scatter(0, window_R, context.clip_index.to(window_R.dtype))
-        own_WKC = seats.group(person_RC.detach())[clip_W]
+        own_RC = person_RC.detach() if context.own_rows is None else context.own_rows.to(person_RC.dtype)
+        own_WKC = seats.group(own_RC)[clip_W]
         window_WLC = torch.cat(
             [window_WLC[:, : self.own_slots.start], own_WKC, window_WLC[:, self.own_slots.stop :]], dim=1
         )

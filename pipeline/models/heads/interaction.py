@@ -1,7 +1,7 @@
 """Blocks in which persons look at other rows, and the rows that they look at (Tang et al. 2020, section 3.2).
 
-Shape suffixes of names: R persons, B clips or windows, S seconds of a window, k places of a second, K rows that are looked at, C channels,
-d latent channels.
+Shape suffixes of names: R persons, B clips or windows, S seconds of a window, k places of a second, K rows that are
+looked at, d latent channels, D channels of a result.
 
 Rows are held once for each clip (or window); upstream copies them for every person.
 """

@@ -1,0 +1,40 @@
+"""Check any parity fixture: what it holds says which kind it is."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.base.files import read_json
+from pipeline.interop.alphaction_fixture import check_alphaction
+from pipeline.interop.alphaction_memory import check_memory_dynamics, is_memory_dynamics
+from pipeline.interop.compare_fixture import ParityReport, check_parity
+
+Check = Callable[[Path, Mapping[str, Any]], ParityReport]
+
+
+def check_fixture(path: Path) -> ParityReport:
+    """Compute what a fixture states, and compare every number.
+
+    Args:
+        path: the fixture's JSON; its npz lies beside it.
+
+    Raises:
+        InputError: a file is absent or of no known kind, or states something that is not known here.
+    """
+    facts = read_json(path)
+    facts = facts if isinstance(facts, dict) else {}
+    check = next((check for belongs, check in KINDS if belongs(facts)), None)
+    return check(path, facts) if check else check_parity(path)
+
+
+def _is_alphaction(facts: Mapping[str, Any]) -> bool:
+    config = facts.get("resolved_config")
+    model = config.get("MODEL") if isinstance(config, dict) else None
+    return isinstance(model, dict) and "ROI_ACTION_HEAD" in model
+
+
+# A kind is told by what its facts hold; all others are fixtures of detectors (`check_parity`).
+KINDS: list[tuple[Callable[[Mapping[str, Any]], bool], Check]] = [
+    (_is_alphaction, check_alphaction),
+    (is_memory_dynamics, check_memory_dynamics),
+]
