@@ -6,11 +6,12 @@ This module works on names only; it reads no file.
 import re
 from collections.abc import Collection
 
-_STEM = re.compile(r"backbone\.(slow|fast)\.(conv|bn)1\.(\w+)")
+# Files of a backbone alone may have its keys without the prefix.
+_STEM = re.compile(r"(?:backbone\.)?(slow|fast)\.(conv|bn)1\.(\w+)")
 _BLOCK = re.compile(
-    r"backbone\.(slow|fast)\.res_nl([1-4])\.res_(\d+)\.(?:btnk\.(conv[123])|(shortcut))\.(conv|bn)\.(\w+)"
+    r"(?:backbone\.)?(slow|fast)\.res_nl([1-4])\.res_(\d+)\.(?:btnk\.(conv[123])|(shortcut))\.(conv|bn)\.(\w+)"
 )
-_LATERAL = re.compile(r"backbone\.fast\.Tconv([1-4])\.conv\.(weight|bias)")
+_LATERAL = re.compile(r"(?:backbone\.)?fast\.Tconv([1-4])\.conv\.(weight|bias)")
 _HEAD = re.compile(r"roi_heads\.action\.(feature_extractor|predictor)\.(.+)")
 _IA = "ia_structure."
 _IA_BLOCK = re.compile(r"([A-Z])_block_([1-9]\d*)\.(\w+)(\.weight|\.bias)?")
@@ -65,7 +66,7 @@ def _interaction_key(key: str) -> str | None:
 
 def is_alphaction(keys: Collection[str]) -> bool:
     """Return whether keys are those of an AlphAction network."""
-    return any(key.startswith(("backbone.slow.", HEAD)) for key in keys)
+    return any(key.startswith(("backbone.slow.", "slow.", HEAD)) for key in keys)
 
 
 def has_interaction(keys: Collection[str]) -> bool:
