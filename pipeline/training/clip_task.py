@@ -1,9 +1,6 @@
 """The task of training a detector on clips: the baseline, or in scope all a head with its backbone."""
 
-<<<<<<< HEAD
 from collections.abc import Callable, Iterator
-=======
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor

@@ -19,7 +19,7 @@ NAMED = (
 def test_groups_are_counted_where_they_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = parse_params(compose_params(["dataset=ava22", NAMED]), "conf")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="labels.json"):
+    with pytest.raises(InputError, match=r"labels\.json"):
         counted_labels(params)
     (tmp_path / "data/ava22/annotations").mkdir(parents=True)
     write_labels(tmp_path / "data/ava22/annotations/labels.json", AVA_EVALUATED)
