@@ -58,7 +58,7 @@ def convert(
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write every key of the report to this JSON file.")] = None,
 ) -> None:
-    """Convert a checkpoint of MMAction2, PySlowFast (also Caffe2), AlphAction or ours, and say what became of every key.
+    """Convert a checkpoint of MMAction2, PySlowFast (also Caffe2), AlphAction or ours; say what became of every key.
 
     A detector comes with the sidecar that the stages read; a classifier gives its backbone, for baseline.init. Keys
     that are missing, left over or of another shape are refused. Nothing that a file names is run.
