@@ -54,6 +54,5 @@ def _print(report: ParityReport) -> None:
     within = sum(each.within for each in report.differences)
     print(
         f"{report.name} ({report.upstream}): {within} of {len(report.differences)} tensors within "
-        f"{report.tolerance}, largest difference {report.largest:.2e}: "
-        + ("passed" if report.passed else "FAILED")
+        f"{report.tolerance}, largest difference {report.largest:.2e}: " + ("passed" if report.passed else "FAILED")
     )
