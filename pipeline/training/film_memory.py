@@ -74,9 +74,10 @@ class FilmMemory(Windows):
         if film is not None and len(film.detected_timestamp):
             rows = self._rows_of(film)
             assert rows.score is not None  # they are of detected boxes
-            kept = np.flatnonzero(rows.score.astype(np.float32) >= np.float32(self.min_score))
-            order, index = index_seconds(rows.timestamp[kept], rows.score[kept])
-            features = torch.from_numpy(rows.features[kept[order]]).to(self.like.dtype)
+            order = rows.order()  # as a bank's
+            kept = order[rows.score[order].astype(np.float32) >= np.float32(self.min_score)]
+            by_second, index = index_seconds(rows.timestamp[kept], rows.score[kept])
+            features = torch.from_numpy(rows.features[kept[by_second]]).to(self.like.dtype)
             self._rows = torch.cat([self.like.new_zeros(1, self.like.shape[1]), features])
             self._index = SecondIndex(video_key(0, index.keys), index.starts + 1, index.counts)
         self._held = video_id

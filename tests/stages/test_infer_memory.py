@@ -101,7 +101,7 @@ def test_a_killed_training_ends_with_the_same_bytes(project: Zoo) -> None:
                 if self.step == 5:  # two to an epoch
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        module.Memory = Dying  # type: ignore[misc]
+        setattr(module, "Memory", Dying)  # noqa: B010
         train_head.train_head(workers=1, device="cpu")
 
     assert run_forked(die_in_the_third_epoch, Path.cwd())[0] == -signal.SIGKILL
