@@ -112,7 +112,7 @@ def compare_pose_rule(facts: Mapping[str, Any]) -> list[Difference]:
     losses, total = weighted_losses(logits_RK, labels_RK, labels, facts["average_box_number"])
     (gradient_RK,) = torch.autograd.grad(total, logits_RK)
     targets = softmax_targets(labels_RK[:, : SIZES[0]], labels).argmax(dim=1)
-    logits_RK, first = logits_RK.detach(), gradient_RK[0, : SIZES[0]]
+    logits_RK = logits_RK.detach()
     return [
         near("pose_rule/pose_target", targets, facts["pose_target"], relative=0),
         near_values("pose_rule/losses", _numbers(losses), facts["losses"], relative=CLOSE),

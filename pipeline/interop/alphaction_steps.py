@@ -332,7 +332,6 @@ def _update(run: _Run, total: Tensor, plan: Mapping[str, Any]) -> list[Differenc
     set_rate(run.optimiser, rate)
     run.optimiser.step()
     moved = {key: float((each.detach() - old).norm()) for key, each, old in zip(names, chosen, before, strict=True)}
-    updates = plan["update_norms"]
     firsts = [run.names[key].detach().flatten()[: len(each)].tolist() for key, each in plan["first4_after"].items()]
     close = {"relative": NORMS, "absolute": NOTHING}
     return [

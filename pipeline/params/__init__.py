@@ -113,7 +113,18 @@ class Params(Block):
             raise ValueError(
                 f"head.window.score {self.head.window.score} is below bank.box_threshold {self.bank.box_threshold}"
             )
+        self._objects_stored()
         return self
+
+    def _objects_stored(self) -> None:
+        """Check that an own bank stores as many objects as a head reads in scope head."""
+        objects = self.head.objects
+        reads_own = self.scope.name == "head" and self.bank.name == "own"
+        if objects and reads_own and objects.per_keyframe > self.bank.objects:
+            raise ValueError(
+                f"head.objects.per_keyframe {objects.per_keyframe} is above bank.objects {self.bank.objects}, the "
+                "objects of each second that the bank stores"
+            )
 
     def _thresholds_reached(self) -> None:
         """Check that no threshold is below the score from which boxes are stored where it reads them."""

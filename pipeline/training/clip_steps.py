@@ -1,7 +1,7 @@
 """Make training batches of clips, read from the frames."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipeline.base.randomness import rng_of
 from pipeline.features.film_clips import read_ahead
+from pipeline.features.object_boxes import object_boxes
 from pipeline.models.context import WindowOf
 from pipeline.models.detector import Detector
 from pipeline.tables.keyframes import KeyframeBoxes
@@ -22,7 +23,7 @@ from pipeline.training.losses import LossOf, multilabel_loss
 from pipeline.training.settings import Augmentation, Training
 from pipeline.training.steps import Step, Stretch, deal_parts
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.clips import clip_indices, training_clip
+from pipeline.video.clips import clip_indices, draw_clip, training_boxes, training_clip
 from pipeline.video.size import clip_sizes
 from pipeline.video.store import FrameStore
 
@@ -38,6 +39,8 @@ class ClipData:
     val: Sequence[KeyframeBoxes]
     "The keyframes that validation scores."
     tables: Tables
+    flip_objects: bool = True
+    "False: in a flipped clip the boxes of objects stay where they were, as AlphAction trains."
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Sample:
     clip: Tensor  # [3, T, h, w]
     boxes_xyxy: NDArray[np.float32]  # [n, 4], pixels
     labels: NDArray[np.float32]  # [n, classes], zeros for a box that matches none
+    objects_xyxy: NDArray[np.float32] | None = None  # [places, 4], pixels, NaN in empty places
 
 
 def training_sample(
@@ -56,13 +60,15 @@ def training_sample(
     clip: ClipInput,
     settings: Training,
     unmatched: bool,
+    flip_objects: bool = True,
     rng: np.random.Generator,
 ) -> Sample:
     """Read, augment and label one keyframe; every draw comes from `rng`.
 
     Annotated boxes and, unless `match_iou` is none, the proposals that match one are trained on; box jitter moves them
     after the matching. With `unmatched`, the other proposals follow without labels: the loss ignores them, but a batch
-    norm of the head sees them, as upstream.
+    norm of the head sees them, as upstream. Boxes of objects go where the clip shows them (see `ClipData` for
+    `flip_objects`) and are not jittered.
     """
     indices = clip_indices(
         each.keyframe.time_seconds,
@@ -75,17 +81,18 @@ def training_sample(
     )
     truth, changes = len(each.ground_truth_xyxy), settings.augmentation
     proposals = each.proposals_xyxy[: 0 if settings.match_iou == "none" else None]
-    frames, boxes = training_clip(
-        store.read_clip(each.keyframe.video_id, indices),
-        np.concatenate([each.ground_truth_xyxy, proposals]),
-        clip,
-        rng=rng,
+    draw = draw_clip(
+        rng,
+        long_side=clip.long_side,
         short_side=changes.short_side,
         crop=None if changes.crop == "none" else changes.crop,
         flip=changes.flip,
         colour=changes.colour,
     )
-    corners = boxes.numpy().astype(np.float64)
+    pictures = store.read_clip(each.keyframe.video_id, indices)
+    frames = training_clip(pictures, clip, draw)
+    boxes = training_boxes(np.concatenate([each.ground_truth_xyxy, proposals]), pictures, draw)
+    corners = boxes.astype(np.float64)
     labels = each.labels.astype(np.float64)
     chosen = assign_boxes(
         corners[truth:],
@@ -97,7 +104,11 @@ def training_sample(
     )
     kept = len(chosen.rows) if unmatched else chosen.positives
     corners = jittered(corners[chosen.rows[:kept]], changes.box_jitter, frames.shape[-1], frames.shape[-2], rng)
-    return Sample(frames, corners.astype(np.float32), chosen.labels[:kept].astype(np.float32))
+    objects = None
+    if each.objects_xyxy is not None:
+        put = draw if flip_objects else replace(draw, is_flipped=False)
+        objects = training_boxes(each.objects_xyxy, pictures, put)
+    return Sample(frames, corners.astype(np.float32), chosen.labels[:kept].astype(np.float32), objects)
 
 
 def jittered(
@@ -197,7 +208,16 @@ def clip_steps(
     def read(index: int) -> tuple[KeyframeBoxes, Sample]:
         each = data.train[index]
         rng = rng_of(settings.seed, "sample", number, each.keyframe.video_id, each.keyframe.timestamp)
-        return each, training_sample(data.store, each, clip=data.clip, settings=settings, unmatched=unmatched, rng=rng)
+        sample = training_sample(
+            data.store,
+            each,
+            clip=data.clip,
+            settings=settings,
+            unmatched=unmatched,
+            flip_objects=data.flip_objects,
+            rng=rng,
+        )
+        return each, sample
 
     indices = [index for mine, _ in steps for part in mine for index in part.tolist()]
     samples = read_ahead(read, indices, threads=workers)
@@ -214,6 +234,7 @@ def _batch(index: NDArray[np.int64], part: Sequence[tuple[KeyframeBoxes, Sample]
         video_ids = [keyframe.video_id for keyframe in keyframes]
         timestamps = np.array([keyframe.timestamp for keyframe in keyframes])
         window = window_of(video_ids, timestamps, clip_index)
+    objects = [sample.objects_xyxy for _, sample in part if sample.objects_xyxy is not None]
     return Batch(
         labels=torch.from_numpy(np.concatenate([sample.labels for _, sample in part])),
         clip_index=clip_index,
@@ -221,6 +242,7 @@ def _batch(index: NDArray[np.int64], part: Sequence[tuple[KeyframeBoxes, Sample]
         boxes_xyxy=torch.from_numpy(np.concatenate([sample.boxes_xyxy for _, sample in part])),
         window=window,
         keyframes=torch.from_numpy(index),
+        object_boxes=object_boxes(np.stack(objects)) if objects else None,
     )
 
 
@@ -239,7 +261,7 @@ def detector_loss(
         assert batch.clips is not None
         assert batch.boxes_xyxy is not None
         kept = partial(keep, batch) if keep else None
-        logits = detector(batch.clips, batch.boxes_xyxy, batch.clip_index, batch.window, keep=kept)
+        logits = detector(batch.clips, batch.boxes_xyxy, batch.clip_index, batch.window, batch.object_boxes, keep=kept)
         return loss(logits, batch.labels)
 
     return loss_of

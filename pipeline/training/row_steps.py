@@ -14,6 +14,7 @@ from pipeline.bank.row_places import RowPlaces, boxed_rows_at
 from pipeline.base.errors import InputError
 from pipeline.base.randomness import rng_of
 from pipeline.models.context import Context, WindowOf
+from pipeline.models.settings import ObjectSettings
 from pipeline.scoring.keyframe_rows import KeyframeRows, keyframe_rows, places_above
 from pipeline.tables.film_ends import Moment, is_beyond, say_beyond
 from pipeline.tables.iou import match_pairs, pair_iou
@@ -26,7 +27,12 @@ from pipeline.training.steps import Step, Stretch, deal_parts
 
 
 def training_rows(
-    bank: Bank, keyframes: Sequence[KeyframeBoxes], *, rule: BoxRule, match_iou: float | Literal["none"]
+    bank: Bank,
+    keyframes: Sequence[KeyframeBoxes],
+    *,
+    rule: BoxRule,
+    match_iou: float | Literal["none"],
+    objects: ObjectSettings | None = None,
 ) -> KeyframeRows:
     """Select the labelled rows of a train bank: every annotated box, and the detected boxes that match one.
 
@@ -36,6 +42,7 @@ def training_rows(
         rule: selects the detected boxes of each keyframe before matching.
         match_iou: a detected box takes the labels of an annotated box if they overlap at least this much; none: no
             detected box is selected.
+        objects: see `objects_at`; None for a head that reads none.
 
     Raises:
         InputError: an annotated box is not in the bank.
@@ -56,7 +63,7 @@ def training_rows(
     match = match_pairs(pair_iou(detected.boxes_xyxy[row], truth[box]), row, box, counts, match_iou=match_iou)
     places, order = annotated.join(detected.take(match >= 0))
     labels = keyframes.labels[np.concatenate([owner, match[match >= 0]])[order]]
-    return keyframe_rows(bank, keyframes, places, labels)
+    return keyframe_rows(bank, keyframes, places, labels, objects=objects)
 
 
 def _pairs(places: RowPlaces, offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -126,6 +133,7 @@ def _batch(rows: KeyframeRows, index: NDArray[np.int64], window_of: WindowOf | N
         clip_index=clip_index,
         rows=rows.features.take(places).float(),
         window=window,
+        objects=None if rows.objects is None else rows.objects.of(index),
     )
 
 
@@ -134,6 +142,6 @@ def head_loss(head: nn.Module, loss: LossOf = multilabel_loss) -> Callable[[Batc
 
     def loss_of(batch: Batch) -> Tensor:
         assert batch.rows is not None
-        return loss(head(batch.rows, Context(batch.clip_index, batch.window)), batch.labels)
+        return loss(head(batch.rows, Context(batch.clip_index, batch.window, objects=batch.objects)), batch.labels)
 
     return loss_of

@@ -7,7 +7,7 @@ from pipeline.bank.reader import Bank
 from pipeline.base.hardware import Hardware
 from pipeline.features.windows import WindowSource
 from pipeline.models.heads.head import Head
-from pipeline.models.settings import Labels
+from pipeline.models.settings import Labels, ObjectSettings
 from pipeline.models.standardise import StandardisedHead
 from pipeline.scoring.keyframe_rows import SCORED_ROW_SETS, KeyframeRows, score_rows, scoring_rows
 from pipeline.scoring.settings import score_settings
@@ -34,8 +34,10 @@ class RowData:
     tables: Tables
 
 
-def val_rows(bank: Bank, keyframes: Sequence[KeyframeBoxes], settings: Training) -> dict[str, KeyframeRows]:
-    """Select the rows of the val bank that validation scores: `detected` and `ground_truth`.
+def val_rows(
+    bank: Bank, keyframes: Sequence[KeyframeBoxes], settings: Training, objects: ObjectSettings | None = None
+) -> dict[str, KeyframeRows]:
+    """Select the rows of the val bank that validation scores: `detected` and `ground_truth`; `objects` as `objects_at`.
 
     Raises:
         InputError: detected boxes are scored, and none reaches the score threshold.
@@ -44,7 +46,7 @@ def val_rows(bank: Bank, keyframes: Sequence[KeyframeBoxes], settings: Training)
     is_scored = validation.interval and validation.boxes == "detected"
     key = f"{settings.block}.validation.box_threshold" if is_scored else ""
     return {
-        kind: scoring_rows(bank, keyframes, row_set, rule=settings.validation.rule, key=key)
+        kind: scoring_rows(bank, keyframes, row_set, rule=settings.validation.rule, key=key, objects=objects)
         for kind, row_set in SCORED_ROW_SETS.items()
     }
 

@@ -42,6 +42,13 @@ class Augmentation(Block):
     "Boxes of a keyframe that are trained on; of more, so many are drawn."
 
 
+class HeadAugmentation(Augmentation):
+    """Random changes of a training clip, with the objects that a head may read."""
+
+    flip_objects: Annotated[bool, Field(exclude_if=lambda flips: bool(flips))] = True
+    "Whether boxes of objects are flipped with their clip; AlphAction forgets it. Left out of a record if they are."
+
+
 class Videos(Block):
     """The train films to train on; a film's fold is sha256 of its id, as a number, modulo folds (docs/gap.md)."""
 
@@ -246,6 +253,8 @@ class HeadTraining(Training):
     "A safetensors file of backbone weights, or none."
     memory: Annotated[MemoryWeight, Field(exclude_if=lambda weight: weight.is_usual)]
     "Left out of the record of a training if it is the usual one."
+    augmentation: HeadAugmentation
+    "Of clips; not used by a head in scope head."
 
     @model_validator(mode="after")
     def _trains(self) -> "HeadTraining":

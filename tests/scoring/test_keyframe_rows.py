@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipeline.bank.feature_rows import FeatureRows
+from pipeline.bank.feature_rows import FeatureRows, VideoRows
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.row_places import rows_at
 from pipeline.bank.windows.resident import ResidentWindows
@@ -56,7 +56,7 @@ def bank(tmp_path: Path) -> Bank:
         truth = FeatureRows(features(base + 50, base + 51), np.array([900.0, 902.0]), BOXES[[0, 0]])
         folder = tmp_path / "parts" / video
         write_part(
-            folder, part=video, detections=detections, ground_truth=truth, seconds_seen=[900, 901, 902],
+            folder, part=video, rows=VideoRows(detections, truth), seconds_seen=[900, 901, 902],
             attributes={"checkpoint_sha256": "x", "box_threshold": 0.9}, dtype="fp32", codec="none",
         )  # fmt: skip
         parts[video] = folder

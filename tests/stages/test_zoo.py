@@ -77,7 +77,7 @@ def test_the_documented_overrides_let_a_row_run_on_the_playground(name: str) -> 
     assert values["choices"]["dataset"] == "playground"
     assert values["frames"] == compose_params([], CONF)["frames"], "the playground's frames are not extracted anew"
     assert values["baseline"]["init"] == values["head_train"]["kinetics"] == "none"
-    assert values["head_train"]["augmentation"] == values["baseline"]["augmentation"]
+    assert values["head_train"]["augmentation"] == {**values["baseline"]["augmentation"], "flip_objects": True}
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

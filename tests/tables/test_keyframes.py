@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.base.errors import InputError
 from pipeline.tables.keyframes import Keyframe, KeyframeSet, check_single_label, group_keyframes
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES
-from pipeline.tables.select_boxes import BoxRule
+from pipeline.tables.select_boxes import BoxRule, ObjectRule
 
 A, B, C = (0.1, 0.2, 0.3, 0.4), (0.1, 0.2, 0.3, 0.5), (0.5, 0.5, 0.9, 0.9)
 
@@ -89,6 +89,25 @@ def test_proposals_come_by_score_from_the_threshold_on() -> None:
 def test_objects_are_no_proposals() -> None:
     objects = boxes(("a", 902.0, A, 1.0), label="ball")
     assert len(group(annotations(), SOME_KEYFRAMES, objects)[0].scores) == 0
+
+
+def test_the_best_objects_come_by_score_and_then_by_box() -> None:
+    things = boxes(
+        ("a", 902.0, B, 0.5), ("a", 902.0, A, 0.5), ("a", 902.0, C, 0.7), ("b", 902.0, A, 0.2), ("z", 902.0, A, 0.9),
+        label="cup",
+    )  # fmt: skip
+    table = pa.concat_tables([things, boxes(("a", 902.0, A, 0.95))])
+    found = group(annotations(), SOME_KEYFRAMES, table, objects=ObjectRule(2, 0.3))
+    assert found.video_ids == ["a", "b"]
+    none = [np.nan] * 4
+    expected = np.array([[C, A], [none, none]])
+    assert found.objects_xyxy is not None
+    np.testing.assert_array_equal(found.objects_xyxy, expected)
+    np.testing.assert_array_equal(found.select(np.array([1, 0])).objects_xyxy, expected[[1, 0]])
+    np.testing.assert_array_equal(found[0].objects_xyxy, expected[0])
+    assert found[0].proposals_xyxy.tolist() == [list(A)]
+    plain = group(annotations(), SOME_KEYFRAMES, table)
+    assert plain.objects_xyxy is plain[0].objects_xyxy is None
 
 
 def test_the_threshold_is_lowered_to_the_best_score_of_a_keyframe() -> None:
