@@ -172,6 +172,11 @@ def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> D
     told_head, told_data = bool(keys & {"+experiment", "head"}), bool(keys & {"+experiment", "dataset"})
     params = parse_params(composed, "conf")
     head, baseline = params.head, params.baseline
+    if params.labels.names:
+        raise InputError(
+            f"labels.groups are {', '.join(params.labels.names)}, which a data set's label map counts; expected "
+            "numbers of classes (--set labels.groups=[...])"
+        )
     return DetectorSettings(
         input=params.backbone.input,
         roi=params.roi,

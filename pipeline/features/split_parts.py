@@ -10,8 +10,9 @@ from pipeline.base.files import digest_file
 from pipeline.base.hardware import Hardware
 from pipeline.checkpoint.sidecars import Checkpoint, plain
 from pipeline.checkpoint.weights import read_checkpoint
+from pipeline.features.film_objects import with_objects
 from pipeline.features.film_parts import PartSettings, make_parts
-from pipeline.features.requests import films_of_split
+from pipeline.features.requests import FilmBoxes, films_of_split
 from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, VIDEOS, read_table
 from pipeline.tables.timelines import films_of
@@ -42,31 +43,12 @@ def split_parts(
         The folder of each film's part, and the provenance of a bank of these parts.
 
     Raises:
-        InputError: a source is absent or invalid.
+        InputError: see `split_films`, or the checkpoint is absent or of another kind.
     """
-    checkpoint = read_checkpoint(sources.checkpoint)
-    shared = _made_with(checkpoint, settings)
-    timelines = read_table(sources.annotations / "timelines.parquet", TIMELINES)
-    if not films_of(timelines, split).num_rows:
-        raise InputError(
-            f"{sources.annotations}: no film is of {split}, expected one at least: a bank of it would be empty, with "
-            "nothing to learn from or to score; dataset.split_by: time splits each film (docs/datasets.md#splits)"
-        )
-    boxes = read_table(sources.boxes / "boxes.parquet", BOXES)
-    rule = settings.rule
-    check_threshold(
-        str(sources.boxes), boxes, videos_of(timelines, split), split=split, rule=rule, key="bank.box_threshold"
-    )
-    films = films_of_split(
-        split,
-        timelines=timelines,
-        videos=read_table(sources.frames / "videos.parquet", VIDEOS),
-        boxes=boxes,
-        annotations=read_table(sources.annotations / "annotations.parquet", ANNOTATIONS),
-        keyframes=read_table(sources.annotations / "keyframes.parquet", KEYFRAMES),
-        rule=rule,
-        seconds=settings.seconds,
-    )
+    films = split_films(split, sources, settings)
+    shared = _made_with(read_checkpoint(sources.checkpoint), settings)
+    if any(film.objects is not None for film in films):
+        shared["objects"] = settings.objects
     parts = make_parts(
         films,
         checkpoint=sources.checkpoint,
@@ -84,9 +66,39 @@ def split_parts(
     return parts, provenance
 
 
+def split_films(split: str, sources: Sources, settings: BankSettings) -> list[FilmBoxes]:
+    """Select the boxes of every film of a split that a bank has rows of; its checkpoint is not read.
+
+    Raises:
+        InputError: a source is absent or invalid, or no film is of the split.
+    """
+    timelines = read_table(sources.annotations / "timelines.parquet", TIMELINES)
+    if not films_of(timelines, split).num_rows:
+        raise InputError(
+            f"{sources.annotations}: no film is of {split}, expected one at least: a bank of it would be empty, with "
+            "nothing to learn from or to score; dataset.split_by: time splits each film (docs/datasets.md#splits)"
+        )
+    boxes = read_table(sources.boxes / "boxes.parquet", BOXES)
+    rule = settings.rule
+    check_threshold(
+        str(sources.boxes), boxes, videos_of(timelines, split), split=split, rule=rule, key="bank.box_threshold"
+    )
+    persons = films_of_split(
+        split,
+        timelines=timelines,
+        videos=read_table(sources.frames / "videos.parquet", VIDEOS),
+        boxes=boxes,
+        annotations=read_table(sources.annotations / "annotations.parquet", ANNOTATIONS),
+        keyframes=read_table(sources.annotations / "keyframes.parquet", KEYFRAMES),
+        rule=rule,
+        seconds=settings.seconds,
+    )
+    return with_objects(persons, boxes, settings.objects)
+
+
 def _made_with(checkpoint: Checkpoint, settings: BankSettings) -> dict[str, Any]:
     """What the rows of a bank are computed with, as its provenance says it."""
-    spec, rule = checkpoint.detector(), settings.rule
+    spec, rule = checkpoint.features(), settings.rule
     return {
         "recipe": spec.backbone,
         "checkpoint_sha256": checkpoint.sha256,
@@ -97,5 +109,5 @@ def _made_with(checkpoint: Checkpoint, settings: BankSettings) -> dict[str, Any]
         "full_frame_box": rule.full_frame,
         "seconds": settings.seconds,
         "compute_dtype": settings.compute_dtype,
-        "clip": plain(spec.input),
+        "clip": plain(spec.clip),
     }

@@ -16,7 +16,7 @@ from pipeline.evaluation.multisports.video_ap import check_protocol
 from pipeline.evaluation.report import write_report
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.evaluation.summary import summary
-from pipeline.features.open_rows import RowSource, open_rows
+from pipeline.features.open_rows import RowSource, foreign_producer, open_rows
 from pipeline.features.windows import WindowOptions, WindowSource, window_source
 from pipeline.models.detector import Detector
 from pipeline.scoring.detections import ScoredKeyframe, detections_table
@@ -94,12 +94,17 @@ def _open_bank(checkpoint: Checkpoint, rows: RowSource) -> tuple[Bank | None, di
     """Open the val bank if the head reads it.
 
     Returns:
-        The bank, or None; and its differences from the banks of the training, for the record.
+        The bank, or None; and its differences from what was expected, for the record.
 
     Raises:
-        InputError: another checkpoint made it than the banks that the head was trained with.
+        InputError: another checkpoint made it than the banks that the head was trained with, or than this detector, if
+            the head reads its memory.
     """
     spec, record = checkpoint.scored(), checkpoint.record
+    if spec.head.is_asynchronous:
+        own = rows.for_memory(HEAD)
+        bank = open_rows("val", own)
+        return bank, foreign_producer(bank, own)
     mixed = dict(record.get("mixed_banks", {}))
     if checkpoint.kind != "head" and spec.head.window is None:
         return None, mixed
@@ -120,8 +125,11 @@ def _score_rows(inputs: _Inputs, tables: Tables, settings: EvaluationSettings) -
     filled = check_windows(window, {"val": keyframes})
     window_of = window.for_evaluation() if window else None
     key = KEY if settings.boxes == "detected" else ""
+    objects = predictor.spec.head.objects
     return {
-        kind: predictor.score_rows(scoring_rows(bank, keyframes, row_set, rule=settings.rule, key=key), window_of)
+        kind: predictor.score_rows(
+            scoring_rows(bank, keyframes, row_set, rule=settings.rule, key=key, objects=objects), window_of
+        )
         for kind, row_set in SCORED_ROW_SETS.items()
     }, filled
 
@@ -133,8 +141,15 @@ def _score_frames(
         of_val = videos_of(tables.keyframes, "val")
         check_threshold(str(rows.sources.boxes), tables.boxes, of_val, split="val", rule=settings.rule, key=KEY)
     store, window, predictor = FrameStore(rows.sources.frames), inputs.window, inputs.predictor
+    objects = predictor.spec.head.objects
     keyframes = split_keyframes(
-        tables, "val", classes=predictor.spec.classes, rule=settings.rule, with_empty=True, films=films_of_store(store)
+        tables,
+        "val",
+        classes=predictor.spec.classes,
+        rule=settings.rule,
+        with_empty=True,
+        films=films_of_store(store),
+        objects=objects.rule if objects else None,
     )
     filled = check_windows(window, {"val": keyframes})
     return predictor.score_films(store, keyframes, window.for_evaluation() if window else None), filled

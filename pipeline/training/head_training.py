@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from pipeline.bank.reader import Bank
@@ -14,7 +15,7 @@ from pipeline.base.randomness import seed_of
 from pipeline.base.ranks import is_main
 from pipeline.base.runs import recorded_run, saved_epoch
 from pipeline.base.work import item_folder, item_key
-from pipeline.checkpoint.build_baseline import load_backbone
+from pipeline.checkpoint.build_baseline import backbone_weights, load_backbone
 from pipeline.checkpoint.build_scope import build_scope_detector, build_scope_head
 from pipeline.checkpoint.sidecars import Checkpoint, Record
 from pipeline.checkpoint.specs import HeadSpec
@@ -25,13 +26,15 @@ from pipeline.models.detector import Backbone, Detector
 from pipeline.models.heads.head import Head
 from pipeline.models.standardise import StandardisedHead
 from pipeline.scoring.filled_windows import Filled, check_windows
+from pipeline.scoring.keyframe_objects import say_without_objects
 from pipeline.scoring.score_films import films_of_store
 from pipeline.tables.split_tables import KnownFilms
 from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import ClipData
-from pipeline.training.clip_task import clip_task
+from pipeline.training.clip_task import ClipWindows, clip_task
 from pipeline.training.logs import Kind, LogSettings, check_log
 from pipeline.training.loop import Fitted, fit
+from pipeline.training.memory_task import memory_task
 from pipeline.training.optimiser import groups_of
 from pipeline.training.outs import write_training
 from pipeline.training.row_steps import training_rows
@@ -129,11 +132,12 @@ def train_head(
 def _read(spec: HeadSpec, settings: HeadTraining, rows: RowSource, options: WindowOptions) -> _Inputs:
     banks: tuple[Bank, ...] = ()
     mixed: dict[str, list[str | None]] = {}
-    if spec.scope == "head" or spec.head.window is not None:
+    reads_window = spec.head.window is not None and not spec.head.is_asynchronous
+    if spec.scope == "head" or reads_window:
         banks, mixed = open_pair(rows.for_head(spec.head))
     set_numerics(compute_dtype=settings.compute_dtype, deterministic=settings.deterministic, threads=settings.threads)
     window, sources = None, rows.sources
-    if spec.head.window is not None:
+    if spec.head.window is not None and reads_window:
         window = window_source(banks, spec.head.window, device=rows.hardware.device, options=options)
         spec = replace(spec, bank_channels=banks[0].channels)
     if spec.scope == "head":
@@ -142,7 +146,8 @@ def _read(spec: HeadSpec, settings: HeadTraining, rows: RowSource, options: Wind
         of_splits = SplitSources(sources.annotations, None, films)
     else:
         store = FrameStore(sources.frames)
-        of_splits = SplitSources(sources.annotations, sources.boxes, films_of_store(store), store)
+        objects = spec.head.objects.rule if spec.head.objects else None
+        of_splits = SplitSources(sources.annotations, sources.boxes, films_of_store(store), store, objects)
     splits = read_splits(of_splits, settings, classes=spec.classes, labels=spec.labels)
     filled = check_windows(window, {"train": splits.train, "val": splits.val})
     digest = from_main(lambda: digest_tree(sources.annotations))
@@ -164,9 +169,7 @@ def _load_start(backbone: Backbone, start: Start) -> dict[str, str] | None:
     if not start.is_baseline:
         return load_backbone(backbone, start.file)
     tensors, checkpoint = load_checkpoint(Path(start.file))
-    prefix = "backbone."
-    part = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-    load_into(backbone, part, start.file)
+    load_into(backbone, backbone_weights(tensors), start.file)
     return {"file": Path(start.file).name, "sha256": checkpoint.sha256}
 
 
@@ -180,7 +183,13 @@ def _task(model: Model, inputs: _Inputs, settings: HeadTraining, rows: RowSource
         assert inputs.store is not None
         fit_statistics(model.head, rows=None, bank=train, score=score, films=films)
         model.to(hardware.device)
-        data = ClipData(inputs.store, spec.clip, splits.train, splits.val, splits.tables)
+        boxes = {"train": splits.train.objects_xyxy, "val": splits.val.objects_xyxy}
+        found = {name: ~np.isnan(each[..., 0]) for name, each in boxes.items() if each is not None}
+        say_without_objects(spec.head.name, found)
+        flips = settings.augmentation.flip_objects
+        data = ClipData(inputs.store, spec.clip, splits.train, splits.val, splits.tables, flips)
+        if spec.head.is_asynchronous:
+            return memory_task(model, data, settings, spec=spec, rows=rows)
         return clip_task(
             model,
             data,
@@ -188,13 +197,17 @@ def _task(model: Model, inputs: _Inputs, settings: HeadTraining, rows: RowSource
             labels=spec.labels,
             hardware=hardware,
             what="train detector",
-            trained_windows=window.for_training(settings.seed) if window else None,
-            scored_windows=window.for_evaluation() if window else None,
+            windows=ClipWindows(window.for_training(settings.seed), window.for_evaluation()) if window else None,
         )
-    labelled = training_rows(inputs.banks[0], splits.train, rule=settings.rule, match_iou=settings.match_iou)
+    objects = spec.head.objects
+    labelled = training_rows(
+        inputs.banks[0], splits.train, rule=settings.rule, match_iou=settings.match_iou, objects=objects
+    )
     fit_statistics(model, rows=labelled.features.chunks(), bank=train, score=score, films=films)
     model.to(hardware.device)
-    scored = val_rows(inputs.banks[1], splits.val, settings)
+    scored = val_rows(inputs.banks[1], splits.val, settings, objects)
+    of_splits = {"train": labelled.objects, "val": scored["ground_truth"].objects}
+    say_without_objects(spec.head.name, {name: each.row >= 0 for name, each in of_splits.items() if each is not None})
     return row_task(
         model, RowData(labelled, scored, window, splits.tables), settings, labels=spec.labels, hardware=hardware
     )
