@@ -45,13 +45,15 @@ def filled(model: torch.nn.Module) -> Any:
     return model.eval()
 
 
-def interacting(head: str = "aia_dense_serial", order: str = "POMPOM", seconds: int = 61) -> Detector:
+def interacting(
+    head: str = "aia_dense_serial", order: str = "POMPOM", seconds: int = 61, *, classes: int = CLASSES
+) -> Detector:
     """AlphAction's detector of width 8."""
     network = build_backbone("alphaction_slowfast_r50_4x16", width=WIDTH)
     settings = HeadSettings(
         roi_channels=network.out_channels,
         bank_channels=network.out_channels if "M" in order else 0,
-        classes=CLASSES,
+        classes=classes,
         mask="none",
         window_seconds=seconds,
         per_second=5,
