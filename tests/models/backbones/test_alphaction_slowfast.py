@@ -10,7 +10,7 @@ from torch import nn
 
 from pipeline.base.errors import InputError
 from pipeline.interop.alphaction import our_key
-from pipeline.models.backbones.alphaction import FrozenNorm, alphaction_slowfast_r50_4x16
+from pipeline.models.backbones.alphaction_slowfast import FrozenNorm, alphaction_slowfast_r50_4x16
 from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.build import build_backbone, parameter_count
 from tests import parity
