@@ -63,6 +63,7 @@ def add_stages(app: typer.Typer) -> None:
     from stages.import_annotations import import_annotations
     from stages.import_boxes import import_boxes
     from stages.infer_bank import infer_bank
+    from stages.infer_memory import infer_memory
     from stages.make_videos import make_videos
     from stages.train_baseline import train_baseline
     from stages.train_head import train_head
@@ -70,7 +71,7 @@ def add_stages(app: typer.Typer) -> None:
     panel = "Stages"
     app.command("make-playground", rich_help_panel=panel)(make_videos)
     imports = (code, check_params, extract_frames, import_annotations, detect_boxes, import_boxes)
-    for stage in (*imports, train_baseline, infer_bank, train_head, evaluate):
+    for stage in (*imports, train_baseline, infer_bank, train_head, infer_memory, evaluate):
         app.command(rich_help_panel=panel)(stage)
 
 

@@ -13,15 +13,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline.bank.pack import pack_parts
-from pipeline.bank.writer import assemble_bank
 from pipeline.base.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run
 from pipeline.base.distributed import across_ranks
 from pipeline.base.hardware import hardware_of
-from pipeline.base.ranks import is_main
 from pipeline.base.runs import recorded_run
 from pipeline.checkpoint.weights import BASELINE
-from pipeline.features.split_parts import Sources, split_parts
+from pipeline.features.split_parts import Sources
+from pipeline.features.write_bank import write_bank
 from pipeline.params import load_params
 
 app = new_app()
@@ -41,14 +39,8 @@ def infer_bank(
     data = Path("data", params.dataset.name)
     sources = Sources(data / "frames", data / "annotations", data / "boxes", BASELINE)
     with recorded_run("infer_bank", split, dataset=params.dataset.name):
-        parts, provenance = split_parts(split, sources, params.bank, hardware_of(device, workers, batch))
-        if not is_main():
-            return
-        path, films = data / "bank" / f"{split}.zarr", len(parts)
-        if params.dataset.pack != "none":
-            parts = pack_parts(parts, params.dataset.pack)
-        assemble_bank(path, parts=parts, split=split, provenance=provenance)
-    print(f"{path}: {films} films")
+        path, hardware = data / "bank" / f"{split}.zarr", hardware_of(device, workers, batch)
+        write_bank(path, split, sources, params.bank, pack=params.dataset.pack, hardware=hardware)
 
 
 if __name__ == "__main__":

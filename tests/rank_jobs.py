@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,13 +36,17 @@ from pipeline.models.settings import BaselineHead, RoiSettings
 from pipeline.scoring.detections import detections_table
 from pipeline.scoring.score_films import score_films
 from pipeline.scoring.settings import ScoreSettings
-from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
+from pipeline.tables.keyframes import Keyframe, KeyframeBoxes, pack_keyframes
 from pipeline.tables.schemas import DETECTIONS, write_table
+from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import ClipData, clip_steps, detector_loss
 from pipeline.training.history import Metrics
 from pipeline.training.loop import Fitted, fit
+from pipeline.training.memory import Memory
+from pipeline.training.memory_task import empty_memory
 from pipeline.training.optimiser import parameter_groups
-from pipeline.training.steps import Task
+from pipeline.training.settings import MemoryWeight
+from pipeline.training.steps import Stretch, Task
 from pipeline.video.clip_input import ClipInput
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import FrameStore, Row, write_frames
@@ -67,6 +71,8 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "parts_of_one": {"global_batch": 4, "bn_batch": 1, "decay": "weights", "norm": "frozen", "epochs": 1},
     # LFB-NL, a window for each person.
     "windows": {"epochs": 1},
+    # LFB-NL on the asynchronous memory.
+    "memory": {"epochs": 2},
     # No mAP rises by so much: it stops after its second epoch.
     "plateau": {"epochs": 4, "patience": 1, "min_delta": 1.0},
 }
@@ -100,9 +106,10 @@ def detector() -> Detector:
     return build_detector("slowonly_tiny", width=8, classes=CLASSES, dropout=0.5)
 
 
-def detector_with_windows() -> Detector:
+def detector_with_windows(name: str) -> Detector:
     backbone = build_backbone("slowonly_tiny", width=8)
-    settings = HeadSettings(roi_channels=backbone.out_channels, bank_channels=4, classes=CLASSES)
+    bank_channels = backbone.out_channels if name == "memory" else 4
+    settings = HeadSettings(roi_channels=backbone.out_channels, bank_channels=bank_channels, classes=CLASSES)
     return Detector(backbone, lfb_nl(settings, latent=4))
 
 
@@ -161,8 +168,10 @@ class WatchedStore(FrameStore):
 def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> tuple[Detector, Fitted]:
     settings = training_settings(**{**SETTINGS, **TRAININGS[name], **changes})
     torch.manual_seed(rank())  # the loop starts from rank 0's weights
-    model = detector_with_windows() if name == "windows" else detector()
+    model = detector_with_windows(name) if name in ("windows", "memory") else detector()
     source = window_source(folder) if name == "windows" else None
+    memory = memory_of(model) if name == "memory" else None
+    trained = WindowSource(memory, window_of(3, 1)) if memory else source
     windows: list[list[Any]] = []
     store, scored = WatchedStore(folder / "frames"), FrameStore(folder / "frames")
     state = folder / f"state_{name}_{world_size()}"
@@ -170,7 +179,7 @@ def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> 
     def validate() -> Metrics:
         if killed_after and rank() == world_size() - 1 and len(list(state.glob("epoch_*"))) >= killed_after:
             os.kill(os.getpid(), signal.SIGKILL)
-        scoring = ScoreSettings(CPU, "fp32", source.for_evaluation() if source else None)
+        scoring = ScoreSettings(CPU, "fp32", trained.for_evaluation() if trained else None)
         scores = score_films(model, scored, keyframes(), scoring, clip=CLIP, batch=2)["detected"]
         return from_main(lambda: {"map": float(np.mean([each.scores.mean() for each in scores]))})
 
@@ -179,21 +188,39 @@ def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> 
         "train",
         lambda epoch: clip_steps(
             data,
-            epoch,
+            Stretch(epoch, 0, -(-9 // settings.global_batch)),
             settings,
             unmatched=False,
             workers=2,
-            window_of=noted(source.for_training(seed=1)(epoch), windows) if source else None,
+            window_of=noted(trained.for_training(seed=1)(epoch), windows) if trained else None,
         ),
         -(-9 // settings.global_batch),
-        detector_loss(model),
+        detector_loss(model, keep=keeper(memory) if memory else None),
         validate,
+        extra=memory,
+        after_step=memory.after_step if memory else None,
     )
     groups = parameter_groups(model, weight_decay=settings.weight_decay, decayed=settings.decay)
     fitted = fit(model, task, settings, groups=groups, device=CPU, state_folder=state)
     write_json(folder / f"read_{name}_{world_size()}_{rank()}.json", sorted(store.read))
     write_json(folder / f"windows_{name}_{world_size()}_{rank()}.json", sorted(windows))
+    if memory:
+        save_tensors(folder / f"memory_{world_size()}_{rank()}.safetensors", memory.state_dict())
     return model, fitted
+
+
+def memory_of(model: Detector) -> Memory:
+    """An empty asynchronous memory of all keyframes."""
+    weight = MemoryWeight(by="loss", half_life=1.0)
+    return empty_memory(pack_keyframes(keyframes()), channels=model.roi_channels, weight=weight, steps_per_epoch=2)
+
+
+def keeper(memory: Memory) -> Callable[[Batch, torch.Tensor], None]:
+    def keep(batch: Batch, rows: torch.Tensor) -> None:
+        assert batch.keyframes is not None
+        memory.keep(batch.keyframes, batch.clip_index, rows)
+
+    return keep
 
 
 def film_boxes() -> list[FilmBoxes]:

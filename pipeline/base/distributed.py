@@ -194,6 +194,20 @@ def gather_all(value: Value) -> list[Value]:
     return values
 
 
+def gather_tensors(mine: Tensor) -> list[Tensor]:
+    """Return the tensors [n, ...] of all ranks, in the order of the ranks, on every rank; n may differ."""
+    if world_size() == 1:
+        return [mine]
+    counts = gather_all(len(mine))
+    if not any(counts):
+        return [mine] * len(counts)
+    padded = mine.new_zeros(max(counts), *mine.shape[1:])
+    padded[: len(mine)] = mine
+    found = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(found, padded)
+    return [each[:count] for each, count in zip(found, counts, strict=True)]
+
+
 def agree(value: object, what: str) -> None:
     """Check that every rank has the same value.
 

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from torch import Tensor
+
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file
-from pipeline.checkpoint.specs import DetectorSpec
+from pipeline.checkpoint.specs import DetectorSpec, HeadSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_into, load_tensors
 from pipeline.models.build import build_detector
 from pipeline.models.detector import Backbone, Detector
@@ -26,6 +28,35 @@ def build_baseline(spec: DetectorSpec) -> Detector:
         classes=spec.columns,
         dropout=spec.dropout,
     )
+
+
+def feature_detector(spec: DetectorSpec | HeadSpec, tensors: dict[str, Tensor], where: str) -> Detector:
+    """Build the detector of a spec for its features alone, with its weights.
+
+    A long-term head, which features do not depend on, is not built: an unused linear one stands in its place.
+
+    Args:
+        spec: see `Checkpoint.features`.
+        tensors: the weights of the whole checkpoint.
+        where: the file of weights, for messages.
+
+    Raises:
+        InputError: see `build_baseline`, or the weights do not fit.
+    """
+    if isinstance(spec, DetectorSpec):
+        detector = build_baseline(spec)
+        load_into(detector, tensors, where)
+        return detector
+    assert spec.backbone is not None  # in scope all it is the detector's own
+    detector = build_detector(spec.backbone, width=spec.width, roi=spec.roi, classes=spec.columns)
+    load_into(detector.backbone, backbone_weights(tensors), where)
+    return detector
+
+
+def backbone_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take the weights of the backbone out of those of a detector, under the backbone's own keys."""
+    prefix = "backbone."
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def load_backbone(backbone: Backbone, path: str) -> dict[str, str] | None:

@@ -151,6 +151,16 @@ class Checkpoint:
             return self.spec
         raise InputError(f"{self.where}: is a {self.named}, expected a detector whose head reads no bank")
 
+    def features(self) -> DetectorSpec | HeadSpec:
+        """Return the spec of a detector whose features fill a bank: a baseline, or one with its own memory.
+
+        Raises:
+            InputError: this is another kind of checkpoint.
+        """
+        if isinstance(self.spec, HeadSpec) and self.spec.scope == "all" and self.spec.head.is_asynchronous:
+            return self.spec
+        return self.detector()
+
     def scored(self) -> HeadSpec | HandedOn:
         """Return the spec of a checkpoint that `train_head` wrote.
 

@@ -41,6 +41,11 @@ class DetectorSpec:
     dropout: float
 
     @property
+    def clip(self) -> ClipInput:
+        """The clip that the detector gets as input."""
+        return self.input
+
+    @property
     def kind(self) -> Literal["detector"]:
         """The kind that the sidecar records."""
         return "detector"

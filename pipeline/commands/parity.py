@@ -9,7 +9,7 @@ import typer
 
 from pipeline.base.files import check_report, write_json
 from pipeline.interop.check_fixture import check_fixture
-from pipeline.interop.compare_fixture import ABSOLUTE, RELATIVE, ParityReport
+from pipeline.interop.compare_fixture import ParityReport
 
 
 def parity(
@@ -54,6 +54,5 @@ def _print(report: ParityReport) -> None:
     within = sum(each.within for each in report.differences)
     print(
         f"{report.name} ({report.upstream}): {within} of {len(report.differences)} tensors within "
-        f"{ABSOLUTE:g} + {RELATIVE:g} |x|, largest difference {report.largest:.2e}: "
-        + ("passed" if report.passed else "FAILED")
+        f"{report.tolerance}, largest difference {report.largest:.2e}: " + ("passed" if report.passed else "FAILED")
     )

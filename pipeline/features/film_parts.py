@@ -22,8 +22,8 @@ from pipeline.base.hardware import Hardware
 from pipeline.base.numerics import compute_precision, set_numerics
 from pipeline.base.shared_items import Make, share_items
 from pipeline.base.work import item_key
-from pipeline.checkpoint.build_baseline import build_baseline
-from pipeline.checkpoint.weights import load_checkpoint, load_into
+from pipeline.checkpoint.build_baseline import feature_detector
+from pipeline.checkpoint.weights import load_checkpoint
 from pipeline.features.film_clips import ClipRequest, run_film
 from pipeline.features.requests import FilmBoxes
 from pipeline.models.detector import Detector
@@ -44,7 +44,7 @@ class PartSettings:
 
 
 @dataclass(frozen=True)
-class _Model:
+class FilmModel:
     """Everything that turns a film into rows."""
 
     detector: Detector
@@ -81,7 +81,7 @@ def make_parts(
         InputError: the checkpoint, a frame or a feature is missing or invalid.
     """
     tensors, described = load_checkpoint(checkpoint)
-    spec = described.detector()
+    spec = described.features()
     store = FrameStore(frames)
     version = code_version("pipeline.features.film_parts")
     keys = {
@@ -99,10 +99,8 @@ def make_parts(
 
     def load() -> Make:
         set_numerics(compute_dtype=settings.compute_dtype, deterministic=False, threads=1)
-        detector = build_baseline(spec)
-        load_into(detector, tensors, str(checkpoint))
-        detector.eval().to(hardware.device)
-        model = _Model(detector, spec.input, store, settings, hardware.device, hardware.batch)
+        detector = feature_detector(spec, tensors, str(checkpoint)).eval().to(hardware.device)
+        model = FilmModel(detector, spec.clip, store, settings, hardware.device, hardware.batch)
         return lambda video_id, folder: _write_part(folder, model, by_id[video_id])
 
     threads = torch.get_num_threads()
@@ -123,7 +121,7 @@ class _Boxes:
     are_persons: bool
 
 
-def _write_part(folder: Path, model: _Model, film: FilmBoxes) -> None:
+def _write_part(folder: Path, model: FilmModel, film: FilmBoxes) -> None:
     write_part(
         folder,
         part=film.video_id,
@@ -135,7 +133,7 @@ def _write_part(folder: Path, model: _Model, film: FilmBoxes) -> None:
     )
 
 
-def film_rows(model: _Model, film: FilmBoxes) -> VideoRows:
+def film_rows(model: FilmModel, film: FilmBoxes) -> VideoRows:
     """Compute the features of a film's detected and annotated persons and of its objects.
 
     Clips of seconds with detected persons are batched first, then those of seconds with annotated persons only, then
@@ -167,7 +165,7 @@ def film_rows(model: _Model, film: FilmBoxes) -> VideoRows:
     )
 
 
-def _compute(model: _Model, film: FilmBoxes, timestamps: NDArray[np.float64], sets: Sequence[_Boxes]) -> None:
+def _compute(model: FilmModel, film: FilmBoxes, timestamps: NDArray[np.float64], sets: Sequence[_Boxes]) -> None:
     """Fill in the features of the boxes at these timestamps; in a clip the boxes of one set follow those of another."""
     places = [[np.flatnonzero(each.timestamp == at) for each in sets] for at in timestamps]
     requests = [

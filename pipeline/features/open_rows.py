@@ -23,7 +23,7 @@ class RowSource:
     reads_bank: bool
     "True: rows come from banks; False: from parts, and missing parts are computed."
     producer: str
-    "sha256 of the checkpoint that made the banks; `unknown`; or `baseline`: the sha256 in the baseline's sidecar."
+    "sha256 of the checkpoint that made the banks; `unknown`; or `baseline`: the sha256 in the sidecar of `sources`."
     allow_mixed: bool
     "Accept banks that differ in producer or settings."
     hardware: Hardware
@@ -36,6 +36,16 @@ class RowSource:
     def for_head(self, head: LongTermHead) -> "RowSource":
         """Return the source of a head's rows: a head that reads windows needs the bank that they come from."""
         return replace(self, reads_bank=self.reads_bank or head.window is not None)
+
+    def for_memory(self, checkpoint: Path) -> "RowSource":
+        """Return the source of the memory that `infer_memory` made with the detector at `checkpoint`."""
+        return replace(
+            self,
+            sources=replace(self.sources, checkpoint=checkpoint),
+            banks={split: self.sources.annotations.parent / "memory" / f"{split}.zarr" for split in self.banks},
+            reads_bank=True,
+            producer="baseline",
+        )
 
 
 def open_rows(split: str, source: RowSource) -> Bank:

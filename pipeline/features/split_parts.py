@@ -12,7 +12,7 @@ from pipeline.checkpoint.sidecars import Checkpoint, plain
 from pipeline.checkpoint.weights import read_checkpoint
 from pipeline.features.film_objects import with_objects
 from pipeline.features.film_parts import PartSettings, make_parts
-from pipeline.features.requests import films_of_split
+from pipeline.features.requests import FilmBoxes, films_of_split
 from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, VIDEOS, read_table
 from pipeline.tables.timelines import films_of
@@ -43,10 +43,35 @@ def split_parts(
         The folder of each film's part, and the provenance of a bank of these parts.
 
     Raises:
-        InputError: a source is absent or invalid.
+        InputError: see `split_films`, or the checkpoint is absent or of another kind.
     """
-    checkpoint = read_checkpoint(sources.checkpoint)
-    shared = _made_with(checkpoint, settings)
+    films = split_films(split, sources, settings)
+    shared = _made_with(read_checkpoint(sources.checkpoint), settings)
+    if any(film.objects is not None for film in films):
+        shared["objects"] = settings.objects
+    parts = make_parts(
+        films,
+        checkpoint=sources.checkpoint,
+        frames=sources.frames,
+        settings=PartSettings(settings.dtype, settings.codec, settings.compute_dtype, shared),
+        hardware=hardware,
+        what=f"bank {split}",
+    )
+    provenance = {
+        **shared,
+        "box_source": "boxes.parquet",
+        "frames_sha256": digest_file(sources.frames / "manifest.json"),
+        "boxes_sha256": digest_file(sources.boxes / "boxes.parquet"),
+    }
+    return parts, provenance
+
+
+def split_films(split: str, sources: Sources, settings: BankSettings) -> list[FilmBoxes]:
+    """Select the boxes of every film of a split that a bank has rows of; its checkpoint is not read.
+
+    Raises:
+        InputError: a source is absent or invalid, or no film is of the split.
+    """
     timelines = read_table(sources.annotations / "timelines.parquet", TIMELINES)
     if not films_of(timelines, split).num_rows:
         raise InputError(
@@ -68,29 +93,12 @@ def split_parts(
         rule=rule,
         seconds=settings.seconds,
     )
-    films = with_objects(persons, boxes, settings.objects)
-    if any(film.objects is not None for film in films):
-        shared["objects"] = settings.objects
-    parts = make_parts(
-        films,
-        checkpoint=sources.checkpoint,
-        frames=sources.frames,
-        settings=PartSettings(settings.dtype, settings.codec, settings.compute_dtype, shared),
-        hardware=hardware,
-        what=f"bank {split}",
-    )
-    provenance = {
-        **shared,
-        "box_source": "boxes.parquet",
-        "frames_sha256": digest_file(sources.frames / "manifest.json"),
-        "boxes_sha256": digest_file(sources.boxes / "boxes.parquet"),
-    }
-    return parts, provenance
+    return with_objects(persons, boxes, settings.objects)
 
 
 def _made_with(checkpoint: Checkpoint, settings: BankSettings) -> dict[str, Any]:
     """What the rows of a bank are computed with, as its provenance says it."""
-    spec, rule = checkpoint.detector(), settings.rule
+    spec, rule = checkpoint.features(), settings.rule
     return {
         "recipe": spec.backbone,
         "checkpoint_sha256": checkpoint.sha256,
@@ -101,5 +109,5 @@ def _made_with(checkpoint: Checkpoint, settings: BankSettings) -> dict[str, Any]
         "full_frame_box": rule.full_frame,
         "seconds": settings.seconds,
         "compute_dtype": settings.compute_dtype,
-        "clip": plain(spec.input),
+        "clip": plain(spec.clip),
     }

@@ -25,6 +25,7 @@ _IA_PARTS = {
     "temporal_position_v": "position_v",
 }
 HEAD = "roi_heads."
+CLASSIFIER = f"{HEAD}action.predictor.cls_score.weight"
 KEY_REDUCTION = f"{HEAD}action.feature_extractor.{_IA}person_key_dim_reduce."
 
 
@@ -89,3 +90,44 @@ def unused_keys(keys: Collection[str]) -> list[str]:
     order = block_order(keys)
     chains = len({key for key in keys if ".shortcut." in key and _IA in key and key.endswith("weight")}) > 1
     return [] if chains or order[:1] == "P" else [key for key in keys if key.startswith(KEY_REDUCTION)]
+
+
+_OUR_BACKBONE = re.compile(
+    r"backbone\.(slow|fast)_path\.(?:conv1|layer(\d)\.(\d+)\.(conv[123]|downsample))\.(conv|bn)\.(\w+)"
+)
+_OUR_LATERAL = re.compile(r"backbone\.slow_path\.(?:conv1|layer(\d))_lateral\.conv\.(\w+)")
+_OUR_BLOCK = re.compile(r"blocks\.([A-Z])(\d+)\.(.+)")
+_THEIRS = {ours: theirs for theirs, ours in _IA_PARTS.items()}
+
+
+def upstream_key(key: str) -> str:
+    """Return AlphAction's name of a key of our detectors; the inverse of `our_key`.
+
+    Raises:
+        ValueError: there is no counterpart.
+    """
+    backbone, lateral = _OUR_BACKBONE.fullmatch(key), _OUR_LATERAL.fullmatch(key)
+    if backbone and not backbone[2]:
+        return f"backbone.{backbone[1]}.{backbone[5]}1.{backbone[6]}"
+    if backbone:
+        part = "shortcut" if backbone[4] == "downsample" else f"btnk.{backbone[4]}"
+        return f"backbone.{backbone[1]}.res_nl{backbone[2]}.res_{backbone[3]}.{part}.{backbone[5]}.{backbone[6]}"
+    if lateral:
+        return f"backbone.fast.Tconv{int(lateral[1] or 0) + 1}.conv.{lateral[2]}"
+    if key.startswith("head.classifier."):
+        return f"{HEAD}action.predictor.cls_score.{key.removeprefix('head.classifier.')}"
+    rest = key.removeprefix("head.shared.").removeprefix("layers.")
+    if key.startswith("head.shared.") and rest.startswith(("fc1.", "fc2.")):
+        return f"{HEAD}action.feature_extractor.{rest}"
+    if not rest.startswith("interaction."):
+        raise ValueError(f"{key}: AlphAction has no such key")
+    rest = rest.removeprefix("interaction.")
+    block = _OUR_BLOCK.fullmatch(rest)
+    if block:
+        rest = f"{block[1]}_block_{block[2]}.{_THEIRS.get(block[3], block[3])}"
+    elif rest.startswith("mixtures."):
+        rest = f"dense_params.{rest.split('.')[1]}"
+    else:
+        part, _, name = rest.partition(".")
+        rest = f"{_THEIRS[part]}.{name}"
+    return f"{HEAD}action.feature_extractor.{_IA}{rest}"

@@ -53,6 +53,8 @@ class ParityReport:
     "Found, and as stated by the fixture; None for a fixture of single operations."
     buffers: tuple[int, int] | None
     differences: list[Difference]
+    tolerance: str = f"{ABSOLUTE:g} + {RELATIVE:g} |x|"
+    "In words."
 
     @property
     def passed(self) -> bool:

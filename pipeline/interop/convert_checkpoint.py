@@ -27,7 +27,7 @@ PUBLISHED_WINDOW = WindowSettings(seconds=60, per_second=5, mask="none", score=0
 AIA_WINDOW = WindowSettings(seconds=61, per_second=5, mask="none", score=0.8)
 AIA_OBJECTS = ObjectSettings(per_keyframe=5, score=0.0)
 # Settings that the sidecar leaves out: those that only a training needs, and window defaults that no source states.
-NOT_TOLD = frozenset({"labels.several"})
+NOT_TOLD = frozenset({"labels.several", "labels.unlabelled"})
 NOT_TOLD_OF_HEAD = frozenset({"head.banks"})
 NOT_TOLD_OF_WINDOW = frozenset({"head.window.span", "head.window.exclude_keyframe", "head.window.draw"})
 
@@ -166,7 +166,7 @@ def _detector(
     dropped: set[str],
     background: Background | None,
 ) -> Converted:
-    multi = settings.labels.kind == "multi"
+    multi = settings.labels.kind != "single"
     if background is None:
         background = "drop" if foreign.framework == "mmaction2" and multi else "keep"
     head = match_head(weights, backbone.network, settings.roi, told=settings.heads)
@@ -273,8 +273,11 @@ def _long_term(
     threads: int,
 ) -> HeadSpec:
     """Return the spec of a trained head in scope all; another model may have made the bank."""
+    told = {**vars(spec.head)}
+    if not window:
+        told["options"] = {**matched.options, "mask": "none"}  # otherwise the window says it
     head = LongTermHead(
-        **vars(spec.head),
+        **told,
         reads="bank" if window else "features",
         window=window,
         objects=objects,

@@ -3,6 +3,8 @@
 Shape suffixes of names: B clips, R boxes, K objects of a clip, C channels, h and w cells of a map.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -47,6 +49,7 @@ class Detector(nn.Module):
         clip_index: Tensor,
         window: BankWindow | None = None,
         objects: ObjectBoxes | None = None,
+        keep: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
         """Compute the logits of every box, [R, classes].
 
@@ -56,6 +59,7 @@ class Detector(nn.Module):
             clip_index: [R], the clip of each box.
             window: windows of the bank, for a head that reads them.
             objects: boxes of objects, for a head that reads them; they are cut out of the same map.
+            keep: gets each box's pooled feature, [R, roi_channels], detached.
         """
         pooled_BChw = pool_time(self.backbone(clips), self.roi.temporal)
         rows = None
@@ -63,7 +67,10 @@ class Detector(nn.Module):
             rows = self._object_rows(pooled_BChw, objects)
         context = Context(clip_index, window, pooled_BChw, rows)
         boxes_xyxy = self._extended(clips, boxes_xyxy)
-        logits: Tensor = self.head(self._cut(pooled_BChw, boxes_xyxy, clip_index), context)
+        roi = self._cut(pooled_BChw, boxes_xyxy, clip_index)
+        if keep is not None:
+            keep(pool_roi(roi.detach()))
+        logits: Tensor = self.head(roi, context)
         return logits
 
     def features(self, clips: Tensor, boxes_xyxy: Tensor, clip_index: Tensor, persons: Tensor | None = None) -> Tensor:

@@ -20,6 +20,7 @@ from pipeline.base.invalid import key_of, told_of
 from pipeline.base.plain_yaml import read_yaml
 from pipeline.boxes.settings import Boxes
 from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.models.label_groups import wrong_sum
 from pipeline.models.settings import Labels, LongTermHead, RoiSettings
 from pipeline.params.data import BankParams, Dataset
 from pipeline.params.model import Backbone, Scope
@@ -97,11 +98,17 @@ class Params(Block):
         for name, training in (("baseline", self.baseline), ("head_train", self.head_train)):
             _clips_fit(f"{name}.augmentation", training.augmentation, bn_batch=training.bn_batch)
         self._thresholds_reached()
+        if wrong := wrong_sum(self.labels, classes=self.dataset.classes):
+            raise ValueError(wrong)
         if self.scope.name == "head" and self.bank.name == "external" and self.head.is_baseline:
             raise ValueError(
                 "head=baseline scores frames, of which scope=head has none on a bank made elsewhere; "
                 "scope=all takes them"
             )
+        if self.head.is_asynchronous and self.scope.name == "head":
+            raise ValueError("head.memory=asynchronous is filled as the whole detector trains; scope=all does that")
+        if self.head.is_asynchronous and self.bank.name == "external":
+            raise ValueError("head.memory=asynchronous reads no bank made elsewhere; head.memory=bank does")
         if self.head.window is not None and self.head.window.score < self.bank.box_threshold:
             raise ValueError(
                 f"head.window.score {self.head.window.score} is below bank.box_threshold {self.bank.box_threshold}"

@@ -26,7 +26,12 @@ BASELINE = "train_baseline"
 "`dvc.yaml` has it at most once, as train_baseline@baseline."
 TRAININGS = {BASELINE: "baseline", "train_head": "head_train"}
 "Stages that train, and the block of the parameters that holds their number of epochs."
-ITEMS = {"make_videos": "make_videos", "extract_frames": "extract_frames", "infer_bank": "bank_parts"}
+ITEMS = {
+    "make_videos": "make_videos",
+    "extract_frames": "extract_frames",
+    "infer_bank": "bank_parts",
+    "infer_memory": "bank_parts",
+}
 "Stages that keep finished films, and the folder in `.work` that holds them."
 CODE_STAGE = "code"
 SHOWN = 4

@@ -16,7 +16,7 @@ from pipeline.evaluation.multisports.video_ap import check_protocol
 from pipeline.evaluation.report import write_report
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.evaluation.summary import summary
-from pipeline.features.open_rows import RowSource, open_rows
+from pipeline.features.open_rows import RowSource, foreign_producer, open_rows
 from pipeline.features.windows import WindowOptions, WindowSource, window_source
 from pipeline.models.detector import Detector
 from pipeline.scoring.detections import ScoredKeyframe, detections_table
@@ -95,12 +95,17 @@ def _open_bank(checkpoint: Checkpoint, rows: RowSource) -> tuple[Bank | None, di
     """Open the val bank if the head reads it.
 
     Returns:
-        The bank, or None; and its differences from the banks of the training, for the record.
+        The bank, or None; and its differences from what was expected, for the record.
 
     Raises:
-        InputError: another checkpoint made it than the banks that the head was trained with.
+        InputError: another checkpoint made it than the banks that the head was trained with, or than this detector, if
+            the head reads its memory.
     """
     spec, record = checkpoint.scored(), checkpoint.record
+    if spec.head.is_asynchronous:
+        own = rows.for_memory(HEAD)
+        bank = open_rows("val", own)
+        return bank, foreign_producer(bank, own)
     mixed = dict(record.get("mixed_banks", {}))
     if checkpoint.kind != "head" and spec.head.window is None:
         return None, mixed

@@ -185,28 +185,39 @@ def group_keyframes(
     )
 
 
-def check_single_label(keyframes: Iterable[KeyframeBoxes], *, several: Literal["error", "soft"]) -> None:
-    """Check that no person has several actions, for training with one action per person (labels.kind: single).
+def check_single_label(
+    keyframes: Iterable[KeyframeBoxes],
+    *,
+    several: Literal["error", "soft", "first"],
+    softmax: Sequence[tuple[int, int]] | None = None,
+) -> None:
+    """Check that no person has several actions of one softmax, for training with labels.kind single or grouped.
 
     Args:
         keyframes: those of training.
-        several: error: refuse such a person; soft: keep its labels, and the loss (`make_loss`) takes them as a
-            distribution with equal parts.
+        several: error: refuse such a person; otherwise keep its labels, and the loss (`make_loss`) takes them as a
+            distribution with equal parts, or the first alone.
+        softmax: the first and last id of each softmax; None: one over all classes.
 
     Raises:
-        InputError: names the first person with several actions.
+        InputError: names the first person with several actions of a softmax.
     """
-    if several == "soft":
+    if several != "error":
         return
+    kind = "single" if softmax is None else "grouped"
     for each in keyframes:
-        crowded = np.flatnonzero(each.labels.sum(axis=1) > 1)
-        if len(crowded):
-            box = " ".join(f"{value:.10g}" for value in each.ground_truth_xyxy[crowded[0]])
-            ids = ", ".join(str(column + 1) for column in np.flatnonzero(each.labels[crowded[0]]))
-            raise InputError(
-                f"annotations: video {each.keyframe.video_id}, timestamp {each.keyframe.timestamp:.10g}, box {box}: "
-                f"found the actions {ids}, expected one (labels.kind is single; labels.several: soft takes equal parts)"
-            )
+        for first, last in [(1, each.labels.shape[1])] if softmax is None else softmax:
+            labels = each.labels[:, first - 1 : last]
+            crowded = np.flatnonzero(labels.sum(axis=1) > 1)
+            if len(crowded):
+                box = " ".join(f"{value:.10g}" for value in each.ground_truth_xyxy[crowded[0]])
+                ids = ", ".join(str(first + column) for column in np.flatnonzero(labels[crowded[0]]))
+                expected = "one" if softmax is None else f"one of {first} to {last}"
+                at = f"video {each.keyframe.video_id}, timestamp {each.keyframe.timestamp:.10g}, box {box}"
+                raise InputError(
+                    f"annotations: {at}: found the actions {ids}, expected {expected} (labels.kind is {kind}; "
+                    "labels.several: soft takes equal parts, first the lowest id)"
+                )
 
 
 def _offsets(counts: Ints) -> Ints:

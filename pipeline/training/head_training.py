@@ -15,7 +15,7 @@ from pipeline.base.randomness import seed_of
 from pipeline.base.ranks import is_main
 from pipeline.base.runs import recorded_run, saved_epoch
 from pipeline.base.work import item_folder, item_key
-from pipeline.checkpoint.build_baseline import load_backbone
+from pipeline.checkpoint.build_baseline import backbone_weights, load_backbone
 from pipeline.checkpoint.build_scope import build_scope_detector, build_scope_head
 from pipeline.checkpoint.sidecars import Checkpoint, Record
 from pipeline.checkpoint.specs import HeadSpec
@@ -32,9 +32,10 @@ from pipeline.scoring.settings import object_rule
 from pipeline.tables.split_tables import KnownFilms
 from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import ClipData
-from pipeline.training.clip_task import clip_task
+from pipeline.training.clip_task import ClipWindows, clip_task
 from pipeline.training.logs import Kind, LogSettings, check_log
 from pipeline.training.loop import Fitted, fit
+from pipeline.training.memory_task import memory_task
 from pipeline.training.optimiser import groups_of
 from pipeline.training.outs import write_training
 from pipeline.training.row_steps import training_rows
@@ -132,11 +133,12 @@ def train_head(
 def _read(spec: HeadSpec, settings: HeadTraining, rows: RowSource, options: WindowOptions) -> _Inputs:
     banks: tuple[Bank, ...] = ()
     mixed: dict[str, list[str | None]] = {}
-    if spec.scope == "head" or spec.head.window is not None:
+    reads_window = spec.head.window is not None and not spec.head.is_asynchronous
+    if spec.scope == "head" or reads_window:
         banks, mixed = open_pair(rows.for_head(spec.head))
     set_numerics(compute_dtype=settings.compute_dtype, deterministic=settings.deterministic, threads=settings.threads)
     window, sources = None, rows.sources
-    if spec.head.window is not None:
+    if spec.head.window is not None and reads_window:
         window = window_source(banks, spec.head.window, device=rows.hardware.device, options=options)
         spec = replace(spec, bank_channels=banks[0].channels)
     if spec.scope == "head":
@@ -168,9 +170,7 @@ def _load_start(backbone: Backbone, start: Start) -> dict[str, str] | None:
     if not start.is_baseline:
         return load_backbone(backbone, start.file)
     tensors, checkpoint = load_checkpoint(Path(start.file))
-    prefix = "backbone."
-    part = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-    load_into(backbone, part, start.file)
+    load_into(backbone, backbone_weights(tensors), start.file)
     return {"file": Path(start.file).name, "sha256": checkpoint.sha256}
 
 
@@ -189,6 +189,8 @@ def _task(model: Model, inputs: _Inputs, settings: HeadTraining, rows: RowSource
         say_without_objects(spec.head.name, found)
         flips = settings.augmentation.flip_objects
         data = ClipData(inputs.store, spec.clip, splits.train, splits.val, splits.tables, flips)
+        if spec.head.is_asynchronous:
+            return memory_task(model, data, settings, spec=spec, rows=rows)
         return clip_task(
             model,
             data,
@@ -196,8 +198,7 @@ def _task(model: Model, inputs: _Inputs, settings: HeadTraining, rows: RowSource
             labels=spec.labels,
             hardware=hardware,
             what="train detector",
-            trained_windows=window.for_training(settings.seed) if window else None,
-            scored_windows=window.for_evaluation() if window else None,
+            windows=ClipWindows(window.for_training(settings.seed), window.for_evaluation()) if window else None,
         )
     objects = spec.head.objects
     labelled = training_rows(

@@ -1,6 +1,8 @@
 """Train a head on rows of a bank."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ from pipeline.tables.select_boxes import BoxRule
 from pipeline.training.batch import Batch
 from pipeline.training.losses import LossOf, multilabel_loss
 from pipeline.training.settings import Training
-from pipeline.training.steps import Step, deal_parts
+from pipeline.training.steps import Step, Stretch, deal_parts
 
 
 def training_rows(
@@ -29,7 +31,7 @@ def training_rows(
     keyframes: Sequence[KeyframeBoxes],
     *,
     rule: BoxRule,
-    match_iou: float,
+    match_iou: float | Literal["none"],
     objects: ObjectSettings | None = None,
 ) -> KeyframeRows:
     """Select the labelled rows of a train bank: every annotated box, and the detected boxes that match one.
@@ -38,7 +40,8 @@ def training_rows(
         bank: with `ground_truth` rows of these annotations.
         keyframes: annotated keyframes, sorted by video_id; those without rows are left out.
         rule: selects the detected boxes of each keyframe before matching.
-        match_iou: a detected box takes the labels of an annotated box if they overlap at least this much.
+        match_iou: a detected box takes the labels of an annotated box if they overlap at least this much; none: no
+            detected box is selected.
         objects: see `objects_at`; None for a head that reads none.
 
     Raises:
@@ -52,6 +55,8 @@ def training_rows(
     same = (annotated.boxes_xyxy[row] == truth[box]).all(axis=1)
     annotated, owner = annotated.take(row[same]), box[same]
     _check_complete(bank, keyframes, owner)
+    if match_iou == "none":
+        return keyframe_rows(bank, keyframes, annotated, keyframes.labels[owner])
     detected = places_above(boxed_rows_at(bank, keyframes, "detections"), rule)
     row, box = _pairs(detected, offsets)
     counts = len(detected.row), len(truth)
@@ -97,20 +102,21 @@ def _check_complete(bank: Bank, keyframes: KeyframeSet, owner: NDArray[np.int64]
 
 
 def row_steps(
-    rows: KeyframeRows, epoch: int, settings: Training, *, window_of: WindowOf | None
+    rows: KeyframeRows, stretch: Stretch, settings: Training, *, window_of: WindowOf | None
 ) -> Iterator[Step[Batch]]:
-    """Yield the optimiser steps of one epoch over the keyframes that have rows, in an order drawn from (seed, epoch).
+    """Yield the steps of a stretch of a pass over the keyframes that have rows, in an order drawn from (seed, pass).
 
-    `window_of` makes the windows of this epoch.
+    `window_of` makes the windows of this pass.
     """
     with_rows = np.flatnonzero(np.diff(rows.starts))
-    order = rng_of(settings.seed, "order", epoch).permutation(with_rows)
-    for mine, count in deal_parts(order, global_batch=settings.global_batch, bn_batch=settings.bn_batch):
+    order = rng_of(settings.seed, "order", stretch.number).permutation(with_rows)
+    dealt = deal_parts(order, global_batch=settings.global_batch, bn_batch=settings.bn_batch)
+    for mine, count in islice(dealt, stretch.first, stretch.last):
         yield Step((_batch(rows, part, window_of) for part in mine), count)
 
 
-def steps_per_epoch(rows: KeyframeRows, global_batch: int) -> int:
-    """Count the steps that `row_steps` yields."""
+def steps_per_pass(rows: KeyframeRows, global_batch: int) -> int:
+    """Count the steps of a pass over the keyframes that have rows."""
     return -(-int((np.diff(rows.starts) > 0).sum()) // global_batch)
 
 

@@ -12,6 +12,10 @@ from pipeline.training.history import Metrics
 from pipeline.training.plateau import find_plateau
 from pipeline.training.schedule import Schedule, learning_rate
 
+Degrees = Annotated[float, Field(ge=0, le=180)]
+USUAL_BOXES = 32
+Factor = Annotated[float, Field(gt=0, exclude_if=lambda factor: factor == 1)]
+
 
 class Loss(Block):
     """Focal loss: alpha (1 - p)^gamma times the cross-entropy."""
@@ -30,10 +34,12 @@ class Augmentation(Block):
     "Side of the random square crop in pixels."
     flip: Fraction
     "Probability of a horizontal flip."
-    colour: Fraction
-    "Largest relative change of brightness and contrast."
-    box_jitter: Fraction
-    "Standard deviation of each box edge, as a share of the box's side."
+    colour: Fraction | tuple[Degrees, Fraction, Fraction]
+    "Largest relative change of brightness and contrast; or largest shifts [hue in degrees, saturation, value]."
+    box_jitter: Fraction | tuple[Fraction, Fraction, Fraction, Fraction]
+    "Standard deviation of each box edge, as a share of its side; or largest moves [x out, x in, y out, y in]."
+    max_boxes: Annotated[Positive, Field(exclude_if=lambda number: number == USUAL_BOXES)]
+    "Boxes of a keyframe that are trained on; of more, so many are drawn."
 
 
 class HeadAugmentation(Augmentation):
@@ -99,6 +105,21 @@ class EarlyStop(Block):
         return not self.patience
 
 
+class MemoryWeight(Block):
+    """How much the rows of the asynchronous memory count in training (docs/memory.md); not used by a head on a bank."""
+
+    by: Literal["loss", "age", "none"]
+    """loss: min(tag, now) / max(tag, now) of the losses of the row's step and of the last step, as AlphAction; age:
+    half as much every half_life epochs; none: all alike."""
+    half_life: Annotated[float, Field(gt=0)]
+    "By age: epochs, which may be a fraction."
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether the rows count as published."""
+        return self.by == "loss"
+
+
 class Training(Block):
     """The settings that baseline and head training share."""
 
@@ -112,8 +133,8 @@ class Training(Block):
     "As upstream: if no box of a keyframe reaches the threshold, take its best ones."
     augmentation: Augmentation
     "Of clips; not used by a head in scope head."
-    match_iou: Fraction
-    "A detected box takes the labels of a ground-truth box if they overlap at least this much."
+    match_iou: Fraction | Literal["none"]
+    "A detected box takes the labels of a ground-truth box if they overlap at least this much; none: none does."
     loss: Loss
     lr: Annotated[float, Field(gt=0)]
     "For a global batch of base_batch."
@@ -129,10 +150,14 @@ class Training(Block):
     weight_decay: Annotated[float, Field(ge=0)]
     decay: Literal["all", "weights"]
     "weights: norms and biases do not decay (PySlowFast's norms, AlphAction's biases)."
+    bias_lr_factor: Factor
+    "Ratio of the rate of biases, outside norms, to that of weights (AlphAction: 2)."
+    interaction_lr_factor: Factor
+    "Ratio of the rate of the interaction of a head aia_* to that of all else (AlphAction: 10)."
     norm: Literal["batch", "sync", "frozen"]
     "Batch norm statistics: batch: of bn_batch keyframes; sync: of the global batch; frozen: the initial ones."
-    clip_norm: Annotated[float, Field(gt=0)]
-    "Largest L2 norm of the gradient."
+    clip_norm: Annotated[float, Field(gt=0)] | Literal["none"]
+    "Largest L2 norm of the gradient; none: it is not limited."
     dropout: Fraction
     "Before the last linear layer."
     global_batch: Positive
@@ -226,6 +251,8 @@ class HeadTraining(Training):
     "Dropout of persons' features and of window rows, against overfitting."
     kinetics: str
     "A safetensors file of backbone weights, or none."
+    memory: Annotated[MemoryWeight, Field(exclude_if=lambda weight: weight.is_usual)]
+    "Left out of the record of a training if it is the usual one."
     augmentation: HeadAugmentation
     "Of clips; not used by a head in scope head."
 

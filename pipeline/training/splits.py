@@ -9,7 +9,6 @@ from pipeline.tables.folds import keyframes_in_folds
 from pipeline.tables.keyframes import KeyframeSet, check_single_label
 from pipeline.tables.select_boxes import ObjectRule
 from pipeline.tables.split_tables import KnownFilms, Tables, read_tables, split_keyframes
-from pipeline.training.clip_steps import check_clip_sizes
 from pipeline.training.settings import Training
 from pipeline.training.validation import check_val_labels
 from pipeline.video.store import FrameStore
@@ -62,16 +61,9 @@ def read_splits(sources: SplitSources, settings: Training, *, classes: int, labe
         tables, "train", classes=classes, rule=settings.rule, films=sources.films, objects=sources.objects
     )
     train = keyframes_in_folds(train, **settings.videos.model_dump(), what=f"{settings.block}.videos")
-    if sources.store is not None and settings.schedule.epochs:
-        check_clip_sizes(
-            sources.store,
-            train.video_ids,
-            settings.augmentation,
-            bn_batch=settings.bn_batch,
-            block=f"{settings.block}.augmentation",
-        )
-    if labels.kind == "single":
-        check_single_label(train, several=labels.several)
+    if labels.kind != "multi":
+        softmax = labels.softmax_ids if labels.kind == "grouped" else None
+        check_single_label(train, several=labels.several, softmax=softmax)
     validation = settings.validation
     val = split_keyframes(
         tables,

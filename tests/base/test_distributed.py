@@ -74,6 +74,17 @@ def test_each_clip_is_read_by_one_rank(folder: Path, name: str) -> None:
     assert min(len(first), len(second)) >= len(whole) // 3
 
 
+def test_every_rank_has_the_same_memory_and_it_is_that_of_one_rank(folder: Path) -> None:
+    one, first, second = (load_tensors(folder / f"memory_{each}.safetensors") for each in ("1_0", "2_0", "2_1"))
+    assert one.keys() == first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+        torch.testing.assert_close(value, one[name], atol=1e-5, rtol=0, msg=name)
+    assert int(one["step"]) == 4
+    assert (one["written"] > 2).all(), "every keyframe was visited in the last epoch"
+    assert one["rows"].any(dim=1).sum() == one["counts"].sum() > 0
+
+
 def test_windows_of_persons_are_the_same_bytes_on_any_rank(folder: Path) -> None:
     whole, first, second = (
         json.loads((folder / f"windows_windows_{each}.json").read_text()) for each in ("1_0", "2_0", "2_1")

@@ -109,7 +109,8 @@ def test_what_is_made_is_written_whole(tmp_path: Path) -> None:
 def test_a_baseline_is_handed_on_as_it_is(name: str) -> None:
     head = LongTermHead(name="baseline", reads="features", standardise="none")
     made = hand_on(checkpoint(SHAPES[name]), head=head, scope="all", threads=2)
-    assert made.to_json() == {**HANDED_ON, "labels": SHAPES[name]["labels"], "detector": SHAPES[name]}
+    newer = {"head": {**HANDED_ON["head"], "memory": "bank", "objects": None}}
+    assert made.to_json() == {**HANDED_ON, **newer, "labels": SHAPES[name]["labels"], "detector": SHAPES[name]}
     assert made.original.to_json() == SHAPES[name]
     assert made.scored().classes == 5
 
@@ -128,6 +129,8 @@ def test_a_baseline_is_handed_on_as_it_is(name: str) -> None:
         ({"head": {**HEAD["head"], "window": {**WINDOW, "mask": "some"}}},
          "head.window.mask: Input should be 'none' or 'valid' (found 'some')"),
         ({"head": {**HEAD["head"], "window": None}}, "head.reads is bank, and there is no head.window"),
+        ({"head": {**HEAD["head"], "memory": "asynchronous"}}, "head.standardise is train, and the rows of head.memory "
+                                                               "asynchronous change in training; expected none"),
         ({"labels": {"background": True}}, "labels.background is a column of the softmax, and labels.kind is multi"),
         ({"scope": "all"}, "kind is 'head', expected 'detector' in scope all"),
         ({"scope": "all", "kind": "detector", "roi": None}, "scope is all, and backbone, input or roi is null"),

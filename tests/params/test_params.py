@@ -77,6 +77,37 @@ def test_a_threshold_that_is_new_is_checked_too() -> None:
         MoreParams.model_validate(values)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "head.memory=asynchronous is filled as the whole detector trains; scope=all does that"),
+        (
+            {"scope.name": "all", "bank.name": "external"},
+            "head.memory=asynchronous reads no bank made elsewhere; head.memory=bank does",
+        ),
+        (
+            {"head.window": None, "head.reads": "features"},
+            "head.memory is asynchronous, and there is no head.window that reads it",
+        ),
+        (
+            {"head.standardise": "train"},
+            "head.standardise is train, and the rows of head.memory asynchronous change in training; expected none",
+        ),
+        ({"head.memory": "none"}, "head.memory: Input should be 'bank' or 'asynchronous' (found 'none')"),
+        (
+            {"head_train.memory.by": "rank"},
+            "head_train.memory.by: Input should be 'loss', 'age' or 'none' (found 'rank')",
+        ),
+        ({"head_train.memory.half_life": 0}, "head_train.memory.half_life: Input should be greater than 0 (found 0)"),
+    ],
+)
+def test_what_an_asynchronous_memory_does_not_fit(changes: dict[str, Any], message: str) -> None:
+    usual = {"head.memory": "asynchronous", "head.standardise": "none"}
+    with pytest.raises(InputError) as error:
+        parse_params(composed(**{**usual, **changes}), "params.yaml")
+    assert str(error.value).removeprefix("params.yaml: ").removeprefix("parameters: ") == message
+
+
 def test_an_own_bank_stores_as_many_objects_as_a_head_reads() -> None:
     values = composed(**{"head.objects": {"per_keyframe": 6, "score": 0.0}})
     with pytest.raises(InputError) as error:

@@ -1,5 +1,6 @@
 """What `evaluate` refuses before it scores, and which bank it reads."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,8 +9,9 @@ import pytest
 import torch
 
 from pipeline.base.errors import InputError
+from pipeline.base.files import remove_folder
 from pipeline.base.hardware import Hardware
-from pipeline.checkpoint.weights import HEAD, save_checkpoint
+from pipeline.checkpoint.weights import HEAD, read_checkpoint, save_checkpoint
 from pipeline.features.open_rows import RowSource
 from pipeline.features.split_parts import Sources
 from pipeline.scoring import evaluate_head as module
@@ -86,3 +88,28 @@ def test_a_head_of_other_parameters_is_refused(
 
 def test_a_map_that_is_not_there_is_shown_as_none() -> None:
     assert [module._shown(each) for each in (0.12345, 0.0, float("nan"))] == ["0.1235", "0.0000", "none"]
+
+
+def test_a_detector_reads_the_memory_that_it_has_made_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    memory = Path("made/memory/val.zarr")
+    head = {**sidecars.ALL["head"], "memory": "asynchronous", "standardise": "none"}
+    sha256 = save_checkpoint(HEAD, {}, sidecars.checkpoint({**sidecars.ALL, "head": head}, producer=None, banks={}))
+    checkpoint = read_checkpoint(HEAD)
+    rows = rows_of(Path(), producer="baseline", reads_bank=False)
+    for made_by in (sha256, OTHER):
+        remove_folder(memory)
+        provenance = {**PROVENANCE, "checkpoint_sha256": made_by}
+        write_small_bank(memory, {"v": make_rows({0.0: 1})}, split="val", provenance=provenance)
+        if made_by == sha256:
+            found, mixed = module._open_bank(checkpoint, rows)
+            assert found is not None
+            assert (found.where, mixed) == (str(memory), {})
+    with pytest.raises(InputError) as error:
+        module._open_bank(checkpoint, rows)
+    assert str(error.value) == (
+        f"{memory}: was made by checkpoint {OTHER}, expected {sha256}; `dvc repro` makes it anew, and "
+        "bank.allow_mixed=true takes any"
+    )
+    _, mixed = module._open_bank(checkpoint, replace(rows, allow_mixed=True))
+    assert mixed == {"val_bank_and_expected": [OTHER, sha256]}

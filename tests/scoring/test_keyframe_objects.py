@@ -19,6 +19,7 @@ from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes, pack_keyframes
 from pipeline.tables.select_boxes import ANY_SCORE
 from pipeline.training.row_steps import head_loss, row_steps, training_rows
+from pipeline.training.steps import Stretch
 from tests.bank.banks import PROVENANCE, write_small_bank
 from tests.training.settings import training_settings
 
@@ -128,7 +129,7 @@ def test_a_training_batch_has_the_objects_of_its_keyframes(bank: Bank) -> None:
     labelled = training_rows(bank, KEYFRAMES, rule=ANY_SCORE, match_iou=0.9, objects=TWO)
     settings = training_settings(global_batch=3, bn_batch=3, seed=3)
     seen: dict[float, list[float]] = {}
-    for step in row_steps(labelled, 0, settings, window_of=None):
+    for step in row_steps(labelled, Stretch(0, 0, 2), settings, window_of=None):
         for batch in step.parts:
             assert batch.rows is not None
             assert batch.objects is not None
@@ -138,7 +139,8 @@ def test_a_training_batch_has_the_objects_of_its_keyframes(bank: Bank) -> None:
         at + base: expected for at, expected in enumerate([[1, 3], [4, 0], [0, 0], [6, 0]]) for base in (10.0, 20.0)
     }
     plain = training_rows(bank, KEYFRAMES, rule=ANY_SCORE, match_iou=0.9)
-    assert all(part.objects is None for step in row_steps(plain, 0, settings, window_of=None) for part in step.parts), (
+    steps = row_steps(plain, Stretch(0, 0, 2), settings, window_of=None)
+    assert all(part.objects is None for step in steps for part in step.parts), (
         "nothing is loaded for a head that reads no objects"
     )
 

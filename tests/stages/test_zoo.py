@@ -159,7 +159,7 @@ def test_a_person_with_several_actions_is_an_error_or_a_soft_label(start: Start)
     project = start(*single, "labels.several=error")
     message = (
         "annotations: video train_000, timestamp 908, box 0.806 0.37 1 0.91: found the actions 6, 14, expected one "
-        "(labels.kind is single; labels.several: soft takes equal parts)"
+        "(labels.kind is single; labels.several: soft takes equal parts, first the lowest id)"
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         train_baseline.train_baseline(workers=1, device="cpu")

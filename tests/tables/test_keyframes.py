@@ -141,7 +141,20 @@ def test_a_person_with_several_actions_is_an_error_or_a_soft_label() -> None:
         check_single_label(double, several="error")
     assert str(error.value) == (
         "annotations: video b, timestamp 902, box 0.1 0.2 0.3 0.5: found the actions 1, 4, expected one "
-        "(labels.kind is single; labels.several: soft takes equal parts)"
+        "(labels.kind is single; labels.several: soft takes equal parts, first the lowest id)"
+    )
+
+
+def test_of_each_softmax_a_person_has_one_action() -> None:
+    both = group(annotations(("a", 902.0, A, 2), ("a", 902.0, A, 4)), SOME_KEYFRAMES, None)
+    check_single_label(both, several="error", softmax=[(1, 2), (3, 4)])
+    check_single_label(both, several="error", softmax=[])
+    check_single_label(both, several="first", softmax=[(2, 4)])
+    with pytest.raises(InputError) as error:
+        check_single_label(both, several="error", softmax=[(1, 1), (2, 4)])
+    assert str(error.value).endswith(
+        "found the actions 2, 4, expected one of 2 to 4 (labels.kind is grouped; labels.several: soft takes equal "
+        "parts, first the lowest id)"
     )
 
 

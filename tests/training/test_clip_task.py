@@ -17,6 +17,7 @@ from pipeline.tables.split_tables import Tables
 from pipeline.training import clip_task as module
 from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import ClipData
+from pipeline.training.clip_task import ClipWindows
 from pipeline.training.steps import Task
 from tests.training.settings import training_settings
 
@@ -31,7 +32,9 @@ class Detector(nn.Module):
         super().__init__()
         self.head = head
 
-    def forward(self, clips, boxes_xyxy, clip_index, window, objects) -> torch.Tensor:
+    def forward(self, clips, boxes_xyxy, clip_index, window, objects, keep=None) -> torch.Tensor:
+        if keep is not None:
+            keep(boxes_xyxy)
         return torch.tensor([[0.0, 4.0, 0.0]]).expand(len(clip_index), 3)
 
 
@@ -57,7 +60,8 @@ def test_steps_are_told_the_epochs_windows_and_whether_a_norm_needs_the_unmatche
     monkeypatch.setattr(
         module, "clip_steps", lambda data, epoch, settings, **more: told.append({"epoch": epoch, **more})
     )
-    task_of(trained_windows=lambda epoch: f"windows of {epoch}").steps_of(2)
+    windows: Any = ClipWindows(lambda epoch: f"windows of {epoch}", None)  # type: ignore[arg-type, return-value]
+    task_of(windows=windows).steps_of(2)
     task_of(head=nn.Sequential(nn.BatchNorm1d(3))).steps_of(0)
     assert told == [
         {"epoch": 2, "unmatched": False, "window_of": "windows of 2", "workers": 3},
@@ -75,7 +79,7 @@ def test_validation_scores_val_as_the_labels_say(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(module, "score_films", score_films)
     windows: Any = object()
-    task_of(scored_windows=windows).validate()
+    task_of(windows=ClipWindows(windows, windows)).validate()
     task_of(labels=Labels("single", background=True)).validate()
     assert told == [
         ("store", ["val"], "clip", 5, windows), [[0.5, 0.5, 0.5]],

@@ -1,3 +1,4 @@
+import colorsys
 import json
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,32 @@ def test_every_short_side_is_drawn() -> None:
 def test_a_crop_larger_than_the_frame_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^a crop of 26 from a short side of 24$"):
         changed_clip(noise(1, 32, 32), np.zeros((0, 4)), rng=rng_of(0), short_side=(24, 30), **{**STILL, "crop": 26})
+
+
+def test_a_long_side_is_limited_in_training_and_inference() -> None:
+    clip, box = noise(1, 36, 86), np.array([[0.0, 0.5, 1.0, 1.0]])
+    trained, boxes = changed_clip(
+        clip, box, INPUT, rng=rng_of(0), short_side=(26, 26), crop=None, flip=0.0, colour=0.0, long_side=46
+    )
+    shown, pixels = inference_clip(clip, box, short_side=26, long_side=46, **PLAIN)
+    assert trained.shape == shown.shape == (3, 1, 19, 45)
+    assert torch.equal(trained, shown)
+    assert boxes.tolist() == pixels.tolist() == [[0, 9.5, 45, 19]]
+
+
+def test_hue_saturation_and_value_move_within_bounds_and_move_nothing_else() -> None:
+    clip = np.broadcast_to(np.array([150, 90, 60], np.uint8), (1, 32, 32, 3)).copy()
+    box = np.array([[0.1, 0.2, 0.8, 0.9]])
+    seen = []
+    for seed in range(80):
+        draw: dict[str, Any] = {**STILL, "short_side": (32, 32), "flip": 0.5}
+        plain, boxes = changed_clip(clip, box, rng=rng_of(seed), **draw)
+        out, same = changed_clip(clip, box, rng=rng_of(seed), **{**draw, "colour": (20.0, 0.1, 0.2)})
+        still, _ = changed_clip(clip, box, rng=rng_of(seed), **{**draw, "colour": (0.0, 0.0, 0.0)})
+        assert torch.equal(boxes, same)
+        assert torch.equal(still, plain)
+        assert (out == out[:, :1, :1, :1]).all()
+        seen.append(colorsys.rgb_to_hsv(*(out[:, 0, 0, 0] / 255).tolist()))
+    low, high = np.min(seen, axis=0), np.max(seen, axis=0)
+    np.testing.assert_allclose(low, [20 / 360 - 20 / 360, 0.6 - 0.1, 150 / 255 - 0.2], atol=0.02)
+    np.testing.assert_allclose(high, [40 / 360, 0.6 + 0.1, 150 / 255 + 0.2], atol=0.02)

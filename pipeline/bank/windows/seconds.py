@@ -71,10 +71,16 @@ def index_rows(bank: Bank, part: str, min_score: float) -> tuple[IntArray, Secon
             f"{bank.where}: part {part!r} has timestamp {timestamp[rows][far][0]:g}, "
             f"expected less than {MAX_TIMESTAMP:g}"
         )
-    second = np.floor(timestamp[rows]).astype(np.int64)
-    order = np.lexsort((-score[rows], second))
+    order, index = index_seconds(timestamp[rows], score[rows])
+    return rows[order], index
+
+
+def index_seconds(timestamp: FloatArray, score: FloatArray) -> tuple[IntArray, SecondIndex]:
+    """Return the order of rows by (second, score descending), and the index of the rows in this order by second."""
+    second = np.floor(timestamp).astype(np.int64)
+    order = np.lexsort((-score, second))
     seconds, starts, counts = np.unique(second[order], return_index=True, return_counts=True)
-    return rows[order], SecondIndex(seconds, starts.astype(np.int64), counts.astype(np.int64))
+    return order, SecondIndex(seconds, starts.astype(np.int64), counts.astype(np.int64))
 
 
 def features_of(bank: Bank, part: str, rows: IntArray) -> npt.NDArray[Any]:
