@@ -8,6 +8,7 @@ channels.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -24,6 +25,7 @@ from pipeline.tables.window_span import own_second
 Wiring = Literal["parallel", "serial", "dense"]
 NEEDS = {"O": "objects", "M": "window"}
 "The field of `Context` that a block of each letter reads; P reads the persons, which are always there."
+MASKS: dict[str, Mask | None] = {"window": None, "valid": "valid", "none": "none"}
 See = Callable[[str, Tensor], Rows]
 
 
@@ -174,9 +176,13 @@ def _build(
     hidden: int,
     dropout: float,
     persons: int,
+    mask: str,
     init: str,
 ) -> Head:
     """Build a head; arguments and errors are those of `aia_serial`."""
+    if mask not in MASKS:
+        raise InputError(f"head {name}: mask is {mask}, expected {' or '.join(MASKS)}")
+    settings = replace(settings, mask=MASKS[mask] or settings.mask)
     _check(name, settings, order, latent=latent, dropout=dropout, persons=persons, init=init)
     interaction = Interaction(settings, wiring, order, latent=latent, persons=persons, dropout=dropout)
     _initialise(interaction, init)
@@ -231,12 +237,13 @@ def aia_parallel(
     hidden: int = 1024,
     dropout: float = 0.2,
     persons: int = 25,
+    mask: str = "window",
     init: str = "identity",
 ) -> Head:
     """Build a chain of blocks for each letter of `order`; their results are summed. Options as in `aia_serial`."""
     return _build(
         "aia_parallel", settings, "parallel", order,
-        latent=latent, hidden=hidden, dropout=dropout, persons=persons, init=init,
+        latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init,
     )  # fmt: skip
 
 
@@ -248,6 +255,7 @@ def aia_serial(
     hidden: int = 1024,
     dropout: float = 0.2,
     persons: int = 25,
+    mask: str = "window",
     init: str = "identity",
 ) -> Head:
     """Build blocks of which each asks with what the one before it gave.
@@ -262,16 +270,18 @@ def aia_serial(
         hidden: channels of the two layers before the classifier.
         dropout: of the reduced features and of what each block adds.
         persons: most persons of a clip that others look at; of more, training draws some, evaluation takes the first.
+        mask: of empty places of persons, objects and memory: `window` takes head.window.mask, which is `valid` where
+            there is no window; `none` and `valid` as there.
         init: `published` draws the projections of the blocks with a deviation of 0.01, `identity` as torch does by
             default, which is more for few channels. With both, each block at first adds nothing to its query.
 
     Raises:
-        InputError: `order` has another letter or none, `init` is another word, a size is below 1, `dropout` is not in
-            [0, 1), or the window is absent or has rows of other channels than the persons.
+        InputError: `order` has another letter or none, `mask` or `init` is another word, a size is below 1, `dropout`
+            is not in [0, 1), or the window is absent or has rows of other channels than the persons.
     """
     return _build(
         "aia_serial", settings, "serial", order,
-        latent=latent, hidden=hidden, dropout=dropout, persons=persons, init=init,
+        latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init,
     )  # fmt: skip
 
 
@@ -283,6 +293,7 @@ def aia_dense_serial(
     hidden: int = 1024,
     dropout: float = 0.2,
     persons: int = 25,
+    mask: str = "window",
     init: str = "identity",
 ) -> Head:
     """Build blocks of which, from the third on, each asks with a learned mixture of what all before it gave.
@@ -291,5 +302,5 @@ def aia_dense_serial(
     """
     return _build(
         "aia_dense_serial", settings, "dense", order,
-        latent=latent, hidden=hidden, dropout=dropout, persons=persons, init=init,
+        latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -95,7 +96,7 @@ def test_norms_are_frozen_lateral_convolutions_have_a_bias_and_everything_else_t
 
 def test_blocks_begin_as_their_shortcuts_and_learn_from_the_first_step_on() -> None:
     network = alphaction_slowfast_r50_4x16(width=16).train()
-    block = network.slow_path.layer2[1]
+    block: Any = network.slow_path.layer2[1]
     x = torch.rand(1, 128, 2, 6, 6)
     assert torch.equal(block(x), x)
     sum(each.square().mean() for each in network(torch.randn(2, 3, 16, 64, 64))).backward()
