@@ -117,7 +117,8 @@ def test_a_record_has_no_word_of_sgd_nor_of_a_stop_that_is_off() -> None:
 
     def words(settings: Training) -> set[str]:
         chosen = {"optimiser", "early_stop", "bias_lr_factor", "interaction_lr_factor"} & settings.model_dump().keys()
-        return chosen | {"max_boxes"} & settings.model_dump()["augmentation"].keys()
+        changes: dict[str, Any] = settings.model_dump()["augmentation"]
+        return chosen | ({"max_boxes"} & changes.keys())
 
     assert words(training_settings()) == set()
     augmentation = {**VALUES["augmentation"], "max_boxes": 10}
