@@ -18,7 +18,7 @@ from pipeline.interop.alphaction_memory import compare_memory_read
 from pipeline.interop.compare_fixture import Difference, ParityReport, compare
 from pipeline.interop.fixtures import Array, Expected, read_arrays
 from pipeline.interop.inclusive_boxes import clipped, flipped, resized, to_xywh
-from pipeline.models.backbones.alphaction import alphaction_pathways, alphaction_slowfast
+from pipeline.models.backbones.alphaction_slowfast import alphaction_pathways, alphaction_slowfast
 from pipeline.models.pool import align_boxes, align_by_matrices
 from pipeline.models.roi import extend_boxes
 from pipeline.models.settings import LabelGroup, Labels, RoiSettings

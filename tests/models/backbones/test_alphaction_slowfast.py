@@ -10,7 +10,7 @@ from torch import nn
 
 from pipeline.base.errors import InputError
 from pipeline.interop.alphaction import our_key
-from pipeline.models.backbones.alphaction import FrozenNorm, alphaction_slowfast_r50_4x16
+from pipeline.models.backbones.alphaction_slowfast import FrozenNorm, alphaction_slowfast_r50_4x16
 from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.build import build_backbone, parameter_count
 from tests import parity
@@ -116,4 +116,5 @@ def test_a_frozen_norm_shifts_and_scales_by_its_statistics() -> None:
     x = torch.randn(3, 2, 1, 2, 2)
     expected = torch.stack([(x[:, 0] - 1) / (4 + 1e-5) ** 0.5 * 2 + 0.5, (x[:, 1] + 1) / (1 + 1e-5) ** 0.5], dim=1)
     assert torch.allclose(norm(x), expected, atol=1e-6)
+    assert norm(x.bfloat16()).dtype == torch.bfloat16
     assert not list(norm.parameters())
