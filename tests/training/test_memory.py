@@ -118,6 +118,16 @@ def test_rows_count_by_their_age_in_epochs() -> None:
     assert read(memory, "a", 4.0)[1, 0] == 1.0
 
 
+def test_ages_of_shuffled_keyframes_are_those_of_the_page() -> None:
+    random = np.random.default_rng(0)
+    now, before = (np.argsort(random.random((400, 200)), axis=1) / 200 for _ in range(2))  # places in two epochs
+    reader = now[:, :1]
+    ages = np.where(now < reader, reader - now, reader + 1 - before)[:, 1:]
+    assert ages.mean() == pytest.approx(0.58, abs=0.02)
+    assert ages.max() < 2
+    assert (0.5**ages).mean() == pytest.approx(0.69, abs=0.02)
+
+
 def test_crowded_seconds_are_drawn_by_seed_epoch_film_and_time() -> None:
     memory = memory_of("none")
     step(memory, 1.0, {1: rows_of(4, 1.0), 5: rows_of(3, 1.0)})
