@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.bank_memory import drop_from_cache
 from benchmarks.measuring import in_turns, median_ratio
 from benchmarks.synthetic_bank import PRODUCER, SETTINGS, Size, make_film, write_film
+from pipeline.bank.feature_rows import VideoRows
 from pipeline.bank.format import PART_RECORD
 from pipeline.bank.writer import assemble_bank, write_part
 from pipeline.base.checksums import SEAL_TEXT, seal_json
@@ -25,7 +26,7 @@ def write_speed(folder: Path, size: Size, *, films: int, repeats: int) -> dict[s
     def bank(sync: bool) -> None:
         for table, detections, _ in made:
             write_part(
-                folder / "part" / table.video_id, part=table.video_id, detections=detections, ground_truth=None,
+                folder / "part" / table.video_id, part=table.video_id, rows=VideoRows(detections),
                 seconds_seen=table.seen, attributes={"checkpoint_sha256": PRODUCER}, dtype="fp16", codec="none",
             )  # fmt: skip
             for name in files_below(folder / "part" / table.video_id) if sync else ():

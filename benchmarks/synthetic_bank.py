@@ -24,7 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import typer
 
-from pipeline.bank.feature_rows import FeatureRows
+from pipeline.bank.feature_rows import FeatureRows, VideoRows
 from pipeline.bank.writer import assemble_bank, write_part
 from pipeline.base.progress import progress
 from pipeline.base.workers import map_in_processes
@@ -139,8 +139,7 @@ def write_film(number: int, *, size: Size, folder: Path, annotated: bool = True)
     write_part(
         folder / table.video_id,
         part=table.video_id,
-        detections=detections,
-        ground_truth=ground_truth if annotated else None,
+        rows=VideoRows(detections, ground_truth if annotated else None),
         seconds_seen=table.seen,
         attributes={"checkpoint_sha256": PRODUCER},
         dtype="fp16",

@@ -1,8 +1,9 @@
-"""Render a built-in data set: films, AVA annotations and person proposals.
+"""Render a built-in data set: films, AVA annotations, person proposals and boxes of objects.
 
 Reads only parameters (`dataset.playground`). Writes, below `data/<name>/source`: `videos` (H.264 MP4),
-`annotations` (AVA CSVs, label map), `proposals` (the pickle layout of AVA's proposals) and `proposals_csv` (the
-same boxes as AVA CSV with scores). A film that was rendered before from the same parameters is taken from `.work`.
+`annotations` (AVA CSVs, label map), `proposals` (the pickle layout of AVA's proposals), `proposals_csv` (the same
+boxes as AVA CSV with scores) and `objects` (CSV with the names of classes). A film that was rendered before from the
+same parameters is taken from `.work`.
 
     python -m stages.make_videos playground
 """
@@ -29,7 +30,7 @@ def make_videos(
     name: Annotated[str, typer.Argument(help="A data set that is generated: one of dataset.generate.")],
     workers: WorkersOption = 0,
 ) -> None:
-    """Render the films of the built-in data set, with AVA annotations and person proposals beside them."""
+    """Render the films of the built-in data set, with AVA annotations, person proposals and objects beside them."""
     params = load_params()
     playground = params.dataset.playground
     if name not in params.dataset.generate or playground is None:
@@ -42,7 +43,7 @@ def make_videos(
         record.update(asdict(counts), workers=at_a_time)
     print(
         f"make_videos: {counts.train_videos} train and {counts.val_videos} val videos of {counts.seconds} s in all, "
-        f"{counts.boxes} boxes with {counts.labels} labels, {counts.proposals} proposals"
+        f"{counts.boxes} boxes with {counts.labels} labels, {counts.proposals} proposals, {counts.objects} objects"
     )
 
 

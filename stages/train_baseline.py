@@ -15,6 +15,7 @@ from pipeline.base.hardware import hardware_of
 from pipeline.checkpoint.specs import DetectorSpec
 from pipeline.models.settings import columns
 from pipeline.params import load_params
+from pipeline.params.counted_labels import counted_labels
 from pipeline.training import baseline_training
 
 app = new_app()
@@ -30,7 +31,7 @@ def train_baseline(
 ) -> None:
     """Train backbone and head on clips; a checkpoint of every epoch is kept until the run is done."""
     params = load_params()
-    classes, labels, training = params.dataset.classes, params.labels, params.baseline
+    classes, labels, training = params.dataset.classes, counted_labels(params), params.baseline
     spec = DetectorSpec(
         backbone=params.backbone.name,
         width=params.backbone.width,

@@ -46,7 +46,7 @@ from pipeline.training.memory import Memory
 from pipeline.training.memory_task import empty_memory
 from pipeline.training.optimiser import parameter_groups
 from pipeline.training.settings import MemoryWeight
-from pipeline.training.steps import Task
+from pipeline.training.steps import Stretch, Task
 from pipeline.video.clip_input import ClipInput
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import FrameStore, Row, write_frames
@@ -188,7 +188,7 @@ def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> 
         "train",
         lambda epoch: clip_steps(
             data,
-            epoch,
+            Stretch(epoch, 0, -(-9 // settings.global_batch)),
             settings,
             unmatched=False,
             workers=2,

@@ -91,7 +91,7 @@ def test_clips_boxes_and_thresholds_are_those_of_upstream(name: str) -> None:
     for data in (train, val):
         sampled = step(data["pipeline"], "SampleAVAFrames")
         assert (clip["frames"], clip["interval"]) == (sampled["clip_len"], sampled["frame_interval"])
-    assert training["augmentation"] == {
+    assert {key: value for key, value in training["augmentation"].items() if key != "flip_objects"} == {
         "short_side": step(train["pipeline"], "RandomRescale")["scale_range"],
         "crop": step(train["pipeline"], "RandomCrop")["size"],
         "flip": step(train["pipeline"], "Flip")["flip_ratio"],

@@ -9,7 +9,6 @@ from pipeline.bank.feature_rows import FeatureRows, non_finite_rows
 from pipeline.bank.format import (
     MANIFEST,
     PROVENANCE,
-    ROW_SETS,
     array_spec,
     listing_digest,
     part_folder,
@@ -150,18 +149,26 @@ def _check_video(bank: Bank, video: str, row_set: str) -> list[Finding]:
     if len(moved):
         order = "sorted by timestamp, score descending, box"
         findings.append(("order", f"row {moved[0]} out of place", order))
-    return findings + (_check_detections(bank, video, rows) if row_set == "detections" else [])
+    if row_set != "ground_truth":
+        unseen = np.setdiff1d(rows.timestamp, bank.timestamps_seen(video))
+        if len(unseen):
+            findings.append(("timestamp", f"{unseen[0]}", "one of timestamps_seen"))
+    if row_set == "objects":
+        return findings + _check_objects(bank, rows)
+    return findings + (_check_detections(bank, rows) if row_set == "detections" else [])
 
 
-def _check_detections(bank: Bank, video: str, rows: FeatureRows) -> list[Finding]:
-    """Find rows at a second that is not among the seconds seen, or below the bank's box threshold.
+def _check_objects(bank: Bank, rows: FeatureRows) -> list[Finding]:
+    """Find a second with more objects than the bank keeps."""
+    best = bank.provenance.get("objects")
+    stamps, counts = np.unique(rows.timestamp, return_counts=True)
+    many = np.flatnonzero(counts > (best if isinstance(best, int) else np.inf))
+    return [("timestamp", f"{counts[many[0]]} rows at {stamps[many[0]]:g}", f"at most {best}")] if len(many) else []
 
-    A bank with `lower_threshold` may hold rows below its threshold.
-    """
-    findings = []
-    unseen = np.setdiff1d(rows.timestamp, bank.timestamps_seen(video))
-    if len(unseen):
-        findings.append(("timestamp", f"{unseen[0]}", "one of timestamps_seen"))
+
+def _check_detections(bank: Bank, rows: FeatureRows) -> list[Finding]:
+    """Find rows below the bank's box threshold; a bank with `lower_threshold` may hold some."""
+    findings: list[Finding] = []
     threshold = bank.provenance.get("box_threshold")
     if rows.score is not None and threshold is not None and not bank.provenance.get("lower_threshold"):
         low = np.flatnonzero(rows.score < np.float32(threshold))
@@ -182,12 +189,12 @@ def list_missing(bank: Bank, *, files: bool = True) -> list[str]:
     looked at. `verify_bank` reads every byte.
     """
     missing = [f"provenance: {key}" for key in PROVENANCE if key not in bank.provenance]
-    for row_set in ROW_SETS:
+    for row_set in bank.manifest.row_sets:
         without = sum(not bank.has_rows(video, row_set) for video in bank.videos)
         if without:
             missing.append(f"{row_set}: not of {without} of {len(bank.videos)} videos")
         entries = [part.row_sets[row_set] for part in bank.manifest.parts.values() if row_set in part.row_sets]
-        for array in ("boxes_xyxy", *(["score"] if row_set == "detections" else [])):
+        for array in ("boxes_xyxy", *([] if row_set == "ground_truth" else ["score"])):
             without = sum(array not in entry.shard_bytes for entry in entries)
             if without:
                 missing.append(f"{row_set}: no {array} in {without} of {len(bank.parts)} parts")

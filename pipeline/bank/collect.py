@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.bank.feature_rows import VideoRows
 from pipeline.bank.format import FEATURE_DTYPES, PART_RECORD
 from pipeline.bank.output import parts_folder
 from pipeline.bank.parts import PartRecord, check_stored
@@ -72,8 +73,9 @@ def _rewrite_video(bank: Bank, video: str, folder: Path) -> None:
     write_part(
         folder,
         part=video,
-        detections=bank.rows(video, "detections"),
-        ground_truth=bank.rows(video, "ground_truth") if bank.has_rows(video, "ground_truth") else None,
+        rows=VideoRows(
+            **{name: bank.rows(video, name) for name in bank.manifest.row_sets if bank.has_rows(video, name)}
+        ),
         seconds_seen=bank.timestamps_seen(video),
         attributes=bank.attributes(video),
         dtype=dtype,

@@ -85,7 +85,7 @@ class BankDifference:
         }
 
 
-def diff_banks(a: Bank, b: Bank, row_sets: Sequence[str] = ROW_SETS) -> BankDifference:
+def diff_banks(a: Bank, b: Bank, row_sets: Sequence[str] = ()) -> BankDifference:
     """Compare two banks row by row.
 
     Rows of a video are matched by equal timestamp and equal box. If a bank has no boxes, they are matched by their
@@ -94,11 +94,14 @@ def diff_banks(a: Bank, b: Bank, row_sets: Sequence[str] = ROW_SETS) -> BankDiff
     Args:
         a: a bank.
         b: another bank, of any type and settings.
-        row_sets: the row sets to compare; a bank without a row set counts as one with no rows of it.
+        row_sets: the row sets to compare, none for all that one of the two has; a bank without a row set counts as one
+            with no rows of it.
 
     Raises:
         InputError: a shard is missing or unreadable.
     """
+    known = {*a.manifest.row_sets, *b.manifest.row_sets}
+    row_sets = row_sets or [name for name in ROW_SETS if name in known]
     totals = {name: RowSetDifference() for name in row_sets}
     worst: dict[str, tuple[tuple[float, int, int], str | None]] = dict.fromkeys(row_sets, ((0.0, 0, 0), None))
     for video in progress(sorted(set(a.videos) & set(b.videos)), what="diff", unit="video"):

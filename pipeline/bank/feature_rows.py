@@ -1,4 +1,4 @@
-"""Rows of a bank in memory: each row is one person's feature, time and box."""
+"""Rows of a bank in memory: each row is one person's or object's feature, time and box."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +56,22 @@ class FeatureRows:
         score = np.zeros(len(self)) if self.score is None else -self.score
         x1, y1, x2, y2 = self.boxes_xyxy.T
         return np.lexsort((y2, x2, y1, x1, score, self.timestamp))
+
+
+@dataclass(frozen=True, eq=False)
+class VideoRows:
+    """The row sets of one video, each in any order."""
+
+    detections: FeatureRows
+    "Rows of detected persons, the only ones that a window reads."
+    ground_truth: FeatureRows | None = None
+    "Rows of the split's distinct annotated boxes; None in a split without annotations."
+    objects: FeatureRows | None = None
+    "Rows of detected objects; None if none were looked for."
+
+    def by_name(self) -> dict[str, FeatureRows]:
+        """Return the row sets that are there, by name."""
+        return {name: rows for name, rows in vars(self).items() if rows is not None}
 
 
 def non_finite_rows(values: npt.NDArray[Any]) -> IntArray:

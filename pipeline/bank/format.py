@@ -20,7 +20,7 @@ FORMAT = "actionbank-feature-bank"
 VERSION = 2
 MANIFEST = "manifest.json"
 PART_RECORD = "part.json"  # one part's manifest entry, kept beside the part in its work folder
-ROW_SETS = ("detections", "ground_truth")
+ROW_SETS = ("detections", "ground_truth", "objects")
 FEATURE_DTYPES = {"fp16": "float16", "fp32": "float32"}
 CODECS = ("none", "zstd", "lz4")
 CHUNK_ROWS = 64
@@ -165,6 +165,12 @@ class Manifest:
         """Video to the part that holds it, sorted by video."""
         return dict(sorted((video, name) for name, part in self.parts.items() for video in part.videos))
 
+    @cached_property
+    def row_sets(self) -> tuple[str, ...]:
+        """The row sets of the bank, in the order of ROW_SETS; without `objects` if no part has them."""
+        there = {name for part in self.parts.values() for name in part.row_sets}
+        return tuple(name for name in ROW_SETS if name != "objects" or name in there)
+
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as `manifest.json` holds it."""
         return {
@@ -173,7 +179,7 @@ class Manifest:
             "metadata_sha256": self.metadata_sha256,
             "rows": {
                 name: sum(each.row_sets[name].rows for each in self.parts.values() if name in each.row_sets)
-                for name in ROW_SETS
+                for name in self.row_sets
             },
             "parts": {name: each.to_json() for name, each in self.parts.items()},
         }  # fmt: skip

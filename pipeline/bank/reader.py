@@ -15,7 +15,6 @@ from pipeline.bank.feature_rows import FeatureRows, FloatArray
 from pipeline.bank.format import (
     MANIFEST,
     PER_SPLIT,
-    ROW_SETS,
     Manifest,
     Part,
     RowSet,
@@ -42,7 +41,7 @@ class Bank:
     _attributes: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)  # of the part read last
 
     def __repr__(self) -> str:
-        rows = ", ".join(f"{self.count(name)} {name}" for name in ROW_SETS)
+        rows = ", ".join(f"{self.count(name)} {name}" for name in self.manifest.row_sets)
         return f"Bank({self.where!r}, {len(self.videos)} videos, {rows}, {self.channels} channels {self.dtype})"
 
     @property

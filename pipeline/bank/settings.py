@@ -1,7 +1,9 @@
 """Settings that a bank's bytes depend on, besides the model and the films; `params.yaml` holds them."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge
 
 from pipeline.tables.select_boxes import BoxRule
 
@@ -19,6 +21,8 @@ class BankSettings:
     dtype: Literal["fp16", "fp32"]
     codec: Literal["none", "zstd", "lz4"]
     compute_dtype: Literal["fp32", "tf32", "bf16"]
+    objects: Annotated[int, Ge(0)] = 5
+    "Rows of objects that are stored of each second, the best by score; 0 for none."
     lower_threshold: bool
     "As upstream: if no box of a second reaches the threshold, take its best ones."
     full_frame_box: bool

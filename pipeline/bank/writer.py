@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.bank.arrays import create_group, write_array
-from pipeline.bank.feature_rows import FeatureRows, FloatArray, non_finite_rows
+from pipeline.bank.feature_rows import FeatureRows, FloatArray, VideoRows, non_finite_rows
 from pipeline.bank.format import (
     CODECS,
     FEATURE_DTYPES,
@@ -40,8 +40,7 @@ def write_part(
     folder: Path,
     *,
     part: str,
-    detections: FeatureRows,
-    ground_truth: FeatureRows | None,
+    rows: VideoRows,
     seconds_seen: Sequence[float] | FloatArray,
     attributes: Mapping[str, Any],
     dtype: str,
@@ -52,8 +51,7 @@ def write_part(
     Args:
         folder: a work folder of this part alone.
         part: id of the video, and so of the part.
-        detections: rows of detected boxes, the only ones that a window reads, in any order.
-        ground_truth: rows of the split's distinct annotated boxes; None in a split without annotations.
+        rows: see `VideoRows`.
         seconds_seen: timestamps at which boxes were searched; one without rows showed no person.
         attributes: values to record with the video; `checkpoint_sha256` among them if the bank's provenance has it.
         dtype: "fp16" or "fp32".
@@ -67,24 +65,25 @@ def write_part(
         raise ValueError(f"dtype {dtype!r} or codec {codec!r} is unknown")
     if set(attributes) & set(RESERVED_ATTRIBUTES):
         raise ValueError(f"attributes may not name {' or '.join(RESERVED_ATTRIBUTES)}")
-    row_sets = {"detections": detections} | ({} if ground_truth is None else {"ground_truth": ground_truth})
-    widths = {name: rows.features.shape[1] for name, rows in row_sets.items()}
+    row_sets = rows.by_name()
+    widths = {name: each.features.shape[1] for name, each in row_sets.items()}
     if len(set(widths.values())) > 1:
         raise ValueError(f"part {part!r}: row sets have different channels: {widths}")
     seen = np.unique(np.asarray(seconds_seen, np.float64))
     if not np.isfinite(seen).all():
         raise InputError(f"part {part!r}: the seconds seen hold {seen[-1]}, expected finite numbers")
-    unseen = np.setdiff1d(detections.timestamp, seen)
-    if len(unseen):
-        raise InputError(
-            f"part {part!r}: detections stand at timestamp {unseen[0]}, which is not among the seconds seen"
-        )
+    for name in row_sets.keys() & {"detections", "objects"}:
+        unseen = np.setdiff1d(row_sets[name].timestamp, seen)
+        if len(unseen):
+            raise InputError(
+                f"part {part!r}: {name} stand at timestamp {unseen[0]}, which is not among the seconds seen"
+            )
     stored = {
-        name: _stored_arrays(rows, f"part {part!r}: {name}", FEATURE_DTYPES[dtype]) for name, rows in row_sets.items()
+        name: _stored_arrays(each, f"part {part!r}: {name}", FEATURE_DTYPES[dtype]) for name, each in row_sets.items()
     }
     videos = {
         part: {
-            "rows": {name: len(rows) for name, rows in row_sets.items()},
+            "rows": {name: len(each) for name, each in row_sets.items()},
             "timestamps_seen": seen.tolist(),
             "attributes": {},
         }

@@ -1,4 +1,4 @@
-"""Hold the person boxes of one file in one form, whatever its format."""
+"""Hold the boxes of one file, of persons and of objects, in one form, whatever its format."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +38,8 @@ class BoxRows:
     "Number of boxes without a score in the file; their score is 1."
     note: str = ""
     "What the user should know about how the file was read."
+    labels: pa.StringArray | None = None
+    "The class of each object, null for persons; None: all boxes are of persons, or nothing says what they are of."
 
     def __len__(self) -> int:
         return len(self.timestamp)
@@ -57,6 +59,8 @@ class BoxDraft(NamedTuple):
     score: float = np.nan
     empty: bool = False
     fault: Fault | None = None
+    label: str | None = None
+    "The class of an object; None for a person."
 
 
 def draft_box_rows(
@@ -94,7 +98,11 @@ def draft_box_rows(
     faults.add_boxes(boxes, None, ~empty)
     score = np.array([draft.score for draft in drafts], np.float64)
     add_scores(faults, score, lambda i: str(score[i]), ~empty)
-    return BoxRows(kind, faults, video_ids, timestamp, boxes, score, empty, not_persons=not_persons, note=note)
+    labels = pa.array([draft.label for draft in drafts], pa.string())
+    return BoxRows(
+        kind, faults, video_ids, timestamp, boxes, score, empty,
+        not_persons=not_persons, note=note, labels=labels if labels.null_count < len(labels) else None,
+    )  # fmt: skip
 
 
 def add_scores(

@@ -1,4 +1,4 @@
-"""Read person boxes from CSV with AVA's columns, with or without scores."""
+"""Read boxes from CSV with AVA's columns, with or without scores: those of persons, or of objects with labels."""
 
 from pathlib import Path
 
@@ -14,11 +14,14 @@ SCORED_CSV = "ava_csv_with_scores"
 PYSLOWFAST_CSV = "pyslowfast_csv"
 SEVENTH_CSV = "csv_with_scores"
 PLAIN_CSV = "csv_without_scores"
+LABELLED_CSV = "csv_with_labels"
 EXPECTED = {6: "2 or 6", 7: "2 or 7 (score is the seventh)", 8: "2 or 8 (score is the eighth)"}
 
 
-def read_csv(path: Path) -> BoxRows:
+def read_csv(path: Path, *, objects: bool = False) -> BoxRows:
     """Read `video_id,timestamp,x1,y1,x2,y2[[,action_id],score]`; the action id is not used.
+
+    With `objects`, a row of eight fields has the class of an object in place of the action id.
 
     The form of most rows decides how the file is read; without a score all boxes get score 1. If no row of eight
     fields has an action id, the file has PySlowFast's format of predicted boxes. A row with only the first two columns
@@ -50,7 +53,13 @@ def read_csv(path: Path) -> BoxRows:
         texts = fields[columns.width - 3]
         score = numbers(texts)
         add_scores(faults, score, lambda i: shown(texts[i].as_py()), ~empty)
-    with_actions = SCORED_CSV if (~empty & ~_is(fields[4], "")).any() else PYSLOWFAST_CSV
+    labels = None
+    if objects and columns.width == 8:
+        classes = fields[4]
+        persons = _is(pc.utf8_lower(classes), "person")
+        faults.add(persons, lambda i: f"label {shown(classes[i].as_py())}", "an object; persons lie elsewhere")
+        labels = pc.if_else(pc.equal(classes, ""), None, classes.cast(pa.string()))
+    with_actions = LABELLED_CSV if objects else SCORED_CSV if (~empty & ~_is(fields[4], "")).any() else PYSLOWFAST_CSV
     return BoxRows(
         format={6: PLAIN_CSV, 7: SEVENTH_CSV, 8: with_actions}[columns.width],
         faults=faults,
@@ -61,6 +70,7 @@ def read_csv(path: Path) -> BoxRows:
         empty=empty,
         without_score=without_score,
         note=note,
+        labels=labels,
     )
 
 

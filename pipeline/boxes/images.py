@@ -24,6 +24,8 @@ class Image:
 
 
 Images = dict[Hashable, Image]
+Categories = dict[Hashable, str]
+"Names by id."
 
 
 def is_image_list(content: Any) -> bool:
@@ -74,11 +76,16 @@ def join_images(lists: dict[str, Images]) -> Images:
     return joined
 
 
-def person_category(content: dict[str, Any]) -> int | None:
-    """Return the id of person in the `categories` of a COCO file; None if they do not list it."""
+def read_categories(content: dict[str, Any]) -> Categories:
+    """Return the names of the `categories` of a COCO file by id; empty if there are none."""
     listed = content.get("categories")
     named = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-    return next((each.get("id") for each in named if str(each.get("name")).lower() == "person"), None)
+    return {each["id"]: str(each["name"]) for each in named if isinstance(each.get("id"), int | str) and "name" in each}
+
+
+def person_category(categories: Categories) -> Hashable | None:
+    """Return the id of person; None if the categories do not name it."""
+    return next((number for number, name in categories.items() if name.lower() == "person"), None)
 
 
 def _image(item: str, entry: dict[str, Any]) -> Image:

@@ -1,4 +1,4 @@
-"""Import the person boxes of a folder of files into one table, and account for every row that is left out."""
+"""Import the boxes of persons and objects into one table, and account for every row that is left out."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ from pipeline.base.errors import InputError
 from pipeline.base.problems import Problem
 from pipeline.boxes.box_rows import BoxRows
 from pipeline.boxes.formats_of_boxes import BoxFiles, read_box_files
-from pipeline.boxes.person_tracks import track_ids
+from pipeline.boxes.objects import read_objects
 from pipeline.boxes.yolo import find_yolo, read_yolo
-from pipeline.tables.csv_rows import Floats, Ints, shown
+from pipeline.tables.csv_rows import Floats, Ints, Mask, shown
 from pipeline.tables.film_ids import film_of, guess_at_names
-from pipeline.tables.ordering import first_alike, group_starts, ordered, ranked
+from pipeline.tables.ordering import first_alike, group_starts, ordered
 from pipeline.tables.schemas import BOX_COLUMNS, BOXES
 
 HISTOGRAM_BINS = 20
@@ -40,7 +40,7 @@ FATES = (
 
 @dataclass(frozen=True)
 class BoxImport:
-    """The person boxes of a folder as a table, with counts and problems."""
+    """The boxes of persons and objects as a table, with counts and problems."""
 
     boxes: pa.Table
     problems: list[Problem]
@@ -57,6 +57,8 @@ class BoxImport:
     "Annotation files beside the boxes, each with a description."
     without_score: dict[str, int]
     "By file: the number of boxes without a score, if there are any; their score is 1."
+    objects: int = 0
+    "Number of rows of the table that are objects."
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,14 @@ class _Rows:
     boxes_xyxy: Floats
     score: Floats
     fate: NDArray[np.int8]
+    label: Ints
+    "Index into `labels`, or -1 for a person."
+    labels: pa.StringArray
+
+    @property
+    def persons(self) -> Mask:
+        """Which rows belong to files of persons: a person, or a keyframe without one."""
+        return self.label < 0
 
 
 def import_boxes(
@@ -80,15 +90,17 @@ def import_boxes(
     min_score: float,
     keyframes: pa.Table | None = None,
     detector: str = "",
-    tracks: bool = False,
     person_class: int = 0,
     annotations: Path | None = None,
+    objects: Path | None = None,
 ) -> BoxImport:
     """Read every box file of a folder, of any format of docs/data-layout.md, into one BOXES table.
 
+    Rows of objects, from the same files or from a folder of their own, have a label.
+
     Boxes of videos that the annotations do not name are left out, one problem per video. Equal boxes of a
     keyframe become one, with the best score: in one file they are the rows of several actions, in two files a
-    problem. The table is sorted by (video_id, timestamp, score descending, box).
+    problem. The table is sorted by (video_id, timestamp, score descending, box, persons before objects).
 
     Args:
         folder: the folder of the boxes.
@@ -97,27 +109,28 @@ def import_boxes(
         keyframes: KEYFRAMES; if given, the summary counts the keyframes without a box.
         detector: the detector of `detect_boxes` that made the boxes, as their source; if empty, the source is the
             format.
-        tracks: whether to give boxes track ids over time.
         person_class: the class id of person in YOLO's text files.
         annotations: see `read_box_files`.
+        objects: the folder of boxes of objects; None if there is none.
 
     Raises:
-        InputError: there is no box file, a file cannot be read, or no row is a box of a known video.
+        InputError: there is no box file, a file cannot be read, or no row is a person's box of a known video.
     """
-    found = _read_files(folder, annotations, timelines, keyframes, person_class)
+    found = _read_files(folder, annotations, timelines, keyframes, person_class, objects)
     files = list(found.rows.values())
     rows = _joined(files, timelines)
     problems = found.problems + _note_faults(rows, found.rows, timelines)
-    if not (rows.fate == KEPT).any():
-        raise InputError(f"{folder}: {_nothing_kept(files, timelines, problems)}")
-    scores = rows.score[rows.fate == KEPT]
+    if not (rows.persons & (rows.fate == KEPT)).any():
+        persons = [file for name, file in found.rows.items() if objects is None or "/" not in name]
+        raise InputError(f"{folder}: {_nothing_kept(persons, timelines, problems)}")
+    scores = rows.score[rows.persons & (rows.fate == KEPT)]
     rows.fate[(rows.fate == KEPT) & (rows.score < min_score)] = BELOW
     problems += _drop_repeated(rows, list(found.rows))
     table = _table(rows, [detector or file.format for file in files], timelines)
     summary = _summary(rows, found, scores, min_score=min_score, splits=_splits(rows, timelines, keyframes))
     counts = summary["all_files"]
     return BoxImport(
-        boxes=_with_tracks(table) if tracks else table,
+        boxes=table,
         problems=problems,
         rows=counts["rows"],
         bad=counts["bad"] + counts["unknown_video"],
@@ -126,6 +139,7 @@ def import_boxes(
         highest=float(scores.max()),
         left_out=found.left_out,
         without_score={name: file.without_score for name, file in found.rows.items() if file.without_score},
+        objects=len(table) - table["label"].null_count,
     )
 
 
@@ -146,7 +160,7 @@ def _note_faults(rows: _Rows, files: Mapping[str, BoxRows], timelines: pa.Table)
 def _summary(
     rows: _Rows, found: BoxFiles, scores: Floats, *, min_score: float, splits: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what happened to the rows, by file and in total; `scores` are those of boxes of known videos."""
+    """Return what happened to the rows, by file and in total; `scores` are those of persons of known videos."""
     accounts = {
         name: _account(rows.fate[rows.file == number], file) for number, (name, file) in enumerate(found.rows.items())
     }
@@ -159,6 +173,9 @@ def _summary(
         "splits": splits,
         "score_histogram": _histogram(scores),
     }
+    counts = np.bincount(rows.label[(rows.fate == KEPT) & ~rows.persons], minlength=len(rows.labels)).tolist()
+    by_label = {name: count for name, count in zip(rows.labels.to_pylist(), counts, strict=True) if count}
+    summary |= {"objects": dict(sorted(by_label.items()))} if by_label else {}
     return summary | ({"left_out": [path.name for path, _ in found.left_out]} if found.left_out else {})
 
 
@@ -172,22 +189,34 @@ def _told(folder: Path, found: BoxFiles, detector: str) -> list[str]:
 
 
 def _read_files(
-    folder: Path, annotations: Path | None, timelines: pa.Table, keyframes: pa.Table | None, person_class: int
+    folder: Path,
+    annotations: Path | None,
+    timelines: pa.Table,
+    keyframes: pa.Table | None,
+    person_class: int,
+    objects: Path | None,
 ) -> BoxFiles:
-    """Read the files of a folder, YOLO's text files as one file, with the ids of the annotated films."""
+    """Read the files of both folders, YOLO's text files as one file, with the ids of the annotated films."""
     of_yolo = find_yolo(folder)
     found = read_box_files(folder, annotations, beside=of_yolo)
     read = dict(found.rows)
     if of_yolo:
         read["*.txt"] = read_yolo(folder, of_yolo, timelines, keyframes, person_class=person_class)
-    return found._replace(rows={name: _of_films(file, timelines) for name, file in read.items()})
+    problems, left_out = found.problems, found.left_out
+    if objects is not None:
+        beside = read_objects(objects, annotations, [folder, *([annotations] if annotations else [])])
+        read |= beside.rows
+        problems, left_out = [*problems, *beside.problems], [*left_out, *beside.left_out]
+    return BoxFiles({name: _of_films(file, timelines) for name, file in read.items()}, problems, left_out)
 
 
 def _nothing_kept(files: Sequence[BoxRows], timelines: pa.Table, problems: Sequence[Problem]) -> str:
     """Describe, for a message, why no row is a box of an annotated video."""
     if classes := next((file.classes for file in files if file.classes), ""):
         return f"no row is a box of a person: {classes}; set boxes.person_class to the class that is a person"
-    others = sum(file.not_persons for file in files)
+    others = sum(file.not_persons for file in files) + sum(
+        len(file.labels) - file.labels.null_count for file in files if file.labels is not None
+    )
     if others and not problems:
         return f"no row is a box of a person: {others} boxes have other classes"
     strange = sorted({str(each) for file in files for each in file.video_ids.unique().to_pylist()})
@@ -220,6 +249,8 @@ def _joined(files: list[BoxRows], timelines: pa.Table) -> _Rows:
     # An unknown video has row number -1, which reads the NaN at the end.
     first = np.append(timelines["first_timestamp"].to_numpy(), np.nan)
     offset = np.append(timelines["offset_seconds"].to_numpy(), np.nan)
+    nulls = [pa.nulls(len(file), pa.string()) if file.labels is None else file.labels for file in files]
+    labels = pa.concat_arrays([pa.array([], pa.string()), *nulls]).dictionary_encode()
     return _Rows(
         file=np.repeat(np.arange(len(files)), [len(file) for file in files]),
         video=video,
@@ -228,6 +259,8 @@ def _joined(files: list[BoxRows], timelines: pa.Table) -> _Rows:
         boxes_xyxy=np.concatenate([file.boxes_xyxy for file in files]),
         score=np.concatenate([file.score for file in files]),
         fate=np.zeros(len(video), np.int8),
+        label=pc.fill_null(labels.indices, -1).to_numpy().astype(np.int64),
+        labels=labels.dictionary,
     )
 
 
@@ -255,7 +288,7 @@ def _unknown_videos(name: str, file: BoxRows, unknown: NDArray[np.bool_]) -> lis
 def _drop_repeated(rows: _Rows, names: list[str]) -> list[Problem]:
     """Keep the best-scored of equal boxes; return a problem for each pair of files that share boxes."""
     left = np.flatnonzero(rows.fate == KEPT)
-    keys = [rows.video[left], rows.timestamp[left], *rows.boxes_xyxy[left].T]
+    keys = [rows.video[left], rows.timestamp[left], *rows.boxes_xyxy[left].T, rows.label[left]]
     order = ordered([*keys, -rows.score[left], rows.file[left]])
     starts = group_starts([key[order] for key in keys])
     group = np.cumsum(starts) - 1
@@ -278,7 +311,8 @@ def _drop_repeated(rows: _Rows, names: list[str]) -> list[Problem]:
 def _table(rows: _Rows, sources: list[str], timelines: pa.Table) -> pa.Table:
     kept = np.flatnonzero(rows.fate == KEPT)
     # The timelines are sorted by video, so their row numbers sort like the ids.
-    order = ordered([rows.video[kept], rows.timestamp[kept], -rows.score[kept], *rows.boxes_xyxy[kept].T])
+    keys = [rows.video[kept], rows.timestamp[kept], -rows.score[kept], *rows.boxes_xyxy[kept].T, rows.label[kept]]
+    order = ordered(keys)
     kept = kept[order]
     columns = {
         "video_id": timelines["video_id"].combine_chunks().take(pa.array(rows.video[kept])),
@@ -287,18 +321,10 @@ def _table(rows: _Rows, sources: list[str], timelines: pa.Table) -> pa.Table:
         **{name: pa.array(rows.boxes_xyxy[kept, place]) for place, name in enumerate(BOX_COLUMNS)},
         "score": pa.array(rows.score[kept]),
         "source": pa.array(sources, pa.string()).take(pa.array(rows.file[kept])),
-        "label": pa.nulls(len(kept), pa.string()),
+        "label": rows.labels.take(pa.array(rows.label[kept], mask=rows.label[kept] < 0)),
         "track_id": pa.nulls(len(kept), pa.int64()),
     }
     return pa.table(columns, BOXES)
-
-
-def _with_tracks(table: pa.Table) -> pa.Table:
-    video = ranked(table["video_id"])[1]
-    boxes = np.stack([table[name].to_numpy() for name in BOX_COLUMNS], axis=1)
-    found = track_ids(video, table["time_seconds"].to_numpy(), boxes, table["score"].to_numpy())
-    column = pa.array(found, pa.int64(), mask=found < 0)
-    return table.set_column(table.schema.get_field_index("track_id"), BOXES.field("track_id"), column)
 
 
 def _account(fate: NDArray[np.int8], file: BoxRows) -> dict[str, int]:
@@ -316,7 +342,7 @@ def _histogram(scores: Floats) -> dict[str, Any]:
 
 def _splits(rows: _Rows, timelines: pa.Table, named: pa.Table | None) -> dict[str, Any]:
     splits = timelines["split"].to_pylist()
-    usable = np.flatnonzero((rows.video >= 0) & (rows.fate != BAD))
+    usable = np.flatnonzero((rows.video >= 0) & (rows.fate != BAD) & rows.persons)
     order = usable[ordered([rows.video[usable], rows.timestamp[usable], rows.fate[usable]])]
     # KEPT sorts first, so the first row of a keyframe tells whether it has a box that was kept.
     firsts = order[group_starts([rows.video[order], rows.timestamp[order]])]
@@ -324,7 +350,7 @@ def _splits(rows: _Rows, timelines: pa.Table, named: pa.Table | None) -> dict[st
     for split in sorted({name for each in splits for name in each.split("+")}):
         is_of = np.array([split in each.split("+") for each in splits], bool)
         keyframes = firsts[is_of[rows.video[firsts]]]
-        kept = rows.video[rows.fate == KEPT]
+        kept, things = (rows.video[(rows.fate == KEPT) & mine] for mine in (rows.persons, ~rows.persons))
         kept = kept[is_of[kept]]
         videos = int(is_of.sum())
         summary[split] = {
@@ -334,6 +360,8 @@ def _splits(rows: _Rows, timelines: pa.Table, named: pa.Table | None) -> dict[st
             "keyframes_without_a_box": int((rows.fate[keyframes] != KEPT).sum()),
             "boxes": len(kept),
         } | _annotated(rows, timelines, named, split)
+        if len(things):
+            summary[split]["objects"] = int(is_of[things].sum())
     return summary
 
 
@@ -345,6 +373,6 @@ def _annotated(rows: _Rows, timelines: pa.Table, keyframes: pa.Table | None, spl
     named = keyframes.filter(wanted)
     place = pc.fill_null(pc.index_in(named["video_id"], timelines["video_id"].combine_chunks()), -1)
     annotated = set(zip(place.to_pylist(), named["timestamp"].to_pylist(), strict=True))
-    kept = rows.fate == KEPT
+    kept = (rows.fate == KEPT) & rows.persons
     boxed = set(zip(rows.video[kept].tolist(), rows.timestamp[kept].tolist(), strict=True))
     return {"annotated_keyframes": len(annotated), "annotated_keyframes_without_a_box": len(annotated - boxed)}

@@ -1,13 +1,13 @@
-"""Read person boxes in JSON: lists of boxes by image id, as AlphAction and COCO's results have them."""
+"""Read boxes of persons and objects in JSON: lists of boxes by image id, as AlphAction and COCO's results have them."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.base.errors import InputError
 from pipeline.base.problems import Fault
 from pipeline.boxes.box_rows import BoxDraft, BoxRows, draft_box_rows
-from pipeline.boxes.images import EXPECTED, Images
+from pipeline.boxes.images import EXPECTED, Categories, Images, person_category
 from pipeline.tables.csv_rows import is_number, shown
 
 ALPHACTION_JSON = "alphaction_json"
@@ -24,19 +24,30 @@ def is_box_list(content: Any) -> bool:
     return any(isinstance(each, dict) and "image_id" in each for each in first)
 
 
-def read_box_list(path: Path, entries: Sequence[Any], images: Images, *, person: int | None, own: bool) -> BoxRows:
+def read_box_list(
+    path: Path,
+    entries: Sequence[Any],
+    images: Images,
+    *,
+    categories: Categories,
+    own: bool,
+    objects: bool = False,
+) -> BoxRows:
     """Read the boxes of a list of dicts with `image_id`, `bbox`, `score` and, in COCO's form, `category_id`.
 
     A box is x, y, width, height in pixels; its right edge is x + width. AlphAction's boxes mean the same, although it
-    states the last pixel (x + width - 1). If boxes have a `category_id`, only persons are kept.
+    states the last pixel (x + width - 1). If boxes have a `category_id`, those of other categories than person are
+    objects; without one, they are persons.
 
     Args:
         path: the file, for messages.
         entries: the boxes.
         images: the keyframes by image id.
-        person: `category_id` of persons; None means COCO's 1.
+        categories: their names by id. A category without a name is called by its number; without one that is called
+            person, persons have COCO's 1.
         own: whether the images are listed in this file. If so, boxes were looked for in every image, and an image
             without a box is an empty keyframe. If not, this holds only for images of videos that have boxes here.
+        objects: whether persons are left out.
 
     Raises:
         InputError: there is no image list.
@@ -48,16 +59,32 @@ def read_box_list(path: Path, entries: Sequence[Any], images: Images, *, person:
             f"{path}: {kind}: found boxes in pixels and no list of images, expected beside it a JSON file with "
             f"`images` of {EXPECTED} (AlphAction: its annotation file)"
         )
+    person = person_category(categories)
     wanted = PERSON if person is None else person
-    persons, others = [], 0
+    drafts = []
     for place, each in enumerate(entries, start=1):
-        if isinstance(each, dict) and each.get("category_id", wanted) != wanted:
-            others += 1
-        else:
-            persons.append(_draft(f"box {place}", each, images))
-    note = f"{others} boxes of other categories than person ({wanted})" if others else ""
-    empty = without_boxes(persons, images, every=own)
-    return draft_box_rows(path.name, kind, [*persons, *empty], not_persons=others, note=note)
+        draft = _draft(f"box {place}", each, images)
+        if draft.fault is None and each.get("category_id", wanted) != wanted:
+            draft = _with_label(draft, each["category_id"], categories)
+        drafts.append(draft)
+    persons = [draft for draft in drafts if draft.label is None]
+    others = len(drafts) - len(persons)
+    if objects and coco:
+        note = f"{len(persons)} boxes of persons ({wanted}) are left out: objects are read from this folder"
+        kept = [draft for draft in drafts if draft.label is not None or draft.fault is not None]
+        return draft_box_rows(path.name, kind, kept, note=note if len(kept) < len(drafts) else "")
+    note = f"{others} boxes of other categories than person ({wanted}) are objects" if others else ""
+    return draft_box_rows(path.name, kind, [*drafts, *without_boxes(persons, images, every=own)], note=note)
+
+
+def _with_label(draft: BoxDraft, number: Any, categories: Categories) -> BoxDraft:
+    if not isinstance(number, int | str):
+        return draft._replace(fault=Fault(f"category_id {shown(str(number))}", "the id of a category"))
+    return draft._replace(label=_name(number, categories))
+
+
+def _name(number: Hashable, categories: Categories) -> str:
+    return categories.get(number) or f"category {number}"
 
 
 def without_boxes(drafts: Sequence[BoxDraft], images: Images, *, every: bool) -> list[BoxDraft]:

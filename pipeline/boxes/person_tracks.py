@@ -1,16 +1,33 @@
 """Give persons ids over time by linking overlapping boxes of consecutive times in a film."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.optimize import linear_sum_assignment
 
 from pipeline.tables.csv_rows import Floats, Ints
 from pipeline.tables.iou import box_iou
+from pipeline.tables.ordering import ranked
+from pipeline.tables.schemas import BOX_COLUMNS, BOXES
 
 LEAST_IOU = 0.3
 SURE_SCORE = 0.5
 "A box with a lower score may continue a track but does not start one."
 PATIENCE_SECONDS = 2.5
 "A track ends if its person is not seen for longer than this; at 1 Hz one second may be missing."
+
+
+def with_tracks(table: pa.Table) -> pa.Table:
+    """Return BOXES with the track ids of persons; objects have none."""
+    persons = pc.is_null(table["label"]).to_numpy()
+    video = ranked(table["video_id"])[1][persons]
+    boxes = np.stack([table[name].to_numpy() for name in BOX_COLUMNS], axis=1)[persons]
+    found = np.full(len(table), -1)
+    found[persons] = track_ids(
+        video, table["time_seconds"].to_numpy()[persons], boxes, table["score"].to_numpy()[persons]
+    )
+    column = pa.array(found, pa.int64(), mask=found < 0)
+    return table.set_column(table.schema.get_field_index("track_id"), BOXES.field("track_id"), column)
 
 
 def track_ids(video: Ints, time_seconds: Floats, boxes_xyxy: Floats, score: Floats) -> Ints:

@@ -1,4 +1,4 @@
-"""Write the out of import_boxes: the table of a data set's person boxes, and print a summary."""
+"""Write the out of import_boxes: the table of a data set's boxes, and print a summary."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ from pipeline.base.errors import InputError, counted
 from pipeline.base.files import write_json
 from pipeline.base.problems import print_first, report_problems
 from pipeline.boxes.importing import BoxImport
+from pipeline.boxes.person_tracks import with_tracks
 from pipeline.boxes.recall import THRESHOLD_KEYS
 from pipeline.boxes.settings import Boxes
 from pipeline.tables.schemas import BOXES, write_table
@@ -26,13 +27,14 @@ def write_boxes(folder: Path, found: BoxImport, boxes: Boxes) -> None:
         InputError: no box reaches `boxes.min_score`, or the share of bad rows exceeds `boxes.max_bad_fraction`.
     """
     print("\n".join(found.told))
-    if not found.boxes.num_rows:
+    if found.boxes.num_rows == found.objects:
         raise InputError(
             f"{boxes.source}: no box has a score of at least {boxes.min_score:g} (boxes.min_score), the highest "
             f"is {found.highest:.4g}; set boxes.min_score, and {', '.join(THRESHOLD_KEYS)}, to what they mean"
         )
     print_first(found.problems)
-    write_table(found.boxes, folder / "boxes.parquet", BOXES)
+    table = with_tracks(found.boxes) if boxes.tracks == "iou" else found.boxes
+    write_table(table, folder / "boxes.parquet", BOXES)
     write_json(folder / "summary.json", found.summary)
     report_problems(
         found.problems,
@@ -53,7 +55,8 @@ def split_lines(summary: dict[str, Any]) -> list[str]:
     for split, each in summary["splits"].items():
         videos = f"{each['videos'] - each['videos_without_a_box']} of {each['videos']} videos"
         bare = f"{each['annotated_keyframes_without_a_box']} of {each['annotated_keyframes']} annotated keyframes"
-        lines.append(f"{split}: {counted(each['boxes'], 'box', 'boxes')} in {videos}; {bare} without a box")
+        things = f"; {counted(each['objects'], 'object')}" if "objects" in each else ""
+        lines.append(f"{split}: {counted(each['boxes'], 'box', 'boxes')} in {videos}; {bare} without a box{things}")
     return lines
 
 
@@ -70,5 +73,6 @@ def describe_rows(found: BoxImport, min_score: float) -> str:
             ("same_box_in_another_file", "in two files"),
         )
     )
-    kept = counted(found.boxes.num_rows, "box", "boxes")
+    kept = counted(found.boxes.num_rows - found.objects, "box", "boxes")
+    kept += f" and {counted(found.objects, 'object')}" if found.objects else ""
     return f"{kept} of {counted(counts['rows'], 'row')}; left out: {dropped}"

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.bank.check_bank import list_missing, verify_bank
-from pipeline.bank.format import ROW_SETS, VERSION
+from pipeline.bank.format import VERSION
 from pipeline.bank.reader import open_bank, read_manifest
 from pipeline.bank.remote import open_remote
 from pipeline.base.command import new_app
@@ -49,7 +49,7 @@ def info(
         "split": bank.split,
         "videos": len(bank.videos),
         "parts": len(bank.parts),
-        "rows": {name: bank.count(name) for name in ROW_SETS},
+        "rows": {name: bank.count(name) for name in bank.manifest.row_sets},
         "channels": bank.channels,
         "dtype": str(bank.dtype),
         "codec": bank.manifest.codec,
@@ -61,7 +61,7 @@ def info(
     if as_json:
         print(json_text(facts), end="")
         return
-    rows = ", ".join(f"{bank.count(name):,} rows of {name}" for name in ROW_SETS)
+    rows = ", ".join(f"{bank.count(name):,} rows of {name}" for name in bank.manifest.row_sets)
     print(f"{bank.where}: feature bank of split {bank.split}, format version {VERSION}")
     print(f"  {len(bank.videos)} videos in {len(bank.parts)} parts, {rows}")
     print(f"  {bank.channels} channels {bank.dtype}, codec {bank.manifest.codec}, {sum(sizes) / 1e6:,.1f} MB")

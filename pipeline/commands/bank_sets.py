@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from pipeline.bank.diff import BankDifference, RowSetDifference, diff_banks
-from pipeline.bank.format import MANIFEST, ROW_SETS
+from pipeline.bank.format import MANIFEST
 from pipeline.bank.merge import merge_banks
 from pipeline.bank.output import check_new_bank
 from pipeline.bank.reader import Bank, open_bank
@@ -27,7 +27,7 @@ def diff(
     a: BankArgument,
     b: Annotated[Path, typer.Argument(help="The bank that it is compared with.")],
     rows: Annotated[
-        Literal["all", "detections", "ground_truth"],
+        Literal["all", "detections", "ground_truth", "objects"],
         typer.Option(help="Which rows are compared; other projects' banks have detections alone."),
     ] = "all",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
@@ -37,7 +37,7 @@ def diff(
     Exits with 0 if both have the same rows with the same features, else with 1. Rows are matched by video, timestamp
     and box; where a bank has no boxes, by their order within the second.
     """
-    found = diff_banks(open_bank(a), open_bank(b), ROW_SETS if rows == "all" else [rows])
+    found = diff_banks(open_bank(a), open_bank(b), [] if rows == "all" else [rows])
     if as_json:
         print(json_text({"a": str(a), "b": str(b), **found.to_json()}), end="")
     else:

@@ -58,7 +58,7 @@ def convert(
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write every key of the report to this JSON file.")] = None,
 ) -> None:
-    """Convert a checkpoint of MMAction2, PySlowFast (also Caffe2) or this project, and say what became of every key.
+    """Convert a checkpoint of MMAction2, PySlowFast (also Caffe2), AlphAction or ours; say what became of every key.
 
     A detector comes with the sidecar that the stages read; a classifier gives its backbone, for baseline.init. Keys
     that are missing, left over or of another shape are refused. Nothing that a file names is run.
@@ -142,7 +142,13 @@ def _print_report(report: ConversionReport) -> None:
 
 
 def _file_defaults(foreign: Foreign) -> list[str]:
-    """Return PySlowFast's settings: persons aligned to 7x7 cells, for Caffe2 without the shift by half a cell."""
+    """Return settings that all files of a source share.
+
+    PySlowFast's persons are aligned to 7x7 cells, for Caffe2 without the shift by half a cell. AlphAction's dropout is
+    not the default; the rest of its settings come with its backbones.
+    """
+    if foreign.framework == "alphaction":
+        return ["baseline.dropout=0.2"]
     if foreign.framework != "pyslowfast":
         return []
     return ["roi.output_size=7", f"roi.aligned={str(not foreign.folded).lower()}"]
@@ -159,12 +165,18 @@ def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> D
             dropout=spec.dropout,
             heads=(spec.head.name,),
             window=spec.head.window if isinstance(spec, HeadSpec) else None,
+            objects=spec.head.objects if isinstance(spec, HeadSpec) else None,
         )
     # The default head and data set belong to the current experiment and say nothing about the file.
     keys = {each.split("=")[0] for each in given}
     told_head, told_data = bool(keys & {"+experiment", "head"}), bool(keys & {"+experiment", "dataset"})
     params = parse_params(composed, "conf")
     head, baseline = params.head, params.baseline
+    if params.labels.names:
+        raise InputError(
+            f"labels.groups are {', '.join(params.labels.names)}, which a data set's label map counts; expected "
+            "numbers of classes (--set labels.groups=[...])"
+        )
     return DetectorSettings(
         input=params.backbone.input,
         roi=params.roi,
@@ -174,6 +186,7 @@ def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> D
         heads=tuple(sorted({baseline.head.name, head.name} - {"baseline"})) if told_head else (),
         classes=params.dataset.classes if told_data else None,
         window=head.window if told_head else None,
+        objects=head.objects if told_head else None,
         threads=params.head_train.threads,
     )
 

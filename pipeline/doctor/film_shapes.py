@@ -1,4 +1,4 @@
-"""Check films of several shapes: their clips do not fit into one batch unless they are cropped."""
+"""Tell of films of several shapes, whose clips get batches of their own unless they are cropped."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,7 +10,7 @@ from pipeline.video.size import clip_sizes, scaled_size, sizes_in_words
 
 
 def check_shapes(params: Params, films: Mapping[str, ProbedFilm], trained: Iterable[str]) -> list[Finding]:
-    """Report film shapes that train_baseline, or train_head in scope all, would refuse.
+    """Report several film shapes of which train_baseline, or train_head in scope all, makes separate batches.
 
     Args:
         params: the parameters.
@@ -28,16 +28,17 @@ def check_shapes(params: Params, films: Mapping[str, ProbedFilm], trained: Itera
         changes = training.augmentation
         if changes.crop != "none" or training.bn_batch == 1 or not training.schedule.epochs:
             continue
-        of_clips = clip_sizes(sizes, changes.short_side[0])
+        of_clips = clip_sizes(sizes, changes.short_side[0], params.backbone.input.long_side)
         if len(of_clips) > 1:
             found = f"none and clips of {sizes_in_words(of_clips)}"
             expected = f"at most {changes.short_side[0]} ({name}.augmentation.short_side)"
             problems.append((Problem("params", f"{name}.augmentation.crop", found, expected), len(of_clips)))
     return findings_of(
-        "film-shapes-differ", "error", "shapes of films, whose clips do not fit into one batch",
+        "film-shapes-differ", "note", "shapes of films, whose clips get batches of their own",
         [problem for problem, _ in problems],
-        f"Set {' and '.join(problem.item for problem, _ in problems)}: each clip is then cut to a random square, as in "
-        "the published recipes. actionbank new-dataset writes it. As it stands the training ends.",
+        f"Set {' and '.join(problem.item for problem, _ in problems)} to cut each clip to a random square, as in most "
+        "published recipes; actionbank new-dataset writes it. As it stands whole frames are trained on, and a shape of "
+        "few keyframes makes small batches, of which batch norms have poor statistics.",
         count=max((count for _, count in problems), default=0),
     )  # fmt: skip
 

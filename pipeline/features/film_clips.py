@@ -66,7 +66,12 @@ def read_request(store: FrameStore, video_id: str, request: ClipRequest, setting
     )
     frames = store.read_clip(video_id, indices)
     return inference_clip(
-        frames, request.boxes_xyxy, short_side=settings.short_side, mean=settings.mean, std=settings.std
+        frames,
+        request.boxes_xyxy,
+        short_side=settings.short_side,
+        long_side=settings.long_side,
+        mean=settings.mean,
+        std=settings.std,
     )
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.bank.feature_rows import FeatureRows
+from pipeline.bank.feature_rows import FeatureRows, VideoRows
 from pipeline.bank.writer import write_part
 from pipeline.base.code_version import code_version
 from pipeline.base.files import digest_value
@@ -110,13 +111,21 @@ def make_parts(
     return parts
 
 
+@dataclass(frozen=True)
+class _Boxes:
+    """Boxes of one row set of a film, and the features that are being computed for them."""
+
+    timestamp: NDArray[np.float64]  # [n]
+    boxes_xyxy: NDArray[np.float64]  # [n, 4]
+    features: NDArray[np.float32]  # [n, C]
+    are_persons: bool
+
+
 def _write_part(folder: Path, model: FilmModel, film: FilmBoxes) -> None:
-    detections, ground_truth = film_rows(model, film)
     write_part(
         folder,
         part=film.video_id,
-        detections=detections,
-        ground_truth=ground_truth,
+        rows=film_rows(model, film),
         seconds_seen=film.seconds_seen,
         attributes={**model.settings.attributes, "duration_seconds": film.duration_seconds},
         dtype=model.settings.dtype,
@@ -124,39 +133,62 @@ def _write_part(folder: Path, model: FilmModel, film: FilmBoxes) -> None:
     )
 
 
-def film_rows(model: FilmModel, film: FilmBoxes) -> tuple[FeatureRows, FeatureRows | None]:
-    """Compute the features of a film's detected and annotated boxes.
+def film_rows(model: FilmModel, film: FilmBoxes) -> VideoRows:
+    """Compute the features of a film's detected and annotated persons and of its objects.
 
-    Clips of seconds with detected boxes are batched first, and then clips of seconds with annotated boxes only. So no
-    annotation changes the batch of a detected row, nor any bit of it.
+    Clips of seconds with detected persons are batched first, then those of seconds with annotated persons only, then
+    those of seconds with objects and no detected person. So no annotation changes the batch of a detected person or of
+    an object, and no object changes that of a person; nor do they change any bit of a row.
     """
-
-    def forward(places: range, clips: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
-        with compute_precision(model.device, model.settings.compute_dtype):
-            return model.detector.features(clips, boxes_xyxy, clip_index)
-
-    channels = model.detector.roi_channels
     truth_at = film.annotated_timestamp if film.annotated_timestamp is not None else np.empty(0)
     truth_xyxy = film.annotated_xyxy if film.annotated_xyxy is not None else np.empty((0, 4))
-    detected_at = np.unique(film.detected_timestamp)
-    detections = np.empty((len(film.detected_timestamp), channels), np.float32)
-    ground_truth = np.empty((len(truth_at), channels), np.float32)
-    for timestamps in (detected_at, np.setdiff1d(truth_at, detected_at)):
-        places = [(np.flatnonzero(film.detected_timestamp == at), np.flatnonzero(truth_at == at)) for at in timestamps]
-        requests = [
-            ClipRequest(float(at + film.shift_seconds), np.concatenate([film.detected_xyxy[mine], truth_xyxy[theirs]]))
-            for at, (mine, theirs) in zip(timestamps, places, strict=True)
-        ]
-        rows = run_film(
-            forward, model.store, film.video_id, requests,
-            settings=model.clip, device=model.device, batch=model.batch,
-        )  # fmt: skip
-        for (mine, theirs), each in zip(places, rows, strict=True):
-            detections[mine] = each[: len(mine)]
-            ground_truth[theirs] = each[len(mine) :]
-    found = FeatureRows(
-        detections, film.detected_timestamp, film.detected_xyxy, film.detected_score, track_id=film.detected_track
+    things = film.objects if film.objects is not None else np.empty((0, 6))
+    detected, annotated, objects = (
+        _Boxes(at, boxes, np.empty((len(at), model.detector.roi_channels), np.float32), are_persons)
+        for at, boxes, are_persons in (
+            (film.detected_timestamp, film.detected_xyxy, True),
+            (truth_at, truth_xyxy, True),
+            (things[:, 0], things[:, 1:5], False),
+        )
     )
-    if film.annotated_timestamp is None:
-        return found, None
-    return found, FeatureRows(ground_truth, truth_at, truth_xyxy)
+    _compute(model, film, np.unique(detected.timestamp), [detected, annotated, objects])
+    _compute(model, film, np.setdiff1d(annotated.timestamp, detected.timestamp), [annotated])
+    _compute(model, film, np.setdiff1d(objects.timestamp, detected.timestamp), [objects])
+    found = FeatureRows(
+        detected.features, film.detected_timestamp, film.detected_xyxy, film.detected_score,
+        track_id=film.detected_track,
+    )  # fmt: skip
+    return VideoRows(
+        found,
+        None if film.annotated_timestamp is None else FeatureRows(annotated.features, truth_at, truth_xyxy),
+        None if film.objects is None else FeatureRows(objects.features, things[:, 0], things[:, 1:5], things[:, 5]),
+    )
+
+
+def _compute(model: FilmModel, film: FilmBoxes, timestamps: NDArray[np.float64], sets: Sequence[_Boxes]) -> None:
+    """Fill in the features of the boxes at these timestamps; in a clip the boxes of one set follow those of another."""
+    places = [[np.flatnonzero(each.timestamp == at) for each in sets] for at in timestamps]
+    requests = [
+        ClipRequest(
+            float(at + film.shift_seconds),
+            np.concatenate([each.boxes_xyxy[mine] for each, mine in zip(sets, of_clip, strict=True)]),
+        )
+        for at, of_clip in zip(timestamps, places, strict=True)
+    ]
+
+    def forward(clip_places: range, clips: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
+        are_persons = [each.are_persons for _ in clip_places for each in sets]
+        counts = [len(mine) for place in clip_places for mine in places[place]]
+        persons = torch.from_numpy(np.repeat(are_persons, counts))
+        mask = None if bool(persons.all()) else persons.to(model.device)
+        with compute_precision(model.device, model.settings.compute_dtype):
+            return model.detector.features(clips, boxes_xyxy, clip_index, mask)
+
+    rows = run_film(
+        forward, model.store, film.video_id, requests,
+        settings=model.clip, device=model.device, batch=model.batch,
+    )  # fmt: skip
+    for of_clip, features in zip(places, rows, strict=True):
+        ends = np.cumsum([len(mine) for mine in of_clip])[:-1]
+        for each, mine, part in zip(sets, of_clip, np.split(features, ends), strict=True):
+            each.features[mine] = part

@@ -29,6 +29,7 @@ class FilmBoxes:
     annotated_timestamp: Floats | None  # [m]; None in a split without annotations
     annotated_xyxy: Floats | None  # [m, 4], distinct boxes
     detected_track: NDArray[np.int64] | None = None  # [n], -1 where a box is in no track; None without tracks
+    objects: Floats | None = None  # [k, 6]: timestamp, xyxy, score; None if no objects are stored
 
 
 def films_of_split(

@@ -10,6 +10,7 @@ from pipeline.base.files import digest_file
 from pipeline.base.hardware import Hardware
 from pipeline.checkpoint.sidecars import Checkpoint, plain
 from pipeline.checkpoint.weights import read_checkpoint
+from pipeline.features.film_objects import with_objects
 from pipeline.features.film_parts import PartSettings, make_parts
 from pipeline.features.requests import FilmBoxes, films_of_split
 from pipeline.tables.box_thresholds import check_threshold, videos_of
@@ -44,9 +45,12 @@ def split_parts(
     Raises:
         InputError: see `split_films`, or the checkpoint is absent or of another kind.
     """
+    films = split_films(split, sources, settings)
     shared = _made_with(read_checkpoint(sources.checkpoint), settings)
+    if any(film.objects is not None for film in films):
+        shared["objects"] = settings.objects
     parts = make_parts(
-        split_films(split, sources, settings),
+        films,
         checkpoint=sources.checkpoint,
         frames=sources.frames,
         settings=PartSettings(settings.dtype, settings.codec, settings.compute_dtype, shared),
@@ -79,7 +83,7 @@ def split_films(split: str, sources: Sources, settings: BankSettings) -> list[Fi
     check_threshold(
         str(sources.boxes), boxes, videos_of(timelines, split), split=split, rule=rule, key="bank.box_threshold"
     )
-    return films_of_split(
+    persons = films_of_split(
         split,
         timelines=timelines,
         videos=read_table(sources.frames / "videos.parquet", VIDEOS),
@@ -89,6 +93,7 @@ def split_films(split: str, sources: Sources, settings: BankSettings) -> list[Fi
         rule=rule,
         seconds=settings.seconds,
     )
+    return with_objects(persons, boxes, settings.objects)
 
 
 def _made_with(checkpoint: Checkpoint, settings: BankSettings) -> dict[str, Any]:

@@ -6,11 +6,12 @@ This module works on names only; it reads no file.
 import re
 from collections.abc import Collection
 
-_STEM = re.compile(r"backbone\.(slow|fast)\.(conv|bn)1\.(\w+)")
+# Files of a backbone alone may have its keys without the prefix.
+_STEM = re.compile(r"(?:backbone\.)?(slow|fast)\.(conv|bn)1\.(\w+)")
 _BLOCK = re.compile(
-    r"backbone\.(slow|fast)\.res_nl([1-4])\.res_(\d+)\.(?:btnk\.(conv[123])|(shortcut))\.(conv|bn)\.(\w+)"
+    r"(?:backbone\.)?(slow|fast)\.res_nl([1-4])\.res_(\d+)\.(?:btnk\.(conv[123])|(shortcut))\.(conv|bn)\.(\w+)"
 )
-_LATERAL = re.compile(r"backbone\.fast\.Tconv([1-4])\.conv\.(weight|bias)")
+_LATERAL = re.compile(r"(?:backbone\.)?fast\.Tconv([1-4])\.conv\.(weight|bias)")
 _HEAD = re.compile(r"roi_heads\.action\.(feature_extractor|predictor)\.(.+)")
 _IA = "ia_structure."
 _IA_BLOCK = re.compile(r"([A-Z])_block_([1-9]\d*)\.(\w+)(\.weight|\.bias)?")
@@ -65,7 +66,7 @@ def _interaction_key(key: str) -> str | None:
 
 def is_alphaction(keys: Collection[str]) -> bool:
     """Return whether keys are those of an AlphAction network."""
-    return any(key.startswith(("backbone.slow.", HEAD)) for key in keys)
+    return any(key.startswith(("backbone.slow.", "slow.", HEAD)) for key in keys)
 
 
 def has_interaction(keys: Collection[str]) -> bool:
@@ -88,3 +89,44 @@ def unused_keys(keys: Collection[str]) -> list[str]:
     order = block_order(keys)
     chains = len({key for key in keys if ".shortcut." in key and _IA in key and key.endswith("weight")}) > 1
     return [] if chains or order[:1] == "P" else [key for key in keys if key.startswith(KEY_REDUCTION)]
+
+
+_OUR_BACKBONE = re.compile(
+    r"backbone\.(slow|fast)_path\.(?:conv1|layer(\d)\.(\d+)\.(conv[123]|downsample))\.(conv|bn)\.(\w+)"
+)
+_OUR_LATERAL = re.compile(r"backbone\.slow_path\.(?:conv1|layer(\d))_lateral\.conv\.(\w+)")
+_OUR_BLOCK = re.compile(r"blocks\.([A-Z])(\d+)\.(.+)")
+_THEIRS = {ours: theirs for theirs, ours in _IA_PARTS.items()}
+
+
+def upstream_key(key: str) -> str:
+    """Return AlphAction's name of a key of our detectors; the inverse of `our_key`.
+
+    Raises:
+        ValueError: there is no counterpart.
+    """
+    backbone, lateral = _OUR_BACKBONE.fullmatch(key), _OUR_LATERAL.fullmatch(key)
+    if backbone and not backbone[2]:
+        return f"backbone.{backbone[1]}.{backbone[5]}1.{backbone[6]}"
+    if backbone:
+        part = "shortcut" if backbone[4] == "downsample" else f"btnk.{backbone[4]}"
+        return f"backbone.{backbone[1]}.res_nl{backbone[2]}.res_{backbone[3]}.{part}.{backbone[5]}.{backbone[6]}"
+    if lateral:
+        return f"backbone.fast.Tconv{int(lateral[1] or 0) + 1}.conv.{lateral[2]}"
+    if key.startswith("head.classifier."):
+        return f"{HEAD}action.predictor.cls_score.{key.removeprefix('head.classifier.')}"
+    rest = key.removeprefix("head.shared.").removeprefix("layers.")
+    if key.startswith("head.shared.") and rest.startswith(("fc1.", "fc2.")):
+        return f"{HEAD}action.feature_extractor.{rest}"
+    if not rest.startswith("interaction."):
+        raise ValueError(f"{key}: AlphAction has no such key")
+    rest = rest.removeprefix("interaction.")
+    block = _OUR_BLOCK.fullmatch(rest)
+    if block:
+        rest = f"{block[1]}_block_{block[2]}.{_THEIRS.get(block[3], block[3])}"
+    elif rest.startswith("mixtures."):
+        rest = f"dense_params.{rest.split('.')[1]}"
+    else:
+        part, _, name = rest.partition(".")
+        rest = f"{_THEIRS[part]}.{name}"
+    return f"{HEAD}action.feature_extractor.{_IA}{rest}"

@@ -7,6 +7,8 @@ from typing import Any
 from pipeline.base.files import read_json
 from pipeline.interop.alphaction_fixture import check_alphaction
 from pipeline.interop.alphaction_memory import check_memory_dynamics, is_memory_dynamics
+from pipeline.interop.alphaction_steps import check_train_steps, is_train_steps
+from pipeline.interop.alphaction_targets import check_targets, is_targets
 from pipeline.interop.compare_fixture import ParityReport, check_parity
 
 Check = Callable[[Path, Mapping[str, Any]], ParityReport]
@@ -37,4 +39,6 @@ def _is_alphaction(facts: Mapping[str, Any]) -> bool:
 KINDS: list[tuple[Callable[[Mapping[str, Any]], bool], Check]] = [
     (_is_alphaction, check_alphaction),
     (is_memory_dynamics, check_memory_dynamics),
+    (is_train_steps, check_train_steps),
+    (is_targets, check_targets),
 ]

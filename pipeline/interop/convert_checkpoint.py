@@ -12,18 +12,22 @@ from pipeline.checkpoint.sidecars import Checkpoint, Record
 from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, FeatureSource, HeadSpec, head_spec
 from pipeline.interop.conversion import Background, ConversionReport, fit_state
 from pipeline.interop.frameworks import Foreign
-from pipeline.interop.match import MatchedBackbone, MatchedHead, match_backbone, match_head, unseen
+from pipeline.interop.match import FAMILIES, MatchedBackbone, MatchedHead, match_backbone, match_head, unseen
+from pipeline.models.build import BASELINE_HEADS
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.table import build_head
 from pipeline.models.roi import roi_channels
-from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings, WindowSettings
+from pipeline.models.settings import BaselineHead, Labels, LongTermHead, ObjectSettings, RoiSettings, WindowSettings
 from pipeline.video.clip_input import ClipInput
 
 # The window of MMAction2 and Wu et al. on AVA: it starts 30 s before the keyframe; empty slots take part as zeros.
 PUBLISHED_WINDOW = WindowSettings(seconds=60, per_second=5, mask="none", score=0.9)
+# AlphAction's: 30 s before and behind the keyframe's, persons of at least this score, and the five best objects.
+AIA_WINDOW = WindowSettings(seconds=61, per_second=5, mask="none", score=0.8)
+AIA_OBJECTS = ObjectSettings(per_keyframe=5, score=0.0)
 # Settings that the sidecar leaves out: those that only a training needs, and window defaults that no source states.
-NOT_TOLD = frozenset({"labels.several"})
+NOT_TOLD = frozenset({"labels.several", "labels.unlabelled"})
 NOT_TOLD_OF_HEAD = frozenset({"head.banks"})
 NOT_TOLD_OF_WINDOW = frozenset({"head.window.span", "head.window.exclude_keyframe", "head.window.draw"})
 
@@ -42,6 +46,8 @@ class DetectorSettings:
     "Number of actions in the recipe's data set."
     window: WindowSettings | None = None
     "The window of a head that reads a bank; None takes the published one."
+    objects: ObjectSettings | None = None
+    "The objects of a head that reads them; None takes the published ones."
     threads: int = 1
 
 
@@ -105,7 +111,7 @@ def convert(
     ours, dropped = split_weights(foreign, drop_heads)
     matched = match_backbone(
         {key: value for key, value in ours.items() if key.startswith("backbone.")},
-        family="pyslowfast" if foreign.framework == "pyslowfast" else "",
+        family=foreign.framework if foreign.framework in FAMILIES else "",
         name=backbone or _known_backbone(foreign),
     )
     head_weights = {key: value for key, value in ours.items() if key.startswith("head.")}
@@ -144,6 +150,9 @@ def _built_head(head: MatchedHead, backbone: MatchedBackbone, channels: int, col
                 map_channels=backbone.network.out_channels,
                 classes=columns,
                 mlp=head.mlp,
+                window_seconds=head.window_seconds,
+                per_second=AIA_WINDOW.per_second if head.window_seconds else 0,
+                objects=AIA_OBJECTS.per_keyframe if head.objects else 0,
             ),
             head.options,
         )
@@ -157,7 +166,7 @@ def _detector(
     dropped: set[str],
     background: Background | None,
 ) -> Converted:
-    multi = settings.labels.kind == "multi"
+    multi = settings.labels.kind != "single"
     if background is None:
         background = "drop" if foreign.framework == "mmaction2" and multi else "keep"
     head = match_head(weights, backbone.network, settings.roi, told=settings.heads)
@@ -178,6 +187,7 @@ def _detector(
     notes.append(
         f"RoIAlign {settings.roi.output_size}x{settings.roi.output_size}, aligned {settings.roi.aligned}, "
         f"temporal {settings.roi.temporal}, context {settings.roi.context}"
+        + (f", boxes extended by {settings.roi.extend_x} and {settings.roi.extend_y}" if settings.roi.extend_x else "")
     )
     record: Record = {"channels": channels, "background_row": _background_row(foreign, background, multi)}
     spec = DetectorSpec(
@@ -191,17 +201,51 @@ def _detector(
         classes=classes,
         dropout=settings.dropout,
     )
-    if not head.bank_channels:
+    if head.name in BASELINE_HEADS:
         return Converted(state, Checkpoint(spec=spec, record=record, absent=NOT_TOLD), report, notes)
-    window = settings.window or PUBLISHED_WINDOW
-    notes.append(
-        f"window {window.seconds} s, {window.per_second} rows per second of score {window.score}, mask {window.mask}"
-    )
-    notes.append("the bank it was trained with is not known: evaluate it with bank.allow_mixed=true")
+    absent = NOT_TOLD | NOT_TOLD_OF_HEAD
+    window = _window(head, settings)
+    if window:
+        absent |= frozenset() if settings.window else NOT_TOLD_OF_WINDOW
+    objects = settings.objects or AIA_OBJECTS if head.objects else None
+    notes += _reads(head, window, objects)
     record |= {"producer": None, "baseline": None, "banks": {}, "mixed_banks": {}}
-    absent = NOT_TOLD | NOT_TOLD_OF_HEAD | (frozenset() if settings.window else NOT_TOLD_OF_WINDOW)
-    reader = _bank_reader(spec, window, channels, head.bank_channels, threads=settings.threads)
+    reader = _long_term(spec, head, channels, window=window, objects=objects, threads=settings.threads)
     return Converted(state, Checkpoint(spec=reader, record=record, absent=absent), report, notes)
+
+
+def _window(head: MatchedHead, settings: DetectorSettings) -> WindowSettings | None:
+    """Return the window of the head; None if it reads none.
+
+    Raises:
+        InputError: the weights show another length than the settings say.
+    """
+    if not head.bank_channels:
+        return None
+    window = settings.window or (AIA_WINDOW if head.window_seconds else PUBLISHED_WINDOW)
+    if not head.window_seconds or head.window_seconds == window.seconds:
+        return window
+    if settings.window:
+        raise InputError(
+            f"the weights have codes of {head.window_seconds} seconds, expected those of the window's {window.seconds}"
+        )
+    return replace(window, seconds=head.window_seconds)
+
+
+def _reads(head: MatchedHead, window: WindowSettings | None, objects: ObjectSettings | None) -> list[str]:
+    """Return lines on what the head reads, and what is assumed of it."""
+    lines = []
+    if "order" in head.options:
+        lines.append(f"blocks {head.options['order']}, in the order of their keys")
+    if objects:
+        lines.append(f"the {objects.per_keyframe} best objects of a keyframe, of score {objects.score}")
+    if window:
+        lines.append(
+            f"window {window.seconds} s, {window.per_second} rows per second of score {window.score}, "
+            f"mask {window.mask}"
+        )
+        lines.append("the bank it was trained with is not known: evaluate it with bank.allow_mixed=true")
+    return lines
 
 
 def _background_row(foreign: Foreign, background: Background, multi: bool) -> Literal["dropped", "kept", "none"]:
@@ -219,11 +263,23 @@ def _background_note(foreign: Foreign, background: Background, multi: bool) -> s
     return "; row 0 of the classifier is kept" if foreign.framework == "mmaction2" and multi else ""
 
 
-def _bank_reader(
-    spec: DetectorSpec, window: WindowSettings, channels: int, bank_channels: int, *, threads: int
+def _long_term(
+    spec: DetectorSpec,
+    matched: MatchedHead,
+    channels: int,
+    *,
+    window: WindowSettings | None,
+    objects: ObjectSettings | None,
+    threads: int,
 ) -> HeadSpec:
     """Return the spec of a trained head in scope all; another model may have made the bank."""
-    head = LongTermHead(**vars(spec.head), reads="bank", window=window, standardise="none")
+    head = LongTermHead(
+        **vars(spec.head),
+        reads="bank" if window else "features",
+        window=window,
+        objects=objects,
+        standardise="none",
+    )
     made_by = FeatureSource(
         backbone=spec.backbone, width=spec.width, input=spec.input, roi=spec.roi, channels=channels, sha256=None
     )
@@ -237,4 +293,4 @@ def _bank_reader(
         feature_dropout=0.0,
         threads=threads,
     )
-    return replace(trained, bank_channels=bank_channels)
+    return replace(trained, bank_channels=matched.bank_channels)

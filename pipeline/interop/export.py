@@ -36,7 +36,7 @@ def export_mmaction2(tensors: Mapping[str, Tensor], checkpoint: Checkpoint) -> t
         tensors = {f"backbone.{key.removeprefix('backbone.')}": value for key, value in tensors.items()}
     first_row = (
         isinstance(spec, DetectorSpec | HeadSpec)
-        and spec.labels.kind == "multi"
+        and spec.labels.kind != "single"
         and checkpoint.record.get("background_row") != "kept"
     )
     last = last_layer(tensors)
@@ -51,6 +51,8 @@ def export_mmaction2(tensors: Mapping[str, Tensor], checkpoint: Checkpoint) -> t
         state[name] = value.reshape(upstream_shape(name, tuple(value.shape))).contiguous()
     meta = {key: known[key] for key in ("backbone", "width", "roi", "head", "input", "labels") if key in known}
     notes = []
+    if not isinstance(spec, BackboneSpec) and spec.labels.kind == "grouped":
+        notes.append("MMAction2 scores every class by a sigmoid, this model some groups of classes by a softmax")
     if str(known.get("backbone")).startswith("pyslowfast_slowfast"):
         notes.append("MMAction2 takes the slow frames at an even stride, this model was trained with PySlowFast's")
     return {"state_dict": state, "meta": {"exported_from": "ActionBank", **meta}}, notes

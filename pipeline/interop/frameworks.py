@@ -13,12 +13,12 @@ from torch import Tensor
 from pipeline.base.errors import InputError
 from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.weights import load_checkpoint, load_tensors
-from pipeline.interop import mmaction2, pyslowfast
+from pipeline.interop import alphaction, mmaction2, pyslowfast
 from pipeline.interop.conversion import some
 from pipeline.interop.pickles import Inert, load_pickle
 from pipeline.interop.torch_files import LEGACY_MAGIC, ZIP_MAGIC, load_torch
 
-Framework = Literal["mmaction2", "pyslowfast", "ours"]
+Framework = Literal["mmaction2", "pyslowfast", "alphaction", "ours"]
 Kind = Literal["detector", "classifier", "backbone"]
 AVA_CLASSES = 80
 
@@ -90,13 +90,14 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
         return _pyslowfast(*_tensors(path, weights), around, taken_as)
     if any(pyslowfast.caffe2_key(name) for name in names):
         return _caffe2(path, weights, taken_as)
-    if any(name.startswith(("backbone.slow.", "roi_heads.")) for name in names):
-        raise InputError(f"{path}: a checkpoint of AlphAction, whose networks this project does not have")
+    if alphaction.is_alphaction(names):
+        return _alphaction(*_tensors(path, weights), around)
     if any(name.startswith("backbone.") for name in names):
         return _mmaction2(*_tensors(path, weights), around)
     raise InputError(
         f"{path}: no checkpoint that is known: its keys are {', '.join(sorted(names)[:3]) or 'none'}, expected those "
-        "of MMAction2 (backbone.*), PySlowFast (s1.pathway0_*), Caffe2 (conv1_w) or of this project (safetensors)"
+        "of MMAction2 (backbone.*), PySlowFast (s1.pathway0_*), Caffe2 (conv1_w), AlphAction (backbone.slow.*) or of "
+        "this project (safetensors)"
     )
 
 
@@ -202,6 +203,28 @@ def _caffe2(path: Path, blobs: Mapping[Any, Any], taken_as: Kind | None) -> Fore
     head = "pred_" if kind != "backbone" else ""
     described = f"PySlowFast (Caffe2) {kind}"
     return Foreign("pyslowfast", kind, described, tensors, rename, tuple(no_weights), head, folded=True, notes=notes)
+
+
+def _alphaction(tensors: dict[str, Tensor], others: list[str], around: Mapping[str, Any]) -> Foreign:
+    """Take the weights; around them lie the states of optimiser and schedule and the memory of a training."""
+    head = any(key.startswith(alphaction.HEAD) for key in tensors)
+    kind: Kind = "detector" if head else "backbone"
+    interacts = alphaction.has_interaction(tensors)
+    unused = alphaction.unused_keys(tensors)
+    beside = [key for key in map(str, around) if key != "model"]
+    notes: tuple[str, ...] = (f"{', '.join(beside)} are left out: they belong to a training",) if beside else ()
+    if unused:
+        notes += ("the reduction of the keys of persons is left out: its network never applies it",)
+    return Foreign(
+        "alphaction",
+        kind,
+        f"AlphAction {kind}{', with interaction' if interacts else ''}",
+        {key: value for key, value in tensors.items() if key not in unused},
+        lambda key: alphaction.our_key(key, interacts=interacts),
+        (*others, *beside, *unused),
+        head=alphaction.HEAD if head else "",
+        notes=notes,
+    )
 
 
 def _native(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

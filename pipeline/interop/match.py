@@ -1,6 +1,7 @@
 """Find the network of ours to which a foreign state dict belongs, by keys and shapes."""
 
 import functools
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,10 @@ class MatchedHead:
     columns: int
     options: dict[str, Any] = field(default_factory=dict)
     bank_channels: int = 0
+    window_seconds: int = 0
+    "Length of the window, where the weights show it."
+    objects: bool = False
+    "Whether it reads objects."
 
 
 def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | None = None) -> MatchedBackbone:
@@ -46,7 +51,7 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
 
     Args:
         weights: the weights under our names, each with the prefix `backbone.`.
-        family: `pyslowfast` searches the backbones of that name, anything else searches the others.
+        family: `pyslowfast` or `alphaction` searches the backbones of that name, anything else searches the others.
         name: the expected backbone; if given, no other is tried.
 
     Raises:
@@ -57,7 +62,7 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
         raise InputError(f"no backbone of this project has these weights: expected {' or '.join(_STEMS)}")
     found, faults = [], {}
     for each in [name] if name else BACKBONES:
-        if not name and each.startswith("pyslowfast_") != (family == "pyslowfast"):
+        if not name and _family(each) != family:
             continue
         width = len(stem) if len(stem) != PUBLISHED_WIDTH.get(each, 64) else None
         try:
@@ -76,6 +81,14 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
     nearest = min(faults, key=lambda each: _distance(weights, each))
     kind = "backbone" if name else "nearest backbone"
     raise InputError(f"the weights are not those of the {kind} {nearest}: {faults[nearest]}")
+
+
+FAMILIES = ("pyslowfast", "alphaction")
+"Sources whose backbones have names of their own."
+
+
+def _family(name: str) -> str:
+    return next((each for each in FAMILIES if name.startswith(f"{each}_")), "")
 
 
 _STEMS = ("backbone.conv1.conv.weight", "backbone.slow_path.conv1.conv.weight")
@@ -128,6 +141,10 @@ def match_head(
             raise InputError(f"head.shared.project_bank.weight: shape is {tuple(bank.shape)}, expected two sides")
         layers = len({key.split(".")[3] for key in weights if key.startswith("head.shared.layers.")})
         return MatchedHead("lfb_nl", mlp, columns, {"layers": layers, "latent": len(bank)}, bank.shape[1])
+    if "head.shared.fc1.weight" in weights:
+        return MatchedHead("two_layer", mlp, columns, {"hidden": len(weights["head.shared.fc1.weight"])})
+    if "head.shared.interaction.reduce_person.weight" in weights:
+        return _match_interaction(weights, mlp, columns)
     if first.shape[1] == channels:
         return MatchedHead("linear", mlp, columns)
     pooled = [each for each in ("lfb_max", "lfb_avg") if each in told]
@@ -140,6 +157,41 @@ def match_head(
             "--set roi.context=global, --set head=lfb_max or --set head=lfb_avg"
         )
     raise InputError(f"the classifier reads {first.shape[1]} channels, expected {channels} of the features of persons")
+
+
+_BLOCK = re.compile(r"head\.shared\.interaction\.blocks\.([POM][1-9]\d*)\.query\.weight")
+
+
+def _match_interaction(weights: Mapping[str, Tensor], mlp: bool, columns: int) -> MatchedHead:
+    """Return the AIA head that has these weights; its blocks follow each other as their keys do."""
+    prefix = "head.shared.interaction."
+    names = [each[1] for each in map(_BLOCK.fullmatch, weights) if each]
+    widened = [name for name in names if f"{prefix}blocks.{name}.shortcut.weight" in weights]
+    if any(key.startswith(f"{prefix}mixtures.") for key in weights):
+        head = "aia_dense_serial"
+    else:
+        head = "aia_parallel" if len(widened) > 1 else "aia_serial"
+    if not names or (head != "aia_parallel" and widened not in ([], [names[-1]])):
+        raise InputError(
+            f"the blocks of the interaction stand as {', '.join(names) or 'none'} in the file, of which "
+            f"{', '.join(widened) or 'none'} widens the result, expected the last one: its keys are out of order"
+        )
+    memory = next((name for name in names if name[0] == "M"), None)
+    hidden, latent = weights.get("head.shared.layers.fc1.weight"), weights[f"{prefix}reduce_person.weight"]
+    bank = weights.get(f"{prefix}reduce_memory.weight")
+    position = weights.get(f"{prefix}blocks.{memory}.position_k")
+    if hidden is None or (memory and (bank is None or bank.dim() < 2 or position is None)):
+        raise InputError("the weights of the interaction are not whole: the hidden layers or those of the memory lack")
+    order = "".join(name[0] for name in names)
+    return MatchedHead(
+        head,
+        mlp,
+        columns,
+        {"order": order, "latent": len(latent), "hidden": len(hidden)},
+        bank_channels=bank.shape[1] if memory and bank is not None else 0,
+        window_seconds=len(position) if memory and position is not None else 0,
+        objects="O" in order,
+    )
 
 
 def unseen(backbone: MatchedBackbone) -> list[str]:

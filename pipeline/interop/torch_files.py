@@ -42,9 +42,11 @@ _DTYPES = {
     "BoolStorage": torch.bool,
 }
 # Packages whose objects lie beside the weights in checkpoints of MMAction2, PySlowFast and projects like them.
-_IGNORED_PACKAGES = ("mmengine", "mmcv", "mmaction", "mmdet", "yacs", "fvcore", "omegaconf", "addict")
+_IGNORED_PACKAGES = (
+    "mmengine", "mmcv", "mmaction", "mmdet", "yacs", "fvcore", "omegaconf", "addict", "alphaction", "AlphAction",
+)  # fmt: skip
 _IGNORED_NAMES = {
-    *("argparse.Namespace", "datetime.date", "datetime.datetime", "datetime.timedelta"),
+    *("argparse.Namespace", "collections.defaultdict", "datetime.date", "datetime.datetime", "datetime.timedelta"),
     *(f"pathlib.{name}" for name in ("Path", "PosixPath", "PurePath", "PurePosixPath", "WindowsPath")),
     *(f"torch.{name}" for name in ("device", "float16", "bfloat16", "float32", "float64", "int64")),
 }

@@ -3,6 +3,7 @@
 Shape suffixes of names: R persons, K columns.
 """
 
+import torch
 from torch import Tensor
 
 from pipeline.models.settings import Labels
@@ -14,7 +15,7 @@ def action_logits(logits_RK: Tensor, kind: Labels) -> Tensor:
 
 
 def action_scores(logits_RK: Tensor, kind: Labels) -> Tensor:
-    """Compute scores of actions, in [0, 1].
+    """Compute scores of actions, in [0, 1]; of labels in groups, each group's by itself.
 
     Matches MMAction2's `BBoxHeadAVA` at test time: a background column takes part in the softmax, so the scores of a
     person sum to less than 1. In training the column is removed before the loss (`make_loss`), so it is never trained.
@@ -26,4 +27,9 @@ def action_scores(logits_RK: Tensor, kind: Labels) -> Tensor:
     Returns:
         [R, classes]; column c is action id c + 1.
     """
+    if kind.kind == "grouped":
+        parts = zip(kind.groups, torch.split(logits_RK, kind.sizes, dim=1), strict=True)
+        return torch.cat(
+            [part.softmax(dim=1) if group.kind == "softmax" else part.sigmoid() for group, part in parts], 1
+        )
     return logits_RK.sigmoid() if kind.kind == "multi" else action_logits(logits_RK.softmax(dim=1), kind)

@@ -6,10 +6,12 @@ A string under a field gives its meaning and unit. A message that begins with a 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
+from pipeline.tables.select_boxes import ObjectRule
 from pipeline.tables.window_span import USUAL_SPAN, Span
 
 # Pydantic, which reads values from outside, then refuses unknown keys and numbers that are not finite.
@@ -44,31 +46,71 @@ class RoiSettings:
     "The same for its height (AlphAction: 0.05)."
 
 
+@dataclass(frozen=True, kw_only=True)
+class LabelGroup:
+    """Classes with consecutive ids that are scored together."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    classes: Positive | str
+    "How many, in order of id; or a group of the label map, which then says how many."
+    kind: Literal["softmax", "sigmoid"]
+    "softmax: one of them; sigmoid: any number of them."
+    weight: Annotated[float, Gt(0)] = 1.0
+    "Factor of this group's loss."
+
+
 @dataclass(frozen=True)
 class Labels:
     """How many actions a person can have at a time.
 
     Raises:
-        ValueError: a background column with kind multi, where it would have no effect.
+        ValueError: a background column without a softmax over all columns, or `groups` does not fit `kind`, or has
+            numbers beside names.
     """
 
     __pydantic_config__: ClassVar = STRICT
 
-    kind: Literal["multi", "single"] = "multi"
-    "multi: a sigmoid per class; single: a softmax over all columns."
+    kind: Literal["multi", "single", "grouped"] = "multi"
+    "multi: a sigmoid per class; single: a softmax over all columns; grouped: as each of groups says."
     background: bool = False
     "single: column 0 stands for no action; it takes part in the softmax, as upstream on AVA."
-    several: Literal["error", "soft"] = "error"
-    "single: how a person with several actions is treated: as an error, or as a soft label with equal parts."
+    several: Literal["error", "soft", "first"] = "error"
+    "Of a softmax: a person with several actions is an error, a soft label of equal parts, or has the lowest id alone."
+    unlabelled: Literal["ignore", "first"] = "ignore"
+    "Of a group's softmax: a person without an action of it is left out, or trained as its first, as in AlphAction."
+    groups: tuple[LabelGroup, ...] = ()
+    "grouped: the groups, in order of id, which have all classes between them."
 
     def __post_init__(self) -> None:
-        if self.background and self.kind == "multi":
-            raise ValueError(".background is a column of the softmax, and .kind is multi")
+        if self.background and self.kind != "single":
+            raise ValueError(f".background is a column of the softmax, and .kind is {self.kind}")
+        if bool(self.groups) != (self.kind == "grouped"):
+            raise ValueError(f".kind is {self.kind}, and .groups has {len(self.groups)} groups")
+        if len({type(each.classes) for each in self.groups}) > 1:
+            raise ValueError(".groups has numbers of classes and names of groups, expected one or the other")
 
     @property
     def decode(self) -> Literal["all", "argmax"]:
         """Which detections validation takes from a box: one for every action, or only the best one."""
         return "argmax" if self.kind == "single" else "all"
+
+    @property
+    def sizes(self) -> list[int]:
+        """The number of classes of each group; empty if the groups are named, and not counted yet (`count_groups`)."""
+        return [each.classes for each in self.groups if isinstance(each.classes, int)]
+
+    @property
+    def softmax_ids(self) -> list[tuple[int, int]]:
+        """The first and last id of each softmax group, whose classes are counted."""
+        ends = list(accumulate(self.sizes))
+        spans = zip(self.groups, self.sizes, ends, strict=True)
+        return [(end - size + 1, end) for group, size, end in spans if group.kind == "softmax"]
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each group in the label map; empty if their classes are counted."""
+        return [each.classes for each in self.groups if isinstance(each.classes, str)]
 
 
 def columns(classes: int, labels: Labels) -> int:
@@ -108,6 +150,11 @@ class ObjectSettings:
     "Places for objects; of more, the best by score are taken."
     score: float
     "Objects below this score are not read."
+
+    @property
+    def rule(self) -> ObjectRule:
+        """The rule that selects the objects of a keyframe."""
+        return ObjectRule(self.per_keyframe, self.score)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from pipeline.base.invalid import key_of, told_of
 from pipeline.base.plain_yaml import read_yaml
 from pipeline.boxes.settings import Boxes
 from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.models.label_groups import wrong_sum
 from pipeline.models.settings import Labels, LongTermHead, RoiSettings
 from pipeline.params.data import BankParams, Dataset
 from pipeline.params.model import Backbone, Scope
@@ -97,6 +98,8 @@ class Params(Block):
         for name, training in (("baseline", self.baseline), ("head_train", self.head_train)):
             _clips_fit(f"{name}.augmentation", training.augmentation, bn_batch=training.bn_batch)
         self._thresholds_reached()
+        if wrong := wrong_sum(self.labels, classes=self.dataset.classes):
+            raise ValueError(wrong)
         if self.scope.name == "head" and self.bank.name == "external" and self.head.is_baseline:
             raise ValueError(
                 "head=baseline scores frames, of which scope=head has none on a bank made elsewhere; "
@@ -110,7 +113,18 @@ class Params(Block):
             raise ValueError(
                 f"head.window.score {self.head.window.score} is below bank.box_threshold {self.bank.box_threshold}"
             )
+        self._objects_stored()
         return self
+
+    def _objects_stored(self) -> None:
+        """Check that an own bank stores as many objects as a head reads in scope head."""
+        objects = self.head.objects
+        reads_own = self.scope.name == "head" and self.bank.name == "own"
+        if objects and reads_own and objects.per_keyframe > self.bank.objects:
+            raise ValueError(
+                f"head.objects.per_keyframe {objects.per_keyframe} is above bank.objects {self.bank.objects}, the "
+                "objects of each second that the bank stores"
+            )
 
     def _thresholds_reached(self) -> None:
         """Check that no threshold is below the score from which boxes are stored where it reads them."""

@@ -26,6 +26,8 @@ class Dataset(Block):
     "Folder of annotations in any of the formats of docs/datasets.md."
     proposals: str
     "Folder of person boxes in any of the formats of docs/data-layout.md; not read if boxes.detector makes the boxes."
+    objects: str
+    "Folder of boxes of objects, with their classes (docs/data-layout.md); conf/none/objects if there are none."
     classes: Annotated[int, Field(gt=0, le=MAX_CLASS_ID)]
     "Width of the classifier: action ids run from 1 to this."
     max_bad_fraction: Fraction
@@ -52,7 +54,7 @@ class Dataset(Block):
     "AVA-Kinetics: which data set the val split holds."
     clips: str
     "AVA-Kinetics: folder whose file names give the span of each clip; conf/none/clips if there are no clips."
-    origins: dict[Literal["videos", "annotations", "proposals", "clips"], str] = Field(default_factory=dict)
+    origins: dict[Literal["videos", "annotations", "proposals", "objects", "clips"], str] = Field(default_factory=dict)
     "Where the user gets the sources, for the message that they are missing."
     pack: Positive | Literal["none"]
     "none: one frame file and one bank part per video; N: videos share N frame files and N bank parts."

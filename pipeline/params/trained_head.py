@@ -12,6 +12,7 @@ from pipeline.models.build import build_backbone
 from pipeline.models.roi import roi_channels
 from pipeline.models.settings import RoiSettings
 from pipeline.params import Params
+from pipeline.params.counted_labels import counted_labels
 from pipeline.training.head_training import Start
 from pipeline.video.clip_input import ClipInput
 
@@ -27,7 +28,7 @@ def trained_head(params: Params) -> tuple[HeadSpec, Start]:
         params.head,
         source,
         scope=params.scope.name,
-        labels=params.labels,
+        labels=counted_labels(params),
         classes=params.dataset.classes,
         dropout=training.dropout,
         feature_dropout=training.feature_dropout,

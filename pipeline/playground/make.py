@@ -16,7 +16,7 @@ from pipeline.playground.encode import write_video
 from pipeline.playground.render import render
 from pipeline.playground.script import Script, Split, write_script
 from pipeline.playground.settings import Playground
-from pipeline.playground.write_files import describe_film, write_annotations, write_proposals
+from pipeline.playground.write_files import describe_film, write_annotations, write_objects, write_proposals
 
 STAGE = "make_videos"
 MIN_SECONDS, MAX_SECONDS = 20, 600
@@ -27,6 +27,7 @@ OUTS = {
     "annotations": ("excluded_*.csv", "train.csv", "val.csv", "videos.csv", "labelmap.pbtxt"),
     "proposals": ("proposals_*.pkl",),
     "proposals_csv": ("boxes_*.csv",),
+    "objects": ("objects_*.csv",),
 }
 
 
@@ -64,6 +65,7 @@ class Counts:
     boxes: int
     labels: int
     proposals: int
+    objects: int
 
 
 def film_specs(
@@ -124,7 +126,7 @@ def cached_film(code: str, spec: FilmSpec) -> Path:
 def make_playground(
     out: Path, settings: Playground, *, workers: int, film_file: Callable[[FilmSpec], Path] | None = None
 ) -> Counts:
-    """Make the folders `videos`, `annotations`, `proposals` and `proposals_csv` below `out`.
+    """Make the folders `videos`, `annotations`, `proposals`, `proposals_csv` and `objects` below `out`.
 
     A film depends on its spec alone: one more film changes no other. If a split lacks some class, as with a few short
     films, its files are still valid.
@@ -140,7 +142,7 @@ def make_playground(
     """
     specs = film_specs(**settings.model_dump())
     with ExitStack() as stack:
-        videos, annotations, pickles, tables = (
+        videos, annotations, pickles, tables, objects = (
             stack.enter_context(replace_folder(out / name, own)) for name, own in OUTS.items()
         )
         for path in _films(film_file or partial(render_film, videos), specs, workers):
@@ -149,6 +151,7 @@ def make_playground(
         films = [describe_film(spec.script(), settings.seed) for spec in specs]
         write_annotations(annotations, films)
         write_proposals(pickles, tables, films)
+        write_objects(objects, films)
     labels = [film.script.labels(second) for film in films for second in range(film.script.seconds)]
     return Counts(
         train_videos=settings.train_videos,
@@ -157,6 +160,7 @@ def make_playground(
         boxes=sum(map(len, labels)),
         labels=sum(len(action_ids) for rows in labels for _, action_ids in rows),
         proposals=sum(len(rows) for film in films for rows in film.proposals),
+        objects=sum(len(found.rows) for film in films for found in film.objects),
     )
 
 

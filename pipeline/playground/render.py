@@ -11,9 +11,15 @@ from pipeline.playground.chance import stream
 from pipeline.playground.figures import Capsules, capsule_boxes, figure_capsules
 from pipeline.playground.motions import BLEND_SECONDS
 from pipeline.playground.script import Script
+from pipeline.playground.timeline import SkyObject
 
 STACK_FRAMES = 24  # frames drawn together: far fewer calls, and they still fit into the cache of a core
-BALL_RADIUS, KITE_RADIUS = 6.0, 5.0
+BALL_RADIUS, KITE_RADIUS, KITE_WIDTH = 6.0, 5.0, 1.8
+# The corners of a thing's box, relative to its place (world units).
+SKY_EXTENTS = {
+    "ball": (np.full(2, -BALL_RADIUS), np.full(2, BALL_RADIUS)),
+    "kite": (np.array([-KITE_RADIUS - KITE_WIDTH, -KITE_WIDTH]), np.full(2, KITE_RADIUS + KITE_WIDTH)),
+}
 WHITE = np.full(3, 250.0)
 NOISE_POOL = 8  # number of noise pictures; each frame uses a random part of one
 SHAKE = np.array([1.25, 0.6])  # movement of the camera at each of its frequencies, world units
@@ -37,6 +43,33 @@ def keyframe_boxes(script: Script, seed: int, times: np.ndarray) -> np.ndarray:
     boxes = np.stack([capsule_boxes(figure_capsules(figure, times)) for figure in script.figures], 1)
     size = np.array([script.world_width, WORLD_HEIGHT] * 2)
     return np.asarray(np.clip((boxes - moved) / size, 0, 1))
+
+
+def sky_boxes(script: Script, seed: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the box of each thing in the sky at `times` (seconds, [T]), and whether it is there.
+
+    Returns:
+        xyxy normalised to the frame, clipped, [T, things, 4]; and bool [T, things].
+    """
+    moved = camera(script, seed, times)
+    boxes, shown = np.zeros((len(times), len(script.sky), 4)), np.zeros((len(times), len(script.sky)), bool)
+    for number, each in enumerate(script.sky):
+        at = _sky_place(each, times) - moved
+        low, high = SKY_EXTENTS[each.kind]
+        boxes[:, number] = np.concatenate([at + low, at + high], 1)
+        shown[:, number] = _is_up(each, times)
+    return np.clip(boxes / np.array([script.world_width, WORLD_HEIGHT] * 2), 0, 1), shown
+
+
+def _is_up(each: SkyObject, times: np.ndarray) -> np.ndarray:
+    later = times + BLEND_SECONDS
+    return np.asarray((later >= each.start) & (later < each.start + each.seconds))
+
+
+def _sky_place(each: SkyObject, times: np.ndarray) -> np.ndarray:
+    """Return where a thing in the sky is at `times`: world units (x, y), [T, 2]."""
+    drift = 3 * np.sin(np.pi * (times - each.start))
+    return np.stack([each.x + drift, np.full(len(drift), each.y)], -1)
 
 
 def shots(script: Script) -> list[tuple[float, float, bool]]:
@@ -111,12 +144,10 @@ def _draw_body(canvas: Canvas, body: Capsules, frames: np.ndarray) -> None:
 
 def _draw_sky(canvas: Canvas, script: Script) -> None:
     for each in script.sky:
-        later = canvas.times + BLEND_SECONDS
-        live = (later >= each.start) & (later < each.start + each.seconds)
+        live = _is_up(each, canvas.times)
         if not live.any():
             continue
-        drift = 3 * np.sin(np.pi * (canvas.times - each.start))
-        at = np.stack([each.x + drift, np.full(len(drift), each.y)], -1)
+        at = _sky_place(each, canvas.times)
         unit = np.where(live, 1.0, HIDDEN)  # a radius of 1 world unit
         colour = np.array(each.colour)
         if each.kind == "ball":
@@ -125,7 +156,7 @@ def _draw_sky(canvas: Canvas, script: Script) -> None:
             canvas.capsule(at - band, at + band, radius=0.25 * BALL_RADIUS * unit, colour=WHITE)
         else:  # a kite is drawn as a bent line
             for side in (-1, 1):
-                canvas.capsule(at, at + KITE_RADIUS * np.array([side, 1]), radius=1.8 * unit, colour=colour)
+                canvas.capsule(at, at + KITE_RADIUS * np.array([side, 1]), radius=KITE_WIDTH * unit, colour=colour)
 
 
 def _draw_occluders(canvas: Canvas, backdrop: Backdrop, world_width: float) -> None:

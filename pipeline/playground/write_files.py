@@ -1,4 +1,4 @@
-"""Write the playground's files in the formats of AVA: CSVs, label map, proposals pickle."""
+"""Write the playground's files in the formats of AVA: CSVs, label map, proposals pickle, objects."""
 
 import pickle
 from collections.abc import Sequence
@@ -9,11 +9,12 @@ import numpy as np
 
 from pipeline.base.files import write_bytes, write_text
 from pipeline.playground.actions import CLASSES
-from pipeline.playground.noisy_boxes import detect
-from pipeline.playground.render import keyframe_boxes
+from pipeline.playground.noisy_boxes import FoundObjects, detect, detect_objects
+from pipeline.playground.render import keyframe_boxes, sky_boxes
 from pipeline.playground.script import Script
 
 FIRST_TIMESTAMP = 900
+OBJECT_COLUMNS = "video_id,timestamp,x1,y1,x2,y2,label,score"
 OFFSET_SECONDS = 0.5  # a keyframe is in the middle of its second
 
 
@@ -26,12 +27,15 @@ class ScriptedFilm:
     "xyxy normalised, 3 decimals as in AVA, [seconds, figures, 4]."
     proposals: list[np.ndarray]
     "One array [N, 5] per second: xyxy and score."
+    objects: list[FoundObjects]
+    "The balls and kites of each second."
 
 
 def describe_film(script: Script, seed: int) -> ScriptedFilm:
-    """Return boxes and proposals of a script."""
-    boxes = keyframe_boxes(script, seed, np.arange(script.seconds) + OFFSET_SECONDS)
-    return ScriptedFilm(script, np.round(boxes, 3), detect(script, seed, boxes))
+    """Return boxes, proposals and objects of a script."""
+    times = np.arange(script.seconds) + OFFSET_SECONDS
+    boxes, sky = keyframe_boxes(script, seed, times), sky_boxes(script, seed, times)
+    return ScriptedFilm(script, np.round(boxes, 3), detect(script, seed, boxes), detect_objects(script, seed, *sky))
 
 
 def _key(film: ScriptedFilm, second: int) -> str:
@@ -98,3 +102,21 @@ def write_proposals(pickles: Path, tables: Path, films: Sequence[ScriptedFilm]) 
             for row in rows
         ]
         write_text(tables / f"boxes_{split}.csv", _lines(table))
+
+
+def write_objects(folder: Path, films: Sequence[ScriptedFilm]) -> None:
+    """Write `objects_<split>.csv`: `video_id,timestamp,x1,y1,x2,y2,label,score`, with this header.
+
+    Args:
+        folder: the folder to write to.
+        films: the films in the order of the rows.
+    """
+    for split in ("train", "val"):
+        rows = [
+            f"{_key(film, second)},{','.join(f'{value:g}' for value in row[:4])},{label},{row[4]:g}"
+            for film in films
+            if film.script.split == split
+            for second, found in enumerate(film.objects)
+            for label, row in zip(found.labels, found.rows, strict=True)
+        ]
+        write_text(folder / f"objects_{split}.csv", _lines([OBJECT_COLUMNS, *rows]))

@@ -58,7 +58,13 @@ def _outside(params: Params) -> Iterator[tuple[str, str]]:
     dataset = params.dataset
     origins = {str(name): origin for name, origin in dataset.origins.items()}
     if not dataset.generate:
-        names = ["clips", "videos", "annotations", *(["proposals"] if params.boxes.detector == "none" else [])]
+        names = [
+            "clips",
+            "videos",
+            "annotations",
+            "objects",
+            *(["proposals"] if params.boxes.detector == "none" else []),
+        ]
         for name in names:
             path = getattr(dataset, name)
             origin = origins.get(name, f"dataset.{name} of conf/dataset/{dataset.name}.yaml")

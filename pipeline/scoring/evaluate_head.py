@@ -125,8 +125,11 @@ def _score_rows(inputs: _Inputs, tables: Tables, settings: EvaluationSettings) -
     filled = check_windows(window, {"val": keyframes})
     window_of = window.for_evaluation() if window else None
     key = KEY if settings.boxes == "detected" else ""
+    objects = predictor.spec.head.objects
     return {
-        kind: predictor.score_rows(scoring_rows(bank, keyframes, row_set, rule=settings.rule, key=key), window_of)
+        kind: predictor.score_rows(
+            scoring_rows(bank, keyframes, row_set, rule=settings.rule, key=key, objects=objects), window_of
+        )
         for kind, row_set in SCORED_ROW_SETS.items()
     }, filled
 
@@ -138,8 +141,15 @@ def _score_frames(
         of_val = videos_of(tables.keyframes, "val")
         check_threshold(str(rows.sources.boxes), tables.boxes, of_val, split="val", rule=settings.rule, key=KEY)
     store, window, predictor = FrameStore(rows.sources.frames), inputs.window, inputs.predictor
+    objects = predictor.spec.head.objects
     keyframes = split_keyframes(
-        tables, "val", classes=predictor.spec.classes, rule=settings.rule, with_empty=True, films=films_of_store(store)
+        tables,
+        "val",
+        classes=predictor.spec.classes,
+        rule=settings.rule,
+        with_empty=True,
+        films=films_of_store(store),
+        objects=objects.rule if objects else None,
     )
     filled = check_windows(window, {"val": keyframes})
     return predictor.score_films(store, keyframes, window.for_evaluation() if window else None), filled

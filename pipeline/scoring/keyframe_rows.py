@@ -15,7 +15,9 @@ from pipeline.base.errors import InputError
 from pipeline.base.numerics import compute_precision
 from pipeline.base.ranks import share
 from pipeline.models.context import Context
+from pipeline.models.settings import ObjectSettings
 from pipeline.scoring.detections import ScoredKeyframe
+from pipeline.scoring.keyframe_objects import KeyframeObjects, objects_at
 from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
 from pipeline.tables.select_boxes import BoxRule, passing
@@ -35,6 +37,7 @@ class KeyframeRows:
     features: StoredFeatures  # [N, C]
     boxes_xyxy: NDArray[np.float64]  # [N, 4], normalised
     labels: Tensor | None = None  # bool [N, classes], in training
+    objects: KeyframeObjects | None = None  # of the K keyframes, for a head that reads objects
 
     def select(self, index: NDArray[np.int64]) -> tuple[NDArray[np.int64], Tensor]:
         """Return the rows of the keyframes `index`, and each row's position in `index` (the clip index of a batch)."""
@@ -43,9 +46,17 @@ class KeyframeRows:
 
 
 def keyframe_rows(
-    bank: Bank, keyframes: KeyframeSet, places: RowPlaces, labels: NDArray[np.bool_] | None = None
+    bank: Bank,
+    keyframes: KeyframeSet,
+    places: RowPlaces,
+    labels: NDArray[np.bool_] | None = None,
+    *,
+    objects: ObjectSettings | None = None,
 ) -> KeyframeRows:
-    """Group rows of a bank by keyframe; `labels` [N, classes] belong to these rows."""
+    """Group rows of a bank by keyframe; `labels` [N, classes] belong to these rows.
+
+    With `objects` the keyframes' objects are found too.
+    """
     counts = np.bincount(places.keyframe, minlength=len(keyframes))
     return KeyframeRows(
         keyframes,
@@ -53,6 +64,7 @@ def keyframe_rows(
         StoredFeatures(bank, places),
         places.boxes_xyxy,
         None if labels is None else torch.from_numpy(labels),
+        None if objects is None else objects_at(bank, keyframes, objects),
     )
 
 
@@ -63,6 +75,7 @@ def scoring_rows(
     *,
     rule: BoxRule,
     key: str = "",
+    objects: ObjectSettings | None = None,
 ) -> KeyframeRows:
     """Select the rows to score: `detections` that pass the rule (see `places_above`), or all of `ground_truth`.
 
@@ -72,6 +85,7 @@ def scoring_rows(
         row_set: `detections` or `ground_truth`.
         rule: selects the detections of each keyframe; boxes of the whole frame are rows of the bank already.
         key: the parameter that sets the threshold; empty: it is not an error if no row reaches it.
+        objects: see `objects_at`; None for a head that reads none.
 
     Raises:
         InputError: there are detections, none reaches the threshold, and `key` is given.
@@ -86,7 +100,7 @@ def scoring_rows(
                 f"{bank.where}: no row of split {bank.split} has a score of at least {rule.threshold:g} ({key}): the "
                 f"highest of {len(every)} is {every.max():.4g}; set {key} to what this detector's scores mean"
             )
-    return keyframe_rows(bank, keyframes, places)
+    return keyframe_rows(bank, keyframes, places, objects=objects)
 
 
 def places_above(places: RowPlaces, rule: BoxRule) -> RowPlaces:
@@ -114,7 +128,8 @@ def score_rows(head: nn.Module, rows: KeyframeRows, scoring: ScoreSettings) -> l
         index = np.arange(first, min(first + SCORING_BATCH, len(rows.keyframes)))
         keyframes = rows.keyframes[first : first + SCORING_BATCH]
         places, clip_index = rows.select(index)
-        context = Context(clip_index.to(device), scoring.windows(keyframes, clip_index))
+        objects = None if rows.objects is None else rows.objects.of(index).to(device)
+        context = Context(clip_index.to(device), scoring.windows(keyframes, clip_index), objects=objects)
         with torch.no_grad(), compute_precision(device, scoring.compute_dtype):
             logits = head(rows.features.take(places).to(device).float(), context)
         scores = scoring.scores_of(logits.float()).cpu().numpy()

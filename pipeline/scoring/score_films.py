@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.base.distributed import gather
@@ -11,6 +13,8 @@ from pipeline.base.numerics import compute_precision
 from pipeline.base.progress import progress
 from pipeline.base.ranks import share
 from pipeline.features.film_clips import ClipRequest, run_film
+from pipeline.features.object_boxes import object_boxes
+from pipeline.models.context import ObjectBoxes
 from pipeline.models.detector import Detector
 from pipeline.scoring.detections import ScoredKeyframe
 from pipeline.scoring.settings import ScoreSettings
@@ -56,7 +60,10 @@ def score_films(
     for video_id, film in progress(share(films), what="score", unit="film"):
         film = [each for each in film if len(each.proposals_xyxy) + len(each.ground_truth_xyxy)]
         requests = [
-            ClipRequest(each.keyframe.time_seconds, np.concatenate([each.proposals_xyxy, each.ground_truth_xyxy]))
+            ClipRequest(
+                each.keyframe.time_seconds,
+                np.concatenate([each.proposals_xyxy, each.ground_truth_xyxy, _objects(each)]),
+            )
             for each in film
         ]
 
@@ -67,20 +74,53 @@ def score_films(
             clip_index: Tensor,
             film: list[KeyframeBoxes] = film,
         ) -> Tensor:
-            window = scoring.windows([film[i] for i in places], clip_index)
+            batch_of = [film[i] for i in places]
+            persons = _persons(batch_of).to(boxes_xyxy.device)
+            objects = _object_boxes(batch_of, boxes_xyxy[~persons])
+            window = scoring.windows(batch_of, clip_index[persons])
             with compute_precision(scoring.device, scoring.compute_dtype):
-                logits: Tensor = detector(clips, boxes_xyxy, clip_index, window)
-            return scoring.scores_of(logits.float())
+                logits: Tensor = detector(clips, boxes_xyxy[persons], clip_index[persons], window, objects)
+            scores = scoring.scores_of(logits.float())
+            rows = scores.new_zeros(len(boxes_xyxy), scores.shape[1])  # one for each box, which `run_film` expects
+            rows[persons] = scores
+            return rows
 
         rows = run_film(forward, store, video_id, requests, settings=clip, device=scoring.device, batch=batch)
         detected, annotated = [], []
         for each, scores in zip(film, rows, strict=True):
-            split = len(each.proposals_xyxy)
+            split, persons = len(each.proposals_xyxy), len(each.proposals_xyxy) + len(each.ground_truth_xyxy)
             detected.append(ScoredKeyframe(each.keyframe, each.proposals_xyxy, scores[:split]))
-            annotated.append(ScoredKeyframe(each.keyframe, each.ground_truth_xyxy, scores[split:]))
+            annotated.append(ScoredKeyframe(each.keyframe, each.ground_truth_xyxy, scores[split:persons]))
         scored.append((detected, annotated))
     gathered = gather(scored)
     return {
         kind: [keyframe for film in gathered for keyframe in film[place]]
         for place, kind in enumerate(("detected", "ground_truth"))
     }
+
+
+def _objects(each: KeyframeBoxes) -> NDArray[np.float64]:
+    """Return the boxes of the keyframe's objects, without empty places."""
+    if each.objects_xyxy is None:
+        return np.empty((0, 4))
+    return each.objects_xyxy[~np.isnan(each.objects_xyxy[:, 0])]
+
+
+def _persons(keyframes: Sequence[KeyframeBoxes]) -> Tensor:
+    """Return which of the requested boxes are of persons, bool [R]; in a clip they come before the objects."""
+    counts = [
+        count
+        for each in keyframes
+        for count in (len(each.proposals_xyxy) + len(each.ground_truth_xyxy), len(_objects(each)))
+    ]
+    return torch.from_numpy(np.repeat([True, False] * len(keyframes), counts))
+
+
+def _object_boxes(keyframes: Sequence[KeyframeBoxes], boxes_xyxy: Tensor) -> ObjectBoxes | None:
+    """Put the boxes of the objects [N, 4], in pixels, into their keyframes' places; None if no objects are read."""
+    places = [each.objects_xyxy for each in keyframes if each.objects_xyxy is not None]
+    if not places:
+        return None
+    known = np.stack(places).astype(np.float32)
+    known[~np.isnan(known[..., 0])] = boxes_xyxy.cpu().numpy()
+    return object_boxes(known).to(boxes_xyxy.device)

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.base.errors import InputError
-from pipeline.tables.ordering import group_starts, ordered, ranked
+from pipeline.tables.ordering import group_starts, ordered, ranked, ranks
 from pipeline.tables.schemas import BOX_COLUMNS
-from pipeline.tables.select_boxes import BoxRule, passing, whole_frames
+from pipeline.tables.select_boxes import BoxRule, ObjectRule, passing, whole_frames
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -42,6 +42,7 @@ class KeyframeBoxes:
     labels: NDArray[np.bool_]  # [n, classes], multi-hot; column c is action id c + 1
     proposals_xyxy: Floats  # [m, 4], normalised, by descending score
     scores: Floats  # [m]
+    objects_xyxy: Floats | None = None  # [places, 4], normalised; a slice of that of the set
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,8 @@ class KeyframeSet(Sequence[KeyframeBoxes]):
     proposals_xyxy: Floats
     scores: Floats
     proposal_offsets: Ints
+    objects_xyxy: Floats | None = None
+    "[len, places, 4], normalised: the best objects by score, NaN in empty places; None where no objects are read."
 
     def __len__(self) -> int:
         return len(self.video_ids)
@@ -82,6 +85,7 @@ class KeyframeSet(Sequence[KeyframeBoxes]):
             self.labels[truth],
             self.proposals_xyxy[found],
             self.scores[found],
+            None if self.objects_xyxy is None else self.objects_xyxy[index],
         )
 
     def __iter__(self) -> Iterator[KeyframeBoxes]:
@@ -101,6 +105,7 @@ class KeyframeSet(Sequence[KeyframeBoxes]):
             self.proposals_xyxy[found],
             self.scores[found],
             _offsets(found_counts),
+            None if self.objects_xyxy is None else self.objects_xyxy[index],
         )
 
 
@@ -112,7 +117,7 @@ def stretches(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
 
 
 def pack_keyframes(keyframes: Sequence[KeyframeBoxes]) -> KeyframeSet:
-    """Copy keyframes into flat arrays; a `KeyframeSet` is returned unchanged."""
+    """Copy keyframes into flat arrays, without their objects; a `KeyframeSet` is returned unchanged."""
     if isinstance(keyframes, KeyframeSet):
         return keyframes
     nobody = np.empty((0, keyframes[0].labels.shape[1] if len(keyframes) else 0), bool)
@@ -138,8 +143,9 @@ def group_keyframes(
     classes: int,
     rule: BoxRule,
     with_empty: bool = False,
+    objects: ObjectRule | None = None,
 ) -> KeyframeSet:
-    """Select the annotated keyframes of a split, with their persons and proposals.
+    """Select the annotated keyframes of a split, with their persons and proposals, and with their objects if asked to.
 
     Excluded keyframes are left out. Rows with exactly the same box are one person, as upstream
     (`AVADataset.parse_img_record`). Objects (rows of BOXES with a label) are not proposals.
@@ -152,6 +158,7 @@ def group_keyframes(
         classes: width of `labels`.
         rule: selects the proposals of each keyframe.
         with_empty: include keyframes that were annotated as showing nobody.
+        objects: selects the objects of each keyframe; None reads none.
 
     Raises:
         InputError: an action id is above `classes`.
@@ -174,31 +181,43 @@ def group_keyframes(
         proposals_xyxy=proposals,
         scores=scores,
         proposal_offsets=_offsets(proposal_counts),
+        objects_xyxy=None if boxes is None or objects is None else _objects(boxes, index, objects),
     )
 
 
-def check_single_label(keyframes: Iterable[KeyframeBoxes], *, several: Literal["error", "soft"]) -> None:
-    """Check that no person has several actions, for training with one action per person (labels.kind: single).
+def check_single_label(
+    keyframes: Iterable[KeyframeBoxes],
+    *,
+    several: Literal["error", "soft", "first"],
+    softmax: Sequence[tuple[int, int]] | None = None,
+) -> None:
+    """Check that no person has several actions of one softmax, for training with labels.kind single or grouped.
 
     Args:
         keyframes: those of training.
-        several: error: refuse such a person; soft: keep its labels, and the loss (`make_loss`) takes them as a
-            distribution with equal parts.
+        several: error: refuse such a person; otherwise keep its labels, and the loss (`make_loss`) takes them as a
+            distribution with equal parts, or the first alone.
+        softmax: the first and last id of each softmax; None: one over all classes.
 
     Raises:
-        InputError: names the first person with several actions.
+        InputError: names the first person with several actions of a softmax.
     """
-    if several == "soft":
+    if several != "error":
         return
+    kind = "single" if softmax is None else "grouped"
     for each in keyframes:
-        crowded = np.flatnonzero(each.labels.sum(axis=1) > 1)
-        if len(crowded):
-            box = " ".join(f"{value:.10g}" for value in each.ground_truth_xyxy[crowded[0]])
-            ids = ", ".join(str(column + 1) for column in np.flatnonzero(each.labels[crowded[0]]))
-            raise InputError(
-                f"annotations: video {each.keyframe.video_id}, timestamp {each.keyframe.timestamp:.10g}, box {box}: "
-                f"found the actions {ids}, expected one (labels.kind is single; labels.several: soft takes equal parts)"
-            )
+        for first, last in [(1, each.labels.shape[1])] if softmax is None else softmax:
+            labels = each.labels[:, first - 1 : last]
+            crowded = np.flatnonzero(labels.sum(axis=1) > 1)
+            if len(crowded):
+                box = " ".join(f"{value:.10g}" for value in each.ground_truth_xyxy[crowded[0]])
+                ids = ", ".join(str(first + column) for column in np.flatnonzero(labels[crowded[0]]))
+                expected = "one" if softmax is None else f"one of {first} to {last}"
+                at = f"video {each.keyframe.video_id}, timestamp {each.keyframe.timestamp:.10g}, box {box}"
+                raise InputError(
+                    f"annotations: {at}: found the actions {ids}, expected {expected} (labels.kind is {kind}; "
+                    "labels.several: soft takes equal parts, first the lowest id)"
+                )
 
 
 def _offsets(counts: Ints) -> Ints:
@@ -268,3 +287,17 @@ def _proposals(table: pa.Table | None, index: _Index, rule: BoxRule) -> tuple[Fl
     place, boxes, scores = place[order], boxes[order], scores[order]
     kept = passing(scores, place, count, rule, np.float64)
     return boxes[kept], scores[kept], np.bincount(place[kept], minlength=count)
+
+
+def _objects(table: pa.Table, index: _Index, rule: ObjectRule) -> Floats:
+    """Return the best objects of each keyframe, [keyframes, places, 4], with NaN in empty places."""
+    place, rows = _rows(table.filter(pc.is_valid(table["label"])), index)
+    boxes, scores = _box_array(rows), rows["score"].to_numpy()
+    order = ordered([place, -scores, *boxes.T])
+    order = order[scores[order] >= rule.score]
+    place = place[order]
+    rank = ranks(place)
+    best = rank < rule.places
+    found = np.full((len(index.video), rule.places, 4), np.nan)
+    found[place[best], rank[best]] = boxes[order][best]
+    return found

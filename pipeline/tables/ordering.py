@@ -40,6 +40,14 @@ def group_starts(keys: Sequence[Column]) -> NDArray[np.bool_]:
     return new
 
 
+def ranks(key: Column) -> NDArray[np.int64]:
+    """Return for each of some sorted rows how many rows of the same key stand before it."""
+    starts = group_starts([key])
+    number = np.arange(len(key))
+    rank: NDArray[np.int64] = number - number[starts][np.cumsum(starts) - 1]
+    return rank
+
+
 def first_alike(keys: Sequence[Column]) -> NDArray[np.int64]:
     """Return for each row the first row whose keys are all equal to its own (perhaps the row itself)."""
     order = ordered(keys)

@@ -24,6 +24,15 @@ class BoxRule:
     "A group without any box gets one of the whole frame with score 1, as upstream."
 
 
+@dataclass(frozen=True)
+class ObjectRule:
+    """Which objects of a keyframe are taken: the best by score, of those with at least `score`."""
+
+    places: int
+    "Their largest number."
+    score: float
+
+
 ANY_SCORE = BoxRule(0.0)
 "Passes every box, if the detector's scores are not negative."
 

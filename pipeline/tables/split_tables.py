@@ -16,7 +16,7 @@ from pipeline.tables.film_ids import names_beside
 from pipeline.tables.keyframes import KeyframeSet, group_keyframes
 from pipeline.tables.label_map import Label, read_labels
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, read_table
-from pipeline.tables.select_boxes import ANY_SCORE, BoxRule
+from pipeline.tables.select_boxes import ANY_SCORE, BoxRule, ObjectRule
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ def split_keyframes(
     rule: BoxRule = ANY_SCORE,
     with_empty: bool = False,
     films: KnownFilms | None = None,
+    objects: ObjectRule | None = None,
 ) -> KeyframeSet:
     """Select the keyframes of a split, sorted by (video_id, timestamp), without excluded ones.
 
@@ -84,6 +85,7 @@ def split_keyframes(
         with_empty: include keyframes that show nobody (they are scored, but not trained on).
         films: only these have frames or rows; None keeps all. A printed line counts the annotated films that are not
             among them, and another the keyframes beyond the end of their film.
+        objects: selects the objects of each keyframe; None reads none.
 
     Raises:
         InputError: none of the annotated films of the split is among `films`.
@@ -96,6 +98,7 @@ def split_keyframes(
         classes=classes,
         rule=rule,
         with_empty=with_empty,
+        objects=objects,
     )
     if films is None:
         return grouped

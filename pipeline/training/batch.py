@@ -1,11 +1,13 @@
 """The batch of one training forward pass."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 from pipeline.models.context import BankWindow, ObjectBoxes, ObjectRows
+from pipeline.models.settings import Labels
 
 
 @dataclass(frozen=True)
@@ -33,3 +35,11 @@ class Batch:
             self,
             **{name: value.to(device, non_blocking=True) for name, value in values.items() if value is not None},
         )
+
+
+def rows_of_batch(labels: Labels) -> Callable[[Batch], int] | None:
+    """Return the function that counts by what the sum of a step's losses is divided (`Task.count_of`).
+
+    None: the loss of a part is a mean already, and every part counts as one. Labels in groups: the rows with a label.
+    """
+    return (lambda batch: int((batch.labels > 0).any(dim=1).sum())) if labels.kind == "grouped" else None

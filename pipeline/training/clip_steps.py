@@ -1,7 +1,7 @@
 """Make training batches of clips, read from the frames."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.base.errors import InputError
 from pipeline.base.randomness import rng_of
 from pipeline.features.film_clips import read_ahead
+from pipeline.features.object_boxes import object_boxes
 from pipeline.models.context import WindowOf
 from pipeline.models.detector import Detector
 from pipeline.tables.keyframes import KeyframeBoxes
@@ -21,10 +21,10 @@ from pipeline.training.assign import assign_boxes
 from pipeline.training.batch import Batch
 from pipeline.training.losses import LossOf, multilabel_loss
 from pipeline.training.settings import Augmentation, Training
-from pipeline.training.steps import Step, deal_parts
+from pipeline.training.steps import Step, Stretch, deal_parts
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.clips import clip_indices, training_clip
-from pipeline.video.size import clip_sizes, sizes_in_words
+from pipeline.video.clips import clip_indices, draw_clip, training_boxes, training_clip
+from pipeline.video.size import clip_sizes
 from pipeline.video.store import FrameStore
 
 
@@ -39,6 +39,8 @@ class ClipData:
     val: Sequence[KeyframeBoxes]
     "The keyframes that validation scores."
     tables: Tables
+    flip_objects: bool = True
+    "False: in a flipped clip the boxes of objects stay where they were, as AlphAction trains."
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Sample:
     clip: Tensor  # [3, T, h, w]
     boxes_xyxy: NDArray[np.float32]  # [n, 4], pixels
     labels: NDArray[np.float32]  # [n, classes], zeros for a box that matches none
+    objects_xyxy: NDArray[np.float32] | None = None  # [places, 4], pixels, NaN in empty places
 
 
 def training_sample(
@@ -57,13 +60,15 @@ def training_sample(
     clip: ClipInput,
     settings: Training,
     unmatched: bool,
+    flip_objects: bool = True,
     rng: np.random.Generator,
 ) -> Sample:
     """Read, augment and label one keyframe; every draw comes from `rng`.
 
-    Annotated boxes and the proposals that match one are trained on; box jitter moves them after the matching. With
-    `unmatched`, the other proposals follow without labels: the loss ignores them, but a batch norm of the head sees
-    them, as upstream.
+    Annotated boxes and, unless `match_iou` is none, the proposals that match one are trained on; box jitter moves them
+    after the matching. With `unmatched`, the other proposals follow without labels: the loss ignores them, but a batch
+    norm of the head sees them, as upstream. Boxes of objects go where the clip shows them (see `ClipData` for
+    `flip_objects`) and are not jittered.
     """
     indices = clip_indices(
         each.keyframe.time_seconds,
@@ -75,83 +80,144 @@ def training_sample(
         offset_frames=clip.offset_frames,
     )
     truth, changes = len(each.ground_truth_xyxy), settings.augmentation
-    frames, boxes = training_clip(
-        store.read_clip(each.keyframe.video_id, indices),
-        np.concatenate([each.ground_truth_xyxy, each.proposals_xyxy]),
-        clip,
-        rng=rng,
+    proposals = each.proposals_xyxy[: 0 if settings.match_iou == "none" else None]
+    draw = draw_clip(
+        rng,
+        long_side=clip.long_side,
         short_side=changes.short_side,
         crop=None if changes.crop == "none" else changes.crop,
         flip=changes.flip,
         colour=changes.colour,
     )
-    corners = boxes.numpy().astype(np.float64)
+    pictures = store.read_clip(each.keyframe.video_id, indices)
+    frames = training_clip(pictures, clip, draw)
+    boxes = training_boxes(np.concatenate([each.ground_truth_xyxy, proposals]), pictures, draw)
+    corners = boxes.astype(np.float64)
     labels = each.labels.astype(np.float64)
-    chosen = assign_boxes(corners[truth:], corners[:truth], labels, generator=rng, match_iou=settings.match_iou)
+    chosen = assign_boxes(
+        corners[truth:],
+        corners[:truth],
+        labels,
+        generator=rng,
+        match_iou=1.0 if settings.match_iou == "none" else settings.match_iou,
+        cap=changes.max_boxes,
+    )
     kept = len(chosen.rows) if unmatched else chosen.positives
     corners = jittered(corners[chosen.rows[:kept]], changes.box_jitter, frames.shape[-1], frames.shape[-2], rng)
-    return Sample(frames, corners.astype(np.float32), chosen.labels[:kept].astype(np.float32))
+    objects = None
+    if each.objects_xyxy is not None:
+        put = draw if flip_objects else replace(draw, is_flipped=False)
+        objects = training_boxes(each.objects_xyxy, pictures, put)
+    return Sample(frames, corners.astype(np.float32), chosen.labels[:kept].astype(np.float32), objects)
 
 
 def jittered(
-    boxes_xyxy: NDArray[np.float64], std: float, width: int, height: int, rng: np.random.Generator
+    boxes_xyxy: NDArray[np.float64],
+    jitter: float | tuple[float, float, float, float],
+    width: int,
+    height: int,
+    rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Move every edge of each box by a normal share (deviation `std`) of the box's side, within the clip."""
-    if not std:
-        return boxes_xyxy
-    sides = np.tile(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 2)
-    moved = boxes_xyxy + rng.normal(0, std, boxes_xyxy.shape) * sides
-    return moved.clip(0, [width, height, width, height])
-
-
-def check_clip_sizes(
-    store: FrameStore, video_ids: Iterable[str], augmentation: Augmentation, *, bn_batch: int, block: str
-) -> None:
-    """Check, before any clip is read, that the clips of all films fit into one batch.
+    """Move every edge of each box by a random share of the box's side, within the clip.
 
     Args:
-        store: the frame store.
-        video_ids: the films to train on.
-        augmentation: how clips are scaled and cropped.
-        bn_batch: keyframes of a batch.
-        block: the parameters' block, e.g. `baseline.augmentation`.
-
-    Raises:
-        InputError: clips are not cropped, and their sizes differ.
+        boxes_xyxy: [n, 4] in pixels.
+        jitter: the deviation of a normal share; or the largest shares of an even one, [x out, x in, y out, y in] of the
+            box, with AlphAction's sides: these count both edge pixels, and the last pixel is the clip's end.
+        width: of the clip.
+        height: of the clip.
+        rng: all randomness; not used if nothing moves.
     """
-    if augmentation.crop != "none" or bn_batch == 1:
-        return
-    side = augmentation.short_side[0]
-    sizes = clip_sizes({each: store.size(each) for each in set(video_ids)}, side)
-    if len(sizes) > 1:
-        raise InputError(
-            f"{store.folder}: films differ in shape: clips of {sizes_in_words(sizes)}, and those of one batch have one "
-            f"size; set {block}.crop to at most {side} ({block}.short_side), so that each is cut to a random square"
-        )
+    if not isinstance(jitter, tuple):
+        if not jitter:
+            return boxes_xyxy
+        sides = np.tile(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 2)
+        moved: NDArray[np.float64] = boxes_xyxy + rng.normal(0, jitter, boxes_xyxy.shape) * sides
+        return moved.clip(0, [width, height, width, height])
+    return moved_edges(boxes_xyxy, jitter, width, height, rng.random(boxes_xyxy.shape))
+
+
+def moved_edges(
+    boxes_xyxy: NDArray[np.float64],
+    jitter: tuple[float, float, float, float],
+    width: int,
+    height: int,
+    draw: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Move every edge as `jittered` says; `draw` [n, 4] is from 0 (left or up as far as possible) to 1."""
+    x_out, x_in, y_out, y_in = jitter
+    least, most = np.array([-x_out, -y_out, -x_in, -y_in]), np.array([x_in, y_in, x_out, y_out])
+    sides = np.tile(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2] + 1, 2)
+    moved: NDArray[np.float64] = boxes_xyxy + (least + (most - least) * draw) * sides
+    return moved.clip(0, [width - 1, height - 1] * 2)
+
+
+def size_numbers(data: ClipData, settings: Training) -> NDArray[np.int64] | None:
+    """Number the sizes of the clips of the train keyframes, so that those of a part have one size.
+
+    None: every clip has the same size, or is a part by itself.
+    """
+    if settings.augmentation.crop != "none" or settings.bn_batch == 1:
+        return None
+    numbers = {
+        video_id: number
+        for number, films in enumerate(sizes_of(data.store, data.train, data.clip, settings.augmentation).values())
+        for video_id in films
+    }
+    found = np.array([numbers[each.keyframe.video_id] for each in data.train], np.int64)
+    return found if len(set(numbers.values())) > 1 else None
+
+
+def sizes_of(
+    store: FrameStore, keyframes: Iterable[KeyframeBoxes], clip: ClipInput, augmentation: Augmentation
+) -> dict[tuple[int, int], list[str]]:
+    """Return the films of each (height, width) of uncropped clips."""
+    films = {each.keyframe.video_id for each in keyframes}
+    return clip_sizes({each: store.size(each) for each in films}, augmentation.short_side[0], clip.long_side)
 
 
 def clip_steps(
     data: ClipData,
-    epoch: int,
+    stretch: Stretch,
     settings: Training,
     *,
     unmatched: bool,
     window_of: WindowOf | None,
     workers: int,
+    sizes: NDArray[np.int64] | None = None,
 ) -> Iterator[Step[Batch]]:
-    """Yield the optimiser steps of one epoch over the keyframes, in an order drawn from (seed, epoch).
+    """Yield optimiser steps of one pass over the keyframes, in an order drawn from (seed, pass).
 
-    A sample depends on (seed, epoch, keyframe) alone, so workers, ranks or a resumed run do not change it. A rank
-    reads only its own parts, one after the other. `unmatched`: see `training_sample`; `window_of` makes the windows of
-    this epoch.
+    A sample depends on (seed, pass, keyframe) alone, so workers, ranks or a resumed run do not change it. A rank
+    reads only its own parts, one after the other.
+
+    Args:
+        data: see `ClipData`.
+        stretch: which steps of which pass.
+        settings: see `Training`.
+        unmatched: see `training_sample`.
+        window_of: makes the windows of this pass.
+        workers: threads that read.
+        sizes: see `size_numbers`.
     """
-    order = rng_of(settings.seed, "order", epoch).permutation(len(data.train))
-    steps = list(deal_parts(order, global_batch=settings.global_batch, bn_batch=settings.bn_batch))
+    number = stretch.number
+    order = rng_of(settings.seed, "order", number).permutation(len(data.train))
+    dealt = deal_parts(order, global_batch=settings.global_batch, bn_batch=settings.bn_batch, sizes=sizes)
+    steps = list(dealt)[stretch.first : stretch.last]
 
     def read(index: int) -> tuple[KeyframeBoxes, Sample]:
         each = data.train[index]
-        rng = rng_of(settings.seed, "sample", epoch, each.keyframe.video_id, each.keyframe.timestamp)
-        return each, training_sample(data.store, each, clip=data.clip, settings=settings, unmatched=unmatched, rng=rng)
+        rng = rng_of(settings.seed, "sample", number, each.keyframe.video_id, each.keyframe.timestamp)
+        sample = training_sample(
+            data.store,
+            each,
+            clip=data.clip,
+            settings=settings,
+            unmatched=unmatched,
+            flip_objects=data.flip_objects,
+            rng=rng,
+        )
+        return each, sample
 
     indices = [index for mine, _ in steps for part in mine for index in part.tolist()]
     samples = read_ahead(read, indices, threads=workers)
@@ -168,6 +234,7 @@ def _batch(index: NDArray[np.int64], part: Sequence[tuple[KeyframeBoxes, Sample]
         video_ids = [keyframe.video_id for keyframe in keyframes]
         timestamps = np.array([keyframe.timestamp for keyframe in keyframes])
         window = window_of(video_ids, timestamps, clip_index)
+    objects = [sample.objects_xyxy for _, sample in part if sample.objects_xyxy is not None]
     return Batch(
         labels=torch.from_numpy(np.concatenate([sample.labels for _, sample in part])),
         clip_index=clip_index,
@@ -175,6 +242,7 @@ def _batch(index: NDArray[np.int64], part: Sequence[tuple[KeyframeBoxes, Sample]
         boxes_xyxy=torch.from_numpy(np.concatenate([sample.boxes_xyxy for _, sample in part])),
         window=window,
         keyframes=torch.from_numpy(index),
+        object_boxes=object_boxes(np.stack(objects)) if objects else None,
     )
 
 
@@ -193,7 +261,7 @@ def detector_loss(
         assert batch.clips is not None
         assert batch.boxes_xyxy is not None
         kept = partial(keep, batch) if keep else None
-        logits = detector(batch.clips, batch.boxes_xyxy, batch.clip_index, batch.window, keep=kept)
+        logits = detector(batch.clips, batch.boxes_xyxy, batch.clip_index, batch.window, batch.object_boxes, keep=kept)
         return loss(logits, batch.labels)
 
     return loss_of

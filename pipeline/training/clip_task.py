@@ -1,6 +1,6 @@
 """The task of training a detector on clips: the baseline, or in scope all a head with its backbone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -11,12 +11,12 @@ from pipeline.models.detector import Detector
 from pipeline.models.settings import Labels
 from pipeline.scoring.score_films import score_films
 from pipeline.scoring.settings import score_settings
-from pipeline.training.batch import Batch
-from pipeline.training.clip_steps import ClipData, clip_steps, detector_loss
+from pipeline.training.batch import Batch, rows_of_batch
+from pipeline.training.clip_steps import ClipData, clip_steps, detector_loss, size_numbers
 from pipeline.training.losses import make_loss
 from pipeline.training.norms import has_batch_norm
 from pipeline.training.settings import Training
-from pipeline.training.steps import Task
+from pipeline.training.steps import Step, Stretch, Task, count_steps, epochs_of_passes
 from pipeline.training.validation import validator
 
 
@@ -30,6 +30,16 @@ class ClipWindows:
     "The windows of validation."
     keep: Callable[[Batch, Tensor], None] | None = None
     "Gets what each batch has computed; see `detector_loss`."
+
+
+def steps_per_pass(data: ClipData, settings: Training) -> int:
+    """Count the optimiser steps of a pass over the train keyframes."""
+    return count_steps(
+        len(data.train),
+        global_batch=settings.global_batch,
+        bn_batch=settings.bn_batch,
+        sizes=size_numbers(data, settings),
+    )
 
 
 def clip_task(
@@ -55,17 +65,28 @@ def clip_task(
     """
     unmatched = has_batch_norm(detector.head)
     scoring = score_settings(labels, hardware.device, settings.compute_dtype, windows.scored if windows else None)
-    return Task(
-        what,
-        steps_of=lambda epoch: clip_steps(
+    sizes = size_numbers(data, settings)
+
+    def steps_of(stretch: Stretch) -> Iterator[Step[Batch]]:
+        return clip_steps(
             data,
-            epoch,
+            stretch,
             settings,
             unmatched=unmatched,
-            window_of=windows.trained(epoch) if windows else None,
+            window_of=windows.trained(stretch.number) if windows else None,
             workers=hardware.workers,
-        ),
-        steps_per_epoch=-(-len(data.train) // settings.global_batch),
+            sizes=sizes,
+        )
+
+    steps_of_epoch, steps_per_epoch = epochs_of_passes(
+        steps_of,
+        per_pass=steps_per_pass(data, settings),
+        per_epoch=settings.schedule.epoch_steps,
+    )
+    return Task(
+        what,
+        steps_of=steps_of_epoch,
+        steps_per_epoch=steps_per_epoch,
         loss_of=detector_loss(
             detector,
             make_loss(labels, alpha=settings.loss.alpha, gamma=settings.loss.gamma),
@@ -77,4 +98,5 @@ def clip_task(
             headline=settings.validation.boxes,
             decode=labels.decode,
         ),
+        count_of=rows_of_batch(labels),
     )

@@ -114,7 +114,7 @@ def film_memory(
     model = FilmModel(detector, clip, store, parts, hardware.device, hardware.batch)
 
     def rows_of(film: FilmBoxes) -> FeatureRows:
-        return film_rows(model, replace(film, annotated_timestamp=None, annotated_xyxy=None))[0]
+        return film_rows(model, replace(film, annotated_timestamp=None, annotated_xyxy=None, objects=None)).detections
 
     dtype = torch.float16 if settings.dtype == "fp16" else torch.float32
     return FilmMemory(films, rows_of, min_score=min_score, channels=detector.roi_channels, dtype=dtype)

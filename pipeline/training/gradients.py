@@ -39,7 +39,7 @@ def sum_step(
     return sums[len(gradients) : -2], float(sums[-1])
 
 
-def divide_gradients(parameters: Sequence[nn.Parameter], parts: int) -> None:
-    """Turn sums of gradients over the parts of a step into means."""
-    if parts > 1:
-        torch._foreach_div_([each.grad for each in parameters if each.grad is not None], parts)
+def divide_gradients(parameters: Sequence[nn.Parameter], count: int) -> None:
+    """Turn sums of gradients over the parts, or the rows, of a step into means."""
+    if count > 1:
+        torch._foreach_div_([each.grad for each in parameters if each.grad is not None], count)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from pipeline.bank.reader import Bank
@@ -25,6 +26,7 @@ from pipeline.models.detector import Backbone, Detector
 from pipeline.models.heads.head import Head
 from pipeline.models.standardise import StandardisedHead
 from pipeline.scoring.filled_windows import Filled, check_windows
+from pipeline.scoring.keyframe_objects import say_without_objects
 from pipeline.scoring.score_films import films_of_store
 from pipeline.tables.split_tables import KnownFilms
 from pipeline.training.batch import Batch
@@ -144,7 +146,8 @@ def _read(spec: HeadSpec, settings: HeadTraining, rows: RowSource, options: Wind
         of_splits = SplitSources(sources.annotations, None, films)
     else:
         store = FrameStore(sources.frames)
-        of_splits = SplitSources(sources.annotations, sources.boxes, films_of_store(store), store)
+        objects = spec.head.objects.rule if spec.head.objects else None
+        of_splits = SplitSources(sources.annotations, sources.boxes, films_of_store(store), store, objects)
     splits = read_splits(of_splits, settings, classes=spec.classes, labels=spec.labels)
     filled = check_windows(window, {"train": splits.train, "val": splits.val})
     digest = from_main(lambda: digest_tree(sources.annotations))
@@ -180,7 +183,11 @@ def _task(model: Model, inputs: _Inputs, settings: HeadTraining, rows: RowSource
         assert inputs.store is not None
         fit_statistics(model.head, rows=None, bank=train, score=score, films=films)
         model.to(hardware.device)
-        data = ClipData(inputs.store, spec.clip, splits.train, splits.val, splits.tables)
+        boxes = {"train": splits.train.objects_xyxy, "val": splits.val.objects_xyxy}
+        found = {name: ~np.isnan(each[..., 0]) for name, each in boxes.items() if each is not None}
+        say_without_objects(spec.head.name, found)
+        flips = settings.augmentation.flip_objects
+        data = ClipData(inputs.store, spec.clip, splits.train, splits.val, splits.tables, flips)
         if spec.head.is_asynchronous:
             return memory_task(model, data, settings, spec=spec, rows=rows)
         return clip_task(
@@ -192,10 +199,15 @@ def _task(model: Model, inputs: _Inputs, settings: HeadTraining, rows: RowSource
             what="train detector",
             windows=ClipWindows(window.for_training(settings.seed), window.for_evaluation()) if window else None,
         )
-    labelled = training_rows(inputs.banks[0], splits.train, rule=settings.rule, match_iou=settings.match_iou)
+    objects = spec.head.objects
+    labelled = training_rows(
+        inputs.banks[0], splits.train, rule=settings.rule, match_iou=settings.match_iou, objects=objects
+    )
     fit_statistics(model, rows=labelled.features.chunks(), bank=train, score=score, films=films)
     model.to(hardware.device)
-    scored = val_rows(inputs.banks[1], splits.val, settings)
+    scored = val_rows(inputs.banks[1], splits.val, settings, objects)
+    of_splits = {"train": labelled.objects, "val": scored["ground_truth"].objects}
+    say_without_objects(spec.head.name, {name: each.row >= 0 for name, each in of_splits.items() if each is not None})
     return row_task(
         model, RowData(labelled, scored, window, splits.tables), settings, labels=spec.labels, hardware=hardware
     )

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pipeline.base.distributed import agree, copy_from_main
 from pipeline.base.errors import InputError
@@ -65,8 +65,8 @@ def fit(
 
     If the schedule has no epochs, the model is only validated, as epoch 0.
 
-    The gradient of a step is the mean over its parts, on whichever ranks they are: eight parts on one rank and one part
-    on each of eight ranks differ only by rounding.
+    The gradient of a step is the mean over its parts (with `task.count_of`, over its rows), on whichever ranks they
+    are: eight parts on one rank and one part on each of eight ranks differ only by rounding.
 
     Args:
         model: on `device`; every rank starts from rank 0's weights.
@@ -89,7 +89,7 @@ def fit(
     optimiser, state = _begin(model, task, settings, groups, device, state_folder)
     if not settings.schedule.epochs:
         return _initial(model, task, settings)
-    gradients = partial(_gradients, model, loss_of=task.loss_of, settings=settings, device=device)
+    gradients = partial(_gradients, model, task=task, settings=settings, device=device)
     extent = (settings.schedule.epochs, task.steps_per_epoch)
     with watch_training(task.what, extent, history=state.history, log=log) as watch:
         while not settings.is_over(state.history):
@@ -172,7 +172,8 @@ def _train_epoch(
                 f"{watch.what}: the loss is {loss} at epoch {epoch + 1}, step {number + 1} (learning rate {rate:g}); "
                 f"a smaller {settings.block}.lr or {settings.block}.clip_norm keeps it finite"
             )
-        nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        if settings.clip_norm != "none":
+            nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
         optimiser.step()
         if task.after_step is not None:
             task.after_step(loss)
@@ -240,27 +241,30 @@ def _gradients(
     step: Step[P],
     place: tuple[int, int],
     *,
-    loss_of: Callable[[P], Tensor],
+    task: Task[P],
     settings: Training,
     device: torch.device,
 ) -> float:
-    """Compute the mean gradient of a step's parts into the parameters, and return the mean loss."""
+    """Compute the mean gradient of a step's parts (or of its rows) into the parameters, and return the mean loss."""
     parameters = list(model.parameters())
     statistics = RunningStatistics(model)
     for parameter in parameters:
         parameter.grad = None
-    loss = 0.0
+    loss, rows = 0.0, 0
     for number, batch in enumerate(step.parts):
         part = rank() + number * world_size()
         # Part 0 has the same seed as a step of only one part.
         torch.manual_seed(seed_of(settings.seed, "dropout", *place, *([part] if part else [])))
         with named_nondeterminism(device):
             with compute_precision(device, settings.compute_dtype):
-                part_loss = loss_of(batch.to(device))
+                part_loss = task.loss_of(batch.to(device))
             part_loss.backward()  # type: ignore[no-untyped-call]
         loss += float(part_loss.detach())
+        rows += task.count_of(batch) if task.count_of else 0
         statistics.end_part()
-    totals, loss = sum_step(parameters, statistics.totals, loss, device)
-    divide_gradients(parameters, step.count)
+    others = [*statistics.totals, *([torch.tensor(float(rows), device=device)] if task.count_of else [])]
+    totals, loss = sum_step(parameters, others, loss, device)
+    divisor = max(int(totals.pop()), 1) if task.count_of else step.count
+    divide_gradients(parameters, divisor)
     statistics.end_step(totals, step.count)
-    return loss / step.count
+    return loss / divisor

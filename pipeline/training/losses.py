@@ -4,6 +4,11 @@ If a model has a background column, `make_loss` first removes it (column 0) from
 logits and labels. Rows without a positive label are left out. If no row is left, upstream's mean is NaN; here the loss
 and its gradients are 0, so a batch without a matched box changes nothing.
 
+Labels in groups have AlphAction's loss: per box, the focal loss of a softmax group, and the mean over the classes of
+the focal losses of a sigmoid group, times the groups' weights. It is summed over the boxes, and `fit` divides
+by the boxes of the whole step (`rows_of_batch`), which is what upstream comes to: each of its ranks divides by the mean
+number of boxes of a rank, and the gradient is the mean over the ranks.
+
 Shape suffixes of names: R persons, K classes.
 """
 
@@ -24,7 +29,8 @@ def make_loss(kind: Labels, *, alpha: float = 1.0, gamma: float = 0.0, normalise
     """Build the loss for persons that have one or several actions, as `kind` says.
 
     Args:
-        kind: multi: `multilabel_loss`; single: `singlelabel_loss`. A background column is removed from the logits.
+        kind: multi: `multilabel_loss`; single: `singlelabel_loss`; grouped: the weighted sum of `group_losses` over the
+            rows that `rows_of_batch` counts. A background column is removed from the logits.
         alpha: factor of the loss.
         gamma: exponent of the focal factor.
         normalise: for single: True divides each row of labels by its sum, which makes it a distribution. False computes
@@ -39,9 +45,62 @@ def make_loss(kind: Labels, *, alpha: float = 1.0, gamma: float = 0.0, normalise
         logits_RK = action_logits(logits, kind)
         if kind.kind == "multi":
             return multilabel_loss(logits_RK, labels_RK, alpha=alpha, gamma=gamma)
+        if kind.kind == "grouped":
+            keep_R = (labels_RK > 0).any(dim=1)
+            losses = group_losses(logits_RK[keep_R], labels_RK[keep_R], kind, gamma=gamma)
+            return (
+                alpha
+                * torch.stack([group.weight * each for group, each in zip(kind.groups, losses, strict=True)]).sum()
+            )
+        if kind.several == "first":
+            labels_RK = _first_alone(labels_RK)
         return singlelabel_loss(logits_RK, labels_RK, alpha=alpha, gamma=gamma, normalise=normalise)
 
     return loss
+
+
+def group_losses(logits_RK: Tensor, labels_RK: Tensor, kind: Labels, *, gamma: float) -> list[Tensor]:
+    """Compute the focal loss of each group of labels, summed over all rows and without the group's weight.
+
+    Args:
+        logits_RK: any floating type; the losses are computed in float32 or float64.
+        labels_RK: 0 or 1.
+        kind: grouped; says how a softmax takes a row with several actions of its group, or with none.
+        gamma: exponent of the focal factor (1 - exp(-loss)) of a softmax, or of each sigmoid.
+    """
+    logits_RK = _at_least_float32(logits_RK)
+    labels_RK = labels_RK.to(logits_RK.dtype)
+    losses = []
+    logits_of, labels_of = (torch.split(each, kind.sizes, dim=1) for each in (logits_RK, labels_RK))
+    for group, logits, labels in zip(kind.groups, logits_of, labels_of, strict=True):
+        if group.kind == "sigmoid":
+            loss = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+            losses.append(_focal(loss, 1.0, gamma).mean(dim=1).sum())
+        else:
+            loss = -(softmax_targets(labels, kind) * logits.log_softmax(dim=1)).sum(dim=1)
+            losses.append(_focal(loss, 1.0, gamma).sum())
+    return losses
+
+
+def softmax_targets(labels_RK: Tensor, kind: Labels) -> Tensor:
+    """Return the targets of a softmax group; a row of zeros takes no part in its loss.
+
+    Args:
+        labels_RK: of the classes of the group, 0 or 1.
+        kind: `several`: equal parts, or the first class alone; `unlabelled`: zeros, or the first class.
+    """
+    if kind.unlabelled == "first":
+        first_K = torch.arange(labels_RK.shape[1], device=labels_RK.device) == 0
+        labels_RK = torch.where((labels_RK > 0).any(dim=1, keepdim=True), labels_RK, first_K.to(labels_RK))
+    if kind.several == "first":
+        return _first_alone(labels_RK)
+    return labels_RK / labels_RK.sum(dim=1, keepdim=True).clamp_min(1)
+
+
+def _first_alone(labels_RK: Tensor) -> Tensor:
+    """Keep the first label of each row."""
+    present_RK = labels_RK > 0
+    return (present_RK & (present_RK.cumsum(dim=1) == 1)).to(labels_RK)
 
 
 def multilabel_loss(logits_RK: Tensor, labels_RK: Tensor, *, alpha: float = 1.0, gamma: float = 0.0) -> Tensor:

@@ -13,7 +13,7 @@ from pipeline.models.detector import Detector
 from pipeline.tables.keyframes import KeyframeSet
 from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import ClipData
-from pipeline.training.clip_task import ClipWindows, clip_task
+from pipeline.training.clip_task import ClipWindows, clip_task, steps_per_pass
 from pipeline.training.film_memory import film_memory
 from pipeline.training.history import Metrics
 from pipeline.training.memory import Memory
@@ -42,7 +42,8 @@ def memory_task(
     window = spec.head.window
     assert window is not None  # the settings see to it
     assert isinstance(data.train, KeyframeSet)
-    per_epoch = -(-len(data.train) // settings.global_batch)
+    steps = settings.schedule.epoch_steps
+    per_epoch = steps_per_pass(data, settings) if steps == "pass" else steps
     memory = empty_memory(data.train, channels=detector.roi_channels, weight=settings.memory, steps_per_epoch=per_epoch)
     films = split_films("val", rows.sources, rows.settings) if settings.validation.interval else []
     scored = film_memory(

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim.sgd import sgd
 
+from pipeline.base.errors import InputError
+from pipeline.models.heads.head import Head
 from pipeline.training.settings import Training
 
 WeightDecay = Literal["all", "weights"]
@@ -17,7 +19,12 @@ NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
 def parameter_groups(
-    model: nn.Module, *, weight_decay: float, decayed: WeightDecay, bias_lr_factor: float = 1.0
+    model: nn.Module,
+    *,
+    weight_decay: float,
+    decayed: WeightDecay,
+    bias_lr_factor: float = 1.0,
+    interaction_lr_factor: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Group the parameters of `model` by decay and rate; a group's rate is `lr_factor` times the schedule's rate.
 
@@ -27,6 +34,8 @@ def parameter_groups(
         decayed: `all` penalises every parameter (MMAction2's detectors); `weights` excludes the biases, and the scales
             and shifts of norms (PySlowFast's `BN.WEIGHT_DECAY` of 0, AlphAction).
         bias_lr_factor: ratio of the rate of biases (outside norms) to that of weights (2 in TRN, as in Caffe).
+        interaction_lr_factor: ratio of the rate of `interaction_parameters` to that of all else (10 in AlphAction). A
+            bias of these has both factors.
     """
     biases: set[nn.Parameter] = set()
     norms: set[nn.Parameter] = set()
@@ -36,15 +45,24 @@ def parameter_groups(
             norms.update(own)
         else:
             biases.update(each for name, each in module.named_parameters(recurse=False) if name.endswith("bias"))
+    interaction = interaction_parameters(model)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         spared = decayed == "weights" and (parameter in biases or parameter in norms)
         factor = bias_lr_factor if parameter in biases else 1.0
+        factor *= interaction_lr_factor if parameter in interaction else 1.0
         groups.setdefault((0.0 if spared else weight_decay, factor), []).append(parameter)
     return [
         {"params": parameters, "weight_decay": decay, "lr_factor": factor}
         for (decay, factor), parameters in groups.items()
     ]
+
+
+def interaction_parameters(model: nn.Module) -> set[nn.Parameter]:
+    """Return the parameters of the `interaction` of the heads of `model`: what looks at persons, objects and memory."""
+    shared = [each.shared for each in model.modules() if isinstance(each, Head)]
+    parts = [getattr(each, "interaction", None) for each in shared]
+    return {parameter for part in parts if isinstance(part, nn.Module) for parameter in part.parameters()}
 
 
 class Optimiser(Protocol):
@@ -107,8 +125,23 @@ def set_rate(optimiser: Optimiser, rate: float) -> None:
 
 
 def groups_of(model: nn.Module, settings: Training) -> Groups:
-    """Group the parameters of `model` as the settings of a training say."""
-    return parameter_groups(model, weight_decay=settings.weight_decay, decayed=settings.decay)
+    """Group the parameters of `model` as the settings of a training say.
+
+    Raises:
+        InputError: `interaction_lr_factor` is not 1, and the head has no interaction.
+    """
+    if settings.interaction_lr_factor != 1 and not interaction_parameters(model):
+        raise InputError(
+            f"{settings.block}.interaction_lr_factor is {settings.interaction_lr_factor:g}, and the head has no "
+            "interaction, as those of aia_* have; expected 1"
+        )
+    return parameter_groups(
+        model,
+        weight_decay=settings.weight_decay,
+        decayed=settings.decay,
+        bias_lr_factor=settings.bias_lr_factor,
+        interaction_lr_factor=settings.interaction_lr_factor,
+    )
 
 
 def make_optimiser(groups: Groups, *, name: str, lr: float, momentum: float, nesterov: bool) -> Optimiser:

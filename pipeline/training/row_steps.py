@@ -1,6 +1,8 @@
 """Train a head on rows of a bank."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from pipeline.bank.row_places import RowPlaces, boxed_rows_at
 from pipeline.base.errors import InputError
 from pipeline.base.randomness import rng_of
 from pipeline.models.context import Context, WindowOf
+from pipeline.models.settings import ObjectSettings
 from pipeline.scoring.keyframe_rows import KeyframeRows, keyframe_rows, places_above
 from pipeline.tables.film_ends import Moment, is_beyond, say_beyond
 from pipeline.tables.iou import match_pairs, pair_iou
@@ -20,17 +23,26 @@ from pipeline.tables.select_boxes import BoxRule
 from pipeline.training.batch import Batch
 from pipeline.training.losses import LossOf, multilabel_loss
 from pipeline.training.settings import Training
-from pipeline.training.steps import Step, deal_parts
+from pipeline.training.steps import Step, Stretch, deal_parts
 
 
-def training_rows(bank: Bank, keyframes: Sequence[KeyframeBoxes], *, rule: BoxRule, match_iou: float) -> KeyframeRows:
+def training_rows(
+    bank: Bank,
+    keyframes: Sequence[KeyframeBoxes],
+    *,
+    rule: BoxRule,
+    match_iou: float | Literal["none"],
+    objects: ObjectSettings | None = None,
+) -> KeyframeRows:
     """Select the labelled rows of a train bank: every annotated box, and the detected boxes that match one.
 
     Args:
         bank: with `ground_truth` rows of these annotations.
         keyframes: annotated keyframes, sorted by video_id; those without rows are left out.
         rule: selects the detected boxes of each keyframe before matching.
-        match_iou: a detected box takes the labels of an annotated box if they overlap at least this much.
+        match_iou: a detected box takes the labels of an annotated box if they overlap at least this much; none: no
+            detected box is selected.
+        objects: see `objects_at`; None for a head that reads none.
 
     Raises:
         InputError: an annotated box is not in the bank.
@@ -43,13 +55,15 @@ def training_rows(bank: Bank, keyframes: Sequence[KeyframeBoxes], *, rule: BoxRu
     same = (annotated.boxes_xyxy[row] == truth[box]).all(axis=1)
     annotated, owner = annotated.take(row[same]), box[same]
     _check_complete(bank, keyframes, owner)
+    if match_iou == "none":
+        return keyframe_rows(bank, keyframes, annotated, keyframes.labels[owner])
     detected = places_above(boxed_rows_at(bank, keyframes, "detections"), rule)
     row, box = _pairs(detected, offsets)
     counts = len(detected.row), len(truth)
     match = match_pairs(pair_iou(detected.boxes_xyxy[row], truth[box]), row, box, counts, match_iou=match_iou)
     places, order = annotated.join(detected.take(match >= 0))
     labels = keyframes.labels[np.concatenate([owner, match[match >= 0]])[order]]
-    return keyframe_rows(bank, keyframes, places, labels)
+    return keyframe_rows(bank, keyframes, places, labels, objects=objects)
 
 
 def _pairs(places: RowPlaces, offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -88,20 +102,21 @@ def _check_complete(bank: Bank, keyframes: KeyframeSet, owner: NDArray[np.int64]
 
 
 def row_steps(
-    rows: KeyframeRows, epoch: int, settings: Training, *, window_of: WindowOf | None
+    rows: KeyframeRows, stretch: Stretch, settings: Training, *, window_of: WindowOf | None
 ) -> Iterator[Step[Batch]]:
-    """Yield the optimiser steps of one epoch over the keyframes that have rows, in an order drawn from (seed, epoch).
+    """Yield the steps of a stretch of a pass over the keyframes that have rows, in an order drawn from (seed, pass).
 
-    `window_of` makes the windows of this epoch.
+    `window_of` makes the windows of this pass.
     """
     with_rows = np.flatnonzero(np.diff(rows.starts))
-    order = rng_of(settings.seed, "order", epoch).permutation(with_rows)
-    for mine, count in deal_parts(order, global_batch=settings.global_batch, bn_batch=settings.bn_batch):
+    order = rng_of(settings.seed, "order", stretch.number).permutation(with_rows)
+    dealt = deal_parts(order, global_batch=settings.global_batch, bn_batch=settings.bn_batch)
+    for mine, count in islice(dealt, stretch.first, stretch.last):
         yield Step((_batch(rows, part, window_of) for part in mine), count)
 
 
-def steps_per_epoch(rows: KeyframeRows, global_batch: int) -> int:
-    """Count the steps that `row_steps` yields."""
+def steps_per_pass(rows: KeyframeRows, global_batch: int) -> int:
+    """Count the steps of a pass over the keyframes that have rows."""
     return -(-int((np.diff(rows.starts) > 0).sum()) // global_batch)
 
 
@@ -118,6 +133,7 @@ def _batch(rows: KeyframeRows, index: NDArray[np.int64], window_of: WindowOf | N
         clip_index=clip_index,
         rows=rows.features.take(places).float(),
         window=window,
+        objects=None if rows.objects is None else rows.objects.of(index),
     )
 
 
@@ -126,6 +142,6 @@ def head_loss(head: nn.Module, loss: LossOf = multilabel_loss) -> Callable[[Batc
 
     def loss_of(batch: Batch) -> Tensor:
         assert batch.rows is not None
-        return loss(head(batch.rows, Context(batch.clip_index, batch.window)), batch.labels)
+        return loss(head(batch.rows, Context(batch.clip_index, batch.window, objects=batch.objects)), batch.labels)
 
     return loss_of

@@ -13,25 +13,28 @@ class Schedule(Block):
 
     epochs: Annotated[int, Field(ge=0)]
     "0 keeps the baseline's initial weights; a head needs 1 or more."
-    warmup_epochs: Annotated[int, Field(ge=0)]
-    "Length of the warm-up; 0 for none."
+    epoch_steps: Annotated[Positive | Literal["pass"], Field(exclude_if=lambda steps: steps == "pass")]
+    "pass: an epoch is a pass over the keyframes; a number: so many optimiser steps."
+    warmup_epochs: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0)]
+    "Length of the warm-up, which may be a fraction; 0 for none."
     warmup_factor: Fraction
     "The first learning rate, as a share of lr."
-    warmup_by: Literal["epoch", "iteration"]
-    "Whether the warm-up changes the rate each epoch or each iteration."
-    decay: Literal["step", "cosine"]
-    "step: multiply by gamma at the start of each epoch in milestones; cosine: fall from the end of the warm-up."
+    warmup_by: Literal["epoch", "iteration", "iteration_after"]
+    "Whether the warm-up ends in its last epoch, its last iteration, or the iteration after it (AlphAction)."
+    decay: Literal["step", "cosine", "half_cosine"]
+    "step: multiply by gamma at each epoch in milestones; cosine: fall from the warm-up's end; half_cosine: all along."
     milestones: list[Positive]
     "Epochs at which `step` multiplies the rate by gamma."
     gamma: Fraction
 
 
 def learning_rate(schedule: Schedule, lr: float, *, epoch: int, iteration: int, iterations_per_epoch: int) -> float:
-    """Return the rate of an iteration (MMEngine `LinearLR` with `MultiStepLR` or `CosineAnnealingLR`).
+    """Return the rate of an iteration (MMEngine `LinearLR` with `MultiStepLR` or `CosineAnnealingLR`; AlphAction's).
 
     The warm-up rises linearly from `warmup_factor * lr` in its first step to `lr` in its last. If the warm-up has only
-    one step, MMEngine keeps the first rate for ever; here `lr` follows it. The cosine falls in every iteration and
-    reaches 0 at the end of training.
+    one step, MMEngine keeps the first rate for ever; here `lr` follows it. AlphAction's warm-up (`iteration_after`) is
+    at `lr` one step later. The cosine falls in every iteration and reaches 0 at the end of training; AlphAction's
+    (`half_cosine`) begins with the training, but does not lower the rates of the warm-up.
 
     Args:
         schedule: see `Schedule`.
@@ -41,12 +44,14 @@ def learning_rate(schedule: Schedule, lr: float, *, epoch: int, iteration: int, 
         iterations_per_epoch: optimiser steps of an epoch.
     """
     done = epoch * iterations_per_epoch + iteration
-    start = schedule.warmup_epochs * iterations_per_epoch
+    start = round(schedule.warmup_epochs * iterations_per_epoch)
     step, steps = (epoch, schedule.warmup_epochs) if schedule.warmup_by == "epoch" else (done, start)
     if step < steps:
-        lr *= schedule.warmup_factor + (1 - schedule.warmup_factor) * (step / max(steps - 1, 1))
+        rises = steps if schedule.warmup_by == "iteration_after" else steps - 1
+        lr *= schedule.warmup_factor + (1 - schedule.warmup_factor) * (step / max(rises, 1))
     if schedule.decay == "step":
         return lr * schedule.gamma ** sum(epoch >= milestone for milestone in schedule.milestones)
     if done < start:
         return lr
-    return lr * (1 + math.cos(math.pi * (done - start) / (schedule.epochs * iterations_per_epoch - start))) / 2
+    begin = start if schedule.decay == "cosine" else 0
+    return lr * (1 + math.cos(math.pi * (done - begin) / (schedule.epochs * iterations_per_epoch - begin))) / 2

@@ -12,6 +12,10 @@ from pipeline.training.history import Metrics
 from pipeline.training.plateau import find_plateau
 from pipeline.training.schedule import Schedule, learning_rate
 
+Degrees = Annotated[float, Field(ge=0, le=180)]
+USUAL_BOXES = 32
+Factor = Annotated[float, Field(gt=0, exclude_if=lambda factor: factor == 1)]
+
 
 class Loss(Block):
     """Focal loss: alpha (1 - p)^gamma times the cross-entropy."""
@@ -30,10 +34,19 @@ class Augmentation(Block):
     "Side of the random square crop in pixels."
     flip: Fraction
     "Probability of a horizontal flip."
-    colour: Fraction
-    "Largest relative change of brightness and contrast."
-    box_jitter: Fraction
-    "Standard deviation of each box edge, as a share of the box's side."
+    colour: Fraction | tuple[Degrees, Fraction, Fraction]
+    "Largest relative change of brightness and contrast; or largest shifts [hue in degrees, saturation, value]."
+    box_jitter: Fraction | tuple[Fraction, Fraction, Fraction, Fraction]
+    "Standard deviation of each box edge, as a share of its side; or largest moves [x out, x in, y out, y in]."
+    max_boxes: Annotated[Positive, Field(exclude_if=lambda number: number == USUAL_BOXES)]
+    "Boxes of a keyframe that are trained on; of more, so many are drawn."
+
+
+class HeadAugmentation(Augmentation):
+    """Random changes of a training clip, with the objects that a head may read."""
+
+    flip_objects: Annotated[bool, Field(exclude_if=lambda flips: bool(flips))] = True
+    "Whether boxes of objects are flipped with their clip; AlphAction forgets it. Left out of a record if they are."
 
 
 class Videos(Block):
@@ -120,8 +133,8 @@ class Training(Block):
     "As upstream: if no box of a keyframe reaches the threshold, take its best ones."
     augmentation: Augmentation
     "Of clips; not used by a head in scope head."
-    match_iou: Fraction
-    "A detected box takes the labels of a ground-truth box if they overlap at least this much."
+    match_iou: Fraction | Literal["none"]
+    "A detected box takes the labels of a ground-truth box if they overlap at least this much; none: none does."
     loss: Loss
     lr: Annotated[float, Field(gt=0)]
     "For a global batch of base_batch."
@@ -137,10 +150,14 @@ class Training(Block):
     weight_decay: Annotated[float, Field(ge=0)]
     decay: Literal["all", "weights"]
     "weights: norms and biases do not decay (PySlowFast's norms, AlphAction's biases)."
+    bias_lr_factor: Factor
+    "Ratio of the rate of biases, outside norms, to that of weights (AlphAction: 2)."
+    interaction_lr_factor: Factor
+    "Ratio of the rate of the interaction of a head aia_* to that of all else (AlphAction: 10)."
     norm: Literal["batch", "sync", "frozen"]
     "Batch norm statistics: batch: of bn_batch keyframes; sync: of the global batch; frozen: the initial ones."
-    clip_norm: Annotated[float, Field(gt=0)]
-    "Largest L2 norm of the gradient."
+    clip_norm: Annotated[float, Field(gt=0)] | Literal["none"]
+    "Largest L2 norm of the gradient; none: it is not limited."
     dropout: Fraction
     "Before the last linear layer."
     global_batch: Positive
@@ -236,6 +253,8 @@ class HeadTraining(Training):
     "A safetensors file of backbone weights, or none."
     memory: Annotated[MemoryWeight, Field(exclude_if=lambda weight: weight.is_usual)]
     "Left out of the record of a training if it is the usual one."
+    augmentation: HeadAugmentation
+    "Of clips; not used by a head in scope head."
 
     @model_validator(mode="after")
     def _trains(self) -> "HeadTraining":

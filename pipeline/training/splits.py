@@ -7,8 +7,8 @@ from pipeline.models.settings import Labels
 from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.folds import keyframes_in_folds
 from pipeline.tables.keyframes import KeyframeSet, check_single_label
+from pipeline.tables.select_boxes import ObjectRule
 from pipeline.tables.split_tables import KnownFilms, Tables, read_tables, split_keyframes
-from pipeline.training.clip_steps import check_clip_sizes
 from pipeline.training.settings import Training
 from pipeline.training.validation import check_val_labels
 from pipeline.video.store import FrameStore
@@ -40,6 +40,8 @@ class SplitSources:
     films: KnownFilms
     store: FrameStore | None = None
     "The frame store, if clips are read."
+    objects: ObjectRule | None = None
+    "Selects the objects of each keyframe, for a head that reads them from the boxes."
 
 
 def read_splits(sources: SplitSources, settings: Training, *, classes: int, labels: Labels) -> Splits:
@@ -55,20 +57,23 @@ def read_splits(sources: SplitSources, settings: Training, *, classes: int, labe
         InputError: a table is absent or has another schema, or no keyframes to train on or to score fit the settings.
     """
     tables = read_tables(sources.annotations, sources.boxes)
-    train = split_keyframes(tables, "train", classes=classes, rule=settings.rule, films=sources.films)
+    train = split_keyframes(
+        tables, "train", classes=classes, rule=settings.rule, films=sources.films, objects=sources.objects
+    )
     train = keyframes_in_folds(train, **settings.videos.model_dump(), what=f"{settings.block}.videos")
-    if sources.store is not None and settings.schedule.epochs:
-        check_clip_sizes(
-            sources.store,
-            train.video_ids,
-            settings.augmentation,
-            bn_batch=settings.bn_batch,
-            block=f"{settings.block}.augmentation",
-        )
-    if labels.kind == "single":
-        check_single_label(train, several=labels.several)
+    if labels.kind != "multi":
+        softmax = labels.softmax_ids if labels.kind == "grouped" else None
+        check_single_label(train, several=labels.several, softmax=softmax)
     validation = settings.validation
-    val = split_keyframes(tables, "val", classes=classes, rule=validation.rule, with_empty=True, films=sources.films)
+    val = split_keyframes(
+        tables,
+        "val",
+        classes=classes,
+        rule=validation.rule,
+        with_empty=True,
+        films=sources.films,
+        objects=sources.objects,
+    )
     if setting := settings.goes_by_map:
         check_val_labels(tables, f"{settings.block}.{setting}")
     if tables.boxes is not None and validation.interval and validation.boxes == "detected":

@@ -18,6 +18,8 @@ class ClipInput:
     "S of a clip TxS, in grid frames."
     short_side: Annotated[int, Gt(0)]
     "Inference scales the short side to this many pixels."
+    long_side: Annotated[int, Gt(0)] | None = None
+    "Largest long side in pixels, in training too; a longer frame gets a smaller short side. null: no limit."
     offset_frames: int = 0
     "Grid frames by which a clip is shifted; 1 reproduces MMAction2's clips of AVA, which are one frame late."
     mean: tuple[float, float, float]

@@ -5,22 +5,35 @@ from collections.abc import Mapping
 SHOWN_FILMS = 3
 
 
-def scaled_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Return (height, width) with the given short side; the other side is rounded half up, as mmcv's `rescale_size`."""
-    scale = short_side / min(height, width)
-    return int(height * scale + 0.5), int(width * scale + 0.5)
+def scaled_size(height: int, width: int, short_side: int, long_side: int | None = None) -> tuple[int, int]:
+    """Return (height, width) with the given short side; the other side is rounded half up, as mmcv's `rescale_size`.
+
+    With a largest long side the rule is AlphAction's: where the other side would be longer than that, the short side
+    becomes smaller (rounded), and the other side is rounded down.
+    """
+    if long_side is None:
+        scale = short_side / min(height, width)
+        return int(height * scale + 0.5), int(width * scale + 0.5)
+    least, most = sorted((height, width))
+    if short_side * most / least > long_side:
+        short_side = round(long_side * least / most)
+    long = int(short_side * most / least)
+    return (short_side, long) if height <= width else (long, short_side)
 
 
-def clip_sizes(frames: Mapping[str, tuple[int, int]], short_side: int) -> dict[tuple[int, int], list[str]]:
+def clip_sizes(
+    frames: Mapping[str, tuple[int, int]], short_side: int, long_side: int | None = None
+) -> dict[tuple[int, int], list[str]]:
     """Group films by the (height, width) of their scaled, uncropped clips; the most common size comes first.
 
     Args:
         frames: (height, width) of each film's frames.
         short_side: short side of the clips, in pixels.
+        long_side: largest long side of the clips, in pixels.
     """
     films: dict[tuple[int, int], list[str]] = {}
     for video_id, (height, width) in sorted(frames.items()):
-        films.setdefault(scaled_size(height, width, short_side), []).append(video_id)
+        films.setdefault(scaled_size(height, width, short_side, long_side), []).append(video_id)
     return dict(sorted(films.items(), key=lambda each: -len(each[1])))
 
 

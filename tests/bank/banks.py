@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.bank.feature_rows import FeatureRows
+from pipeline.bank.feature_rows import FeatureRows, VideoRows
 from pipeline.bank.format import MANIFEST, Part, RowSet, listing_digest, parse_manifest, part_folder, shard_name
 from pipeline.bank.writer import assemble_bank, write_part
 from pipeline.base.checksums import file_crc32c, read_sealed_json, write_sealed_json
@@ -51,7 +51,9 @@ def write_small_part(folder: Path, name: str, detections: FeatureRows, **changes
         "dtype": "fp16",
         "codec": "none",
     }
-    write_part(folder, part=name, detections=detections, **{**defaults, **changes})
+    given = {**defaults, **changes}
+    rows = VideoRows(detections, given.pop("ground_truth"), given.pop("objects", None))
+    write_part(folder, part=name, rows=rows, **given)
     return folder
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from pipeline.boxes.box_rows import BoxRows
 from pipeline.boxes.formats_of_boxes import read_box_files
@@ -41,6 +42,12 @@ def good(rows: BoxRows) -> list[tuple]:
         for i in kept.tolist()
         if not rows.empty[i]
     ]
+
+
+def labels(rows: BoxRows) -> list[str | None]:
+    """The class of each good box; None for a person."""
+    kept = ~rows.faults.bad & ~rows.empty
+    return [None] * int(kept.sum()) if rows.labels is None else rows.labels.filter(pa.array(kept)).to_pylist()
 
 
 def bare(rows: BoxRows) -> list[tuple[str, float]]:

@@ -1,5 +1,6 @@
 """Generated in the layouts that AlphAction (DATA.md, its box loader) and COCO document."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.boxes.formats_of_boxes import read_box_files
 from pipeline.boxes.json_boxes import ALPHACTION_JSON, COCO_RESULTS, COCO_SCORED
-from tests.boxes.files import bare, good, read_one, told
+from tests.boxes.files import bare, good, labels, read_one, told
 
 IMAGE: dict[str, Any] = {"id": 10902, "movie": "v1", "timestamp": 902, "width": 200, "height": 100}
 LIST = {"images": [IMAGE, {**IMAGE, "id": 10903, "timestamp": 903}, {**IMAGE, "id": 20902, "movie": "v2"}]}
@@ -32,16 +34,33 @@ def test_results_of_coco_with_other_categories(tmp_path: Path) -> None:
     people = {"image_id": 1, "category_id": 1, "bbox": [20.0, 10.0, 40.0, 50.0], "score": 0.75}
     rows = read_one(tmp_path, list_json={"images": images}, results_json=[people, {**people, "category_id": 18}])
     assert rows.format == COCO_RESULTS
-    assert good(rows) == [("v1", 902.0, *NORMALISED, 0.75)]
-    assert rows.not_persons == 1
-    assert rows.note == "1 boxes of other categories than person (1)"
+    assert good(rows) == [("v1", 902.0, *NORMALISED, 0.75)] * 2
+    assert labels(rows) == [None, "category 18"]
+    assert rows.note == "1 boxes of other categories than person (1) are objects"
+    (tmp_path / "list.json").write_text(json.dumps({"images": images, "categories": [{"id": 18, "name": "dog"}]}))
+    (again,) = read_box_files(tmp_path).rows.values()
+    assert labels(again) == [None, "dog"]
+
+
+def test_a_category_id_that_is_none(tmp_path: Path) -> None:
+    images = [{"id": 1, "file_name": "frames/v1/0902.jpg", "width": 200, "height": 100}]
+    dog = {"image_id": 1, "category_id": [18], "bbox": [20.0, 10.0, 40.0, 50.0], "score": 0.75}
+    rows = read_one(tmp_path, list_json={"images": images}, results_json=[dog])
+    assert told(rows) == ["results.json: box 1: found category_id '[18]', expected the id of a category"]
+
+
+def test_an_image_with_objects_alone_shows_nobody(tmp_path: Path) -> None:
+    boxes = [{**BOX, "category_id": 1}, {**BOX, "image_id": 10903, "category_id": 3}]
+    rows = read_one(tmp_path, list_json=LIST, results_json=boxes)
+    assert labels(rows) == [None, "category 3"]
+    assert bare(rows) == [("v1", 903.0)]
 
 
 def test_the_list_of_categories_says_which_is_person(tmp_path: Path) -> None:
     categories = [{"id": 0, "name": "car"}, {"id": 7, "name": "Person"}]
     boxes = [{**BOX, "category_id": 7}, {**BOX, "category_id": 1}]
     rows = read_one(tmp_path, list_json={**LIST, "categories": categories}, results_json=boxes)
-    assert (len(good(rows)), rows.not_persons) == (1, 1)
+    assert labels(rows) == [None, "category 1"]
 
 
 def test_a_coco_file_with_scored_annotations_brings_its_images(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.boxes.person_tracks import LEAST_IOU, PATIENCE_SECONDS, track_ids
+from pipeline.boxes.person_tracks import LEAST_IOU, PATIENCE_SECONDS, track_ids, with_tracks
 from pipeline.tables.iou import box_iou
+from pipeline.tables.schemas import BOXES
 
 LEFT, RIGHT = (0.1, 0.1, 0.3, 0.9), (0.6, 0.1, 0.8, 0.9)
 
@@ -70,3 +72,11 @@ def test_every_track_is_a_chain_of_overlapping_boxes(rows: list[tuple]) -> None:
             assert ((gaps > 0) & (gaps <= PATIENCE_SECONDS)).all()
             assert all(box_iou(boxes[[a]], boxes[[b]])[0, 0] >= LEAST_IOU for a, b in pairwise(chain))
     assert (found[score >= 0.5] >= 0).all()
+
+
+def test_objects_are_in_no_track() -> None:
+    rows = [
+        ("a", float(t), float(t), 0.1, 0.1, 0.3, 0.6, 0.9, "x", label, None) for t in (1, 2) for label in (None, "tv")
+    ]
+    table = with_tracks(pa.table([list(column) for column in zip(*rows, strict=True)], schema=BOXES))
+    assert table["track_id"].to_pylist() == [0, None, 0, None]

@@ -1,5 +1,6 @@
 """Rows of a film's boxes, with the ids of persons that stand in the table of boxes."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,11 @@ from pipeline.bank.reader import open_bank
 from pipeline.bank.writer import assemble_bank, write_part
 from pipeline.features import film_parts
 from pipeline.features.requests import FilmBoxes, films_of_split
+from pipeline.models.backbones.tiny import slowonly_tiny
+from pipeline.models.detector import Detector
+from pipeline.models.heads.head import HeadSettings
+from pipeline.models.heads.linear import linear
+from pipeline.models.settings import RoiSettings
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, VIDEOS
 from pipeline.tables.select_boxes import BoxRule
 
@@ -61,10 +67,9 @@ def test_rows_of_a_bank_carry_them(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
     folders = {}
     for film in films(a=[7 if tracked else None, None], b=[None, 0 if tracked else None]):
-        detections, truth = film_parts.film_rows(model, film)
         folders[film.video_id] = tmp_path / film.video_id
         write_part(
-            folders[film.video_id], part=film.video_id, detections=detections, ground_truth=truth,
+            folders[film.video_id], part=film.video_id, rows=film_parts.film_rows(model, film),
             seconds_seen=film.seconds_seen, attributes={}, dtype="fp16", codec="none",
         )  # fmt: skip
     assemble_bank(tmp_path / "train.zarr", parts=folders, split="train", provenance={})
@@ -74,6 +79,17 @@ def test_rows_of_a_bank_carry_them(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert [None if each is None else each.tolist() for each in found] == [[7, -1, -1], [-1, 0, -1]]
     else:
         assert found == [None, None]
+
+
+def small_film(*, objects: bool, annotated: bool = True) -> FilmBoxes:
+    """Persons at 900 and 902, annotated ones at 901 and 902, objects at 900, 901 and 903."""
+    detected, truth = np.array([900.0, 900.0, 902.0]), np.array([901.0, 902.0])
+    boxes = np.array([[0.1, 0.1, 0.4, 0.9], [0.5, 0.2, 0.9, 0.9], [0.2, 0.1, 0.6, 0.7]])
+    things = np.array([[900, 0, 0, 0.2, 0.2, 0.9], [901, 0.5, 0, 0.9, 0.3, 0.8], [903, 0.1, 0.1, 0.3, 0.4, 0.7]])
+    return FilmBoxes(
+        "a", -800.0, 200.0, np.arange(900.0, 904), detected, boxes, np.ones(3),
+        truth if annotated else None, boxes[:2] if annotated else None, objects=things if objects else None,
+    )  # fmt: skip
 
 
 def test_clips_of_detected_boxes_are_formed_apart_from_those_with_annotated_ones_alone(monkeypatch) -> None:
@@ -88,12 +104,71 @@ def test_clips_of_detected_boxes_are_formed_apart_from_those_with_annotated_ones
     model: Any = SimpleNamespace(
         detector=SimpleNamespace(roi_channels=2), store=None, clip=None, device=torch.device("cpu"), batch=1
     )
-    detected, annotated = np.array([900.0, 900.0, 902.0]), np.array([901.0, 902.0])
-    film = FilmBoxes(
-        "a", -800.0, 200.0, np.unique(detected), detected, np.zeros((3, 4)), np.ones(3), annotated, np.zeros((2, 4))
+    rows = film_parts.film_rows(model, small_film(objects=True))
+    assert asked == [[(100.0, 3), (102.0, 2)], [(101.0, 1)], [(101.0, 1), (103.0, 1)]]
+    assert rows.detections.features[:, 0].tolist() == [100, 101, 102]
+    assert rows.ground_truth is not None
+    assert rows.ground_truth.features[:, 0].tolist() == [101, 103], "after the detected boxes of its second"
+    assert rows.objects is not None
+    assert rows.objects.features[:, 0].tolist() == [102, 101, 103], "after the persons of its second"
+    assert rows.objects.score is not None
+    assert rows.objects.score.tolist() == [0.9, 0.8, 0.7]
+    asked.clear()
+    assert film_parts.film_rows(model, small_film(objects=False)).objects is None
+    assert asked == [[(100.0, 2), (102.0, 2)], [(101.0, 1)], []]
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A small detector that extends the boxes of persons, on clips that are drawn from their times."""
+    torch.manual_seed(1)
+    backbone, roi = slowonly_tiny(width=8), RoiSettings(output_size=4, extend_x=0.3)
+    head = linear(HeadSettings(roi_channels=backbone.out_channels, bank_channels=0, classes=2))
+    detector = Detector(backbone, head, roi=roi).eval()
+
+    def run_film(forward, store, video, requests, **_) -> list[np.ndarray]:
+        found = []
+        for first in range(0, len(requests), 2):
+            group = requests[first : first + 2]
+            draws = [torch.Generator().manual_seed(int(each.time_seconds)) for each in group]
+            clips = torch.stack([torch.randn(3, 4, 32, 32, generator=draw) for draw in draws])
+            counts = [len(each.boxes_xyxy) for each in group]
+            boxes = torch.from_numpy(np.concatenate([each.boxes_xyxy for each in group])).float() * 32
+            index = torch.repeat_interleave(torch.arange(len(group)), torch.tensor(counts))
+            with torch.no_grad():
+                rows = forward(range(first, first + len(group)), clips, boxes, index)
+            found += np.split(rows.numpy(), np.cumsum(counts)[:-1])
+        return found
+
+    monkeypatch.setattr(film_parts, "run_film", run_film)
+    settings = SimpleNamespace(compute_dtype="fp32")
+    return SimpleNamespace(
+        detector=detector, store=None, clip=None, device=torch.device("cpu"), batch=1, settings=settings
     )
-    found, truth = film_parts.film_rows(model, film)
-    assert asked == [[(100.0, 2), (102.0, 2)], [(101.0, 1)]]
-    assert found.features[:, 0].tolist() == [100, 101, 102]
-    assert truth is not None
-    assert truth.features[:, 0].tolist() == [101, 103], "after the detected boxes of its second"
+
+
+def test_objects_change_no_bit_of_persons_and_annotations_none_of_objects(model: Any) -> None:
+    without, all_of_it = (film_parts.film_rows(model, small_film(objects=each)) for each in (False, True))
+    assert without.ground_truth is not None
+    assert all_of_it.ground_truth is not None
+    assert all_of_it.objects is not None
+    assert np.array_equal(without.detections.features, all_of_it.detections.features)
+    assert np.array_equal(without.ground_truth.features, all_of_it.ground_truth.features)
+    unlabelled = film_parts.film_rows(model, small_film(objects=True, annotated=False))
+    assert unlabelled.objects is not None
+    assert np.array_equal(unlabelled.objects.features, all_of_it.objects.features)
+    assert np.unique(all_of_it.objects.features, axis=0).shape == all_of_it.objects.features.shape
+
+
+def test_boxes_of_objects_are_not_extended(model: Any) -> None:
+    """The box of an object gives another row as that of a person, which grows, and the same where none grows."""
+    film = small_film(objects=True)
+    film = replace(film, objects=np.array([[900, *film.detected_xyxy[0], 0.9]]))
+    extended = film_parts.film_rows(model, film)
+    model.detector.roi = replace(model.detector.roi, extend_x=0.0)
+    plain = film_parts.film_rows(model, film)
+    assert extended.objects is not None
+    assert plain.objects is not None
+    assert not np.array_equal(extended.objects.features[0], extended.detections.features[0])
+    assert np.array_equal(plain.objects.features[0], plain.detections.features[0])
+    assert np.array_equal(plain.objects.features[0], extended.objects.features[0])

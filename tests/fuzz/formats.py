@@ -127,7 +127,7 @@ def _boxes(folder: Path) -> None:
         {"video_id": ids, "split": ["train"] * 3, "first_timestamp": [900.0] * 3, "offset_seconds": [0.0] * 3},
         TIMELINES,
     )
-    found = import_boxes(folder, timelines, min_score=0.05, keyframes=KEYFRAMES.empty_table(), tracks=True)
+    found = import_boxes(folder, timelines, min_score=0.05, keyframes=KEYFRAMES.empty_table())
     out = folder.with_name(f"{folder.name} out")
     report_problems(
         found.problems, total=found.rows, max_bad_fraction=1, folder=out, unit="rows", key="boxes.max_bad_fraction"

@@ -19,7 +19,7 @@ def test_every_backbone_says_its_channels_and_stride(name: str, width: int | Non
     backbone = build_backbone(name, width=width).eval()
     side = 2 * backbone.stride
     with torch.no_grad():
-        maps = backbone(torch.zeros(1, 3, 8, side, side))
+        maps = backbone(torch.zeros(1, 3, 16, side, side))
     assert sum(each.shape[1] for each in maps) == backbone.out_channels
     assert all(each.shape[3:] == (2, 2) for each in maps)
 
@@ -44,7 +44,7 @@ def test_unknown_names_are_refused_with_the_choices() -> None:
         InputError, match=f"^backbone slowonly_r52: no such backbone, expected one of {', '.join(BACKBONES)}$"
     ):
         build_backbone("slowonly_r52")
-    with pytest.raises(InputError, match=r"^head lfb_nl: no such head, expected one of linear, acrn$"):
+    with pytest.raises(InputError, match=r"^head lfb_nl: no such head, expected one of linear, two_layer, acrn$"):
         build_detector("slowonly_tiny", classes=5, head="lfb_nl")
     with pytest.raises(InputError, match=r"^head acrn: unknown option layers, expected convs$"):
         build_detector("slowonly_tiny", classes=5, head="acrn", head_options={"layers": 2})
@@ -64,7 +64,9 @@ def test_the_baseline_detector() -> None:
 
 def test_a_baseline_can_have_every_head_that_reads_no_bank_and_no_other() -> None:
     assert set(BASELINE_HEADS.items()) < set(HEADS.items())
-    assert [name for name in HEADS if name not in BASELINE_HEADS] == [name for name in HEADS if "lfb" in name]
+    assert [name for name in HEADS if name not in BASELINE_HEADS] == [
+        name for name in HEADS if "lfb" in name or "aia" in name
+    ]
 
 
 def test_equal_seeds_build_equal_weights() -> None:

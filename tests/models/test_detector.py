@@ -7,12 +7,13 @@ from torch import nn
 
 from pipeline.models.backbones.non_local import NonLocal
 from pipeline.models.build import BACKBONES, build_backbone, build_detector
-from pipeline.models.context import BankWindow, Context
+from pipeline.models.context import BankWindow, Context, ObjectBoxes
 from pipeline.models.detector import Detector
 from pipeline.models.heads.acrn import acrn
+from pipeline.models.heads.aia import aia_serial
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.lfb_nl import lfb_nl
-from pipeline.models.roi import pool_roi, pool_time, roi_features
+from pipeline.models.roi import extend_boxes, pool_roi, pool_time, roi_features
 from pipeline.models.settings import RoiSettings
 
 CLIPS = torch.randn(2, 3, 4, 48, 64, generator=torch.Generator().manual_seed(0))
@@ -101,7 +102,7 @@ def test_every_architecture_takes_a_training_step_with_finite_gradients(name: st
         detector = build_detector("slowonly_r50", roi=roi, mlp=True, **options)
     else:
         detector = build_detector(name, **options)
-    clips = torch.randn(2, 3, 8, 48, 64)
+    clips = torch.randn(2, 3, 16, 48, 64)
     before = detector.backbone(clips)[0].detach()
     optimiser = torch.optim.SGD(detector.parameters(), lr=0.01)
     for _ in range(2):
@@ -152,3 +153,80 @@ def test_a_gpu_agrees_with_the_cpu(name: str, head: str) -> None:
         expected = detector(*inputs)
         found = detector.cuda()(*[each.cuda() for each in inputs]).cpu()
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+OBJECTS = ObjectBoxes(
+    torch.tensor([[[0.0, 0, 20, 20], [10, 10, 60, 40]], [[5.0, 5, 30, 30], [0, 0, 0, 0]]]),
+    torch.tensor([[True, True], [True, False]]),
+)
+
+
+def _sees_objects(roi: RoiSettings | None = None) -> Detector:
+    settings = HeadSettings(roi_channels=128, bank_channels=0, classes=5, objects=2)
+    detector = Detector(build_backbone("slowonly_tiny"), aia_serial(settings, order="O", latent=8, hidden=8), roi=roi)
+    for each in detector.head.parameters():
+        torch.nn.init.normal_(each, std=0.3)
+    return detector.eval()
+
+
+def test_objects_are_cut_out_of_the_map_of_their_clip_and_pooled_like_persons() -> None:
+    detector = _sees_objects(RoiSettings(extend_x=0.2, extend_y=0.2))
+    kept: list[Context] = []
+    detector.head.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[1]))
+    with torch.no_grad():
+        seen = detector(CLIPS, BOXES, CLIP_INDEX, objects=OBJECTS)
+        rows = kept[0].objects
+        assert rows is not None
+        boxes = OBJECTS.boxes_xyxy[OBJECTS.mask]
+        nobody = torch.zeros(3, dtype=torch.bool)
+        expected = detector.features(CLIPS, boxes, torch.tensor([0, 0, 1]), persons=nobody)
+        assert torch.allclose(rows.rows[OBJECTS.mask], expected, atol=1e-6)
+        assert not rows.rows[~OBJECTS.mask].any()
+        assert torch.equal(rows.mask, OBJECTS.mask)
+        none = ObjectBoxes(OBJECTS.boxes_xyxy, torch.zeros_like(OBJECTS.mask))
+        assert not torch.allclose(detector(CLIPS, BOXES, CLIP_INDEX, objects=none), seen, atol=1e-4)
+        assert kept[1].objects is not None
+        assert not kept[1].objects.rows.any()
+    with pytest.raises(ValueError, match=r"^this head needs objects, the context has none$"):
+        detector(CLIPS, BOXES, CLIP_INDEX)
+
+
+def test_a_head_that_reads_no_objects_costs_nothing_for_them() -> None:
+    detector = build_detector("slowonly_tiny", classes=5).eval()
+    kept: list[Context] = []
+    detector.head.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[1]))
+    with torch.no_grad():
+        assert torch.equal(detector(CLIPS, BOXES, CLIP_INDEX, objects=OBJECTS), detector(CLIPS, BOXES, CLIP_INDEX))
+    assert kept[0].objects is None
+
+
+def test_gradients_of_objects_reach_the_backbone() -> None:
+    detector = _sees_objects()
+    alone = {}
+    for name, objects in (("some", OBJECTS), ("none", ObjectBoxes(OBJECTS.boxes_xyxy, OBJECTS.mask & False))):
+        detector.zero_grad()
+        detector(CLIPS, BOXES[:1], CLIP_INDEX[:1], objects=objects).sum().backward()
+        first = detector.backbone.conv1.conv.weight.grad  # type: ignore[union-attr]
+        assert first is not None
+        assert first.isfinite().all()
+        alone[name] = first.clone()
+    assert not torch.allclose(alone["some"], alone["none"])
+
+
+def test_boxes_of_persons_are_extended_in_evaluation_alone_and_those_of_objects_never() -> None:
+    plain = build_detector("slowonly_tiny", classes=5).eval()
+    roi = RoiSettings(extend_x=0.3, extend_y=0.2)
+    larger = Detector(plain.backbone, plain.head, roi=roi).eval()
+    extended = extend_boxes(BOXES, roi, width=64, height=48)
+    with torch.no_grad():
+        expected = plain.features(CLIPS, extended, CLIP_INDEX)
+        as_given = plain.features(CLIPS, BOXES, CLIP_INDEX)
+        assert torch.equal(larger.features(CLIPS, BOXES, CLIP_INDEX), expected)
+        assert torch.equal(larger(CLIPS, BOXES, CLIP_INDEX), plain(CLIPS, extended, CLIP_INDEX))
+        mixed = larger.features(CLIPS, BOXES, CLIP_INDEX, persons=torch.tensor([True, False, True]))
+        assert torch.equal(mixed[[0, 2]], expected[[0, 2]])
+        assert torch.equal(mixed[1], as_given[1])
+        assert not torch.allclose(expected[:2], as_given[:2])
+        larger.train()
+        larger.backbone.eval()
+        assert torch.equal(larger.features(CLIPS, BOXES, CLIP_INDEX), as_given)

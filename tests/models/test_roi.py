@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pipeline.models.roi import pool_roi, pool_time, roi_channels, roi_features
+from pipeline.models.roi import extend_boxes, pool_roi, pool_time, roi_channels, roi_features
 from pipeline.models.settings import RoiSettings
 
 CLIP_0 = torch.tensor([0])
@@ -123,3 +123,16 @@ def test_gradients(temporal) -> None:
 def test_boxes_without_their_clips_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^boxes_xyxy is \(2, 4\), expected \(1, 4\) as clip_index has$"):
         roi_features(torch.rand(1, 3, 6, 6), torch.zeros(2, 4), CLIP_0, stride=16, settings=RoiSettings())
+
+
+def test_boxes_grow_by_shares_of_their_inclusive_size_and_are_cut_at_the_clip() -> None:
+    """The numbers are AlphAction's (fixture ops.json)."""
+    boxes = torch.tensor([[4.0, 3.5, 40.25, 60], [-5, 10, 99, 80], [50, 50, 50, 60]])
+    found = extend_boxes(boxes, RoiSettings(extend_x=0.1, extend_y=0.05), width=96, height=64)
+    expected = [[2.1375, 2.0625, 42.1125, 61.4375], [0, 8.225, 95, 63], [49.95, 49.725, 50.05, 60.275]]
+    torch.testing.assert_close(found, torch.tensor(expected))
+    wider = extend_boxes(boxes, RoiSettings(extend_x=0.1), width=96, height=64)
+    assert torch.equal(wider[:, [0, 2]], found[:, [0, 2]])
+    assert torch.equal(wider[0, [1, 3]], boxes[0, [1, 3]])
+    assert extend_boxes(boxes, RoiSettings(), width=96, height=64) is boxes
+    assert extend_boxes(boxes[:0], RoiSettings(extend_x=0.1), width=96, height=64).shape == (0, 4)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipeline.models.scores import action_logits, action_scores
-from pipeline.models.settings import Labels, columns
+from pipeline.models.settings import LabelGroup, Labels, columns
 
 SINGLE, BACKGROUND = Labels("single"), Labels("single", background=True)
 PARITY = Path(__file__).parents[1] / "fixtures" / "parity" / "mmaction2"
@@ -46,3 +46,12 @@ def test_scores_are_upstreams(name: str) -> None:
         logits, expected = logits[:, 1:], expected[:, 1:]
     kind = Labels() if head["multilabel"] else Labels("single", background=head["background_class"])
     torch.testing.assert_close(action_scores(logits, kind), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_scores_of_groups_are_each_groups_own() -> None:
+    two, one = LabelGroup(classes=2, kind="softmax"), LabelGroup(classes=1, kind="sigmoid")
+    kind = Labels("grouped", groups=(two, one, two))
+    logits = torch.log(torch.tensor([[3.0, 1.0, 1.0, 1.0, 4.0]]))
+    assert columns(5, kind) == 5
+    torch.testing.assert_close(action_scores(logits, kind), torch.tensor([[0.75, 0.25, 0.5, 0.2, 0.8]]))
+    assert action_scores(logits[:0], kind).shape == (0, 5)

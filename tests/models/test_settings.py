@@ -8,12 +8,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.bank.settings import BankSettings
 from pipeline.base.code_version import import_closure
-from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings, WindowSettings
+from pipeline.models.settings import BaselineHead, LabelGroup, Labels, LongTermHead, RoiSettings, WindowSettings
 
 WINDOW = {"seconds": 3, "per_second": 2, "mask": "valid", "score": 0.5}
 WHOLE: list[tuple[Any, dict[str, Any]]] = [
     (RoiSettings, {"output_size": 7}),
     (Labels, {"kind": "single"}),
+    (LabelGroup, {"classes": "poses", "kind": "softmax"}),
     (WindowSettings, WINDOW),
     (BaselineHead, {"name": "linear"}),
     (LongTermHead, {"name": "lfb_nl", "reads": "bank", "standardise": "none", "window": WINDOW}),
@@ -48,6 +49,7 @@ def test_an_unknown_key_is_refused_and_nothing_can_be_changed(form: Any, value: 
         (WindowSettings, {"seconds": 0}, ("seconds", "greater_than")),
         (WindowSettings, {"score": float("inf")}, ("score", "finite_number")),
         (BankSettings, {"box_threshold": float("nan")}, ("box_threshold", "finite_number")),
+        (LabelGroup, {"weight": 0}, ("weight", "greater_than")),
         (BaselineHead, {"name": "../x"}, ("", "value_error")),
         (LongTermHead, {"window": {**WINDOW, "span": "before"}}, ("window.span", "literal_error")),
         (LongTermHead, {"reads": "features"}, ("", "value_error")),
@@ -62,3 +64,20 @@ def test_settings_need_nothing_else_of_the_project() -> None:
     for name in ("models", "bank"):
         others = set(import_closure(f"pipeline.{name}.settings")) - {f"pipeline/{name}/settings.py"}
         assert others <= {"pipeline/tables/window_span.py", "pipeline/tables/select_boxes.py"}
+
+
+def test_groups_of_labels_go_with_their_kind() -> None:
+    figures, names = LabelGroup(classes=2, kind="softmax"), LabelGroup(classes="poses", kind="softmax")
+    with pytest.raises(ValueError, match=r"^\.kind is grouped, and \.groups has 0 groups$"):
+        Labels("grouped")
+    with pytest.raises(ValueError, match=r"^\.kind is multi, and \.groups has 1 groups$"):
+        Labels(groups=(figures,))
+    with pytest.raises(ValueError, match=r"^\.background is a column of the softmax, and \.kind is grouped$"):
+        Labels("grouped", background=True, groups=(figures,))
+    message = r"^\.groups has numbers of classes and names of groups, expected one or the other$"
+    with pytest.raises(ValueError, match=message):
+        Labels("grouped", groups=(figures, names))
+    whole = Labels("grouped", groups=(figures, LabelGroup(classes=3, kind="sigmoid"), figures))
+    assert (whole.sizes, whole.names, whole.softmax_ids, whole.decode) == ([2, 3, 2], [], [(1, 2), (6, 7)], "all")
+    named = Labels("grouped", groups=(names,))
+    assert (named.sizes, named.names) == ([], ["poses"])

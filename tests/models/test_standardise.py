@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from pipeline.base.errors import InputError
-from pipeline.models.context import Context
+from pipeline.models.context import Context, ObjectRows
+from pipeline.models.heads.aia import aia_serial
 from pipeline.models.heads.head import HeadSettings, pool_persons
 from pipeline.models.heads.lfb_pool import lfb_avg
 from pipeline.models.heads.linear import linear
@@ -85,3 +88,34 @@ def test_empty_slots_of_a_window_stay_zeros(mask) -> None:
     expected = torch.tensor([[[1.0, 1], [0, 0], [2, -1]], [[0, 0], [0, 0], [0, 0]]])
     roi, clips = torch.randn(2, 3), torch.tensor([0, 1])
     assert torch.equal(head(roi, windowed(clips, window, valid)), inner(roi, windowed(clips, expected, valid)))
+
+
+def test_objects_are_standardised_as_persons_are_and_empty_places_stay_zeros() -> None:
+    settings = HeadSettings(roi_channels=2, bank_channels=0, classes=2, objects=2)
+    inner = aia_serial(settings, order="O", latent=3, hidden=4).eval()
+    for each in inner.parameters():
+        torch.nn.init.normal_(each)
+    roi = Standardise(torch.tensor([10.0, 20]), torch.tensor([2.0, 4]))
+    clips, mask = torch.tensor([0, 1]), torch.tensor([[True, False], [False, False]])
+    given = ObjectRows(torch.tensor([[[12.0, 24], [0, 0]], [[0, 0], [0, 0]]]), mask)
+    expected = ObjectRows(torch.tensor([[[1.0, 1], [0, 0]], [[0, 0], [0, 0]]]), mask)
+    persons = torch.tensor([[10.0, 20], [12, 28]])
+    found = StandardisedHead(inner, roi=roi, bank=None)(persons, Context(clips, objects=given))
+    assert torch.equal(found, inner(torch.tensor([[0.0, 0], [1, 2]]), Context(clips, objects=expected)))
+    # In scope all neither is standardised.
+    raw = StandardisedHead(inner, roi=None, bank=None)(persons, Context(clips, objects=given))
+    assert torch.equal(raw, inner(persons, Context(clips, objects=given)))
+
+
+def test_persons_get_the_statistics_of_the_bank_for_their_place_in_the_window() -> None:
+    settings = HeadSettings(roi_channels=2, bank_channels=2, classes=2, window_seconds=1, per_second=2)
+    inner = aia_serial(settings, order="M", latent=3, hidden=4).eval()
+    for each in inner.parameters():
+        torch.nn.init.normal_(each)
+    bank = Standardise(torch.tensor([10.0, 20]), torch.tensor([2.0, 4]))
+    persons, clips = torch.tensor([[12.0, 24], [8, 20]]), torch.tensor([0, 1])
+    context = windowed(clips, torch.zeros(2, 2, 2), torch.zeros(2, 2, dtype=torch.bool))
+    own = torch.tensor([[1.0, 1], [-1, 0]])
+    for roi in (None, Standardise(torch.zeros(2), torch.ones(2))):
+        head = StandardisedHead(inner, roi=roi, bank=bank)
+        assert torch.equal(head(persons, context), inner(persons, replace(context, own_rows=own)))

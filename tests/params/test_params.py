@@ -106,3 +106,14 @@ def test_what_an_asynchronous_memory_does_not_fit(changes: dict[str, Any], messa
     with pytest.raises(InputError) as error:
         parse_params(composed(**{**usual, **changes}), "params.yaml")
     assert str(error.value).removeprefix("params.yaml: ").removeprefix("parameters: ") == message
+
+
+def test_an_own_bank_stores_as_many_objects_as_a_head_reads() -> None:
+    values = composed(**{"head.objects": {"per_keyframe": 6, "score": 0.0}})
+    with pytest.raises(InputError) as error:
+        parse_params(values, "params.yaml")
+    assert str(error.value) == (
+        "params.yaml: parameters: head.objects.per_keyframe 6 is above bank.objects 5, the objects of each second that "
+        "the bank stores"
+    )
+    parse_params(composed(**{"head.objects": {"per_keyframe": 6, "score": 0.0}, "scope.name": "all"}), "params.yaml")

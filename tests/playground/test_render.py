@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.playground.canvas import new_canvas
 from pipeline.playground.figures import figure_capsules
-from pipeline.playground.render import _draw_sky, camera, keyframe_boxes, render, shots
+from pipeline.playground.render import _draw_sky, camera, keyframe_boxes, render, shots, sky_boxes
 from pipeline.playground.script import Script
 from tests.playground.conftest import SEED
 
@@ -68,3 +68,21 @@ def test_an_empty_second_shows_nobody(short: Script) -> None:
     alone = (at >= second - 0.1) & (at < second + 0.7)
     others = (at < second - 0.3) | (at > second + 1)
     assert rims[alone].max() < 0.8 * rims[others].min()
+
+
+def test_objects_are_where_they_are_drawn(film: Script) -> None:
+    """The box of each thing is the part of the frame that drawing it alone changes, to a pixel."""
+    width, height = 320, 240
+    times = np.arange(film.seconds) + 0.5
+    boxes, shown = sky_boxes(film, SEED, times)
+    assert {each.kind for each in film.sky} == {"ball", "kite"}
+    assert boxes.shape == (film.seconds, len(film.sky), 4)
+    for number, each in enumerate(film.sky):
+        canvas = new_canvas(times, camera(film, SEED, times), width=width, height=height)
+        _draw_sky(canvas, replace(film, sky=(each,)))
+        drawn = canvas.frames.max(axis=0) > 0
+        assert drawn.any(axis=(1, 2)).tolist() == shown[:, number].tolist()
+        for second in np.flatnonzero(shown[:, number]):
+            rows, columns = np.nonzero(drawn[second])
+            edges = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            assert np.abs(boxes[second, number] * [width, height, width, height] - edges).max() < 1.5

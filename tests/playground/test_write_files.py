@@ -9,7 +9,7 @@ from pipeline.interop.pickles import load_pickle
 from pipeline.playground.actions import CLASSES
 from pipeline.playground.make import Counts, film_specs
 from pipeline.playground.script import write_script
-from pipeline.playground.write_files import describe_film, write_proposals
+from pipeline.playground.write_files import OBJECT_COLUMNS, describe_film, write_proposals
 from pipeline.tables.label_map import read_label_map
 from tests.playground.conftest import SMALL
 
@@ -88,3 +88,21 @@ def test_a_second_without_any_proposal_has_no_key(tmp_path: Path) -> None:
     assert "val_000,0907" not in load_pickle(tmp_path / "proposals_val.pkl")
     assert "val_000,0907" not in (tmp_path / "boxes_val.csv").read_text()
     assert load_pickle(tmp_path / "proposals_train.pkl") == {}
+
+
+def test_the_csv_of_objects_holds_what_the_detector_found(made: tuple[Path, Counts]) -> None:
+    out, counts = made
+    total = 0
+    for split in ("train", "val"):
+        header, *rows = read_csv(out / f"objects/objects_{split}.csv")
+        assert header == OBJECT_COLUMNS.split(",")
+        films = [spec.script() for spec in film_specs(**SMALL) if spec.split == split]
+        expected = [
+            [film.video_id, f"{900 + second:04d}", *row[:4].tolist(), label, row[4]]
+            for film in films
+            for second, found in enumerate(describe_film(film, SMALL["seed"]).objects)
+            for label, row in zip(found.labels, found.rows, strict=True)
+        ]
+        assert [[*row[:2], *map(float, row[2:6]), row[6], float(row[7])] for row in rows] == expected
+        total += len(rows)
+    assert total == counts.objects

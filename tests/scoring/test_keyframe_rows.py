@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipeline.bank.feature_rows import FeatureRows
+from pipeline.bank.feature_rows import FeatureRows, VideoRows
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.row_places import rows_at
 from pipeline.bank.windows.resident import ResidentWindows
@@ -28,10 +28,12 @@ from pipeline.tables.keyframes import Keyframe, KeyframeBoxes, pack_keyframes
 from pipeline.tables.select_boxes import BoxRule
 from pipeline.training.batch import Batch
 from pipeline.training.losses import make_loss
-from pipeline.training.row_steps import head_loss, row_steps, steps_per_epoch, training_rows
+from pipeline.training.row_steps import head_loss, row_steps, steps_per_pass, training_rows
+from pipeline.training.steps import Stretch
 from tests.training.settings import training_settings
 from tests.windows import window_of
 
+FIRST = Stretch(0, 0, 2)
 BOXES = np.array([[0.1, 0.1, 0.4, 0.8], [0.5, 0.1, 0.9, 0.9], [0.2, 0.3, 0.6, 0.7]])
 CPU = torch.device("cpu")
 
@@ -54,7 +56,7 @@ def bank(tmp_path: Path) -> Bank:
         truth = FeatureRows(features(base + 50, base + 51), np.array([900.0, 902.0]), BOXES[[0, 0]])
         folder = tmp_path / "parts" / video
         write_part(
-            folder, part=video, detections=detections, ground_truth=truth, seconds_seen=[900, 901, 902],
+            folder, part=video, rows=VideoRows(detections, truth), seconds_seen=[900, 901, 902],
             attributes={"checkpoint_sha256": "x", "box_threshold": 0.9}, dtype="fp32", codec="none",
         )  # fmt: skip
         parts[video] = folder
@@ -121,10 +123,13 @@ def test_steps_hold_every_keyframe_once_with_its_window(bank: Bank) -> None:
     rows = training_rows(bank, KEYFRAMES, rule=BoxRule(0.9), match_iou=0.9)
     windows = ResidentWindows([bank], min_score=0.9)
     windows_of = WindowSource(windows, window_of(3, 2)).for_training(seed=1)
-    assert steps_per_epoch(rows, 1) == 2
+    assert steps_per_pass(rows, 1) == 2
     for epoch in (0, 1):
         given = row_steps(
-            rows, epoch, training_settings(global_batch=1, bn_batch=1, seed=3), window_of=windows_of(epoch)
+            rows,
+            Stretch(epoch, 0, 2),
+            training_settings(global_batch=1, bn_batch=1, seed=3),
+            window_of=windows_of(epoch),
         )
         steps = [([_kept(part) for part in step.parts], step.count) for step in given]
         assert [(len(step), count) for step, count in steps] == [(1, 1), (1, 1)]
@@ -134,12 +139,14 @@ def test_steps_hold_every_keyframe_once_with_its_window(bank: Bank) -> None:
         # Seconds 901, 902 and 903 of film b: one person, two persons, past the end.
         assert batch.window.mask.tolist() == [[True, False, True, True, False, False]]
         assert batch.window.rows[0, :, 0].tolist() == [102, 0, 103, 104, 0, 0]
-    (step,) = row_steps(rows, 0, training_settings(global_batch=8, bn_batch=1, seed=3), window_of=None)
+    (step,) = row_steps(rows, FIRST, training_settings(global_batch=8, bn_batch=1, seed=3), window_of=None)
     assert (len(list(step.parts)), step.count) == (2, 2)
     orders = {
         tuple(
             float(part.rows[0, 0])
-            for step in row_steps(rows, epoch, training_settings(global_batch=1, bn_batch=1, seed=3), window_of=None)
+            for step in row_steps(
+                rows, Stretch(epoch, 0, 2), training_settings(global_batch=1, bn_batch=1, seed=3), window_of=None
+            )
             for part in step.parts
             if part.rows is not None
         )
@@ -186,7 +193,7 @@ def test_annotated_boxes_are_scored_too(bank: Bank) -> None:
 def test_the_loss_of_a_head_reaches_its_weights(bank: Bank) -> None:
     rows = training_rows(bank, KEYFRAMES, rule=BoxRule(0.9), match_iou=0.9)
     head = build_head("linear", HeadSettings(roi_channels=4, bank_channels=0, classes=3))
-    (step,) = row_steps(rows, 0, training_settings(global_batch=8, bn_batch=8, seed=3), window_of=None)
+    (step,) = row_steps(rows, FIRST, training_settings(global_batch=8, bn_batch=8, seed=3), window_of=None)
     head_loss(head)(next(iter(step.parts))).backward()
     gradient = head.get_parameter("classifier.weight").grad
     assert gradient is not None
@@ -204,7 +211,7 @@ def test_a_single_label_head_is_scored_by_softmax_and_trained_by_its_own_loss(ba
     np.testing.assert_allclose(np.concatenate([each.scores for each in scored]), expected, atol=1e-6)
     (step,) = row_steps(
         training_rows(bank, KEYFRAMES, rule=BoxRule(0.9), match_iou=0.9),
-        0, training_settings(bn_batch=8, seed=3), window_of=None,
+        FIRST, training_settings(bn_batch=8, seed=3), window_of=None,
     )  # fmt: skip
     head_loss(head, make_loss(kind))(next(iter(step.parts))).backward()
     gradient = head.get_parameter("classifier.weight").grad

@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from pipeline.base.command import run
 from pipeline.base.files import digest_tree
+from pipeline.boxes.objects import NO_OBJECTS
 from pipeline.tables.schemas import BOXES, read_table
 from stages.import_annotations import import_annotations
 from stages.import_boxes import app, import_boxes
@@ -24,7 +26,7 @@ def proposals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
-    dataset = {"name": "small", "annotations": "source", "proposals": "proposals", "classes": 12}
+    dataset = {"name": "small", "annotations": "source", "proposals": "proposals", "objects": NO_OBJECTS, "classes": 12}
     write_params(tmp_path, dataset=dataset, boxes={"source": "proposals"})
     write_source(tmp_path / "source", train="v1,0902,0.1,0.2,0.3,0.4,1,0\n", val="v2,0902,0.1,0.2,0.3,0.4,2,0\n")
     import_annotations()
@@ -198,3 +200,31 @@ def test_annotations_beside_the_boxes_are_left_out_and_said(
     assert set(read_table(OUT / "boxes.parquet", BOXES)["source"].to_pylist()) == {
         "ava_proposals_pickle", "pyslowfast_csv"
     }  # fmt: skip
+
+
+def test_objects_of_a_folder_of_their_own_stand_beside_the_persons(
+    proposals: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import_boxes()
+    persons = read_table(OUT / "boxes.parquet", BOXES)
+    objects = proposals.parent / "objects"
+    objects.mkdir()
+    header = "video_id,timestamp,x1,y1,x2,y2,label,score\n"
+    (objects / "a.csv").write_text(f"{header}v1,902,0.1,0.2,0.3,0.4,kite,0.9\nv1,902,0,0,1,1,sports ball,0.5\n")
+    (objects / "b.csv").write_text(f"{header}v2,902,0.1,0.2,0.3,0.4,person,0.9\nv2,902,0.1,0.2,0.3,0.4,,0.96\n")
+    dataset = {"name": "small", "annotations": "source", "proposals": "proposals", "objects": "objects", "classes": 12}
+    write_params(proposals.parent, dataset=dataset, boxes={"source": "proposals", "tracks": "iou"})
+    capsys.readouterr()
+    import_boxes()
+    table = read_table(OUT / "boxes.parquet", BOXES)
+    things = table.filter(pc.is_valid(table["label"]))
+    assert table.filter(pc.is_null(table["label"])).drop(["track_id"]) == persons.drop(["track_id"])
+    assert things["label"].to_pylist() == ["kite", "sports ball", "object"]
+    assert things["track_id"].null_count == 3
+    assert table["track_id"].null_count == 3
+    summary = json.loads((OUT / "summary.json").read_text())
+    assert summary["objects"] == {"kite": 1, "object": 1, "sports ball": 1}
+    printed = capsys.readouterr().out
+    assert "objects/a.csv as csv_with_labels, objects/b.csv as csv_with_labels" in printed
+    assert "train: 19 boxes in 1 of 1 videos; 0 of 1 annotated keyframes without a box; 2 objects\n" in printed
+    assert "data/small/boxes: 20 boxes and 3 objects of 43 rows; left out: 1 bad" in printed

@@ -55,6 +55,8 @@ def test_the_outs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "annotations/train.csv",
         "annotations/val.csv",
         "annotations/videos.csv",
+        "objects/objects_train.csv",
+        "objects/objects_val.csv",
         "proposals/proposals_train.pkl",
         "proposals/proposals_val.pkl",
         "proposals_csv/boxes_train.csv",
@@ -67,7 +69,7 @@ def test_the_outs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert digests() == {name: digest_tree(project / "other" / name) for name in OUTS}
     assert capsys.readouterr().out == (
         "make_videos: 2 train and 1 val videos of 60 s in all, "
-        f"{counts.boxes} boxes with {counts.labels} labels, {counts.proposals} proposals\n"
+        f"{counts.boxes} boxes with {counts.labels} labels, {counts.proposals} proposals, {counts.objects} objects\n"
     )
 
 

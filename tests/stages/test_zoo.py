@@ -77,7 +77,7 @@ def test_the_documented_overrides_let_a_row_run_on_the_playground(name: str) -> 
     assert values["choices"]["dataset"] == "playground"
     assert values["frames"] == compose_params([], CONF)["frames"], "the playground's frames are not extracted anew"
     assert values["baseline"]["init"] == values["head_train"]["kinetics"] == "none"
-    assert values["head_train"]["augmentation"] == values["baseline"]["augmentation"]
+    assert values["head_train"]["augmentation"] == {**values["baseline"]["augmentation"], "flip_objects": True}
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -159,7 +159,7 @@ def test_a_person_with_several_actions_is_an_error_or_a_soft_label(start: Start)
     project = start(*single, "labels.several=error")
     message = (
         "annotations: video train_000, timestamp 908, box 0.806 0.37 1 0.91: found the actions 6, 14, expected one "
-        "(labels.kind is single; labels.several: soft takes equal parts)"
+        "(labels.kind is single; labels.several: soft takes equal parts, first the lowest id)"
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         train_baseline.train_baseline(workers=1, device="cpu")

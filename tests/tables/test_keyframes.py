@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.base.errors import InputError
 from pipeline.tables.keyframes import Keyframe, KeyframeSet, check_single_label, group_keyframes
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES
-from pipeline.tables.select_boxes import BoxRule
+from pipeline.tables.select_boxes import BoxRule, ObjectRule
 
 A, B, C = (0.1, 0.2, 0.3, 0.4), (0.1, 0.2, 0.3, 0.5), (0.5, 0.5, 0.9, 0.9)
 
@@ -91,6 +91,25 @@ def test_objects_are_no_proposals() -> None:
     assert len(group(annotations(), SOME_KEYFRAMES, objects)[0].scores) == 0
 
 
+def test_the_best_objects_come_by_score_and_then_by_box() -> None:
+    things = boxes(
+        ("a", 902.0, B, 0.5), ("a", 902.0, A, 0.5), ("a", 902.0, C, 0.7), ("b", 902.0, A, 0.2), ("z", 902.0, A, 0.9),
+        label="cup",
+    )  # fmt: skip
+    table = pa.concat_tables([things, boxes(("a", 902.0, A, 0.95))])
+    found = group(annotations(), SOME_KEYFRAMES, table, objects=ObjectRule(2, 0.3))
+    assert found.video_ids == ["a", "b"]
+    none = [np.nan] * 4
+    expected = np.array([[C, A], [none, none]])
+    assert found.objects_xyxy is not None
+    np.testing.assert_array_equal(found.objects_xyxy, expected)
+    np.testing.assert_array_equal(found.select(np.array([1, 0])).objects_xyxy, expected[[1, 0]])
+    np.testing.assert_array_equal(found[0].objects_xyxy, expected[0])
+    assert found[0].proposals_xyxy.tolist() == [list(A)]
+    plain = group(annotations(), SOME_KEYFRAMES, table)
+    assert plain.objects_xyxy is plain[0].objects_xyxy is None
+
+
 def test_the_threshold_is_lowered_to_the_best_score_of_a_keyframe() -> None:
     proposals = boxes(
         ("a", 902.0, A, 0.5), ("a", 902.0, B, 0.5), ("a", 902.0, C, 0.4), ("b", 902.0, A, 0.95), ("b", 902.0, B, 0.5)
@@ -122,7 +141,20 @@ def test_a_person_with_several_actions_is_an_error_or_a_soft_label() -> None:
         check_single_label(double, several="error")
     assert str(error.value) == (
         "annotations: video b, timestamp 902, box 0.1 0.2 0.3 0.5: found the actions 1, 4, expected one "
-        "(labels.kind is single; labels.several: soft takes equal parts)"
+        "(labels.kind is single; labels.several: soft takes equal parts, first the lowest id)"
+    )
+
+
+def test_of_each_softmax_a_person_has_one_action() -> None:
+    both = group(annotations(("a", 902.0, A, 2), ("a", 902.0, A, 4)), SOME_KEYFRAMES, None)
+    check_single_label(both, several="error", softmax=[(1, 2), (3, 4)])
+    check_single_label(both, several="error", softmax=[])
+    check_single_label(both, several="first", softmax=[(2, 4)])
+    with pytest.raises(InputError) as error:
+        check_single_label(both, several="error", softmax=[(1, 1), (2, 4)])
+    assert str(error.value).endswith(
+        "found the actions 2, 4, expected one of 2 to 4 (labels.kind is grouped; labels.several: soft takes equal "
+        "parts, first the lowest id)"
     )
 
 

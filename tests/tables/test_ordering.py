@@ -3,7 +3,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.tables.ordering import first_alike, group_starts, ordered, ranked, sort_table
+from pipeline.tables.ordering import first_alike, group_starts, ordered, ranked, ranks, sort_table
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from([-1.5, 0.0, 2.0])), max_size=12)
 
@@ -44,3 +44,8 @@ def test_sort_table() -> None:
         0.3,
         0.1,
     ]
+
+
+def test_ranks_count_within_a_group() -> None:
+    assert ranks(np.array([3, 3, 5, 7, 7, 7])).tolist() == [0, 1, 0, 0, 1, 2]
+    assert ranks(np.array([], int)).tolist() == []

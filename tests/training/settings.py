@@ -6,6 +6,7 @@ from pipeline.training.settings import BaselineTraining
 
 NESTED = {
     "epochs": "schedule",
+    "epoch_steps": "schedule",
     "warmup_epochs": "schedule",
     "warmup_factor": "schedule",
     "warmup_by": "schedule",
@@ -19,13 +20,16 @@ NESTED = {
 }
 VALUES: dict[str, Any] = {
     "videos": {"folds": 1, "use": [0]}, "box_threshold": 0.0, "lower_threshold": False, "match_iou": 0.9,
-    "augmentation": {"short_side": (32, 32), "crop": "none", "flip": 0.0, "colour": 0.0, "box_jitter": 0.0},
+    "augmentation": {
+        "short_side": (32, 32), "crop": "none", "flip": 0.0, "colour": 0.0, "box_jitter": 0.0, "max_boxes": 32,
+    },
     "loss": {"alpha": 1.0, "gamma": 0.0}, "lr": 0.1, "base_batch": 8, "auto_scale_lr": False, "optimiser": "sgd",
-    "momentum": 0.9, "nesterov": False, "weight_decay": 1e-4, "decay": "all", "norm": "batch", "clip_norm": 1.0,
+    "momentum": 0.9, "nesterov": False, "weight_decay": 1e-4, "decay": "all", "bias_lr_factor": 1.0,
+    "interaction_lr_factor": 1.0, "norm": "batch", "clip_norm": 1.0,
     "dropout": 0.5, "global_batch": 8, "bn_batch": 4,
     "schedule": {
-        "epochs": 4, "warmup_epochs": 1, "warmup_factor": 0.1, "warmup_by": "iteration", "decay": "cosine",
-        "milestones": [], "gamma": 0.1,
+        "epochs": 4, "epoch_steps": "pass", "warmup_epochs": 1, "warmup_factor": 0.1, "warmup_by": "iteration",
+        "decay": "cosine", "milestones": [], "gamma": 0.1,
     },
     "validation": {"interval": 1, "boxes": "detected", "box_threshold": 0.0}, "checkpoint": {"select": "last"},
     "early_stop": {"patience": 0, "min_delta": 0.0}, "compute_dtype": "fp32", "memory_format": "contiguous",

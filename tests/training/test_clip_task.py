@@ -32,7 +32,7 @@ class Detector(nn.Module):
         super().__init__()
         self.head = head
 
-    def forward(self, clips, boxes_xyxy, clip_index, window, keep=None) -> torch.Tensor:
+    def forward(self, clips, boxes_xyxy, clip_index, window, objects, keep=None) -> torch.Tensor:
         if keep is not None:
             keep(boxes_xyxy)
         return torch.tensor([[0.0, 4.0, 0.0]]).expand(len(clip_index), 3)

@@ -1,13 +1,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from pipeline.models.settings import Labels, columns
+from pipeline.models.settings import LabelGroup, Labels, columns
 from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import detector_loss
-from pipeline.training.losses import make_loss, multilabel_loss, singlelabel_loss
+from pipeline.training.losses import group_losses, make_loss, multilabel_loss, singlelabel_loss, softmax_targets
 
 CASES = json.loads((Path(__file__).parents[1] / "fixtures" / "parity" / "mmaction2" / "losses.json").read_text())[
     "cases"
@@ -114,3 +115,75 @@ def test_a_detector_is_trained_by_the_loss_it_is_given() -> None:
     loss = make_loss(Labels("single", background=True), alpha=2.0, gamma=1.0)
     assert detector_loss(lambda *_: logits, loss)(batch) == loss(logits, labels)  # type: ignore[arg-type]
     assert detector_loss(lambda *_: logits[:, 1:])(batch) == multilabel_loss(logits[:, 1:], labels)  # type: ignore[arg-type]
+
+
+def grouped(*, several: str = "first", unlabelled: str = "first") -> Labels:
+    groups = (LabelGroup(classes=3, kind="softmax", weight=1.2), LabelGroup(classes=2, kind="sigmoid", weight=2.0))
+    return Labels("grouped", several=several, unlabelled=unlabelled, groups=groups)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("several", "unlabelled", "expected"),
+    [
+        ("first", "first", [[1, 0, 0], [0, 0, 1], [0, 1, 0]]),
+        ("first", "ignore", [[0, 0, 0], [0, 0, 1], [0, 1, 0]]),
+        ("soft", "ignore", [[0, 0, 0], [0, 0, 1], [0, 0.5, 0.5]]),
+        ("error", "first", [[1, 0, 0], [0, 0, 1], [0, 0.5, 0.5]]),
+    ],
+)
+def test_targets_of_a_softmax_group(several: str, unlabelled: str, expected: list[list[float]]) -> None:
+    labels = torch.tensor([[0.0, 0, 0], [0, 0, 1], [0, 1, 1]])
+    assert softmax_targets(labels, grouped(several=several, unlabelled=unlabelled)).tolist() == expected
+
+
+def test_a_single_label_may_be_the_first_of_several() -> None:
+    logits = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
+    several, first = torch.tensor([[0.0, 1, 1, 0], [1, 0, 0, 1]]), torch.tensor([[0.0, 1, 0, 0], [1, 0, 0, 0]])
+    taken = make_loss(Labels("single", several="first"))(logits, several)
+    assert torch.equal(taken, make_loss(Labels("single"))(logits, first))
+
+
+def test_the_loss_of_groups_is_a_weighted_sum_over_the_rows_with_a_label() -> None:
+    logits = torch.randn(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    labels = torch.tensor([[0.0, 1, 0, 1, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]])
+    pose = logits[:2, :3].softmax(dim=1)[[0, 1], [1, 0]]
+    right = torch.where(labels[:2, 3:] > 0, logits[:2, 3:].sigmoid(), 1 - logits[:2, 3:].sigmoid())
+    expected = 1.2 * -((1 - pose) ** 2 * pose.log()).sum() + 2 * -((1 - right) ** 2 * right.log()).sum() / 2
+    loss = make_loss(grouped(), alpha=0.5, gamma=2.0)(logits, labels)
+    torch.testing.assert_close(loss, expected / 2)
+    loss.backward()
+    assert logits.grad is not None
+    assert (logits.grad[2] == 0).all()
+    ignored = group_losses(logits, labels, grouped(unlabelled="ignore"), gamma=2.0)
+    torch.testing.assert_close(ignored[0], -((1 - pose[0]) ** 2 * pose[0].log()))
+
+
+def test_groups_without_a_labelled_row_have_no_loss_and_no_gradient() -> None:
+    logits = torch.randn(2, 5, requires_grad=True)
+    loss = make_loss(grouped(), gamma=2.0)(logits, torch.zeros(2, 5))
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert (logits.grad == 0).all()
+
+
+# What AlphAction computed for the logits 2 * RandomState(5).standard_normal((6, 80)), divided by six boxes.
+POSES = [[], [13], [0, 5], [5, 9, 20], [40, 41], [12, 79, 63]]
+AVA = Labels(
+    "grouped", several="first", unlabelled="first",
+    groups=(
+        LabelGroup(classes=14, kind="softmax", weight=1.2), LabelGroup(classes=49, kind="sigmoid", weight=49.0),
+        LabelGroup(classes=17, kind="sigmoid", weight=17.0),
+    ),
+)  # fmt: skip
+
+
+def test_losses_of_groups_are_alphactions() -> None:
+    logits = torch.from_numpy((2 * np.random.RandomState(5).standard_normal((6, 80))).astype(np.float32))
+    labels = torch.zeros(6, 80)
+    for row, ids in enumerate(POSES):
+        labels[row, ids] = 1
+    losses = [each.item() / 6 for each in group_losses(logits, labels, AVA, gamma=2.0)]
+    assert losses == pytest.approx([4.831298351287842, 0.7379570603370667, 0.8219470381736755], rel=1e-6)
+    total = sum(group.weight * loss for group, loss in zip(AVA.groups, losses, strict=True))
+    assert total == pytest.approx(55.9305534362793, rel=1e-6)

@@ -12,8 +12,8 @@ CASES = json.loads((Path(__file__).parents[1] / "fixtures" / "parity" / "mmactio
     "cases"
 ]
 PLAIN: dict[str, Any] = {
-    "lr": 0.2, "epochs": 10, "warmup_epochs": 0, "warmup_factor": 0.1, "warmup_by": "epoch", "decay": "step",
-    "milestones": [], "gamma": 0.1,
+    "lr": 0.2, "epochs": 10, "epoch_steps": "pass", "warmup_epochs": 0, "warmup_factor": 0.1, "warmup_by": "epoch",
+    "decay": "step", "milestones": [], "gamma": 0.1,
 }  # fmt: skip
 
 
@@ -84,3 +84,37 @@ def test_the_cosine_falls_to_almost_nothing_and_a_warmup_by_epochs_goes_before_i
 def test_a_training_that_is_all_warmup_has_no_cosine() -> None:
     arguments = {**PLAIN, "decay": "cosine", "epochs": 2, "warmup_epochs": 2, "warmup_by": "iteration"}
     assert rate(1, 4, 5, **arguments) == pytest.approx(0.2)
+
+
+# What upstream's schedulers gave, by iteration; epochs of 10,000 steps.
+ALPHACTION: dict[str, Any] = {
+    **PLAIN, "lr": 4e-4, "epoch_steps": 10_000, "warmup_epochs": 0.2, "warmup_factor": 0.25,
+    "warmup_by": "iteration_after",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"epochs": 9, "milestones": [5, 7]},
+            {0: 1e-4, 1: 1.0015e-4, 1000: 2.5e-4, 1999: 3.9985e-4, 2000: 4e-4, 49999: 4e-4, 50000: 4e-5, 70000: 4e-6},
+        ),
+        ({"epochs": 11, "milestones": [7, 9]}, {69999: 4e-4, 70000: 4e-5, 89999: 4e-5, 90000: 4e-6, 109999: 4e-6}),
+        (
+            {"epochs": 6, "decay": "half_cosine"},
+            {0: 1e-4, 1000: 2.5e-4, 2000: 0.0003989043790736547, 30000: 2e-4, 59999: 2.741556759389141e-13},
+        ),
+    ],
+)
+def test_rates_are_those_of_alphaction(changes: dict[str, Any], expected: dict[int, float]) -> None:
+    arguments = {**ALPHACTION, **changes}
+    found = {step: rate(step // 10_000, step % 10_000, 10_000, **arguments) for step in expected}
+    assert found == pytest.approx(expected, rel=1e-9, abs=0)
+
+
+def test_a_record_has_the_steps_of_an_epoch_only_where_they_are_set() -> None:
+    plain = Schedule(**{key: value for key, value in PLAIN.items() if key != "lr"})
+    assert "epoch_steps" not in plain.model_dump()
+    assert plain.model_copy(update={"epoch_steps": 5}).model_dump()["epoch_steps"] == 5
+    assert repr(plain.warmup_epochs) == "0"

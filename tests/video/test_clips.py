@@ -1,3 +1,4 @@
+import colorsys
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.base.randomness import rng_of
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.clips import clip_indices, inference_clip, training_clip
+from pipeline.video.clips import clip_indices, draw_clip, inference_clip, training_boxes, training_clip
 
 PIPELINE = Path(__file__).resolve().parent.parent / "fixtures" / "parity" / "mmaction2" / "data_pipeline.json"
 UPSTREAM: dict[str, Any] = json.loads(PIPELINE.read_text())
@@ -18,6 +19,14 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 PLAIN: dict[str, Any] = {"mean": (0, 0, 0), "std": (1, 1, 1)}
 INPUT = ClipInput(frames=2, interval=1, short_side=32, **PLAIN)
 STILL: dict[str, Any] = {"settings": INPUT, "crop": None, "flip": 0.0, "colour": 0.0}
+
+
+def changed_clip(
+    clip: np.ndarray, boxes: np.ndarray, settings: ClipInput, *, rng: np.random.Generator, **options: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The clip and its boxes after changes that are drawn from `rng`."""
+    draw = draw_clip(rng, **options)
+    return training_clip(clip, settings, draw), torch.from_numpy(training_boxes(boxes, clip, draw))
 
 
 def noise(frames: int, height: int, width: int) -> np.ndarray:
@@ -90,7 +99,7 @@ def test_boxes_are_those_of_upstream(case: dict[str, Any]) -> None:
     x, y = steps["RandomCrop"]["crop_bbox"][:2] if crop else (0, 0)
     rng = _Draws(side, y, x, [each - (crop or 0) + 1 for each in scaled.shape[2:]])
     for flip, step in ((0.0, "RandomCrop" if crop else "Resize"), (1.0, "Flip")):
-        changed, pixels = training_clip(
+        changed, pixels = changed_clip(
             clip, boxes, INPUT, rng=rng, short_side=(side, side), crop=crop, flip=flip, colour=0.0
         )
         assert list(changed.shape[2:]) == ([256, 256] if crop else steps["Resize"]["img_shape"])
@@ -144,7 +153,7 @@ def test_a_crop_shows_what_its_boxes_say() -> None:
     box = np.array([[30 / 60, 20 / 40, 36 / 60, 24 / 40]])
     seen = set()
     for seed in range(60):
-        out, boxes = training_clip(
+        out, boxes = changed_clip(
             clip, box, rng=rng_of(seed), short_side=(40, 40), **{**STILL, "crop": 32, "flip": 0.5}
         )
         assert out.shape == (3, 2, 32, 32)
@@ -159,9 +168,9 @@ def test_a_crop_shows_what_its_boxes_say() -> None:
 def test_what_is_switched_off_changes_nothing_else() -> None:
     clip, boxes = noise(2, 64, 80), np.array([[0.1, 0.2, 0.8, 0.9]])
     draw: dict[str, Any] = {**STILL, "short_side": (48, 96), "crop": 40}
-    plain, plain_boxes = training_clip(clip, boxes, rng=rng_of(3), **draw)
-    bright, bright_boxes = training_clip(clip, boxes, rng=rng_of(3), **{**draw, "colour": 0.3})
-    flipped, flipped_boxes = training_clip(clip, boxes, rng=rng_of(3), **{**draw, "flip": 1.0})
+    plain, plain_boxes = changed_clip(clip, boxes, rng=rng_of(3), **draw)
+    bright, bright_boxes = changed_clip(clip, boxes, rng=rng_of(3), **{**draw, "colour": 0.3})
+    flipped, flipped_boxes = changed_clip(clip, boxes, rng=rng_of(3), **{**draw, "flip": 1.0})
     assert torch.equal(flipped, plain.flip(3))
     assert torch.equal(bright_boxes, plain_boxes)
     assert flipped_boxes[0, 0] == 40 - plain_boxes[0, 2]
@@ -173,9 +182,7 @@ def test_colour_changes_brightness_and_contrast_within_bounds() -> None:
     clip = noise(2, 32, 32) // 4 + 96
     means, spreads = [], []
     for seed in range(80):
-        out, _ = training_clip(
-            clip, np.zeros((0, 4)), rng=rng_of(seed), short_side=(32, 32), **{**STILL, "colour": 0.2}
-        )
+        out, _ = changed_clip(clip, np.zeros((0, 4)), rng=rng_of(seed), short_side=(32, 32), **{**STILL, "colour": 0.2})
         assert 0 <= out.min() <= out.max() <= 255
         means.append(out.mean().item() / clip.mean())
         spreads.append(out.std().item() / clip.std())
@@ -188,7 +195,7 @@ def test_colour_changes_brightness_and_contrast_within_bounds() -> None:
 def test_every_short_side_is_drawn() -> None:
     clip = noise(1, 32, 32)
     sides = {
-        training_clip(clip, np.zeros((0, 4)), rng=rng_of(seed), short_side=(30, 33), **STILL)[0].shape[2]
+        changed_clip(clip, np.zeros((0, 4)), rng=rng_of(seed), short_side=(30, 33), **STILL)[0].shape[2]
         for seed in range(60)
     }
     assert sides == {30, 31, 32, 33}
@@ -196,4 +203,33 @@ def test_every_short_side_is_drawn() -> None:
 
 def test_a_crop_larger_than_the_frame_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^a crop of 26 from a short side of 24$"):
-        training_clip(noise(1, 32, 32), np.zeros((0, 4)), rng=rng_of(0), short_side=(24, 30), **{**STILL, "crop": 26})
+        changed_clip(noise(1, 32, 32), np.zeros((0, 4)), rng=rng_of(0), short_side=(24, 30), **{**STILL, "crop": 26})
+
+
+def test_a_long_side_is_limited_in_training_and_inference() -> None:
+    clip, box = noise(1, 36, 86), np.array([[0.0, 0.5, 1.0, 1.0]])
+    trained, boxes = changed_clip(
+        clip, box, INPUT, rng=rng_of(0), short_side=(26, 26), crop=None, flip=0.0, colour=0.0, long_side=46
+    )
+    shown, pixels = inference_clip(clip, box, short_side=26, long_side=46, **PLAIN)
+    assert trained.shape == shown.shape == (3, 1, 19, 45)
+    assert torch.equal(trained, shown)
+    assert boxes.tolist() == pixels.tolist() == [[0, 9.5, 45, 19]]
+
+
+def test_hue_saturation_and_value_move_within_bounds_and_move_nothing_else() -> None:
+    clip = np.broadcast_to(np.array([150, 90, 60], np.uint8), (1, 32, 32, 3)).copy()
+    box = np.array([[0.1, 0.2, 0.8, 0.9]])
+    seen = []
+    for seed in range(80):
+        draw: dict[str, Any] = {**STILL, "short_side": (32, 32), "flip": 0.5}
+        plain, boxes = changed_clip(clip, box, rng=rng_of(seed), **draw)
+        out, same = changed_clip(clip, box, rng=rng_of(seed), **{**draw, "colour": (20.0, 0.1, 0.2)})
+        still, _ = changed_clip(clip, box, rng=rng_of(seed), **{**draw, "colour": (0.0, 0.0, 0.0)})
+        assert torch.equal(boxes, same)
+        assert torch.equal(still, plain)
+        assert (out == out[:, :1, :1, :1]).all()
+        seen.append(colorsys.rgb_to_hsv(*(out[:, 0, 0, 0] / 255).tolist()))
+    low, high = np.min(seen, axis=0), np.max(seen, axis=0)
+    np.testing.assert_allclose(low, [20 / 360 - 20 / 360, 0.6 - 0.1, 150 / 255 - 0.2], atol=0.02)
+    np.testing.assert_allclose(high, [40 / 360, 0.6 + 0.1, 150 / 255 + 0.2], atol=0.02)

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,6 +9,23 @@ def test_sizes_are_those_of_upstream() -> None:
     assert scaled_size(360, 640, 256) == (256, 455)
     assert scaled_size(400, 300, 256) == (341, 256)
     assert scaled_size(263, 491, 256) == (256, 478)
+
+
+# The sizes that AlphAction's resizing gave; its long side is at most 464.
+@pytest.mark.parametrize(
+    ("frame", "expected"),
+    [
+        ((360, 640), (256, 455)),
+        ((360, 480), (256, 341)),
+        ((480, 360), (341, 256)),
+        ((240, 320), (256, 341)),
+        ((256, 400), (256, 400)),
+        ((360, 865), (193, 463)),
+    ],
+)
+def test_a_long_side_may_be_limited(frame: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert scaled_size(*frame, 256, 464) == expected
+    assert list(clip_sizes({"a": frame}, 256, 464)) == [expected]
 
 
 @given(

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from pipeline.bank.feature_rows import VideoRows
 from pipeline.bank.format import FEATURE_DTYPES
 from pipeline.bank.output import parts_folder
 from pipeline.bank.reader import Bank, open_bank
@@ -161,8 +162,7 @@ def import_bank(
             write_part(
                 parts[video],
                 part=video,
-                detections=rows,
-                ground_truth=None,
+                rows=VideoRows(rows),
                 seconds_seen=seen,
                 attributes=made,
                 dtype=dtype or foreign.dtype,
@@ -215,8 +215,8 @@ def export_bank(bank: Bank, out: Path, *, kind: ExportFormat, dtype: str | None,
 
 
 def _list_losses(bank: Bank, kind: ExportFormat) -> list[str]:
-    truth = bank.count("ground_truth")
-    losses = [f"{truth:,} rows of ground_truth"] if truth else []
+    others = {name: bank.count(name) for name in bank.manifest.row_sets if name != "detections"}
+    losses = [f"{count:,} rows of {name}" for name, count in others.items() if count]
     if kind == "hdf5":
         return losses
     moved = bare = 0

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.models.backbones.resnet3d import R50, R101, slow_stages
+from pipeline.models.backbones.resnet3d import R50, R101, Bottleneck, slow_stages
 from pipeline.models.backbones.slowfast import Pathways, SlowFast
 from pipeline.models.pool import FrameMaxPool
 
@@ -44,11 +44,15 @@ def freeze_norms(network: nn.Module) -> None:
 def alphaction_slowfast(blocks: tuple[int, int, int, int], width: int, pathways: Pathways) -> SlowFast:
     """Build a SlowFast as AlphAction's, with the last stage dilated.
 
-    Residuals do not begin at zero: the scale of a frozen norm would stay there.
+    Each bottleneck begins as its shortcut, by the weights of its last convolution: the scale of a frozen norm would
+    stay at zero.
     """
     stages = slow_stages(blocks, width=width, last_dilation=2)
     network = SlowFast(stages, pathways, stem_width=width, zero_init_residual=False)
     freeze_norms(network)
+    for module in network.modules():
+        if isinstance(module, Bottleneck):
+            nn.init.zeros_(module.conv3.conv.weight)
     for path in (network.slow_path, network.fast_path):
         path.maxpool = FrameMaxPool(3, stride=2)
     return network

@@ -198,7 +198,9 @@ def _check(
         raise InputError(f"head {name}: dropout is {dropout}, expected 0 to below 1")
     if "M" not in order:
         return
-    if settings.bank_channels not in (0, settings.roi_channels):  # without any, `choose_head` refuses it
+    if not settings.bank_channels:
+        raise InputError(f"head {name}: it reads a bank, found bank_channels 0")
+    if settings.bank_channels != settings.roi_channels:
         raise InputError(
             f"head {name}: a person has {settings.roi_channels} channels and a row of the bank "
             f"{settings.bank_channels}, expected equal numbers: the clip's persons are part of its memory"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.models.context import BankWindow, Context
+from pipeline.models.context import BankWindow, Context, ObjectRows
 from pipeline.models.heads.head import Head, HeadSettings, pool_persons, read_window
 from pipeline.models.heads.lfb_pool import lfb_max
 from pipeline.models.heads.linear import linear
@@ -79,7 +79,7 @@ def test_the_window_comes_in_the_type_of_the_persons() -> None:
         read_window(Context(torch.tensor([0])), "valid", like=torch.zeros(1))
 
 
-def test_feature_dropout_acts_on_persons_and_on_the_rows_of_the_window() -> None:
+def test_feature_dropout_acts_on_persons_objects_and_the_rows_of_the_window() -> None:
     torch.manual_seed(0)
     seen: list[Context] = []
 
@@ -90,13 +90,18 @@ def test_feature_dropout_acts_on_persons_and_on_the_rows_of_the_window() -> None
 
     head = Head(Look(), replace(SETTINGS, feature_dropout=0.5, dropout=0.0), channels=6)
     context = windowed(torch.zeros(100, dtype=torch.long), torch.ones(1, 50, 4))
-    head(torch.ones(100, 6), context)
+    objects = ObjectRows(torch.ones(1, 50, 6), torch.ones(1, 50, dtype=torch.bool))
+    head(torch.ones(100, 6), replace(context, objects=objects))
     given, read = context.window, seen[0].window
     assert given is not None
     assert read is not None
     assert 0.3 < (read.rows == 0).float().mean() < 0.7
     assert (given.rows == 1).all()
     assert (read.mask, read.owner) == (given.mask, given.owner)
+    dropped = seen[0].objects
+    assert dropped is not None
+    assert 0.3 < (dropped.rows == 0).float().mean() < 0.7
+    assert dropped.mask is objects.mask
 
 
 def test_a_shared_part_may_return_maps_as_acrn_does() -> None:
