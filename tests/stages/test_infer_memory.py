@@ -165,9 +165,7 @@ def test_what_rows_count_reaches_the_head(project: Zoo) -> None:
 def test_aia_trains_and_is_evaluated_on_its_own_memory(project: Zoo) -> None:
     sizes = ("head.options.latent=16", "head.options.hidden=16", "head.window.seconds=5", "head.window.per_second=2")
     backbone = ("backbone=slowonly_tiny", "backbone.width=8", "head_train.init=kinetics", "head_train.kinetics=none")
-    # Its letters for persons and memory alone.
-    order = ("head.options.order=PMPM", "head.objects=null")
-    project.compose(*backbone, "head=aia_dense_serial", "scope=all", "head.memory=asynchronous", *sizes, *order)
+    project.compose(*backbone, "head=aia_dense_serial", "scope=all", "head.memory=asynchronous", *sizes)
     assert project.values["head"]["standardise"] == "none"
     project.train_head()
     infer_memory.infer_memory("val", workers=1, device="cpu")
