@@ -166,7 +166,7 @@ def main(
     for length in map(int, windows.split(",")):
         cost, memory = measure(size, length, repeats)
         read, write, step = (statistics.median(each) for each in (cost.read, cost.write, cost.step))
-        ratio = f"{statistics.median(cost.ratios):.2%} ({min(cost.ratios):.2%}-{max(cost.ratios):.2%})"
+        ratio = f"{statistics.median(cost.ratios):.3%} ({min(cost.ratios):.3%}-{max(cost.ratios):.3%})"
         rows.append([f"{length} s", f"{1000 * read:.1f} ms", f"{1000 * write:.2f} ms", f"{step:.2f} s", ratio])
         held = memory.rows.numel() * 4 / 2**30
     count, channels = memory.rows.shape
