@@ -24,7 +24,7 @@ FILES = sorted(path for folder in ("pipeline", "stages") for path in (REPOSITORY
 def keys() -> frozenset[str]:
     """The dotted keys of the parameters, blocks included, of some choices that together have all of them."""
     found: set[str] = set()
-    for overrides in ([], ["scope=all"], ["head=linear"], ["+experiment=ava22_slowfast_r50_8x8"]):
+    for overrides in ([], ["scope=all"], ["head=linear"], ["head=aia_serial"], ["+experiment=ava22_slowfast_r50_8x8"]):
         found |= set(_keys(compose_params(list(overrides), REPOSITORY / "conf")))
     return frozenset(found)
 

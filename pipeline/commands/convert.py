@@ -17,6 +17,7 @@ from pipeline.base.work import item_key, make_item
 from pipeline.checkpoint.sidecars import BARE, Checkpoint, HandedOn, Record
 from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_tensors, save_checkpoint
+from pipeline.interop.alphaction import CLASSIFIER
 from pipeline.interop.conversion import Background, ConversionReport
 from pipeline.interop.convert_checkpoint import Converted, DetectorSettings
 from pipeline.interop.convert_checkpoint import convert as convert_foreign
@@ -28,6 +29,9 @@ from pipeline.project.compose import compose_params
 SHOWN = 3
 # A conversion does not depend on the size of the frames that the current data set stores.
 NO_FRAMES = ["frames.allow_smaller=true"]
+# AlphAction's classes in order of id, by their number: AVA's poses, actions with objects and with persons, each with
+# the weight of its loss; and the 15 of its demonstration, of whose training nothing is known.
+ALPHACTION_GROUPS = {80: ((14, 1.2), (49, 49.0), (17, 17.0)), 15: ((6, 1.0), (5, 1.0), (4, 1.0))}
 # Names of files that OpenMMLab publishes end with the first digits of their sha256.
 _HASHED = re.compile(r"-([0-9a-f]{8})\.pth")
 
@@ -145,13 +149,31 @@ def _file_defaults(foreign: Foreign) -> list[str]:
     """Return settings that all files of a source share.
 
     PySlowFast's persons are aligned to 7x7 cells, for Caffe2 without the shift by half a cell. AlphAction's dropout is
-    not the default; the rest of its settings come with its backbones.
+    not the default, and its classes are in groups; the rest of its settings come with its backbones.
     """
     if foreign.framework == "alphaction":
-        return ["baseline.dropout=0.2"]
+        return ["baseline.dropout=0.2", *_alphaction_labels(foreign)]
     if foreign.framework != "pyslowfast":
         return []
     return ["roi.output_size=7", f"roi.aligned={str(not foreign.folded).lower()}"]
+
+
+def _alphaction_labels(foreign: Foreign) -> list[str]:
+    """Return the groups of AlphAction's classes: a softmax over poses, and sigmoids; none for an unknown number."""
+    weight = foreign.tensors.get(CLASSIFIER)
+    groups = ALPHACTION_GROUPS.get(len(weight) if weight is not None and weight.dim() else 0)
+    if groups is None:
+        return []
+    kinds = ("softmax", "sigmoid", "sigmoid")
+    told = [
+        f"{{classes: {classes}, kind: {kind}, weight: {weight}}}"
+        for kind, (classes, weight) in zip(kinds, groups, strict=True)
+    ]
+    return [
+        f"dataset.classes={sum(classes for classes, _ in groups)}",
+        "labels.kind=grouped",
+        f"labels.groups=[{','.join(told)}]",
+    ]
 
 
 def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> DetectorSettings:

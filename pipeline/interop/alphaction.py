@@ -25,6 +25,7 @@ _IA_PARTS = {
     "temporal_position_v": "position_v",
 }
 HEAD = "roi_heads."
+CLASSIFIER = f"{HEAD}action.predictor.cls_score.weight"
 KEY_REDUCTION = f"{HEAD}action.feature_extractor.{_IA}person_key_dim_reduce."
 
 

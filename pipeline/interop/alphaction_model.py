@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.interop.checked_config import Checked
-from pipeline.models.backbones.alphaction import alphaction_pathways, alphaction_slowfast
+from pipeline.models.backbones.alphaction_slowfast import alphaction_pathways, alphaction_slowfast
 from pipeline.models.backbones.resnet3d import R50, R101
 from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.detector import Detector

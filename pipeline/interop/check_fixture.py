@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.base.files import read_json
 from pipeline.interop.alphaction_fixture import check_alphaction
 from pipeline.interop.alphaction_memory import check_memory_dynamics, is_memory_dynamics
+from pipeline.interop.alphaction_ops import check_operations, is_operations
 from pipeline.interop.alphaction_steps import check_train_steps, is_train_steps
 from pipeline.interop.alphaction_targets import check_targets, is_targets
 from pipeline.interop.compare_fixture import ParityReport, check_parity
@@ -38,6 +39,7 @@ def _is_alphaction(facts: Mapping[str, Any]) -> bool:
 # A kind is told by what its facts hold; all others are fixtures of detectors (`check_parity`).
 KINDS: list[tuple[Callable[[Mapping[str, Any]], bool], Check]] = [
     (_is_alphaction, check_alphaction),
+    (is_operations, check_operations),
     (is_memory_dynamics, check_memory_dynamics),
     (is_train_steps, check_train_steps),
     (is_targets, check_targets),

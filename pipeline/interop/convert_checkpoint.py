@@ -273,8 +273,11 @@ def _long_term(
     threads: int,
 ) -> HeadSpec:
     """Return the spec of a trained head in scope all; another model may have made the bank."""
+    told = {**vars(spec.head)}
+    if not window:
+        told["options"] = {**matched.options, "mask": "none"}  # otherwise the window says it
     head = LongTermHead(
-        **vars(spec.head),
+        **told,
         reads="bank" if window else "features",
         window=window,
         objects=objects,

@@ -96,7 +96,7 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
         return _mmaction2(*_tensors(path, weights), around)
     raise InputError(
         f"{path}: no checkpoint that is known: its keys are {', '.join(sorted(names)[:3]) or 'none'}, expected those "
-        "of MMAction2 (backbone.*), PySlowFast (s1.pathway0_*), Caffe2 (conv1_w), AlphAction (backbone.slow.*) or of "
+        "of MMAction2 (backbone.*), PySlowFast (s1.pathway0_*), Caffe2 (conv1_w), AlphAction (roi_heads.*) or of "
         "this project (safetensors)"
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from pipeline.base.errors import InputError
-from pipeline.models.backbones.alphaction import alphaction_slowfast_r50_4x16, alphaction_slowfast_r101_8x8
+from pipeline.models.backbones.alphaction_slowfast import alphaction_slowfast_r50_4x16, alphaction_slowfast_r101_8x8
 from pipeline.models.backbones.resnet3d import pyslowfast_slow_r50, slowonly_r50, slowonly_r50_nl, slowonly_r101
 from pipeline.models.backbones.slowfast import (
     pyslowfast_slowfast_r50_4x16,

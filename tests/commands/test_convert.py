@@ -22,8 +22,10 @@ from pipeline.commands import convert as command
 from pipeline.commands.convert import convert, export
 from pipeline.interop.export import export_mmaction2
 from tests.interop.small_models import (
+    alphaction_state,
     caffe2_blobs,
     checkpoint_of,
+    interacting,
     logits,
     pyslowfast_state,
     small_detector,
@@ -262,3 +264,36 @@ def test_a_trained_checkpoint_and_other_files_are_not_replaced(tmp_path: Path) -
         refusal("export", first, "--to", tmp_path / "u.pth") == f"{tmp_path / 'u.pth'}: is there; --force replaces it"
     )
     lines("export", first, "--to", tmp_path / "u.pth", "--force")
+
+
+def test_a_file_of_alphaction_becomes_a_detector_with_its_groups_of_classes(tmp_path: Path) -> None:
+    model = interacting("aia_serial", classes=80)
+    torch.save({"model": alphaction_state(model), "iteration": 3, "person_pool": {}}, tmp_path / "ia.pth")
+    found = lines("convert", tmp_path / "ia.pth", "--to", tmp_path / "ia.safetensors")
+    assert found[:2] == [
+        "ia.pth: AlphAction detector, with interaction",
+        "head aia_serial, backbone alphaction_slowfast_r50_4x16 of width 8",
+    ]
+    assert "  80 classes, grouped-label" in found
+    assert "  iteration, person_pool are left out: they belong to a training" in found
+    assert "  dropped: person_pool" in found
+    tensors, known = load_checkpoint(tmp_path / "ia.safetensors")
+    spec = known.spec
+    assert isinstance(spec, HeadSpec)
+    assert [(each.classes, each.kind, each.weight) for each in spec.labels.groups] == [
+        (14, "softmax", 1.2), (49, "sigmoid", 49.0), (17, "sigmoid", 17.0),
+    ]  # fmt: skip
+    assert spec.dropout == 0.2
+    assert spec.roi is not None
+    assert (spec.roi.extend_x, spec.roi.extend_y, spec.roi.aligned) == (0.1, 0.05, False)
+    assert spec.input is not None
+    assert (spec.input.frames, spec.input.interval, spec.input.mean[0]) == (64, 1, 122.7717)
+    detector = build_scope_detector(spec)
+    load_into(detector, tensors, "ia")
+    inputs = {"frames": 16, "slots": 305, "bank_channels": model.roi_channels}
+    torch.testing.assert_close(logits(detector.eval(), **inputs), logits(model, **inputs), rtol=1e-5, atol=1e-5)
+    small = interacting("aia_serial", classes=7)
+    torch.save(alphaction_state(small), tmp_path / "seven.pth")
+    assert "  7 classes, multi-label" in lines(
+        "convert", tmp_path / "seven.pth", "--to", tmp_path / "seven.safetensors"
+    )

@@ -13,7 +13,7 @@ from torch import Tensor
 from pipeline.checkpoint.sidecars import Checkpoint, plain
 from pipeline.interop.fixtures import rule_weight
 from pipeline.models.build import build_backbone
-from pipeline.models.context import BankWindow
+from pipeline.models.context import BankWindow, ObjectBoxes
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
@@ -43,6 +43,26 @@ def filled(model: torch.nn.Module) -> Any:
     """The model with weights and statistics drawn from their keys."""
     model.load_state_dict({key: rule_weight(key, value.shape) for key, value in model.state_dict().items()})
     return model.eval()
+
+
+def interacting(
+    head: str = "aia_dense_serial", order: str = "POMPOM", seconds: int = 61, *, classes: int = CLASSES
+) -> Detector:
+    """AlphAction's detector of width 8."""
+    network = build_backbone("alphaction_slowfast_r50_4x16", width=WIDTH)
+    settings = HeadSettings(
+        roi_channels=network.out_channels,
+        bank_channels=network.out_channels if "M" in order else 0,
+        classes=classes,
+        mask="none",
+        window_seconds=seconds,
+        per_second=5,
+        objects=5 if "O" in order else 0,
+    )
+    roi = RoiSettings(output_size=7, aligned=False, extend_x=0.1, extend_y=0.05)
+    built = build_head(head, settings, {"order": order, "latent": 12, "hidden": 20})
+    model: Detector = filled(Detector(network, built, roi=roi))
+    return model
 
 
 def small_detector(
@@ -107,6 +127,46 @@ def pyslowfast_state(model: Detector) -> dict[str, Tensor]:
     return found
 
 
+def alphaction_state(model: Detector) -> dict[str, Tensor]:
+    """Our detector under AlphAction's names and with its shapes, written out by hand."""
+    found = {}
+    head = "roi_heads.action"
+    parts = {
+        "reduce_person": "person_dim_reduce",
+        "reduce_key": "person_key_dim_reduce",
+        "reduce_object": "object_dim_reduce",
+        "reduce_memory": "mem_dim_reduce",
+    }
+    for key, value in model.state_dict().items():
+        kind, *rest = key.split(".")
+        if kind == "head" and rest[0] == "classifier":
+            found[f"{head}.predictor.cls_score.{rest[1]}"] = value
+        elif kind == "head" and rest[-2] in ("fc1", "fc2"):
+            found[f"{head}.feature_extractor.{rest[-2]}.{rest[-1]}"] = value
+        elif kind == "head":
+            if rest[2] == "blocks":
+                part = ".".join(rest[4:]).replace("position", "temporal_position")
+                name = f"{rest[3][0]}_block_{rest[3][1:]}.{part}"
+            elif rest[2] == "mixtures":
+                name = f"dense_params.{rest[3]}"
+            else:
+                name = f"{parts[rest[2]]}.{rest[3]}"
+            ones = () if name.endswith("bias") else (1, 1, 1)
+            found[f"{head}.feature_extractor.ia_structure.{name}"] = value.reshape(*value.shape, *ones)
+        else:
+            path, place, *rest = rest
+            side = path.removesuffix("_path")
+            if place.endswith("_lateral"):
+                name = f"fast.Tconv{1 if place == 'conv1_lateral' else int(place[5]) + 1}.{'.'.join(rest)}"
+            elif place == "conv1":
+                name = f"{side}.{rest[0]}1.{rest[1]}"
+            else:
+                part = "shortcut" if rest[1] == "downsample" else f"btnk.{rest[1]}"
+                name = f"{side}.res_nl{place[5]}.res_{rest[0]}.{part}.{rest[2]}.{rest[3]}"
+            found[f"backbone.{name}"] = value
+    return found
+
+
 LAST_BLOCK = {2: 2, 3: 3, 4: 5, 5: 2}
 
 
@@ -145,13 +205,15 @@ def write_pickle(path: Path, blobs: dict[str, np.ndarray], *, flat: bool = False
     return path
 
 
-def logits(model: Detector, seed: int = 0) -> Tensor:
-    """What the detector says of three boxes on two clips."""
+def logits(model: Detector, seed: int = 0, *, frames: int = 8, slots: int = 6, bank_channels: int = BANK) -> Tensor:
+    """What the detector says of three boxes on two clips, with three objects and one."""
     generator = torch.Generator().manual_seed(seed)
-    clips = torch.randn(2, 3, 8, 64, 64, generator=generator)
+    clips = torch.randn(2, 3, frames, 64, 64, generator=generator)
     boxes = torch.tensor([[3.0, 4.0, 40.0, 60.0], [0.0, 0.0, 64.0, 64.0], [20.0, 10.0, 30.0, 25.0]])
-    rows, clip_index = torch.randn(2, 6, BANK, generator=generator), torch.tensor([0, 1, 1])
+    rows, clip_index = torch.randn(2, slots, bank_channels, generator=generator), torch.tensor([0, 1, 1])
     window = BankWindow(rows, torch.ones(rows.shape[:2], dtype=torch.bool), clip_index)
+    places = torch.tensor([[True] * 3 + [False] * 2, [True] + [False] * 4])
+    objects = ObjectBoxes(torch.tensor([5.0, 9.0, 40.0, 33.0]) + torch.arange(10.0).reshape(2, 5, 1), places)
     with torch.no_grad():
-        found: Tensor = model(clips, boxes, clip_index, window)
+        found: Tensor = model(clips, boxes, clip_index, window, objects)
     return found

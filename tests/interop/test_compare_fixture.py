@@ -147,7 +147,7 @@ def test_a_statistic_a_shape_and_a_count_that_differ_fail(tmp_path: Path) -> Non
     report = check_parity(path)
     assert {each.tensor for each in report.differences if not each.within} == {"fc_in", "roi_feats"}
     assert "shape (3, 512, 1, 8, 8), expected (3, 512, 1, 8, 7)" in [each.note for each in report.differences]
-    assert report.parameters[1] == report.parameters[0] + 1
+    assert report.parameters == (facts["parameter_count"], facts["parameter_count"] + 1)
 
 
 def test_other_weights_than_described_are_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What every kind of foreign file becomes: recognised, matched, and with the arithmetic it had."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from pipeline.interop.export import export_mmaction2
 from pipeline.interop.frameworks import Foreign, recognise_checkpoint
 from pipeline.models.build import build_backbone
 from pipeline.models.detector import Detector
-from pipeline.models.settings import Labels
+from pipeline.models.settings import Labels, WindowSettings
 from tests.checkpoint.sidecars import head_checkpoint
 from tests.interop.small_models import (
     CLIP_INPUT,
     WIDTH,
+    alphaction_state,
     caffe2_blobs,
     checkpoint_of,
+    interacting,
     logits,
     pyslowfast_state,
     small_detector,
@@ -48,11 +51,11 @@ def save(folder: Path, value: Any, name: str = "x.pth") -> Path:
     return folder / name
 
 
-def same_logits(found: Converted, model: Detector) -> None:
+def same_logits(found: Converted, model: Detector, **inputs: int) -> None:
     spec = found.checkpoint.spec
     again = build_scope_detector(spec) if isinstance(spec, HeadSpec) else build_baseline(found.checkpoint.detector())
     load_into(again, found.tensors, "converted")
-    torch.testing.assert_close(logits(again.eval()), logits(model), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits(again.eval(), **inputs), logits(model, **inputs), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -228,3 +231,101 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     assert refused(recognise_checkpoint(save(tmp_path, head)), model).startswith(
         "the weights have no classifier of persons"
     )
+
+
+def around(model: Detector, **more: Any) -> dict[str, Any]:
+    """What AlphAction's training writes, with the prefix of torch's parallel wrapper."""
+    weights = {f"module.{key}": value for key, value in alphaction_state(model).items()}
+    return {"model": weights, "optimizer": {"state": {}}, "scheduler": {"last_epoch": 7}, "iteration": 7, **more}
+
+
+def test_a_baseline_of_alphaction_is_one_of_ours(tmp_path: Path) -> None:
+    model = small_detector("alphaction_slowfast_r50_4x16", "two_layer", output_size=7, aligned=False, extend_x=0.1)
+    foreign = recognise_checkpoint(save(tmp_path, around(model)))
+    assert foreign.described == "AlphAction detector"
+    found = converted(foreign, model)
+    same_logits(found, model, frames=16)
+    assert found.report.dropped == ("optimizer", "scheduler", "iteration")
+    assert len(found.report.loaded) == len(model.state_dict())
+    assert found.notes[0] == "optimizer, scheduler, iteration are left out: they belong to a training"
+    assert "RoIAlign 7x7, aligned False, temporal mean, context none, boxes extended by 0.1 and 0.0" in found.notes
+    bare = recognise_checkpoint(save(tmp_path, alphaction_state(model)))
+    assert converted(bare, model).report.dropped == ()
+    assert not bare.notes
+    backbone = {key: value for key, value in alphaction_state(model).items() if key.startswith("backbone.")}
+    for keys in (backbone, {key.removeprefix("backbone."): value for key, value in backbone.items()}):
+        alone = recognise_checkpoint(save(tmp_path, keys))
+        assert alone.described == "AlphAction backbone"
+        assert set(converted(alone, model).tensors) == set(model.backbone.state_dict())
+    dropped = converted(bare, model, drop_heads=["roi_heads."])
+    assert len(dropped.report.dropped) == 6
+    assert set(dropped.tensors) == set(model.backbone.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("head", "order", "seconds"),
+    [("aia_parallel", "POMPOM", 61), ("aia_serial", "PMOM", 9), ("aia_dense_serial", "POMPOM", 61),
+     ("aia_serial", "OPM", 61), ("aia_serial", "PO", 0), ("aia_serial", "P", 0)],
+)  # fmt: skip
+def test_interactions_of_alphaction_become_detectors_of_scope_all(
+    tmp_path: Path, head: str, order: str, seconds: int
+) -> None:
+    model = interacting(head, order, seconds)
+    foreign = recognise_checkpoint(save(tmp_path, around(model, person_pool={"m": {1: torch.zeros(2, 3)}})))
+    assert foreign.described == "AlphAction detector, with interaction"
+    found = converted(foreign, model)
+    spec = found.checkpoint.spec
+    assert isinstance(spec, HeadSpec)
+    assert spec.head.name == head
+    told = {"order": order, "latent": 12, "hidden": 20}
+    assert spec.head.options == (told if seconds else {**told, "mask": "none"})
+    assert spec.head.reads == ("bank" if seconds else "features")
+    assert (spec.head.objects is not None) == ("O" in order)
+    assert found.report.dropped == ("optimizer", "scheduler", "iteration", "person_pool")
+    assert found.report.reshaped
+    same_logits(found, model, frames=16, slots=max(seconds, 1) * 5, bank_channels=model.roi_channels)
+    assert f"blocks {order}, in the order of their keys" in found.notes
+    if seconds:
+        assert f"window {seconds} s, 5 rows per second of score 0.8, mask none" in found.notes
+    if "O" in order:
+        assert "the 5 best objects of a keyframe, of score 0.0" in found.notes
+
+
+def test_a_layer_that_alphaction_never_applies_is_left_out(tmp_path: Path) -> None:
+    model = interacting("aia_serial", "OPM")
+    unused = "roi_heads.action.feature_extractor.ia_structure.person_key_dim_reduce.weight"
+    foreign = recognise_checkpoint(save(tmp_path, {**alphaction_state(model), unused: torch.zeros(12, 288, 1, 1, 1)}))
+    assert foreign.notes == ("the reduction of the keys of persons is left out: its network never applies it",)
+    assert converted(foreign, model).report.dropped == (unused,)
+
+
+def test_an_interaction_whose_keys_are_out_of_order_or_not_whole_is_refused(tmp_path: Path) -> None:
+    model = interacting("aia_serial")
+    state = alphaction_state(model)
+    mixed = recognise_checkpoint(
+        save(tmp_path, dict(sorted(state.items(), key=lambda each: "M_block_2" not in each[0])))
+    )
+    with pytest.raises(InputError) as error:
+        converted(mixed, model)
+    assert str(error.value) == (
+        "the blocks of the interaction stand as M2, P1, O1, M1, P2, O2 in the file, of which M2 widens the result, "
+        "expected the last one: its keys are out of order"
+    )
+    for part in ("fc1.weight", "ia_structure.mem_dim_reduce.weight", "ia_structure.M_block_1.temporal_position_k"):
+        lacking = {key: value for key, value in state.items() if not key.endswith(part)}
+        with pytest.raises(InputError) as error:
+            converted(recognise_checkpoint(save(tmp_path, lacking)), model)
+        assert str(error.value) == (
+            "the weights of the interaction are not whole: the hidden layers or those of the memory lack"
+        )
+
+
+def test_a_window_of_another_length_than_the_weights_have_codes_for_is_refused(tmp_path: Path) -> None:
+    model = interacting()
+    foreign = recognise_checkpoint(save(tmp_path, alphaction_state(model)))
+    window = WindowSettings(seconds=60, per_second=5, mask="none", score=0.8)
+    with pytest.raises(InputError, match=r"^the weights have codes of 61 seconds, expected those of the window's 60$"):
+        converted(foreign, model, changes={"window": window})
+    found = converted(foreign, model, changes={"window": replace(window, seconds=61, score=0.7)})
+    assert isinstance(found.checkpoint.spec, HeadSpec)
+    assert found.checkpoint.spec.head.window == replace(window, seconds=61, score=0.7)

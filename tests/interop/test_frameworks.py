@@ -1,5 +1,8 @@
 import os
 import re
+import sys
+import types
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +62,7 @@ def test_files_that_nobody_knows_are_refused(tmp_path: Path) -> None:
     assert refusal([1]) == f"{path}: holds a list, expected a checkpoint's dictionary"
     assert refusal({"a": 1}) == (
         f"{path}: no checkpoint that is known: its keys are a, expected those of MMAction2 (backbone.*), PySlowFast "
-        "(s1.pathway0_*), Caffe2 (conv1_w) or of this project (safetensors)"
-    )
-    assert refusal({"model": {"module.backbone.slow.conv1.weight": torch.zeros(1)}}) == (
-        f"{path}: a checkpoint of AlphAction, whose networks this project does not have"
+        "(s1.pathway0_*), Caffe2 (conv1_w), AlphAction (roi_heads.*) or of this project (safetensors)"
     )
     with pytest.raises(InputError, match=r"^nowhere\.pth: cannot be read: No such file or directory$"):
         recognise_checkpoint(Path("nowhere.pth"))
@@ -86,3 +86,35 @@ def test_nothing_but_tensors_is_taken_from_a_state_dict(tmp_path: Path, monkeypa
     monkeypatch.setattr("pipeline.interop.frameworks.load_foreign", lambda path: value)
     with pytest.raises(InputError, match=r"refused: backbone\.x is an object of a training framework, expected"):
         recognise_checkpoint(tmp_path / "x.pth")
+
+
+def test_what_alphactions_training_keeps_beside_its_weights_is_named_and_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class MemoryPool:
+        """As upstream pickles it: a class of its own around dictionaries by film and second."""
+
+        def __init__(self) -> None:
+            self.cache: Any = defaultdict(dict)
+            self.cache["film"][902] = {"pooled": torch.zeros(2, 3), "loss_tag": 3.0}
+
+        def __setstate__(self, state: Any) -> None:
+            raise AssertionError("it was run")
+
+    place = types.ModuleType("alphaction.structures.memory_pool")
+    MemoryPool.__module__, MemoryPool.__qualname__ = place.__name__, "MemoryPool"
+    place.MemoryPool = MemoryPool  # type: ignore[attr-defined]
+    for name in ("alphaction", "alphaction.structures", place.__name__):
+        monkeypatch.setitem(sys.modules, name, place)
+    weights = {
+        "module.backbone.slow.conv1.weight": torch.ones(2),
+        "module.roi_heads.action.predictor.other": torch.zeros(1),
+    }
+    path = save(tmp_path, {"model": weights, "person_pool": MemoryPool(), "iteration": 4})
+    monkeypatch.undo()
+    foreign = recognise_checkpoint(path)
+    assert (foreign.framework, foreign.kind, foreign.described) == ("alphaction", "detector", "AlphAction detector")
+    assert foreign.no_weights == ("person_pool", "iteration")
+    assert foreign.notes == ("person_pool, iteration are left out: they belong to a training",)
+    assert foreign.rename("backbone.slow.conv1.weight") == "backbone.slow_path.conv1.conv.weight"
+    assert foreign.rename("roi_heads.action.predictor.other") is None

@@ -8,6 +8,7 @@ channels.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -24,6 +25,7 @@ from pipeline.tables.window_span import own_second
 Wiring = Literal["parallel", "serial", "dense"]
 NEEDS = {"O": "objects", "M": "window"}
 "The field of `Context` that a block of each letter reads; P reads the persons, which are always there."
+MASKS: dict[str, Mask | None] = {"window": None, "valid": "valid", "none": "none"}
 See = Callable[[str, Tensor], Rows]
 
 
@@ -164,40 +166,48 @@ class InteractionHead(nn.Module):
         return hidden_Rh
 
 
-def _build(
-    name: str,
-    settings: HeadSettings,
-    wiring: Wiring,
-    order: str,
-    *,
-    latent: int,
-    hidden: int,
-    dropout: float,
-    persons: int,
-    init: str,
-) -> Head:
-    """Build a head; arguments and errors are those of `aia_serial`."""
-    _check(name, settings, order, latent=latent, dropout=dropout, persons=persons, init=init)
-    interaction = Interaction(settings, wiring, order, latent=latent, persons=persons, dropout=dropout)
-    _initialise(interaction, init)
-    body = InteractionHead(interaction, two_layers(settings, head=name, hidden=hidden))
-    needs = frozenset(need for letter, need in NEEDS.items() if letter in order)
-    return Head(body, settings, channels=hidden, needs=needs)
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    """The options of `aia_serial`, checked."""
+
+    order: str
+    latent: int
+    hidden: int
+    dropout: float
+    persons: int
+    mask: str
+    init: str
 
 
-def _check(
-    name: str, settings: HeadSettings, order: str, *, latent: int, dropout: float, persons: int, init: str
-) -> None:
-    if not order or set(order) - set("POM"):
-        raise InputError(f"head {name}: order is {order!r}, expected letters P, O and M")
-    if init not in ("identity", "published"):
-        raise InputError(f"head {name}: init is {init}, expected identity or published")
-    if latent < 1 or persons < 1:
-        raise InputError(f"head {name}: latent is {latent} and persons {persons}, expected at least 1")
-    if not 0 <= dropout < 1:
-        raise InputError(f"head {name}: dropout is {dropout}, expected 0 to below 1")
-    if "M" not in order:
-        return
+def _build(name: str, settings: HeadSettings, wiring: Wiring, options: _Options) -> Head:
+    """Build a head; options and errors are those of `aia_serial`."""
+    _check(name, options)
+    settings = replace(settings, mask=MASKS[options.mask] or settings.mask)
+    if "M" in options.order:
+        _check_memory(name, settings)
+    interaction = Interaction(
+        settings, wiring, options.order, latent=options.latent, persons=options.persons, dropout=options.dropout
+    )
+    _initialise(interaction, options.init)
+    body = InteractionHead(interaction, two_layers(settings, head=name, hidden=options.hidden))
+    needs = frozenset(need for letter, need in NEEDS.items() if letter in options.order)
+    return Head(body, settings, channels=options.hidden, needs=needs)
+
+
+def _check(name: str, options: _Options) -> None:
+    if not options.order or set(options.order) - set("POM"):
+        raise InputError(f"head {name}: order is {options.order!r}, expected letters P, O and M")
+    if options.mask not in MASKS:
+        raise InputError(f"head {name}: mask is {options.mask}, expected {' or '.join(MASKS)}")
+    if options.init not in ("identity", "published"):
+        raise InputError(f"head {name}: init is {options.init}, expected identity or published")
+    if options.latent < 1 or options.persons < 1:
+        raise InputError(f"head {name}: latent is {options.latent} and persons {options.persons}, expected at least 1")
+    if not 0 <= options.dropout < 1:
+        raise InputError(f"head {name}: dropout is {options.dropout}, expected 0 to below 1")
+
+
+def _check_memory(name: str, settings: HeadSettings) -> None:
     if not settings.bank_channels:
         raise InputError(f"head {name}: it reads a bank, found bank_channels 0")
     if settings.bank_channels != settings.roi_channels:
@@ -231,13 +241,14 @@ def aia_parallel(
     hidden: int = 1024,
     dropout: float = 0.2,
     persons: int = 25,
+    mask: str = "window",
     init: str = "identity",
 ) -> Head:
     """Build a chain of blocks for each letter of `order`; their results are summed. Options as in `aia_serial`."""
-    return _build(
-        "aia_parallel", settings, "parallel", order,
-        latent=latent, hidden=hidden, dropout=dropout, persons=persons, init=init,
-    )  # fmt: skip
+    options = _Options(
+        order=order, latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init
+    )
+    return _build("aia_parallel", settings, "parallel", options)
 
 
 def aia_serial(
@@ -248,6 +259,7 @@ def aia_serial(
     hidden: int = 1024,
     dropout: float = 0.2,
     persons: int = 25,
+    mask: str = "window",
     init: str = "identity",
 ) -> Head:
     """Build blocks of which each asks with what the one before it gave.
@@ -262,17 +274,19 @@ def aia_serial(
         hidden: channels of the two layers before the classifier.
         dropout: of the reduced features and of what each block adds.
         persons: most persons of a clip that others look at; of more, training draws some, evaluation takes the first.
+        mask: of empty places of persons, objects and memory: `window` takes head.window.mask, which is `valid` where
+            there is no window; `none` and `valid` as there.
         init: `published` draws the projections of the blocks with a deviation of 0.01, `identity` as torch does by
             default, which is more for few channels. With both, each block at first adds nothing to its query.
 
     Raises:
-        InputError: `order` has another letter or none, `init` is another word, a size is below 1, `dropout` is not in
-            [0, 1), or the window is absent or has rows of other channels than the persons.
+        InputError: `order` has another letter or none, `mask` or `init` is another word, a size is below 1, `dropout`
+            is not in [0, 1), or the window is absent or has rows of other channels than the persons.
     """
-    return _build(
-        "aia_serial", settings, "serial", order,
-        latent=latent, hidden=hidden, dropout=dropout, persons=persons, init=init,
-    )  # fmt: skip
+    options = _Options(
+        order=order, latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init
+    )
+    return _build("aia_serial", settings, "serial", options)
 
 
 def aia_dense_serial(
@@ -283,13 +297,14 @@ def aia_dense_serial(
     hidden: int = 1024,
     dropout: float = 0.2,
     persons: int = 25,
+    mask: str = "window",
     init: str = "identity",
 ) -> Head:
     """Build blocks of which, from the third on, each asks with a learned mixture of what all before it gave.
 
     Options and errors are those of `aia_serial`.
     """
-    return _build(
-        "aia_dense_serial", settings, "dense", order,
-        latent=latent, hidden=hidden, dropout=dropout, persons=persons, init=init,
-    )  # fmt: skip
+    options = _Options(
+        order=order, latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init
+    )
+    return _build("aia_dense_serial", settings, "dense", options)

@@ -33,6 +33,11 @@ def small(name: str, *, settings: HeadSettings = SETTINGS, **options: Any) -> He
     return head.eval()
 
 
+def body(head: Head) -> Any:
+    """The part before the classifier, whose type torch does not tell."""
+    return head.shared
+
+
 def seen(clip_index: Tensor = CLIPS, *, clips: int = 2, share: float = 0.6) -> Context:
     mask, of_objects = torch.rand(clips, SECONDS * PER_SECOND) < share, torch.rand(clips, OBJECTS) < share
     rows = torch.randn(*mask.shape, CHANNELS) * mask[:, :, None]
@@ -42,10 +47,11 @@ def seen(clip_index: Tensor = CLIPS, *, clips: int = 2, share: float = 0.6) -> C
 
 def plain(head: Head, roi: Tensor, context: Context, *, masked: bool) -> Tensor:
     """The interaction of one head in float64, every person by itself, with copies of all that it sees."""
-    interaction = head.shared.interaction  # type: ignore[union-attr]
-    weights = {key: value.detach().double() for key, value in interaction.state_dict().items()}
-    assert context.window is not None
-    assert context.objects is not None
+    interaction = body(head).interaction
+    weights: dict[str, Tensor] = {key: value.detach().double() for key, value in interaction.state_dict().items()}
+    window, objects = context.window, context.objects
+    assert window is not None
+    assert objects is not None
     clip_index, persons = context.clip_index.tolist(), roi.double()
 
     def linear(name: str, x: Tensor) -> Tensor:
@@ -80,12 +86,12 @@ def plain(head: Head, roi: Tensor, context: Context, *, masked: bool) -> Tensor:
             if name[0] == "P":
                 key, valid = others(person, linear("reduce_key", persons) if first else queries, PERSONS)
             elif name[0] == "O":
-                key, valid = linear("reduce_object", context.objects.rows[clip].double()), context.objects.mask[clip]
+                key, valid = linear("reduce_object", objects.rows[clip].double()), objects.mask[clip]
             else:
-                window, valid = context.window.rows[clip].double().clone(), context.window.mask[clip].clone()
+                memory, valid = window.rows[clip].double().clone(), window.mask[clip].clone()
                 own = slice(SECONDS // 2 * PER_SECOND, (SECONDS // 2 + 1) * PER_SECOND)
-                window[own], valid[own] = others(person, persons, PER_SECOND)
-                key = linear("reduce_memory", window)
+                memory[own], valid[own] = others(person, persons, PER_SECOND)
+                key = linear("reduce_memory", memory)
             found.append(block(name, query, key, valid))
         return torch.stack(found)
 
@@ -118,9 +124,9 @@ def test_the_interaction_is_that_of_plain_arithmetic(name: str, order: str, mask
     roi, context = torch.randn(4, CHANNELS, dtype=torch.float64), seen()
     expected = plain(head, roi, context, masked=mask == "valid")
     with torch.no_grad():
-        found = head.shared.interaction(roi, context)  # type: ignore[union-attr]
+        found = body(head).interaction(roi, context)
         logits = head(roi, context)
-        hidden = head.shared.layers(roi + expected, context)  # type: ignore[union-attr]
+        hidden = body(head).layers(roi + expected, context)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
     torch.testing.assert_close(logits, head.classifier(hidden), rtol=1e-6, atol=1e-8)
 
@@ -169,6 +175,19 @@ def test_with_a_mask_empty_places_do_not_matter_and_without_one_they_do(name: st
     for mask, same in (("valid", True), ("none", False)):
         head = small(name, settings=replace(SETTINGS, mask=mask))  # type: ignore[arg-type]
         assert torch.allclose(head(roi, context), head(roi, rubbish), atol=1e-5) is same
+
+
+@pytest.mark.parametrize("mask", ["none", "valid"])
+def test_the_mask_can_be_told_where_there_is_no_window_to_say_it(mask: Any) -> None:
+    settings = replace(SETTINGS, window_seconds=0, bank_channels=0, objects=0)
+    head = small("aia_serial", settings=settings, order="PP", mask=mask)
+    other = small("aia_serial", settings=replace(settings, mask=mask), order="PP")
+    other.load_state_dict(head.state_dict())
+    roi, context = torch.randn(4, CHANNELS), Context(CLIPS)
+    assert torch.equal(head(roi, context), other(roi, context))
+    wrong = small("aia_serial", settings=settings, order="PP", mask="none" if mask == "valid" else "valid")
+    wrong.load_state_dict(head.state_dict())
+    assert not torch.allclose(wrong(roi, context), head(roi, context), atol=1e-4)
 
 
 def _changed(head: Head, roi: Tensor, context: Context, change: Callable[[Tensor], None]) -> list[bool]:
@@ -242,7 +261,7 @@ def test_a_new_head_adds_nothing_but_the_shortcut_and_init_says_how_wide_weights
             head = build_head(
                 name, replace(SETTINGS, roi_channels=512, bank_channels=512), {"latent": 256, "init": init}
             )
-            interaction = head.shared.interaction  # type: ignore[union-attr]
+            interaction = body(head).interaction
             for block in interaction.blocks.values():
                 assert not block.out.weight.any()
                 assert not block.out.bias.any()
@@ -252,7 +271,7 @@ def test_a_new_head_adds_nothing_but_the_shortcut_and_init_says_how_wide_weights
 
 def test_a_shorter_window_has_fewer_codes_and_a_window_of_another_length_is_refused() -> None:
     head = small("aia_serial", settings=replace(SETTINGS, window_seconds=2))
-    assert head.shared.interaction.blocks.M1.position_k.shape == (2, 1, 5)  # type: ignore[union-attr]
+    assert body(head).interaction.blocks.M1.position_k.shape == (2, 1, 5)
     with pytest.raises(ValueError, match=r"^the window has 15 slots, this head expects 6$"):
         head(torch.randn(4, CHANNELS), seen())
 
@@ -262,6 +281,7 @@ def test_a_shorter_window_has_fewer_codes_and_a_window_of_another_length_is_refu
     [
         ({"order": "POX"}, {}, "order is 'POX', expected letters P, O and M"),
         ({"order": ""}, {}, "order is '', expected letters P, O and M"),
+        ({"mask": "no"}, {}, "mask is no, expected window or valid or none"),
         ({"init": "zero"}, {}, "init is zero, expected identity or published"),
         ({"latent": 0}, {}, "latent is 0 and persons 25, expected at least 1"),
         ({"persons": 0}, {}, "latent is 1024 and persons 0, expected at least 1"),

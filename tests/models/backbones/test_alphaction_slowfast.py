@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 
 from pipeline.base.errors import InputError
 from pipeline.interop.alphaction import our_key
-from pipeline.models.backbones.alphaction import FrozenNorm, alphaction_slowfast_r50_4x16
+from pipeline.models.backbones.alphaction_slowfast import FrozenNorm, alphaction_slowfast_r50_4x16
 from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.build import build_backbone, parameter_count
 from tests import parity
@@ -95,7 +96,7 @@ def test_norms_are_frozen_lateral_convolutions_have_a_bias_and_everything_else_t
 
 def test_blocks_begin_as_their_shortcuts_and_learn_from_the_first_step_on() -> None:
     network = alphaction_slowfast_r50_4x16(width=16).train()
-    block = network.slow_path.layer2[1]
+    block: Any = network.slow_path.layer2[1]
     x = torch.rand(1, 128, 2, 6, 6)
     assert torch.equal(block(x), x)
     sum(each.square().mean() for each in network(torch.randn(2, 3, 16, 64, 64))).backward()
