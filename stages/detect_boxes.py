@@ -1,13 +1,13 @@
-"""Make person boxes for a data set that has none.
+"""Make boxes of persons, and where the detector can also of objects, for a data set that has none.
 
     python -m stages.detect_boxes motion
     actionbank detect-boxes fasterrcnn --device cuda
 
-Part of the pipeline if `boxes.detector` is not none. Detects persons in the stored frames of every film that the
-annotations name, at every second and at every keyframe. Writes `data/<name>/detected_boxes`: `boxes.csv` (AVA CSV with
-scores, which import_boxes reads) and `summary.json`. Films that were finished before are taken from `.work`.
-`fasterrcnn` is torchvision's, with the weights `boxes.weights` or those that torchvision downloads. `motion` needs no
-weights, but a camera that stands still.
+Part of the pipeline if `boxes.detector` is not none. Looks at the stored frames of every film that the annotations
+name, at every second and at every keyframe. Writes `data/<name>/detected_boxes`: `boxes.csv` (AVA CSV with scores,
+which import_boxes reads), `summary.json` and, where the detector finds objects, `objects/objects.csv`. Films that were
+finished before are taken from `.work`. `fasterrcnn` is torchvision's, with the weights `boxes.weights` or those that
+torchvision downloads. `motion` needs no weights, but a camera that stands still, and finds no objects.
 """
 
 from pathlib import Path
@@ -37,7 +37,7 @@ def detect_boxes(
     batch: BatchOption = 8,
     processes: ProcessesOption = 1,
 ) -> None:
-    """Detect persons in every second of every film."""
+    """Detect persons, and objects where the detector can, in every second of every film."""
     params = load_params()
     boxes, data = params.boxes, Path("data", params.dataset.name)
     films = films_to_detect(data / "annotations", data / "frames")
@@ -46,7 +46,9 @@ def detect_boxes(
     with recorded_run("detect_boxes", detector, dataset=params.dataset.name, items=len(films)) as record:
         record["device"] = device
         store = FrameStore(data / "frames")
-        items = detect_films(films, store, settings=chosen.settings, load=chosen.load, workers=at_a_time, batch=batch)
+        items = detect_films(
+            films, store, settings=chosen.settings, load=chosen.load, workers=at_a_time, batch=batch, names=chosen.names
+        )
         if not is_main():
             return
         with replace_folder(data / "detected_boxes", FILES) as folder:

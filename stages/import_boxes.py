@@ -3,11 +3,11 @@
     python -m stages.import_boxes
 
 Reads every box file of the folder `boxes.source` (`dataset.proposals`, or with `boxes.detector` the out of
-detect_boxes), and of `dataset.objects` if there is one, in any of the formats of docs/data-layout.md, and prints which
-format it found. The videos and their times come from the out of import_annotations. Writes `data/<name>/boxes`:
-`boxes.parquet` with every box of score `boxes.min_score` or more (with `boxes.tracks` also with ids over time),
-`summary.json` with the counts of used and unused rows of each file, and `problems.json`. Each consumer applies its own
-threshold, so a change of one does not re-run this stage.
+detect_boxes), and of `dataset.objects` or the detector's objects, in any of the formats of docs/data-layout.md, and
+prints which format it found. The videos and their times come from the out of import_annotations. Writes
+`data/<name>/boxes`: `boxes.parquet` with every box of score `boxes.min_score` or more (with `boxes.tracks` also with
+ids over time), `summary.json` with the counts of used and unused rows of each file, and `problems.json`. Each consumer
+applies its own threshold, so a change of one does not re-run this stage.
 """
 
 from pathlib import Path
@@ -15,8 +15,8 @@ from pathlib import Path
 from pipeline.base.command import new_app, run
 from pipeline.base.files import replace_folder
 from pipeline.base.runs import recorded_run
+from pipeline.boxes.folders import folder_of_objects
 from pipeline.boxes.importing import import_boxes as read_boxes
-from pipeline.boxes.objects import NO_OBJECTS
 from pipeline.boxes.recall import recall_lines
 from pipeline.boxes.write_boxes import FILES, describe_rows, split_lines, write_boxes
 from pipeline.params import load_params
@@ -42,7 +42,7 @@ def import_boxes() -> None:
             person_class=boxes.person_class,
             # Not a dependency in dvc.yaml: the out of import_annotations, which is one, is made from these files.
             annotations=Path(params.dataset.annotations),
-            objects=None if params.dataset.objects == NO_OBJECTS else Path(params.dataset.objects),
+            objects=folder_of_objects(params.dataset.objects, Path(boxes.source)),
         )
         write_boxes(folder, found, boxes)
     print("\n".join(split_lines(found.summary)))

@@ -1,4 +1,7 @@
-"""Run a person detector over the frames of films: one finished item of `.work` per film, and one CSV of all films."""
+"""Run a detector over the frames of films: one finished item of `.work` per film, and one CSV of all films.
+
+A second CSV has the objects, where the detector finds some beside persons.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +15,7 @@ from pipeline.base.errors import InputError, counted
 from pipeline.base.files import digest_value, write_bytes, write_json, write_text
 from pipeline.base.shared_items import Make, share_items
 from pipeline.base.work import item_key
+from pipeline.boxes.folders import OBJECTS
 from pipeline.features.film_clips import read_ahead
 from pipeline.features.requests import film_seconds, rows_by_video
 from pipeline.tables.csv_rows import Floats
@@ -21,10 +25,12 @@ from pipeline.video.clips import clip_indices
 from pipeline.video.store import FrameStore
 
 STAGE = "detected_boxes"
-FILES = ("summary.json", "boxes.csv")
+FILES = ("summary.json", "boxes.csv", "objects/objects.csv")
+COLUMNS = "video_id,timestamp,x1,y1,x2,y2,label,score"
 DECIMALS = 4
 # Takes the frames of a film's keyframes (RGB, uint8 [height, width, 3]) and returns the boxes of each: [n, 5] with
-# x1, y1, x2, y2 as fractions of the frame, and a score.
+# x1, y1, x2, y2 as fractions of the frame, and a score; or [n, 6], where the last column is -1 for a person and for an
+# object the place of its class among the names of the detector's classes.
 Detector = Callable[[Iterator[np.ndarray]], Sequence[Floats]]
 
 
@@ -76,8 +82,11 @@ def detect_films(
     load: Callable[[], Detector],
     workers: int,
     batch: int,
+    names: Sequence[str] = (),
 ) -> dict[str, Path]:
-    """Return the finished item of every film by video, a folder with `boxes.csv`; compute only missing items.
+    """Return the finished item of every film by video, a folder with `boxes.csv` and `objects.csv`.
+
+    Only missing items are computed.
 
     The ranks divide the films among themselves.
 
@@ -88,6 +97,7 @@ def detect_films(
         load: returns the detector; called only if an item is missing.
         workers: number of films processed at a time.
         batch: frames of a film that are read ahead of the detector.
+        names: the names of the detector's classes.
 
     Raises:
         InputError: frames of a film cannot be read. extract_frames wrote them, so this is no fault of the film. The
@@ -106,14 +116,15 @@ def detect_films(
 
     def load_maker() -> Make:
         detector = load()
-        return lambda video_id, folder: _write(folder / "boxes.csv", by_id[video_id], store, detector, batch)
+        return lambda video_id, folder: _write(
+            folder, by_id[video_id], detector(_frames(by_id[video_id], store, batch)), names
+        )
 
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return share_items(STAGE, keys, load_maker, executor=pool, what="detect_boxes", unit="film")
 
 
-def _write(path: Path, film: SearchedFilm, store: FrameStore, detector: Detector, batch: int) -> None:
-    """Write AVA CSV with scores; a row of two columns is a keyframe that shows nobody."""
+def _frames(film: SearchedFilm, store: FrameStore, batch: int) -> Iterator[np.ndarray]:
     total = store.grid_frames(film.video_id)
 
     def read(stamp: float) -> np.ndarray:
@@ -121,20 +132,32 @@ def _write(path: Path, film: SearchedFilm, store: FrameStore, detector: Detector
         frame: np.ndarray = store.read_clip(film.video_id, at)[0]
         return frame
 
-    frames = read_ahead(read, film.timestamps.tolist(), ahead=batch)
+    return read_ahead(read, film.timestamps.tolist(), ahead=batch)
 
-    lines = []
-    for stamp, boxes in zip(film.timestamps.tolist(), detector(frames), strict=True):
+
+def _write(folder: Path, film: SearchedFilm, found: Sequence[Floats], names: Sequence[str]) -> None:
+    """Write AVA CSV with scores; a row of two columns is a keyframe that shows nobody. Objects have labels."""
+    persons, objects = [], []
+    for stamp, boxes in zip(film.timestamps.tolist(), found, strict=True):
         key = f"{film.video_id},{stamp:.10g}"
-        rows = np.round(np.clip(boxes, 0, 1), DECIMALS)
-        rows = rows[(rows[:, 2] > rows[:, 0]) & (rows[:, 3] > rows[:, 1])]
-        rows = rows[np.lexsort([*rows[:, 3::-1].T, -rows[:, 4]])]
-        lines += [f"{key},{x1:g},{y1:g},{x2:g},{y2:g},,{score:g}" for x1, y1, x2, y2, score in rows.tolist()] or [key]
-    write_text(path, "".join(f"{line}\n" for line in lines))
+        kind = boxes[:, 5].astype(int) if boxes.shape[1] > 5 else np.full(len(boxes), -1)
+        rows = np.round(np.clip(boxes[:, :5], 0, 1), DECIMALS)
+        flat = (rows[:, 2] <= rows[:, 0]) | (rows[:, 3] <= rows[:, 1])
+        order = np.lexsort([*rows[:, 3::-1].T, -rows[:, 4]])
+        order = order[~flat[order]]
+        lines = [
+            f"{key},{x1:g},{y1:g},{x2:g},{y2:g},{names[place] if place >= 0 else ''},{score:g}"
+            for (x1, y1, x2, y2, score), place in zip(rows[order].tolist(), kind[order].tolist(), strict=True)
+        ]
+        is_person = kind[order] < 0
+        persons += [line for line, here in zip(lines, is_person, strict=True) if here] or [key]
+        objects += [line for line, here in zip(lines, is_person, strict=True) if not here]
+    write_text(folder / "boxes.csv", "".join(f"{line}\n" for line in persons))
+    write_text(folder / "objects.csv", "".join(f"{line}\n" for line in objects))
 
 
 def write_detected(folder: Path, films: Sequence[SearchedFilm], items: Mapping[str, Path], *, detector: str) -> str:
-    """Write `boxes.csv` of all films, and `summary.json`.
+    """Write `boxes.csv` of all films, `summary.json`, and `objects/objects.csv` if there are any.
 
     Args:
         folder: an empty folder to write to.
@@ -149,8 +172,14 @@ def write_detected(folder: Path, films: Sequence[SearchedFilm], items: Mapping[s
     boxes, keyframes = sum(text.count(b",,") for text in texts), sum(len(film.timestamps) for film in films)
     write_bytes(folder / "boxes.csv", b"".join(texts))
     counts = {"films": len(films), "keyframes": keyframes, "boxes": boxes}
+    things = b"".join((items[video_id] / "objects.csv").read_bytes() for video_id in sorted(items))
+    if things:
+        counts["objects"] = things.count(b"\n")
+        (folder / OBJECTS).mkdir()
+        write_bytes(folder / OBJECTS / "objects.csv", f"{COLUMNS}\n".encode() + things)
     write_json(folder / "summary.json", {"detector": detector, **counts})
+    beside = f" and {counted(counts['objects'], 'object')}" if things else ""
     return (
-        f"{counted(boxes, 'box', 'boxes')} by {detector} in {counted(keyframes, 'keyframe')} of "
+        f"{counted(boxes, 'box', 'boxes')}{beside} by {detector} in {counted(keyframes, 'keyframe')} of "
         f"{counted(len(items), 'film')}"
     )

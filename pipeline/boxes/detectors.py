@@ -1,6 +1,6 @@
-"""Choose a person detector by name: what its boxes depend on, and how it is loaded."""
+"""Choose a detector by name: what its boxes depend on, and how it is loaded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,8 @@ class ChosenDetector(NamedTuple):
     "What its boxes depend on besides the frames."
     load: Callable[[], Detector]
     on_gpu: bool = False
+    names: Sequence[str] = ()
+    "The classes of the objects that it finds beside persons; none if it finds persons alone."
 
 
 def choose_detector(name: str, *, weights: str, min_score: float, device: str) -> ChosenDetector:
@@ -44,7 +46,7 @@ def choose_detector(name: str, *, weights: str, min_score: float, device: str) -
 
 def _fasterrcnn(weights: str, min_score: float, device: str) -> ChosenDetector:
     # Imported here because it loads all of torchvision's detection, which `motion` does not need.
-    from pipeline.boxes.fasterrcnn import load_fasterrcnn, person_detector, published_weights, read_weights
+    from pipeline.boxes.fasterrcnn import NAMES, coco_detector, load_fasterrcnn, published_weights, read_weights
 
     place = pick_device(device)
     path = from_main(lambda: published_weights() if weights == NO_WEIGHTS else Path(weights))
@@ -53,8 +55,8 @@ def _fasterrcnn(weights: str, min_score: float, device: str) -> ChosenDetector:
     def load() -> Detector:
         set_numerics(compute_dtype="fp32", deterministic=False, threads=1)
         model = load_fasterrcnn(tensors, where=str(path), min_score=min_score)
-        return person_detector(model.to(place), device=place)
+        return coco_detector(model.to(place), device=place)
 
     code = code_version("pipeline.boxes.fasterrcnn")
     settings = {"weights": digest_file(path), "min_score": min_score, "code": code}
-    return ChosenDetector(settings, load, on_gpu=place.type == "cuda")
+    return ChosenDetector(settings, load, on_gpu=place.type == "cuda", names=NAMES)

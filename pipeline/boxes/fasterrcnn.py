@@ -1,4 +1,4 @@
-"""Use torchvision's Faster R-CNN, trained on COCO, as a person detector."""
+"""Use torchvision's Faster R-CNN, trained on COCO, as a detector of persons and objects."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -21,6 +21,8 @@ from pipeline.interop.torch_files import load_torch
 from pipeline.tables.csv_rows import Floats
 
 PERSON = 1
+NAMES = tuple(FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1.meta["categories"])
+"COCO's classes by number."
 FORWARD_FRAMES = 8
 "Fixed batch size, except for the last frames of a film: other sizes give other rounding errors."
 PUBLISHED = FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1
@@ -79,8 +81,10 @@ def load_fasterrcnn(weights: dict[str, Tensor], *, where: str, min_score: float)
     return model.eval()
 
 
-def person_detector(model: Any, *, device: torch.device) -> Detector:
-    """Wrap a detection model of torchvision as a person detector, with FORWARD_FRAMES frames per forward pass.
+def coco_detector(model: Any, *, device: torch.device) -> Detector:
+    """Wrap a detection model of torchvision as a detector, with FORWARD_FRAMES frames per forward pass.
+
+    Boxes of other classes than person are objects, whose last column is their place in NAMES.
 
     Args:
         model: maps images (float [3, H, W] in 0 to 1) to dicts of `boxes` [n, 4] in pixels, `labels` [n] and `scores`
@@ -95,11 +99,10 @@ def person_detector(model: Any, *, device: torch.device) -> Detector:
             with torch.inference_mode():
                 outputs = model(images)
             for image, output in zip(images, outputs, strict=True):
-                persons = output["labels"] == PERSON
-                boxes = output["boxes"][persons].double().cpu().numpy()
+                boxes, labels, scores = (output[key].double().cpu().numpy() for key in ("boxes", "labels", "scores"))
                 height, width = image.shape[1:]
-                scores = output["scores"][persons].double().cpu().numpy()
-                found.append(np.column_stack([boxes / (width, height, width, height), scores]))
+                kind = np.where(labels == PERSON, -1, labels)
+                found.append(np.column_stack([boxes / (width, height, width, height), scores, kind]))
         return found
 
     return detect

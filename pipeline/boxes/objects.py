@@ -11,8 +11,6 @@ from pipeline.base.errors import InputError
 from pipeline.boxes.box_rows import BoxRows
 from pipeline.boxes.formats_of_boxes import BoxFiles, read_box_files
 
-NO_OBJECTS = "conf/none/objects"
-"`dataset.objects` of a data set without objects."
 UNNAMED = "object"
 "The label of an object whose file does not say its class."
 

@@ -78,7 +78,8 @@ def info(
 def verify(
     path: PathArgument,
     boxes: Annotated[
-        Path | None, typer.Option(help="Also compare detections with this box table, e.g. data/playground/boxes.")
+        Path | None,
+        typer.Option(help="Also compare detections and objects with this box table, e.g. data/playground/boxes."),
     ] = None,
     annotations: Annotated[
         Path | None,

@@ -12,6 +12,7 @@ from pipeline.annotations.coco import FORMAT as COCO
 from pipeline.annotations.listed import Listed, read_listed
 from pipeline.base.errors import InputError
 from pipeline.base.problems import Problem
+from pipeline.boxes.folders import folder_of_objects
 from pipeline.boxes.yolo import find_yolo
 from pipeline.doctor.classes import after_overlap, check_labels, label_counts
 from pipeline.doctor.film_shapes import check_shapes
@@ -192,6 +193,7 @@ def _boxes(
         limit=params.boxes.max_bad_fraction,
         person_class=params.boxes.person_class,
         annotations=Path(params.dataset.annotations),
+        objects=folder_of_objects(params.dataset.objects, Path(params.boxes.source)),
     )
     if found is None:
         unchecked.append("recall of the boxes: there are none that can be read")

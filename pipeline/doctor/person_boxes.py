@@ -45,6 +45,7 @@ def read_boxes(
     limit: float,
     person_class: int = 0,
     annotations: Path | None = None,
+    objects: Path | None = None,
 ) -> tuple[BoxImport | None, list[Finding]]:
     """Return the boxes, if they can be read, and the findings on their files.
 
@@ -56,6 +57,7 @@ def read_boxes(
         limit: `boxes.max_bad_fraction`.
         person_class: `boxes.person_class`.
         annotations: the annotation folder; copies of its files are not read as boxes.
+        objects: the folder of boxes of objects; None if there is none.
     """
     if not folder.is_dir() or not any(path.is_file() for path in visible_files(folder)):
         nothing = [Problem(str(folder), "boxes", "no file of boxes", "person boxes of every keyframe")]
@@ -77,6 +79,7 @@ def read_boxes(
             detector=detector,
             person_class=person_class,
             annotations=annotations,
+            objects=objects,
         )
     except InputError as error:
         told = problem_of(str(error), folder.name, "the files", "boxes of the annotated films (docs/data-layout.md)")

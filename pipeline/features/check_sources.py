@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from pipeline.bank.reader import Bank
 from pipeline.base.problems import Problem
 from pipeline.base.progress import progress
+from pipeline.features.film_objects import best_rows
 from pipeline.features.requests import Floats, choose_boxes, rows_by_video
 from pipeline.tables.film_ends import is_beyond
 from pipeline.tables.schemas import ANNOTATIONS, BOX_COLUMNS, BOXES, KEYFRAMES, read_table
@@ -27,7 +28,7 @@ def check_sources(
     Args:
         bank: a bank whose own digests are right.
         boxes: the folder of `import_boxes`. `detections` must hold exactly its boxes at the seconds seen that pass the
-            threshold, by the rule that the bank's provenance names.
+            threshold, by the rule that the bank's provenance names, and `objects` the best of its objects.
         annotations: the folder of `import_annotations`. `ground_truth` must hold exactly its distinct boxes.
         checkpoint: weights, of which only the sidecar is read. They must be the bank's producer.
 
@@ -49,7 +50,9 @@ def check_sources(
         if found != expected:
             report("checkpoint_sha256", str(found), f"{expected} of {checkpoint}")
     if boxes is not None:
-        _check_boxes(bank, read_table(boxes / "boxes.parquet", BOXES), report)
+        table = read_table(boxes / "boxes.parquet", BOXES)
+        _check_boxes(bank, table, report)
+        _check_objects(bank, table, report)
     if annotations is not None:
         keyframes = read_table(annotations / "keyframes.parquet", KEYFRAMES)
         annotated = pc.any(pc.equal(keyframes["split"], bank.split)).as_py() or False
@@ -77,6 +80,26 @@ def _check_boxes(bank: Bank, boxes: pa.Table, report: Report) -> None:
         chosen[:, 5] = chosen[:, 5].astype(np.float32)  # the type in which scores are stored
         found = np.column_stack([rows.timestamp, rows.boxes_xyxy, rows.score])
         _compare(found, chosen, where, "boxes of the table that pass the threshold", report)
+
+
+def _check_objects(bank: Bank, boxes: pa.Table, report: Report) -> None:
+    """Compare the rows of objects of a bank that has any with the best objects of each second."""
+    best = bank.provenance.get("objects")
+    if not isinstance(best, int):
+        return
+    table = rows_by_video(boxes.filter(pc.is_valid(boxes["label"])), [*COLUMNS, "score"])
+    for video in progress(bank.videos, what="verify objects", unit="video"):
+        where = f"video {video!r}: objects"
+        if not bank.has_rows(video, "objects"):
+            report(where, "no such row set", "one in every video, as the bank stores objects")
+            continue
+        rows = bank.rows(video, "objects")
+        seen = np.asarray(bank.timestamps_seen(video), np.float64)
+        chosen = best_rows(table.get(video, np.empty((0, 6))), seen, best)
+        chosen[:, 5] = chosen[:, 5].astype(np.float32)  # the type in which scores are stored
+        score = np.full(len(rows), np.nan) if rows.score is None else rows.score
+        found = np.column_stack([rows.timestamp, rows.boxes_xyxy, score])
+        _compare(found, chosen, where, f"the best {best} objects of each second in the table", report)
 
 
 def _check_ground_truth(bank: Bank, table: dict[str, Floats], annotated: bool, report: Report) -> None:

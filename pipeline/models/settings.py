@@ -11,7 +11,6 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
-from pipeline.tables.select_boxes import ObjectRule
 from pipeline.tables.window_span import USUAL_SPAN, Span
 
 # Pydantic, which reads values from outside, then refuses unknown keys and numbers that are not finite.
@@ -150,11 +149,6 @@ class ObjectSettings:
     "Places for objects; of more, the best by score are taken."
     score: float
     "Objects below this score are not read."
-
-    @property
-    def rule(self) -> ObjectRule:
-        """The rule that selects the objects of a keyframe."""
-        return ObjectRule(self.per_keyframe, self.score)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ from pipeline.scoring.filled_windows import Filled, check_windows
 from pipeline.scoring.keyframe_rows import SCORED_ROW_SETS, scoring_rows
 from pipeline.scoring.predictor import Predictor, make_predictor
 from pipeline.scoring.score_films import films_of_store
+from pipeline.scoring.settings import object_rule
 from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.schemas import DETECTIONS, write_table
 from pipeline.tables.split_tables import KnownFilms, Tables, read_tables, split_keyframes
@@ -141,7 +142,6 @@ def _score_frames(
         of_val = videos_of(tables.keyframes, "val")
         check_threshold(str(rows.sources.boxes), tables.boxes, of_val, split="val", rule=settings.rule, key=KEY)
     store, window, predictor = FrameStore(rows.sources.frames), inputs.window, inputs.predictor
-    objects = predictor.spec.head.objects
     keyframes = split_keyframes(
         tables,
         "val",
@@ -149,7 +149,7 @@ def _score_frames(
         rule=settings.rule,
         with_empty=True,
         films=films_of_store(store),
-        objects=objects.rule if objects else None,
+        objects=object_rule(predictor.spec.head),
     )
     filled = check_windows(window, {"val": keyframes})
     return predictor.score_films(store, keyframes, window.for_evaluation() if window else None), filled

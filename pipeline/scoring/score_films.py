@@ -1,6 +1,7 @@
 """Score keyframes with a whole detector, from the frames."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -53,38 +54,14 @@ def score_films(
     Returns:
         `detected` and `ground_truth`, in the order of `keyframes`; empty on ranks other than 0.
     """
-    scored: list[tuple[list[ScoredKeyframe], list[ScoredKeyframe]]] = []
     stored = set(store.video_ids)
     films = [(video_id, list(each)) for video_id, each in groupby(keyframes, key=lambda each: each.keyframe.video_id)]
     films = [(video_id, film) for video_id, film in films if video_id in stored]
+    scored: list[tuple[list[ScoredKeyframe], list[ScoredKeyframe]]] = []
     for video_id, film in progress(share(films), what="score", unit="film"):
         film = [each for each in film if len(each.proposals_xyxy) + len(each.ground_truth_xyxy)]
-        requests = [
-            ClipRequest(
-                each.keyframe.time_seconds,
-                np.concatenate([each.proposals_xyxy, each.ground_truth_xyxy, _objects(each)]),
-            )
-            for each in film
-        ]
-
-        def forward(
-            places: range,
-            clips: Tensor,
-            boxes_xyxy: Tensor,
-            clip_index: Tensor,
-            film: list[KeyframeBoxes] = film,
-        ) -> Tensor:
-            batch_of = [film[i] for i in places]
-            persons = _persons(batch_of).to(boxes_xyxy.device)
-            objects = _object_boxes(batch_of, boxes_xyxy[~persons])
-            window = scoring.windows(batch_of, clip_index[persons])
-            with compute_precision(scoring.device, scoring.compute_dtype):
-                logits: Tensor = detector(clips, boxes_xyxy[persons], clip_index[persons], window, objects)
-            scores = scoring.scores_of(logits.float())
-            rows = scores.new_zeros(len(boxes_xyxy), scores.shape[1])  # one for each box, which `run_film` expects
-            rows[persons] = scores
-            return rows
-
+        requests = [ClipRequest(each.keyframe.time_seconds, _boxes(each)) for each in film]
+        forward = partial(_forward, detector, scoring, film)
         rows = run_film(forward, store, video_id, requests, settings=clip, device=scoring.device, batch=batch)
         detected, annotated = [], []
         for each, scores in zip(film, rows, strict=True):
@@ -97,6 +74,33 @@ def score_films(
         kind: [keyframe for film in gathered for keyframe in film[place]]
         for place, kind in enumerate(("detected", "ground_truth"))
     }
+
+
+def _forward(
+    detector: Detector,
+    scoring: ScoreSettings,
+    film: Sequence[KeyframeBoxes],
+    places: range,
+    clips: Tensor,
+    boxes_xyxy: Tensor,
+    clip_index: Tensor,
+) -> Tensor:
+    """Score the persons among the boxes of some keyframes; objects get rows of zeros. For `run_film`."""
+    keyframes = [film[place] for place in places]
+    persons = _persons(keyframes).to(boxes_xyxy.device)
+    objects = _object_boxes(keyframes, boxes_xyxy[~persons])
+    window = scoring.windows(keyframes, clip_index[persons])
+    with compute_precision(scoring.device, scoring.compute_dtype):
+        logits: Tensor = detector(clips, boxes_xyxy[persons], clip_index[persons], window, objects)
+    scores = scoring.scores_of(logits.float())
+    rows = scores.new_zeros(len(boxes_xyxy), scores.shape[1])
+    rows[persons] = scores
+    return rows
+
+
+def _boxes(each: KeyframeBoxes) -> NDArray[np.float64]:
+    """Return the boxes of a keyframe's persons, and then of its objects."""
+    return np.concatenate([each.proposals_xyxy, each.ground_truth_xyxy, _objects(each)])
 
 
 def _objects(each: KeyframeBoxes) -> NDArray[np.float64]:

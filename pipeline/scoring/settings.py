@@ -10,8 +10,9 @@ from torch import Tensor
 
 from pipeline.models.context import BankWindow, WindowOf
 from pipeline.models.scores import action_scores
-from pipeline.models.settings import Labels
+from pipeline.models.settings import Labels, LongTermHead
 from pipeline.tables.keyframes import KeyframeBoxes
+from pipeline.tables.select_boxes import ObjectRule
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class ScoreSettings:
         video_ids = [each.keyframe.video_id for each in keyframes]
         timestamps = np.array([each.keyframe.timestamp for each in keyframes])
         return self.window_of(video_ids, timestamps, clip_index).to(self.device)
+
+
+def object_rule(head: LongTermHead) -> ObjectRule | None:
+    """Return the rule that selects the objects of a keyframe; None for a head that reads none."""
+    return ObjectRule(head.objects.per_keyframe, head.objects.score) if head.objects else None
 
 
 def score_settings(

@@ -28,6 +28,7 @@ from pipeline.models.standardise import StandardisedHead
 from pipeline.scoring.filled_windows import Filled, check_windows
 from pipeline.scoring.keyframe_objects import say_without_objects
 from pipeline.scoring.score_films import films_of_store
+from pipeline.scoring.settings import object_rule
 from pipeline.tables.split_tables import KnownFilms
 from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import ClipData
@@ -146,8 +147,8 @@ def _read(spec: HeadSpec, settings: HeadTraining, rows: RowSource, options: Wind
         of_splits = SplitSources(sources.annotations, None, films)
     else:
         store = FrameStore(sources.frames)
-        objects = spec.head.objects.rule if spec.head.objects else None
-        of_splits = SplitSources(sources.annotations, sources.boxes, films_of_store(store), store, objects)
+        films = films_of_store(store)
+        of_splits = SplitSources(sources.annotations, sources.boxes, films, store, object_rule(spec.head))
     splits = read_splits(of_splits, settings, classes=spec.classes, labels=spec.labels)
     filled = check_windows(window, {"train": splits.train, "val": splits.val})
     digest = from_main(lambda: digest_tree(sources.annotations))

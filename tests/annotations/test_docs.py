@@ -26,7 +26,9 @@ def block(opening: str) -> str:
 
 
 def test_the_examples_are_read_without_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, proposals = tmp_path / "annotations", tmp_path / "proposals"
+    source, proposals, objects = tmp_path / "annotations", tmp_path / "proposals", tmp_path / "objects"
+    objects.mkdir()
+    (objects / "objects.csv").write_text(block("csv objects/objects.csv"))
     source.mkdir()
     proposals.mkdir()
     (source / "labelmap.pbtxt").write_text(block("pbtxt labelmap.pbtxt"))
@@ -46,7 +48,8 @@ def test_the_examples_are_read_without_a_problem(tmp_path: Path, monkeypatch: py
     }
     assert found.summary["splits"]["train"]["labels_of_classes_not_in_the_label_map"] == 1
     assert [label.group for label in found.labels] == ["person_movement", "posture", "person_interaction"]
-    boxes = import_boxes(proposals, found.timelines, min_score=0.05)
+    boxes = import_boxes(proposals, found.timelines, min_score=0.05, objects=objects)
+    assert boxes.summary["objects"] == {"book": 1, "chair": 1, "cup": 1}
     assert boxes.problems == []
     assert boxes.summary["all_files"]["keyframes_without_a_box"] == 2
     train = group_keyframes(

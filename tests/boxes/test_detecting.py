@@ -6,9 +6,12 @@ import pyarrow as pa
 import pytest
 
 from pipeline.base.errors import InputError
-from pipeline.base.files import digest_file
+from pipeline.base.files import digest_file, read_json
 from pipeline.boxes.detecting import SearchedFilm, detect_films, films_to_detect, write_detected
+from pipeline.boxes.folders import NO_OBJECTS, folder_of_objects
+from pipeline.boxes.importing import import_boxes
 from pipeline.tables.schemas import KEYFRAMES, TIMELINES, VIDEOS, write_table
+from pipeline.tables.timelines import Timeline, timelines_table
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import FrameStore, write_frames
 from tests.video.test_store import HEIGHT, WIDTH, rows
@@ -95,3 +98,43 @@ def test_boxes_are_cut_rounded_and_sorted_by_score_and_a_frame_without_one_is_sa
         "a,900,0.5,0.5,0.75,0.75,,0.5",
         "a,901.5",
     ]
+    assert sorted(path.name for path in out.iterdir()) == ["boxes.csv", "summary.json"]
+
+
+def test_objects_stand_in_a_file_of_their_own_which_is_imported_with_the_persons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "root"))
+    record = {"grid_frames": 8, "stored_height": HEIGHT, "stored_width": WIDTH}
+    path = tmp_path / "frames/a.arrow"
+    count = write_frames(path, rows(list(range(8))), lambda: record)
+    write_manifest(tmp_path / "frames", {"a": {**record, "rows": count, "sha256": digest_file(path)}}, fps=4.0)
+    films = [SearchedFilm("a", -900.0, np.array([900, 901]))]
+    person, dog, kite = [0.1, 0.1, 0.3, 0.5, 0.9, -1], [0.2, 0.2, 0.4, 0.6, 0.8, 1], [0.5, 0, 0.6, 0.1, 0.95, 2]
+
+    def detect(frames: Iterator[np.ndarray]) -> list[np.ndarray]:
+        return [np.array(((person, dog, kite), (dog,))[at]) for at, _ in enumerate(frames)]
+
+    items = detect_films(
+        films, FrameStore(tmp_path / "frames"), settings={}, load=lambda: detect, workers=1, batch=2,
+        names=("person", "dog", "kite"),
+    )  # fmt: skip
+    out = tmp_path / "out"
+    out.mkdir()
+    told = write_detected(out, films, items, detector="fasterrcnn")
+    assert told == "1 box and 3 objects by fasterrcnn in 2 keyframes of 1 film"
+    assert (out / "boxes.csv").read_text() == "a,900,0.1,0.1,0.3,0.5,,0.9\na,901\n"
+    assert (out / "objects/objects.csv").read_text().splitlines() == [
+        "video_id,timestamp,x1,y1,x2,y2,label,score",
+        "a,900,0.5,0,0.6,0.1,kite,0.95",
+        "a,900,0.2,0.2,0.4,0.6,dog,0.8",
+        "a,901,0.2,0.2,0.4,0.6,dog,0.8",
+    ]
+    assert read_json(out / "summary.json") == {
+        "detector": "fasterrcnn", "films": 1, "keyframes": 2, "boxes": 1, "objects": 3,
+    }  # fmt: skip
+    timelines = timelines_table({"a": Timeline("train")})
+    found = import_boxes(
+        out, timelines, min_score=0.05, detector="fasterrcnn", objects=folder_of_objects(NO_OBJECTS, out)
+    )
+    assert found.boxes["label"].to_pylist() == ["kite", None, "dog", "dog"]

@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.bank.check_bank import verify_bank
 from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.base.errors import InputError
@@ -171,3 +172,38 @@ def test_the_producer_is_that_of_the_sidecar(sources: Path) -> None:
         check_sources(made, checkpoint=sources / "other.safetensors")
     with pytest.raises(InputError, match="no such table"):
         check_sources(made, boxes=sources / "nowhere")
+
+
+def with_objects(folder: Path, objects: FeatureRows | None, best: int = 2) -> Bank:
+    rows = {video: as_rows(detections(video)) for video in ("a", "b")}
+    path = write_small_bank(
+        folder / "train.zarr", rows, provenance={**PROVENANCE, "objects": best}, objects=objects, seconds_seen=SEEN
+    )
+    return open_bank(path)
+
+
+def test_objects_are_the_best_of_each_second_of_the_table(tmp_path: Path) -> None:
+    things = [("a", 0.0, 0.0, *box(0.1 * rank), 0.9 - 0.1 * rank, "made", "chair") for rank in range(1, 4)]
+    persons = [(video, at, at, *box(x1), score, "made", None) for video, at, score, x1 in TABLE]
+    table([*persons, *things, ("b", 0.0, 0.0, *box(0.1), 0.8, "made", "cup")], BOXES, tmp_path / "boxes.parquet")
+    rows = np.array([[0.0, *box(0.1), 0.8], [0.0, *box(0.2), 0.7]])
+    bank = with_objects(tmp_path, as_rows(rows))
+    found = [each for each in check_sources(bank, boxes=tmp_path) if "objects" in each.item]
+    assert list(map(str, found)) == [
+        f"{bank.where}: video 'b': objects: found 1 rows that are none, the first is timestamp 0 box 0.2 0.25 0.75 1 "
+        "score 0.7, expected the best 2 objects of each second in the table"
+    ]
+    bare = with_objects(tmp_path / "bare", None)
+    found = [each for each in check_sources(bare, boxes=tmp_path) if "objects" in each.item]
+    assert str(found[0]) == (
+        f"{bare.where}: video 'a': objects: found no such row set, expected one in every video, as the bank stores "
+        "objects"
+    )
+
+
+def test_a_bank_keeps_no_more_objects_of_a_second_than_it_says(tmp_path: Path) -> None:
+    bank = with_objects(tmp_path, as_rows(np.array([[0.0, *box(0.1), 0.8], [0.0, *box(0.2), 0.7]])), best=1)
+    assert [str(each) for each in verify_bank(Path(bank.where)) if "rows at" in str(each)] == [
+        f"{bank.where}: part {video!r}: objects: video {video!r}: timestamp: found 2 rows at 0, expected at most 1"
+        for video in ("a", "b")
+    ]

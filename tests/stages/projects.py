@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.boxes.folders import NO_OBJECTS
 from pipeline.project.compose import compose_params
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -18,8 +19,9 @@ def _default_params() -> dict[str, Any]:
 
 
 def write_params(project: Path, **blocks: dict[str, Any]) -> None:
-    """`params.yaml` as composed without overrides, with some values of its blocks replaced."""
+    """`params.yaml` as composed without overrides, with some values of its blocks replaced; there are no objects."""
     values = deepcopy(_default_params())
+    values["dataset"]["objects"] = NO_OBJECTS
     for block, replaced in blocks.items():
         values[block] |= replaced
     (project / "params.yaml").write_text(yaml.safe_dump(values))

@@ -10,7 +10,6 @@ import pytest
 
 from pipeline.base.command import run
 from pipeline.base.files import digest_tree
-from pipeline.boxes.objects import NO_OBJECTS
 from pipeline.tables.schemas import BOXES, read_table
 from stages.import_annotations import import_annotations
 from stages.import_boxes import app, import_boxes
@@ -26,7 +25,7 @@ def proposals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
-    dataset = {"name": "small", "annotations": "source", "proposals": "proposals", "objects": NO_OBJECTS, "classes": 12}
+    dataset = {"name": "small", "annotations": "source", "proposals": "proposals", "classes": 12}
     write_params(tmp_path, dataset=dataset, boxes={"source": "proposals"})
     write_source(tmp_path / "source", train="v1,0902,0.1,0.2,0.3,0.4,1,0\n", val="v2,0902,0.1,0.2,0.3,0.4,2,0\n")
     import_annotations()
