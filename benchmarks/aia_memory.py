@@ -3,8 +3,8 @@
     python -m benchmarks.aia_memory                    # AVA's number of keyframes, R50 at full width
     python -m benchmarks.aia_memory --films 20 --width 8 --side 64    # in seconds
 
-A memory of the size of AVA's train split is filled. The step is forward, loss, backward and SGD of AIA (dense serial) on
-a few clips. Reading is the windows of these clips, the draw of crowded seconds and the weights of rows included; writing
+A memory of the size of AVA's train split is filled. The step is forward, loss, backward and SGD of AIA (dense serial)
+on a few clips. Reading is the windows of these clips, with the draw of crowded seconds and the weights of rows; writing
 is what `Memory.keep` and `Memory.after_step` do with the step's rows. Both grow with the clips as the step does, so the
 ratio holds for any batch. CPU time of one thread, which other programs hardly change; the sides alternate, and a ratio
 is the median of the turns' ratios, followed by the smallest and the largest.
@@ -166,12 +166,11 @@ def main(
     for length in map(int, windows.split(",")):
         cost, memory = measure(size, length, repeats)
         read, write, step = (statistics.median(each) for each in (cost.read, cost.write, cost.step))
-        ratio = f"{statistics.median(cost.ratios):.2%} ({min(cost.ratios):.2%}-{max(cost.ratios):.2%})"
+        ratio = f"{statistics.median(cost.ratios):.3%} ({min(cost.ratios):.3%}-{max(cost.ratios):.3%})"
         rows.append([f"{length} s", f"{1000 * read:.1f} ms", f"{1000 * write:.2f} ms", f"{step:.2f} s", ratio])
         held = memory.rows.numel() * 4 / 2**30
-    print(
-        f"{films * seconds} keyframes, {len(memory.rows) - 1} rows of {memory.rows.shape[1]}: {held:.2f} GiB; {clips} clips"
-    )
+    count, channels = memory.rows.shape
+    print(f"{films * seconds} keyframes, {count - 1} rows of {channels}: {held:.2f} GiB; {clips} clips")
     print(table(["window", "read", "write", "step", "read and write, of the step"], rows))
 
 

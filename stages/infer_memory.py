@@ -7,6 +7,7 @@ Reads frames, annotations, boxes and models/head.*; writes data/<dataset>/memory
 Films that were finished before, in this run or an earlier one, are taken from .work.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,8 @@ def infer_memory(
     sources = Sources(data / "frames", data / "annotations", data / "boxes", HEAD)
     with recorded_run("infer_memory", split, dataset=params.dataset.name):
         path, hardware = data / "memory" / f"{split}.zarr", hardware_of(device, workers, batch)
-        write_bank(path, split, sources, params.bank, pack=params.dataset.pack, hardware=hardware)
+        settings = replace(params.bank, objects=0)  # a detector finds the objects of a clip in the table of boxes
+        write_bank(path, split, sources, settings, pack=params.dataset.pack, hardware=hardware)
 
 
 if __name__ == "__main__":

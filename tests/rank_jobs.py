@@ -212,7 +212,7 @@ def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> 
 def memory_of(model: Detector) -> Memory:
     """An empty asynchronous memory of all keyframes."""
     weight = MemoryWeight(by="loss", half_life=1.0)
-    return empty_memory(pack_keyframes(keyframes()), channels=model.roi_channels, weight=weight, steps_per_epoch=2)
+    return empty_memory(pack_keyframes(keyframes()), channels=model.roi_channels, weight=weight, steps_per_pass=2)
 
 
 def keeper(memory: Memory) -> Callable[[Batch, torch.Tensor], None]:

@@ -6,11 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
+from pipeline.checkpoint.recipe import build_recipe
 from pipeline.commands.models import COUNTED
 from pipeline.models.build import BACKBONES
 from pipeline.project.compose import compose_params
 from tests.recipes import (
+    ALPHACTION,
     ARCHITECTURES,
     CONF,
     PAGE,
@@ -47,16 +50,18 @@ def test_the_rows_are_those_of_the_source_in_its_order() -> None:
     assert (
         set(PARAMETERS) == WITHOUT_FIXTURE == {name for name in REPORTED if "fixture" not in rows()[name]["reported"]}
     )
-    assert {name: values["reported"]["map"] for name, values in rows().items()} == REPORTED
-    assert list(rows()) == list(REPORTED)
-    assert len(REPORTED) == 34
+    found = {name: values["reported"]["map"] for name, values in rows().items()}
+    assert found == REPORTED | {name: reported for name, (reported, _) in ALPHACTION.items()}
+    assert [name for name in rows() if name in REPORTED] == list(REPORTED)
+    assert [name for name in rows() if name in ALPHACTION] == list(ALPHACTION)
+    assert (len(REPORTED), len(ALPHACTION)) == (34, 7)
 
 
 def test_every_backbone_has_a_file() -> None:
     assert {path.stem for path in (CONF / "backbone").glob("*.yaml")} == set(BACKBONES)
 
 
-@pytest.mark.parametrize("name", REPORTED)
+@pytest.mark.parametrize("name", [*REPORTED, *ALPHACTION])
 def test_a_file_says_what_it_is_in_its_first_lines(name: str) -> None:
     lines = [line for line in (CONF / "experiment" / f"{name}.yaml").read_text().splitlines() if line.startswith("#")]
     text, values = " ".join(lines[1:]), rows()[name]
@@ -75,7 +80,7 @@ def test_a_file_says_what_it_is_in_its_first_lines(name: str) -> None:
 
 def test_one_file_of_weights_has_one_name() -> None:
     pairs = {(each["baseline"]["init"], each["reported"]["initial_weights"]) for each in rows().values()}
-    assert len(pairs) == len({init for init, _ in pairs}) == len({source for _, source in pairs}) == 12
+    assert len(pairs) == len({init for init, _ in pairs}) == len({source for _, source in pairs}) == 14
     assert all(re.fullmatch(r"models/kinetics/[a-z0-9_]+\.safetensors", init) for init, _ in pairs)
 
 
@@ -92,6 +97,89 @@ def test_it_builds_at_full_size_with_the_parameters_of_upstream(name: str) -> No
     # Column 0 of upstream's AVA heads is of no action; with it go one weight per input and a bias.
     dropped = 0 if inputs is None else inputs + 1
     assert described(name)["parameters"] == expected - dropped
+
+
+# Keys, parameters and buffers of upstream's networks (the fixtures of AlphAction state them too).
+NETWORKS = {
+    "ava22_aia_r50_baseline": (544, 36_989_912, 119_520),
+    "ava22_aia_r101_baseline": (1054, 65_277_912, 237_024),
+    "ava22_aia_r50_parallel": (610, 82_892_248, 119_520),
+    "ava22_aia_r50_serial": (606, 75_545_048, 119_520),
+    "ava22_aia_r50_dense_serial": (610, 75_559_384, 119_520),
+    "ava22_aia_r101_dense_serial": (1120, 103_847_384, 237_024),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_of_alphaction_has_upstreams_keys_and_parameters(name: str) -> None:
+    with torch.device("meta"):
+        detector = build_recipe(rows()[name])
+    counts = [sum(each.numel() for each in tensors) for tensors in (detector.parameters(), detector.buffers())]
+    assert (len(detector.state_dict()), *counts) == NETWORKS[name]
+    assert described(name)["parameters"] == NETWORKS[name][1]
+
+
+def test_fifteen_classes_have_fewer_columns_than_eighty() -> None:
+    names = "common15_aia_r50", "ava22_aia_r50_dense_serial"
+    common, whole = (described(name)["parameters"] for name in names)
+    assert whole - common == 65 * (1024 + 1)
+    labels = rows()["common15_aia_r50"]["labels"]
+    assert [(each["classes"], each["kind"], each["weight"]) for each in labels["groups"]] == [
+        (6, "softmax", 1.2), (5, "sigmoid", 5.0), (4, "sigmoid", 4.0),
+    ]  # fmt: skip
+    assert list(rows()["common15_aia_r50"]["dataset"]["class_map"].values()) == [
+        4, 10, 11, 12, 13, 14, 15, 17, 28, 41, 49, 64, 74, 79, 80,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALPHACTION)
+def test_a_row_of_alphaction_trains_as_upstream(name: str) -> None:
+    values, reported = rows()[name], rows()[name]["reported"]
+    is_baseline = values["head"]["name"] == "baseline"
+    training = training_of(values)
+    rates = ("lr", "momentum", "nesterov", "weight_decay", "decay", "bias_lr_factor", "interaction_lr_factor")
+    assert [training[key] for key in rates] == [4e-4, 0.9, False, 1e-7, "weights", 2.0, 1.0 if is_baseline else 10.0]
+    assert [training[key] for key in ("norm", "clip_norm", "dropout", "match_iou")] == ["frozen", "none", 0.2, "none"]
+    assert (training["global_batch"], training["bn_batch"], training["base_batch"]) == (16, 2, 16)
+    assert training["loss"] == {"alpha": 1.0, "gamma": 2.0}
+    schedule, milestones = training["schedule"], [5, 7] if is_baseline else [7, 9]
+    steps = [each * schedule["epoch_steps"] for each in (*milestones, schedule["epochs"], schedule["warmup_epochs"])]
+    assert steps == ([50_000, 70_000, 90_000, 2000] if is_baseline else [70_000, 90_000, 110_000, 2000])
+    assert schedule["milestones"] == milestones
+    assert (schedule["warmup_factor"], schedule["warmup_by"], schedule["gamma"]) == (0.25, "iteration_after", 0.1)
+    changes = dict(training["augmentation"])
+    assert changes.pop("flip_objects", False) is False
+    assert changes == {
+        "short_side": [256, 256], "crop": "none", "flip": 0.5, "colour": [20.0, 0.1, 0.1],
+        "box_jitter": [0.2, 0.1, 0.1, 0.05], "max_boxes": 10,
+    }  # fmt: skip
+    assert (values["frames"]["fps"], values["frames"]["short_side"]) == (25, 360)
+    assert values["backbone"]["input"] == {
+        "frames": 64, "interval": 1, "short_side": 256, "long_side": 464, "offset_frames": 0,
+        "mean": [122.7717, 115.9465, 102.9801], "std": [57.375] * 3,
+    }  # fmt: skip
+    assert values["evaluation"]["box_threshold"] == values["bank"]["box_threshold"] == 0.8
+    assert (values["evaluation"]["action_threshold"], values["evaluation"]["protocol"]) == (0.0, "official")
+    assert (reported["map"], reported.get("paper_map")) == ALPHACTION[name]
+
+
+@pytest.mark.parametrize("name", [name for name in ALPHACTION if "baseline" not in name])
+def test_a_row_of_aia_reads_its_own_memory_and_objects(name: str) -> None:
+    values = rows()[name]
+    head = values["head"]
+    assert (head["memory"], head["standardise"], head["objects"]["per_keyframe"]) == ("asynchronous", "none", 5)
+    window = {key: head["window"][key] for key in ("seconds", "per_second", "mask", "score", "span", "draw")}
+    assert window == {
+        "seconds": 61, "per_second": 5, "mask": "none", "score": 0.8, "span": "centred", "draw": "keyframe",
+    }  # fmt: skip
+    assert head["options"] == {
+        "order": "POMPOM", "latent": 1024, "hidden": 1024, "dropout": 0.2, "init": "published",
+    }  # fmt: skip
+    assert values["head_train"]["memory"]["by"] == "loss"
+    assert values["head_train"]["init"] == "kinetics"
+    assert values["bank"]["make"] == []
+    assert values["inputs"]["infer_memory"] == ["val"]
+    assert (values["labels"]["several"], values["labels"]["unlabelled"]) == ("first", "first")
 
 
 def test_the_list_of_architectures_is_whole() -> None:

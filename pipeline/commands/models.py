@@ -9,9 +9,11 @@ import typer
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, digest_value, files_below, json_text, read_json
 
-DATASETS = ("ava21", "ava22", "ava_kinetics", "multisports")
-PROTOCOLS = ("mmaction2_1x", "mmaction2_0x")
-HEADS = ("linear", "acrn", "lfb_nl", "lfb_max", "lfb_avg")
+DATASETS = ("ava21", "ava22", "ava_kinetics", "multisports", "common15")
+PROTOCOLS = ("mmaction2_1x", "mmaction2_0x", "official")
+HEADS = (
+    "linear", "acrn", "lfb_nl", "lfb_max", "lfb_avg", "two_layer", "aia_parallel", "aia_serial", "aia_dense_serial",
+)  # fmt: skip
 COUNTED = Path(__file__).with_name("models.json")
 "Counts of the published rows; `python -m tests.recipes` writes the file."
 
@@ -41,7 +43,7 @@ def models(
 def list_rows(conf: Path = Path("conf")) -> list[dict[str, Any]]:
     """Return `describe_row` of every experiment that reports a number, in the order of the source's tables.
 
-    Composing and counting 34 networks takes 15 s, so a row is read from the table of counts unless its configuration
+    Composing and counting 41 networks takes 20 s, so a row is read from the table of counts unless its configuration
     has changed since.
 
     Raises:
@@ -111,6 +113,7 @@ def describe_row(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     with torch.device("meta"):
         detector = build_recipe(values)
     clip, window = values["backbone"]["input"], values["head"].get("window")
+    objects = values["head"].get("objects")
     parameters = parameter_count(detector)
     gflops = count_gflops(
         detector,
@@ -118,6 +121,7 @@ def describe_row(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         side=clip["short_side"],
         slots=window["seconds"] * window["per_second"] if window else 0,
         bank_channels=detector.roi_channels,
+        objects=objects["per_keyframe"] if objects else 0,
     )
     return {**_facts(name, values), "parameters": parameters, "gflops": round(gflops, 2)}
 

@@ -12,6 +12,8 @@ class Reported(Block):
 
     map: float
     "mAP in percent, as reported."
+    paper_map: float | None = None
+    "mAP of the paper, where the source's is another."
     video_map: dict[str, float] = Field(default_factory=dict)
     "Video mAP by tube IoU."
     source: str

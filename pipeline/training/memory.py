@@ -56,7 +56,7 @@ class Memory(Windows):
         *,
         channels: int,
         weight: MemoryWeight,
-        steps_per_epoch: int = 1,
+        steps_per_pass: int = 1,
     ) -> None:
         """Make an empty memory.
 
@@ -66,7 +66,7 @@ class Memory(Windows):
             boxes: the most rows that each of them can leave, [n].
             channels: of a row.
             weight: how much a row counts.
-            steps_per_epoch: for a weight by age.
+            steps_per_pass: optimiser steps of a pass over the keyframes, for a weight by age.
         """
         self._videos = {video: number for number, video in enumerate(dict.fromkeys(video_ids))}
         seconds = np.floor(check_keyframes(video_ids, timestamps)).astype(np.int64)
@@ -82,7 +82,7 @@ class Memory(Windows):
         self.tags = torch.zeros(len(keys), dtype=torch.float64)
         self.written = torch.zeros(len(keys), dtype=torch.int64)
         self.now, self.step = 0.0, 0
-        self.weight, self._epoch = weight, steps_per_epoch
+        self.weight, self._per_pass = weight, steps_per_pass
         self.min_score, self.like = 0.0, self.rows[:0]
         self._seen: list[tuple[_Seen, Tensor]] = []
 
@@ -113,8 +113,8 @@ class Memory(Windows):
         """Return the weight of the row in each slot, float32 with the shape of `slots`; of empty slots any number."""
         second = self._second_of_row[slots]
         if self.weight.by == "age":
-            epochs = (self.step - self.written[second]).double() / self._epoch
-            return torch.pow(0.5, epochs / self.weight.half_life).float()
+            passes = (self.step - self.written[second]).double() / self._per_pass
+            return torch.pow(0.5, passes / self.weight.half_life).float()
         tags = self.tags[second]
         highest = tags.clamp(min=self.now)
         # Equal losses weigh 1, two that are 0 too.

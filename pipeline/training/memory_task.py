@@ -42,9 +42,8 @@ def memory_task(
     window = spec.head.window
     assert window is not None  # the settings see to it
     assert isinstance(data.train, KeyframeSet)
-    steps = settings.schedule.epoch_steps
-    per_epoch = steps_per_pass(data, settings) if steps == "pass" else steps
-    memory = empty_memory(data.train, channels=detector.roi_channels, weight=settings.memory, steps_per_epoch=per_epoch)
+    per_pass = steps_per_pass(data, settings)
+    memory = empty_memory(data.train, channels=detector.roi_channels, weight=settings.memory, steps_per_pass=per_pass)
     films = split_films("val", rows.sources, rows.settings) if settings.validation.interval else []
     scored = film_memory(
         detector, films, data.store, rows.settings, clip=data.clip, min_score=window.score, hardware=rows.hardware
@@ -75,7 +74,7 @@ def memory_task(
     return replace(task, validate=validate, extra=memory, after_step=memory.after_step)
 
 
-def empty_memory(train: KeyframeSet, *, channels: int, weight: MemoryWeight, steps_per_epoch: int) -> Memory:
+def empty_memory(train: KeyframeSet, *, channels: int, weight: MemoryWeight, steps_per_pass: int) -> Memory:
     """Make the memory of a training before its first step, with room for every box that a keyframe can train on."""
     boxes = np.diff(train.ground_truth_offsets) + np.diff(train.proposal_offsets)
     return Memory(
@@ -84,5 +83,5 @@ def empty_memory(train: KeyframeSet, *, channels: int, weight: MemoryWeight, ste
         boxes,
         channels=channels,
         weight=weight,
-        steps_per_epoch=steps_per_epoch,
+        steps_per_pass=steps_per_pass,
     )

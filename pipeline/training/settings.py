@@ -110,9 +110,9 @@ class MemoryWeight(Block):
 
     by: Literal["loss", "age", "none"]
     """loss: min(tag, now) / max(tag, now) of the losses of the row's step and of the last step, as AlphAction; age:
-    half as much every half_life epochs; none: all alike."""
+    half as much every half_life passes; none: all alike."""
     half_life: Annotated[float, Field(gt=0)]
-    "By age: epochs, which may be a fraction."
+    "By age: passes over the train keyframes, which may be a fraction."
 
     @property
     def is_usual(self) -> bool:

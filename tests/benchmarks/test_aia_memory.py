@@ -27,4 +27,4 @@ def test_it_measures_each_window(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"18 keyframes, \d+ rows of 288: 0\.00 GiB; 2 clips", lines[0])
     assert [line.split(" | ")[0] for line in lines[1:]] == ["| window", "| ---", "| 5 s", "| 3 s"]
-    assert all(re.search(r"\d+\.\d\d% \(\d+\.\d\d%-\d+\.\d\d%\) \|$", line) for line in lines[3:])
+    assert all(re.search(r"\d+\.\d{3}% \(\d+\.\d{3}%-\d+\.\d{3}%\) \|$", line) for line in lines[3:])

@@ -53,7 +53,8 @@ def test_every_experiment_composes_and_recomposes(path: Path) -> None:
     [
         (
             ["head=nope"],
-            "Could not find 'head/nope' Available options in 'head': acrn baseline lfb_avg lfb_max lfb_nl lfb_nl_split "
+            "Could not find 'head/nope' Available options in 'head': acrn aia_dense_serial aia_parallel aia_serial "
+            "baseline lfb_avg lfb_max lfb_nl lfb_nl_split "
             "linear",
         ),
         (["hed=linear"], "Could not override 'hed'"),

@@ -41,6 +41,7 @@ def test_spans_in_words(seconds: float, words: str) -> None:
 def test_what_the_runs_of_a_stage_are_recorded_for() -> None:
     names = ("make_videos@films", "infer_bank@val", "train_baseline", "train_head", "evaluate", "extract_frames")
     assert [variant_of(name, PARAMS) for name in names] == ["films", "val", "tiny", "lfb_nl_head", "lfb_nl_head", ""]
+    assert variant_of("infer_memory@val", PARAMS) == "val"
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,15 @@ import signal
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
 from pipeline.bank.reader import open_bank
 from pipeline.base.checksums import read_sealed_json
+from pipeline.base.code_version import REPOSITORY
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_tree, read_json
 from pipeline.checkpoint.weights import HEAD, load_tensors
+from pipeline.project.compose import compose_params, params_text
 from pipeline.training import memory_task as module
 from pipeline.training.memory import Memory
 from stages import evaluate, infer_memory, train_head
@@ -47,6 +50,29 @@ def project(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
     made = Zoo({})
     made.compose(*CHOICES)
     return made
+
+
+def stages_of(folder: Path, *overrides: str) -> dict[str, set[str]]:
+    """The dependencies of every stage that DVC makes of `dvc.yaml`."""
+    folder.mkdir()
+    (folder / "dvc.yaml").write_text((REPOSITORY / "dvc.yaml").read_text())
+    (folder / "params.yaml").write_text(params_text(compose_params([*overrides], REPOSITORY / "conf")))
+    with Repo.init(str(folder), no_scm=True) as repo:
+        return {each.name: {dependency.def_path for dependency in each.deps} for each in repo.index.stages}
+
+
+def test_dvc_has_the_stage_where_the_memory_is_asynchronous(tmp_path: Path) -> None:
+    usual = ("dataset=playground_mini", "head=lfb_nl", "scope=all")
+    stages = stages_of(tmp_path / "bank", *usual)
+    assert {"infer_bank@train", "infer_bank@val"} < stages.keys()
+    assert not any(name.startswith("infer_memory") for name in stages)
+    assert {str(DATA / "bank/val.zarr"), "conf/none/memory"} < stages["evaluate"]
+
+    stages = stages_of(tmp_path / "memory", *usual, "head.memory=asynchronous", "head_train.init=kinetics")
+    assert not any(name.startswith(("infer_bank", "train_baseline")) for name in stages)
+    assert {"models/head.safetensors", "models/head.json", ".code/infer_memory.json"} < stages["infer_memory@val"]
+    assert {str(MEMORY), "conf/none/val_bank"} < stages["evaluate"]
+    assert not [each for each in stages["train_head"] if "bank/" in each or "memory" in each]
 
 
 def test_it_trains_without_a_bank_and_is_evaluated_on_its_own(project: Zoo, capsys) -> None:
@@ -139,9 +165,7 @@ def test_what_rows_count_reaches_the_head(project: Zoo) -> None:
 def test_aia_trains_and_is_evaluated_on_its_own_memory(project: Zoo) -> None:
     sizes = ("head.options.latent=16", "head.options.hidden=16", "head.window.seconds=5", "head.window.per_second=2")
     backbone = ("backbone=slowonly_tiny", "backbone.width=8", "head_train.init=kinetics", "head_train.kinetics=none")
-    # Its letters for persons and memory alone.
-    order = ("head.options.order=PMPM", "head.objects=null")
-    project.compose(*backbone, "head=aia_dense_serial", "scope=all", "head.memory=asynchronous", *sizes, *order)
+    project.compose(*backbone, "head=aia_dense_serial", "scope=all", "head.memory=asynchronous", *sizes)
     assert project.values["head"]["standardise"] == "none"
     project.train_head()
     infer_memory.infer_memory("val", workers=1, device="cpu")

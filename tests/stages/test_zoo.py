@@ -14,18 +14,19 @@ import pytest
 import torch
 
 from pipeline.bank.reader import open_bank
+from pipeline.base.checksums import read_sealed_json
 from pipeline.base.errors import InputError
 from pipeline.base.files import read_json
 from pipeline.checkpoint.build_baseline import build_baseline
 from pipeline.checkpoint.weights import BASELINE, HEAD, load_tensors
 from pipeline.models.heads.table import HEADS
-from pipeline.project.compose import compose_params
+from pipeline.project.compose import compose_params, params_text
 from pipeline.tables.schemas import DETECTIONS, KEYFRAMES, read_table
 from pipeline.training import baseline_training
-from stages import train_baseline, train_head
+from stages import infer_memory, train_baseline, train_head
 from tests.bank.banks import make_rows, write_small_bank
-from tests.recipes import ARCHITECTURES, CONF
-from tests.stages.zoo import DATA, Zoo, documented, make_data
+from tests.recipes import ALPHACTION, ARCHITECTURES, CONF
+from tests.stages.zoo import DATA, FRAMES, Zoo, documented, documented_of_aia, make_data
 
 Start = Callable[..., Zoo]
 CLASSES = 20
@@ -122,6 +123,45 @@ def test_an_architecture_trains_and_is_evaluated(name: str, start: Start) -> Non
     }
     assert metrics["counts"]["keyframes"] == (16 if by_tube else 8)
     assert ("video_map" in metrics) == by_tube
+
+
+# Behind what docs/recipes.md says: two steps of one clip size, and one part of each.
+SMALL_AIA = (
+    *FRAMES, "dataset.objects=data/playground_mini/source/objects", "backbone.width=8",
+    "backbone.input.short_side=64", "baseline.augmentation.short_side=[64,64]",
+    *(
+        f"{block}.{each}"
+        for block in ("baseline", "head_train")
+        for each in ("global_batch=4", "lr=0.01", "schedule.epochs=2", "schedule.milestones=[2]")
+    ),
+    "baseline.schedule.epoch_steps=3", "head_train.schedule.epoch_steps=3",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALPHACTION)
+def test_a_row_of_alphaction_trains_and_is_evaluated(name: str, start: Start) -> None:
+    overrides = [*documented_of_aia(), *SMALL_AIA]
+    project = start()
+    values = project.values = compose_params([f"+experiment={name}", *overrides], CONF)
+    Path("params.yaml").write_text(params_text(values))
+    if values["head"]["name"] == "baseline":
+        train_baseline.train_baseline(workers=1, device="cpu")
+        head = project.hand_on()
+    else:
+        train_head.train_head(workers=1, device="cpu")
+        infer_memory.infer_memory("val", workers=1, device="cpu")
+        head = read_sealed_json(HEAD.with_suffix(".json"))
+        assert head["head"] == {**values["head"], "mlp": False}
+        assert (head["scope"], head["banks"]) == ("all", {})
+    assert [each["classes"] for each in head["labels"]["groups"]] == [11, 4, 3, 2]
+    weights, losses = load_tensors(HEAD), read_json(Path("results/head/metrics.json"))
+    assert all(torch.isfinite(each).all() for each in weights.values())
+    assert 0 < losses["loss"] < 100
+    metrics = project.evaluate()
+    assert (metrics["protocol"], metrics["counts"]["keyframes"]) == ("official", 8)
+    scores = detections("ground_truth")
+    boxes, poses = boxes_of(scores), scores["action_id"] <= 11
+    np.testing.assert_allclose(np.bincount(boxes[poses], scores["score"][poses]), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("background", [False, True])

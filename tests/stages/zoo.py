@@ -202,3 +202,12 @@ def check_training(path: Path, training: dict[str, Any]) -> None:
     assert metrics["loss"] > 0
     assert metrics["selected"] == {"epoch": 1, "by": "last epoch"}
     assert 0 <= metrics["validation"]["map"] <= 1
+
+
+@cache
+def documented_of_aia() -> list[str]:
+    """The overrides with which docs/recipes.md tries a row of AIA on the playground."""
+    (block,) = re.findall(r"^A row of AIA .*?```sh\n(.*?)```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    words = shlex.split(block)
+    overrides = [word for before, word in pairwise(words) if before == "-S"]
+    return [each for each in overrides if not each.startswith("+experiment=")]

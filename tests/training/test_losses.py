@@ -113,8 +113,8 @@ def test_a_detector_is_trained_by_the_loss_it_is_given() -> None:
         labels=labels, clip_index=torch.zeros(3, dtype=torch.int64), clips=torch.zeros(1), boxes_xyxy=torch.zeros(3, 4)
     )
     loss = make_loss(Labels("single", background=True), alpha=2.0, gamma=1.0)
-    assert detector_loss(lambda *_: logits, loss)(batch) == loss(logits, labels)  # type: ignore[arg-type]
-    assert detector_loss(lambda *_: logits[:, 1:])(batch) == multilabel_loss(logits[:, 1:], labels)  # type: ignore[arg-type]
+    assert detector_loss(lambda *_, **__: logits, loss)(batch) == loss(logits, labels)  # type: ignore[arg-type]
+    assert detector_loss(lambda *_, **__: logits[:, 1:])(batch) == multilabel_loss(logits[:, 1:], labels)  # type: ignore[arg-type]
 
 
 def grouped(*, several: str = "first", unlabelled: str = "first") -> Labels:

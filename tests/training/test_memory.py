@@ -17,10 +17,10 @@ from tests.windows import window_of
 KEYFRAMES = [("a", 3.0, 2), ("a", 4.0, 4), ("a", 9.0, 1), ("b", 4.0, 2), ("b", 7.0, 1), ("b", 7.5, 3)]
 
 
-def memory_of(by: str = "loss", *, half_life: float = 1.0, steps_per_epoch: int = 4, channels: int = 3) -> Memory:
+def memory_of(by: str = "loss", *, half_life: float = 1.0, steps_per_pass: int = 4, channels: int = 3) -> Memory:
     films, times, boxes = zip(*KEYFRAMES, strict=True)
     weight = MemoryWeight.model_validate({"by": by, "half_life": half_life})
-    return Memory(films, times, np.array(boxes), channels=channels, weight=weight, steps_per_epoch=steps_per_epoch)
+    return Memory(films, times, np.array(boxes), channels=channels, weight=weight, steps_per_pass=steps_per_pass)
 
 
 def rows_of(count: int, value: float, channels: int = 3) -> Tensor:
@@ -106,8 +106,8 @@ def test_a_loss_of_0_divides_nothing(tag: float, now: float, factor: float) -> N
     assert memory.gather(torch.tensor([[1, 0]]))[0][0, :, 0].tolist() == [3.0 * factor, 0.0]
 
 
-def test_rows_count_by_their_age_in_epochs() -> None:
-    memory = memory_of("age", half_life=0.5, steps_per_epoch=4)  # half as much every two steps
+def test_rows_count_by_their_age_in_passes() -> None:
+    memory = memory_of("age", half_life=0.5, steps_per_pass=4)  # half as much every two steps
     step(memory, 1.0, {0: rows_of(1, 1.0)})
     found = []
     for _ in range(5):
@@ -116,6 +116,16 @@ def test_rows_count_by_their_age_in_epochs() -> None:
     assert found == pytest.approx([1, 0.5**0.5, 0.5, 0.5**1.5, 0.25])
     step(memory, 1.0, {0: rows_of(1, 1.0)})
     assert read(memory, "a", 4.0)[1, 0] == 1.0
+
+
+def test_ages_of_shuffled_keyframes_are_those_of_the_page() -> None:
+    random = np.random.default_rng(0)
+    now, before = (np.argsort(random.random((400, 200)), axis=1) / 200 for _ in range(2))  # places in two epochs
+    reader = now[:, :1]
+    ages = np.where(now < reader, reader - now, reader + 1 - before)[:, 1:]
+    assert ages.mean() == pytest.approx(0.58, abs=0.02)
+    assert ages.max() < 2
+    assert (0.5**ages).mean() == pytest.approx(0.69, abs=0.02)
 
 
 def test_crowded_seconds_are_drawn_by_seed_epoch_film_and_time() -> None:

@@ -51,11 +51,12 @@ def made(monkeypatch: pytest.MonkeyPatch) -> tuple[Task[Batch], list[Any], list[
         return Task("x", lambda epoch: [], 3, lambda batch: torch.zeros(1), validate)
 
     monkeypatch.setattr(module, "clip_task", clip_task)
+    monkeypatch.setattr(module, "steps_per_pass", lambda data, settings: 3)
     monkeypatch.setattr(module, "split_films", lambda split, sources, settings: told.append(split))
     monkeypatch.setattr(module, "film_memory", lambda *_, **more: Scored(told))
     validation = SimpleNamespace(interval=1)
     weight = MemoryWeight(by="age", half_life=2.0)
-    settings: Any = SimpleNamespace(global_batch=4, memory=weight, validation=validation, seed=0)
+    settings: Any = SimpleNamespace(memory=weight, validation=validation, seed=0)
     detector: Any = SimpleNamespace(roi_channels=4)
     data: Any = SimpleNamespace(train=train_set(), store=None, clip=None)
     spec: Any = SimpleNamespace(head=SimpleNamespace(window=window_of(3, 2)), labels=None)
@@ -96,7 +97,7 @@ def test_what_a_step_computes_is_read_by_the_next(made: tuple[Task[Batch], list[
 
 def test_the_memory_has_room_for_every_box_that_may_train() -> None:
     train = train_set()
-    memory = module.empty_memory(train, channels=5, weight=MemoryWeight(by="loss", half_life=1.0), steps_per_epoch=1)
+    memory = module.empty_memory(train, channels=5, weight=MemoryWeight(by="loss", half_life=1.0), steps_per_pass=1)
     boxes = sum(len(each.ground_truth_xyxy) + len(each.proposals_xyxy) for each in train)
     assert memory.rows.shape == (1 + boxes, 5)
     assert not memory.rows.any()

@@ -4,7 +4,6 @@ Shape suffixes of names: B clips, C channels, T frames, H and W pixels (or cells
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.models.backbones.resnet3d import R50, R101, Bottleneck, slow_stages
@@ -30,7 +29,11 @@ class FrozenNorm(nn.Module):
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """Shift and scale each channel; the shape is kept."""
-        return F.batch_norm(x_BCTHW, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        # In upstream's order, and so with its rounding: a training enlarges differences from step to step.
+        scale_C = self.weight / (self.running_var + self.eps).sqrt()
+        shift_C = self.bias - self.running_mean * scale_C
+        y_BCTHW = x_BCTHW * scale_C.view(1, -1, 1, 1, 1) + shift_C.view(1, -1, 1, 1, 1)
+        return y_BCTHW.to(x_BCTHW.dtype)  # in half precision too
 
 
 def freeze_norms(network: nn.Module) -> None:
