@@ -62,7 +62,9 @@ FILMS = {"a": 5, "b": 1, "c": 3}
 CLIP = ClipInput(frames=2, interval=2, short_side=32, mean=(100.0, 100, 100), std=(50.0, 50, 50))
 SETTINGS: dict[str, Any] = {
     "epochs": 3, "lr": 0.05, "clip_norm": 5.0, "select": "best", "seed": 3, "global_batch": 8, "bn_batch": 2,
-    "augmentation": {"short_side": (32, 36), "crop": 32, "flip": 0.5, "colour": 0.1, "box_jitter": 0.0},
+    "augmentation": {
+        "short_side": (32, 36), "crop": 32, "flip": 0.5, "colour": 0.1, "box_jitter": 0.0, "max_boxes": 32,
+    },
 }  # fmt: skip
 # Nine keyframes: a step of four parts, and one of a single part, so that one of two ranks has none of it.
 TRAININGS: dict[str, dict[str, Any]] = {
