@@ -152,7 +152,8 @@ def _note_faults(rows: _Rows, files: Mapping[str, BoxRows], timelines: pa.Table)
         rows.fate[mine] = np.where(file.empty, EMPTY, KEPT)
         rows.fate[mine & (rows.video < 0)] = UNKNOWN
         rows.fate[np.flatnonzero(mine)[file.faults.bad]] = BAD
-        problems += [*file.key_problems, *file.faults.problems()]
+        own = [*file.key_problems, *file.faults.problems()]
+        problems += [replace(each, file=name) for each in own] if "/" in name else own  # a file of objects
         problems += _unknown_videos(name, file, rows.fate[mine] == UNKNOWN)
     return problems
 

@@ -33,7 +33,8 @@ def read_objects(folder: Path, annotations: Path | None, lists: Sequence[Path]) 
         )
     found = read_box_files(folder, annotations, objects=True, lists=lists)
     named = {f"{folder.name}/{name}": as_objects(rows) for name, rows in found.rows.items()}
-    return found._replace(rows=named)
+    problems = [replace(each, file=f"{folder.name}/{each.file}") for each in found.problems]
+    return found._replace(rows=named, problems=problems)
 
 
 def as_objects(rows: BoxRows) -> BoxRows:

@@ -20,7 +20,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def small(path: Path, names: str) -> Bank:
-    return open_bank(write_small_bank(path, {name: make_rows({0.0: 3}, seed=ord(name)) for name in names}))
+    rows = {name: make_rows({0.0: 3}, seed=ord(name)) for name in names}
+    return open_bank(write_small_bank(path, rows, objects=make_rows({0.0: 2}, seed=1)))
 
 
 def packed(tmp_path: Path, names: str) -> Bank:
@@ -28,7 +29,7 @@ def packed(tmp_path: Path, names: str) -> Bank:
     parts = {
         name: write_small_part(tmp_path / "loose" / name, name, make_rows({0.0: 3}, seed=ord(name)), attributes={
             "checkpoint_sha256": PROVENANCE["checkpoint_sha256"],
-        })
+        }, objects=make_rows({0.0: 2}, seed=2))
         for name in names
     }  # fmt: skip
     return open_parts(pack_parts(parts, 1), PROVENANCE)
@@ -40,7 +41,7 @@ def collect(out: Path, *chosen: tuple[Bank, str]) -> Bank:
 
 
 def same_rows(found: Bank, source: Bank, video: str) -> None:
-    for row_set in ("detections", "ground_truth"):
+    for row_set in ("detections", "ground_truth", "objects"):
         one, other = found.rows(video, row_set), source.rows(video, row_set)
         assert one.arrays().keys() == other.arrays().keys()
         for name, array in one.arrays().items():

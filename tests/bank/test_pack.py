@@ -48,7 +48,8 @@ def packed_bank(tmp_path: Path, packs: int, **changes: Any) -> Path:
 @pytest.mark.parametrize("codec", ["none", "zstd"])
 @pytest.mark.parametrize("packs", [1, 3, 1000])
 def test_videos_of_one_part_are_read_one_by_one(tmp_path: Path, packs: int, codec: str) -> None:
-    path = packed_bank(tmp_path, packs, codec=codec)
+    objects = make_rows({1.0: 3}, seed=9)
+    path = packed_bank(tmp_path, packs, codec=codec, objects=objects)
     bank = open_bank(path)
     assert bank.videos == tuple(sorted(FILMS))
     assert set(bank.parts) == {pack_name(pack_of(video, packs), packs) for video in FILMS}
@@ -56,6 +57,7 @@ def test_videos_of_one_part_are_read_one_by_one(tmp_path: Path, packs: int, code
         assert bank.part_of(video) == pack_name(pack_of(video, packs), packs)
         assert_rows_equal(bank.rows(video, "detections"), rows)
         assert_rows_equal(bank.rows(video, "ground_truth"), make_rows({1.0: 2}, scored=False))
+        assert_rows_equal(bank.rows(video, "objects"), objects)
         assert (bank.count("detections", video), bank.count("ground_truth", video)) == (len(rows), 2)
         assert bank.timestamps_seen(video).tolist() == [0.0, 1.0, 2.0]
         assert bank.attributes(video) == ATTRIBUTES

@@ -24,3 +24,16 @@ def test_a_lowered_threshold_is_no_threshold(tmp_path: Path) -> None:
     blocks = ("baseline", "bank", "head_train", "evaluation")
     lowered = ["dataset.classes=2", *(f"{block}.lower_threshold=true" for block in blocks)]
     assert list(examined_in(tmp_path, *lowered).findings) == []
+
+
+def test_objects_are_read_with_the_persons(tmp_path: Path) -> None:
+    source = write_clean(tmp_path)
+    (source / "objects").mkdir()
+    (source / "objects/a.csv").write_text("kitchen,0.5,0.1,0.2,0.5,0.8,cup,0.9\nkitchen,0.5,2,2,5,8,cup,0.9\n")
+    options = ["dataset.classes=2", "dataset.objects=data/custom/source/objects", "boxes.max_bad_fraction=0.2"]
+    (finding,) = examined_in(tmp_path, *options).findings
+    assert [str(each).split(":")[0] for each in finding.examples] == ["objects/a.csv"]
+    (source / "objects/a.csv").unlink()
+    (finding,) = examined_in(tmp_path, *options).findings
+    assert (finding.code, finding.severity) == ("proposals-refused", "error")
+    assert "objects" in str(finding.examples[0])

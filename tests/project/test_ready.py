@@ -108,6 +108,13 @@ def test_boxes_by_a_detector_need_its_weights_and_no_proposals() -> None:
     assert said.endswith(": data/custom/source/proposals (dataset.proposals of conf/dataset/custom.yaml)")
 
 
+def test_a_folder_of_objects_that_is_named_must_be_there() -> None:
+    make(*(f"data/custom/source/{name}" for name in ("videos/a.mp4", "annotations/a.csv", "proposals/a.csv")))
+    ask("dataset=custom", "frames.allow_smaller=true")
+    said = refusal("dataset=custom", "dataset.objects=things")
+    assert said.endswith(": things (dataset.objects of conf/dataset/custom.yaml)")
+
+
 def test_heads_on_external_banks_need_no_videos_where_evaluate_alone_is_run() -> None:
     make("data/custom/source/annotations/a.csv", "train.zarr", "val.zarr")
     said = refusal("dataset=custom", "bank=external", "bank.train=train.zarr", "bank.val=val.zarr", "bank.producer=a")

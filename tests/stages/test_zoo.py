@@ -138,7 +138,6 @@ SMALL_AIA = (
 )  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ALPHACTION)
 def test_a_row_of_alphaction_trains_and_is_evaluated(name: str, start: Start) -> None:
     overrides = [*documented_of_aia(), *SMALL_AIA]

@@ -1,7 +1,8 @@
 import torch
 
 from pipeline.models.context import BankWindow
-from pipeline.training.batch import Batch
+from pipeline.models.settings import LabelGroup, Labels
+from pipeline.training.batch import Batch, rows_of_batch
 
 LABELS, CLIPS = torch.ones(3, 2), torch.tensor([0, 0, 1])
 
@@ -19,3 +20,12 @@ def test_all_that_is_there_goes_to_the_device() -> None:
 def test_what_is_absent_stays_absent() -> None:
     moved = Batch(LABELS, CLIPS).to(torch.device("meta"))
     assert (moved.clips, moved.boxes_xyxy, moved.rows, moved.window) == (None, None, None, None)
+
+
+def test_rows_with_a_label_are_counted_only_for_labels_in_groups() -> None:
+    labels = torch.tensor([[0.0, 1], [0, 0], [1, 1]])
+    count = rows_of_batch(Labels("grouped", groups=(LabelGroup(classes=2, kind="sigmoid"),)))
+    assert count is not None
+    assert count(Batch(labels, CLIPS)) == 2
+    assert count(Batch(labels[:0], CLIPS[:0])) == 0
+    assert rows_of_batch(Labels()) is rows_of_batch(Labels("single")) is None

@@ -295,3 +295,68 @@ def test_a_validation_that_fails_says_after_which_epoch(tmp_path: Path, monkeypa
 def test_a_map_that_is_no_number_is_no_best_epoch(tmp_path: Path) -> None:
     _, fitted = run(tmp_path, select="best", scores=(float("nan"),) * 4)
     assert fitted.selected_epoch == 1
+
+
+def counted_steps(parts: list[int]) -> Iterator[Step[Batch]]:
+    """One step of six rows, in parts of these sizes."""
+    x = torch.arange(12.0).reshape(6, 2) / 10
+    batches = [
+        Batch(labels=each[:, :1], clip_index=torch.zeros(len(each)).long(), rows=each) for each in x.split(parts)
+    ]
+    yield Step(batches, len(batches))
+
+
+@pytest.mark.parametrize("parts", [[6], [1, 5], [2, 0, 4]])
+def test_a_sum_over_rows_is_divided_by_all_rows_of_a_step_however_they_are_dealt(
+    tmp_path: Path, parts: list[int]
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(2, 1)
+    before = model.weight.detach().clone()
+    task = Task(
+        "train",
+        lambda _: counted_steps(parts),
+        1,
+        lambda batch: (model(batch.rows) ** 2).sum(),
+        lambda: {"map": None},
+        count_of=lambda batch: len(batch.labels),
+    )
+    settings = {"epochs": 1, "warmup_epochs": 0, "lr": 0.1, "momentum": 0.0, "weight_decay": 0.0, "nesterov": False}
+    fitted = fit_task(model, task, tmp_path, **settings, schedule_decay="step", clip_norm="none", optimiser="sgd")
+    x = torch.arange(12.0).reshape(6, 2) / 10
+    torch.manual_seed(0)
+    start = nn.Linear(2, 1)
+    loss = (start(x) ** 2).mean()
+    loss.backward()
+    assert start.weight.grad is not None
+    assert fitted.history[0]["loss"] == pytest.approx(loss.item())
+    torch.testing.assert_close(model.weight, before - 0.1 * start.weight.grad)
+
+
+def test_a_step_without_a_counted_row_changes_nothing(tmp_path: Path) -> None:
+    model = nn.Linear(2, 1)
+    before = model.weight.detach().clone()
+    task = Task(
+        "train", lambda _: counted_steps([6]), 1, lambda batch: model(batch.rows).sum() * 0, lambda: {"map": None},
+        count_of=lambda batch: 0,
+    )  # fmt: skip
+    fitted = fit_task(model, task, tmp_path, epochs=1, weight_decay=0.0)
+    assert fitted.history[0]["loss"] == 0
+    assert torch.equal(model.weight, before)
+
+
+def test_a_gradient_may_be_unlimited(tmp_path: Path) -> None:
+    def moved(limit: float | str) -> float:
+        torch.manual_seed(0)
+        model = nn.Linear(2, 1)
+        before = model.weight.detach().clone()
+
+        def loss_of(batch: Batch) -> Tensor:
+            total: Tensor = model(batch.rows).sum()
+            return total
+
+        task = Task("train", lambda _: counted_steps([6]), 1, loss_of, lambda: {"map": None})
+        fit_task(model, task, tmp_path / str(limit), epochs=1, warmup_epochs=0, clip_norm=limit)
+        return float((model.weight.detach() - before).norm())
+
+    assert moved("none") > 100 * moved(1e-3)

@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.training.optimiser import SGD, parameter_groups, set_rate
+from pipeline.base.errors import InputError
+from pipeline.models.heads.head import Head, HeadSettings
+from pipeline.training.optimiser import SGD, groups_of, interaction_parameters, parameter_groups, set_rate
+from tests.training.settings import training_settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
@@ -100,3 +103,39 @@ def test_a_training_starts_without_pytorchs_compiler() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+class Body(nn.Module):
+    """What a head aia_* holds before its classifier, in small."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.interaction = nn.Linear(4, 4)
+        self.layers = nn.Linear(4, 4)
+
+
+def head(body: nn.Module | None) -> nn.Module:
+    settings = HeadSettings(roi_channels=4, bank_channels=0, classes=2)
+    return nn.ModuleDict({"backbone": nn.Linear(3, 4), "head": Head(body, settings, channels=4)})
+
+
+def test_the_interaction_of_a_head_has_a_rate_of_its_own_and_its_biases_both_factors() -> None:
+    network = head(Body())
+    settings = training_settings(weight_decay=1e-7, decay="weights", bias_lr_factor=2.0, interaction_lr_factor=10.0)
+    assert named(list(groups_of(network, settings)), network) == [
+        (1e-7, 1.0, ["backbone.weight", "head.shared.layers.weight", "head.classifier.weight"]),
+        (0.0, 2.0, ["backbone.bias", "head.shared.layers.bias", "head.classifier.bias"]),
+        (1e-7, 10.0, ["head.shared.interaction.weight"]),
+        (0.0, 20.0, ["head.shared.interaction.bias"]),
+    ]
+
+
+@pytest.mark.parametrize("body", [None, nn.Linear(4, 4)])
+def test_a_rate_of_an_interaction_that_is_not_there_is_refused(body: nn.Module | None) -> None:
+    assert interaction_parameters(head(body)) == set()
+    with pytest.raises(InputError) as error:
+        groups_of(head(body), training_settings(interaction_lr_factor=10.0))
+    assert str(error.value) == (
+        "baseline.interaction_lr_factor is 10, and the head has no interaction, as those of aia_* have; expected 1"
+    )
+    assert len(list(groups_of(head(body), training_settings()))) == 1

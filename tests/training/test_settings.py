@@ -117,10 +117,34 @@ def test_a_record_has_no_word_of_sgd_nor_of_a_stop_that_is_off() -> None:
     """So that sidecars and keys of before there was the choice stay as they are."""
 
     def words(settings: Training) -> set[str]:
-        return {"optimiser", "early_stop"} & settings.model_dump().keys()
+        chosen = {"optimiser", "early_stop", "bias_lr_factor", "interaction_lr_factor"} & settings.model_dump().keys()
+        changes: dict[str, Any] = settings.model_dump()["augmentation"]
+        return chosen | ({"max_boxes"} & changes.keys())
 
     assert words(training_settings()) == set()
-    assert words(training_settings(optimiser="adamw", patience=1)) == {"optimiser", "early_stop"}
+    augmentation = {**VALUES["augmentation"], "max_boxes": 10}
+    changes = {"bias_lr_factor": 2.0, "interaction_lr_factor": 10.0, "augmentation": augmentation}
+    assert words(training_settings(optimiser="adamw", patience=1, **changes)) == {
+        "optimiser", "early_stop", "bias_lr_factor", "interaction_lr_factor", "max_boxes",
+    }  # fmt: skip
+
+
+def test_colour_and_jitter_have_two_forms() -> None:
+    plain = VALUES["augmentation"]
+    published = {**plain, "colour": [20.0, 0.1, 0.1], "box_jitter": [0.2, 0.1, 0.1, 0.05]}
+    read = training_settings(augmentation=published).augmentation
+    assert (read.colour, read.box_jitter) == ((20.0, 0.1, 0.1), (0.2, 0.1, 0.1, 0.05))
+    assert training_settings(augmentation=plain).augmentation.colour == 0.0
+    for wrong in ({"colour": [200.0, 0.1, 0.1]}, {"colour": [0.1, 0.1]}, {"box_jitter": [0.2]}, {"max_boxes": 0}):
+        with pytest.raises(ValidationError):
+            training_settings(augmentation={**plain, **wrong})
+
+
+def test_a_gradient_without_a_limit_and_boxes_without_a_match_are_words() -> None:
+    read = training_settings(clip_norm="none", match_iou="none")
+    assert (read.clip_norm, read.match_iou) == ("none", "none")
+    with pytest.raises(ValidationError):
+        training_settings(clip_norm="off")
 
 
 def test_where_a_training_is_watched() -> None:

@@ -70,7 +70,8 @@ def test_parts_of_one_size_hold_every_keyframe_once(sizes: list[int], parts: int
     short = [of[part[0]] for part in seen if len(part) < bn_batch]
     assert len(short) == len(set(short)), "one short part of a size"
     assert all(len(mine) == count == parts for mine, count in dealt[:-1])
-    assert count_steps(len(sizes), **batches) == len(list(deal_parts(order, **batches)))
+    plain = deal_parts(order, global_batch=parts * bn_batch, bn_batch=bn_batch)
+    assert count_steps(len(sizes), global_batch=parts * bn_batch, bn_batch=bn_batch) == len(list(plain))
 
 
 @given(count=st.integers(0, 20), parts=st.integers(1, 3), bn_batch=st.integers(1, 3))

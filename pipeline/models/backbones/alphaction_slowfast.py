@@ -32,7 +32,8 @@ class FrozenNorm(nn.Module):
         # In upstream's order, and so with its rounding: a training enlarges differences from step to step.
         scale_C = self.weight / (self.running_var + self.eps).sqrt()
         shift_C = self.bias - self.running_mean * scale_C
-        return x_BCTHW * scale_C.view(1, -1, 1, 1, 1) + shift_C.view(1, -1, 1, 1, 1)
+        y_BCTHW = x_BCTHW * scale_C.view(1, -1, 1, 1, 1) + shift_C.view(1, -1, 1, 1, 1)
+        return y_BCTHW.to(x_BCTHW.dtype)  # in half precision too
 
 
 def freeze_norms(network: nn.Module) -> None:

@@ -116,4 +116,5 @@ def test_a_frozen_norm_shifts_and_scales_by_its_statistics() -> None:
     x = torch.randn(3, 2, 1, 2, 2)
     expected = torch.stack([(x[:, 0] - 1) / (4 + 1e-5) ** 0.5 * 2 + 0.5, (x[:, 1] + 1) / (1 + 1e-5) ** 0.5], dim=1)
     assert torch.allclose(norm(x), expected, atol=1e-6)
+    assert norm(x.bfloat16()).dtype == torch.bfloat16
     assert not list(norm.parameters())
