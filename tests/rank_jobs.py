@@ -45,7 +45,7 @@ from pipeline.training.loop import Fitted, fit
 from pipeline.training.memory import Memory
 from pipeline.training.memory_task import empty_memory
 from pipeline.training.optimiser import parameter_groups
-from pipeline.training.settings import MemoryWeight
+from pipeline.training.settings import MemoryWeight, Training
 from pipeline.training.steps import Stretch, Task
 from pipeline.video.clip_input import ClipInput
 from pipeline.video.manifest import write_manifest
@@ -172,7 +172,7 @@ def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> 
     torch.manual_seed(rank())  # the loop starts from rank 0's weights
     model = detector_with_windows(name) if name in ("windows", "memory") else detector()
     source = window_source(folder) if name == "windows" else None
-    memory = memory_of(model) if name == "memory" else None
+    memory = memory_of(model, settings) if name == "memory" else None
     trained = WindowSource(memory, window_of(3, 1)) if memory else source
     windows: list[list[Any]] = []
     store, scored = WatchedStore(folder / "frames"), FrameStore(folder / "frames")
@@ -211,10 +211,12 @@ def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> 
     return model, fitted
 
 
-def memory_of(model: Detector) -> Memory:
+def memory_of(model: Detector, settings: Training) -> Memory:
     """An empty asynchronous memory of all keyframes."""
     weight = MemoryWeight(by="loss", half_life=1.0)
-    return empty_memory(pack_keyframes(keyframes()), channels=model.roi_channels, weight=weight, steps_per_pass=2)
+    return empty_memory(
+        pack_keyframes(keyframes()), settings, channels=model.roi_channels, weight=weight, steps_per_pass=2
+    )
 
 
 def keeper(memory: Memory) -> Callable[[Batch, torch.Tensor], None]:
