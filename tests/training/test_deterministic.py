@@ -9,7 +9,7 @@ import torch
 from pipeline.base.errors import InputError
 from pipeline.base.numerics import named_nondeterminism, set_numerics
 from pipeline.models.build import build_backbone, build_detector
-from pipeline.models.context import BankWindow
+from pipeline.models.context import BankWindow, ObjectBoxes
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import HEADS, build_head
@@ -31,7 +31,8 @@ def deterministic() -> Iterator[None]:
     set_numerics(compute_dtype="fp32", deterministic=False, threads=threads)
 
 
-def batch(frames: int = 8) -> Batch:
+def batch(bank_channels: int = 16) -> Batch:
+    frames = 8
     generator = torch.Generator().manual_seed(1)
     clip_index = torch.tensor([0, 0, 1])
     return Batch(
@@ -39,17 +40,23 @@ def batch(frames: int = 8) -> Batch:
         clip_index=clip_index,
         clips=torch.randn(2, 3, frames, 64, 64, generator=generator),
         boxes_xyxy=torch.tensor([[2.0, 3, 30, 40], [10, 10, 60, 44], [0, 0, 63, 63]]),
-        window=BankWindow(torch.randn(2, 12, 16, generator=generator), torch.arange(24).view(2, 12) < 12, clip_index),
+        window=BankWindow(
+            torch.randn(2, 12, bank_channels, generator=generator), torch.arange(24).view(2, 12) < 12, clip_index
+        ),
+        object_boxes=ObjectBoxes(
+            torch.tensor([[[5.0, 5, 20, 30], [30, 8, 50, 60]], [[1, 1, 9, 9], [0, 0, 0, 0]]]),
+            torch.tensor([[True, True], [True, False]]),
+        ),
     )
 
 
-def assert_repeats(model: Detector) -> None:
+def assert_repeats(model: Detector, bank_channels: int = 16) -> None:
     loss_of = detector_loss(model.train())
     rounds = []
     for _ in range(2):
         torch.manual_seed(0)
         model.zero_grad()
-        loss_of(batch()).backward()
+        loss_of(batch(bank_channels)).backward()
         rounds.append([each.grad.clone() for each in model.parameters() if each.grad is not None])
     assert len(rounds[0]) > 10
     assert all(torch.equal(one, other) for one, other in zip(*rounds, strict=True))
@@ -67,11 +74,14 @@ def test_baselines_repeat(backbone: str, head: str) -> None:
 def test_heads_of_the_bank_repeat(head: str) -> None:
     torch.manual_seed(0)
     backbone = build_backbone("slowfast_tiny", width=8)
+    channels, is_aia = roi_channels(backbone.out_channels, CONTEXT), head.startswith("aia_")
+    bank_channels = channels if is_aia else 16
     settings = HeadSettings(
-        roi_channels=roi_channels(backbone.out_channels, CONTEXT), bank_channels=16, classes=3,
-        map_channels=backbone.out_channels, window_seconds=6, per_second=2,
+        roi_channels=channels, bank_channels=bank_channels, classes=3, map_channels=backbone.out_channels,
+        window_seconds=6, per_second=2, objects=2 if is_aia else 0,
     )  # fmt: skip
-    assert_repeats(Detector(backbone, build_head(head, settings), roi=CONTEXT))
+    options = {"latent": 16, "hidden": 16} if is_aia else {}
+    assert_repeats(Detector(backbone, build_head(head, settings, options), roi=CONTEXT), bank_channels)
 
 
 def test_an_operator_without_a_deterministic_kernel_is_named() -> None:
