@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from benchmarks.plain import State, acrn, backbone, conv_bn, fbo, linear
 from pipeline.base.numerics import compute_precision
 from pipeline.interop.mmaction2 import upstream_key
+from pipeline.models.backbones.alphaction_slowfast import FrozenNorm
+from pipeline.models.backbones.resnet3d import Bottleneck
+from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.build import build_detector
 from pipeline.models.context import BankWindow, Context
 from pipeline.models.detector import Detector
@@ -66,6 +69,7 @@ class Case:
 R101, TINY = stages((3, 4, 23, 3)), stages((1, 1, 1, 1), strides=(1, 2, 1, 1))
 NON_LOCAL = stages(non_local=(0, [1, 0, 1, 0], [1, 0, 1, 0, 1, 0], 0))
 DILATED = stages(last_dilation=2)
+FROZEN: Hyper = {"pool_padding": 0, "frozen_norms": True}
 LINSPACE = {4: [0, 10, 20, 31], 8: [0, 4, 8, 13, 17, 22, 26, 31]}
 CASES = {
     "slowonly_r50_4x16": Case("slowonly_r50", 4, slowonly(stages())),
@@ -86,6 +90,22 @@ CASES = {
         "pyslowfast_slowfast_r101_8x8",
         32,
         slowfast(4, stages((3, 4, 23, 3), last_dilation=2), slow_frames=LINSPACE[8]),
+    ),
+    "alphaction_slowfast_r50_4x16": Case(
+        "alphaction_slowfast_r50_4x16",
+        64,
+        slowfast(8, DILATED, resample_rate=16, slow_frames=[7, 23, 39, 55], **FROZEN),
+    ),
+    "alphaction_slowfast_r101_8x8": Case(
+        "alphaction_slowfast_r101_8x8",
+        64,
+        slowfast(
+            4,
+            stages((3, 4, 23, 3), last_dilation=2),
+            resample_rate=8,
+            slow_frames=list(range(3, 64, 8)),
+            **FROZEN,
+        ),
     ),
     "slowonly_tiny": Case("slowonly_tiny", 4, slowonly(TINY)),
     "slowfast_tiny": Case("slowfast_tiny", 16, slowfast(4, TINY)),
@@ -135,11 +155,24 @@ class Side:
 
 
 def draw_norms(model: nn.Module) -> None:
-    """Give the batch norms values of their own: at first many have scale 0, and a branch that counts for nothing."""
+    """Give the norms values of their own: at first many have scale 0, and a branch that counts for nothing.
+
+    A branch behind a frozen norm counts for nothing by the weights of its last convolution.
+    """
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm3d):
+        if isinstance(module, nn.BatchNorm3d | FrozenNorm):
             nn.init.uniform_(module.weight, 0.2, 1.0)
             nn.init.normal_(module.bias, std=0.1)
+        if isinstance(module, Bottleneck) and not module.conv3.conv.weight.any():
+            nn.init.kaiming_normal_(module.conv3.conv.weight)
+
+
+def set_training(model: Detector, training: bool) -> Detector:
+    """As `model.train`, but for a backbone that draws its frames in training, which the plain one does not."""
+    model.train(training)
+    if isinstance(model.backbone, SlowFast) and model.backbone.slow_frames == "middle":
+        model.backbone.eval()
+    return model
 
 
 def upstream_state(model: nn.Module, prefix: str = "") -> State:
@@ -176,7 +209,7 @@ def detector_sides(case: Case, settings: Settings) -> dict[str, Side]:
     def plain(training: bool) -> Tensor:
         from torchvision.ops import roi_align
 
-        state.training = training
+        state.training = training and not case.hyper.get("frozen_norms")
         feature = torch.cat([each.mean(dim=2) for each in backbone(state, case.hyper, clips)], dim=1)
         rois = torch.cat([clip_index[:, None].to(boxes), boxes], dim=1)
         x = roi_align(feature, rois, 8, spatial_scale=1 / stride, sampling_ratio=0, aligned=True).unsqueeze(2)
@@ -185,7 +218,7 @@ def detector_sides(case: Case, settings: Settings) -> dict[str, Side]:
         return linear(state, "roi_head.bbox_head.fc_cls", x.flatten(2).amax(dim=2))
 
     parameters = list(model.parameters())
-    ours = Side(lambda training: model.train(training)(clips, boxes, clip_index), parameters, labels)
+    ours = Side(lambda training: set_training(model, training)(clips, boxes, clip_index), parameters, labels)
     return {"plain": Side(plain, parameters, labels), "ours": ours}
 
 
@@ -206,7 +239,7 @@ def variant_sides(case: Case, variant: str, settings: Settings) -> dict[str, Sid
 
         def forward(training: bool) -> Tensor:
             with compute_precision(device, "bf16" if changed and variant == "bf16" else "fp32"):
-                logits = model.train(training)(clips, boxes, clip_index)
+                logits = set_training(model, training)(clips, boxes, clip_index)
             return torch.as_tensor(logits.to(settings.dtype))
 
         return Side(forward, list(model.parameters()), labels)

@@ -48,10 +48,10 @@ def bottleneck(state: State, name: str, x: Tensor, *, stride: int, dilation: int
     return non_local(state, f"{name}.non_local_block", y) if non_local_here else y
 
 
-def stem(state: State, name: str, x: Tensor) -> Tensor:
+def stem(state: State, name: str, x: Tensor, padding: int = 1) -> Tensor:
     kernel = state[f"{name}.conv1.conv.weight"].shape[2:]
     x = conv_bn(state, f"{name}.conv1", x, stride=(1, 2, 2), padding=tuple(size // 2 for size in kernel))
-    return F.max_pool3d(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))
+    return F.max_pool3d(x, (1, 3, 3), (1, 2, 2), (0, padding, padding))
 
 
 def stage(state: State, name: str, hyper: dict[str, Any], number: int, x: Tensor) -> Tensor:
@@ -76,8 +76,9 @@ def backbone(state: State, hyper: dict[str, Any], clip: Tensor) -> list[Tensor]:
         return [x]
     tau, alpha = hyper["resample_rate"], hyper["speed_ratio"]
     picked = hyper.get("slow_frames") or list(range(0, clip.shape[2], tau))
-    slow = stem(state, "backbone.slow_path", clip[:, :, picked])
-    fast = stem(state, "backbone.fast_path", clip[:, :, :: tau // alpha])
+    padding = hyper.get("pool_padding", 1)
+    slow = stem(state, "backbone.slow_path", clip[:, :, picked], padding)
+    fast = stem(state, "backbone.fast_path", clip[:, :, :: tau // alpha], padding)
     for number in range(4):
         name = f"backbone.slow_path.{'conv1' if number == 0 else f'layer{number}'}_lateral"
         kernel = state[f"{name}.conv.weight"].shape[2]
