@@ -139,7 +139,8 @@ def _annotations(
     # Boxes may come from pictures cut at another rate: if the boxes fit, the rate in their list is right.
     is_off = any(each.code.startswith(("proposal-recall", "proposal-times", "keyframe-without")) for each in findings)
     findings += check_lists(good, _lists(folder, Path(params.boxes.source) if is_off else None, imported))
-    return findings, imported.timelines, count_rows(imported, boxes, params.bank.box_threshold)
+    rows = count_rows(imported, boxes, params.bank.box_threshold, params.bank.objects)
+    return findings, imported.timelines, rows
 
 
 def _labels(params: Params, read: Annotations, imported: AvaImport) -> tuple[list[Finding], dict[str, list[int]]]:

@@ -71,19 +71,20 @@ class BankRowCounts:
     """Counts that determine the number of rows of a bank."""
 
     per_second: float
-    "Boxes per second of a film."
+    "Boxes per second of a film, of persons and objects."
     annotated: int
     "Number of distinct annotated persons, over all keyframes."
     keyframes: int
 
 
-def count_rows(imported: AvaImport, boxes: pa.Table | None, box_threshold: float) -> BankRowCounts:
+def count_rows(imported: AvaImport, boxes: pa.Table | None, box_threshold: float, objects: int = 0) -> BankRowCounts:
     """Count what becomes rows of a bank; without boxes, assume as many per second as annotated persons per keyframe.
 
     Args:
         imported: the annotations.
         boxes: BOXES, or None.
         box_threshold: `bank.box_threshold`.
+        objects: `bank.objects`.
     """
     keyframe = ["video_id", "timestamp"]
     annotated = imported.annotations.group_by([*keyframe, *BOX_COLUMNS]).aggregate([]).num_rows
@@ -91,7 +92,10 @@ def count_rows(imported: AvaImport, boxes: pa.Table | None, box_threshold: float
     per_second = annotated / annotated_keyframes if annotated_keyframes else PERSONS
     if boxes is not None and boxes.num_rows:
         seconds = boxes.group_by(keyframe).aggregate([]).num_rows
-        per_second = boxes.filter(pc.greater_equal(boxes["score"], box_threshold)).num_rows / seconds
+        sure = pc.and_(pc.is_null(boxes["label"]), pc.greater_equal(boxes["score"], box_threshold))
+        things = boxes.filter(pc.is_valid(boxes["label"])).group_by(keyframe).aggregate([([], "count_all")])
+        stored = pc.sum(pc.min_element_wise(things["count_all"], objects)).as_py() or 0
+        per_second = (boxes.filter(sure).num_rows + stored) / seconds
     return BankRowCounts(per_second, annotated, imported.keyframes.num_rows)
 
 

@@ -1,7 +1,10 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pyarrow as pa
 import pytest
 import torch
 
@@ -13,12 +16,14 @@ from pipeline.doctor.space import (
     Space,
     bank_channels,
     check_space,
+    count_rows,
     estimate_space,
     size_text,
 )
 from pipeline.models.build import BACKBONES, build_detector
 from pipeline.models.settings import RoiSettings
 from pipeline.params import Params
+from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES
 from pipeline.video.extract import FrameSettings, extract_video
 from tests.doctor.sources import SOURCE, params_of, write_clean
 from tests.video.films import write_film
@@ -155,3 +160,11 @@ def test_the_doctor_says_what_frames_and_banks_take(tmp_path: Path, monkeypatch:
 )
 def test_sizes_in_words(size: float, text: str) -> None:
     assert size_text(size) == text
+
+
+def test_objects_are_rows_of_a_bank_up_to_as_many_as_it_stores_of_a_second() -> None:
+    named: Any = SimpleNamespace(annotations=ANNOTATIONS.empty_table(), keyframes=KEYFRAMES.empty_table())
+    found = [(1.0, 0.95, None), (1.0, 0.5, None), *[(1.0, 0.3, "cup")] * 4, (2.0, 0.95, None), (2.0, 0.9, "tv")]
+    rows = [("a", at, at, 0.1, 0.1, 0.5, 0.5, score, "x", label, None) for at, score, label in found]
+    boxes = pa.Table.from_pylist([dict(zip(BOXES.names, row, strict=True)) for row in rows], BOXES)
+    assert [count_rows(named, boxes, 0.9, objects).per_second for objects in (0, 3, 9)] == [1, 3, 3.5]

@@ -1,7 +1,8 @@
 """Measure how well two simple classifiers guess a label from anything but what defines it.
 
 Only rows with the same motion are compared. Which second label a row has may depend only on other persons, objects, the
-past and the future. Everything else is a channel here, and must not show the label.
+past and the future. Everything else is a channel here, and must not show the label: so must the detected objects, but
+of pointing, whose label they are.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from pipeline.playground.backdrop import draw_backdrop
 from pipeline.playground.canvas import WORLD_HEIGHT
 from pipeline.playground.chance import stream
 from pipeline.playground.looks import HATS
-from pipeline.playground.render import camera, keyframe_boxes, shots
+from pipeline.playground.noisy_boxes import OBJECT_LABELS, FoundObjects, detect_objects
+from pipeline.playground.render import camera, keyframe_boxes, shots, sky_boxes
 from pipeline.playground.script import Figure, Script, Split, write_script
 
 MOTIONS = {
@@ -57,11 +59,21 @@ def _pictures(film: Script, seed: int) -> list[list[float]]:
     return found
 
 
+def _objects(found: FoundObjects) -> list[float]:
+    """Of each class: how many there are, and the best one's score and place."""
+    numbers: list[float] = []
+    for name in OBJECT_LABELS.values():
+        mine = found.rows[[label == name for label in found.labels]]
+        numbers += [len(mine), *(mine[0, [4, 0, 1]].tolist() if len(mine) else [0.0] * 3)]
+    return numbers
+
+
 def _film_rows(seed: int, split: Split, index: int) -> list[tuple[str, int, Channels]]:
     film = write_script(seed, split, index, min_seconds=75, max_seconds=90)
     times = np.arange(film.seconds) + 0.5
     boxes, moved = keyframe_boxes(film, seed, times), camera(film, seed, times)
     pictures = _pictures(film, seed)
+    objects = [_objects(each) for each in detect_objects(film, seed, *sky_boxes(film, seed, times))]
     found = []
     for second in range(film.seconds):
         for number, action_ids in film.labels(second):
@@ -81,6 +93,8 @@ def _film_rows(seed: int, split: Split, index: int) -> list[tuple[str, int, Chan
                 "manner": [action.facing, action.tempo, action.phase, action.strength, second - action.event.start],
                 "background": pictures[second],
             }
+            if motion != "point":
+                channels["objects"] = objects[second]
             found.append((motion, label, channels))
     return found
 
