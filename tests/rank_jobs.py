@@ -45,7 +45,7 @@ from pipeline.training.loop import Fitted, fit
 from pipeline.training.memory import Memory
 from pipeline.training.memory_task import empty_memory
 from pipeline.training.optimiser import parameter_groups
-from pipeline.training.settings import MemoryWeight
+from pipeline.training.settings import MemoryWeight, Training
 from pipeline.training.steps import Stretch, Task
 from pipeline.video.clip_input import ClipInput
 from pipeline.video.manifest import write_manifest
@@ -62,7 +62,9 @@ FILMS = {"a": 5, "b": 1, "c": 3}
 CLIP = ClipInput(frames=2, interval=2, short_side=32, mean=(100.0, 100, 100), std=(50.0, 50, 50))
 SETTINGS: dict[str, Any] = {
     "epochs": 3, "lr": 0.05, "clip_norm": 5.0, "select": "best", "seed": 3, "global_batch": 8, "bn_batch": 2,
-    "augmentation": {"short_side": (32, 36), "crop": 32, "flip": 0.5, "colour": 0.1, "box_jitter": 0.0},
+    "augmentation": {
+        "short_side": (32, 36), "crop": 32, "flip": 0.5, "colour": 0.1, "box_jitter": 0.0, "max_boxes": 32,
+    },
 }  # fmt: skip
 # Nine keyframes: a step of four parts, and one of a single part, so that one of two ranks has none of it.
 TRAININGS: dict[str, dict[str, Any]] = {
@@ -170,7 +172,7 @@ def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> 
     torch.manual_seed(rank())  # the loop starts from rank 0's weights
     model = detector_with_windows(name) if name in ("windows", "memory") else detector()
     source = window_source(folder) if name == "windows" else None
-    memory = memory_of(model) if name == "memory" else None
+    memory = memory_of(model, settings) if name == "memory" else None
     trained = WindowSource(memory, window_of(3, 1)) if memory else source
     windows: list[list[Any]] = []
     store, scored = WatchedStore(folder / "frames"), FrameStore(folder / "frames")
@@ -209,10 +211,12 @@ def train(folder: Path, name: str, *, killed_after: int = 0, **changes: Any) -> 
     return model, fitted
 
 
-def memory_of(model: Detector) -> Memory:
+def memory_of(model: Detector, settings: Training) -> Memory:
     """An empty asynchronous memory of all keyframes."""
     weight = MemoryWeight(by="loss", half_life=1.0)
-    return empty_memory(pack_keyframes(keyframes()), channels=model.roi_channels, weight=weight, steps_per_pass=2)
+    return empty_memory(
+        pack_keyframes(keyframes()), settings, channels=model.roi_channels, weight=weight, steps_per_pass=2
+    )
 
 
 def keeper(memory: Memory) -> Callable[[Batch, torch.Tensor], None]:

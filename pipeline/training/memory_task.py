@@ -17,7 +17,7 @@ from pipeline.training.clip_task import ClipWindows, clip_task, steps_per_pass
 from pipeline.training.film_memory import film_memory
 from pipeline.training.history import Metrics
 from pipeline.training.memory import Memory
-from pipeline.training.settings import HeadTraining, MemoryWeight
+from pipeline.training.settings import HeadTraining, MemoryWeight, Training
 from pipeline.training.steps import Task
 
 
@@ -43,7 +43,9 @@ def memory_task(
     assert window is not None  # the settings see to it
     assert isinstance(data.train, KeyframeSet)
     per_pass = steps_per_pass(data, settings)
-    memory = empty_memory(data.train, channels=detector.roi_channels, weight=settings.memory, steps_per_pass=per_pass)
+    memory = empty_memory(
+        data.train, settings, channels=detector.roi_channels, weight=settings.memory, steps_per_pass=per_pass
+    )
     films = split_films("val", rows.sources, rows.settings) if settings.validation.interval else []
     scored = film_memory(
         detector, films, data.store, rows.settings, clip=data.clip, min_score=window.score, hardware=rows.hardware
@@ -74,13 +76,25 @@ def memory_task(
     return replace(task, validate=validate, extra=memory, after_step=memory.after_step)
 
 
-def empty_memory(train: KeyframeSet, *, channels: int, weight: MemoryWeight, steps_per_pass: int) -> Memory:
-    """Make the memory of a training before its first step, with room for every box that a keyframe can train on."""
-    boxes = np.diff(train.ground_truth_offsets) + np.diff(train.proposal_offsets)
+def empty_memory(
+    train: KeyframeSet, settings: Training, *, channels: int, weight: MemoryWeight, steps_per_pass: int
+) -> Memory:
+    """Make the memory of a training before its first step, with room for as many boxes as a keyframe can train on.
+
+    Args:
+        train: the keyframes to train on.
+        settings: which boxes of a keyframe train, and how many at most.
+        channels: see `Memory`.
+        weight: see `Memory`.
+        steps_per_pass: see `Memory`.
+    """
+    boxes = np.diff(train.ground_truth_offsets)
+    if settings.match_iou != "none":
+        boxes = boxes + np.diff(train.proposal_offsets)
     return Memory(
         train.video_ids,
         train.timestamp,
-        boxes,
+        np.minimum(boxes, settings.augmentation.max_boxes),
         channels=channels,
         weight=weight,
         steps_per_pass=steps_per_pass,

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pipeline.base import distributed, ranks
-from pipeline.base.distributed import LAUNCHER, agree, copy_from_main, from_main, gather, sum_over_ranks
+from pipeline.base.distributed import LAUNCHER, agree, copy_from_main, from_main, gather, gather_tensors, sum_over_ranks
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, digest_tree, read_json
 from pipeline.checkpoint.weights import load_tensors
@@ -181,7 +181,24 @@ def test_alone_a_process_is_the_only_rank(monkeypatch: pytest.MonkeyPatch) -> No
     values = torch.ones(2)
     copy_from_main([values])
     assert sum_over_ranks(values) is values
+    assert gather_tensors(values)[0] is values
     agree(1, "epochs done")
+
+
+def test_tensors_of_ranks_may_differ_in_length(second_of_four: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = [0, 2, 3, 0]
+
+    def all_gather(found: list[torch.Tensor], mine: torch.Tensor) -> None:
+        assert mine.tolist() == [[1, 1], [1, 1], [0, 0]]
+        for number, each in enumerate(found):
+            each.fill_(number)
+
+    monkeypatch.setattr(distributed.dist, "all_gather", all_gather)
+    monkeypatch.setattr(distributed, "gather_all", lambda count: lengths)
+    found = gather_tensors(torch.ones(2, 2))
+    assert [each.tolist() for each in found] == [[], [[1, 1]] * 2, [[2, 2]] * 3, []]
+    monkeypatch.setattr(distributed, "gather_all", lambda count: [0] * 4)
+    assert [len(each) for each in gather_tensors(torch.ones(0, 2))] == [0] * 4, "nothing is exchanged"
 
 
 def test_ranks_that_find_different_states_are_refused(second_of_four: None, monkeypatch: pytest.MonkeyPatch) -> None:

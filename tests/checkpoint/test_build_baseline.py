@@ -11,16 +11,17 @@ from typer.testing import CliRunner
 from pipeline.base.command import new_app
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file
-from pipeline.checkpoint.build_baseline import build_baseline, load_backbone
+from pipeline.checkpoint.build_baseline import build_baseline, feature_detector, load_backbone
+from pipeline.checkpoint.build_scope import build_scope_detector
 from pipeline.checkpoint.sidecars import Checkpoint
-from pipeline.checkpoint.specs import BackboneSpec
+from pipeline.checkpoint.specs import BackboneSpec, HeadSpec
 from pipeline.checkpoint.weights import save_checkpoint, save_tensors
 from pipeline.commands.convert import convert
 from pipeline.interop.export import export_mmaction2
 from pipeline.models.build import build_backbone
 from pipeline.models.detector import Detector
 from pipeline.models.heads.acrn import ActorCentricRelation
-from tests.checkpoint.sidecars import BASELINE, HEAD, checkpoint
+from tests.checkpoint.sidecars import ALL, BASELINE, HEAD, checkpoint
 from tests.interop.small_models import WIDTH, checkpoint_of, small_detector
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -99,3 +100,27 @@ def test_another_backbone_is_refused(trained: Detector, tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_checkpoint(path, trained.backbone.state_dict(), Checkpoint(spec=BackboneSpec()))
     assert refusal(path, "slowonly_r50_nl").startswith("the weights do not fit the model: ")
+
+
+def test_a_detector_is_built_for_its_features_whatever_its_head(tmp_path: Path) -> None:
+    clip, boxes, index = torch.randn(1, 3, 4, 32, 32), torch.tensor([[0.0, 0, 20, 20]]), torch.tensor([0])
+    asynchronous = {**ALL, "head": {**ALL["head"], "memory": "asynchronous", "standardise": "none"}}
+    asynchronous |= {"bank_channels": ALL["roi_channels"]}
+    for value in (asynchronous, BASELINE):
+        described = checkpoint(value, width=8)
+        spec = described.features()
+        trained = build_scope_detector(spec) if isinstance(spec, HeadSpec) else build_baseline(spec)
+        made = feature_detector(spec, trained.state_dict(), "head.safetensors")
+        for each in (made, trained):
+            each.eval()
+        assert torch.equal(made.features(clip, boxes, index), trained.features(clip, boxes, index))
+        other = {**trained.state_dict(), "backbone.more": torch.zeros(1)}
+        with pytest.raises(InputError, match=r"^head\.safetensors: the weights do not fit the model: 1 unexpected"):
+            feature_detector(spec, other, "head.safetensors")
+
+
+def test_only_a_baseline_or_a_detector_with_its_own_memory_fills_a_bank() -> None:
+    for value in (HEAD, ALL):
+        with pytest.raises(InputError) as error:
+            checkpoint(value).features()
+        assert str(error.value).endswith("head lfb_nl, expected a detector whose head reads no bank")

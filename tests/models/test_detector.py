@@ -229,3 +229,17 @@ def test_boxes_of_persons_are_extended_in_evaluation_alone_and_those_of_objects_
         larger.train()
         larger.backbone.eval()
         assert torch.equal(larger.features(CLIPS, BOXES, CLIP_INDEX), as_given)
+
+
+def test_what_a_training_keeps_is_what_the_bank_would_hold() -> None:
+    """The pooled features before the head, without a gradient; logits and gradients stay as they are."""
+    torch.manual_seed(0)
+    detector = build_detector("slowonly_tiny", classes=5, dropout=0.0).train()
+    kept: list[torch.Tensor] = []
+    logits = detector(CLIPS, BOXES, CLIP_INDEX, keep=kept.append)
+    (rows,) = kept
+    assert rows.shape == (3, detector.roi_channels)
+    assert not rows.requires_grad
+    torch.testing.assert_close(logits, detector.head.classifier(rows))  # type: ignore[operator]
+    logits.sum().backward()
+    assert all(each.grad is not None for each in detector.parameters())

@@ -360,3 +360,26 @@ def test_a_gradient_may_be_unlimited(tmp_path: Path) -> None:
         return float((model.weight.detach() - before).norm())
 
     assert moved("none") > 100 * moved(1e-3)
+
+
+def test_after_each_step_its_loss_is_told_and_the_weights_have_moved(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(5, 2)
+    told: list[tuple[float, Tensor]] = []
+    losses: list[list[float]] = []
+
+    def loss_of(batch: Batch) -> Tensor:
+        if len(losses) == len(told):
+            losses.append([])
+        loss = nn.functional.binary_cross_entropy_with_logits(model(batch.rows), batch.labels)
+        losses[-1].append(loss.item())
+        return loss
+
+    def after_step(loss: float) -> None:
+        told.append((loss, model.weight.detach().clone()))
+
+    task = Task("train", steps, 3, loss_of, lambda: {"map": None}, after_step=after_step)
+    fit_task(model, task, tmp_path, epochs=2)
+    assert [loss for loss, _ in told] == pytest.approx([sum(parts) / 2 for parts in losses])
+    assert len(told) == 6
+    assert len({tuple(weight.flatten().tolist()) for _, weight in told}) == 6

@@ -187,3 +187,17 @@ def test_losses_of_groups_are_alphactions() -> None:
     assert losses == pytest.approx([4.831298351287842, 0.7379570603370667, 0.8219470381736755], rel=1e-6)
     total = sum(group.weight * loss for group, loss in zip(AVA.groups, losses, strict=True))
     assert total == pytest.approx(55.9305534362793, rel=1e-6)
+
+
+def test_what_a_batch_has_computed_is_handed_out_with_it() -> None:
+    rows, kept = torch.ones(2, 3), list[object]()
+    batch = Batch(torch.ones(2, 3), torch.zeros(2).long(), clips=torch.zeros(1), boxes_xyxy=torch.zeros(2, 4))
+
+    def detector(*_: object, keep: object = None) -> torch.Tensor:
+        if callable(keep):
+            keep(rows)
+        return torch.zeros(2, 3)
+
+    for keep in (None, lambda given, found: kept.append((given, found))):
+        detector_loss(detector, multilabel_loss, keep)(batch)  # type: ignore[arg-type]
+    assert kept == [(batch, rows)]

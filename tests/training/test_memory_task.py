@@ -18,6 +18,7 @@ from pipeline.training.memory import Memory
 from pipeline.training.settings import MemoryWeight
 from pipeline.training.steps import Task
 from tests.rank_jobs import keyframes
+from tests.training.settings import VALUES, training_settings
 from tests.windows import window_of
 
 
@@ -56,7 +57,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> tuple[Task[Batch], list[Any], list[
     monkeypatch.setattr(module, "film_memory", lambda *_, **more: Scored(told))
     validation = SimpleNamespace(interval=1)
     weight = MemoryWeight(by="age", half_life=2.0)
-    settings: Any = SimpleNamespace(memory=weight, validation=validation, seed=0)
+    settings: Any = SimpleNamespace(
+        memory=weight, validation=validation, seed=0, match_iou=0.9, augmentation=SimpleNamespace(max_boxes=32)
+    )
     detector: Any = SimpleNamespace(roi_channels=4)
     data: Any = SimpleNamespace(train=train_set(), store=None, clip=None)
     spec: Any = SimpleNamespace(head=SimpleNamespace(window=window_of(3, 2)), labels=None)
@@ -95,9 +98,17 @@ def test_what_a_step_computes_is_read_by_the_next(made: tuple[Task[Batch], list[
     assert int(task.extra.state_dict()["step"]) == 1
 
 
-def test_the_memory_has_room_for_every_box_that_may_train() -> None:
+@pytest.mark.parametrize(
+    ("changes", "most", "proposals"), [({}, 32, True), ({"match_iou": "none"}, 32, False), ({}, 3, True)]
+)
+def test_the_memory_has_room_for_every_box_that_may_train(changes: dict[str, Any], most: int, proposals: bool) -> None:
     train = train_set()
-    memory = module.empty_memory(train, channels=5, weight=MemoryWeight(by="loss", half_life=1.0), steps_per_pass=1)
-    boxes = sum(len(each.ground_truth_xyxy) + len(each.proposals_xyxy) for each in train)
-    assert memory.rows.shape == (1 + boxes, 5)
+    augmentation = {**VALUES["augmentation"], "max_boxes": most}
+    settings = training_settings(augmentation=augmentation, **changes)
+    memory = module.empty_memory(
+        train, settings, channels=5, weight=MemoryWeight(by="loss", half_life=1.0), steps_per_pass=1
+    )
+    boxes = [len(each.ground_truth_xyxy) + proposals * len(each.proposals_xyxy) for each in train]
+    assert set(boxes) == {2 + 2 * proposals}
+    assert memory.rows.shape == (1 + sum(min(each, most) for each in boxes), 5)
     assert not memory.rows.any()
