@@ -117,6 +117,8 @@ def _case(facts: Mapping[str, Any]) -> Case:
     if len(persons) != len(clips):
         raise InputError(f"there are boxes of {len(persons)} clips, expected {len(clips)}")
     structure = described.structure
+    if structure and "P" in structure.order:
+        _check_limit("persons", max(map(len, persons)), "upstream", structure.persons)
     return Case(
         described=described,
         unused=sum(weights[key].numel() for key in unused),
@@ -147,11 +149,20 @@ def _check_frames(described: DescribedDetector, given: Mapping[str, Any]) -> Non
             raise InputError(f"inputs.{key} is {given[key]}, expected {expected} of TAU and ALPHA")
 
 
+def _check_limit(what: str, most: int, who: str, limit: int) -> None:
+    """Check that upstream takes all, as its draws cannot be repeated.
+
+    Raises:
+        InputError: a clip has more.
+    """
+    if most > limit:
+        raise InputError(f"a clip has {most} {what}, of which {who} draws {limit}")
+
+
 def _objects(facts: Mapping[str, Any], structure: Structure) -> ObjectBoxes:
-    clips = facts["object_boxes_xyxy"]
+    clips = facts["object_boxes_xyxy"] or [[] for _ in facts["person_boxes_xyxy"]]
     most = max(map(len, clips))
-    if most > structure.objects:
-        raise InputError(f"a clip has {most} objects, of which upstream draws {structure.objects}")
+    _check_limit("objects", most, "upstream", structure.objects)
     boxes_BK4 = torch.zeros(len(clips), structure.objects, 4)
     mask_BK = torch.zeros(len(clips), structure.objects, dtype=torch.bool)
     for number, boxes in enumerate(clips):
@@ -169,9 +180,7 @@ def _window(facts: Mapping[str, Any], structure: Structure, persons: list[Tensor
     own = counts_BS == -1
     if not own[:, structure.before].all() or own.sum() != len(own):
         raise InputError(f"memory.counts: expected -1, the clip itself, at second {structure.before} and nowhere else")
-    most = max(map(len, persons))
-    if most > structure.per_second:
-        raise InputError(f"a clip has {most} persons, of which upstream's memory draws {structure.per_second}")
+    _check_limit("persons", max(map(len, persons)), "upstream's memory", structure.per_second)
     mask_BSk = torch.arange(structure.per_second) < counts_BS[:, :, None]
     rows = _normal(memory["values"], (*shape, channels)) * mask_BSk[..., None]
     clip_index = torch.repeat_interleave(torch.tensor([len(each) for each in persons]))

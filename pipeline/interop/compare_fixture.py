@@ -237,6 +237,8 @@ def compare(name: str, found: Tensor, expected: Expected) -> Difference:
     if shape is not None and (*found.shape, *[1] * (len(shape) - found.dim())) != tuple(shape):
         return Difference(name, 0, float("inf"), float("inf"), f"shape {tuple(found.shape)}, expected {tuple(shape)}")
     flat = found.flatten().double()
+    if shape is not None and not flat.numel():
+        return Difference(name, 0, 0.0, 0.0)  # nothing to compare, and no statistics
     own = {"mean": flat.mean(), "std": flat.std(correction=0), "absmax": flat.abs().max()}
     mine = [own[statistic].reshape(1) for statistic in expected.statistics]
     theirs = [np.array([value]) for value in expected.statistics.values()]

@@ -158,6 +158,11 @@ def _built_head(head: MatchedHead, backbone: MatchedBackbone, channels: int, col
         )
 
 
+def _not_told(labels: Labels) -> frozenset[str]:
+    """Return the keys that a sidecar leaves out, whatever its head."""
+    return NOT_TOLD if labels.groups else NOT_TOLD | {"labels.groups"}
+
+
 def _detector(
     foreign: Foreign,
     backbone: MatchedBackbone,
@@ -202,8 +207,8 @@ def _detector(
         dropout=settings.dropout,
     )
     if head.name in BASELINE_HEADS:
-        return Converted(state, Checkpoint(spec=spec, record=record, absent=NOT_TOLD), report, notes)
-    absent = NOT_TOLD | NOT_TOLD_OF_HEAD
+        return Converted(state, Checkpoint(spec=spec, record=record, absent=_not_told(settings.labels)), report, notes)
+    absent = _not_told(settings.labels) | NOT_TOLD_OF_HEAD
     window = _window(head, settings)
     if window:
         absent |= frozenset() if settings.window else NOT_TOLD_OF_WINDOW

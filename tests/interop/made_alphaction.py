@@ -79,6 +79,7 @@ def made_alphaction(folder: Path, config: dict[str, Any], **changes: Any) -> Pat
             arrays[f"{name}.rows_mean"] = values.reshape(len(values), -1).mean(axis=1)
     np.savez(path.with_suffix(".npz"), **arrays)
     extended = extend_boxes(case.boxes_xyxy, case.detector.roi, width=48, height=64).tolist()
-    facts["person_boxes_extended_xyxy"] = [extended[:2], extended[2:]]
+    first = len(facts["person_boxes_xyxy"][0])
+    facts["person_boxes_extended_xyxy"] = [extended[:first], extended[first:]]
     path.write_text(json.dumps(facts))
     return path

@@ -50,10 +50,11 @@ def _baseline(config: Any) -> None:
         _serial("parallel", [["O", "M"], ["O", "M"]], LENGTH=[2, 0], MAX_OBJECT=3),
         _serial("dense", "PPMO", LENGTH=[0, 3], MAX_PERSON=4),
         _serial(order="P"),
+        _serial(order="PO"),
         _deeper,
         _baseline,
     ],
-    ids=["serial", "parallel", "dense", "persons", "frames", "baseline"],
+    ids=["serial", "parallel", "dense", "persons", "no memory", "frames", "baseline"],
 )
 def test_networks_and_inputs_that_no_shipped_fixture_has_pass(tmp_path: Path, change: Callable[[Any], None]) -> None:
     config = config_of()
@@ -61,6 +62,17 @@ def test_networks_and_inputs_that_no_shipped_fixture_has_pass(tmp_path: Path, ch
     report = check(made_alphaction(tmp_path, config))
     assert report.passed, report
     assert report.largest < 1e-5
+
+
+@pytest.mark.parametrize("objects", [None, [[], []]])
+def test_a_fixture_without_objects_and_with_a_clip_without_persons_passes(tmp_path: Path, objects: Any) -> None:
+    config = config_of()
+    _serial(order="PO")(config)
+    persons: list[Any] = [[[4, 3.5, 40.25, 60], [20, 10, 47, 63]], []]
+    path = made_alphaction(tmp_path, config, object_boxes_xyxy=objects, person_boxes_xyxy=persons)
+    report = check(path)
+    assert report.passed
+    assert "object_pooled" in [each.tensor for each in report.differences]
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +130,8 @@ def test_numbers_counts_and_what_changes_without_objects_or_memory_are_compared(
          "a clip has 6 objects, of which upstream draws 5"),
         (lambda facts: facts["person_boxes_xyxy"].__setitem__(0, [[0, 0, 9, 9]] * 6),
          "a clip has 6 persons, of which upstream's memory draws 5"),
+        (lambda facts: facts["person_boxes_xyxy"].__setitem__(0, [[0, 0, 9, 9]] * 26),
+         "a clip has 26 persons, of which upstream draws 25"),
         (lambda facts: facts["memory"].update(counts=[[1, -1, 1]]),
          "memory.counts are of (1, 3) seconds, expected (2, 3)"),
         (lambda facts: facts["memory"].update(counts=[[-1, 1, 1], [1, -1, 1]]),

@@ -1,6 +1,7 @@
 """There and back: export and convert give the same weights to the bit, for every architecture and head."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipeline.interop.export import export_mmaction2
 from pipeline.interop.frameworks import recognise_checkpoint
 from pipeline.interop.mmaction2 import our_key, upstream_key, upstream_shape
 from pipeline.models.detector import Detector
+from pipeline.models.settings import LabelGroup, Labels
 from tests import parity
 from tests.checkpoint.sidecars import head_checkpoint
 from tests.interop.small_models import ARCHITECTURES, CLASSES, CLIP_INPUT, checkpoint_of, small_detector
@@ -104,3 +106,13 @@ def test_what_upstream_does_not_have_is_refused_or_said() -> None:
         model.state_dict(), checkpoint_of(model, "pyslowfast_slowfast_r50_4x16", "linear", False)
     )
     assert notes == ["MMAction2 takes the slow frames at an even stride, this model was trained with PySlowFast's"]
+    model = small_detector("slowonly_r50", "linear")
+    described = checkpoint_of(model, "slowonly_r50", "linear", False)
+    assert isinstance(described.spec, DetectorSpec)
+    groups = (LabelGroup(classes=described.spec.classes, kind="softmax"),)
+    spec = replace(described.spec, labels=Labels("grouped", groups=groups))
+    described = replace(described, spec=spec)
+    value, notes = export_mmaction2(model.state_dict(), described)
+    assert notes == ["MMAction2 scores every class by a sigmoid, this model some groups of classes by a softmax"]
+    rows = len(value["state_dict"]["roi_head.bbox_head.fc_cls.weight"])
+    assert rows == spec.classes + 1, "a row of zeros before the classes, as of several labels"

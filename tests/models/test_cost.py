@@ -72,3 +72,18 @@ def test_a_window_costs_its_projections_and_products() -> None:
     products = 2 * 2 * (2 * SLOTS * 16)
     expected = run_counted(with_bank(), 4, SLOTS) + products / 1e9
     assert count_gflops(detector, frames=4, side=SIDE, slots=SLOTS, bank_channels=128) == pytest.approx(expected)
+
+
+def test_a_block_of_objects_costs_its_projections_and_products() -> None:
+    def gflops(order: str, objects: int) -> float:
+        settings = HeadSettings(roi_channels=128, bank_channels=0, classes=7, mask="none", objects=objects)
+        options = {"order": order, "latent": 16, "hidden": 16}
+        with torch.device("meta"):
+            detector = Detector(build_backbone("slowonly_tiny"), build_head("aia_serial", settings, options))
+        return count_gflops(detector, frames=4, side=SIDE, objects=objects)
+
+    products, query_and_result, keys_and_values = 2 * 2 * 3 * 16, 2 * 2 * 16 * 16, 2 * 2 * 3 * 16 * 16
+    further = products + query_and_result + keys_and_values  # of another block before the last
+    assert gflops("OO", 3) - gflops("O", 3) == pytest.approx(further / 1e9, rel=1e-6)
+    each = 2 * 128 * 16 + 2 * 2 * 16 * 16 + 2 * 2 * 16  # its reduction, key and value, and products
+    assert gflops("O", 5) - gflops("O", 3) == pytest.approx(2 * each / 1e9, rel=1e-6)

@@ -156,6 +156,19 @@ def test_every_weight_has_a_finite_gradient_also_where_nothing_is_to_be_seen(nam
 
 
 @pytest.mark.parametrize("name", HEADS)
+def test_half_precision_gives_nearly_the_same_and_finite_gradients(name: str) -> None:
+    roi, context = torch.randn(4, CHANNELS), seen()
+    head = small(name, dropout=0.0)
+    full = head(roi, context)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = head(roi, context)
+    assert half.dtype == torch.bfloat16
+    assert (half.float() - full).abs().max() < 0.05 * full.abs().max()
+    half.float().sum().backward()
+    assert all(each.grad is not None and each.grad.isfinite().all() for each in head.parameters())
+
+
+@pytest.mark.parametrize("name", HEADS)
 def test_no_person_at_all(name: str) -> None:
     nobody = torch.zeros(0, dtype=torch.long)
     for clips in (0, 2):
