@@ -147,32 +147,6 @@ def test_there_may_be_no_object_no_window_and_one_person() -> None:
     with torch.autograd.detect_anomaly(check_nan=True):
         head(torch.randn(2, CHANNELS), nothing).sum().backward()
     assert all(each.grad is None or each.grad.isfinite().all() for each in head.parameters())
-    assert head(
-        torch.zeros(0, CHANNELS),
-        dataclasses.replace(
-            nothing,
-            window=BankWindow(
-                nothing.window.rows,
-                nothing.window.mask,
-                torch.zeros(0, dtype=torch.long),  # type: ignore[union-attr]
-            ),
-            clip_index=torch.zeros(0, dtype=torch.long),
-        ),
-    ).shape == (0, 2)
-
-
-def test_what_a_user_can_ask_wrongly_is_refused() -> None:
-    for order in ("", "PX", "PP"):
-        message = rf"^head aia_split: order is '{order}', expected letters P, O and M, each at most once$"
-        with pytest.raises(InputError, match=message):
-            aia_split(SETTINGS, order=order)
-    with pytest.raises(InputError, match=r"^head aia_split: persons is 0, expected at least 1$"):
-        aia_split(SETTINGS, persons=0)
-    with pytest.raises(InputError, match=r"^head aia_split: layers is 0 and latent 512, expected at least 1$"):
-        aia_split(SETTINGS, layers=0)
-    message = r"^head aia_split: it splits a window at the keyframe, found head\.window\.span past, expected centred$"
-    with pytest.raises(InputError, match=message):
-        aia_split(dataclasses.replace(SETTINGS, span="past"))
     nobody = torch.zeros(0, dtype=torch.long)
     window = BankWindow(torch.zeros_like(full.window.rows), ~full.window.mask, nobody)
     empty = dataclasses.replace(nothing, window=window, clip_index=nobody)
