@@ -69,7 +69,7 @@ class Interaction(nn.Module):
 
     def forward(self, person_RC: Tensor, context: Context) -> Tensor:
         """Compute what the persons read, [R, C], from rows that are already pooled."""
-        clips, fit = _count_clips(context), self.mask == "valid"
+        clips, fit = count_clips(context), self.mask == "valid"
         seats = seat_persons(context.clip_index, clips, self.persons, draw=self.training, fit=fit)
         rows = self._shared_rows(person_RC, context)
         query_Rd = self._reduce(self.reduce_person, person_RC)
@@ -125,7 +125,7 @@ class Interaction(nn.Module):
         if self.own_slots is None:
             return window_WLC, valid_WL, window_R
         places = self.own_slots.stop - self.own_slots.start
-        seats = seat_persons(context.clip_index, _count_clips(context), places, draw=self.training)
+        seats = seat_persons(context.clip_index, count_clips(context), places, draw=self.training)
         clip_W = window_R.new_zeros(len(window_WLC)).scatter(0, window_R, context.clip_index.to(window_R.dtype))
         own_RC = person_RC.detach() if context.own_rows is None else context.own_rows.to(person_RC.dtype)
         own_WKC = seats.group(own_RC)[clip_W]
@@ -144,7 +144,7 @@ class Interaction(nn.Module):
         return reduced
 
 
-def _count_clips(context: Context) -> int:
+def count_clips(context: Context) -> int:
     """Return the number of clips, as far as objects or persons show it."""
     if context.objects is not None:
         return len(context.objects.rows)

@@ -32,20 +32,48 @@ class SplitBank(nn.Module):
         self.mask: Mask = mask
 
     def forward(self, roi: Tensor, context: Context) -> Tensor:
-        """RoI features (see `Head`) -> [R, C_roi + 2 * latent].
+        """RoI features (see `Head`) -> [R, C_roi + 2 * latent]; errors as in `look`."""
+        person_RC = pool_persons(roi)
+        return torch.cat([person_RC, *self.look(person_RC, context)], dim=1)
+
+    def look(self, person_RC: Tensor, context: Context) -> list[Tensor]:
+        """Compute what the persons read from the past and what they read from the future, [R, latent] each.
 
         Raises:
             ValueError: the window has another length than the settings say.
         """
-        person_RC = pool_persons(roi)
         window_BLC, valid_BL, window_R = read_window(context, self.mask, like=person_RC)
         if window_BLC.shape[1] != self.slots:
             raise ValueError(f"the window has {window_BLC.shape[1]} slots, this head expects {self.slots}")
-        found = [
+        return [
             self.tower.look(person_RC, window_BLC[:, part], None if valid_BL is None else valid_BL[:, part], window_R)
             for part in (self.past_slots, self.future_slots)
         ]
-        return torch.cat([person_RC, *found], dim=1)
+
+
+def split_bank(settings: HeadSettings, tower: NonLocalBank, *, head: str) -> SplitBank:
+    """Apply a tower to each half of the window; arguments and errors are those of `lfb_nl_split`.
+
+    Args:
+        settings: see `lfb_nl_split`.
+        tower: reads rows of the bank.
+        head: the head's name, for messages.
+    """
+    if settings.span != "centred":
+        raise InputError(
+            f"head {head}: it splits a window at the keyframe, found head.window.span {settings.span}, expected centred"
+        )
+    if settings.window_seconds < 2 or settings.per_second < 1:
+        raise InputError(
+            f"head {head}: it splits a window, found head.window.seconds {settings.window_seconds} "
+            f"and head.window.per_second {settings.per_second}"
+        )
+    return SplitBank(
+        tower,
+        window_seconds=settings.window_seconds,
+        per_second=settings.per_second,
+        mask=settings.mask,
+    )
 
 
 def lfb_nl_split(
@@ -63,21 +91,6 @@ def lfb_nl_split(
     Raises:
         InputError: as `lfb_nl`, or the settings give no window length, or the window is not centred.
     """
-    if settings.span != "centred":
-        raise InputError(
-            f"head lfb_nl_split: it splits a window at the keyframe, found head.window.span {settings.span}, "
-            "expected centred"
-        )
-    if settings.window_seconds < 2 or settings.per_second < 1:
-        raise InputError(
-            f"head lfb_nl_split: it splits a window, found head.window.seconds {settings.window_seconds} "
-            f"and head.window.per_second {settings.per_second}"
-        )
     tower = non_local_bank(settings, head="lfb_nl_split", layers=layers, latent=latent, dropout=dropout, init=init)
-    split = SplitBank(
-        tower,
-        window_seconds=settings.window_seconds,
-        per_second=settings.per_second,
-        mask=settings.mask,
-    )
+    split = split_bank(settings, tower, head="lfb_nl_split")
     return Head(split, settings, channels=settings.roi_channels + 2 * latent, needs=frozenset({"window"}))

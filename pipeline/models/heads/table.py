@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.base.errors import InputError
 from pipeline.models.heads.acrn import acrn
 from pipeline.models.heads.aia import aia_dense_serial, aia_parallel, aia_serial
+from pipeline.models.heads.aia_split import aia_split
 from pipeline.models.heads.choose import choose_head
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.lfb_nl import lfb_nl
@@ -30,6 +31,7 @@ HEADS: dict[str, Callable[..., Head]] = {
     "aia_parallel": aia_parallel,
     "aia_serial": aia_serial,
     "aia_dense_serial": aia_dense_serial,
+    "aia_split": aia_split,
 }
 
 
