@@ -11,6 +11,7 @@ from pipeline.base.errors import InputError
 from pipeline.checkpoint.build_scope import build_scope_detector, build_scope_head
 from pipeline.checkpoint.specs import FeatureSource, HeadSpec, head_spec
 from pipeline.models.heads.acrn import ActorCentricRelation
+from pipeline.models.heads.aia import InteractionHead
 from pipeline.models.heads.lfb_nl_split import SplitBank
 from pipeline.models.settings import Labels, LongTermHead, RoiSettings, Scope, WindowSettings
 from pipeline.models.standardise import StandardisedHead
@@ -57,6 +58,15 @@ def test_the_window_of_the_description_reaches_the_head() -> None:
     spec = _spec("lfb_nl_split", "head", window=replace(WINDOW, span="past"), latent=4)
     with pytest.raises(InputError, match=r"^head lfb_nl_split: .*, found head\.window\.span past, expected centred$"):
         build_scope_head(spec)
+
+
+@pytest.mark.parametrize(("exclude", "own"), [(False, slice(10, 12)), (True, None)])
+def test_a_head_knows_which_second_is_the_keyframes_and_whether_it_stays_empty(exclude: bool, own: Any) -> None:
+    window = replace(WINDOW, span="past", exclude_keyframe=exclude)
+    spec = replace(_spec("aia_serial", "head", window=window, order="M", latent=4), bank_channels=160)
+    head = build_scope_head(spec)
+    assert isinstance(head.shared, InteractionHead)
+    assert head.shared.interaction.own_slots == own
 
 
 def test_a_head_of_scope_all_knows_the_map_of_a_detector_with_context() -> None:

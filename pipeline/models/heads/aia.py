@@ -277,7 +277,9 @@ def aia_serial(
         mask: of empty places of persons, objects and memory: `window` takes head.window.mask, which is `valid` where
             there is no window; `none` and `valid` as there.
         init: `published` draws the projections of the blocks with a deviation of 0.01, `identity` as torch does by
-            default, which is more for few channels. With both, each block at first adds nothing to its query.
+            default. With both, each block at first adds nothing to its query. On a synthetic task (which of three
+            patterns is among 48 slots; 16 channels, latent 32, chance 0.33) one block reached 1.0 with `identity` and
+            0.38 with `published`, whose products are lost in few channels.
 
     Raises:
         InputError: `order` has another letter or none, `mask` or `init` is another word, a size is below 1, `dropout`

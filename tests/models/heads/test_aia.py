@@ -12,6 +12,7 @@ from pipeline.base.errors import InputError
 from pipeline.models.context import BankWindow, Context, ObjectRows
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.table import build_head
+from tests.models.heads import made_up
 
 HEADS = ("aia_parallel", "aia_serial", "aia_dense_serial")
 CHANNELS, SECONDS, PER_SECOND, OBJECTS, PERSONS = 6, 5, 3, 2, 4
@@ -266,6 +267,22 @@ def test_of_more_persons_than_places_evaluation_sees_the_first_and_training_draw
         torch.manual_seed(1)
         assert torch.equal(first, head(roi, context))
         assert not torch.allclose(first, head(roi, context), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_it_finds_one_slot_among_many_with_the_wider_weights_alone(name: str) -> None:
+    settings = HeadSettings(
+        roi_channels=made_up.CHANNELS, bank_channels=made_up.CHANNELS, classes=3, dropout=0.0, exclude_keyframe=True,
+        window_seconds=made_up.SECONDS, per_second=made_up.PER_SECOND,
+    )  # fmt: skip
+
+    def accuracy(init: str) -> float:
+        options = {"order": "M", "latent": 32, "hidden": 32, "dropout": 0.0, "init": init}
+        return made_up.trained_accuracy(lambda: build_head(name, settings, options))
+
+    assert accuracy("identity") > 0.9
+    if name == "aia_serial":
+        assert accuracy("published") < 0.6
 
 
 def test_a_new_head_adds_nothing_but_the_shortcut_and_init_says_how_wide_weights_are() -> None:
