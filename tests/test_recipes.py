@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.annotations.class_map import _chosen
 from pipeline.checkpoint.recipe import build_recipe
 from pipeline.commands.models import COUNTED
 from pipeline.models.build import BACKBONES
+from pipeline.models.label_groups import count_groups
+from pipeline.models.settings import LabelGroup, Labels
 from pipeline.project.compose import compose_params
+from pipeline.tables.label_map import AVA_EVALUATED, AVA_GROUPS
 from tests.recipes import (
     ALPHACTION,
     ARCHITECTURES,
@@ -130,6 +134,17 @@ def test_fifteen_classes_have_fewer_columns_than_eighty() -> None:
     assert list(rows()["common15_aia_r50"]["dataset"]["class_map"].values()) == [
         4, 10, 11, 12, 13, 14, 15, 17, 28, 41, 49, 64, 74, 79, 80,
     ]  # fmt: skip
+
+
+def test_the_label_map_of_the_fifteen_classes_has_the_groups_of_its_row() -> None:
+    values = rows()["common15_aia_r50"]
+    listed, _ = _chosen(AVA_EVALUATED, values["dataset"]["class_map"], 1)
+    assert [label.name for label in listed] == [
+        "dance", "run/jog", "sit", "stand", "swim", "walk", "answer phone", "carry/hold", "drive", "play instrument",
+        "ride", "fight/hit", "listen", "talk", "watch",
+    ]  # fmt: skip
+    named = Labels("grouped", groups=tuple(LabelGroup(classes=group, kind="sigmoid") for group in AVA_GROUPS))
+    assert count_groups(named, listed, classes=15).sizes == [each["classes"] for each in values["labels"]["groups"]]
 
 
 @pytest.mark.parametrize("name", ALPHACTION)

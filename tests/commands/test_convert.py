@@ -302,9 +302,9 @@ def test_a_file_of_alphaction_becomes_a_detector_with_its_groups_of_classes(tmp_
 def test_groups_of_a_label_map_are_not_known_to_a_file(tmp_path: Path) -> None:
     torch.save(alphaction_state(interacting("aia_serial", classes=7)), tmp_path / "x.pth")
     named = "labels={kind: grouped, groups: [{classes: poses, kind: softmax}, {classes: others, kind: sigmoid}]}"
-    with pytest.raises(InputError) as error:
-        lines("convert", tmp_path / "x.pth", "--to", tmp_path / "x.safetensors", "--set", named)
-    assert str(error.value).endswith(
+    result = invoke("convert", tmp_path / "x.pth", "--to", tmp_path / "x.safetensors", "--set", named)
+    assert isinstance(result.exception, InputError)
+    assert str(result.exception).endswith(
         "labels.groups are poses, others, which a data set's label map counts; expected numbers of classes "
         "(--set labels.groups=[...])"
     )

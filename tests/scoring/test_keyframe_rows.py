@@ -119,6 +119,16 @@ def _kept(batch: Batch) -> Batch:
     return replace(batch, window=replace(batch.window, rows=batch.window.rows.clone()))
 
 
+def test_annotated_boxes_alone_are_trained_on_if_none_may_match(bank: Bank) -> None:
+    matched = training_rows(bank, KEYFRAMES, rule=BoxRule(0.0), match_iou=0.9)
+    alone = training_rows(bank, KEYFRAMES, rule=BoxRule(0.0), match_iou="none")
+    assert values(alone) == [50, 151]
+    assert set(values(alone)) < set(values(matched))
+    assert alone.labels is not None
+    assert alone.labels.shape[0] == 2
+    assert alone.labels.any(dim=1).all()
+
+
 def test_steps_hold_every_keyframe_once_with_its_window(bank: Bank) -> None:
     rows = training_rows(bank, KEYFRAMES, rule=BoxRule(0.9), match_iou=0.9)
     windows = ResidentWindows([bank], min_score=0.9)

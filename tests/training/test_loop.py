@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pipeline.base.errors import InputError
 from pipeline.base.files import read_json
 from pipeline.base.randomness import rng_of
+from pipeline.training import gradients
 from pipeline.training.batch import Batch
 from pipeline.training.history import Metrics
 from pipeline.training.loop import Fitted, fit
@@ -331,6 +332,32 @@ def test_a_sum_over_rows_is_divided_by_all_rows_of_a_step_however_they_are_dealt
     assert start.weight.grad is not None
     assert fitted.history[0]["loss"] == pytest.approx(loss.item())
     torch.testing.assert_close(model.weight, before - 0.1 * start.weight.grad)
+
+
+def test_the_rows_of_all_ranks_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two ranks with the same rows, sums and counts are twice those of one, and the mean is the same."""
+
+    def trained(folder: str) -> tuple[Tensor, float]:
+        torch.manual_seed(0)
+        model = nn.Linear(2, 1)
+
+        def loss_of(batch: Batch) -> Tensor:
+            total: Tensor = (model(batch.rows) ** 2).sum()
+            return total
+
+        def count_of(batch: Batch) -> int:
+            return len(batch.labels)
+
+        task = Task("train", lambda _: counted_steps([2, 4]), 1, loss_of, lambda: {"map": None}, count_of=count_of)
+        fitted = fit_task(model, task, tmp_path / folder, epochs=1, warmup_epochs=0, clip_norm="none")
+        return model.weight.detach(), fitted.history[0]["loss"]
+
+    alone, loss = trained("one")
+    monkeypatch.setattr(gradients, "world_size", lambda: 2)
+    monkeypatch.setattr(gradients, "sum_over_ranks", lambda flat: 2 * flat)
+    together, same = trained("two")
+    torch.testing.assert_close(together, alone)
+    assert same == pytest.approx(loss)
 
 
 def test_a_step_without_a_counted_row_changes_nothing(tmp_path: Path) -> None:
