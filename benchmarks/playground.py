@@ -21,11 +21,28 @@ from pipeline.project.compose import compose_params, params_text
 REPOSITORY = Path(__file__).resolve().parent.parent
 HEADS = {
     **{name: [f"head={name}"] for name in ("linear", "lfb_avg", "lfb_max", "lfb_nl", "lfb_nl_split")},
+    **{name: [f"head={name}"] for name in ("aia_parallel", "aia_serial", "aia_dense_serial", "aia_split")},
     # It reads feature maps, so the baseline is trained on with it.
     "acrn": [
         *("head=acrn", "scope=all", "head_train.schedule.epochs=8"),
         *("head_train.feature_dropout=0", "head_train.validation.interval=8"),
     ],
+}
+# Heads that read persons, objects and memory, each without one of them.
+WITHOUT = {
+    "persons": {"aia_serial": "OMOM", "aia_split": "OM"},
+    "objects": {"aia_serial": "PMPM", "aia_split": "PM"},
+    "memory": {"aia_serial": "POPO", "aia_split": "PO"},
+}
+NEEDS_NOTHING = {
+    "persons": [],
+    "objects": ["head.objects=null"],
+    "memory": ["head.reads=features", "head.window=null", "head.banks=[]"],
+}
+HEADS |= {
+    f"{head} without {kind}": [f"head={head}", f"head.options.order={order}", *NEEDS_NOTHING[kind]]
+    for kind, orders in WITHOUT.items()
+    for head, order in orders.items()
 }
 # Baselines that are trained end to end, each in one thing unlike the plain one.
 TRICKS = {

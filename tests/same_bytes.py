@@ -26,7 +26,10 @@ import yaml
 
 from tests.end_to_end.harness import REPOSITORY, Project
 
-HEADS = ("baseline", "linear", "lfb_avg", "lfb_max", "lfb_nl", "lfb_nl_split", "acrn")
+HEADS = (
+    *("baseline", "linear", "acrn", "lfb_avg", "lfb_max", "lfb_nl", "lfb_nl_split"),
+    *("aia_parallel", "aia_serial", "aia_dense_serial", "aia_split"),
+)
 # The overrides of each, in the order in which they run.
 SCENARIOS = {
     **{
@@ -35,6 +38,7 @@ SCENARIOS = {
         for head in HEADS
         if (head, scope) != ("acrn", "head")  # it needs the feature map
     },
+    "memory": ["dataset=playground_mini", "head=aia_dense_serial", "scope=all", "head.memory=asynchronous"],
     "single_label": ["dataset=playground_mini", "labels.kind=single", "labels.several=soft"],
     "slowfast": ["dataset=playground_mini", "backbone=slowfast_tiny"],
     "motion": ["dataset=playground_mini", "boxes.detector=motion", "boxes.tracks=iou"],
