@@ -37,6 +37,7 @@ def upstream_schedule(schedulers: list[dict[str, Any]], epochs: int) -> dict[str
     assert (warm_up["type"], warm_up["begin"], warm_up["by_epoch"], decay["by_epoch"]) == ("LinearLR", 0, True, True)
     schedule: dict[str, Any] = {
         "epochs": epochs,
+        "epoch_steps": "pass",
         "warmup_epochs": warm_up["end"],
         "warmup_factor": warm_up["start_factor"],
         "warmup_by": "iteration" if warm_up.get("convert_to_iter_based") else "epoch",
@@ -97,6 +98,7 @@ def test_clips_boxes_and_thresholds_are_those_of_upstream(name: str) -> None:
         "flip": step(train["pipeline"], "Flip")["flip_ratio"],
         "colour": 0.0,
         "box_jitter": 0.0,
+        "max_boxes": 32,
     }
     assert {each["type"] for each in train["pipeline"]} - {"DecordInit", "DecordDecode", "RawFrameDecode"} == {
         *("SampleAVAFrames", "RandomRescale", "RandomCrop", "Flip", "FormatShape", "PackActionInputs")
@@ -149,6 +151,8 @@ def test_the_model_is_that_of_upstream(name: str) -> None:
         "temporal": {"avg": "mean", "max": "max"}[upstream_roi["temporal_pool_mode"]],
         "context": "global" if upstream_roi["with_global"] else "none",
         "aligned": upstream_roi["aligned"],
+        "extend_x": 0.0,
+        "extend_y": 0.0,
     }
     if hyper["backbone_type"] == "ResNet3dSlowFast":
         alpha, kernel = hyper["speed_ratio"], hyper["slow_path"]["fusion_kernel"]

@@ -60,7 +60,7 @@ def test_the_columns_of_single_label_models_stay_as_they_are(tmp_path: Path, lab
     assert torch.equal(found.tensors["head.classifier.weight"], model.state_dict()["head.classifier.weight"])
     spec = found.checkpoint.detector()
     assert (spec.columns, spec.classes) == (columns, CLASSES)
-    assert found.checkpoint.to_json()["labels"] == {**kind, "groups": []}
+    assert found.checkpoint.to_json()["labels"] == kind
 
 
 def test_a_background_row_that_was_kept_stays_one(tmp_path: Path) -> None:

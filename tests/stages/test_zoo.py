@@ -90,10 +90,10 @@ def test_an_architecture_trains_and_is_evaluated(name: str, start: Start) -> Non
     assert {key: sidecar[key] for key in ("backbone", "width", "input", "roi", "head", "labels", "classes")} == {
         "backbone": values["backbone"]["name"],
         "width": 8,
-        "input": values["backbone"]["input"],
+        "input": {"long_side": None, **values["backbone"]["input"]},
         "roi": values["roi"],
         "head": values["baseline"]["head"],
-        "labels": values["labels"],
+        "labels": {"groups": [], **values["labels"]},
         "classes": CLASSES,
     }
     assert sidecar["columns"] == CLASSES
@@ -113,7 +113,7 @@ def test_an_architecture_trains_and_is_evaluated(name: str, start: Start) -> Non
             key: sidecar[key] for key in ("backbone", "width", "input", "roi", "labels")
         }
     assert (head["kind"], head["scope"]) == ("detector", "all")
-    assert head["head"] == {"window": None, **values["head"]}
+    assert head["head"] == {"window": None, "objects": None, "memory": "bank", **values["head"]}
     metrics = project.evaluate()
     assert {key: metrics[key] for key in ("head", "scope", "protocol", "boxes")} == {
         "head": values["head"]["name"],
@@ -174,7 +174,13 @@ def test_a_single_label_is_a_softmax_and_its_best_class_is_decoded(background: b
     assert project.train_baseline()["columns"] == CLASSES + background
     project.infer_banks()
     sidecar = project.hand_on() if head == "baseline" else project.train_head()
-    assert sidecar["labels"] == {"kind": "single", "background": background, "several": "error"}
+    assert sidecar["labels"] == {
+        "kind": "single",
+        "background": background,
+        "several": "error",
+        "unlabelled": "ignore",
+        "groups": [],
+    }
     project.evaluate()
     best = detections("ground_truth")
     assert len(best["score"]) == len(np.unique(boxes_of(best))), "one row for a box"

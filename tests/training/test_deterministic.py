@@ -80,7 +80,7 @@ def test_heads_of_the_bank_repeat(head: str) -> None:
         roi_channels=channels, bank_channels=bank_channels, classes=3, map_channels=backbone.out_channels,
         window_seconds=6, per_second=2, objects=2 if is_aia else 0,
     )  # fmt: skip
-    options = {"latent": 16, "hidden": 16} if is_aia else {}
+    options = {"latent": 16} if is_aia else {}
     assert_repeats(Detector(backbone, build_head(head, settings, options), roi=CONTEXT), bank_channels)
 
 

@@ -37,7 +37,7 @@ def test_options_reach_the_head() -> None:
             "lfb",
             {},
             "head lfb: no such head, expected one of linear, two_layer, acrn, lfb_nl, lfb_max, lfb_avg, lfb_nl_split, "
-            "aia_parallel, aia_serial, aia_dense_serial",
+            "aia_parallel, aia_serial, aia_dense_serial, aia_split",
         ),
         ("lfb_nl", {"latnt": 8}, "head lfb_nl: unknown option latnt, expected layers, latent, dropout, init"),
         ("linear", {"layers": 2}, "head linear: unknown option layers, expected none"),
