@@ -75,7 +75,8 @@ def test_the_zoo_over_three_seeds_on_more_validation_films(tmp_path: Path) -> No
     more = ["dataset.playground.val_videos=16"]
     make_data(tmp_path, more)
     for seed in range(3):
-        scores = run_seed(tmp_path, seed, ["linear", "lfb_nl", "lfb_nl_split", "acrn"], more)
+        heads = ["linear", "lfb_nl", "lfb_nl_split", "aia_serial", "aia_split", "aia_split without objects", "acrn"]
+        scores = run_seed(tmp_path, seed, heads, more)
         found = {head: each["ground_truth"] for head, each in scores.items()}
         plain = found["baseline, end to end"]
         assert found["acrn"]["relational"] >= found["linear"]["relational"] + 0.30, found
@@ -83,3 +84,10 @@ def test_the_zoo_over_three_seeds_on_more_validation_films(tmp_path: Path) -> No
         assert found["lfb_nl_split"]["long-term"] >= plain["long-term"] + 0.45, found
         assert found["lfb_nl_split"]["order"] >= plain["order"] + 0.40, found
         assert found["lfb_nl"]["order"] <= plain["order"] + 0.15, found
+        assert found["aia_serial"]["long-term"] >= found["linear"]["long-term"] + 0.45, found
+        assert found["aia_serial"]["relational"] >= found["linear"]["relational"] + 0.35, found
+        assert found["aia_split"]["momentary"] >= 0.97, found
+        assert found["aia_split"]["relational"] >= 0.88, found  # 0.90 in the mean of three seeds
+        assert min(found["aia_split"][group] for group in ("long-term", "order")) >= 0.94, found
+        # A half of the group, which points.
+        assert found["aia_split without objects"]["relational"] <= found["aia_split"]["relational"] - 0.15, found
