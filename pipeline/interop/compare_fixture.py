@@ -237,8 +237,12 @@ def compare(name: str, found: Tensor, expected: Expected) -> Difference:
     if shape is not None and (*found.shape, *[1] * (len(shape) - found.dim())) != tuple(shape):
         return Difference(name, 0, float("inf"), float("inf"), f"shape {tuple(found.shape)}, expected {tuple(shape)}")
     flat = found.flatten().double()
-    if shape is not None and not flat.numel():
-        return Difference(name, 0, 0.0, 0.0)  # nothing to compare, and no statistics
+    if not flat.numel():
+        # Nothing to compare, and no statistics.
+        stated = max((values.size for values in expected.values.values()), default=0)
+        if shape is not None or not stated:
+            return Difference(name, 0, 0.0, 0.0)
+        return Difference(name, 0, float("inf"), float("inf"), f"0 values, expected {stated}")
     own = {"mean": flat.mean(), "std": flat.std(correction=0), "absmax": flat.abs().max()}
     mine = [own[statistic].reshape(1) for statistic in expected.statistics]
     theirs = [np.array([value]) for value in expected.statistics.values()]

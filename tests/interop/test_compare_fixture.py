@@ -257,3 +257,12 @@ def test_the_shipped_fixtures_pass(path: Path) -> None:
 def test_one_fixture_of_each_source_passes() -> None:
     assert check_parity(FOLDER / "slowonly-r50-4x16-ava21.json").passed
     assert check_parity(FOLDER.parent / "pyslowfast" / "SLOW_4x16_R50.json").passed
+
+
+def test_a_tensor_of_no_rows_agrees_with_an_array_of_none_alone() -> None:
+    rows = torch.zeros(0, 4)
+    none = Expected(values={"first64": np.zeros(0), "rows_first32": np.zeros((0, 4))})
+    assert compare("x", rows, none).within
+    found = compare("x", rows, Expected(values={"first64": np.zeros(4)}))
+    assert (found.within, found.note) == (False, "0 values, expected 4")
+    assert not compare("x", torch.ones(1, 4), none).within

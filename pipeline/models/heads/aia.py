@@ -125,8 +125,11 @@ class Interaction(nn.Module):
         if self.own_slots is None:
             return window_WLC, valid_WL, window_R
         places = self.own_slots.stop - self.own_slots.start
-        seats = seat_persons(context.clip_index, count_clips(context), places, draw=self.training)
-        clip_W = window_R.new_zeros(len(window_WLC)).scatter(0, window_R, context.clip_index.to(window_R.dtype))
+        # One clip more, of nobody: that of a window which no person has.
+        clips = count_clips(context)
+        seats = seat_persons(context.clip_index, clips + 1, places, draw=self.training)
+        clip_W = window_R.new_full((len(window_WLC),), clips)
+        clip_W = clip_W.scatter(0, window_R, context.clip_index.to(window_R.dtype))
         own_RC = person_RC.detach() if context.own_rows is None else context.own_rows.to(person_RC.dtype)
         own_WKC = seats.group(own_RC)[clip_W]
         window_WLC = torch.cat(

@@ -234,6 +234,22 @@ def test_the_keyframes_second_of_the_memory_holds_the_clips_persons_and_no_gradi
     assert roi.grad.abs().sum(dim=1).gt(0).tolist() == [False, False, True, False]
 
 
+@pytest.mark.parametrize("mask", ["valid", "none"])
+def test_the_keyframes_second_of_a_window_that_no_person_has_holds_nobody(mask: Any) -> None:
+    persons, context = torch.randn(3, CHANNELS), seen(torch.tensor([0, 2, 2]), clips=4, share=1.0)
+    interaction = body(small("aia_serial", settings=replace(SETTINGS, mask=mask))).interaction
+    window, valid, _ = interaction._memory(persons, context)
+    nobody = torch.zeros(PER_SECOND, CHANNELS)
+    own = torch.unflatten(window, 1, (SECONDS, PER_SECOND))[:, SECONDS // 2]
+    expected = [
+        torch.cat([rows, nobody[len(rows) :]]) for rows in (persons[:1], persons[:0], persons[1:], persons[:0])
+    ]
+    assert torch.equal(own, torch.stack(expected))
+    if mask == "valid":
+        held = torch.unflatten(valid, 1, (SECONDS, PER_SECOND))[:, SECONDS // 2]
+        assert held.sum(dim=1).tolist() == [1, 0, 2, 0]
+
+
 def test_persons_as_rows_of_the_bank_stand_in_the_keyframes_second_where_the_context_has_them() -> None:
     head, roi, context = small("aia_serial", order="M"), torch.randn(4, CHANNELS), seen()
     with torch.no_grad():
