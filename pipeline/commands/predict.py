@@ -104,10 +104,8 @@ def predict(
         write_tables(folder, predicted, found, with_csv=with_csv)
     bare = f", {len(found.without_person)} of them without a person" if found.without_person else ""
     bad = f"; {len(found.problems)} cannot be read (problems.json)" if found.problems else ""
-    scores = counted(len(predicted.detections), "detection")
-    print(
-        f"{out}: {counted(len(found.results), 'film')}{bare}{bad}; {scores} of {counted(len(predicted.persons), 'person')}"
-    )
+    films_done, persons = counted(len(found.results), "film"), counted(len(predicted.persons), "person")
+    print(f"{out}: {films_done}{bare}{bad}; {counted(len(predicted.detections), 'detection')} of {persons}")
     if found.interrupted:
         raise typer.Exit(130)
 
@@ -129,6 +127,5 @@ def pack_model(
     digest = pack(out, files)
     size = sum(path.stat().st_size for path in out.iterdir()) / 1e6
     spec = files.checkpoint.scored()
-    print(
-        f"{out}: head {spec.head.name}, scope {spec.scope}, {len(files.labels)} classes, {size:.1f} MB, digest {digest[:12]}"
-    )
+    shape = f"head {spec.head.name}, scope {spec.scope}, {len(files.labels)} classes"
+    print(f"{out}: {shape}, {size:.1f} MB, digest {digest[:12]}")

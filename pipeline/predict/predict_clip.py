@@ -34,12 +34,18 @@ def predict_clip(model: Model, frames: NDArray[np.uint8], boxes_xyxy: NDArray[np
     _check(frames, boxes_xyxy, clip)
     if not len(boxes_xyxy):
         return ()
-    scale = {"short_side": clip.short_side, "long_side": clip.long_side, "mean": clip.mean, "std": clip.std}
-    pixels, boxes = inference_clip(frames, np.asarray(boxes_xyxy, np.float64), **scale)
+    pixels, boxes = inference_clip(
+        frames,
+        np.asarray(boxes_xyxy, np.float64),
+        short_side=clip.short_side,
+        long_side=clip.long_side,
+        mean=clip.mean,
+        std=clip.std,
+    )
     device, dtype = model.predictor.hardware.device, model.settings.compute_dtype
     with torch.no_grad(), compute_precision(device, dtype):
         logits = _logits(model, pixels[None].to(device), boxes.to(device))
-    scores = score_settings(model.spec.labels, device, dtype).scores_of(logits.float()).cpu().numpy()
+    scores = score_settings(model.spec.labels, device, dtype).scores(logits).cpu().numpy()
     found = []
     for box, row in zip(np.asarray(boxes_xyxy, np.float64).tolist(), scores, strict=True):
         x1, y1, x2, y2 = box
@@ -62,8 +68,8 @@ def _logits(model: Model, clips: Tensor, boxes: Tensor) -> Tensor:
     if objects:
         mask = torch.zeros(1, objects.per_keyframe, dtype=torch.bool, device=clips.device)
         things = ObjectRows(stored.new_zeros(*mask.shape, stored.shape[1]), mask)
-    logits = network(stored, Context(index, window, objects=things))
-    return logits
+    scored: Tensor = network(stored, Context(index, window, objects=things))
+    return scored
 
 
 def _empty_window(model: Model, index: Tensor) -> BankWindow | None:
