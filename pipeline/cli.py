@@ -32,12 +32,12 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.bank import bank_app
     from pipeline.commands.compare import compare
     from pipeline.commands.doctor import doctor
+    from pipeline.commands.draw_film import render
     from pipeline.commands.error_report import errors
     from pipeline.commands.make_example import make_example
     from pipeline.commands.models import models
     from pipeline.commands.new_dataset import new_dataset
     from pipeline.commands.project import compose, runs, work_app
-    from pipeline.commands.render import render
     from pipeline.commands.score import score
     from pipeline.commands.score_multisports import score_multisports
     from pipeline.commands.status import status

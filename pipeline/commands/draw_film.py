@@ -24,7 +24,7 @@ def render(
     The new film has the frames of the source at their times, its size, its sound and the turn in which it is shown.
     """
     from pipeline.predict.predicted import read_predicted
-    from pipeline.predict.render import check_free, only_film, render_film
+    from pipeline.predict.render_film import check_free, only_film, render_film
 
     check_free(out, force=force)
     predicted = read_predicted(folder)
