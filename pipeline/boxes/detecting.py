@@ -116,9 +116,7 @@ def detect_films(
 
     def load_maker() -> Make:
         detector = load()
-        return lambda video_id, folder: write_film(
-            folder, by_id[video_id], store, detector, batch=batch, names=names
-        )
+        return lambda video_id, folder: write_film(folder, by_id[video_id], store, detector, batch=batch, names=names)
 
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return share_items(STAGE, keys, load_maker, executor=pool, what="detect_boxes", unit="film")
