@@ -15,9 +15,12 @@ LIGHT = (
     "compose",
     "doctor",
     "errors",
+    "live",
     "make-example",
     "models",
     "new-dataset",
+    "pack-model",
+    "predict",
     "render",
     "runs",
     "status",
@@ -34,9 +37,11 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.doctor import doctor
     from pipeline.commands.draw_film import render
     from pipeline.commands.error_report import errors
+    from pipeline.commands.live import live
     from pipeline.commands.make_example import make_example
     from pipeline.commands.models import models
     from pipeline.commands.new_dataset import new_dataset
+    from pipeline.commands.predict import pack_model, predict
     from pipeline.commands.project import compose, runs, work_app
     from pipeline.commands.score import score
     from pipeline.commands.score_multisports import score_multisports
@@ -48,7 +53,22 @@ def build_app(command: str | None = None) -> typer.Typer:
         add_stages(app)
         add_checkpoint_commands(app)
     scores = (score, score_multisports, compare)
-    for light in (*scores, compose, doctor, errors, make_example, models, new_dataset, render, runs, status, verify):
+    for light in (
+        *scores,
+        compose,
+        doctor,
+        errors,
+        live,
+        make_example,
+        models,
+        new_dataset,
+        pack_model,
+        predict,
+        render,
+        runs,
+        status,
+        verify,
+    ):
         app.command()(light)
     app.add_typer(bank_app, name="bank")
     app.add_typer(work_app, name="work")

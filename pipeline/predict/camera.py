@@ -3,7 +3,7 @@
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -68,6 +68,24 @@ def is_camera(source: str) -> bool:
     return source.startswith("camera:") or urlsplit_or_none(source) is not None
 
 
+def check_alone(sources: Sequence[str], options: Mapping[str, object]) -> None:
+    """Check that a camera is the only source, and that options that need a film are not given.
+
+    Args:
+        sources: one of them is a camera.
+        options: name and value of such options; None where one is not given.
+
+    Raises:
+        InputError: one of this does not hold.
+    """
+    name = shown_name(next(each for each in sources if is_camera(each)))
+    if len(sources) > 1:
+        raise InputError(f"{name}: a camera is predicted alone, found {len(sources)} sources")
+    for option, value in options.items():
+        if value is not None:
+            raise InputError(f"{option}: does not go with {name}, which is no film")
+
+
 def urlsplit_or_none(source: str) -> Any:
     """Split the URL of a stream; None for everything else."""
     match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", source)
@@ -79,7 +97,7 @@ def shown_name(source: str) -> str:
     parts = urlsplit_or_none(source)
     if parts is None:
         return source
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return str(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
 
 
 def open_camera(source: str, *, silence_seconds: float = SILENCE_SECONDS) -> "StreamCamera":

@@ -45,6 +45,7 @@ class LiveCounts:
     "The longest latency: from a frame's arrival to its line."
     outcome: str = ""
     "`ended`, `stopped`, or why the source was lost."
+    lost: CameraLost | None = None
     latest: deque[float] = field(default_factory=lambda: deque(maxlen=LATEST))
 
     def add(self, latency_seconds: float) -> None:
@@ -95,7 +96,7 @@ def run_live(
         _score(queue, scorer, sinks, counts, report)
         counts.outcome = "ended"
     except CameraLost as error:
-        counts.outcome = str(error)
+        counts.outcome, counts.lost = str(error), error
     except KeyboardInterrupt:
         counts.outcome = "stopped"
     finally:

@@ -216,11 +216,13 @@ class _Handler(BaseHTTPRequestHandler):
     def stream_frames(self, hub: Hub) -> None:
         """Send the latest frames as they come, each once; a slow viewer misses some."""
         self._begin(200, f"multipart/x-mixed-replace; boundary={BOUNDARY}", None)
+        self.wfile.write(f"--{BOUNDARY}\r\n".encode())
         pause = threading.Event()
         for jpeg in hub.frames():
             if jpeg:
-                head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                self.wfile.write(head.encode() + jpeg + b"\r\n")
+                head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                # The boundary follows at once: browsers show a picture when they have seen where it ends.
+                self.wfile.write(head.encode() + jpeg + f"\r\n--{BOUNDARY}\r\n".encode())
                 pause.wait(FRAME_SECONDS)
 
     def stream_events(self, hub: Hub) -> None:

@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.bank.settings import BankSettings
 from pipeline.base.hardware import hardware_of
@@ -15,6 +18,7 @@ from pipeline.models.detector import Detector
 from pipeline.models.settings import WindowSettings
 from pipeline.predict.model_files import ModelFiles, find_model
 from pipeline.predict.settings import PredictSettings
+from pipeline.predict.typed_results import Person, Second
 from pipeline.scoring.predictor import Predictor, make_predictor
 from pipeline.tables.label_map import Label
 from pipeline.video.clip_input import ClipInput
@@ -69,6 +73,45 @@ class Model:
         if window is None or self.settings.bank == self.files.settings.bank:
             return window
         return replace(window, score=lowest)
+
+    def shown_from(self, threshold: float | None) -> "Model":
+        """Return the model with one threshold for all classes; None keeps those of the classes."""
+        return self if threshold is None else replace(self, thresholds=dict.fromkeys(self.thresholds, threshold))
+
+    def predict(
+        self,
+        video: str | Path,
+        *,
+        boxes: Path | None = None,
+        objects: Path | None = None,
+        detector: str | None = None,
+        every: float = 1.0,
+        memory: Literal["full", "past"] = "full",
+    ) -> "list[Second]":
+        """Predict a film; arguments are those of `actionbank predict`.
+
+        Raises:
+            InputError: the film cannot be read, or as `plan_films`.
+        """
+        # These modules take a `Model`.
+        from pipeline.predict.film_plans import Chosen, plan_films
+        from pipeline.predict.film_sources import find_films
+        from pipeline.predict.predict_film import PredictOptions
+        from pipeline.predict.predict_films import predict_films
+
+        seconds: list[Second] = []
+        options = PredictOptions(every=every, memory=memory)
+        options.check(self)
+        films, _ = find_films([str(video)])
+        plans = plan_films(films, self, Chosen(boxes=boxes, objects=objects, detector=detector))
+        predict_films(self, plans, options, on_second=seconds.append)
+        return seconds
+
+    def predict_clip(self, frames: NDArray[np.uint8], boxes_xyxy: NDArray[np.floating[Any]]) -> "tuple[Person, ...]":
+        """Score the persons of one clip; see `pipeline.predict.predict_clip`."""
+        from pipeline.predict.predict_clip import predict_clip  # takes a `Model`
+
+        return predict_clip(self, frames, boxes_xyxy)
 
     def facts(self) -> dict[str, Any]:
         """Return what `model.json` of a prediction says of the model."""

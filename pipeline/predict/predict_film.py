@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from pipeline.bank.reader import Bank, open_parts
 from pipeline.bank.windows.resident import ResidentWindows
 from pipeline.bank.windows.slots import Windows
+from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, read_json
 from pipeline.base.numerics import set_numerics
 from pipeline.base.problems import Problem
@@ -33,7 +34,7 @@ from pipeline.predict.film_sources import FilmSource
 from pipeline.predict.find_persons import FrameDetector, Persons
 from pipeline.predict.load_model import Model
 from pipeline.predict.past_windows import PastWindows
-from pipeline.predict.scored_times import Floats, first_of_each, of_windows, stepped
+from pipeline.predict.scored_times import Floats, check_step, first_of_each, of_windows, stepped
 from pipeline.scoring.detections import ScoredKeyframe, detections_table
 from pipeline.scoring.keyframe_rows import scoring_rows
 from pipeline.scoring.settings import object_rule
@@ -65,6 +66,16 @@ class PredictOptions:
     "past: windows hold nothing after the keyframe's own second."
     at: pa.Table | None = None
     "Columns video_id and timestamp: score these times alone, of all films that it names."
+
+    def check(self, model: Model) -> None:
+        """Check that the options mean something for a model.
+
+        Raises:
+            InputError: one does not.
+        """
+        check_step(self.every)
+        if self.memory == "past" and model.spec.head.window is None:
+            raise InputError(f"--memory past: head {model.spec.head.name} reads no window")
 
 
 @dataclass(frozen=True)

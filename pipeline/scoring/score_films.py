@@ -104,7 +104,7 @@ def _forward(
         window = scoring.windows(keyframes, clip_index[mine])
         with compute_precision(scoring.device, scoring.compute_dtype):
             logits: Tensor = detector(clips, boxes_xyxy[mine], clip_index[mine], window, objects, maps=maps)
-        scores = scoring.scores_of(logits.float())
+        scores = scoring.scores(logits)
         rows = scores.new_zeros(len(boxes_xyxy), scores.shape[1]) if rows is None else rows
         rows[mine] = scores
     assert rows is not None  # every request has a person

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.base.errors import InputError
-from pipeline.predict.camera import CameraLost, StreamClock, is_camera, open_camera, shown_name
+from pipeline.predict.camera import CameraLost, StreamClock, Taken, check_alone, is_camera, open_camera, shown_name
 from tests.predict.streams import frames_of, served
 from tests.video.films import number_of, write_film, write_sound
 
@@ -32,6 +32,14 @@ def test_what_is_a_camera(source: str, expected: bool) -> None:
 def test_a_name_holds_no_password() -> None:
     assert shown_name("rtsp://me:secret@host:554/one?key=2") == "rtsp://host:554/one"
     assert shown_name("camera:0") == "camera:0"
+
+
+def test_a_camera_is_alone_and_no_film() -> None:
+    check_alone(["camera:0"], {"--at": None})
+    with pytest.raises(InputError, match=r"^http://h/a: a camera is predicted alone, found 2 sources$"):
+        check_alone(["a.mp4", "http://me:key@h/a"], {})
+    with pytest.raises(InputError, match=r"^--keep-bank: does not go with camera:0, which is no film$"):
+        check_alone(["camera:0"], {"--at": None, "--keep-bank": Path("x")})
 
 
 @pytest.mark.parametrize("name", ["f.mp4", "f.ts", "f.mkv"])
@@ -62,7 +70,7 @@ def test_a_stream_that_breaks_off_is_lost(tmp_path: Path) -> None:
     size = film.stat().st_size
     with served(film.read_bytes(), broken_at=size * 2 // 3) as url:
         camera = open_camera(url)
-        taken = []
+        taken: list[Taken] = []
         with pytest.raises(CameraLost, match=rf"^{url}: was lost after 0\.\d s: \w.*$"):
             taken.extend(camera.frames())
         camera.close()

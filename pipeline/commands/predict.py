@@ -1,0 +1,145 @@
+"""`actionbank predict` and `actionbank pack-model`: put a trained model on films, and hand it over."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.base.command import BatchOption, DeviceOption, WorkersOption
+
+SourcesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Films, folders of films, globs; - reads paths from standard input. Or one camera or stream: camera:0, "
+        "rtsp://..., http://...",
+    ),
+]
+ModelOption = Annotated[
+    Path,
+    typer.Option(help="A project's folder, a model of pack-model, or a .safetensors file of `actionbank convert`."),
+]
+LabelsOption = Annotated[
+    Path | None, typer.Option(help="Label map with the names of a converted checkpoint's classes.")
+]
+OutOption = Annotated[Path, typer.Option(help="Folder of the results.")]
+BoxesOption = Annotated[
+    Path | None, typer.Option(help="Boxes of persons: a file or folder of any form that import_boxes reads.")
+]
+ObjectsOption = Annotated[Path | None, typer.Option(help="Boxes of objects, beside --boxes.")]
+DetectorOption = Annotated[
+    str | None,
+    typer.Option(
+        help="fasterrcnn, motion, or weights for fasterrcnn (.safetensors). Without it and --boxes: the project's own "
+        "boxes for its own films, fasterrcnn for others."
+    ),
+]
+EveryOption = Annotated[
+    float, typer.Option(help="Seconds between scored times; the seconds of a window stay 1 s apart.")
+]
+AtOption = Annotated[
+    Path | None, typer.Option(help="CSV of video_id,timestamp: score these times, instead of --every.")
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Score from which an action is shown; without it by class, from validation."),
+]
+BoxThresholdOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Least score of a person's box; without it the model's own.")
+]
+TimesOption = Annotated[
+    Path | None,
+    typer.Option(help="videos.csv (video_id,split,first_timestamp,offset_seconds): the timestamps of films."),
+]
+FirstOption = Annotated[
+    float, typer.Option(help="Timestamp of a film's first frame, in --boxes and in results; AVA: 900.")
+]
+MemoryOption = Annotated[
+    Literal["full", "past"], typer.Option(help="past: windows hold nothing after their own second, as live.")
+]
+BankOption = Annotated[Path | None, typer.Option(help="Also keep the rows of the windows, as a bank (DIR.zarr).")]
+CsvOption = Annotated[bool, typer.Option("--csv/--no-csv", help="Write detections.csv, AVA CSV.")]
+LinesOption = Annotated[
+    bool, typer.Option("--lines/--no-lines", help="Write seconds.jsonl, a line of JSON for each scored time.")
+]
+PrintOption = Annotated[bool, typer.Option("--print", help="Also print these lines as they come.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace an earlier result of this command.")]
+
+
+def predict(
+    sources: SourcesArgument,
+    model: ModelOption = Path(),
+    out: OutOption = Path("predicted"),
+    boxes: BoxesOption = None,
+    objects: ObjectsOption = None,
+    detector: DetectorOption = None,
+    every: EveryOption = 1,
+    at: AtOption = None,
+    threshold: ThresholdOption = None,
+    box_threshold: BoxThresholdOption = None,
+    times: TimesOption = None,
+    first_timestamp: FirstOption = 0,
+    memory: MemoryOption = "full",
+    keep_bank: BankOption = None,
+    with_csv: CsvOption = True,
+    with_lines: LinesOption = True,
+    echo: PrintOption = False,
+    labels: LabelsOption = None,
+    force: ForceOption = False,
+    workers: WorkersOption = 0,
+    device: DeviceOption = "auto",
+    batch: BatchOption = 8,
+) -> None:
+    """Find persons and their actions in films (docs/predict.md).
+
+    The model sees a film as it saw those of its validation: the same frames, clips, boxes and windows, and on the same
+    film the same scores. Writes detections.parquet, persons.parquet, videos.parquet, AVA CSV and lines of JSON.
+    """
+    # Imported here because PyTorch takes seconds to import.
+    from pipeline.evaluation.ava_csv import read_keyframe_list
+    from pipeline.predict.camera import check_alone, is_camera
+    from pipeline.predict.film_plans import Chosen
+    from pipeline.predict.live_to_folder import LiveOutputs, live_to_folder
+    from pipeline.predict.load_model import load_model
+    from pipeline.predict.predict_film import PredictOptions
+    from pipeline.predict.predict_to_folder import Outputs, predict_to_folder
+    from pipeline.predict.write_predicted import check_out
+
+    is_live = any(map(is_camera, sources))
+    if is_live:
+        check_alone(sources, {"--at": at, "--keep-bank": keep_bank})
+    else:
+        check_out(out, force=force)
+    options = PredictOptions(every=every, memory=memory, at=read_keyframe_list(at) if at else None)
+    loaded = load_model(model, device=device, workers=workers, batch=batch, labels=labels, box_threshold=box_threshold)
+    chosen = Chosen(boxes=boxes, objects=objects, detector=detector, times=times, first_timestamp=first_timestamp)
+    if is_live:
+        live = LiveOutputs(out=out, force=force, echo=echo)
+        if live_to_folder(sources[0], loaded.shown_from(threshold), chosen, every, live).outcome == "stopped":
+            raise typer.Exit(130)
+        return
+    outputs = Outputs(out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank)
+    if predict_to_folder(sources, loaded.shown_from(threshold), chosen, options, outputs).interrupted:
+        raise typer.Exit(130)
+
+
+def pack_model(
+    out: Annotated[Path, typer.Argument(metavar="OUT.abm", help="The folder to write.")],
+    model: ModelOption = Path(),
+    labels: LabelsOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Put a model into one folder that needs no project: weights, classes, settings, thresholds (docs/predict.md)."""
+    # Imported here because PyTorch takes seconds to import.
+    from pipeline.base.errors import InputError
+    from pipeline.predict.model_files import find_model
+    from pipeline.predict.model_files import pack_model as pack
+
+    if out.exists() and not force:
+        raise InputError(f"{out}: is there already; --force replaces it")
+    files = find_model(model, labels)
+    digest = pack(out, files)
+    size = sum(path.stat().st_size for path in out.iterdir()) / 1e6
+    spec = files.checkpoint.scored()
+    shape = f"head {spec.head.name}, scope {spec.scope}, {len(files.labels)} classes"
+    print(f"{out}: {shape}, {size:.1f} MB, digest {digest[:12]}")
