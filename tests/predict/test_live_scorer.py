@@ -1,7 +1,7 @@
 """What is scored live is what `predict --memory past` scores on the same frames."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,66 +22,33 @@ from pipeline.predict.predict_film import PredictOptions, extract_film, predict_
 from pipeline.predict.typed_results import json_line
 from pipeline.tables.schemas import BOXES, read_table
 from pipeline.video.store import FrameStore
-from stages import infer_memory
+from tests.predict.conftest import CHOICES, FILM, Trained
 from tests.predict.streams import FakeCamera, frames_of
-from tests.stages.zoo import DATA, Zoo, make_data
-
-WINDOW = ("head.window.seconds=5", "head.window.per_second=2", "head=lfb_nl", "head.options.latent=8")
-TINY = ("backbone=slowonly_tiny", "backbone.width=8")
-MODELS = {
-    "head": (*TINY, *WINDOW, "scope=head"),
-    "all": (*TINY, *WINDOW, "scope=all"),
-    "memory": (*TINY, *WINDOW, "scope=all", "head.memory=asynchronous", "head_train.init=kinetics",
-               "head_train.kinetics=none"),
-    "baseline": (*TINY, "head=baseline", "scope=all"),
-}  # fmt: skip
+from tests.stages.zoo import DATA
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("live")
-    make_data(folder)
-    return folder
-
-
-@pytest.fixture(scope="module", params=MODELS)
-def model(request, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
-    """A model that one epoch on a few keyframes gives."""
-    folder = tmp_path_factory.mktemp(request.param)
+@pytest.fixture(scope="module", params=CHOICES)
+def model(request, trained: Callable[[str], Trained]) -> Iterator[Model]:
     threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("DVC_ROOT", str(folder))
-        patch.delenv("ACTIONBANK_PARAMS", raising=False)
-        DATA.mkdir(parents=True)
-        for name in ("frames", "boxes", "source"):
-            (DATA / name).symlink_to(data / DATA / name)
-        (DATA / "annotations").symlink_to(data / "several")
-        project = Zoo({})
-        project.compose(*MODELS[request.param])
-        if "memory" not in request.param:
-            project.train_baseline()
-        if request.param in ("head", "all"):
-            project.infer_banks()
-        project.hand_on() if request.param == "baseline" else project.train_head()
-        if request.param == "memory":
-            infer_memory.infer_memory("val", workers=1, device="cpu")
-        yield load_model(folder, device="cpu", workers=1, batch=2)
+    yield load_model(trained(request.param).folder, device="cpu", workers=1, batch=2)
     torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
-def film(data: Path) -> Path:
-    (found,) = (data / DATA / "source/videos").glob("val*.mp4")
-    return found
+def film(trained: Callable[[str], Trained]) -> Path:
+    return trained("bank").film
 
 
 @pytest.fixture(scope="module")
-def boxes(data: Path, film: Path) -> TableOfBoxes:
-    """The detected boxes of the val film, with seconds as their timestamps."""
-    table = read_table(data / DATA / "boxes/boxes.parquet", BOXES)
-    table = table.filter(pc.equal(table["video_id"], film.stem))
-    return TableOfBoxes(table.set_column(1, BOXES.field("timestamp"), table["time_seconds"]), "boxes")
+def boxes(trained: Callable[[str], Trained]) -> TableOfBoxes:
+    """The boxes of persons and objects of the film, at whole seconds."""
+    table = read_table(trained("bank").folder / DATA / "boxes/boxes.parquet", BOXES)
+    table = table.filter(pc.equal(table["video_id"], FILM))
+    seconds = pc.floor(table["time_seconds"])
+    return TableOfBoxes(
+        table.set_column(1, BOXES.field("timestamp"), seconds).set_column(2, BOXES.field("time_seconds"), seconds),
+        "boxes",
+    )
 
 
 def whole(model: Model, film: Path, persons: Persons, folder: Path, every: float):
@@ -123,6 +90,7 @@ def test_it_is_what_predict_gives_with_the_past_alone(
     assert len(single.detections) > 20
     detections, persons = joined([each.detections for each in steps]), joined([each.persons for each in steps])
     assert persons == single.persons.combine_chunks()
+    assert detections["action_id"].equals(single.detections["action_id"])
     assert detections.drop(["score"]) == single.detections.drop(["score"]).combine_chunks()
     here, there = detections["score"].to_numpy(), single.detections["score"].to_numpy()
     np.testing.assert_allclose(here, there, atol=1e-7, rtol=0)
