@@ -15,11 +15,13 @@ LIGHT = (
     "compose",
     "doctor",
     "errors",
+    "live",
     "make-example",
     "models",
     "new-dataset",
     "pack-model",
     "predict",
+    "render",
     "runs",
     "status",
     "verify",
@@ -33,7 +35,9 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.bank import bank_app
     from pipeline.commands.compare import compare
     from pipeline.commands.doctor import doctor
+    from pipeline.commands.draw_film import render
     from pipeline.commands.error_report import errors
+    from pipeline.commands.live import live
     from pipeline.commands.make_example import make_example
     from pipeline.commands.models import models
     from pipeline.commands.new_dataset import new_dataset
@@ -54,11 +58,13 @@ def build_app(command: str | None = None) -> typer.Typer:
         compose,
         doctor,
         errors,
+        live,
         make_example,
         models,
         new_dataset,
         pack_model,
         predict,
+        render,
         runs,
         status,
         verify,
