@@ -13,12 +13,14 @@ LIGHT = (
     "score-multisports",
     "compare",
     "compose",
+    "correct",
     "doctor",
     "errors",
     "make-example",
     "models",
     "new-dataset",
     "runs",
+    "spans",
     "status",
     "verify",
     "bank",
@@ -30,6 +32,7 @@ def build_app(command: str | None = None) -> typer.Typer:
     """Return the app with all commands; if `command` is a light one, without the stages."""
     from pipeline.commands.bank import bank_app
     from pipeline.commands.compare import compare
+    from pipeline.commands.correct import correct
     from pipeline.commands.doctor import doctor
     from pipeline.commands.error_report import errors
     from pipeline.commands.make_example import make_example
@@ -38,6 +41,7 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.project import compose, runs, work_app
     from pipeline.commands.score import score
     from pipeline.commands.score_multisports import score_multisports
+    from pipeline.commands.spans import spans
     from pipeline.commands.status import status
     from pipeline.commands.verify import verify
 
@@ -46,7 +50,20 @@ def build_app(command: str | None = None) -> typer.Typer:
         add_stages(app)
         add_checkpoint_commands(app)
     scores = (score, score_multisports, compare)
-    for light in (*scores, compose, doctor, errors, make_example, models, new_dataset, runs, status, verify):
+    after_predict = (correct, spans)
+    for light in (
+        *scores,
+        *after_predict,
+        compose,
+        doctor,
+        errors,
+        make_example,
+        models,
+        new_dataset,
+        runs,
+        status,
+        verify,
+    ):
         app.command()(light)
     app.add_typer(bank_app, name="bank")
     app.add_typer(work_app, name="work")

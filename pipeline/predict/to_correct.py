@@ -1,0 +1,130 @@
+"""Write what was predicted as annotations for the tool in which a person corrects them.
+
+OUT/annotations   what `new-dataset --annotations` reads: the annotations, and labelmap.csv, which keeps the ids of the
+                  classes. Corrected files take the places of those that lie here.
+OUT               what the tool asks for: cvat_labels.json, the label of a task; via_project.json, which VIA opens.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.annotations.frame_times import Clock
+from pipeline.base.errors import InputError, counted
+from pipeline.base.files import replace_folder, write_json, write_text
+from pipeline.predict.marks import Classes, MarkedFilm, classes_of, constant_clock, marked_films
+from pipeline.predict.predicted import Predicted
+from pipeline.predict.scored_seconds import class_thresholds, scored_seconds
+from pipeline.predict.uncertain import least_certain
+from pipeline.predict.write_ava import ava_text, ava_videos_text
+from pipeline.predict.write_cvat import cvat_text, form_of, label_definition
+from pipeline.predict.write_via import via_csv_text, via_project
+from pipeline.tables.label_map import Label
+
+Tool = Literal["cvat", "via", "ava"]
+ANNOTATIONS = "annotations"
+OWN = (
+    "annotations/labelmap.csv", "annotations/*.xml", "annotations/predicted.csv", "annotations/videos.csv",
+    "annotations/frame_times.csv", "cvat_labels.json", "via_project.json",
+)  # fmt: skip
+"What the command writes, and `new-dataset` beside it."
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user asks for."""
+
+    tool: Tool
+    uncertain: int | None = None
+    "How many of the least certain seconds; None for all seconds."
+    exclusive: Sequence[str] = ()
+    "Groups of classes of which a person does one thing at a time."
+    force: bool = False
+    "Replace a folder that is there."
+
+
+def write_corrections(predicted: Predicted, out: Path, wish: Wish) -> list[str]:
+    """Write the folder `out`, and return lines that say what is in it and what to do with it.
+
+    Where no film has a person nothing is written.
+
+    Raises:
+        InputError: the folder is there and `force` is false, or it holds other files; see also `scored_seconds`,
+            `class_thresholds`, `classes_of`, `attributes_of` and `first_timestamp`.
+    """
+    if out.exists() and not wish.force:
+        raise InputError(f"{out}: is there already, expected another name (--out) or --force")
+    seconds, thresholds = scored_seconds(predicted), class_thresholds(predicted)
+    if not seconds:
+        return [f"{out}: not written: there is nobody in the films, so there is nothing to correct"]
+    if wish.uncertain is not None:
+        seconds = least_certain(seconds, thresholds, wish.uncertain)
+    classes = classes_of(predicted.labels, wish.exclusive)
+    with_persons = {each.video_id for each in seconds}
+    videos = [row for row in predicted.videos.to_pylist() if row["video_id"] in with_persons]
+    clocks, told = film_clocks(videos) if wish.tool == "cvat" else ({row["video_id"]: Clock(1.0) for row in videos}, [])
+    films = marked_films(seconds, thresholds, classes, videos, clocks)
+    with replace_folder(out, OWN) as folder:
+        write_text(folder / ANNOTATIONS / "labelmap.csv", label_map_text(predicted.labels))
+        _write(films, classes, folder, wish)
+    boxes = sum(len(film.marks) for film in films)
+    what = f"{counted(boxes, 'box', 'boxes')} at {counted(len(seconds), 'second')} of {counted(len(films), 'film')}"
+    return [*told, f"{out}: written: {what}, for {wish.tool}", _next(out, wish.tool)]
+
+
+def film_clocks(videos: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Clock], list[str]]:
+    """Return the clock of each film, of which a varying rate is read from the film itself, and lines for the user.
+
+    Args:
+        videos: rows of VIDEOS.
+    """
+    from pipeline.doctor.probe_films import look_at  # imports PyAV
+
+    clocks, told = {}, []
+    for row in videos:
+        path, fps = Path(row["path"]), round(row["fps"], 5)
+        clocks[row["video_id"]] = constant_clock(fps)
+        if not path.exists():
+            told.append(f"{path}: is not here; its frames are counted at {fps:g} a second, and a phone's rate may vary")
+        elif path.is_file() and (knots := look_at(path, decode=False).knots):
+            pairs = tuple((int(frame), seconds) for frame, seconds in knots)
+            clocks[row["video_id"]] = Clock(fps, pairs)
+    return clocks, told
+
+
+def label_map_text(labels: Sequence[Label]) -> str:
+    """Return `labelmap.csv`: id, name and group of each class."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["id", "name", "group"])
+    rows.writerows([label.id, label.name, label.group] for label in labels)
+    return text.getvalue()
+
+
+def _write(films: Sequence[MarkedFilm], classes: Classes, folder: Path, wish: Wish) -> None:
+    annotations = folder / ANNOTATIONS
+    if wish.tool == "cvat":
+        write_json(folder / "cvat_labels.json", label_definition(classes))
+        for film in films:
+            form = form_of(film) if wish.uncertain is None else "single"
+            write_text(annotations / f"{film.video_id}.xml", cvat_text(film, classes, form))
+    elif wish.tool == "via":
+        write_json(folder / "via_project.json", via_project(films, classes, "actionbank"))
+        write_text(annotations / "predicted.csv", via_csv_text(films, classes))
+    else:
+        write_text(annotations / "predicted.csv", ava_text(films))
+        write_text(annotations / "videos.csv", ava_videos_text(films))
+
+
+def _next(out: Path, tool: Tool) -> str:
+    annotations = out / ANNOTATIONS
+    steps = {
+        "cvat": f"label a task of each film with {out / 'cvat_labels.json'} (Raw), upload its XML, correct, and export it "
+        f"into {annotations} as CVAT for video 1.1",
+        "via": f"open {out / 'via_project.json'} in VIA 3, correct, and export it over {annotations / 'predicted.csv'}",
+        "ava": f"correct {annotations / 'predicted.csv'}",
+    }
+    return f"next: {steps[tool]}; then actionbank new-dataset NAME --videos DIR --annotations {annotations}"
