@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pipeline.base.errors import InputError
 from pipeline.base.files import check_own_file, write_bytes
 from pipeline.predict.predicted import Predicted
-from pipeline.predict.scored_seconds import ScoredSecond, class_thresholds, scored_seconds
+from pipeline.predict.scored_seconds import ScoredSecond, scored_seconds, threshold_array
 
 HEADER = ("video_id", "track_id", "action_id", "action", "start_seconds", "end_seconds", "mean_score")
 # Times are sums of floats.
@@ -80,9 +80,9 @@ def find_spans(predicted: Predicted, rules: SpanRules) -> list[Span]:
     Persons without a track id are in no span: nothing says which of their boxes belong together.
 
     Raises:
-        InputError: see `scored_seconds` and `class_thresholds`.
+        InputError: see `scored_seconds` and `threshold_array`.
     """
-    thresholds = class_thresholds(predicted)
+    thresholds = threshold_array(predicted)
     durations = dict(
         zip(*(predicted.videos[name].to_pylist() for name in ("video_id", "duration_seconds")), strict=True)
     )
@@ -94,8 +94,8 @@ def find_spans(predicted: Predicted, rules: SpanRules) -> list[Span]:
             for column, label in enumerate(predicted.labels):
                 scores = track.scores[:, column]
                 for first, last in _runs(track.times, scores, thresholds[column], step, rules):
-                    start = max(track.times[first] - step / 2, 0.0)
-                    end = min(track.times[last] + step / 2, durations.get(video_id, float("inf")))
+                    start = max(float(track.times[first]) - step / 2, 0.0)
+                    end = min(float(track.times[last]) + step / 2, durations.get(video_id, float("inf")))
                     if end - start >= rules.min_seconds - TICK:
                         mean = float(scores[first : last + 1].mean())
                         spans.append(Span(video_id, track_id, label.id, label.name, start, end, mean))
@@ -125,9 +125,9 @@ def write_spans(predicted: Predicted, path: Path, rules: SpanRules) -> str:
 
 
 def usual_step(times: Sequence[float]) -> float:
-    """Return the usual distance between the seconds of a film: the median; 1 where there is only one."""
+    """Return the usual distance between the seconds of a film: the median, of two the lower; 1 where there is one."""
     distances = np.diff(np.unique(times))
-    return float(np.median(distances)) if len(distances) else 1.0
+    return float(np.quantile(distances, 0.5, method="lower")) if len(distances) else 1.0
 
 
 def _tracks(seconds: Sequence[ScoredSecond]) -> dict[int, _Track]:

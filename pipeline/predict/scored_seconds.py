@@ -54,18 +54,19 @@ def scored_seconds(predicted: Predicted) -> list[ScoredSecond]:
     return seconds
 
 
-def class_thresholds(predicted: Predicted) -> NDArray[np.float64]:
-    """Return the threshold of each class [classes], in the order of the labels.
+def threshold_array(predicted: Predicted) -> NDArray[np.float64]:
+    """Return the threshold of each class [classes], in the order of the labels; infinite where model.json has none.
 
     Raises:
-        InputError: model.json has none for a class, or one that is no score.
+        InputError: model.json has no thresholds, or one that is no score.
     """
     told = predicted.model.get("thresholds")
-    told = told if isinstance(told, dict) else {}
+    if not isinstance(told, dict):
+        raise InputError("model.json: has no thresholds, expected a score for each action id; predict again")
     found = []
     for label in predicted.labels:
-        value = told.get(str(label.id))
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        value = told.get(str(label.id), np.inf)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not (0 <= value <= 1 or value == np.inf):
             raise InputError(
                 f"model.json: the threshold of action {label.id} ({label.name}) is {value}, expected a score, 0 to 1"
             )
@@ -77,7 +78,7 @@ def _groups(table: pa.Table) -> Iterator[tuple[tuple[str, float], pa.Table]]:
     """Yield the rows of each film and timestamp, in order."""
     table = sort_table(table, ["video_id", "timestamp"]).combine_chunks()
     starts = np.flatnonzero(group_starts([ranked(table["video_id"])[1], table["timestamp"].to_numpy()]))
-    for start, end in zip(starts, [*starts[1:], len(table)], strict=True):
+    for start, end in zip(starts, [*starts[1:], len(table)], strict=len(starts) > 0):
         rows = table.slice(start, end - start)
         yield (rows["video_id"][0].as_py(), rows["timestamp"][0].as_py()), rows
 

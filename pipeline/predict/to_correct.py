@@ -17,7 +17,7 @@ from pipeline.base.errors import InputError, counted
 from pipeline.base.files import replace_folder, write_json, write_text
 from pipeline.predict.marks import Classes, MarkedFilm, classes_of, constant_clock, marked_films
 from pipeline.predict.predicted import Predicted
-from pipeline.predict.scored_seconds import class_thresholds, scored_seconds
+from pipeline.predict.scored_seconds import scored_seconds, threshold_array
 from pipeline.predict.uncertain import least_certain
 from pipeline.predict.write_ava import ava_text, ava_videos_text
 from pipeline.predict.write_cvat import cvat_text, form_of, label_definition
@@ -53,11 +53,11 @@ def write_corrections(predicted: Predicted, out: Path, wish: Wish) -> list[str]:
 
     Raises:
         InputError: the folder is there and `force` is false, or it holds other files; see also `scored_seconds`,
-            `class_thresholds`, `classes_of`, `attributes_of` and `first_timestamp`.
+            `threshold_array`, `classes_of`, `attributes_of` and `first_timestamp`.
     """
     if out.exists() and not wish.force:
         raise InputError(f"{out}: is there already, expected another name (--out) or --force")
-    seconds, thresholds = scored_seconds(predicted), class_thresholds(predicted)
+    seconds, thresholds = scored_seconds(predicted), threshold_array(predicted)
     if not seconds:
         return [f"{out}: not written: there is nobody in the films, so there is nothing to correct"]
     if wish.uncertain is not None:
@@ -121,9 +121,10 @@ def _write(films: Sequence[MarkedFilm], classes: Classes, folder: Path, wish: Wi
 
 def _next(out: Path, tool: Tool) -> str:
     annotations = out / ANNOTATIONS
+    labels = out / "cvat_labels.json"
     steps = {
-        "cvat": f"label a task of each film with {out / 'cvat_labels.json'} (Raw), upload its XML, correct, and export it "
-        f"into {annotations} as CVAT for video 1.1",
+        "cvat": f"in CVAT, make a task of each film with the labels of {labels} (Raw), upload its XML, correct it, and "
+        f"export it into {annotations}",
         "via": f"open {out / 'via_project.json'} in VIA 3, correct, and export it over {annotations / 'predicted.csv'}",
         "ava": f"correct {annotations / 'predicted.csv'}",
     }

@@ -9,6 +9,7 @@ the keyframes are the middles of all seconds. `single`: each box is seen on one 
 keyframes, and nothing else is one.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
@@ -27,9 +28,15 @@ Form = Literal["tracks", "single"]
 
 
 def form_of(film: MarkedFilm) -> Form:
-    """Return `tracks` if all boxes lie in the middle of a second, where a reader of tracks takes its keyframes."""
-    middles = all(abs(mark.time_seconds % SECOND - SECOND / 2) < TICK for mark in film.marks)
-    return "tracks" if middles else "single"
+    """Return `tracks` if the boxes lie in the middles of seconds, and each second of the film has one.
+
+    Only then do the keyframes that are read again from tracks, the middles of all seconds, say what was predicted.
+    """
+    frames = {film.clock.frame(mark.time_seconds) for mark in film.marks}
+    seconds = math.ceil(film.clock.seconds(film.frames) / SECOND) + 1
+    middles = {film.clock.frame((number + 0.5) * SECOND) for number in range(seconds)}
+    middles = {frame for frame in middles if frame < film.frames}
+    return "tracks" if frames == middles else "single"
 
 
 def attributes_of(classes: Classes) -> list[tuple[str, list[str]]]:

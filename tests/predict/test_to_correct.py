@@ -1,0 +1,257 @@
+"""What is written is read again to equal content, by our own readers."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import pyarrow.compute as pc
+import pytest
+
+from pipeline.annotations.assemble import AvaImport
+from pipeline.annotations.frame_times import frame_times_text
+from pipeline.annotations.sources import SourceOptions, import_source
+from pipeline.base.errors import InputError
+from pipeline.predict.predicted import Predicted
+from pipeline.predict.to_correct import Tool, Wish, film_clocks, write_corrections
+from pipeline.tables.schemas import BOX_COLUMNS
+from tests.predict.made import LABELS, Person, moved, of_playground, predicted
+from tests.video.films import write_film
+
+TOOLS = get_args(Tool)
+DECIMALS = {"cvat": 0.005, "via": 0.0011, "ava": 0.0}
+"Largest error of a side, in pixels."
+
+
+@pytest.fixture(scope="module")
+def playground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predicted]:
+    folder = tmp_path_factory.mktemp("playground")
+    yield of_playground(folder)
+    shutil.rmtree(folder)
+
+
+def read(out: Path, found: Predicted) -> AvaImport:
+    """Read the annotations, with the rates and sizes that `new-dataset` finds in the films."""
+    folder = out / "annotations"
+    if not (folder / "videos.csv").exists():
+        lines = [
+            f"{row['video_id']},{row['fps']:.5f},{row['width']},{row['height']}" for row in found.videos.to_pylist()
+        ]
+        (folder / "videos.csv").write_text("\n".join(["video_id,fps,width,height", *lines, ""]))
+    return import_source(folder, SourceOptions(classes=max(label.id for label in found.labels)))
+
+
+def written(found: Predicted, out: Path, tool: Tool, **more) -> AvaImport:
+    write_corrections(found, out, Wish(tool, **more))
+    return read(out, found)
+
+
+def rows(table) -> list[dict]:
+    names = ["video_id", "time_seconds", "action_id", *BOX_COLUMNS]
+    return sorted(
+        table.to_pylist(), key=lambda row: [round(row[name], 2) if name != "video_id" else row[name] for name in names]
+    )
+
+
+def assert_equal(found: AvaImport, expected: Predicted, tool: Tool) -> float:
+    """Compare the labels of two annotations; returns the largest difference of a side, in pixels."""
+    persons = {
+        (row["video_id"], row["time_seconds"], *(row[name] for name in BOX_COLUMNS)): row["track_id"]
+        for row in expected.persons.to_pylist()
+    }
+    sizes = {row["video_id"]: (row["width"], row["height"]) for row in expected.videos.to_pylist()}
+    thresholds = {label.id: expected.model["thresholds"].get(str(label.id), 2) for label in expected.labels}
+    shown = [row for row in rows(expected.detections) if row["score"] >= thresholds[row["action_id"]]]
+    got = rows(found.annotations)
+    assert found.problems == []
+    assert len(got) == len(shown) > 0
+    largest = 0.0
+    for one, other in zip(got, shown, strict=True):
+        assert (one["video_id"], one["action_id"]) == (other["video_id"], other["action_id"])
+        frame = 1 / 24 if tool == "cvat" else 0.001
+        assert abs(one["time_seconds"] - other["time_seconds"]) <= frame
+        key = (other["video_id"], other["time_seconds"], *(other[name] for name in BOX_COLUMNS))
+        assert one["person_id"] == persons[key]
+        width, height = sizes[one["video_id"]]
+        for name, side in zip(BOX_COLUMNS, (width, height, width, height), strict=True):
+            largest = max(largest, abs(one[name] - other[name]) * side)
+    assert largest <= DECIMALS[tool] + 1e-9
+    assert [(label.id, label.name, label.group) for label in found.labels] == [
+        (label.id, label.name, label.group) for label in expected.labels
+    ]
+    return largest
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("later", [0.0, 0.3])
+def test_films_of_the_playground_are_read_again(
+    playground: Predicted, tmp_path: Path, tool: Tool, later: float
+) -> None:
+    """At the middles of seconds, as `predict` steps, and at other times."""
+    found = moved(playground, later)
+    back = written(found, tmp_path / "out", tool)
+    assert_equal(back, found, tool)
+    seconds = set(zip(*(found.persons[name].to_pylist() for name in ("video_id", "timestamp")), strict=True))
+    assert back.summary["rows"] >= len(found.detections)
+    assert len(back.keyframes) == len(seconds)  # no second that was not predicted is a keyframe
+
+
+def full_film(**more) -> Predicted:
+    """Two persons in every second of a film of 10 s; one is missing at 3.5, and does nothing at 5.5."""
+    one = [Person(n + 0.5, 4, {1: 0.5 + n / 100}, (0.1 + n / 100, 0.2, 0.3, 0.4123)) for n in range(10) if n != 3]
+    two = [Person(n + 0.5, 9, {2: 0.9, 4: 0.9} if n != 5 else {2: 0.1}, (0.5, 0.21, 0.7, 1.0)) for n in range(10)]
+    return predicted(*one, *two, **more)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize(("fps", "frames"), [(25.0, 250), (29.97002997, 300), (12.5, 125)])
+def test_persons_who_come_and_go(tmp_path: Path, tool: Tool, fps: float, frames: int) -> None:
+    found = full_film(fps=fps, frames=frames)
+    back = written(found, tmp_path / "out", tool)
+    assert_equal(back, found, tool)
+    assert back.keyframes["status"].to_pylist() == ["annotated"] * 10
+    if tool == "cvat":
+        assert 'frame="' in (tmp_path / "out/annotations/a.xml").read_text()
+        assert back.keyframes["timestamp"].to_pylist() == list(range(10))  # joined tracks: middles of seconds
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_second_whose_persons_do_nothing_shows_nobody(tmp_path: Path, tool: Tool) -> None:
+    found = predicted(Person(0.5, 1, {1: 0.9}), Person(1.5, 1, {1: 0.1}), Person(2.5, 1, {1: 0.9}), frames=75)
+    back = written(found, tmp_path / "out", tool)
+    assert back.keyframes["status"].to_pylist() == ["annotated", "empty", "annotated"]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_persons_without_a_track_get_ids_behind_those_that_there_are(tmp_path: Path, tool: Tool) -> None:
+    found = predicted(
+        Person(0.5, 5, {1: 0.9}), Person(0.5, None, {2: 0.9}, (0.5, 0.1, 0.6, 0.2)),
+        Person(1.5, None, {2: 0.9}, (0.5, 0.1, 0.6, 0.2)),
+    )  # fmt: skip
+    back = written(found, tmp_path / "out", tool)
+    assert sorted(back.annotations["person_id"].to_pylist()) == [5, 6, 7]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_least_certain_seconds_alone(tmp_path: Path, tool: Tool) -> None:
+    sure = [Person(n + 0.5, 4, {1: 0.97}) for n in range(10)]
+    unsure = [Person(n + 0.5, 9, {2: 0.26}, (0.5, 0.2, 0.7, 1.0)) for n in (2, 8)]
+    back = written(predicted(*sure, *unsure), tmp_path / "out", tool, uncertain=2)
+    assert [round(each, 2) for each in back.keyframes["time_seconds"].to_pylist()] == [
+        pytest.approx(2.5, abs=0.04), pytest.approx(8.5, abs=0.04),
+    ]  # fmt: skip
+    assert set(back.keyframes["status"].to_pylist()) == {"annotated"}
+    assert back.annotations["action_id"].to_pylist() in ([1, 2, 1, 2], [2, 1, 2, 1])
+
+
+@pytest.mark.parametrize("tool", ["cvat", "via"])
+def test_an_exclusive_group_is_one_choice(tmp_path: Path, tool: Tool) -> None:
+    found = full_film()
+    back = written(found, tmp_path / "out", tool, exclusive=["hands"])
+    # Of wave (0.9 at a threshold of 0.25) and carry (0.9 at 0.8) the first exceeds its threshold by more.
+    assert set(back.annotations["action_id"].to_pylist()) == {1, 2}
+    assert back.summary["splits"]["train"]["labels_per_class"] == {"1": 9, "2": 9, "4": 0}
+    assert back.notices == [] or {each.kind for each in back.notices} == {"without-action"}
+
+
+def test_a_film_whose_rate_varies_is_counted_by_its_own_times(tmp_path: Path) -> None:
+    """Frames 0 to 49 at 25 a second, then 12.5 a second."""
+    pts = [*range(50), *(50 + 2 * n for n in range(50))]
+    path = write_film(tmp_path / "a.mp4", frames=100, rate=25, pts=pts)
+    found = full_film(frames=100, fps=100 / 6)
+    kept = pc.less(found.persons["time_seconds"], 6)
+    videos = found.videos.set_column(1, found.videos.schema.field("path"), [[str(path)]])
+    found = replace(
+        found, persons=found.persons.filter(kept), videos=videos,
+        detections=found.detections.filter(pc.less(found.detections["time_seconds"], 6)),
+    )  # fmt: skip
+    clocks, told = film_clocks(found.videos.to_pylist())
+    assert told == []
+    assert clocks["a"].frame(1.5) == 37
+    assert clocks["a"].frame(3.5) == 68
+    write_corrections(found, tmp_path / "out", Wish("cvat"))
+    (tmp_path / "out/annotations/frame_times.csv").write_text(frame_times_text({"a": clocks["a"].knots}))
+    assert_equal(read(tmp_path / "out", found), found, "cvat")
+
+
+def test_what_is_written_and_said(tmp_path: Path) -> None:
+    found = predicted(Person(0.5, 4, {1: 0.97}), Person(1.5, 4, {1: 0.97}))
+    out = tmp_path / "out"
+    missing = "films/a.mp4: is not here; its frames are counted at 25 a second, and a phone's rate may vary"
+    then = f"then actionbank new-dataset NAME --videos DIR --annotations {out}/annotations"
+    assert write_corrections(found, out, Wish("cvat")) == [
+        missing,
+        f"{out}: written: 2 boxes at 2 seconds of 1 film, for cvat",
+        f"next: in CVAT, make a task of each film with the labels of {out}/cvat_labels.json (Raw), upload its XML, "
+        f"correct it, and export it into {out}/annotations; {then}",
+    ]
+    files = ["annotations/a.xml", "annotations/labelmap.csv", "cvat_labels.json"]
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == files
+    assert (out / "annotations/labelmap.csv").read_text() == (
+        "id,name,group\n1,stand,pose\n2,wave,hands\n4,carry/hold (an object),hands\n"
+    )
+    assert [each["name"] for each in json.loads((out / "cvat_labels.json").read_text())[0]["attributes"]] == [
+        label.name for label in LABELS
+    ]
+    with pytest.raises(InputError) as error:
+        write_corrections(found, out, Wish("via"))
+    assert str(error.value) == f"{out}: is there already, expected another name (--out) or --force"
+    assert write_corrections(found, out, Wish("via", force=True))[1] == (
+        f"next: open {out}/via_project.json in VIA 3, correct, and export it over {out}/annotations/predicted.csv; {then}"
+    )
+    files = ["annotations/labelmap.csv", "annotations/predicted.csv", "via_project.json"]
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == files
+    (out / "annotations/task.zip").touch()
+    with pytest.raises(InputError, match=r"holds annotations/task\.zip, which this command does not write"):
+        write_corrections(found, out, Wish("ava", force=True))
+    other = tmp_path / "other"
+    assert write_corrections(found, other, Wish("ava"))[1].startswith(
+        f"next: correct {other}/annotations/predicted.csv; then actionbank new-dataset"
+    )
+
+
+def test_the_same_prediction_gives_the_same_files(tmp_path: Path) -> None:
+    for tool in TOOLS:
+        for name in ("one", "two"):
+            write_corrections(full_film(), tmp_path / name / tool, Wish(tool, uncertain=4))
+    files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*") if path.is_file()]
+    assert len(files) == 10
+    assert all((tmp_path / "one" / each).read_bytes() == (tmp_path / "two" / each).read_bytes() for each in files)
+
+
+def test_where_nobody_is_nothing_is_written(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    said = write_corrections(predicted(), out, Wish("cvat"))
+    assert said == [f"{out}: not written: there is nobody in the films, so there is nothing to correct"]
+    assert not out.exists()
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    found = predicted(Person(0.5, 4, {1: 0.97}), Person(1.7, 4, {1: 0.97}))
+    with pytest.raises(InputError, match="timestamps and times differ by"):
+        write_corrections(found, tmp_path / "out", Wish("ava"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_action_that_a_person_changes_is_all_that_differs(playground: Predicted, tmp_path: Path) -> None:
+    """The loop: predict, correct, read again."""
+    before = written(playground, tmp_path / "out", "cvat")
+    path = sorted((tmp_path / "out/annotations").glob("*.xml"))[0]
+    lines = path.read_text().splitlines()
+    ticked = [n for n, line in enumerate(lines) if ">true<" in line]
+    at = ticked[len(ticked) // 2]
+    later = next(n for n in range(at, len(lines)) if 'outside="1"' in lines[n])
+    assert later > at
+    lines[at] = lines[at].replace(">true<", ">false<")
+    path.write_text("\n".join(lines))
+    after = read(tmp_path / "out", playground)
+    one, other = ({tuple(row.values()) for row in each.annotations.to_pylist()} for each in (before, after))
+    assert len(one - other) == 1
+    assert other - one == set()
+    (gone,) = one - other
+    name = lines[at].split('"')[1]
+    assert dict(zip(before.annotations.column_names, gone, strict=True))["action_id"] == next(
+        label.id for label in playground.labels if label.name == name
+    )
