@@ -34,9 +34,8 @@ def form_of(film: MarkedFilm) -> Form:
     """
     frames = {film.clock.frame(mark.time_seconds) for mark in film.marks}
     seconds = math.ceil(film.clock.seconds(film.frames) / SECOND) + 1
-    middles = {film.clock.frame((number + 0.5) * SECOND) for number in range(seconds)}
-    middles = {frame for frame in middles if frame < film.frames}
-    return "tracks" if frames == middles else "single"
+    middles = [film.clock.frame((number + 0.5) * SECOND) for number in range(seconds)]
+    return "tracks" if sorted(frames) == [frame for frame in middles if frame < film.frames] else "single"
 
 
 def attributes_of(classes: Classes) -> list[tuple[str, list[str]]]:
