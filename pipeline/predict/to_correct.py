@@ -1,12 +1,11 @@
 """Write what was predicted as annotations for the tool in which a person corrects them.
 
-OUT/annotations   what `new-dataset --annotations` reads: the annotations, and labelmap.csv, which keeps the ids of the
-                  classes. Corrected files take the places of those that lie here.
+OUT/annotations   what `new-dataset --annotations` reads: the annotations, and labelmap.pbtxt, which keeps the ids of
+                  the classes. Corrected files take the places of those that lie here.
 OUT               what the tool asks for: cvat_labels.json, the label of a task; via_project.json, which VIA opens.
 """
 
-import csv
-import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from pipeline.tables.label_map import Label
 Tool = Literal["cvat", "via", "ava"]
 ANNOTATIONS = "annotations"
 OWN = (
-    "annotations/labelmap.csv", "annotations/*.xml", "annotations/predicted.csv", "annotations/videos.csv",
+    "annotations/labelmap.pbtxt", "annotations/*.xml", "annotations/predicted.csv", "annotations/videos.csv",
     "annotations/frame_times.csv", "cvat_labels.json", "via_project.json",
 )  # fmt: skip
 "What the command writes, and `new-dataset` beside it."
@@ -68,7 +67,7 @@ def write_corrections(predicted: Predicted, out: Path, wish: Wish) -> list[str]:
     clocks, told = film_clocks(videos) if wish.tool == "cvat" else ({row["video_id"]: Clock(1.0) for row in videos}, [])
     films = marked_films(seconds, thresholds, classes, videos, clocks)
     with replace_folder(out, OWN) as folder:
-        write_text(folder / ANNOTATIONS / "labelmap.csv", label_map_text(predicted.labels))
+        write_text(folder / ANNOTATIONS / "labelmap.pbtxt", label_map_text(predicted.labels))
         _write(films, classes, folder, wish)
     boxes = sum(len(film.marks) for film in films)
     what = f"{counted(boxes, 'box', 'boxes')} at {counted(len(seconds), 'second')} of {counted(len(films), 'film')}"
@@ -96,12 +95,12 @@ def film_clocks(videos: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Clock], 
 
 
 def label_map_text(labels: Sequence[Label]) -> str:
-    """Return `labelmap.csv`: id, name and group of each class."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["id", "name", "group"])
-    rows.writerows([label.id, label.name, label.group] for label in labels)
-    return text.getvalue()
+    """Return `labelmap.pbtxt`: id, name and group of each class, in the form that AVA's own code reads."""
+    items = []
+    for label in labels:
+        name, group = (re.sub(r'(["\\])', r"\\\1", text) for text in (label.name, label.group))
+        items.append(f'item {{\n  name: "{name}"\n  id: {label.id}\n  group: "{group}"\n}}\n')
+    return "".join(items)
 
 
 def _write(films: Sequence[MarkedFilm], classes: Classes, folder: Path, wish: Wish) -> None:

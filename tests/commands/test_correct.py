@@ -14,6 +14,7 @@ from pipeline.base.command import new_app
 from pipeline.commands.correct import correct
 from pipeline.commands.new_dataset import new_dataset
 from pipeline.project.compose import compose_params
+from pipeline.tables.label_map import read_label_map
 from tests.predict.made import Person, of_playground, predicted
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -104,8 +105,8 @@ def test_the_loop_closes(
     after = dataset("after", playground / "films/videos", out / "annotations")
     assert after < before
     (gone,) = before - after
-    labels = (out / "annotations/labelmap.csv").read_text().splitlines()
-    assert name in (str(gone[7]), next(row.split(",")[1] for row in labels if row.split(",")[0] == str(gone[7])))
+    labels = read_label_map(out / "annotations/labelmap.pbtxt")
+    assert name in (str(gone[7]), next(label.name for label in labels if label.id == gone[7]))
 
 
 def test_options(tmp_path: Path) -> None:

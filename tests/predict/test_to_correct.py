@@ -16,7 +16,8 @@ from pipeline.annotations.frame_times import frame_times_text
 from pipeline.annotations.sources import SourceOptions, import_source
 from pipeline.base.errors import InputError
 from pipeline.predict.predicted import Predicted
-from pipeline.predict.to_correct import Tool, Wish, film_clocks, write_corrections
+from pipeline.predict.to_correct import Tool, Wish, film_clocks, label_map_text, write_corrections
+from pipeline.tables.label_map import Label, read_label_map
 from pipeline.tables.schemas import BOX_COLUMNS
 from tests.predict.made import LABELS, Person, moved, of_playground, predicted
 from tests.video.films import write_film
@@ -186,11 +187,10 @@ def test_what_is_written_and_said(tmp_path: Path) -> None:
         f"next: in CVAT, make a task of each film with the labels of {out}/cvat_labels.json (Raw), upload its XML, "
         f"correct it, and export it into {out}/annotations; {then}",
     ]
-    files = ["annotations/a.xml", "annotations/labelmap.csv", "cvat_labels.json"]
+    files = ["annotations/a.xml", "annotations/labelmap.pbtxt", "cvat_labels.json"]
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == files
-    assert (out / "annotations/labelmap.csv").read_text() == (
-        "id,name,group\n1,stand,pose\n2,wave,hands\n4,carry/hold (an object),hands\n"
-    )
+    first = 'item {\n  name: "stand"\n  id: 1\n  group: "pose"\n}\n'
+    assert (out / "annotations/labelmap.pbtxt").read_text().startswith(first)
     assert [each["name"] for each in json.loads((out / "cvat_labels.json").read_text())[0]["attributes"]] == [
         label.name for label in LABELS
     ]
@@ -201,7 +201,7 @@ def test_what_is_written_and_said(tmp_path: Path) -> None:
     assert write_corrections(found, out, Wish("via", force=True))[1] == (
         f"next: open {out}/via_project.json in VIA 3, correct, and export it over {csv}; {then}"
     )
-    files = ["annotations/labelmap.csv", "annotations/predicted.csv", "via_project.json"]
+    files = ["annotations/labelmap.pbtxt", "annotations/predicted.csv", "via_project.json"]
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == files
     (out / "annotations/task.zip").touch()
     with pytest.raises(InputError, match=r"holds annotations/task\.zip, which this command does not write"):
@@ -210,6 +210,13 @@ def test_what_is_written_and_said(tmp_path: Path) -> None:
     assert write_corrections(found, other, Wish("ava"))[1].startswith(
         f"next: correct {other}/annotations/predicted.csv; then actionbank new-dataset"
     )
+
+
+def test_a_label_map_keeps_ids_and_names(tmp_path: Path) -> None:
+    path = tmp_path / "labelmap.pbtxt"
+    labels = [Label(2, 'say "no\\yes" # {x}', "a_b"), Label(7, "carry/hold, (an: object)", "hands")]
+    path.write_text(label_map_text(labels))
+    assert read_label_map(path) == labels
 
 
 def test_the_same_prediction_gives_the_same_files(tmp_path: Path) -> None:
