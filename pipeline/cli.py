@@ -19,6 +19,8 @@ LIGHT = (
     "make-example",
     "models",
     "new-dataset",
+    "pack-model",
+    "predict",
     "runs",
     "spans",
     "status",
@@ -38,6 +40,7 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.make_example import make_example
     from pipeline.commands.models import models
     from pipeline.commands.new_dataset import new_dataset
+    from pipeline.commands.predict import pack_model, predict
     from pipeline.commands.project import compose, runs, work_app
     from pipeline.commands.score import score
     from pipeline.commands.score_multisports import score_multisports
@@ -60,6 +63,8 @@ def build_app(command: str | None = None) -> typer.Typer:
         make_example,
         models,
         new_dataset,
+        pack_model,
+        predict,
         runs,
         status,
         verify,
