@@ -99,7 +99,12 @@ def predict(
         with lines_writer(folder / LINES if with_lines else None, echo=echo) as lines:
             found = predict_films(loaded, plans, options, on_second=lines.write, keep_bank=keep_bank)
         found.problems = [*problems, *found.problems]
-        told = {"every": every, "memory": memory, "boxes": sorted({plan.told for plan in plans})}
+        told = {
+            "every": every,
+            "at": at.name if at else None,
+            "memory": memory,
+            "boxes": sorted({plan.told for plan in plans}),
+        }
         predicted = found.predicted(loaded, **told)
         write_tables(folder, predicted, found, with_csv=with_csv)
     bare = f", {len(found.without_person)} of them without a person" if found.without_person else ""

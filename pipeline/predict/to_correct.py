@@ -68,7 +68,7 @@ def write_corrections(predicted: Predicted, out: Path, wish: Wish) -> list[str]:
     films = marked_films(seconds, thresholds, classes, videos, clocks)
     with replace_folder(out, OWN) as folder:
         write_text(folder / ANNOTATIONS / "labelmap.pbtxt", label_map_text(predicted.labels))
-        _write(films, classes, folder, wish)
+        _write(films, classes, folder, wish, every_second=looked_at_every_second(predicted.model))
     boxes = sum(len(film.marks) for film in films)
     what = f"{counted(boxes, 'box', 'boxes')} at {counted(len(seconds), 'second')} of {counted(len(films), 'film')}"
     return [*told, f"{out}: written: {what}, for {wish.tool}", _next(out, wish.tool)]
@@ -103,12 +103,17 @@ def label_map_text(labels: Sequence[Label]) -> str:
     return "".join(items)
 
 
-def _write(films: Sequence[MarkedFilm], classes: Classes, folder: Path, wish: Wish) -> None:
+def looked_at_every_second(model: Mapping[str, Any]) -> bool:
+    """Return whether `predict` scored every second of the films, so that one without a box shows nobody."""
+    return bool(model.get("every") == 1 and model.get("at", "") is None)
+
+
+def _write(films: Sequence[MarkedFilm], classes: Classes, folder: Path, wish: Wish, *, every_second: bool) -> None:
     annotations = folder / ANNOTATIONS
     if wish.tool == "cvat":
         write_json(folder / "cvat_labels.json", label_definition(classes))
         for film in films:
-            form = form_of(film) if wish.uncertain is None else "single"
+            form = form_of(film, every_second=every_second) if wish.uncertain is None else "single"
             write_text(annotations / f"{film.video_id}.xml", cvat_text(film, classes, form))
     elif wish.tool == "via":
         write_json(folder / "via_project.json", via_project(films, classes, "actionbank"))

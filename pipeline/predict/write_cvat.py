@@ -27,15 +27,19 @@ TICK = 1e-3
 Form = Literal["tracks", "single"]
 
 
-def form_of(film: MarkedFilm) -> Form:
-    """Return `tracks` if the boxes lie in the middles of seconds, and each second of the film has one.
+def form_of(film: MarkedFilm, *, every_second: bool) -> Form:
+    """Return `tracks` where the middles of all seconds, which are read again from tracks, were the scored times.
 
-    Only then do the keyframes that are read again from tracks, the middles of all seconds, say what was predicted.
+    Args:
+        film: its boxes must lie in the middles of seconds.
+        every_second: whether a second without a box is one that shows nobody; else each must have one.
     """
     frames = {film.clock.frame(mark.time_seconds) for mark in film.marks}
     seconds = math.ceil(film.clock.seconds(film.frames) / SECOND) + 1
     middles = [film.clock.frame((number + 0.5) * SECOND) for number in range(seconds)]
-    return "tracks" if sorted(frames) == [frame for frame in middles if frame < film.frames] else "single"
+    middles = [frame for frame in middles if frame < film.frames]
+    distinct = len({*middles}) == len(middles)
+    return "tracks" if distinct and (frames <= {*middles} if every_second else frames == {*middles}) else "single"
 
 
 def attributes_of(classes: Classes) -> list[tuple[str, list[str]]]:

@@ -124,6 +124,18 @@ def test_a_second_whose_persons_do_nothing_shows_nobody(tmp_path: Path, tool: To
     assert back.keyframes["status"].to_pylist() == ["annotated", "empty", "annotated"]
 
 
+@pytest.mark.parametrize(("model", "expected"), [
+    ({}, 2), ({"every": 1.0, "at": None}, 3), ({"every": 1.0, "at": "val.csv"}, 2), ({"every": 2.0, "at": None}, 2),
+])  # fmt: skip
+def test_a_second_without_a_box_shows_nobody_where_every_second_was_looked_at(
+    tmp_path: Path, model: dict[str, Any], expected: int
+) -> None:
+    found = predicted(Person(0.5, 1, {1: 0.9}), Person(2.5, 1, {1: 0.9}), frames=75)
+    back = written(replace(found, model=found.model | model), tmp_path / "out", "cvat")
+    assert len(back.keyframes) == expected
+    assert back.keyframes["status"].to_pylist().count("empty") == expected - 2
+
+
 @pytest.mark.parametrize("tool", TOOLS)
 def test_persons_without_a_track_get_ids_behind_those_that_there_are(tmp_path: Path, tool: Tool) -> None:
     found = predicted(

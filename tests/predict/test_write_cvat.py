@@ -69,15 +69,20 @@ def test_single_boxes_are_gone_on_the_next_frame() -> None:
     assert boxes(cvat_text(film(mark(8.0)), CLASSES, "single")) == [(0, 99, 0)]  # no frame behind the last
 
 
-def test_tracks_only_where_each_second_has_a_box_in_its_middle() -> None:
+def form(*marks: Mark, frames: int = 100, clock: Clock | None = None, every_second: bool = False) -> str:
+    return form_of(film(*marks, frames=frames, clock=clock), every_second=every_second)
+
+
+def test_tracks_only_where_the_middle_of_each_second_was_looked_at() -> None:
     full = [mark(n + 0.5) for n in range(4)]
-    assert form_of(film(*full)) == "tracks"
-    assert form_of(film(*full, mark(1.5, person=2))) == "tracks"
-    assert form_of(film(*full[1:])) == "single"  # read as tracks, the first second would be one that shows nobody
-    assert form_of(film(*full, frames=113)) == "single"
-    assert form_of(film(*full, mark(1.0))) == "single"
-    assert form_of(film(mark(0.0), frames=1, clock=Clock(0.1))) == "single"
-    assert form_of(film(*full, frames=40, clock=Clock(20, ((0, 0.0), (20, 3.0), (40, 4.0))))) == "tracks"
+    assert form(*full) == form(*full, mark(1.5, person=2)) == "tracks"
+    # Read as tracks, a second without a box would be one that shows nobody.
+    assert form(*full[1:]) == form(*full, frames=113) == "single"
+    assert form(*full[1:], every_second=True) == form(*full, frames=113, every_second=True) == "tracks"
+    assert form(*full, mark(1.0)) == form(*full, mark(1.0), every_second=True) == "single"
+    slow = Clock(0.1)  # ten seconds have their middle in one frame
+    assert form(mark(0.0), frames=1, clock=slow) == form(mark(0.0), frames=1, clock=slow, every_second=True) == "single"
+    assert form(*full, frames=40, clock=Clock(20, ((0, 0.0), (20, 3.0), (40, 4.0)))) == "tracks"
 
 
 def test_an_exclusive_group_is_a_select() -> None:
