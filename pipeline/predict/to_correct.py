@@ -6,7 +6,7 @@ OUT               what the tool asks for: cvat_labels.json, the label of a task;
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pipeline.annotations.frame_times import Clock
 from pipeline.base.errors import InputError, counted
 from pipeline.base.files import replace_folder, write_json, write_text
+from pipeline.predict.action_spans import SpanRules, write_spans
 from pipeline.predict.marks import Classes, MarkedFilm, classes_of, constant_clock, marked_films
 from pipeline.predict.predicted import Predicted
 from pipeline.predict.scored_seconds import scored_seconds, threshold_array
@@ -24,7 +25,7 @@ from pipeline.predict.write_via import via_csv_text, via_project
 from pipeline.tables.label_map import Label
 
 Tool = Literal["cvat", "via", "ava"]
-ANNOTATIONS = "annotations"
+ANNOTATIONS, SPANS = "annotations", "actions.csv"
 OWN = (
     "annotations/labelmap.pbtxt", "annotations/*.xml", "annotations/predicted.csv", "annotations/videos.csv",
     "annotations/frame_times.csv", "cvat_labels.json", "via_project.json",
@@ -72,6 +73,14 @@ def write_corrections(predicted: Predicted, out: Path, wish: Wish) -> list[str]:
     boxes = sum(len(film.marks) for film in films)
     what = f"{counted(boxes, 'box', 'boxes')} at {counted(len(seconds), 'second')} of {counted(len(films), 'film')}"
     return [*told, f"{out}: written: {what}, for {wish.tool}", _next(out, wish.tool)]
+
+
+def after_predict(predicted: Predicted, folder: Path, *, actions: bool, correct: Tool | None) -> Iterator[str]:
+    """Write what the flags of `predict` ask for into its folder, which is there; yield lines that say what."""
+    if actions:
+        yield write_spans(predicted, folder / SPANS, SpanRules())
+    if correct:
+        yield from write_corrections(predicted, folder / f"correct-{correct}", Wish(correct))
 
 
 def film_clocks(videos: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Clock], list[str]]:

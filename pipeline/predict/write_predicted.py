@@ -9,10 +9,12 @@ from pipeline.base.files import check_own, write_json
 from pipeline.evaluation.ava_csv import write_detections
 from pipeline.predict.predict_films import FilmsResult
 from pipeline.predict.predicted import OUT, Predicted
+from pipeline.predict.to_correct import OWN as OF_CORRECTIONS
+from pipeline.predict.to_correct import SPANS
 from pipeline.predict.typed_results import Second, json_line
 
 CSV, LINES, PROBLEMS = "detections.csv", "seconds.jsonl", "problems.json"
-FILES = (*OUT, CSV, LINES, PROBLEMS)
+FILES = (*OUT, CSV, LINES, PROBLEMS, SPANS, *(f"correct-*/{each}" for each in OF_CORRECTIONS))
 "What the command writes into its folder."
 
 

@@ -15,8 +15,9 @@ from pipeline.annotations.assemble import AvaImport
 from pipeline.annotations.frame_times import frame_times_text
 from pipeline.annotations.sources import SourceOptions, import_source
 from pipeline.base.errors import InputError
+from pipeline.base.files import check_own
 from pipeline.predict.predicted import Predicted
-from pipeline.predict.to_correct import Tool, Wish, film_clocks, label_map_text, write_corrections
+from pipeline.predict.to_correct import OWN, Tool, Wish, after_predict, film_clocks, label_map_text, write_corrections
 from pipeline.tables.label_map import Label, read_label_map
 from pipeline.tables.schemas import BOX_COLUMNS
 from tests.predict.made import LABELS, Person, moved, of_playground, predicted
@@ -252,3 +253,13 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="timestamps and times differ by"):
         write_corrections(found, tmp_path / "out", Wish("ava"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_flags_of_predict(tmp_path: Path) -> None:
+    found = predicted(Person(0.5, 4, {1: 0.97}))
+    assert list(after_predict(found, tmp_path, actions=False, correct=None)) == []
+    assert list(tmp_path.iterdir()) == []
+    first, *_, last = after_predict(found, tmp_path, actions=True, correct="ava")
+    assert first == f"{tmp_path}/actions.csv: written: 1 spans of 1 tracks"
+    assert last.endswith(f"--annotations {tmp_path}/correct-ava/annotations")
+    check_own(tmp_path, ("actions.csv", *(f"correct-*/{each}" for each in OWN)))
