@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
+from xml.etree import ElementTree
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -126,7 +127,7 @@ def test_a_second_whose_persons_do_nothing_shows_nobody(tmp_path: Path, tool: To
 
 
 @pytest.mark.parametrize(("model", "expected"), [
-    ({}, 2), ({"every": 1.0, "at": None}, 3), ({"every": 1.0, "at": "val.csv"}, 2), ({"every": 2.0, "at": None}, 2),
+    ({}, 2), ({"every": 1.0, "at": None}, 3), ({"every": 1.0, "at": 7}, 2), ({"every": 2.0, "at": None}, 2),
 ])  # fmt: skip
 def test_a_second_without_a_box_shows_nobody_where_every_second_was_looked_at(
     tmp_path: Path, model: dict[str, Any], expected: int
@@ -157,6 +158,26 @@ def test_the_least_certain_seconds_alone(tmp_path: Path, tool: Tool) -> None:
     ]  # fmt: skip
     assert set(back.keyframes["status"].to_pylist()) == {"annotated"}
     assert back.annotations["action_id"].to_pylist() in ([1, 2, 1, 2], [2, 1, 2, 1])
+
+
+def test_a_new_track_that_is_left_open_makes_no_other_second_a_keyframe(tmp_path: Path) -> None:
+    """As a person adds somebody who was missed, in CVAT's mode of tracks, and does not end the track."""
+    found = predicted(*(Person(n + 0.5, 4, {1: 0.5}) for n in range(10)))
+    write_corrections(found, tmp_path / "out", Wish("cvat", uncertain=3))
+    path = tmp_path / "out/annotations/a.xml"
+    track = ElementTree.fromstring(path.read_text()).findall("track")[0]
+    frames = [int(box.get("frame", "")) for box in track if box.get("outside") == "0"]
+    assert len(frames) == 3
+    track.set("id", "11")
+    for box in track[1:]:
+        track.remove(box)
+    track[0].set("frame", str(frames[1]))
+    new = ElementTree.tostring(track, encoding="unicode")
+    path.write_text(path.read_text().replace("</annotations>", f"{new}</annotations>"))
+    back = read(tmp_path / "out", found)
+    assert [round(25 * time) for time in back.keyframes["time_seconds"].to_pylist()] == frames
+    persons = sorted(back.annotations.select(["timestamp", "person_id"]).to_pylist(), key=lambda row: [*row.values()])
+    assert [row["person_id"] for row in persons] == [4, 4, 11, 4, 11]
 
 
 @pytest.mark.parametrize("tool", ["cvat", "via"])
