@@ -171,7 +171,7 @@ def test_a_new_track_that_is_left_open_makes_no_other_second_a_keyframe(tmp_path
     track.set("id", "11")
     for box in track[1:]:
         track.remove(box)
-    track[0].set("frame", str(frames[1]))
+    track[0].attrib |= {"frame": str(frames[1]), "xbr": "99.00"}
     new = ElementTree.tostring(track, encoding="unicode")
     path.write_text(path.read_text().replace("</annotations>", f"{new}</annotations>"))
     back = read(tmp_path / "out", found)
