@@ -21,7 +21,8 @@ def correct(
     exclusive: Annotated[
         list[str] | None,
         typer.Option(
-            help="Group of classes of which a person does one at a time: asked for as one choice. May be repeated.",
+            help="Group of classes of which a person does one at a time: asked for as one choice. May be repeated; "
+            "absent: those of the model's softmaxes.",
             show_default=False,
         ),
     ] = None,
@@ -38,5 +39,5 @@ def correct(
     from pipeline.predict.predicted import read_predicted
     from pipeline.predict.to_correct import Wish, write_corrections
 
-    wish = Wish(tool, uncertain, exclusive or (), force)
+    wish = Wish(tool, uncertain, exclusive or None, force)
     print("\n".join(write_corrections(read_predicted(folder), out or folder / f"correct-{tool}", wish)))

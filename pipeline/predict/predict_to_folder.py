@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.base.errors import counted
 from pipeline.base.files import replace_folder
+from pipeline.predict.exclusive_groups import exclusive_groups
 from pipeline.predict.film_plans import Chosen, plan_films
 from pipeline.predict.film_sources import find_films
 from pipeline.predict.load_model import Model
@@ -60,6 +61,7 @@ def predict_to_folder(
             "boxes": sorted({plan.told for plan in plans}),
         }
         told["at"] = None if options.at is None else len(options.at)
+        told["exclusive"] = exclusive_groups(model.spec.labels, model.labels)
         predicted = found.predicted(model, **told)
         write_tables(folder, predicted, found, with_csv=outputs.with_csv)
     print(f"{outputs.out}: {described(found, predicted)}")

@@ -40,8 +40,8 @@ class Wish:
     tool: Tool
     uncertain: int | None = None
     "How many of the least certain seconds; None for all seconds."
-    exclusive: Sequence[str] = ()
-    "Groups of classes of which a person does one thing at a time."
+    exclusive: Sequence[str] | None = None
+    "Groups of classes of which a person does one thing at a time; None takes the model's own."
     force: bool = False
     "Replace a folder that is there."
 
@@ -62,7 +62,8 @@ def write_corrections(predicted: Predicted, out: Path, wish: Wish) -> list[str]:
         return [f"{out}: not written: there is nobody in the films, so there is nothing to correct"]
     if wish.uncertain is not None:
         seconds = least_certain(seconds, thresholds, wish.uncertain)
-    classes = classes_of(predicted.labels, wish.exclusive)
+    own: Sequence[str] = predicted.model.get("exclusive", ())
+    classes = classes_of(predicted.labels, own if wish.exclusive is None else wish.exclusive)
     with_persons = {each.video_id for each in seconds}
     videos = [row for row in predicted.videos.to_pylist() if row["video_id"] in with_persons]
     clocks, told = film_clocks(videos) if wish.tool == "cvat" else ({row["video_id"]: Clock(1.0) for row in videos}, [])

@@ -184,6 +184,9 @@ def test_a_new_track_that_is_left_open_makes_no_other_second_a_keyframe(tmp_path
 def test_an_exclusive_group_is_one_choice(tmp_path: Path, tool: Tool) -> None:
     found = full_film()
     back = written(found, tmp_path / "out", tool, exclusive=["hands"])
+    own = replace(found, model=found.model | {"exclusive": ["hands"]})
+    assert written(own, tmp_path / "own", tool).annotations == back.annotations
+    assert written(own, tmp_path / "none", tool, exclusive=[]).annotations != back.annotations
     # Of wave (0.9 at a threshold of 0.25) and carry (0.9 at 0.8) the first exceeds its threshold by more.
     assert set(back.annotations["action_id"].to_pylist()) == {1, 2}
     assert back.summary["splits"]["train"]["labels_per_class"] == {"1": 9, "2": 9, "4": 0}
