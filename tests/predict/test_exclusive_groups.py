@@ -10,11 +10,13 @@ def grouped(*groups: LabelGroup) -> Labels:
 
 
 def test_groups_within_one_softmax() -> None:
-    softmax, sigmoid = LabelGroup(2, "softmax"), LabelGroup(2, "sigmoid")
+    softmax, sigmoid = LabelGroup(classes=2, kind="softmax"), LabelGroup(classes=2, kind="sigmoid")
     assert exclusive_groups(grouped(softmax, sigmoid), LISTED) == ["pose"]
     assert exclusive_groups(grouped(sigmoid, softmax), LISTED) == ["hands"]
     assert exclusive_groups(grouped(softmax, softmax), LISTED) == ["pose", "hands"]
-    assert exclusive_groups(grouped(LabelGroup(3, "softmax"), LabelGroup(1, "sigmoid")), LISTED) == ["pose"]
+    assert exclusive_groups(
+        grouped(LabelGroup(classes=3, kind="softmax"), LabelGroup(classes=1, kind="sigmoid")), LISTED
+    ) == ["pose"]
     assert exclusive_groups(Labels(), LISTED) == []
     assert exclusive_groups(Labels(kind="single"), LISTED) == ["pose", "hands"]
 
