@@ -2,7 +2,8 @@
 
 OUT/annotations   what `new-dataset --annotations` reads: the annotations, and labelmap.pbtxt, which keeps the ids of
                   the classes. Corrected files take the places of those that lie here.
-OUT               what the tool asks for: cvat_labels.json, the label of a task; via_project.json, which VIA opens.
+OUT               what the tool asks for: cvat_labels.json, the label of a task; via_project.json, which VIA opens; and
+                  written.json, the digests by which corrected files are told from those that may be replaced.
 """
 
 import re
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 from pipeline.annotations.frame_times import Clock
 from pipeline.base.errors import InputError, counted
-from pipeline.base.files import replace_folder, write_json, write_text
+from pipeline.base.files import digest_file, read_json, replace_folder, write_json, write_text
 from pipeline.predict.action_spans import SpanRules, write_spans
 from pipeline.predict.marks import Classes, MarkedFilm, classes_of, constant_clock, marked_films
 from pipeline.predict.predicted import Predicted
@@ -25,10 +26,10 @@ from pipeline.predict.write_via import via_csv_text, via_project
 from pipeline.tables.label_map import Label
 
 Tool = Literal["cvat", "via", "ava"]
-ANNOTATIONS, SPANS = "annotations", "actions.csv"
+ANNOTATIONS, SPANS, WRITTEN = "annotations", "actions.csv", "written.json"
 OWN = (
     "annotations/labelmap.pbtxt", "annotations/*.xml", "annotations/predicted.csv", "annotations/videos.csv",
-    "annotations/frame_times.csv", "cvat_labels.json", "via_project.json",
+    "annotations/frame_times.csv", "cvat_labels.json", "via_project.json", "written.json",
 )  # fmt: skip
 "What the command writes, and `new-dataset` beside it."
 
@@ -57,6 +58,7 @@ def write_corrections(predicted: Predicted, out: Path, wish: Wish) -> list[str]:
     """
     if out.exists() and not wish.force:
         raise InputError(f"{out}: is there already, expected another name (--out) or --force")
+    check_uncorrected(out)
     seconds, thresholds = scored_seconds(predicted), threshold_array(predicted)
     if not seconds:
         return [f"{out}: not written: there is nobody in the films, so there is nothing to correct"]
@@ -71,9 +73,26 @@ def write_corrections(predicted: Predicted, out: Path, wish: Wish) -> list[str]:
     with replace_folder(out, OWN) as folder:
         write_text(folder / ANNOTATIONS / "labelmap.pbtxt", label_map_text(predicted.labels))
         _write(films, classes, folder, wish, every_second=looked_at_every_second(predicted.model))
+        files = sorted((folder / ANNOTATIONS).iterdir())
+        write_json(folder / WRITTEN, {path.relative_to(folder).as_posix(): digest_file(path) for path in files})
     boxes = sum(len(film.marks) for film in films)
     what = f"{counted(boxes, 'box', 'boxes')} at {counted(len(seconds), 'second')} of {counted(len(films), 'film')}"
     return [*told, f"{out}: written: {what}, for {wish.tool}", _next(out, wish.tool)]
+
+
+def check_uncorrected(out: Path) -> None:
+    """Check that nobody has corrected what lies in a folder of `write_corrections`, which is about to be replaced.
+
+    Raises:
+        InputError: a file of annotations is another than the one that was written.
+    """
+    path = out / WRITTEN
+    for name, digest in (read_json(path) if path.is_file() else {}).items():
+        if (out / name).is_file() and digest_file(out / name) != digest:
+            raise InputError(
+                f"{out / name}: was changed since it was written, so it is not replaced; move it away, or choose "
+                "another place"
+            )
 
 
 def after_predict(predicted: Predicted, folder: Path, *, actions: bool, correct: Tool | None) -> Iterator[str]:

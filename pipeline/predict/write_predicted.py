@@ -10,7 +10,7 @@ from pipeline.evaluation.ava_csv import write_detections
 from pipeline.predict.predict_films import FilmsResult
 from pipeline.predict.predicted import OUT, Predicted
 from pipeline.predict.to_correct import OWN as OF_CORRECTIONS
-from pipeline.predict.to_correct import SPANS
+from pipeline.predict.to_correct import SPANS, check_uncorrected
 from pipeline.predict.typed_results import Second, json_line
 
 CSV, LINES, PROBLEMS = "detections.csv", "seconds.jsonl", "problems.json"
@@ -22,11 +22,14 @@ def check_out(out: Path, *, force: bool) -> None:
     """Check that a folder may be written.
 
     Raises:
-        InputError: it is there and `force` is not set, or it holds what this command does not write.
+        InputError: it is there and `force` is not set, or it holds what this command does not write, or annotations
+            that were corrected.
     """
     if out.exists() and not force:
         raise InputError(f"{out}: is there already; --force replaces it, --out names another")
     check_own(out, FILES)
+    for folder in sorted(out.glob("correct-*")):
+        check_uncorrected(folder)
 
 
 def write_tables(folder: Path, predicted: Predicted, found: FilmsResult, *, with_csv: bool) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -17,10 +17,13 @@ from pipeline.annotations.frame_times import frame_times_text
 from pipeline.annotations.sources import SourceOptions, import_source
 from pipeline.base.errors import InputError
 from pipeline.base.files import check_own
-from pipeline.predict.predicted import Predicted
+from pipeline.commands.predict import predict
+from pipeline.predict.predicted import Predicted, read_predicted
 from pipeline.predict.to_correct import OWN, Tool, Wish, after_predict, film_clocks, label_map_text, write_corrections
+from pipeline.predict.write_predicted import check_out
 from pipeline.tables.label_map import Label, read_label_map
 from pipeline.tables.schemas import BOX_COLUMNS
+from tests.predict.conftest import Trained
 from tests.predict.made import LABELS, Person, moved, of_playground, predicted
 from tests.video.films import write_film
 
@@ -224,7 +227,7 @@ def test_what_is_written_and_said(tmp_path: Path) -> None:
         f"next: in CVAT, make a task of each film with the labels of {out}/cvat_labels.json (Raw), upload its XML, "
         f"correct it, and export it into {out}/annotations; {then}",
     ]
-    files = ["annotations/a.xml", "annotations/labelmap.pbtxt", "cvat_labels.json"]
+    files = ["annotations/a.xml", "annotations/labelmap.pbtxt", "cvat_labels.json", "written.json"]
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == files
     first = 'item {\n  name: "stand"\n  id: 1\n  group: "pose"\n}\n'
     assert (out / "annotations/labelmap.pbtxt").read_text().startswith(first)
@@ -238,7 +241,7 @@ def test_what_is_written_and_said(tmp_path: Path) -> None:
     assert write_corrections(found, out, Wish("via", force=True))[1] == (
         f"next: open {out}/via_project.json in VIA 3, correct, and export it over {csv}; {then}"
     )
-    files = ["annotations/labelmap.pbtxt", "annotations/predicted.csv", "via_project.json"]
+    files = ["annotations/labelmap.pbtxt", "annotations/predicted.csv", "via_project.json", "written.json"]
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == files
     (out / "annotations/task.zip").touch()
     with pytest.raises(InputError, match=r"holds annotations/task\.zip, which this command does not write"):
@@ -261,8 +264,27 @@ def test_the_same_prediction_gives_the_same_files(tmp_path: Path) -> None:
         for name in ("one", "two"):
             write_corrections(full_film(), tmp_path / name / tool, Wish(tool, uncertain=4))
     files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*") if path.is_file()]
-    assert len(files) == 9
+    assert len(files) == 12
     assert all((tmp_path / "one" / each).read_bytes() == (tmp_path / "two" / each).read_bytes() for each in files)
+
+
+def test_what_somebody_corrected_is_not_replaced(tmp_path: Path) -> None:
+    found, out = predicted(Person(0.5, 4, {1: 0.97})), tmp_path / "correct-ava"
+    write_corrections(found, out, Wish("ava"))
+    path = out / "annotations/predicted.csv"
+    text = path.read_text()
+    path.write_text(text.replace(",1,4", ",2,4"))
+    said = f"{path}: was changed since it was written, so it is not replaced; move it away, or choose another place"
+    with pytest.raises(InputError) as error:
+        write_corrections(found, out, Wish("ava", force=True))
+    assert str(error.value) == said
+    (tmp_path / "detections.parquet").touch()
+    with pytest.raises(InputError) as error:
+        check_out(tmp_path, force=True)
+    assert str(error.value) == said
+    path.write_text(text)
+    check_out(tmp_path, force=True)
+    write_corrections(found, out, Wish("ava", force=True))
 
 
 def test_where_nobody_is_nothing_is_written(tmp_path: Path) -> None:
@@ -287,3 +309,22 @@ def test_the_flags_of_predict(tmp_path: Path) -> None:
     assert first == f"{tmp_path}/actions.csv: written: 1 spans of 1 tracks"
     assert last.endswith(f"--annotations {tmp_path}/correct-ava/annotations")
     check_own(tmp_path, ("actions.csv", *(f"correct-*/{each}" for each in OWN)))
+
+
+def test_what_a_trained_model_predicts_is_read_again(
+    trained: Callable[[str], Trained], elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the command, with its flags: every second of the film of val, at the middles of its seconds."""
+    made = trained("bank")
+    predict([str(made.film)], made.folder, Path("out"), threshold=0.3, correct="cvat", workers=1, device="cpu")
+    printed = capsys.readouterr().out
+    assert "out/actions.csv: written: " in printed
+    assert "out/correct-cvat: written: " in printed
+    found = read_predicted(Path("out"))
+    assert found.model["exclusive"] == []
+    assert_equal(read(Path("out/correct-cvat"), found), found, "cvat")
+    predict(
+        [str(made.film)], made.folder, Path("out"), threshold=0.3, correct="ava", force=True, workers=1, device="cpu"
+    )
+    assert not Path("out/correct-cvat").exists()  # of another run: it would not fit what lies beside it
+    assert_equal(read(Path("out/correct-ava"), found), found, "ava")
