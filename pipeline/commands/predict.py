@@ -62,6 +62,13 @@ CsvOption = Annotated[bool, typer.Option("--csv/--no-csv", help="Write detection
 LinesOption = Annotated[
     bool, typer.Option("--lines/--no-lines", help="Write seconds.jsonl, a line of JSON for each scored time.")
 ]
+ActionsOption = Annotated[
+    bool, typer.Option("--actions/--no-actions", help="Write actions.csv, the spans of actions (`actionbank spans`).")
+]
+CorrectOption = Annotated[
+    Literal["cvat", "via", "ava"] | None,
+    typer.Option(help="Write annotations to correct, into DIR/correct-FORMAT (`actionbank correct`)."),
+]
 PrintOption = Annotated[bool, typer.Option("--print", help="Also print these lines as they come.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an earlier result of this command.")]
 
@@ -83,6 +90,8 @@ def predict(
     keep_bank: BankOption = None,
     with_csv: CsvOption = True,
     with_lines: LinesOption = True,
+    actions: ActionsOption = True,
+    correct: CorrectOption = None,
     echo: PrintOption = False,
     labels: LabelsOption = None,
     force: ForceOption = False,
@@ -103,6 +112,8 @@ def predict(
     from pipeline.predict.load_model import load_model
     from pipeline.predict.predict_film import PredictOptions
     from pipeline.predict.predict_to_folder import Outputs, predict_to_folder
+    from pipeline.predict.predicted import read_predicted
+    from pipeline.predict.to_correct import after_predict
     from pipeline.predict.write_predicted import check_out
 
     is_live = any(map(is_camera, sources))
@@ -119,7 +130,10 @@ def predict(
             raise typer.Exit(130)
         return
     outputs = Outputs(out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank)
-    if predict_to_folder(sources, loaded.shown_from(threshold), chosen, options, outputs).interrupted:
+    found = predict_to_folder(sources, loaded.shown_from(threshold), chosen, options, outputs)
+    for line in after_predict(read_predicted(out), out, actions=actions, correct=correct):
+        print(line)
+    if found.interrupted:
         raise typer.Exit(130)
 
 
