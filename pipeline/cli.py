@@ -15,12 +15,14 @@ LIGHT = (
     "compose",
     "doctor",
     "errors",
+    "explain",
     "make-example",
     "models",
     "new-dataset",
     "runs",
     "status",
     "verify",
+    "view",
     "bank",
     "work",
 )
@@ -32,6 +34,7 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.compare import compare
     from pipeline.commands.doctor import doctor
     from pipeline.commands.error_report import errors
+    from pipeline.commands.explain import explain
     from pipeline.commands.make_example import make_example
     from pipeline.commands.models import models
     from pipeline.commands.new_dataset import new_dataset
@@ -40,6 +43,7 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.score_multisports import score_multisports
     from pipeline.commands.status import status
     from pipeline.commands.verify import verify
+    from pipeline.commands.view import view
 
     app = new_app("From a folder of videos to a spatio-temporal action detector with a long-term feature bank.")
     if command not in LIGHT:
@@ -48,6 +52,8 @@ def build_app(command: str | None = None) -> typer.Typer:
     scores = (score, score_multisports, compare)
     for light in (*scores, compose, doctor, errors, make_example, models, new_dataset, runs, status, verify):
         app.command()(light)
+    for shown in (view, explain):
+        app.command()(shown)
     app.add_typer(bank_app, name="bank")
     app.add_typer(work_app, name="work")
     return app

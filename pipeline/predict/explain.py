@@ -5,6 +5,7 @@ The head scores as in `evaluate`; `record_attention` (`pipeline/models/attention
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from pipeline.bank.reader import Bank
 from pipeline.bank.row_places import rows_at
 from pipeline.bank.windows.seconds import index_rows
 from pipeline.base.errors import InputError
+from pipeline.evaluation.report import write_csv
 from pipeline.features.windows import WindowSource
 from pipeline.models.attention import Attention, Looker, attends, record_attention
 from pipeline.models.settings import ObjectSettings, WindowSettings
@@ -24,7 +26,7 @@ from pipeline.scoring.keyframe_rows import KeyframeRows
 from pipeline.scoring.predictor import Predictor
 from pipeline.tables.keyframes import KeyframeSet
 from pipeline.tables.ordering import ranks
-from pipeline.tables.schemas import BOX_COLUMNS
+from pipeline.tables.schemas import BOX_COLUMNS, write_table
 from pipeline.tables.window_span import own_second
 
 SEEN_BOX = tuple(f"seen_{name}" for name in BOX_COLUMNS)
@@ -104,18 +106,24 @@ def explain_rows(
     return Explanation(scored, table.take(pa.array(order)).select(ATTENTION.names).cast(ATTENTION).combine_chunks())
 
 
+def write_attention(folder: Path, attention: pa.Table) -> None:
+    """Write attention.parquet and attention.csv into a folder that is there."""
+    write_table(attention, folder / "attention.parquet", ATTENTION)
+    columns = [attention[name].to_pylist() for name in ATTENTION.names]
+    write_csv(folder / "attention.csv", ATTENTION.names, zip(*columns, strict=True))
+
+
 def joined(recorded: Sequence[Attention]) -> list[tuple[Looker, FloatArray]]:
     """Put the batches of each layer together, [N, L]; where one has more places, the others get weight 0 there."""
-    of_layer: dict[Looker, list[torch.Tensor]] = {}
-    keys: dict[tuple[str, int], Looker] = {}
+    of_layer: dict[tuple[str, int], list[Attention]] = {}
     for each in recorded:
-        key = keys.setdefault((each.looker.block, each.looker.layer), each.looker)
-        of_layer.setdefault(key, []).append(each.weights_RL)
+        of_layer.setdefault((each.looker.block, each.looker.layer), []).append(each)
     whole = []
-    for looker, batches in of_layer.items():
+    for parts in of_layer.values():
+        batches = [each.weights_RL for each in parts]
         places = max(each.shape[1] for each in batches)
         padded = [torch.nn.functional.pad(each, (0, places - each.shape[1])) for each in batches]
-        whole.append((looker, torch.cat(padded).cpu().double().numpy()))
+        whole.append((parts[0].looker, torch.cat(padded).cpu().double().numpy()))
     return whole
 
 
