@@ -21,7 +21,7 @@ from pipeline.base.hardware import hardware_of
 from pipeline.params import load_params
 from pipeline.params.head_rows import row_source
 from pipeline.playground.actions import DANCE_ID, MOTION_ID
-from pipeline.predict.explain import SEEN_BOX
+from pipeline.predict.attention_table import SEEN_BOX
 from pipeline.predict.explain_split import explain_split
 from pipeline.tables.iou import box_iou
 from pipeline.tables.schemas import ANNOTATIONS, BOX_COLUMNS, read_table
@@ -68,8 +68,8 @@ def shares(found: pa.Table, truth: pa.Table) -> Shares:
     for row in near.filter(pc.is_in(near["block"], pa.array(["M", "past", "future"]))).to_pylist():
         looks[row["block"], row["layer"], row["video_id"], row["timestamp"], box_of(row)].append(row)
     result: dict[tuple[str, int], list[list[float]]] = defaultdict(list)
-    for (block, layer, *person), rows in looks.items():
-        if action := dances.get((person[0], person[1], person[2])):
+    for (block, layer, video, timestamp, box), rows in looks.items():
+        if action := dances.get((video, timestamp, box)):
             weights = np.array([row["weight"] for row in rows])
             kind = np.array([on_signal(row, SIGNAL_OF[action], conductors) for row in rows])
             if (kind == 2).any():
@@ -91,7 +91,7 @@ def on_signal(row: Row, signal: int, conductors: dict[tuple[str, float], tuple[i
 
 def box_of(row: Row) -> tuple[float, ...]:
     """Return a box as a key; a bank holds float32."""
-    return tuple(np.float32([row[name] for name in BOX_COLUMNS]).tolist())
+    return tuple(float(np.float32(row[name])) for name in BOX_COLUMNS)
 
 
 def with_actions(table: pa.Table, actions: list[int]) -> list[Row]:

@@ -5,8 +5,6 @@ from typing import Annotated, Literal
 
 import typer
 
-OUT = ("attention.parquet", "attention.csv")
-
 
 def explain(
     film: Annotated[
@@ -31,7 +29,7 @@ def explain(
     from pipeline.base.hardware import hardware_of
     from pipeline.params import load_params
     from pipeline.params.head_rows import row_source
-    from pipeline.predict.explain import write_attention
+    from pipeline.predict.attention_table import OUT, write_attention
     from pipeline.predict.explain_split import explain_split
 
     check_own(out, OUT)

@@ -28,7 +28,7 @@ def view(
 
     It needs no network and no server: open it in a browser. It finds the films beside it, by a relative path.
     """
-    from pipeline.predict.explain import ATTENTION
+    from pipeline.predict.attention_table import ATTENTION
     from pipeline.predict.page.film_data import Extras
     from pipeline.predict.page.html_page import write_film_page
     from pipeline.predict.predicted import read_predicted

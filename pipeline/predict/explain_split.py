@@ -9,10 +9,9 @@ from pipeline.checkpoint.weights import HEAD
 from pipeline.features.open_rows import RowSource, open_rows
 from pipeline.features.windows import WindowOptions, window_source
 from pipeline.models.detector import Detector
-from pipeline.predict.explain import Explanation, explain_rows
+from pipeline.predict.explain_rows import Explanation, explain_rows
 from pipeline.scoring.keyframe_rows import SCORED_ROW_SETS, scoring_rows
 from pipeline.scoring.predictor import open_predictor
-from pipeline.tables.keyframes import KeyframeSet
 from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import KnownFilms, read_tables, split_keyframes
 
@@ -58,4 +57,3 @@ def explain_split(
     if spec.head.window:
         windows = window_source([bank], spec.head.window, device=source.hardware.device, options=IN_MEMORY)
     return explain_rows(predictor, rows, windows, bank, top=top)
-

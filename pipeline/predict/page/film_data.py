@@ -1,7 +1,7 @@
-"""Turn what `predict` found into the data of a page: films, the persons of each second, the truth, what was looked at.
+"""Turn what `predict` found into the data of a page: persons second by second, the truth, what was looked at.
 
-Of a person: `k` track, `b` box, `a` [class, score] from the highest score on, `g` classes by the ground truth, `w` place
-in the film's `why`. Classes are positions in `labels`. Boxes are normalised, times are seconds.
+Of a person: `k` track, `b` box, `a` [class, score] from the highest score on, `g` classes by the ground truth, `w`
+place in the film's `why`. Classes are positions in `labels`. Boxes are normalised, times are seconds.
 """
 
 import os
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base.errors import InputError
-from pipeline.predict.explain import SEEN_BOX
+from pipeline.predict.attention_table import SEEN_BOX
 from pipeline.predict.predicted import Predicted
 from pipeline.tables.iou import box_iou
 from pipeline.tables.label_map import Label
@@ -61,7 +61,7 @@ def page_data(predicted: Predicted, page: Path, extras: Extras) -> dict[str, Any
     if extras.truth:
         _refuse_other_classes(predicted.labels, extras.truth.labels)
     thresholds = predicted.model.get("thresholds", {})
-    labels = [
+    labels: list[Row] = [
         {"id": each.id, "name": each.name, "group": each.group,
          "threshold": float(thresholds.get(str(each.id), USUAL_THRESHOLD))}
         for each in predicted.labels
@@ -172,10 +172,10 @@ def _why(seconds: dict[float, list[Row]], attention: pa.Table, video_id: str) ->
     times = {round(time, 3): time for time in seconds}
     why: list[list[Row]] = []
     for time, persons in seconds.items():
-        for person in persons:
-            looks = of_person.get((round(time, 3), _rounded(person["b"])))
+        for found in persons:
+            looks = of_person.get((round(time, 3), _rounded(found["b"])))
             if looks:
-                person["w"] = len(why)
+                found["w"] = len(why)
                 why.append(
                     [
                         {"block": block, "layer": layer, "rows": [_look(row, seconds, times) for row in rows]}

@@ -5,7 +5,6 @@ The head scores as in `evaluate`; `record_attention` (`pipeline/models/attention
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,30 +16,18 @@ from pipeline.bank.reader import Bank
 from pipeline.bank.row_places import rows_at
 from pipeline.bank.windows.seconds import index_rows
 from pipeline.base.errors import InputError
-from pipeline.evaluation.report import write_csv
 from pipeline.features.windows import WindowSource
 from pipeline.models.attention import Attention, Looker, attends, record_attention
 from pipeline.models.settings import ObjectSettings, WindowSettings
+from pipeline.predict.attention_table import ATTENTION, SEEN_BOX
 from pipeline.scoring.detections import ScoredKeyframe
 from pipeline.scoring.keyframe_rows import KeyframeRows
 from pipeline.scoring.predictor import Predictor
 from pipeline.tables.keyframes import KeyframeSet
 from pipeline.tables.ordering import ranks
-from pipeline.tables.schemas import BOX_COLUMNS, write_table
+from pipeline.tables.schemas import BOX_COLUMNS
 from pipeline.tables.window_span import own_second
 
-SEEN_BOX = tuple(f"seen_{name}" for name in BOX_COLUMNS)
-ATTENTION = pa.schema(
-    [pa.field("video_id", pa.string(), nullable=False)]
-    + [pa.field(name, pa.float64(), nullable=False) for name in ("timestamp", "time_seconds", *BOX_COLUMNS)]
-    + [pa.field("block", pa.string(), nullable=False), pa.field("layer", pa.int32(), nullable=False)]
-    + [pa.field("seen", pa.string(), nullable=False)]
-    + [pa.field(name, pa.float64()) for name in ("seen_time_seconds", *SEEN_BOX, "seen_score")]
-    + [pa.field("weight", pa.float64(), nullable=False)]
-)
-"""One row for each thing that a person looked at, by block and layer. `block`: P persons of the clip, O its objects, M
-the window, or `past` and `future`, its halves. `seen`: row (of the bank), person, object, or empty, an empty slot of a
-window that mask `none` lets take part. `weight`: its share of the layer's attention; all of them add up to 1."""
 EMPTY, ROW, PERSON, OBJECT = range(4)
 KINDS = np.array(["empty", "row", "person", "object"], object)
 
@@ -104,13 +91,6 @@ def explain_rows(
     table = pa.concat_tables(parts)
     order = np.lexsort((np.arange(len(table)), np.concatenate([each["_person"].to_numpy() for each in parts])))
     return Explanation(scored, table.take(pa.array(order)).select(ATTENTION.names).cast(ATTENTION).combine_chunks())
-
-
-def write_attention(folder: Path, attention: pa.Table) -> None:
-    """Write attention.parquet and attention.csv into a folder that is there."""
-    write_table(attention, folder / "attention.parquet", ATTENTION)
-    columns = [attention[name].to_pylist() for name in ATTENTION.names]
-    write_csv(folder / "attention.csv", ATTENTION.names, zip(*columns, strict=True))
 
 
 def joined(recorded: Sequence[Attention]) -> list[tuple[Looker, FloatArray]]:
