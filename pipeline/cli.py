@@ -19,6 +19,7 @@ LIGHT = (
     "make-example",
     "models",
     "new-dataset",
+    "report",
     "runs",
     "status",
     "verify",
@@ -34,6 +35,7 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.compare import compare
     from pipeline.commands.doctor import doctor
     from pipeline.commands.error_report import errors
+    from pipeline.commands.experiment_report import report
     from pipeline.commands.explain import explain
     from pipeline.commands.make_example import make_example
     from pipeline.commands.models import models
@@ -52,7 +54,7 @@ def build_app(command: str | None = None) -> typer.Typer:
     scores = (score, score_multisports, compare)
     for light in (*scores, compose, doctor, errors, make_example, models, new_dataset, runs, status, verify):
         app.command()(light)
-    for shown in (view, explain):
+    for shown in (view, explain, report):
         app.command()(shown)
     app.add_typer(bank_app, name="bank")
     app.add_typer(work_app, name="work")
