@@ -132,7 +132,7 @@ def score_rows(head: nn.Module, rows: KeyframeRows, scoring: ScoreSettings) -> l
         context = Context(clip_index.to(device), scoring.windows(keyframes, clip_index), objects=objects)
         with torch.no_grad(), compute_precision(device, scoring.compute_dtype):
             logits = head(rows.features.take(places).to(device).float(), context)
-        scores = scoring.scores_of(logits.float()).cpu().numpy()
+        scores = scoring.scores(logits).cpu().numpy()
         bounds = rows.starts[index[0] : index[-1] + 2]
         batches.append(
             [

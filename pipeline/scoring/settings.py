@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.models.context import BankWindow, WindowOf
@@ -13,6 +14,9 @@ from pipeline.models.scores import action_scores
 from pipeline.models.settings import Labels, LongTermHead
 from pipeline.tables.keyframes import KeyframeBoxes
 from pipeline.tables.select_boxes import ObjectRule
+
+# A multiple of the values in the widest vector register of a CPU.
+BLOCK_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,15 @@ class ScoreSettings:
     "Windows of the bank; None for a head that reads none."
     scores_of: Callable[[Tensor], Tensor] = torch.sigmoid
     "Logits [R, columns] to scores [R, classes], e.g. `action_scores` of a kind of labels."
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Return the scores of logits [R, columns], float32.
+
+        Rows are filled up to whole blocks: vector code rounds the last values of a tensor otherwise than those before
+        them, so that a person's score would depend on how many persons are scored with it.
+        """
+        rows = len(logits)
+        return self.scores_of(F.pad(logits.float(), (0, 0, 0, -rows % BLOCK_ROWS)))[:rows]
 
     def windows(self, keyframes: Sequence[KeyframeBoxes], clip_index: Tensor) -> BankWindow | None:
         """Make the windows of a batch of keyframes, on the device; `clip_index` [R] is the keyframe of each person."""
