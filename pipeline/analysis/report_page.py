@@ -24,7 +24,7 @@ from pipeline.evaluation.curves import envelope, precision_recall
 
 STYLE = (
     "body{font:15px/1.4 sans-serif;margin:2em auto;max-width:70em;padding:0 1em}h2{margin-top:2em;font-size:1.2em}"
-    "table{border-collapse:collapse}td,th{padding:.1em .6em;text-align:right;border-bottom:1px solid #ddd}"
+    "table{border-collapse:collapse}td,th{padding:.1em .6em;overflow-wrap:anywhere;text-align:right;border-bottom:1px solid #ddd}"
     "td:first-child,th:first-child{text-align:left}.up{color:#006b00}.down{color:#b00000}.group td{font-weight:bold}"
     "section{display:flex;flex-wrap:wrap;gap:.6em}figure{margin:0}figcaption{font-size:.85em;max-width:11em;"
     "overflow-wrap:anywhere}.note{color:#555}"
@@ -61,7 +61,12 @@ def scored(experiment: Experiment, background: Background, rules: Rules) -> Scor
     """Score an experiment in all ways that the page shows."""
     ids = [label.id for label in experiment.labels]
     tables = experiment.annotations, experiment.detections
-    more: dict[str, Any] = {"class_ids": ids, "keyframes": experiment.keyframes, "protocol": rules.protocol, "cap": rules.cap}
+    more: dict[str, Any] = {
+        "class_ids": ids,
+        "keyframes": experiment.keyframes,
+        "protocol": rules.protocol,
+        "cap": rules.cap,
+    }
     errors = find_errors(*tables, iou=rules.iou, **more)
     matching = match(*tables, **more)
     curves: list[tuple[Floats, Floats] | None] = []
@@ -133,7 +138,8 @@ def _number(value: float | None) -> str:
 def curves_section(sides: Sequence[Scored]) -> str:
     """Return a small chart for each class that has a curve."""
     figures = []
-    for place, label in enumerate(sides[0].experiment.labels):
+    labels = {label.id: label for label in sides[0].experiment.labels}
+    for place, label in enumerate(labels[each] for each in sides[0].errors.class_ids.tolist()):
         lines = [side.curves[place] for side in sides]
         if all(line is None for line in lines):
             continue
