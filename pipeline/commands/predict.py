@@ -7,6 +7,10 @@ import typer
 
 from pipeline.base.command import BatchOption, DeviceOption, WorkersOption
 
+SourcesArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="SOURCE...", help="Films, folders of films, globs; - reads paths from standard input."),
+]
 ModelOption = Annotated[
     Path,
     typer.Option(help="A project's folder, a model of pack-model, or a .safetensors file of `actionbank convert`."),
@@ -14,57 +18,70 @@ ModelOption = Annotated[
 LabelsOption = Annotated[
     Path | None, typer.Option(help="Label map with the names of a converted checkpoint's classes.")
 ]
+OutOption = Annotated[Path, typer.Option(help="Folder of the results.")]
+BoxesOption = Annotated[
+    Path | None, typer.Option(help="Boxes of persons: a file or folder of any form that import_boxes reads.")
+]
+ObjectsOption = Annotated[Path | None, typer.Option(help="Boxes of objects, beside --boxes.")]
+DetectorOption = Annotated[
+    str | None,
+    typer.Option(
+        help="fasterrcnn, motion, or weights for fasterrcnn (.safetensors). Without it and --boxes: the project's own "
+        "boxes for its own films, fasterrcnn for others."
+    ),
+]
+EveryOption = Annotated[
+    float, typer.Option(help="Seconds between scored times; the seconds of a window stay 1 s apart.")
+]
+AtOption = Annotated[
+    Path | None, typer.Option(help="CSV of video_id,timestamp: score these times, instead of --every.")
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Score from which an action is shown; without it by class, from validation."),
+]
+BoxThresholdOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Least score of a person's box; without it the model's own.")
+]
+TimesOption = Annotated[
+    Path | None,
+    typer.Option(help="videos.csv (video_id,split,first_timestamp,offset_seconds): the timestamps of films."),
+]
+FirstOption = Annotated[
+    float, typer.Option(help="Timestamp of a film's first frame, in --boxes and in results; AVA: 900.")
+]
+MemoryOption = Annotated[
+    Literal["full", "past"], typer.Option(help="past: windows hold nothing after their own second, as live.")
+]
+BankOption = Annotated[Path | None, typer.Option(help="Also keep the rows of the windows, as a bank (DIR.zarr).")]
+CsvOption = Annotated[bool, typer.Option("--csv/--no-csv", help="Write detections.csv, AVA CSV.")]
+LinesOption = Annotated[
+    bool, typer.Option("--lines/--no-lines", help="Write seconds.jsonl, a line of JSON for each scored time.")
+]
+PrintOption = Annotated[bool, typer.Option("--print", help="Also print these lines as they come.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace an earlier result of this command.")]
 
 
 def predict(
-    sources: Annotated[
-        list[str],
-        typer.Argument(metavar="SOURCE...", help="Films, folders of films, globs; - reads paths from standard input."),
-    ],
+    sources: SourcesArgument,
     model: ModelOption = Path(),
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("predicted"),
-    boxes: Annotated[
-        Path | None, typer.Option(help="Boxes of persons: a file or folder of any form that import_boxes reads.")
-    ] = None,
-    objects: Annotated[Path | None, typer.Option(help="Boxes of objects, beside --boxes.")] = None,
-    detector: Annotated[
-        str | None,
-        typer.Option(
-            help="fasterrcnn, motion, or weights for fasterrcnn (.safetensors). Without it and --boxes: the project's "
-            "own boxes for its own films, fasterrcnn for others."
-        ),
-    ] = None,
-    every: Annotated[float, typer.Option(help="Seconds between scored times; windows stay as they were trained.")] = 1,
-    at: Annotated[
-        Path | None, typer.Option(help="CSV of video_id,timestamp: score these times, instead of --every.")
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Score from which an action is shown; without it by class, from validation."),
-    ] = None,
-    box_threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Least score of a person's box; without it the model's own.")
-    ] = None,
-    times: Annotated[
-        Path | None,
-        typer.Option(help="videos.csv (video_id,split,first_timestamp,offset_seconds): timestamps of films."),
-    ] = None,
-    first_timestamp: Annotated[
-        float, typer.Option(help="Timestamp of a film's first frame, in --boxes and in results; AVA: 900.")
-    ] = 0,
-    memory: Annotated[
-        Literal["full", "past"], typer.Option(help="past: windows hold nothing after their own second, as live.")
-    ] = "full",
-    keep_bank: Annotated[
-        Path | None, typer.Option(help="Also keep the rows of the windows, as a bank (DIR.zarr).")
-    ] = None,
-    with_csv: Annotated[bool, typer.Option("--csv/--no-csv", help="Write detections.csv, AVA CSV.")] = True,
-    with_lines: Annotated[
-        bool, typer.Option("--lines/--no-lines", help="Write seconds.jsonl, a line of JSON for each scored time.")
-    ] = True,
-    echo: Annotated[bool, typer.Option("--print", help="Also print these lines as they come.")] = False,
+    out: OutOption = Path("predicted"),
+    boxes: BoxesOption = None,
+    objects: ObjectsOption = None,
+    detector: DetectorOption = None,
+    every: EveryOption = 1,
+    at: AtOption = None,
+    threshold: ThresholdOption = None,
+    box_threshold: BoxThresholdOption = None,
+    times: TimesOption = None,
+    first_timestamp: FirstOption = 0,
+    memory: MemoryOption = "full",
+    keep_bank: BankOption = None,
+    with_csv: CsvOption = True,
+    with_lines: LinesOption = True,
+    echo: PrintOption = False,
     labels: LabelsOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier result.")] = False,
+    force: ForceOption = False,
     workers: WorkersOption = 0,
     device: DeviceOption = "auto",
     batch: BatchOption = 8,
@@ -75,38 +92,19 @@ def predict(
     film the same scores. Writes detections.parquet, persons.parquet, videos.parquet, AVA CSV and lines of JSON.
     """
     # Imported here because PyTorch takes seconds to import.
-    from pipeline.base.errors import counted
-    from pipeline.base.files import replace_folder
     from pipeline.evaluation.ava_csv import read_keyframe_list
-    from pipeline.predict.film_plans import Chosen, plan_films
-    from pipeline.predict.film_sources import find_films
+    from pipeline.predict.film_plans import Chosen
     from pipeline.predict.load_model import load_model
     from pipeline.predict.predict_film import PredictOptions
-    from pipeline.predict.predict_films import check_keep_bank, predict_films
-    from pipeline.predict.write_predicted import FILES, LINES, check_out, lines_writer, write_tables
+    from pipeline.predict.predict_to_folder import Outputs, predict_to_folder
+    from pipeline.predict.write_predicted import check_out
 
     check_out(out, force=force)
-    films, problems = find_films(sources)
     options = PredictOptions(every=every, memory=memory, at=read_keyframe_list(at) if at else None)
-    loaded = load_model(
-        model, device=device, workers=workers, batch=batch, labels=labels, box_threshold=box_threshold
-    ).shown_from(threshold)
-    options.check(loaded)
-    check_keep_bank(loaded, keep_bank, force=force)
+    loaded = load_model(model, device=device, workers=workers, batch=batch, labels=labels, box_threshold=box_threshold)
     chosen = Chosen(boxes=boxes, objects=objects, detector=detector, times=times, first_timestamp=first_timestamp)
-    plans = plan_films(films, loaded, chosen)
-    with replace_folder(out, FILES) as folder:
-        with lines_writer(folder / LINES if with_lines else None, echo=echo) as lines:
-            found = predict_films(loaded, plans, options, on_second=lines.write, keep_bank=keep_bank)
-        found.problems = [*problems, *found.problems]
-        told = {"every": every, "memory": memory, "boxes": sorted({plan.told for plan in plans})}
-        predicted = found.predicted(loaded, **told)
-        write_tables(folder, predicted, found, with_csv=with_csv)
-    bare = f", {len(found.without_person)} of them without a person" if found.without_person else ""
-    bad = f"; {len(found.problems)} cannot be read (problems.json)" if found.problems else ""
-    films_done, persons = counted(len(found.results), "film"), counted(len(predicted.persons), "person")
-    print(f"{out}: {films_done}{bare}{bad}; {counted(len(predicted.detections), 'detection')} of {persons}")
-    if found.interrupted:
+    outputs = Outputs(out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank)
+    if predict_to_folder(sources, loaded.shown_from(threshold), chosen, options, outputs).interrupted:
         raise typer.Exit(130)
 
 
@@ -114,9 +112,10 @@ def pack_model(
     out: Annotated[Path, typer.Argument(metavar="OUT.abm", help="The folder to write.")],
     model: ModelOption = Path(),
     labels: LabelsOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an earlier one.")] = False,
+    force: ForceOption = False,
 ) -> None:
     """Put a model into one folder that needs no project: weights, classes, settings, thresholds (docs/predict.md)."""
+    # Imported here because PyTorch takes seconds to import.
     from pipeline.base.errors import InputError
     from pipeline.predict.model_files import find_model
     from pipeline.predict.model_files import pack_model as pack

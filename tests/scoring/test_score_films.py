@@ -104,7 +104,7 @@ def test_objects_reach_the_detector_in_their_places_and_get_no_score(monkeypatch
 
 
 def test_no_annotation_changes_a_score_of_a_detected_person(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clips with annotated persons alone come after the others, and persons of one kind do not see those of the other."""
+    """Clips with annotated persons alone come after the others; persons do not see those of the other kind."""
     boxes = np.array([[0.1, 0.1, 0.4, 0.8], [0.5, 0.1, 0.9, 0.9]])
     none, labels = boxes[:0], np.ones((1, 3), bool)
     asked: list[list[float]] = []

@@ -1,0 +1,68 @@
+"""The whole of `actionbank predict`: find the films, load the model, predict, and write the folder of results."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.base.errors import counted
+from pipeline.base.files import replace_folder
+from pipeline.predict.film_plans import Chosen, plan_films
+from pipeline.predict.film_sources import find_films
+from pipeline.predict.load_model import Model
+from pipeline.predict.predict_film import PredictOptions
+from pipeline.predict.predict_films import FilmsResult, check_keep_bank, predict_films
+from pipeline.predict.predicted import Predicted
+from pipeline.predict.write_predicted import FILES, LINES, check_out, lines_writer, write_tables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What is written, and where."""
+
+    out: Path
+    force: bool = False
+    "Replace what an earlier run wrote."
+    with_csv: bool = True
+    with_lines: bool = True
+    echo: bool = False
+    "Print the lines of JSON too, as they come."
+    keep_bank: Path | None = None
+
+
+def predict_to_folder(
+    sources: Sequence[str], model: Model, chosen: Chosen, options: PredictOptions, outputs: Outputs
+) -> FilmsResult:
+    """Predict films and write the results; after a Ctrl-C those of the films that were done.
+
+    Args:
+        sources: see `find_films`.
+        model: see `Model`.
+        chosen: boxes and times.
+        options: see `PredictOptions`.
+        outputs: see `Outputs`.
+
+    Raises:
+        InputError: something of this is not there or does not fit, or no film can be read; nothing is written then.
+    """
+    check_out(outputs.out, force=outputs.force)
+    films, problems = find_films(sources)
+    options.check(model)
+    check_keep_bank(model, outputs.keep_bank, force=outputs.force)
+    plans = plan_films(films, model, chosen)
+    with replace_folder(outputs.out, FILES) as folder:
+        with lines_writer(folder / LINES if outputs.with_lines else None, echo=outputs.echo) as lines:
+            found = predict_films(model, plans, options, on_second=lines.write, keep_bank=outputs.keep_bank)
+        found.problems = [*problems, *found.problems]
+        told = {"every": options.every, "memory": options.memory, "boxes": sorted({plan.told for plan in plans})}
+        predicted = found.predicted(model, **told)
+        write_tables(folder, predicted, found, with_csv=outputs.with_csv)
+    print(f"{outputs.out}: {described(found, predicted)}")
+    return found
+
+
+def described(found: FilmsResult, predicted: Predicted) -> str:
+    """Say in words what was found."""
+    bare = f", {len(found.without_person)} of them without a person" if found.without_person else ""
+    bad = f"; {len(found.problems)} cannot be read (problems.json)" if found.problems else ""
+    films, persons = counted(len(found.results), "film"), counted(len(predicted.persons), "person")
+    return f"{films}{bare}{bad}; {counted(len(predicted.detections), 'detection')} of {persons}"
