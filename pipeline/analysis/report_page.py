@@ -24,7 +24,8 @@ from pipeline.evaluation.curves import envelope, precision_recall
 
 STYLE = (
     "body{font:15px/1.4 sans-serif;margin:2em auto;max-width:70em;padding:0 1em}h2{margin-top:2em;font-size:1.2em}"
-    "table{border-collapse:collapse}td,th{padding:.1em .6em;overflow-wrap:anywhere;text-align:right;border-bottom:1px solid #ddd}"
+    "table{border-collapse:collapse}td,th{padding:.1em .6em;text-align:right;border-bottom:1px solid #ddd}"
+    "td,th{overflow-wrap:anywhere}"
     "td:first-child,th:first-child{text-align:left}.up{color:#006b00}.down{color:#b00000}.group td{font-weight:bold}"
     "section{display:flex;flex-wrap:wrap;gap:.6em}figure{margin:0}figcaption{font-size:.85em;max-width:11em;"
     "overflow-wrap:anywhere}.note{color:#555}"

@@ -58,6 +58,12 @@ CsvOption = Annotated[bool, typer.Option("--csv/--no-csv", help="Write detection
 LinesOption = Annotated[
     bool, typer.Option("--lines/--no-lines", help="Write seconds.jsonl, a line of JSON for each scored time.")
 ]
+PageOption = Annotated[
+    bool, typer.Option("--page", help="Write page.html, which plays the films with boxes and time lines.")
+]
+ExplainOption = Annotated[
+    int, typer.Option(min=0, help="Write what the head attended to: of each person and layer so many weights.")
+]
 PrintOption = Annotated[bool, typer.Option("--print", help="Also print these lines as they come.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an earlier result of this command.")]
 
@@ -80,6 +86,8 @@ def predict(
     with_csv: CsvOption = True,
     with_lines: LinesOption = True,
     echo: PrintOption = False,
+    page: PageOption = False,
+    explain: ExplainOption = 0,
     labels: LabelsOption = None,
     force: ForceOption = False,
     workers: WorkersOption = 0,
@@ -100,10 +108,12 @@ def predict(
     from pipeline.predict.write_predicted import check_out
 
     check_out(out, force=force)
-    options = PredictOptions(every=every, memory=memory, at=read_keyframe_list(at) if at else None)
+    options = PredictOptions(every=every, memory=memory, at=read_keyframe_list(at) if at else None, explain=explain)
     loaded = load_model(model, device=device, workers=workers, batch=batch, labels=labels, box_threshold=box_threshold)
     chosen = Chosen(boxes=boxes, objects=objects, detector=detector, times=times, first_timestamp=first_timestamp)
-    outputs = Outputs(out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank)
+    outputs = Outputs(
+        out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank, page=page
+    )
     if predict_to_folder(sources, loaded.shown_from(threshold), chosen, options, outputs).interrupted:
         raise typer.Exit(130)
 

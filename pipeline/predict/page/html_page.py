@@ -17,6 +17,7 @@ from pipeline.predict.page.film_data import Extras, page_data
 from pipeline.predict.predicted import Predicted
 
 FILES = Path(__file__).parent
+PAGE = "page.html"
 MARK = b'<script type="application/json" id="data">'
 
 
@@ -48,19 +49,20 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def write_film_page(page: Path, predicted: Predicted, extras: Extras | None = None) -> None:
+def write_film_page(page: Path, predicted: Predicted, extras: Extras | None = None, *, at: Path | None = None) -> None:
     """Write the page that shows films with what was found in them.
 
     Args:
         page: the file; an earlier page is replaced, and no other file.
         predicted: the predictions.
         extras: ground truth and attention, where there are some.
+        at: where the page will be in the end, if elsewhere; it finds the films from there.
 
     Raises:
         InputError: another file is there; or see `page_data`.
     """
     check_own_file(page, lambda found: MARK in found)
-    data = page_data(predicted, page, extras or Extras())
+    data = page_data(predicted, at or page, extras or Extras())
     films = [film["id"] for film in data["films"]]
     title = films[0] if len(films) == 1 else f"{films[0]} and {len(films) - 1} more"
     texts = {"title": title, "model": str(predicted.model.get("head", ""))}
