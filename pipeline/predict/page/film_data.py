@@ -98,7 +98,12 @@ def _film(video: Row, predicted: Predicted, page: Path, extras: Extras, floor: f
 
 
 def film_url(film: Path, page: Path) -> str:
-    """Return the address of a film as seen from a page, relative, so that both can be moved together."""
+    """Return the address of a film as seen from a page, relative, so that both can be moved together.
+
+    A relative path is one of the folder in which films were predicted: the current one, or one above the page.
+    """
+    folders = [Path(), *page.resolve().parents]
+    film = next((folder / film for folder in folders if (folder / film).is_file()), film)
     return quote(Path(os.path.relpath(film.resolve(), page.parent.resolve())).as_posix(), safe="/")
 
 
