@@ -85,9 +85,7 @@ def test_a_detector_is_refused(banks, tmp_path, monkeypatch) -> None:
 
     opened = open_predictor(HEAD, source.hardware, compute_dtype="fp32")
     whole = Predictor(opened.spec, Whole(), opened.hardware, "fp32")
-    monkeypatch.setattr(
-        module, "open_predictor", lambda *_, **__: type(opened)(opened.spec, Whole(), opened.hardware, "fp32")
-    )
+    monkeypatch.setattr("pipeline.predict.explain_split.open_predictor", lambda *_, **__: whole)
     message = "trained in scope all and scores frames; what a head looked at is told in scope head$"
     with pytest.raises(InputError, match=message):
         explain_split(source, boxes="detected", rule=load_params().evaluation.rule)
