@@ -48,7 +48,7 @@ class Chosen:
 def plan_films(films: Sequence[FilmSource], model: Model, chosen: Chosen) -> list[FilmPlan]:
     """Return the plans of films, sorted by id.
 
-    Without boxes and detector a film of the model's own project takes the boxes that the project has of it; every
+    Without boxes, detector and times a film of the model's own project takes the boxes that the project has; every
     other film is searched with USUAL_DETECTOR.
 
     Raises:
@@ -65,7 +65,8 @@ def plan_films(films: Sequence[FilmSource], model: Model, chosen: Chosen) -> lis
         table, problems = read_boxes(chosen.boxes, chosen.objects, lines, min_score=model.settings.min_score)
         print_first(problems)
         return [FilmPlan(film, table, lines[film.video_id], chosen.boxes.name) for film in films]
-    own = {} if chosen.detector else project_films(films, model)
+    told = chosen.detector or chosen.times or chosen.first_timestamp  # the project's boxes have the project's times
+    own = {} if told else project_films(films, model)
     others = [film for film in films if film.video_id not in own]
     plans = list(own.values())
     if own:

@@ -136,9 +136,11 @@ def read_boxes(
                 objects=places.get("objects"),
             )
         except InputError as error:
-            text = str(error)
+            text = str(error).replace("a video that the annotations name", "a film that is given")
             for kind, path in (("boxes", boxes), ("objects", objects)):
-                text = text.replace(str(Path(scratch, kind)), str(path))
+                if path is not None:  # the name of a scratch folder says nothing to a user
+                    text = text.replace(str(Path(scratch, kind, path.name)), str(path))
+                    text = text.replace(str(Path(scratch, kind)), str(path))
             raise InputError(text) from None
     problems = [each for each in found.problems if each.kind != "unknown-film"]
     return TableOfBoxes(found.boxes, str(boxes)), problems

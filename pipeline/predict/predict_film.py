@@ -159,13 +159,12 @@ def predict_film(
     """
     timeline = replace(timeline, split=SPLIT)
     boxes, scored_at = _boxes(model, film.video_id, store, persons, timeline, options)
-    of_windows_at = of_windows(_times(boxes)) if model.producer else np.empty(0)
+    windows_at = of_windows(_times(boxes))
     films = _Film(film.video_id, store, timeline, folder)
-    with_window = model.spec.head.window is not None
-    bank = films.bank(model, boxes, of_windows_at, "windows") if model.producer and with_window else None
+    bank = films.bank(model, boxes, windows_at, "windows") if model.spec.head.window else None
     keyframes = films.keyframes(model, boxes, scored_at)
     source = _windows(model, bank, options) if bank is not None else None
-    same = bank is not None and np.isin(scored_at, of_windows_at).all()
+    same = bank is not None and np.isin(scored_at, windows_at).all()
     rows = bank
     if not isinstance(model.predictor.model, Detector) and not same:
         rows = films.bank(model, boxes, scored_at, "rows")
@@ -286,32 +285,30 @@ def _boxes(
     options: PredictOptions,
 ) -> tuple[pa.Table, Floats]:
     """Return the boxes of a film at the times that are scored or fill windows, with track ids; and the scored times."""
-    shift = timeline.offset_seconds - timeline.first_timestamp
-    length, first = store.duration_seconds(video_id), timeline.first_allowed
+    shift, length = timeline.offset_seconds - timeline.first_timestamp, store.duration_seconds(video_id)
+
+    def inside(stamps: Floats) -> Floats:
+        kept: Floats = stamps[(stamps + shift >= 0) & ~is_beyond(stamps + shift, length)]
+        return kept
+
     grid = film_seconds(timeline.first_timestamp, shift, length)
-    asked = _asked(options.at, video_id)
-    asked = None if asked is None else asked[(asked + shift >= 0) & ~is_beyond(asked + shift, length)]
+    start = float(grid[0]) if len(grid) else timeline.first_allowed
+    asked = None if options.at is None else inside(_asked(options.at, video_id))
+    with_window = model.spec.head.window is not None
     if isinstance(persons, FrameDetector):
-        start = grid[0] if len(grid) else first
-        scored_at = stepped(float(start), first + length, options.every) if asked is None else asked
-        scored_at = scored_at[~is_beyond(scored_at + shift, length)]
-        stamps = np.union1d(grid, scored_at) if model.producer else scored_at
+        scored_at = inside(stepped(start, timeline.first_allowed + length, options.every)) if asked is None else asked
+        stamps = np.union1d(grid, scored_at) if with_window else scored_at
         boxes = persons.boxes(SearchedFilm(video_id, shift, stamps), store, timeline)
     else:
-        times = persons.times(video_id)
-        times = times[(times + shift >= 0) & ~is_beyond(times + shift, length)]
+        times = inside(persons.times(video_id))
         if model.bank_settings.full_frame_box and model.producer:
             times = np.union1d(times, grid)
-        start = grid[0] if len(grid) else first
-        scored_at = first_of_each(times, float(start), options.every) if asked is None else asked
-        stamps = np.union1d(of_windows(times), scored_at) if model.producer else scored_at
-        boxes = persons.boxes(video_id, stamps)
+        scored_at = first_of_each(times, start, options.every) if asked is None else asked
+        boxes = persons.boxes(video_id, np.union1d(of_windows(times), scored_at) if with_window else scored_at)
     return with_tracks(boxes), scored_at
 
 
-def _asked(at: pa.Table | None, video_id: str) -> Floats | None:
-    if at is None:
-        return None
+def _asked(at: pa.Table, video_id: str) -> Floats:
     names = at["video_id"].cast(pa.string())
     stamps: Floats = at.filter(pc.equal(names, video_id))["timestamp"].to_numpy()
     return np.unique(stamps)

@@ -3,7 +3,6 @@
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +24,6 @@ from pipeline.predict.predict_film import SPLIT, FilmResult, PredictOptions, ext
 from pipeline.predict.predicted import Predicted
 from pipeline.predict.typed_results import Second, typed_seconds
 from pipeline.tables.schemas import BOXES, DETECTIONS, VIDEOS
-from pipeline.video.store import FrameStore
 
 
 @dataclass
@@ -126,26 +124,32 @@ def _predict(
     *,
     keep: bool,
 ) -> None:
-    film, stop = plan.film, threading.Event()
     try:
-        store = extract_film(film, folder / "film", model, stop)
-    except BaseException:  # its child must stop too
-        stop.set()
-        raise
-    if not isinstance(store, FrameStore):
-        found.problems.append(store)
-        print(store, file=sys.stderr)
+        result = _film_result(model, plan, options, folder)
+    except InputError as error:  # of this film: its frames cannot be extracted, or a feature is too large for fp16
+        result = Problem(str(plan.film.path), plan.film.video_id, str(error), "a film that can be predicted")
+    if isinstance(result, Problem):
+        found.problems.append(result)
+        print(result, file=sys.stderr)
         return
-    result = predict_film(model, film, store, plan.persons, timeline=plan.timeline, options=options, folder=folder)
-    with suppress(OSError):
-        delete(folder / "film")
-        if not keep:
-            delete(folder)
+    delete(folder / "film" if keep else folder)
     found.results.append(result)
     if on_second is not None:
         for second in typed_seconds(result.scored, result.persons, model.labels, model.thresholds):
             on_second(second)
     print(_told(model, plan, result, found), file=sys.stderr)
+
+
+def _film_result(model: Model, plan: FilmPlan, options: PredictOptions, folder: Path) -> FilmResult | Problem:
+    stop = threading.Event()
+    try:
+        store = extract_film(plan.film, folder / "film", model, stop)
+    except BaseException:  # its child must stop too
+        stop.set()
+        raise
+    if isinstance(store, Problem):
+        return store
+    return predict_film(model, plan.film, store, plan.persons, timeline=plan.timeline, options=options, folder=folder)
 
 
 def _told(model: Model, plan: FilmPlan, result: FilmResult, found: FilmsResult) -> str:
