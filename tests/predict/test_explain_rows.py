@@ -1,11 +1,13 @@
 """What the places of attention stand for: against the rows that the head really got."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import torch
 from torch import nn
@@ -18,14 +20,21 @@ from pipeline.features.windows import WindowOptions, WindowSource, window_source
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
 from pipeline.models.settings import Labels, LongTermHead, ObjectSettings, WindowSettings
+from pipeline.params import load_params
+from pipeline.params.head_rows import row_source
 from pipeline.predict.attention_table import ATTENTION, SEEN_BOX
 from pipeline.predict.explain_rows import Explanation, explain_rows
+from pipeline.predict.explain_split import explain_split
+from pipeline.predict.load_model import load_model
+from pipeline.predict.predict_film import PredictOptions
 from pipeline.scoring.keyframe_rows import KeyframeRows, scoring_rows
 from pipeline.scoring.predictor import Predictor
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
 from pipeline.tables.schemas import BOX_COLUMNS
 from pipeline.tables.select_boxes import ANY_SCORE
 from tests.bank.banks import make_rows, write_small_bank
+from tests.predict.conftest import FILM, Trained
+from tests.predict.test_predict_film import predicted
 from tests.windows import window_of
 
 CPU = Hardware(torch.device("cpu"), 1, 8)
@@ -193,3 +202,40 @@ def test_a_head_without_attention_is_refused(bank: Bank) -> None:
     )
     with pytest.raises(InputError, match=message):
         explain_rows(Predictor(spec, model, CPU, "fp32"), rows_of(bank, head), None, bank)
+
+
+@pytest.mark.parametrize("name", ["bank", "aia"])
+def test_a_film_that_is_predicted_is_explained_by_the_same_numbers(
+    name: str, trained: Callable[[str], Trained], tmp_path: Path
+) -> None:
+    """On a film of the validation split the same as of its bank; where frames are scored, what is known adds up."""
+    project = trained(name)
+    model = load_model(project.folder, device="cpu", workers=1)
+    found = predicted(project, model, tmp_path, explain=1000)
+    plain = predicted(project, model, tmp_path / "plain")
+    assert found.detections.equals(plain.detections), "to listen changes nothing"
+    assert plain.attention.num_rows == 0
+    total: dict[tuple[Any, ...], float] = {}
+    for row in found.attention.to_pylist():
+        key = (row["timestamp"], box_of(row), row["block"], row["layer"])
+        total[key] = total.get(key, 0) + row["weight"]
+    assert list(total.values()) == pytest.approx([1.0] * len(total), abs=1e-5)
+    assert {key[1] for key in total} == {box_of(row) for row in found.persons.to_pylist()}
+    if name == "aia":
+        seen = {(row["block"], row["seen"]) for row in found.attention.to_pylist()}
+        assert seen == {("P", "person"), ("O", "object"), ("M", "row"), ("M", "person")}
+        return
+    with contextlib.chdir(project.folder):
+        params = load_params()
+        source = row_source(params, CPU)
+        of_bank = explain_split(source, boxes="detected", rule=params.evaluation.rule, films=[FILM]).attention
+    annotated = pc.is_in(found.attention["timestamp"], pc.unique(of_bank["timestamp"]))
+    assert found.attention.filter(annotated).combine_chunks() == of_bank
+
+
+def test_a_head_without_attention_cannot_be_asked_for_it(trained: Callable[[str], Trained]) -> None:
+    model = load_model(trained("all").folder, device="cpu", workers=1)
+    with pytest.raises(
+        InputError, match=r"^head acrn: it attends to nothing, so there is nothing to explain; expected"
+    ):
+        PredictOptions(explain=5).check(model)

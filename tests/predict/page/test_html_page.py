@@ -3,14 +3,20 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.base.errors import InputError
+from pipeline.predict.film_plans import Chosen
+from pipeline.predict.load_model import load_model
 from pipeline.predict.page.film_data import Extras
 from pipeline.predict.page.html_page import json_in_html, render_page, write_film_page
+from pipeline.predict.predict_film import PredictOptions
+from pipeline.predict.predict_to_folder import Outputs, predict_to_folder
 from tests.browser import Browser, browser  # noqa: F401
+from tests.predict.conftest import Trained
 from tests.predict.page.made_up import EVIL, NAME, made_up, made_up_attention, made_up_truth
 
 SPANS = "[...document.querySelectorAll('.span')].map((each) => [each.title, each.className])"
@@ -199,6 +205,33 @@ def test_a_film_that_is_gone_can_be_chosen(folder: Path, browser: Browser) -> No
     browser.open((elsewhere / "page.html").as_uri())
     browser.wait("getComputedStyle($('lost')).display === 'block'")
     assert "The film is not at a%20%3Cb%3E" in browser.run("$('where').textContent")
+
+
+def test_what_predict_writes_opens_with_its_film_and_its_reasons(
+    trained: Callable[[str], Trained],
+    elsewhere: Path,
+    browser: Browser,  # noqa: F811
+) -> None:
+    project = trained("bank")
+    model = load_model(project.folder, device="cpu", workers=1)
+    outputs = Outputs(out=Path("deep/predicted"), page=True)
+    predict_to_folder([str(project.film)], model, Chosen(), PredictOptions(), outputs)
+    page = elsewhere / "deep/predicted/page.html"
+    assert (page.parent / "attention.parquet").is_file()
+    browser.open(page.as_uri())
+    browser.wait("document.getElementById('film').readyState >= 2")
+    browser.run("go(5.5)")
+    browser.wait(f"Math.abs({TIME} - 5.5) < 0.01 && !video.seeking")
+    assert int(browser.run(DRAWN)) >= 1
+    browser.run("choose(boxesAt(5.5)[0].person.k)")
+    browser.wait("document.querySelectorAll('#why canvas[data-drawn]').length >= 8")
+    assert browser.run("[...document.querySelectorAll('#why h3')].map((each) => each.textContent)") == [
+        "window, layer 1", "window, layer 2",
+    ]  # fmt: skip
+    assert browser.faults == []
+    again = replace(outputs, force=True, page=False)
+    predict_to_folder([str(project.film)], model, Chosen(), PredictOptions(), again)
+    assert not page.exists(), "the page of an earlier result would not be of this one"
 
 
 def test_json_in_html_ends_no_element() -> None:
