@@ -17,16 +17,19 @@ LIGHT = (
     "doctor",
     "errors",
     "live",
+    "explain",
     "make-example",
     "models",
     "new-dataset",
     "pack-model",
     "predict",
     "render",
+    "report",
     "runs",
     "spans",
     "status",
     "verify",
+    "view",
     "bank",
     "work",
 )
@@ -41,6 +44,8 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.draw_film import render
     from pipeline.commands.error_report import errors
     from pipeline.commands.live import live
+    from pipeline.commands.experiment_report import report
+    from pipeline.commands.explain import explain
     from pipeline.commands.make_example import make_example
     from pipeline.commands.models import models
     from pipeline.commands.new_dataset import new_dataset
@@ -51,6 +56,7 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.spans import spans
     from pipeline.commands.status import status
     from pipeline.commands.verify import verify
+    from pipeline.commands.view import view
 
     app = new_app("From a folder of videos to a spatio-temporal action detector with a long-term feature bank.")
     if command not in LIGHT:
@@ -76,6 +82,8 @@ def build_app(command: str | None = None) -> typer.Typer:
         verify,
     ):
         app.command()(light)
+    for shown in (view, explain, report):
+        app.command()(shown)
     app.add_typer(bank_app, name="bank")
     app.add_typer(work_app, name="work")
     return app

@@ -54,11 +54,16 @@ def curves_section(results: Path) -> str:
         if curves is None or curves in shown:
             continue
         shown.append(curves)
-        last = curves.loss[-1][0]
-        lines = (("loss", curves.loss), ("learning rate", curves.lr), ("validation mAP", curves.map))
-        charts = [_chart(title, points, last) for title, points in lines if points]
-        sections.append(f"<h3>{escape(_summary(name, curves))}</h3>\n<section>{''.join(charts)}</section>\n")
+        sections.append(curves_charts(name, curves))
     return f"<h2>Learning curves</h2>\n{''.join(sections)}" if sections else ""
+
+
+def curves_charts(name: str, curves: Curves) -> str:
+    """Return the charts of one training as HTML, under a line with its name and last values."""
+    last = curves.loss[-1][0]
+    lines = (("loss", curves.loss), ("learning rate", curves.lr), ("validation mAP", curves.map))
+    charts = [_chart(title, points, last) for title, points in lines if points]
+    return f"<h3>{escape(_summary(name, curves))}</h3>\n<section>{''.join(charts)}</section>\n"
 
 
 def _read_points(path: Path, column: str) -> Points:

@@ -14,7 +14,7 @@ from pipeline.tables.label_map import read_labels
 from pipeline.tables.schemas import ANNOTATIONS, DETECTIONS, KEYFRAMES, read_table
 
 WORKSPACE = "workspace"
-_Locate = Callable[[str], Path]  # a project's file -> the path to read it from
+Locate = Callable[[str], Path]  # a project's file -> the path to read it from
 
 
 def read_experiment(source: str, *, boxes: str, split: str) -> Experiment:
@@ -29,7 +29,7 @@ def read_experiment(source: str, *, boxes: str, split: str) -> Experiment:
     Raises:
         InputError: the folder, revision or file does not exist, or a file is bad.
     """
-    with _located(source) as locate:
+    with located(source) as locate:
         annotations = f"data/{_dataset(source, locate('params.yaml'))}/annotations"
         truth, keyframes = of_split(
             read_table(locate(f"{annotations}/annotations.parquet"), ANNOTATIONS),
@@ -55,7 +55,7 @@ def _dataset(source: str, params: Path) -> str:
 
 
 @contextlib.contextmanager
-def _located(source: str) -> Iterator[_Locate]:
+def located(source: str) -> Iterator[Locate]:
     """Yield a function that returns the path of a project's file; files of a revision are copied while it is open."""
     if source == WORKSPACE or Path(source).is_dir():
         root = Path() if source == WORKSPACE else Path(source)

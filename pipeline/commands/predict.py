@@ -69,6 +69,12 @@ CorrectOption = Annotated[
     Literal["cvat", "via", "ava"] | None,
     typer.Option(help="Write annotations to correct, into DIR/correct-FORMAT (`actionbank correct`)."),
 ]
+PageOption = Annotated[
+    bool, typer.Option("--page", help="Write page.html, which plays the films with boxes and time lines.")
+]
+ExplainOption = Annotated[
+    int, typer.Option(min=0, help="Write what the head attended to: of each person and layer so many weights.")
+]
 PrintOption = Annotated[bool, typer.Option("--print", help="Also print these lines as they come.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an earlier result of this command.")]
 
@@ -93,6 +99,8 @@ def predict(
     actions: ActionsOption = True,
     correct: CorrectOption = None,
     echo: PrintOption = False,
+    page: PageOption = False,
+    explain: ExplainOption = 0,
     labels: LabelsOption = None,
     force: ForceOption = False,
     workers: WorkersOption = 0,
@@ -121,7 +129,7 @@ def predict(
         check_alone(sources, {"--at": at, "--keep-bank": keep_bank})
     else:
         check_out(out, force=force)
-    options = PredictOptions(every=every, memory=memory, at=read_keyframe_list(at) if at else None)
+    options = PredictOptions(every=every, memory=memory, at=read_keyframe_list(at) if at else None, explain=explain)
     loaded = load_model(model, device=device, workers=workers, batch=batch, labels=labels, box_threshold=box_threshold)
     chosen = Chosen(boxes=boxes, objects=objects, detector=detector, times=times, first_timestamp=first_timestamp)
     if is_live:
@@ -129,7 +137,9 @@ def predict(
         if live_to_folder(sources[0], loaded.shown_from(threshold), chosen, every, live).outcome == "stopped":
             raise typer.Exit(130)
         return
-    outputs = Outputs(out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank)
+    outputs = Outputs(
+        out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank, page=page
+    )
     found = predict_to_folder(sources, loaded.shown_from(threshold), chosen, options, outputs)
     for line in after_predict(read_predicted(out), out, actions=actions, correct=correct):
         print(line)

@@ -6,6 +6,7 @@ of its own, without annotations. So the same boxes of a validation film give the
 
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,13 +29,16 @@ from pipeline.features.film_parts import FilmModel, PartSettings, write_film_par
 from pipeline.features.requests import FilmBoxes, film_seconds, films_of_split
 from pipeline.features.split_parts import made_with
 from pipeline.features.windows import WindowSource
-from pipeline.models.context import WindowOf
+from pipeline.models.attention import record_attention
 from pipeline.models.detector import Detector
+from pipeline.predict.attention_table import ATTENTION
+from pipeline.predict.explain_rows import attention_table, check_attends
 from pipeline.predict.film_sources import FilmSource
 from pipeline.predict.find_persons import FrameDetector, Persons
 from pipeline.predict.load_model import Model
 from pipeline.predict.past_windows import PastWindows
 from pipeline.predict.scored_times import Floats, check_step, first_of_each, of_windows, stepped
+from pipeline.predict.seen_places import object_boxes_seen, objects_seen, scene_of
 from pipeline.scoring.detections import ScoredKeyframe, detections_table
 from pipeline.scoring.keyframe_rows import scoring_rows
 from pipeline.scoring.settings import object_rule
@@ -66,6 +70,8 @@ class PredictOptions:
     "past: windows hold nothing after the keyframe's own second."
     at: pa.Table | None = None
     "Columns video_id and timestamp: score these times alone, of all films that it names."
+    explain: int = 0
+    "Of each person and layer of attention so many of the largest weights are told; 0 tells none."
 
     def check(self, model: Model) -> None:
         """Check that the options mean something for a model.
@@ -74,6 +80,8 @@ class PredictOptions:
             InputError: one does not.
         """
         check_step(self.every)
+        if self.explain:
+            check_attends(model.predictor)
         if self.memory == "past" and model.spec.head.window is None:
             raise InputError(f"--memory past: head {model.spec.head.name} reads no window")
 
@@ -98,6 +106,8 @@ class FilmResult:
     "Number of persons' boxes that were found, of any score."
     objects: int
     "Number of objects that were found."
+    attention: pa.Table
+    "ATTENTION; empty unless asked for."
 
 
 def extract_film(film: FilmSource, folder: Path, model: Model, stop: threading.Event) -> Problem | FrameStore:
@@ -153,14 +163,12 @@ def predict_film(
     films = FilmSteps(film.video_id, store, timeline, folder)
     bank = films.bank(model, boxes, windows_at, "windows") if model.spec.head.window else None
     keyframes = films.keyframes(model, boxes, scored_at)
-    window_of = _windows(model, bank, options) if bank is not None else None
-    if isinstance(model.predictor.model, Detector):
-        scored = model.predictor.score_films(store, keyframes, window_of)["detected"]
-    else:
-        same = bank is not None and np.isin(scored_at, windows_at).all()
-        rows = bank if bank is not None and same else films.bank(model, boxes, scored_at, "rows")
-        found = scoring_rows(rows, keyframes, "detections", rule=model.settings.rule, objects=model.spec.head.objects)
-        scored = model.predictor.score_rows(found, window_of)
+    source = _windows(model, bank, options) if bank is not None else None
+    same = bank is not None and np.isin(scored_at, windows_at).all()
+    rows = bank
+    if not isinstance(model.predictor.model, Detector) and not same:
+        rows = films.bank(model, boxes, scored_at, "rows")
+    scored, attention = _score(model, store, keyframes, rows, source, options)
     scored = [each for each in scored if len(each.boxes_xyxy)]
     path = pa.array([str(film.path)], pa.string())
     return FilmResult(
@@ -174,7 +182,36 @@ def predict_film(
         provenance={} if bank is None else dict(bank.provenance),
         boxes=boxes["label"].null_count,
         objects=len(boxes) - boxes["label"].null_count,
+        attention=attention,
     )
+
+
+def _score(
+    model: Model,
+    store: FrameStore,
+    keyframes: KeyframeSet,
+    rows: Bank | None,
+    source: WindowSource | None,
+    options: PredictOptions,
+) -> tuple[list[ScoredKeyframe], pa.Table]:
+    """Score keyframes, and tell what the head looked at if that is asked for (ATTENTION)."""
+    window_of, objects = source.for_evaluation() if source else None, model.spec.head.objects
+    with ExitStack() as stack:
+        recorded = stack.enter_context(record_attention(model.predictor.model)) if options.explain else []
+        if isinstance(model.predictor.model, Detector):
+            scored = model.predictor.score_films(store, keyframes, window_of)["detected"]
+        else:
+            assert rows is not None  # a head scores rows
+            found = scoring_rows(rows, keyframes, "detections", rule=model.settings.rule, objects=objects)
+            scored = model.predictor.score_rows(found, window_of)
+    if not options.explain:
+        return scored, ATTENTION.empty_table()
+    if isinstance(model.predictor.model, Detector):
+        seen = object_boxes_seen(keyframes)
+    else:
+        assert rows is not None
+        seen = objects_seen(rows, keyframes, objects) if objects else None
+    return scored, attention_table(recorded, scene_of(scored, source, seen), top=options.explain)
 
 
 @dataclass(frozen=True)
@@ -288,14 +325,14 @@ def _times(boxes: pa.Table) -> Floats:
     return stamps
 
 
-def _windows(model: Model, bank: Bank, options: PredictOptions) -> WindowOf:
+def _windows(model: Model, bank: Bank, options: PredictOptions) -> WindowSource:
     """Return the windows of a film's own rows."""
     window = model.window
     assert window is not None  # the head reads a bank
     windows: Windows = ResidentWindows([bank], min_score=window.score, device=model.predictor.hardware.device)
     if options.memory == "past":
         windows = PastWindows(windows, own_second(window.seconds, window.span))
-    return WindowSource(windows, window, banks=(bank,)).for_evaluation()
+    return WindowSource(windows, window, banks=(bank,))
 
 
 def scored_boxes(scored: Sequence[ScoredKeyframe], boxes: pa.Table) -> pa.Table:

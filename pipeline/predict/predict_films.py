@@ -17,6 +17,7 @@ from pipeline.base.files import delete
 from pipeline.base.problems import Problem
 from pipeline.base.progress import whole_bar
 from pipeline.checkpoint.sidecars import plain
+from pipeline.predict.attention_table import ATTENTION
 from pipeline.predict.film_plans import FilmPlan
 from pipeline.predict.load_model import Model
 from pipeline.predict.predict_film import SPLIT, FilmResult, PredictOptions, extract_film, predict_film
@@ -36,6 +37,10 @@ class FilmsResult:
     "Films in which nobody was scored."
     interrupted: bool = False
     "Whether a Ctrl-C left films out."
+
+    def attention(self) -> pa.Table:
+        """Return what the head looked at in all films (ATTENTION)."""
+        return pa.concat_tables([ATTENTION.empty_table(), *(each.attention for each in self.results)])
 
     def predicted(self, model: Model, **chosen: Any) -> Predicted:
         """Return the tables; `chosen` are further entries of `model.json`."""

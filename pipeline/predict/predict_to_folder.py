@@ -1,16 +1,20 @@
 """The whole of `actionbank predict`: find the films, load the model, predict, and write the folder of results."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.base.errors import counted
 from pipeline.base.files import replace_folder
 from pipeline.predict.exclusive_groups import exclusive_groups
+from pipeline.models.attention import attends
+from pipeline.predict.attention_table import write_attention
 from pipeline.predict.film_plans import Chosen, plan_films
 from pipeline.predict.film_sources import find_films
 from pipeline.predict.load_model import Model
+from pipeline.predict.page.film_data import SHOWN_ROWS, Extras
+from pipeline.predict.page.html_page import PAGE, write_film_page
 from pipeline.predict.predict_film import PredictOptions
 from pipeline.predict.predict_films import FilmsResult, check_keep_bank, predict_films
 from pipeline.predict.predicted import Predicted
@@ -29,6 +33,8 @@ class Outputs:
     echo: bool = False
     "Print the lines of JSON too, as they come."
     keep_bank: Path | None = None
+    page: bool = False
+    "Write page.html, which plays the films; with what was looked at, for a head with attention."
 
 
 def predict_to_folder(
@@ -48,6 +54,8 @@ def predict_to_folder(
     """
     check_out(outputs.out, force=outputs.force)
     films, problems = find_films(sources)
+    if outputs.page and not options.explain and attends(model.predictor.model):
+        options = replace(options, explain=SHOWN_ROWS)
     options.check(model)
     check_keep_bank(model, outputs.keep_bank, force=outputs.force)
     plans = plan_films(films, model, chosen)
@@ -64,6 +72,11 @@ def predict_to_folder(
         told["exclusive"] = exclusive_groups(model.spec.labels, model.labels)
         predicted = found.predicted(model, **told)
         write_tables(folder, predicted, found, with_csv=outputs.with_csv)
+        attention = found.attention() if options.explain else None
+        if attention is not None:
+            write_attention(folder, attention)
+        if outputs.page and found.results:
+            write_film_page(folder / PAGE, predicted, Extras(attention=attention), at=outputs.out / PAGE)
     print(f"{outputs.out}: {described(found, predicted)}")
     return found
 

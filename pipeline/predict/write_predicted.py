@@ -7,6 +7,8 @@ from pathlib import Path
 from pipeline.base.errors import InputError
 from pipeline.base.files import check_own, write_json
 from pipeline.evaluation.ava_csv import write_detections
+from pipeline.predict.attention_table import OUT as ATTENTION_FILES
+from pipeline.predict.page.html_page import PAGE
 from pipeline.predict.predict_films import FilmsResult
 from pipeline.predict.predicted import OUT, Predicted
 from pipeline.predict.to_correct import OWN as OF_CORRECTIONS
@@ -14,7 +16,7 @@ from pipeline.predict.to_correct import SPANS, check_uncorrected
 from pipeline.predict.typed_results import Second, json_line
 
 CSV, LINES, PROBLEMS = "detections.csv", "seconds.jsonl", "problems.json"
-FILES = (*OUT, CSV, LINES, PROBLEMS, SPANS, *(f"correct-*/{each}" for each in OF_CORRECTIONS))
+FILES = (*OUT, CSV, LINES, PROBLEMS, *ATTENTION_FILES, PAGE, SPANS, *(f"correct-*/{each}" for each in OF_CORRECTIONS))
 "What the command writes into its folder."
 
 

@@ -52,8 +52,8 @@ class InteractionBlock(nn.Module):
 
     def forward(self, query_Rd: Tensor, seen: Rows) -> Tensor:
         """Return the query plus what it reads, [R, outputs]; a person without any valid row reads nothing."""
-        key_BKd = _in_time(self.key(seen.rows_BKd), self.position_k)
-        value_BKd = _in_time(self.value(seen.rows_BKd), self.position_v)
+        key_BKd = in_time(self.key(seen.rows_BKd), self.position_k)
+        value_BKd = in_time(self.value(seen.rows_BKd), self.position_v)
         read_Rd = attend(self.query(query_Rd), key_BKd, value_BKd, seen.valid_BK, seen.owner_R)
         update_RD: Tensor = self.dropout(self.out(F.relu(F.layer_norm(read_Rd, read_Rd.shape[1:], eps=1e-5))))
         if seen.valid_BK is not None:
@@ -62,7 +62,7 @@ class InteractionBlock(nn.Module):
         return update_RD + shortcut_RD
 
 
-def _in_time(rows_BKd: Tensor, position_S1d: Tensor | None) -> Tensor:
+def in_time(rows_BKd: Tensor, position_S1d: Tensor | None) -> Tensor:
     """Add to each row the code of its second; the K places are those of S seconds, one second after the other."""
     if position_S1d is None:
         return rows_BKd

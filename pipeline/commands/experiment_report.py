@@ -1,0 +1,62 @@
+"""`actionbank report`: a page for one experiment, or for what changed from one to another."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.evaluation.ava_map import OFFICIAL_CAP
+from pipeline.evaluation.protocols import ProtocolName
+
+OWN = ("report.json", "index.html")
+_SOURCE = "A git revision, an experiment's name, `workspace`, or a folder that holds a project."
+
+
+def report(
+    a: Annotated[str, typer.Argument(help=f"{_SOURCE} Alone: the experiment to show.")] = "workspace",
+    b: Annotated[str | None, typer.Argument(help="Another one, which is compared with A.", show_default=False)] = None,
+    boxes: Annotated[
+        Literal["detected", "ground_truth"], typer.Option(help="Which boxes' detections are scored.")
+    ] = "detected",
+    split: Annotated[str, typer.Option(help="The split that was evaluated.")] = "val",
+    iou: Annotated[float, typer.Option(min=0, max=1, help="Least overlap of a true positive.")] = 0.5,
+    protocol: Annotated[ProtocolName, typer.Option(help="Whose rules, for both.")] = "official",
+    cap: Annotated[
+        int, typer.Option(min=0, help="Rows of a keyframe that protocol official keeps; 0 keeps all.")
+    ] = OFFICIAL_CAP,
+    resamples: Annotated[
+        int, typer.Option(min=0, help="Resamples of the bootstrap; 0 leaves the intervals out.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    out: Annotated[
+        Path, typer.Option(help="Folder of the report; an earlier report is replaced, and nothing else.")
+    ] = Path("results/report"),
+) -> None:
+    """Write a page with AP by class and group, curves, errors, confusions, learning curves and provenance.
+
+    With A and B it shows the changes, with the intervals of `actionbank compare`. It opens from the file system.
+    """
+    # Imported here because they take half a second to import.
+    from pipeline.analysis.background import read_background
+    from pipeline.analysis.compare_results import compare_experiments
+    from pipeline.analysis.report_page import Rules, scored, write_report_page
+    from pipeline.analysis.revisions import read_experiment
+    from pipeline.base.files import check_own, replace_folder, write_json
+
+    check_own(out, OWN)
+    rules = Rules(iou, protocol, cap)
+    sources = [a] if b is None else [a, b]
+    sides = [
+        scored(read_experiment(source, boxes=boxes, split=split), read_background(source), rules) for source in sources
+    ]
+    first, last = sides[0].experiment, sides[-1].experiment
+    found = compare_experiments(
+        first, last, iou=iou, protocol=protocol, cap=cap, resamples=resamples if b else 0, seed=seed
+    )
+    notes = f"{boxes} boxes of {found.videos} videos of {split}, IoU {iou:g}, protocol {protocol}"
+    with replace_folder(out, OWN) as folder:
+        write_json(folder / "report.json", {"sources": sources, "notes": notes} | asdict(found))
+        write_report_page(folder / "index.html", found, sides, notes)
+    score = found.overall.b
+    print(f"{out / 'index.html'}: {' and '.join(sources)}, mAP {'none' if score is None else f'{score:.4f}'}; {notes}")
