@@ -3,7 +3,7 @@
 What docs/export.md says about the inputs and outputs is held here, once: `INPUTS` and `OUTPUTS`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ OUTPUTS = (
     Port("logits", "float32", ("boxes", "COLUMNS"), "what the scores are made of"),
     Port("features", "float32", ("boxes", "CHANNELS"), "feature of each person, as a bank stores it"),
 )
+Tell = Callable[[list[Port], list[Port]], Mapping[str, str]]
 OF_DETECTOR = ("clips", "boxes", "clip_index")
 OF_HEAD = ("persons", "clip_index")
 OF_WINDOW = ("window_rows", "window_mask", "window_owner")
@@ -93,18 +94,20 @@ def ports(listed: tuple[Port, ...], names: list[str], sizes: Mapping[str, int]) 
     """Return the inputs or outputs of these names, with the sizes that the settings fix (`CHANNELS`) filled in."""
     known = {port.name: port for port in listed}
     return [
-        Port(name, known[name].type, tuple(sizes.get(str(size), size) for size in known[name].shape), known[name].meaning)
+        Port(
+            name, known[name].type, tuple(sizes.get(str(size), size) for size in known[name].shape), known[name].meaning
+        )
         for name in names
     ]
 
 
-def trace(graph: Graph, sizes: Mapping[str, int], metadata: Mapping[str, str]) -> tuple[Any, list[Port], list[Port]]:
+def trace(graph: Graph, sizes: Mapping[str, int], tell: Tell) -> tuple[Any, list[Port], list[Port]]:
     """Trace a graph in evaluation mode.
 
     Args:
         graph: on the CPU.
         sizes: of what the settings fix: FRAMES, CHANNELS, BANK, SLOTS, CLASSES, COLUMNS.
-        metadata: words to keep in the model.
+        tell: what the model's metadata shall hold, given its inputs and outputs.
 
     Returns:
         The model (onnx `ModelProto`), its inputs and its outputs. Inputs that nothing reads are left out.
@@ -123,7 +126,10 @@ def trace(graph: Graph, sizes: Mapping[str, int], metadata: Mapping[str, str]) -
                 strict=False,
             )
         outputs = ports(OUTPUTS, ["scores", "logits", "features"][: len(program.graph_signature.user_outputs)], sizes)
-        model = torch.onnx.export(program, output_names=[each.name for each in outputs], opset_version=OPSET).model
+        names = [each.name for each in outputs]
+        written = torch.onnx.export(program, output_names=names, opset_version=OPSET, verbose=False)
+        assert written is not None  # it is, with the exporter that takes a traced program
+        model = written.model
     except Exception as error:  # what a network of a user does in its forward can fail in any way
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise InputError(f"cannot be traced: {reason}; {REMEDY}") from error
@@ -133,7 +139,7 @@ def trace(graph: Graph, sizes: Mapping[str, int], metadata: Mapping[str, str]) -
         model.graph.inputs.remove(value)
     _name_sizes(onnx_ir, model.graph.inputs, used)
     _name_sizes(onnx_ir, model.graph.outputs, outputs)
-    model.metadata_props.update(metadata)
+    model.metadata_props.update(tell(used, outputs))
     return onnx_ir.to_proto(model), used, outputs
 
 
