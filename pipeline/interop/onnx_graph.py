@@ -133,14 +133,16 @@ def trace(graph: Graph, sizes: Mapping[str, int], tell: Tell) -> tuple[Any, list
     except Exception as error:  # what a network of a user does in its forward can fail in any way
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise InputError(f"cannot be traced: {reason}; {REMEDY}") from error
-    _tidy(model, outputs)
+    _tidy(model)
     used = [port for port, value in zip(inputs, model.graph.inputs, strict=True) if value.uses()]
     for value in [each for each in model.graph.inputs if not each.uses()]:
         model.graph.inputs.remove(value)
     _name_sizes(onnx_ir, model.graph.inputs, used)
     _name_sizes(onnx_ir, model.graph.outputs, outputs)
     model.metadata_props.update(tell(used, outputs))
-    return onnx_ir.to_proto(model), used, outputs
+    proto = onnx_ir.to_proto(model)
+    del proto.graph.value_info[:]  # sizes in between, by other names; every reader works them out for itself
+    return proto, used, outputs
 
 
 def need_packages() -> Any:
@@ -168,20 +170,13 @@ def _open(port: Port) -> dict[int, Any]:
     return {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(port.shape) if isinstance(size, str)}
 
 
-def _tidy(model: Any, outputs: list[Port]) -> None:
-    """Take out what tells of the machine that traced (paths of files), and what is known of sizes in between."""
-    ends = {port.name for port in outputs}
-    model.metadata_props.clear()
-    model.graph.metadata_props.clear()
+def _tidy(model: Any) -> None:
+    """Take out what tells of the machine that traced: paths of files, with every step."""
+    for each in (model, model.graph, *model.graph.inputs, *model.graph.all_nodes()):
+        each.metadata_props.clear()
     for node in model.graph.all_nodes():
-        node.metadata_props.clear()
-        node.doc_string = None
         for value in node.outputs:
             value.metadata_props.clear()
-            if value.name not in ends:
-                value.shape = None
-    for value in model.graph.inputs:
-        value.metadata_props.clear()
 
 
 def _name_sizes(onnx_ir: Any, values: Any, named: list[Port]) -> None:

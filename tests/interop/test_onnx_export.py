@@ -59,6 +59,7 @@ def test_the_description_stands_beside_the_model_and_in_it(tmp_path: Path) -> No
     assert [(port["name"], port["shape"]) for port in beside["inputs"]] == [
         ("persons", ["boxes", 16]),
         ("window_rows", ["windows", 12, 16]),
+        ("window_mask", ["windows", 12]),
         ("window_owner", ["boxes"]),
     ]
     assert [(port["name"], port["shape"]) for port in beside["outputs"]] == [
