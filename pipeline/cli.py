@@ -18,6 +18,8 @@ LIGHT = (
     "make-example",
     "models",
     "new-dataset",
+    "pack-model",
+    "predict",
     "runs",
     "status",
     "verify",
@@ -35,6 +37,7 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.make_example import make_example
     from pipeline.commands.models import models
     from pipeline.commands.new_dataset import new_dataset
+    from pipeline.commands.predict import pack_model, predict
     from pipeline.commands.project import compose, runs, work_app
     from pipeline.commands.score import score
     from pipeline.commands.score_multisports import score_multisports
@@ -46,7 +49,20 @@ def build_app(command: str | None = None) -> typer.Typer:
         add_stages(app)
         add_checkpoint_commands(app)
     scores = (score, score_multisports, compare)
-    for light in (*scores, compose, doctor, errors, make_example, models, new_dataset, runs, status, verify):
+    for light in (
+        *scores,
+        compose,
+        doctor,
+        errors,
+        make_example,
+        models,
+        new_dataset,
+        pack_model,
+        predict,
+        runs,
+        status,
+        verify,
+    ):
         app.command()(light)
     app.add_typer(bank_app, name="bank")
     app.add_typer(work_app, name="work")

@@ -116,12 +116,17 @@ def detect_films(
 
     def load_maker() -> Make:
         detector = load()
-        return lambda video_id, folder: _write(
-            folder, by_id[video_id], detector(_frames(by_id[video_id], store, batch)), names
-        )
+        return lambda video_id, folder: write_film(folder, by_id[video_id], store, detector, batch=batch, names=names)
 
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return share_items(STAGE, keys, load_maker, executor=pool, what="detect_boxes", unit="film")
+
+
+def write_film(
+    folder: Path, film: SearchedFilm, store: FrameStore, detector: Detector, *, batch: int, names: Sequence[str] = ()
+) -> None:
+    """Run a detector over a film, and write its `boxes.csv` and `objects.csv`; arguments as of `detect_films`."""
+    _write(folder, film, detector(_frames(film, store, batch)), names)
 
 
 def _frames(film: SearchedFilm, store: FrameStore, batch: int) -> Iterator[np.ndarray]:

@@ -101,7 +101,7 @@ def make_parts(
         set_numerics(compute_dtype=settings.compute_dtype, deterministic=False, threads=1)
         detector = feature_detector(spec, tensors, str(checkpoint)).eval().to(hardware.device)
         model = FilmModel(detector, spec.clip, store, settings, hardware.device, hardware.batch)
-        return lambda video_id, folder: _write_part(folder, model, by_id[video_id])
+        return lambda video_id, folder: write_film_part(folder, model, by_id[video_id])
 
     threads = torch.get_num_threads()
     at_a_time = 1 if hardware.device.type == "cuda" else hardware.workers
@@ -121,7 +121,8 @@ class _Boxes:
     are_persons: bool
 
 
-def _write_part(folder: Path, model: FilmModel, film: FilmBoxes) -> None:
+def write_film_part(folder: Path, model: FilmModel, film: FilmBoxes) -> None:
+    """Compute the rows of a film and write them as a finished part of a bank."""
     write_part(
         folder,
         part=film.video_id,

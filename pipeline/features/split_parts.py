@@ -46,7 +46,7 @@ def split_parts(
         InputError: see `split_films`, or the checkpoint is absent or of another kind.
     """
     films = split_films(split, sources, settings)
-    shared = _made_with(read_checkpoint(sources.checkpoint), settings)
+    shared = made_with(read_checkpoint(sources.checkpoint), settings)
     if any(film.objects is not None for film in films):
         shared["objects"] = settings.objects
     parts = make_parts(
@@ -96,8 +96,8 @@ def split_films(split: str, sources: Sources, settings: BankSettings) -> list[Fi
     return with_objects(persons, boxes, settings.objects)
 
 
-def _made_with(checkpoint: Checkpoint, settings: BankSettings) -> dict[str, Any]:
-    """What the rows of a bank are computed with, as its provenance says it."""
+def made_with(checkpoint: Checkpoint, settings: BankSettings) -> dict[str, Any]:
+    """Return what the rows of a bank are computed with, as its provenance says it."""
     spec, rule = checkpoint.features(), settings.rule
     return {
         "recipe": spec.backbone,

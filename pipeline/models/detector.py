@@ -50,6 +50,8 @@ class Detector(nn.Module):
         window: BankWindow | None = None,
         objects: ObjectBoxes | None = None,
         keep: Callable[[Tensor], None] | None = None,
+        *,
+        maps: Tensor | None = None,
     ) -> Tensor:
         """Compute the logits of every box, [R, classes].
 
@@ -60,8 +62,9 @@ class Detector(nn.Module):
             window: windows of the bank, for a head that reads them.
             objects: boxes of objects, for a head that reads them; they are cut out of the same map.
             keep: gets each box's pooled feature, [R, roi_channels], detached.
+            maps: the clips' `maps`, where several sets of boxes are scored; None computes them.
         """
-        pooled_BChw = pool_time(self.backbone(clips), self.roi.temporal)
+        pooled_BChw = self.maps(clips) if maps is None else maps
         rows = None
         if objects is not None and "objects" in self.head.needs:
             rows = self._object_rows(pooled_BChw, objects)
@@ -73,6 +76,10 @@ class Detector(nn.Module):
         logits: Tensor = self.head(roi, context)
         return logits
 
+    def maps(self, clips: Tensor) -> Tensor:
+        """Compute the backbone's map of each clip, pooled over time, [B, C, h, w]."""
+        return pool_time(self.backbone(clips), self.roi.temporal)
+
     def features(self, clips: Tensor, boxes_xyxy: Tensor, clip_index: Tensor, persons: Tensor | None = None) -> Tensor:
         """Compute each box's pooled feature, [R, roi_channels], as the bank stores it (MMAction2 `LFBInferHead`).
 
@@ -82,7 +89,7 @@ class Detector(nn.Module):
             clip_index: see `forward`.
             persons: bool [R], False for boxes of objects, which are never extended; None for persons alone.
         """
-        pooled_BChw = pool_time(self.backbone(clips), self.roi.temporal)
+        pooled_BChw = self.maps(clips)
         extended_R4 = self._extended(clips, boxes_xyxy)
         if persons is not None:
             extended_R4 = torch.where(persons[:, None], extended_R4, boxes_xyxy)

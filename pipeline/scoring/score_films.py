@@ -24,6 +24,8 @@ from pipeline.tables.split_tables import KnownFilms
 from pipeline.video.clip_input import ClipInput
 from pipeline.video.store import FrameStore
 
+DETECTED, ANNOTATED, OBJECT = range(3)
+
 
 def films_of_store(store: FrameStore) -> KnownFilms:
     """Return the films of a frame store."""
@@ -41,6 +43,8 @@ def score_films(
 ) -> dict[str, list[ScoredKeyframe]]:
     """Score detected and ground-truth boxes in one pass over the clips.
 
+    The head gets the two apart, since heads exist that let the persons of a clip see each other. And clips with a
+    detected box are batched before those with annotated ones alone. So no annotation changes a score of a detected box.
     Ranks share whole films, so the batches of a film do not depend on the number of ranks.
 
     Args:
@@ -60,6 +64,7 @@ def score_films(
     scored: list[tuple[list[ScoredKeyframe], list[ScoredKeyframe]]] = []
     for video_id, film in progress(share(films), what="score", unit="film"):
         film = [each for each in film if len(each.proposals_xyxy) + len(each.ground_truth_xyxy)]
+        film.sort(key=lambda each: not len(each.proposals_xyxy))
         requests = [ClipRequest(each.keyframe.time_seconds, _boxes(each)) for each in film]
         forward = partial(_forward, detector, scoring, film)
         rows = run_film(forward, store, video_id, requests, settings=clip, device=scoring.device, batch=batch)
@@ -68,7 +73,7 @@ def score_films(
             split, persons = len(each.proposals_xyxy), len(each.proposals_xyxy) + len(each.ground_truth_xyxy)
             detected.append(ScoredKeyframe(each.keyframe, each.proposals_xyxy, scores[:split]))
             annotated.append(ScoredKeyframe(each.keyframe, each.ground_truth_xyxy, scores[split:persons]))
-        scored.append((detected, annotated))
+        scored.append((_in_time(detected), _in_time(annotated)))
     gathered = gather(scored)
     return {
         kind: [keyframe for film in gathered for keyframe in film[place]]
@@ -87,15 +92,27 @@ def _forward(
 ) -> Tensor:
     """Score the persons among the boxes of some keyframes; objects get rows of zeros. For `run_film`."""
     keyframes = [film[place] for place in places]
-    persons = _persons(keyframes).to(boxes_xyxy.device)
-    objects = _object_boxes(keyframes, boxes_xyxy[~persons])
-    window = scoring.windows(keyframes, clip_index[persons])
+    kinds = _kinds(keyframes).to(boxes_xyxy.device)
+    objects = _object_boxes(keyframes, boxes_xyxy[kinds == OBJECT])
     with compute_precision(scoring.device, scoring.compute_dtype):
-        logits: Tensor = detector(clips, boxes_xyxy[persons], clip_index[persons], window, objects)
-    scores = scoring.scores_of(logits.float())
-    rows = scores.new_zeros(len(boxes_xyxy), scores.shape[1])
-    rows[persons] = scores
+        maps = detector.maps(clips)
+    rows: Tensor | None = None
+    for kind in (DETECTED, ANNOTATED):
+        mine = kinds == kind
+        if not mine.any():
+            continue
+        window = scoring.windows(keyframes, clip_index[mine])
+        with compute_precision(scoring.device, scoring.compute_dtype):
+            logits: Tensor = detector(clips, boxes_xyxy[mine], clip_index[mine], window, objects, maps=maps)
+        scores = scoring.scores_of(logits.float())
+        rows = scores.new_zeros(len(boxes_xyxy), scores.shape[1]) if rows is None else rows
+        rows[mine] = scores
+    assert rows is not None  # every request has a person
     return rows
+
+
+def _in_time(scored: list[ScoredKeyframe]) -> list[ScoredKeyframe]:
+    return sorted(scored, key=lambda each: each.keyframe.timestamp)
 
 
 def _boxes(each: KeyframeBoxes) -> NDArray[np.float64]:
@@ -110,14 +127,12 @@ def _objects(each: KeyframeBoxes) -> NDArray[np.float64]:
     return each.objects_xyxy[~np.isnan(each.objects_xyxy[:, 0])]
 
 
-def _persons(keyframes: Sequence[KeyframeBoxes]) -> Tensor:
-    """Return which of the requested boxes are of persons, bool [R]; in a clip they come before the objects."""
+def _kinds(keyframes: Sequence[KeyframeBoxes]) -> Tensor:
+    """Return the kind of each requested box, [R], in the order of `_boxes`."""
     counts = [
-        count
-        for each in keyframes
-        for count in (len(each.proposals_xyxy) + len(each.ground_truth_xyxy), len(_objects(each)))
+        len(boxes) for each in keyframes for boxes in (each.proposals_xyxy, each.ground_truth_xyxy, _objects(each))
     ]
-    return torch.from_numpy(np.repeat([True, False] * len(keyframes), counts))
+    return torch.from_numpy(np.repeat([DETECTED, ANNOTATED, OBJECT] * len(keyframes), counts))
 
 
 def _object_boxes(keyframes: Sequence[KeyframeBoxes], boxes_xyxy: Tensor) -> ObjectBoxes | None:

@@ -68,12 +68,10 @@ def video_item(
     def make(folder: Path) -> None:
         nonlocal is_new
         is_new = True
-        arguments = {"path": path.absolute(), "folder": folder.absolute(), "settings": settings}
-        arguments["source_sha256"] = source_sha256
-        if frame_rate is None:
-            _extract(path, folder, arguments, stop, silence_seconds)
-        else:
-            _extract_pictures(path, {**arguments, "frame_rate": frame_rate}, stop, silence_seconds)
+        write_item(
+            path, folder, settings=settings, source_sha256=source_sha256, stop=stop, silence_seconds=silence_seconds,
+            frame_rate=frame_rate,
+        )  # fmt: skip
 
     try:
         source_sha256 = digest_file(path) if frame_rate is None else digest_pictures(path)
@@ -84,6 +82,25 @@ def video_item(
         is_own = error.filename is None or str(error.filename) == str(path)
         cause = error.strerror or str(error) if is_own else message_of(error)
         raise InputError(f"{path}: {cause}; nothing is stored for it") from None
+
+
+def write_item(
+    path: Path,
+    folder: Path,
+    *,
+    settings: FrameSettings,
+    source_sha256: str,
+    stop: threading.Event,
+    silence_seconds: float = SILENCE_SECONDS,
+    frame_rate: float | None = None,
+) -> None:
+    """Write the item of one video into an empty folder; arguments and errors are those of `video_item`."""
+    arguments = {"path": path.absolute(), "folder": folder.absolute(), "settings": settings}
+    arguments["source_sha256"] = source_sha256
+    if frame_rate is None:
+        _extract(path, folder, arguments, stop, silence_seconds)
+    else:
+        _extract_pictures(path, {**arguments, "frame_rate": frame_rate}, stop, silence_seconds)
 
 
 def _extract(

@@ -1,0 +1,171 @@
+"""Predict several films one after the other; a film that cannot be read is listed, and the others go on."""
+
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.bank.reader import read_manifest
+from pipeline.bank.writer import assemble_bank
+from pipeline.base.errors import InputError, counted
+from pipeline.base.files import delete
+from pipeline.base.problems import Problem
+from pipeline.base.progress import whole_bar
+from pipeline.checkpoint.sidecars import plain
+from pipeline.predict.film_plans import FilmPlan
+from pipeline.predict.load_model import Model
+from pipeline.predict.predict_film import SPLIT, FilmResult, PredictOptions, extract_film, predict_film
+from pipeline.predict.predicted import Predicted
+from pipeline.predict.typed_results import Second, typed_seconds
+from pipeline.tables.schemas import BOXES, DETECTIONS, VIDEOS
+from pipeline.video.store import FrameStore
+
+
+@dataclass
+class FilmsResult:
+    """What was found in the films that were predicted as a whole."""
+
+    results: list[FilmResult] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    "Films that cannot be read."
+    without_person: list[str] = field(default_factory=list)
+    "Films in which nobody was scored."
+    interrupted: bool = False
+    "Whether a Ctrl-C left films out."
+
+    def predicted(self, model: Model, **chosen: Any) -> Predicted:
+        """Return the tables; `chosen` are further entries of `model.json`."""
+        facts = {**model.facts(), "settings": plain(model.settings), **chosen}
+        return Predicted(
+            detections=pa.concat_tables([DETECTIONS.empty_table(), *(each.detections for each in self.results)]),
+            persons=pa.concat_tables([BOXES.empty_table(), *(each.persons for each in self.results)]),
+            videos=pa.concat_tables([VIDEOS.empty_table(), *(each.video for each in self.results)]),
+            labels=model.labels,
+            model=facts,
+        )
+
+
+def predict_films(
+    model: Model,
+    plans: Sequence[FilmPlan],
+    options: PredictOptions,
+    *,
+    on_second: Callable[[Second], None] | None = None,
+    keep_bank: Path | None = None,
+) -> FilmsResult:
+    """Predict films in the order of the plans, and say on stderr what each gave.
+
+    A Ctrl-C ends the work: the films until then are in the result.
+
+    Args:
+        model: see `Model`.
+        plans: the films.
+        options: see `PredictOptions`.
+        on_second: gets every scored time as soon as its film is done.
+        keep_bank: where the rows of the windows of all films are written, as a bank; None keeps none.
+
+    Raises:
+        InputError: a film could not be extracted for a reason that is not in it, or no film can be read.
+    """
+    found = FilmsResult()
+    with (
+        TemporaryDirectory(prefix="actionbank-predict-") as scratch,
+        whole_bar("predict", total=len(plans), done=0) as bar,
+    ):
+        try:
+            for number, plan in enumerate(plans):
+                _predict(model, plan, options, Path(scratch, str(number)), found, on_second, keep=keep_bank is not None)
+                if bar is not None:
+                    bar.update()
+        except KeyboardInterrupt:
+            found.interrupted = True
+            print(f"interrupted: {len(found.results)} of {counted(len(plans), 'film')} are done", file=sys.stderr)
+        if keep_bank is not None and found.results:
+            parts = {name: path for each in found.results for name, path in each.parts.items()}
+            assemble_bank(keep_bank, parts=parts, split=SPLIT, provenance=_shared(found.results))
+    _say_without_objects(model, found)
+    if found.problems and len(found.problems) == len(plans):
+        raise InputError(f"none of {counted(len(plans), 'film')} can be read; the first: {found.problems[0]}")
+    return found
+
+
+def check_keep_bank(model: Model, path: Path | None, *, force: bool) -> None:
+    """Check that a bank can be kept at a path.
+
+    Raises:
+        InputError: the head reads none, or something is there and `force` is not set, or it is no bank.
+    """
+    if path is None:
+        return
+    if model.spec.head.window is None:
+        raise InputError(f"--keep-bank: head {model.spec.head.name} reads no window, so no bank is made")
+    if path.exists() and not force:
+        raise InputError(f"{path}: is there already; --force replaces it")
+    if path.exists():
+        read_manifest(path)
+
+
+def _predict(
+    model: Model,
+    plan: FilmPlan,
+    options: PredictOptions,
+    folder: Path,
+    found: FilmsResult,
+    on_second: Callable[[Second], None] | None,
+    *,
+    keep: bool,
+) -> None:
+    film, stop = plan.film, threading.Event()
+    try:
+        store = extract_film(film, folder / "film", model, stop)
+    except BaseException:  # its child must stop too
+        stop.set()
+        raise
+    if not isinstance(store, FrameStore):
+        found.problems.append(store)
+        print(store, file=sys.stderr)
+        return
+    result = predict_film(model, film, store, plan.persons, timeline=plan.timeline, options=options, folder=folder)
+    with suppress(OSError):
+        delete(folder / "film")
+        if not keep:
+            delete(folder)
+    found.results.append(result)
+    if on_second is not None:
+        for second in typed_seconds(result.scored, result.persons, model.labels, model.thresholds):
+            on_second(second)
+    print(_told(model, plan, result, found), file=sys.stderr)
+
+
+def _told(model: Model, plan: FilmPlan, result: FilmResult, found: FilmsResult) -> str:
+    name = plan.film.video_id
+    if result.scored:
+        boxes, times = counted(len(result.persons), "person"), counted(len(result.scored), "time")
+        return f"{name}: {boxes} at {times}, boxes: {plan.told}"
+    found.without_person.append(name)
+    least = model.settings.box_threshold
+    if not result.boxes:
+        return f"{name}: no person: no box in it, boxes: {plan.told}"
+    return (
+        f"{name}: no person: none of {counted(result.boxes, 'box', 'boxes')} has a score of at least {least:g}, which "
+        f"--box-threshold sets, boxes: {plan.told}"
+    )
+
+
+def _shared(results: Sequence[FilmResult]) -> dict[str, Any]:
+    return results[0].provenance
+
+
+def _say_without_objects(model: Model, found: FilmsResult) -> None:
+    if model.spec.head.objects and found.results and not any(each.objects for each in found.results):
+        print(
+            f"head {model.spec.head.name} looks at objects, and no film has one (--objects, or a detector that finds "
+            "them): it sees none",
+            file=sys.stderr,
+        )
