@@ -29,12 +29,6 @@ import simplejpeg
 import torch
 import typer
 from av.video.reformatter import VideoReformatter
-from pipeline.predict.film_plans import FilmPlan
-from pipeline.predict.film_sources import FilmSource
-from pipeline.predict.find_persons import TableOfBoxes, choose_persons
-from pipeline.predict.load_model import Model, load_model
-from pipeline.predict.predict_film import PLAIN, PredictOptions
-from pipeline.predict.predict_films import FilmsResult, predict_films
 
 from benchmarks.frames import measure
 from benchmarks.measuring import apart, median_ratio, peak_mib, table
@@ -46,6 +40,12 @@ from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.weights import save_checkpoint
 from pipeline.models.build import build_detector
 from pipeline.models.detector import Detector
+from pipeline.predict.film_plans import FilmPlan
+from pipeline.predict.film_sources import FilmSource
+from pipeline.predict.find_persons import TableOfBoxes, choose_persons
+from pipeline.predict.load_model import Model, load_model
+from pipeline.predict.predict_film import PLAIN, PredictOptions
+from pipeline.predict.predict_films import FilmsResult, predict_films
 from pipeline.tables.schemas import BOXES
 from pipeline.video.extract import shrink
 
@@ -112,7 +112,7 @@ def pictures(film: Path, start: float = 0.0) -> Iterator[av.VideoFrame]:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         if start:
-            container.seek(int(start / stream.time_base), stream=stream)  # type: ignore[operator]
+            container.seek(int(start / stream.time_base), stream=stream)
         yield from container.decode(stream)
 
 

@@ -39,7 +39,7 @@ SIZES = ((2, 3, 2, 3, 48, 64), (1, 0, 1, 2, 48, 64), (1, 1, 1, 1, 64, 48), (3, 9
 def small_head(head: str, channels: int, *, mask: Any = "valid") -> Head:
     """A head whose weights all count: those that begin at 0 are drawn too."""
     torch.manual_seed(0)
-    window = {} if head in NO_BANK else {"window_seconds": SECONDS, "per_second": PER_SECOND}
+    window: dict[str, Any] = {} if head in NO_BANK else {"window_seconds": SECONDS, "per_second": PER_SECOND}
     settings = HeadSettings(
         roi_channels=channels,
         bank_channels=channels if window else 0,

@@ -119,7 +119,8 @@ class Counts(nn.Module):
         self.ask = ask
 
     def forward(self, roi: Tensor, context: object) -> Tensor:
-        return roi * self.ask(roi)
+        scaled: Tensor = roi * self.ask(roi)
+        return scaled
 
 
 @pytest.mark.parametrize("ask", [len, lambda roi: int(roi.sum()), lambda roi: 2.0 if roi.sum() > 0 else 1.0])
