@@ -136,7 +136,7 @@ class Exported:
         self.session = session_of(self.data)
 
     def largest_difference(self, sizes: tuple[int, ...]) -> float:
-        """The largest difference of any output from the network's own; of a value above 1, as a share of it."""
+        """The largest difference of any output from the network's own; where it has values above 1, as a share of the largest."""
         given = inputs_of(self.every, sizes)
         with torch.no_grad():
             expected = [each.numpy() for each in self.graph(given)]
@@ -144,4 +144,4 @@ class Exported:
         assert [each.shape for each in found] == [each.shape for each in expected]
         assert all(np.isfinite(each).all() for each in found)
         pairs = zip(found, expected, strict=True)
-        return max(float((np.abs(one - other) / np.abs(other).clip(min=1)).max(initial=0)) for one, other in pairs)
+        return max(float(np.abs(one - other).max(initial=0) / np.abs(other).max(initial=1)) for one, other in pairs)
