@@ -136,12 +136,16 @@ class Exported:
         self.session = session_of(self.data)
 
     def largest_difference(self, sizes: tuple[int, ...]) -> float:
-        """The largest difference of any output from the network's own; where it has values above 1, as a share of the largest."""
+        """The largest difference (see `share`) of any output from the network's own."""
         given = inputs_of(self.every, sizes)
         with torch.no_grad():
             expected = [each.numpy() for each in self.graph(given)]
         found = self.session.run(None, {port.name: given[port.name].numpy() for port in self.used})
         assert [each.shape for each in found] == [each.shape for each in expected]
         assert all(np.isfinite(each).all() for each in found)
-        pairs = zip(found, expected, strict=True)
-        return max(float(np.abs(one - other).max(initial=0) / np.abs(other).max(initial=1)) for one, other in pairs)
+        return max(share(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def share(found: Any, expected: Any) -> float:
+    """The largest difference, as a share of the largest expected value where that is above 1."""
+    return float(np.abs(found - expected).max(initial=0) / np.abs(expected).max(initial=1))
