@@ -20,9 +20,11 @@ uv pip install --quiet --python "$dir/venv/bin/python" \
     torch==2.15.0 onnx==1.23.2 onnxscript==0.7.2 onnxruntime==1.32.0 numpy==2.4.6
 cd "$dir"
 venv/bin/python -W ignore - <<'END'
+import logging
 import sys
 from importlib.metadata import version
 
+logging.disable(logging.WARNING)  # torchvision is not there
 import numpy as np
 import onnxruntime
 import torch
