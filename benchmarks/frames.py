@@ -46,15 +46,17 @@ def cpu_seconds() -> float:
     return sum(each.ru_utime + each.ru_stime for each in both)
 
 
-def measure(sides: Mapping[str, Callable[[int], Any]], repeats: int) -> dict[str, dict[str, list[float]]]:
-    """CPU and wall seconds of each side in each turn."""
+def measure(
+    sides: Mapping[str, Callable[[int], Any]], repeats: int, *, clock: Callable[[], float] = cpu_seconds
+) -> dict[str, dict[str, list[float]]]:
+    """CPU (by `clock`) and wall seconds of each side in each turn."""
     cpu: dict[str, list[float]] = {name: [] for name in sides}
 
     def counted(name: str) -> Callable[[int], None]:
         def run(turn: int) -> None:
-            before = cpu_seconds()
+            before = clock()
             sides[name](turn)
-            cpu[name].append(cpu_seconds() - before)
+            cpu[name].append(clock() - before)
 
         return run
 

@@ -43,9 +43,9 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.doctor import doctor
     from pipeline.commands.draw_film import render
     from pipeline.commands.error_report import errors
-    from pipeline.commands.live import live
     from pipeline.commands.experiment_report import report
     from pipeline.commands.explain import explain
+    from pipeline.commands.live import live
     from pipeline.commands.make_example import make_example
     from pipeline.commands.models import models
     from pipeline.commands.new_dataset import new_dataset

@@ -23,8 +23,11 @@ from pipeline.interop.convert_checkpoint import Converted, DetectorSettings
 from pipeline.interop.convert_checkpoint import convert as convert_foreign
 from pipeline.interop.export import export_mmaction2
 from pipeline.interop.frameworks import Foreign, recognise_checkpoint
+from pipeline.interop.onnx_export import export_onnx
+from pipeline.interop.onnx_graph import need_packages
 from pipeline.params import parse_params
 from pipeline.project.compose import compose_params
+from pipeline.tables.label_map import read_label_map
 
 SHOWN = 3
 # A conversion does not depend on the size of the frames that the current data set stores.
@@ -245,14 +248,30 @@ def fetch(checkpoint: str) -> Path:
 
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="A safetensors file of ours, e.g. models/baseline.safetensors.")],
-    to: Annotated[Path, typer.Option(help="The .pth file to write.")],
+    to: Annotated[Path | None, typer.Option(help="The .pth file to write, for another framework.")] = None,
     layout: Annotated[Literal["mmaction2"], typer.Option("--format", help="Whose names and shapes.")] = "mmaction2",
+    onnx: Annotated[Path | None, typer.Option(help="The .onnx file to write; its description .json beside it.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="With --onnx: a label map that names the classes; else labels.json beside it.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file that is there already.")] = False,
 ) -> None:
-    """Write a checkpoint of ours as MMAction2's state dict: its names and shapes, and plain values beside them.
+    """Write a checkpoint of ours as MMAction2's state dict (--to), or as an ONNX model to serve elsewhere (--onnx).
 
-    Converted back, it is the same to the bit.
+    A state dict has MMAction2's names and shapes, and converted back it is the same to the bit. An ONNX model is the
+    whole detector, or a head on stored features, with any number of clips, boxes and windows: docs/export.md.
     """
+    if (to is None) == (onnx is None):
+        raise InputError("export writes one thing: give --to FILE.pth or --onnx FILE.onnx")
+    if to is not None and labels is not None:
+        raise InputError("--labels: a state dict holds no names of classes; it goes with --onnx")
+    if to is not None:
+        _export_state(checkpoint, to, layout, force=force)
+    elif onnx is not None:
+        _export_onnx(checkpoint, onnx, labels, force=force)
+
+
+def _export_state(checkpoint: Path, to: Path, layout: str, *, force: bool) -> None:
     check_new_file(to, force=force)
     if checkpoint.with_suffix(".json").exists():
         tensors, described = load_checkpoint(checkpoint)
@@ -267,3 +286,25 @@ def export(
     for note in notes:
         print(f"  {note}")
     print(f"{to}: {len(value['state_dict'])} tensors in the layout of {layout}")
+
+
+def _export_onnx(checkpoint: Path, to: Path, label_map: Path | None, *, force: bool) -> None:
+    if to.suffix != ".onnx":
+        raise InputError(f"--onnx {to}: expected a .onnx file")
+    for path in (to, to.with_suffix(".json")):
+        check_new_file(path, force=force)
+    need_packages()
+    tensors, described = load_checkpoint(checkpoint)
+    beside = checkpoint.with_name("labels.json")
+    label_map = beside if label_map is None and beside.is_file() else label_map
+    names = read_label_map(label_map) if label_map else None
+    try:
+        known = export_onnx(to, tensors, described, names)
+    except InputError as error:
+        raise InputError(f"{checkpoint}: {error}") from None
+    for end in ("inputs", "outputs"):
+        for port in known[end]:
+            print(f"  {end[:-1]} {port['name']} {port['type']} [{', '.join(map(str, port['shape']))}]")
+    if label_map is None:
+        print("  the classes have numbers and no names: --labels FILE names them")
+    print(f"{to}: {known['checkpoint']['kind']} with head {known['head']}, opset {known['opset']}")

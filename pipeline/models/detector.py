@@ -104,7 +104,7 @@ class Detector(nn.Module):
     def _object_rows(self, pooled_BChw: Tensor, objects: ObjectBoxes) -> ObjectRows:
         """Cut the objects out of the map and pool them; empty places hold zeros."""
         clip_N, place_N = objects.mask.nonzero(as_tuple=True)
-        found_NC = pool_roi(self._cut(pooled_BChw, objects.boxes_xyxy[objects.mask], clip_N))
+        found_NC = pool_roi(self._cut(pooled_BChw, objects.boxes_xyxy[clip_N, place_N], clip_N))
         rows_BKC = found_NC.new_zeros(*objects.mask.shape, self.roi_channels)
         return ObjectRows(rows_BKC.index_put((clip_N, place_N), found_NC), objects.mask)
 

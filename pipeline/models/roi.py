@@ -63,8 +63,10 @@ def roi_features(
     Raises:
         ValueError: boxes and clip_index have different lengths.
     """
-    if boxes_xyxy.shape != (len(clip_index), 4):
-        raise ValueError(f"boxes_xyxy is {tuple(boxes_xyxy.shape)}, expected ({len(clip_index)}, 4) as clip_index has")
+    if boxes_xyxy.shape != (clip_index.shape[0], 4):
+        raise ValueError(
+            f"boxes_xyxy is {tuple(boxes_xyxy.shape)}, expected ({clip_index.shape[0]}, 4) as clip_index has"
+        )
     # Interpolated positions and sums over many cells: half precision would shift boxes and blur the context.
     with torch.autocast(pooled_BChw.device.type, enabled=False):
         roi_RCss = align_boxes(

@@ -7,9 +7,9 @@ from typing import Any
 
 from pipeline.base.errors import counted
 from pipeline.base.files import replace_folder
-from pipeline.predict.exclusive_groups import exclusive_groups
 from pipeline.models.attention import attends
 from pipeline.predict.attention_table import write_attention
+from pipeline.predict.exclusive_groups import exclusive_groups
 from pipeline.predict.film_plans import Chosen, plan_films
 from pipeline.predict.film_sources import find_films
 from pipeline.predict.load_model import Model

@@ -15,12 +15,15 @@ from typer.testing import CliRunner, Result
 from pipeline.base.command import new_app
 from pipeline.base.errors import InputError
 from pipeline.checkpoint.build_baseline import build_baseline
-from pipeline.checkpoint.build_scope import build_scope_detector
+from pipeline.checkpoint.build_scope import build_scope_detector, build_scope_head
+from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.specs import HeadSpec
-from pipeline.checkpoint.weights import load_checkpoint, load_into
+from pipeline.checkpoint.weights import load_checkpoint, load_into, save_checkpoint
 from pipeline.commands import convert as command
 from pipeline.commands.convert import convert, export
 from pipeline.interop.export import export_mmaction2
+from pipeline.tables.label_map import Label, write_labels
+from tests.checkpoint.sidecars import LINEAR
 from tests.interop.small_models import (
     alphaction_state,
     caffe2_blobs,
@@ -264,6 +267,49 @@ def test_a_trained_checkpoint_and_other_files_are_not_replaced(tmp_path: Path) -
         refusal("export", first, "--to", tmp_path / "u.pth") == f"{tmp_path / 'u.pth'}: is there; --force replaces it"
     )
     lines("export", first, "--to", tmp_path / "u.pth", "--force")
+
+
+def test_a_head_becomes_an_onnx_model_with_the_names_of_its_classes(tmp_path: Path) -> None:
+    checkpoint = Checkpoint.from_json(LINEAR, "h.json")
+    assert isinstance(checkpoint.spec, HeadSpec)
+    source, to = tmp_path / "head.safetensors", tmp_path / "out" / "h.onnx"
+    to.parent.mkdir()
+    save_checkpoint(source, build_scope_head(checkpoint.spec).state_dict(), checkpoint)
+    said = [
+        "  input persons float32 [boxes, 160]",
+        "  output scores float32 [boxes, 5]",
+        "  output logits float32 [boxes, 6]",
+        "  the classes have numbers and no names: --labels FILE names them",
+        f"{to}: head with head linear, opset 20",
+    ]
+    assert lines("export", source, "--onnx", to) == said
+    assert json.loads(to.with_suffix(".json").read_text())["labels"] is None
+    assert refusal("export", source, "--onnx", to) == f"{to}: is there; --force replaces it"
+    to.unlink()
+    assert refusal("export", source, "--onnx", to) == f"{to.with_suffix('.json')}: is there; --force replaces it"
+    (tmp_path / "own.txt").write_text("1: walk\n2: run\n")
+    assert lines("export", source, "--onnx", to, "--force", "--labels", tmp_path / "own.txt") == said[:3] + said[4:]
+    named = [label["name"] for label in json.loads(to.with_suffix(".json").read_text())["labels"]]
+    assert named == ["walk", "run"]
+    write_labels(tmp_path / "labels.json", [Label(9, "fly", "PERSON_MOVEMENT")])  # as in the folder of a packed model
+    assert refusal("export", source, "--onnx", to, "--force") == (
+        f"{source}: has 5 classes, and the label map names id 9"
+    )
+
+
+def test_what_export_is_told_must_make_sense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = "export writes one thing: give --to FILE.pth or --onnx FILE.onnx"
+    assert refusal("export", "x.safetensors") == one
+    assert refusal("export", "x.safetensors", "--to", "x.pth", "--onnx", "x.onnx") == one
+    assert refusal("export", "x.safetensors", "--onnx", "x.pt") == "--onnx x.pt: expected a .onnx file"
+    assert refusal("export", "x.safetensors", "--to", tmp_path / "x.pth", "--labels", "l.txt") == (
+        "--labels: a state dict holds no names of classes; it goes with --onnx"
+    )
+    assert refusal("export", "nowhere.safetensors", "--onnx", tmp_path / "x.onnx") == "nowhere.json: no such file"
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    assert refusal("export", "x.safetensors", "--onnx", tmp_path / "x.onnx") == (
+        "--onnx needs the package onnxscript: pip install 'actionbank[onnx]'"
+    )
 
 
 def test_a_file_of_alphaction_becomes_a_detector_with_its_groups_of_classes(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class NonLocal(nn.Module):
         value_BMd = _cells(self.g(x_BCTHW))
         # One head: softmax(query . key / sqrt(d)) . value. A fused kernel, if available, stores no N x M scores.
         found_BNd = F.scaled_dot_product_attention(query_BNd[:, None], key_BMd[:, None], value_BMd[:, None])[:, 0]
-        found_BdTHW = found_BNd.transpose(1, 2).reshape(len(x_BCTHW), -1, *x_BCTHW.shape[2:])
+        found_BdTHW = found_BNd.transpose(1, 2).reshape(x_BCTHW.shape[0], -1, *x_BCTHW.shape[2:])
         out_BCTHW: Tensor = self.conv_out(found_BdTHW)
         return x_BCTHW + out_BCTHW
 

@@ -9,7 +9,7 @@ channels.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -128,7 +128,7 @@ class Interaction(nn.Module):
         # One clip more, of nobody: that of a window which no person has.
         clips = count_clips(context)
         seats = seat_persons(context.clip_index, clips + 1, places, draw=self.training)
-        clip_W = window_R.new_full((len(window_WLC),), clips)
+        clip_W = window_R.new_full((window_WLC.shape[0],), clips)
         clip_W = clip_W.scatter(0, window_R, context.clip_index.to(window_R.dtype))
         own_RC = person_RC.detach() if context.own_rows is None else context.own_rows.to(person_RC.dtype)
         own_WKC = seats.group(own_RC)[clip_W]
@@ -150,8 +150,10 @@ class Interaction(nn.Module):
 def count_clips(context: Context) -> int:
     """Return the number of clips, as far as objects or persons show it."""
     if context.objects is not None:
-        return len(context.objects.rows)
-    return int(context.clip_index.max()) + 1 if len(context.clip_index) else 1
+        return context.objects.rows.shape[0]
+    # Clip 0 is there also where there are no persons. `item`, not `int`: a graph that is traced keeps the number open.
+    index = torch.cat([context.clip_index, context.clip_index.new_zeros(1)])
+    return cast(int, index.max().item()) + 1
 
 
 class InteractionHead(nn.Module):

@@ -8,6 +8,7 @@ Rows are held once for each clip (or window); upstream copies them for every per
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -125,4 +126,4 @@ def seat_persons(clip_R: Tensor, clips: int, places: int, *, draw: bool, fit: bo
         order_R = torch.randperm(len(clip_R), device="cpu").to(clip_R.device)
         place_R = torch.empty_like(place_R)
         place_R[order_R] = group_persons(clip_R[order_R], clips)[0]
-    return Seats(clip_R, place_R, place_R < places, clips, min(places, most) if fit else places)
+    return Seats(clip_R, place_R, place_R < places, clips, cast(int, torch.sym_min(places, most)) if fit else places)

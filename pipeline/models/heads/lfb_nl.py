@@ -8,6 +8,7 @@ product. Upstream copies the window for every person.
 """
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,8 @@ def group_persons(index: Tensor, groups: int) -> tuple[Tensor, int]:
     """Return each person's place within its group, [R], and the number of persons of the largest group."""
     member_RB = index[:, None] == torch.arange(groups, device=index.device)
     place_R = member_RB.cumsum(dim=0).gather(1, index[:, None].long())[:, 0] - 1
-    return place_R, int(member_RB.sum(dim=0).max()) if groups else 0
+    # `item`, not `int`: a graph that is traced keeps the number open.
+    return place_R, cast(int, member_RB.sum(dim=0).max().item()) if groups else 0
 
 
 def attend(query_Rd: Tensor, key_BLd: Tensor, value_BLd: Tensor, valid_BL: Tensor | None, window_R: Tensor) -> Tensor:
@@ -39,8 +41,9 @@ def attend(query_Rd: Tensor, key_BLd: Tensor, value_BLd: Tensor, valid_BL: Tenso
     Returns:
         [R, d]; for a window without a valid slot the values have no meaning, but they and their gradients are finite.
     """
-    place_R, persons = group_persons(window_R, len(key_BLd))
-    query_BPd = query_Rd.new_zeros(len(key_BLd), persons, query_Rd.shape[1])
+    windows = key_BLd.shape[0]
+    place_R, persons = group_persons(window_R, windows)
+    query_BPd = query_Rd.new_zeros(windows, persons, query_Rd.shape[1])
     query_BPd = query_BPd.index_put((window_R, place_R), query_Rd)
     score_BPL = query_BPd @ key_BLd.transpose(1, 2) / math.sqrt(query_Rd.shape[1])
     if valid_BL is not None:
