@@ -150,3 +150,20 @@ def test_more_than_upstream_takes_without_a_draw_is_refused(narrow: None, tmp_pa
 def test_the_kind_is_told_by_the_facts() -> None:
     assert is_train_steps(facts_of())
     assert not is_train_steps({"iterations": [], "reads": []})
+
+
+def test_a_clip_without_a_person_has_no_mean() -> None:
+    rows, none = torch.ones(2, 40), np.zeros((0, 32), np.float32)
+    arrays = {"it1/pooled0_first32": np.ones((2, 32), np.float32), "it1/pooled1_first32": none}
+    plan = {"iteration": 1, "clips": [["A", 1], ["A", 2]], "pooled_mean": [1.0, float("nan")]}
+    found = alphaction_steps._compare_pooled(rows, torch.zeros(2, dtype=torch.int64), plan, arrays, 1e-4)
+    assert [each.tensor for each in found if not each.within] == []
+    plan["pooled_mean"] = [1.1, None]
+    found = alphaction_steps._compare_pooled(rows, torch.zeros(2, dtype=torch.int64), plan, arrays, 1e-4)
+    assert [each.tensor for each in found if not each.within] == ["it1/pooled_mean"]
+
+
+def test_more_stored_rows_than_are_read_are_refused_as_upstream_draws() -> None:
+    held = {"movie": "A", "second": 880, "rows": 6, "loss_tag": 1.0, "features": ""}
+    with pytest.raises(InputError, match="prefilled_pool has 6 rows at A 880, of which upstream draws 5"):
+        alphaction_steps._filled_memory({**facts_of(), "prefilled_pool": [held]}, 4)

@@ -241,9 +241,7 @@ def test_the_keyframes_second_of_a_window_that_no_person_has_holds_nobody(mask: 
     window, valid, _ = interaction._memory(persons, context)
     nobody = torch.zeros(PER_SECOND, CHANNELS)
     own = torch.unflatten(window, 1, (SECONDS, PER_SECOND))[:, SECONDS // 2]
-    expected = [
-        torch.cat([rows, nobody[len(rows) :]]) for rows in (persons[:1], persons[:0], persons[1:], persons[:0])
-    ]
+    expected = [torch.cat([rows, nobody[len(rows) :]]) for rows in (persons[:1], persons[:0], persons[1:], persons[:0])]
     assert torch.equal(own, torch.stack(expected))
     if mask == "valid":
         held = torch.unflatten(valid, 1, (SECONDS, PER_SECOND))[:, SECONDS // 2]
