@@ -23,8 +23,7 @@ def test_a_packed_model_predicts_what_the_project_does(name: str, trained: Train
     assert own.facts() == packed.facts()
     assert own.facts()["head"] == own.spec.head.name
     seconds = [
-        model.predict("film.mp4", detector="motion", every=5)
-        for model in (own.shown_from(0.3), packed.shown_from(0.3))
+        model.predict("film.mp4", detector="motion", every=5) for model in (own.shown_from(0.3), packed.shown_from(0.3))
     ]
     assert len(seconds[0]) >= 3
     for one, other in zip(*seconds, strict=True):
@@ -71,5 +70,5 @@ def test_a_converted_detector_predicts(trained: Train, elsewhere: Path) -> None:
 
 
 def test_a_device_that_is_not_there_is_refused(trained: Train) -> None:
-    with pytest.raises(InputError, match="^device 'abacus': expected cpu, cuda, cuda:N or auto$"):
+    with pytest.raises(InputError, match=r"^device 'abacus': expected cpu, cuda, cuda:N or auto$"):
         load_model(trained("all").folder, device="abacus")

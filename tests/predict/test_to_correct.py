@@ -225,7 +225,7 @@ def test_what_is_written_and_said(tmp_path: Path) -> None:
         missing,
         f"{out}: written: 2 boxes at 2 seconds of 1 film, for cvat",
         f"next: in CVAT, make a task of each film with the labels of {out}/cvat_labels.json (Raw), upload its XML, "
-        f"correct it, and export it into {out}/annotations; {then}",
+        f"correct it, and export it in place of that in {out}/annotations; {then}",
     ]
     files = ["annotations/a.xml", "annotations/labelmap.pbtxt", "cvat_labels.json", "written.json"]
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == files
