@@ -322,7 +322,9 @@ def test_what_a_trained_model_predicts_is_read_again(
     assert "out/correct-cvat: written: " in printed
     found = read_predicted(Path("out"))
     assert found.model["exclusive"] == []
-    assert_equal(read(Path("out/correct-cvat"), found), found, "cvat")
+    back = read(Path("out/correct-cvat"), found)
+    assert_equal(back, found, "cvat")
+    assert back.keyframes["timestamp"].to_pylist() == list(range(20))  # joined tracks: every second was looked at
     predict(
         [str(made.film)], made.folder, Path("out"), threshold=0.3, correct="ava", force=True, workers=1, device="cpu"
     )
