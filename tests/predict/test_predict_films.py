@@ -14,7 +14,7 @@ from pipeline.predict.film_plans import FilmPlan
 from pipeline.predict.film_sources import FilmSource
 from pipeline.predict.find_persons import TableOfBoxes, choose_persons, read_boxes
 from pipeline.predict.load_model import Model, load_model
-from pipeline.predict.predict_film import PLAIN, PredictOptions
+from pipeline.predict.predict_film import PLAIN, PredictOptions, predict_film
 from pipeline.predict.predict_films import check_keep_bank, predict_films
 from pipeline.predict.predicted import Predicted
 from pipeline.predict.typed_results import Second
@@ -70,7 +70,7 @@ def test_without_any_film_the_work_fails(trained: Train, tmp_path: Path) -> None
 def test_a_fault_of_one_film_stops_no_other(trained: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = trained("all")
     model = load_model(project.folder, device="cpu")
-    predict, plan = module.predict_film, plan_of(project, model)
+    predict, plan = predict_film, plan_of(project, model)
 
     def failing(model, film, *arguments, **options):
         if film.video_id == "first":
@@ -89,7 +89,7 @@ def test_a_fault_of_one_film_stops_no_other(trained: Train, tmp_path: Path, monk
 def test_a_ctrl_c_keeps_the_films_that_are_done(trained: Train, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     project = trained("all")
     model = load_model(project.folder, device="cpu")
-    predict, plan = module.predict_film, plan_of(project, model)
+    predict, plan = predict_film, plan_of(project, model)
 
     def interrupted(model, film, *arguments, **options):
         if film.video_id == "later":

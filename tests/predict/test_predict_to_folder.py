@@ -12,7 +12,7 @@ from pipeline.evaluation.ava_csv import read_detections
 from pipeline.predict import predict_films
 from pipeline.predict.film_plans import Chosen
 from pipeline.predict.load_model import load_model
-from pipeline.predict.predict_film import PredictOptions
+from pipeline.predict.predict_film import PredictOptions, predict_film
 from pipeline.predict.predict_to_folder import Outputs, predict_to_folder
 from pipeline.predict.predicted import read_predicted
 from tests.predict.conftest import FILM, Trained
@@ -90,7 +90,7 @@ def test_an_interrupted_run_writes_whole_films(
     project = trained("all")
     model = load_model(project.folder, device="cpu")
     Path("zz.mp4").symlink_to(project.film)
-    predict = predict_films.predict_film
+    predict = predict_film
 
     def interrupted(model, film, *arguments, **options):
         if film.video_id == "zz":
