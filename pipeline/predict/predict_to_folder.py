@@ -18,7 +18,7 @@ from pipeline.predict.page.html_page import PAGE, write_film_page
 from pipeline.predict.predict_film import PredictOptions
 from pipeline.predict.predict_films import FilmsResult, check_keep_bank, predict_films
 from pipeline.predict.predicted import Predicted
-from pipeline.predict.write_predicted import FILES, LINES, check_out, lines_writer, write_tables
+from pipeline.predict.write_predicted import LINES, REPLACED, check_out, lines_writer, write_tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def predict_to_folder(
     options.check(model)
     check_keep_bank(model, outputs.keep_bank, force=outputs.force)
     plans = plan_films(films, model, chosen)
-    with replace_folder(outputs.out, FILES) as folder:
+    with replace_folder(outputs.out, REPLACED) as folder:
         with lines_writer(folder / LINES if outputs.with_lines else None, echo=outputs.echo) as lines:
             found = predict_films(model, plans, options, on_second=lines.write, keep_bank=outputs.keep_bank)
         found.problems = [*problems, *found.problems]

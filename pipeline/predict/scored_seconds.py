@@ -92,9 +92,9 @@ def _fill(scores: NDArray[np.float64], boxes: NDArray[np.float64], found: pa.Tab
     same = np.abs(_boxes(found)[:, None] - boxes[None]).max(axis=2) <= SAME_BOX  # [m, n]
     if not same.any(axis=1).all():
         raise _without_person(found)
-    for row, action, score in zip(same, found["action_id"].to_pylist(), found["score"].to_pylist(), strict=True):
-        if action in columns:
-            scores[row, columns[action]] = np.maximum(scores[row, columns[action]], score)
+    places = np.array([columns.get(action, -1) for action in found["action_id"].to_pylist()])
+    row, person = np.nonzero(same & (places >= 0)[:, None])
+    np.maximum.at(scores, (person, places[row]), found["score"].to_numpy()[row])
 
 
 def _without_person(rows: pa.Table) -> InputError:

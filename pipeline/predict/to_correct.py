@@ -157,7 +157,7 @@ def _next(out: Path, tool: Tool) -> str:
     labels = out / "cvat_labels.json"
     steps = {
         "cvat": f"in CVAT, make a task of each film with the labels of {labels} (Raw), upload its XML, correct it, and "
-        f"export it into {annotations}",
+        f"export it in place of that in {annotations}",
         "via": f"open {out / 'via_project.json'} in VIA 3, correct, and export it over {annotations / 'predicted.csv'}",
         "ava": f"correct {annotations / 'predicted.csv'}",
     }

@@ -16,8 +16,10 @@ from pipeline.predict.to_correct import SPANS, check_uncorrected
 from pipeline.predict.typed_results import Second, json_line
 
 CSV, LINES, PROBLEMS = "detections.csv", "seconds.jsonl", "problems.json"
-FILES = (*OUT, CSV, LINES, PROBLEMS, *ATTENTION_FILES, PAGE, SPANS, *(f"correct-*/{each}" for each in OF_CORRECTIONS))
+FILES = (*OUT, CSV, LINES, PROBLEMS, *ATTENTION_FILES, PAGE)
 "What the command writes into its folder."
+REPLACED = (*FILES, SPANS, *(f"correct-*/{each}" for each in OF_CORRECTIONS))
+"What may lie there when it is replaced: this, and what is made of it."
 
 
 def check_out(out: Path, *, force: bool) -> None:
@@ -29,7 +31,7 @@ def check_out(out: Path, *, force: bool) -> None:
     """
     if out.exists() and not force:
         raise InputError(f"{out}: is there already; --force replaces it, --out names another")
-    check_own(out, FILES)
+    check_own(out, REPLACED)
     for folder in sorted(out.glob("correct-*")):
         check_uncorrected(folder)
 

@@ -225,7 +225,7 @@ def test_what_is_written_and_said(tmp_path: Path) -> None:
         missing,
         f"{out}: written: 2 boxes at 2 seconds of 1 film, for cvat",
         f"next: in CVAT, make a task of each film with the labels of {out}/cvat_labels.json (Raw), upload its XML, "
-        f"correct it, and export it into {out}/annotations; {then}",
+        f"correct it, and export it in place of that in {out}/annotations; {then}",
     ]
     files = ["annotations/a.xml", "annotations/labelmap.pbtxt", "cvat_labels.json", "written.json"]
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == files
@@ -322,7 +322,9 @@ def test_what_a_trained_model_predicts_is_read_again(
     assert "out/correct-cvat: written: " in printed
     found = read_predicted(Path("out"))
     assert found.model["exclusive"] == []
-    assert_equal(read(Path("out/correct-cvat"), found), found, "cvat")
+    back = read(Path("out/correct-cvat"), found)
+    assert_equal(back, found, "cvat")
+    assert back.keyframes["timestamp"].to_pylist() == list(range(20))  # joined tracks: every second was looked at
     predict(
         [str(made.film)], made.folder, Path("out"), threshold=0.3, correct="ava", force=True, workers=1, device="cpu"
     )
