@@ -23,8 +23,7 @@ def test_a_packed_model_predicts_what_the_project_does(name: str, trained: Train
     assert own.facts() == packed.facts()
     assert own.facts()["head"] == own.spec.head.name
     seconds = [
-        model.predict("film.mp4", detector="motion", every=5)
-        for model in (own.shown_from(0.3), packed.shown_from(0.3))
+        model.predict("film.mp4", detector="motion", every=5) for model in (own.shown_from(0.3), packed.shown_from(0.3))
     ]
     assert len(seconds[0]) >= 3
     for one, other in zip(*seconds, strict=True):

@@ -173,9 +173,7 @@ def test_options_that_mean_nothing_are_refused(trained: Train) -> None:
     assert str(error.value) == "--every 0: expected seconds, at least 0.02"
 
 
-def test_a_whole_frame_stands_for_a_second_without_a_box_where_the_bank_says_so(
-    trained: Train, tmp_path: Path
-) -> None:
+def test_a_whole_frame_stands_for_a_second_without_a_box_where_the_bank_says_so(trained: Train, tmp_path: Path) -> None:
     project = trained("bank")
     model = load_model(project.folder, device="cpu")
     bank = replace(model.settings.bank, full_frame_box=True)
