@@ -1,11 +1,14 @@
 """`actionbank predict` and `actionbank pack-model`: put a trained model on films, and hand it over."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pipeline.base.command import BatchOption, DeviceOption, WorkersOption
+
+if TYPE_CHECKING:
+    from pipeline.predict.live_run import LiveCounts
 
 SourcesArgument = Annotated[
     list[str],
@@ -61,6 +64,10 @@ CsvOption = Annotated[bool, typer.Option("--csv/--no-csv", help="Write detection
 LinesOption = Annotated[
     bool, typer.Option("--lines/--no-lines", help="Write seconds.jsonl, a line of JSON for each scored time.")
 ]
+RenderOption = Annotated[
+    Path | None,
+    typer.Option(help="Also draw what was found on the film: a new .mp4, .mov or .mkv. For one film."),
+]
 PrintOption = Annotated[bool, typer.Option("--print", help="Also print these lines as they come.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an earlier result of this command.")]
 
@@ -82,6 +89,7 @@ def predict(
     keep_bank: BankOption = None,
     with_csv: CsvOption = True,
     with_lines: LinesOption = True,
+    render: RenderOption = None,
     echo: PrintOption = False,
     labels: LabelsOption = None,
     force: ForceOption = False,
@@ -106,7 +114,8 @@ def predict(
 
     is_live = any(map(is_camera, sources))
     if is_live:
-        check_alone(sources, {"--at": at, "--keep-bank": keep_bank})
+        of_films = {"--at": at, "--keep-bank": keep_bank, "--render": render}
+        check_alone(sources, {**of_films, "--first-timestamp": first_timestamp, "--no-lines": not with_lines})
     else:
         check_out(out, force=force)
     options = PredictOptions(every=every, memory=memory, at=read_keyframe_list(at) if at else None)
@@ -114,11 +123,18 @@ def predict(
     chosen = Chosen(boxes=boxes, objects=objects, detector=detector, times=times, first_timestamp=first_timestamp)
     if is_live:
         live = LiveOutputs(out=out, force=force, echo=echo)
-        if live_to_folder(sources[0], loaded.shown_from(threshold), chosen, every, live).outcome == "stopped":
-            raise typer.Exit(130)
+        end_live(live_to_folder(sources[0], loaded.shown_from(threshold), chosen, every, live))
         return
-    outputs = Outputs(out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank)
+    outputs = Outputs(
+        out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank, render=render
+    )
     if predict_to_folder(sources, loaded.shown_from(threshold), chosen, options, outputs).interrupted:
+        raise typer.Exit(130)
+
+
+def end_live(counts: "LiveCounts") -> None:
+    """End the command: with status 130 if it was a Ctrl-C."""
+    if counts.outcome == "stopped":
         raise typer.Exit(130)
 
 

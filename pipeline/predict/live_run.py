@@ -73,9 +73,10 @@ def run_live(
     sinks: Sequence[Callable[[Second], None]],
     on_frame: Callable[[Row], None] = lambda _: None,
     waiting: int = WAITING,
+    asked: threading.Event | None = None,
     report: TextIO | None = None,
 ) -> LiveCounts:
-    """Score a camera until it ends or vanishes, or a KeyboardInterrupt comes; memory does not grow.
+    """Score a camera until it ends or vanishes, or somebody asks to stop; memory does not grow.
 
     Args:
         camera: it is closed at the end.
@@ -84,6 +85,7 @@ def run_live(
         sinks: get every scored time.
         on_frame: gets every stored frame, in the thread that reads the camera.
         waiting: times that wait while another is scored; if there are more, the oldest ones are dropped.
+        asked: ends it when it is set; so does a KeyboardInterrupt.
         report: where counts are printed every REPORT_SECONDS and at the end; None takes standard error.
 
     Returns:
@@ -96,8 +98,9 @@ def run_live(
     reader = threading.Thread(target=_read, args=(camera, tap, queue, on_frame, stop), daemon=True)
     reader.start()
     try:
-        _score(queue, scorer, sinks, counts, report)
-        counts.outcome = "ended"
+        for due in _items(queue, asked or threading.Event(), counts, report):
+            _score(due, scorer, sinks, counts)
+        counts.outcome = "stopped" if asked is not None and asked.is_set() else "ended"
     except CameraLost as error:
         counts.outcome, counts.lost = str(error), error
     except KeyboardInterrupt:
@@ -138,30 +141,29 @@ def _read(
         queue.end(error)
 
 
-def _score(
-    queue: LatestQueue[Due],
-    scorer: Scorer,
-    sinks: Sequence[Callable[[Second], None]],
-    counts: LiveCounts,
-    report: TextIO,
-) -> None:
+def _items(queue: LatestQueue[Due], asked: threading.Event, counts: LiveCounts, report: TextIO) -> Iterator[Due]:
+    """Yield what is due until the queue ends or `asked` is set, and print the counts every so often."""
     told = time.monotonic()
-    while True:
+    while not asked.is_set():
         try:
             due = queue.get(POLL_SECONDS)
         except EOFError:
             return
         if due is not None:
-            second = scorer.step(due)
-            counts.handled += 1
-            if second is not None:
-                for sink in sinks:
-                    sink(second)
-                counts.add(time.monotonic() - due.arrived)
+            yield due
         if time.monotonic() - told >= REPORT_SECONDS:
             told = time.monotonic()
             counts.dropped = queue.dropped
             print(counts.text(), file=report, flush=True)
+
+
+def _score(due: Due, scorer: Scorer, sinks: Sequence[Callable[[Second], None]], counts: LiveCounts) -> None:
+    second = scorer.step(due)
+    counts.handled += 1
+    if second is not None:
+        for sink in sinks:
+            sink(second)
+        counts.add(time.monotonic() - due.arrived)
 
 
 def _ending(outcome: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.base.errors import counted
+from pipeline.base.errors import InputError, counted
 from pipeline.base.files import replace_folder
 from pipeline.predict.film_plans import Chosen, plan_films
 from pipeline.predict.film_sources import find_films
@@ -12,6 +12,7 @@ from pipeline.predict.load_model import Model
 from pipeline.predict.predict_film import PredictOptions
 from pipeline.predict.predict_films import FilmsResult, check_keep_bank, predict_films
 from pipeline.predict.predicted import Predicted
+from pipeline.predict.render_film import check_free, render_film
 from pipeline.predict.write_predicted import FILES, LINES, check_out, lines_writer, write_tables
 
 
@@ -27,6 +28,8 @@ class Outputs:
     echo: bool = False
     "Print the lines of JSON too, as they come."
     keep_bank: Path | None = None
+    render: Path | None = None
+    "A film with what was found drawn on it."
 
 
 def predict_to_folder(
@@ -46,6 +49,8 @@ def predict_to_folder(
     """
     check_out(outputs.out, force=outputs.force)
     films, problems = find_films(sources)
+    if outputs.render is not None:
+        check_render(outputs.render, len(films), force=outputs.force)
     options.check(model)
     check_keep_bank(model, outputs.keep_bank, force=outputs.force)
     plans = plan_films(films, model, chosen)
@@ -57,7 +62,21 @@ def predict_to_folder(
         predicted = found.predicted(model, **told)
         write_tables(folder, predicted, found, with_csv=outputs.with_csv)
     print(f"{outputs.out}: {described(found, predicted)}")
+    if outputs.render is not None and found.results:
+        frames = render_film(predicted, found.results[0].video["video_id"][0].as_py(), outputs.render)
+        print(f"{outputs.render}: {frames} frames")
     return found
+
+
+def check_render(out: Path, films: int, *, force: bool) -> None:
+    """Check that a number of films can be rendered into one.
+
+    Raises:
+        InputError: there are several, or see `check_free`.
+    """
+    check_free(out, force=force)
+    if films != 1:
+        raise InputError(f"--render: found {films} films, expected one; `actionbank render` draws others afterwards")
 
 
 def described(found: FilmsResult, predicted: Predicted) -> str:

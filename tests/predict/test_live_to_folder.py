@@ -12,7 +12,7 @@ from pipeline.base.errors import InputError
 from pipeline.predict.camera import CameraLost, StreamCamera, Taken, open_camera
 from pipeline.predict.film_plans import Chosen
 from pipeline.predict.live_server import Hub
-from pipeline.predict.live_to_folder import LiveOutputs, camera_id, live_to_folder
+from pipeline.predict.live_to_folder import LiveOutputs, camera_id, live_to_folder, stopped_by_signals
 from pipeline.predict.load_model import Model, load_model
 from pipeline.predict.predicted import read_predicted
 from tests.predict.conftest import Trained
@@ -72,25 +72,38 @@ def test_a_stream_is_scored_to_its_end(model: Model, trained, tmp_path: Path) ->
     assert 1 <= counts.scored <= 10
 
 
-def test_a_signal_stops_it_and_leaves_whole_files(model: Model, frames, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_and_leaves_whole_files(model: Model, frames, tmp_path: Path, number: int) -> None:
     class Killed(FakeCamera):
         def frames(self) -> Iterator[Taken]:
             for frame in super().frames():
                 time.sleep(0.01)
                 if frame.seconds > 4:
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    os.kill(os.getpid(), number)
                     time.sleep(1)
                     return
                 yield frame
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(number)
     outputs = LiveOutputs(out=tmp_path / "out")
     counts = live_to_folder("camera:0", model, MOTION, 1.0, outputs, open_source=lambda _: Killed(frames))
     assert counts.outcome == "stopped"
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.getsignal(number) == before
     assert len((tmp_path / "out/seconds.jsonl").read_text().splitlines()) == counts.scored
     if counts.scored:
         read_predicted(tmp_path / "out/parts/00000")
+
+
+def test_a_second_signal_interrupts() -> None:
+    def twice() -> None:
+        with stopped_by_signals() as asked:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert asked.wait(5)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        twice()
 
 
 def test_what_is_refused(model: Model, tmp_path: Path) -> None:
