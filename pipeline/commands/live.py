@@ -13,6 +13,7 @@ from pipeline.commands.predict import (
     LabelsOption,
     ModelOption,
     ThresholdOption,
+    end_live,
 )
 
 
@@ -62,5 +63,4 @@ def live(
         counts = live_to_folder(source, loaded.shown_from(threshold), Chosen(detector=detector), every, outputs)
     finally:
         server.close()
-    if counts.outcome == "stopped":
-        raise typer.Exit(130)
+    end_live(counts)

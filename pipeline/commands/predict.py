@@ -1,11 +1,14 @@
 """`actionbank predict` and `actionbank pack-model`: put a trained model on films, and hand it over."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pipeline.base.command import BatchOption, DeviceOption, WorkersOption
+
+if TYPE_CHECKING:
+    from pipeline.predict.live_run import LiveCounts
 
 SourcesArgument = Annotated[
     list[str],
@@ -74,6 +77,10 @@ PageOption = Annotated[
 ExplainOption = Annotated[
     int, typer.Option(min=0, help="Write what the head attended to: of each person and layer so many weights.")
 ]
+RenderOption = Annotated[
+    Path | None,
+    typer.Option(help="Also draw what was found on the film: a new .mp4, .mov or .mkv. For one film."),
+]
 PrintOption = Annotated[bool, typer.Option("--print", help="Also print these lines as they come.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an earlier result of this command.")]
 
@@ -97,6 +104,7 @@ def predict(
     with_lines: LinesOption = True,
     actions: ActionsOption = True,
     correct: CorrectOption = None,
+    render: RenderOption = None,
     echo: PrintOption = False,
     page: PageOption = False,
     explain: ExplainOption = 0,
@@ -125,7 +133,8 @@ def predict(
 
     is_live = any(map(is_camera, sources))
     if is_live:
-        check_alone(sources, {"--at": at, "--keep-bank": keep_bank})
+        of_films = {"--at": at, "--keep-bank": keep_bank, "--render": render}
+        check_alone(sources, {**of_films, "--first-timestamp": first_timestamp, "--no-lines": not with_lines})
     else:
         check_out(out, force=force)
     options = PredictOptions(every=every, memory=memory, at=read_keyframe_list(at) if at else None, explain=explain)
@@ -133,16 +142,22 @@ def predict(
     chosen = Chosen(boxes=boxes, objects=objects, detector=detector, times=times, first_timestamp=first_timestamp)
     if is_live:
         live = LiveOutputs(out=out, force=force, echo=echo)
-        if live_to_folder(sources[0], loaded.shown_from(threshold), chosen, every, live).outcome == "stopped":
-            raise typer.Exit(130)
+        end_live(live_to_folder(sources[0], loaded.shown_from(threshold), chosen, every, live))
         return
     outputs = Outputs(
-        out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank, page=page
-    )
+        out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank, page=page,
+        render=render,
+    )  # fmt: skip
     found = predict_to_folder(sources, loaded.shown_from(threshold), chosen, options, outputs)
     for line in after_predict(read_predicted(out), out, actions=actions, correct=correct):
         print(line)
     if found.interrupted:
+        raise typer.Exit(130)
+
+
+def end_live(counts: "LiveCounts") -> None:
+    """End the command: with status 130 if it was a Ctrl-C."""
+    if counts.outcome == "stopped":
         raise typer.Exit(130)
 
 

@@ -26,7 +26,6 @@ CLOCK_STEP_SECONDS = 10.0
 DEVICES = {
     "linux": ("v4l2", "/dev/video{}"),
     "darwin": ("avfoundation", "{}"),
-    "win32": ("dshow", "video={}"),
 }
 "FFmpeg's device and the name of a camera by its number, by platform."
 
@@ -73,7 +72,7 @@ def check_alone(sources: Sequence[str], options: Mapping[str, object]) -> None:
 
     Args:
         sources: one of them is a camera.
-        options: name and value of such options; None where one is not given.
+        options: name and value of such options; a false value where one is not given.
 
     Raises:
         InputError: one of this does not hold.
@@ -82,7 +81,7 @@ def check_alone(sources: Sequence[str], options: Mapping[str, object]) -> None:
     if len(sources) > 1:
         raise InputError(f"{name}: a camera is predicted alone, found {len(sources)} sources")
     for option, value in options.items():
-        if value is not None:
+        if value:
             raise InputError(f"{option}: does not go with {name}, which is no film")
 
 

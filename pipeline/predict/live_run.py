@@ -39,8 +39,11 @@ class LiveCounts:
     """What a live prediction has done so far."""
 
     name: str
+    handled: int = 0
+    "Times that were scored, or filled windows."
     scored: int = 0
     dropped: int = 0
+    "Times of either kind that came while others waited."
     worst_seconds: float = 0.0
     "The longest latency: from a frame's arrival to its line."
     outcome: str = ""
@@ -56,7 +59,7 @@ class LiveCounts:
 
     def text(self) -> str:
         """Return the counts as one line."""
-        total = self.scored + self.dropped
+        total = self.handled + self.dropped
         share = self.dropped / total if total else 0.0
         latency = f"{np.median(self.latest):.2f} s ({self.worst_seconds:.2f} s at most)" if self.latest else "none"
         return f"{self.name}: {counted(total, 'time')} due, {self.dropped} dropped ({share:.1%}), latency {latency}"
@@ -70,9 +73,10 @@ def run_live(
     sinks: Sequence[Callable[[Second], None]],
     on_frame: Callable[[Row], None] = lambda _: None,
     waiting: int = WAITING,
+    asked: threading.Event | None = None,
     report: TextIO | None = None,
 ) -> LiveCounts:
-    """Score a camera until it ends or vanishes, or a KeyboardInterrupt comes; memory does not grow.
+    """Score a camera until it ends or vanishes, or somebody asks to stop; memory does not grow.
 
     Args:
         camera: it is closed at the end.
@@ -81,6 +85,7 @@ def run_live(
         sinks: get every scored time.
         on_frame: gets every stored frame, in the thread that reads the camera.
         waiting: times that wait while another is scored; if there are more, the oldest ones are dropped.
+        asked: ends it when it is set; so does a KeyboardInterrupt.
         report: where counts are printed every REPORT_SECONDS and at the end; None takes standard error.
 
     Returns:
@@ -93,8 +98,9 @@ def run_live(
     reader = threading.Thread(target=_read, args=(camera, tap, queue, on_frame, stop), daemon=True)
     reader.start()
     try:
-        _score(queue, scorer, sinks, counts, report)
-        counts.outcome = "ended"
+        for due in _items(queue, asked or threading.Event(), counts, report):
+            _score(due, scorer, sinks, counts)
+        counts.outcome = "stopped" if asked is not None and asked.is_set() else "ended"
     except CameraLost as error:
         counts.outcome, counts.lost = str(error), error
     except KeyboardInterrupt:
@@ -135,27 +141,29 @@ def _read(
         queue.end(error)
 
 
-def _score(
-    queue: LatestQueue[Due],
-    scorer: Scorer,
-    sinks: Sequence[Callable[[Second], None]],
-    counts: LiveCounts,
-    report: TextIO,
-) -> None:
+def _items(queue: LatestQueue[Due], asked: threading.Event, counts: LiveCounts, report: TextIO) -> Iterator[Due]:
+    """Yield what is due until the queue ends or `asked` is set, and print the counts every so often."""
     told = time.monotonic()
-    while True:
+    while not asked.is_set():
         try:
             due = queue.get(POLL_SECONDS)
         except EOFError:
             return
-        if due is not None and (second := scorer.step(due)) is not None:
-            for sink in sinks:
-                sink(second)
-            counts.add(time.monotonic() - due.arrived)
+        if due is not None:
+            yield due
         if time.monotonic() - told >= REPORT_SECONDS:
             told = time.monotonic()
             counts.dropped = queue.dropped
             print(counts.text(), file=report, flush=True)
+
+
+def _score(due: Due, scorer: Scorer, sinks: Sequence[Callable[[Second], None]], counts: LiveCounts) -> None:
+    second = scorer.step(due)
+    counts.handled += 1
+    if second is not None:
+        for sink in sinks:
+            sink(second)
+        counts.add(time.monotonic() - due.arrived)
 
 
 def _ending(outcome: str) -> str:

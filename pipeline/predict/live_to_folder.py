@@ -3,7 +3,6 @@
 import contextlib
 import re
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -80,14 +79,15 @@ def live_to_folder(
         if outputs.out is not None:
             folder = LiveFolder(outputs.out, model, video_id, camera.name, told=told, force=outputs.force)
             opened.enter_context(folder)
-        opened.enter_context(_stopped_by_sigterm())
+        asked = opened.enter_context(stopped_by_signals())
         scorer = LiveScorer(model, persons, video_id, folder.add if folder else _ignore)
         sinks: list[Callable[[Second], None]] = []
         if outputs.echo:
             sinks.append(lambda second: print(json_line(second), end="", flush=True))
         if outputs.hub is not None:
             sinks.append(outputs.hub.put_second)
-        counts = run_live(camera, scorer.tap(every), scorer, sinks=sinks, on_frame=_frame_sink(folder, outputs.hub))
+        on_frame = _frame_sink(folder, outputs.hub)
+        counts = run_live(camera, scorer.tap(every), scorer, sinks=sinks, on_frame=on_frame, asked=asked)
     if outputs.hub is not None:
         outputs.hub.end(counts.outcome)
     if counts.lost is not None:
@@ -116,18 +116,24 @@ def _frame_sink(folder: LiveFolder | None, hub: Hub | None) -> Callable[[Row], N
 
 
 @contextlib.contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """Let the signal with which services are stopped act as a Ctrl-C; only the main thread can."""
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """Yield an event that a Ctrl-C, or the signal with which services are stopped, sets; a second one interrupts.
+
+    So a time that is being scored and written is finished first. Only the main thread can take signals.
+    """
+    asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield asked
         return
 
     def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield asked
     finally:
-        signal.signal(signal.SIGTERM, before)
-        sys.stdout.flush()
+        for number, handler in before.items():
+            signal.signal(number, handler)

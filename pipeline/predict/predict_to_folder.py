@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.base.errors import counted
+from pipeline.base.errors import InputError, counted
 from pipeline.base.files import replace_folder
 from pipeline.models.attention import attends
 from pipeline.predict.attention_table import write_attention
@@ -18,6 +18,7 @@ from pipeline.predict.page.html_page import PAGE, write_film_page
 from pipeline.predict.predict_film import PredictOptions
 from pipeline.predict.predict_films import FilmsResult, check_keep_bank, predict_films
 from pipeline.predict.predicted import Predicted
+from pipeline.predict.render_film import check_free, render_film
 from pipeline.predict.write_predicted import LINES, REPLACED, check_out, lines_writer, write_tables
 
 
@@ -35,6 +36,8 @@ class Outputs:
     keep_bank: Path | None = None
     page: bool = False
     "Write page.html, which plays the films; with what was looked at, for a head with attention."
+    render: Path | None = None
+    "A film with what was found drawn on it."
 
 
 def predict_to_folder(
@@ -56,6 +59,8 @@ def predict_to_folder(
     films, problems = find_films(sources)
     if outputs.page and not options.explain and attends(model.predictor.model):
         options = replace(options, explain=SHOWN_ROWS)
+    if outputs.render is not None:
+        check_render(outputs.render, len(films), force=outputs.force)
     options.check(model)
     check_keep_bank(model, outputs.keep_bank, force=outputs.force)
     plans = plan_films(films, model, chosen)
@@ -78,7 +83,21 @@ def predict_to_folder(
         if outputs.page and found.results:
             write_film_page(folder / PAGE, predicted, Extras(attention=attention), at=outputs.out / PAGE)
     print(f"{outputs.out}: {described(found, predicted)}")
+    if outputs.render is not None and found.results:
+        frames = render_film(predicted, found.results[0].video["video_id"][0].as_py(), outputs.render)
+        print(f"{outputs.render}: {frames} frames")
     return found
+
+
+def check_render(out: Path, films: int, *, force: bool) -> None:
+    """Check that a number of films can be rendered into one.
+
+    Raises:
+        InputError: there are several, or see `check_free`.
+    """
+    check_free(out, force=force)
+    if films != 1:
+        raise InputError(f"--render: found {films} films, expected one; `actionbank render` draws others afterwards")
 
 
 def described(found: FilmsResult, predicted: Predicted) -> str:

@@ -1,13 +1,14 @@
 """Bars, and durations in words."""
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.base import progress as bars
-from pipeline.base.progress import duration_text, progress, whole_bar
+from pipeline.base.progress import duration_text, no_bars, progress, whole_bar
 from tests.training.test_watch import terminal
 
 
@@ -59,3 +60,13 @@ def test_a_duration_in_words_is_within_a_twentieth(seconds: float) -> None:
     assert re.fullmatch(r"\d+(\.\d)?", number)
     size = {"s": 1, "min": 60, "h": 3600}[unit]
     assert float(number) * size == pytest.approx(seconds, rel=0.05, abs=0.051)
+
+
+def test_small_work_shows_no_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr("pipeline.base.progress.tqdm", lambda items, **how: told.append(how["disable"]) or items)
+    list(progress([1], what="a"))
+    with no_bars():
+        list(progress([1], what="b"))
+    list(progress([1], what="c"))
+    assert told == [None, True, None]

@@ -12,6 +12,7 @@ from pipeline.predict.recent_frames import Due, FrameTap, live_times
 from pipeline.predict.typed_results import Second
 from pipeline.video.clip_input import ClipInput
 from pipeline.video.extract import FrameSettings
+from pipeline.video.store import Row
 from tests.predict.streams import FakeCamera
 
 PICTURE = np.zeros((32, 48, 3), np.uint8)
@@ -49,7 +50,8 @@ def run(source, scorer: Scorer, **how) -> tuple[LiveCounts, list[float], str]:
 
 
 def test_every_time_is_scored_until_the_source_ends() -> None:
-    source, rows = camera(5), []
+    source = camera(5)
+    rows: list[Row] = []
     counts, found, said = run(source, Scorer(), waiting=10, on_frame=rows.append)
     assert found == [0, 1, 2, 3, 4]
     assert (counts.scored, counts.dropped, counts.outcome, counts.lost) == (5, 0, "ended", None)
@@ -62,7 +64,7 @@ def test_every_time_is_scored_until_the_source_ends() -> None:
 def test_times_that_only_fill_windows_are_no_results() -> None:
     scorer = Scorer()
     counts, found, _ = run(camera(5), scorer, taps=tap(True, 2.0), waiting=10)
-    assert (found, scorer.seen, counts.scored) == ([0, 2, 4], [0, 1, 2, 3, 4], 3)
+    assert (found, scorer.seen, counts.scored, counts.handled) == ([0, 2, 4], [0, 1, 2, 3, 4], 3, 5)
 
 
 def test_a_slow_model_drops_the_oldest_times_and_counts_them() -> None:

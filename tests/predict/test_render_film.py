@@ -1,7 +1,9 @@
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -10,10 +12,15 @@ import pytest
 
 from pipeline.base.errors import InputError
 from pipeline.predict.drawing import colour_of
+from pipeline.predict.film_plans import Chosen
+from pipeline.predict.load_model import load_model
+from pipeline.predict.predict_film import PredictOptions
+from pipeline.predict.predict_to_folder import Outputs, predict_to_folder
 from pipeline.predict.predicted import Predicted
 from pipeline.predict.render_film import check_free, only_film, render_film
 from pipeline.video.decode import decode_video
 from pipeline.video.probe import DecodeError, probe_video
+from tests.predict.conftest import Trained
 from tests.predict.results import Row, film_result
 from tests.predict.test_sound import onset, packets, write_tone
 from tests.video.films import number_of, with_display_matrix, write_film
@@ -180,6 +187,22 @@ def test_the_only_film(tmp_path: Path) -> None:
     none: Predicted = replace(result, videos=result.videos.slice(0, 0))
     with pytest.raises(InputError, match=r": holds 0 films; --video says which one$"):
         only_film(none, tmp_path)
+
+
+def test_predict_draws_its_film(trained: Callable[[str], Trained], elsewhere: Path, capsys) -> None:
+    project = trained("bank")
+    model = load_model(project.folder, device="cpu")
+    run = partial(predict_to_folder, model=model, chosen=Chosen(), options=PredictOptions(every=5.0))
+    run([str(project.film)], outputs=Outputs(out=Path("out"), render=Path("film.mp4")))
+    assert capsys.readouterr().out.splitlines()[-1] == f"film.mp4: {len(frames(project.film))} frames"
+    assert len(frames(Path("film.mp4"))) == len(frames(project.film))
+    with pytest.raises(InputError, match=r"^film\.mp4: is there; --force replaces it$"):
+        run([str(project.film)], outputs=Outputs(out=Path("other"), render=Path("film.mp4")))
+    two = [str(project.film), "film.mp4"]
+    message = r"^--render: found 2 films, expected one; `actionbank render` draws others afterwards$"
+    with pytest.raises(InputError, match=message):
+        run(two, outputs=Outputs(out=Path("other"), render=Path("new.mp4")))
+    assert not Path("other").exists()
 
 
 def peak_mib(source: Path, out: Path) -> float:
