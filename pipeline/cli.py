@@ -16,12 +16,14 @@ LIGHT = (
     "doctor",
     "errors",
     "explain",
+    "live",
     "make-example",
     "models",
     "new-dataset",
     "pack-model",
     "predict",
     "report",
+    "render",
     "runs",
     "status",
     "verify",
@@ -36,9 +38,11 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.bank import bank_app
     from pipeline.commands.compare import compare
     from pipeline.commands.doctor import doctor
+    from pipeline.commands.draw_film import render
     from pipeline.commands.error_report import errors
     from pipeline.commands.experiment_report import report
     from pipeline.commands.explain import explain
+    from pipeline.commands.live import live
     from pipeline.commands.make_example import make_example
     from pipeline.commands.models import models
     from pipeline.commands.new_dataset import new_dataset
@@ -60,11 +64,13 @@ def build_app(command: str | None = None) -> typer.Typer:
         compose,
         doctor,
         errors,
+        live,
         make_example,
         models,
         new_dataset,
         pack_model,
         predict,
+        render,
         runs,
         status,
         verify,

@@ -13,19 +13,31 @@ Item = TypeVar("Item")
 
 # The bar of a work of many parts, while one is shown; no other bar appears then.
 _whole: "tqdm[Any] | None" = None
+_hidden = False
 
 
 def progress(items: Iterable[Item], *, what: str, total: int | None = None, unit: str = "it") -> Iterable[Item]:
     """Iterate over `items` and show progress: as a bar named `what`, or as the text of the bar of `whole_bar`."""
     if _whole is not None:
         return _told(_whole, items, what, total)
-    quiet = None if is_main() else True
+    quiet = None if is_main() and not _hidden else True
     return tqdm(items, desc=what, total=total, unit=unit, disable=quiet, leave=False, dynamic_ncols=True)
 
 
 def has_bar() -> bool:
     """Return whether bars are shown: this process prints, and standard error is a terminal."""
     return is_main() and sys.stderr is not None and sys.stderr.isatty()
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """Show no bar within this context: for small work that is done again and again."""
+    global _hidden
+    before, _hidden = _hidden, True
+    try:
+        yield
+    finally:
+        _hidden = before
 
 
 @contextmanager

@@ -47,25 +47,38 @@ def track_ids(video: Ints, time_seconds: Floats, boxes_xyxy: Floats, score: Floa
     found = np.full(len(video), -1, np.int64)
     starts = np.flatnonzero(np.r_[True, (video[1:] != video[:-1]) | (time_seconds[1:] != time_seconds[:-1])])
     groups = np.split(np.arange(len(video)), starts[1:]) if len(video) else []
-    film, count = -1, 0
-    last_row: dict[int, int] = {}
+    film, tracker = -1, Tracker()
     for rows in groups:
         first = rows[0]
         if video[first] != film:
-            film, count = int(video[first]), 0
-            last_row = {}
-        now = time_seconds[first]
-        last_row = {track: row for track, row in last_row.items() if now - time_seconds[row] <= PATIENCE_SECONDS}
-        sure = score[rows] >= SURE_SCORE
+            film, tracker = int(video[first]), Tracker()
+        found[rows] = tracker.step(float(time_seconds[first]), boxes_xyxy[rows], score[rows])
+    return found
+
+
+class Tracker:
+    """Follows the persons of one film, time by time; see `track_ids`."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._last: dict[int, tuple[float, Floats]] = {}  # time and box of each open track, by its id
+
+    def step(self, now: float, boxes_xyxy: Floats, score: Floats) -> Ints:
+        """Return the track id of each box [n, 4] at a time later than those before; -1 for a box in no track."""
+        found = np.full(len(boxes_xyxy), -1, np.int64)
+        self._last = {track: last for track, last in self._last.items() if now - last[0] <= PATIENCE_SECONDS}
+        sure = score >= SURE_SCORE
+        rows = np.arange(len(boxes_xyxy))
         for part in (rows[sure], rows[~sure]):
-            free = [track for track, row in last_row.items() if time_seconds[row] < now]
-            overlaps = box_iou(boxes_xyxy[[last_row[track] for track in free]].reshape(-1, 4), boxes_xyxy[part])
+            free = [track for track, (seen, _) in self._last.items() if seen < now]
+            before = np.array([self._last[track][1] for track in free]).reshape(-1, 4)
+            overlaps = box_iou(before, boxes_xyxy[part])
             for left, right in zip(*linear_sum_assignment(overlaps, maximize=True), strict=True):
                 if overlaps[left, right] >= LEAST_IOU:
                     found[part[right]] = free[left]
-                    last_row[free[left]] = int(part[right])
-        for row in rows[sure & (found[rows] < 0)].tolist():
-            found[row] = count
-            last_row[count] = row
-            count += 1
-    return found
+                    self._last[free[left]] = (now, boxes_xyxy[part[right]])
+        for row in rows[sure & (found < 0)].tolist():
+            found[row] = self._count
+            self._last[self._count] = (now, boxes_xyxy[row])
+            self._count += 1
+        return found

@@ -9,7 +9,11 @@ from pipeline.base.command import BatchOption, DeviceOption, WorkersOption
 
 SourcesArgument = Annotated[
     list[str],
-    typer.Argument(metavar="SOURCE...", help="Films, folders of films, globs; - reads paths from standard input."),
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Films, folders of films, globs; - reads paths from standard input. Or one camera or stream: camera:0, "
+        "rtsp://..., http://...",
+    ),
 ]
 ModelOption = Annotated[
     Path,
@@ -101,16 +105,29 @@ def predict(
     """
     # Imported here because PyTorch takes seconds to import.
     from pipeline.evaluation.ava_csv import read_keyframe_list
+    from pipeline.predict.camera import check_alone, is_camera
     from pipeline.predict.film_plans import Chosen
+    from pipeline.predict.live_to_folder import LiveOutputs, live_to_folder
     from pipeline.predict.load_model import load_model
     from pipeline.predict.predict_film import PredictOptions
     from pipeline.predict.predict_to_folder import Outputs, predict_to_folder
     from pipeline.predict.write_predicted import check_out
 
-    check_out(out, force=force)
+    is_live = any(map(is_camera, sources))
+    if is_live:
+        check_alone(
+            sources, {"--at": at, "--keep-bank": keep_bank, "--page": page or None, "--explain": explain or None}
+        )
+    else:
+        check_out(out, force=force)
     options = PredictOptions(every=every, memory=memory, at=read_keyframe_list(at) if at else None, explain=explain)
     loaded = load_model(model, device=device, workers=workers, batch=batch, labels=labels, box_threshold=box_threshold)
     chosen = Chosen(boxes=boxes, objects=objects, detector=detector, times=times, first_timestamp=first_timestamp)
+    if is_live:
+        live = LiveOutputs(out=out, force=force, echo=echo)
+        if live_to_folder(sources[0], loaded.shown_from(threshold), chosen, every, live).outcome == "stopped":
+            raise typer.Exit(130)
+        return
     outputs = Outputs(
         out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank, page=page
     )

@@ -26,7 +26,7 @@ from pipeline.boxes.detecting import SearchedFilm
 from pipeline.boxes.person_tracks import with_tracks
 from pipeline.features.film_objects import with_objects
 from pipeline.features.film_parts import FilmModel, PartSettings, write_film_part
-from pipeline.features.requests import film_seconds, films_of_split
+from pipeline.features.requests import FilmBoxes, film_seconds, films_of_split
 from pipeline.features.split_parts import made_with
 from pipeline.features.windows import WindowSource
 from pipeline.models.attention import record_attention
@@ -160,7 +160,7 @@ def predict_film(
     timeline = replace(timeline, split=SPLIT)
     boxes, scored_at = _boxes(model, film.video_id, store, persons, timeline, options)
     windows_at = of_windows(_times(boxes))
-    films = _Film(film.video_id, store, timeline, folder)
+    films = FilmSteps(film.video_id, store, timeline, folder)
     bank = films.bank(model, boxes, windows_at, "windows") if model.spec.head.window else None
     keyframes = films.keyframes(model, boxes, scored_at)
     source = _windows(model, bank, options) if bank is not None else None
@@ -176,7 +176,7 @@ def predict_film(
         detections=detections_table(
             scored, action_threshold=model.settings.action_threshold, decode=model.settings.decode
         ),
-        persons=_scored_boxes(scored, boxes),
+        persons=scored_boxes(scored, boxes),
         video=read_table(store.folder / "videos.parquet", VIDEOS).set_column(1, VIDEOS.field("path"), path),
         parts={} if bank is None else {film.video_id: folder / "windows"},
         provenance={} if bank is None else dict(bank.provenance),
@@ -215,7 +215,7 @@ def _score(
 
 
 @dataclass(frozen=True)
-class _Film:
+class FilmSteps:
     """A film as the stages see it: tables of one split."""
 
     video_id: str
@@ -226,7 +226,7 @@ class _Film:
     def bank(self, model: Model, boxes: pa.Table, stamps: Floats, name: str) -> Bank:
         """Compute the rows of the boxes at some times, and open them as a bank."""
         assert model.producer is not None
-        producer, settings = model.producer, model.bank_settings
+        settings = model.bank_settings
         table = boxes.filter(pc.is_in(boxes["timestamp"], pa.array(stamps, pa.float64())))
         (of_film,) = films_of_split(
             SPLIT,
@@ -239,6 +239,12 @@ class _Film:
             seconds="grid",
         )
         (of_film,) = with_objects([of_film], table, settings.objects)
+        return self.bank_of(model, of_film, name)
+
+    def bank_of(self, model: Model, of_film: FilmBoxes, name: str) -> Bank:
+        """Compute the rows of chosen boxes, and open them as a bank."""
+        assert model.producer is not None
+        producer, settings = model.producer, model.bank_settings
         shared = made_with(producer.checkpoint, settings)
         if of_film.objects is not None:
             shared["objects"] = settings.objects
@@ -329,7 +335,7 @@ def _windows(model: Model, bank: Bank, options: PredictOptions) -> WindowSource:
     return WindowSource(windows, window, banks=(bank,))
 
 
-def _scored_boxes(scored: Sequence[ScoredKeyframe], boxes: pa.Table) -> pa.Table:
+def scored_boxes(scored: Sequence[ScoredKeyframe], boxes: pa.Table) -> pa.Table:
     """Return the rows of BOXES that were scored, in the order of the scores; a whole frame has score 1."""
     persons = boxes.filter(pc.is_null(boxes["label"]))
     columns = [persons[name].to_pylist() for name in ("timestamp", *BOX_COLUMNS)]

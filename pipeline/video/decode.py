@@ -75,7 +75,7 @@ def _decode_pyav(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np.u
         look: tuple[int, int, Orientation] | None = None  # of the first frame: width and height before rotation
         for time, frame in _film_times(frames, media):
             look = look or (frame.width, frame.height, orientation(path, frame))
-            yield time, _to_rgb(reformatter, frame, *look)
+            yield time, rgb_as_shown(reformatter, frame, *look)
 
 
 def _film_times(frames: Iterable[Any], media: Media) -> Iterator[tuple[float, Any]]:
@@ -101,7 +101,7 @@ def _film_times(frames: Iterable[Any], media: Media) -> Iterator[tuple[float, An
             yield time, frame
 
 
-def _to_rgb(reformatter: Any, frame: Any, width: int, height: int, turn: Orientation) -> NDArray[np.uint8]:
+def rgb_as_shown(reformatter: Any, frame: Any, width: int, height: int, turn: Orientation) -> NDArray[np.uint8]:
     """Convert a frame to RGB [height, width, 3] as displayed."""
     # Bicubic chroma, as in FFmpeg and decord, for formats without an exact converter.
     rgb: NDArray[np.uint8] = reformatter.reformat(

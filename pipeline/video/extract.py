@@ -123,8 +123,7 @@ def _write(
                 raise DecodeError(path, found=f"a frame at {time:g} s", expected=f"at most {LAST_INDEX} grid frames")
             small = shrink(scaler, frame, settings.short_side)
             tally.stored = small.shape[:2]
-            jpeg = simplejpeg.encode_jpeg(small, settings.quality, colorspace="RGB", colorsubsampling="420")
-            yield Row(jpeg, time, index)
+            yield Row(jpeg_of(small, settings), time, index)
 
     def describe() -> dict[str, Any]:
         return {**provenance, **_result(path, media, settings, tally)}
@@ -153,6 +152,12 @@ def _result(path: Path, media: Media, settings: FrameSettings, tally: _Tally) ->
         "frames_failed": max(0, media.expected_frames - tally.decoded),
         "grid_frames": grid_length(duration_seconds, settings.fps),
     }
+
+
+def jpeg_of(frame: NDArray[np.uint8], settings: FrameSettings) -> bytes:
+    """Encode an RGB frame [height, width, 3] as it is stored."""
+    jpeg: bytes = simplejpeg.encode_jpeg(frame, settings.quality, colorspace="RGB", colorsubsampling="420")
+    return jpeg
 
 
 def shrink(scaler: VideoReformatter, frame: NDArray[np.uint8], short_side: int | None) -> NDArray[np.uint8]:

@@ -1,0 +1,238 @@
+"""Cameras and streams: where live frames come from, one at a time, and how they end."""
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from pipeline.base.errors import InputError
+from pipeline.video.decode import rgb_as_shown
+from pipeline.video.probe import DEFAULT_FRAME_SECONDS, Orientation, decode_packet, orientation
+
+SCHEMES = ("rtsp", "rtsps", "http", "https")
+EXPECTED = "camera:NUMBER, rtsp://... or http://..."
+SILENCE_SECONDS = 10.0
+"A source that gives nothing for this long is lost."
+CLOCK_STEP_SECONDS = 10.0
+"A longer step between two frames is another clock, not a pause."
+DEVICES = {
+    "linux": ("v4l2", "/dev/video{}"),
+    "darwin": ("avfoundation", "{}"),
+    "win32": ("dshow", "video={}"),
+}
+"FFmpeg's device and the name of a camera by its number, by platform."
+
+
+class CameraLost(InputError):
+    """A source that was open gives no more frames, although it did not say that it ends."""
+
+
+class Taken(NamedTuple):
+    """A frame of a camera."""
+
+    seconds: float
+    "Since the first frame, by the camera's clock."
+    duration_seconds: float
+    "For how long it is shown."
+    rgb: NDArray[np.uint8]
+    "[height, width, 3], as displayed."
+
+
+class Camera(Protocol):
+    """What live prediction reads from."""
+
+    name: str
+    "Stands in messages, without passwords."
+
+    def frames(self) -> Iterator[Taken]:
+        """Yield frames as they come; the iterator ends where the source does.
+
+        Raises:
+            CameraLost: the source vanished.
+        """
+
+    def close(self) -> None:
+        """Give the source back."""
+
+
+def is_camera(source: str) -> bool:
+    """Return whether a source is a camera or a stream, not a file."""
+    return source.startswith("camera:") or urlsplit_or_none(source) is not None
+
+
+def check_alone(sources: Sequence[str], options: Mapping[str, object]) -> None:
+    """Check that a camera is the only source, and that options that need a film are not given.
+
+    Args:
+        sources: one of them is a camera.
+        options: name and value of such options; None where one is not given.
+
+    Raises:
+        InputError: one of this does not hold.
+    """
+    name = shown_name(next(each for each in sources if is_camera(each)))
+    if len(sources) > 1:
+        raise InputError(f"{name}: a camera is predicted alone, found {len(sources)} sources")
+    for option, value in options.items():
+        if value is not None:
+            raise InputError(f"{option}: does not go with {name}, which is no film")
+
+
+def urlsplit_or_none(source: str) -> Any:
+    """Split the URL of a stream; None for everything else."""
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", source)
+    return urlsplit(source) if match and match[1].lower() in SCHEMES else None
+
+
+def shown_name(source: str) -> str:
+    """Return the name of a source without its user, password and query, which may hold a key."""
+    parts = urlsplit_or_none(source)
+    if parts is None:
+        return source
+    return str(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
+
+
+def open_camera(source: str, *, silence_seconds: float = SILENCE_SECONDS) -> "StreamCamera":
+    """Open a camera (`camera:0`) or a stream (`rtsp://`, `http://`).
+
+    Args:
+        source: what to open.
+        silence_seconds: a source that gives nothing for this long is lost.
+
+    Raises:
+        InputError: it is no camera or stream, or cannot be opened, or holds no video.
+    """
+    name = shown_name(source)
+    place, kind, options = source, None, {}
+    if source.startswith("camera:"):
+        number = source.removeprefix("camera:")
+        if not re.fullmatch("[0-9]{1,3}", number):
+            raise InputError(f"{source}: expected {EXPECTED}")
+        if sys.platform not in DEVICES:
+            raise InputError(f"{source}: cameras cannot be opened on {sys.platform}; expected rtsp:// or http://")
+        kind, place = DEVICES[sys.platform][0], DEVICES[sys.platform][1].format(number)
+    elif urlsplit_or_none(source) is None:
+        raise InputError(f"{name}: expected {EXPECTED}")
+    elif source.lower().startswith("rtsp"):
+        options = {"rtsp_transport": "tcp"}  # lost packets of UDP would be damaged frames
+    try:
+        container = av.open(place, format=kind, options=options, timeout=silence_seconds, metadata_errors="replace")
+    except (av.FFmpegError, ValueError) as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise InputError(f"{name}: cannot be opened: {_cause(error, silence_seconds)}") from None
+    stream = container.streams.best("video")
+    if stream is None or stream.codec_context is None:
+        container.close()
+        raise InputError(f"{name}: holds no video")
+    stream.codec_context.thread_count = 1
+    return StreamCamera(container, stream, name, silence_seconds)
+
+
+class StreamCamera:
+    """A camera that FFmpeg reads.
+
+    A recording that is served as a stream gives each frame at its time, not as fast as it can be fetched.
+    """
+
+    def __init__(
+        self,
+        container: Any,
+        stream: Any,
+        name: str,
+        silence_seconds: float,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.name = name
+        self._container, self._stream, self._silence = container, stream, silence_seconds
+        self._is_recording = bool(container.duration and container.duration > 0)
+        self._sleep, self._last = sleep, 0.0
+
+    def frames(self) -> Iterator[Taken]:
+        """See `Camera.frames`."""
+        clock = StreamClock(self._stream)
+        reformatter = VideoReformatter()
+        look: tuple[int, int, Orientation] | None = None
+        began = time.monotonic()
+        for packet in self._packets():
+            for frame in decode_packet(packet):
+                if frame.is_corrupt:
+                    continue
+                taken = clock.time_of(frame)
+                if taken is None:
+                    continue
+                self._last, duration = taken
+                if self._is_recording and (early := self._last - (time.monotonic() - began)) > 0:
+                    self._sleep(early)
+                look = look or (frame.width, frame.height, self._turn(frame))
+                yield Taken(self._last, duration, rgb_as_shown(reformatter, frame, *look))
+
+    def close(self) -> None:
+        """See `Camera.close`."""
+        self._container.close()
+
+    def _packets(self) -> Iterator[Any]:
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except (StopIteration, av.EOFError):
+                return
+            except av.FFmpegError as error:
+                if isinstance(error, MemoryError):
+                    raise
+                cause = _cause(error, self._silence)
+                raise CameraLost(f"{self.name}: was lost after {self._last:.1f} s: {cause}") from None
+            yield packet
+
+    def _turn(self, frame: Any) -> Orientation:
+        return orientation(Path(self.name), frame)
+
+
+class StreamClock:
+    """Turns the times of a stream's frames into seconds since the first one, strictly ascending."""
+
+    def __init__(self, stream: Any) -> None:
+        rate = stream.average_rate or stream.guessed_rate
+        self._usual = float(1 / rate) if rate else DEFAULT_FRAME_SECONDS
+        self._start: int | None = None
+        self._offset = 0.0
+        self._last: float | None = None
+
+    def time_of(self, frame: Any) -> tuple[float, float] | None:
+        """Return (seconds, duration) of a frame; None for one whose time does not ascend, which is left out.
+
+        A frame without a time follows the one before. A step back, or a long one forward, is a clock that was set
+        anew, as cameras do: time goes on.
+        """
+        base = frame.time_base
+        duration = frame.duration * base.numerator / base.denominator if frame.duration else self._usual
+        due = 0.0 if self._last is None else self._last + self._usual
+        if frame.pts is None:
+            seconds = due
+        else:
+            self._start = frame.pts if self._start is None else self._start
+            # Rounded only once, as the times of a file are.
+            seconds = (frame.pts - self._start) * base.numerator / base.denominator + self._offset
+            if self._last is not None and abs(seconds - self._last) > CLOCK_STEP_SECONDS:
+                self._offset += due - seconds
+                seconds = due
+        if self._last is not None and seconds <= self._last:
+            return None
+        self._last = seconds
+        return seconds, duration
+
+
+def _cause(error: Exception, silence_seconds: float) -> str:
+    if isinstance(error, av.ExitError):
+        return f"nothing came for {silence_seconds:g} s"
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(str(text).split())
