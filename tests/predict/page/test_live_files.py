@@ -1,5 +1,6 @@
 """The page of a camera, in a real browser, with the server that pushes frames and seconds."""
 
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -46,7 +47,10 @@ def server(hub: Hub) -> Iterator[LiveServer]:
 def test_frames_and_events_are_shown_as_they_come(hub: Hub, server: LiveServer, browser: Browser) -> None:  # noqa: F811
     browser.open(f"{server.url}?token={TOKEN}")
     assert browser.run("$('state').textContent") == "waiting for the first scored time"
-    hub.put_frame(Row(simplejpeg.encode_jpeg(np.full((48, 64, 3), 90, np.uint8)), 0.0, 0))
+    jpeg = simplejpeg.encode_jpeg(np.full((48, 64, 3), 90, np.uint8))
+    for number in range(2):  # Chromium shows a picture when the next one begins
+        hub.put_frame(Row(jpeg, 0.1 * number, number))
+        time.sleep(0.3)
     browser.wait("picture.naturalWidth === 64")
     hub.put_second(second(1.0, (7, "long ago", 0.9)))
     browser.wait("canvas.dataset.drawn === '1'")
