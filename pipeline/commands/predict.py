@@ -22,7 +22,6 @@ ModelOption = Annotated[
 LabelsOption = Annotated[
     Path | None, typer.Option(help="Label map with the names of a converted checkpoint's classes.")
 ]
-OutOption = Annotated[Path, typer.Option(help="Folder of the results.")]
 BoxesOption = Annotated[
     Path | None, typer.Option(help="Boxes of persons: a file or folder of any form that import_boxes reads.")
 ]
@@ -75,7 +74,7 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace an earlier r
 def predict(
     sources: SourcesArgument,
     model: ModelOption = Path(),
-    out: OutOption = Path("predicted"),
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("predicted"),
     boxes: BoxesOption = None,
     objects: ObjectsOption = None,
     detector: DetectorOption = None,

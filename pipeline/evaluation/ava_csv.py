@@ -97,6 +97,7 @@ def write_detections(path: Path, detections: pa.Table) -> None:
     stamps = detections["timestamp"].combine_chunks().dictionary_encode()
     texts = pa.array([timestamp_text(value) for value in stamps.dictionary.to_pylist()], pa.string())
     table = detections.select([*BOX_ROW, "score"]).set_column(1, "timestamp", texts.take(stamps.indices))
+    table = table.combine_chunks()  # Arrow's writer fills rows after an empty chunk with bytes of no meaning
     with atomic_path(path) as partial:
         try:
             pacsv.write_csv(table, partial, pacsv.WriteOptions(include_header=False, quoting_style="none"))

@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from pipeline.base.shared_items import Make, share_items
 from pipeline.base.work import item_key
 from pipeline.checkpoint.build_baseline import feature_detector
 from pipeline.checkpoint.weights import load_checkpoint
-from pipeline.features.film_clips import ClipRequest, run_film
+from pipeline.features.film_clips import FORWARD_KEYFRAMES, ClipRequest, run_film
 from pipeline.features.requests import FilmBoxes
 from pipeline.models.detector import Detector
 from pipeline.video.clip_input import ClipInput
@@ -53,6 +54,8 @@ class FilmModel:
     settings: PartSettings
     device: torch.device
     batch: int
+    workers: int = 1
+    "Batches of one film that are computed at a time; they are the same batches, so no bit depends on it."
 
 
 def make_parts(
@@ -177,18 +180,26 @@ def _compute(model: FilmModel, film: FilmBoxes, timestamps: NDArray[np.float64],
         for at, of_clip in zip(timestamps, places, strict=True)
     ]
 
-    def forward(clip_places: range, clips: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
+    def forward(first: int, clip_places: range, clips: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
         are_persons = [each.are_persons for _ in clip_places for each in sets]
-        counts = [len(mine) for place in clip_places for mine in places[place]]
+        counts = [len(mine) for place in clip_places for mine in places[first + place]]
         persons = torch.from_numpy(np.repeat(are_persons, counts))
         mask = None if bool(persons.all()) else persons.to(model.device)
         with compute_precision(model.device, model.settings.compute_dtype):
             return model.detector.features(clips, boxes_xyxy, clip_index, mask)
 
-    rows = run_film(
-        forward, model.store, film.video_id, requests,
-        settings=model.clip, device=model.device, batch=model.batch,
-    )  # fmt: skip
+    def rows_from(first: int, count: int) -> list[NDArray[np.float32]]:
+        return run_film(
+            partial(forward, first), model.store, film.video_id, requests[first : first + count],
+            settings=model.clip, device=model.device, batch=model.batch,
+        )  # fmt: skip
+
+    if model.workers == 1:
+        rows = rows_from(0, len(requests))
+    else:
+        starts = range(0, len(requests), FORWARD_KEYFRAMES)
+        with ThreadPoolExecutor(model.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            rows = [each for part in pool.map(partial(rows_from, count=FORWARD_KEYFRAMES), starts) for each in part]
     for of_clip, features in zip(places, rows, strict=True):
         ends = np.cumsum([len(mine) for mine in of_clip])[:-1]
         for each, mine, part in zip(sets, of_clip, np.split(features, ends), strict=True):

@@ -250,7 +250,15 @@ class FilmSteps:
             shared["objects"] = settings.objects
         part = PartSettings(settings.dtype, settings.codec, settings.compute_dtype, shared)
         hardware = model.predictor.hardware
-        film_model = FilmModel(producer.detector, producer.clip, self.store, part, hardware.device, hardware.batch)
+        film_model = FilmModel(
+            producer.detector,
+            producer.clip,
+            self.store,
+            part,
+            hardware.device,
+            hardware.batch,
+            1 if hardware.device.type == "cuda" else hardware.workers,
+        )
         set_numerics(compute_dtype=settings.compute_dtype, deterministic=False, threads=1)  # as every film of a bank
         try:
             write_film_part(self.folder / name, film_model, of_film)

@@ -46,12 +46,16 @@ class FilmsResult:
         """Return the tables; `chosen` are further entries of `model.json`."""
         facts = {**model.facts(), "settings": plain(model.settings), **chosen}
         return Predicted(
-            detections=pa.concat_tables([DETECTIONS.empty_table(), *(each.detections for each in self.results)]),
-            persons=pa.concat_tables([BOXES.empty_table(), *(each.persons for each in self.results)]),
-            videos=pa.concat_tables([VIDEOS.empty_table(), *(each.video for each in self.results)]),
+            detections=_joined([each.detections for each in self.results], DETECTIONS),
+            persons=_joined([each.persons for each in self.results], BOXES),
+            videos=_joined([each.video for each in self.results], VIDEOS),
             labels=model.labels,
             model=facts,
         )
+
+
+def _joined(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
+    return pa.concat_tables([schema.empty_table(), *tables]).combine_chunks()
 
 
 def predict_films(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from pipeline.evaluation.ava_csv import (
     timestamp_text,
     write_detections,
 )
+from pipeline.tables.schemas import DETECTIONS
 
 ROW = "a,0902,0.1,0.2,0.3,0.4,12,0.5\n"
 
@@ -174,3 +176,15 @@ def test_timestamps_are_written_as_ava_does(tmp_path):
     file = read_detections(written(tmp_path, ROW))
     write_detections(tmp_path / "y.csv", file.boxes)
     assert (tmp_path / "y.csv").read_text() == ROW
+
+
+def test_a_table_that_begins_with_an_empty_chunk_is_written_as_any_other(tmp_path: Path) -> None:
+    count = 1500
+    zeros, ones = np.zeros(count), np.ones(count)
+    columns = {"timestamp": zeros, "time_seconds": zeros, "x1": zeros, "y1": zeros, "x2": ones, "y2": ones}
+    numbered = {"action_id": np.arange(count, dtype=np.int32), "score": ones}
+    table = pa.table({"video_id": ["a"] * count, **columns, **numbered}).cast(DETECTIONS)
+    for name, each in (("one", table), ("other", pa.concat_tables([DETECTIONS.empty_table(), table]))):
+        write_detections(tmp_path / name, each)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+    assert (tmp_path / "one").read_text().splitlines()[-1] == "a,0000,0,0,1,1,1499,1"

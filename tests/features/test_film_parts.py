@@ -63,7 +63,7 @@ def test_rows_of_a_bank_carry_them(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         lambda forward, store, video, requests, **_: [np.ones((len(r.boxes_xyxy), 2)) for r in requests],
     )
     model: Any = SimpleNamespace(
-        detector=SimpleNamespace(roi_channels=2), store=None, clip=None, device=torch.device("cpu"), batch=1
+        detector=SimpleNamespace(roi_channels=2), store=None, clip=None, device=torch.device("cpu"), batch=1, workers=1
     )
     folders = {}
     for film in films(a=[7 if tracked else None, None], b=[None, 0 if tracked else None]):
@@ -102,7 +102,7 @@ def test_clips_of_detected_boxes_are_formed_apart_from_those_with_annotated_ones
 
     monkeypatch.setattr(film_parts, "run_film", run_film)
     model: Any = SimpleNamespace(
-        detector=SimpleNamespace(roi_channels=2), store=None, clip=None, device=torch.device("cpu"), batch=1
+        detector=SimpleNamespace(roi_channels=2), store=None, clip=None, device=torch.device("cpu"), batch=1, workers=1
     )
     rows = film_parts.film_rows(model, small_film(objects=True))
     assert asked == [[(100.0, 3), (102.0, 2)], [(101.0, 1)], [(101.0, 1), (103.0, 1)]]
@@ -143,7 +143,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(film_parts, "run_film", run_film)
     settings = SimpleNamespace(compute_dtype="fp32")
     return SimpleNamespace(
-        detector=detector, store=None, clip=None, device=torch.device("cpu"), batch=1, settings=settings
+        detector=detector, store=None, clip=None, device=torch.device("cpu"), batch=1, workers=1, settings=settings
     )
 
 
@@ -172,3 +172,30 @@ def test_boxes_of_objects_are_not_extended(model: Any) -> None:
     assert not np.array_equal(extended.objects.features[0], extended.detections.features[0])
     assert np.array_equal(plain.objects.features[0], plain.detections.features[0])
     assert np.array_equal(plain.objects.features[0], extended.objects.features[0])
+
+
+def test_batches_that_are_computed_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A film of 20 seconds with a person each: batches of 8, 8 and 4, by one worker or by three."""
+    stamps, boxes = np.arange(20.0), np.tile([0.1, 0.1, 0.4, 0.9], (20, 1))
+    film = FilmBoxes("a", 0.0, 20.0, stamps, stamps, boxes, np.ones(20), None, None)
+    asked: list[list[float]] = []
+
+    def run_film(forward, store, video, requests, **_) -> list[np.ndarray]:
+        parts = [requests[at : at + 8] for at in range(0, len(requests), 8)]
+        asked.extend([each.time_seconds for each in part] for part in parts)
+        return [np.full((1, 2), each.time_seconds) for each in requests]
+
+    monkeypatch.setattr(film_parts, "run_film", run_film)
+    found, batches = [], []
+    for workers in (1, 3):
+        asked.clear()
+        network: Any = SimpleNamespace(
+            detector=SimpleNamespace(roi_channels=2), store=None, clip=None, device=torch.device("cpu"), batch=1,
+            workers=workers,
+        )  # fmt: skip
+        found.append(film_parts.film_rows(network, film).detections.features)
+        batches.append(sorted(asked))
+    assert found[0].tobytes() == found[1].tobytes()
+    assert found[0][:, 0].tolist() == stamps.tolist()
+    assert batches[0] == batches[1]
+    assert [len(each) for each in batches[0]] == [8, 8, 4]

@@ -70,5 +70,5 @@ def test_a_converted_detector_predicts(trained: Train, elsewhere: Path) -> None:
 
 
 def test_a_device_that_is_not_there_is_refused(trained: Train) -> None:
-    with pytest.raises(InputError, match="^device 'abacus': expected cpu, cuda, cuda:N or auto$"):
+    with pytest.raises(InputError, match=r"^device 'abacus': expected cpu, cuda, cuda:N or auto$"):
         load_model(trained("all").folder, device="abacus")

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,9 @@ from tests.video.films import write_film
 Train = Callable[[str], Trained]
 
 
-def predicted(project: Trained, model: Model, folder: Path, table: pa.Table | None = None, **options) -> FilmResult:
+def predicted(
+    project: Trained, model: Model, folder: Path, table: pa.Table | None = None, **options: Any
+) -> FilmResult:
     """Predict the film with the boxes of the project, or with a table of them."""
     boxes, problems = read_boxes(
         project.proposals, project.objects, {FILM: project.timeline}, min_score=model.settings.min_score

@@ -16,7 +16,8 @@ def test_the_earliest_time_of_each_span_is_taken() -> None:
     times = np.array([900.52, 900.0, 901.2, 902.9, 903.0])
     assert first_of_each(times, 900.0, 1.0).tolist() == [900.0, 901.2, 902.9, 903.0]
     assert first_of_each(times, 900.0, 2.0).tolist() == [900.0, 902.9]
-    assert first_of_each(0.4 * np.arange(5), 0.0, 0.4).tolist() == (0.4 * np.arange(5)).tolist()
+    steps = np.array([0.0, 0.4, 0.8, 0.4 * 3, 1.6])
+    assert first_of_each(steps, 0.0, 0.4).tolist() == steps.tolist()
     assert first_of_each(np.empty(0), 0.0, 1.0).tolist() == []
 
 

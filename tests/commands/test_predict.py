@@ -1,0 +1,43 @@
+"""The commands, as a user types them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.base.errors import InputError
+from pipeline.cli import build_app
+from pipeline.commands.predict import pack_model, predict
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+
+
+def test_what_is_absent_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"^\.: no model there, expected a project's folder"):
+        predict(["film.mp4"], device="cpu")
+    with pytest.raises(InputError, match=r"^none\.abm: no model there, expected a project's folder"):
+        pack_model(Path("out.abm"), model=Path("none.abm"))
+    Path("out.abm").mkdir()
+    with pytest.raises(InputError, match=r"^out\.abm: is there already; --force replaces it$"):
+        pack_model(Path("out.abm"))
+    with pytest.raises(InputError, match=r"^out\.abm: is there already; --force replaces it, --out names another$"):
+        predict(["film.mp4"], out=Path("out.abm"))
+
+
+def test_help_needs_no_pytorch() -> None:
+    code = (
+        "import sys; from pipeline.cli import build_app; from typer.testing import CliRunner\n"
+        "done = CliRunner().invoke(build_app('predict'), ['predict', '--help'])\n"
+        "sys.exit('torch' in sys.modules or done.exit_code)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
+
+
+def test_the_help_names_what_is_written() -> None:
+    text = CliRunner().invoke(build_app("predict"), ["predict", "--help"], env={"COLUMNS": "200"}).output
+    for word in ("--every", "--memory", "--keep-bank", "detections.parquet", "docs/predict.md"):
+        assert word in re.sub(r"\s+", " ", text)
