@@ -39,8 +39,11 @@ class LiveCounts:
     """What a live prediction has done so far."""
 
     name: str
+    handled: int = 0
+    "Times that were scored, or filled windows."
     scored: int = 0
     dropped: int = 0
+    "Times of either kind that came while others waited."
     worst_seconds: float = 0.0
     "The longest latency: from a frame's arrival to its line."
     outcome: str = ""
@@ -56,7 +59,7 @@ class LiveCounts:
 
     def text(self) -> str:
         """Return the counts as one line."""
-        total = self.scored + self.dropped
+        total = self.handled + self.dropped
         share = self.dropped / total if total else 0.0
         latency = f"{np.median(self.latest):.2f} s ({self.worst_seconds:.2f} s at most)" if self.latest else "none"
         return f"{self.name}: {counted(total, 'time')} due, {self.dropped} dropped ({share:.1%}), latency {latency}"
@@ -148,10 +151,13 @@ def _score(
             due = queue.get(POLL_SECONDS)
         except EOFError:
             return
-        if due is not None and (second := scorer.step(due)) is not None:
-            for sink in sinks:
-                sink(second)
-            counts.add(time.monotonic() - due.arrived)
+        if due is not None:
+            second = scorer.step(due)
+            counts.handled += 1
+            if second is not None:
+                for sink in sinks:
+                    sink(second)
+                counts.add(time.monotonic() - due.arrived)
         if time.monotonic() - told >= REPORT_SECONDS:
             told = time.monotonic()
             counts.dropped = queue.dropped

@@ -46,15 +46,17 @@ def served(data: bytes, *, seconds: float = 0.0, broken_at: int | None = None, h
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
+            first = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+            self.send_response(206 if "Range" in self.headers else 200)
+            self.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
+            self.send_header("Content-Length", str(len(data) - first))
             self.send_header("Connection", "close")
             self.end_headers()
             end = len(data) if broken_at is None else broken_at
             parts = 20
             with contextlib.suppress(ConnectionError):
                 for part in range(parts):
-                    self.wfile.write(data[end * part // parts : end * (part + 1) // parts])
+                    self.wfile.write(data[max(first, end * part // parts) : end * (part + 1) // parts])
                     self.wfile.flush()
                     time.sleep(seconds / parts)
             if hang:

@@ -62,7 +62,7 @@ def test_every_time_is_scored_until_the_source_ends() -> None:
 def test_times_that_only_fill_windows_are_no_results() -> None:
     scorer = Scorer()
     counts, found, _ = run(camera(5), scorer, taps=tap(True, 2.0), waiting=10)
-    assert (found, scorer.seen, counts.scored) == ([0, 2, 4], [0, 1, 2, 3, 4], 3)
+    assert (found, scorer.seen, counts.scored, counts.handled) == ([0, 2, 4], [0, 1, 2, 3, 4], 3, 5)
 
 
 def test_a_slow_model_drops_the_oldest_times_and_counts_them() -> None:
