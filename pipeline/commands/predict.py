@@ -114,9 +114,8 @@ def predict(
 
     is_live = any(map(is_camera, sources))
     if is_live:
-        check_alone(
-            sources, {"--at": at, "--keep-bank": keep_bank, "--page": page or None, "--explain": explain or None}
-        )
+        of_films = {"--at": at, "--keep-bank": keep_bank, "--page": page or None, "--explain": explain or None}
+        check_alone(sources, of_films)
     else:
         check_out(out, force=force)
     options = PredictOptions(every=every, memory=memory, at=read_keyframe_list(at) if at else None, explain=explain)
