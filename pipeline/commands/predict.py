@@ -133,8 +133,9 @@ def predict(
 
     is_live = any(map(is_camera, sources))
     if is_live:
-        of_films = {"--at": at, "--keep-bank": keep_bank, "--render": render}
-        check_alone(sources, {**of_films, "--first-timestamp": first_timestamp, "--no-lines": not with_lines})
+        of_films = {"--at": at, "--keep-bank": keep_bank, "--render": render, "--page": page, "--explain": explain}
+        of_films |= {"--correct": correct, "--first-timestamp": first_timestamp, "--no-lines": not with_lines}
+        check_alone(sources, of_films)
     else:
         check_out(out, force=force)
     options = PredictOptions(every=every, memory=memory, at=read_keyframe_list(at) if at else None, explain=explain)

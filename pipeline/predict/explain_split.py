@@ -42,7 +42,8 @@ def explain_split(
     spec = predictor.spec
     if isinstance(predictor.model, Detector):
         raise InputError(
-            f"{HEAD}: was trained in scope all and scores frames; what a head looked at is told in scope head"
+            f"{HEAD}: was trained in scope all and scores frames, not rows of a bank; "
+            "`actionbank predict FILM --explain 20` tells what it looks at"
         )
     bank = open_rows("val", source.for_head(spec.head))
     if unknown := sorted(set(films) - set(bank.videos)):

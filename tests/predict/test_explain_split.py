@@ -86,6 +86,6 @@ def test_a_detector_is_refused(banks, tmp_path, monkeypatch) -> None:
     opened = open_predictor(HEAD, source.hardware, compute_dtype="fp32")
     whole = Predictor(opened.spec, Whole(), opened.hardware, "fp32")
     monkeypatch.setattr("pipeline.predict.explain_split.open_predictor", lambda *_, **__: whole)
-    message = "trained in scope all and scores frames; what a head looked at is told in scope head$"
+    message = "trained in scope all and scores frames, not rows of a bank; `actionbank predict FILM --explain 20` tells"
     with pytest.raises(InputError, match=message):
         explain_split(source, boxes="detected", rule=load_params().evaluation.rule)

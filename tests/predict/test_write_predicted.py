@@ -13,6 +13,8 @@ from tests.predict.test_predicted import predicted
 
 SECOND = Second("a", 1.0, 1.5, ())
 
+ON_REQUEST = ("attention.parquet", "attention.csv", "page.html")
+
 
 def test_a_folder_that_is_there_needs_force(tmp_path: Path) -> None:
     out = tmp_path / "out"
@@ -34,7 +36,7 @@ def test_the_tables_are_written(tmp_path: Path) -> None:
     assert (tmp_path / "detections.csv").read_text() == "a,0001,0.1,0.2,0.3,0.4,2,0.7\n"
     written = read_json(tmp_path / "problems.json")
     assert written == {"problems": [{"file": "b.mp4", "item": "b", "found": "x", "expected": "y"}], "total": 1}
-    assert {path.name for path in tmp_path.iterdir()} == set(FILES) - {"seconds.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} == set(FILES) - {"seconds.jsonl", *ON_REQUEST}
     (tmp_path / "less").mkdir()
     write_tables(tmp_path / "less", predicted(), FilmsResult(), with_csv=False)
     assert not (tmp_path / "less/detections.csv").exists()

@@ -18,6 +18,8 @@ from pipeline.predict.predicted import Predicted
 
 FILES = Path(__file__).parent
 PAGE = "page.html"
+LIVE_SECONDS = 60
+"What the time lines of a camera show."
 MARK = b'<script type="application/json" id="data">'
 
 
@@ -67,3 +69,13 @@ def write_film_page(page: Path, predicted: Predicted, extras: Extras | None = No
     title = films[0] if len(films) == 1 else f"{films[0]} and {len(films) - 1} more"
     texts = {"title": title, "model": str(predicted.model.get("head", ""))}
     write_text(page, render_page("view", data, texts, sources="media-src 'self' file: blob:"))
+
+
+def render_live_page(title: str = "actionbank live") -> str:
+    """Return the page that shows a camera: it asks for `frames` and `events` beside it, with its own query (a token).
+
+    `frames` are pictures that replace each other (multipart JPEG). `events` are server-sent: `second` with a line of
+    `json_line`, and at last `end` with how it ended.
+    """
+    sources = "img-src 'self' data:; connect-src 'self'"
+    return render_page("live", {"seconds": LIVE_SECONDS}, {"title": title}, sources=sources)

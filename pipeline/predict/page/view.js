@@ -3,6 +3,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const video = $("film"), canvas = $("boxes"), ink = canvas.getContext("2d");
+const manySpans = 5000;
 const colours = ["#4aa3ff", "#ffb000", "#ff5c8a", "#7ee081", "#c792ea", "#ffd866", "#5ad4e6", "#ff8a4c"];
 const state = { film: null, own: true, threshold: 0.5, hidden: new Set(), chosen: null, truth: true, spans: [] };
 
@@ -35,7 +36,7 @@ function indexFilm(film) {
 function openFilm(number) {
   const film = data.films[number];
   if (!film.tracks) indexFilm(film);
-  Object.assign(state, { film, chosen: null });
+  Object.assign(state, { film, chosen: null, spans: [] });
   $("lost").style.display = "none";
   video.src = film.src;
   thumbs.video.src = film.src;
@@ -112,7 +113,7 @@ function draw() {
   canvas.dataset.drawn = drawn;
   $("time").textContent = `${clock(video.currentTime)} / ${clock(state.film.duration)}`;
   const lane = document.querySelector(".lane");
-  if (lane) $("head").style.left = `${lane.offsetLeft + lane.clientWidth * video.currentTime / state.film.duration}px`;
+  if (lane && $("head")) $("head").style.left = `${lane.offsetLeft + lane.clientWidth * video.currentTime / state.film.duration}px`;
 }
 
 // Runs of predictions of one class: [from, to, kind], where kind is found, or right, wrong or missed beside the truth.
@@ -139,6 +140,7 @@ function drawLines() {
   for (const [track, persons] of state.film.tracks) {
     if (track === data.missed && !state.truth) continue;
     const block = make("div", undefined, "track" + (track === state.chosen ? " chosen" : ""));
+    block.dataset.track = track;
     const name = make("button", trackName(track));
     name.style.color = track < 0 ? "" : colour(track);
     name.addEventListener("click", () => { choose(track); if (!persons.some((each) => Math.abs(each.t - video.currentTime) < data.every)) go(persons[0].t); });
@@ -155,7 +157,8 @@ function drawLines() {
         button.style.width = `${100 * Math.min(duration - from, span.end - from + data.every / 2) / duration}%`;
         button.title = `${data.labels[action].name}, ${trackName(track)}, ${clock(span.start)} to ${clock(span.end)}, ${span.kind}`;
         button.setAttribute("aria-label", button.title);
-        button.addEventListener("click", () => { choose(track, true); go(span.start); button.blur(); });
+        button.dataset.start = span.start;
+        button.dataset.track = track;
         lane.append(button);
         if (span.kind !== "missed") counts[action] += 1;
         state.spans.push(span);
@@ -284,7 +287,7 @@ function nearest(persons, time) {
 function choose(track, quiet) {
   state.chosen = track;
   if (!quiet) drawWhy();
-  drawLines();
+  document.querySelectorAll(".track").forEach((block) => block.classList.toggle("chosen", Number(block.dataset.track) === track));
   draw();
 }
 
@@ -320,8 +323,11 @@ function refresh() {
   $("own").checked = state.own;
   $("shown").textContent = state.own ? "the model's" : state.threshold.toFixed(2);
   $("truth").checked = state.truth;
-  drawLines();
   draw();
+  // A long film has so many spans that a slider could not move if each of its steps drew them all.
+  clearTimeout(state.later);
+  if (state.spans.length < manySpans) drawLines();
+  else state.later = setTimeout(drawLines, 150);
 }
 
 const keys = {
@@ -347,6 +353,10 @@ function listen() {
     event.preventDefault();
     if (document.activeElement && document.activeElement !== document.body) document.activeElement.blur();
     keys[event.key](event);
+  });
+  $("lines").addEventListener("click", (event) => {
+    const span = event.target.closest(".span");
+    if (span) { const start = Number(span.dataset.start); choose(Number(span.dataset.track), true); go(start); }
   });
   $("threshold").addEventListener("input", () => setThreshold(Number($("threshold").value)));
   $("own").addEventListener("change", () => { state.own = $("own").checked; refresh(); });
