@@ -38,7 +38,8 @@ class FrameMaxPool(nn.MaxPool3d):
 
 def mean_cells(map_BChw: Tensor, size: int) -> Tensor:
     """Adaptive mean pool (`AdaptiveAvgPool2d`): [B, C, h, w] -> [B, C, s, s] for s = size."""
-    if _must_be_deterministic(map_BChw):
+    # A traced adaptive pool would keep the size of the traced frames.
+    if _must_be_deterministic(map_BChw) or torch.compiler.is_exporting():
         return mean_by_matrices(map_BChw, size)
     return F.adaptive_avg_pool2d(map_BChw, size)
 

@@ -101,7 +101,8 @@ def extend_boxes(boxes_xyxy: Tensor, settings: RoiSettings, *, width: int, heigh
     if not settings.extend_x and not settings.extend_y:
         return boxes_xyxy
     shares_2 = boxes_xyxy.new_tensor([settings.extend_x, settings.extend_y])
-    last_2 = boxes_xyxy.new_tensor([width - 1, height - 1])
+    # Not a tensor of a list: a traced one would hold the size of the traced clip.
+    last_2 = torch.cat([boxes_xyxy.new_full((1,), side - 1) for side in (width, height)])
     first_R2, second_R2 = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
     margin_R2 = shares_2 * (second_R2 - first_R2 + 1) / 2
     corners = (first_R2 - margin_R2, second_R2 + margin_R2)

@@ -16,7 +16,7 @@ from pipeline.models.roi import roi_channels
 from pipeline.models.settings import Labels, RoiSettings
 from pipeline.models.standardise import Standardise, StandardisedHead
 
-SECONDS, PER_SECOND, CLASSES, FRAMES = 6, 2, 5, 8
+SECONDS, PER_SECOND, CLASSES, FRAMES = 6, 2, 5, 16
 AIA = {"order": "POM", "latent": 8, "hidden": 8, "persons": 2}
 OPTIONS: dict[str, dict[str, Any]] = {
     "linear": {},

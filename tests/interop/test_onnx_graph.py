@@ -44,7 +44,7 @@ def test_a_detector_with_a_window() -> None:
     model = onnx.load_from_string(made.data)
     onnx.checker.check_model(model, full_check=True)
     assert shapes(model.graph.input) == {
-        "clips": ["clips", 3, 8, "height", "width"],
+        "clips": ["clips", 3, 16, "height", "width"],
         "boxes": ["boxes", 4],
         "clip_index": ["boxes"],
         "window_rows": ["windows", 12, 64],
