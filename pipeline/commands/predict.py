@@ -8,7 +8,11 @@ import typer
 from pipeline.base.command import BatchOption, DeviceOption, WorkersOption
 
 if TYPE_CHECKING:
-    from pipeline.predict.live_run import LiveCounts
+    from pipeline.predict.film_plans import Chosen
+    from pipeline.predict.load_model import Model
+    from pipeline.predict.predict_film import PredictOptions
+    from pipeline.predict.predict_to_folder import Outputs
+    from pipeline.predict.to_correct import Tool
 
 SourcesArgument = Annotated[
     list[str],
@@ -121,45 +125,69 @@ def predict(
     """
     # Imported here because PyTorch takes seconds to import.
     from pipeline.evaluation.ava_csv import read_keyframe_list
-    from pipeline.predict.camera import check_alone, is_camera
     from pipeline.predict.film_plans import Chosen
-    from pipeline.predict.live_to_folder import LiveOutputs, live_to_folder
     from pipeline.predict.load_model import load_model
     from pipeline.predict.predict_film import PredictOptions
-    from pipeline.predict.predict_to_folder import Outputs, predict_to_folder
-    from pipeline.predict.predicted import read_predicted
-    from pipeline.predict.to_correct import after_predict
-    from pipeline.predict.write_predicted import check_out
+    from pipeline.predict.predict_to_folder import Outputs
 
-    is_live = any(map(is_camera, sources))
-    if is_live:
-        of_films = {"--at": at, "--keep-bank": keep_bank, "--render": render, "--page": page, "--explain": explain}
-        of_films |= {"--correct": correct, "--first-timestamp": first_timestamp, "--no-lines": not with_lines}
-        check_alone(sources, of_films)
-    else:
-        check_out(out, force=force)
+    of_films: dict[str, object] = {"--at": at, "--keep-bank": keep_bank, "--render": render, "--correct": correct}
+    of_films |= {"--page": page, "--explain": explain, "--first-timestamp": first_timestamp}
+    is_live = _check(sources, out, {**of_films, "--no-lines": not with_lines}, force=force)
     options = PredictOptions(every=every, memory=memory, at=read_keyframe_list(at) if at else None, explain=explain)
     loaded = load_model(model, device=device, workers=workers, batch=batch, labels=labels, box_threshold=box_threshold)
     chosen = Chosen(boxes=boxes, objects=objects, detector=detector, times=times, first_timestamp=first_timestamp)
-    if is_live:
-        live = LiveOutputs(out=out, force=force, echo=echo)
-        end_live(live_to_folder(sources[0], loaded.shown_from(threshold), chosen, every, live))
-        return
     outputs = Outputs(
         out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank, page=page,
         render=render,
     )  # fmt: skip
-    found = predict_to_folder(sources, loaded.shown_from(threshold), chosen, options, outputs)
+    if is_live:
+        _predict_live(sources[0], loaded.shown_from(threshold), chosen, every, outputs)
+    else:
+        interrupted = _predict_films(sources, loaded.shown_from(threshold), chosen, options, outputs)
+        _write_more(out, actions=actions, correct=correct)
+        end(interrupted)
+
+
+def _check(sources: list[str], out: Path, of_films: dict[str, object], *, force: bool) -> bool:
+    """Check what does not need the model; return whether the source is a camera or a stream."""
+    from pipeline.predict.camera import check_alone, is_camera
+    from pipeline.predict.write_predicted import check_out
+
+    is_live = any(map(is_camera, sources))
+    if is_live:
+        check_alone(sources, of_films)
+    else:
+        check_out(out, force=force)
+    return is_live
+
+
+def _predict_films(
+    sources: list[str], model: "Model", chosen: "Chosen", options: "PredictOptions", outputs: "Outputs"
+) -> bool:
+    from pipeline.predict.predict_to_folder import predict_to_folder
+
+    return predict_to_folder(sources, model, chosen, options, outputs).interrupted
+
+
+def _predict_live(source: str, model: "Model", chosen: "Chosen", every: float, outputs: "Outputs") -> None:
+    from pipeline.predict.live_to_folder import LiveOutputs, live_to_folder
+
+    live = LiveOutputs(out=outputs.out, force=outputs.force, echo=outputs.echo)
+    end(live_to_folder(source, model, chosen, every, live).outcome == "stopped")
+
+
+def end(interrupted: bool) -> None:
+    """End the command with status 130 if it was a Ctrl-C."""
+    if interrupted:
+        raise typer.Exit(130)
+
+
+def _write_more(out: Path, *, actions: bool, correct: "Tool | None") -> None:
+    from pipeline.predict.predicted import read_predicted
+    from pipeline.predict.to_correct import after_predict
+
     for line in after_predict(read_predicted(out), out, actions=actions, correct=correct):
         print(line)
-    if found.interrupted:
-        raise typer.Exit(130)
-
-
-def end_live(counts: "LiveCounts") -> None:
-    """End the command: with status 130 if it was a Ctrl-C."""
-    if counts.outcome == "stopped":
-        raise typer.Exit(130)
 
 
 def pack_model(
