@@ -138,6 +138,8 @@ def test_a_converted_detector_is_a_model(trained: Train, elsewhere: Path) -> Non
     assert found.checkpoint.scored().head.is_baseline
     assert (found.settings.fps, found.settings.short_side) == (30.0, 64)
     assert (found.labels[0].name, len(found.labels), set(found.thresholds.values())) == ("class 1", 20, {0.5})
+    assert pack_model(elsewhere / "m.abm", found) == find_model(elsewhere / "m.abm").digest == found.digest
+    assert find_model(elsewhere / "m.abm").checkpoint.scored().head.is_baseline
     Path("names.txt").write_text("1: stand\n20: fly\n")
     named = find_model(Path("mine.safetensors"), Path("names.txt")).labels
     assert [named[0].name, named[1].name, named[19].name] == ["stand", "class 2", "fly"]
