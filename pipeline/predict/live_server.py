@@ -7,6 +7,7 @@ of JSON each). No file is served, so no path leads to one. Without a token only 
 import contextlib
 import hmac
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +30,7 @@ IDLE_SECONDS = 5.0
 "After this long without an event, a comment is sent, so that a closed page is noticed."
 WRITE_SECONDS = 10.0
 "A viewer that takes nothing for this long is dropped."
+GOODBYE_SECONDS = 1.0
 BOUNDARY = "frame"
 POLICY = "default-src 'none'; img-src 'self' data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; " \
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"  # fmt: skip
@@ -140,7 +142,10 @@ class LiveServer:
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/"
 
     def close(self) -> None:
-        """Stop listening; streams end by themselves."""
+        """Stop listening. Where the hub has ended, viewers get their last event first, unless they are slow."""
+        last = time.monotonic() + GOODBYE_SECONDS
+        for _ in range(MOST_VIEWERS):
+            self._viewers.acquire(timeout=max(0.0, last - time.monotonic()))
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -126,6 +126,18 @@ def test_events_come_as_they_are_scored_and_say_the_end(server: LiveServer, hub:
     assert answer.read() == b""
 
 
+def test_viewers_get_the_end_before_the_server_closes(hub: Hub) -> None:
+    server = LiveServer(hub, "")
+    hub.put_second(second(0.0))
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("GET", "/events")
+    answer = connection.getresponse()
+    answer.readline()
+    hub.end("stopped")
+    server.close()
+    assert answer.read().endswith(b"event: end\ndata: stopped\n\n")
+
+
 def test_frames_come_as_they_are_stored(server: LiveServer, hub: Hub) -> None:
     hub.put_frame(Row(b"first", 0.0, 0))
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
