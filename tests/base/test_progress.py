@@ -64,7 +64,12 @@ def test_a_duration_in_words_is_within_a_twentieth(seconds: float) -> None:
 
 def test_small_work_shows_no_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
-    monkeypatch.setattr("pipeline.base.progress.tqdm", lambda items, **how: told.append(how["disable"]) or items)
+
+    def bar(items: list[int], **how: Any) -> list[int]:
+        told.append(how["disable"])
+        return items
+
+    monkeypatch.setattr("pipeline.base.progress.tqdm", bar)
     list(progress([1], what="a"))
     with no_bars():
         list(progress([1], what="b"))
