@@ -104,7 +104,7 @@ def predict(
     """
     # Imported here because PyTorch takes seconds to import.
     from pipeline.evaluation.ava_csv import read_keyframe_list
-    from pipeline.predict.camera import check_alone, is_camera
+    from pipeline.predict.camera import are_live
     from pipeline.predict.film_plans import Chosen
     from pipeline.predict.live_to_folder import LiveOutputs, live_to_folder
     from pipeline.predict.load_model import load_model
@@ -112,11 +112,8 @@ def predict(
     from pipeline.predict.predict_to_folder import Outputs, predict_to_folder
     from pipeline.predict.write_predicted import check_out
 
-    is_live = any(map(is_camera, sources))
-    if is_live:
-        of_films = {"--at": at, "--keep-bank": keep_bank, "--render": render}
-        check_alone(sources, {**of_films, "--first-timestamp": first_timestamp, "--no-lines": not with_lines})
-    else:
+    of_films = {"--at": at, "--keep-bank": keep_bank, "--render": render, "--first-timestamp": first_timestamp}
+    if not (is_live := are_live(sources, {**of_films, "--no-lines": not with_lines})):
         check_out(out, force=force)
     options = PredictOptions(every=every, memory=memory, at=read_keyframe_list(at) if at else None)
     loaded = load_model(model, device=device, workers=workers, batch=batch, labels=labels, box_threshold=box_threshold)
