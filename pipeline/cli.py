@@ -13,6 +13,7 @@ LIGHT = (
     "score-multisports",
     "compare",
     "compose",
+    "correct",
     "doctor",
     "errors",
     "live",
@@ -23,6 +24,7 @@ LIGHT = (
     "predict",
     "render",
     "runs",
+    "spans",
     "status",
     "verify",
     "bank",
@@ -34,6 +36,7 @@ def build_app(command: str | None = None) -> typer.Typer:
     """Return the app with all commands; if `command` is a light one, without the stages."""
     from pipeline.commands.bank import bank_app
     from pipeline.commands.compare import compare
+    from pipeline.commands.correct import correct
     from pipeline.commands.doctor import doctor
     from pipeline.commands.draw_film import render
     from pipeline.commands.error_report import errors
@@ -45,6 +48,7 @@ def build_app(command: str | None = None) -> typer.Typer:
     from pipeline.commands.project import compose, runs, work_app
     from pipeline.commands.score import score
     from pipeline.commands.score_multisports import score_multisports
+    from pipeline.commands.spans import spans
     from pipeline.commands.status import status
     from pipeline.commands.verify import verify
 
@@ -53,8 +57,10 @@ def build_app(command: str | None = None) -> typer.Typer:
         add_stages(app)
         add_checkpoint_commands(app)
     scores = (score, score_multisports, compare)
+    after_predict = (correct, spans)
     for light in (
         *scores,
+        *after_predict,
         compose,
         doctor,
         errors,

@@ -251,11 +251,12 @@ def _box(shape: Element, frame: int | None, where: str, file: _File) -> Box | No
 
 
 def _closed(track: Track, stop: int, step: int) -> Track:
-    """End a track of one frame near the task's end, where CVAT leaves out the box that would end it."""
-    (first, *more) = track.boxes
-    if more or track.every or first.outside or first.frame + step < stop:
+    """End a last stretch of one frame near the task's end, where CVAT leaves out the box that would end it."""
+    last = track.boxes[-1]
+    longer = len(track.boxes) > 1 and not track.boxes[-2].outside
+    if longer or track.every or last.outside or last.frame + step < stop:
         return track
-    return Track(**{**track.__dict__, "boxes": [first, Box(first.frame + step, first.sides, outside=True)]})
+    return Track(**{**track.__dict__, "boxes": [*track.boxes, Box(last.frame + step, last.sides, outside=True)]})
 
 
 def _deleted(tracks: Sequence[Track], stop: int, step: int) -> frozenset[int]:

@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from pipeline.annotations.attributes import Attribute, Chosen, Wanted, actions_of, choose, seen_attributes, typed
-from pipeline.annotations.class_ids import ClassNames
+from pipeline.annotations.class_ids import ClassNames, spelt
 from pipeline.annotations.drafts import Draft, Read, draft_rows, pixel_box, with_empty
 from pipeline.annotations.drawn_tracks import NO_INSIDE
 from pipeline.annotations.listed import Listed, frame_clock, frame_size
@@ -39,6 +39,8 @@ RECTANGLE, CIRCLE, ELLIPSE, POLYGON = 2, 3, 4, 7
 SHAPES = {1: "point", 5: "line", 6: "polyline", 8: "extreme rectangle", 9: "extreme circle"}
 TEXT = "1"
 "VIA 3's type for attributes without options."
+PERSON = ("person id", "track id")
+"Names of the attribute whose number says which person of the film a region shows."
 _HEADER = re.compile(r"^\s*#\s*CSV_HEADER\s*=\s*(.*?)[\s,]*$")
 _ATTRIBUTE = re.compile(r"^\s*#\s*ATTRIBUTES?\s*=\s*(\{.*\})[\s,]*$")
 _FRAME = re.compile(r"(.+)_([0-9]{1,9})")
@@ -101,7 +103,8 @@ def read_via(path: Path, wanted: Wanted, known: ClassNames | None = None) -> Via
         raise InputError(f"{path}: not UTF-8 text, expected the CSV of VIA") from None
     if via_header(text) == VIA2:
         regions = [_via2(*row) for row in _rows(path, text, VIA2)]
-        attributes = seen_attributes([each.values for each in regions if each.box])
+        seen = seen_attributes([each.values for each in regions if each.box])
+        attributes = [each for each in seen if spelt(each.name) not in PERSON]
         chosen = choose(str(path), attributes, [], wanted, known)
         if any(isinstance(each.values.get(key), str) for each in regions for key in chosen.attribute_names):
             # Texts have no listed options, and typed text may contain mistakes or several actions.
@@ -152,7 +155,7 @@ def via_rows(
         for action in actions:
             known = names.find(action)
             fault = None if known else Fault(f"action {shown(action)}", names.expected(action), "unknown-action")
-            drafts.append(Draft(region.place, video_id, stamp, sides, known or 0, None, fault))
+            drafts.append(Draft(region.place, video_id, stamp, sides, known or 0, _person(region), fault))
     rows = draft_rows(via.path.name, with_empty(drafts, keyframes), classes=classes)
     told = (
         f"{via.path.name}: {via.format}: {len(seen)} videos, {sum(map(len, seen.values()))} keyframes; left out: "
@@ -170,6 +173,12 @@ def via_rows(
         if region.size:
             read.sizes.setdefault(video_id, set()).add(region.size)
     return replace(read, counted=frozenset(video_id for region, video_id in good if region.seconds is None))
+
+
+def _person(region: Region) -> int | None:
+    """Return the number of the person, of an attribute of `PERSON`; None where it has none."""
+    told = next((str(value).strip() for name, value in region.values.items() if spelt(name) in PERSON), "")
+    return int(told) if told.isascii() and told.isdecimal() and len(told) < 10 else None
 
 
 def _sampled(
@@ -224,7 +233,7 @@ def _defined(text: str) -> tuple[dict[str, tuple[str, dict[str, str]]], list[Att
         given = about.get("options")
         options = given if isinstance(given, dict) else {}
         keys[str(key)] = (str(about.get("aname")), {str(k): str(v) for k, v in options.items()})
-        if "XY0" not in str(about.get("anchor_id")):
+        if "XY0" not in str(about.get("anchor_id")) and spelt(str(about.get("aname"))) not in PERSON:
             kind = "text" if str(about.get("type")) == TEXT or not options else "choice"
             kept.append(typed(str(about.get("aname")), kind, list(map(str, options.values()))))
     return keys, kept

@@ -13,7 +13,7 @@ from pipeline.commands.predict import (
     LabelsOption,
     ModelOption,
     ThresholdOption,
-    end_live,
+    end_with,
 )
 
 
@@ -63,4 +63,4 @@ def live(
         counts = live_to_folder(source, loaded.shown_from(threshold), Chosen(detector=detector), every, outputs)
     finally:
         server.close()
-    end_live(counts)
+    end_with(counts.outcome == "stopped")

@@ -8,7 +8,8 @@ import typer
 from pipeline.base.command import BatchOption, DeviceOption, WorkersOption
 
 if TYPE_CHECKING:
-    from pipeline.predict.live_run import LiveCounts
+    from pipeline.predict.film_plans import Chosen
+    from pipeline.predict.load_model import Model
 
 SourcesArgument = Annotated[
     list[str],
@@ -68,6 +69,13 @@ RenderOption = Annotated[
     Path | None,
     typer.Option(help="Also draw what was found on the film: a new .mp4, .mov or .mkv. For one film."),
 ]
+ActionsOption = Annotated[
+    bool, typer.Option("--actions/--no-actions", help="Write actions.csv, the spans of actions (`actionbank spans`).")
+]
+CorrectOption = Annotated[
+    Literal["cvat", "via", "ava"] | None,
+    typer.Option(help="Write annotations to correct, into DIR/correct-FORMAT (`actionbank correct`)."),
+]
 PrintOption = Annotated[bool, typer.Option("--print", help="Also print these lines as they come.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an earlier result of this command.")]
 
@@ -90,6 +98,8 @@ def predict(
     with_csv: CsvOption = True,
     with_lines: LinesOption = True,
     render: RenderOption = None,
+    actions: ActionsOption = True,
+    correct: CorrectOption = None,
     echo: PrintOption = False,
     labels: LabelsOption = None,
     force: ForceOption = False,
@@ -106,32 +116,51 @@ def predict(
     from pipeline.evaluation.ava_csv import read_keyframe_list
     from pipeline.predict.camera import are_live
     from pipeline.predict.film_plans import Chosen
-    from pipeline.predict.live_to_folder import LiveOutputs, live_to_folder
     from pipeline.predict.load_model import load_model
     from pipeline.predict.predict_film import PredictOptions
     from pipeline.predict.predict_to_folder import Outputs, predict_to_folder
     from pipeline.predict.write_predicted import check_out
 
-    of_films = {"--at": at, "--keep-bank": keep_bank, "--render": render, "--first-timestamp": first_timestamp}
-    if not (is_live := are_live(sources, {**of_films, "--no-lines": not with_lines})):
+    of_films = {"--at": at, "--keep-bank": keep_bank, "--render": render, "--correct": correct}
+    if not (
+        is_live := are_live(sources, {**of_films, "--first-timestamp": first_timestamp, "--no-lines": not with_lines})
+    ):
         check_out(out, force=force)
     options = PredictOptions(every=every, memory=memory, at=read_keyframe_list(at) if at else None)
     loaded = load_model(model, device=device, workers=workers, batch=batch, labels=labels, box_threshold=box_threshold)
     chosen = Chosen(boxes=boxes, objects=objects, detector=detector, times=times, first_timestamp=first_timestamp)
     if is_live:
-        live = LiveOutputs(out=out, force=force, echo=echo)
-        end_live(live_to_folder(sources[0], loaded.shown_from(threshold), chosen, every, live))
+        _predict_camera(sources[0], loaded.shown_from(threshold), chosen, every, out=out, force=force, echo=echo)
         return
     outputs = Outputs(
         out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank, render=render
     )
-    if predict_to_folder(sources, loaded.shown_from(threshold), chosen, options, outputs).interrupted:
-        raise typer.Exit(130)
+    found = predict_to_folder(sources, loaded.shown_from(threshold), chosen, options, outputs)
+    _write_more(out, actions=actions, correct=correct)
+    end_with(found.interrupted)
 
 
-def end_live(counts: "LiveCounts") -> None:
-    """End the command: with status 130 if it was a Ctrl-C."""
-    if counts.outcome == "stopped":
+def _predict_camera(
+    source: str, model: "Model", chosen: "Chosen", every: float, *, out: Path, force: bool, echo: bool
+) -> None:
+    from pipeline.predict.live_to_folder import LiveOutputs, live_to_folder
+
+    counts = live_to_folder(source, model, chosen, every, LiveOutputs(out=out, force=force, echo=echo))
+    end_with(counts.outcome == "stopped")
+
+
+def _write_more(out: Path, *, actions: bool, correct: Literal["cvat", "via", "ava"] | None) -> None:
+    """Write what is made of the tables of a folder."""
+    from pipeline.predict.predicted import read_predicted
+    from pipeline.predict.to_correct import after_predict
+
+    for line in after_predict(read_predicted(out), out, actions=actions, correct=correct):
+        print(line)
+
+
+def end_with(stopped: bool) -> None:
+    """End a command: with status 130 if a Ctrl-C stopped it."""
+    if stopped:
         raise typer.Exit(130)
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.base.errors import InputError, counted
 from pipeline.base.files import replace_folder
+from pipeline.predict.exclusive_groups import exclusive_groups
 from pipeline.predict.film_plans import Chosen, plan_films
 from pipeline.predict.film_sources import find_films
 from pipeline.predict.load_model import Model
@@ -13,7 +15,7 @@ from pipeline.predict.predict_film import PredictOptions
 from pipeline.predict.predict_films import FilmsResult, check_keep_bank, predict_films
 from pipeline.predict.predicted import Predicted
 from pipeline.predict.render_film import check_free, render_film
-from pipeline.predict.write_predicted import FILES, LINES, check_out, lines_writer, write_tables
+from pipeline.predict.write_predicted import LINES, REPLACED, check_out, lines_writer, write_tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +56,17 @@ def predict_to_folder(
     options.check(model)
     check_keep_bank(model, outputs.keep_bank, force=outputs.force)
     plans = plan_films(films, model, chosen)
-    with replace_folder(outputs.out, FILES) as folder:
+    with replace_folder(outputs.out, REPLACED) as folder:
         with lines_writer(folder / LINES if outputs.with_lines else None, echo=outputs.echo) as lines:
             found = predict_films(model, plans, options, on_second=lines.write, keep_bank=outputs.keep_bank)
         found.problems = [*problems, *found.problems]
-        told = {"every": options.every, "memory": options.memory, "boxes": sorted({plan.told for plan in plans})}
+        told: dict[str, Any] = {
+            "every": options.every,
+            "memory": options.memory,
+            "boxes": sorted({plan.told for plan in plans}),
+        }
+        told["at"] = None if options.at is None else len(options.at)
+        told["exclusive"] = exclusive_groups(model.spec.labels, model.labels)
         predicted = found.predicted(model, **told)
         write_tables(folder, predicted, found, with_csv=outputs.with_csv)
     print(f"{outputs.out}: {described(found, predicted)}")

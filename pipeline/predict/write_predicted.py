@@ -9,22 +9,29 @@ from pipeline.base.files import check_own, write_json
 from pipeline.evaluation.ava_csv import write_detections
 from pipeline.predict.predict_films import FilmsResult
 from pipeline.predict.predicted import OUT, Predicted
+from pipeline.predict.to_correct import OWN as OF_CORRECTIONS
+from pipeline.predict.to_correct import SPANS, check_uncorrected
 from pipeline.predict.typed_results import Second, json_line
 
 CSV, LINES, PROBLEMS = "detections.csv", "seconds.jsonl", "problems.json"
 FILES = (*OUT, CSV, LINES, PROBLEMS)
 "What the command writes into its folder."
+REPLACED = (*FILES, SPANS, *(f"correct-*/{each}" for each in OF_CORRECTIONS))
+"What may lie there when it is replaced: this, and what is made of it."
 
 
 def check_out(out: Path, *, force: bool) -> None:
     """Check that a folder may be written.
 
     Raises:
-        InputError: it is there and `force` is not set, or it holds what this command does not write.
+        InputError: it is there and `force` is not set, or it holds what this command does not write, or annotations
+            that were corrected.
     """
     if out.exists() and not force:
         raise InputError(f"{out}: is there already; --force replaces it, --out names another")
-    check_own(out, FILES)
+    check_own(out, REPLACED)
+    for folder in sorted(out.glob("correct-*")):
+        check_uncorrected(folder)
 
 
 def write_tables(folder: Path, predicted: Predicted, found: FilmsResult, *, with_csv: bool) -> None:

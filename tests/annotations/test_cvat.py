@@ -337,3 +337,13 @@ def test_two_shapes_of_a_track_at_one_frame(tmp_path: Path) -> None:
         tmp_path, track(box(0, 20, "walk"), box(20, 20, "walk", outside=1), box(20, 20, "walk"), box(20, 20, "walk"))
     )
     assert not [each for rows in read(path).rows for each in rows.faults.problems()]
+
+
+def test_a_last_stretch_of_one_frame_at_the_end_of_the_film_is_one_frame(tmp_path: Path) -> None:
+    """CVAT refuses a box behind the last frame, so that nothing says that such a person is gone."""
+    single = (box(5, 0, "walk"), box(6, 0, "walk", outside=1))
+    at_end = write(tmp_path, track(*single, box(99, 20, "walk")))
+    assert rows(read(at_end)) == [(0.5, 0.0, 1), (9.9, 20.0, 1)]
+    longer = write(tmp_path, track(*single, box(90, 20, "walk"), box(99, 20, "walk")))
+    assert (9.0, 20.0, 1) in rows(read(longer))  # a stretch: keyframes in the middles of seconds
+    assert len(rows(read(longer))) == 10

@@ -320,3 +320,21 @@ def test_frames_beside_the_keyframes_are_counted(tmp_path: Path) -> None:
         "film.csv: row 4, row 6: found 2 rows of further frames of a keyframe's 1 s, expected a labelled frame in 1 s "
         "(dataset.keyframe_seconds)"
     )
+
+
+def test_the_person_is_the_number_of_an_attribute(tmp_path: Path) -> None:
+    action = {"aname": "action", "type": 2, "options": {"0": "walk"}, "anchor_id": "FILE1_Z1_XY1"}
+    person = {"aname": "Person_ID", "type": 1, "options": {}, "anchor_id": "FILE1_Z1_XY1"}
+    values = ({"1": "0", "2": "12"}, {"1": "0", "2": "the left one"}, {"1": "0"})
+    path = of_project(tmp_path, {"1": action, "2": person}, *values)
+    via = read_via(path, "auto")
+    assert via.chosen.ignored == ()
+    (found,) = via_rows(via, NAMES, LISTED, classes=2, keyframe_seconds=1).rows
+    assert [None if each != each else each for each in found.person.tolist()] == [12, None, None]
+    given = [{"doing": "walk", "track_id": 4}, {"doing": "walk"}]
+    path = via2(tmp_path, *(row2(f"film_00000{1 + 10 * n}.jpg", attributes=each) for n, each in enumerate(given)))
+    via = read_via(path, "auto")
+    assert via.chosen.attribute_names == {"doing"}
+    assert via.chosen.ignored == ()
+    (found,) = via_rows(via, NAMES, LISTED, classes=2, keyframe_seconds=1).rows
+    assert [None if each != each else each for each in found.person.tolist()] == [4, None]

@@ -1,0 +1,159 @@
+"""Join the scored seconds of each track into spans: who did what, from when to when (`actions.csv`).
+
+For each track and action: a span holds at least one second with a score of `start` times the class's threshold, and
+goes on to both sides while the score is at least `keep` times it. The two levels keep a score that swings about the
+threshold from being cut into many spans. A second stands for the time half a step to either side of it, where a step
+is the usual distance of the film's seconds. A track may lack its box for `bridge_seconds`: the span goes on, and
+the seconds without a box do not count for its mean. Spans shorter than `min_seconds` are left out.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.base.errors import InputError
+from pipeline.base.files import check_own_file, write_bytes
+from pipeline.predict.predicted import Predicted
+from pipeline.predict.scored_seconds import ScoredSecond, scored_seconds, threshold_array
+
+HEADER = ("video_id", "track_id", "action_id", "action", "start_seconds", "end_seconds", "mean_score")
+# Times are sums of floats.
+TICK = 1e-6
+
+
+@dataclass(frozen=True)
+class SpanRules:
+    """How seconds become spans.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+
+    start: float = 1.0
+    "A span begins where a score is at least this times the threshold of its class."
+    keep: float = 0.75
+    "It goes on while the score is at least this times the threshold."
+    min_seconds: float = 1.0
+    "Shorter spans are left out."
+    bridge_seconds: float = 2.0
+    "For this long a track may lack its box."
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if not 0 < self.keep <= self.start:
+            raise InputError(f"--keep is {self.keep:g} and --start {self.start:g}, expected 0 < keep <= start")
+        for name in ("min_seconds", "bridge_seconds"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name):g}, expected seconds, 0 or more")
+
+
+@dataclass(frozen=True)
+class Span:
+    """One action of one track."""
+
+    video_id: str
+    track_id: int
+    action_id: int
+    action: str
+    start_seconds: float
+    end_seconds: float
+    mean_score: float
+
+
+@dataclass(frozen=True)
+class _Track:
+    """The scored seconds of one track, ascending by time."""
+
+    times: NDArray[np.float64]
+    scores: NDArray[np.float64]  # [seconds, classes]
+
+
+def find_spans(predicted: Predicted, rules: SpanRules) -> list[Span]:
+    """Return the spans of all films, sorted by film, track, start and action.
+
+    Persons without a track id are in no span: nothing says which of their boxes belong together.
+
+    Raises:
+        InputError: see `scored_seconds` and `threshold_array`.
+    """
+    thresholds = threshold_array(predicted)
+    durations = dict(
+        zip(*(predicted.videos[name].to_pylist() for name in ("video_id", "duration_seconds")), strict=True)
+    )
+    spans = []
+    for video_id, group in groupby(scored_seconds(predicted), key=lambda each: each.video_id):
+        seconds = list(group)
+        step = usual_step([each.time_seconds for each in seconds])
+        for track_id, track in sorted(_tracks(seconds).items()):
+            for column, label in enumerate(predicted.labels):
+                scores = track.scores[:, column]
+                for first, last in _runs(track.times, scores, thresholds[column], step, rules):
+                    start = max(float(track.times[first]) - step / 2, 0.0)
+                    end = min(float(track.times[last]) + step / 2, durations.get(video_id, float("inf")))
+                    if end - start >= rules.min_seconds - TICK:
+                        mean = float(scores[first : last + 1].mean())
+                        spans.append(Span(video_id, track_id, label.id, label.name, start, end, mean))
+    return sorted(spans, key=lambda each: (each.video_id, each.track_id, each.start_seconds, each.action_id))
+
+
+def write_spans(predicted: Predicted, path: Path, rules: SpanRules) -> str:
+    """Write `actions.csv`, and return a line that says what is in it.
+
+    Raises:
+        InputError: see `find_spans`; or another file than a CSV of spans stands there.
+    """
+    header = ",".join(HEADER).encode()
+    check_own_file(path, lambda data: data.startswith(header))
+    spans = find_spans(predicted, rules)
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(HEADER)
+    for each in spans:
+        numbers = f"{each.start_seconds:.3f}", f"{each.end_seconds:.3f}", f"{each.mean_score:.4f}"
+        rows.writerow([each.video_id, each.track_id, each.action_id, each.action, *numbers])
+    write_bytes(path, text.getvalue().encode())
+    tracks = len({(each.video_id, each.track_id) for each in spans})
+    without = predicted.persons["track_id"].null_count
+    left = f"; {without} boxes without a track id are in no span" if without else ""
+    return f"{path}: written: {len(spans)} spans of {tracks} tracks{left}"
+
+
+def usual_step(times: Sequence[float]) -> float:
+    """Return the usual distance between the seconds of a film: the median, of two the lower; 1 where there is one."""
+    distances = np.diff(np.unique(times))
+    return float(np.quantile(distances, 0.5, method="lower")) if len(distances) else 1.0
+
+
+def _tracks(seconds: Sequence[ScoredSecond]) -> dict[int, _Track]:
+    """Return the tracks of a film; of two boxes of a track at one time each class has the higher score."""
+    found: dict[int, dict[float, NDArray[np.float64]]] = {}
+    for second in seconds:
+        for track_id, scores in zip(second.tracks, second.scores, strict=True):
+            if track_id is not None:
+                at = found.setdefault(track_id, {})
+                at[second.time_seconds] = np.maximum(at.get(second.time_seconds, 0.0), scores)
+    return {
+        track_id: _Track(np.array(sorted(at)), np.array([at[time] for time in sorted(at)]))
+        for track_id, at in found.items()
+    }
+
+
+def _runs(
+    times: NDArray[np.float64], scores: NDArray[np.float64], threshold: float, step: float, rules: SpanRules
+) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last second of each span of one track and class."""
+    kept = (scores > 0) & (scores >= rules.keep * threshold)
+    missed = np.diff(times) - step  # seconds without a box before each second but the first
+    broken = np.r_[True, missed > rules.bridge_seconds + TICK]
+    begins = kept & (broken | ~np.r_[False, kept[:-1]])
+    number = np.cumsum(begins)
+    for each in range(1, int(number[-1]) + 1):
+        (places,) = np.nonzero(kept & (number == each))
+        if (scores[places] >= rules.start * threshold).any():
+            yield int(places[0]), int(places[-1])
