@@ -13,7 +13,7 @@ from pipeline.commands.predict import (
     LabelsOption,
     ModelOption,
     ThresholdOption,
-    end,
+    end_with,
 )
 
 
@@ -48,19 +48,19 @@ def live(
     """
     # Imported here because PyTorch takes seconds to import.
     from pipeline.predict.film_plans import Chosen
+    from pipeline.predict.live_page import live_page
     from pipeline.predict.live_server import Hub, LiveServer, check_address
     from pipeline.predict.live_to_folder import LiveOutputs, live_to_folder
     from pipeline.predict.load_model import load_model
-    from pipeline.predict.page.html_page import render_live_page
 
     check_address(host, token)
     loaded = load_model(model, device=device, workers=workers, batch=batch, labels=labels, box_threshold=box_threshold)
     hub = Hub()
-    server = LiveServer(hub, render_live_page(), host=host, port=port, token=token)
+    server = LiveServer(hub, live_page(), host=host, port=port, token=token)
     try:
         print(f"{server.url}{'?token=...' if token else ''}", flush=True)
         outputs = LiveOutputs(out=out, force=force, hub=hub)
         counts = live_to_folder(source, loaded.shown_from(threshold), Chosen(detector=detector), every, outputs)
     finally:
         server.close()
-    end(counts.outcome == "stopped")
+    end_with(counts.outcome == "stopped")

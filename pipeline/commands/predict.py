@@ -145,18 +145,16 @@ def predict(
     else:
         interrupted = _predict_films(sources, loaded.shown_from(threshold), chosen, options, outputs)
         _write_more(out, actions=actions, correct=correct)
-        end(interrupted)
+        end_with(interrupted)
 
 
 def _check(sources: list[str], out: Path, of_films: dict[str, object], *, force: bool) -> bool:
     """Check what does not need the model; return whether the source is a camera or a stream."""
-    from pipeline.predict.camera import check_alone, is_camera
+    from pipeline.predict.camera import are_live
     from pipeline.predict.write_predicted import check_out
 
-    is_live = any(map(is_camera, sources))
-    if is_live:
-        check_alone(sources, of_films)
-    else:
+    is_live = are_live(sources, of_films)
+    if not is_live:
         check_out(out, force=force)
     return is_live
 
@@ -173,10 +171,10 @@ def _predict_live(source: str, model: "Model", chosen: "Chosen", every: float, o
     from pipeline.predict.live_to_folder import LiveOutputs, live_to_folder
 
     live = LiveOutputs(out=outputs.out, force=outputs.force, echo=outputs.echo)
-    end(live_to_folder(source, model, chosen, every, live).outcome == "stopped")
+    end_with(live_to_folder(source, model, chosen, every, live).outcome == "stopped")
 
 
-def end(interrupted: bool) -> None:
+def end_with(interrupted: bool) -> None:
     """End the command with status 130 if it was a Ctrl-C."""
     if interrupted:
         raise typer.Exit(130)

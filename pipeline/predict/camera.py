@@ -67,22 +67,25 @@ def is_camera(source: str) -> bool:
     return source.startswith("camera:") or urlsplit_or_none(source) is not None
 
 
-def check_alone(sources: Sequence[str], options: Mapping[str, object]) -> None:
-    """Check that a camera is the only source, and that options that need a film are not given.
+def are_live(sources: Sequence[str], options: Mapping[str, object]) -> bool:
+    """Return whether the source is a camera; it must be the only one, and options that need a film not given.
 
     Args:
-        sources: one of them is a camera.
+        sources: what is predicted.
         options: name and value of such options; a false value where one is not given.
 
     Raises:
-        InputError: one of this does not hold.
+        InputError: there is a camera, and one of this does not hold.
     """
-    name = shown_name(next(each for each in sources if is_camera(each)))
+    name = next((shown_name(each) for each in sources if is_camera(each)), None)
+    if name is None:
+        return False
     if len(sources) > 1:
         raise InputError(f"{name}: a camera is predicted alone, found {len(sources)} sources")
     for option, value in options.items():
         if value:
             raise InputError(f"{option}: does not go with {name}, which is no film")
+    return True
 
 
 def urlsplit_or_none(source: str) -> Any:

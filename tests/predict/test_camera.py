@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.base.errors import InputError
-from pipeline.predict.camera import CameraLost, StreamClock, Taken, check_alone, is_camera, open_camera, shown_name
+from pipeline.predict.camera import CameraLost, StreamClock, Taken, are_live, is_camera, open_camera, shown_name
 from tests.predict.streams import frames_of, served
 from tests.video.films import number_of, write_film, write_sound
 
@@ -35,11 +35,12 @@ def test_a_name_holds_no_password() -> None:
 
 
 def test_a_camera_is_alone_and_no_film() -> None:
-    check_alone(["camera:0"], {"--at": None})
+    assert are_live(["camera:0"], {"--at": None})
+    assert not are_live(["a.mp4", "b.mp4"], {"--at": Path("x")})
     with pytest.raises(InputError, match=r"^http://h/a: a camera is predicted alone, found 2 sources$"):
-        check_alone(["a.mp4", "http://me:key@h/a"], {})
+        are_live(["a.mp4", "http://me:key@h/a"], {})
     with pytest.raises(InputError, match=r"^--keep-bank: does not go with camera:0, which is no film$"):
-        check_alone(["camera:0"], {"--at": None, "--keep-bank": Path("x")})
+        are_live(["camera:0"], {"--at": None, "--keep-bank": Path("x")})
 
 
 @pytest.mark.parametrize("name", ["f.mp4", "f.ts", "f.mkv"])
