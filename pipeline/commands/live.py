@@ -48,7 +48,7 @@ def live(
     """
     # Imported here because PyTorch takes seconds to import.
     from pipeline.predict.film_plans import Chosen
-    from pipeline.predict.live_page import live_page
+    from pipeline.predict.page.html_page import render_live_page
     from pipeline.predict.live_server import Hub, LiveServer, check_address
     from pipeline.predict.live_to_folder import LiveOutputs, live_to_folder
     from pipeline.predict.load_model import load_model
@@ -56,7 +56,7 @@ def live(
     check_address(host, token)
     loaded = load_model(model, device=device, workers=workers, batch=batch, labels=labels, box_threshold=box_threshold)
     hub = Hub()
-    server = LiveServer(hub, live_page(), host=host, port=port, token=token)
+    server = LiveServer(hub, render_live_page(), host=host, port=port, token=token)
     try:
         print(f"{server.url}{'?token=...' if token else ''}", flush=True)
         outputs = LiveOutputs(out=out, force=force, hub=hub)
