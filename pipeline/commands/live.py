@@ -48,10 +48,10 @@ def live(
     """
     # Imported here because PyTorch takes seconds to import.
     from pipeline.predict.film_plans import Chosen
-    from pipeline.predict.page.html_page import render_live_page
     from pipeline.predict.live_server import Hub, LiveServer, check_address
     from pipeline.predict.live_to_folder import LiveOutputs, live_to_folder
     from pipeline.predict.load_model import load_model
+    from pipeline.predict.page.html_page import render_live_page
 
     check_address(host, token)
     loaded = load_model(model, device=device, workers=workers, batch=batch, labels=labels, box_threshold=box_threshold)
