@@ -23,6 +23,8 @@ SILENCE_SECONDS = 10.0
 "A source that gives nothing for this long is lost."
 CLOCK_STEP_SECONDS = 10.0
 "A longer step between two frames is another clock, not a pause."
+PLAYLISTS = ("hls", "dash")
+"Formats of FFmpeg whose length in bytes is not that of the film."
 DEVICES = {
     "linux": ("v4l2", "/dev/video{}"),
     "darwin": ("avfoundation", "{}"),
@@ -155,7 +157,7 @@ class StreamCamera:
     ) -> None:
         self.name = name
         self._container, self._stream, self._silence = container, stream, silence_seconds
-        self._is_recording = bool(container.duration and container.duration > 0)
+        self._is_recording = _is_recording(container)
         self._sleep, self._last = sleep, 0.0
 
     def frames(self) -> Iterator[Taken]:
@@ -197,6 +199,16 @@ class StreamCamera:
 
     def _turn(self, frame: Any) -> Orientation:
         return orientation(Path(self.name), frame)
+
+
+def _is_recording(container: Any) -> bool:
+    """Return whether the end of a source is known: its duration, or its length in bytes if it is no playlist.
+
+    A server without ranges lets FFmpeg seek nothing, and then MPEG-TS has no duration.
+    """
+    if container.duration and container.duration > 0:
+        return True
+    return container.size > 0 and container.format.name not in PLAYLISTS
 
 
 class StreamClock:

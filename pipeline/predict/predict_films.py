@@ -19,6 +19,7 @@ from pipeline.base.progress import whole_bar
 from pipeline.checkpoint.sidecars import plain
 from pipeline.predict.attention_table import ATTENTION
 from pipeline.predict.film_plans import FilmPlan
+from pipeline.predict.find_persons import TableOfBoxes
 from pipeline.predict.load_model import Model
 from pipeline.predict.predict_film import SPLIT, FilmResult, PredictOptions, extract_film, predict_film
 from pipeline.predict.predicted import Predicted
@@ -163,6 +164,12 @@ def _told(model: Model, plan: FilmPlan, result: FilmResult, found: FilmsResult) 
         return f"{name}: {boxes} at {times}, boxes: {plan.told}"
     found.without_person.append(name)
     least = model.settings.box_threshold
+    elsewhere = plan.persons.times(name) if isinstance(plan.persons, TableOfBoxes) else None
+    if not result.boxes and elsewhere is not None and len(elsewhere):
+        return (
+            f"{name}: no person: no box at its times; boxes are there from {elsewhere[0]:g} to {elsewhere[-1]:g} "
+            f"(--first-timestamp says when the film begins), boxes: {plan.told}"
+        )
     if not result.boxes:
         return f"{name}: no person: no box in it, boxes: {plan.told}"
     return (

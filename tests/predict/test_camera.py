@@ -1,5 +1,8 @@
+import functools
+import threading
 import time
 from fractions import Fraction
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -63,6 +66,19 @@ def test_a_recording_is_not_given_faster_than_it_was_taken(tmp_path: Path) -> No
         began = time.monotonic()
         assert [number_of(frame.rgb) for frame in camera.frames()] == list(range(15))
         camera.close()
+    assert time.monotonic() - began >= 1.35
+
+
+def test_a_recording_of_a_server_without_ranges_is_not_given_faster_either(tmp_path: Path) -> None:
+    write_film(tmp_path / "f.ts", frames=15, rate=10)
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        camera = open_camera(f"http://127.0.0.1:{server.server_port}/f.ts")
+        began = time.monotonic()
+        assert [number_of(frame.rgb) for frame in camera.frames()] == list(range(15))
+        camera.close()
+        server.shutdown()
     assert time.monotonic() - began >= 1.35
 
 

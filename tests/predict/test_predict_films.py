@@ -111,6 +111,12 @@ def test_nobody_is_said_with_the_reason(trained: Train, tmp_path: Path, capsys) 
     found = predict_films(model, [nobody], OPTIONS)
     assert found.without_person == [FILM]
     assert capsys.readouterr().err == f"{FILM}: no person: no box in it, boxes: proposals\n"
+    late = plan_of(project, model)
+    late = replace(late, timeline=replace(late.timeline, first_timestamp=late.timeline.first_timestamp + 1000))
+    predict_films(model, [late], OPTIONS)
+    told = capsys.readouterr().err
+    assert told.startswith(f"{FILM}: no person: no box at its times; boxes are there from ")
+    assert told.endswith("(--first-timestamp says when the film begins), boxes: proposals\n")
     strict = load_model(project.folder, device="cpu", box_threshold=1.0)
     plan = plan_of(project, strict)
     predict_films(strict, [plan], OPTIONS)
