@@ -105,12 +105,12 @@ def test_ctrl_c_ends_it() -> None:
                 raise KeyboardInterrupt
             return super().step(due)
 
-    source = Endless([])
+    source, before = Endless([]), set(threading.enumerate())
     counts, found, said = run(source, Interrupted(), waiting=100)
     assert (counts.outcome, found) == ("stopped", [0, 1])
     assert said.endswith("; stopped\n")
     assert source.is_closed
-    assert threading.active_count() < 10
+    assert set(threading.enumerate()) <= before, "no thread of the run is left"
 
 
 def test_another_fault_is_not_hidden() -> None:
