@@ -12,25 +12,27 @@ from pipeline.base.files import check_report, write_json
 from pipeline.evaluation.ava_map import OFFICIAL_CAP
 from pipeline.evaluation.protocols import ProtocolName
 
-_SOURCE = "A git revision, an experiment's name, `workspace`, or a folder that holds a project."
+SOURCE = "A git revision, an experiment's name, `workspace`, or a folder that holds a project."
+# `actionbank report` has these options too.
+BoxesOption = Annotated[Literal["detected", "ground_truth"], typer.Option(help="Which boxes' detections are scored.")]
+SplitOption = Annotated[str, typer.Option(help="The split that was evaluated.")]
+IouOption = Annotated[float, typer.Option(min=0, max=1, help="Least overlap of a true positive.")]
+ProtocolOption = Annotated[ProtocolName, typer.Option(help="Whose rules, for both.")]
+CapOption = Annotated[int, typer.Option(min=0, help="Rows of a keyframe that protocol official keeps; 0 keeps all.")]
+ResamplesOption = Annotated[int, typer.Option(min=0, help="Resamples of the bootstrap; 0 leaves the intervals out.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")]
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help=_SOURCE)],
+    a: Annotated[str, typer.Argument(help=SOURCE)],
     b: Annotated[str, typer.Argument(help="The same, for the experiment that A is compared with.")] = "workspace",
-    boxes: Annotated[
-        Literal["detected", "ground_truth"], typer.Option(help="Which boxes' detections are scored.")
-    ] = "detected",
-    split: Annotated[str, typer.Option(help="The split that was evaluated.")] = "val",
-    iou: Annotated[float, typer.Option(min=0, max=1, help="Least overlap of a true positive.")] = 0.5,
-    protocol: Annotated[ProtocolName, typer.Option(help="Whose rules, for both.")] = "official",
-    cap: Annotated[
-        int, typer.Option(min=0, help="Rows of a keyframe that protocol official keeps; 0 keeps all.")
-    ] = OFFICIAL_CAP,
-    resamples: Annotated[
-        int, typer.Option(min=0, help="Resamples of the bootstrap; 0 leaves the intervals out.")
-    ] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    boxes: BoxesOption = "detected",
+    split: SplitOption = "val",
+    iou: IouOption = 0.5,
+    protocol: ProtocolOption = "official",
+    cap: CapOption = OFFICIAL_CAP,
+    resamples: ResamplesOption = 1000,
+    seed: SeedOption = 0,
     json_path: Annotated[Path | None, typer.Option("--json", help="Also write the comparison to this file.")] = None,
 ) -> None:
     """Compare two experiments: change of AP from A to B per class and group, with its number of examples.

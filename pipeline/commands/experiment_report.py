@@ -2,33 +2,35 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from pipeline.commands.compare import (
+    SOURCE,
+    BoxesOption,
+    CapOption,
+    IouOption,
+    ProtocolOption,
+    ResamplesOption,
+    SeedOption,
+    SplitOption,
+)
 from pipeline.evaluation.ava_map import OFFICIAL_CAP
-from pipeline.evaluation.protocols import ProtocolName
 
 OWN = ("report.json", "index.html")
-_SOURCE = "A git revision, an experiment's name, `workspace`, or a folder that holds a project."
 
 
 def report(
-    a: Annotated[str, typer.Argument(help=f"{_SOURCE} Alone: the experiment to show.")] = "workspace",
+    a: Annotated[str, typer.Argument(help=f"{SOURCE} Alone: the experiment to show.")] = "workspace",
     b: Annotated[str | None, typer.Argument(help="Another one, which is compared with A.", show_default=False)] = None,
-    boxes: Annotated[
-        Literal["detected", "ground_truth"], typer.Option(help="Which boxes' detections are scored.")
-    ] = "detected",
-    split: Annotated[str, typer.Option(help="The split that was evaluated.")] = "val",
-    iou: Annotated[float, typer.Option(min=0, max=1, help="Least overlap of a true positive.")] = 0.5,
-    protocol: Annotated[ProtocolName, typer.Option(help="Whose rules, for both.")] = "official",
-    cap: Annotated[
-        int, typer.Option(min=0, help="Rows of a keyframe that protocol official keeps; 0 keeps all.")
-    ] = OFFICIAL_CAP,
-    resamples: Annotated[
-        int, typer.Option(min=0, help="Resamples of the bootstrap; 0 leaves the intervals out.")
-    ] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    boxes: BoxesOption = "detected",
+    split: SplitOption = "val",
+    iou: IouOption = 0.5,
+    protocol: ProtocolOption = "official",
+    cap: CapOption = OFFICIAL_CAP,
+    resamples: ResamplesOption = 1000,
+    seed: SeedOption = 0,
     out: Annotated[
         Path, typer.Option(help="Folder of the report; an earlier report is replaced, and nothing else.")
     ] = Path("results/report"),

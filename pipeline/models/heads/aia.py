@@ -147,6 +147,11 @@ class Interaction(nn.Module):
         return reduced
 
 
+def needs_of(order: str) -> frozenset[str]:
+    """Return the fields of `Context` that the letters of an order read."""
+    return frozenset(need for letter, need in NEEDS.items() if letter in order)
+
+
 def count_clips(context: Context) -> int:
     """Return the number of clips, as far as objects or persons show it."""
     if context.objects is not None:
@@ -195,8 +200,7 @@ def _build(name: str, settings: HeadSettings, wiring: Wiring, options: _Options)
     )
     _initialise(interaction, options.init)
     body = InteractionHead(interaction, two_layers(settings, head=name, hidden=options.hidden))
-    needs = frozenset(need for letter, need in NEEDS.items() if letter in options.order)
-    return Head(body, settings, channels=options.hidden, needs=needs)
+    return Head(body, settings, channels=options.hidden, needs=needs_of(options.order))
 
 
 def _check(name: str, options: _Options) -> None:

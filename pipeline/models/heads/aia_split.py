@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
 from pipeline.models.context import Context
-from pipeline.models.heads.aia import NEEDS, count_clips
+from pipeline.models.heads.aia import count_clips, needs_of
 from pipeline.models.heads.head import Head, HeadSettings, pool_persons
 from pipeline.models.heads.interaction import seat_persons
 from pipeline.models.heads.lfb_nl import NonLocalBank, non_local_bank
@@ -104,5 +104,5 @@ def aia_split(
         split,
         settings,
         channels=settings.roi_channels + latent * (len(towers) + 2 * ("M" in order)),
-        needs=frozenset(need for letter, need in NEEDS.items() if letter in order),
+        needs=needs_of(order),
     )
