@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from pipeline.predict.load_model import Model
     from pipeline.predict.predict_film import PredictOptions
     from pipeline.predict.predict_to_folder import Outputs
-    from pipeline.predict.to_correct import Tool
 
 SourcesArgument = Annotated[
     list[str],
@@ -138,14 +137,12 @@ def predict(
     chosen = Chosen(boxes=boxes, objects=objects, detector=detector, times=times, first_timestamp=first_timestamp)
     outputs = Outputs(
         out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank, page=page,
-        render=render,
+        render=render, actions=actions, correct=correct,
     )  # fmt: skip
     if is_live:
         _predict_live(sources[0], loaded.shown_from(threshold), chosen, every, outputs)
     else:
-        interrupted = _predict_films(sources, loaded.shown_from(threshold), chosen, options, outputs)
-        _write_more(out, actions=actions, correct=correct)
-        end_with(interrupted)
+        end_with(_predict_films(sources, loaded.shown_from(threshold), chosen, options, outputs))
 
 
 def _check(sources: list[str], out: Path, of_films: dict[str, object], *, force: bool) -> bool:
@@ -178,14 +175,6 @@ def end_with(interrupted: bool) -> None:
     """End the command with status 130 if it was a Ctrl-C."""
     if interrupted:
         raise typer.Exit(130)
-
-
-def _write_more(out: Path, *, actions: bool, correct: "Tool | None") -> None:
-    from pipeline.predict.predicted import read_predicted
-    from pipeline.predict.to_correct import after_predict
-
-    for line in after_predict(read_predicted(out), out, actions=actions, correct=correct):
-        print(line)
 
 
 def pack_model(

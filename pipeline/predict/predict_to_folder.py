@@ -19,6 +19,7 @@ from pipeline.predict.predict_film import PredictOptions
 from pipeline.predict.predict_films import FilmsResult, check_keep_bank, predict_films
 from pipeline.predict.predicted import Predicted
 from pipeline.predict.render_film import check_free, render_film
+from pipeline.predict.to_correct import Tool, after_predict
 from pipeline.predict.write_predicted import LINES, REPLACED, check_out, lines_writer, write_tables
 
 
@@ -38,6 +39,10 @@ class Outputs:
     "Write page.html, which plays the films; with what was looked at, for a head with attention."
     render: Path | None = None
     "A film with what was found drawn on it."
+    actions: bool = False
+    "Write actions.csv."
+    correct: Tool | None = None
+    "Write annotations to correct, for this tool."
 
 
 def predict_to_folder(
@@ -86,6 +91,8 @@ def predict_to_folder(
     if outputs.render is not None and found.results:
         frames = render_film(predicted, found.results[0].video["video_id"][0].as_py(), outputs.render)
         print(f"{outputs.render}: {frames} frames")
+    for line in after_predict(predicted, outputs.out, actions=outputs.actions, correct=outputs.correct):
+        print(line)
     return found
 
 
