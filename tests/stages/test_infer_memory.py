@@ -20,7 +20,7 @@ from pipeline.training import memory_task as module
 from pipeline.training.memory import Memory
 from stages import evaluate, infer_memory, train_head
 from tests.kills import run_forked
-from tests.stages.zoo import DATA, Zoo, make_data
+from tests.stages.zoo import DATA, Zoo, make_data, new_zoo
 
 MEMORY = DATA / "memory/val.zarr"
 CHOICES = (
@@ -43,13 +43,7 @@ def project(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
-    DATA.mkdir(parents=True)
-    for name in ("frames", "boxes"):
-        (DATA / name).symlink_to(data / DATA / name)
-    (DATA / "annotations").symlink_to(data / "several")
-    made = Zoo({})
-    made.compose(*CHOICES)
-    return made
+    return new_zoo(data, *CHOICES)
 
 
 def stages_of(folder: Path, *overrides: str) -> dict[str, set[str]]:

@@ -26,7 +26,7 @@ from pipeline.training import baseline_training
 from stages import infer_memory, train_baseline, train_head
 from tests.bank.banks import make_rows, write_small_bank
 from tests.recipes import ALPHACTION, ARCHITECTURES, CONF
-from tests.stages.zoo import DATA, FRAMES, Zoo, documented, documented_of_aia, make_data
+from tests.stages.zoo import DATA, FRAMES, Zoo, documented, documented_of_aia, make_data, new_zoo
 
 Start = Callable[..., Zoo]
 CLASSES = 20
@@ -50,13 +50,7 @@ def start(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
 
     def project(*overrides: str, single: bool = False) -> Zoo:
-        DATA.mkdir(parents=True)
-        for name in ("frames", "boxes"):
-            (DATA / name).symlink_to(data / DATA / name)
-        (DATA / "annotations").symlink_to(data / ("single" if single else "several"))
-        made = Zoo({})
-        made.compose(*overrides)
-        return made
+        return new_zoo(data, *overrides, single=single)
 
     return project
 

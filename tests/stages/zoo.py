@@ -204,6 +204,17 @@ def check_training(path: Path, training: dict[str, Any]) -> None:
     assert 0 <= metrics["validation"]["map"] <= 1
 
 
+def new_zoo(data: Path, *overrides: str, single: bool = False) -> Zoo:
+    """A project in the current folder on what `make_data` made in `data`, with one label per person if asked for."""
+    DATA.mkdir(parents=True)
+    for name in ("frames", "boxes"):
+        (DATA / name).symlink_to(data / DATA / name)
+    (DATA / "annotations").symlink_to(data / ("single" if single else "several"))
+    made = Zoo({})
+    made.compose(*overrides)
+    return made
+
+
 @cache
 def documented_of_aia() -> list[str]:
     """The overrides with which docs/recipes.md tries a row of AIA on the playground."""
