@@ -21,7 +21,7 @@ from pipeline.features.requests import film_seconds, rows_by_video
 from pipeline.tables.csv_rows import Floats
 from pipeline.tables.film_ids import names_beside
 from pipeline.tables.schemas import KEYFRAMES, TIMELINES, VIDEOS, read_table
-from pipeline.video.clips import clip_indices
+from pipeline.video.clip_indices import clip_indices
 from pipeline.video.store import FrameStore
 
 STAGE = "detected_boxes"

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.video.clip_indices import clip_indices
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.clips import clip_indices, inference_clip
+from pipeline.video.clips import inference_clip
 from pipeline.video.store import FrameStore
 
 # Clips read ahead of the consumer; bounded, so that memory use does not grow with the length of a film.

@@ -26,7 +26,7 @@ from pipeline.boxes.detecting import SearchedFilm
 from pipeline.boxes.person_tracks import with_tracks
 from pipeline.features.film_objects import with_objects
 from pipeline.features.film_parts import FilmModel, PartSettings, write_film_part
-from pipeline.features.requests import FilmBoxes, film_seconds, films_of_split
+from pipeline.features.requests import FilmBoxes, films_of_split
 from pipeline.features.split_parts import made_with
 from pipeline.features.windows import WindowSource
 from pipeline.models.attention import record_attention
@@ -34,20 +34,21 @@ from pipeline.models.detector import Detector
 from pipeline.predict.attention_table import ATTENTION
 from pipeline.predict.explain_rows import attention_table, check_attends
 from pipeline.predict.film_sources import FilmSource
+from pipeline.predict.film_times import FilmTimes, FramesOfTimes
 from pipeline.predict.find_persons import FrameDetector, Persons
 from pipeline.predict.load_model import Model
 from pipeline.predict.past_windows import PastWindows
-from pipeline.predict.scored_times import Floats, check_step, first_of_each, of_windows, stepped
+from pipeline.predict.scored_times import Floats, check_step, of_windows
 from pipeline.predict.seen_places import object_boxes_seen, objects_seen, scene_of
 from pipeline.scoring.detections import ScoredKeyframe, detections_table
 from pipeline.scoring.keyframe_rows import scoring_rows
 from pipeline.scoring.settings import object_rule
-from pipeline.tables.film_ends import is_beyond
 from pipeline.tables.keyframes import KeyframeSet
 from pipeline.tables.schemas import ANNOTATIONS, BOX_COLUMNS, BOXES, KEYFRAMES, VIDEOS, read_table
 from pipeline.tables.split_tables import Tables, split_keyframes
 from pipeline.tables.timelines import Timeline, timelines_table
 from pipeline.tables.window_span import own_second
+from pipeline.video.chosen_frames import Wanted
 from pipeline.video.items import VideoItem, assemble_videos, write_item
 from pipeline.video.manifest import write_manifest
 from pipeline.video.pictures import digest_pictures
@@ -110,7 +111,9 @@ class FilmResult:
     "ATTENTION; empty unless asked for."
 
 
-def extract_film(film: FilmSource, folder: Path, model: Model, stop: threading.Event) -> Problem | FrameStore:
+def extract_film(
+    film: FilmSource, folder: Path, model: Model, stop: threading.Event, wanted: Wanted | None = None
+) -> Problem | FrameStore:
     """Write a film's frames into a store of its own, or return what is wrong with the film.
 
     Args:
@@ -118,6 +121,7 @@ def extract_film(film: FilmSource, folder: Path, model: Model, stop: threading.E
         folder: an empty folder.
         model: says how frames are stored.
         stop: when set, the work ends at once.
+        wanted: the frames that are needed, see `frames_of`; None stores all.
 
     Raises:
         InputError: the film could not be extracted for a reason that is not in it.
@@ -127,7 +131,9 @@ def extract_film(film: FilmSource, folder: Path, model: Model, stop: threading.E
     store.mkdir()
     settings = model.settings.frames
     sha256 = digest_file(film.path) if film.frame_rate is None else digest_pictures(film.path)
-    write_item(film.path, item, settings=settings, source_sha256=sha256, stop=stop, frame_rate=film.frame_rate)
+    write_item(
+        film.path, item, settings=settings, source_sha256=sha256, stop=stop, frame_rate=film.frame_rate, wanted=wanted
+    )
     if (item / "problem.json").exists():
         return Problem(str(film.path), film.video_id, **read_json(item / "problem.json"))
     items, paths = {film.video_id: VideoItem(item, sha256, True)}, {film.video_id: film.path}
@@ -151,14 +157,15 @@ def predict_film(
     Args:
         model: see `Model`.
         film: the film.
-        store: its frames, alone, as `extract_film` wrote them.
+        store: its frames, alone, as `extract_film` wrote them: all, or those that `frames_of` names.
         persons: where boxes come from.
         timeline: the film's timestamps, which boxes of a file have, and so results.
         options: see `PredictOptions`.
         folder: for the rows of windows; it must outlive the result's `parts`.
     """
     timeline = replace(timeline, split=SPLIT)
-    boxes, scored_at = _boxes(model, film.video_id, store, persons, timeline, options)
+    times = times_of(model, film.video_id, persons, timeline, options)
+    boxes, scored_at = _boxes(film.video_id, store, persons, times)
     windows_at = of_windows(_times(boxes))
     films = FilmSteps(film.video_id, store, timeline, folder)
     bank = films.bank(model, boxes, windows_at, "windows") if model.spec.head.window else None
@@ -290,36 +297,39 @@ class FilmSteps:
         )
 
 
-def _boxes(
-    model: Model,
-    video_id: str,
-    store: FrameStore,
-    persons: Persons,
-    timeline: Timeline,
-    options: PredictOptions,
-) -> tuple[pa.Table, Floats]:
+def times_of(
+    model: Model, video_id: str, persons: Persons, timeline: Timeline, options: PredictOptions
+) -> FilmTimes:
+    """Return which times of a film are looked at; arguments are those of `predict_film`."""
+    return FilmTimes(
+        timeline=replace(timeline, split=SPLIT),
+        every=options.every,
+        asked=None if options.at is None else _asked(options.at, video_id),
+        boxed=None if isinstance(persons, FrameDetector) else persons.times(video_id),
+        with_window=model.spec.head.window is not None,
+        with_whole_frames=model.bank_settings.full_frame_box and model.producer is not None,
+    )
+
+
+def frames_of(
+    model: Model, video_id: str, persons: Persons, timeline: Timeline, options: PredictOptions
+) -> FramesOfTimes:
+    """Return which frames of a film `predict_film` reads; arguments are those that it gets."""
+    clips = [model.spec.clip, *([model.producer.clip] if model.producer else [])]
+    times = times_of(model, video_id, persons, timeline, options)
+    return FramesOfTimes(times, tuple(clips), model.settings.frames.fps)
+
+
+def _boxes(video_id: str, store: FrameStore, persons: Persons, times: FilmTimes) -> tuple[pa.Table, Floats]:
     """Return the boxes of a film at the times that are scored or fill windows, with track ids; and the scored times."""
-    shift, length = timeline.offset_seconds - timeline.first_timestamp, store.duration_seconds(video_id)
-
-    def inside(stamps: Floats) -> Floats:
-        kept: Floats = stamps[(stamps + shift >= 0) & ~is_beyond(stamps + shift, length)]
-        return kept
-
-    grid = film_seconds(timeline.first_timestamp, shift, length)
-    start = float(grid[0]) if len(grid) else timeline.first_allowed
-    asked = None if options.at is None else inside(_asked(options.at, video_id))
-    with_window = model.spec.head.window is not None
+    length = store.duration_seconds(video_id)
+    stamps = times.taken(length)
     if isinstance(persons, FrameDetector):
-        scored_at = inside(stepped(start, timeline.first_allowed + length, options.every)) if asked is None else asked
-        stamps = np.union1d(grid, scored_at) if with_window else scored_at
-        boxes = persons.boxes(SearchedFilm(video_id, shift, stamps), store, timeline)
+        searched = SearchedFilm(video_id, times.shift_seconds, stamps)
+        boxes = persons.boxes(searched, store, times.timeline)
     else:
-        times = inside(persons.times(video_id))
-        if model.bank_settings.full_frame_box and model.producer:
-            times = np.union1d(times, grid)
-        scored_at = first_of_each(times, start, options.every) if asked is None else asked
-        boxes = persons.boxes(video_id, np.union1d(of_windows(times), scored_at) if with_window else scored_at)
-    return with_tracks(boxes), scored_at
+        boxes = persons.boxes(video_id, stamps)
+    return with_tracks(boxes), times.scored(length)
 
 
 def _asked(at: pa.Table, video_id: str) -> Floats:

@@ -21,7 +21,7 @@ from pipeline.predict.attention_table import ATTENTION
 from pipeline.predict.film_plans import FilmPlan
 from pipeline.predict.find_persons import TableOfBoxes
 from pipeline.predict.load_model import Model
-from pipeline.predict.predict_film import SPLIT, FilmResult, PredictOptions, extract_film, predict_film
+from pipeline.predict.predict_film import SPLIT, FilmResult, PredictOptions, extract_film, frames_of, predict_film
 from pipeline.predict.predicted import Predicted
 from pipeline.predict.typed_results import Second, typed_seconds
 from pipeline.tables.schemas import BOXES, DETECTIONS, VIDEOS
@@ -148,7 +148,8 @@ def _predict(
 def _film_result(model: Model, plan: FilmPlan, options: PredictOptions, folder: Path) -> FilmResult | Problem:
     stop = threading.Event()
     try:
-        store = extract_film(plan.film, folder / "film", model, stop)
+        wanted = frames_of(model, plan.film.video_id, plan.persons, plan.timeline, options)
+        store = extract_film(plan.film, folder / "film", model, stop, wanted)
     except BaseException:  # its child must stop too
         stop.set()
         raise

@@ -22,8 +22,9 @@ from pipeline.training.batch import Batch
 from pipeline.training.losses import LossOf, multilabel_loss
 from pipeline.training.settings import Augmentation, Training
 from pipeline.training.steps import Step, Stretch, deal_parts
+from pipeline.video.clip_indices import clip_indices
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.clips import clip_indices, draw_clip, training_boxes, training_clip
+from pipeline.video.clips import draw_clip, training_boxes, training_clip
 from pipeline.video.size import clip_sizes
 from pipeline.video.store import FrameStore
 

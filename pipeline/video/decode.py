@@ -4,7 +4,8 @@ decord is used where it is exact, else PyAV. Both read in one sequential pass, b
 wrong frames on open-GOP H.264 and HEVC. `pipeline.video.probe` decides which decoder can be trusted with a file.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,11 @@ def decode_video(path: Path, media: Media, *, decoder: str) -> Iterator[tuple[fl
     Raises:
         InexactDecode: decord only: its result differs from what the packets announce. Start again with PyAV.
     """
-    return _decode_decord(path, media) if decoder == "decord" else _decode_pyav(path, media)
+    if decoder == "decord":
+        yield from _decode_decord(path, media)
+        return
+    for time, take in shown_pictures(path, media):
+        yield time, take()
 
 
 def _decode_decord(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np.uint8]]]:
@@ -67,7 +72,11 @@ def _decode_decord(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np
         raise InexactDecode(f"decord: {type(error).__name__}") from None
 
 
-def _decode_pyav(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+def shown_pictures(path: Path, media: Media) -> Iterator[tuple[float, Callable[[], NDArray[np.uint8]]]]:
+    """Yield every frame of a video as `decode_video` by PyAV does, but as a function that converts it to RGB.
+
+    Most of the time of decoding a film goes into the conversion, which a frame that nobody looks at does not need.
+    """
     with open_video(path) as (container, stream):
         packets = read_packets(container, stream)
         frames = (frame for packet in packets for frame in decode_packet(packet) if not frame.is_corrupt)
@@ -75,7 +84,7 @@ def _decode_pyav(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np.u
         look: tuple[int, int, Orientation] | None = None  # of the first frame: width and height before rotation
         for time, frame in _film_times(frames, media):
             look = look or (frame.width, frame.height, orientation(path, frame))
-            yield time, rgb_as_shown(reformatter, frame, *look)
+            yield time, partial(rgb_as_shown, reformatter, frame, *look)
 
 
 def _film_times(frames: Iterable[Any], media: Media) -> Iterator[tuple[float, Any]]:

@@ -1,5 +1,6 @@
 """Extract one video: decode it once, select the frames of the grid, scale them down, and store them as JPEGs."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.base.files import digest_file, write_json
 from pipeline.video.children import Beat, no_beat
+from pipeline.video.chosen_frames import ChosenFrames, UnforeseenFramesError, Wanted, choose_frames
 from pipeline.video.decode import InexactDecode, decode_video
 from pipeline.video.grid import grid_length, shown_frames
 from pipeline.video.probe import DecodeError, Media, probe_video
@@ -45,6 +47,7 @@ def frame_settings(frames: Frames) -> FrameSettings:
 @dataclass
 class _Tally:
     decoded: int = 0
+    left_out: int = 0
     last_seconds: float = 0.0
     source: tuple[int, int] = (0, 0)  # height, width
     stored: tuple[int, int] = (0, 0)
@@ -57,6 +60,7 @@ def extract_video(
     source_sha256: str,
     avoid_decord: str = "",
     beat: Beat = no_beat,
+    wanted: Wanted | None = None,
 ) -> None:
     """Write `frames.arrow` and `video.json` of a video into `folder`, or `problem.json` if it is unreadable.
 
@@ -69,22 +73,30 @@ def extract_video(
         source_sha256: sha256 of the file, for the provenance.
         avoid_decord: why decord must not be used; empty allows it where it is exact.
         beat: called at every frame, and when the last one is decoded.
+        wanted: says which frames are stored; the others are left out, unless the packets of the file do not tell its
+            frames. The stored ones have the bytes that they have without it. None stores all.
     """
     try:
         media = probe_video(path, beat)
+        chosen = None if wanted is None else choose_frames(media, settings.fps, wanted)
         origin = {
             "source_sha256": source_sha256,
             "container": media.container,
             "codec": media.codec,
             **asdict(settings),
         }
+        record = None
+        if chosen is not None:
+            with contextlib.suppress(UnforeseenFramesError):
+                decoder = _decoder("pyav", "frames are left out")
+                record = _write(path, folder, media, settings, {**origin, **decoder}, beat, chosen)
         reason = media.not_decord or avoid_decord
-        if not reason:
+        if record is None and not reason:
             try:
                 record = _write(path, folder, media, settings, {**origin, **_decoder("decord", "")}, beat)
             except InexactDecode as error:
                 reason = str(error)
-        if reason:
+        if record is None:
             record = _write(path, folder, media, settings, {**origin, **_decoder("pyav", reason)}, beat)
         write_json(folder / "video.json", record)
     except DecodeError as error:
@@ -103,16 +115,17 @@ def _write(
     settings: FrameSettings,
     provenance: dict[str, Any],
     beat: Beat,
+    chosen: ChosenFrames | None = None,
 ) -> dict[str, Any]:
     """Decode with `provenance["decoder"]`, write the frames, and return the video's record."""
     tally = _Tally()
     scaler = VideoReformatter()
 
-    def frames() -> Iterator[tuple[float, NDArray[np.uint8]]]:
-        for time, frame in decode_video(path, media, decoder=provenance["decoder"]):
+    def frames() -> Iterator[tuple[float, NDArray[np.uint8] | None]]:
+        for time, frame in _decoded(path, media, provenance["decoder"], chosen):
             tally.decoded += 1
             tally.last_seconds = time
-            tally.source = frame.shape[:2]
+            tally.source = tally.source if frame is None else frame.shape[:2]
             beat()
             yield time, frame
         beat(last=True)
@@ -121,15 +134,26 @@ def _write(
         for index, time, frame in shown_frames(frames(), settings.fps):
             if index > LAST_INDEX:
                 raise DecodeError(path, found=f"a frame at {time:g} s", expected=f"at most {LAST_INDEX} grid frames")
+            if frame is None:
+                tally.left_out += 1
+                yield Row(b"", time, index)
+                continue
             small = shrink(scaler, frame, settings.short_side)
             tally.stored = small.shape[:2]
             yield Row(jpeg_of(small, settings), time, index)
 
     def describe() -> dict[str, Any]:
-        return {**provenance, **_result(path, media, settings, tally)}
+        left_out = {"frames_left_out": tally.left_out} if chosen else {}
+        return {**provenance, **_result(path, media, settings, tally), **left_out}
 
     rows_written = write_frames(folder / "frames.arrow", rows(), describe)
     return {**describe(), "rows": rows_written, "sha256": digest_file(folder / "frames.arrow")}
+
+
+def _decoded(
+    path: Path, media: Media, decoder: str, chosen: ChosenFrames | None
+) -> Iterator[tuple[float, NDArray[np.uint8] | None]]:
+    return decode_video(path, media, decoder=decoder) if chosen is None else chosen.decode(path, media)
 
 
 def _result(path: Path, media: Media, settings: FrameSettings, tally: _Tally) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pipeline.base.progress import progress
 from pipeline.base.work import item_key, make_item
 from pipeline.tables.schemas import VIDEOS, write_table
 from pipeline.video.children import ChildDied, ChildHung, ChildLost, run_in_child
+from pipeline.video.chosen_frames import Wanted
 from pipeline.video.extract import FrameSettings, extract_video
 from pipeline.video.extract_pictures import extract_pictures
 from pipeline.video.packs import write_pack
@@ -93,12 +94,17 @@ def write_item(
     stop: threading.Event,
     silence_seconds: float = SILENCE_SECONDS,
     frame_rate: float | None = None,
+    wanted: Wanted | None = None,
 ) -> None:
-    """Write the item of one video into an empty folder; arguments and errors are those of `video_item`."""
+    """Write the item of one video into an empty folder; arguments and errors are those of `video_item`.
+
+    With `wanted` (see `extract_video`) it is an item of some frames, which must not be kept as that of the video. A
+    folder of pictures is stored whole.
+    """
     arguments = {"path": path.absolute(), "folder": folder.absolute(), "settings": settings}
     arguments["source_sha256"] = source_sha256
     if frame_rate is None:
-        _extract(path, folder, arguments, stop, silence_seconds)
+        _extract(path, folder, {**arguments, "wanted": wanted}, stop, silence_seconds)
     else:
         _extract_pictures(path, {**arguments, "frame_rate": frame_rate}, stop, silence_seconds)
 

@@ -7,6 +7,9 @@ the last batch of a video may have fewer. The metadata of that batch holds the p
 of the other three columns. A pack holds the batches of its videos one after the other (`pipeline/video/packs.py`).
 `manifest.json` holds each video's provenance, file and first batch. Reading maps files into memory and decodes only the
 JPEGs that are needed.
+
+A temporary store may leave frames out: their rows have an empty JPEG, and the video's record says how many they are
+(`frames_left_out`). Reading one of them is an error.
 """
 
 import errno
@@ -47,10 +50,15 @@ INDEX = ("pts_seconds", "first_grid", "crc32c")
 MAPPED_VIDEOS = 512
 
 
+class LeftOutError(LookupError):
+    """A frame that is read was left out when its video was stored: the fault of what chose the frames."""
+
+
 class Row(NamedTuple):
     """A stored frame."""
 
     jpeg: bytes
+    "Empty for a frame that is left out."
     pts_seconds: float
     first_grid: int
 
@@ -197,6 +205,7 @@ class FrameStore:
             InputError: the video is not in the store, or its file is missing, truncated or of another store.
             DamagedError: the bytes of a frame or of the video's index have changed since they were written.
             IndexError: an index lies outside the grid.
+            LeftOutError: a frame was left out of the store.
         """
         indices = np.asarray(grid_indices, np.int64)
         video = self._open(video_id)
@@ -211,10 +220,11 @@ class FrameStore:
         return frames if np.array_equal(places, np.arange(len(rows))) else frames[places]
 
     def check(self, video_id: str) -> None:
-        """Check the checksum of every stored frame of a video, without decoding.
+        """Check the checksum of every frame of a video, without decoding.
 
         Raises:
             InputError: as `read_clip`.
+            LeftOutError: a frame was left out of the store.
         """
         video = self._open(video_id)
         for row in range(len(video.crc32c)):
@@ -313,6 +323,8 @@ def _stored_jpeg(video: _Video, row: int) -> NDArray[np.uint8]:
     batch, place = divmod(row, BATCH_ROWS)
     start, end = video.offsets[batch][place : place + 2].tolist()
     jpeg = video.jpegs[batch][max(start, 0) : max(end, 0)]
+    if start == end:
+        raise LeftOutError(f"{video.file.path}: grid frame {video.first_grid[row]} of {video.name!r} was left out")
     found, expected = bytes_crc32c(jpeg), int(video.crc32c[row])
     if found != expected:
         fault = f"CRC32C is {checksum_text(found)}, was written with {checksum_text(expected)}"

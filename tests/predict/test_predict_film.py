@@ -17,7 +17,7 @@ from pipeline.base.problems import Problem
 from pipeline.predict.film_sources import FilmSource
 from pipeline.predict.find_persons import TableOfBoxes, read_boxes
 from pipeline.predict.load_model import Model, load_model
-from pipeline.predict.predict_film import FilmResult, PredictOptions, extract_film, predict_film
+from pipeline.predict.predict_film import FilmResult, PredictOptions, extract_film, frames_of, predict_film
 from pipeline.tables.schemas import BOXES, DETECTIONS, read_table
 from pipeline.video.store import FrameStore
 from tests.predict.conftest import CHOICES, FILM, Trained
@@ -35,13 +35,12 @@ def predicted(
         project.proposals, project.objects, {FILM: project.timeline}, min_score=model.settings.min_score
     )
     assert not problems
-    film = FilmSource(FILM, project.film)
-    store = extract_film(film, folder / "film", model, threading.Event())
-    assert isinstance(store, FrameStore)
+    film, chosen = FilmSource(FILM, project.film), PredictOptions(**options)
     persons = boxes if table is None else TableOfBoxes(table, "a table")
-    return predict_film(
-        model, film, store, persons, timeline=project.timeline, options=PredictOptions(**options), folder=folder
-    )
+    wanted = frames_of(model, FILM, persons, project.timeline, chosen)
+    store = extract_film(film, folder / "film", model, threading.Event(), wanted)
+    assert isinstance(store, FrameStore)
+    return predict_film(model, film, store, persons, timeline=project.timeline, options=chosen, folder=folder)
 
 
 @pytest.mark.parametrize("name", CHOICES)

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.base.randomness import rng_of
+from pipeline.video.clip_indices import clip_indices
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.clips import clip_indices, draw_clip, inference_clip, training_boxes, training_clip
+from pipeline.video.clips import draw_clip, inference_clip, training_boxes, training_clip
 
 PIPELINE = Path(__file__).resolve().parent.parent / "fixtures" / "parity" / "mmaction2" / "data_pipeline.json"
 UPSTREAM: dict[str, Any] = json.loads(PIPELINE.read_text())
