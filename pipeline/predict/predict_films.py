@@ -17,6 +17,7 @@ from pipeline.base.files import delete
 from pipeline.base.problems import Problem
 from pipeline.base.progress import whole_bar
 from pipeline.checkpoint.sidecars import plain
+from pipeline.predict import film_times
 from pipeline.predict.attention_table import ATTENTION
 from pipeline.predict.film_plans import FilmPlan
 from pipeline.predict.find_persons import TableOfBoxes
@@ -25,6 +26,8 @@ from pipeline.predict.predict_film import SPLIT, FilmResult, PredictOptions, ext
 from pipeline.predict.predicted import Predicted
 from pipeline.predict.typed_results import Second, typed_seconds
 from pipeline.tables.schemas import BOXES, DETECTIONS, VIDEOS
+from pipeline.video import extract
+from pipeline.video.children import preload
 
 
 @dataclass
@@ -82,6 +85,7 @@ def predict_films(
         InputError: a film could not be extracted for a reason that is not in it, or no film can be read.
     """
     found = FilmsResult()
+    preload(extract, film_times)  # each film is decoded in a child process
     with (
         TemporaryDirectory(prefix="actionbank-predict-") as scratch,
         whole_bar("predict", total=len(plans), done=0) as bar,
