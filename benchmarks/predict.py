@@ -30,7 +30,6 @@ from typing import Annotated, Any
 
 import av
 import numpy as np
-import pyarrow as pa
 import simplejpeg
 import torch
 import typer
@@ -38,7 +37,7 @@ from av.video.reformatter import VideoReformatter
 
 from benchmarks.frames import measure
 from benchmarks.measuring import apart, median_ratio, peak_mib, table, tree_cpu_seconds
-from pipeline.base.files import write_json
+from pipeline.base.files import write_json, write_text
 from pipeline.base.heap import keep_freed_blocks
 from pipeline.base.numerics import set_numerics
 from pipeline.base.randomness import rng_of
@@ -47,13 +46,13 @@ from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.weights import save_checkpoint
 from pipeline.models.build import build_detector
 from pipeline.models.detector import Detector
-from pipeline.predict.film_plans import FilmPlan
+from pipeline.predict.film_plans import Chosen, FilmPlan
 from pipeline.predict.film_sources import FilmSource
-from pipeline.predict.find_persons import TableOfBoxes, choose_persons
+from pipeline.predict.find_persons import choose_persons
 from pipeline.predict.load_model import Model, load_model
 from pipeline.predict.predict_film import PLAIN, PredictOptions
 from pipeline.predict.predict_films import FilmsResult, predict_films
-from pipeline.tables.schemas import BOXES
+from pipeline.predict.predict_to_folder import Outputs, predict_to_folder
 from pipeline.video.clip_input import ClipInput
 from pipeline.video.extract import shrink
 
@@ -239,23 +238,20 @@ def step_of(against: str, clip: ClipInput) -> int:
     return {"MMAction2": 8, "PySlowFast": clip.frames * clip.interval}.get(against, RATE)
 
 
-def known_boxes(name: str, seconds: int) -> TableOfBoxes:
-    """A box of a person at every second."""
-    rows = [
-        {"video_id": name, "timestamp": float(second), "x1": 0.2, "y1": 0.2, "x2": 0.5, "y2": 0.8, "score": 1.0,
-         "source": "made"}
-        for second in range(seconds)
-    ]  # fmt: skip
-    return TableOfBoxes(pa.Table.from_pylist(rows, BOXES), "made")
+def write_boxes(path: Path, name: str, seconds: int) -> Path:
+    """A box of a person at every second, as AVA CSV."""
+    write_text(path, "".join(f"{name},{second},0.2,0.2,0.5,0.8,,1\n" for second in range(seconds)))
+    return path
 
 
 def peak_of(model_path: Path, film: Path, seconds: int, rate: int) -> dict[str, float]:
-    """Peak memory of predicting a film with known boxes, and before it."""
+    """Peak memory of all that `actionbank predict --boxes FILE` does with a film, and before it."""
     model = open_model(model_path)
     model = replace(model, settings=replace(model.settings, fps=float(rate)))
     before = peak_mib()
-    plan = FilmPlan(FilmSource(film.stem, film), known_boxes(film.stem, seconds), PLAIN, "made")
-    found = predict_films(model, [plan], PredictOptions())
+    chosen = Chosen(boxes=write_boxes(film.with_suffix(".csv"), film.stem, seconds))
+    outputs = Outputs(out=film.with_suffix(""), force=True, actions=True)
+    found = predict_to_folder([str(film)], model, chosen, PredictOptions(), outputs)
     assert len(found.results[0].scored) >= seconds - 1
     return {"seconds": seconds, "loaded_mib": before, "peak_mib": peak_mib()}
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pipeline.base.errors import DamagedError, InputError
 from pipeline.base.files import json_text, parse_json, path_bytes, write_bytes
 
+CASTAGNOLI = 0x82F63B78  # CRC32C's polynomial, reflected
 BLOCK = 1 << 18  # bytes read at a time; they stay in the core's cache
 SEAL = "file_crc32c"  # key of a JSON file's own checksum
 SEAL_TEXT = re.compile(rb'"file_crc32c": "([0-9a-f]{8})"')
@@ -47,6 +48,33 @@ def bytes_crc32c(data: bytes | npt.NDArray[Any], start: int = 0) -> int:
         data = np.ascontiguousarray(data).view()
         data.flags.writeable = False
     return int(google_crc32c.extend(start, data))
+
+
+def joined_crc32c(first: int, second: int, length: int) -> int:
+    """Compute the CRC32C of two runs of bytes, one after the other, from those of each and the second one's length.
+
+    A CRC is linear over GF(2): bytes that follow multiply the first one by a power of a matrix of 32 x 32 bits, as in
+    zlib's `crc32_combine`.
+    """
+    power = _squared(_squared([CASTAGNOLI, *(1 << bit for bit in range(31))]))  # of 4 zero bits
+    while length:
+        power = _squared(power)
+        if length & 1:
+            first = _times(power, first)
+        length >>= 1
+    return first ^ second
+
+
+def _times(matrix: list[int], vector: int) -> int:
+    found = 0
+    for bit, column in enumerate(matrix):
+        if vector >> bit & 1:
+            found ^= column
+    return found
+
+
+def _squared(matrix: list[int]) -> list[int]:
+    return [_times(matrix, column) for column in matrix]
 
 
 def file_crc32c(path: Path) -> int:

@@ -3,8 +3,8 @@
 import ctypes
 import sys
 
-# Of <malloc.h>. A block of at least the second is mapped alone, and unmapped when it is freed; free memory at the end of
-# the heap beyond the first is given back.
+# Of <malloc.h>. A block of at least the second is mapped alone, and unmapped when it is freed. Free memory at the end
+# of the heap beyond the first is given back.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 USUAL_BYTES = 128 * 1024
 KEPT_BYTES = 2**30

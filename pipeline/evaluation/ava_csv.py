@@ -8,10 +8,10 @@ skipped.
 import csv
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -94,15 +94,35 @@ def write_detections(path: Path, detections: pa.Table) -> None:
         path: the CSV.
         detections: columns video_id, timestamp, x1, y1, x2, y2, action_id, score.
     """
+    write_detection_parts(path, lambda: [detections])
+
+
+def write_detection_parts(path: Path, parts: Callable[[], Iterable[pa.Table]]) -> None:
+    """Write detections that come in parts as `write_detections` does.
+
+    Args:
+        path: the CSV.
+        parts: gives the parts, again where it is called again.
+    """
+    with atomic_path(path) as partial:
+        try:
+            _write_rows(partial, parts(), quoting="none")
+        except pa.ArrowInvalid:  # a video id has a comma or a quote; with this option Arrow quotes every text
+            _write_rows(partial, parts(), quoting="needed")
+
+
+def _write_rows(path: Path, parts: Iterable[pa.Table], *, quoting: Literal["none", "needed"]) -> None:
+    options = pacsv.WriteOptions(include_header=False, quoting_style=quoting)
+    with path.open("wb") as file:
+        for part in parts:
+            pacsv.write_csv(_rows_of(part), file, options)
+
+
+def _rows_of(detections: pa.Table) -> pa.Table:
     stamps = detections["timestamp"].combine_chunks().dictionary_encode()
     texts = pa.array([timestamp_text(value) for value in stamps.dictionary.to_pylist()], pa.string())
     table = detections.select([*BOX_ROW, "score"]).set_column(1, "timestamp", texts.take(stamps.indices))
-    table = table.combine_chunks()  # Arrow's writer fills rows after an empty chunk with bytes of no meaning
-    with atomic_path(path) as partial:
-        try:
-            pacsv.write_csv(table, partial, pacsv.WriteOptions(include_header=False, quoting_style="none"))
-        except pa.ArrowInvalid:  # a video id has a comma or a quote; with this option Arrow quotes every text
-            pacsv.write_csv(table, partial, pacsv.WriteOptions(include_header=False, quoting_style="needed"))
+    return table.combine_chunks()  # Arrow's writer fills rows after an empty chunk with bytes of no meaning
 
 
 def timestamp_text(value: float) -> str:

@@ -9,7 +9,7 @@ the seconds without a box do not count for its mean. Spans shorter than `min_sec
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -74,10 +74,17 @@ class _Track:
     scores: NDArray[np.float64]  # [seconds, classes]
 
 
-def find_spans(predicted: Predicted, rules: SpanRules) -> list[Span]:
+def find_spans(
+    predicted: Predicted, rules: SpanRules, seconds_of_films: Iterable[ScoredSecond] | None = None
+) -> list[Span]:
     """Return the spans of all films, sorted by film, track, start and action.
 
     Persons without a track id are in no span: nothing says which of their boxes belong together.
+
+    Args:
+        predicted: the films.
+        rules: see `SpanRules`.
+        seconds_of_films: their `scored_seconds`, where they come one by one; None takes them from the tables.
 
     Raises:
         InputError: see `scored_seconds` and `threshold_array`.
@@ -87,7 +94,8 @@ def find_spans(predicted: Predicted, rules: SpanRules) -> list[Span]:
         zip(*(predicted.videos[name].to_pylist() for name in ("video_id", "duration_seconds")), strict=True)
     )
     spans = []
-    for video_id, group in groupby(scored_seconds(predicted), key=lambda each: each.video_id):
+    found = scored_seconds(predicted) if seconds_of_films is None else seconds_of_films
+    for video_id, group in groupby(found, key=lambda each: each.video_id):
         seconds = list(group)
         step = usual_step([each.time_seconds for each in seconds])
         for track_id, track in sorted(_tracks(seconds).items()):
@@ -102,15 +110,17 @@ def find_spans(predicted: Predicted, rules: SpanRules) -> list[Span]:
     return sorted(spans, key=lambda each: (each.video_id, each.track_id, each.start_seconds, each.action_id))
 
 
-def write_spans(predicted: Predicted, path: Path, rules: SpanRules) -> str:
-    """Write `actions.csv`, and return a line that says what is in it.
+def write_spans(
+    predicted: Predicted, path: Path, rules: SpanRules, seconds_of_films: Iterable[ScoredSecond] | None = None
+) -> str:
+    """Write `actions.csv`, and return a line that says what is in it; arguments are those of `find_spans`.
 
     Raises:
         InputError: see `find_spans`; or another file than a CSV of spans stands there.
     """
     header = ",".join(HEADER).encode()
     check_own_file(path, lambda data: data.startswith(header))
-    spans = find_spans(predicted, rules)
+    spans = find_spans(predicted, rules, seconds_of_films)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(HEADER)

@@ -5,7 +5,7 @@ of its own, without annotations. So the same boxes of a validation film give the
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -40,11 +40,12 @@ from pipeline.predict.load_model import Model
 from pipeline.predict.past_windows import PastWindows
 from pipeline.predict.scored_times import Floats, check_step, of_windows
 from pipeline.predict.seen_places import object_boxes_seen, objects_seen, scene_of
+from pipeline.predict.settings import PredictSettings
 from pipeline.scoring.detections import ScoredKeyframe, detections_table
 from pipeline.scoring.keyframe_rows import scoring_rows
 from pipeline.scoring.settings import object_rule
 from pipeline.tables.keyframes import KeyframeSet
-from pipeline.tables.schemas import ANNOTATIONS, BOX_COLUMNS, BOXES, KEYFRAMES, VIDEOS, read_table
+from pipeline.tables.schemas import ANNOTATIONS, BOX_COLUMNS, BOXES, DETECTIONS, KEYFRAMES, VIDEOS, read_table
 from pipeline.tables.split_tables import Tables, split_keyframes
 from pipeline.tables.timelines import Timeline, timelines_table
 from pipeline.tables.window_span import own_second
@@ -59,6 +60,8 @@ SPLIT = "val"
 PLAIN = Timeline(SPLIT, first_timestamp=0.0, offset_seconds=0.0)
 "Timestamps are seconds from the film's start."
 WHOLE_FRAME = "whole frame"
+PART_TIMES = 512
+"Scored times whose detections are in memory at a time."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +96,8 @@ class FilmResult:
 
     scored: list[ScoredKeyframe]
     "Times with a person."
-    detections: pa.Table
-    "DETECTIONS."
+    settings: PredictSettings
+    "Those of the model: which scores give a row of DETECTIONS."
     persons: pa.Table
     "BOXES of the scored boxes, in the order of `scored`."
     video: pa.Table
@@ -109,6 +112,21 @@ class FilmResult:
     "Number of objects that were found."
     attention: pa.Table
     "ATTENTION; empty unless asked for."
+
+    @property
+    def detections(self) -> pa.Table:
+        """DETECTIONS, made anew."""
+        return pa.concat_tables([DETECTIONS.empty_table(), *(part for _, part in self.parts_of_detections())])
+
+    def parts_of_detections(self) -> Iterator[tuple[pa.Table, pa.Table]]:
+        """Yield (persons, their DETECTIONS) of PART_TIMES scored times each: all at once are many times the scores."""
+        row = 0
+        for first in range(0, len(self.scored), PART_TIMES):
+            part = self.scored[first : first + PART_TIMES]
+            count = sum(len(each.boxes_xyxy) for each in part)
+            threshold, decode = self.settings.action_threshold, self.settings.decode
+            yield self.persons.slice(row, count), detections_table(part, action_threshold=threshold, decode=decode)
+            row += count
 
 
 def extract_film(
@@ -180,9 +198,7 @@ def predict_film(
     path = pa.array([str(film.path)], pa.string())
     return FilmResult(
         scored=scored,
-        detections=detections_table(
-            scored, action_threshold=model.settings.action_threshold, decode=model.settings.decode
-        ),
+        settings=model.settings,
         persons=scored_boxes(scored, boxes),
         video=read_table(store.folder / "videos.parquet", VIDEOS).set_column(1, VIDEOS.field("path"), path),
         parts={} if bank is None else {film.video_id: folder / "windows"},
@@ -297,9 +313,7 @@ class FilmSteps:
         )
 
 
-def times_of(
-    model: Model, video_id: str, persons: Persons, timeline: Timeline, options: PredictOptions
-) -> FilmTimes:
+def times_of(model: Model, video_id: str, persons: Persons, timeline: Timeline, options: PredictOptions) -> FilmTimes:
     """Return which times of a film are looked at; arguments are those of `predict_film`."""
     return FilmTimes(
         timeline=replace(timeline, split=SPLIT),
@@ -358,11 +372,14 @@ def scored_boxes(scored: Sequence[ScoredKeyframe], boxes: pa.Table) -> pa.Table:
     persons = boxes.filter(pc.is_null(boxes["label"]))
     columns = [persons[name].to_pylist() for name in ("timestamp", *BOX_COLUMNS)]
     places = {key: row for row, key in reversed(list(enumerate(zip(*columns, strict=True))))}
-    rows: list[dict[str, Any]] = []
-    known = persons.to_pylist()
+    bare: list[dict[str, Any]] = []
+    rows: list[int] = []
     for each in scored:
         for box in each.boxes_xyxy.tolist():
             at = places.get((each.keyframe.timestamp, *box))
-            bare = {**asdict(each.keyframe), **dict(zip(BOX_COLUMNS, box, strict=True)), "score": 1.0}
-            rows.append({**bare, "source": WHOLE_FRAME} if at is None else known[at])
-    return pa.Table.from_pylist(rows, BOXES)
+            rows.append(len(persons) + len(bare) if at is None else at)
+            if at is None:
+                edges = dict(zip(BOX_COLUMNS, box, strict=True))
+                bare.append({**asdict(each.keyframe), **edges, "score": 1.0, "source": WHOLE_FRAME})
+    both = pa.concat_tables([persons.select(BOXES.names).cast(BOXES), pa.Table.from_pylist(bare, BOXES)])
+    return both.take(pa.array(rows, pa.int64())).combine_chunks()

@@ -2,8 +2,8 @@
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +24,7 @@ from pipeline.predict.find_persons import TableOfBoxes
 from pipeline.predict.load_model import Model
 from pipeline.predict.predict_film import SPLIT, FilmResult, PredictOptions, extract_film, frames_of, predict_film
 from pipeline.predict.predicted import Predicted
+from pipeline.predict.scored_seconds import ScoredSecond, scored_seconds
 from pipeline.predict.typed_results import Second, typed_seconds
 from pipeline.tables.schemas import BOXES, DETECTIONS, VIDEOS
 from pipeline.video import extract
@@ -46,11 +47,21 @@ class FilmsResult:
         """Return what the head looked at in all films (ATTENTION)."""
         return pa.concat_tables([ATTENTION.empty_table(), *(each.attention for each in self.results)])
 
-    def predicted(self, model: Model, **chosen: Any) -> Predicted:
-        """Return the tables; `chosen` are further entries of `model.json`."""
+    def detections(self) -> Iterator[pa.Table]:
+        """Yield DETECTIONS of all films, part by part."""
+        return (part for each in self.results for _, part in each.parts_of_detections())
+
+    def seconds(self, predicted: Predicted) -> Iterator[ScoredSecond]:
+        """Yield what `scored_seconds` gives for all films, from their parts; `predicted` has labels and films."""
+        for each in self.results:
+            for persons, part in each.parts_of_detections():
+                yield from scored_seconds(replace(predicted, detections=part, persons=persons))
+
+    def predicted(self, model: Model, *, whole: bool = True, **chosen: Any) -> Predicted:
+        """Return the tables; without detections if not `whole`; `chosen` are further entries of `model.json`."""
         facts = {**model.facts(), "settings": plain(model.settings), **chosen}
         return Predicted(
-            detections=_joined([each.detections for each in self.results], DETECTIONS),
+            detections=_joined(list(self.detections()) if whole else [], DETECTIONS),
             persons=_joined([each.persons for each in self.results], BOXES),
             videos=_joined([each.video for each in self.results], VIDEOS),
             labels=model.labels,

@@ -17,7 +17,6 @@ from pipeline.predict.page.film_data import SHOWN_ROWS, Extras
 from pipeline.predict.page.html_page import PAGE, write_film_page
 from pipeline.predict.predict_film import PredictOptions
 from pipeline.predict.predict_films import FilmsResult, check_keep_bank, predict_films
-from pipeline.predict.predicted import Predicted
 from pipeline.predict.render_film import check_free, render_film
 from pipeline.predict.to_correct import Tool, after_predict
 from pipeline.predict.write_predicted import LINES, REPLACED, check_out, lines_writer, write_tables
@@ -80,18 +79,20 @@ def predict_to_folder(
         }
         told["at"] = None if options.at is None else len(options.at)
         told["exclusive"] = exclusive_groups(model.spec.labels, model.labels)
-        predicted = found.predicted(model, **told)
-        write_tables(folder, predicted, found, with_csv=outputs.with_csv)
+        needs_all = outputs.page or outputs.render is not None or outputs.correct is not None
+        predicted = found.predicted(model, whole=needs_all, **told)
+        count = write_tables(folder, predicted, found, with_csv=outputs.with_csv)
         attention = found.attention() if options.explain else None
         if attention is not None:
             write_attention(folder, attention)
         if outputs.page and found.results:
             write_film_page(folder / PAGE, predicted, Extras(attention=attention), at=outputs.out / PAGE)
-    print(f"{outputs.out}: {described(found, predicted)}")
+    print(f"{outputs.out}: {described(found, count)}")
     if outputs.render is not None and found.results:
         frames = render_film(predicted, found.results[0].video["video_id"][0].as_py(), outputs.render)
         print(f"{outputs.render}: {frames} frames")
-    for line in after_predict(predicted, outputs.out, actions=outputs.actions, correct=outputs.correct):
+    seconds = found.seconds(predicted) if outputs.actions else None
+    for line in after_predict(predicted, outputs.out, actions=seconds, correct=outputs.correct):
         print(line)
     return found
 
@@ -107,9 +108,10 @@ def check_render(out: Path, films: int, *, force: bool) -> None:
         raise InputError(f"--render: found {films} films, expected one; `actionbank render` draws others afterwards")
 
 
-def described(found: FilmsResult, predicted: Predicted) -> str:
-    """Say in words what was found."""
+def described(found: FilmsResult, detections: int) -> str:
+    """Say in words what was found, with so many detections."""
     bare = f", {len(found.without_person)} of them without a person" if found.without_person else ""
     bad = f"; {len(found.problems)} cannot be read (problems.json)" if found.problems else ""
-    films, persons = counted(len(found.results), "film"), counted(len(predicted.persons), "person")
-    return f"{films}{bare}{bad}; {counted(len(predicted.detections), 'detection')} of {persons}"
+    films = counted(len(found.results), "film")
+    persons = counted(sum(len(each.persons) for each in found.results), "person")
+    return f"{films}{bare}{bad}; {counted(detections, 'detection')} of {persons}"

@@ -7,7 +7,7 @@ labels.json          the classes
 model.json           which model, with which settings and thresholds
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pyarrow as pa
 from pipeline.base.checksums import read_sealed_json, write_sealed_json
 from pipeline.tables.label_map import Label, read_labels, write_labels
 from pipeline.tables.schemas import BOXES, DETECTIONS, VIDEOS, read_table, write_table
+from pipeline.tables.table_parts import write_parts
 
 OUT = ("detections.parquet", "persons.parquet", "videos.parquet", "labels.json", "model.json")
 
@@ -35,13 +36,20 @@ class Predicted:
     model: dict[str, Any]
     "Digest of the weights, head, settings; under `thresholds` the score of each action id from which it is shown."
 
-    def write(self, folder: Path) -> None:
-        """Write the files of `OUT` into a folder that is there."""
-        write_table(self.detections, folder / "detections.parquet", DETECTIONS)
+    def write(self, folder: Path, detections: Iterable[pa.Table] | None = None) -> int:
+        """Write the files of `OUT` into a folder that is there, and return the number of detections.
+
+        Args:
+            folder: the folder.
+            detections: the detections, where they come in parts; None takes the table.
+        """
+        parts = [self.detections] if detections is None else detections
+        count = write_parts(parts, folder / "detections.parquet", DETECTIONS)
         write_table(self.persons, folder / "persons.parquet", BOXES)
         write_table(self.videos, folder / "videos.parquet", VIDEOS)
         write_labels(folder / "labels.json", self.labels)
         write_sealed_json(folder / "model.json", self.model)
+        return count
 
 
 def read_predicted(folder: Path) -> Predicted:

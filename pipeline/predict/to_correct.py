@@ -7,7 +7,7 @@ OUT               what the tool asks for: cvat_labels.json, the label of a task;
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from pipeline.base.files import digest_file, read_json, replace_folder, write_js
 from pipeline.predict.action_spans import SpanRules, write_spans
 from pipeline.predict.marks import Classes, MarkedFilm, classes_of, constant_clock, marked_films
 from pipeline.predict.predicted import Predicted
-from pipeline.predict.scored_seconds import scored_seconds, threshold_array
+from pipeline.predict.scored_seconds import ScoredSecond, scored_seconds, threshold_array
 from pipeline.predict.uncertain import least_certain
 from pipeline.predict.write_ava import ava_text, ava_videos_text
 from pipeline.predict.write_cvat import cvat_text, form_of, label_definition
@@ -95,10 +95,19 @@ def check_uncorrected(out: Path) -> None:
             )
 
 
-def after_predict(predicted: Predicted, folder: Path, *, actions: bool, correct: Tool | None) -> Iterator[str]:
-    """Write what the flags of `predict` ask for into its folder, which is there; yield lines that say what."""
-    if actions:
-        yield write_spans(predicted, folder / SPANS, SpanRules())
+def after_predict(
+    predicted: Predicted, folder: Path, *, actions: Iterable[ScoredSecond] | None, correct: Tool | None
+) -> Iterator[str]:
+    """Write what the flags of `predict` ask for into its folder, which is there; yield lines that say what.
+
+    Args:
+        predicted: what was found; its detections are needed for `correct` alone.
+        folder: the folder.
+        actions: the seconds of all films, for `actions.csv`; None writes none.
+        correct: the tool to correct with; None writes nothing for it.
+    """
+    if actions is not None:
+        yield write_spans(predicted, folder / SPANS, SpanRules(), actions)
     if correct:
         yield from write_corrections(predicted, folder / f"correct-{correct}", Wish(correct))
 

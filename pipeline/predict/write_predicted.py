@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import check_own, write_json
-from pipeline.evaluation.ava_csv import write_detections
+from pipeline.evaluation.ava_csv import write_detection_parts
 from pipeline.predict.attention_table import OUT as ATTENTION_FILES
 from pipeline.predict.page.html_page import PAGE
 from pipeline.predict.predict_films import FilmsResult
@@ -36,13 +36,20 @@ def check_out(out: Path, *, force: bool) -> None:
         check_uncorrected(folder)
 
 
-def write_tables(folder: Path, predicted: Predicted, found: FilmsResult, *, with_csv: bool) -> None:
-    """Write the tables, `problems.json`, and AVA CSV if asked for, into a folder that is there."""
-    predicted.write(folder)
+def write_tables(folder: Path, predicted: Predicted, found: FilmsResult, *, with_csv: bool) -> int:
+    """Write the tables, `problems.json`, and AVA CSV if asked for, into a folder that is there.
+
+    The detections are those of `found`, part by part, whatever `predicted` has.
+
+    Returns:
+        the number of detections.
+    """
+    count = predicted.write(folder, found.detections())
     if with_csv:
-        write_detections(folder / CSV, predicted.detections)
+        write_detection_parts(folder / CSV, found.detections)
     total = len(found.results) + len(found.problems)
     write_json(folder / PROBLEMS, {"total": total, "problems": [each.written() for each in found.problems]})
+    return count
 
 
 class LinesWriter:

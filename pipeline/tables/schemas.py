@@ -8,6 +8,7 @@ the video: `time_seconds = timestamp - first_timestamp + offset_seconds`. `actio
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -78,14 +79,20 @@ def table_crc32c(table: pa.Table) -> str:
         if pa.types.is_string(column.type):
             texts = column.fill_null("")
             value = bytes_crc32c(pc.binary_length(texts).to_numpy(), value)
-            for chunk in texts.chunks:  # the bytes of the buffer, without an object per row
-                offsets = np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
-                data = chunk.buffers()[2]
-                if len(chunk) and data is not None:
-                    value = bytes_crc32c(np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]], value)
+            for chunk in texts.chunks:
+                value = bytes_crc32c(bytes_of_texts(chunk), value)
         else:
             value = bytes_crc32c(column.fill_null(0).to_numpy(), value)
     return checksum_text(value)
+
+
+def bytes_of_texts(texts: pa.StringArray) -> npt.NDArray[np.uint8]:
+    """Return the bytes of texts one after the other, as they lie in the buffer, without an object for each."""
+    data = texts.buffers()[2]
+    if not len(texts) or data is None:
+        return np.empty(0, np.uint8)
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
 
 
 def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:

@@ -44,7 +44,7 @@ def test_a_film_is_decoded_from_the_key_picture_before_a_time(tmp_path: Path) ->
 def test_it_measures_all_sides_and_memory(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    main(tmp_path, seconds=4, backbone="slowonly_tiny", width=8, lines=64, source_lines=96, repeats=1)
+    main(tmp_path, seconds=4, backbone="slowonly_tiny", width=8, lines=64, source_lines=96, repeats=1, against="all")
     lines = capsys.readouterr().out.splitlines()
     names = [
         "predict",
@@ -58,6 +58,11 @@ def test_it_measures_all_sides_and_memory(
     ]
     assert [line.split(" | ")[0].removeprefix("| ") for line in lines[2:10]] == names
     assert lines[11].startswith("predict: ")
+    main(
+        tmp_path, seconds=3, backbone="slowonly_tiny", width=8, lines=64, source_lines=96, repeats=1,
+        against="PySlowFast",
+    )  # fmt: skip
+    assert capsys.readouterr().out.splitlines()[7].startswith("| PySlowFast |")
     monkeypatch.setattr(predict, "apart", lambda function, *arguments: function(*arguments))
     short, long = measure_memory(tmp_path, short=3, long=6)
     assert (short["seconds"], long["seconds"]) == (3, 6)

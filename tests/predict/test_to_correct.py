@@ -19,6 +19,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import check_own
 from pipeline.commands.predict import predict
 from pipeline.predict.predicted import Predicted, read_predicted
+from pipeline.predict.scored_seconds import scored_seconds
 from pipeline.predict.to_correct import OWN, Tool, Wish, after_predict, film_clocks, label_map_text, write_corrections
 from pipeline.predict.write_predicted import check_out
 from pipeline.tables.label_map import Label, read_label_map
@@ -303,9 +304,9 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
 
 def test_the_flags_of_predict(tmp_path: Path) -> None:
     found = predicted(Person(0.5, 4, {1: 0.97}))
-    assert list(after_predict(found, tmp_path, actions=False, correct=None)) == []
+    assert list(after_predict(found, tmp_path, actions=None, correct=None)) == []
     assert list(tmp_path.iterdir()) == []
-    first, *_, last = after_predict(found, tmp_path, actions=True, correct="ava")
+    first, *_, last = after_predict(found, tmp_path, actions=scored_seconds(found), correct="ava")
     assert first == f"{tmp_path}/actions.csv: written: 1 spans of 1 tracks"
     assert last.endswith(f"--annotations {tmp_path}/correct-ava/annotations")
     check_own(tmp_path, ("actions.csv", *(f"correct-*/{each}" for each in OWN)))
