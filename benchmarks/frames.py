@@ -61,7 +61,7 @@ def measure(
         return run
 
     wall = in_turns({name: counted(name) for name in sides}, repeats)
-    return {name: {"cpu": cpu[name][1:], "wall": wall[name]} for name in sides}  # turn 0 does not count
+    return {name: {"cpu": cpu[name][-len(wall[name]) :], "wall": wall[name]} for name in sides}  # turn 0 does not count
 
 
 def _extract(side: Callable[[Film, Path], None], film: Film, folder: Path, turn: int) -> None:

@@ -66,12 +66,12 @@ def seconds_of(function: Callable[[], Any]) -> float:
 
 
 def in_turns(sides: Mapping[str, Callable[[int], Any]], repeats: int) -> dict[str, list[float]]:
-    """Wall times of each side, which is told the turn, after turn 0, which does not count."""
+    """Wall times of each side, which is told the turn, after turn 0, which does not count unless it is the only one."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(repeats + 1):
         for name in list(sides)[:: 1 if turn % 2 else -1]:
             seconds = seconds_of(functools.partial(sides[name], turn))
-            if turn:
+            if turn or not repeats:
                 times[name].append(seconds)
     return times
 

@@ -290,7 +290,7 @@ def main(
     width: Annotated[int, typer.Option(help="Of the stem; 64 is published.")] = 64,
     lines: Annotated[int, typer.Option(help="Short side that the network sees.")] = 256,
     source_lines: Annotated[int, typer.Option(help="Short side of the film.")] = 480,
-    repeats: Annotated[int, typer.Option(help="Turns; one more comes first and does not count.")] = 3,
+    repeats: Annotated[int, typer.Option(help="Turns; one more comes first and does not count; 0: that one does.")] = 3,
     against: Annotated[str, typer.Option(help="parts; MMAction2 or PySlowFast, at its stepping; all at 1 s")] = "parts",
     memory: Annotated[bool, typer.Option("--memory", help="Measure peak memory instead.")] = False,
 ) -> None:
