@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def frame_settings(frames: Frames) -> FrameSettings:
 @dataclass
 class _Tally:
     decoded: int = 0
-    left_out: int = 0
+    left_out: list[int] = field(default_factory=list)  # first grid index of each
     last_seconds: float = 0.0
     source: tuple[int, int] = (0, 0)  # height, width
     stored: tuple[int, int] = (0, 0)
@@ -135,7 +135,7 @@ def _write(
             if index > LAST_INDEX:
                 raise DecodeError(path, found=f"a frame at {time:g} s", expected=f"at most {LAST_INDEX} grid frames")
             if frame is None:
-                tally.left_out += 1
+                tally.left_out.append(index)
                 yield Row(b"", time, index)
                 continue
             small = shrink(scaler, frame, settings.short_side)
@@ -143,8 +143,10 @@ def _write(
             yield Row(jpeg_of(small, settings), time, index)
 
     def describe() -> dict[str, Any]:
-        left_out = {"frames_left_out": tally.left_out} if chosen else {}
-        return {**provenance, **_result(path, media, settings, tally), **left_out}
+        result = _result(path, media, settings, tally)
+        if chosen is not None:
+            result["frames_left_out"] = sum(index < result["grid_frames"] for index in tally.left_out)
+        return {**provenance, **result}
 
     rows_written = write_frames(folder / "frames.arrow", rows(), describe)
     return {**describe(), "rows": rows_written, "sha256": digest_file(folder / "frames.arrow")}

@@ -16,6 +16,7 @@ from pipeline.base.checksums import (
     check_seal,
     checksum_text,
     file_crc32c,
+    joined_crc32c,
     read_sealed_json,
     write_sealed_json,
 )
@@ -29,6 +30,9 @@ def test_the_checksum_is_castagnolis(tmp_path: Path) -> None:
     assert file_crc32c(tmp_path / "x") == google_crc32c.value(data.tobytes()) == bytes_crc32c(data)
     assert bytes_crc32c(data[1::2]) == google_crc32c.value(data[1::2].tobytes()), "values, not memory"
     assert bytes_crc32c(data[500:], bytes_crc32c(data[:500])) == bytes_crc32c(data)
+    for place in (0, 1, 500, len(data)):
+        first, second = bytes_crc32c(data[:place]), bytes_crc32c(data[place:])
+        assert joined_crc32c(first, second, len(data) - place) == bytes_crc32c(data)
 
 
 def _settle(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,16 +37,16 @@ def test_a_detector_looks_at_every_second_of_the_film() -> None:
 
 
 def test_boxes_are_taken_where_there_are_some_within_the_film() -> None:
-    known = replace(TIMES, every=2, boxed=np.array([899.0, 900.1, 900.6, 901.4, 902.7, 903.0]))
-    assert known.scored(3.2).tolist() == [900.1, 902.7 - 0] or known.scored(3.2).tolist() == [900.1]
-    assert known.taken(3.2).tolist() == [900.1, 901.4]
+    known = replace(TIMES, every=2, boxed=np.array([899.0, 900.1, 900.6, 901.4, 902.0, 902.7, 903.0]))
+    assert known.scored(3.2).tolist() == [900.1, 902.0]
+    assert known.taken(3.2).tolist() == [900.1, 901.4, 902.0]
     assert replace(known, with_whole_frames=True).taken(3.2).tolist() == [900, 901, 902]
-    assert replace(known, asked=np.array([900.6, 990.0])).taken(3.2).tolist() == [900.1, 900.6, 901.4]
+    assert replace(known, asked=np.array([900.6, 990.0])).taken(3.2).tolist() == [900.1, 900.6, 901.4, 902.0]
 
 
 def test_frames_are_those_of_the_clips_and_of_the_times() -> None:
     frames = FramesOfTimes(replace(TIMES, with_window=False), (CLIP,), fps=10.0)
-    found = pickle.loads(pickle.dumps(frames))(3.2, 32)  # noqa: S301, as another process gets it
+    found = pickle.loads(pickle.dumps(frames))(3.2, 32)
     assert found.tolist() == [1, 5, 11, 15, 21, 25]
     assert FramesOfTimes(replace(TIMES, asked=np.empty(0), with_window=False), (CLIP,), 10.0)(3.2, 32).tolist() == []
 
@@ -89,7 +89,7 @@ def test_a_film_stored_in_part_gives_what_the_whole_film_gives(
     assert len(indices) < 0.6 * total
     assert np.array_equal(part.read_clip(FILM, indices), whole.read_clip(FILM, indices))
     left_out = np.setdiff1d(np.arange(1, total), indices)
-    with pytest.raises(LeftOutError, match=rf"film.arrow: grid frame {left_out[0]} of {FILM!r} was left out"):
+    with pytest.raises(LeftOutError, match=rf"{FILM}\.arrow: grid frame {left_out[0]} of '{FILM}' was left out$"):
         part.read_clip(FILM, left_out[:1])
     with pytest.raises(LeftOutError, match=rf"grid frame {indices[7]} of"):
         found("less", Less(needed, 7))

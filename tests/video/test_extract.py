@@ -1,5 +1,6 @@
 import json
 from fractions import Fraction
+from importlib.metadata import version
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ import pytest
 from av.video.reformatter import VideoReformatter
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from pipeline.base.files import digest_file, digest_tree
 from pipeline.video.extract import FrameSettings, extract_video, shrink
 from pipeline.video.manifest import write_manifest
 from pipeline.video.size import scaled_size
-from pipeline.video.store import FrameStore
+from pipeline.video.store import FrameStore, LeftOutError
 from tests.video.films import cut_film, number_of, write_film, write_sound
 
 PLAIN = FrameSettings(fps=25.0, short_side=None, quality=90)
@@ -109,6 +111,37 @@ def test_the_same_film_gives_the_same_bytes_under_another_name(tmp_path: Path) -
     extract(other, tmp_path / "b", settings)
     extract(tmp_path / "f.mp4", tmp_path / "c", settings)
     assert len({digest_tree(tmp_path / name) for name in "abc"}) == 1
+
+
+def every_tenth(length: float, total: int) -> NDArray[np.int64]:
+    return np.arange(0, total, 10)
+
+
+def test_a_part_of_a_film_has_the_frames_of_the_whole(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "f.mp4", width=160, height=120)
+    settings = FrameSettings(15.0, 96, 90)
+    whole = extract(path, tmp_path / "whole", settings)
+    part = extract(path, tmp_path / "part", settings, wanted=every_tenth)
+    told = {"decoder": "pyav", "decoder_version": version("av"), "decoder_reason": "frames are left out"}
+    sha256 = digest_file(tmp_path / "part/v.arrow")
+    assert part == {**whole, **told, "frames_left_out": 32, "sha256": sha256}
+    stores = [FrameStore(tmp_path / name) for name in ("whole", "part")]
+    one, other = (store.read_clip("v", [0, 10, 20, 30]) for store in stores)
+    assert np.array_equal(one, other)
+    message = r"part/v\.arrow: grid frame {} of 'v' was left out$"
+    with pytest.raises(LeftOutError, match=message.format(11)):
+        stores[1].read_clip("v", [10, 11])
+    with pytest.raises(LeftOutError, match=message.format(1)):
+        stores[1].check("v")
+
+
+def test_of_a_film_with_lost_frames_all_others_are_stored(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "f.mp4", frames=200, muxer_options={"movflags": "faststart"})
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * 0.99)])
+    whole, part = extract(path, tmp_path / "whole"), extract(path, tmp_path / "part", wanted=every_tenth)
+    assert part == whole
+    assert "frames_left_out" not in part
 
 
 def test_beats_come_with_the_frames(tmp_path: Path) -> None:
