@@ -1,18 +1,20 @@
 """Where the boxes of persons and objects come from: a table that was imported, or a detector that sees the frames."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import link_file
 from pipeline.base.problems import Problem
-from pipeline.boxes.detecting import SearchedFilm, write_detected, write_film
+from pipeline.boxes.detecting import Detector, SearchedFilm, write_detected, write_film
 from pipeline.boxes.detectors import NO_WEIGHTS, ChosenDetector, choose_detector
 from pipeline.boxes.folders import OBJECTS
 from pipeline.boxes.importing import import_boxes
@@ -43,6 +45,10 @@ class TableOfBoxes:
         of_film = self._of(video_id)
         return of_film.filter(pc.is_in(of_film["timestamp"], pa.array(stamps, pa.float64())))
 
+    def one_by_one(self) -> "TableOfBoxes":
+        """Return itself: nothing is computed."""
+        return self
+
     def _of(self, video_id: str) -> pa.Table:
         return self.table.filter(pc.equal(self.table["video_id"], video_id))
 
@@ -57,13 +63,16 @@ class FrameDetector:
     batch: int
     loaded: list[object]
     "The detector, once it was needed."
+    is_one_by_one: bool = False
+    "Whether each frame is forwarded alone."
+
+    def one_by_one(self) -> "FrameDetector":
+        """Return the detector as a camera runs it; `motion` has no batches, and needs all frames of a film."""
+        return replace(self, is_one_by_one=self.name != "motion")
 
     def boxes(self, film: SearchedFilm, store: FrameStore, timeline: Timeline) -> pa.Table:
         """Return the BOXES of a film at its times, of persons and where the detector finds them of objects."""
-        if not self.loaded:
-            self.loaded.append(self.chosen.load())
-        detector = self.loaded[0]
-        assert callable(detector)
+        detector = self._detector()
         with TemporaryDirectory() as scratch:
             item, folder = Path(scratch, "item"), Path(scratch, "boxes")
             item.mkdir()
@@ -79,6 +88,17 @@ class FrameDetector:
                 detector=self.name,
                 objects=folder / OBJECTS if (folder / OBJECTS).is_dir() else None,
             ).boxes
+
+
+    def _detector(self) -> Detector:
+        if not self.loaded:
+            threads = torch.get_num_threads()
+            self.loaded.append(self.chosen.load())
+            torch.set_num_threads(threads)  # else the first film would have other threads than those after it
+        detector = cast(Detector, self.loaded[0])
+        if not self.is_one_by_one:
+            return detector
+        return lambda frames: [boxes for frame in frames for boxes in detector(iter([frame]))]
 
 
 def choose_persons(name: str, *, min_score: float, device: str, batch: int) -> FrameDetector:

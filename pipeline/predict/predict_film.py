@@ -158,6 +158,8 @@ def predict_film(
         folder: for the rows of windows; it must outlive the result's `parts`.
     """
     timeline = replace(timeline, split=SPLIT)
+    if options.memory == "past" and model.predictor.hardware.device.type == "cpu":
+        model, persons = model.one_by_one(), persons.one_by_one()
     boxes, scored_at = _boxes(model, film.video_id, store, persons, timeline, options)
     windows_at = of_windows(_times(boxes))
     films = FilmSteps(film.video_id, store, timeline, folder)
@@ -258,6 +260,7 @@ class FilmSteps:
             hardware.device,
             hardware.batch,
             1 if hardware.device.type == "cuda" else hardware.workers,
+            model.predictor.keyframes,
         )
         set_numerics(compute_dtype=settings.compute_dtype, deterministic=False, threads=1)  # as every film of a bank
         try:
