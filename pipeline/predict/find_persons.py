@@ -89,7 +89,6 @@ class FrameDetector:
                 objects=folder / OBJECTS if (folder / OBJECTS).is_dir() else None,
             ).boxes
 
-
     def _detector(self) -> Detector:
         if not self.loaded:
             threads = torch.get_num_threads()

@@ -22,6 +22,7 @@ from pipeline.predict.live_server import Hub
 from pipeline.predict.load_model import Model
 from pipeline.predict.scored_times import check_step
 from pipeline.predict.typed_results import Second, json_line
+from pipeline.predict.warm_up import warm_up
 from pipeline.video.store import Row
 
 
@@ -49,6 +50,8 @@ def live_to_folder(
 ) -> LiveCounts:
     """Score a camera or stream until it ends, or a Ctrl-C; windows hold the past alone.
 
+    The model runs once before the source is opened, so that its first clips wait for nothing.
+
     Args:
         source: see `open_camera`.
         model: see `Model`.
@@ -74,6 +77,7 @@ def live_to_folder(
     with contextlib.ExitStack() as opened:
         if outputs.out is not None:
             check_live_out(outputs.out, force=outputs.force)
+        warm_up(model, persons)
         camera = open_source(source)  # `run_live` closes it
         folder = None
         if outputs.out is not None:
