@@ -27,10 +27,13 @@ CLOCK_STEP_SECONDS = 10.0
 PLAYLISTS = ("hls", "dash")
 "Formats of FFmpeg whose length in bytes is not that of the film."
 DEVICES = {
-    "linux": ("v4l2", "/dev/video{}"),
-    "darwin": ("avfoundation", "{}"),
+    "linux": ("v4l2", "/dev/video{}", {}),
+    # FFmpeg asks for 29.97 frames a second as it stands, which many of Apple's cameras refuse.
+    "darwin": ("avfoundation", "{}", {"framerate": "30"}),
 }
-"FFmpeg's device and the name of a camera by its number, by platform."
+"FFmpeg's device, the name of a camera by its number, and options, by platform."
+NO_PACKET_SECONDS = 0.005
+"How long a device is left alone that has no packet yet, and says so instead of waiting."
 
 
 class CameraLost(InputError):
@@ -120,19 +123,7 @@ def open_camera(source: str, *, silence_seconds: float = SILENCE_SECONDS) -> "St
         InputError: it is no camera or stream, or cannot be opened, or holds no video.
     """
     name = shown_name(source)
-    place, kind, options = source, None, {}
-    if source.startswith("camera:"):
-        number = source.removeprefix("camera:")
-        if not re.fullmatch("[0-9]{1,3}", number):
-            raise InputError(f"{source}: expected {EXPECTED}")
-        if sys.platform not in DEVICES:
-            raise InputError(f"{source}: cameras cannot be opened on {sys.platform}; expected rtsp:// or http://")
-        kind, place = DEVICES[sys.platform][0], DEVICES[sys.platform][1].format(number)
-    elif urlsplit_or_none(source) is None:
-        raise InputError(f"{name}: expected {EXPECTED}")
-    elif source.lower().startswith("rtsp"):
-        # Lost packets of UDP would be damaged frames; but there are cameras that speak UDP alone.
-        options = {"rtsp_flags": "prefer_tcp"}
+    place, kind, options = address_of(source)
     try:
         container = av.open(place, format=kind, options=options, timeout=silence_seconds, metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
@@ -151,6 +142,29 @@ def open_camera(source: str, *, silence_seconds: float = SILENCE_SECONDS) -> "St
         container.close()
         raise
     return camera
+
+
+def address_of(source: str) -> tuple[str, str | None, dict[str, str]]:
+    """Return what FFmpeg opens for a source, its format (None: found out), and its options.
+
+    Raises:
+        InputError: it is no camera or stream.
+    """
+    if source.startswith("camera:"):
+        number = source.removeprefix("camera:")
+        if not re.fullmatch("[0-9]{1,3}", number):
+            raise InputError(f"{source}: expected {EXPECTED}")
+        if sys.platform not in DEVICES:
+            raise InputError(f"{source}: cameras cannot be opened on {sys.platform}; expected rtsp:// or http://")
+        kind, name, options = DEVICES[sys.platform]
+        return name.format(number), kind, dict(options)
+    if urlsplit_or_none(source) is None:
+        more = "; `actionbank predict` takes files" if Path(source).exists() else ""
+        raise InputError(f"{shown_name(source)}: expected {EXPECTED}{more}")
+    if source.lower().startswith("rtsp"):
+        # Lost packets of UDP would be damaged frames; but there are cameras that speak UDP alone.
+        return source, None, {"rtsp_flags": "prefer_tcp"}
+    return source, None, {}
 
 
 class StreamCamera:
@@ -221,6 +235,10 @@ class StreamCamera:
             asked = time.monotonic()
             try:
                 packet = next(packets)
+            except av.BlockingIOError:  # avfoundation
+                time.sleep(NO_PACKET_SECONDS)
+                packets = self._container.demux()
+                packet = None
             except (StopIteration, av.EOFError):
                 if self._is_recording:
                     return
@@ -231,7 +249,7 @@ class StreamCamera:
                 raise self._lost(_cause(error, self._silence)) from None
             # Time in which the reader was elsewhere does not count.
             waited += time.monotonic() - asked
-            is_picture = packet.stream is self._stream
+            is_picture = packet is not None and packet.stream is self._stream
             if waited > self._silence and (began or not is_picture):
                 # FFmpeg's own limit starts anew with each packet of any kind, and RTSP passes over its first end.
                 raise self._lost(_silent(self._silence))

@@ -156,6 +156,8 @@ def read_boxes(
             )
         except InputError as error:
             text = str(error).replace("a video that the annotations name", "a film that is given")
+            text = text.replace("rows of a video without annotations", "rows of another film")
+            text = text.replace("a video of train.csv, val.csv, test.csv or videos.csv", _one_of(timelines))
             for kind, path in (("boxes", boxes), ("objects", objects)):
                 if path is not None:  # the name of a scratch folder says nothing to a user
                     text = text.replace(str(Path(scratch, kind, path.name)), str(path))
@@ -163,6 +165,11 @@ def read_boxes(
             raise InputError(text) from None
     problems = [each for each in found.problems if each.kind != "unknown-film"]
     return TableOfBoxes(found.boxes, str(boxes)), problems
+
+
+def _one_of(timelines: Mapping[str, Timeline]) -> str:
+    names = [repr(name) for name in sorted(timelines)[:3]]
+    return f"{', '.join(names)}{' ...' if len(timelines) > 3 else ''}"
 
 
 def _folder(path: Path, scratch: Path) -> Path:

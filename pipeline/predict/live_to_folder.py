@@ -12,7 +12,7 @@ from typing import Any
 import simplejpeg
 
 from pipeline.base.errors import InputError
-from pipeline.predict.camera import Camera, open_camera, shown_name
+from pipeline.predict.camera import Camera, address_of, open_camera, shown_name
 from pipeline.predict.film_plans import USUAL_DETECTOR, Chosen
 from pipeline.predict.find_persons import choose_persons
 from pipeline.predict.live_folder import LiveFolder, check_live_out
@@ -64,6 +64,7 @@ def live_to_folder(
         InputError: the source cannot be opened, or something does not fit; nothing is written then.
         CameraLost: the source vanished; all that was written is whole.
     """
+    address_of(source)
     check_step(every)
     for option, given in (("--boxes", chosen.boxes), ("--objects", chosen.objects), ("--times", chosen.times)):
         if given is not None:

@@ -7,6 +7,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from pipeline.predict.camera import (
     StreamCamera,
     StreamClock,
     Taken,
+    address_of,
     are_live,
     is_camera,
     open_camera,
@@ -115,9 +117,11 @@ def test_a_source_that_says_nothing_is_lost(tmp_path: Path) -> None:
 
 def test_a_source_that_says_nothing_from_the_start_is_not_opened(tmp_path: Path) -> None:
     film = write_film(tmp_path / "f.ts", frames=20, rate=50)
-    with served(film.read_bytes(), hang=True, broken_at=film.stat().st_size // 2) as url:
-        with pytest.raises(InputError, match=rf"^{url}: cannot be opened: no picture came for 0\.3 s$"):
-            open_camera(url, silence_seconds=0.3)
+    with (
+        served(film.read_bytes(), hang=True, broken_at=film.stat().st_size // 2) as url,
+        pytest.raises(InputError, match=rf"^{url}: cannot be opened: no picture came for 0\.3 s$"),
+    ):
+        open_camera(url, silence_seconds=0.3)
 
 
 class Packets:
@@ -131,6 +135,9 @@ class Packets:
     def demux(self) -> Iterator[SimpleNamespace]:
         for kind in self.kinds:
             self.clock[0] += 1
+            if kind == "b":
+                self.kinds = self.kinds.partition("b")[2]
+                raise av.BlockingIOError(35, "none yet")
             if kind != ".":
                 yield SimpleNamespace(stream=self.video if kind == "v" else None, kind=kind)
 
@@ -138,7 +145,8 @@ class Packets:
 def packets_of(kinds: str, monkeypatch: pytest.MonkeyPatch, **how) -> tuple[int, str]:
     """How many packets of the video a camera gives that waits for 3 s, and why it is lost."""
     clock = [0.0]
-    monkeypatch.setattr("pipeline.predict.camera.time", SimpleNamespace(monotonic=lambda: clock[0], sleep=None))
+    clocks = SimpleNamespace(monotonic=lambda: clock[0], sleep=lambda _: None)
+    monkeypatch.setattr("pipeline.predict.camera.time", clocks)
     container, found = Packets(kinds, clock, **how), 0
     try:
         for _ in StreamCamera(container, container.video, "rtsp://h/a", 3.0)._packets():
@@ -153,6 +161,16 @@ def test_pictures_end_although_sound_goes_on(monkeypatch: pytest.MonkeyPatch) ->
     assert packets_of("vsvssvsssv", monkeypatch) == (3, "no picture came for 3 s")
     assert packets_of("vv...v", monkeypatch) == (2, "no picture came for 3 s"), "FFmpeg does not say so each time"
     assert packets_of("....vv..v", monkeypatch, size=1) == (3, "ended"), "the first one may take longer"
+
+
+def test_a_device_that_has_no_packet_yet_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert packets_of("vbvbbv", monkeypatch, size=1) == (3, "ended")
+    assert packets_of("vbbbbbv", monkeypatch, size=1) == (1, "no picture came for 3 s")
+
+
+def test_a_camera_of_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert address_of("camera:1") == ("1", "avfoundation", {"framerate": "30"})
 
 
 def test_a_stream_without_a_known_end_is_lost_where_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
