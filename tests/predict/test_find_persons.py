@@ -100,7 +100,7 @@ def test_boxes_of_another_film_alone_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read_boxes(tmp_path / "b.csv", None, lines, min_score=0.05)
     assert str(error.value) == (
-        f"{tmp_path}/b.csv: no row is a box of a film that is given: {tmp_path}/b.csv: video 'other': found 1 rows of "
+        f"{tmp_path}/b.csv: no row is a box of a film that is given: b.csv: video 'other': found 1 rows of "
         "another film, expected 'a', 'b', 'c' ..."
     )
 
