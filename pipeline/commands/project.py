@@ -11,8 +11,8 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import json_text, write_text
 from pipeline.base.runs import list_runs, seconds_taken
 from pipeline.base.work import list_items, list_rests, remove_item, remove_rests, work_root
+from pipeline.params.choices import chosen_overrides
 from pipeline.project.compose import (
-    chosen_overrides,
     compose_params,
     differing_keys,
     params_text,

@@ -28,6 +28,7 @@ def view(
 
     It needs no network and no server: open it in a browser. It finds the films beside it, by a relative path.
     """
+    from pipeline.base.errors import counted
     from pipeline.predict.attention_table import ATTENTION
     from pipeline.predict.page.film_data import Extras
     from pipeline.predict.page.html_page import write_film_page
@@ -44,4 +45,5 @@ def view(
     )
     out = page or folder / "page.html"
     write_film_page(out, predicted, extras)
-    print(f"{out}: {predicted.videos.num_rows} films, {predicted.persons.num_rows} boxes; open it in a browser")
+    films, boxes = counted(predicted.videos.num_rows, "film"), counted(predicted.persons.num_rows, "box", "boxes")
+    print(f"{out}: {films}, {boxes}; open it in a browser")

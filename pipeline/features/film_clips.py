@@ -85,6 +85,7 @@ def run_film(
     settings: ClipInput,
     device: torch.device,
     batch: int,
+    keyframes: int = FORWARD_KEYFRAMES,
 ) -> list[NDArray[np.float32]]:
     """Call `forward(places, clips, boxes_xyxy, clip_index)` for the keyframes of one film, batch by batch.
 
@@ -96,7 +97,8 @@ def run_film(
         requests: keyframes with at least one box each.
         settings: the clip that the backbone expects.
         device: device of `forward`.
-        batch: keyframes read ahead of `forward`, which always gets FORWARD_KEYFRAMES at a time.
+        batch: keyframes read ahead of `forward`.
+        keyframes: so many are forwarded at a time; only a film's last forward pass has fewer.
 
     Returns:
         For each keyframe the rows of its boxes, [n, ...], float32.
@@ -104,7 +106,7 @@ def run_film(
     results: list[NDArray[np.float32]] = []
     clips = read_ahead(lambda request: read_request(store, video_id, request, settings), requests, ahead=batch)
     with torch.no_grad():
-        for group in batched(clips, FORWARD_KEYFRAMES):
+        for group in batched(clips, keyframes):
             counts = [len(boxes) for _, boxes in group]
             clip_index = torch.repeat_interleave(torch.arange(len(group)), torch.tensor(counts))
             rows = forward(

@@ -56,6 +56,8 @@ class FilmModel:
     batch: int
     workers: int = 1
     "Batches of one film that are computed at a time; they are the same batches, so no bit depends on it."
+    keyframes: int = FORWARD_KEYFRAMES
+    "Clips of one forward pass; another number rounds differently."
 
 
 def make_parts(
@@ -192,14 +194,15 @@ def _compute(model: FilmModel, film: FilmBoxes, timestamps: NDArray[np.float64],
         return run_film(
             partial(forward, first), model.store, film.video_id, requests[first : first + count],
             settings=model.clip, device=model.device, batch=model.batch,
+            keyframes=model.keyframes,
         )  # fmt: skip
 
     if model.workers == 1:
         rows = rows_from(0, len(requests))
     else:
-        starts = range(0, len(requests), FORWARD_KEYFRAMES)
+        starts = range(0, len(requests), model.keyframes)
         with ThreadPoolExecutor(model.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            rows = [each for part in pool.map(partial(rows_from, count=FORWARD_KEYFRAMES), starts) for each in part]
+            rows = [each for part in pool.map(partial(rows_from, count=model.keyframes), starts) for each in part]
     for of_clip, features in zip(places, rows, strict=True):
         ends = np.cumsum([len(mine) for mine in of_clip])[:-1]
         for each, mine, part in zip(sets, of_clip, np.split(features, ends), strict=True):

@@ -208,7 +208,10 @@ class LongTermHead:
         if (self.window is None) != (self.reads == "features"):
             raise ValueError(f".reads is {self.reads}, and there is {'no' if self.window is None else 'a'} .window")
         if self.is_asynchronous and self.window is None:
-            raise ValueError(".memory is asynchronous, and there is no .window that reads it")
+            raise ValueError(
+                f".memory is asynchronous, and there is no .window that reads it: head {self.name} sees the person "
+                "alone; one of lfb or aia has a window"
+            )
         if self.is_asynchronous and self.standardise == "train":
             raise ValueError(
                 ".standardise is train, and the rows of .memory asynchronous change in training; expected none"

@@ -44,6 +44,8 @@ ABSOLUTE = (
     "  # with `dvc push`.",
 )
 SHOWN_NAMES, SHOWN_LINES = 8, 12
+USUAL_BAD_FRACTION = 0.05
+"frames.max_bad_fraction of conf/config.yaml."
 NO_BOXES = "conf/none/boxes"
 OUTS = ("frames", "annotations", "detected_boxes", "boxes", "bank")
 "Folders that stages write below `data/NAME`."
@@ -355,12 +357,33 @@ def config_text(
         "frames:",
         "  # Clips are counted in frames of this rate, whatever a film's own is; the published recipes count on 30.",
         f"  fps: {grid_fps(films) if fps is None else fps:g}",
+        *_bad_film_lines(films, annotated),
         "  # No film is scaled up; the published recipes want 256 to 320.",
         f"  short_side: {side}",
     ]
     if side < asked_side:
         lines += [f"  # The default backbone asks for {asked_side}: clips are scaled up.", "  allow_smaller: true"]
     return "\n".join([*lines, *([] if boxes else MOTION), *more["blocks"]]) + "\n"
+
+
+def _bad_film_lines(films: Mapping[str, ProbedFilm], annotated: Annotated) -> list[str]:
+    """Return the limit that lets films pass that cannot be read and that nobody annotated: nothing is lost with them.
+
+    `predict` lists such films, and what is corrected after it holds none of them.
+    """
+    bad = [name for name, film in films.items() if film.found]
+    if not bad or annotated.imported is None or not annotated.imported.keyframes.num_rows:
+        return []
+    if set(bad) & set(annotated.imported.keyframes["video_id"].to_pylist()):
+        return []
+    share = math.ceil(100 * len(bad) / len(films)) / 100
+    if share <= USUAL_BAD_FRACTION:
+        return []
+    they = "it has" if len(bad) == 1 else "they have"
+    return [
+        f"  # {len(bad)} of {counted(len(films), 'film')} cannot be read, and {they} no annotation: left out.",
+        f"  max_bad_fraction: {share:g}",
+    ]
 
 
 def _unknown(folder: str) -> str:

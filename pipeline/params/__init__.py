@@ -22,6 +22,7 @@ from pipeline.boxes.settings import Boxes
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.models.label_groups import wrong_sum
 from pipeline.models.settings import Labels, LongTermHead, RoiSettings
+from pipeline.params.choices import Choices, compose_words
 from pipeline.params.data import BankParams, Dataset
 from pipeline.params.model import Backbone, Scope
 from pipeline.params.scoring import Reported
@@ -49,22 +50,16 @@ __all__ = [
 ]
 
 
+# A key too few or too many, in pydantic's words for models and for dataclasses.
+FORM = {
+    "missing": "is missing",
+    "missing_argument": "is missing",
+    "extra_forbidden": "is no parameter",
+    "unexpected_keyword_argument": "is no parameter",
+}
 # A few lines of YAML with references may expand to more than a terminal, or memory, can hold.
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
-
-
-class Choices(Block):
-    """The file chosen from each Hydra group, so that `actionbank compose --check` can compose again."""
-
-    dataset: str
-    backbone: str
-    head: str
-    scope: str
-    bank: str
-    experiment: str | None = None
-    values: list[str]
-    "The overrides of `actionbank compose` that choose no group."
 
 
 class Params(Block):
@@ -200,12 +195,7 @@ def parse_params(values: Any, where: str) -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        lines = []
-        for each in error.errors():
-            told = each["type"] in ("missing", "value_error")
-            found = "" if told else f" (found {_SHORT.repr(each['input'])})"
-            lines.append(f"{told_of(each, key_of(each) or 'parameters')}{found}")
-        raise InputError(f"{where}: " + "; ".join(lines)) from None
+        raise InputError(f"{where}: {_told(error)}") from None
 
 
 def load_params(path: Path | None = None) -> Params:
@@ -215,4 +205,23 @@ def load_params(path: Path | None = None) -> Params:
         InputError: the file is absent, not YAML, or a key is missing, unknown or out of range.
     """
     path = path or Path(os.environ.get("ACTIONBANK_PARAMS", "params.yaml"))
-    return parse_params(read_yaml(path), str(path))
+    values = read_yaml(path)
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        remedy = ""
+        if any(each["type"] in FORM for each in error.errors()):
+            remedy = f"; the file is of another version, or was edited: `{compose_words(values)}` writes it anew"
+        raise InputError(f"{path}: {_told(error)}{remedy}") from None
+
+
+def _told(error: ValidationError) -> str:
+    """Return every bad key with what is wrong with it."""
+    lines = []
+    for each in error.errors():
+        if each["type"] in FORM:
+            lines.append(f"{key_of(each)[:200]}: {FORM[each['type']]}")
+            continue
+        found = "" if each["type"] == "value_error" else f" (found {_SHORT.repr(each['input'])})"
+        lines.append(f"{told_of(each, key_of(each) or 'parameters')}{found}")
+    return "; ".join(lines)

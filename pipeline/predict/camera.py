@@ -4,6 +4,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -26,14 +27,21 @@ CLOCK_STEP_SECONDS = 10.0
 PLAYLISTS = ("hls", "dash")
 "Formats of FFmpeg whose length in bytes is not that of the film."
 DEVICES = {
-    "linux": ("v4l2", "/dev/video{}"),
-    "darwin": ("avfoundation", "{}"),
+    "linux": ("v4l2", "/dev/video{}", {}),
+    # FFmpeg asks for 29.97 frames a second as it stands, which many of Apple's cameras refuse.
+    "darwin": ("avfoundation", "{}", {"framerate": "30"}),
 }
-"FFmpeg's device and the name of a camera by its number, by platform."
+"FFmpeg's device, the name of a camera by its number, and options, by platform."
+NO_PACKET_SECONDS = 0.005
+"How long a device is left alone that has no packet yet, and says so instead of waiting."
 
 
 class CameraLost(InputError):
     """A source that was open gives no more frames, although it did not say that it ends."""
+
+    def __init__(self, message: str, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class Taken(NamedTuple):
@@ -115,18 +123,7 @@ def open_camera(source: str, *, silence_seconds: float = SILENCE_SECONDS) -> "St
         InputError: it is no camera or stream, or cannot be opened, or holds no video.
     """
     name = shown_name(source)
-    place, kind, options = source, None, {}
-    if source.startswith("camera:"):
-        number = source.removeprefix("camera:")
-        if not re.fullmatch("[0-9]{1,3}", number):
-            raise InputError(f"{source}: expected {EXPECTED}")
-        if sys.platform not in DEVICES:
-            raise InputError(f"{source}: cameras cannot be opened on {sys.platform}; expected rtsp:// or http://")
-        kind, place = DEVICES[sys.platform][0], DEVICES[sys.platform][1].format(number)
-    elif urlsplit_or_none(source) is None:
-        raise InputError(f"{name}: expected {EXPECTED}")
-    elif source.lower().startswith("rtsp"):
-        options = {"rtsp_transport": "tcp"}  # lost packets of UDP would be damaged frames
+    place, kind, options = address_of(source)
     try:
         container = av.open(place, format=kind, options=options, timeout=silence_seconds, metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
@@ -138,7 +135,36 @@ def open_camera(source: str, *, silence_seconds: float = SILENCE_SECONDS) -> "St
         container.close()
         raise InputError(f"{name}: holds no video")
     stream.codec_context.thread_count = 1
-    return StreamCamera(container, stream, name, silence_seconds)
+    camera = StreamCamera(container, stream, name, silence_seconds)
+    try:
+        camera.begin()
+    except InputError:
+        container.close()
+        raise
+    return camera
+
+
+def address_of(source: str) -> tuple[str, str | None, dict[str, str]]:
+    """Return what FFmpeg opens for a source, its format (None: found out), and its options.
+
+    Raises:
+        InputError: it is no camera or stream.
+    """
+    if source.startswith("camera:"):
+        number = source.removeprefix("camera:")
+        if not re.fullmatch("[0-9]{1,3}", number):
+            raise InputError(f"{source}: expected {EXPECTED}")
+        if sys.platform not in DEVICES:
+            raise InputError(f"{source}: cameras cannot be opened on {sys.platform}; expected rtsp:// or http://")
+        kind, name, options = DEVICES[sys.platform]
+        return name.format(number), kind, dict(options)
+    if urlsplit_or_none(source) is None:
+        more = "; `actionbank predict` takes files" if Path(source).exists() else ""
+        raise InputError(f"{shown_name(source)}: expected {EXPECTED}{more}")
+    if source.lower().startswith("rtsp"):
+        # Lost packets of UDP would be damaged frames; but there are cameras that speak UDP alone.
+        return source, None, {"rtsp_flags": "prefer_tcp"}
+    return source, None, {}
 
 
 class StreamCamera:
@@ -159,6 +185,25 @@ class StreamCamera:
         self._container, self._stream, self._silence = container, stream, silence_seconds
         self._is_recording = _is_recording(container)
         self._sleep, self._last = sleep, 0.0
+        self._all_packets = self._packets()
+        self._first: list[Any] = []
+
+    def begin(self) -> None:
+        """Read the first packet, so that a source without any is known before a result is begun.
+
+        Raises:
+            InputError: there is none.
+        """
+        try:
+            self._first = [next(self._all_packets)]
+        except CameraLost as error:
+            if error.cause != _silent(self._silence) and _is_mp4(self._container):
+                raise InputError(
+                    f"{self.name}: cannot be read as a stream: the index of this MP4 is at its end, and the server "
+                    "answers no ranges; `ffmpeg -i FILE -c copy -movflags +faststart NEW.mp4` moves the index to the "
+                    "front, or give the file itself to `actionbank predict`"
+                ) from None
+            raise InputError(f"{self.name}: cannot be opened: {error.cause}") from None
 
     def frames(self) -> Iterator[Taken]:
         """See `Camera.frames`."""
@@ -166,7 +211,7 @@ class StreamCamera:
         reformatter = VideoReformatter()
         look: tuple[int, int, Orientation] | None = None
         began = time.monotonic()
-        for packet in self._packets():
+        for packet in chain(self._first, self._all_packets):
             for frame in decode_packet(packet):
                 if frame.is_corrupt:
                     continue
@@ -184,18 +229,36 @@ class StreamCamera:
         self._container.close()
 
     def _packets(self) -> Iterator[Any]:
-        packets = self._container.demux(self._stream)
+        """Yield the video's packets; the others are read as well, since sound may go on where the picture has ended."""
+        packets, waited, began = self._container.demux(), 0.0, False
         while True:
+            asked = time.monotonic()
             try:
                 packet = next(packets)
+            except av.BlockingIOError:  # avfoundation
+                time.sleep(NO_PACKET_SECONDS)
+                packets = self._container.demux()
+                packet = None
             except (StopIteration, av.EOFError):
-                return
+                if self._is_recording:
+                    return
+                raise self._lost("the server ended the stream") from None
             except av.FFmpegError as error:
                 if isinstance(error, MemoryError):
                     raise
-                cause = _cause(error, self._silence)
-                raise CameraLost(f"{self.name}: was lost after {self._last:.1f} s: {cause}") from None
-            yield packet
+                raise self._lost(_cause(error, self._silence)) from None
+            # Time in which the reader was elsewhere does not count.
+            waited += time.monotonic() - asked
+            is_picture = packet is not None and packet.stream is self._stream
+            if waited > self._silence and (began or not is_picture):
+                # FFmpeg's own limit starts anew with each packet of any kind, and RTSP passes over its first end.
+                raise self._lost(_silent(self._silence))
+            if is_picture:
+                waited, began = 0.0, True
+                yield packet
+
+    def _lost(self, cause: str) -> CameraLost:
+        return CameraLost(f"{self.name}: was lost after {self._last:.1f} s: {cause}", cause)
 
     def _turn(self, frame: Any) -> Orientation:
         return orientation(Path(self.name), frame)
@@ -245,8 +308,17 @@ class StreamClock:
         return seconds, duration
 
 
+def _is_mp4(container: Any) -> bool:
+    """Return whether a source is an MP4, which opens with its index wherever that is, and has its pictures before."""
+    return "mp4" in container.format.name.split(",")
+
+
+def _silent(seconds: float) -> str:
+    return f"no picture came for {seconds:g} s"
+
+
 def _cause(error: Exception, silence_seconds: float) -> str:
     if isinstance(error, av.ExitError):
-        return f"nothing came for {silence_seconds:g} s"
+        return _silent(silence_seconds)
     text = getattr(error, "strerror", None) or str(error)
     return " ".join(str(text).split())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, counted
 from pipeline.base.files import digest_file
 from pipeline.base.problems import print_first
 from pipeline.predict.film_sources import FilmSource
@@ -70,7 +70,7 @@ def plan_films(films: Sequence[FilmSource], model: Model, chosen: Chosen) -> lis
     others = [film for film in films if film.video_id not in own]
     plans = list(own.values())
     if own:
-        print(f"{len(own)} of {len(films)} films are of the project, whose boxes are taken", file=sys.stderr)
+        print(_own_told(len(own), len(films)), file=sys.stderr)
     if others:
         name, hardware = chosen.detector or USUAL_DETECTOR, model.predictor.hardware
         detector = choose_persons(
@@ -80,6 +80,13 @@ def plan_films(films: Sequence[FilmSource], model: Model, chosen: Chosen) -> lis
     return sorted(plans, key=lambda plan: plan.film.video_id)
 
 
+def _own_told(own: int, films: int) -> str:
+    some = (
+        f"{own} of {films} films are" if own != films else f"{counted(films, 'film')} {'is' if films == 1 else 'are'}"
+    )
+    return f"{some} the project's own: boxes and times are taken from the project"
+
+
 def _timelines(films: Sequence[FilmSource], chosen: Chosen) -> Mapping[str, Timeline]:
     if chosen.times is None:
         line = replace(PLAIN, first_timestamp=chosen.first_timestamp)
@@ -87,7 +94,8 @@ def _timelines(films: Sequence[FilmSource], chosen: Chosen) -> Mapping[str, Time
     lines = {name: replace(line, split=PLAIN.split) for name, line in read_timelines(chosen.times).items()}
     absent = [film.video_id for film in films if film.video_id not in lines]
     if absent:
-        raise InputError(f"{chosen.times}: has no row of film {absent[0]!r}, expected one of each of {len(films)}")
+        asked = "the film" if len(films) == 1 else f"each of {len(films)} films"
+        raise InputError(f"{chosen.times}: has no row of film {absent[0]!r}, expected one of {asked}")
     return lines
 
 

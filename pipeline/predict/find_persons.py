@@ -1,18 +1,20 @@
 """Where the boxes of persons and objects come from: a table that was imported, or a detector that sees the frames."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import link_file
 from pipeline.base.problems import Problem
-from pipeline.boxes.detecting import SearchedFilm, write_detected, write_film
+from pipeline.boxes.detecting import Detector, SearchedFilm, write_detected, write_film
 from pipeline.boxes.detectors import NO_WEIGHTS, ChosenDetector, choose_detector
 from pipeline.boxes.folders import OBJECTS
 from pipeline.boxes.importing import import_boxes
@@ -43,6 +45,10 @@ class TableOfBoxes:
         of_film = self._of(video_id)
         return of_film.filter(pc.is_in(of_film["timestamp"], pa.array(stamps, pa.float64())))
 
+    def one_by_one(self) -> "TableOfBoxes":
+        """Return itself: nothing is computed."""
+        return self
+
     def _of(self, video_id: str) -> pa.Table:
         return self.table.filter(pc.equal(self.table["video_id"], video_id))
 
@@ -57,13 +63,16 @@ class FrameDetector:
     batch: int
     loaded: list[object]
     "The detector, once it was needed."
+    is_one_by_one: bool = False
+    "Whether each frame is forwarded alone."
+
+    def one_by_one(self) -> "FrameDetector":
+        """Return the detector as a camera runs it; `motion` has no batches, and needs all frames of a film."""
+        return replace(self, is_one_by_one=self.name != "motion")
 
     def boxes(self, film: SearchedFilm, store: FrameStore, timeline: Timeline) -> pa.Table:
         """Return the BOXES of a film at its times, of persons and where the detector finds them of objects."""
-        if not self.loaded:
-            self.loaded.append(self.chosen.load())
-        detector = self.loaded[0]
-        assert callable(detector)
+        detector = self._detector()
         with TemporaryDirectory() as scratch:
             item, folder = Path(scratch, "item"), Path(scratch, "boxes")
             item.mkdir()
@@ -79,6 +88,16 @@ class FrameDetector:
                 detector=self.name,
                 objects=folder / OBJECTS if (folder / OBJECTS).is_dir() else None,
             ).boxes
+
+    def _detector(self) -> Detector:
+        if not self.loaded:
+            threads = torch.get_num_threads()
+            self.loaded.append(self.chosen.load())
+            torch.set_num_threads(threads)  # else the first film would have other threads than those after it
+        detector = cast(Detector, self.loaded[0])
+        if not self.is_one_by_one:
+            return detector
+        return lambda frames: [boxes for frame in frames for boxes in detector(iter([frame]))]
 
 
 def choose_persons(name: str, *, min_score: float, device: str, batch: int) -> FrameDetector:
@@ -137,6 +156,8 @@ def read_boxes(
             )
         except InputError as error:
             text = str(error).replace("a video that the annotations name", "a film that is given")
+            text = text.replace("rows of a video without annotations", "rows of another film")
+            text = text.replace("a video of train.csv, val.csv, test.csv or videos.csv", _one_of(timelines))
             for kind, path in (("boxes", boxes), ("objects", objects)):
                 if path is not None:  # the name of a scratch folder says nothing to a user
                     text = text.replace(str(Path(scratch, kind, path.name)), str(path))
@@ -144,6 +165,11 @@ def read_boxes(
             raise InputError(text) from None
     problems = [each for each in found.problems if each.kind != "unknown-film"]
     return TableOfBoxes(found.boxes, str(boxes)), problems
+
+
+def _one_of(timelines: Mapping[str, Timeline]) -> str:
+    names = [repr(name) for name in sorted(timelines)[:3]]
+    return f"{', '.join(names)}{' ...' if len(timelines) > 3 else ''}"
 
 
 def _folder(path: Path, scratch: Path) -> Path:

@@ -36,7 +36,8 @@ def check_live_out(folder: Path, *, force: bool) -> None:
 
 
 class LiveFolder:
-    """Writes a folder while a camera runs; memory does not grow. Leaving the context makes all files whole.
+    """Writes a folder while a camera runs; memory does not grow. Leaving the context makes all files whole;
+    if no time was scored it removes the folder.
 
     Args:
         folder: where; it is made.
@@ -80,6 +81,9 @@ class LiveFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._lines.close()
+        if not self._steps and not self._parts:
+            remove_folder(self._folder)  # without a scored time it would look like a result and be none
+            return
         self._write_part()
 
     def add(self, step: LiveStep) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import simplejpeg
 
 from pipeline.base.errors import InputError
-from pipeline.predict.camera import Camera, open_camera, shown_name
+from pipeline.predict.camera import Camera, address_of, open_camera, shown_name
 from pipeline.predict.film_plans import USUAL_DETECTOR, Chosen
 from pipeline.predict.find_persons import choose_persons
 from pipeline.predict.live_folder import LiveFolder, check_live_out
@@ -22,6 +22,7 @@ from pipeline.predict.live_server import Hub
 from pipeline.predict.load_model import Model
 from pipeline.predict.scored_times import check_step
 from pipeline.predict.typed_results import Second, json_line
+from pipeline.predict.warm_up import warm_up
 from pipeline.video.store import Row
 
 
@@ -49,6 +50,8 @@ def live_to_folder(
 ) -> LiveCounts:
     """Score a camera or stream until it ends, or a Ctrl-C; windows hold the past alone.
 
+    The model runs once before the source is opened, so that its first clips wait for nothing.
+
     Args:
         source: see `open_camera`.
         model: see `Model`.
@@ -61,6 +64,7 @@ def live_to_folder(
         InputError: the source cannot be opened, or something does not fit; nothing is written then.
         CameraLost: the source vanished; all that was written is whole.
     """
+    address_of(source)
     check_step(every)
     for option, given in (("--boxes", chosen.boxes), ("--objects", chosen.objects), ("--times", chosen.times)):
         if given is not None:
@@ -74,6 +78,7 @@ def live_to_folder(
     with contextlib.ExitStack() as opened:
         if outputs.out is not None:
             check_live_out(outputs.out, force=outputs.force)
+        warm_up(model, persons)
         camera = open_source(source)  # `run_live` closes it
         folder = None
         if outputs.out is not None:

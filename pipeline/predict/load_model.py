@@ -79,6 +79,10 @@ class Model:
         """Return the model with one threshold for all classes; None keeps those of the classes."""
         return self if threshold is None else replace(self, thresholds=dict.fromkeys(self.thresholds, threshold))
 
+    def one_by_one(self) -> "Model":
+        """Return the model as a camera runs it: each keyframe alone, since several of them round differently."""
+        return replace(self, predictor=replace(self.predictor, one_by_one=True))
+
     def predict(
         self,
         video: str | Path,

@@ -79,7 +79,7 @@ def find_model(path: Path, labels: Path | None = None) -> ModelFiles:
         return _converted(path, labels)
     if path.is_dir() and any((path / name).exists() for name in PACKED):
         raise InputError(f"{path}: not a whole model: {RECORD} is missing (it is written last); {AGAIN}")
-    raise InputError(f"{path}: no model there, expected {EXPECTED}")
+    raise InputError(f"{path}: no model there; --model takes {EXPECTED}")
 
 
 def _of_project(root: Path) -> ModelFiles:

@@ -182,6 +182,8 @@ def predict_film(
         folder: for the rows of windows; it must outlive the result's `parts`.
     """
     timeline = replace(timeline, split=SPLIT)
+    if options.memory == "past" and model.predictor.hardware.device.type == "cpu":
+        model, persons = model.one_by_one(), persons.one_by_one()
     times = times_of(model, film.video_id, persons, timeline, options)
     boxes, scored_at = _boxes(film.video_id, store, persons, times)
     windows_at = of_windows(_times(boxes))
@@ -281,6 +283,7 @@ class FilmSteps:
             hardware.device,
             hardware.batch,
             1 if hardware.device.type == "cuda" else hardware.workers,
+            model.predictor.keyframes,
         )
         set_numerics(compute_dtype=settings.compute_dtype, deterministic=False, threads=1)  # as every film of a bank
         try:

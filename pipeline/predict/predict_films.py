@@ -95,7 +95,7 @@ def predict_films(
     Raises:
         InputError: a film could not be extracted for a reason that is not in it, or no film can be read.
     """
-    found = FilmsResult()
+    found, bad = FilmsResult(), 0
     preload(extract, film_times)  # each film is decoded in a child process
     with (
         TemporaryDirectory(prefix="actionbank-predict-") as scratch,
@@ -104,6 +104,9 @@ def predict_films(
         try:
             for number, plan in enumerate(plans):
                 _predict(model, plan, options, Path(scratch, str(number)), found, on_second, keep=keep_bank is not None)
+                if len(found.problems) > bad and len(plans) > 1:  # the error below says that of a single film
+                    print(found.problems[-1], file=sys.stderr)
+                bad = len(found.problems)
                 if bar is not None:
                     bar.update()
         except KeyboardInterrupt:
@@ -114,7 +117,9 @@ def predict_films(
             assemble_bank(keep_bank, parts=parts, split=SPLIT, provenance=_shared(found.results))
     _say_without_objects(model, found)
     if found.problems and len(found.problems) == len(plans):
-        raise InputError(f"none of {counted(len(plans), 'film')} can be read; the first: {found.problems[0]}")
+        # Several were printed as they came.
+        told = str(found.problems[0]) if len(plans) == 1 else f"none of {len(plans)} films can be read"
+        raise InputError(told)
     return found
 
 
@@ -150,7 +155,6 @@ def _predict(
         result = Problem(str(plan.film.path), plan.film.video_id, str(error), "a film that can be predicted")
     if isinstance(result, Problem):
         found.problems.append(result)
-        print(result, file=sys.stderr)
         return
     delete(folder / "film" if keep else folder)
     found.results.append(result)

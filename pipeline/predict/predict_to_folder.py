@@ -11,7 +11,7 @@ from pipeline.models.attention import attends
 from pipeline.predict.attention_table import write_attention
 from pipeline.predict.exclusive_groups import exclusive_groups
 from pipeline.predict.film_plans import Chosen, plan_films
-from pipeline.predict.film_sources import find_films
+from pipeline.predict.film_sources import FilmSource, find_films
 from pipeline.predict.load_model import Model
 from pipeline.predict.page.film_data import SHOWN_ROWS, Extras
 from pipeline.predict.page.html_page import PAGE, write_film_page
@@ -67,6 +67,7 @@ def predict_to_folder(
         check_render(outputs.render, len(films), force=outputs.force)
     options.check(model)
     check_keep_bank(model, outputs.keep_bank, force=outputs.force)
+    check_at(options, films)
     plans = plan_films(films, model, chosen)
     with replace_folder(outputs.out, REPLACED) as folder:
         with lines_writer(folder / LINES if outputs.with_lines else None, echo=outputs.echo) as lines:
@@ -95,6 +96,18 @@ def predict_to_folder(
     for line in after_predict(predicted, outputs.out, actions=seconds, correct=outputs.correct):
         print(line)
     return found
+
+
+def check_at(options: PredictOptions, films: Sequence[FilmSource]) -> None:
+    """Check that the times that are asked for are of some of the films.
+
+    Raises:
+        InputError: they are of none.
+    """
+    names = {film.video_id for film in films}
+    if options.at is None or any(name in names for name in options.at["video_id"].cast("string").to_pylist()):
+        return
+    raise InputError(f"--at: names none of {counted(len(films), 'film')}; the id of a film is its name: {min(names)!r}")
 
 
 def check_render(out: Path, films: int, *, force: bool) -> None:

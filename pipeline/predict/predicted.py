@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.base.checksums import read_sealed_json, write_sealed_json
+from pipeline.base.errors import InputError
 from pipeline.tables.label_map import Label, read_labels, write_labels
 from pipeline.tables.schemas import BOXES, DETECTIONS, VIDEOS, read_table, write_table
 from pipeline.tables.table_parts import write_parts
@@ -59,6 +60,8 @@ def read_predicted(folder: Path) -> Predicted:
         InputError: a file is absent, or of another form.
         DamagedError: its values are not those that were written.
     """
+    if not (folder / OUT[0]).exists():
+        raise InputError(f"{folder}: is not a folder that `actionbank predict --out` wrote: it has no {OUT[0]}")
     return Predicted(
         detections=read_table(folder / "detections.parquet", DETECTIONS),
         persons=read_table(folder / "persons.parquet", BOXES),

@@ -1,5 +1,6 @@
 """Compose `params.yaml` from `conf/`, as DVC does for `dvc exp run -S`."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipeline.base.git import git_output
 from pipeline.base.plain_yaml import parse_yaml, read_yaml
 from pipeline.base.work import work_root
 from pipeline.params import parse_params
+from pipeline.params.choices import chosen_overrides
 
 HEADER = "# Composed from conf/ by `actionbank compose` or `dvc exp run -S`; edit conf/, not this file.\n"
 
@@ -46,7 +48,16 @@ def composed_values(overrides: list[str], conf: Path) -> dict[str, Any]:
         with initialize_config_dir(str(conf.resolve()), version_base=None):
             return plain_values(compose("config", overrides=overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(" ".join(str(error).split())) from None
+        raise InputError(_in_our_words(" ".join(str(error).split()), overrides)) from None
+
+
+def _in_our_words(told: str, overrides: list[str]) -> str:
+    """Say Hydra's message for a key that is not there as this project says it; `+KEY` would only be refused later."""
+    unknown = re.match(r"Could not override '([^']*)'\.", told)
+    if unknown is None:
+        return told
+    others = [each for each in overrides if each.partition("=")[0] != unknown[1]]
+    return f"{unknown[1]}: is not a parameter of {' '.join(others) or 'conf/ as it stands'}"
 
 
 def plain_values(composed: DictConfig) -> dict[str, Any]:
@@ -67,16 +78,6 @@ def plain_values(composed: DictConfig) -> dict[str, Any]:
 def params_text(values: dict[str, Any]) -> str:
     """Return the text of `params.yaml`."""
     return HEADER + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-
-
-def chosen_overrides(values: dict[str, Any]) -> list[str]:
-    """Return the overrides that choose the same file of each group again."""
-    choices = values["choices"]
-    groups = {group: name for group, name in choices.items() if group not in ("experiment", "values")}
-    overrides = [f"{group}={name}" for group, name in groups.items() if name]
-    if choices.get("experiment"):
-        overrides.append(f"+experiment={choices['experiment']}")
-    return overrides
 
 
 def record_values(values: dict[str, Any], overrides: list[str]) -> None:

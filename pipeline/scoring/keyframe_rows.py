@@ -111,22 +111,25 @@ def places_above(places: RowPlaces, rule: BoxRule) -> RowPlaces:
     return places.take(passing(places.score, places.keyframe, keyframes, rule, np.float32))
 
 
-def score_rows(head: nn.Module, rows: KeyframeRows, scoring: ScoreSettings) -> list[ScoredKeyframe]:
+def score_rows(
+    head: nn.Module, rows: KeyframeRows, scoring: ScoreSettings, *, at_a_time: int = SCORING_BATCH
+) -> list[ScoredKeyframe]:
     """Score every row; ranks share the batches.
 
     Args:
         head: in evaluation mode, on the settings' device.
         rows: see `scoring_rows`.
         scoring: see `ScoreSettings`.
+        at_a_time: keyframes of one call of the head.
 
     Returns:
         One per keyframe of `rows`, in their order; empty on ranks other than 0.
     """
     device = scoring.device
     batches: list[list[ScoredKeyframe]] = []
-    for first in share(range(0, len(rows.keyframes), SCORING_BATCH)):
-        index = np.arange(first, min(first + SCORING_BATCH, len(rows.keyframes)))
-        keyframes = rows.keyframes[first : first + SCORING_BATCH]
+    for first in share(range(0, len(rows.keyframes), at_a_time)):
+        index = np.arange(first, min(first + at_a_time, len(rows.keyframes)))
+        keyframes = rows.keyframes[first : first + at_a_time]
         places, clip_index = rows.select(index)
         objects = None if rows.objects is None else rows.objects.of(index).to(device)
         context = Context(clip_index.to(device), scoring.windows(keyframes, clip_index), objects=objects)

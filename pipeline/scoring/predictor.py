@@ -12,12 +12,13 @@ from pipeline.checkpoint.build_scope import build_scope_head, scored_detector
 from pipeline.checkpoint.sidecars import Checkpoint, HandedOn
 from pipeline.checkpoint.specs import HeadSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_into
+from pipeline.features.film_clips import FORWARD_KEYFRAMES
 from pipeline.models.context import WindowOf
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import Head
 from pipeline.models.standardise import StandardisedHead
 from pipeline.scoring.detections import ScoredKeyframe
-from pipeline.scoring.keyframe_rows import KeyframeRows, score_rows
+from pipeline.scoring.keyframe_rows import SCORING_BATCH, KeyframeRows, score_rows
 from pipeline.scoring.score_films import score_films
 from pipeline.scoring.settings import ScoreSettings, score_settings
 from pipeline.tables.keyframes import KeyframeBoxes
@@ -38,10 +39,13 @@ class Predictor:
     hardware: Hardware
     compute_dtype: str
     "fp32, tf32 or bf16."
+    one_by_one: bool = False
+    "Whether each keyframe is forwarded alone; a matrix product of several rounds differently."
 
     def score_rows(self, rows: KeyframeRows, window_of: WindowOf | None = None) -> list[ScoredKeyframe]:
         """See `pipeline.scoring.keyframe_rows.score_rows`."""
-        return score_rows(self.model, rows, self._settings(window_of))
+        many = 1 if self.one_by_one else SCORING_BATCH
+        return score_rows(self.model, rows, self._settings(window_of), at_a_time=many)
 
     def score_films(
         self, store: FrameStore, keyframes: Sequence[KeyframeBoxes], window_of: WindowOf | None = None
@@ -49,7 +53,15 @@ class Predictor:
         """See `pipeline.scoring.score_films.score_films`."""
         assert isinstance(self.model, Detector)
         settings = self._settings(window_of)
-        return score_films(self.model, store, keyframes, settings, clip=self.spec.clip, batch=self.hardware.batch)
+        return score_films(
+            self.model, store, keyframes, settings, clip=self.spec.clip, batch=self.hardware.batch,
+            at_a_time=self.keyframes,
+        )  # fmt: skip
+
+    @property
+    def keyframes(self) -> int:
+        """Return how many clips one forward pass has."""
+        return 1 if self.one_by_one else FORWARD_KEYFRAMES
 
     def _settings(self, window_of: WindowOf | None) -> ScoreSettings:
         return score_settings(self.spec.labels, self.hardware.device, self.compute_dtype, window_of)

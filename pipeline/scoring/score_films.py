@@ -13,7 +13,7 @@ from pipeline.base.distributed import gather
 from pipeline.base.numerics import compute_precision
 from pipeline.base.progress import progress
 from pipeline.base.ranks import share
-from pipeline.features.film_clips import ClipRequest, run_film
+from pipeline.features.film_clips import FORWARD_KEYFRAMES, ClipRequest, run_film
 from pipeline.features.object_boxes import object_boxes
 from pipeline.models.context import ObjectBoxes
 from pipeline.models.detector import Detector
@@ -40,6 +40,7 @@ def score_films(
     *,
     clip: ClipInput,
     batch: int,
+    at_a_time: int = FORWARD_KEYFRAMES,
 ) -> dict[str, list[ScoredKeyframe]]:
     """Score detected and ground-truth boxes in one pass over the clips.
 
@@ -54,6 +55,7 @@ def score_films(
         scoring: see `ScoreSettings`.
         clip: the clip that the backbone expects.
         batch: see `run_film`.
+        at_a_time: keyframes of one forward pass.
 
     Returns:
         `detected` and `ground_truth`, in the order of `keyframes`; empty on ranks other than 0.
@@ -67,7 +69,9 @@ def score_films(
         film.sort(key=lambda each: not len(each.proposals_xyxy))
         requests = [ClipRequest(each.keyframe.time_seconds, _boxes(each)) for each in film]
         forward = partial(_forward, detector, scoring, film)
-        rows = run_film(forward, store, video_id, requests, settings=clip, device=scoring.device, batch=batch)
+        rows = run_film(
+            forward, store, video_id, requests, settings=clip, device=scoring.device, batch=batch, keyframes=at_a_time
+        )
         detected, annotated = [], []
         for each, scores in zip(film, rows, strict=True):
             split, persons = len(each.proposals_xyxy), len(each.proposals_xyxy) + len(each.ground_truth_xyxy)

@@ -33,7 +33,7 @@ def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"^--host 0\.0\.0\.0: others could watch the camera: set a token"):
         live("camera:0", host="0.0.0.0")
-    with pytest.raises(InputError, match=r"^\.: no model there, expected a project's folder"):
+    with pytest.raises(InputError, match=r"^\.: no model there; --model takes a project's folder"):
         live("camera:0", device="cpu")
     with pytest.raises(InputError, match=r"^--render: does not go with camera:0, which is no film$"):
         predict(["camera:0"], render=Path("film.mp4"))

@@ -17,9 +17,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 def test_what_is_absent_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"^\.: no model there, expected a project's folder"):
+    with pytest.raises(InputError, match=r"^\.: no model there; --model takes a project's folder"):
         predict(["film.mp4"], device="cpu")
-    with pytest.raises(InputError, match=r"^none\.abm: no model there, expected a project's folder"):
+    with pytest.raises(InputError, match=r"^none\.abm: no model there; --model takes a project's folder"):
         pack_model(Path("out.abm"), model=Path("none.abm"))
     Path("out.abm").mkdir()
     with pytest.raises(InputError, match=r"^out\.abm: is there already; --force replaces it$"):

@@ -2,7 +2,10 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -11,6 +14,7 @@ from pipeline.base.errors import InputError
 from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.new_dataset.config import (
     Annotated,
+    _bad_film_lines,
     check_name,
     check_source,
     config_text,
@@ -156,3 +160,23 @@ def test_paths_and_long_lists_stay_one_yaml_file(tmp_path: Path) -> None:
     assert compose_params(["dataset=mine"], tmp_path / "conf")["dataset"]["videos"] == videos
     assert "  # ... and 18 more lines, which import_annotations prints\n" in text
     assert "  # 1 film that can be read, 1 that cannot.\n" in text
+
+
+def test_films_that_cannot_be_read_and_nobody_annotated_stop_nothing() -> None:
+    films = {"a": film(25), "b": ProbedFilm(found="0 bytes"), "c": ProbedFilm(found="0 bytes")}
+
+    def told(*annotated: str, of: dict[str, ProbedFilm] = films) -> list[str]:
+        imported: Any = SimpleNamespace(keyframes=pa.table({"video_id": pa.array(annotated, pa.string())}))
+        return _bad_film_lines(of, Annotated("x", imported=imported))
+
+    assert told("a") == [
+        "  # 2 of 3 films cannot be read, and they have no annotation: left out.", "  max_bad_fraction: 0.67",
+    ]  # fmt: skip
+    assert told("a", of={"a": film(25), "b": ProbedFilm(found="0 bytes")})[0] == (
+        "  # 1 of 2 films cannot be read, and it has no annotation: left out."
+    )
+    assert told("a", "b") == [], "what was annotated would be lost"
+    assert told() == told("a", of={"a": film(25)}) == []
+    many = {str(number): film(25) for number in range(39)} | {"b": ProbedFilm(found="0 bytes")}
+    assert told("1", of=many) == [], "the usual limit lets it pass"
+    assert _bad_film_lines(films, Annotated("x")) == []

@@ -87,7 +87,8 @@ def test_a_threshold_that_is_new_is_checked_too() -> None:
         ),
         (
             {"head.window": None, "head.reads": "features"},
-            "head.memory is asynchronous, and there is no head.window that reads it",
+            "head.memory is asynchronous, and there is no head.window that reads it: head lfb_avg sees the person "
+            "alone; one of lfb or aia has a window",
         ),
         (
             {"head.standardise": "train"},

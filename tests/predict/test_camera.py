@@ -1,16 +1,28 @@
 import functools
 import threading
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 
 from pipeline.base.errors import InputError
-from pipeline.predict.camera import CameraLost, StreamClock, Taken, are_live, is_camera, open_camera, shown_name
+from pipeline.predict.camera import (
+    CameraLost,
+    StreamCamera,
+    StreamClock,
+    Taken,
+    address_of,
+    are_live,
+    is_camera,
+    open_camera,
+    shown_name,
+)
 from tests.predict.streams import frames_of, served
 from tests.video.films import number_of, write_film, write_sound
 
@@ -94,13 +106,95 @@ def test_a_stream_that_breaks_off_is_lost(tmp_path: Path) -> None:
 
 
 def test_a_source_that_says_nothing_is_lost(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "f.ts", frames=100, rate=50, width=320, height=240)
+    film = write_film(tmp_path / "f.mkv", frames=100, rate=50, width=320, height=240)
     size = film.stat().st_size
     with served(film.read_bytes(), broken_at=size * 3 // 4, hang=True) as url:
         camera = open_camera(url, silence_seconds=0.5)
-        with pytest.raises(CameraLost, match=r"s: nothing came for 0\.5 s$"):
+        with pytest.raises(CameraLost, match=r"s: no picture came for 0\.5 s$"):
             list(camera.frames())
         camera.close()
+
+
+def test_a_source_that_says_nothing_from_the_start_is_not_opened(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "f.ts", frames=20, rate=50)
+    with (
+        served(film.read_bytes(), hang=True, broken_at=film.stat().st_size // 2) as url,
+        pytest.raises(InputError, match=rf"^{url}: cannot be opened: no picture came for 0\.3 s$"),
+    ):
+        open_camera(url, silence_seconds=0.3)
+
+
+class Packets:
+    """A container of packets: "v" of the video, "s" of the sound, "." a wait; a time passes with each."""
+
+    def __init__(self, kinds: str, clock: list[float], size: int = 0) -> None:
+        self.kinds, self.clock, self.size, self.duration = kinds, clock, size, None
+        self.format, self.closed = SimpleNamespace(name="rtsp"), False
+        self.video = SimpleNamespace(average_rate=Fraction(1), guessed_rate=None)
+
+    def demux(self) -> Iterator[SimpleNamespace]:
+        for kind in self.kinds:
+            self.clock[0] += 1
+            if kind == "b":
+                self.kinds = self.kinds.partition("b")[2]
+                raise av.BlockingIOError(35, "none yet")
+            if kind != ".":
+                yield SimpleNamespace(stream=self.video if kind == "v" else None, kind=kind)
+
+
+def packets_of(kinds: str, monkeypatch: pytest.MonkeyPatch, **how) -> tuple[int, str]:
+    """How many packets of the video a camera gives that waits for 3 s, and why it is lost."""
+    clock = [0.0]
+    clocks = SimpleNamespace(monotonic=lambda: clock[0], sleep=lambda _: None)
+    monkeypatch.setattr("pipeline.predict.camera.time", clocks)
+    container, found = Packets(kinds, clock, **how), 0
+    try:
+        for _ in StreamCamera(container, container.video, "rtsp://h/a", 3.0)._packets():
+            clock[0] += 100  # the time of the caller is not the camera's
+            found += 1
+    except CameraLost as error:
+        return found, error.cause
+    return found, "ended"
+
+
+def test_pictures_end_although_sound_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert packets_of("vsvssvsssv", monkeypatch) == (3, "no picture came for 3 s")
+    assert packets_of("vv...v", monkeypatch) == (2, "no picture came for 3 s"), "FFmpeg does not say so each time"
+    assert packets_of("....vv..v", monkeypatch, size=1) == (3, "ended"), "the first one may take longer"
+
+
+def test_a_device_that_has_no_packet_yet_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert packets_of("vbvbbv", monkeypatch, size=1) == (3, "ended")
+    assert packets_of("vbbbbbv", monkeypatch, size=1) == (1, "no picture came for 3 s")
+
+
+def test_a_camera_of_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert address_of("camera:1") == ("1", "avfoundation", {"framerate": "30"})
+
+
+def test_a_stream_without_a_known_end_is_lost_where_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert packets_of("vvv", monkeypatch) == (3, "the server ended the stream")
+    assert packets_of("vvv", monkeypatch, size=1000) == (3, "ended"), "a recording"
+
+
+def test_an_mp4_with_its_index_at_the_end_says_what_to_do(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "f.mp4", frames=2, rate=25)
+    boxes, index, rest = film.read_bytes().rpartition(b"moov")
+    space = (2**20).to_bytes(4, "big") + b"free" + bytes(2**20 - 8)  # more than FFmpeg keeps to go back in
+    film.write_bytes(boxes[:-4] + space + boxes[-4:] + index + rest)
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/f.mp4"
+        message = (
+            rf"^{url}: cannot be read as a stream: the index of this MP4 is at its end, and the server answers no "
+            r"ranges; `ffmpeg -i FILE -c copy -movflags \+faststart NEW\.mp4` moves the index to the front, or give "
+            "the file itself to `actionbank predict`$"
+        )
+        with pytest.raises(InputError, match=message):
+            open_camera(url)
+        server.shutdown()
 
 
 @pytest.mark.parametrize(

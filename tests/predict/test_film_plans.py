@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import InputError
-from pipeline.predict.film_plans import Chosen, plan_films, project_films
+from pipeline.predict.film_plans import Chosen, _own_told, plan_films, project_films
 from pipeline.predict.film_sources import FilmSource
 from pipeline.predict.find_persons import FrameDetector, TableOfBoxes
 from pipeline.predict.load_model import load_model
@@ -26,6 +26,14 @@ def test_a_film_of_the_project_takes_its_boxes_and_times_under_any_name(trained:
     assert plan.told == "the project's"
     Path("renamed.mp4").write_bytes(b"another film")
     assert project_films(films, model) == {}
+
+
+@pytest.mark.parametrize(
+    ("own", "films", "words"),
+    [(1, 1, "1 film is"), (3, 3, "3 films are"), (1, 2, "1 of 2 films are"), (2, 3, "2 of 3 films are")],
+)
+def test_what_is_said_of_films_of_the_project(own: int, films: int, words: str) -> None:
+    assert _own_told(own, films) == f"{words} the project's own: boxes and times are taken from the project"
 
 
 def test_other_films_are_searched(trained: Train, elsewhere: Path) -> None:
@@ -64,5 +72,5 @@ def test_what_does_not_fit_is_refused(trained: Train, tmp_path: Path) -> None:
     boxes = project.proposals
     assert refused(boxes=boxes, detector="motion") == "--boxes and --detector: expected one of them"
     assert refused(objects=boxes) == "--objects: expected beside --boxes; a detector finds its own"
-    absent = f"{project.times}: has no row of film 'new', expected one of each of 1"
+    absent = f"{project.times}: has no row of film 'new', expected one of the film"
     assert refused(boxes=boxes, times=project.times) == absent

@@ -8,6 +8,7 @@ import torch
 
 from pipeline.base.errors import InputError
 from pipeline.boxes import fasterrcnn
+from pipeline.boxes.detectors import ChosenDetector
 from pipeline.predict.find_persons import FrameDetector, TableOfBoxes, choose_persons, read_boxes
 from pipeline.tables.timelines import Timeline
 from tests.predict.conftest import FILM, Trained
@@ -91,3 +92,30 @@ def test_a_table_knows_the_times_of_persons_alone(trained: Train) -> None:
     objects = TableOfBoxes(found.table.filter(found.table["label"].is_valid()), "objects")
     assert objects.times(FILM).tolist() == []
     assert len(objects.boxes(FILM, found.times(FILM))) > 0
+
+
+def test_boxes_of_another_film_alone_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_text("other,5,0.1,0.1,0.3,0.5,,0.9\n")
+    lines = {name: Timeline("val", 0.0, 0.0) for name in "dbca"}
+    with pytest.raises(InputError) as error:
+        read_boxes(tmp_path / "b.csv", None, lines, min_score=0.05)
+    assert str(error.value) == (
+        f"{tmp_path}/b.csv: no row is a box of a film that is given: b.csv: video 'other': found 1 rows of "
+        "another film, expected 'a', 'b', 'c' ..."
+    )
+
+
+def test_a_camera_sees_each_frame_alone() -> None:
+    calls: list[int] = []
+
+    def detect(frames):
+        found = [np.array([[0.1, 0.1, 0.5, 0.5, 0.9, -1]]) for _ in frames]
+        calls.append(len(found))
+        return found
+
+    chosen = ChosenDetector({}, lambda: detect)
+    for name, expected in (("fasterrcnn", [1, 1, 1]), ("motion", [3])):
+        calls.clear()
+        detector = FrameDetector(chosen, name, 0.05, 2, []).one_by_one()._detector()
+        assert len(detector(iter(np.zeros((3, 8, 8, 3), np.uint8)))) == 3
+        assert calls == expected

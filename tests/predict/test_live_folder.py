@@ -60,10 +60,10 @@ def test_an_error_leaves_whole_files(tmp_path: Path) -> None:
     assert not [path for path in out.rglob("*") if "partial" in path.name]
 
 
-def test_a_camera_without_a_result_leaves_no_part(tmp_path: Path) -> None:
+def test_a_camera_without_a_result_leaves_no_folder(tmp_path: Path) -> None:
     with opened(tmp_path / "out"):
-        pass
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["seconds.jsonl"]
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["seconds.jsonl"]
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_is_there_is_replaced_on_demand_alone(tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ def test_a_folder_that_is_there_is_replaced_on_demand_alone(tmp_path: Path) -> N
     with pytest.raises(InputError, match=r"out: is there already; --force replaces it, --out names another$"):
         opened(out)
     with opened(out, force=True):
-        pass
-    assert not (out / "parts").exists()
+        assert not (out / "parts").exists()
+    out.mkdir()
     (out / "mine.txt").touch()
     with pytest.raises(InputError, match=r"out: holds mine\.txt, which this command does not write, so it is not"):
         check_live_out(out, force=True)

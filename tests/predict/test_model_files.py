@@ -93,7 +93,7 @@ def test_what_is_not_whole_or_damaged_is_refused(trained: Train, elsewhere: Path
 def test_what_is_no_model_is_refused(elsewhere: Path) -> None:
     with pytest.raises(InputError) as error:
         find_model(Path("nowhere"))
-    assert str(error.value) == f"nowhere: no model there, expected {EXPECTED}"
+    assert str(error.value) == f"nowhere: no model there; --model takes {EXPECTED}"
     save_checkpoint(Path("backbone.safetensors"), {}, sidecars.checkpoint(sidecars.BACKBONE))
     with pytest.raises(InputError) as error:
         find_model(Path("backbone.safetensors"))

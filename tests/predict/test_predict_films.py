@@ -58,13 +58,17 @@ def test_a_film_that_cannot_be_read_is_listed_and_the_others_go_on(trained: Trai
     assert made.model["digest"] == model.files.digest
 
 
-def test_without_any_film_the_work_fails(trained: Train, tmp_path: Path) -> None:
+def test_without_any_film_the_work_fails(trained: Train, tmp_path: Path, capsys) -> None:
     model = load_model(trained("all").folder, device="cpu")
+    bad = bad_film(tmp_path, b"text, not a film")
+    capsys.readouterr()
     with pytest.raises(InputError) as error:
-        predict_films(model, [bad_film(tmp_path, b"text, not a film")], OPTIONS)
-    assert str(error.value).startswith(
-        f"none of 1 film can be read; the first: {tmp_path}/bad.mp4: bad: found no media"
-    )
+        predict_films(model, [bad], OPTIONS)
+    assert str(error.value).startswith(f"{tmp_path}/bad.mp4: bad: found no media")
+    assert capsys.readouterr().err == "", "it is said once"
+    with pytest.raises(InputError, match=r"^none of 2 films can be read$"):
+        predict_films(model, [bad, bad], OPTIONS)
+    assert capsys.readouterr().err.count("bad.mp4: bad: found no media") == 2
 
 
 def test_a_fault_of_one_film_stops_no_other(trained: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_tree
-from pipeline.evaluation.ava_csv import read_detections
+from pipeline.evaluation.ava_csv import read_detections, read_keyframe_list
 from pipeline.predict import predict_films
 from pipeline.predict.film_plans import Chosen
 from pipeline.predict.load_model import load_model
@@ -69,6 +69,16 @@ def test_bad_films_are_counted_and_listed(trained: Train, elsewhere: Path, capsy
     assert told.startswith("out: 1 film")
     assert "; 2 cannot be read (problems.json); " in told
     assert not Path("out/seconds.jsonl").exists()
+
+
+def test_times_of_no_film_are_refused(trained: Train, elsewhere: Path) -> None:
+    project = trained("all")
+    model = load_model(project.folder, device="cpu")
+    Path("at.csv").write_text("another,5\n")
+    options = PredictOptions(at=read_keyframe_list(Path("at.csv")))
+    with pytest.raises(InputError, match=rf"^--at: names none of 1 film; the id of a film is its name: '{FILM}'$"):
+        predict_to_folder([str(project.film)], model, Chosen(), options, Outputs(out=Path("out")))
+    assert not Path("out").exists()
 
 
 def test_nothing_half_written_is_left(trained: Train, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:

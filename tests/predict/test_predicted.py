@@ -43,3 +43,9 @@ def test_a_damaged_or_absent_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "persons.parquet").unlink()
     with pytest.raises(InputError, match=r"persons\.parquet: no such table$"):
         read_predicted(tmp_path)
+
+
+def test_another_folder_is_named(tmp_path: Path) -> None:
+    message = "is not a folder that `actionbank predict --out` wrote: it has no detections.parquet"
+    with pytest.raises(InputError, match=f"{tmp_path}: {message}$"):
+        read_predicted(tmp_path)

@@ -61,3 +61,35 @@ def test_a_group_is_not_taken_for_the_attribute_of_all_actions(tmp_path: Path) -
     assert chosen.attribute_names == {"one action", "actions of any number"}
     assert {*chosen.names} == {"walk", "run", "talk"}
     assert chosen.ignored == ()
+
+
+def test_every_field_is_as_via_reads_it() -> None:
+    """VIA 3 takes the parsed JSON as its store without a check: what it looks up later must be there.
+
+    The fields are those of its own classes of files, views, attributes and metadata.
+    """
+    project = via_project(FILMS, classes_of(LABELS, ["hands"]), "actionbank")
+    assert set(project) == {"project", "config", "attribute", "file", "view", "metadata"}
+    about, files, views = project["project"], project["file"], project["view"]
+    assert about["data_format_version"] == "3.1.1", "an older one is converted"
+    assert [about[key] for key in ("pid", "rev", "rev_timestamp")] == [
+        "__VIA_PROJECT_ID__", "__VIA_PROJECT_REV_ID__", "__VIA_PROJECT_REV_TIMESTAMP__",
+    ], "else it counts as a shared project"  # fmt: skip
+    assert about["vid_list"] == list(views)
+    assert all(key.isdigit() for key in (*views, *files, *project["attribute"])), "new ids are counted on from these"
+    assert set(project["config"]["file"]["loc_prefix"]) == {"1", "2", "3", "4"}
+    for key, file in files.items():
+        assert (file["fid"], file["type"], file["loc"], set(file)) == (
+            *(key, 4, 1), {"fid", "fname", "type", "loc", "src"},
+        )  # fmt: skip
+    assert all(fid in files for view in views.values() for fid in view["fid_list"])
+    for attribute in project["attribute"].values():
+        assert set(attribute) == {"aname", "anchor_id", "type", "desc", "options", "default_option_id"}
+        assert attribute["anchor_id"] == "FILE1_Z1_XY1", "one file, one time, one region"
+    for region in project["metadata"].values():
+        assert set(region) == {"vid", "flg", "z", "xy", "av"}
+        assert region["vid"] in views
+        assert (region["flg"], len(region["z"]), region["xy"][0], len(region["xy"])) == (0, 1, 2, 5)
+        for key, value in region["av"].items():
+            options = project["attribute"][key]["options"]
+            assert not options or set(filter(None, value.split(","))) <= set(options)

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from pipeline.base.errors import InputError
 from pipeline.params import load_params, parse_params
+from pipeline.params.choices import chosen_overrides
 from pipeline.project.compose import (
-    chosen_overrides,
     compose_params,
     differing_keys,
     keep_composed,
@@ -57,7 +57,7 @@ def test_every_experiment_composes_and_recomposes(path: Path) -> None:
             "aia_split baseline lfb_avg lfb_max lfb_nl lfb_nl_split "
             "linear two_layer",
         ),
-        (["hed=linear"], "Could not override 'hed'"),
+        (["hed=linear"], r"^hed: is not a parameter of conf/ as it stands$"),
         (
             ["baseline.augmentation.short_side=[96,120]", "frames.allow_smaller=true"],
             r"baseline.augmentation.short_side is \[96, 120\] and baseline.augmentation.crop is none: clips of one "
@@ -115,7 +115,14 @@ def test_every_experiment_composes_and_recomposes(path: Path) -> None:
         (["labels.background=true"], "labels.background is a column of the softmax, and labels.kind is multi$"),
         (["labels.kind=multi", "labels.background=true"], "labels.background is a column of the softmax"),
         (["+experiment=nope"], "Could not find 'experiment/nope' Available options in 'experiment': ava21_"),
-        (["+frames.fsp=3"], "frames.fsp: Extra inputs are not permitted"),
+        (["+frames.fsp=3"], "frames.fsp: is no parameter"),
+        (["frames.fsp=3"], r"^frames\.fsp: is not a parameter of conf/ as it stands$"),
+        (["head=linear", "head.window.seconds=9"], r"^head\.window\.seconds: is not a parameter of head=linear$"),
+        (
+            ["head=linear", "head.memory=asynchronous"],
+            r"head\.memory is asynchronous, and there is no head\.window that reads it: head linear sees the person "
+            "alone; one of lfb or aia has a window$",
+        ),
         (["head.reads=features"], "head.reads is features, and there is a head.window$"),
     ],
 )
@@ -161,7 +168,7 @@ def test_every_fault_is_listed_at_once() -> None:
     values = compose_params([], CONF)
     values["frames"] = {**values["frames"], "fps": 0, "quality": 101}
     del values["seed"]
-    with pytest.raises(InputError, match=r"here: seed: Field required; frames.fps: .*; frames.quality: "):
+    with pytest.raises(InputError, match=r"here: seed: is missing; frames.fps: .*; frames.quality: "):
         parse_params(values, "here")
 
 
@@ -250,7 +257,11 @@ def test_the_baseline_itself_reads_frames() -> None:
     [
         (None, "no such file; run it in the project's folder, or `actionbank compose`"),
         ("a: [", "not YAML"),
-        ("a: 1", "choices: Field required"),
+        (
+            "a: 1",
+            "choices: is missing.*; the file is of another version, or was edited: `actionbank compose` writes it "
+            "anew$",
+        ),
     ],
 )
 def test_unreadable_params_are_named(tmp_path: Path, text: str | None, message: str) -> None:
