@@ -78,7 +78,7 @@ def test_a_baseline_that_was_handed_on_is_a_detector_that_scores_films(monkeypat
     assert torch.get_num_threads() == 2, "as many threads as the sidecar says"
     told: list[Any] = []
 
-    def score_films(detector, store, keyframes, scoring, *, clip, batch) -> dict:
+    def score_films(detector, store, keyframes, scoring, *, clip, batch, at_a_time) -> dict:
         told.append((detector, store, keyframes, scoring.window_of, scoring.compute_dtype, clip, batch))
         return {}
 
