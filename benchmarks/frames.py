@@ -32,7 +32,7 @@ from benchmarks.frame_sides import (
 from benchmarks.measuring import in_turns, median_ratio, table
 from pipeline.base.files import read_json, write_json
 from pipeline.base.randomness import rng_of
-from pipeline.video.clips import clip_indices
+from pipeline.video.clip_indices import clip_indices
 from pipeline.video.extract import FrameSettings
 
 AVA_FILMS, AVA_SECONDS = 430, 900

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,11 +17,12 @@ from numpy.typing import NDArray
 from pipeline.bank.reader import open_bank
 from pipeline.bank.writer import assemble_bank
 from pipeline.base.command import ProcessesOption, new_app, run
-from pipeline.base.distributed import across_ranks, barrier, from_main
+from pipeline.base.distributed import barrier, from_main
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, digest_value, write_json
 from pipeline.base.hardware import Hardware
 from pipeline.base.randomness import rng_of
+from pipeline.base.rank_processes import across_ranks
 from pipeline.base.ranks import is_main, rank, world_size
 from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.specs import DetectorSpec
@@ -56,6 +59,7 @@ from tests.windows import window_of
 
 app = new_app()
 CPU = torch.device("cpu")
+REPOSITORY = Path(__file__).resolve().parent.parent
 CLASSES = 3
 FILMS = {"a": 5, "b": 1, "c": 3}
 "Annotated seconds of each film."
@@ -78,6 +82,22 @@ TRAININGS: dict[str, dict[str, Any]] = {
     # No mAP rises by so much: it stops after its second epoch.
     "plateau": {"epochs": 4, "patience": 1, "min_delta": 1.0},
 }
+
+
+def start_ranks(folder: Path, *command: str, processes: int = 2) -> "subprocess.Popen[str]":
+    """Start one of the jobs below in several processes; `folder/project_<processes>` is the project's folder."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "DVC_ROOT": str(folder / f"project_{processes}")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.rank_jobs", *command], cwd=REPOSITORY, text=True,
+        env={**environment, "ACTIONBANK_PROCESSES": str(processes)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def run_ranks(folder: Path, *command: str, processes: int = 2) -> tuple[int, str, str]:
+    """Run one of the jobs below; returns the status, and what was printed on either stream."""
+    process = start_ranks(folder, *command, processes=processes)
+    printed, complained = process.communicate(timeout=300)
+    return process.returncode, printed, complained
 
 
 def make_films(folder: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.utils import draw_bounding_boxes
 
-from pipeline.video.clips import clip_indices
+from pipeline.video.clip_indices import clip_indices
 from pipeline.video.store import FrameStore
 
 LEAST_SIDE = 360

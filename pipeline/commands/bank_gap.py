@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.bank.reader import open_bank
 from pipeline.base.errors import InputError
 from pipeline.base.files import json_text
 
@@ -44,6 +43,7 @@ def gap(
     """
     # Imported here because PyTorch takes seconds to import.
     from pipeline.analysis.feature_gap import load_producer, measure_gap
+    from pipeline.bank.reader import open_bank
     from pipeline.params import load_params
     from pipeline.tables.split_tables import read_tables
 

@@ -1,20 +1,17 @@
 """`actionbank score-multisports`: compute frame-mAP and video-mAP against MultiSports' ground truth."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import pyarrow.compute as pc
 import typer
 
-from pipeline.analysis.suspicions import LOW, suspicions
-from pipeline.annotations.multisports_pickle import read_multisports
 from pipeline.base.errors import InputError
 from pipeline.base.files import check_report, write_json
 from pipeline.commands.score import warn
-from pipeline.evaluation.ava_csv import read_detections
-from pipeline.evaluation.multisports.linking import MIN_FRAMES
-from pipeline.evaluation.multisports.metric import evaluate_multisports
-from pipeline.tables.label_map import Label
+from pipeline.evaluation.protocols import MIN_FRAMES
+
+if TYPE_CHECKING:
+    from pipeline.tables.label_map import Label
 
 SHOWN = ("0.2", "0.5", "0.10:0.90")
 
@@ -45,6 +42,13 @@ def score_multisports(
 
     A row should be a box's best class, as MMAction2 scores it. All numbers are from 0 to 1.
     """
+    import pyarrow.compute as pc
+
+    from pipeline.analysis.suspicions import LOW, suspicions
+    from pipeline.annotations.multisports_pickle import read_multisports
+    from pipeline.evaluation.ava_csv import read_detections
+    from pipeline.evaluation.multisports.metric import evaluate_multisports
+
     if json_path:
         check_report(json_path, "frame_map", "video_map", "per_class")
     truth = read_multisports(ground_truth, split, fps=25, number=split_number)
@@ -80,7 +84,7 @@ def score_multisports(
         write_json(json_path, {**result, "per_class": {str(key): each for key, each in result["per_class"].items()}})
 
 
-def _print_classes(per_class: dict[int, Any], labels: list[Label]) -> None:
+def _print_classes(per_class: dict[int, Any], labels: "list[Label]") -> None:
     """Print the results of the classes that have ground truth."""
     width = max(len(label.name) for label in labels)
     header = "".join(f"{'@' + name:>11}" for name in SHOWN)

@@ -23,7 +23,7 @@ from pipeline.models.pool import align_boxes, align_by_matrices
 from pipeline.models.roi import extend_boxes
 from pipeline.models.settings import LabelGroup, Labels, RoiSettings
 from pipeline.training.losses import group_losses
-from pipeline.video.clips import clip_indices
+from pipeline.video.clip_indices import clip_indices
 from pipeline.video.size import scaled_size
 
 Facts = Mapping[str, Any]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.base.randomness import rng_of
-from pipeline.features.film_clips import read_ahead
+from pipeline.base.read_ahead import read_ahead
 from pipeline.features.object_boxes import object_boxes
 from pipeline.models.context import WindowOf
 from pipeline.models.detector import Detector
@@ -22,8 +22,9 @@ from pipeline.training.batch import Batch
 from pipeline.training.losses import LossOf, multilabel_loss
 from pipeline.training.settings import Augmentation, Training
 from pipeline.training.steps import Step, Stretch, deal_parts
+from pipeline.video.clip_indices import clip_indices
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.clips import clip_indices, draw_clip, training_boxes, training_clip
+from pipeline.video.clips import draw_clip, training_boxes, training_clip
 from pipeline.video.size import clip_sizes
 from pipeline.video.store import FrameStore
 

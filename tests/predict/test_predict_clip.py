@@ -8,7 +8,7 @@ import pytest
 from pipeline.base.errors import InputError
 from pipeline.predict.load_model import load_model
 from pipeline.predict.predict_clip import predict_clip
-from pipeline.video.clips import clip_indices
+from pipeline.video.clip_indices import clip_indices
 from pipeline.video.store import FrameStore
 from tests.predict.conftest import CHOICES, FILM, Trained
 from tests.stages.zoo import DATA

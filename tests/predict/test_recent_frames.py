@@ -8,8 +8,8 @@ import pytest
 from pipeline.features.requests import film_seconds
 from pipeline.predict.camera import Taken
 from pipeline.predict.recent_frames import ALWAYS, Due, FrameTap, live_times, reach
+from pipeline.video.clip_indices import clip_indices
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.clips import clip_indices
 from pipeline.video.extract import FrameSettings, extract_video
 from pipeline.video.items import VideoItem, assemble_videos
 from pipeline.video.manifest import write_manifest

@@ -6,7 +6,7 @@ import pytest
 from pipeline.base.errors import InputError
 from pipeline.tables.schemas import ANNOTATIONS, KEYFRAMES
 from pipeline.tables.split_tables import KnownFilms, Tables, split_keyframes
-from pipeline.video.clips import clip_indices
+from pipeline.video.clip_indices import clip_indices
 from pipeline.video.extract import FrameSettings
 from pipeline.video.store import FrameStore
 from tests.video.films import number_of, write_film
