@@ -25,7 +25,7 @@ def plain_slowonly(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _context_and_mlp() -> Any:
     hyper = slowonly(
-                non_local_stages=[[0, 1, 0], 0, [0, 0, 0, 0, 0, 1], [1, 0, 0]],
+        non_local_stages=[[0, 1, 0], 0, [0, 0, 0, 0, 0, 1], [1, 0, 0]],
         non_local_cfg=NON_LOCAL_CFG,
         dilations=[1, 1, 1, 2],
         stage_inflations=[1, 0, [0, 1, 0, 1, 1, 0], 1],
@@ -152,7 +152,9 @@ def test_a_statistic_a_shape_and_a_count_that_differ_fail(plain_slowonly: Path, 
     path.write_text(json.dumps({**facts, "parameter_count": facts["parameter_count"] + 1}))
     report = check_parity(path)
     assert {each.tensor for each in report.differences if not each.within} == {"fc_in", "roi_feats"}
-    assert f"shape (3, {32 * WIDTH}, 1, 8, 8), expected (3, {32 * WIDTH}, 1, 8, 7)" in [each.note for each in report.differences]
+    assert f"shape (3, {32 * WIDTH}, 1, 8, 8), expected (3, {32 * WIDTH}, 1, 8, 7)" in [
+        each.note for each in report.differences
+    ]
     assert report.parameters == (facts["parameter_count"], facts["parameter_count"] + 1)
 
 
