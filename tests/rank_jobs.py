@@ -2,9 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -17,8 +14,7 @@ from numpy.typing import NDArray
 from pipeline.bank.reader import open_bank
 from pipeline.bank.writer import assemble_bank
 from pipeline.base.command import ProcessesOption, new_app, run
-from pipeline.base.distributed import barrier, from_main
-from pipeline.base.errors import InputError
+from pipeline.base.distributed import from_main
 from pipeline.base.files import digest_file, digest_value, write_json
 from pipeline.base.hardware import Hardware
 from pipeline.base.randomness import rng_of
@@ -59,7 +55,6 @@ from tests.windows import window_of
 
 app = new_app()
 CPU = torch.device("cpu")
-REPOSITORY = Path(__file__).resolve().parent.parent
 CLASSES = 3
 FILMS = {"a": 5, "b": 1, "c": 3}
 "Annotated seconds of each film."
@@ -82,22 +77,6 @@ TRAININGS: dict[str, dict[str, Any]] = {
     # No mAP rises by so much: it stops after its second epoch.
     "plateau": {"epochs": 4, "patience": 1, "min_delta": 1.0},
 }
-
-
-def start_ranks(folder: Path, *command: str, processes: int = 2) -> "subprocess.Popen[str]":
-    """Start one of the jobs below in several processes; `folder/project_<processes>` is the project's folder."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "DVC_ROOT": str(folder / f"project_{processes}")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.rank_jobs", *command], cwd=REPOSITORY, text=True,
-        env={**environment, "ACTIONBANK_PROCESSES": str(processes)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def run_ranks(folder: Path, *command: str, processes: int = 2) -> tuple[int, str, str]:
-    """Run one of the jobs below; returns the status, and what was printed on either stream."""
-    process = start_ranks(folder, *command, processes=processes)
-    printed, complained = process.communicate(timeout=300)
-    return process.returncode, printed, complained
 
 
 def make_films(folder: Path) -> None:
@@ -294,22 +273,6 @@ def resume(folder: Path, killed_after: int = 0, processes: ProcessesOption = 1) 
     model, _ = train(folder, "parts_of_two", killed_after=killed_after)
     if is_main():
         save_tensors(folder / "resumed.safetensors", model.state_dict())
-
-
-@app.command()
-@across_ranks
-def fail(kind: str, processes: ProcessesOption = 1) -> None:
-    """An error on the last rank or on all of them."""
-    if kind == "everywhere":
-        raise InputError("params.yaml: no such file")
-    if kind == "never":
-        print(os.getppid(), flush=True)
-        time.sleep(60)
-    if rank() == world_size() - 1:
-        if kind == "here":
-            raise InputError("film b: damaged")
-        raise ValueError("a bug")
-    barrier()
 
 
 if __name__ == "__main__":

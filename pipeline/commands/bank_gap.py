@@ -41,7 +41,6 @@ def gap(
     Prints the AP of the baseline's own classifier on both banks, shift of means and norms of the features, and how
     well a linear classifier tells train rows from val rows.
     """
-    # Imported here because PyTorch takes seconds to import.
     from pipeline.analysis.feature_gap import load_producer, measure_gap
     from pipeline.bank.reader import open_bank
     from pipeline.params import load_params

@@ -51,27 +51,20 @@ def score(
     distinct scores, so that the result does not depend on the order of rows.
     """
     from pipeline.analysis.suspicions import LOW, suspicions
-    from pipeline.annotations.class_ids import read_shifted_label_map
     from pipeline.evaluation.ava_csv import keyframes_table, read_detections, read_ground_truth, read_keyframe_list
     from pipeline.evaluation.ava_map import evaluate
-    from pipeline.tables.label_map import AVA_EVALUATED
 
     if json_path:
         check_report(json_path, "map", "ap", "num_gt")
     truth, found = read_ground_truth(ground_truth), read_detections(detections)
     lists = {"empty": truth.keyframes} | ({"excluded": read_keyframe_list(excluded)} if excluded else {})
-    classes, first_id = read_shifted_label_map(labels) if labels else (list(AVA_EVALUATED), 1)
+    classes, first_id = _read_classes(labels)
     boxes, detected = (_in_tables_ids(each.boxes, first_id) for each in (truth, found))
     class_ids = [label.id for label in classes]
+    keyframes = keyframes_table(**{name: _of_films(each) for name, each in lists.items()})
     try:
         result = evaluate(
-            boxes,
-            detected,
-            class_ids=class_ids,
-            keyframes=keyframes_table(**{name: _of_films(each) for name, each in lists.items()}),
-            iou=iou,
-            protocol=protocol,
-            cap=cap,
+            boxes, detected, class_ids=class_ids, keyframes=keyframes, iou=iou, protocol=protocol, cap=cap
         )
     except InputError:
         warn(suspicions(boxes, detected, class_ids=class_ids, keyframes=_of_films(truth.keyframes)))
@@ -83,6 +76,14 @@ def score(
     warn(warnings or _none_counts(result, len(found.boxes)))
     if json_path:
         _write_report(json_path, result, first_id)
+
+
+def _read_classes(labels: Path | None) -> "tuple[list[Label], int]":
+    """Return the classes to score, and the id in the file that is 1 in tables."""
+    from pipeline.annotations.class_ids import read_shifted_label_map
+    from pipeline.tables.label_map import AVA_EVALUATED
+
+    return read_shifted_label_map(labels) if labels else (list(AVA_EVALUATED), 1)
 
 
 def _none_counts(result: "Evaluation", detections: int) -> list[str]:

@@ -13,7 +13,7 @@ from pipeline.base.files import digest_file, digest_tree, read_json
 from pipeline.checkpoint.weights import load_tensors
 from pipeline.training.norms import prepare_norm
 from tests import rank_jobs
-from tests.rank_jobs import run_ranks
+from tests.failing_ranks import run_ranks
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(folder / "project_1"))
         rank_jobs.work(folder, processes=1)  # in this process, which has imported PyTorch
-    status, printed, complained = run_ranks(folder, "work", str(folder))
+    status, printed, complained = run_ranks(folder, "rank_jobs", "work", str(folder))
     assert (status, printed) == (0, "2 ranks are done\n"), complained
     return folder
 
@@ -87,13 +87,13 @@ def test_two_ranks_go_on_after_a_kill(folder: Path) -> None:
     whole = (state / "epoch_0003/state.safetensors").read_bytes()
     for each in state.iterdir():
         each.rename(folder / f"whole_{each.name}")
-    status, _, complained = run_ranks(folder, "resume", str(folder), "--killed-after", "1")
+    status, _, complained = run_ranks(folder, "rank_jobs", "resume", str(folder), "--killed-after", "1")
     assert status == 1
     assert complained.splitlines()[1:] == ["error: process 1 of 2 was killed by signal 9"], (
         "after the first epoch's line"
     )
     assert [path.name for path in state.glob("epoch_*")] == ["epoch_0001"]
-    status, _, complained = run_ranks(folder, "resume", str(folder))
+    status, _, complained = run_ranks(folder, "rank_jobs", "resume", str(folder))
     assert status == 0, complained
     assert (state / "epoch_0003/state.safetensors").read_bytes() == whole
     assert digest_file(folder / "resumed.safetensors") == digest_file(folder / "out_2/parts_of_two.safetensors")

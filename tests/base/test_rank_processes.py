@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.rank_processes import LAUNCHER
-from tests.rank_jobs import REPOSITORY, run_ranks, start_ranks
+from tests.failing_ranks import REPOSITORY, run_ranks, start_ranks
 
 
 @pytest.mark.parametrize(
@@ -18,19 +18,19 @@ from tests.rank_jobs import REPOSITORY, run_ranks, start_ranks
     [("here", "error: film b: damaged\n"), ("everywhere", "error: params.yaml: no such file\n")],
 )
 def test_an_error_on_one_rank_or_on_all_is_said_once(tmp_path: Path, kind: str, message: str) -> None:
-    assert run_ranks(tmp_path, "fail", kind) == (1, "", message)
+    assert run_ranks(tmp_path, "failing_ranks", kind) == (1, "", message)
 
 
 @pytest.mark.slow
 def test_a_bug_on_one_rank_shows_its_traceback_once(tmp_path: Path) -> None:
-    status, _, complained = run_ranks(tmp_path, "fail", "bug")
+    status, _, complained = run_ranks(tmp_path, "failing_ranks", "bug")
     assert status == 1
     assert complained.count("Traceback") == 1
     assert complained.endswith("ValueError: a bug\n")
 
 
 def test_ranks_end_with_a_launcher_that_is_killed(tmp_path: Path) -> None:
-    process = start_ranks(tmp_path, "fail", "never")
+    process = start_ranks(tmp_path, "failing_ranks", "never")
     assert process.stdout is not None
     launcher = int(process.stdout.readline())
     assert launcher == process.pid
