@@ -1,123 +1,80 @@
 """Build the command `actionbank`: one typer app with every stage and every user command."""
 
+import importlib
 import sys
+from typing import Any
 
 import typer
 
 from pipeline.base.command import new_app, run
 from pipeline.base.faults import one_line_hook
 
-# Commands that do not need PyTorch, which takes seconds to import, or that import it themselves when needed.
-LIGHT = (
-    "score",
-    "score-multisports",
-    "compare",
-    "compose",
-    "correct",
-    "doctor",
-    "errors",
-    "live",
-    "explain",
-    "make-example",
-    "models",
-    "new-dataset",
-    "pack-model",
-    "predict",
-    "render",
-    "report",
-    "runs",
-    "spans",
-    "status",
-    "verify",
-    "view",
-    "bank",
-    "work",
-)
+# Where each command is defined, in the order in which `actionbank --help` shows them. A file of a command or a stage
+# imports at its head only what its options need, and the rest in the function: PyTorch takes seconds, and the help of
+# all commands needs none of it.
+COMMANDS = {
+    "convert": "pipeline.commands.convert:convert",
+    "export": "pipeline.commands.convert:export",
+    "parity": "pipeline.commands.parity:parity",
+    "score": "pipeline.commands.score:score",
+    "score-multisports": "pipeline.commands.score_multisports:score_multisports",
+    "compare": "pipeline.commands.compare:compare",
+    "correct": "pipeline.commands.correct:correct",
+    "spans": "pipeline.commands.spans:spans",
+    "compose": "pipeline.commands.project:compose",
+    "doctor": "pipeline.commands.doctor:doctor",
+    "errors": "pipeline.commands.error_report:errors",
+    "live": "pipeline.commands.live:live",
+    "make-example": "pipeline.commands.make_example:make_example",
+    "models": "pipeline.commands.models:models",
+    "new-dataset": "pipeline.commands.new_dataset:new_dataset",
+    "pack-model": "pipeline.commands.predict:pack_model",
+    "predict": "pipeline.commands.predict:predict",
+    "render": "pipeline.commands.draw_film:render",
+    "runs": "pipeline.commands.project:runs",
+    "status": "pipeline.commands.status:status",
+    "verify": "pipeline.commands.verify:verify",
+    "view": "pipeline.commands.view:view",
+    "explain": "pipeline.commands.explain:explain",
+    "report": "pipeline.commands.experiment_report:report",
+}
+GROUPS = {"bank": "pipeline.commands.bank:bank_app", "work": "pipeline.commands.project:work_app"}
+# The stages of dvc.yaml, in the order in which they run.
+STAGES = {
+    "make-playground": "stages.make_videos:make_videos",
+    "code": "stages.code:code",
+    "check-params": "stages.check_params:check_params",
+    "extract-frames": "stages.extract_frames:extract_frames",
+    "import-annotations": "stages.import_annotations:import_annotations",
+    "detect-boxes": "stages.detect_boxes:detect_boxes",
+    "import-boxes": "stages.import_boxes:import_boxes",
+    "train-baseline": "stages.train_baseline:train_baseline",
+    "infer-bank": "stages.infer_bank:infer_bank",
+    "train-head": "stages.train_head:train_head",
+    "infer-memory": "stages.infer_memory:infer_memory",
+    "evaluate": "stages.evaluate:evaluate",
+}
 
 
 def build_app(command: str | None = None) -> typer.Typer:
-    """Return the app with all commands; if `command` is a light one, without the stages."""
-    from pipeline.commands.bank import bank_app
-    from pipeline.commands.compare import compare
-    from pipeline.commands.correct import correct
-    from pipeline.commands.doctor import doctor
-    from pipeline.commands.draw_film import render
-    from pipeline.commands.error_report import errors
-    from pipeline.commands.experiment_report import report
-    from pipeline.commands.explain import explain
-    from pipeline.commands.live import live
-    from pipeline.commands.make_example import make_example
-    from pipeline.commands.models import models
-    from pipeline.commands.new_dataset import new_dataset
-    from pipeline.commands.predict import pack_model, predict
-    from pipeline.commands.project import compose, runs, work_app
-    from pipeline.commands.score import score
-    from pipeline.commands.score_multisports import score_multisports
-    from pipeline.commands.spans import spans
-    from pipeline.commands.status import status
-    from pipeline.commands.verify import verify
-    from pipeline.commands.view import view
-
+    """Return the app with all commands; if there is one called `command`, with that one alone."""
     app = new_app("From a folder of videos to a spatio-temporal action detector with a long-term feature bank.")
-    if command not in LIGHT:
-        add_stages(app)
-        add_checkpoint_commands(app)
-    scores = (score, score_multisports, compare)
-    after_predict = (correct, spans)
-    for light in (
-        *scores,
-        *after_predict,
-        compose,
-        doctor,
-        errors,
-        live,
-        make_example,
-        models,
-        new_dataset,
-        pack_model,
-        predict,
-        render,
-        runs,
-        status,
-        verify,
-    ):
-        app.command()(light)
-    for shown in (view, explain, report):
-        app.command()(shown)
-    app.add_typer(bank_app, name="bank")
-    app.add_typer(work_app, name="work")
+    app.callback()(lambda: None)  # an app of one command would else take no name of it
+    known = {*COMMANDS, *GROUPS, *STAGES}
+    chosen = {command} if command in known else known
+    for panel, commands in (("Stages", STAGES), (None, COMMANDS)):
+        for name, place in commands.items():
+            if name in chosen:
+                app.command(name, rich_help_panel=panel)(_load(place))
+    for name, place in GROUPS.items():
+        if name in chosen:
+            app.add_typer(_load(place), name=name)
     return app
 
 
-def add_stages(app: typer.Typer) -> None:
-    """Add the stages of dvc.yaml, in the order in which they run."""
-    from stages.check_params import check_params
-    from stages.code import code
-    from stages.detect_boxes import detect_boxes
-    from stages.evaluate import evaluate
-    from stages.extract_frames import extract_frames
-    from stages.import_annotations import import_annotations
-    from stages.import_boxes import import_boxes
-    from stages.infer_bank import infer_bank
-    from stages.infer_memory import infer_memory
-    from stages.make_videos import make_videos
-    from stages.train_baseline import train_baseline
-    from stages.train_head import train_head
-
-    panel = "Stages"
-    app.command("make-playground", rich_help_panel=panel)(make_videos)
-    imports = (code, check_params, extract_frames, import_annotations, detect_boxes, import_boxes)
-    for stage in (*imports, train_baseline, infer_bank, train_head, infer_memory, evaluate):
-        app.command(rich_help_panel=panel)(stage)
-
-
-def add_checkpoint_commands(app: typer.Typer) -> None:
-    """Add the commands that read and write checkpoints of other frameworks."""
-    from pipeline.commands.convert import convert, export
-    from pipeline.commands.parity import parity
-
-    for command in (convert, export, parity):
-        app.command()(command)
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def main() -> None:

@@ -14,9 +14,6 @@ from shlex import quote
 
 from pipeline.base.command import new_app, run
 from pipeline.base.errors import InputError
-from pipeline.params import parse_params
-from pipeline.project.compose import read_params, said_overrides, stale_keys
-from pipeline.project.ready import check_ready
 
 app = new_app()
 
@@ -24,6 +21,10 @@ app = new_app()
 @app.command()
 def check_params() -> None:
     """Stop where params.yaml is not what conf/ says, or what it needs from outside is not here."""
+    from pipeline.params import parse_params
+    from pipeline.project.compose import read_params, said_overrides, stale_keys
+    from pipeline.project.ready import check_ready
+
     if "DVC_EXP_NAME" in os.environ:
         return
     path = Path("params.yaml")

@@ -16,14 +16,8 @@ from typing import Annotated, Literal
 import typer
 
 from pipeline.base.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run, worker_count
-from pipeline.base.distributed import across_ranks
 from pipeline.base.files import replace_folder
-from pipeline.base.ranks import is_main
-from pipeline.base.runs import recorded_run
-from pipeline.boxes.detecting import FILES, detect_films, films_to_detect, write_detected
-from pipeline.boxes.detectors import choose_detector
-from pipeline.params import load_params
-from pipeline.video.store import FrameStore
+from pipeline.base.rank_processes import across_ranks
 
 app = new_app()
 
@@ -38,14 +32,20 @@ def detect_boxes(
     processes: ProcessesOption = 1,
 ) -> None:
     """Detect persons, and objects where the detector can, in every second of every film."""
+    from pipeline.base.ranks import is_main
+    from pipeline.base.runs import recorded_run
+    from pipeline.boxes.detecting import FILES, detect_films, films_to_detect, write_detected
+    from pipeline.boxes.detectors import choose_detector
+    from pipeline.params import load_params
+    from pipeline.video.store import FrameStore
+
     params = load_params()
     boxes, data = params.boxes, Path("data", params.dataset.name)
-    films = films_to_detect(data / "annotations", data / "frames")
+    store, films = FrameStore(data / "frames"), films_to_detect(data / "annotations", data / "frames")
     chosen = choose_detector(detector, weights=boxes.weights, min_score=boxes.min_score, device=device)
     at_a_time = 1 if chosen.on_gpu else worker_count(workers)
     with recorded_run("detect_boxes", detector, dataset=params.dataset.name, items=len(films)) as record:
         record["device"] = device
-        store = FrameStore(data / "frames")
         items = detect_films(
             films, store, settings=chosen.settings, load=chosen.load, workers=at_a_time, batch=batch, names=chosen.names
         )

@@ -18,12 +18,7 @@ from pipeline.base.command import (
     new_app,
     run,
 )
-from pipeline.base.distributed import across_ranks
-from pipeline.base.hardware import hardware_of
-from pipeline.features.windows import WindowOptions
-from pipeline.params import load_params
-from pipeline.params.head_rows import row_source
-from pipeline.scoring.evaluate_head import evaluate_head
+from pipeline.base.rank_processes import across_ranks
 
 app = new_app()
 
@@ -39,6 +34,12 @@ def evaluate(
     window_cache: WindowCacheOption = 1024,
 ) -> None:
     """Score detected and ground-truth boxes of the val split, by class, group and IoU."""
+    from pipeline.base.hardware import hardware_of
+    from pipeline.features.windows import WindowOptions
+    from pipeline.params import load_params
+    from pipeline.params.head_rows import row_source
+    from pipeline.scoring.evaluate_head import evaluate_head
+
     params = load_params()
     rows, options = row_source(params, hardware_of(device, workers, batch)), WindowOptions(windows, window_cache)
     evaluate_head(params.evaluation, rows, scope=params.scope.name, classes=params.dataset.classes, options=options)

@@ -14,17 +14,8 @@ from `.work`, even if other videos failed; so is a pack in which no video has ch
 import sys
 from pathlib import Path
 
-from pipeline import params as parameters
-from pipeline.base import command
-from pipeline.base.code_version import code_version
 from pipeline.base.command import WorkersOption, new_app, run, worker_count
 from pipeline.base.files import replace_folder
-from pipeline.base.runs import recorded_run
-from pipeline.video import write_store
-from pipeline.video.children import preload
-from pipeline.video.extract import frame_settings
-from pipeline.video.folder import NO_RATE, describe_unrated, find_videos
-from pipeline.video.items import extract_videos
 
 app = new_app()
 
@@ -32,6 +23,16 @@ app = new_app()
 @app.command()
 def extract_frames(workers: WorkersOption = 0) -> None:
     """Decode videos into a frame store; a bad video is reported and left out."""
+    from pipeline import params as parameters
+    from pipeline.base import command
+    from pipeline.base.code_version import code_version
+    from pipeline.base.runs import recorded_run
+    from pipeline.video import write_store
+    from pipeline.video.children import preload
+    from pipeline.video.extract import frame_settings
+    from pipeline.video.folder import NO_RATE, describe_unrated, find_videos
+    from pipeline.video.items import extract_videos
+
     params = parameters.load_params()
     frames, dataset, at_a_time = params.frames, params.dataset, worker_count(workers)
     root, out = Path(dataset.videos), Path("data", dataset.name, "frames")

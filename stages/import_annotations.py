@@ -10,13 +10,8 @@ seconds.
 
 from pathlib import Path
 
-from pipeline.annotations.sources import import_source
-from pipeline.annotations.write_tables import FILES, write_tables
 from pipeline.base.command import new_app, run
 from pipeline.base.files import replace_folder
-from pipeline.base.runs import recorded_run
-from pipeline.params import load_params
-from pipeline.params.source_options import source_options
 
 app = new_app()
 
@@ -24,6 +19,12 @@ app = new_app()
 @app.command()
 def import_annotations() -> None:
     """Turn annotations of any format, label map and video list into tables; a bad row is reported and left out."""
+    from pipeline.annotations.sources import import_source
+    from pipeline.annotations.write_tables import FILES, write_tables
+    from pipeline.base.runs import recorded_run
+    from pipeline.params import load_params
+    from pipeline.params.source_options import source_options
+
     params = load_params()
     dataset = params.dataset
     out = Path("data", dataset.name, "annotations")

@@ -14,13 +14,6 @@ from pathlib import Path
 
 from pipeline.base.command import new_app, run
 from pipeline.base.files import replace_folder
-from pipeline.base.runs import recorded_run
-from pipeline.boxes.folders import folder_of_objects
-from pipeline.boxes.importing import import_boxes as read_boxes
-from pipeline.boxes.recall import recall_lines
-from pipeline.boxes.write_boxes import FILES, describe_rows, split_lines, write_boxes
-from pipeline.params import load_params
-from pipeline.tables.schemas import ANNOTATIONS, KEYFRAMES, TIMELINES, read_table
 
 app = new_app()
 
@@ -28,6 +21,14 @@ app = new_app()
 @app.command()
 def import_boxes() -> None:
     """Turn boxes of any format into one table; a bad row is reported and left out."""
+    from pipeline.base.runs import recorded_run
+    from pipeline.boxes.folders import folder_of_objects
+    from pipeline.boxes.importing import import_boxes as read_boxes
+    from pipeline.boxes.recall import recall_lines
+    from pipeline.boxes.write_boxes import FILES, describe_rows, split_lines, write_boxes
+    from pipeline.params import load_params
+    from pipeline.tables.schemas import ANNOTATIONS, KEYFRAMES, TIMELINES, read_table
+
     params = load_params()
     boxes, data = params.boxes, Path("data", params.dataset.name)
     out, annotations = data / "boxes", data / "annotations"

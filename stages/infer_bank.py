@@ -14,13 +14,7 @@ from typing import Annotated
 import typer
 
 from pipeline.base.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run
-from pipeline.base.distributed import across_ranks
-from pipeline.base.hardware import hardware_of
-from pipeline.base.runs import recorded_run
-from pipeline.checkpoint.weights import BASELINE
-from pipeline.features.split_parts import Sources
-from pipeline.features.write_bank import write_bank
-from pipeline.params import load_params
+from pipeline.base.rank_processes import across_ranks
 
 app = new_app()
 
@@ -35,6 +29,13 @@ def infer_bank(
     processes: ProcessesOption = 1,
 ) -> None:
     """Write the feature bank of a split: a Zarr part per film (or for many, dataset.pack), provenance and digests."""
+    from pipeline.base.hardware import hardware_of
+    from pipeline.base.runs import recorded_run
+    from pipeline.checkpoint.weights import BASELINE
+    from pipeline.features.split_parts import Sources
+    from pipeline.features.write_bank import write_bank
+    from pipeline.params import load_params
+
     params = load_params()
     data = Path("data", params.dataset.name)
     sources = Sources(data / "frames", data / "annotations", data / "boxes", BASELINE)

@@ -15,12 +15,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.code_version import code_version
 from pipeline.base.command import WorkersOption, new_app, run, worker_count
 from pipeline.base.errors import InputError
-from pipeline.base.runs import recorded_run
-from pipeline.params import load_params
-from pipeline.playground.make import STAGE, cached_film, make_playground
 
 app = new_app()
 
@@ -31,6 +27,11 @@ def make_videos(
     workers: WorkersOption = 0,
 ) -> None:
     """Render the films of the built-in data set, with AVA annotations, person proposals and objects beside them."""
+    from pipeline.base.code_version import code_version
+    from pipeline.base.runs import recorded_run
+    from pipeline.params import load_params
+    from pipeline.playground.make import STAGE, cached_film, make_playground
+
     params = load_params()
     playground = params.dataset.playground
     if name not in params.dataset.generate or playground is None:

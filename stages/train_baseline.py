@@ -10,13 +10,7 @@ results/baseline/metrics.json and results/baseline/epochs.tsv. A run that was ki
 from pathlib import Path
 
 from pipeline.base.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run
-from pipeline.base.distributed import across_ranks
-from pipeline.base.hardware import hardware_of
-from pipeline.checkpoint.specs import DetectorSpec
-from pipeline.models.settings import columns
-from pipeline.params import load_params
-from pipeline.params.counted_labels import counted_labels
-from pipeline.training import baseline_training
+from pipeline.base.rank_processes import across_ranks
 
 app = new_app()
 
@@ -30,6 +24,13 @@ def train_baseline(
     processes: ProcessesOption = 1,
 ) -> None:
     """Train backbone and head on clips; a checkpoint of every epoch is kept until the run is done."""
+    from pipeline.base.hardware import hardware_of
+    from pipeline.checkpoint.specs import DetectorSpec
+    from pipeline.models.settings import columns
+    from pipeline.params import load_params
+    from pipeline.params.counted_labels import counted_labels
+    from pipeline.training import baseline_training
+
     params = load_params()
     classes, labels, training = params.dataset.classes, counted_labels(params), params.baseline
     spec = DetectorSpec(

@@ -19,14 +19,7 @@ from pipeline.base.command import (
     new_app,
     run,
 )
-from pipeline.base.distributed import across_ranks
-from pipeline.base.hardware import hardware_of
-from pipeline.features.windows import WindowOptions
-from pipeline.params import load_params
-from pipeline.params.head_rows import row_source
-from pipeline.params.trained_head import trained_head
-from pipeline.training import head_training
-from pipeline.training.handed_on import hand_on_baseline
+from pipeline.base.rank_processes import across_ranks
 
 app = new_app()
 
@@ -42,6 +35,14 @@ def train_head(
     window_cache: WindowCacheOption = 1024,
 ) -> None:
     """Train a long-term head, or `linear`, the control; its statistics are kept in the checkpoint."""
+    from pipeline.base.hardware import hardware_of
+    from pipeline.features.windows import WindowOptions
+    from pipeline.params import load_params
+    from pipeline.params.head_rows import row_source
+    from pipeline.params.trained_head import trained_head
+    from pipeline.training import head_training
+    from pipeline.training.handed_on import hand_on_baseline
+
     params = load_params()
     training, scope = params.head_train, params.scope.name
     if params.head.is_baseline:

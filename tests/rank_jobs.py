@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 from pipeline.bank.reader import open_bank
 from pipeline.bank.writer import assemble_bank
 from pipeline.base.command import ProcessesOption, new_app, run
-from pipeline.base.distributed import across_ranks, barrier, from_main
-from pipeline.base.errors import InputError
+from pipeline.base.distributed import from_main
 from pipeline.base.files import digest_file, digest_value, write_json
 from pipeline.base.hardware import Hardware
 from pipeline.base.randomness import rng_of
+from pipeline.base.rank_processes import across_ranks
 from pipeline.base.ranks import is_main, rank, world_size
 from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.specs import DetectorSpec
@@ -274,22 +273,6 @@ def resume(folder: Path, killed_after: int = 0, processes: ProcessesOption = 1) 
     model, _ = train(folder, "parts_of_two", killed_after=killed_after)
     if is_main():
         save_tensors(folder / "resumed.safetensors", model.state_dict())
-
-
-@app.command()
-@across_ranks
-def fail(kind: str, processes: ProcessesOption = 1) -> None:
-    """An error on the last rank or on all of them."""
-    if kind == "everywhere":
-        raise InputError("params.yaml: no such file")
-    if kind == "never":
-        print(os.getppid(), flush=True)
-        time.sleep(60)
-    if rank() == world_size() - 1:
-        if kind == "here":
-            raise InputError("film b: damaged")
-        raise ValueError("a bug")
-    barrier()
 
 
 if __name__ == "__main__":

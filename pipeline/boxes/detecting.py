@@ -3,20 +3,20 @@
 A second CSV has the objects, where the detector finds some beside persons.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from pipeline.base.errors import InputError, counted
 from pipeline.base.files import digest_value, write_bytes, write_json, write_text
+from pipeline.base.read_ahead import read_ahead
 from pipeline.base.shared_items import Make, share_items
 from pipeline.base.work import item_key
 from pipeline.boxes.folders import OBJECTS
-from pipeline.features.film_clips import read_ahead
 from pipeline.features.requests import film_seconds, rows_by_video
 from pipeline.tables.csv_rows import Floats
 from pipeline.tables.film_ids import names_beside
@@ -118,8 +118,14 @@ def detect_films(
         detector = load()
         return lambda video_id, folder: write_film(folder, by_id[video_id], store, detector, batch=batch, names=names)
 
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(workers, initializer=_compute_in_one_thread) as pool:
         return share_items(STAGE, keys, load_maker, executor=pool, what="detect_boxes", unit="film")
+
+
+def _compute_in_one_thread() -> None:
+    """Let this thread's arithmetic in PyTorch use no others; a detector without tensors does not import it."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 def write_film(

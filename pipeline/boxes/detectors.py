@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from pipeline.base.code_version import code_version
 from pipeline.base.distributed import from_main
 from pipeline.base.files import digest_file
-from pipeline.base.numerics import pick_device, set_numerics
 from pipeline.boxes.detecting import Detector
 from pipeline.boxes.motion import detect_motion
 
@@ -45,7 +44,8 @@ def choose_detector(name: str, *, weights: str, min_score: float, device: str) -
 
 
 def _fasterrcnn(weights: str, min_score: float, device: str) -> ChosenDetector:
-    # Imported here because it loads all of torchvision's detection, which `motion` does not need.
+    # Imported here because `motion` needs neither PyTorch nor torchvision's detection.
+    from pipeline.base.numerics import pick_device, set_numerics
     from pipeline.boxes.fasterrcnn import NAMES, coco_detector, load_fasterrcnn, published_weights, read_weights
 
     place = pick_device(device)

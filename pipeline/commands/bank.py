@@ -5,10 +5,6 @@ from typing import Annotated
 
 import typer
 
-from pipeline.bank.check_bank import list_missing, verify_bank
-from pipeline.bank.format import VERSION
-from pipeline.bank.reader import open_bank, read_manifest
-from pipeline.bank.remote import open_remote
 from pipeline.base.command import new_app
 from pipeline.base.files import json_text
 from pipeline.commands.bank_exchange import export, import_foreign
@@ -39,6 +35,11 @@ def info(
     Reads the manifest and looks at names and sizes of files, of the manifest alone where the bank lies elsewhere
     (--repo, or a URL). Half a bank is refused.
     """
+    from pipeline.bank.check_bank import list_missing
+    from pipeline.bank.format import VERSION
+    from pipeline.bank.reader import open_bank
+    from pipeline.bank.remote import open_remote
+
     elsewhere = repo is not None or rev is not None or "://" in path
     bank = open_remote(path, repo=repo, rev=rev) if elsewhere else open_bank(Path(path))
     sizes = [sum(each.shard_bytes.values()) for part in bank.manifest.parts.values() for each in part.row_sets.values()]
@@ -98,6 +99,9 @@ def verify(
     The sources are compared once the bank itself is whole. Exits with 0 if there are no findings and with 1 if there
     are, which are printed one per line.
     """
+    from pipeline.bank.check_bank import verify_bank
+    from pipeline.bank.reader import open_bank, read_manifest
+
     manifest, digest = read_manifest(path)
     findings = verify_bank(path)
     if not findings and (boxes or annotations or checkpoint):

@@ -5,19 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.bank.output import check_new_bank, check_new_file
-from pipeline.bank.reader import open_bank
 from pipeline.base.files import check_own
 from pipeline.commands.bank_sets import BANK_FILES
-from pipeline.interop.banks.exchange import (
-    ExportFormat,
-    ImportFormat,
-    Keys,
-    export_bank,
-    import_bank,
-    parse_provenance,
-    recognise_format,
-)
+from pipeline.interop.choices import ExportFormat, ImportFormat
 
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
 
@@ -49,6 +39,9 @@ def import_foreign(
     Nothing that a file names is run. What the file does not know (boxes, scores, who made it) is left out of the
     bank, as `bank info` says.
     """
+    from pipeline.bank.output import check_new_bank
+    from pipeline.interop.banks.exchange import Keys, import_bank, parse_provenance, recognise_format
+
     check_new_bank(out, force=force)
     check_own(out, BANK_FILES)
     known = parse_provenance(provenance or [])
@@ -84,6 +77,10 @@ def export(
     force: ForceOption = False,
 ) -> None:
     """Write a bank's detections as MMAction2, the Caffe2 LFB or HDF5 have them, and say what has no place there."""
+    from pipeline.bank.output import check_new_file
+    from pipeline.bank.reader import open_bank
+    from pipeline.interop.banks.exchange import export_bank
+
     check_new_file(out, force=force)
     bank = open_bank(path)
     losses = export_bank(bank, out, kind=kind, dtype=dtype, videos=videos)

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.bank.reader import open_bank
 from pipeline.base.errors import InputError
 from pipeline.base.files import json_text
 
@@ -42,8 +41,8 @@ def gap(
     Prints the AP of the baseline's own classifier on both banks, shift of means and norms of the features, and how
     well a linear classifier tells train rows from val rows.
     """
-    # Imported here because PyTorch takes seconds to import.
     from pipeline.analysis.feature_gap import load_producer, measure_gap
+    from pipeline.bank.reader import open_bank
     from pipeline.params import load_params
     from pipeline.tables.split_tables import read_tables
 

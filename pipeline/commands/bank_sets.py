@@ -1,19 +1,17 @@
 """`actionbank bank diff`, `merge` and `subset`: compare banks, join them, and take parts of them."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pipeline.bank.diff import BankDifference, RowSetDifference, diff_banks
 from pipeline.bank.format import MANIFEST
-from pipeline.bank.merge import merge_banks
-from pipeline.bank.output import check_new_bank
-from pipeline.bank.reader import Bank, open_bank
-from pipeline.bank.subset import subset_bank
 from pipeline.base.errors import InputError
 from pipeline.base.files import check_own, json_text
-from pipeline.interop.banks.exchange import read_ids
+
+if TYPE_CHECKING:
+    from pipeline.bank.diff import BankDifference, RowSetDifference
+    from pipeline.bank.reader import Bank
 
 SHOWN = 5
 BANK_FILES = (MANIFEST, "zarr.json", *("*/" * depth + "zarr.json" for depth in (1, 2, 3)), "*/*/*/c/0", "*/*/*/c/0/0")
@@ -37,6 +35,9 @@ def diff(
     Exits with 0 if both have the same rows with the same features, else with 1. Rows are matched by video, timestamp
     and box; where a bank has no boxes, by their order within the second.
     """
+    from pipeline.bank.diff import diff_banks
+    from pipeline.bank.reader import open_bank
+
     found = diff_banks(open_bank(a), open_bank(b), [] if rows == "all" else [rows])
     if as_json:
         print(json_text({"a": str(a), "b": str(b), **found.to_json()}), end="")
@@ -46,7 +47,7 @@ def diff(
         raise typer.Exit(1)
 
 
-def _print_difference(a: Path, b: Path, found: BankDifference) -> None:
+def _print_difference(a: Path, b: Path, found: "BankDifference") -> None:
     print(f"A {a}, B {b}: {'same rows and features' if found.same else 'different'}")
     for key, (one, other) in found.settings.items():
         print(f"  {key}: {_shown(one)} in A, {_shown(other)} in B")
@@ -62,7 +63,7 @@ def _shown(value: Any) -> str:
     return "nothing" if value is None else str(value)
 
 
-def _print_rows(row_set: str, each: RowSetDifference) -> None:
+def _print_rows(row_set: str, each: "RowSetDifference") -> None:
     if not each.matched and not each.unmatched:
         return
     how = ", by order within the second" if each.matched_by_order else ""
@@ -95,6 +96,10 @@ def merge(
     Files are linked, not copied, where links reach. A video that stands in several banks must have the same bytes in
     all of them.
     """
+    from pipeline.bank.merge import merge_banks
+    from pipeline.bank.output import check_new_bank
+    from pipeline.bank.reader import open_bank
+
     check_new_bank(out, force=force)
     check_own(out, BANK_FILES)
     if len(banks) < 2:
@@ -111,11 +116,16 @@ def subset(
     force: ForceOption = False,
 ) -> None:
     """Make a bank of some videos of another one; files are linked, not copied, where links reach."""
+    from pipeline.bank.output import check_new_bank
+    from pipeline.bank.reader import open_bank
+    from pipeline.bank.subset import subset_bank
+    from pipeline.interop.banks.exchange import read_ids
+
     check_new_bank(out, force=force)
     check_own(out, BANK_FILES)
     wanted = [*(video or []), *([] if videos is None else read_ids(videos))]
     _print_made(out, subset_bank(open_bank(path), out, wanted), "")
 
 
-def _print_made(out: Path, bank: Bank, note: str) -> None:
+def _print_made(out: Path, bank: "Bank", note: str) -> None:
     print(f"{out}: {len(bank.videos)} videos{note}, {bank.count('detections'):,} rows, digest {bank.digest[:12]}")

@@ -2,15 +2,15 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.analysis.compare_results import Change, compare_experiments
-from pipeline.analysis.revisions import read_experiment
 from pipeline.base.files import check_report, write_json
-from pipeline.evaluation.ava_map import OFFICIAL_CAP
-from pipeline.evaluation.protocols import ProtocolName
+from pipeline.evaluation.protocols import OFFICIAL_CAP, ProtocolName
+
+if TYPE_CHECKING:
+    from pipeline.analysis.compare_results import Change
 
 SOURCE = "A git revision, an experiment's name, `workspace`, or a folder that holds a project."
 # `actionbank report` has these options too.
@@ -40,6 +40,9 @@ def compare(
     The interval is that of a paired bootstrap over videos: both experiments are scored on the same resamples,
     and 95 of 100 changes lie inside. Both are scored by the rules given here, whatever they reported.
     """
+    from pipeline.analysis.compare_results import compare_experiments
+    from pipeline.analysis.revisions import read_experiment
+
     if json_path:
         check_report(json_path, "a", "b", "boxes", "classes", "overall")
     before, after = (read_experiment(source, boxes=boxes, split=split) for source in (a, b))
@@ -54,7 +57,7 @@ def compare(
         write_json(json_path, {"a": a, "b": b, "boxes": boxes, "split": split, "iou": iou} | asdict(result))
 
 
-def _line(row: Change, width: int) -> str:
+def _line(row: "Change", width: int) -> str:
     ap = "  ".join("     -" if value is None else f"{value:6.4f}" for value in (row.a, row.b))
     change = "      -" if row.change is None else f"{row.change:+7.4f}"
     interval = "" if row.low is None or row.high is None else f"{row.low:+.4f} to {row.high:+.4f}"

@@ -4,30 +4,20 @@ import re
 import urllib.error
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlparse
 
-import torch
 import typer
 
-from pipeline.bank.output import check_new_file
 from pipeline.base.errors import InputError
 from pipeline.base.files import atomic_path, check_own_file, check_report, digest_file, write_json
-from pipeline.base.work import item_key, make_item
-from pipeline.checkpoint.sidecars import BARE, Checkpoint, HandedOn, Record
-from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec
-from pipeline.checkpoint.weights import load_checkpoint, load_tensors, save_checkpoint
-from pipeline.interop.alphaction import CLASSIFIER
-from pipeline.interop.conversion import Background, ConversionReport
-from pipeline.interop.convert_checkpoint import Converted, DetectorSettings
-from pipeline.interop.convert_checkpoint import convert as convert_foreign
-from pipeline.interop.export import export_mmaction2
-from pipeline.interop.frameworks import Foreign, recognise_checkpoint
-from pipeline.interop.onnx_export import export_onnx
-from pipeline.interop.onnx_graph import need_packages
-from pipeline.params import parse_params
-from pipeline.project.compose import compose_params
-from pipeline.tables.label_map import read_label_map
+from pipeline.interop.choices import Background
+
+if TYPE_CHECKING:
+    from pipeline.checkpoint.sidecars import Checkpoint
+    from pipeline.interop.conversion import ConversionReport
+    from pipeline.interop.convert_checkpoint import Converted, DetectorSettings
+    from pipeline.interop.frameworks import Foreign
 
 SHOWN = 3
 # A conversion does not depend on the size of the frames that the current data set stores.
@@ -70,6 +60,10 @@ def convert(
     A detector comes with the sidecar that the stages read; a classifier gives its backbone, for baseline.init. Keys
     that are missing, left over or of another shape are refused. Nothing that a file names is run.
     """
+    from pipeline.checkpoint.sidecars import Record
+    from pipeline.checkpoint.weights import save_checkpoint
+    from pipeline.interop.frameworks import recognise_checkpoint
+
     _check_places(to, report)
     source = fetch(checkpoint)
     foreign = recognise_checkpoint(source, taken_as=taken_as)
@@ -89,19 +83,22 @@ def convert(
 
 
 def _converted(
-    foreign: Foreign,
+    foreign: "Foreign",
     source: Path,
     recipe: str | None,
     overrides: list[str],
     *,
     drop_heads: list[str],
     background: Background | None,
-) -> Converted:
+) -> "Converted":
     """Convert the recognised checkpoint to ours, with the parameters that the recipe and the overrides compose.
 
     Raises:
         InputError: see `convert_foreign`; the message names `source`. Or the parameters do not compose.
     """
+    from pipeline.interop.convert_checkpoint import convert as convert_foreign
+    from pipeline.project.compose import compose_params
+
     given = [*([f"+experiment={recipe}"] if recipe else []), *overrides]
     named = bool(recipe) or any(each.split("=")[0] in ("backbone", "backbone.name") for each in given)
     defaults = [*NO_FRAMES, *([] if recipe else _file_defaults(foreign))]
@@ -120,7 +117,10 @@ def _converted(
         raise InputError(f"{source}: {error}") from None
 
 
-def _named(checkpoint: Checkpoint) -> str:
+def _named(checkpoint: "Checkpoint") -> str:
+    from pipeline.checkpoint.sidecars import HandedOn
+    from pipeline.checkpoint.specs import BackboneSpec
+
     spec = checkpoint.spec
     assert not isinstance(spec, HandedOn)  # a handed-on head was converted as the baseline that it copies
     head = "" if isinstance(spec, BackboneSpec) else f"head {spec.head.name}{' with mlp' if spec.head.mlp else ''}, "
@@ -138,7 +138,7 @@ def _check_places(to: Path, report: Path | None) -> None:
         check_report(report, "file", "sha256", "framework", "notes")
 
 
-def _print_report(report: ConversionReport) -> None:
+def _print_report(report: "ConversionReport") -> None:
     print(", ".join(f"{count} {name}" for name, count in report.counts().items()))
     for name, keys in report.as_dict().items():
         if name != "loaded":
@@ -148,7 +148,7 @@ def _print_report(report: ConversionReport) -> None:
                 print(f"  {name}: and {len(keys) - SHOWN} more")
 
 
-def _file_defaults(foreign: Foreign) -> list[str]:
+def _file_defaults(foreign: "Foreign") -> list[str]:
     """Return settings that all files of a source share.
 
     PySlowFast's persons are aligned to 7x7 cells, for Caffe2 without the shift by half a cell. AlphAction's dropout is
@@ -161,8 +161,10 @@ def _file_defaults(foreign: Foreign) -> list[str]:
     return ["roi.output_size=7", f"roi.aligned={str(not foreign.folded).lower()}"]
 
 
-def _alphaction_labels(foreign: Foreign) -> list[str]:
+def _alphaction_labels(foreign: "Foreign") -> list[str]:
     """Return the groups of AlphAction's classes: a softmax over poses, and sigmoids; none for an unknown number."""
+    from pipeline.interop.alphaction import CLASSIFIER
+
     weight = foreign.tensors.get(CLASSIFIER)
     groups = ALPHACTION_GROUPS.get(len(weight) if weight is not None and weight.dim() else 0)
     if groups is None:
@@ -179,8 +181,12 @@ def _alphaction_labels(foreign: Foreign) -> list[str]:
     ]
 
 
-def _settings(foreign: Foreign, composed: dict[str, Any], given: list[str]) -> DetectorSettings:
+def _settings(foreign: "Foreign", composed: dict[str, Any], given: list[str]) -> "DetectorSettings":
     """Return what weights do not show: from our own sidecar, from the recipe, or from the backbone's group in conf/."""
+    from pipeline.checkpoint.specs import DetectorSpec, HeadSpec
+    from pipeline.interop.convert_checkpoint import DetectorSettings
+    from pipeline.params import parse_params
+
     spec = foreign.checkpoint.spec if foreign.checkpoint and not given else None
     if isinstance(spec, DetectorSpec | HeadSpec) and spec.roi and spec.input:
         return DetectorSettings(
@@ -222,6 +228,10 @@ def fetch(checkpoint: str) -> Path:
     Raises:
         InputError: the file does not exist, or cannot be downloaded.
     """
+    import torch
+
+    from pipeline.base.work import item_key, make_item
+
     if "://" not in checkpoint:
         path = Path(checkpoint)
         if not path.is_file():
@@ -272,6 +282,13 @@ def export(
 
 
 def _export_state(checkpoint: Path, to: Path, layout: str, *, force: bool) -> None:
+    import torch
+
+    from pipeline.bank.output import check_new_file
+    from pipeline.checkpoint.sidecars import BARE
+    from pipeline.checkpoint.weights import load_checkpoint, load_tensors
+    from pipeline.interop.export import export_mmaction2
+
     check_new_file(to, force=force)
     if checkpoint.with_suffix(".json").exists():
         tensors, described = load_checkpoint(checkpoint)
@@ -289,6 +306,12 @@ def _export_state(checkpoint: Path, to: Path, layout: str, *, force: bool) -> No
 
 
 def _export_onnx(checkpoint: Path, to: Path, label_map: Path | None, *, force: bool) -> None:
+    from pipeline.bank.output import check_new_file
+    from pipeline.checkpoint.weights import load_checkpoint
+    from pipeline.interop.onnx_export import export_onnx
+    from pipeline.interop.onnx_graph import need_packages
+    from pipeline.tables.label_map import read_label_map
+
     if to.suffix != ".onnx":
         raise InputError(f"--onnx {to}: expected a .onnx file")
     for path in (to, to.with_suffix(".json")):

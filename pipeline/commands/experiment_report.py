@@ -16,7 +16,7 @@ from pipeline.commands.compare import (
     SeedOption,
     SplitOption,
 )
-from pipeline.evaluation.ava_map import OFFICIAL_CAP
+from pipeline.evaluation.protocols import OFFICIAL_CAP
 
 OWN = ("report.json", "index.html")
 

@@ -2,14 +2,14 @@
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 
 from pipeline.base.files import check_report, write_json
-from pipeline.interop.check_fixture import check_fixture
-from pipeline.interop.compare_fixture import ParityReport
+
+if TYPE_CHECKING:
+    from pipeline.interop.compare_fixture import ParityReport
 
 
 def parity(
@@ -22,6 +22,10 @@ def parity(
     The model comes from the fixture's own hyper-parameters and the weights from its rule, so a fixture with any name
     works. Exits with 0 where every number is within 1e-4 + 1e-4 times its size, else with 1.
     """
+    import torch
+
+    from pipeline.interop.check_fixture import check_fixture
+
     if json_path:
         check_report(json_path, "fixture", "passed", "parameters", "tensors")
     torch.set_num_threads(threads)
@@ -40,7 +44,7 @@ def parity(
         raise typer.Exit(1)
 
 
-def _print(report: ParityReport) -> None:
+def _print(report: "ParityReport") -> None:
     for what, counts in (("parameters", report.parameters), ("buffer elements", report.buffers)):
         if counts is not None:
             found, expected = counts

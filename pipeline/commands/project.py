@@ -9,16 +9,6 @@ import typer
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import json_text, write_text
-from pipeline.base.runs import list_runs, seconds_taken
-from pipeline.base.work import list_items, list_rests, remove_item, remove_rests, work_root
-from pipeline.params.choices import chosen_overrides
-from pipeline.project.compose import (
-    compose_params,
-    differing_keys,
-    params_text,
-    read_params,
-    record_values,
-)
 
 
 def compose(
@@ -30,6 +20,15 @@ def compose(
     ] = False,
 ) -> None:
     """Compose params.yaml from conf/ (Hydra), as `dvc exp run -S` does, and validate the whole of it."""
+    from pipeline.params.choices import chosen_overrides
+    from pipeline.project.compose import (
+        compose_params,
+        differing_keys,
+        params_text,
+        read_params,
+        record_values,
+    )
+
     path = Path("params.yaml")
     if not check:
         values = compose_params(overrides or [])
@@ -56,6 +55,8 @@ def runs(
     How long is counted from the start of its process, as `actionbank status` counts it; in --json, `start_seconds` is
     the time until its work began, `seconds` that of the work.
     """
+    from pipeline.base.runs import list_runs, seconds_taken
+
     records = list_runs()
     if as_json:
         print(json_text(records), end="")
@@ -77,6 +78,8 @@ work_app = typer.Typer(help="The work directory .work: finished items that a run
 @work_app.command("ls")
 def work_ls() -> None:
     """List the finished items with their sizes."""
+    from pipeline.base.work import list_items, work_root
+
     items = list_items()
     for stage, key, size, modified in items:
         day = datetime.date.fromtimestamp(modified).isoformat()
@@ -90,6 +93,8 @@ def work_gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
     """Drop items older than so many days, and what killed processes left; a later run makes again what it needs."""
+    from pipeline.base.work import list_items, list_rests, remove_item, remove_rests
+
     old = [item for item in list_items() if time.time() - item[3] > days * 86400]
     for stage, key, _, _ in old:
         if not dry_run:

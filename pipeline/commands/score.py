@@ -3,22 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import typer
 
-from pipeline.analysis.suspicions import LOW, suspicions
-from pipeline.annotations.class_ids import read_shifted_label_map
 from pipeline.base.errors import InputError
 from pipeline.base.files import check_report, write_json
-from pipeline.evaluation.ava_csv import keyframes_table, read_detections, read_ground_truth, read_keyframe_list
-from pipeline.evaluation.ava_map import OFFICIAL_CAP, Evaluation, evaluate, mean_ap
-from pipeline.evaluation.protocols import ProtocolName
-from pipeline.tables.film_ids import composed, film_of
-from pipeline.tables.label_map import AVA_EVALUATED, Label
+from pipeline.evaluation.protocols import OFFICIAL_CAP, ProtocolName
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipeline.evaluation.ava_map import Evaluation
+    from pipeline.tables.label_map import Label
 
 
 def score(
@@ -53,22 +50,21 @@ def score(
     A row of two columns is a keyframe without boxes. Where scores tie, precision and recall are taken at
     distinct scores, so that the result does not depend on the order of rows.
     """
+    from pipeline.analysis.suspicions import LOW, suspicions
+    from pipeline.evaluation.ava_csv import keyframes_table, read_detections, read_ground_truth, read_keyframe_list
+    from pipeline.evaluation.ava_map import evaluate
+
     if json_path:
         check_report(json_path, "map", "ap", "num_gt")
     truth, found = read_ground_truth(ground_truth), read_detections(detections)
     lists = {"empty": truth.keyframes} | ({"excluded": read_keyframe_list(excluded)} if excluded else {})
-    classes, first_id = read_shifted_label_map(labels) if labels else (list(AVA_EVALUATED), 1)
+    classes, first_id = _read_classes(labels)
     boxes, detected = (_in_tables_ids(each.boxes, first_id) for each in (truth, found))
     class_ids = [label.id for label in classes]
+    keyframes = keyframes_table(**{name: _of_films(each) for name, each in lists.items()})
     try:
         result = evaluate(
-            boxes,
-            detected,
-            class_ids=class_ids,
-            keyframes=keyframes_table(**{name: _of_films(each) for name, each in lists.items()}),
-            iou=iou,
-            protocol=protocol,
-            cap=cap,
+            boxes, detected, class_ids=class_ids, keyframes=keyframes, iou=iou, protocol=protocol, cap=cap
         )
     except InputError:
         warn(suspicions(boxes, detected, class_ids=class_ids, keyframes=_of_films(truth.keyframes)))
@@ -82,26 +78,39 @@ def score(
         _write_report(json_path, result, first_id)
 
 
-def _none_counts(result: Evaluation, detections: int) -> list[str]:
+def _read_classes(labels: Path | None) -> "tuple[list[Label], int]":
+    """Return the classes to score, and the id in the file that is 1 in tables."""
+    from pipeline.annotations.class_ids import read_shifted_label_map
+    from pipeline.tables.label_map import AVA_EVALUATED
+
+    return read_shifted_label_map(labels) if labels else (list(AVA_EVALUATED), 1)
+
+
+def _none_counts(result: "Evaluation", detections: int) -> list[str]:
     if not detections or result.num_detections.sum():
         return []
     return ["no detection has a keyframe of the ground truth, a scored class and a box with an area"]
 
 
-def _print_total(result: Evaluation, detections: int, classes: int, rules: str) -> None:
+def _print_total(result: "Evaluation", detections: int, classes: int, rules: str) -> None:
+    import numpy as np
+
     counted, defined = int(result.num_detections.sum()), int(np.isfinite(result.ap).sum())
     print(f"{detections} detections, of which {counted} count; {int(result.num_gt.sum())} ground-truth boxes")
     print(f"mAP {result.map:.6f} over {defined} of {classes} classes, {rules}")
 
 
-def _write_report(path: Path, result: Evaluation, first_id: int) -> None:
+def _write_report(path: Path, result: "Evaluation", first_id: int) -> None:
     ids = [str(class_id - 1 + first_id) for class_id in result.class_ids]
     ap, num_gt = (dict(zip(ids, each.tolist(), strict=True)) for each in (result.ap, result.num_gt))
     write_json(path, {"map": result.map, "ap": ap, "num_gt": num_gt})
 
 
-def _in_tables_ids(table: pa.Table, first_id: int) -> pa.Table:
+def _in_tables_ids(table: "pa.Table", first_id: int) -> "pa.Table":
     """Return boxes as `import_annotations` reads them: action ids from 1, and ids of films instead of file names."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     table = _of_films(table)
     if first_id == 1:
         return table
@@ -109,8 +118,12 @@ def _in_tables_ids(table: pa.Table, first_id: int) -> pa.Table:
     return table.set_column(at, table.schema.field(at), pc.add(table["action_id"], 1 - first_id).cast(pa.int32()))
 
 
-def _of_films(table: pa.Table) -> pa.Table:
+def _of_films(table: "pa.Table") -> "pa.Table":
     """Return the table with file names replaced by the ids of the films."""
+    import pyarrow as pa
+
+    from pipeline.tables.film_ids import composed, film_of
+
     names = table["video_id"].combine_chunks()
     if not pa.types.is_dictionary(names.type):
         names = names.dictionary_encode()
@@ -129,8 +142,12 @@ def warn(lines: Sequence[str]) -> None:
         typer.echo(f"warning: {line}", err=True)
 
 
-def _print_classes(result: Evaluation, labels: Sequence[Label]) -> None:
+def _print_classes(result: "Evaluation", labels: "Sequence[Label]") -> None:
     """Print the AP of each class that has one, then of each group."""
+    import numpy as np
+
+    from pipeline.evaluation.ava_map import mean_ap
+
     width = max(len(text) for label in labels for text in (label.name, label.group))
     print(f"{'id':>4}  {'class':<{width}}  {'boxes':>7}  {'AP':>6}")
     for label, ap, examples in zip(labels, result.ap, result.num_gt, strict=True):

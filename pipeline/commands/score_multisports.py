@@ -1,20 +1,19 @@
 """`actionbank score-multisports`: compute frame-mAP and video-mAP against MultiSports' ground truth."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import pyarrow.compute as pc
 import typer
 
-from pipeline.analysis.suspicions import LOW, suspicions
-from pipeline.annotations.multisports_pickle import read_multisports
 from pipeline.base.errors import InputError
 from pipeline.base.files import check_report, write_json
 from pipeline.commands.score import warn
-from pipeline.evaluation.ava_csv import read_detections
-from pipeline.evaluation.multisports.linking import MIN_FRAMES
-from pipeline.evaluation.multisports.metric import evaluate_multisports
-from pipeline.tables.label_map import Label
+from pipeline.evaluation.protocols import MIN_FRAMES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipeline.tables.label_map import Label
 
 SHOWN = ("0.2", "0.5", "0.10:0.90")
 
@@ -45,20 +44,20 @@ def score_multisports(
 
     A row should be a box's best class, as MMAction2 scores it. All numbers are from 0 to 1.
     """
+    from pipeline.analysis.suspicions import LOW, suspicions
+    from pipeline.annotations.multisports_pickle import read_multisports
+    from pipeline.evaluation.ava_csv import read_detections
+    from pipeline.evaluation.multisports.metric import evaluate_multisports
+
     if json_path:
         check_report(json_path, "frame_map", "video_map", "per_class")
     truth = read_multisports(ground_truth, split, fps=25, number=split_number)
     found = read_detections(detections)
     class_ids = [label.id for label in truth.labels]
     try:
+        tables = (truth.annotations, truth.keyframes, found.boxes)
         result = evaluate_multisports(
-            truth.annotations,
-            truth.keyframes,
-            found.boxes,
-            truth.labels,
-            protocol=protocol,
-            sizes=truth.sizes,
-            min_frames=min_frames,
+            *tables, truth.labels, protocol=protocol, sizes=truth.sizes, min_frames=min_frames
         )
     except InputError:
         warn(suspicions(truth.annotations, found.boxes, class_ids=class_ids))
@@ -73,14 +72,21 @@ def score_multisports(
         several = f"{ground_truth.name} has {truth.splits} ways to split its videos"
         print(f"{several}; number {split_number} counts (--split-number)")
     warn(suspicions(truth.annotations, found.boxes, class_ids=class_ids, is_low=is_low))
-    if early := pc.sum(pc.less(found.boxes["timestamp"], 1)).as_py():
-        warn([f"{early} rows of the detections are of frames before 1, the first: do they count from 0?"])
+    _warn_of_early(found.boxes)
     print(f"frame-mAP@0.5 {result['frame_map']:.6f}, video-mAP {video_map}, protocol {protocol}")
     if json_path:
         write_json(json_path, {**result, "per_class": {str(key): each for key, each in result["per_class"].items()}})
 
 
-def _print_classes(per_class: dict[int, Any], labels: list[Label]) -> None:
+def _warn_of_early(boxes: "pa.Table") -> None:
+    """Warn of detections before the first frame."""
+    import pyarrow.compute as pc
+
+    if early := pc.sum(pc.less(boxes["timestamp"], 1)).as_py():
+        warn([f"{early} rows of the detections are of frames before 1, the first: do they count from 0?"])
+
+
+def _print_classes(per_class: dict[int, Any], labels: "list[Label]") -> None:
     """Print the results of the classes that have ground truth."""
     width = max(len(label.name) for label in labels)
     header = "".join(f"{'@' + name:>11}" for name in SHOWN)

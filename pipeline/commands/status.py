@@ -4,12 +4,14 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.base.files import json_text
-from pipeline.project.stage_states import Standing, Status, Unfinished, read_status
+
+if TYPE_CHECKING:
+    from pipeline.project.stage_states import Standing, Status, Unfinished
 
 RUNS = {"running": "runs now", "killed": "was killed", "failed": "failed", "": "is not finished"}
 
@@ -20,6 +22,8 @@ def status(
     """Show where the pipeline stands: what is done, what would run next and about how long, what is unfinished."""
     from dvc.exceptions import DvcException
 
+    from pipeline.project.stage_states import read_status
+
     try:
         found = read_status()
     except DvcException as error:
@@ -28,7 +32,7 @@ def status(
     print(json_text(asdict(found)) if as_json else "\n".join(status_lines(found, time.time())) + "\n", end="")
 
 
-def status_lines(found: Status, now: float) -> list[str]:
+def status_lines(found: "Status", now: float) -> list[str]:
     """Return the status as text; ages are relative to `now`, in seconds since 1970."""
     lines = [", ".join(f"{group} {name}" for group, name in found.choices.items())] if found.choices else []
     lines += [_stage_line(each, now) for each in found.stages]
@@ -36,7 +40,7 @@ def status_lines(found: Status, now: float) -> list[str]:
     return [*lines, _next_line(found.stages)]
 
 
-def _stage_line(each: Standing, now: float) -> str:
+def _stage_line(each: "Standing", now: float) -> str:
     state = {"changed": f"changed: {'; '.join(each.causes)}", "after": f"after {', '.join(each.causes)}"}.get(
         each.state, each.state
     )
@@ -46,7 +50,7 @@ def _stage_line(each: Standing, now: float) -> str:
     return f"{each.name:<28} {last:<38} {state}".rstrip()
 
 
-def _unfinished_line(each: Unfinished, now: float) -> str:
+def _unfinished_line(each: "Unfinished", now: float) -> str:
     parts = [each.progress, f"{span(now - each.written)} ago" if each.written is not None else ""]
     parts.append(f"about {span(each.left)} left" if each.left is not None else "")
     if each.outcome != "running" and each.progress:
@@ -55,7 +59,7 @@ def _unfinished_line(each: Unfinished, now: float) -> str:
     return f"{each.stage} {RUNS[each.outcome]}{f': {more}' if more else ''}"
 
 
-def _next_line(stages: Sequence[Standing]) -> str:
+def _next_line(stages: "Sequence[Standing]") -> str:
     """Return a line on what runs next, in order, and how long it takes as far as known."""
     waiting = [each for each in stages if each.would_run and not each.name.endswith(".dvc")]
     if not waiting:

@@ -16,9 +16,7 @@ from pipeline.evaluation.box_arrays import Bools, BoxArrays, Floats, Ints, Numbe
 from pipeline.evaluation.cap import best_rows
 from pipeline.evaluation.curves import average_precision, precision_recall
 from pipeline.evaluation.matching import Claims, find_claims
-from pipeline.evaluation.protocols import Protocol, find_protocol
-
-OFFICIAL_CAP = 50
+from pipeline.evaluation.protocols import OFFICIAL_CAP, Protocol, find_protocol
 
 
 @dataclass(frozen=True)

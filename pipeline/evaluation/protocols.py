@@ -5,6 +5,10 @@ from typing import Literal
 
 from pipeline.base.errors import InputError
 
+OFFICIAL_CAP = 50
+"Rows of a frame that the official AVA code keeps."
+MIN_FRAMES = 15
+"Frames of the shortest tube that MultiSports' code counts."
 ProtocolName = Literal["official", "mmaction2_1x", "mmaction2_0x", "pyslowfast", "alphaction"]
 
 

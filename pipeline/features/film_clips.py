@@ -1,7 +1,6 @@
 """Run the clips of keyframes through a detector, one film at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -11,18 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.base.read_ahead import read_ahead
 from pipeline.video.clip_indices import clip_indices
 from pipeline.video.clip_input import ClipInput
 from pipeline.video.clips import inference_clip
 from pipeline.video.store import FrameStore
 
-# Clips read ahead of the consumer; bounded, so that memory use does not grow with the length of a film.
-READ_AHEAD = 4
 # Keyframes per forward pass; only a film's last pass is shorter. Libraries round differently for other batch sizes, so
 # with one fixed size features and scores depend on the film's requests alone.
 FORWARD_KEYFRAMES = 8
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -31,21 +28,6 @@ class ClipRequest:
 
     time_seconds: float
     boxes_xyxy: NDArray[np.float64]  # [n, 4], normalised
-
-
-def read_ahead(
-    read: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 2, ahead: int = READ_AHEAD
-) -> Iterator[Result]:
-    """Like `map(read, items)`, in threads and in order, at most `ahead` results ahead of the consumer."""
-    waiting: list[Future[Result]] = []
-    source = iter(items)
-    with ThreadPoolExecutor(threads) as pool:
-        for item in source:
-            waiting.append(pool.submit(read, item))
-            if len(waiting) > ahead:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pipeline.base.errors import InputError
+from pipeline.interop.choices import Background
 
-Background = Literal["drop", "keep"]
 NORM_EPS = 1e-5
 
 

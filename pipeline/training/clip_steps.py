@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.base.randomness import rng_of
-from pipeline.features.film_clips import read_ahead
+from pipeline.base.read_ahead import read_ahead
 from pipeline.features.object_boxes import object_boxes
 from pipeline.models.context import WindowOf
 from pipeline.models.detector import Detector

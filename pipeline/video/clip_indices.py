@@ -1,4 +1,4 @@
-"""Choose the frames of a clip on the grid. The arithmetic is that of MMAction2 1.2.0 (`SampleAVAFrames`)."""
+"""Choose the frames of a clip on the grid, by the arithmetic of MMAction2 1.2.0 (`SampleAVAFrames`)."""
 
 import numpy as np
 from numpy.typing import NDArray

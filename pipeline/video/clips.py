@@ -1,4 +1,4 @@
-"""Turn the frames of clips and their boxes into a network's input.
+"""Clips: turn their frames and boxes into a network's input.
 
 The arithmetic of boxes is that of MMAction2 1.2.0 (`Resize`, `RandomRescale`, `RandomCrop`, `Flip`).
 """

@@ -1,40 +1,19 @@
-"""Two processes on one machine (Gloo): what they share, and how they end."""
+"""Two processes on one machine (Gloo): what they share."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from pipeline.base import distributed, ranks
-from pipeline.base.distributed import LAUNCHER, agree, copy_from_main, from_main, gather, gather_tensors, sum_over_ranks
+from pipeline.base.distributed import agree, copy_from_main, from_main, gather, gather_tensors, sum_over_ranks
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, digest_tree, read_json
 from pipeline.checkpoint.weights import load_tensors
 from pipeline.training.norms import prepare_norm
 from tests import rank_jobs
-
-# One worker makes the folder that they share.
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
-
-
-def start(folder: Path, *command: str, processes: int = 2) -> "subprocess.Popen[str]":
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "DVC_ROOT": str(folder / f"project_{processes}")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.rank_jobs", *command], cwd=REPOSITORY, text=True,
-        env={**environment, "ACTIONBANK_PROCESSES": str(processes)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def run(folder: Path, *command: str, processes: int = 2) -> tuple[int, str, str]:
-    process = start(folder, *command, processes=processes)
-    printed, complained = process.communicate(timeout=300)
-    return process.returncode, printed, complained
+from tests.failing_ranks import run_ranks
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(folder / "project_1"))
         rank_jobs.work(folder, processes=1)  # in this process, which has imported PyTorch
-    status, printed, complained = run(folder, "work", str(folder))
+    status, printed, complained = run_ranks(folder, "rank_jobs", "work", str(folder))
     assert (status, printed) == (0, "2 ranks are done\n"), complained
     return folder
 
@@ -108,63 +87,16 @@ def test_two_ranks_go_on_after_a_kill(folder: Path) -> None:
     whole = (state / "epoch_0003/state.safetensors").read_bytes()
     for each in state.iterdir():
         each.rename(folder / f"whole_{each.name}")
-    status, _, complained = run(folder, "resume", str(folder), "--killed-after", "1")
+    status, _, complained = run_ranks(folder, "rank_jobs", "resume", str(folder), "--killed-after", "1")
     assert status == 1
     assert complained.splitlines()[1:] == ["error: process 1 of 2 was killed by signal 9"], (
         "after the first epoch's line"
     )
     assert [path.name for path in state.glob("epoch_*")] == ["epoch_0001"]
-    status, _, complained = run(folder, "resume", str(folder))
+    status, _, complained = run_ranks(folder, "rank_jobs", "resume", str(folder))
     assert status == 0, complained
     assert (state / "epoch_0003/state.safetensors").read_bytes() == whole
     assert digest_file(folder / "resumed.safetensors") == digest_file(folder / "out_2/parts_of_two.safetensors")
-
-
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [("here", "error: film b: damaged\n"), ("everywhere", "error: params.yaml: no such file\n")],
-)
-def test_an_error_on_one_rank_or_on_all_is_said_once(tmp_path: Path, kind: str, message: str) -> None:
-    assert run(tmp_path, "fail", kind) == (1, "", message)
-
-
-@pytest.mark.slow
-def test_a_bug_on_one_rank_shows_its_traceback_once(tmp_path: Path) -> None:
-    status, _, complained = run(tmp_path, "fail", "bug")
-    assert status == 1
-    assert complained.count("Traceback") == 1
-    assert complained.endswith("ValueError: a bug\n")
-
-
-def test_ranks_end_with_a_launcher_that_is_killed(tmp_path: Path) -> None:
-    process = start(tmp_path, "fail", "never")
-    assert process.stdout is not None
-    launcher = int(process.stdout.readline())
-    assert launcher == process.pid
-    ours = f"/proc/{launcher}/task/{launcher}/children"
-    children = [int(each) for each in Path(ours).read_text().split()]
-    assert len(children) >= 2
-    os.kill(launcher, signal.SIGKILL)
-    process.wait()
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{child}/cmdline").exists() for child in children) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not [child for child in children if Path(f"/proc/{child}/cmdline").exists()]
-    process.communicate()
-
-
-def test_a_rank_whose_launcher_died_while_it_started_ends_at_once() -> None:
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    words = "from pipeline.base.distributed import across_ranks; across_ranks(print)(processes=2)"
-    environment = {
-        "TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", LAUNCHER: str(gone.pid),
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", words], cwd=REPOSITORY, env=os.environ | environment, timeout=60, capture_output=True
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
 
 
 @pytest.fixture

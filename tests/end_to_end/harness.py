@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from pipeline.base.files import digest_tree, read_json
+from tests.end_to_end.warm import warm_server
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
@@ -28,9 +29,15 @@ class Project:
         environment: dict[str, str] | None = None,
         timeout_seconds: float | None = 1800,
     ) -> str:
-        """Run a command in the project; returns what it printed, on either stream."""
+        """Run a command in the project; returns what it printed, on either stream.
+
+        `dvc`, `actionbank` and `python -m` are forked from a process that has imported libraries already
+        (`tests.end_to_end.warm`), except where `environment` is given, which these may read as they start.
+        """
+        given = self.environment(**(environment or {}))
+        given |= warm_server().environment(given["PATH"]) if environment is None else {}
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment(**(environment or {})), text=True, timeout=timeout_seconds,
+            command, cwd=self.folder, env=given, text=True, timeout=timeout_seconds,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )  # fmt: skip
         assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"

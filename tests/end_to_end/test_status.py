@@ -22,7 +22,7 @@ def lines_of(project: Project) -> dict[str, str]:
 
 def processor_seconds(project: Project, *command: str) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    project.run(*command)
+    project.run(*command, environment={})  # started anew
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -7,7 +7,7 @@ import torch
 
 from pipeline.base.randomness import rng_of
 from pipeline.features import film_clips as clips_module
-from pipeline.features.film_clips import ClipRequest, read_ahead, read_request, run_film
+from pipeline.features.film_clips import ClipRequest, read_request, run_film
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
 from pipeline.training.clip_steps import training_sample
@@ -90,15 +90,3 @@ def test_what_the_network_sees_at_a_time_is_the_requests_alone(monkeypatch: pyte
     )  # fmt: skip
     assert seen == [range(8), range(8, 16), range(16, 19)]
     assert np.concatenate(rows).ravel().tolist() == list(range(19))
-
-
-def test_no_more_is_read_ahead_than_asked_for() -> None:
-    started: list[int] = []
-
-    def read(item: int) -> int:
-        started.append(item)
-        return item
-
-    taken = read_ahead(read, range(20), ahead=2)
-    assert [next(taken), next(taken)] == [0, 1]
-    assert max(started) <= 4

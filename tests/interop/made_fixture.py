@@ -17,6 +17,8 @@ from tests.interop import plain
 from tests.interop.small_models import pyslowfast_state
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "parity" / "mmaction2"
+WIDTH = 8
+"Channels of the narrow backbones; the published ones have 64."
 BOXES: list[list[list[float]]] = [[[0, 0, 96, 64], [10.3, 5.2, 40.7, 60.1]], [[70.5, 0, 96, 40.25]]]
 NO_NON_LOCAL = [0, 0, 0, 0]
 NON_LOCAL_CFG = {"sub_sample": True, "use_scale": True, "mode": "embedded_gaussian", "norm_cfg": {"type": "BN3d"}}
@@ -29,10 +31,10 @@ def hyper_of(name: str) -> dict[str, Any]:
 
 
 def slowonly(**changes: Any) -> dict[str, Any]:
-    """SlowOnly of width 16 with 5 classes; `changes` go to the backbone."""
+    """SlowOnly of width WIDTH with 5 classes; `changes` go to the backbone."""
     hyper = hyper_of("slowonly-r50-4x16-ava21")
-    hyper["backbone"] |= {"base_channels": 16, **changes}
-    hyper["bbox_head"] |= {"num_classes": 5, "in_channels": 16 * 32}
+    hyper["backbone"] |= {"base_channels": WIDTH, **changes}
+    hyper["bbox_head"] |= {"num_classes": 5, "in_channels": 32 * WIDTH}
     return hyper
 
 

@@ -208,12 +208,12 @@ def write_pickle(path: Path, blobs: dict[str, np.ndarray], *, flat: bool = False
 def logits(model: Detector, seed: int = 0, *, frames: int = 8, slots: int = 6, bank_channels: int = BANK) -> Tensor:
     """What the detector says of three boxes on two clips, with three objects and one."""
     generator = torch.Generator().manual_seed(seed)
-    clips = torch.randn(2, 3, frames, 64, 64, generator=generator)
-    boxes = torch.tensor([[3.0, 4.0, 40.0, 60.0], [0.0, 0.0, 64.0, 64.0], [20.0, 10.0, 30.0, 25.0]])
+    clips = torch.randn(2, 3, frames, 32, 32, generator=generator)
+    boxes = torch.tensor([[1.5, 2.0, 20.0, 30.0], [0.0, 0.0, 32.0, 32.0], [10.0, 5.0, 15.0, 12.5]])
     rows, clip_index = torch.randn(2, slots, bank_channels, generator=generator), torch.tensor([0, 1, 1])
     window = BankWindow(rows, torch.ones(rows.shape[:2], dtype=torch.bool), clip_index)
     places = torch.tensor([[True] * 3 + [False] * 2, [True] + [False] * 4])
-    objects = ObjectBoxes(torch.tensor([5.0, 9.0, 40.0, 33.0]) + torch.arange(10.0).reshape(2, 5, 1), places)
+    objects = ObjectBoxes(torch.tensor([2.5, 4.5, 20.0, 16.5]) + torch.arange(10.0).reshape(2, 5, 1), places)
     with torch.no_grad():
         found: Tensor = model(clips, boxes, clip_index, window, objects)
     return found

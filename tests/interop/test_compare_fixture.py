@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,24 @@ import torch
 from pipeline.base.errors import InputError
 from pipeline.interop.compare_fixture import check_parity, compare
 from pipeline.interop.fixtures import Expected
-from tests.interop.made_fixture import FOLDER, NON_LOCAL_CFG, made_fixture, made_pyslowfast, slowfast, slowonly
+from tests.interop.made_fixture import FOLDER, NON_LOCAL_CFG, WIDTH, made_fixture, made_pyslowfast, slowfast, slowonly
+
+
+@pytest.fixture(scope="module")
+def plain_slowonly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a fixture that is whole. Tests copy it, and change the copy."""
+    return made_fixture(tmp_path_factory.mktemp("plain"), slowonly()).parent
 
 
 def _context_and_mlp() -> Any:
     hyper = slowonly(
-        base_channels=16,
         non_local_stages=[[0, 1, 0], 0, [0, 0, 0, 0, 0, 1], [1, 0, 0]],
         non_local_cfg=NON_LOCAL_CFG,
         dilations=[1, 1, 1, 2],
         stage_inflations=[1, 0, [0, 1, 0, 1, 1, 0], 1],
     )
     hyper["roi_extractor"] |= {"with_global": True, "temporal_pool_mode": "max", "output_size": 5}
-    hyper["bbox_head"] |= {"in_channels": 1024, "mlp_head": True, "multilabel": False}
+    hyper["bbox_head"] |= {"in_channels": 2 * 32 * WIDTH, "mlp_head": True, "multilabel": False}
     return hyper
 
 
@@ -55,8 +61,8 @@ def _acrn() -> Any:
     hyper["roi_extractor"]["with_global"] = True
     hyper["shared_head"] = {
         "type": "ACRNHead",
-        "in_channels": 1024 + 512,
-        "out_channels": 512,
+        "in_channels": 3 * 32 * WIDTH,
+        "out_channels": 32 * WIDTH,
         "stride": 1,
         "num_convs": 2,
     }
@@ -66,12 +72,12 @@ def _acrn() -> Any:
 def lfb(kind: str = "FBONonLocal", *, layers: int = 3, latent: int = 24, seconds: int = 7, per_second: int = 3) -> Any:
     hyper = slowonly()
     width = {"FBONonLocal": latent}.get(kind, 40)
-    hyper["bbox_head"]["in_channels"] = 512 + width
+    hyper["bbox_head"]["in_channels"] = 32 * WIDTH + width
     hyper["shared_head"] = {
         "type": "FBOHead",
         "lfb_cfg": {"max_num_sampled_feat": per_second, "window_size": seconds, "lfb_channels": 40},
         "fbo_cfg": {
-            "st_feat_channels": 512, "lt_feat_channels": 40, "latent_channels": latent,
+            "st_feat_channels": 32 * WIDTH, "lt_feat_channels": 40, "latent_channels": latent,
             "num_lt_feat": seconds * per_second, "num_non_local_layers": layers, "pre_activate": True,
         },
         "fbo": kind,
@@ -127,8 +133,8 @@ def test_variants_and_windows_are_compared_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["cls_score", "fc_in/first64", "roi_feats/strided64"])
-def test_one_number_that_differs_fails(tmp_path: Path, name: str) -> None:
-    path = made_fixture(tmp_path, slowonly())
+def test_one_number_that_differs_fails(plain_slowonly: Path, tmp_path: Path, name: str) -> None:
+    path = shutil.copytree(plain_slowonly, tmp_path / "copy") / "made.json"
     arrays = dict(np.load(path.with_suffix(".npz")))
     arrays[name] = arrays[name].copy()
     arrays[name].flat[7] += 1e-3 * (1 + abs(arrays[name].flat[7]))
@@ -138,20 +144,22 @@ def test_one_number_that_differs_fails(tmp_path: Path, name: str) -> None:
     assert not report.passed
 
 
-def test_a_statistic_a_shape_and_a_count_that_differ_fail(tmp_path: Path) -> None:
-    path = made_fixture(tmp_path, slowonly())
+def test_a_statistic_a_shape_and_a_count_that_differ_fail(plain_slowonly: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(plain_slowonly, tmp_path / "copy") / "made.json"
     facts = json.loads(path.read_text())
     facts["tensors"]["fc_in"]["std"] *= 1.01
-    facts["tensors"]["roi_feats"]["shape"] = [3, 512, 1, 8, 7]
+    facts["tensors"]["roi_feats"]["shape"] = [3, 32 * WIDTH, 1, 8, 7]
     path.write_text(json.dumps({**facts, "parameter_count": facts["parameter_count"] + 1}))
     report = check_parity(path)
     assert {each.tensor for each in report.differences if not each.within} == {"fc_in", "roi_feats"}
-    assert "shape (3, 512, 1, 8, 8), expected (3, 512, 1, 8, 7)" in [each.note for each in report.differences]
+    assert f"shape (3, {32 * WIDTH}, 1, 8, 8), expected (3, {32 * WIDTH}, 1, 8, 7)" in [
+        each.note for each in report.differences
+    ]
     assert report.parameters == (facts["parameter_count"], facts["parameter_count"] + 1)
 
 
-def test_other_weights_than_described_are_refused(tmp_path: Path) -> None:
-    path = made_fixture(tmp_path, slowonly())
+def test_other_weights_than_described_are_refused(plain_slowonly: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(plain_slowonly, tmp_path / "copy") / "made.json"
     facts = json.loads(path.read_text())
     facts["state_dict"] = facts["state_dict"][1:]
     path.write_text(json.dumps(facts))
@@ -163,8 +171,8 @@ def test_other_weights_than_described_are_refused(tmp_path: Path) -> None:
         check_parity(path)
 
 
-def test_a_tensor_that_nobody_computes_is_refused(tmp_path: Path) -> None:
-    path = made_fixture(tmp_path, slowonly())
+def test_a_tensor_that_nobody_computes_is_refused(plain_slowonly: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(plain_slowonly, tmp_path / "copy") / "made.json"
     arrays: Any = dict(np.load(path.with_suffix(".npz")))
     arrays["stage/backbone.layer9/first64"] = np.zeros(64, np.float32)
     np.savez(path.with_suffix(".npz"), **arrays)
@@ -183,8 +191,8 @@ def test_a_tensor_that_nobody_computes_is_refused(tmp_path: Path) -> None:
         ({"state_dict": [["a", [-1], "float32"]]}, "not a whole fixture: ValueError negative dimensions"),
     ],
 )
-def test_inputs_that_fit_no_model_are_refused(tmp_path: Path, changes: Any, message: str) -> None:
-    path = made_fixture(tmp_path, slowonly())
+def test_inputs_that_fit_no_model_are_refused(plain_slowonly: Path, tmp_path: Path, changes: Any, message: str) -> None:
+    path = shutil.copytree(plain_slowonly, tmp_path / "copy") / "made.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(InputError, match=f"^{re.escape(str(path))}: {message}"):
         check_parity(path)
@@ -200,8 +208,8 @@ def test_a_clip_that_the_network_cannot_take_is_refused_with_the_file(tmp_path: 
         check_parity(path)
 
 
-def test_a_fixture_without_logits_proves_nothing(tmp_path: Path) -> None:
-    path = made_fixture(tmp_path, slowonly())
+def test_a_fixture_without_logits_proves_nothing(plain_slowonly: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(plain_slowonly, tmp_path / "copy") / "made.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "tensors": {}}))
     arrays: Any = {"roi_feats/first64": np.zeros(64, np.float32)}
     np.savez(path.with_suffix(".npz"), **arrays)
@@ -210,8 +218,8 @@ def test_a_fixture_without_logits_proves_nothing(tmp_path: Path) -> None:
         check_parity(path)
 
 
-def test_damaged_arrays_are_refused(tmp_path: Path) -> None:
-    path = made_fixture(tmp_path, slowonly())
+def test_damaged_arrays_are_refused(plain_slowonly: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(plain_slowonly, tmp_path / "copy") / "made.json"
     arrays = path.with_suffix(".npz")
     whole = arrays.read_bytes()
     np.save(tmp_path / "one.npy", np.zeros(3))

@@ -65,7 +65,7 @@ def refusal(hyper: Any) -> str:
         ("roi_extractor.aligned", 1, "hyper.roi_extractor.aligned is 1, supported: True or False"),
         ("bbox_head.spatial_pool_type", "sum", "spatial_pool_type is 'sum', supported: 'max' or 'avg'"),
         ("bbox_head.temporal_pool_type", "sum", "temporal_pool_type is 'sum', supported: 'avg' or 'max'"),
-        ("bbox_head.in_channels", 2048, "hyper.bbox_head.in_channels is 2048, supported: 512"),
+        ("bbox_head.in_channels", 2048, "hyper.bbox_head.in_channels is 2048, supported: 256"),
         ("bbox_head.num_classes", "80", "num_classes is '80', supported: a whole number of at least 1"),
         ("backbone_type", "ResNet3dCSN", "backbone_type is 'ResNet3dCSN', supported: 'ResNet3dSlowOnly' or"),
         ("backbone", 3, "hyper.backbone is 3, expected a mapping"),

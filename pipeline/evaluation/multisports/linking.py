@@ -13,11 +13,11 @@ import numpy as np
 
 from pipeline.evaluation.box_arrays import Floats, Ints
 from pipeline.evaluation.multisports.tubes import Tubes, pixel_box_iou
+from pipeline.evaluation.protocols import MIN_FRAMES
 
 LINK_IOU = 0.5
 SUPPRESS_IOU = 0.6
 BOXES_PER_FRAME = 10
-MIN_FRAMES = 15
 MIN_SCORE = 0.005
 
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from pipeline.evaluation.ava_map import score_matching
 from pipeline.evaluation.multisports.frame_ap import match_frames
-from pipeline.evaluation.multisports.linking import MIN_FRAMES
 from pipeline.evaluation.multisports.video_ap import evaluate_tubes
+from pipeline.evaluation.protocols import MIN_FRAMES
 from pipeline.tables.label_map import Label
 
 # Classes that MultiSports' own evaluation skips.

@@ -11,8 +11,9 @@ from pipeline.evaluation.ava_map import mean_ap
 from pipeline.evaluation.box_arrays import Floats, Ints, number_frames, scored_rows
 from pipeline.evaluation.curves import average_precision, precision_recall
 from pipeline.evaluation.matching import Claims
-from pipeline.evaluation.multisports.linking import MIN_FRAMES, FrameBoxes, link_tubes
+from pipeline.evaluation.multisports.linking import FrameBoxes, link_tubes
 from pipeline.evaluation.multisports.tubes import Tubes, frame_numbers, pixel_box_iou, truth_tubes
+from pipeline.evaluation.protocols import MIN_FRAMES
 
 # Thresholds whose mAPs are averaged, computed as upstream does: 0.1 + 0.1 * 2 is slightly above 0.3.
 TUBE_IOUS = {

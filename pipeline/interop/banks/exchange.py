@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -18,9 +18,8 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, refuse_special
 from pipeline.base.progress import progress
 from pipeline.interop.banks.foreign import ForeignBank
+from pipeline.interop.choices import ExportFormat, ImportFormat
 
-ImportFormat = Literal["mmaction2", "caffe2", "hdf5"]
-ExportFormat = Literal["mmaction2", "mmaction2-list", "caffe2", "hdf5"]
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 # A torch.save file is a zip archive or begins with a pickled magic number; other pickles begin with PICKLE_MAGIC.
 TORCH_MAGIC = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")
