@@ -7,7 +7,7 @@ import typer
 
 from pipeline.base.files import check_own
 from pipeline.commands.bank_sets import BANK_FILES
-from pipeline.interop.choices import ExportFormat, ImportFormat
+from pipeline.interop.exchange_options import ExportFormat, ImportFormat
 
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
 

@@ -11,7 +11,7 @@ import typer
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import atomic_path, check_own_file, check_report, digest_file, write_json
-from pipeline.interop.choices import Background
+from pipeline.interop.exchange_options import Background
 
 if TYPE_CHECKING:
     from pipeline.checkpoint.sidecars import Checkpoint

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.base.errors import InputError
-from pipeline.interop.choices import Background
+from pipeline.interop.exchange_options import Background
 
 NORM_EPS = 1e-5
 

@@ -32,7 +32,7 @@ def run(*words: object) -> str:
 
 
 def test_the_page_stands_in_the_folder_unless_said_otherwise(folder: Path, tmp_path: Path) -> None:
-    assert run(folder) == f"{folder}/page.html: 1 films, 6 boxes; open it in a browser\n"
+    assert run(folder) == f"{folder}/page.html: 1 film, 6 boxes; open it in a browser\n"
     page = (folder / "page.html").read_text()
     assert '"why":null' in page
     assert '"src":"../a%20' in page
@@ -54,7 +54,10 @@ def test_attention_is_taken_from_the_folder_and_truth_from_where_it_is_said(fold
 
 
 def test_what_is_not_there(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nowhere/detections\.parquet: no such table$"):
+    with pytest.raises(
+        InputError,
+        match=r"nowhere: is not a folder that `actionbank predict --out` wrote: it has no detections\.parquet$",
+    ):
         view(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"nowhere/annotations\.parquet: no such table$"):
         view(folder, truth=tmp_path / "nowhere")

@@ -19,7 +19,8 @@ def test_it_has_its_own_folder_words_streams_and_status(tmp_path: Path, status: 
     project = Project(tmp_path)
     (tmp_path / "told.py").write_text(TOLD.format(status=status))
     words = ("python", "-m", "told", "one word", "--more")
-    warm, fresh = (project.run(*words, fails=status != "0", environment=each) for each in (None, {}))
+    warm = project.run(*words, fails=status != "0")
+    fresh = project.run(*words, fails=status != "0", environment={})
     assert sorted(warm.splitlines()) == sorted(fresh.splitlines())
     assert "['one word', '--more'] __main__ 1 False" in warm
 

@@ -18,7 +18,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, refuse_special
 from pipeline.base.progress import progress
 from pipeline.interop.banks.foreign import ForeignBank
-from pipeline.interop.choices import ExportFormat, ImportFormat
+from pipeline.interop.exchange_options import ExportFormat, ImportFormat
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 # A torch.save file is a zip archive or begins with a pickled magic number; other pickles begin with PICKLE_MAGIC.

@@ -1,7 +1,7 @@
 from typing import get_args
 
 from pipeline.interop.banks.exchange import USUAL_DTYPE
-from pipeline.interop.choices import ExportFormat, ImportFormat
+from pipeline.interop.exchange_options import ExportFormat, ImportFormat
 
 
 def test_every_format_has_a_type_of_numbers_and_what_is_read_is_written() -> None:
