@@ -5,7 +5,7 @@ channels.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,28 +14,74 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Placed:
+    """Rows that stand in some slots of every window in place of what the bank holds there."""
+
+    slots: slice
+    rows: Tensor
+    "[W, slots, C_bank], standardised where the window is."
+
+
+@dataclass(frozen=True)
 class BankWindow:
     """Rows of the bank around the keyframes of a batch, and the window of each person; each window is held once.
+
+    The rows may be a copy, or the bank's own table with the numbers of its rows; `whole` gives the same for both, and
+    `pipeline/models/window_blocks.py` reads both without a copy of all windows.
 
     Raises:
         ValueError: the mask does not fit the rows.
     """
 
     rows: Tensor
-    "[W, L, C_bank], in order of time; empty slots hold zeros."
+    "[W, L, C_bank], in order of time, empty slots hold zeros; with `slots` a table [N, C_bank], whose row 0 is zeros."
     mask: Tensor
     "[W, L], bool: True where a slot holds a row."
     owner: Tensor
     "[R], integer: the window of each person; equal to its clip where all persons of a clip share a window."
+    slots: Tensor | None = None
+    "[W, L], integer: the row of the table in each slot, 0 where it is empty; None where `rows` are the windows."
+    mean: Tensor | None = None
+    "[C_bank]: rows are read as (row - mean) / std, and empty slots as zeros; None leaves rows as they are."
+    std: Tensor | None = None
+    "[C_bank], with `mean`."
+    placed: Placed | None = None
 
     def __post_init__(self) -> None:
-        if self.mask.shape != self.rows.shape[:2]:
-            raise ValueError(f"a window of {tuple(self.rows.shape)} has a mask of {tuple(self.mask.shape)}")
+        shape = self.rows.shape[:2] if self.slots is None else self.slots.shape
+        if self.mask.shape != shape:
+            raise ValueError(f"a window of {tuple(shape)} has a mask of {tuple(self.mask.shape)}")
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "BankWindow":
-        """Copy the windows to another device; `non_blocking` as in `Tensor.to`."""
-        tensors = (self.rows, self.mask, self.owner)
-        return BankWindow(*(each.to(device, non_blocking=non_blocking) for each in tensors))
+        """Copy the windows, which have no placed rows yet, to another device; `non_blocking` as in `Tensor.to`."""
+        names = ("rows", "mask", "owner", "slots", "mean", "std")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return replace(self, **{name: each.to(device, non_blocking=non_blocking) for name, each in given.items()})
+
+    def whole(self, dtype: torch.dtype) -> Tensor:
+        """Return all windows as they are read, [W, L, C_bank], in a type."""
+        rows = self.taken(slice(None)).to(dtype)
+        if self.mean is not None and self.std is not None:
+            rows = ((rows - self.mean.to(dtype)) / self.std.to(dtype)).masked_fill(~self.mask[:, :, None], 0)
+        if self.placed is not None:
+            before, after = rows[:, : self.placed.slots.start], rows[:, self.placed.slots.stop :]
+            rows = torch.cat([before, self.placed.rows.to(dtype), after], dim=1)
+        return rows
+
+    def taken(self, windows: slice, out: Tensor | None = None) -> Tensor:
+        """Return the stored rows of some windows, [w, L, C_bank]; `out` takes a buffer for those of a table."""
+        if self.slots is None:
+            return self.rows[windows]
+        slots = self.slots[windows]
+        found = torch.index_select(self.rows, 0, slots.reshape(-1), out=None if out is None else out.flatten(0, 1))
+        return torch.unflatten(found, 0, slots.shape)
+
+    def part(self, slots: slice) -> "BankWindow":
+        """Return windows of some of the slots; nothing may be placed in them."""
+        rows = self.rows if self.slots is not None else self.rows[:, slots]
+        return replace(
+            self, rows=rows, mask=self.mask[:, slots], slots=None if self.slots is None else self.slots[:, slots]
+        )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.attention import BLOCKS, Attention, attends, attention_weights, record_attention
+from pipeline.models.attention import BLOCKS, Attention, attends, record_attention
 from pipeline.models.context import BankWindow, Context, ObjectRows
 from pipeline.models.heads import interaction, lfb_nl
 from pipeline.models.heads.head import HeadSettings

@@ -8,9 +8,10 @@ Shape suffixes of names: R persons (RoIs), C channels; for those of a context se
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 
-from pipeline.models.context import Context
+from pipeline.models.context import BankWindow, Context
 from pipeline.models.roi import pool_roi
 from pipeline.models.settings import Mask, WindowSettings
 from pipeline.tables.window_span import Span
@@ -108,11 +109,12 @@ class Head(nn.Module):
         for name in sorted(self.needs):
             if getattr(context, name) is None:
                 raise ValueError(f"this head needs {name}, the context has none")
-        if self.feature_dropout.p:
+        if self.feature_dropout.p and self.training:
             roi = self.feature_dropout(roi)
             if context.window is not None:
-                rows = self.feature_dropout(context.window.rows)
-                context = replace(context, window=replace(context.window, rows=rows))
+                window = context.window
+                rows = self.feature_dropout(window.whole(torch.float32))
+                context = replace(context, window=BankWindow(rows, window.mask, window.owner))
             if context.objects is not None:
                 rows = self.feature_dropout(context.objects.rows)
                 context = replace(context, objects=replace(context.objects, rows=rows))
@@ -126,13 +128,22 @@ def pool_persons(roi: Tensor) -> Tensor:
     return pool_roi(roi) if roi.dim() == 5 else roi
 
 
+def context_window(context: Context) -> BankWindow:
+    """Return the windows of a context.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if context.window is None:
+        raise ValueError("this head needs window, the context has none")
+    return context.window
+
+
 def read_window(context: Context, mask: Mask, like: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
     """Return the windows in the type of `like`, their mask (None if `mask` is none), and the window of each person.
 
     Raises:
         ValueError: there is no window.
     """
-    window = context.window
-    if window is None:
-        raise ValueError("this head needs window, the context has none")
-    return window.rows.to(like.dtype), None if mask == "none" else window.mask, window.owner
+    window = context_window(context)
+    return window.whole(like.dtype), None if mask == "none" else window.mask, window.owner

@@ -9,7 +9,8 @@ from torch import nn
 from pipeline.base.errors import InputError
 from pipeline.models.context import Context
 from pipeline.models.heads.head import HeadSettings
-from pipeline.models.heads.lfb_nl import NonLocalBank, attend, group_persons, lfb_nl
+from pipeline.models.heads.attend import attend, group_persons
+from pipeline.models.heads.lfb_nl import NonLocalBank, lfb_nl
 from pipeline.models.heads.linear import linear
 from tests.models.heads.made_up import CHANNELS, trained_accuracy, windowed
 
