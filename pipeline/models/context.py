@@ -48,8 +48,8 @@ class BankWindow:
     placed: Placed | None = None
 
     def __post_init__(self) -> None:
-        shape = self.rows.shape[:2] if self.slots is None else self.slots.shape
-        if self.mask.shape != shape:
+        shape = self.rows.shape if self.slots is None else self.slots.shape
+        if self.mask.shape != shape[:2]:
             raise ValueError(f"a window of {tuple(shape)} has a mask of {tuple(self.mask.shape)}")
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "BankWindow":
@@ -60,21 +60,13 @@ class BankWindow:
 
     def whole(self, dtype: torch.dtype) -> Tensor:
         """Return all windows as they are read, [W, L, C_bank], in a type."""
-        rows = self.taken(slice(None)).to(dtype)
+        rows = (self.rows if self.slots is None else self.rows[self.slots]).to(dtype)
         if self.mean is not None and self.std is not None:
             rows = ((rows - self.mean.to(dtype)) / self.std.to(dtype)).masked_fill(~self.mask[:, :, None], 0)
         if self.placed is not None:
             before, after = rows[:, : self.placed.slots.start], rows[:, self.placed.slots.stop :]
             rows = torch.cat([before, self.placed.rows.to(dtype), after], dim=1)
         return rows
-
-    def taken(self, windows: slice, out: Tensor | None = None) -> Tensor:
-        """Return the stored rows of some windows, [w, L, C_bank]; `out` takes a buffer for those of a table."""
-        if self.slots is None:
-            return self.rows[windows]
-        slots = self.slots[windows]
-        found = torch.index_select(self.rows, 0, slots.reshape(-1), out=None if out is None else out.flatten(0, 1))
-        return torch.unflatten(found, 0, slots.shape)
 
     def part(self, slots: slice) -> "BankWindow":
         """Return windows of some of the slots; nothing may be placed in them."""

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from pipeline.base.errors import InputError
 from pipeline.models.context import BankWindow
 from pipeline.models.settings import Mask
-from pipeline.models.window_blocks import Look, all_weights, sum_rows
+from pipeline.models.window_blocks import Look, sum_rows
 
 WindowDropout = Literal["rows", "projected"]
 """What dropout of a window acts on, in training. projected: each value of the projected rows, as published; the rest is
@@ -162,36 +162,40 @@ class Carried:
 
     def read(self, query_Rd: Tensor, maps: Maps) -> Tensor:
         """See `Seen.read`."""
-        place_R, query_WPC, bias_WPS, look = self._asked(query_Rd, maps)
-        sums_WPC, shares_WPS = sum_rows(query_WPC, bias_WPS, look)
-        value_Rd: Tensor = maps.value(self.project(sums_WPC[self.owner, place_R].to(self.project.weight.dtype)))
+        sums_RC, weights_RL = self._sums(query_Rd, maps)
+        value_Rd: Tensor = maps.value(self.project(sums_RC.to(self.project.weight.dtype)))
         if maps.position_v is not None:
-            value_Rd = value_Rd + shares_WPS[self.owner, place_R] @ maps.position_v[:, 0]
+            shares_RS = torch.unflatten(weights_RL, 1, (len(maps.position_v), -1)).sum(dim=2)
+            value_Rd = value_Rd + shares_RS @ maps.position_v[:, 0]
         return value_Rd
 
     def weights(self, query_Rd: Tensor, maps: Maps) -> Tensor:
         """See `Seen.weights`."""
-        place_R, query_WPC, bias_WPS, look = self._asked(query_Rd, maps)
-        weights_RL = all_weights(query_WPC, bias_WPS, look)[self.owner, place_R]
+        weights_RL = self._sums(query_Rd, maps)[1]
         if self.valid is None:
             return weights_RL
         return weights_RL.masked_fill(~self.valid.any(dim=1)[self.owner, None], math.nan)
 
-    def _asked(self, query_Rd: Tensor, maps: Maps) -> tuple[Tensor, Tensor, Tensor | None, Look]:
-        """Return each person's place among those of its window, and what `sum_rows` takes."""
+    def _sums(self, query_Rd: Tensor, maps: Maps) -> tuple[Tensor, Tensor]:
+        """Return each person's sum of its window's rows, [R, C], and the weights of the slots, [R, L]."""
         # The bias of the keys changes no weight. Its gradient is 0, not absent: ranks and optimisers expect one.
         query_Rd = query_Rd / math.sqrt(query_Rd.shape[1]) + 0 * maps.key.bias
         carried_RC = (query_Rd @ maps.key.weight) @ self.project.weight
-        place_R, persons = group_persons(self.owner, len(self.window.mask))
         dtype = torch.promote_types(carried_RC.dtype, torch.float32)
+        windows, slots = self.window.mask.shape  # `len` would close the size of a graph that is traced
+        place_R, persons = group_persons(self.owner, windows)
 
         def by_window(rows: Tensor) -> Tensor:
-            grouped = rows.new_zeros(len(self.window.mask), persons, rows.shape[1], dtype=dtype)
+            grouped = rows.new_zeros(windows, persons, rows.shape[1], dtype=dtype)
             return grouped.index_put((self.owner, place_R), rows.to(dtype))
 
-        bias_WPS = None if maps.position_k is None else by_window(query_Rd @ maps.position_k[:, 0].T)
+        bias_WPL = None
+        if maps.position_k is not None:
+            bias_RS = query_Rd @ maps.position_k[:, 0].T
+            bias_WPL = by_window(bias_RS.repeat_interleave(slots // len(maps.position_k), dim=1))
         look = Look(self.window, self.valid, self._counts(), empty=self.empty, alone=self.alone)
-        return place_R, by_window(carried_RC), bias_WPS, look
+        sums_WPC, weights_WPL = sum_rows(by_window(carried_RC), bias_WPL, look)
+        return sums_WPC[self.owner, place_R], weights_WPL[self.owner, place_R]
 
     def _counts(self) -> list[int] | None:
         if torch.compiler.is_exporting():
