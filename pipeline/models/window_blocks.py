@@ -100,13 +100,13 @@ class Blocks:
                 empty_wl = empty_wL if block.slots is None else empty_wL[:, block.slots]
                 read.masked_fill_(empty_wl[:, :, None], 0)
         if window.placed is not None:
-            placed, at = window.placed.rows[windows], window.placed.slots
+            placed, at = window.placed.rows[windows].to(self.dtype), window.placed.slots
             placed = placed if window.std is None else placed * window.std
             if block.slots is None:
                 read[:, at] = placed
             else:
                 here = (block.slots >= at.start) & (block.slots < at.stop)
-                read[:, here] = placed[:, block.slots[here] - at.start].to(self.dtype)
+                read[:, here] = placed[:, block.slots[here] - at.start]
         return read
 
     def _stored(self, block: Block) -> Tensor:
