@@ -83,7 +83,12 @@ def test_rows_are_read_a_few_at_a_time_and_none_is_kept_for_the_gradient(monkeyp
     assert [(each.windows, each.persons) for each in blocks] == [(slice(0, 2), 2), (slice(2, 4), 3)]
     kept: list[tuple[int, ...]] = []
     query = asked()[0].float().requires_grad_()
-    with torch.autograd.graph.saved_tensors_hooks(lambda each: kept.append(tuple(each.shape)) or each, lambda x: x):
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept.append(tuple(tensor.shape))
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         sum_rows(query, None, look)
     assert (WINDOWS, PERSONS, SLOTS) in kept
     assert not [shape for shape in kept if shape[-2:] == (SLOTS, CHANNELS)]

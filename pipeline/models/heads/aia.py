@@ -287,8 +287,8 @@ def aia_serial(
         window_dropout: of the window's rows, see `WindowDropout`; `projected` is published.
 
     Raises:
-        InputError: `order` has another letter or none, `mask`, `init` or `window_dropout` is another word, a size is below 1, `dropout`
-            is not in [0, 1), or the window is absent or has rows of other channels than the persons.
+        InputError: `order` has another letter or none, `mask`, `init` or `window_dropout` is another word, a size is
+            below 1, `dropout` is not in [0, 1), or the window is absent or has rows of other channels than the persons.
     """
     options = Options(
         order=order, latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init,
