@@ -26,21 +26,21 @@ class Placed:
 class BankWindow:
     """Rows of the bank around the keyframes of a batch, and the window of each person; each window is held once.
 
-    The rows may be a copy, or the bank's own table with the numbers of its rows; `whole` gives the same for both, and
+    The rows may be a copy, or the bank's own table with the numbers of its rows; `rows` gives the same for both, and
     `pipeline/models/window_blocks.py` reads both without a copy of all windows.
 
     Raises:
         ValueError: the mask does not fit the rows.
     """
 
-    rows: Tensor
+    stored: Tensor
     "[W, L, C_bank], in order of time, empty slots hold zeros; with `slots` a table [N, C_bank], whose row 0 is zeros."
     mask: Tensor
     "[W, L], bool: True where a slot holds a row."
     owner: Tensor
     "[R], integer: the window of each person; equal to its clip where all persons of a clip share a window."
     slots: Tensor | None = None
-    "[W, L], integer: the row of the table in each slot, 0 where it is empty; None where `rows` are the windows."
+    "[W, L], integer: the row of the table in each slot, 0 where it is empty; None where `stored` are the windows."
     mean: Tensor | None = None
     "[C_bank]: rows are read as (row - mean) / std, and empty slots as zeros; None leaves rows as they are."
     std: Tensor | None = None
@@ -48,19 +48,24 @@ class BankWindow:
     placed: Placed | None = None
 
     def __post_init__(self) -> None:
-        shape = self.rows.shape if self.slots is None else self.slots.shape
+        shape = self.stored.shape if self.slots is None else self.slots.shape
         if self.mask.shape != shape[:2]:
             raise ValueError(f"a window of {tuple(shape)} has a mask of {tuple(self.mask.shape)}")
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "BankWindow":
         """Copy the windows, which have no placed rows yet, to another device; `non_blocking` as in `Tensor.to`."""
-        names = ("rows", "mask", "owner", "slots", "mean", "std")
+        names = ("stored", "mask", "owner", "slots", "mean", "std")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return replace(self, **{name: each.to(device, non_blocking=non_blocking) for name, each in given.items()})
 
+    @property
+    def rows(self) -> Tensor:
+        """All windows as they are read, [W, L, C_bank]: in the type of the bank, or float32 where they have a mean."""
+        return self.whole(self.stored.dtype if self.mean is None else torch.float32)
+
     def whole(self, dtype: torch.dtype) -> Tensor:
         """Return all windows as they are read, [W, L, C_bank], in a type."""
-        rows = (self.rows if self.slots is None else self.rows[self.slots]).to(dtype)
+        rows = (self.stored if self.slots is None else self.stored[self.slots]).to(dtype)
         if self.mean is not None and self.std is not None:
             rows = ((rows - self.mean.to(dtype)) / self.std.to(dtype)).masked_fill(~self.mask[:, :, None], 0)
         if self.placed is not None:
@@ -70,9 +75,9 @@ class BankWindow:
 
     def part(self, slots: slice) -> "BankWindow":
         """Return windows of some of the slots; nothing may be placed in them."""
-        rows = self.rows if self.slots is not None else self.rows[:, slots]
+        stored = self.stored if self.slots is not None else self.stored[:, slots]
         return replace(
-            self, rows=rows, mask=self.mask[:, slots], slots=None if self.slots is None else self.slots[:, slots]
+            self, stored=stored, mask=self.mask[:, slots], slots=None if self.slots is None else self.slots[:, slots]
         )
 
 

@@ -77,7 +77,7 @@ class Blocks:
         """Yield the blocks; one of nobody, or of nothing to see, is left out."""
         counts, valid_WL = self.look.counts or (), self.look.valid_WL
         window = self.look.window
-        size = window.mask.shape[1] * window.rows.shape[-1] * self.dtype.itemsize
+        size = window.mask.shape[1] * window.stored.shape[-1] * self.dtype.itemsize
         of_cpu = window.mask.device.type == "cpu"
         together = 1 if of_cpu and self.look.alone else max(1, (CPU_BYTES if of_cpu else GPU_BYTES) // max(1, size))
         for first in range(0, len(counts), together):
@@ -114,11 +114,11 @@ class Blocks:
         window, windows = self.look.window, block.windows
         if window.slots is None:
             if block.slots is None:
-                return window.rows[windows]
-            table, chosen = window.rows[windows.start], block.slots
+                return window.stored[windows]
+            table, chosen = window.stored[windows.start], block.slots
         else:
             slots_wL = window.slots[windows]
-            table, chosen = window.rows, slots_wL if block.slots is None else slots_wL[:, block.slots]
+            table, chosen = window.stored, slots_wL if block.slots is None else slots_wL[:, block.slots]
         shape = (1 if chosen.dim() == 1 else len(chosen), chosen.shape[-1], table.shape[1])
         stored = self._buffer("stored", shape, table.dtype)
         torch.index_select(table, 0, chosen.reshape(-1), out=stored.flatten(0, 1))
@@ -156,7 +156,7 @@ def sum_rows(query_WPC: Tensor, bias_WPL: Tensor | None, look: Look) -> tuple[Te
         Sums [W, P, C] and weights [W, P, L]; they have a meaning only for persons, and none for one whose window has no
         slot that takes part.
     """
-    if look.counts is None or look.window.rows.requires_grad:
+    if look.counts is None or look.window.stored.requires_grad:
         rows_WLC = look.window.whole(query_WPC.dtype)
         weights_WPL = row_weights(query_WPC, bias_WPL, rows_WLC, look.valid_WL)
         return weights_WPL @ rows_WLC, weights_WPL

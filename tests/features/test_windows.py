@@ -36,17 +36,17 @@ def test_a_draw_is_shared_by_a_keyframe_or_is_each_persons_own(bank: Bank) -> No
     windows = ResidentWindows([bank], min_score=0.5)
     shared = WindowSource(windows, window_of(4, 2)).for_training(seed=7)(3)(VIDEOS, TIMES, CLIPS)
     slots = windows.slots(VIDEOS, TIMES, seconds=4, per_second=2, draw=(7, 3))
-    assert torch.equal(shared.whole(torch.float16), windows.gather(slots)[0])
+    assert torch.equal(shared.rows, windows.gather(slots)[0])
     assert torch.equal(shared.mask, slots != 0)
     assert shared.owner is CLIPS
     own = WindowSource(windows, window_of(4, 2, draw="roi")).for_training(seed=7)(3)(VIDEOS, TIMES, CLIPS)
     slots = windows.slots(VIDEOS, TIMES, seconds=4, per_second=2, draw=(7, 3), persons=np.array([2, 0, 3]))
-    assert torch.equal(own.whole(torch.float16), windows.gather(slots)[0])
+    assert torch.equal(own.rows, windows.gather(slots)[0])
     assert torch.equal(own.mask, slots != 0)
     assert own.owner.tolist() == [0, 1, 2, 3, 4]
-    assert len({each.numpy().tobytes() for each in own.whole(torch.float16)}) == 5
+    assert len({each.numpy().tobytes() for each in own.rows}) == 5
     nobody = WindowSource(windows, window_of(4, 2, draw="roi")).for_training(seed=7)(3)(VIDEOS, TIMES, CLIPS[:0])
-    assert [tuple(each.shape) for each in (nobody.whole(torch.float16), nobody.mask, nobody.owner)] == [
+    assert [tuple(each.shape) for each in (nobody.rows, nobody.mask, nobody.owner)] == [
         (0, 8, 4),
         (0, 8),
         (0,),
@@ -59,7 +59,7 @@ def test_evaluation_takes_one_window_for_a_keyframe_by_score(bank: Bank, draw) -
     source = WindowSource(windows, window_of(3, 2, span="past", exclude_keyframe=True, draw=draw))
     window = source.for_evaluation()(VIDEOS, TIMES, CLIPS)
     slots = windows.slots(VIDEOS, TIMES, seconds=3, per_second=2, span="past", exclude_keyframe=True)
-    assert torch.equal(window.whole(torch.float16), windows.gather(slots)[0])
+    assert torch.equal(window.rows, windows.gather(slots)[0])
     assert window.owner is CLIPS
     assert window.mask.tolist() == [[True] * 4 + [False] * 2, [False] * 6, [True] * 4 + [False] * 2]
 
@@ -68,7 +68,7 @@ def test_windows_of_one_tensor_are_not_copied(bank: Bank) -> None:
     windows = ResidentWindows([bank], min_score=0.5)
     made = WindowSource(windows, window_of(4, 2)).for_evaluation()(VIDEOS, TIMES, CLIPS)
     streamed = WindowSource(StreamedWindows([bank], min_score=0.5), window_of(4, 2)).for_evaluation()
-    assert made.rows is windows.features
+    assert made.stored is windows.features
     copied = streamed(VIDEOS, TIMES, CLIPS)
     assert copied.slots is None
     assert torch.equal(made.whole(torch.float32), copied.whole(torch.float32))
@@ -76,13 +76,13 @@ def test_windows_of_one_tensor_are_not_copied(bank: Bank) -> None:
 
 def test_streamed_windows_are_made_in_one_buffer_that_grows(bank: Bank) -> None:
     made = WindowSource(StreamedWindows([bank], min_score=0.5), window_of(4, 2)).for_evaluation()
-    first = made(VIDEOS[:2], TIMES[:2], CLIPS[:2]).rows
-    smaller = made(VIDEOS[2:], TIMES[2:], CLIPS[:2]).rows
+    first = made(VIDEOS[:2], TIMES[:2], CLIPS[:2]).stored
+    smaller = made(VIDEOS[2:], TIMES[2:], CLIPS[:2]).stored
     assert smaller.data_ptr() == first.data_ptr()
     assert torch.equal(first[0], smaller[0]), "overwritten"
-    larger = made(VIDEOS, TIMES, CLIPS).rows
+    larger = made(VIDEOS, TIMES, CLIPS).stored
     assert larger.data_ptr() != first.data_ptr()
-    again = made(VIDEOS[:2], TIMES[:2], CLIPS[:2]).rows
+    again = made(VIDEOS[:2], TIMES[:2], CLIPS[:2]).stored
     assert again.data_ptr() == larger.data_ptr()
 
 

@@ -34,13 +34,14 @@ def test_numbers_of_rows_in_a_table_are_the_same_windows_as_a_copy() -> None:
     copied = BankWindow(table[slots], slots != 0, owner, None, mean, std)
     expected = ((table.float() - mean) / std)[slots].masked_fill((slots == 0)[:, :, None], 0)
     assert torch.equal(numbers.whole(torch.float32), expected)
-    assert torch.equal(copied.whole(torch.float32), expected)
+    assert torch.equal(copied.rows, expected)
+    assert torch.equal(replace(numbers, mean=None, std=None).rows, table[slots])
     for window in (numbers, copied):
         assert torch.equal(window.part(slice(1, 4)).whole(torch.float32), expected[:, 1:4])
         placed = replace(window, placed=Placed(slice(2, 3), torch.ones(2, 1, 4))).whole(torch.float32)
         assert placed[:, 2].unique().tolist() == [1]
         assert torch.equal(placed[:, [0, 1, 3, 4]], expected[:, [0, 1, 3, 4]])
     moved = numbers.to(torch.device("meta"))
-    assert {each.device.type for each in (moved.rows, moved.slots, moved.mean)} == {"meta"}  # type: ignore[union-attr]
+    assert {each.device.type for each in (moved.stored, moved.slots, moved.mean)} == {"meta"}  # type: ignore[union-attr]
     with pytest.raises(ValueError, match=r"^a window of \(2, 5\) has a mask of \(2, 4\)$"):
         BankWindow(table, MASK[:, :4], owner, slots)

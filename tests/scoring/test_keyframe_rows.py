@@ -139,7 +139,7 @@ def test_steps_hold_every_keyframe_once_with_its_window(bank: Bank) -> None:
         assert batch.window is not None
         # Seconds 901, 902 and 903 of film b: one person, two persons, past the end.
         assert batch.window.mask.tolist() == [[True, False, True, True, False, False]]
-        assert batch.window.whole(torch.float32)[0, :, 0].tolist() == [102, 0, 103, 104, 0, 0]
+        assert batch.window.rows[0, :, 0].tolist() == [102, 0, 103, 104, 0, 0]
     (step,) = row_steps(rows, FIRST, training_settings(global_batch=8, bn_batch=1, seed=3), window_of=None)
     assert (len(list(step.parts)), step.count) == (2, 2)
     orders = {
