@@ -62,7 +62,7 @@ class Block:
 
 
 class Blocks:
-    """Reads windows block by block, less their mean and not divided by `std`.
+    """Reads windows block by block, not yet divided (`BankWindow.divisor`).
 
     Divided are the queries before and the sums after, which are fewer than the rows.
     """
@@ -90,7 +90,7 @@ class Blocks:
         """Return the rows of a block, [w, l, C]; the next call may overwrite them."""
         window, windows = self.look.window, block.windows
         rows = self._stored(block)
-        if rows.dtype == self.dtype and window.mean is None and window.placed is None:
+        if rows.dtype == self.dtype and all(each is None for each in (window.mean, window.dropped, window.placed)):
             return rows
         read = self._buffer("read", rows.shape, self.dtype).copy_(rows)
         if window.mean is not None:
@@ -99,9 +99,14 @@ class Blocks:
                 empty_wL = ~window.mask[windows]
                 empty_wl = empty_wL if block.slots is None else empty_wL[:, block.slots]
                 read.masked_fill_(empty_wl[:, :, None], 0)
+        if window.dropped is not None:
+            place_wL = window.dropped.place[windows]
+            place_wl = place_wL if block.slots is None else place_wL[:, block.slots]
+            read.mul_(window.dropped.kept[place_wl])
         if window.placed is not None:
             placed, at = window.placed.rows[windows].to(self.dtype), window.placed.slots
-            placed = placed if window.std is None else placed * window.std
+            divisor = window.divisor(self.dtype)
+            placed = placed if divisor is None else placed * divisor
             if block.slots is None:
                 read[:, at] = placed
             else:
@@ -160,9 +165,9 @@ def sum_rows(query_WPC: Tensor, bias_WPL: Tensor | None, look: Look) -> tuple[Te
         rows_WLC = look.window.whole(query_WPC.dtype)
         weights_WPL = row_weights(query_WPC, bias_WPL, rows_WLC, look.valid_WL)
         return weights_WPL @ rows_WLC, weights_WPL
-    std = None if look.window.std is None else look.window.std.to(query_WPC.dtype)
-    sums_WPC, weights_WPL = _SumRows.apply(query_WPC if std is None else query_WPC / std, bias_WPL, look)
-    return sums_WPC if std is None else sums_WPC / std, weights_WPL
+    divisor = look.window.divisor(query_WPC.dtype)
+    sums_WPC, weights_WPL = _SumRows.apply(query_WPC if divisor is None else query_WPC / divisor, bias_WPL, look)
+    return sums_WPC if divisor is None else sums_WPC / divisor, weights_WPL
 
 
 class _SumRows(torch.autograd.Function):

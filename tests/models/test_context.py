@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pipeline.models.context import BankWindow, Context, Placed
+from pipeline.models.context import BankWindow, Context, Placed, drop_values
 
 ROWS, MASK = torch.zeros(2, 5, 4), torch.zeros(2, 5, dtype=torch.bool)
 
@@ -45,3 +45,15 @@ def test_numbers_of_rows_in_a_table_are_the_same_windows_as_a_copy() -> None:
     assert {each.device.type for each in (moved.stored, moved.slots, moved.mean)} == {"meta"}  # type: ignore[union-attr]
     with pytest.raises(ValueError, match=r"^a window of \(2, 5\) has a mask of \(2, 4\)$"):
         BankWindow(table, MASK[:, :4], owner, slots)
+
+
+def test_a_share_of_the_values_is_dropped_and_the_rest_divided_by_what_stays() -> None:
+    torch.manual_seed(0)
+    window = BankWindow(torch.ones(2, 200, 50), torch.arange(200) < torch.tensor([[200], [100]]), torch.tensor([0]))
+    rows = drop_values(window, 0.3).rows[window.mask]
+    assert rows.unique().tolist() == [0, pytest.approx(1 / 0.7)]
+    assert (rows == 0).float().mean() == pytest.approx(0.3, abs=0.02)
+    again = drop_values(window, 0.3).rows[window.mask]
+    assert not torch.equal(rows, again)
+    half = drop_values(window, 0.3)
+    assert torch.equal(half.part(slice(50, 120)).rows, half.rows[:, 50:120])

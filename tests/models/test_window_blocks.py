@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models import window_blocks
-from pipeline.models.context import BankWindow, Placed
+from pipeline.models.context import BankWindow, Placed, drop_values
 from pipeline.models.window_blocks import Look, row_weights, sum_rows
 
 WINDOWS, SLOTS, CHANNELS, PERSONS = 4, 6, 5, 3
@@ -15,12 +15,16 @@ COUNTS = [2, 0, 3, 1]
 SLOTS_OF = torch.tensor([[1, 0, 7, 3, 0, 2], [4, 5, 6, 0, 0, 1], [0, 2, 0, 8, 8, 0], [0] * SLOTS])
 
 
-def look_of(*, masked: bool, standardised: bool = True, placed: bool = True, alone: bool = True) -> Look:
+def look_of(
+    *, masked: bool, standardised: bool = True, placed: bool = True, alone: bool = True, dropped: bool = True
+) -> Look:
     draw = torch.Generator().manual_seed(0)
     table = torch.randn(9, CHANNELS, generator=draw).half()
     table[0] = 0
     given = (torch.randn(CHANNELS, generator=draw), torch.rand(CHANNELS, generator=draw) + 0.5) if standardised else ()
     window = BankWindow(table, SLOTS_OF != 0, torch.tensor([0, 0, 2, 2, 2, 3]), SLOTS_OF, *given)
+    if dropped:
+        window = drop_values(window, 0.4)
     if placed:
         rows = torch.randn(WINDOWS, 2, CHANNELS, generator=draw)
         window = replace(window, placed=Placed(slice(2, 4), rows))
@@ -40,13 +44,14 @@ def asked() -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("dropped", [True, False])
 @pytest.mark.parametrize("placed", [True, False])
 @pytest.mark.parametrize("standardised", [True, False])
 @pytest.mark.parametrize("masked", [True, False])
 def test_sums_weights_and_gradients_are_those_of_whole_windows(
-    masked: bool, standardised: bool, placed: bool, alone: bool
+    masked: bool, standardised: bool, placed: bool, dropped: bool, alone: bool
 ) -> None:
-    look = look_of(masked=masked, standardised=standardised, placed=placed, alone=alone)
+    look = look_of(masked=masked, standardised=standardised, placed=placed, dropped=dropped, alone=alone)
     found = []
     for way in (sum_rows, plain):
         query, bias = (each.requires_grad_() for each in asked())
@@ -62,7 +67,7 @@ def test_sums_weights_and_gradients_are_those_of_whole_windows(
 
 @pytest.mark.parametrize("masked", [True, False])
 def test_what_a_window_gives_depends_on_no_other(masked: bool) -> None:
-    look, query = look_of(masked=masked), asked()[0].float()
+    look, query = look_of(masked=masked, dropped=False), asked()[0].float()
     together = sum_rows(query, None, look)
     for window, count in enumerate(COUNTS):
         here = slice(window, window + 1)
@@ -95,7 +100,7 @@ def test_rows_are_read_a_few_at_a_time_and_none_is_kept_for_the_gradient(monkeyp
 
 
 def test_rows_that_need_a_gradient_get_one() -> None:
-    look = look_of(masked=True, standardised=False, placed=False)
+    look = look_of(masked=True, standardised=False, placed=False, dropped=False)
     rows = look.window.whole(torch.float64).requires_grad_()
     given = replace(look, window=BankWindow(rows, look.window.mask, look.window.owner))
     sum_rows(asked()[0], None, given)[0][0].sum().backward()

@@ -8,10 +8,9 @@ Shape suffixes of names: R persons (RoIs), C channels; for those of a context se
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
 
-from pipeline.models.context import BankWindow, Context
+from pipeline.models.context import BankWindow, Context, drop_values
 from pipeline.models.roi import pool_roi
 from pipeline.models.settings import Mask, WindowSettings
 from pipeline.tables.window_span import Span
@@ -112,9 +111,7 @@ class Head(nn.Module):
         if self.feature_dropout.p and self.training:
             roi = self.feature_dropout(roi)
             if context.window is not None:
-                window = context.window
-                rows = self.feature_dropout(window.whole(torch.float32))
-                context = replace(context, window=BankWindow(rows, window.mask, window.owner))
+                context = replace(context, window=drop_values(context.window, self.feature_dropout.p))
             if context.objects is not None:
                 rows = self.feature_dropout(context.objects.rows)
                 context = replace(context, objects=replace(context.objects, rows=rows))
