@@ -9,6 +9,7 @@ figure is a median of turns in which the sides alternate; each measurement of me
 
 import os
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -32,6 +33,7 @@ from pipeline.base.files import read_json, write_json
 from pipeline.base.work import list_items, remove_item
 
 SHAPE: dict[str, Any] = {"seconds": 60, "per_second": 5}
+PERSONS = 4  # of a clip, where the reference is asked for each
 
 
 @dataclass
@@ -169,6 +171,34 @@ def measure_windows(paths: Paths, found: Found, repeats: int, batch: int) -> Non
     )
     for name, least in (("resident, padded", 20), ("resident, packed", 35), ("streamed", 1), ("streamed, no cache", 1)):
         found.target(f"windows: reference / {name}", median_ratio(times["reference"], times[name]), least, most=False)
+    found.values["windows_cpu"] = cpu_of_windows(
+        lambda keyframes: reference_batch(reference, keyframes, channels=bank.channels, **SHAPE),
+        windows(resident),
+        batches,
+    )
+
+
+def cpu_of_windows(
+    reference: Callable[[list[tuple[str, int]]], Tensor],
+    ours: Callable[[int], Any],
+    batches: list[list[tuple[str, int]]],
+) -> dict[str, float]:
+    """CPU time of the reference over ours in one thread: asked once for a clip, and as it asks, for each person."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    spent: dict[str, list[float]] = {"clip": [], "person": [], "ours": []}
+    for turn, batch in enumerate(batches):
+        persons = [each for each in batch for _ in range(PERSONS)]
+        for name, call in (
+            ("clip", partial(reference, batch)), ("person", partial(reference, persons)), ("ours", partial(ours, turn))
+        ):  # fmt: skip
+            start = time.process_time()
+            call()
+            spent[name].append(time.process_time() - start)
+    torch.set_num_threads(threads)
+    return {
+        f"reference for each {name} / ours": median_ratio(spent[name], spent["ours"]) for name in ("clip", "person")
+    }
 
 
 def measure_streaming(folder: Path, found: Found, size: Size, few: int, many: int) -> None:
@@ -219,6 +249,10 @@ def report(found: Found) -> str:
             table(["load", "time", "added peak memory"], lines),
             table([f"{memory['workers']} processes", "RSS", "PSS", "payload"], shared),
             table(["a batch of windows", "time", "to a plain copy"], windows),
+            table(
+                ["windows, CPU time in one thread", ""],
+                [[k, f"{v:.3g} x"] for k, v in found.values["windows_cpu"].items()],
+            ),
             table(["films, streamed", "bank, MiB", "peak, MiB", "open, ms"], streaming),
             table(["write", "time", "speed"], written),
             table(["target", "found", "wanted", ""], found.lines()),

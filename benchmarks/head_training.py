@@ -8,6 +8,7 @@ has no videos, frames or weights. Writes FOLDER/head_training.json and prints th
 
 Functions of the product are wrapped here with clocks; the product itself has none. On a GPU each clock waits for the
 device before and after. `--processes N` trains once more, in N processes, and measures their memory together.
+`benchmarks.head_steps` compares single steps with another checkout.
 """
 
 import contextlib
@@ -34,13 +35,14 @@ from pipeline.tables.label_map import read_labels
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 GROUPS = ("momentary", "long-term")
-# Part of the time: where the function stands that is timed. `slots` and `gather` are within training and validation.
+# Part of the time: where the function stands that is timed. `slots`, `rows read` and `gather` are within training and
+# validation. Heads with attention read rows without a gather, once for each layer and once more for its gradient.
 PLACES = {
     "windows opened": "pipeline.training.head_training.window_source",
     "rows found": "pipeline.training.head_training.training_rows",
     "statistics": "pipeline.training.head_training.fit_statistics",
     "slots": "pipeline.bank.windows.slots.Windows.slots",
-    "gather": "pipeline.bank.windows.resident.ResidentWindows.gather",
+    "rows read": "pipeline.models.window_blocks.Blocks.read",
     "gather, streamed": "pipeline.bank.windows.streamed.StreamedWindows.gather",
     "features of persons": "pipeline.bank.row_places.StoredFeatures.take",
 }
@@ -148,7 +150,7 @@ def report(results: dict[str, Any]) -> str:
         share = {
             part: sum(epoch.get(name, 0.0) for epoch in epochs for name in names) / total
             for part, names in (
-                ("windows", ("slots", "gather", "gather, streamed")),
+                ("windows", ("slots", "rows read", "gather, streamed")),
                 ("persons", ("features of persons",)),
             )
         }

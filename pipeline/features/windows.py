@@ -49,42 +49,49 @@ class WindowSource:
 
     def for_evaluation(self) -> WindowOf:
         """Return a function that makes one window per keyframe, with the best-scored persons of each second."""
-        gather = reusing(self.windows)
+        read = reader(self.windows)
 
         def window_of(video_ids: Sequence[str], timestamps: NDArray[np.float64], clip_index: Tensor) -> BankWindow:
-            return BankWindow(*gather(self._slots(video_ids, timestamps)), clip_index)
+            return read(self._slots(video_ids, timestamps), clip_index)
 
         return window_of
 
     def for_training(self, seed: int) -> Callable[[int], WindowOf]:
         """Return a function from an epoch to its windows; crowded seconds are sampled by (seed, epoch)."""
-        gather = reusing(self.windows)
+        read = reader(self.windows)
 
         def of_epoch(
             epoch: int, video_ids: Sequence[str], timestamps: NDArray[np.float64], clip_index: Tensor
         ) -> BankWindow:
             if self.window.draw == "keyframe":
-                return BankWindow(*gather(self._slots(video_ids, timestamps, draw=(seed, epoch))), clip_index)
+                return read(self._slots(video_ids, timestamps, draw=(seed, epoch)), clip_index)
             persons = torch.bincount(clip_index, minlength=len(video_ids)).numpy()
             slots = self._slots(video_ids, timestamps, draw=(seed, epoch), persons=persons)
-            return BankWindow(*gather(slots), torch.arange(len(clip_index)))
+            return read(slots, torch.arange(len(clip_index)))
 
         return lambda epoch: partial(of_epoch, epoch)
 
 
-def reusing(windows: Windows) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """Wrap `windows.gather` to reuse one growing buffer: to allocate memory costs as much as the copy."""
+def reader(windows: Windows) -> Callable[[Tensor, Tensor], BankWindow]:
+    """Return a function from the slots of windows and the window of each person to the windows.
+
+    Where the rows are one tensor, the windows are numbers of its rows. Else they are gathered into one growing buffer,
+    because to allocate memory costs as much as the copy.
+    """
     buffer: Tensor | None = None
 
-    def gather(slots: Tensor) -> tuple[Tensor, Tensor]:
+    def read(slots: Tensor, owner: Tensor) -> BankWindow:
         nonlocal buffer
+        if windows.table is not None:
+            slots = slots.to(windows.table.device)
+            return BankWindow(windows.table, slots != 0, owner, slots)
         if buffer is not None and len(buffer) < len(slots):
             buffer = None
         window, mask = windows.gather(slots, buffer)
         buffer = window if buffer is None else buffer
-        return window, mask
+        return BankWindow(window, mask, owner)
 
-    return gather
+    return read
 
 
 @dataclass(frozen=True)

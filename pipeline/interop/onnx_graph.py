@@ -78,7 +78,8 @@ class Graph(nn.Module):
         """Return scores and logits and, of a detector, features, for the inputs `given` by name."""
         window, objects = None, None
         if "window_rows" in given:
-            window = BankWindow(*(given[name] for name in OF_WINDOW))
+            stored, mask, owner = (given[name] for name in OF_WINDOW)
+            window = BankWindow(stored, mask, owner)
         if isinstance(self.network, Detector):
             kept: list[Tensor] = []
             if "object_boxes" in given:

@@ -3,11 +3,9 @@
 Hooks see what each attention layer is given and compute its weights once more, so that a head that nobody asks has
 neither other arithmetic nor other speed.
 
-Shape suffixes of names: R persons, B clips or windows, P persons of the clip that has most, L places that are looked
-at, d latent channels.
+Shape suffixes of names: R persons, L places that are looked at, d latent channels.
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,8 +16,9 @@ from torch import Tensor, nn
 
 from pipeline.models.heads.aia import Interaction
 from pipeline.models.heads.aia_split import SplitInteraction
-from pipeline.models.heads.interaction import InteractionBlock, Rows, in_time
-from pipeline.models.heads.lfb_nl import NonLocalBank, NonLocalLayer, group_persons
+from pipeline.models.heads.attend import Seen
+from pipeline.models.heads.interaction import InteractionBlock
+from pipeline.models.heads.lfb_nl import NonLocalBank, NonLocalLayer
 from pipeline.models.heads.lfb_nl_split import SplitBank
 
 BLOCKS = ("P", "O", "M", "past", "future")
@@ -80,7 +79,7 @@ def record_attention(model: nn.Module) -> Iterator[list[Attention]]:
     def listen(layer: nn.Module, inputs: tuple[Any, ...], _: Tensor) -> None:
         looker = asked.next(layer)
         with torch.no_grad():
-            recorded.append(Attention(looker, _weights(layer, inputs)))
+            recorded.append(Attention(looker, _weights(layer, *inputs)))
 
     with ExitStack() as stack:
         for layer in asked.lookers:
@@ -93,29 +92,12 @@ def attends(model: nn.Module) -> bool:
     return bool(_lookers(model))
 
 
-def attention_weights(query_Rd: Tensor, key_BLd: Tensor, valid_BL: Tensor | None, window_R: Tensor) -> Tensor:
-    """Compute the weights [R, L] by which `attend` (`pipeline/models/heads/lfb_nl.py`) sums the values.
-
-    The arguments are those of `attend`. A person whose window has no valid place gets NaN.
-    """
-    place_R, persons = group_persons(window_R, len(key_BLd))
-    query_BPd = query_Rd.new_zeros(len(key_BLd), persons, query_Rd.shape[1])
-    query_BPd = query_BPd.index_put((window_R, place_R), query_Rd)
-    score_BPL = query_BPd @ key_BLd.transpose(1, 2) / math.sqrt(query_Rd.shape[1])
-    if valid_BL is not None:
-        score_BPL = score_BPL.masked_fill(~valid_BL[:, None, :], -math.inf)
-    return score_BPL.softmax(dim=2)[window_R, place_R]
-
-
-def _weights(layer: nn.Module, inputs: tuple[Any, ...]) -> Tensor:
+def _weights(layer: nn.Module, query_Rd: Tensor, seen: Seen) -> Tensor:
+    """Return the weights by which a layer has read what it has seen."""
     if isinstance(layer, NonLocalLayer):
-        person_Rd, bank_BLd, valid_BL, window_R = inputs
-        return attention_weights(layer.theta(person_Rd), layer.phi(bank_BLd), valid_BL, window_R)
+        return seen.weights(layer.theta(query_Rd), layer.maps)
     assert isinstance(layer, InteractionBlock)
-    query_Rd, seen = inputs
-    assert isinstance(seen, Rows)
-    key_BKd = in_time(layer.key(seen.rows_BKd), layer.position_k)
-    return attention_weights(layer.query(query_Rd), key_BKd, seen.valid_BK, seen.owner_R)
+    return seen.weights(layer.query(query_Rd), layer.maps)
 
 
 def _lookers(model: nn.Module) -> dict[nn.Module, list[Looker]]:

@@ -5,7 +5,7 @@ channels.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,28 +14,106 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Placed:
+    """Rows that stand in some slots of every window in place of what the bank holds there."""
+
+    slots: slice
+    rows: Tensor
+    "[W, slots, C_bank], standardised where the window is."
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Dropout of values of rows, drawn for the rows that are held: a bit for each value, which reading applies."""
+
+    kept: Tensor
+    "[n, C_bank], bool, for the n rows of all windows."
+    place: Tensor
+    "[W, L]: the row of `kept` for each slot; of empty slots any."
+    share: float
+    "Of the values that stay; they are divided by it."
+
+
+def drop_values(window: "BankWindow", share: float) -> "BankWindow":
+    """Return the window with dropout of a share of its values, from torch's global generator of the device.
+
+    Four values share a drawn number of 64 bits, so that the share is met within 2^-16.
+    """
+    place_WL = (window.mask.flatten().cumsum(0) - 1).clamp_min(0).view(window.mask.shape)
+    rows, channels = max(1, int(window.mask.sum())), window.stored.shape[-1]
+    drawn = torch.empty(-(-rows * channels // 4), dtype=torch.int64, device=window.mask.device).random_(-(2**63), None)
+    kept = drawn.view(torch.int16)[: rows * channels] >= round(share * 2**16) - 2**15
+    return replace(window, dropped=Dropped(kept.view(rows, channels), place_WL, 1 - share))
+
+
+@dataclass(frozen=True)
 class BankWindow:
     """Rows of the bank around the keyframes of a batch, and the window of each person; each window is held once.
+
+    The rows may be a copy, or the bank's own table with the numbers of its rows; `rows` gives the same for both, and
+    `pipeline/models/window_blocks.py` reads both without a copy of all windows.
 
     Raises:
         ValueError: the mask does not fit the rows.
     """
 
-    rows: Tensor
-    "[W, L, C_bank], in order of time; empty slots hold zeros."
+    stored: Tensor
+    "[W, L, C_bank], in order of time, empty slots hold zeros; with `slots` a table [N, C_bank], whose row 0 is zeros."
     mask: Tensor
     "[W, L], bool: True where a slot holds a row."
     owner: Tensor
     "[R], integer: the window of each person; equal to its clip where all persons of a clip share a window."
+    slots: Tensor | None = None
+    "[W, L], integer: the row of the table in each slot, 0 where it is empty; None where `stored` are the windows."
+    mean: Tensor | None = None
+    "[C_bank]: rows are read as (row - mean) / std, and empty slots as zeros; None leaves rows as they are."
+    std: Tensor | None = None
+    "[C_bank], with `mean`."
+    dropped: Dropped | None = None
+    "Of the bank's rows, not of placed ones."
+    placed: Placed | None = None
 
     def __post_init__(self) -> None:
-        if self.mask.shape != self.rows.shape[:2]:
-            raise ValueError(f"a window of {tuple(self.rows.shape)} has a mask of {tuple(self.mask.shape)}")
+        shape = self.stored.shape if self.slots is None else self.slots.shape
+        if self.mask.shape != shape[:2]:
+            raise ValueError(f"a window of {tuple(shape)} has a mask of {tuple(self.mask.shape)}")
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "BankWindow":
-        """Copy the windows to another device; `non_blocking` as in `Tensor.to`."""
-        tensors = (self.rows, self.mask, self.owner)
-        return BankWindow(*(each.to(device, non_blocking=non_blocking) for each in tensors))
+        """Copy the windows, before rows are dropped out or placed, to a device; `non_blocking` as in `Tensor.to`."""
+        names = ("stored", "mask", "owner", "slots", "mean", "std")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return replace(self, **{name: each.to(device, non_blocking=non_blocking) for name, each in given.items()})
+
+    @property
+    def rows(self) -> Tensor:
+        """All windows as they are read, [W, L, C_bank]: in the type of the bank, or float32 where they have a mean."""
+        return self.whole(self.stored.dtype if self.mean is None else torch.float32)
+
+    def whole(self, dtype: torch.dtype) -> Tensor:
+        """Return all windows as they are read, [W, L, C_bank], in a type."""
+        rows = (self.stored if self.slots is None else self.stored[self.slots]).to(dtype)
+        if self.mean is not None and self.std is not None:
+            rows = ((rows - self.mean.to(dtype)) / self.std.to(dtype)).masked_fill(~self.mask[:, :, None], 0)
+        if self.dropped is not None:
+            rows = rows * self.dropped.kept[self.dropped.place] / self.dropped.share
+        if self.placed is not None:
+            before, after = rows[:, : self.placed.slots.start], rows[:, self.placed.slots.stop :]
+            rows = torch.cat([before, self.placed.rows.to(dtype), after], dim=1)
+        return rows
+
+    def divisor(self, dtype: torch.dtype) -> Tensor | float | None:
+        """Return what rows are divided by, once their mean and what is dropped are off; None: they stay as they are."""
+        share = 1.0 if self.dropped is None else self.dropped.share
+        if self.std is not None:
+            return self.std.to(dtype) * share
+        return None if self.dropped is None else share
+
+    def part(self, slots: slice) -> "BankWindow":
+        """Return windows of some of the slots; nothing may be placed in them."""
+        stored = self.stored if self.slots is not None else self.stored[:, slots]
+        dropped = None if self.dropped is None else replace(self.dropped, place=self.dropped.place[:, slots])
+        numbers = None if self.slots is None else self.slots[:, slots]
+        return replace(self, stored=stored, mask=self.mask[:, slots], slots=numbers, dropped=dropped)
 
 
 @dataclass(frozen=True)

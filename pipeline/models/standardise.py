@@ -124,8 +124,6 @@ class StandardisedHead(nn.Module):
                 seen = self.roi(context.objects.rows, dim=2).masked_fill(~mask_BK1, 0)
                 context = replace(context, objects=replace(context.objects, rows=seen))
         if self.bank is not None and context.window is not None:
-            window = context.window
-            rows = self.bank(window.rows, dim=2).masked_fill_(~window.mask[:, :, None], 0)
-            context = replace(context, window=replace(window, rows=rows))
+            context = replace(context, window=replace(context.window, mean=self.bank.mean, std=self.bank.std))
         logits: Tensor = self.head(roi, context)
         return logits

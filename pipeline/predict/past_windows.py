@@ -18,7 +18,7 @@ class PastWindows(Windows):
 
     def __init__(self, windows: Windows, own: int) -> None:
         self._windows, self._own = windows, own
-        self.min_score, self.like = windows.min_score, windows.like
+        self.min_score, self.like, self.table = windows.min_score, windows.like, windows.table
 
     def find(self, video_ids: Sequence[str], first: IntArray, seconds: int) -> tuple[IntArray, IntArray]:
         """See `Windows.find`."""

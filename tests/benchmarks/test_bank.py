@@ -99,8 +99,8 @@ def test_heads_train_on_banks_alone(
         assert len(found[head]["epochs"]) == 2
         assert found[head]["epochs"][0]["features of persons"] > 0
         assert found[head]["keyframes"] > 100
-    assert "gather" not in found["linear"]["epochs"][0]
-    assert 0 < found["lfb_nl"]["epochs"][0]["gather"] < found["lfb_nl"]["epochs"][0]["all"]
+    assert "rows read" not in found["linear"]["epochs"][0]
+    assert 0 < found["lfb_nl"]["epochs"][0]["rows read"] < found["lfb_nl"]["epochs"][0]["all"]
     assert found["lfb_nl"]["epochs"][0]["steps"] == -(-found["lfb_nl"]["keyframes"] // 32)
 
 

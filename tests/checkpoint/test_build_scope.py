@@ -54,7 +54,7 @@ def _spec(
 def test_the_window_of_the_description_reaches_the_head() -> None:
     head = build_scope_head(_spec("lfb_nl_split", "head", window=WINDOW, latent=4))
     assert isinstance(head.shared, SplitBank)
-    assert (head.shared.slots, head.shared.mask) == (12, "none")
+    assert (head.shared.slots, head.shared.tower.reader.mask) == (12, "none")
     spec = _spec("lfb_nl_split", "head", window=replace(WINDOW, span="past"), latent=4)
     with pytest.raises(InputError, match=r"^head lfb_nl_split: .*, found head\.window\.span past, expected centred$"):
         build_scope_head(spec)

@@ -46,7 +46,11 @@ def test_a_draw_is_shared_by_a_keyframe_or_is_each_persons_own(bank: Bank) -> No
     assert own.owner.tolist() == [0, 1, 2, 3, 4]
     assert len({each.numpy().tobytes() for each in own.rows}) == 5
     nobody = WindowSource(windows, window_of(4, 2, draw="roi")).for_training(seed=7)(3)(VIDEOS, TIMES, CLIPS[:0])
-    assert [tuple(each.shape) for each in (nobody.rows, nobody.mask, nobody.owner)] == [(0, 8, 4), (0, 8), (0,)]
+    assert [tuple(each.shape) for each in (nobody.rows, nobody.mask, nobody.owner)] == [
+        (0, 8, 4),
+        (0, 8),
+        (0,),
+    ]
 
 
 @pytest.mark.parametrize("draw", ["keyframe", "roi"])
@@ -60,15 +64,25 @@ def test_evaluation_takes_one_window_for_a_keyframe_by_score(bank: Bank, draw) -
     assert window.mask.tolist() == [[True] * 4 + [False] * 2, [False] * 6, [True] * 4 + [False] * 2]
 
 
-def test_windows_are_made_in_one_buffer_that_grows(bank: Bank) -> None:
-    made = WindowSource(ResidentWindows([bank], min_score=0.5), window_of(4, 2)).for_evaluation()
-    first = made(VIDEOS[:2], TIMES[:2], CLIPS[:2]).rows
-    smaller = made(VIDEOS[2:], TIMES[2:], CLIPS[:2]).rows
+def test_windows_of_one_tensor_are_not_copied(bank: Bank) -> None:
+    windows = ResidentWindows([bank], min_score=0.5)
+    made = WindowSource(windows, window_of(4, 2)).for_evaluation()(VIDEOS, TIMES, CLIPS)
+    streamed = WindowSource(StreamedWindows([bank], min_score=0.5), window_of(4, 2)).for_evaluation()
+    assert made.stored is windows.features
+    copied = streamed(VIDEOS, TIMES, CLIPS)
+    assert copied.slots is None
+    assert torch.equal(made.whole(torch.float32), copied.whole(torch.float32))
+
+
+def test_streamed_windows_are_made_in_one_buffer_that_grows(bank: Bank) -> None:
+    made = WindowSource(StreamedWindows([bank], min_score=0.5), window_of(4, 2)).for_evaluation()
+    first = made(VIDEOS[:2], TIMES[:2], CLIPS[:2]).stored
+    smaller = made(VIDEOS[2:], TIMES[2:], CLIPS[:2]).stored
     assert smaller.data_ptr() == first.data_ptr()
     assert torch.equal(first[0], smaller[0]), "overwritten"
-    larger = made(VIDEOS, TIMES, CLIPS).rows
+    larger = made(VIDEOS, TIMES, CLIPS).stored
     assert larger.data_ptr() != first.data_ptr()
-    again = made(VIDEOS[:2], TIMES[:2], CLIPS[:2]).rows
+    again = made(VIDEOS[:2], TIMES[:2], CLIPS[:2]).stored
     assert again.data_ptr() == larger.data_ptr()
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.attention import BLOCKS, Attention, attends, attention_weights, record_attention
+from pipeline.models.attention import BLOCKS, Attention, attends, record_attention
 from pipeline.models.context import BankWindow, Context, ObjectRows
-from pipeline.models.heads import interaction, lfb_nl
+from pipeline.models.heads import attend
+from pipeline.models.heads.attend import Projected, WindowReader, attention_weights
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import HEADS, build_head
 from pipeline.models.settings import Mask
@@ -67,8 +68,12 @@ def test_summing_by_the_weights_gives_what_the_head_computed(name, mask, monkeyp
         weights = waiting.pop(0).nan_to_num(0)
         return (weights[:, :, None] * value[window]).sum(dim=1)
 
-    for module in (lfb_nl, interaction):
-        monkeypatch.setattr(module, "attend", by_weights)
+    def project(reader: WindowReader, window: BankWindow, layer: nn.Linear, _: nn.Dropout) -> Projected:
+        valid = None if reader.mask == "none" else window.mask
+        return Projected(layer(window.whole(torch.float64)), valid, window.owner)
+
+    monkeypatch.setattr(attend, "attend", by_weights)
+    monkeypatch.setattr(WindowReader, "see", project)
     with torch.no_grad():
         torch.testing.assert_close(head(roi, context), expected, rtol=1e-9, atol=1e-9)
     assert not waiting

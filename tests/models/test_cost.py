@@ -60,7 +60,7 @@ def test_acrn_convolves_the_map_once_and_the_person_once() -> None:
     assert found - without == pytest.approx(relation / 1e9, rel=1e-6)
 
 
-def test_a_window_costs_its_projections_and_products() -> None:
+def test_a_window_costs_what_carries_queries_to_its_rows_and_its_products() -> None:
     settings = HeadSettings(roi_channels=128, bank_channels=128, classes=7, mask="none")
 
     def with_bank() -> Detector:
@@ -69,8 +69,8 @@ def test_a_window_costs_its_projections_and_products() -> None:
 
     with torch.device("meta"):
         detector = with_bank()
-    products = 2 * 2 * (2 * SLOTS * 16)
-    expected = run_counted(with_bank(), 4, SLOTS) + products / 1e9
+    carried, products = 2 * 2 * (16 * 16 + 16 * 128), 2 * 2 * (2 * SLOTS * 128)
+    expected = run_counted(with_bank(), 4, SLOTS) + (carried + products) / 1e9
     assert count_gflops(detector, frames=4, side=SIDE, slots=SLOTS, bank_channels=128) == pytest.approx(expected)
 
 

@@ -67,7 +67,7 @@ def test_a_window_reaches_the_head_and_gradients_reach_the_backbone() -> None:
     assert stem.abs().sum() > 0
     detector.eval()
     with torch.no_grad():
-        other = replace(window, rows=-window.rows)
+        other = replace(window, stored=-window.rows)
         assert not torch.allclose(detector(CLIPS, BOXES, CLIP_INDEX, window), detector(CLIPS, BOXES, CLIP_INDEX, other))
     with pytest.raises(ValueError, match=r"^this head needs window, the context has none$"):
         detector(CLIPS, BOXES, CLIP_INDEX)

@@ -1,6 +1,5 @@
 """Rows of a small bank, grouped, labelled, scored: against plain loops."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from pipeline.scoring.keyframe_rows import KeyframeRows, places_above, score_row
 from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes, pack_keyframes
 from pipeline.tables.select_boxes import BoxRule
-from pipeline.training.batch import Batch
 from pipeline.training.losses import make_loss
 from pipeline.training.row_steps import head_loss, row_steps, steps_per_pass, training_rows
 from pipeline.training.steps import Stretch
@@ -112,13 +110,6 @@ def test_a_threshold_is_compared_in_the_stored_type(bank: Bank) -> None:
     assert places_above(unscored, BoxRule(1.0)) is unscored
 
 
-def _kept(batch: Batch) -> Batch:
-    """With a window of its own: that of a batch lasts until the next one is made."""
-    if batch.window is None:
-        return batch
-    return replace(batch, window=replace(batch.window, rows=batch.window.rows.clone()))
-
-
 def test_annotated_boxes_alone_are_trained_on_if_none_may_match(bank: Bank) -> None:
     matched = training_rows(bank, KEYFRAMES, rule=BoxRule(0.0), match_iou=0.9)
     alone = training_rows(bank, KEYFRAMES, rule=BoxRule(0.0), match_iou="none")
@@ -141,7 +132,7 @@ def test_steps_hold_every_keyframe_once_with_its_window(bank: Bank) -> None:
             training_settings(global_batch=1, bn_batch=1, seed=3),
             window_of=windows_of(epoch),
         )
-        steps = [([_kept(part) for part in step.parts], step.count) for step in given]
+        steps = [(list(step.parts), step.count) for step in given]
         assert [(len(step), count) for step, count in steps] == [(1, 1), (1, 1)]
         assert sorted(step[0].rows[0, 0].item() for step, _ in steps if step[0].rows is not None) == [50, 151]
         batch = next(step[0] for step, _ in steps if step[0].rows is not None and step[0].rows[0, 0] == 151)

@@ -67,7 +67,7 @@ def test_a_head_that_does_not_fit_is_refused_before_anything_is_read() -> None:
     wrong = replace(spec, head=replace(spec.head, options={"layer": 2}))
     start = Start("none", False, None)
     with pytest.raises(
-        InputError, match=r"^head lfb_nl: unknown option layer, expected layers, latent, dropout, init$"
+        InputError, match=r"^head lfb_nl: unknown option layer, expected layers, latent, dropout, init, window_dropout$"
     ):
         train_head(wrong, NOTHING, NOTHING, start=start, options=NOTHING, log="none")
 

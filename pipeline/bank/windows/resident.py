@@ -72,7 +72,7 @@ class ResidentWindows(Windows):
                 raise InputError(f"{file}: has {file.stat().st_size} bytes, these banks need {expected}")
             mapped = np.memmap(file, banks[0].dtype, mode="c", shape=shape)
             self.features = torch.from_numpy(np.asarray(mapped)).to(device)
-        self.like = self.features[:0]
+        self.like, self.table = self.features[:0], self.features
 
     def find(self, video_ids: Sequence[str], first: IntArray, seconds: int) -> tuple[IntArray, IntArray]:
         """See `Windows.find`."""

@@ -30,10 +30,13 @@ class Windows(ABC):
     Attributes:
         min_score: rows with a lower score are not read.
         like: [0, C], an empty tensor of the rows' type on the windows' device.
+        table: [N, C], all rows by the numbers that `slots` gives, for who reads windows without a copy; None where
+            there is no such tensor.
     """
 
     min_score: float
     like: Tensor
+    table: Tensor | None = None
 
     @abstractmethod
     def find(self, video_ids: Sequence[str], first: IntArray, seconds: int) -> tuple[IntArray, IntArray]:

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
-from pipeline.models.context import Context
-from pipeline.models.heads.head import Head, HeadSettings, pool_persons, read_window
-from pipeline.models.heads.interaction import InteractionBlock, Mixture, Rows, seat_persons
+from pipeline.models.context import BankWindow, Context, Placed
+from pipeline.models.heads.attend import Projected, Seen, WindowReader
+from pipeline.models.heads.head import Head, HeadSettings, context_window, pool_persons
+from pipeline.models.heads.interaction import InteractionBlock, Mixture, seat_persons
 from pipeline.models.heads.two_layer import TwoLayers, two_layers
 from pipeline.models.settings import Mask
 from pipeline.tables.window_span import own_second
@@ -26,20 +27,34 @@ Wiring = Literal["parallel", "serial", "dense"]
 NEEDS = {"O": "objects", "M": "window"}
 "The field of `Context` that a block of each letter reads; P reads the persons, which are always there."
 MASKS: dict[str, Mask | None] = {"window": None, "valid": "valid", "none": "none"}
-See = Callable[[str, Tensor], Rows]
+See = Callable[[str, Tensor], Seen]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of `aia_serial`, checked."""
+
+    order: str
+    latent: int
+    hidden: int
+    dropout: float
+    persons: int
+    mask: str
+    init: str
+    window_dropout: str
 
 
 class Interaction(nn.Module):
     """Blocks of the letters P (persons), O (objects) and M (memory) in an order, and how they follow each other."""
 
-    def __init__(
-        self, settings: HeadSettings, wiring: Wiring, order: str, *, latent: int, persons: int, dropout: float
-    ) -> None:
+    def __init__(self, settings: HeadSettings, wiring: Wiring, options: Options, *, head: str) -> None:
         super().__init__()
+        order, latent, dropout = options.order, options.latent, options.dropout
         self.wiring: Wiring = wiring
         self.order = order
         self.mask: Mask = settings.mask
-        self.persons = persons
+        self.reader = WindowReader(head, settings.mask, options.window_dropout, order.count("M"))
+        self.persons = options.persons
         self.slots = settings.window_seconds * settings.per_second
         own = own_second(settings.window_seconds, settings.span) * settings.per_second
         self.own_slots = None if settings.exclude_keyframe else slice(own, own + settings.per_second)
@@ -75,13 +90,13 @@ class Interaction(nn.Module):
         query_Rd = self._reduce(self.reduce_person, person_RC)
         first_key_Rd = self._reduce(self.reduce_key, person_RC) if self.reduce_key else None
 
-        def see(name: str, query_Rd: Tensor) -> Rows:
+        def see(name: str, query_Rd: Tensor) -> Seen:
             if name[0] != "P":
                 return rows[name[0]]
             # Keys of persons are padded after the reduction, those of objects and memory before it.
             key_Rd = first_key_Rd if name == "P1" and first_key_Rd is not None else query_Rd
             valid_BK = None if self.mask == "none" else seats.taken_BK
-            return Rows(seats.group(key_Rd), valid_BK, context.clip_index)
+            return Projected(seats.group(key_Rd), valid_BK, context.clip_index)
 
         return self._parallel(query_Rd, see) if self.wiring == "parallel" else self._serial(query_Rd, see)
 
@@ -103,44 +118,36 @@ class Interaction(nn.Module):
             given.append(query_Rd)
         return query_Rd
 
-    def _shared_rows(self, person_RC: Tensor, context: Context) -> dict[str, Rows]:
-        """Return the objects and the memory, reduced; every block of their letter sees the same."""
-        rows: dict[str, Rows] = {}
+    def _shared_rows(self, person_RC: Tensor, context: Context) -> dict[str, Seen]:
+        """Return the objects, reduced, and the memory; every block of their letter sees the same."""
+        rows: dict[str, Seen] = {}
         if self.reduce_object:
             objects = context.objects
             assert objects is not None  # the head needs it
             valid_BK = None if self.mask == "none" else objects.mask
             reduced = self._reduce(self.reduce_object, objects.rows.to(person_RC.dtype))
-            rows["O"] = Rows(reduced, valid_BK, context.clip_index)
+            rows["O"] = Projected(reduced, valid_BK, context.clip_index)
         if self.reduce_memory:
-            window_WLC, valid_WL, window_R = self._memory(person_RC, context)
-            rows["M"] = Rows(self._reduce(self.reduce_memory, window_WLC), valid_WL, window_R)
+            rows["M"] = self.reader.see(self._memory(person_RC, context), self.reduce_memory, self.dropout)
         return rows
 
-    def _memory(self, person_RC: Tensor, context: Context) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Return `read_window` with the clip's own persons in the keyframe's second; no gradient reaches them there."""
-        window_WLC, valid_WL, window_R = read_window(context, self.mask, like=person_RC)
-        if window_WLC.shape[1] != self.slots:
-            raise ValueError(f"the window has {window_WLC.shape[1]} slots, this head expects {self.slots}")
+    def _memory(self, person_RC: Tensor, context: Context) -> BankWindow:
+        """Return the window with the clip's own persons in the keyframe's second; no gradient reaches them there."""
+        window = context_window(context)
+        if window.mask.shape[1] != self.slots:
+            raise ValueError(f"the window has {window.mask.shape[1]} slots, this head expects {self.slots}")
         if self.own_slots is None:
-            return window_WLC, valid_WL, window_R
+            return window
         places = self.own_slots.stop - self.own_slots.start
         # One clip more, of nobody: that of a window which no person has.
         clips = count_clips(context)
         seats = seat_persons(context.clip_index, clips + 1, places, draw=self.training)
-        clip_W = window_R.new_full((window_WLC.shape[0],), clips)
-        clip_W = clip_W.scatter(0, window_R, context.clip_index.to(window_R.dtype))
+        clip_W = window.owner.new_full((window.mask.shape[0],), clips)
+        clip_W = clip_W.scatter(0, window.owner, context.clip_index.to(window.owner.dtype))
         own_RC = person_RC.detach() if context.own_rows is None else context.own_rows.to(person_RC.dtype)
-        own_WKC = seats.group(own_RC)[clip_W]
-        window_WLC = torch.cat(
-            [window_WLC[:, : self.own_slots.start], own_WKC, window_WLC[:, self.own_slots.stop :]], dim=1
-        )
-        if valid_WL is not None:
-            taken_WK = seats.taken_BK[clip_W]
-            valid_WL = torch.cat(
-                [valid_WL[:, : self.own_slots.start], taken_WK, valid_WL[:, self.own_slots.stop :]], dim=1
-            )
-        return window_WLC, valid_WL, window_R
+        before_WL, after_WL = window.mask[:, : self.own_slots.start], window.mask[:, self.own_slots.stop :]
+        mask_WL = torch.cat([before_WL, seats.taken_BK[clip_W], after_WL], dim=1)
+        return replace(window, mask=mask_WL, placed=Placed(self.own_slots, seats.group(own_RC)[clip_W]))
 
     def _reduce(self, layer: nn.Linear, rows: Tensor) -> Tensor:
         reduced: Tensor = self.dropout(layer(rows))
@@ -176,34 +183,19 @@ class InteractionHead(nn.Module):
         return hidden_Rh
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Options:
-    """The options of `aia_serial`, checked."""
-
-    order: str
-    latent: int
-    hidden: int
-    dropout: float
-    persons: int
-    mask: str
-    init: str
-
-
-def _build(name: str, settings: HeadSettings, wiring: Wiring, options: _Options) -> Head:
+def _build(name: str, settings: HeadSettings, wiring: Wiring, options: Options) -> Head:
     """Build a head; options and errors are those of `aia_serial`."""
     _check(name, options)
     settings = replace(settings, mask=MASKS[options.mask] or settings.mask)
     if "M" in options.order:
         _check_memory(name, settings)
-    interaction = Interaction(
-        settings, wiring, options.order, latent=options.latent, persons=options.persons, dropout=options.dropout
-    )
+    interaction = Interaction(settings, wiring, options, head=name)
     _initialise(interaction, options.init)
     body = InteractionHead(interaction, two_layers(settings, head=name, hidden=options.hidden))
     return Head(body, settings, channels=options.hidden, needs=needs_of(options.order))
 
 
-def _check(name: str, options: _Options) -> None:
+def _check(name: str, options: Options) -> None:
     if not options.order or set(options.order) - set("POM"):
         raise InputError(f"head {name}: order is {options.order!r}, expected letters P, O and M")
     if options.mask not in MASKS:
@@ -252,11 +244,13 @@ def aia_parallel(
     persons: int = 25,
     mask: str = "window",
     init: str = "identity",
+    window_dropout: str = "rows",
 ) -> Head:
     """Build a chain of blocks for each letter of `order`; their results are summed. Options as in `aia_serial`."""
-    options = _Options(
-        order=order, latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init
-    )
+    options = Options(
+        order=order, latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init,
+        window_dropout=window_dropout,
+    )  # fmt: skip
     return _build("aia_parallel", settings, "parallel", options)
 
 
@@ -270,6 +264,7 @@ def aia_serial(
     persons: int = 25,
     mask: str = "window",
     init: str = "identity",
+    window_dropout: str = "rows",
 ) -> Head:
     """Build blocks of which each asks with what the one before it gave.
 
@@ -289,14 +284,16 @@ def aia_serial(
             default. With both, each block at first adds nothing to its query. On a synthetic task (which of three
             patterns is among 48 slots; 16 channels, latent 32, chance 0.33) one block reached 1.0 with `identity` and
             0.38 with `published`, whose products are lost in few channels.
+        window_dropout: of the window's rows, see `WindowDropout`; `projected` is published.
 
     Raises:
-        InputError: `order` has another letter or none, `mask` or `init` is another word, a size is below 1, `dropout`
-            is not in [0, 1), or the window is absent or has rows of other channels than the persons.
+        InputError: `order` has another letter or none, `mask`, `init` or `window_dropout` is another word, a size is
+            below 1, `dropout` is not in [0, 1), or the window is absent or has rows of other channels than the persons.
     """
-    options = _Options(
-        order=order, latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init
-    )
+    options = Options(
+        order=order, latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init,
+        window_dropout=window_dropout,
+    )  # fmt: skip
     return _build("aia_serial", settings, "serial", options)
 
 
@@ -310,12 +307,14 @@ def aia_dense_serial(
     persons: int = 25,
     mask: str = "window",
     init: str = "identity",
+    window_dropout: str = "rows",
 ) -> Head:
     """Build blocks of which, from the third on, each asks with a learned mixture of what all before it gave.
 
     Options and errors are those of `aia_serial`.
     """
-    options = _Options(
-        order=order, latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init
-    )
+    options = Options(
+        order=order, latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init,
+        window_dropout=window_dropout,
+    )  # fmt: skip
     return _build("aia_dense_serial", settings, "dense", options)

@@ -18,7 +18,7 @@ from pipeline.models.context import Context
 from pipeline.models.heads.aia import count_clips, needs_of
 from pipeline.models.heads.head import Head, HeadSettings, pool_persons
 from pipeline.models.heads.interaction import seat_persons
-from pipeline.models.heads.lfb_nl import NonLocalBank, non_local_bank
+from pipeline.models.heads.lfb_nl import NonLocalBank, NonLocalOptions, non_local_bank
 from pipeline.models.heads.lfb_nl_split import SplitBank, split_bank
 from pipeline.models.settings import Mask
 
@@ -71,6 +71,7 @@ def aia_split(
     dropout: float = 0.2,
     persons: int = 25,
     init: str = "identity",
+    window_dropout: str = "rows",
 ) -> Head:
     """Build one attention over the persons of the clip, one over its objects, and `lfb_nl_split` over the window.
 
@@ -82,6 +83,7 @@ def aia_split(
         dropout: on the projections and on what each layer adds.
         persons: most persons of a clip that others look at; of more, training draws some, evaluation takes the first.
         init: see `lfb_nl`.
+        window_dropout: see `lfb_nl_split`; dropout of persons and objects is `projected` always.
 
     Raises:
         InputError: as `lfb_nl_split`; or `order` has another letter, one twice or none, or `persons` is below 1.
@@ -91,13 +93,10 @@ def aia_split(
     if persons < 1:
         raise InputError(f"head aia_split: persons is {persons}, expected at least 1")
     of_clip = replace(settings, bank_channels=settings.roi_channels)
+    options = NonLocalOptions(layers=layers, latent=latent, dropout=dropout, init=init, window_dropout=window_dropout)
     towers = {
-        letter: non_local_bank(
-            settings if letter == "M" else of_clip,
-            head="aia_split", layers=layers, latent=latent, dropout=dropout, init=init,
-        )
-        for letter in order
-    }  # fmt: skip
+        letter: non_local_bank(settings if letter == "M" else of_clip, options, head="aia_split") for letter in order
+    }
     memory = split_bank(settings, towers.pop("M"), head="aia_split") if "M" in towers else None
     split = SplitInteraction(towers, memory, persons=persons, mask=settings.mask)
     return Head(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from pipeline.models.context import Context
+from pipeline.models.context import BankWindow, Context, drop_values
 from pipeline.models.roi import pool_roi
 from pipeline.models.settings import Mask, WindowSettings
 from pipeline.tables.window_span import Span
@@ -108,11 +108,10 @@ class Head(nn.Module):
         for name in sorted(self.needs):
             if getattr(context, name) is None:
                 raise ValueError(f"this head needs {name}, the context has none")
-        if self.feature_dropout.p:
+        if self.feature_dropout.p and self.training:
             roi = self.feature_dropout(roi)
             if context.window is not None:
-                rows = self.feature_dropout(context.window.rows)
-                context = replace(context, window=replace(context.window, rows=rows))
+                context = replace(context, window=drop_values(context.window, self.feature_dropout.p))
             if context.objects is not None:
                 rows = self.feature_dropout(context.objects.rows)
                 context = replace(context, objects=replace(context.objects, rows=rows))
@@ -126,13 +125,22 @@ def pool_persons(roi: Tensor) -> Tensor:
     return pool_roi(roi) if roi.dim() == 5 else roi
 
 
+def context_window(context: Context) -> BankWindow:
+    """Return the windows of a context.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if context.window is None:
+        raise ValueError("this head needs window, the context has none")
+    return context.window
+
+
 def read_window(context: Context, mask: Mask, like: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
     """Return the windows in the type of `like`, their mask (None if `mask` is none), and the window of each person.
 
     Raises:
         ValueError: there is no window.
     """
-    window = context.window
-    if window is None:
-        raise ValueError("this head needs window, the context has none")
-    return window.rows.to(like.dtype), None if mask == "none" else window.mask, window.owner
+    window = context_window(context)
+    return window.whole(like.dtype), None if mask == "none" else window.mask, window.owner

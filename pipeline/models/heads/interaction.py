@@ -1,7 +1,7 @@
 """Blocks in which persons look at other rows, and the rows that they look at (Tang et al. 2020, section 3.2).
 
-Shape suffixes of names: R persons, B clips or windows, S seconds of a window, k places of a second, K rows that are
-looked at, d latent channels, D channels of a result.
+Shape suffixes of names: R persons, B clips, S seconds of a window, K places of a clip, d latent channels, D channels of
+a result.
 
 Rows are held once for each clip (or window); upstream copies them for every person.
 """
@@ -14,18 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.models.heads.lfb_nl import attend, group_persons
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What persons look at."""
-
-    rows_BKd: Tensor
-    valid_BK: Tensor | None
-    "True where a place takes part; None lets all take part."
-    owner_R: Tensor
-    "[R], the rows of each person."
+from pipeline.models.heads.attend import Maps, Seen, group_persons
 
 
 class InteractionBlock(nn.Module):
@@ -51,24 +40,19 @@ class InteractionBlock(nn.Module):
         self.position_k = nn.Parameter(torch.zeros(seconds, 1, latent)) if seconds else None
         self.position_v = nn.Parameter(torch.zeros(seconds, 1, latent)) if seconds else None
 
-    def forward(self, query_Rd: Tensor, seen: Rows) -> Tensor:
+    def forward(self, query_Rd: Tensor, seen: Seen) -> Tensor:
         """Return the query plus what it reads, [R, outputs]; a person without any valid row reads nothing."""
-        key_BKd = in_time(self.key(seen.rows_BKd), self.position_k)
-        value_BKd = in_time(self.value(seen.rows_BKd), self.position_v)
-        read_Rd = attend(self.query(query_Rd), key_BKd, value_BKd, seen.valid_BK, seen.owner_R)
+        read_Rd = seen.read(self.query(query_Rd), self.maps)
         update_RD: Tensor = self.dropout(self.out(F.relu(F.layer_norm(read_Rd, read_Rd.shape[1:], eps=1e-5))))
-        if seen.valid_BK is not None:
-            update_RD = update_RD.masked_fill(~seen.valid_BK.any(dim=1)[seen.owner_R, None], 0)
+        if seen.valid is not None:
+            update_RD = update_RD.masked_fill(~seen.valid.any(dim=1)[seen.owner, None], 0)
         shortcut_RD = query_Rd if self.shortcut is None else self.shortcut(query_Rd)
         return update_RD + shortcut_RD
 
-
-def in_time(rows_BKd: Tensor, position_S1d: Tensor | None) -> Tensor:
-    """Add to each row the code of its second; the K places are those of S seconds, one second after the other."""
-    if position_S1d is None:
-        return rows_BKd
-    placed_BSkd: Tensor = torch.unflatten(rows_BKd, 1, (len(position_S1d), -1)) + position_S1d
-    return placed_BSkd.flatten(1, 2)
+    @property
+    def maps(self) -> Maps:
+        """What makes keys and values of rows."""
+        return Maps(self.key, self.value, self.position_k, self.position_v)
 
 
 class Mixture(nn.Module):

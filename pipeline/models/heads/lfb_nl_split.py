@@ -14,22 +14,20 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
 from pipeline.models.context import Context
-from pipeline.models.heads.head import Head, HeadSettings, pool_persons, read_window
-from pipeline.models.heads.lfb_nl import NonLocalBank, non_local_bank
-from pipeline.models.settings import Mask
+from pipeline.models.heads.head import Head, HeadSettings, context_window, pool_persons
+from pipeline.models.heads.lfb_nl import NonLocalBank, NonLocalOptions, non_local_bank
 
 
 class SplitBank(nn.Module):
     """Concatenates a person's pooled feature with what the tower reads before and after the keyframe."""
 
-    def __init__(self, tower: NonLocalBank, *, window_seconds: int, per_second: int, mask: Mask) -> None:
+    def __init__(self, tower: NonLocalBank, *, window_seconds: int, per_second: int) -> None:
         super().__init__()
         self.tower = tower
         self.slots = window_seconds * per_second
         # The keyframe's own second is in both halves: it may hold the end of one action or the start of the other.
         self.past_slots = slice(0, (window_seconds // 2 + 1) * per_second)
         self.future_slots = slice(window_seconds // 2 * per_second, self.slots)
-        self.mask: Mask = mask
 
     def forward(self, roi: Tensor, context: Context) -> Tensor:
         """RoI features (see `Head`) -> [R, C_roi + 2 * latent]; errors as in `look`."""
@@ -42,13 +40,10 @@ class SplitBank(nn.Module):
         Raises:
             ValueError: the window has another length than the settings say.
         """
-        window_BLC, valid_BL, window_R = read_window(context, self.mask, like=person_RC)
-        if window_BLC.shape[1] != self.slots:
-            raise ValueError(f"the window has {window_BLC.shape[1]} slots, this head expects {self.slots}")
-        return [
-            self.tower.look(person_RC, window_BLC[:, part], None if valid_BL is None else valid_BL[:, part], window_R)
-            for part in (self.past_slots, self.future_slots)
-        ]
+        window = context_window(context)
+        if window.mask.shape[1] != self.slots:
+            raise ValueError(f"the window has {window.mask.shape[1]} slots, this head expects {self.slots}")
+        return [self.tower.look_at(person_RC, window.part(part)) for part in (self.past_slots, self.future_slots)]
 
 
 def split_bank(settings: HeadSettings, tower: NonLocalBank, *, head: str) -> SplitBank:
@@ -68,16 +63,17 @@ def split_bank(settings: HeadSettings, tower: NonLocalBank, *, head: str) -> Spl
             f"head {head}: it splits a window, found head.window.seconds {settings.window_seconds} "
             f"and head.window.per_second {settings.per_second}"
         )
-    return SplitBank(
-        tower,
-        window_seconds=settings.window_seconds,
-        per_second=settings.per_second,
-        mask=settings.mask,
-    )
+    return SplitBank(tower, window_seconds=settings.window_seconds, per_second=settings.per_second)
 
 
 def lfb_nl_split(
-    settings: HeadSettings, *, layers: int = 2, latent: int = 512, dropout: float = 0.2, init: str = "identity"
+    settings: HeadSettings,
+    *,
+    layers: int = 2,
+    latent: int = 512,
+    dropout: float = 0.2,
+    init: str = "identity",
+    window_dropout: str = "rows",
 ) -> Head:
     """Build LFB-NL over each half of the window; the options are those of `lfb_nl`.
 
@@ -85,12 +81,14 @@ def lfb_nl_split(
         settings: see `HeadSettings`; needs `window_seconds` (at least 2), `per_second` and a centred window.
         layers: attention layers.
         latent: channels of the attention.
-        dropout: on the projections and on what each layer adds.
+        dropout: on the person's projection, on the window and on what each layer adds.
         init: see `lfb_nl`.
+        window_dropout: see `lfb_nl`; rows of the keyframe's own second are drawn for each half.
 
     Raises:
         InputError: as `lfb_nl`, or the settings give no window length, or the window is not centred.
     """
-    tower = non_local_bank(settings, head="lfb_nl_split", layers=layers, latent=latent, dropout=dropout, init=init)
+    options = NonLocalOptions(layers=layers, latent=latent, dropout=dropout, init=init, window_dropout=window_dropout)
+    tower = non_local_bank(settings, options, head="lfb_nl_split")
     split = split_bank(settings, tower, head="lfb_nl_split")
     return Head(split, settings, channels=settings.roi_channels + 2 * latent, needs=frozenset({"window"}))

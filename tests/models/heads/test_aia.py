@@ -183,7 +183,7 @@ def test_with_a_mask_empty_places_do_not_matter_and_without_one_they_do(name: st
     assert context.objects is not None
     rubbish = replace(
         context,
-        window=replace(context.window, rows=torch.where(context.window.mask[..., None], context.window.rows, 9.0)),
+        window=replace(context.window, stored=torch.where(context.window.mask[..., None], context.window.rows, 9.0)),
         objects=replace(context.objects, rows=torch.where(context.objects.mask[..., None], context.objects.rows, 9.0)),
     )
     for mask, same in (("valid", True), ("none", False)):
@@ -210,7 +210,7 @@ def _changed(head: Head, roi: Tensor, context: Context, change: Callable[[Tensor
     rows = context.window.rows.clone()
     change(rows)
     other = replace(context, window=BankWindow(rows, torch.ones_like(context.window.mask), context.window.owner))
-    same = replace(context, window=replace(other.window, rows=context.window.rows))  # type: ignore[type-var]
+    same = replace(context, window=replace(other.window, stored=context.window.rows))  # type: ignore[type-var]
     with torch.no_grad():
         return [not torch.allclose(*pair, atol=1e-6) for pair in zip(head(roi, same), head(roi, other), strict=True)]
 
@@ -238,7 +238,8 @@ def test_the_keyframes_second_of_the_memory_holds_the_clips_persons_and_no_gradi
 def test_the_keyframes_second_of_a_window_that_no_person_has_holds_nobody(mask: Any) -> None:
     persons, context = torch.randn(3, CHANNELS), seen(torch.tensor([0, 2, 2]), clips=4, share=1.0)
     interaction = body(small("aia_serial", settings=replace(SETTINGS, mask=mask))).interaction
-    window, valid, _ = interaction._memory(persons, context)
+    memory = interaction._memory(persons, context)
+    window, valid = memory.whole(torch.float32), memory.mask
     nobody = torch.zeros(PER_SECOND, CHANNELS)
     own = torch.unflatten(window, 1, (SECONDS, PER_SECOND))[:, SECONDS // 2]
     expected = [torch.cat([rows, nobody[len(rows) :]]) for rows in (persons[:1], persons[:0], persons[1:], persons[:0])]

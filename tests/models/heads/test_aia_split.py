@@ -60,8 +60,8 @@ def test_each_answer_comes_from_its_rows(mask) -> None:
     partner = roi.clone()
     partner[1] += 1
     changes = {
-        "past": looked(head, roi, dataclasses.replace(context, window=dataclasses.replace(window, rows=early))),
-        "future": looked(head, roi, dataclasses.replace(context, window=dataclasses.replace(window, rows=late))),
+        "past": looked(head, roi, dataclasses.replace(context, window=dataclasses.replace(window, stored=early))),
+        "future": looked(head, roi, dataclasses.replace(context, window=dataclasses.replace(window, stored=late))),
         "objects": looked(
             head, roi, dataclasses.replace(context, objects=dataclasses.replace(objects, rows=objects.rows + 1))
         ),

@@ -39,7 +39,11 @@ def test_options_reach_the_head() -> None:
             "head lfb: no such head, expected one of linear, two_layer, acrn, lfb_nl, lfb_max, lfb_avg, lfb_nl_split, "
             "aia_parallel, aia_serial, aia_dense_serial, aia_split",
         ),
-        ("lfb_nl", {"latnt": 8}, "head lfb_nl: unknown option latnt, expected layers, latent, dropout, init"),
+        (
+            "lfb_nl",
+            {"latnt": 8},
+            "head lfb_nl: unknown option latnt, expected layers, latent, dropout, init, window_dropout",
+        ),
         ("linear", {"layers": 2}, "head linear: unknown option layers, expected none"),
         ("lfb_nl", {"layers": "two"}, "head lfb_nl: option layers is 'two', expected int"),
         ("lfb_nl", {"layers": True}, "head lfb_nl: option layers is True, expected int"),

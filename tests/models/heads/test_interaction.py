@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from pipeline.models.heads.interaction import InteractionBlock, Mixture, Rows, seat_persons
+from pipeline.models.heads.attend import Projected
+from pipeline.models.heads.interaction import InteractionBlock, Mixture, seat_persons
 
 
 def test_places_of_persons_are_in_their_order_and_empty_ones_hold_zeros() -> None:
@@ -44,9 +45,9 @@ def test_nothing_is_drawn_where_all_have_a_place() -> None:
 def test_places_of_a_second_share_its_code_and_seconds_differ() -> None:
     block = InteractionBlock(4, 4, seconds=3, dropout=0.0).eval()
     rows, query = torch.randn(1, 6, 4), torch.randn(2, 4)
-    seen = Rows(rows, None, torch.tensor([0, 0]))
-    swapped = Rows(rows[:, [1, 0, 2, 3, 4, 5]], None, seen.owner_R)
-    moved = Rows(rows[:, [2, 3, 0, 1, 4, 5]], None, seen.owner_R)
+    seen = Projected(rows, None, torch.tensor([0, 0]))
+    swapped = Projected(rows[:, [1, 0, 2, 3, 4, 5]], None, seen.owner)
+    moved = Projected(rows[:, [2, 3, 0, 1, 4, 5]], None, seen.owner)
     with torch.no_grad():
         plain = block(query, seen)
         assert torch.allclose(block(query, moved), plain, atol=1e-6)  # at first codes are zeros
@@ -65,7 +66,7 @@ def test_a_person_without_any_valid_row_gets_its_shortcut_alone_and_gradients_ar
     block = InteractionBlock(4, outputs, seconds=0, dropout=0.0)
     query = torch.randn(2, 4, requires_grad=True)
     valid = torch.tensor([[False, False, False], [True, False, False]])
-    found = block(query, Rows(torch.randn(2, 3, 4), valid, torch.tensor([0, 1])))
+    found = block(query, Projected(torch.randn(2, 3, 4), valid, torch.tensor([0, 1])))
     shortcut = query if block.shortcut is None else block.shortcut(query)
     assert (block.shortcut is None) == (outputs == 4)
     assert torch.equal(found[0], shortcut[0])

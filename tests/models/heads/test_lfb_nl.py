@@ -1,15 +1,11 @@
-import math
-
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from pipeline.base.errors import InputError
 from pipeline.models.context import Context
 from pipeline.models.heads.head import HeadSettings
-from pipeline.models.heads.lfb_nl import NonLocalBank, attend, group_persons, lfb_nl
+from pipeline.models.heads.lfb_nl import NonLocalBank, lfb_nl
 from pipeline.models.heads.linear import linear
 from tests.models.heads.made_up import CHANNELS, trained_accuracy, windowed
 
@@ -28,28 +24,6 @@ def _bank(mask: str = "valid", layers: int = 2) -> NonLocalBank:
 def _context(mask: torch.Tensor, clip_index: list[int]) -> Context:
     window = torch.randn(2, 6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     return windowed(torch.tensor(clip_index), window * mask[:, :, None], mask)
-
-
-@given(st.lists(st.integers(0, 4), max_size=12))
-def test_persons_are_numbered_within_their_clip(clips: list[int]) -> None:
-    place, persons = group_persons(torch.tensor(clips, dtype=torch.long), 5)
-    assert place.tolist() == [clips[:row].count(clip) for row, clip in enumerate(clips)]
-    assert persons == max((clips.count(clip) for clip in range(5)), default=0)
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.lists(st.integers(0, 2), min_size=1, max_size=7), st.booleans(), st.integers(0, 2**20))
-def test_attention_equals_each_person_alone_with_a_window_of_its_own(clips, masked, seed) -> None:
-    draw = torch.Generator().manual_seed(seed)
-    query = torch.randn(len(clips), 4, generator=draw)
-    key, value = torch.randn(2, 3, 5, 4, generator=draw)
-    valid = torch.rand(3, 5, generator=draw) < 0.5
-    valid[:, 0] = True
-    together = attend(query, key, value, valid if masked else None, torch.tensor(clips))
-    for row, clip in enumerate(clips):
-        keep = valid[clip] if masked else torch.ones(5, dtype=torch.bool)
-        weight = (key[clip][keep] @ query[row] / math.sqrt(4)).softmax(0)
-        assert torch.allclose(together[row], weight @ value[clip][keep], atol=1e-5)
 
 
 def test_persons_are_independent_and_their_order_does_not_matter() -> None:
