@@ -137,7 +137,7 @@ def compare(folder: Path, case: Case, beside: Path, turns: int) -> list[str]:
     return [
         case.head, case.mode, str(case.persons), f"{theirs['seconds']:.2f} s", f"{ours['seconds']:.2f} s",
         f"{theirs['seconds'] / ours['seconds']:.1f} x", f"{theirs['mib']:.0f} MiB", f"{ours['mib']:.0f} MiB",
-        f"{ours['mib'] / theirs['mib']:.2f}",
+        f"{ours['mib'] / theirs['mib']:.2f}" if theirs["mib"] else "-",
     ]  # fmt: skip
 
 

@@ -63,7 +63,13 @@ def test_rows_of_a_bank_carry_them(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         lambda forward, store, video, requests, **_: [np.ones((len(r.boxes_xyxy), 2)) for r in requests],
     )
     model: Any = SimpleNamespace(
-        detector=SimpleNamespace(roi_channels=2), store=None, clip=None, device=torch.device("cpu"), batch=1, workers=1
+        detector=SimpleNamespace(roi_channels=2),
+        store=None,
+        clip=None,
+        device=torch.device("cpu"),
+        batch=1,
+        workers=1,
+        keyframes=8,
     )
     folders = {}
     for film in films(a=[7 if tracked else None, None], b=[None, 0 if tracked else None]):
@@ -102,7 +108,13 @@ def test_clips_of_detected_boxes_are_formed_apart_from_those_with_annotated_ones
 
     monkeypatch.setattr(film_parts, "run_film", run_film)
     model: Any = SimpleNamespace(
-        detector=SimpleNamespace(roi_channels=2), store=None, clip=None, device=torch.device("cpu"), batch=1, workers=1
+        detector=SimpleNamespace(roi_channels=2),
+        store=None,
+        clip=None,
+        device=torch.device("cpu"),
+        batch=1,
+        workers=1,
+        keyframes=8,
     )
     rows = film_parts.film_rows(model, small_film(objects=True))
     assert asked == [[(100.0, 3), (102.0, 2)], [(101.0, 1)], [(101.0, 1), (103.0, 1)]]
@@ -143,7 +155,14 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(film_parts, "run_film", run_film)
     settings = SimpleNamespace(compute_dtype="fp32")
     return SimpleNamespace(
-        detector=detector, store=None, clip=None, device=torch.device("cpu"), batch=1, workers=1, settings=settings
+        detector=detector,
+        store=None,
+        clip=None,
+        device=torch.device("cpu"),
+        batch=1,
+        workers=1,
+        keyframes=8,
+        settings=settings,
     )
 
 
@@ -190,7 +209,7 @@ def test_batches_that_are_computed_at_a_time_are_the_same(monkeypatch: pytest.Mo
     for workers in (1, 3):
         asked.clear()
         network: Any = SimpleNamespace(
-            detector=SimpleNamespace(roi_channels=2), store=None, clip=None, device=torch.device("cpu"), batch=1,
+            detector=SimpleNamespace(roi_channels=2), store=None, clip=None, device=torch.device("cpu"), batch=1, keyframes=8,
             workers=workers,
         )  # fmt: skip
         found.append(film_parts.film_rows(network, film).detections.features)
