@@ -1,10 +1,10 @@
 """Extract one video: decode it once, select the frames of the grid, scale them down, and store them as JPEGs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import av
 import numpy as np
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from pipeline.base.files import digest_file, write_json
 from pipeline.video.children import Beat, no_beat
-from pipeline.video.decode import InexactDecode, decode_video
+from pipeline.video.decode import InexactDecode, Picture, decode_pictures, decode_video
 from pipeline.video.grid import grid_length, shown_frames
+from pipeline.video.planes import PlaneScaler
 from pipeline.video.probe import DecodeError, Media, probe_video
+from pipeline.video.samples import look_of, why_no_planes
 from pipeline.video.settings import Frames
-from pipeline.video.size import scaled_size
+from pipeline.video.size import stored_size
 from pipeline.video.store import Row, write_frames
 
 # A file is bad if a smaller share of it can be decoded; otherwise it is kept, and its missing frames are reported.
@@ -42,6 +44,29 @@ def frame_settings(frames: Frames) -> FrameSettings:
     return FrameSettings(frames.fps, None if frames.short_side == "none" else frames.short_side, frames.quality)
 
 
+class Way(NamedTuple):
+    """A way to decode a film and to make JPEGs of its frames."""
+
+    pixels: Literal["planes", "rgb"]
+    "What is scaled and encoded."
+    decoder: Literal["decord", "pyav"]
+
+
+def ways_of(media: Media, hung: str = "") -> list[Way]:
+    """Return the ways to extract a film, the best first; the next one is for a film that proves inexact in one.
+
+    Args:
+        media: what `probe_video` found.
+        hung: what happened to a decoder in the first way; it is left out, unless there is no other.
+    """
+    ways = [Way("rgb", "pyav")]
+    if not media.not_decord:
+        ways.insert(0, Way("rgb", "decord"))
+    if not media.not_planes:
+        ways.insert(0, Way("planes", "pyav"))
+    return ways[1:] or ways if hung else ways
+
+
 @dataclass
 class _Tally:
     decoded: int = 0
@@ -55,7 +80,7 @@ def extract_video(
     folder: Path,
     settings: FrameSettings,
     source_sha256: str,
-    avoid_decord: str = "",
+    hung: str = "",
     beat: Beat = no_beat,
 ) -> None:
     """Write `frames.arrow` and `video.json` of a video into `folder`, or `problem.json` if it is unreadable.
@@ -67,7 +92,7 @@ def extract_video(
         folder: an empty folder.
         settings: see `FrameSettings`.
         source_sha256: sha256 of the file, for the provenance.
-        avoid_decord: why decord must not be used; empty allows it where it is exact.
+        hung: why the usual way must not be used; empty allows it.
         beat: called at every frame, and when the last one is decoded.
     """
     try:
@@ -78,22 +103,29 @@ def extract_video(
             "codec": media.codec,
             **asdict(settings),
         }
-        reason = media.not_decord or avoid_decord
-        if not reason:
+        reasons = {"planes": media.not_planes or hung, "decord": media.not_decord or (hung if media.not_planes else "")}
+        for way in ways_of(media, hung):
             try:
-                record = _write(path, folder, media, settings, {**origin, **_decoder("decord", "")}, beat)
+                provenance = {**origin, **_provenance(way, reasons)}
+                write_json(folder / "video.json", _write(path, folder, media, settings, way, provenance, beat))
+                return
             except InexactDecode as error:
-                reason = str(error)
-        if reason:
-            record = _write(path, folder, media, settings, {**origin, **_decoder("pyav", reason)}, beat)
-        write_json(folder / "video.json", record)
+                reasons["planes" if way.pixels == "planes" else way.decoder] = str(error)
     except DecodeError as error:
         write_json(folder / "problem.json", {"found": error.found, "expected": error.expected})
 
 
-def _decoder(name: str, reason: str) -> dict[str, str]:
-    distribution = {"decord": "decord", "pyav": "av"}[name]
-    return {"decoder": name, "decoder_version": version(distribution), "decoder_reason": reason}
+def _provenance(way: Way, reasons: Mapping[str, str]) -> dict[str, str]:
+    """Say how frames are made, and why in this way; a reason is empty for what is preferred."""
+    is_planes, is_decord = way.pixels == "planes", way.decoder == "decord"
+    not_decord = reasons["decord"] or ("decord gives no planes" if is_planes else "")
+    return {
+        "decoder": way.decoder,
+        "decoder_version": version("decord" if is_decord else "av"),
+        "decoder_reason": "" if is_decord else not_decord,
+        "pixels": way.pixels,
+        "pixels_reason": "" if is_planes else reasons["planes"],
+    }
 
 
 def _write(
@@ -101,18 +133,18 @@ def _write(
     folder: Path,
     media: Media,
     settings: FrameSettings,
+    way: Way,
     provenance: dict[str, Any],
     beat: Beat,
 ) -> dict[str, Any]:
-    """Decode with `provenance["decoder"]`, write the frames, and return the video's record."""
+    """Decode in a way, write the frames, and return the video's record."""
     tally = _Tally()
-    scaler = VideoReformatter()
+    maker = JpegMaker(settings)
 
-    def frames() -> Iterator[tuple[float, NDArray[np.uint8]]]:
-        for time, frame in decode_video(path, media, decoder=provenance["decoder"]):
+    def frames() -> Iterator[tuple[float, Any]]:
+        for time, frame in _decoded(path, media, way):
             tally.decoded += 1
             tally.last_seconds = time
-            tally.source = frame.shape[:2]
             beat()
             yield time, frame
         beat(last=True)
@@ -121,15 +153,35 @@ def _write(
         for index, time, frame in shown_frames(frames(), settings.fps):
             if index > LAST_INDEX:
                 raise DecodeError(path, found=f"a frame at {time:g} s", expected=f"at most {LAST_INDEX} grid frames")
-            small = shrink(scaler, frame, settings.short_side)
-            tally.stored = small.shape[:2]
-            yield Row(jpeg_of(small, settings), time, index)
+            tally.source = frame.shape[:2]
+            jpeg, tally.stored = maker.from_planes(frame) if way.pixels == "planes" else maker.from_rgb(frame)
+            yield Row(jpeg, time, index)
 
     def describe() -> dict[str, Any]:
         return {**provenance, **_result(path, media, settings, tally)}
 
     rows_written = write_frames(folder / "frames.arrow", rows(), describe)
     return {**describe(), "rows": rows_written, "sha256": digest_file(folder / "frames.arrow")}
+
+
+def _decoded(path: Path, media: Media, way: Way) -> Iterator[tuple[float, Any]]:
+    """Yield (seconds, RGB), or (seconds, `Picture`) where planes are stored.
+
+    Raises:
+        InexactDecode: the film must be read in another way.
+    """
+    if way.pixels == "rgb":
+        yield from decode_video(path, media, decoder=way.decoder)
+        return
+    first: tuple[Any, ...] | None = None
+    for time, picture in decode_pictures(path, media):
+        look = look_of(picture.frame)
+        first = first or look
+        if look != first:
+            raise InexactDecode("size, format or colours change")
+        if reason := why_no_planes(picture.frame):
+            raise InexactDecode(reason)
+        yield time, picture
 
 
 def _result(path: Path, media: Media, settings: FrameSettings, tally: _Tally) -> dict[str, Any]:
@@ -154,18 +206,41 @@ def _result(path: Path, media: Media, settings: FrameSettings, tally: _Tally) ->
     }
 
 
-def jpeg_of(frame: NDArray[np.uint8], settings: FrameSettings) -> bytes:
-    """Encode an RGB frame [height, width, 3] as it is stored."""
-    jpeg: bytes = simplejpeg.encode_jpeg(frame, settings.quality, colorspace="RGB", colorsubsampling="420")
+class JpegMaker:
+    """Makes the JPEGs that are stored; holds what FFmpeg prepares for the sizes of a film."""
+
+    def __init__(self, settings: FrameSettings) -> None:
+        self._settings = settings
+        self._planes, self._scaler, self._converter = PlaneScaler(), VideoReformatter(), VideoReformatter()
+
+    def from_planes(self, picture: Picture) -> tuple[bytes, tuple[int, int]]:
+        """Return a frame's JPEG and its (height, width), made without RGB; for frames that `why_no_planes` allows."""
+        return self._planes.jpeg(picture, self._settings.short_side, self._settings.quality)
+
+    def from_rgb(self, rgb: NDArray[np.uint8]) -> tuple[bytes, tuple[int, int]]:
+        """Return the JPEG of an RGB frame [height, width, 3] and its (height, width)."""
+        small = shrink(self._scaler, rgb, self._settings.short_side)
+        return encode_rgb(small, self._settings.quality), small.shape[:2]
+
+    def from_either(self, picture: Picture) -> tuple[bytes, tuple[int, int]]:
+        """Return the same, from planes where they can be stored; other frames of its film may be made differently."""
+        if why_no_planes(picture.frame):
+            return self.from_rgb(picture.rgb(self._converter))
+        return self.from_planes(picture)
+
+
+def encode_rgb(rgb: NDArray[np.uint8], quality: int) -> bytes:
+    """Encode an RGB frame [height, width, 3] at its size."""
+    jpeg: bytes = simplejpeg.encode_jpeg(rgb, quality, colorspace="RGB", colorsubsampling="420")
     return jpeg
 
 
 def shrink(scaler: VideoReformatter, frame: NDArray[np.uint8], short_side: int | None) -> NDArray[np.uint8]:
     """Scale an RGB frame [height, width, 3] down to a short side, by area average; smaller frames are unchanged."""
     height, width = frame.shape[:2]
-    if short_side is None or min(height, width) <= short_side:
+    if (height, width) == stored_size(height, width, short_side):
         return frame
-    height, width = scaled_size(height, width, short_side)
+    height, width = stored_size(height, width, short_side)
     # This copies the frame into a buffer with the padding that FFmpeg's vector code reads.
     source = av.VideoFrame.from_ndarray(frame, format="rgb24")
     scaled = scaler.reformat(source, width=width, height=height, format="rgb24", interpolation=AREA, threads=1)

@@ -1,0 +1,49 @@
+"""What the numbers in a decoded frame mean: bits, range, matrix of colours, and size of the colour planes."""
+
+from typing import Any, NamedTuple
+
+BT601 = (0.299, 0.114)
+# Shares of red and blue in brightness, by the number of a matrix in ITU-T H.273; readers take 2, untagged, for BT.601.
+MATRICES = {1: (0.2126, 0.0722), 2: BT601, 5: BT601, 6: BT601, 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
+FULL_RANGE = 2
+
+
+class Samples(NamedTuple):
+    """The planes of a pixel format."""
+
+    bits: int
+    halved_columns: bool
+    "Of the planes of colour."
+    halved_rows: bool
+    full_range: bool
+    "Whatever the film says; otherwise it tells."
+
+
+def _formats() -> dict[str, Samples]:
+    kinds = {"420": (True, True), "422": (True, False), "444": (False, False)}
+    found = {}
+    for kind, halved in kinds.items():
+        found[f"yuv{kind}p"] = Samples(8, *halved, full_range=False)
+        found[f"yuvj{kind}p"] = Samples(8, *halved, full_range=True)
+        found |= {f"yuv{kind}p{bits}le": Samples(bits, *halved, full_range=False) for bits in (10, 12)}
+    return found
+
+
+FORMATS = _formats()
+
+
+def why_no_planes(frame: Any) -> str:
+    """Say why the planes of a decoded frame cannot be stored as they are; empty if they can."""
+    samples = FORMATS.get(frame.format.name)
+    if samples is None:
+        return f"pixel format {frame.format.name}"
+    if int(frame.colorspace) not in MATRICES:
+        return f"colour matrix {int(frame.colorspace)}"
+    if (samples.halved_columns and frame.width % 2) or (samples.halved_rows and frame.height % 2):
+        return "odd side of a halved chroma"
+    return ""
+
+
+def look_of(frame: Any) -> tuple[Any, ...]:
+    """Return what must not change within a film whose planes are stored."""
+    return frame.format.name, frame.width, frame.height, int(frame.colorspace), int(frame.color_range)
