@@ -1,12 +1,14 @@
 """Make stored JPEGs from the planes that a decoder gives, without going through RGB.
 
 A decoder gives brightness and two planes of colour, and a JPEG holds the same in full range with BT.601's matrix. Here
-each plane is scaled by itself, and range and matrix are converted once, at the stored size. A JPEG has a sample of colour
-in the middle of the pixels that share it. Readers of films have it there too, where samples have 8 bits, and at the left
-one of them where they have more.
+each plane is scaled by itself, and range and matrix are converted once, at the stored size. A JPEG has a sample of
+colour in the middle of the pixels that share it. Readers of films take it to be there, too, where samples have 8 bits,
+and at the left pixel where they have more.
 """
 
+from fractions import Fraction
 from functools import lru_cache
+from itertools import count
 from typing import Any, Literal
 
 import av
@@ -22,6 +24,8 @@ from pipeline.video.size import stored_size
 Plane = NDArray[np.unsignedinteger[Any]]
 # Exact area average of one plane (checked against one in float64).
 AREA = Interpolation.AREA | Interpolation.ACCURATE_RND
+# In samples: how far from its place a colour may lie at the end of an odd side.
+MOST_BESIDE = Fraction(1, 64)
 
 
 class PlaneScaler:
@@ -44,32 +48,36 @@ class PlaneScaler:
         frame = picture.frame
         samples = FORMATS[frame.format.name]
         height, width = stored_size(frame.height, frame.width, short_side)
-        # A colour sample of an odd side covers one pixel at the end, so that colours are halved after scaling there.
-        halves = (height if height % 2 else height // 2, width if width % 2 else width // 2)
         coded, *colours = (_samples_of(plane, samples.bits) for plane in frame.planes)
         if samples.halved_columns and samples.bits > 8:
             colours = [_from_the_left(plane) for plane in colours]
-        luma = turned(_scaled(self._luma, coded, (height, width)), picture.turn)
-        chroma = [turned(_scaled(self._chroma, plane, halves), picture.turn) for plane in colours]
-        planes = [luma, *(_halved(plane, luma.shape) for plane in chroma)]
+        planes = [
+            _scaled(self._luma, coded, (height, width)),
+            *(_half_scaled(self._chroma, plane, (height, width)) for plane in colours),
+        ]
+        planes = [turned(plane, picture.turn) for plane in planes]
         full_range = samples.full_range or int(frame.color_range) == FULL_RANGE
         converted = _converted(planes, samples.bits, full_range, MATRICES[int(frame.colorspace)])
         jpeg: bytes = simplejpeg.encode_jpeg_yuv_planes(*converted, quality)
-        return jpeg, (luma.shape[0], luma.shape[1])
+        return jpeg, (planes[0].shape[0], planes[0].shape[1])
 
 
 def _samples_of(plane: Any, bits: int) -> Plane:
     """Return a view of a plane's samples, [height, width]; rows keep their padding."""
     rows = np.frombuffer(plane, np.uint8 if bits == 8 else np.uint16).reshape(plane.height, -1)
-    return rows[:, : plane.width]
+    samples: Plane = np.asarray(rows[:, : plane.width])
+    return samples
 
 
 def _from_the_left(plane: Plane) -> Plane:
     """Move samples of colour from the left one of two pixels to the middle between them."""
-    moved = plane * 3 + 2
+    moved: NDArray[np.uint16] = plane.astype(np.uint16)
+    moved *= 3
+    moved += 2
     moved[:, :-1] += plane[:, 1:]
     moved[:, -1] += plane[:, -1]
-    return moved >> 2
+    moved >>= 2
+    return moved
 
 
 def _scaled(scaler: VideoReformatter, plane: Plane, size: tuple[int, int]) -> Plane:
@@ -80,36 +88,61 @@ def _scaled(scaler: VideoReformatter, plane: Plane, size: tuple[int, int]) -> Pl
     kind = "gray" if plane.dtype == np.uint8 else "gray16le"
     frame = av.VideoFrame.from_numpy_buffer(plane, kind)
     scaled = scaler.reformat(frame, width=width, height=height, format=kind, interpolation=AREA, threads=1)
-    return np.asarray(scaled.to_ndarray(), plane.dtype)
+    values: Plane = np.asarray(scaled.to_ndarray(), plane.dtype)
+    return values
 
 
-def _halved(plane: Plane, size: tuple[int, ...]) -> Plane:
-    """Add neighbours along sides that are odd in `size`; the last sample is its own neighbour. Sums are uint16."""
-    for axis, length in enumerate(size):
-        if length % 2:
-            pairs = plane if axis == 0 else plane.T
-            sums = pairs[::2].astype(np.uint16)
-            sums[:-1] += pairs[1::2]
-            sums[-1] *= 2
-            plane = sums if axis == 0 else sums.T
-    return plane
+def _half_scaled(scaler: VideoReformatter, plane: Plane, size: tuple[int, int]) -> Plane:
+    """Scale a plane of colour to half of (height, width), whatever its own size.
+
+    The last sample of an odd side covers one pixel more than there are. FFmpeg scales whole samples to whole samples:
+    then the plane is extended by so many of its last that both numbers come out whole, and what is too much is cut off.
+    Without that, colours would lie up to a pixel beside their place.
+    """
+    (rows, height), (columns, width) = (_extension(*each) for each in zip(plane.shape, size, strict=True))
+    if rows or columns:
+        plane = _extended(plane, rows, columns)
+    return _scaled(scaler, plane, (height, width))[: -(-size[0] // 2), : -(-size[1] // 2)]
+
+
+def _extended(plane: Plane, rows: int, columns: int) -> Plane:
+    """Repeat the last row and column; `np.pad` takes four times as long."""
+    height, width = plane.shape
+    out = np.empty((height + rows, width + columns), plane.dtype)
+    out[:height, :width] = plane
+    out[:height, width:] = plane[:, -1:]
+    out[height:] = out[height - 1]
+    return out
+
+
+@lru_cache(maxsize=64)
+def _extension(samples: int, pixels: int) -> tuple[int, int]:
+    """Return (samples to add, samples that these become) so that `samples` become half of `pixels`."""
+    if pixels % 2 == 0:
+        return 0, pixels // 2
+
+    def wanted(added: int) -> Fraction:
+        return Fraction((samples + added) * pixels, 2 * samples)
+
+    # As many as there are would fit without any rest.
+    added = next(each for each in count() if abs(wanted(each) - round(wanted(each))) <= MOST_BESIDE)
+    return added, round(wanted(added))
 
 
 def _converted(
     planes: list[Plane], bits: int, full_range: bool, matrix: tuple[float, float]
 ) -> list[NDArray[np.uint8]]:
-    """Convert planes, whose chroma may be sums of neighbours, to 8 bits, full range and BT.601's matrix."""
+    """Convert planes to 8 bits, full range and BT.601's matrix."""
     luma, *chroma = planes
-    sums = 2 ** sum(side % 2 for side in luma.shape)  # neighbours that `_halved` added up
     if matrix == BT601:
-        if bits == 8 and full_range and sums == 1:
+        if bits == 8 and full_range:
             return [np.ascontiguousarray(plane, np.uint8) for plane in planes]
         return [
-            _looked_up(luma, _levels("luma", bits, 1, full_range)),
-            *(_looked_up(plane, _levels("chroma", bits, sums, full_range)) for plane in chroma),
+            _looked_up(luma, _levels("luma", bits, full_range)),
+            *(_looked_up(plane, _levels("chroma", bits, full_range)) for plane in chroma),
         ]
-    scale, black = _scale("luma", bits, 1, full_range)
-    of_chroma, grey = _scale("chroma", bits, sums, full_range)
+    scale, black = _scale("luma", bits, full_range)
+    of_chroma, grey = _scale("chroma", bits, full_range)
     blue, red = (plane * np.float32(of_chroma) - np.float32(of_chroma * grey) for plane in chroma)
     to_luma, to_blue, to_red = _to_bt601(*matrix)
     more = to_luma[0] * blue + to_luma[1] * red + np.float32(0.5 - scale * black)
@@ -127,20 +160,20 @@ def _bytes_of(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.clip(values, 0, 255.0, out=values).astype(np.uint8)
 
 
-def _scale(kind: Literal["luma", "chroma"], bits: int, sums: int, full_range: bool) -> tuple[float, float]:
+def _scale(kind: Literal["luma", "chroma"], bits: int, full_range: bool) -> tuple[float, float]:
     """Return (levels of a full 8-bit range per step of a sample, the sample that stands for black or grey)."""
     step = 2 ** (bits - 8)
     if full_range:
-        return 255 / (2**bits - 1) / sums, sums * (0.0 if kind == "luma" else 2.0 ** (bits - 1))
-    return 255 / ((219 if kind == "luma" else 224) * step) / sums, sums * step * (16.0 if kind == "luma" else 128.0)
+        return 255 / (2**bits - 1), 0.0 if kind == "luma" else 128.0 * step
+    return 255 / (step * (219 if kind == "luma" else 224)), step * (16.0 if kind == "luma" else 128.0)
 
 
 @lru_cache(maxsize=64)
-def _levels(kind: Literal["luma", "chroma"], bits: int, sums: int, full_range: bool) -> NDArray[np.uint8]:
-    """Return the 8-bit level, in full range, of every sample or sum of samples."""
-    scale, zero = _scale(kind, bits, sums, full_range)
+def _levels(kind: Literal["luma", "chroma"], bits: int, full_range: bool) -> NDArray[np.uint8]:
+    """Return the 8-bit level, in full range, of every sample."""
+    scale, zero = _scale(kind, bits, full_range)
     middle = 0 if kind == "luma" else 128
-    exact = (np.arange(sums * 2**bits) - zero) * scale + middle
+    exact = (np.arange(2**bits) - zero) * scale + middle
     return np.floor(exact + 0.5).clip(0, 255).astype(np.uint8)
 
 
