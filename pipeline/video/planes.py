@@ -49,17 +49,23 @@ class PlaneScaler:
         samples = FORMATS[frame.format.name]
         height, width = stored_size(frame.height, frame.width, short_side)
         coded, *colours = (_samples_of(plane, samples.bits) for plane in frame.planes)
-        if samples.halved_columns and samples.bits > 8:
+        if samples.bits > 8:
             colours = [_from_the_left(plane) for plane in colours]
+        bright = turned(_scaled(self._luma, coded, (height, width)), picture.turn)
+        # Turned before they are scaled: the last sample of an odd side is the last one that is displayed.
+        # Means of four samples of 8 bits keep their fraction: half of them would be rounded up.
+        parts = 256 if samples.bits == 8 and not samples.halved_rows else 1
         planes = [
-            _scaled(self._luma, coded, (height, width)),
-            *(_half_scaled(self._chroma, plane, (height, width)) for plane in colours),
+            bright,
+            *(_half_scaled(self._chroma, turned(each, picture.turn), bright.shape, parts) for each in colours),
         ]
-        planes = [turned(plane, picture.turn) for plane in planes]
         full_range = samples.full_range or int(frame.color_range) == FULL_RANGE
-        converted = _converted(planes, samples.bits, full_range, MATRICES[int(frame.colorspace)])
-        jpeg: bytes = simplejpeg.encode_jpeg_yuv_planes(*converted, quality)
-        return jpeg, (planes[0].shape[0], planes[0].shape[1])
+        luma, *chroma = _converted(planes, (samples.bits, parts, full_range), MATRICES[int(frame.colorspace)])
+        height, width = luma.shape
+        # The encoder reads pairs of rows and columns, beyond the end of an odd side.
+        even = _extended(luma, height % 2, width % 2)[:height, :width] if height % 2 or width % 2 else luma
+        jpeg: bytes = simplejpeg.encode_jpeg_yuv_planes(even, *chroma, quality)
+        return jpeg, (height, width)
 
 
 def _samples_of(plane: Any, bits: int) -> Plane:
@@ -80,19 +86,22 @@ def _from_the_left(plane: Plane) -> Plane:
     return moved
 
 
-def _scaled(scaler: VideoReformatter, plane: Plane, size: tuple[int, int]) -> Plane:
-    """Scale a plane by area average to (height, width)."""
-    if plane.shape == size:
+def _scaled(scaler: VideoReformatter, plane: Plane, size: tuple[int, int], parts: int = 1) -> Plane:
+    """Scale a plane by area average to (height, width); levels are multiplied by `parts`, which is 1 or 256."""
+    if plane.shape == size and parts == 1:
         return plane
     height, width = size
     kind = "gray" if plane.dtype == np.uint8 else "gray16le"
+    if plane.strides[1] != plane.itemsize or plane.strides[0] < 0:  # turned
+        plane = np.ascontiguousarray(plane)
     frame = av.VideoFrame.from_numpy_buffer(plane, kind)
-    scaled = scaler.reformat(frame, width=width, height=height, format=kind, interpolation=AREA, threads=1)
-    values: Plane = np.asarray(scaled.to_ndarray(), plane.dtype)
+    to = kind if parts == 1 else "gray16le"
+    scaled = scaler.reformat(frame, width=width, height=height, format=to, interpolation=AREA, threads=1)
+    values: Plane = np.asarray(scaled.to_ndarray(), np.uint8 if to == "gray" else np.uint16)
     return values
 
 
-def _half_scaled(scaler: VideoReformatter, plane: Plane, size: tuple[int, int]) -> Plane:
+def _half_scaled(scaler: VideoReformatter, plane: Plane, size: tuple[int, ...], parts: int) -> Plane:
     """Scale a plane of colour to half of (height, width), whatever its own size.
 
     The last sample of an odd side covers one pixel more than there are. FFmpeg scales whole samples to whole samples:
@@ -102,7 +111,7 @@ def _half_scaled(scaler: VideoReformatter, plane: Plane, size: tuple[int, int]) 
     (rows, height), (columns, width) = (_extension(*each) for each in zip(plane.shape, size, strict=True))
     if rows or columns:
         plane = _extended(plane, rows, columns)
-    return _scaled(scaler, plane, (height, width))[: -(-size[0] // 2), : -(-size[1] // 2)]
+    return _scaled(scaler, plane, (height, width), parts)[: -(-size[0] // 2), : -(-size[1] // 2)]
 
 
 def _extended(plane: Plane, rows: int, columns: int) -> Plane:
@@ -130,19 +139,26 @@ def _extension(samples: int, pixels: int) -> tuple[int, int]:
 
 
 def _converted(
-    planes: list[Plane], bits: int, full_range: bool, matrix: tuple[float, float]
+    planes: list[Plane], kind: tuple[int, int, bool], matrix: tuple[float, float]
 ) -> list[NDArray[np.uint8]]:
-    """Convert planes to 8 bits, full range and BT.601's matrix."""
+    """Convert planes to 8 bits, full range and BT.601's matrix.
+
+    Args:
+        planes: luma and chroma.
+        kind: (bits of a sample, parts of a level in chroma, whether the range is full).
+        matrix: shares of red and blue in luma.
+    """
     luma, *chroma = planes
+    bits, parts, full_range = kind
     if matrix == BT601:
-        if bits == 8 and full_range:
+        if bits == 8 and parts == 1 and full_range:
             return [np.ascontiguousarray(plane, np.uint8) for plane in planes]
         return [
-            _looked_up(luma, _levels("luma", bits, full_range)),
-            *(_looked_up(plane, _levels("chroma", bits, full_range)) for plane in chroma),
+            _looked_up(luma, _levels("luma", bits, 1, full_range)),
+            *(_looked_up(plane, _levels("chroma", bits, parts, full_range)) for plane in chroma),
         ]
-    scale, black = _scale("luma", bits, full_range)
-    of_chroma, grey = _scale("chroma", bits, full_range)
+    scale, black = _scale("luma", bits, 1, full_range)
+    of_chroma, grey = _scale("chroma", bits, parts, full_range)
     blue, red = (plane * np.float32(of_chroma) - np.float32(of_chroma * grey) for plane in chroma)
     to_luma, to_blue, to_red = _to_bt601(*matrix)
     more = to_luma[0] * blue + to_luma[1] * red + np.float32(0.5 - scale * black)
@@ -160,20 +176,20 @@ def _bytes_of(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.clip(values, 0, 255.0, out=values).astype(np.uint8)
 
 
-def _scale(kind: Literal["luma", "chroma"], bits: int, full_range: bool) -> tuple[float, float]:
+def _scale(kind: Literal["luma", "chroma"], bits: int, parts: int, full_range: bool) -> tuple[float, float]:
     """Return (levels of a full 8-bit range per step of a sample, the sample that stands for black or grey)."""
-    step = 2 ** (bits - 8)
+    step = parts * 2 ** (bits - 8)
     if full_range:
-        return 255 / (2**bits - 1), 0.0 if kind == "luma" else 128.0 * step
+        return 255 / (2**bits - 1) / parts, 0.0 if kind == "luma" else 128.0 * step
     return 255 / (step * (219 if kind == "luma" else 224)), step * (16.0 if kind == "luma" else 128.0)
 
 
 @lru_cache(maxsize=64)
-def _levels(kind: Literal["luma", "chroma"], bits: int, full_range: bool) -> NDArray[np.uint8]:
+def _levels(kind: Literal["luma", "chroma"], bits: int, parts: int, full_range: bool) -> NDArray[np.uint8]:
     """Return the 8-bit level, in full range, of every sample."""
-    scale, zero = _scale(kind, bits, full_range)
+    scale, zero = _scale(kind, bits, parts, full_range)
     middle = 0 if kind == "luma" else 128
-    exact = (np.arange(2**bits) - zero) * scale + middle
+    exact = (np.arange(parts * 2**bits) - zero) * scale + middle
     return np.floor(exact + 0.5).clip(0, 255).astype(np.uint8)
 
 

