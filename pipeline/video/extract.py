@@ -142,7 +142,7 @@ def _write(
     maker = JpegMaker(settings)
 
     def frames() -> Iterator[tuple[float, Any]]:
-        for time, frame in _decoded(path, media, way):
+        for time, frame in decode_in(path, media, way):
             tally.decoded += 1
             tally.last_seconds = time
             beat()
@@ -164,7 +164,7 @@ def _write(
     return {**describe(), "rows": rows_written, "sha256": digest_file(folder / "frames.arrow")}
 
 
-def _decoded(path: Path, media: Media, way: Way) -> Iterator[tuple[float, Any]]:
+def decode_in(path: Path, media: Media, way: Way) -> Iterator[tuple[float, Any]]:
     """Yield (seconds, RGB), or (seconds, `Picture`) where planes are stored.
 
     Raises:
