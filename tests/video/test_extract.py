@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from fractions import Fraction
 from importlib.metadata import version
 from math import ceil
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.base.files import digest_file, digest_tree
-from pipeline.video.extract import FrameSettings, extract_video, shrink
+from pipeline.video.extract import FrameSettings, extract_video, shrink, ways_of
 from pipeline.video.manifest import write_manifest
+from pipeline.video.probe import probe_video
 from pipeline.video.size import scaled_size
 from pipeline.video.store import FrameStore
 from tests.video.films import cut_film, join_sizes, number_of, write_film, write_sound
@@ -116,6 +118,17 @@ def test_films_without_usable_planes_go_through_rgb(tmp_path: Path) -> None:
     assert told(extract(lossless, tmp_path / "c"))[:3] == ["rgb", "pixel format rgb24", "pyav"]
     sizes = join_sizes(tmp_path / "sizes.mkv", "libx264", [(96, 64), (192, 128)])
     assert told(extract(sizes, tmp_path / "d"))[:3] == ["rgb", "size or format changes", "pyav"]
+
+
+def test_the_ways_to_extract_a_film(tmp_path: Path) -> None:
+    media = probe_video(write_film(tmp_path / "f.mp4", frames=2))
+    planes, by_decord, by_pyav = ("planes", "pyav"), ("rgb", "decord"), ("rgb", "pyav")
+    assert ways_of(media) == [planes, by_decord, by_pyav]
+    assert ways_of(media, "hung") == [by_decord, by_pyav]
+    assert ways_of(replace(media, not_decord="edit list")) == [planes, by_pyav]
+    odd = replace(media, not_planes="odd side of a halved chroma")
+    assert (ways_of(odd), ways_of(odd, "hung")) == ([by_decord, by_pyav], [by_pyav])
+    assert ways_of(replace(odd, not_decord="edit list"), "hung") == [by_pyav]
 
 
 def test_a_change_that_only_frames_show_starts_again_in_rgb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
