@@ -176,11 +176,11 @@ def decode_in(path: Path, media: Media, way: Way) -> Iterator[tuple[float, Any]]
     first: tuple[Any, ...] | None = None
     for time, picture in decode_pictures(path, media):
         look = look_of(picture.frame)
+        if first is None and (reason := why_no_planes(picture.frame)):
+            raise InexactDecode(reason)
         first = first or look
         if look != first:
             raise InexactDecode("size, format or colours change")
-        if reason := why_no_planes(picture.frame):
-            raise InexactDecode(reason)
         yield time, picture
 
 
@@ -224,7 +224,8 @@ class JpegMaker:
 
     def from_either(self, picture: Picture) -> tuple[bytes, tuple[int, int]]:
         """Return the same, from planes where they can be stored; other frames of its film may be made differently."""
-        if why_no_planes(picture.frame):
+        is_resized = (picture.frame.height, picture.frame.width) != (picture.height, picture.width)
+        if is_resized or why_no_planes(picture.frame):
             return self.from_rgb(picture.rgb(self._converter))
         return self.from_planes(picture)
 

@@ -6,18 +6,21 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
+import simplejpeg
 from av.video.reformatter import VideoReformatter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.base.files import digest_file, digest_tree
-from pipeline.video.extract import FrameSettings, extract_video, shrink, ways_of
+from pipeline.video.extract import FrameSettings, JpegMaker, extract_video, shrink, ways_of
 from pipeline.video.manifest import write_manifest
 from pipeline.video.probe import probe_video
 from pipeline.video.size import scaled_size
 from pipeline.video.store import FrameStore
+from tests.video.coded import coded
 from tests.video.films import cut_film, join_sizes, number_of, write_film, write_sound
 
 PLAIN = FrameSettings(fps=25.0, short_side=None, quality=90)
@@ -218,6 +221,20 @@ def test_frames_are_never_enlarged() -> None:
     frame = np.zeros((64, 48, 3), np.uint8)
     assert shrink(VideoReformatter(), frame, 49) is frame
     assert shrink(VideoReformatter(), frame, None) is frame
+
+
+def test_a_camera_stores_planes_where_it_can() -> None:
+    rgb = np.full((64, 96, 3), (200, 60, 90), np.uint8)
+    maker = JpegMaker(FrameSettings(25.0, 48, 95))
+    in_planes = coded(rgb)
+    of_rgb = replace(in_planes, frame=av.VideoFrame.from_ndarray(rgb, format="rgb24"))
+    resized = replace(in_planes, frame=coded(rgb[:32, :48]).frame)
+    assert maker.from_either(in_planes) == maker.from_planes(in_planes)
+    for picture in (in_planes, of_rgb, resized):
+        jpeg, size = maker.from_either(picture)
+        shown = simplejpeg.decode_jpeg(jpeg, colorspace="RGB")
+        assert shown.shape == (*size, 3) == (48, 72, 3)
+        assert np.abs(shown.astype(int) - (200, 60, 90)).max() <= 3
 
 
 @settings(deadline=None, max_examples=50)
