@@ -140,6 +140,15 @@ def test_stored_frames_are_those_that_pyav_decodes(
         assert np.abs((stored.astype(float) - frame) @ LUMA).mean() < 3
 
 
+def test_interlaced_frames_are_stored_as_coded(tmp_path: Path) -> None:
+    options = {"x264-params": "interlaced=1:keyint=20:mbtree=0:log-level=-1"}
+    path = write_film(tmp_path / "f.mp4", frames=10, options=options)
+    assert extract(path, tmp_path / "a")["pixels"] == "planes"
+    assert extract(path, tmp_path / "b", hung="on request")["decoder"] == "decord"
+    in_planes, by_decord = (FrameStore(tmp_path / name).read_clip("v", range(10)).astype(int) for name in "ab")
+    assert np.abs(in_planes - by_decord).mean() < 2
+
+
 def test_turned_frames_are_stored_as_displayed(tmp_path: Path) -> None:
     upright = write_film(tmp_path / "upright.mp4", frames=10)
     path = with_display_matrix(upright, tmp_path / "f.mp4", (0, 1, -1, 0))
