@@ -40,6 +40,8 @@ def why_no_planes(frame: Any) -> str:
         return f"colour matrix {int(frame.colorspace)}"
     if frame.width % 2 or (samples.halved_rows and frame.height % 2):
         return "odd side of a halved chroma"
+    if any(plane.line_size <= 0 for plane in frame.planes):  # what PyAV gives of these lies beyond the plane
+        return "rows from bottom to top"
     return ""
 
 

@@ -21,8 +21,18 @@ from pipeline.video.samples import FORMATS, why_no_planes
     ],
 )
 def test_frames_whose_planes_can_be_stored(name: str, width: int, height: int, matrix: int, reason: str) -> None:
-    frame = SimpleNamespace(format=SimpleNamespace(name=name), width=width, height=height, colorspace=matrix)
-    assert why_no_planes(frame) == reason
+    assert why_no_planes(frame(name, width, height, matrix, [96, 64, 64])) == reason
+
+
+def frame(name: str, width: int, height: int, matrix: int, line_sizes: list[int]) -> SimpleNamespace:
+    planes = [SimpleNamespace(line_size=each) for each in line_sizes]
+    return SimpleNamespace(
+        format=SimpleNamespace(name=name), width=width, height=height, colorspace=matrix, planes=planes
+    )
+
+
+def test_planes_that_lie_upside_down_in_memory_are_not_read() -> None:
+    assert why_no_planes(frame("yuv420p", 96, 64, 1, [-96, -64, -64])) == "rows from bottom to top"
 
 
 def test_the_formats() -> None:
