@@ -47,4 +47,5 @@ def why_no_planes(frame: Any) -> str:
 
 def look_of(frame: Any) -> tuple[Any, ...]:
     """Return what must not change within a film whose planes are stored."""
-    return frame.format.name, frame.width, frame.height, int(frame.colorspace), int(frame.color_range)
+    is_downward = frame.planes[0].line_size > 0
+    return frame.format.name, frame.width, frame.height, int(frame.colorspace), int(frame.color_range), is_downward
