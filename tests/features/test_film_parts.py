@@ -209,8 +209,8 @@ def test_batches_that_are_computed_at_a_time_are_the_same(monkeypatch: pytest.Mo
     for workers in (1, 3):
         asked.clear()
         network: Any = SimpleNamespace(
-            detector=SimpleNamespace(roi_channels=2), store=None, clip=None, device=torch.device("cpu"), batch=1, keyframes=8,
-            workers=workers,
+            detector=SimpleNamespace(roi_channels=2), store=None, clip=None, device=torch.device("cpu"), batch=1,
+            keyframes=8, workers=workers,
         )  # fmt: skip
         found.append(film_parts.film_rows(network, film).detections.features)
         batches.append(sorted(asked))
