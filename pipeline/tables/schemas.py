@@ -50,6 +50,13 @@ VIDEOS = _schema(
      ("width", pa.int32()), ("height", pa.int32())]
 )  # fmt: skip
 
+# One row per clip of a data set for recognition. label: the class's id as published, from 0; null where none is
+# published (test). text: the source's label text, or its template with the placeholders filled in.
+CLIPS = _schema(
+    [("video_id", pa.string()), ("split", pa.string()), ("label", pa.int32()), ("text", pa.string())],
+    ("label", "text"),
+)
+
 
 def check_table(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
     """Check a table, and return it in `schema`'s column order, without metadata.

@@ -20,3 +20,18 @@ class Frames(Block):
     "JPEG quality."
     max_bad_fraction: Fraction
     "Largest share of unreadable videos that is accepted."
+
+
+class Views(Block):
+    """How training views of clips are made (docs/recognition-data.md)."""
+
+    sampling: Literal["whole", "published"]
+    "How a segment's frame is drawn: from all frames, or by upstream's rule, which never takes a film's last ones."
+    scales: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
+    "Sides of the crop, as shares of the scaled short side, longest first."
+    scales_apart: Annotated[int, Field(ge=0)]
+    "Width and height of the crop are at most so many places of `scales` apart; 0 keeps crops square."
+    flip: Literal["mapped", "plain", "none"]
+    "mapped: a mirrored view gets the label of the mirrored class; plain: it keeps its own; none: nothing is mirrored."
+    flip_probability: Fraction
+    "Share of views that are mirrored."
