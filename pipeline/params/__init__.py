@@ -24,6 +24,7 @@ from pipeline.models.label_groups import wrong_sum
 from pipeline.models.settings import Labels, LongTermHead, RoiSettings
 from pipeline.params.data import BankParams, Dataset
 from pipeline.params.model import Backbone, Scope
+from pipeline.params.recognition import RecognitionParams
 from pipeline.params.scoring import Reported
 from pipeline.training.settings import Augmentation, BaselineTraining, HeadTraining, Training, Watching
 from pipeline.video.settings import Frames
@@ -40,6 +41,7 @@ __all__ = [
     "Frames",
     "HeadTraining",
     "Params",
+    "RecognitionParams",
     "Reported",
     "Scope",
     "Training",
@@ -90,6 +92,8 @@ class Params(Block):
     head_train: HeadTraining
     evaluation: EvaluationSettings
     reported: Reported | None = None
+    recognition: RecognitionParams
+    "The second track (docs/recognition.md), which shares nothing but the choice of the experiment."
 
     @model_validator(mode="after")
     def _agree(self) -> "Params":

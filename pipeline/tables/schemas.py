@@ -56,6 +56,10 @@ CLIPS = _schema(
     [("video_id", pa.string()), ("split", pa.string()), ("label", pa.int32()), ("text", pa.string())],
     ("label", "text"),
 )
+# One row per (clip, class): the probability that a recogniser gives it, and the clip's own class.
+CLIP_SCORES = _schema(
+    [("video_id", pa.string()), ("label", pa.int32()), ("class_id", pa.int32()), ("score", pa.float32())]
+)
 
 
 def check_table(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
