@@ -123,7 +123,8 @@ def _converted(
 def _named(checkpoint: Checkpoint) -> str:
     spec = checkpoint.spec
     assert not isinstance(spec, HandedOn)  # a handed-on head was converted as the baseline that it copies
-    head = "" if isinstance(spec, BackboneSpec) else f"head {spec.head.name}{' with mlp' if spec.head.mlp else ''}, "
+    mlp = isinstance(spec, DetectorSpec | HeadSpec) and spec.head.mlp
+    head = "" if isinstance(spec, BackboneSpec) else f"head {spec.head.name}{' with mlp' if mlp else ''}, "
     return f"{head}backbone {spec.backbone}{f' of width {spec.width}' if spec.width else ''}"
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.base.errors import InputError
-from pipeline.checkpoint.sidecars import Checkpoint
+from pipeline.checkpoint.sidecars import Checkpoint, HandedOn
 from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec
 from pipeline.interop.conversion import last_layer
 from pipeline.interop.mmaction2 import upstream_key, upstream_shape
@@ -51,7 +51,7 @@ def export_mmaction2(tensors: Mapping[str, Tensor], checkpoint: Checkpoint) -> t
         state[name] = value.reshape(upstream_shape(name, tuple(value.shape))).contiguous()
     meta = {key: known[key] for key in ("backbone", "width", "roi", "head", "input", "labels") if key in known}
     notes = []
-    if not isinstance(spec, BackboneSpec) and spec.labels.kind == "grouped":
+    if isinstance(spec, DetectorSpec | HeadSpec | HandedOn) and spec.labels.kind == "grouped":
         notes.append("MMAction2 scores every class by a sigmoid, this model some groups of classes by a softmax")
     if str(known.get("backbone")).startswith("pyslowfast_slowfast"):
         notes.append("MMAction2 takes the slow frames at an even stride, this model was trained with PySlowFast's")
