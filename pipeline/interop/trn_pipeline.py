@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.base.errors import InputError
+from pipeline.evaluation.top_k import accuracies
 from pipeline.interop.alphaction_losses import near, near_values
 from pipeline.interop.compare_fixture import Difference, ParityReport
 from pipeline.tables.clip_labels import ClipLabels, label_classes
@@ -292,17 +293,9 @@ def _metric(given: Facts) -> list[Difference]:
 
 
 def published_metrics(scores: NDArray[np.float64], labels: NDArray[np.integer[Any]]) -> dict[str, float]:
-    """Compute upstream's metrics of scores [clips, classes].
-
-    Of equal scores the class with the highest id comes first in `top1` and `top5`, and the one with the lowest in `mean1`,
-    the mean of the classes' accuracies. That mean counts a class that is predicted but never true as 0.
-    """
-    ranked = np.argsort(scores, axis=1, kind="stable")[:, ::-1]
-    right = ranked == labels[:, None]
-    predicted = scores.argmax(1)
-    classes = np.union1d(labels, predicted)
-    recalls = [(predicted[labels == each] == each).mean() if (labels == each).any() else 0.0 for each in classes]
-    return {"top1": right[:, 0].mean(), "top5": right[:, :5].any(1).mean(), "mean1": float(np.mean(recalls))}
+    """Compute upstream's metrics of scores [clips, classes] under their names."""
+    found = accuracies(scores, labels.astype(np.int64), "published")
+    return {"top1": found.top1, "top5": found.top5, "mean1": found.mean_class}
 
 
 _PARTS: dict[str, Callable[[Any], list[Difference]]] = {
