@@ -23,8 +23,10 @@ class ClipSet:
     video_ids: list[str]
     labels: NDArray[np.int64]
     "Class ids [clips]; NO_LABEL where the data set publishes none."
+    first_frames: NDArray[np.int64]
+    "First stored frame of each clip [clips]; 0 but where a list names parts of films."
     frames: NDArray[np.int64]
-    "Number of stored frames [clips]."
+    "Number of frames of each clip [clips]."
     classes: ClipLabels
     store: FrameStore
 
@@ -45,7 +47,7 @@ class ClipSet:
             InputError: the store lacks the clip, or its file is missing or of another store.
             DamagedError: stored bytes have changed.
         """
-        return self.store.read_clip(self.video_ids[clip], indices)
+        return self.store.read_clip(self.video_ids[clip], indices + self.first_frames[clip])
 
     def rng(self, seed: int, epoch: int, clip: int) -> np.random.Generator:
         """Return the generator of a clip's draws in an epoch: no worker, rank or order of clips changes them."""
@@ -75,10 +77,13 @@ def read_clips(labels: Path, frames: Path, split: str) -> ClipSet:
             f"{frames}: no frames of {len(absent)} of the {len(video_ids)} clips of {split} ({absent[0]}, ...); "
             "run import_labels again, which leaves them out"
         )
+    stored = np.array([counts[video_id] for video_id in video_ids], np.int64)
+    first = table["first_frame"].to_numpy().astype(np.int64)
     return ClipSet(
         video_ids,
         table["label"].fill_null(NO_LABEL).to_numpy().astype(np.int64),
-        np.array([counts[video_id] for video_id in video_ids], np.int64),
+        first,
+        np.minimum(stored - first, table["frames"].fill_null(2**31 - 1).to_numpy()),
         read_clip_labels(labels / "labels.json"),
         FrameStore(frames),
     )

@@ -51,11 +51,13 @@ VIDEOS = _schema(
 )  # fmt: skip
 
 # One row per clip of a data set for recognition. label: the class's id as published, from 0; null where none is
-# published (test). text: the source's label text, or its template with the placeholders filled in.
+# published (test). text: the source's label text, or its template with the placeholders filled in. first_frame: the
+# first stored frame of the clip; frames: how many belong to it, null for all from there on.
 CLIPS = _schema(
-    [("video_id", pa.string()), ("split", pa.string()), ("label", pa.int32()), ("text", pa.string())],
-    ("label", "text"),
-)
+    [("video_id", pa.string()), ("split", pa.string()), ("label", pa.int32()), ("text", pa.string()),
+     ("first_frame", pa.int32()), ("frames", pa.int32())],
+    ("label", "text", "frames"),
+)  # fmt: skip
 # One row per (clip, class): the probability that a recogniser gives it, and the clip's own class.
 CLIP_SCORES = _schema(
     [("video_id", pa.string()), ("label", pa.int32()), ("class_id", pa.int32()), ("score", pa.float32())]
