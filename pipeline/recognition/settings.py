@@ -17,8 +17,6 @@ class RecognizerTraining(Fitting):
     init: str
     "A safetensors file of backbone weights to start from (ImageNet's as published), or none."
     views: Views
-    groups: Literal["tsm", "plain"]
-    "tsm: biases have twice the rate and no decay, batch norms no decay (TSM, TRN); plain: all parameters alike."
     norm: Literal["batch", "sync", "frozen", "partial"]
     "Batch norm statistics: batch: of bn_batch clips; sync: of the global batch; frozen: the initial ones; partial: as\
  published, only those of the first layer are of bn_batch clips, and the other norms stay as they started."

@@ -24,7 +24,7 @@ from pipeline.recognition.recognizer_task import RecognitionSplits, labelled, re
 from pipeline.recognition.settings import RecognizerTraining
 from pipeline.training.logs import Kind, LogSettings, check_log
 from pipeline.training.loop import Fitted, fit
-from pipeline.training.optimiser import recognizer_groups
+from pipeline.training.optimiser import parameter_groups
 from pipeline.training.outs import write_training
 
 STAGE = "train_recognizer"
@@ -63,6 +63,12 @@ def train_recognizer(
         code=code_version(f"stages.{STAGE}"),
     )
     state = item_folder(STAGE, key)
+    groups = parameter_groups(
+        recognizer,
+        weight_decay=settings.weight_decay,
+        decayed=settings.decay,
+        bias_lr_factor=settings.bias_lr_factor,
+    )
     task = recognizer_task(recognizer, splits, settings, spec=spec, hardware=hardware)
     epochs = {"epochs": settings.schedule.epochs, "saved_epochs": saved_epoch(state), "state": key}
     with recorded_run(STAGE, spec.head.name, dataset=data.name, **epochs):
@@ -70,7 +76,7 @@ def train_recognizer(
             recognizer,
             task,
             settings,
-            groups=recognizer_groups(recognizer, settings),
+            groups=groups,
             device=hardware.device,
             state_folder=state,
             log=LogSettings(log, STAGE, spec.head.name, key, settings.model_dump()),

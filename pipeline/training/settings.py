@@ -144,6 +144,10 @@ class Fitting(Block):
     nesterov: bool
     "sgd: Nesterov's momentum."
     weight_decay: Annotated[float, Field(ge=0)]
+    decay: Literal["all", "weights"]
+    "weights: norms and biases do not decay (PySlowFast's norms, AlphAction's and TRN's biases)."
+    bias_lr_factor: Factor
+    "Ratio of the rate of biases, outside norms, to that of weights (AlphAction, TRN: 2)."
     norm: Literal["batch", "sync", "frozen", "partial"]
     "Batch norm statistics; see `prepare_norm`."
     clip_norm: Annotated[float, Field(gt=0)] | Literal["none"]
@@ -221,10 +225,6 @@ class Training(Fitting):
     match_iou: Fraction | Literal["none"]
     "A detected box takes the labels of a ground-truth box if they overlap at least this much; none: none does."
     loss: Loss
-    decay: Literal["all", "weights"]
-    "weights: norms and biases do not decay (PySlowFast's norms, AlphAction's biases)."
-    bias_lr_factor: Factor
-    "Ratio of the rate of biases, outside norms, to that of weights (AlphAction: 2)."
     interaction_lr_factor: Factor
     "Ratio of the rate of the interaction of a head aia_* to that of all else (AlphAction: 10)."
     norm: Literal["batch", "sync", "frozen"]
