@@ -26,9 +26,7 @@ def import_labels() -> None:
     dataset = track.dataset
     data = Path("data", dataset.name)
     with recorded_run("import_labels", "", dataset=dataset.name), replace_folder(data / "labels", FILES) as folder:
-        found = import_clips(
-            Path(dataset.labels), frame_counts(data / "frames"), segments=track.backbone.segments
-        )
+        found = import_clips(Path(dataset.labels), frame_counts(data / "frames"), segments=track.backbone.segments)
         told = write_clips(folder, found, max_bad_fraction=dataset.max_bad_fraction)
     print(f"{data / 'labels'}: {told}")
 

@@ -1,4 +1,4 @@
-"""Write what was found of clips: predictions, from which all else can be computed again; accuracies; tables for plots."""
+"""Write what was found of clips: their scores, from which all else follows; accuracies; tables for `dvc plots`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

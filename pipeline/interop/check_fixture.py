@@ -13,6 +13,7 @@ from pipeline.interop.alphaction_targets import check_targets, is_targets
 from pipeline.interop.compare_fixture import ParityReport, check_parity
 from pipeline.interop.trn_filelists import check_file_lists, is_file_lists
 from pipeline.interop.trn_pipeline import check_pipeline, is_pipeline
+from pipeline.interop.trn_head import check_trn_heads, is_trn_heads
 
 Check = Callable[[Path, Mapping[str, Any]], ParityReport]
 
@@ -47,4 +48,5 @@ KINDS: list[tuple[Callable[[Mapping[str, Any]], bool], Check]] = [
     (is_targets, check_targets),
     (is_pipeline, check_pipeline),
     (is_file_lists, check_file_lists),
+    (is_trn_heads, check_trn_heads),
 ]

@@ -1,13 +1,14 @@
 """Accuracies of clips, by our rules and by MMAction2's, whose results are recorded in a fixture."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.base.errors import InputError
-from pipeline.evaluation.top_k import accuracies, class_hits, confusion, label_ranks, predicted
+from pipeline.evaluation.top_k import Rule, accuracies, class_hits, confusion, label_ranks, predicted
 
 TIE = np.zeros((1, 6))
 
@@ -18,9 +19,9 @@ def published(fixtures: Path) -> dict:
     return found
 
 
-def found_by(scores: np.ndarray, labels: list[int], rule: str = "published") -> dict[str, float]:
+def found_by(scores: np.ndarray, labels: Sequence[int] | np.ndarray, rule: Rule = "published") -> dict[str, float]:
     """The accuracies under the fixture's names."""
-    found = accuracies(scores, np.array(labels), rule)  # type: ignore[arg-type]
+    found = accuracies(scores, np.array(labels), rule)
     return {"top1": found.top1, "top5": found.top5, "mean1": found.mean_class}
 
 
