@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,8 @@ from pipeline.evaluation.top_k import FEW, Rule, accuracies, class_hits, confusi
 from pipeline.tables.schemas import CLIP_SCORES, read_table
 
 Scores = NDArray[np.float32]
+ViewsOf = Literal["efficient", "accurate"]
+"The centre crop of one sampling; three crops of two samplings."
 Labels = NDArray[np.int64]
 SHOWN_PAIRS = 200
 
@@ -58,7 +60,7 @@ def read_scores(path: Path) -> tuple[list[str], Labels, Scores]:
 def write_clip_report(
     folder: Path,
     labels: Labels,
-    scores: Mapping[str, Scores],
+    scores: Mapping[ViewsOf, Scores],
     *,
     names: Sequence[str],
     rule: Rule,

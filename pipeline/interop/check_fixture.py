@@ -12,8 +12,8 @@ from pipeline.interop.alphaction_steps import check_train_steps, is_train_steps
 from pipeline.interop.alphaction_targets import check_targets, is_targets
 from pipeline.interop.compare_fixture import ParityReport, check_parity
 from pipeline.interop.trn_filelists import check_file_lists, is_file_lists
-from pipeline.interop.trn_pipeline import check_pipeline, is_pipeline
 from pipeline.interop.trn_head import check_trn_heads, is_trn_heads
+from pipeline.interop.trn_pipeline import check_pipeline, is_pipeline
 
 Check = Callable[[Path, Mapping[str, Any]], ParityReport]
 

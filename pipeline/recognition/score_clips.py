@@ -1,7 +1,6 @@
 """Score clips: softmax of each view, and the mean over the views of a clip."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,13 +13,13 @@ from pipeline.base.progress import progress
 from pipeline.base.randomness import seed_of
 from pipeline.base.ranks import share
 from pipeline.checkpoint.specs import RecognizerSpec
+from pipeline.evaluation.clip_report import ViewsOf
 from pipeline.features.film_clips import read_ahead
 from pipeline.models.recognizer import Recognizer
 from pipeline.recognition.clip_set import ClipSet
 from pipeline.video.segments import test_segments, twice_segments
 from pipeline.video.views import test_views
 
-ViewsOf = Literal["efficient", "accurate"]
 # Views per forward pass. Libraries round differently for other batch sizes: with one fixed size the scores depend on
 # the clips alone.
 FORWARD_VIEWS = 8
@@ -61,7 +60,7 @@ def score_clips(
             torch.manual_seed(seed_of("relations", views, group.start))  # of a head that draws them as published
             with compute_precision(device, compute_dtype):
                 logits = _logits(recognizer, of_group.flatten(0, 1).to(device))
-            scores = logits.float().softmax(dim=1).unflatten(0, of_group.shape[:2]).mean(dim=1)
+            scores = logits.float().softmax(dim=1).view(*of_group.shape[:2], -1).mean(dim=1)
             scored.append(scores.cpu().numpy())
     gathered = gather(scored)
     return np.concatenate(gathered) if gathered else np.zeros((0, spec.classes), np.float32)
@@ -78,7 +77,7 @@ def clip_views(clips: ClipSet, clip: int, spec: RecognizerSpec, views: ViewsOf) 
 
 
 def _logits(recognizer: Recognizer, views: Tensor) -> Tensor:
-    return torch.cat([recognizer(part) for part in views.split(FORWARD_VIEWS)])
+    return torch.cat([recognizer(part) for part in torch.split(views, FORWARD_VIEWS)])
 
 
 def _groups(clips: int, views: int) -> Sequence[range]:

@@ -11,7 +11,7 @@ from pipeline.base.files import digest_tree, read_json
 from pipeline.base.hardware import Hardware
 from pipeline.checkpoint.weights import RECOGNIZER, load_checkpoint
 from pipeline.recognition import train_recognizer as module
-from pipeline.training import loop
+from pipeline.training import loop, state
 from tests.recognition.clips import make_data, settings_of, spec_of
 
 
@@ -38,7 +38,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_bytes_of_a_whole_one(
     whole = digest_tree(Path("models")), digest_tree(Path("results"))
     assert "8 clips" in capsys.readouterr().out, "the clip without a label is not trained on"
 
-    save = loop.save_state
+    save = state.save_state
 
     def save_and_die(*given: Any) -> None:
         save(*given)
