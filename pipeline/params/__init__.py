@@ -10,7 +10,7 @@ import reprlib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError, model_validator
 
@@ -47,6 +47,7 @@ __all__ = [
     "Training",
     "Watching",
     "load_params",
+    "load_track",
     "parse_params",
 ]
 
@@ -210,6 +211,12 @@ def parse_params(values: Any, where: str) -> Params:
             found = "" if told else f" (found {_SHORT.repr(each['input'])})"
             lines.append(f"{told_of(each, key_of(each) or 'parameters')}{found}")
         raise InputError(f"{where}: " + "; ".join(lines)) from None
+
+
+def load_track(track: Literal["detection", "recognition"]) -> Params | RecognitionParams:
+    """Read the parameters of one pipeline: of dvc.yaml's, or the block of recognition/dvc.yaml's; see `load_params`."""
+    params = load_params()
+    return params.recognition if track == "recognition" else params
 
 
 def load_params(path: Path | None = None) -> Params:

@@ -16,7 +16,7 @@ from pipeline.checkpoint.build_recognizer import build_recognizer
 from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.specs import RecognizerSpec
 from pipeline.checkpoint.weights import RECOGNIZER, save_checkpoint
-from pipeline.evaluation.clip_report import read_scores, write_clip_report
+from pipeline.evaluation.clip_report import ViewsOf, read_scores, write_clip_report
 from pipeline.evaluation.settings import RecognitionEvaluation
 from pipeline.recognition.clip_set import read_clips
 from pipeline.recognition.evaluate_recognizer import PREDICTIONS, RESULTS, evaluate_recognizer
@@ -65,8 +65,9 @@ def test_an_evaluation_writes_scores_from_which_every_table_follows(capsys: pyte
     assert found["views"] == "accurate"
     assert (found["clips"], found["dataset"], found["head"], found["split"]) == (9, "clips", "trn_multiscale", "val")
     assert f"top-1 (top-5) efficient {found['efficient']['top1']:.4f} (1.0000)" in told
-    scores = {}
-    for kind in ("efficient", "accurate"):
+    scores: dict[ViewsOf, np.ndarray] = {}
+    kinds: tuple[ViewsOf, ...] = ("efficient", "accurate")
+    for kind in kinds:
         video_ids, labels, scores[kind] = read_scores(PREDICTIONS / f"{kind}.parquet")
         assert video_ids == [f"clip{number:02}" for number in range(1, 10)]
         assert scores[kind].sum(axis=1) == pytest.approx(np.ones(9))
