@@ -32,11 +32,11 @@ def check_params(track: TrackOption = "detection") -> None:
     if stale := stale_keys(found):
         words = " ".join(["actionbank compose", *map(quote, said_overrides(found))])
         raise InputError(f"{path} is not what conf/ says: {'; '.join(stale)}; `{words}` composes it anew")
-    params = parse_params(found, str(path))
+    whole = parse_params(found, str(path))
     if track == "recognition":
-        check_recognition_ready(params.recognition)
+        check_recognition_ready(whole.recognition)
     else:
-        check_ready(params)
+        check_ready(whole)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.base.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run
 from pipeline.base.distributed import across_ranks
 from pipeline.base.hardware import hardware_of
-from pipeline.params import load_params
+from pipeline.params import load_track
 from pipeline.recognition import evaluate_recognizer as evaluation
 
 app = new_app()
@@ -27,9 +27,9 @@ def evaluate_recognizer(
     processes: ProcessesOption = 1,
 ) -> None:
     """Score clips by their centre crops, and by three crops of two samplings."""
-    track = load_params().recognition
-    data, hardware = Path("data", track.dataset.name), hardware_of(device, workers, batch)
-    evaluation.evaluate_recognizer(data, track.evaluation, classes=track.dataset.classes, hardware=hardware)
+    params = load_track("recognition")
+    data, hardware = Path("data", params.dataset.name), hardware_of(device, workers, batch)
+    evaluation.evaluate_recognizer(data, params.evaluation, classes=params.dataset.classes, hardware=hardware)
 
 
 if __name__ == "__main__":

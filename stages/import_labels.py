@@ -13,7 +13,7 @@ from pipeline.annotations.import_clips import FILES, import_clips, write_clips
 from pipeline.base.command import new_app, run
 from pipeline.base.files import replace_folder
 from pipeline.base.runs import recorded_run
-from pipeline.params import load_params
+from pipeline.params import load_track
 from pipeline.recognition.clip_set import frame_counts
 
 app = new_app()
@@ -22,11 +22,11 @@ app = new_app()
 @app.command()
 def import_labels() -> None:
     """Turn labels of any format and lists of classes into tables; a bad row is reported and left out."""
-    track = load_params().recognition
-    dataset = track.dataset
+    params = load_track("recognition")
+    dataset = params.dataset
     data = Path("data", dataset.name)
     with recorded_run("import_labels", "", dataset=dataset.name), replace_folder(data / "labels", FILES) as folder:
-        found = import_clips(Path(dataset.labels), frame_counts(data / "frames"), segments=track.backbone.segments)
+        found = import_clips(Path(dataset.labels), frame_counts(data / "frames"), segments=params.backbone.segments)
         told = write_clips(folder, found, max_bad_fraction=dataset.max_bad_fraction)
     print(f"{data / 'labels'}: {told}")
 

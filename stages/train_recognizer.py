@@ -1,4 +1,4 @@
-"""Train the recogniser of the second track.
+"""Train the recogniser of the second params.
 
     python -m stages.train_recognizer
     actionbank train-recognizer --device cuda
@@ -13,7 +13,7 @@ from pipeline.base.command import BatchOption, DeviceOption, ProcessesOption, Wo
 from pipeline.base.distributed import across_ranks
 from pipeline.base.hardware import hardware_of
 from pipeline.checkpoint.specs import RecognizerSpec
-from pipeline.params import load_params
+from pipeline.params import load_params, load_track
 from pipeline.recognition import train_recognizer as training
 
 app = new_app()
@@ -28,18 +28,17 @@ def train_recognizer(
     processes: ProcessesOption = 1,
 ) -> None:
     """Train a backbone and its head on clips of classes; a checkpoint of every epoch is kept until the run is done."""
-    whole = load_params()
-    track = whole.recognition
+    params = load_track("recognition")
     spec = RecognizerSpec(
-        backbone=track.backbone.name,
-        width=track.backbone.width,
-        input=track.backbone.input,
-        head=track.head,
-        segments=track.backbone.segments,
-        classes=track.dataset.classes,
+        backbone=params.backbone.name,
+        width=params.backbone.width,
+        input=params.backbone.input,
+        head=params.head,
+        segments=params.backbone.segments,
+        classes=params.dataset.classes,
     )
-    data, hardware = Path("data", track.dataset.name), hardware_of(device, workers, batch)
-    training.train_recognizer(data, spec, track.train, log=whole.training.log, hardware=hardware)
+    data, hardware = Path("data", params.dataset.name), hardware_of(device, workers, batch)
+    training.train_recognizer(data, spec, params.train, log=load_params().training.log, hardware=hardware)
 
 
 if __name__ == "__main__":

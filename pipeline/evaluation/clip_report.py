@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import write_json
-from pipeline.evaluation.report import write_csv
+from pipeline.evaluation.csv_tables import write_csv
+from pipeline.evaluation.settings import ViewsOf
 from pipeline.evaluation.top_k import FEW, Rule, accuracies, class_hits, confusion, label_ranks, predicted
 from pipeline.tables.schemas import CLIP_SCORES, read_table
 
 Scores = NDArray[np.float32]
-ViewsOf = Literal["efficient", "accurate"]
-"The centre crop of one sampling; three crops of two samplings."
 Labels = NDArray[np.int64]
 SHOWN_PAIRS = 200
 

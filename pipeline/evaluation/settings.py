@@ -7,6 +7,9 @@ from pydantic import Field
 from pipeline.base.block import Block, Fraction
 from pipeline.tables.select_boxes import BoxRule
 
+ViewsOf = Literal["efficient", "accurate"]
+"The centre crop of one sampling; three crops of two samplings."
+
 
 class EvaluationSettings(Block):
     """How detections are scored."""
@@ -43,7 +46,7 @@ class RecognitionEvaluation(Block):
 
     split: Literal["val", "test"]
     "The split that is scored; test only if it has labels."
-    views: Annotated[list[Literal["efficient", "accurate"]], Field(min_length=1)]
+    views: Annotated[list[ViewsOf], Field(min_length=1)]
     "efficient: the centre crop of one sampling; accurate: three crops of two samplings. The last one is the headline."
     rule: Literal["ours", "published"]
     "Ties, and the classes of the mean over classes (pipeline/evaluation/top_k.py)."

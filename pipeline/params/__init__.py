@@ -10,7 +10,7 @@ import reprlib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from pydantic import ValidationError, model_validator
 
@@ -211,6 +211,14 @@ def parse_params(values: Any, where: str) -> Params:
             found = "" if told else f" (found {_SHORT.repr(each['input'])})"
             lines.append(f"{told_of(each, key_of(each) or 'parameters')}{found}")
         raise InputError(f"{where}: " + "; ".join(lines)) from None
+
+
+@overload
+def load_track(track: Literal["recognition"]) -> RecognitionParams: ...
+
+
+@overload
+def load_track(track: Literal["detection", "recognition"]) -> Params | RecognitionParams: ...
 
 
 def load_track(track: Literal["detection", "recognition"]) -> Params | RecognitionParams:

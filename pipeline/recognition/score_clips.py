@@ -13,7 +13,7 @@ from pipeline.base.progress import progress
 from pipeline.base.randomness import seed_of
 from pipeline.base.ranks import share
 from pipeline.checkpoint.specs import RecognizerSpec
-from pipeline.evaluation.clip_report import ViewsOf
+from pipeline.evaluation.settings import ViewsOf
 from pipeline.features.film_clips import read_ahead
 from pipeline.models.recognizer import Recognizer
 from pipeline.recognition.clip_set import ClipSet

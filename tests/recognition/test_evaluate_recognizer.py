@@ -16,8 +16,8 @@ from pipeline.checkpoint.build_recognizer import build_recognizer
 from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.specs import RecognizerSpec
 from pipeline.checkpoint.weights import RECOGNIZER, save_checkpoint
-from pipeline.evaluation.clip_report import ViewsOf, read_scores, write_clip_report
-from pipeline.evaluation.settings import RecognitionEvaluation
+from pipeline.evaluation.clip_report import read_scores, write_clip_report
+from pipeline.evaluation.settings import RecognitionEvaluation, ViewsOf
 from pipeline.recognition.clip_set import read_clips
 from pipeline.recognition.evaluate_recognizer import PREDICTIONS, RESULTS, evaluate_recognizer
 from pipeline.recognition.score_clips import clip_views, score_clips
