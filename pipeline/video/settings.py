@@ -7,19 +7,31 @@ from pydantic import Field
 from pipeline.base.block import Block, Fraction, Positive
 
 
-class Frames(Block):
-    """Settings of frame extraction."""
+class StoredFrames(Block):
+    """Settings of frame extraction that every frame store has."""
 
-    fps: Annotated[float, Field(gt=0)]
-    "Frames per second of the constant grid that clips are counted on."
     short_side: Positive | Literal["none"]
     "Stored frames have this short side in pixels (never upsampled); none keeps the source's size."
-    allow_smaller: bool
-    "Accept a short_side below the scale that training or inference asks for; clips are then upsampled."
     quality: Annotated[int, Field(ge=1, le=100)]
     "JPEG quality."
     max_bad_fraction: Fraction
     "Largest share of unreadable videos that is accepted."
+
+
+class Frames(StoredFrames):
+    """Settings of frame extraction for clips around a time."""
+
+    fps: Annotated[float, Field(gt=0)]
+    "Frames per second of the constant grid that clips are counted on."
+    allow_smaller: bool
+    "Accept a short_side below the scale that training or inference asks for; clips are then upsampled."
+
+
+class ClipFrames(StoredFrames):
+    """Settings of frame extraction for recognition."""
+
+    fps: Literal["source"]
+    "Every frame of the source is stored, as often as it is shown there: clips are counted in frames."
 
 
 class Views(Block):
