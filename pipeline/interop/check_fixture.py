@@ -13,6 +13,7 @@ from pipeline.interop.alphaction_targets import check_targets, is_targets
 from pipeline.interop.compare_fixture import ParityReport, check_parity
 from pipeline.interop.trn_fixture import check_recognizer, is_recognizer
 from pipeline.interop.trn_head import check_trn_heads, is_trn_heads
+from pipeline.interop.trn_steps import check_recognizer_steps, is_recognizer_steps
 
 Check = Callable[[Path, Mapping[str, Any]], ParityReport]
 
@@ -47,4 +48,5 @@ KINDS: list[tuple[Callable[[Mapping[str, Any]], bool], Check]] = [
     (is_targets, check_targets),
     (is_trn_heads, check_trn_heads),
     (is_recognizer, check_recognizer),
+    (is_recognizer_steps, check_recognizer_steps),
 ]

@@ -183,7 +183,8 @@ def _run(recognizer: Recognizer, segments: int, name: str, variant: _Variant) ->
         for key in expected:
             if key.startswith(_OTHER_SEED):
                 seen[key] = recognizer.head(seen["pooled"], _drawn(recognizer, int(key.removeprefix(_OTHER_SEED))))
-    seen["pred_score"] = seen["cls_score"].softmax(dim=1).unflatten(0, (shape[0], -1)).mean(dim=1)
+    scores_VK = seen["cls_score"].softmax(dim=1)
+    seen["pred_score"] = scores_VK.reshape(shape[0], -1, scores_VK.shape[1]).mean(dim=1)
     found = []
     for key, each in expected.items():
         if key not in seen:
