@@ -40,7 +40,10 @@ KINDS = (
     "weights of the last layer", "biases of the last layer",
 )  # fmt: skip
 "Upstream's groups, in its order (`TSMOptimWrapperConstructor`); the last layer has its own with fc_lr5 only."
-PUBLISHED = RecognizerShape(head="trn_multiscale", segments=8, width=64, classes=174, channels=256, hidden=256)
+CHANNELS = 256
+PUBLISHED = RecognizerShape(
+    head="trn_multiscale", segments=8, width=64, classes=174, channels=CHANNELS, hidden=CHANNELS
+)
 
 
 def is_recognizer_steps(facts: Mapping[str, Any]) -> bool:
