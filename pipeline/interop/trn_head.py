@@ -75,7 +75,7 @@ def _case(case: Mapping[str, Any], expected: Array) -> list[Difference]:
         relations = relations_of(numbers, segments, head.sizes)
     features_NC = drawn_input(case["input"]).mean(dim=(2, 3))
     with torch.no_grad():
-        logits_BK = head(features_NC.unflatten(0, (-1, segments)), relations)
+        logits_BK = head(features_NC.reshape(-1, segments, features_NC.shape[1]), relations)
     return [*differences, near(name, logits_BK, expected, relative=CLOSE, absolute=CLOSE)]
 
 

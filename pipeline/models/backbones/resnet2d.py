@@ -55,10 +55,12 @@ class ResNet2d(nn.Module):
     Attributes:
         out_channels: channels of the feature map.
         stride: pixels of a frame per cell of the map.
+        memory_format: order of the bytes of frames and maps; on the CPU channels_last saves a tenth of the time.
     """
 
     out_channels: int
     stride: int = 32
+    memory_format: torch.memory_format = torch.channels_last
 
     def __init__(self, blocks: Sequence[int], *, width: int, stem_kernel: int = 7, expansion: int = 4) -> None:
         """Build the network; weights are drawn from torch's global generator.
@@ -90,9 +92,7 @@ class ResNet2d(nn.Module):
         Args:
             frames_N3HW: normalised RGB, float [N, 3, H, W].
         """
-        # Convolutions on the CPU are a tenth faster in this order of bytes.
-        frames_N3HW = frames_N3HW.contiguous(memory_format=torch.channels_last)
-        x_NCHW = F.max_pool2d(self.conv1(frames_N3HW), 3, 2, 1)
+        x_NCHW = F.max_pool2d(self.conv1(frames_N3HW.contiguous(memory_format=self.memory_format)), 3, 2, 1)
         maps: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x_NCHW))))
         return maps
 
