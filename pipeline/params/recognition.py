@@ -7,8 +7,9 @@ from pydantic import Field, model_validator
 from pipeline.base.block import Block, Fraction, Positive
 from pipeline.evaluation.settings import RecognitionEvaluation
 from pipeline.models.recognition_settings import RecognitionHead
+from pipeline.playground.settings import ClipPlayground
 from pipeline.recognition.settings import RecognizerTraining
-from pipeline.video.settings import Frames
+from pipeline.video.settings import ClipFrames
 from pipeline.video.view_input import ViewInput
 
 
@@ -41,6 +42,7 @@ class RecognitionDataset(Block):
     "Where the user gets the sources, for the message that they are missing."
     pack: Positive | Literal["none"]
     "none: one frame file per video; N: videos share N frame files."
+    playground: ClipPlayground | None = None
 
 
 class RecognitionBackbone(Block):
@@ -92,7 +94,7 @@ class RecognitionParams(Block):
 
     choices: RecognitionChoices
     dataset: RecognitionDataset
-    frames: Frames
+    frames: ClipFrames
     backbone: RecognitionBackbone
     head: RecognitionHead
     train: RecognizerTraining
@@ -102,10 +104,10 @@ class RecognitionParams(Block):
     @model_validator(mode="after")
     def _agree(self) -> "RecognitionParams":
         shown, stored = self.backbone.input, self.frames.short_side
-        if stored != "none" and stored < shown.short_side and not self.frames.allow_smaller:
+        if stored != "none" and stored < shown.short_side:
             raise ValueError(
                 f".frames.short_side {stored} is below .backbone.input.short_side {shown.short_side}: views would be "
-                "upsampled; store larger frames or set .frames.allow_smaller"
+                "upsampled; store larger frames, or set it to none"
             )
         if shown.crop > shown.short_side:
             raise ValueError(

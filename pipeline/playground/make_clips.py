@@ -61,6 +61,9 @@ class ClipCounts:
     val_clips: int
     classes: int
 
+    def __str__(self) -> str:
+        return f"{self.train_clips} train and {self.val_clips} val clips of {self.classes} classes"
+
 
 def clip_specs(settings: ClipPlayground) -> list[ClipSpec]:
     """Return one spec per clip, train before val.
