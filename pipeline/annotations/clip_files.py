@@ -48,7 +48,7 @@ def read_clip_files(folder: Path) -> tuple[ClassIds, ReadClips]:
         InputError: the folder is absent, holds no labels or no names of classes, or a file has a wrong form.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of labels (dataset.annotations)")
+        raise InputError(f"{folder}: no such folder of labels (recognition.dataset.labels)")
     paths = [path for path in sorted(visible_files(folder)) if path.suffix.lower() in _READERS]
     named = [path for path in paths if _CLASS_NAMES.search(path.stem.lower())]
     splits = {path: split_in(path.stem) for path in paths if path not in named}

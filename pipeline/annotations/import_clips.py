@@ -138,7 +138,7 @@ def write_clips(folder: Path, found: ClipImport, *, max_bad_fraction: float) -> 
     Args:
         folder: an empty folder.
         found: the clips.
-        max_bad_fraction: largest accepted share of rows that are left out (dataset.max_bad_fraction).
+        max_bad_fraction: largest accepted share of rows that are left out (recognition.dataset.max_bad_fraction).
 
     Returns:
         a line that says how much was read.
@@ -162,7 +162,7 @@ def write_clips(folder: Path, found: ClipImport, *, max_bad_fraction: float) -> 
         found.problems,
         total=found.rows,
         max_bad_fraction=max_bad_fraction,
-        key="dataset.max_bad_fraction",
+        key="recognition.dataset.max_bad_fraction",
         folder=folder,
         unit="rows",
         missing=found.missing,

@@ -139,5 +139,5 @@ def test_a_folder_that_is_none(tmp_path: Path, files: dict[str, object], message
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nothing: no such folder of labels \(dataset\.annotations\)$"):
+    with pytest.raises(InputError, match=r"nothing: no such folder of labels \(recognition\.dataset\.labels\)$"):
         read_clip_files(tmp_path / "nothing")

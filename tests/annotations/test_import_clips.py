@@ -55,7 +55,9 @@ def test_what_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert read_json(out / "summary.json") == found.summary
     assert [each["item"] for each in read_json(out / "problems.json")["missing"]] == ["line 2"]
     assert told(read_problems(out / "problems.json")) == told(found.problems)
-    with pytest.raises(InputError, match=r"^1 of 3 rows are bad, more than dataset\.max_bad_fraction 0\.1 lets pass; "):
+    with pytest.raises(
+        InputError, match=r"^1 of 3 rows are bad, more than recognition\.dataset\.max_bad_fraction 0\.1 lets pass; "
+    ):
         write_clips(out, found, max_bad_fraction=0.1)
 
 

@@ -44,6 +44,7 @@ def test_draws_of_one_option_do_not_change_the_others() -> None:
     plain = SETTINGS.model_copy(update={"flip": "none"})
     one, other = (draw_view(np.random.default_rng(0), each) for each in (SETTINGS, plain))
     assert one.is_flipped
+    assert not draw_view(np.random.default_rng(0), SETTINGS, one_sided=True).is_flipped
     assert other == ViewDraw(one.width_scale, one.height_scale, one.place, False)
 
 
