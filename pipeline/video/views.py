@@ -47,12 +47,20 @@ def scale_pairs(scales: Sequence[float], most_apart: int) -> list[tuple[float, f
     ]
 
 
-def draw_view(rng: np.random.Generator, settings: Views) -> ViewDraw:
-    """Draw how a training view is made; all options draw equally many numbers from `rng`."""
+def draw_view(rng: np.random.Generator, settings: Views, *, one_sided: bool = False) -> ViewDraw:
+    """Draw how a training view is made.
+
+    Args:
+        rng: all options draw equally many numbers from it.
+        settings: see `Views`.
+        one_sided: the mirror image of the clip shows none of the classes; with mapped flips it is not mirrored.
+    """
     pairs = scale_pairs(settings.scales, settings.scales_apart)
     size, place, flip = rng.random(3).tolist()
     width, height = pairs[int(size * len(pairs))]
-    is_flipped = settings.flip != "none" and flip < settings.flip_probability
+    is_flipped = flip < settings.flip_probability and (
+        settings.flip == "plain" or (settings.flip == "mapped" and not one_sided)
+    )
     return ViewDraw(width, height, int(place * PLACES), is_flipped)
 
 
