@@ -14,20 +14,23 @@ from pipeline.bank.output import check_new_file
 from pipeline.base.errors import InputError
 from pipeline.base.files import atomic_path, check_own_file, check_report, digest_file, write_json
 from pipeline.base.work import item_key, make_item
-from pipeline.checkpoint.sidecars import BARE, Checkpoint, HandedOn, Record
+from pipeline.checkpoint.sidecars import BARE, Checkpoint, HandedOn, Record, read_settings
 from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_tensors, save_checkpoint
 from pipeline.interop.alphaction import CLASSIFIER
 from pipeline.interop.conversion import Background, ConversionReport
 from pipeline.interop.convert_checkpoint import Converted, DetectorSettings
 from pipeline.interop.convert_checkpoint import convert as convert_foreign
+from pipeline.interop.convert_recognizer import ViewSettings, convert_recognizer, ids_of_sorted
 from pipeline.interop.export import export_mmaction2
 from pipeline.interop.frameworks import Foreign, recognise_checkpoint
 from pipeline.interop.onnx_export import export_onnx
 from pipeline.interop.onnx_graph import need_packages
+from pipeline.models.recognition_settings import RecognitionHead
 from pipeline.params import parse_params
 from pipeline.project.compose import compose_params
 from pipeline.tables.label_map import read_label_map
+from pipeline.video.view_input import ViewInput
 
 SHOWN = 3
 # A conversion does not depend on the size of the frames that the current data set stores.
@@ -50,8 +53,12 @@ def convert(
         typer.Option("--set", help="As after -S: roi.context=global, labels.kind=single, head=lfb_max."),
     ] = None,
     taken_as: Annotated[
-        Literal["detector", "classifier"] | None,
-        typer.Option("--as", help="What a PySlowFast file is, whose keys are the same for persons and for clips."),
+        Literal["detector", "classifier", "recognizer", "frames"] | None,
+        typer.Option(
+            "--as",
+            help="What keys do not show: whether PySlowFast's head scores persons or clips; that a network for single "
+            "frames stays one, with its head (recognizer) or without (frames).",
+        ),
     ] = None,
     background: Annotated[
         Background | None,
@@ -63,18 +70,31 @@ def convert(
         list[str] | None,
         typer.Option(help="Leave out the keys that begin so, e.g. roi_head; without any head, a backbone is written."),
     ] = None,
+    sorted_classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="A recognizer numbers its classes in the order of their names (TRN-pytorch on sthv1): "
+            "a file with a name a line, in our order, gives them our ids."
+        ),
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write every key of the report to this JSON file.")] = None,
 ) -> None:
-    """Convert a checkpoint of MMAction2, PySlowFast (also Caffe2), AlphAction or ours; say what became of every key.
+    """Convert a checkpoint of another framework (docs/checkpoints.md) or ours; say what became of every key.
 
-    A detector comes with the sidecar that the stages read; a classifier gives its backbone, for baseline.init. Keys
+    A detector or recognizer comes with the sidecar that the stages read; a classifier gives its backbone. Keys
     that are missing, left over or of another shape are refused. Nothing that a file names is run.
     """
     _check_places(to, report)
     source = fetch(checkpoint)
     foreign = recognise_checkpoint(source, taken_as=taken_as)
     print(f"{source.name}: {foreign.described}")
-    result = _converted(foreign, source, recipe, overrides or [], drop_heads=drop_head or [], background=background)
+    if _is_for_frames(foreign, overrides or []):
+        names = _listed_names(sorted_classes) if sorted_classes else None
+        result = _converted_recognizer(foreign, source, recipe, overrides or [], drop_head or [], names)
+    elif sorted_classes:
+        raise InputError("--sorted-classes: only the classes of a recognizer are renumbered")
+    else:
+        result = _converted(foreign, source, recipe, overrides or [], drop_heads=drop_head or [], background=background)
     facts = {"file": source.name, "sha256": digest_file(source), "framework": foreign.described}
     record: Record = {
         **result.checkpoint.record,
@@ -118,6 +138,74 @@ def _converted(
         )
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+
+
+def _is_for_frames(foreign: Foreign, overrides: list[str]) -> bool:
+    """Return whether a checkpoint becomes a network for single frames; a backbone for clips, if named, inflates it."""
+    named = any(each.split("=")[0] in ("backbone", "backbone.name") for each in overrides)
+    return foreign.kind in ("recognizer", "frames") and not named
+
+
+def _converted_recognizer(
+    foreign: Foreign,
+    source: Path,
+    recipe: str | None,
+    overrides: list[str],
+    drop_heads: list[str],
+    names: list[str] | None,
+) -> Converted:
+    """Convert a checkpoint for single frames; see `_converted`.
+
+    Args:
+        foreign: the recognised checkpoint.
+        source: its file, for messages.
+        recipe: a row of conf/experiment.
+        overrides: as after -S.
+        drop_heads: see `split_weights`.
+        names: the classes in our order, where the source has sorted them.
+    """
+    given = [*([f"+experiment={recipe}"] if recipe else []), *overrides]
+    settings = _view_settings(compose_params([*NO_FRAMES, *given])) if given else ViewSettings()
+    try:
+        classes = ids_of_sorted(names) if names else None
+        return convert_recognizer(foreign, settings, drop_heads=drop_heads, classes=classes)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def _view_settings(composed: dict[str, Any]) -> ViewSettings:
+    """Return the settings of the block `recognition` of composed parameters.
+
+    Raises:
+        InputError: the block is not a recognizer's.
+    """
+    block = composed.get("recognition")
+    if not block:
+        raise InputError("the parameters have no block recognition, which a recognizer's settings come from")
+    head = read_settings(RecognitionHead, block["head"], "recognition.head")
+    return ViewSettings(
+        input=read_settings(ViewInput, block["backbone"]["input"], "recognition.backbone.input"),
+        dropout=head.dropout,
+        segments=block["backbone"]["segments"],
+        head=head,
+        classes=block["dataset"]["classes"],
+    )
+
+
+def _listed_names(path: Path) -> list[str]:
+    """Read the names of classes, one a line.
+
+    Raises:
+        InputError: the file cannot be read as text, or has no name.
+    """
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise InputError(f"--sorted-classes {path}: cannot be read: {reason}") from None
+    if not names:
+        raise InputError(f"--sorted-classes {path}: has no names, expected one a line")
+    return names
 
 
 def _named(checkpoint: Checkpoint) -> str:
