@@ -1,7 +1,9 @@
 """Check how MMAction2 chooses, crops, flips and measures clips for TRN: sampling, views, labels and metrics."""
 
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from pipeline.video.view_input import ViewInput
 from pipeline.video.views import PLACES, ViewDraw, centre_box, multi_scale_box, scale_pairs, three_boxes
 
 Facts = Mapping[str, Any]
-SEGMENTS = 8
+_CROP = re.compile(r"(center|three)_crop_(\d+)_xyxy")
 PUBLISHED = ViewInput(short_side=256, crop=224, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 SCALES, APART, FLIP_PROBABILITY = (1, 0.875, 0.75, 0.66), 1, 0.5
 LEVELS = 2.0
@@ -98,8 +100,9 @@ def _test_indices(given: Sequence[Facts]) -> list[Difference]:
     for case in given:
         frames, start = case["total_frames"], case["start_index"]
         name = f"test_indices/{frames}+{start}"
-        found.append(exact(name, segments.test_segments(frames, SEGMENTS) + start, case["test"]))
-        found.append(exact(f"{name}/twice", segments.twice_segments(frames, SEGMENTS) + start, case["test_twice"]))
+        parts = len(case["test"])
+        found.append(exact(name, segments.test_segments(frames, parts) + start, case["test"]))
+        found.append(exact(f"{name}/twice", segments.twice_segments(frames, parts) + start, case["test_twice"]))
     return found
 
 
@@ -107,12 +110,12 @@ def _train_indices(given: Sequence[Facts]) -> list[Difference]:
     found = []
     for case in given:
         frames, start, seed = case["total_frames"], case["start_index"], case["numpy_seed"]
-        name = f"train_indices/{frames}+{start}/seed{seed}"
-        found += _draws(name, case, frames, SEGMENTS)
-        own = segments.published_segments(frames, SEGMENTS, case["draws"])
+        name, parts = f"train_indices/{frames}+{start}/seed{seed}", len(case["frame_inds"])
+        found += _draws(name, case, frames, parts)
+        own = segments.published_segments(frames, parts, case["draws"])
         found.append(exact(name, own + start, case["frame_inds"]))
         bound = case["draw_upper_bound"] or 0
-        found.append(exact(f"{name}/bound", frames // SEGMENTS, bound))
+        found.append(exact(f"{name}/bound", frames // parts, bound))
     return found
 
 
@@ -148,8 +151,13 @@ def _test_crops(given: Sequence[Facts]) -> list[Difference]:
         found.append(exact(f"{name}/size", size, case["resized_hw"]))
         factors = [size[1] / width, size[0] / height]
         found.append(near(f"{name}/factor", factors, case["scale_factor_wh"], relative=1e-6))
-        found.append(exact(f"{name}/centre", centre_box(*size, PUBLISHED.crop), case["center_crop_224_xyxy"]))
-        found.append(exact(f"{name}/three", three_boxes(*size, PUBLISHED.short_side), case["three_crop_256_xyxy"]))
+        for key, expected in case.items():
+            crop = _CROP.fullmatch(key)
+            if crop:
+                boxes: Any = centre_box if crop[1] == "center" else three_boxes
+                found.append(exact(f"{name}/{key}", boxes(*size, int(crop[2])), expected))
+            elif key not in ("h", "w", "resized_hw", "scale_factor_wh"):
+                raise InputError(f"resize_and_test_crops: {key} is not known here")
     return found
 
 
@@ -219,21 +227,23 @@ def _whole_case(name: str, case: Facts) -> list[Difference]:
     flips = published_classes(case["version"]).flips
     size = scaled_size(height, width, PUBLISHED.short_side)
     label, flipped = case["label_in"], False
+    view = replace(PUBLISHED, crop=case["uint8_shape"][-1])
+    parts = len(case["frame_inds"]) // (2 if kind == "test" else 1)
     if kind == "train":
         numbers = np.random.RandomState(case["python_and_numpy_seed"])
-        indices = segments.published_segments(frames, SEGMENTS, _numpy_draws(numbers, frames, SEGMENTS))
+        indices = segments.published_segments(frames, parts, _numpy_draws(numbers, frames, parts))
         flipped = _is_flipped(numbers.rand())
         draw = _python_draw(random.Random(case["python_and_numpy_seed"]), flipped)
         label = views.flipped_label(label, flips, draw, "mapped")
-        box = multi_scale_box(*size, PUBLISHED.crop, draw)
-        pixels = views.training_pixels(made_video(indices.tolist(), height, width), PUBLISHED, draw)
+        box = multi_scale_box(*size, view.crop, draw)
+        pixels = views.training_pixels(made_video(indices.tolist(), height, width), view, draw)
     elif kind in ("val", "test"):
         is_test = kind == "test"
         choose = segments.twice_segments if is_test else segments.test_segments
-        indices = choose(frames, SEGMENTS)
-        box = three_boxes(*size, PUBLISHED.short_side)[0] if is_test else centre_box(*size, PUBLISHED.crop)
+        indices = choose(frames, parts)
+        box = three_boxes(*size, view.short_side)[0] if is_test else centre_box(*size, view.crop)
         pictures = made_video(indices.tolist(), height, width)
-        crops = views.test_pixels(pictures, PUBLISHED, segments=SEGMENTS, crops="three" if is_test else "centre")
+        crops = views.test_pixels(pictures, view, segments=parts, crops="three" if is_test else "centre")
         pixels = crops.flatten(0, 1)
     else:
         raise InputError(f"whole_pipeline: pipeline {kind} is not known here")
@@ -242,15 +252,15 @@ def _whole_case(name: str, case: Facts) -> list[Difference]:
         exact(f"{name}/crop", box, case["crop_xyxy"]),
         exact(f"{name}/flip", flipped, case["flip"]),
         exact(f"{name}/label", label, case["label_out"]),
-        *_pixels(name, pixels, case),
+        *_pixels(name, pixels, parts, case),
     ]
 
 
-def _pixels(name: str, pixels: Tensor, case: Facts) -> list[Difference]:
+def _pixels(name: str, pixels: Tensor, parts: int, case: Facts) -> list[Difference]:
     """Compare the pixels [n, 3, h, w] of all views, and what normalising makes of them."""
     flat = pixels.flatten().double()
     places = [index * flat.numel() // 64 for index in range(64)]
-    means = pixels.double().reshape(len(pixels) // SEGMENTS, -1).mean(1)
+    means = pixels.double().reshape(len(pixels) // parts, -1).mean(1)
     normal = normalise(pixels, PUBLISHED.mean, PUBLISHED.std).double()
     level = 1 / min(PUBLISHED.std)
     return [
