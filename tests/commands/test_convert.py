@@ -368,8 +368,8 @@ def test_networks_for_single_frames_stay_so(tmp_path: Path) -> None:
     lines("export", to, "--to", back)
     assert torch.load(back)["state_dict"].keys() == state.keys()
     # A backbone for clips, if it is named, takes the kernels inflated.
-    found = lines("convert", tmp_path / "trn.pth", "--to", tmp_path / "slow.safetensors", "--set", "backbone=slowonly_r50",
-                  "--set", "backbone.width=8")  # fmt: skip
+    told = ["--set", "backbone=slowonly_r50", "--set", "backbone.width=8"]
+    found = lines("convert", tmp_path / "trn.pth", "--to", tmp_path / "slow.safetensors", *told)
     assert "backbone slowonly_r50 of width 8" in found
     names.write_text("\n")
     told = ["convert", tmp_path / "trn.pth", "--to", to, "--sorted-classes", names]
