@@ -372,12 +372,12 @@ def test_networks_for_single_frames_stay_so(tmp_path: Path) -> None:
     found = lines("convert", tmp_path / "trn.pth", "--to", tmp_path / "slow.safetensors", *told)
     assert "backbone slowonly_r50 of width 8" in found
     names.write_text("\n")
-    told = ["convert", tmp_path / "trn.pth", "--to", to, "--sorted-classes", names]
-    assert refusal(*told) == f"--sorted-classes {names}: has no names, expected one a line"
+    told_names: list[str | Path] = ["convert", tmp_path / "trn.pth", "--to", to, "--sorted-classes", names]
+    assert refusal(*told_names) == f"--sorted-classes {names}: has no names, expected one a line"
     names.write_bytes(b"\xff")
-    assert refusal(*told) == f"--sorted-classes {names}: cannot be read: it is no text"
+    assert refusal(*told_names) == f"--sorted-classes {names}: cannot be read: it is no text"
     names.unlink()
-    assert refusal(*told) == f"--sorted-classes {names}: cannot be read: No such file or directory"
+    assert refusal(*told_names) == f"--sorted-classes {names}: cannot be read: No such file or directory"
     torch.save({"state_dict": {"backbone.x": torch.zeros(1)}}, tmp_path / "other.pth")
     assert refusal("convert", tmp_path / "other.pth", "--to", to, "--sorted-classes", names) == (
         "--sorted-classes: only the classes of a recognizer are renumbered"

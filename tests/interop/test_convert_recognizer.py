@@ -33,7 +33,8 @@ def logits(found: Converted) -> torch.Tensor:
     load_into(model, found.tensors, "converted")
     every = [[(0, 1, 2, 3)], [(0, 1, 2), (0, 1, 3), (0, 2, 3)], [(0, 1), (0, 2), (0, 3)]]
     with torch.no_grad():
-        return model.eval()(VIEWS, every if found.checkpoint.recognizer().head.name == "trn_multiscale" else None)
+        found_BK: torch.Tensor = model.eval()(VIEWS, every if "head.scales.2.hidden.weight" in found.tensors else None)
+    return found_BK
 
 
 def plain_logits(state: dict[str, torch.Tensor], kind: str | None) -> torch.Tensor:
