@@ -126,6 +126,8 @@ def _converted(
     named = bool(recipe) or any(each.split("=")[0] in ("backbone", "backbone.name") for each in given)
     defaults = [*NO_FRAMES, *([] if recipe else _file_defaults(foreign))]
     composed = compose_params([*defaults, *given]) if named else None
+    if foreign.kind == "recognizer":
+        foreign = replace(foreign, kind="classifier")  # of which a backbone for clips takes no head
     try:
         return convert_foreign(
             foreign,

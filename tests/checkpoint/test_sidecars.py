@@ -133,7 +133,7 @@ def test_a_baseline_is_handed_on_as_it_is(name: str) -> None:
         ({"classes": "many"}, "classes: Input should be a valid integer.* (found 'many')"),
         ({"head": 5}, "head: Input should be a valid dictionary.* (found '5')"),
         ({"head": {"mlp": False}}, "head: has no 'name'"),
-        ({"kind": "tail"}, "kind: Input should be 'backbone', 'detector' or 'head' (found 'tail')"),
+        ({"kind": "tail"}, "kind: Input should be 'backbone', 'detector', 'head' or 'recognizer' (found 'tail')"),
         ({"input": {**INPUT, "frames": None}}, "input.frames: Input should be a valid integer (found 'None')"),
         ({"input": {**INPUT, "frame": 4}}, "input.frame: Extra inputs are not permitted (found '4')"),
         ({"roi": {"size": 8}}, "roi.size: Extra inputs are not permitted (found '8')"),

@@ -76,8 +76,10 @@ def backbone_shapes(width: int) -> dict[str, Any]:
 def conv_bn(x: Tensor, state: State, name: str, *, stride: int = 1, trained: bool = False) -> Tensor:
     kernel = state[f"{name}.conv.weight"]
     x = F.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
-    bn = {part: state[f"{name}.bn.{part}"] for part in ("running_mean", "running_var", "weight", "bias")}
-    return F.batch_norm(x, *bn.values(), training=trained, momentum=0.1, eps=1e-5)
+    mean, variance, scale, shift = (
+        state[f"{name}.bn.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
+    )
+    return F.batch_norm(x, mean, variance, scale, shift, trained, 0.1, 1e-5)
 
 
 def resnet(x: Tensor, state: State, *, training: bool = False) -> Tensor:
@@ -175,7 +177,7 @@ def recognizer_fixture(folder: Path, kind: str | None, segments: int) -> Path:
         "small/backbone_out/first64": flat[:64], "small/cls_score": scores[0], "small/cls_score_numpy_seed5": scores[1],
         "small/pred_score": scores[0].softmax(1).reshape(2, 2, -1).mean(1),
     }  # fmt: skip
-    hyper = {
+    hyper: dict[str, Any] = {
         "backbone": {"type": "ResNet (2D)", "depth": 50, "partial_bn": True},
         "head": {
             "num_classes": 5, "in_channels": 256, "num_segments": segments, "dropout_ratio": 0.3, "init_std": 0.01,
@@ -225,7 +227,9 @@ def steps_fixture(folder: Path, kind: str | None, segments: int, *, clip: float 
         6: (0.1, 0),
     }
     x = torch.tensor(np.random.RandomState(1).standard_normal((3, segments, 3, 32, 32)).astype(np.float32))
-    labels, rs, momenta, steps = torch.tensor([4, 0, 2]), np.random.RandomState(9), {}, []
+    labels, rs = torch.tensor([4, 0, 2]), np.random.RandomState(9)
+    momenta: State = {}
+    steps: list[dict[str, Any]] = []
     live = [key for key in trained if key not in frozen]
     shown = live[:4] + live[-4:]
     for _ in range(2):

@@ -13,6 +13,7 @@ from pipeline.video.view_input import ViewInput
 from tests.interop.plain_trn import whole_shapes
 
 INPUT = ViewInput(short_side=32, crop=32, mean=(1, 2, 3), std=(4, 5, 6))
+SCALE = ("1.weight", "1.bias", "3.weight", "3.bias")
 KINDS = [("TRNMultiScale", "trn_multiscale"), ("TRN", "trn"), (None, "tsn")]
 
 
@@ -44,7 +45,7 @@ def test_what_has_no_counterpart_has_no_name() -> None:
             "cls_head.fc_cls.weight of two",
         ),
         (
-            {f"cls_head.consensus.fc_fusion_scales.1.{key}": None for key in ("1.weight", "1.bias", "3.weight", "3.bias")},
+            {f"cls_head.consensus.fc_fusion_scales.1.{place}": None for place in SCALE},
             "cls_head.consensus.fc_fusion_scales has the numbers [0, 2, 3], expected 0, 1, ... without gaps",
         ),
         (

@@ -36,7 +36,7 @@ def test_drawn_relations_follow_torchs_generator_and_are_all_alike() -> None:
     assert first != second
     torch.manual_seed(3)
     assert drawn_relations(8, SCALES, 3) == first
-    counts = dict.fromkeys(combinations(range(4), 2), 0)
+    counts: dict[tuple[int, ...], int] = dict.fromkeys(combinations(range(4), 2), 0)
     for _ in range(400):
         for relation in drawn_relations(4, (2,), 3)[0]:
             counts[relation] += 1

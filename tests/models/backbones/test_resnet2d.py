@@ -32,6 +32,6 @@ def test_the_order_of_bytes_is_in_nothing_but_rounding() -> None:
 
 def test_convolutions_start_as_published() -> None:
     torch.manual_seed(0)
-    conv = resnet50(16).layer2[0].conv2.conv.weight.detach()
+    conv = resnet50(16).get_parameter("layer2.0.conv2.conv.weight").detach()
     deviation = (2 / (conv.shape[0] * 9)) ** 0.5  # of kaiming_normal by fan out
     assert abs(float(conv.std()) / deviation - 1) < 0.05

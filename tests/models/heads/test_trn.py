@@ -77,6 +77,6 @@ def test_the_projection_starts_small_and_relations_as_pytorchs_linear_layers() -
     model = RelationHead(2000, segments=3, scales=(3, 2), widths=(20, 30), classes=4, dropout=0.8)
     assert abs(float(model.project.weight.detach().std()) / INIT_STD - 1) < 0.05
     assert not model.project.bias.any()
-    hidden = model.scales["3"].hidden
-    assert float(hidden.weight.detach().abs().max()) <= 60**-0.5  # uniform within 1 / sqrt(inputs)
-    assert abs(float(hidden.weight.detach().std()) / (60**-0.5 / 3**0.5) - 1) < 0.05
+    hidden = model.scales["3"].get_submodule("hidden").get_parameter("weight").detach()
+    assert float(hidden.abs().max()) <= 60**-0.5  # uniform within 1 / sqrt(inputs)
+    assert abs(float(hidden.std()) / (60**-0.5 / 3**0.5) - 1) < 0.05
