@@ -5,6 +5,7 @@ import pytest
 from benchmarks.recognition import main
 
 
+@pytest.mark.slow
 def test_it_prints_both_sides_and_their_ratio(capsys: pytest.CaptureFixture[str]) -> None:
     main(clips=2, rounds=1, codec="libvpx")
     lines = capsys.readouterr().out.splitlines()
