@@ -63,7 +63,7 @@ def convert(
     background: Annotated[
         Background | None,
         typer.Option(
-            help="Row 0 of the classifier; without it, dropped from MMAction2's multi-label models, else kept."
+            help="Row 0 of the classifier; without it, dropped from MMAction2's multi-label files, else kept."
         ),
     ] = None,
     drop_head: Annotated[
@@ -73,8 +73,7 @@ def convert(
     sorted_classes: Annotated[
         Path | None,
         typer.Option(
-            help="A recognizer numbers its classes in the order of their names (TRN-pytorch on sthv1): "
-            "a file with a name a line, in our order, gives them our ids."
+            help="Names of classes, one a line, whose sorted order is that of the source's ids (TRN-pytorch)."
         ),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write every key of the report to this JSON file.")] = None,

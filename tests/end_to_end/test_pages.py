@@ -51,7 +51,7 @@ class Hostile:
 
 
 def checkpoints(project: Project) -> None:
-    """MMAction2's files of a detector, a recognizer and a classifier, one that is no good, and films for the detector."""
+    """MMAction2's files of a detector, a recognizer and a classifier, one that is no good, and films to detect in."""
     folder = project.folder
     torch.manual_seed(0)
     model = build_detector("slowfast_r50_8x8", classes=80)
