@@ -90,25 +90,30 @@ def build_app(command: str | None = None) -> typer.Typer:
 
 
 def add_stages(app: typer.Typer) -> None:
-    """Add the stages of dvc.yaml, in the order in which they run."""
+    """Add the stages of dvc.yaml and of recognition/dvc.yaml, in the order in which they run."""
     from stages.check_params import check_params
     from stages.code import code
     from stages.detect_boxes import detect_boxes
     from stages.evaluate import evaluate
+    from stages.evaluate_recognizer import evaluate_recognizer
     from stages.extract_frames import extract_frames
     from stages.import_annotations import import_annotations
     from stages.import_boxes import import_boxes
+    from stages.import_labels import import_labels
     from stages.infer_bank import infer_bank
     from stages.infer_memory import infer_memory
     from stages.make_videos import make_videos
     from stages.train_baseline import train_baseline
     from stages.train_head import train_head
+    from stages.train_recognizer import train_recognizer
 
     panel = "Stages"
     app.command("make-playground", rich_help_panel=panel)(make_videos)
     imports = (code, check_params, extract_frames, import_annotations, detect_boxes, import_boxes)
     for stage in (*imports, train_baseline, infer_bank, train_head, infer_memory, evaluate):
         app.command(rich_help_panel=panel)(stage)
+    for stage in (import_labels, train_recognizer, evaluate_recognizer):
+        app.command(rich_help_panel="Stages of recognition")(stage)
 
 
 def add_checkpoint_commands(app: typer.Typer) -> None:

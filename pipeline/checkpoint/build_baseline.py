@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file
 from pipeline.checkpoint.specs import DetectorSpec, HeadSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_into, load_tensors
 from pipeline.models.build import build_detector
-from pipeline.models.detector import Backbone, Detector
+from pipeline.models.detector import Detector
 
 
 def build_baseline(spec: DetectorSpec) -> Detector:
@@ -59,7 +59,7 @@ def backbone_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def load_backbone(backbone: Backbone, path: str) -> dict[str, str] | None:
+def load_backbone(backbone: nn.Module, path: str) -> dict[str, str] | None:
     """Load a safetensors file of backbone weights.
 
     Args:

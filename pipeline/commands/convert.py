@@ -56,8 +56,7 @@ def convert(
         Literal["detector", "classifier", "recognizer", "frames"] | None,
         typer.Option(
             "--as",
-            help="What keys do not show: whether PySlowFast's head scores persons or clips; that a network for single "
-            "frames stays one, with its head (recognizer) or without (frames).",
+            help="What keys do not show: what PySlowFast's head scores; that a network for frames stays one.",
         ),
     ] = None,
     background: Annotated[

@@ -10,7 +10,7 @@ import reprlib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from pydantic import ValidationError, model_validator
 
@@ -24,6 +24,7 @@ from pipeline.models.label_groups import wrong_sum
 from pipeline.models.settings import Labels, LongTermHead, RoiSettings
 from pipeline.params.data import BankParams, Dataset
 from pipeline.params.model import Backbone, Scope
+from pipeline.params.recognition import RecognitionParams
 from pipeline.params.scoring import Reported
 from pipeline.training.settings import Augmentation, BaselineTraining, HeadTraining, Training, Watching
 from pipeline.video.settings import Frames
@@ -40,11 +41,13 @@ __all__ = [
     "Frames",
     "HeadTraining",
     "Params",
+    "RecognitionParams",
     "Reported",
     "Scope",
     "Training",
     "Watching",
     "load_params",
+    "load_track",
     "parse_params",
 ]
 
@@ -90,6 +93,8 @@ class Params(Block):
     head_train: HeadTraining
     evaluation: EvaluationSettings
     reported: Reported | None = None
+    recognition: RecognitionParams
+    "The second track (docs/recognition.md), which shares nothing but the choice of the experiment."
 
     @model_validator(mode="after")
     def _agree(self) -> "Params":
@@ -206,6 +211,20 @@ def parse_params(values: Any, where: str) -> Params:
             found = "" if told else f" (found {_SHORT.repr(each['input'])})"
             lines.append(f"{told_of(each, key_of(each) or 'parameters')}{found}")
         raise InputError(f"{where}: " + "; ".join(lines)) from None
+
+
+@overload
+def load_track(track: Literal["recognition"]) -> RecognitionParams: ...
+
+
+@overload
+def load_track(track: Literal["detection", "recognition"]) -> Params | RecognitionParams: ...
+
+
+def load_track(track: Literal["detection", "recognition"]) -> Params | RecognitionParams:
+    """Read the parameters of one pipeline: of dvc.yaml's, or the block of recognition/dvc.yaml's; see `load_params`."""
+    params = load_params()
+    return params.recognition if track == "recognition" else params
 
 
 def load_params(path: Path | None = None) -> Params:

@@ -74,6 +74,8 @@ def chosen_overrides(values: dict[str, Any]) -> list[str]:
     choices = values["choices"]
     groups = {group: name for group, name in choices.items() if group not in ("experiment", "values")}
     overrides = [f"{group}={name}" for group, name in groups.items() if name]
+    track = values.get("recognition", {}).get("choices", {})
+    overrides += [f"recognition/{group}={name}" for group, name in track.items()]
     if choices.get("experiment"):
         overrides.append(f"+experiment={choices['experiment']}")
     return overrides
@@ -81,7 +83,7 @@ def chosen_overrides(values: dict[str, Any]) -> list[str]:
 
 def record_values(values: dict[str, Any], overrides: list[str]) -> None:
     """Write the `overrides` that choose no group under `choices.values`, for `stale_keys`."""
-    groups = {"experiment", *values["choices"]}
+    groups = {"experiment", *values["choices"], *(f"recognition/{group}" for group in values["recognition"]["choices"])}
     values["choices"]["values"] = [each for each in overrides if each.lstrip("+~").partition("=")[0] not in groups]
 
 

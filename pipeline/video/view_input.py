@@ -20,3 +20,12 @@ class ViewInput:
     "RGB mean, of values 0 to 255."
     std: tuple[float, float, float]
     "RGB standard deviation, of values 0 to 255."
+
+    def __post_init__(self) -> None:
+        """Refuse a crop that a scaled picture cannot hold.
+
+        Raises:
+            ValueError: the crop is larger than the short side.
+        """
+        if self.crop > self.short_side:
+            raise ValueError(f"a crop of {self.crop} from a short side of {self.short_side}")
