@@ -56,14 +56,13 @@ def convert(
         Literal["detector", "classifier", "recognizer", "frames"] | None,
         typer.Option(
             "--as",
-            help="What keys do not show: whether PySlowFast's head scores persons or clips; that a network for single "
-            "frames stays one, with its head (recognizer) or without (frames).",
+            help="What keys do not show: what PySlowFast's head scores; that a network for frames stays one.",
         ),
     ] = None,
     background: Annotated[
         Background | None,
         typer.Option(
-            help="Row 0 of the classifier; without it, dropped from MMAction2's multi-label models, else kept."
+            help="Row 0 of the classifier; without it, dropped from MMAction2's multi-label files, else kept."
         ),
     ] = None,
     drop_head: Annotated[
@@ -73,8 +72,7 @@ def convert(
     sorted_classes: Annotated[
         Path | None,
         typer.Option(
-            help="A recognizer numbers its classes in the order of their names (TRN-pytorch on sthv1): "
-            "a file with a name a line, in our order, gives them our ids."
+            help="Names of classes, one a line, whose sorted order is that of the source's ids (TRN-pytorch)."
         ),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write every key of the report to this JSON file.")] = None,
@@ -88,13 +86,11 @@ def convert(
     source = fetch(checkpoint)
     foreign = recognise_checkpoint(source, taken_as=taken_as)
     print(f"{source.name}: {foreign.described}")
-    if _is_for_frames(foreign, overrides or []):
-        names = _listed_names(sorted_classes) if sorted_classes else None
-        result = _converted_recognizer(foreign, source, recipe, overrides or [], drop_head or [], names)
-    elif sorted_classes:
-        raise InputError("--sorted-classes: only the classes of a recognizer are renumbered")
+    given, left = overrides or [], drop_head or []
+    if sorted_classes or _is_for_frames(foreign, given):
+        result = _converted_recognizer(foreign, source, recipe, given, left, sorted_classes)
     else:
-        result = _converted(foreign, source, recipe, overrides or [], drop_heads=drop_head or [], background=background)
+        result = _converted(foreign, source, recipe, given, drop_heads=left, background=background)
     facts = {"file": source.name, "sha256": digest_file(source), "framework": foreign.described}
     record: Record = {
         **result.checkpoint.record,
@@ -154,7 +150,7 @@ def _converted_recognizer(
     recipe: str | None,
     overrides: list[str],
     drop_heads: list[str],
-    names: list[str] | None,
+    sorted_classes: Path | None,
 ) -> Converted:
     """Convert a checkpoint for single frames; see `_converted`.
 
@@ -164,8 +160,11 @@ def _converted_recognizer(
         recipe: a row of conf/experiment.
         overrides: as after -S.
         drop_heads: see `split_weights`.
-        names: the classes in our order, where the source has sorted them.
+        sorted_classes: a file of the names of classes in our order, where the source has sorted them.
     """
+    if not _is_for_frames(foreign, overrides):
+        raise InputError("--sorted-classes: only the classes of a recognizer are renumbered")
+    names = _listed_names(sorted_classes) if sorted_classes else None
     given = [*([f"+experiment={recipe}"] if recipe else []), *overrides]
     settings = _view_settings(compose_params([*NO_FRAMES, *given])) if given else ViewSettings()
     try:
