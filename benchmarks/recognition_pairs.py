@@ -34,8 +34,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path("data/gestures")
 RUNS = {
     **{head: [f"recognition/head={head}"] for head in ("tsn", "trn", "trn_multiscale")},
-    "trn_multiscale, plain flip": ["recognition/head=trn_multiscale", "recognition.train.views.flip=plain"],
-    "trn_multiscale, no flip": ["recognition/head=trn_multiscale", "recognition.train.views.flip=none"],
+    "trn, plain flip": ["recognition/head=trn", "recognition.train.views.flip=plain"],
+    "trn, no flip": ["recognition/head=trn", "recognition.train.views.flip=none"],
 }
 KINDS = ("all clips", "reversed pairs", "mirrored pairs")
 
@@ -121,7 +121,8 @@ def main() -> None:
             numbers.setdefault(name, []).append(scored(labels))
             write_json(Path("table.json"), numbers)
             print(f"seed {seed}, {name}: {numbers[name][-1]}", flush=True)
-    print(table(numbers))
+    if numbers:
+        print(table(numbers))
 
 
 if __name__ == "__main__":
