@@ -104,24 +104,13 @@ TITLES = {
 @cache
 def rows() -> dict[str, dict[str, Any]]:
     """The composed parameters of every published row, by name."""
-    return {name: values for name, values in _published().items() if values.get("reported")}
-
-
-@cache
-def recognizer_rows() -> dict[str, dict[str, Any]]:
-    """The parameters of every row of recognition, by name."""
-    return {name: values for name, values in _published().items() if not values.get("reported")}
-
-
-@cache
-def _published() -> dict[str, dict[str, Any]]:
     return read_published(CONF)
 
 
 @cache
 def described(name: str) -> dict[str, Any]:
     """What `actionbank models` says of a row."""
-    return describe_row(name, _published()[name])
+    return describe_row(name, rows()[name])
 
 
 def fixture(name: str) -> dict[str, Any]:
@@ -181,7 +170,7 @@ def with_table(page: str) -> str:
 def counted_text() -> str:
     """What `actionbank models` reads."""
     keys = row_keys(CONF)
-    return json_text({name: {"key": keys[name], "row": described(name)} for name in _published()})
+    return json_text({name: {"key": keys[name], "row": described(name)} for name in rows()})
 
 
 if __name__ == "__main__":

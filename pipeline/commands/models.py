@@ -1,4 +1,4 @@
-"""`actionbank models`: list the published rows that are recipes here, with their cost and reported mAP or accuracy."""
+"""`actionbank models`: list the published rows that are recipes here, with their cost and reported mAP."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,12 +8,20 @@ import typer
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, digest_value, files_below, json_text, read_json
+from pipeline.commands.recognition_rows import (
+    TITLES,
+    list_recognition_rows,
+    recognition_cells,
+    recognition_experiments,
+)
 
 DATASETS = ("ava21", "ava22", "ava_kinetics", "multisports", "common15")
 PROTOCOLS = ("mmaction2_1x", "mmaction2_0x", "official")
 HEADS = (
     "linear", "acrn", "lfb_nl", "lfb_max", "lfb_avg", "two_layer", "aia_parallel", "aia_serial", "aia_dense_serial",
 )  # fmt: skip
+NUMBERS = ("segments", "params", "GFLOPs", "mAP", "top-1", "top-5")
+"Columns that are aligned to the right."
 COUNTED = Path(__file__).with_name("models.json")
 "Counts of the published rows; `python -m tests.recipes` writes the file."
 
@@ -21,29 +29,28 @@ COUNTED = Path(__file__).with_name("models.json")
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """List the published rows: parameters, GFLOPs per clip, the mAP or top-1 accuracy that their source reports.
+    """List the published rows: parameters, GFLOPs per clip, the mAP that their source reports.
 
-    GFLOPs are those of one clip of 256 x 256 pixels with one person, a multiply-add counted as two. Run a row with
-    `dvc exp run -S +experiment=NAME`, one of recognition with `dvc exp run -S +experiment=NAME recognition/dvc.yaml`.
+    GFLOPs are those of one clip of 256 x 256 pixels with one person, or of one view, a multiply-add counted as two. Run
+    a row with `dvc exp run -S +experiment=NAME`; one of the second table, whose numbers are top-1 and top-5 of one view
+    and of six, with `recognition/dvc.yaml` behind it.
     """
-    rows = list_rows()
+    rows, others = list_rows(), list_recognition_rows()
     if as_json:
-        print(json_text(rows), end="")
+        print(json_text([*rows, *others]), end="")
         return
-    detectors, recognizers = ([row for row in rows if _recognizes(row) == kind] for kind in (False, True))
-    shared = ("name", "backbone", "clip", "head", "params", "GFLOPs")
-    _print_table([(*shared, "mAP", "protocol", "source"), *map(_cells, detectors)])
-    if recognizers:
+    _print([("name", "backbone", "clip", "head", "params", "GFLOPs", "mAP", "protocol", "source"), *map(_cells, rows)])
+    if others:
         print()
-        _print_table([(*shared, "top-1", "protocol", "source"), *map(_recognizer_cells, recognizers)])
+        _print([TITLES, *(line for row in others for line in recognition_cells(row))])
 
 
-def _print_table(table: Sequence[tuple[str, ...]]) -> None:
+def _print(table: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     for row in table:
         cells = [
-            text.rjust(width) if 4 <= column <= 6 else text.ljust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+            text.rjust(width) if title in NUMBERS else text.ljust(width)
+            for title, text, width in zip(table[0], row, widths, strict=True)
         ]
         print("  ".join(cells).rstrip())
 
@@ -60,7 +67,7 @@ def list_rows(conf: Path = Path("conf")) -> list[dict[str, Any]]:
     counted = read_json(COUNTED)
     keys = row_keys(conf)
     known = [counted[name]["row"] for name, key in keys.items() if name in counted and counted[name]["key"] == key]
-    others = sorted(set(keys) - {row["name"] for row in known})
+    others = sorted(set(keys) - {row["name"] for row in known} - set(recognition_experiments(conf)))
     return sorted(
         [*known, *(describe_row(name, values) for name, values in read_published(conf, others).items())], key=_place
     )
@@ -100,7 +107,7 @@ def read_published(conf: Path = Path("conf"), names: Sequence[str] | None = None
     from pipeline.project.compose import compose_params  # imported late: Hydra is slow to import
 
     rows = {name: compose_params([f"+experiment={name}"], conf) for name in names}
-    published = {name: values for name, values in rows.items() if _reported(values)}
+    published = {name: values for name, values in rows.items() if values.get("reported")}
     return dict(sorted(published.items(), key=lambda item: _place(_facts(*item))))
 
 
@@ -120,8 +127,6 @@ def describe_row(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
     with torch.device("meta"):
         detector = build_recipe(values)
-    if not values.get("reported"):
-        return _describe_recognizer(name, values)
     clip, window = values["backbone"]["input"], values["head"].get("window")
     objects = values["head"].get("objects")
     parameters = parameter_count(detector)
@@ -136,41 +141,8 @@ def describe_row(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {**_facts(name, values), "parameters": parameters, "gflops": round(gflops, 2)}
 
 
-def _describe_recognizer(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    import torch
-
-    from pipeline.checkpoint.build_recognizer import build_recognizer, recipe_spec
-    from pipeline.models.build import parameter_count
-    from pipeline.models.cost import count_recognizer_gflops
-
-    spec = recipe_spec(values["recognition"])
-    with torch.device("meta"):
-        recognizer = build_recognizer(spec)
-    parameters = parameter_count(recognizer)
-    gflops = count_recognizer_gflops(recognizer, segments=spec.segments, side=256)
-    return {**_facts(name, values), "parameters": parameters, "gflops": round(gflops, 2)}
-
-
-def _reported(values: Mapping[str, Any]) -> Any:
-    return values.get("reported") or values["recognition"].get("reported")
-
-
-def _recognizes(row: Mapping[str, Any]) -> bool:
-    return "map" not in row["reported"]
-
-
 def _facts(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a row that needs no counting."""
-    if not values.get("reported"):
-        track = values["recognition"]
-        return {
-            "name": name,
-            "dataset": track["dataset"]["name"],
-            "backbone": track["backbone"]["name"],
-            "clip": f"{track['backbone']['segments']} frames",
-            "head": track["head"]["name"],
-            "reported": track["reported"],
-        }
     clip = values["backbone"]["input"]
     return {
         "name": name,
@@ -203,8 +175,6 @@ def _head(values: Mapping[str, Any]) -> str:
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the sort key of a row: data set, zoo, head; SlowOnly, non-local, deeper, SlowFast; clip; mAP."""
     backbone, reported = row["backbone"], row["reported"]
-    if _recognizes(row):
-        return (_rank(DATASETS, row["dataset"]), (len(PROTOCOLS), row["name"]))
     return (
         _rank(DATASETS, row["dataset"]),
         _rank(PROTOCOLS, reported["protocol"]),
@@ -220,20 +190,16 @@ def _rank(known: tuple[str, ...], name: str) -> tuple[int, str]:
     return (known.index(name) if name in known else len(known), name)
 
 
-def _recognizer_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the cells of a row of recognition: top-1 of the centre crop / of three crops of two samplings."""
-    reported = row["reported"]
-    numbers = reported["mmaction2_1x"]
-    shared = _shared_cells(row)
-    accuracy = f"{numbers['efficient']['top1']:.2f} / {numbers['accurate']['top1']:.2f}"
-    return (*shared, accuracy, "mmaction2_1x", reported["source"])
-
-
-def _shared_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    words = (row["name"], row["backbone"], row["clip"], row["head"])
-    return (*words, f"{row['parameters'] / 1e6:.2f} M", f"{row['gflops']:.1f}")
-
-
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     reported = row["reported"]
-    return (*_shared_cells(row), f"{reported['map']:.2f}", reported["protocol"], reported["source"])
+    return (
+        row["name"],
+        row["backbone"],
+        row["clip"],
+        row["head"],
+        f"{row['parameters'] / 1e6:.2f} M",
+        f"{row['gflops']:.1f}",
+        f"{reported['map']:.2f}",
+        reported["protocol"],
+        reported["source"],
+    )
