@@ -77,4 +77,5 @@ def test_what_is_not_known_is_refused() -> None:
         check_pipeline(SHIPPED, {**facts, "test_indices": [{}]})
     with pytest.raises(InputError, match=r"version sthv3 is not known here, expected one of sthv1, sthv2$"):
         published_classes("sthv3")
-    assert not is_pipeline({"test_indices": []})
+    assert is_pipeline({"test_indices": []})
+    assert not is_pipeline({"metric": {}})
