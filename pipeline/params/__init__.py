@@ -98,6 +98,11 @@ class Params(Block):
 
     @model_validator(mode="after")
     def _agree(self) -> "Params":
+        if self.recognition.dataset.name == self.dataset.name:
+            raise ValueError(
+                f"recognition.dataset.name is {self.dataset.name}, as dataset.name: both pipelines would write its "
+                "outs; expected another name"
+            )
         self._frames_large_enough()
         self._clips_within_gap()
         for name, training in (("baseline", self.baseline), ("head_train", self.head_train)):

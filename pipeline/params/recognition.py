@@ -109,8 +109,4 @@ class RecognitionParams(Block):
                 f".frames.short_side {stored} is below .backbone.input.short_side {shown.short_side}: views would be "
                 "upsampled; store larger frames, or set it to none"
             )
-        if shown.crop > shown.short_side:
-            raise ValueError(
-                f".backbone.input.crop {shown.crop} is above .backbone.input.short_side {shown.short_side}"
-            )
         return self

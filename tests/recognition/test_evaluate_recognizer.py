@@ -1,6 +1,5 @@
 """What an evaluation writes, and that all of it follows from the scores that it stores."""
 
-import csv
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,7 @@ from pipeline.checkpoint.specs import RecognizerSpec
 from pipeline.checkpoint.weights import RECOGNIZER, save_checkpoint
 from pipeline.evaluation.clip_report import read_scores, write_clip_report
 from pipeline.evaluation.settings import RecognitionEvaluation, ViewsOf
-from pipeline.recognition.clip_set import read_clips
 from pipeline.recognition.evaluate_recognizer import PREDICTIONS, RESULTS, evaluate_recognizer
-from pipeline.recognition.score_clips import clip_views, score_clips
 from tests.recognition.clips import NAMES, make_data, spec_of
 
 
@@ -45,11 +42,6 @@ def evaluate(data: Path, workers: int = 2, **changes: Any) -> None:
         classes=len(NAMES),
         hardware=Hardware(torch.device("cpu"), workers, 8),
     )
-
-
-def rows(name: str) -> list[dict[str, str]]:
-    with (RESULTS / name).open() as file:
-        return list(csv.DictReader(file))
 
 
 def test_an_evaluation_writes_scores_from_which_every_table_follows(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,36 +78,6 @@ def _without_predictions() -> Path:
     return RESULTS
 
 
-def test_tables_count_the_clips_of_each_class_and_what_they_were_taken_for() -> None:
-    scores = np.eye(3, dtype=np.float32)[[0, 1, 1, 0]] * 0.5
-    metrics = write_clip_report(
-        RESULTS, np.array([0, 0, 0, 1]), {"efficient": scores}, names=NAMES, rule="ours", extra={}
-    )
-    assert metrics["efficient"] == {"top1": 0.25, "top5": 1.0, "mean_class": pytest.approx(1 / 6)}
-    per_class = rows("per_class.csv")
-    assert [each["clips"] for each in per_class] == ["3", "1", "0"]
-    assert [each["top1_efficient"] for each in per_class] == [str(1 / 3), "0.0", ""]
-    assert rows("confusion.csv")[1] == {"actual": "moving left", "predicted": "moving right"}
-    pairs = [(each["class"], each["taken_for"], each["clips"]) for each in rows("confused_pairs.csv")]
-    assert pairs == [("moving left", "moving right", "2"), ("moving right", "moving left", "1")]
-
-
-def test_scores_are_the_mean_over_views_of_the_softmax_of_each() -> None:
-    clips = read_clips(make_data(Path("data/clips"), train=1, val=5) / "labels", Path("data/clips/frames"), "val")
-    spec = spec_of("tsn")
-    torch.manual_seed(1)
-    recognizer = build_recognizer(spec).eval()
-    device = torch.device("cpu")
-    for views, count in (("efficient", 1), ("accurate", 6)):
-        scores = score_clips(recognizer, clips, spec, views=views, device=device, compute_dtype="fp32", workers=2)  # type: ignore[arg-type]
-        for clip in range(len(clips)):
-            seen = clip_views(clips, clip, spec, views)  # type: ignore[arg-type]
-            assert seen.shape[:3] == (count, spec.segments, 3)
-            with torch.no_grad():
-                expected = recognizer(seen).softmax(dim=1).mean(dim=0).numpy()
-            assert scores[clip] == pytest.approx(expected, abs=1e-6)
-
-
 def test_relations_drawn_anew_as_published_are_the_same_in_two_runs() -> None:
     data = make_data(Path("data/clips"), train=1, val=5)
     saved(spec_of(segments=5, test_relations="drawn", per_scale=2))
@@ -142,15 +104,3 @@ def test_what_does_not_fit_is_refused() -> None:
         "models/recognizer.safetensors: scores 5 classes, recognition.dataset.classes is 3, and labels.json lists 3; "
         "expected one number"
     )
-
-
-def test_a_table_of_scores_that_lacks_a_row_is_refused(tmp_path: Path) -> None:
-    from pipeline.evaluation.clip_report import scores_table
-    from pipeline.tables.schemas import CLIP_SCORES, write_table
-
-    table = scores_table(["a", "b"], np.array([0, 1]), np.zeros((2, 3), np.float32))
-    write_table(table.slice(0, 5), tmp_path / "x.parquet", CLIP_SCORES)
-    with pytest.raises(
-        InputError, match="does not hold each class of each clip in turn; run evaluate_recognizer again"
-    ):
-        read_scores(tmp_path / "x.parquet")
