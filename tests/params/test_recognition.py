@@ -44,12 +44,12 @@ def test_a_track_is_read_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         (
             {"recognition.frames.short_side": 24},
-            "recognition.frames.short_side 24 is below recognition.backbone.input.short_side 36: views would be "
+            "recognition.frames.short_side 24 is below recognition.backbone.input.short_side 32: views would be "
             "upsampled; store larger frames, or set it to none",
         ),
         (
             {"recognition.backbone.input.crop": 48},
-            "recognition.backbone.input: a crop of 48 from a short side of 36",
+            "recognition.backbone.input: a crop of 48 from a short side of 32",
         ),
         ({"recognition.train.norm": "sometimes"}, "recognition.train.norm: "),
         (
