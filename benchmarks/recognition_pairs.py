@@ -2,11 +2,11 @@
 
     python -m benchmarks.recognition_pairs FOLDER [--seeds 3] [--runs tsn,trn]
 
-Works in FOLDER (made if absent; finished items there are reused): renders the clips and stores their frames once as the
-stages do, and trains and scores every run of RUNS with each seed, by centre crops. Top-1 is told of all clips of val, of
-the clips of reversed pairs (classes of which one is the other played backwards) and of those of mirrored pairs (one is
-the other's mirror image); and of these the share of the clips on which the right class of the two has the higher score:
-chance is 0.5. Prints the table as Markdown and writes every number to FOLDER/table.json.
+Works in FOLDER (made if absent; finished items there are reused): renders the clips and stores their frames once as
+the stages do, and trains and scores every run of RUNS with each seed, by centre crops. Top-1 is told of all clips of val, of
+those of reversed pairs (classes of which one is the other played backwards) and of those of mirrored pairs (one is the
+mirror image of the other); and of both kinds the share of the clips on which the right class of the two has the higher
+score: chance is 0.5. Prints the table as Markdown and writes every number to FOLDER/table.json.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from pipeline.evaluation.clip_report import read_scores
 from pipeline.params import RecognitionParams, parse_params
 from pipeline.playground.gestures import reversed_pairs
 from pipeline.project.compose import compose_params, params_text
-from pipeline.recognition.evaluate_recognizer import PREDICTIONS, evaluate_recognizer
-from pipeline.recognition.train_recognizer import train_recognizer
+from pipeline.recognition.recognizer_evaluation import PREDICTIONS, evaluate_recognizer
+from pipeline.recognition.recognizer_training import train_recognizer
 from pipeline.tables.clip_labels import ClipLabels, read_clip_labels
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -13,7 +13,7 @@ from pipeline.base.command import BatchOption, DeviceOption, ProcessesOption, Wo
 from pipeline.base.distributed import across_ranks
 from pipeline.base.hardware import hardware_of
 from pipeline.params import load_track
-from pipeline.recognition import evaluate_recognizer as evaluation
+from pipeline.recognition import recognizer_evaluation as evaluation
 
 app = new_app()
 

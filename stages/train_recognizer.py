@@ -14,7 +14,7 @@ from pipeline.base.distributed import across_ranks
 from pipeline.base.hardware import hardware_of
 from pipeline.checkpoint.specs import RecognizerSpec
 from pipeline.params import load_params, load_track
-from pipeline.recognition import train_recognizer as training
+from pipeline.recognition import recognizer_training as training
 
 app = new_app()
 

@@ -17,7 +17,7 @@ from pipeline.checkpoint.specs import RecognizerSpec
 from pipeline.checkpoint.weights import RECOGNIZER, save_checkpoint
 from pipeline.evaluation.clip_report import read_scores, write_clip_report
 from pipeline.evaluation.settings import RecognitionEvaluation, ViewsOf
-from pipeline.recognition.evaluate_recognizer import PREDICTIONS, RESULTS, evaluate_recognizer
+from pipeline.recognition.recognizer_evaluation import PREDICTIONS, RESULTS, evaluate_recognizer
 from tests.recognition.clips import NAMES, make_data, spec_of
 
 

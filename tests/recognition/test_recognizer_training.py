@@ -10,7 +10,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import digest_tree, read_json
 from pipeline.base.hardware import Hardware
 from pipeline.checkpoint.weights import RECOGNIZER, load_checkpoint
-from pipeline.recognition import train_recognizer as module
+from pipeline.recognition import recognizer_training as module
 from pipeline.training import loop, state
 from tests.recognition.clips import make_data, settings_of, spec_of
 
