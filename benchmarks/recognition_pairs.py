@@ -2,11 +2,12 @@
 
     python -m benchmarks.recognition_pairs FOLDER [--seeds 3] [--runs tsn,trn]
 
-Works in FOLDER (made if absent; finished items there are reused): renders the clips and stores their frames as stages
-do, and trains and scores every run of RUNS with each seed, by centre crops. Top-1 is told of all clips of val, of those of
-reversed pairs (classes of which one is the other played backwards) and of those of mirrored pairs (one is the mirror
-image of the other); and of both kinds the share of the clips on which the right class of the two has the higher score:
-chance is 0.5. Prints the table as Markdown and writes every number to FOLDER/table.json.
+Works in FOLDER (made if absent; finished items there are reused): renders the clips and stores their frames
+as stages do, and trains and scores every run of RUNS with each seed, by centre crops. Top-1 is told of all
+clips of val, of those of reversed pairs (classes of which one is the other played backwards) and of those of
+mirrored pairs (one is the mirror image of the other); and of both kinds the share of the clips on which the
+right class of the two has the higher score: chance is 0.5. Prints the table as Markdown and writes every
+number to FOLDER/table.json.
 """
 
 import argparse
