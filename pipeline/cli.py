@@ -54,15 +54,22 @@ STAGES = {
     "infer-memory": "stages.infer_memory:infer_memory",
     "evaluate": "stages.evaluate:evaluate",
 }
+# The further stages of recognition/dvc.yaml.
+RECOGNITION_STAGES = {
+    "import-labels": "stages.import_labels:import_labels",
+    "train-recognizer": "stages.train_recognizer:train_recognizer",
+    "evaluate-recognizer": "stages.evaluate_recognizer:evaluate_recognizer",
+}
 
 
 def build_app(command: str | None = None) -> typer.Typer:
     """Return the app with all commands; if there is one called `command`, with that one alone."""
     app = new_app("From a folder of videos to a spatio-temporal action detector with a long-term feature bank.")
     app.callback()(lambda: None)  # an app of one command would else take no name of it
-    known = {*COMMANDS, *GROUPS, *STAGES}
+    known = {*COMMANDS, *GROUPS, *STAGES, *RECOGNITION_STAGES}
     chosen = {command} if command in known else known
-    for panel, commands in (("Stages", STAGES), (None, COMMANDS)):
+    panels = (("Stages", STAGES), ("Stages of recognition", RECOGNITION_STAGES), (None, COMMANDS))
+    for panel, commands in panels:
         for name, place in commands.items():
             if name in chosen:
                 app.command(name, rich_help_panel=panel)(_load(place))

@@ -32,7 +32,7 @@ class Recent(FrameStore):
     """
 
     def __init__(self, video_id: str, fps: float, rows: Sequence[Row], end: tuple[int, float] | None) -> None:
-        self.fps, self.video_ids = fps, [video_id]
+        self._fps, self.video_ids = fps, [video_id]
         self._rows, self._end = rows, end
 
     def grid_frames(self, video_id: str) -> int:

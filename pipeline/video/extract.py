@@ -17,11 +17,11 @@ from pipeline.base.files import digest_file, write_json
 from pipeline.video.children import Beat, no_beat
 from pipeline.video.chosen_frames import ChosenFrames, UnforeseenFramesError, Wanted, choose_frames
 from pipeline.video.decode import InexactDecode, Picture, decode_pictures, decode_video
-from pipeline.video.grid import grid_length, shown_frames
+from pipeline.video.grid import EVERY_FRAME, frame_count, shown_frames
 from pipeline.video.planes import PlaneScaler
 from pipeline.video.probe import DecodeError, Media, probe_video
 from pipeline.video.samples import look_of, why_no_planes
-from pipeline.video.settings import Frames
+from pipeline.video.settings import ClipFrames, Frames
 from pipeline.video.size import stored_size
 from pipeline.video.store import Row, write_frames
 
@@ -36,14 +36,15 @@ LAST_INDEX = int(np.iinfo(np.int32).max)
 class FrameSettings:
     """Settings that stored frames depend on, besides the video."""
 
-    fps: float  # of the grid
+    fps: float  # of the grid; or EVERY_FRAME
     short_side: int | None  # pixels; None keeps the source's size
     quality: int  # of the JPEGs, 1 to 100
 
 
-def frame_settings(frames: Frames) -> FrameSettings:
+def frame_settings(frames: Frames | ClipFrames) -> FrameSettings:
     """Select the parameters that stored frames depend on."""
-    return FrameSettings(frames.fps, None if frames.short_side == "none" else frames.short_side, frames.quality)
+    fps = EVERY_FRAME if frames.fps == "source" else frames.fps
+    return FrameSettings(fps, None if frames.short_side == "none" else frames.short_side, frames.quality)
 
 
 class Way(NamedTuple):
@@ -248,7 +249,7 @@ def _result(path: Path, media: Media, settings: FrameSettings, tally: _Tally) ->
         "frames_decoded": tally.decoded,
         "frames_expected": media.expected_frames,
         "frames_failed": max(0, media.expected_frames - tally.decoded),
-        "grid_frames": grid_length(duration_seconds, settings.fps),
+        "grid_frames": frame_count(duration_seconds, settings.fps, decoded=tally.decoded),
     }
 
 

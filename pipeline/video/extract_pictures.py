@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.base.files import digest_file, write_json
 from pipeline.video.children import Beat, no_beat
 from pipeline.video.extract import AREA, LAST_INDEX, LEAST_DECODED, FrameSettings, encode_rgb, shrink
-from pipeline.video.grid import grid_length, shown_frames
+from pipeline.video.grid import frame_count, shown_frames
 from pipeline.video.numbering import Pictures
 from pipeline.video.pictures import decode_picture, list_pictures
 from pipeline.video.probe import DecodeError
@@ -157,7 +157,7 @@ def _result(
         "frames_resized": len(tally.resized),
         "frames_unchanged": tally.unchanged,
         "frames_told": _some([*tally.lost, *_holes(pictures), *tally.resized]),
-        "grid_frames": grid_length(duration_seconds, settings.fps),
+        "grid_frames": frame_count(duration_seconds, settings.fps, decoded=tally.decoded),
     }
 
 

@@ -19,7 +19,7 @@ from pipeline.base.problems import Problem
 from pipeline.base.progress import progress
 from pipeline.base.work import item_key, make_item
 from pipeline.tables.schemas import VIDEOS, write_table
-from pipeline.video.children import ChildDied, ChildHung, ChildLost, run_in_child
+from pipeline.video.children import ChildDied, ChildHung, ChildLost, kept_children, run_in_child
 from pipeline.video.chosen_frames import Wanted
 from pipeline.video.extract import FrameSettings, extract_video
 from pipeline.video.extract_pictures import extract_pictures
@@ -186,7 +186,7 @@ def extract_videos(
         rate = rates.get(video_id)
         items[video_id] = video_item(paths[video_id], settings=settings, code=code, stop=stop, frame_rate=rate)
 
-    with ThreadPoolExecutor(workers) as pool:
+    with kept_children(), ThreadPoolExecutor(workers) as pool:
         try:
             failures = make_items(make, paths, executor=pool, what=STAGE, unit="video")
         except BaseException:  # after an interrupt or a bug the children must stop too

@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, digest_tree
 from pipeline.video.extract import FrameSettings, JpegMaker, extract_video, shrink, ways_of
+from pipeline.video.grid import EVERY_FRAME
 from pipeline.video.manifest import write_manifest
 from pipeline.video.probe import probe_video
 from pipeline.video.size import scaled_size
@@ -89,6 +91,16 @@ def test_a_film_of_uneven_rate_keeps_its_times(tmp_path: Path) -> None:
     path = write_film(tmp_path / "f.mkv", frames=8, pts=pts, time_base=Fraction(1, 1000))
     extract(path, tmp_path / "out", FrameSettings(2.0, None, 90))
     assert numbers(tmp_path / "out") == [0, 3, 4, 7]
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_every_frame_of_a_webm_can_be_stored(tmp_path: Path, codec: str) -> None:
+    film = write_film(tmp_path / "f.webm", codec=codec, frames=23, rate=12, width=95, height=63)
+    record = extract(film, tmp_path / "out", FrameSettings(EVERY_FRAME, None, 95))
+    assert (record["grid_frames"], record["rows"]) == (23, 23)
+    assert numbers(tmp_path / "out") == list(range(23))
+    with pytest.raises(InputError, match=r"out: holds every frame of its films, on no grid; expected "):
+        _ = FrameStore(tmp_path / "out").fps
 
 
 def test_one_frame_is_a_film(tmp_path: Path) -> None:
