@@ -4,22 +4,25 @@
     python -m benchmarks.gpu --only networks,bank      # these alone, with all the time
     python -m benchmarks.gpu --device cpu --tiny       # that nothing is broken: every section, at small sizes
 
-On a machine with Python and PyTorch for its GPU and no network, the other packages come along as wheels. Beside the
-repository, on a machine with a network and the same kind of processor, for Python 3.12 there:
+On a machine with Python 3.12, PyTorch for its GPU and no network, the other packages come along as wheels. Where there
+is a network, on the same kind of processor, beside the repository:
 
+    pip wheel --no-deps --wheel-dir wheels antlr4-python3-runtime==4.9.3    # has no wheel of its own
     pip download --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \\
         --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \\
-        --dest wheels --requirement benchmarks/gpu-wheels.txt
+        --find-links wheels --dest wheels --constraint requirements.lock --requirement benchmarks/gpu-wheels.txt
 
-and then on the machine with the GPU, in the repository:
+On the machine with the GPU, in the repository, with the folder `wheels` in it:
 
     python -m pip install --no-index --no-deps --find-links wheels --target site --requirement benchmarks/gpu-wheels.txt
-    PYTHONPATH=site python -m benchmarks.gpu --out gpu.md
+    PYTHONPATH="$PWD/site" python -m benchmarks.gpu --out gpu.md
 
-`benchmarks/gpu-wheels.txt` has what PyTorch, torchvision, PyArrow, SciPy, Typer, pytest and what these need do not
-bring. `benchmarks/gpu_networks.py`, `gpu_bank.py`, `gpu_heads.py` and `gpu_agreement.py` say what each section
-measures. A section has a process and a share of the time of its own (`benchmarks/sections.py`). Sides that are compared
-take turns, the GPU is waited for before and after each, and a ratio is the median of the turns' ratios.
+`benchmarks/gpu-wheels.txt` names what PyTorch, torchvision, PyArrow, Typer and pytest do not bring: 50 MB, of which 35
+are PyAV, which only the section `tests` needs. What the machine has already may be left out.
+
+`benchmarks/gpu_networks.py`, `gpu_bank.py`, `gpu_heads.py` and `gpu_agreement.py` say what each section measures. A
+section has a process and a share of the time of its own (`benchmarks/sections.py`). Sides that are compared take turns,
+the GPU is waited for before and after each, and a ratio is the median of the turns' ratios.
 """
 
 import os
@@ -59,12 +62,12 @@ def test_rows(setup: Setup) -> dict[str, Row]:
 SECTIONS = {
     "networks": Section(
         "Networks: ours against plain PyTorch in the same precision (at most 1.0)",
-        gpu_networks.NETWORK_COLUMNS, 150, gpu_networks.network_rows,
+        gpu_networks.NETWORK_COLUMNS, 140, gpu_networks.network_rows,
         "8 clips of 256 x 256 with 2 persons each. Columns of ours are ratios to the plain side.",
     ),
     "bank": Section(
-        "Bank inference, from stored frames to the rows of a part", gpu_bank.COLUMNS, 55, gpu_bank.bank_rows,
-        "8 films of 60 s, 340 x 256, a clip a second with 2 persons; 8 clips a forward pass.",
+        "Bank inference, from stored frames to the rows of a part", gpu_bank.COLUMNS, 75, gpu_bank.bank_rows,
+        "2 films of 60 s, 340 x 256, a clip a second with 2 persons; 8 clips a forward pass, reading in 2 threads.",
     ),
     "training": Section(
         "Head training at AVA's size, from a bank in the GPU's memory",
@@ -83,7 +86,7 @@ SECTIONS = {
     ),
     "compiled": Section(
         "Networks: ours compiled, channels last, against plain PyTorch",
-        gpu_networks.COMPILED_COLUMNS, 60, gpu_networks.compiled_rows,
+        gpu_networks.COMPILED_COLUMNS, 50, gpu_networks.compiled_rows,
     ),
     "tests": Section("The tests that need a GPU", ("summary", "failed"), 35, test_rows),
 }  # fmt: skip

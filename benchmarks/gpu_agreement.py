@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ def backbone_of(setup: Setup) -> str:
     return "slowonly_tiny" if setup.tiny else "slowonly_r50"
 
 
+@lru_cache(maxsize=1)  # the precisions of a detector follow each other
 def make_detector(head: str, backbone: str) -> Detector:
     """A detector of published size with random weights; nothing in it counts for nothing."""
     torch.manual_seed(0)
@@ -86,16 +87,16 @@ def measure_agreement(head: str, setup: Setup) -> list[str]:
     set_numerics(compute_dtype="fp32", deterministic=False, threads=None)
     model = make_detector(head, backbone_of(setup))
     batch, device = make_batch(model.roi_channels, setup), torch.device(setup.device)
-    other = copy.deepcopy(model).to(device)
-    ours, theirs = results(model, batch), results(other, batch.to(device))
+    ours, theirs = results(copy.deepcopy(model), batch), results(copy.deepcopy(model).to(device), batch.to(device))
     return [f"{((ours[each] - theirs[each]).abs().max() / ours[each].abs().max()).item():.1e}" for each in ours]
 
 
 def trained(head: str, backbone: str, precision: str, setup: Setup) -> dict[str, Tensor]:
     """Weights and statistics after a few steps, with dropout."""
     device = torch.device(setup.device)
-    model = make_detector(head, backbone).to(device).train()
+    model = copy.deepcopy(make_detector(head, backbone)).to(device).train()
     batch, loss_of = make_batch(model.roi_channels, setup).to(device), detector_loss(model)
+    torch.manual_seed(0)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     for _ in range(STEPS):
         optimiser.zero_grad()
@@ -123,5 +124,5 @@ def repeat_rows(setup: Setup) -> dict[str, Row]:
     pairs = [*((head, backbone_of(setup)) for head in HEADS), *(("linear", each) for each in backbones)]
     return {
         f"{head}, {backbone}, {precision}": partial(measure_repeat, head, backbone, precision, setup)
-        for precision, (head, backbone) in itertools.product(("fp32", "bf16"), pairs)
+        for (head, backbone), precision in itertools.product(pairs, ("fp32", "bf16"))
     }

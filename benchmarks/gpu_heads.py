@@ -42,7 +42,8 @@ def measure_training(setup: Setup) -> list[str]:
     size, folder = size_of(setup), folder_of(setup)
     head_training.main(
         folder, films=size.films, val_films=size.val_films, seconds=size.seconds, channels=size.channels,
-        classes=size.classes, epochs=1, heads=HEAD_NAME, device=setup.device, threads=os.cpu_count() or 1,
+        classes=size.classes, epochs=1, heads=HEAD_NAME, device=setup.device,
+        threads=1 if setup.tiny else os.cpu_count() or 1,
         override=["sizes.latent=8"] if setup.tiny else None,
     )  # fmt: skip
     return training_cells(read_json(folder / "head_training.json")["heads"][HEAD_NAME])
@@ -64,6 +65,7 @@ def training_cells(found: dict[str, Any]) -> list[str]:
 def measure_scoring(kind: str, setup: Setup) -> list[str]:
     """Score the val split with the head that the training left, as `evaluate` does before it takes an AP."""
     data, device = folder_of(setup) / "data" / NAME, torch.device(setup.device)
+    os.environ["DVC_ROOT"] = str(folder_of(setup))
     predictor = open_predictor(folder_of(setup) / HEAD, Hardware(device, 1, 8), compute_dtype="fp32")
     window = predictor.spec.head.window
     assert window is not None

@@ -86,7 +86,7 @@ def run_until(command: Sequence[str], log: Path, *, seconds: float) -> str | Non
         try:
             status = process.wait(seconds)
         except subprocess.TimeoutExpired:
-            return f"its {seconds:.0f} s were up"
+            return f"its {seconds:.3g} s were up"
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -95,6 +95,7 @@ def run_until(command: Sequence[str], log: Path, *, seconds: float) -> str | Non
 
 def section_text(section: Section, names: Sequence[str], results: Path, wrong: str | None) -> str:
     """The section as Markdown, with a line for each of its rows."""
+    wrong = wrong or "its process ended before it"
     found: dict[str, dict[str, Any]] = {}
     for line in results.read_text().splitlines() if results.exists() else []:
         with suppress(json.JSONDecodeError):  # the last line of a killed process
