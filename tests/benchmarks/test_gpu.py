@@ -17,7 +17,9 @@ from benchmarks.networks import CASES
 from benchmarks.sections import Setup
 from pipeline.base.numerics import set_numerics
 from pipeline.models.build import BACKBONES
+from pipeline.models.detector import Detector
 from pipeline.models.heads.table import HEADS
+from pipeline.training.batch import Batch
 
 
 @pytest.fixture(autouse=True)
@@ -120,9 +122,10 @@ def test_twenty_epochs_are_computed_from_one() -> None:
 def test_a_device_agrees_with_itself_and_not_with_other_weights(tiny: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     for head in ("lfb_nl", "aia_split"):
         assert gpu_agreement.measure_agreement(head, tiny) == ["0.0e+00"] * 3
-    true, seen = gpu_agreement.results, []
+    true = gpu_agreement.results
+    seen: list[Detector] = []
 
-    def moved(model: gpu_agreement.Detector, batch: gpu_agreement.Batch) -> dict[str, torch.Tensor]:
+    def moved(model: Detector, batch: Batch) -> dict[str, torch.Tensor]:
         with torch.no_grad():
             for each in model.head.parameters() if seen else ():
                 each.mul_(1.001)
