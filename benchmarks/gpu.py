@@ -72,7 +72,7 @@ SECTIONS = {
     "training": Section(
         "Head training at AVA's size, from a bank in the GPU's memory",
         gpu_heads.TRAINING_COLUMNS, 80, gpu_heads.training_rows,
-        "One epoch is measured; 20 are computed as all else and 20 times that epoch. The clocks wait for the GPU at every part.",
+        "One epoch is measured; 20 are computed as all else and 20 times that epoch. The clocks wait for the GPU.",
     ),
     "scoring": Section(
         "Scoring AVA's val split with the head just trained", gpu_heads.SCORING_COLUMNS, 20, gpu_heads.scoring_rows_of
