@@ -22,7 +22,8 @@ from benchmarks.pictures import walking_figures
 from benchmarks.sections import Row, Setup
 from pipeline.base.files import digest_file
 from pipeline.base.numerics import compute_precision, set_numerics
-from pipeline.features.film_clips import FORWARD_KEYFRAMES, ClipRequest, batched, read_ahead, read_request
+from pipeline.base.read_ahead import read_ahead
+from pipeline.features.film_clips import FORWARD_KEYFRAMES, ClipRequest, batched, read_request
 from pipeline.features.film_parts import FilmModel, PartSettings, write_film_part
 from pipeline.features.requests import FilmBoxes
 from pipeline.video.clip_input import ClipInput
