@@ -35,24 +35,41 @@ class Film(NamedTuple):
     size: tuple[int, int]  # height, width as stored
 
 
-def make_film(path: Path, *, seconds: float, width: int, height: int, rate: int = 30) -> Path:
-    """A film of moving textures with grain; H.264 as x264 makes it by default."""
-    rng = rng_of("benchmark film")
+def moving_pictures(seed: str, frames: int, *, width: int, height: int) -> Iterator[NDArray[np.uint8]]:
+    """Moving textures with grain: RGB uint8 [height, width, 3]."""
+    rng = rng_of(seed)
     coarse = rng.integers(0, 256, (height // 16 + 8, width // 16 + 8, 3), np.uint8)
     scaler = VideoReformatter()
     large = scaler.reformat(av.VideoFrame.from_ndarray(coarse, format="rgb24"), width=width + 128, height=height + 128)
     texture = large.to_ndarray().astype(np.int16)
     grain = rng.integers(-6, 7, (height + 64, width + 64, 1)).astype(np.int16)
+    for number in range(frames):
+        y, x = (round(60 + 60 * math.sin(number / period)) for period in (47, 31))
+        gy, gx = rng.integers(0, 64, 2)
+        noise = grain[gy : gy + height, gx : gx + width]
+        yield (texture[y : y + height, x : x + width] + noise).clip(0, 255).astype(np.uint8)
+
+
+def make_film(
+    path: Path,
+    *,
+    seconds: float,
+    width: int,
+    height: int,
+    rate: int = 30,
+    pixel_format: str = "yuv420p",
+    matrix: int = 2,
+) -> Path:
+    """A film of moving textures with grain; H.264 as x264 makes it by default."""
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=rate, options={"x264-params": "log-level=-1"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        stream.codec_context.colorspace = matrix
         stream.codec_context.thread_count = 1
-        for number in range(round(seconds * rate)):
-            y, x = (round(60 + 60 * math.sin(number / period)) for period in (47, 31))
-            gy, gx = rng.integers(0, 64, 2)
-            noise = grain[gy : gy + height, gx : gx + width]
-            picture = (texture[y : y + height, x : x + width] + noise).clip(0, 255).astype(np.uint8)
+        pictures = moving_pictures("benchmark film", round(seconds * rate), width=width, height=height)
+        for number, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = frame.reformat(format=pixel_format, dst_colorspace=None if matrix == 2 else matrix)
             frame.pts, frame.time_base = number, Fraction(1, rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

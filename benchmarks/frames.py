@@ -34,8 +34,17 @@ from pipeline.base.files import read_json, write_json
 from pipeline.base.randomness import rng_of
 from pipeline.video.clip_indices import clip_indices
 from pipeline.video.extract import FrameSettings
+from pipeline.video.size import stored_size
 
 AVA_FILMS, AVA_SECONDS = 430, 900
+# Width, height, pixel format, matrix of colours, and largest ratio to ffmpeg that was promised, if any.
+KINDS: dict[str, tuple[int, int, str, int, float | None]] = {
+    "340x256": (340, 256, "yuv420p", 2, 0.5),
+    "1280x720": (1280, 720, "yuv420p", 2, 0.7),
+    "1280x720, BT.709": (1280, 720, "yuv420p", 1, None),
+    "1280x720, 10 bits": (1280, 720, "yuv420p10le", 2, None),
+    "1920x1080": (1920, 1080, "yuv420p", 2, None),
+}
 SHAPES = {"4x16": (4, 16), "32x2": (32, 2)}
 COMMAND, STAND_IN = "ffmpeg -q:v 1", "FFmpeg's encoder through PyAV"
 
@@ -93,6 +102,27 @@ def measure_extraction(film: Film, folder: Path, repeats: int) -> dict[str, Any]
     return {"sides": found, "base": base}
 
 
+def measure_kinds(folder: Path, *, seconds: float, repeats: int) -> dict[str, Any]:
+    """Cost of a frame for films of several sizes and formats, beside ffmpeg's; `reason` says why there is none."""
+    if not shutil.which("ffmpeg"):
+        return {"reason": "no ffmpeg is installed, so that films of several sizes were not compared with it"}
+    found: dict[str, Any] = {}
+    for name, (width, height, pixel_format, matrix, limit) in KINDS.items():
+        path = folder / "kind.mp4"
+        make_film(path, seconds=seconds, width=width, height=height, pixel_format=pixel_format, matrix=matrix)
+        film = Film(path, FrameSettings(30.0, 256, 90), stored_size(height, width, 256))
+        sides = {"store": extract_store, COMMAND: extract_by_command}
+        places = {side: folder / f"kind_{number}" for number, side in enumerate(sides)}
+        times = measure({side: partial(_extract, way, film, places[side]) for side, way in sides.items()}, repeats)
+        record = read_json(places["store"] / "video.json")
+        for place in places.values():
+            shutil.rmtree(place)
+        milliseconds = {side: 1000 * statistics.median(each["cpu"]) / record["rows"] for side, each in times.items()}
+        ratio = median_ratio(times["store"]["cpu"], times[COMMAND]["cpu"])
+        found[name] = {"cpu_ms_per_frame": milliseconds, "ratio": ratio, "limit": limit, "pixels": record["pixels"]}
+    return found
+
+
 def measure_clips(film: Film, folder: Path, *, clips: int, repeats: int) -> dict[str, Any]:
     """Cost of a clip of each shape from each source; all read the same clips in the same turn."""
     store = stored_film(film, folder / "store")
@@ -140,6 +170,10 @@ def targets(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What was promised, and whether it holds."""
     base = found["extraction"]["base"]
     values = [(f"extraction: CPU of the store / {base}", found["extraction"]["sides"]["store"]["ratio"], 0.65)]
+    kinds = found["kinds"]
+    for name, each in kinds.items() if "reason" not in kinds else ():
+        if each["limit"] is not None:
+            values.append((f"{name}: CPU of the store / {COMMAND}", each["ratio"], each["limit"]))
     for shape, sides in found["clips"].items():
         values.append((f"{shape}: CPU of the store / its JPEGs in memory", 1 / sides["JPEGs in memory"]["ratio"], 1.3))
     return [{"what": what, "value": value, "limit": limit, "met": value <= limit} for what, value, limit in values]
@@ -165,8 +199,15 @@ def report(found: Mapping[str, Any]) -> str:
         for each in found["targets"]
     ]
     note = "" if found["extraction"]["base"] == COMMAND else f"No ffmpeg is installed: {STAND_IN} stands in for it.\n\n"
+    kinds = found["kinds"]
+    of_kinds = [
+        [name, each["pixels"], *(f"{ms:.3f}" for ms in each["cpu_ms_per_frame"].values()), f"{each['ratio']:.2f}"]
+        for name, each in (kinds.items() if "reason" not in kinds else ())
+    ]
+    head = ["film, to 256 lines", "stored from", "CPU ms / frame", f"of {COMMAND}", "ratio"]
     return note + "\n\n".join(
         [
+            table(head, of_kinds) if of_kinds else f"{kinds['reason']}.",
             table(["extraction", "CPU ms / frame", f"to {found['extraction']['base']}", "kB / frame"], extraction),
             table(["clip", "from", "CPU ms", "wall ms", "CPU to the store"], clips),
             table([f"AVA: {AVA_FILMS} films of {AVA_SECONDS} s", "CPU hours", "GB", "files"], ava),
@@ -179,6 +220,7 @@ def main(
     folder: Path,
     video: Annotated[Path | None, typer.Option(help="A film of a constant rate; without it one is made.")] = None,
     seconds: Annotated[float, typer.Option(min=0.2, help="Length of the film that is made.")] = 120,
+    kind_seconds: Annotated[float, typer.Option(min=0.2, help="Length of the films of several sizes.")] = 4,
     width: Annotated[int, typer.Option(min=16)] = 340,
     height: Annotated[int, typer.Option(min=16)] = 256,
     short_side: Annotated[int, typer.Option(min=16)] = 256,
@@ -201,6 +243,7 @@ def main(
         },
         "stored": {"height": film.size[0], "width": film.size[1], "fps": fps, "quality": quality},
         "extraction": measure_extraction(film, folder, repeats),
+        "kinds": measure_kinds(folder, seconds=kind_seconds, repeats=repeats),
         "clips": measure_clips(film, folder, clips=clips, repeats=repeats),
     }
     found["ava"] = projection(found["extraction"], fps)

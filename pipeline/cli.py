@@ -8,6 +8,7 @@ import typer
 
 from pipeline.base.command import new_app, run
 from pipeline.base.faults import one_line_hook
+from pipeline.base.heap import collect_seldom
 
 # Where each command is defined, in the order in which `actionbank --help` shows them. A file of a command or a stage
 # imports at its head only what its options need, and the rest in the function: PyTorch takes seconds, and the help of
@@ -54,15 +55,22 @@ STAGES = {
     "infer-memory": "stages.infer_memory:infer_memory",
     "evaluate": "stages.evaluate:evaluate",
 }
+# The further stages of recognition/dvc.yaml.
+RECOGNITION_STAGES = {
+    "import-labels": "stages.import_labels:import_labels",
+    "train-recognizer": "stages.train_recognizer:train_recognizer",
+    "evaluate-recognizer": "stages.evaluate_recognizer:evaluate_recognizer",
+}
 
 
 def build_app(command: str | None = None) -> typer.Typer:
     """Return the app with all commands; if there is one called `command`, with that one alone."""
     app = new_app("From a folder of videos to a spatio-temporal action detector with a long-term feature bank.")
     app.callback()(lambda: None)  # an app of one command would else take no name of it
-    known = {*COMMANDS, *GROUPS, *STAGES}
+    known = {*COMMANDS, *GROUPS, *STAGES, *RECOGNITION_STAGES}
     chosen = {command} if command in known else known
-    for panel, commands in (("Stages", STAGES), (None, COMMANDS)):
+    panels = (("Stages", STAGES), ("Stages of recognition", RECOGNITION_STAGES), (None, COMMANDS))
+    for panel, commands in panels:
         for name, place in commands.items():
             if name in chosen:
                 app.command(name, rich_help_panel=panel)(_load(place))
@@ -80,6 +88,7 @@ def _load(place: str) -> Any:
 def main() -> None:
     """Entry point of the `actionbank` script."""
     one_line_hook()  # set before other imports, which may run out of memory, files or threads
+    collect_seldom()
     run(build_app(next((word for word in sys.argv[1:] if not word.startswith("-")), None)))
 
 

@@ -1,6 +1,7 @@
 """Stop if params.yaml is not what conf/ says, or if something that it reads from outside is missing.
 
     python -m stages.check_params
+    python -m stages.check_params --track recognition
 
 DVC runs this stage first, and again when a file of conf/ has changed. An edit in conf/ reaches the other stages only
 through params.yaml; without this check `dvc repro` would report that everything is up to date. In an experiment the
@@ -12,18 +13,18 @@ import os
 from pathlib import Path
 from shlex import quote
 
-from pipeline.base.command import new_app, run
+from pipeline.base.command import TrackOption, new_app, run
 from pipeline.base.errors import InputError
 
 app = new_app()
 
 
 @app.command()
-def check_params() -> None:
+def check_params(track: TrackOption = "detection") -> None:
     """Stop where params.yaml is not what conf/ says, or what it needs from outside is not here."""
     from pipeline.params import parse_params
     from pipeline.project.compose import read_params, said_overrides, stale_keys
-    from pipeline.project.ready import check_ready
+    from pipeline.project.ready import check_ready, check_recognition_ready
 
     if "DVC_EXP_NAME" in os.environ:
         return
@@ -32,7 +33,11 @@ def check_params() -> None:
     if stale := stale_keys(found):
         words = " ".join(["actionbank compose", *map(quote, said_overrides(found))])
         raise InputError(f"{path} is not what conf/ says: {'; '.join(stale)}; `{words}` composes it anew")
-    check_ready(parse_params(found, str(path)))
+    whole = parse_params(found, str(path))
+    if track == "recognition":
+        check_recognition_ready(whole.recognition)
+    else:
+        check_ready(whole)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Extract the frames of a folder of videos into a frame store.
 
     python -m stages.extract_frames
+    python -m stages.extract_frames --track recognition
 
 Reads every video below the folder `dataset.videos`: video files, and folders of numbered pictures
 (`dataset.frame_rate`). The id of a video is the file's name without its suffix, or the folder's name. Writes
@@ -14,14 +15,14 @@ from `.work`, even if other videos failed; so is a pack in which no video has ch
 import sys
 from pathlib import Path
 
-from pipeline.base.command import WorkersOption, new_app, run, worker_count
+from pipeline.base.command import TrackOption, WorkersOption, new_app, run, worker_count
 from pipeline.base.files import replace_folder
 
 app = new_app()
 
 
 @app.command()
-def extract_frames(workers: WorkersOption = 0) -> None:
+def extract_frames(workers: WorkersOption = 0, track: TrackOption = "detection") -> None:
     """Decode videos into a frame store; a bad video is reported and left out."""
     from pipeline import params as parameters
     from pipeline.base import command
@@ -33,7 +34,7 @@ def extract_frames(workers: WorkersOption = 0) -> None:
     from pipeline.video.folder import NO_RATE, describe_unrated, find_videos
     from pipeline.video.items import extract_videos
 
-    params = parameters.load_params()
+    params = parameters.load_track(track)
     frames, dataset, at_a_time = params.frames, params.dataset, worker_count(workers)
     root, out = Path(dataset.videos), Path("data", dataset.name, "frames")
     found = find_videos(root, frame_rate=None if dataset.frame_rate == "none" else dataset.frame_rate)

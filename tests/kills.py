@@ -244,7 +244,7 @@ def extract_and_die(
     folder: Path,
     settings: FrameSettings,
     source_sha256: str,
-    avoid_decord: str = "",
+    hung: str = "",
     beat: Beat = no_beat,
 ) -> None:
     """`extract_video` in a decoder's process, which dies before a call that the environment tells, once."""
@@ -254,7 +254,7 @@ def extract_and_die(
         mark.touch()
     counter = mmap.mmap(-1, 8)
     count_changes(folder, counter, kill_at)
-    extract_video(path, folder, settings, source_sha256, avoid_decord, beat)
+    extract_video(path, folder, settings, source_sha256, hung, beat)
     Path(os.environ["DVC_ROOT"], "calls").write_text(str(int.from_bytes(counter[:8], "little")))
 
 

@@ -189,6 +189,7 @@ def test_a_row_of_aia_reads_its_own_memory_and_objects(name: str) -> None:
     }  # fmt: skip
     assert head["options"] == {
         "order": "POMPOM", "latent": 1024, "hidden": 1024, "dropout": 0.2, "init": "published",
+        "window_dropout": "projected",
     }  # fmt: skip
     assert values["head_train"]["memory"]["by"] == "loss"
     assert values["head_train"]["init"] == "kinetics"

@@ -14,7 +14,7 @@ from pipeline.analysis.split_errors import SplitErrors
 from pipeline.base.files import write_bytes, write_text
 from pipeline.evaluation.ava_csv import timestamp_text
 from pipeline.evaluation.box_arrays import Floats
-from pipeline.evaluation.report import write_csv
+from pipeline.evaluation.csv_tables import write_csv
 from pipeline.video.store import FrameStore
 
 ROWS_OF_A_BOX = 5

@@ -11,7 +11,7 @@ from pipeline.analysis.confusions import Confusions
 from pipeline.analysis.error_kinds import KINDS, Errors
 from pipeline.base.files import write_json
 from pipeline.evaluation.box_arrays import Ints
-from pipeline.evaluation.report import write_csv
+from pipeline.evaluation.csv_tables import write_csv
 from pipeline.tables.label_map import Label
 
 TITLES = {

@@ -34,6 +34,10 @@ ProcessesOption = Annotated[
     ),
 ]
 
+TrackOption = Annotated[
+    Literal["detection", "recognition"],
+    typer.Option(help="Which pipeline's parameters are read: dvc.yaml's or recognition/dvc.yaml's."),
+]
 WindowsOption = Annotated[
     Literal["resident", "streamed"],
     typer.Option(

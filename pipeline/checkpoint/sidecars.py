@@ -10,12 +10,12 @@ from typing_extensions import TypedDict
 
 from pipeline.base.errors import InputError
 from pipeline.base.invalid import key_of, told_of
-from pipeline.checkpoint.specs import SEVERAL, BackboneSpec, DetectorSpec, HeadSpec
+from pipeline.checkpoint.specs import SEVERAL, BackboneSpec, DetectorSpec, HeadSpec, RecognizerSpec
 from pipeline.models.settings import Labels, LongTermHead, Scope
 from pipeline.video.clip_input import ClipInput
 
 REMEDY = "it was changed, or made by another version: make it anew (`dvc repro`), or fetch it (`dvc checkout`)"
-Kind = Literal["backbone", "detector", "head"]
+Kind = Literal["backbone", "detector", "head", "recognizer"]
 Value = TypeVar("Value")
 
 
@@ -78,7 +78,7 @@ class HandedOn:
 class Checkpoint:
     """A checkpoint as its sidecar describes it."""
 
-    spec: BackboneSpec | DetectorSpec | HeadSpec | HandedOn
+    spec: BackboneSpec | DetectorSpec | HeadSpec | HandedOn | RecognizerSpec
     record: Record = field(default_factory=Record)
     sha256: str = ""
     "sha256 of the weights; empty until they are written."
@@ -89,7 +89,7 @@ class Checkpoint:
 
     @property
     def kind(self) -> Kind:
-        """Whether the weights are those of a backbone, of a whole detector, or of a head."""
+        """Whether the weights are those of a backbone, a whole detector, a head, or a whole recognizer."""
         return self.spec.kind
 
     @classmethod
@@ -108,9 +108,11 @@ class Checkpoint:
             raise InputError(f"{where}: no sidecar of a checkpoint: it has no sha256")
         top = _read(_Top, value, where)
         kind, given = top.get("kind", "backbone"), dict(value)
-        form: type[BackboneSpec | DetectorSpec | HeadSpec | HandedOn]
+        form: type[BackboneSpec | DetectorSpec | HeadSpec | HandedOn | RecognizerSpec]
         if kind == "backbone":
             form = BackboneSpec
+        elif kind == "recognizer":
+            form = RecognizerSpec
         elif kind == "detector" and "detector" in value:
             form = HandedOn
             given["detector"] = cls.from_json(value["detector"], f"{where}: detector")
@@ -160,6 +162,16 @@ class Checkpoint:
         if isinstance(self.spec, HeadSpec) and self.spec.scope == "all" and self.spec.head.is_asynchronous:
             return self.spec
         return self.detector()
+
+    def recognizer(self) -> RecognizerSpec:
+        """Return the spec of a recognizer.
+
+        Raises:
+            InputError: this is another kind of checkpoint.
+        """
+        if isinstance(self.spec, RecognizerSpec):
+            return self.spec
+        raise InputError(f"{self.where}: is a {self.named}, expected a recognizer")
 
     def scored(self) -> HeadSpec | HandedOn:
         """Return the spec of a checkpoint that `train_head` wrote.

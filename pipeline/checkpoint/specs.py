@@ -1,10 +1,14 @@
 """Specs: typed descriptions from which the network of a checkpoint is built, with its inputs and outputs."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Gt
+
+from pipeline.models.recognition_settings import RecognitionHead
 from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings, Scope, columns
 from pipeline.video.clip_input import ClipInput
+from pipeline.video.view_input import ViewInput
 
 # For sidecars that are older than the choice of labels.
 SEVERAL = Labels()
@@ -92,6 +96,27 @@ class HeadSpec:
     def kind(self) -> Literal["head", "detector"]:
         """The kind that the sidecar records."""
         return "head" if self.scope == "head" else "detector"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecognizerSpec:
+    """The spec of a recognizer, which scores a clip as a whole by some of its frames."""
+
+    backbone: str
+    "A key of `RECOGNIZER_BACKBONES`."
+    width: int | None
+    "See `build_recognizer_backbone`."
+    input: ViewInput
+    head: RecognitionHead
+    segments: Annotated[int, Gt(0)]
+    "Parts of a clip, of each of which the recognizer sees one frame."
+    classes: Annotated[int, Gt(0)]
+    "Columns of the logits; exactly one class is true of a clip."
+
+    @property
+    def kind(self) -> Literal["recognizer"]:
+        """The kind that the sidecar records."""
+        return "recognizer"
 
 
 @dataclass(frozen=True, kw_only=True)

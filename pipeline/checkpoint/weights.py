@@ -15,6 +15,7 @@ from pipeline.checkpoint.sidecars import Checkpoint
 
 BASELINE = Path("models/baseline.safetensors")
 HEAD = Path("models/head.safetensors")
+RECOGNIZER = Path("models/recognizer.safetensors")
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> str:

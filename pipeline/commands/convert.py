@@ -11,7 +11,7 @@ import typer
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import atomic_path, check_own_file, check_report, digest_file, write_json
-from pipeline.interop.exchange_options import Background
+from pipeline.interop.exchange_options import NO_FRAMES, Background
 
 if TYPE_CHECKING:
     from pipeline.checkpoint.sidecars import Checkpoint
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pipeline.interop.frameworks import Foreign
 
 SHOWN = 3
-# A conversion does not depend on the size of the frames that the current data set stores.
-NO_FRAMES = ["frames.allow_smaller=true"]
 # AlphAction's classes in order of id, by their number: AVA's poses, actions with objects and with persons, each with
 # the weight of its loss; and the 15 of its demonstration, of whose training nothing is known.
 ALPHACTION_GROUPS = {80: ((14, 1.2), (49, 49.0), (17, 17.0)), 15: ((6, 1.0), (5, 1.0), (4, 1.0))}
@@ -40,35 +38,49 @@ def convert(
         typer.Option("--set", help="As after -S: roi.context=global, labels.kind=single, head=lfb_max."),
     ] = None,
     taken_as: Annotated[
-        Literal["detector", "classifier"] | None,
-        typer.Option("--as", help="What a PySlowFast file is, whose keys are the same for persons and for clips."),
+        Literal["detector", "classifier", "recognizer", "frames"] | None,
+        typer.Option(
+            "--as",
+            help="What keys do not show: what PySlowFast's head scores; that a network for frames stays one.",
+        ),
     ] = None,
     background: Annotated[
         Background | None,
         typer.Option(
-            help="Row 0 of the classifier; without it, dropped from MMAction2's multi-label models, else kept."
+            help="Row 0 of the classifier; without it, dropped from MMAction2's multi-label files, else kept."
         ),
     ] = None,
     drop_head: Annotated[
         list[str] | None,
         typer.Option(help="Leave out the keys that begin so, e.g. roi_head; without any head, a backbone is written."),
     ] = None,
+    sorted_classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Names of classes, one a line, whose sorted order is that of the source's ids (TRN-pytorch)."
+        ),
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write every key of the report to this JSON file.")] = None,
 ) -> None:
-    """Convert a checkpoint of MMAction2, PySlowFast (also Caffe2), AlphAction or ours; say what became of every key.
+    """Convert a checkpoint of another framework (docs/checkpoints.md) or ours; say what became of every key.
 
-    A detector comes with the sidecar that the stages read; a classifier gives its backbone, for baseline.init. Keys
+    A detector or recognizer comes with the sidecar that the stages read; a classifier gives its backbone. Keys
     that are missing, left over or of another shape are refused. Nothing that a file names is run.
     """
     from pipeline.checkpoint.sidecars import Record
     from pipeline.checkpoint.weights import save_checkpoint
+    from pipeline.commands.convert_recognizers import converted_recognizer, is_for_frames
     from pipeline.interop.frameworks import recognise_checkpoint
 
     _check_places(to, report)
     source = fetch(checkpoint)
     foreign = recognise_checkpoint(source, taken_as=taken_as)
     print(f"{source.name}: {foreign.described}")
-    result = _converted(foreign, source, recipe, overrides or [], drop_heads=drop_head or [], background=background)
+    given, left = overrides or [], drop_head or []
+    if sorted_classes or is_for_frames(foreign, given):
+        result = converted_recognizer(foreign, source, recipe, given, left, sorted_classes)
+    else:
+        result = _converted(foreign, source, recipe, given, drop_heads=left, background=background)
     facts = {"file": source.name, "sha256": digest_file(source), "framework": foreign.described}
     record: Record = {
         **result.checkpoint.record,
@@ -103,6 +115,8 @@ def _converted(
     named = bool(recipe) or any(each.split("=")[0] in ("backbone", "backbone.name") for each in given)
     defaults = [*NO_FRAMES, *([] if recipe else _file_defaults(foreign))]
     composed = compose_params([*defaults, *given]) if named else None
+    if foreign.kind == "recognizer":
+        foreign = replace(foreign, kind="classifier")  # of which a backbone for clips takes no head
     try:
         return convert_foreign(
             foreign,
@@ -119,11 +133,12 @@ def _converted(
 
 def _named(checkpoint: "Checkpoint") -> str:
     from pipeline.checkpoint.sidecars import HandedOn
-    from pipeline.checkpoint.specs import BackboneSpec
+    from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec
 
     spec = checkpoint.spec
     assert not isinstance(spec, HandedOn)  # a handed-on head was converted as the baseline that it copies
-    head = "" if isinstance(spec, BackboneSpec) else f"head {spec.head.name}{' with mlp' if spec.head.mlp else ''}, "
+    mlp = isinstance(spec, DetectorSpec | HeadSpec) and spec.head.mlp
+    head = "" if isinstance(spec, BackboneSpec) else f"head {spec.head.name}{' with mlp' if mlp else ''}, "
     return f"{head}backbone {spec.backbone}{f' of width {spec.width}' if spec.width else ''}"
 
 

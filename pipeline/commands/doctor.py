@@ -2,13 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from pipeline.base.command import WorkersOption, worker_count
 from pipeline.base.errors import InputError
 from pipeline.base.files import check_own_file, json_text, write_text
+
+if TYPE_CHECKING:
+    from pipeline.doctor.finding import Examination
 
 STATUS = {"note": 0, "warning": 1, "error": 2}
 
@@ -29,6 +32,13 @@ def doctor(
         float, typer.Option(min=1, help="Seconds after which a film whose reader makes no progress is given up.")
     ] = 60.0,
     workers: WorkersOption = 0,
+    labels: Annotated[
+        Path | None, typer.Option(help="A folder of labels of clips, for recognition; its films are in --videos.")
+    ] = None,
+    videos: Annotated[Path | None, typer.Option(help="The films of --labels.")] = None,
+    frame_rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Pictures per second of folders of pictures in --videos.")
+    ] = None,
 ) -> None:
     """Say what is wrong with a data set and what to do about it.
 
@@ -37,14 +47,47 @@ def doctor(
     end, or what it computes would be wrong).
     """
     # Imported here because they import pyarrow, PyAV and pydantic, which other light commands do not need.
-    from pipeline.doctor.examine import examine
     from pipeline.doctor.pages import as_html, as_text
     from pipeline.doctor.pages import as_json as report_values
-    from pipeline.params import load_params, parse_params
-    from pipeline.project.compose import compose_params
 
     if html is not None:
         check_own_file(html, lambda data: b"<title>actionbank doctor: " in data)
+    if (labels is None) != (videos is None):
+        raise InputError("actionbank doctor: --labels and --videos belong together: labels of clips, and their films")
+    watched = Watched(worker_count(workers), decode, silence)
+    if labels is not None and videos is not None:
+        examined = _examine_clips(labels, videos, frame_rate, watched)
+    else:
+        examined = _examine_dataset(dataset, watched)
+    if html is not None:
+        write_text(html, as_html(examined))
+    print(json_text(report_values(examined)) if as_json else as_text(examined) + "\n", end="")
+    status = max((STATUS[each.severity] for each in examined.findings), default=0)
+    if status and not (allow_warnings and status == STATUS["warning"]):
+        raise typer.Exit(status)
+
+
+class Watched(NamedTuple):
+    """How films are read."""
+
+    workers: int
+    decode: bool
+    silence_seconds: float
+
+
+def _examine_clips(labels: Path, videos: Path, frame_rate: float | None, watched: Watched) -> "Examination":
+    from pipeline.doctor.clip_folders import ClipFolders, examine_clips
+
+    folders = ClipFolders(labels.absolute().parent.name, videos, labels, frame_rate)
+    return examine_clips(folders, **watched._asdict())
+
+
+def _examine_dataset(dataset: str | None, watched: Watched) -> "Examination":
+    """Examine the data set of params.yaml, or another one of conf/dataset."""
+    from pipeline.doctor.examine import examine
+    from pipeline.params import load_params, parse_params
+    from pipeline.project.compose import compose_params
+
     try:
         if dataset is None:
             params = load_params()
@@ -53,19 +96,8 @@ def doctor(
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(STATUS["error"]) from None
-    examined = examine(
-        params,
-        workers=worker_count(workers),
-        decode=decode,
-        silence_seconds=silence,
-        is_current=dataset is None or _is_current(params.dataset.name),
-    )
-    if html is not None:
-        write_text(html, as_html(examined))
-    print(json_text(report_values(examined)) if as_json else as_text(examined) + "\n", end="")
-    status = max((STATUS[each.severity] for each in examined.findings), default=0)
-    if status and not (allow_warnings and status == STATUS["warning"]):
-        raise typer.Exit(status)
+    is_current = dataset is None or _is_current(params.dataset.name)
+    return examine(params, is_current=is_current, **watched._asdict())
 
 
 def _is_current(name: str) -> bool:

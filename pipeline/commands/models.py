@@ -8,12 +8,20 @@ import typer
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, digest_value, files_below, json_text, read_json
+from pipeline.commands.recognition_rows import (
+    TITLES,
+    list_recognition_rows,
+    recognition_cells,
+    recognition_experiments,
+)
 
 DATASETS = ("ava21", "ava22", "ava_kinetics", "multisports", "common15")
 PROTOCOLS = ("mmaction2_1x", "mmaction2_0x", "official")
 HEADS = (
     "linear", "acrn", "lfb_nl", "lfb_max", "lfb_avg", "two_layer", "aia_parallel", "aia_serial", "aia_dense_serial",
 )  # fmt: skip
+NUMBERS = ("segments", "params", "GFLOPs", "mAP", "top-1", "top-5")
+"Columns that are aligned to the right."
 COUNTED = Path(__file__).with_name("models.json")
 "Counts of the published rows; `python -m tests.recipes` writes the file."
 
@@ -23,19 +31,26 @@ def models(
 ) -> None:
     """List the published rows: parameters, GFLOPs per clip, the mAP that their source reports.
 
-    GFLOPs are those of one clip of 256 x 256 pixels with one person, a multiply-add counted as two. Run a row with
-    `dvc exp run -S +experiment=NAME`.
+    GFLOPs are those of one clip of 256 x 256 pixels with one person, or of one view, a multiply-add counted as two. Run
+    a row with `dvc exp run -S +experiment=NAME`; one of the second table, whose numbers are top-1 and top-5 of one view
+    and of six, with `recognition/dvc.yaml` behind it.
     """
-    rows = list_rows()
+    rows, others = list_rows(), list_recognition_rows()
     if as_json:
-        print(json_text(rows), end="")
+        print(json_text([*rows, *others]), end="")
         return
-    table = [("name", "backbone", "clip", "head", "params", "GFLOPs", "mAP", "protocol", "source"), *map(_cells, rows)]
+    _print([("name", "backbone", "clip", "head", "params", "GFLOPs", "mAP", "protocol", "source"), *map(_cells, rows)])
+    if others:
+        print()
+        _print([TITLES, *(line for row in others for line in recognition_cells(row))])
+
+
+def _print(table: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     for row in table:
         cells = [
-            text.rjust(width) if 4 <= column <= 6 else text.ljust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+            text.rjust(width) if title in NUMBERS else text.ljust(width)
+            for title, text, width in zip(table[0], row, widths, strict=True)
         ]
         print("  ".join(cells).rstrip())
 
@@ -52,7 +67,7 @@ def list_rows(conf: Path = Path("conf")) -> list[dict[str, Any]]:
     counted = read_json(COUNTED)
     keys = row_keys(conf)
     known = [counted[name]["row"] for name, key in keys.items() if name in counted and counted[name]["key"] == key]
-    others = sorted(set(keys) - {row["name"] for row in known})
+    others = sorted(set(keys) - {row["name"] for row in known} - set(recognition_experiments(conf)))
     return sorted(
         [*known, *(describe_row(name, values) for name, values in read_published(conf, others).items())], key=_place
     )

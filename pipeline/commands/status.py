@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.base.command import TrackOption
 from pipeline.base.files import json_text
+from pipeline.project.ready import RECOGNITION
 
 if TYPE_CHECKING:
     from pipeline.project.stage_states import Standing, Status, Unfinished
 
+RECOGNITION_TARGET = f" {RECOGNITION}"
 RUNS = {"running": "runs now", "killed": "was killed", "failed": "failed", "": "is not finished"}
 
 
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    track: TrackOption = "detection",
 ) -> None:
     """Show where the pipeline stands: what is done, what would run next and about how long, what is unfinished."""
     from dvc.exceptions import DvcException
@@ -25,19 +29,26 @@ def status(
     from pipeline.project.stage_states import read_status
 
     try:
-        found = read_status()
+        found = read_status(track)
     except DvcException as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
-    print(json_text(asdict(found)) if as_json else "\n".join(status_lines(found, time.time())) + "\n", end="")
+    lines = status_lines(found, time.time(), RECOGNITION_TARGET if track == "recognition" else "")
+    print(json_text(asdict(found)) if as_json else "\n".join(lines) + "\n", end="")
 
 
-def status_lines(found: "Status", now: float) -> list[str]:
-    """Return the status as text; ages are relative to `now`, in seconds since 1970."""
+def status_lines(found: "Status", now: float, target: str = "") -> list[str]:
+    """Return the status as text.
+
+    Args:
+        found: the status.
+        now: seconds since 1970, from which ages are counted.
+        target: what `dvc repro` is to be told for this pipeline, with a blank before it.
+    """
     lines = [", ".join(f"{group} {name}" for group, name in found.choices.items())] if found.choices else []
     lines += [_stage_line(each, now) for each in found.stages]
     lines += [_unfinished_line(each, now) for each in found.unfinished]
-    return [*lines, _next_line(found.stages)]
+    return [*lines, _next_line(found.stages, target)]
 
 
 def _stage_line(each: "Standing", now: float) -> str:
@@ -59,7 +70,7 @@ def _unfinished_line(each: "Unfinished", now: float) -> str:
     return f"{each.stage} {RUNS[each.outcome]}{f': {more}' if more else ''}"
 
 
-def _next_line(stages: "Sequence[Standing]") -> str:
+def _next_line(stages: "Sequence[Standing]", target: str) -> str:
     """Return a line on what runs next, in order, and how long it takes as far as known."""
     waiting = [each for each in stages if each.would_run and not each.name.endswith(".dvc")]
     if not waiting:
@@ -72,7 +83,7 @@ def _next_line(stages: "Sequence[Standing]") -> str:
     total = f"about {span(sum(known))}" if known else "for how long is unknown"
     if known and unknown:
         total += f", and {unknown} of unknown length"
-    return f"dvc repro runs, as far as what is made anew differs: {names}: {total}"
+    return f"dvc repro{target} runs, as far as what is made anew differs: {names}: {total}"
 
 
 def span(seconds: float) -> str:

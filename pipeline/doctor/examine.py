@@ -19,6 +19,7 @@ from pipeline.doctor.film_shapes import check_shapes
 from pipeline.doctor.finding import Examination, Finding, findings_of, in_order
 from pipeline.doctor.left_out import nothing_left, sort_problems, too_many_bad
 from pipeline.doctor.person_boxes import Thresholds, check_boxes, describe_recall, read_boxes
+from pipeline.doctor.picture_colours import check_picture_colours
 from pipeline.doctor.picture_numbers import check_picture_numbers
 from pipeline.doctor.probe_films import ProbedFilm, probe_films
 from pipeline.doctor.read_annotations import Annotations, read_annotations
@@ -64,7 +65,7 @@ def examine(
     files = find_files(Path(dataset.videos), frame_rate=rate, limit=limit)
     films = probe_films(files.paths, workers=workers, decode=decode, silence_seconds=silence_seconds, rates=files.rates)
     facts["films"] = describe_films(films)
-    findings = [*files.findings, *check_films(files, films, limit=limit)]
+    findings = [*files.findings, *check_films(files, films, limit=limit), *check_picture_colours(files, films)]
     annotated, timelines, rows = _annotations(params, files, films, facts, unchecked)
     findings += annotated
     space = estimate_space(params, files.paths, films, rows)

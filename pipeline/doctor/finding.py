@@ -41,6 +41,8 @@ class Examination:
     "Sorted by severity, errors first."
     unchecked: Sequence[str] = ()
     "Checks that could not be made, and why."
+    run: str = ""
+    "The command that runs the pipeline on the data set; empty: that of a data set for detection."
 
     def counts(self) -> dict[Severity, int]:
         """Return the number of findings of each severity."""

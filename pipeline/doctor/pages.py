@@ -32,9 +32,10 @@ def next_line(examined: Examination) -> str:
     first = next(iter(examined.findings), None)
     if first and first.severity == "error":
         return f"next: mend {first.code} ({first.count:,}), then run actionbank doctor again"
+    command = examined.run or f"dvc exp run -S dataset={examined.dataset}"
     if first and first.severity == "warning":
-        return f"next: read the warnings; dvc exp run -S dataset={examined.dataset} runs with them"
-    return f"next: dvc exp run -S dataset={examined.dataset}"
+        return f"next: read the warnings; {command} runs with them"
+    return f"next: {command}"
 
 
 def as_text(examined: Examination) -> str:

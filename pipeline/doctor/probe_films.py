@@ -17,10 +17,10 @@ from pipeline.base.errors import InputError
 from pipeline.base.problems import ProblemKind
 from pipeline.base.progress import progress
 from pipeline.video.children import Beat, ChildLost, no_beat, preload, run_in_child
-from pipeline.video.decode import InexactDecode, decode_video
-from pipeline.video.extract import LEAST_DECODED
+from pipeline.video.decode import InexactDecode
+from pipeline.video.extract import LEAST_DECODED, decode_in, ways_of
 from pipeline.video.items import SILENCE_SECONDS
-from pipeline.video.pictures import decode_picture, list_pictures
+from pipeline.video.pictures import decode_picture, jpeg_comment, list_pictures
 from pipeline.video.probe import DecodeError, Media, probe_video
 
 FILMS_PER_CHILD = 16
@@ -54,6 +54,8 @@ class ProbedFilm:
     "(frame, seconds) of some frames, if the rate varies (`frame_times.py`)."
     off_seconds: float = 0.0
     "Largest difference between n / fps and the time of frame n."
+    comment: str = ""
+    "In the first JPEG of a folder of pictures; FFmpeg writes its name there."
 
 
 def look_at(path: Path, *, decode: bool, beat: Beat = no_beat) -> ProbedFilm:
@@ -90,11 +92,12 @@ def look_at_pictures(path: Path, rate: float, *, decode: bool, beat: Beat = no_b
     """List a folder of pictures and read the first readable one; with `decode`, read all."""
     try:
         pictures = list_pictures(path)
-        size, count = (0, 0), 0
+        size, count, comment = (0, 0), 0, ""
         for name in pictures.names.values():
             beat()
             with suppress(ValueError, FileNotFoundError, IsADirectoryError):
-                rgb, _ = decode_picture((path / name).read_bytes())
+                rgb, _ = decode_picture(data := (path / name).read_bytes())
+                comment = comment or jpeg_comment(data)
                 size, count = size if count else (rgb.shape[1], rgb.shape[0]), count + 1
             if count and not decode:
                 break
@@ -118,15 +121,16 @@ def look_at_pictures(path: Path, rate: float, *, decode: bool, beat: Beat = no_b
         width=size[0],
         height=size[1],
         decoded=count if decode else None,
+        comment=comment,
     )
 
 
 def _decoded(path: Path, media: Media, beat: Beat) -> int:
     """Return how many frames extraction would get."""
-    for decoder in ["pyav"] if media.not_decord else ["decord", "pyav"]:
+    for way in ways_of(media):
         count = 0
         try:
-            for _ in decode_video(path, media, decoder=decoder):
+            for _ in decode_in(path, media, way):
                 count += 1
                 beat()
         except InexactDecode:

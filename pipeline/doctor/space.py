@@ -15,8 +15,6 @@ from typing import Any
 import av
 import pyarrow as pa
 import pyarrow.compute as pc
-import simplejpeg
-from av.video.reformatter import VideoReformatter
 
 from pipeline.annotations.assemble import AvaImport
 from pipeline.base.problems import Problem
@@ -25,9 +23,10 @@ from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.params import Params
 from pipeline.tables.schemas import BOX_COLUMNS
 from pipeline.video.children import Beat, ChildLost, no_beat, preload, run_in_child
-from pipeline.video.extract import FrameSettings, frame_settings, shrink
-from pipeline.video.probe import DecodeError, open_video
-from pipeline.video.size import scaled_size
+from pipeline.video.decode import Picture
+from pipeline.video.extract import FrameSettings, JpegMaker, frame_settings
+from pipeline.video.probe import UPRIGHT, DecodeError, open_video
+from pipeline.video.size import stored_size
 
 FACTOR = 1.5
 "Largest error factor of an estimate, up or down; for banks only if boxes and annotations are known."
@@ -157,9 +156,7 @@ def _frames(film: ProbedFilm, fps: float) -> float:
 
 
 def _pixels(film: ProbedFilm, side: int | None) -> int:
-    if side is None or min(film.height, film.width) <= side:
-        return film.height * film.width
-    height, width = scaled_size(film.height, film.width, side)
+    height, width = stored_size(film.height, film.width, side)
     return height * width
 
 
@@ -187,15 +184,14 @@ def _bytes_per_pixel(videos: Mapping[str, Path], settings: FrameSettings) -> dic
 
 def measure_frames(videos: Mapping[str, Path], out: Path, settings: Mapping[str, Any], beat: Beat = no_beat) -> None:
     """Append `[video_id, bytes per pixel]` to `out` for each film, measured at `SAMPLED_AT`."""
-    scaler = VideoReformatter()
-    wanted = FrameSettings(**settings)
+    maker = JpegMaker(FrameSettings(**settings))
     with out.open("a") as file:
         for video_id, path in videos.items():
             sizes = []
             for share in SAMPLED_AT:
                 beat()
                 try:
-                    sizes += _measure(path, share, wanted, scaler)
+                    sizes += _measure(path, share, maker)
                 except (DecodeError, OSError, ValueError, av.FFmpegError):
                     continue
             if sizes:
@@ -203,7 +199,7 @@ def measure_frames(videos: Mapping[str, Path], out: Path, settings: Mapping[str,
                 file.flush()
 
 
-def _measure(path: Path, share: float, settings: FrameSettings, scaler: VideoReformatter) -> list[float]:
+def _measure(path: Path, share: float, maker: JpegMaker) -> list[float]:
     """Return the bytes per pixel of the frame at a fraction of the film; of an earlier frame if its keyframe is far."""
     with open_video(path) as (container, stream):
         target = (container.start_time or 0) + int((container.duration or 0) * share)
@@ -214,9 +210,8 @@ def _measure(path: Path, share: float, settings: FrameSettings, scaler: VideoRef
                 break
         if frame is None:
             return []
-        small = shrink(scaler, frame.to_ndarray(format="rgb24"), settings.short_side)
-    jpeg = simplejpeg.encode_jpeg(small, settings.quality, colorspace="RGB", colorsubsampling="420")
-    return [len(jpeg) / (small.shape[0] * small.shape[1])]
+        jpeg, (height, width) = maker.from_either(Picture(frame, frame.height, frame.width, UPRIGHT))
+    return [len(jpeg) / (height * width)]
 
 
 def _bank_bytes(params: Params, films: Mapping[str, ProbedFilm], rows: BankRowCounts | None) -> float:

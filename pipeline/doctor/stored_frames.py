@@ -74,6 +74,11 @@ def _files(folder: Path, manifest: StoreManifest) -> list[Finding]:
 
 def _decoders(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
     used = {video_id: (str(each["decoder"]), str(each["decoder_version"])) for video_id, each in entries.items()}
+    earlier = [
+        Problem(str(folder), video_id, "frames by way of RGB", "frames of the decoder's planes, if usable")
+        for video_id, each in entries.items()
+        if "pixels" not in each and used[video_id][0] in ("decord", "pyav")
+    ]
     now = {name: version(distribution) for name, distribution in DISTRIBUTIONS.items()}
     older = [
         Problem(
@@ -88,15 +93,22 @@ def _decoders(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> list[Fi
     counts = Counter(used.values())
     several = []
     for (name, number), count in counts.most_common() if len(counts) > 1 else []:
-        reasons = Counter(str(entries[each]["decoder_reason"]) for each in used if used[each] == (name, number))
+        reasons = Counter(_reason(entries[each]) for each in used if used[each] == (name, number))
         usual = reasons.most_common(1)[0][0] or "the usual decoder"
         several.append(Problem(str(folder), f"{count} films", f"frames by {name} {number}", usual))
     return [
         *findings_of("frames-of-other-decoder", "warning", "films have frames by another version of the decoder", older,
                      f"{AGAIN} Decoders differ in bytes: compare mAPs on frames of one of them alone."),
+        *findings_of("frames-of-earlier-version", "warning", "films have frames of an earlier version", earlier,
+                     f"{AGAIN} Most are a level darker than new ones; keep to one kind for a model."),
         *findings_of("frames-of-several-decoders", "note", "decoders made the stored frames", several,
                      "Nothing: each film is decoded by what is exact for it. The reason stands in manifest.json."),
     ]  # fmt: skip
+
+
+def _reason(entry: Mapping[str, Any]) -> str:
+    """Return why a film's frames were not made in the usual way; empty if they were."""
+    return str(entry.get("pixels_reason", entry["decoder_reason"]))
 
 
 def _lost(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> list[Finding]:

@@ -1,8 +1,6 @@
 """Write the outs of `evaluate`: metrics.json, and tables for `dvc plots`."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.base.files import write_json, write_text
+from pipeline.base.files import write_json
 from pipeline.evaluation.ava_map import Evaluation, Matching, match, mean_ap, score_matching, true_positives
 from pipeline.evaluation.box_arrays import Floats
+from pipeline.evaluation.csv_tables import write_csv
 from pipeline.evaluation.curves import interpolate, precision_recall
 from pipeline.evaluation.multisports.frame_ap import match_frames
 from pipeline.evaluation.multisports.metric import scored_classes
@@ -207,17 +206,3 @@ def _write_curves(path: Path, matching: Matching, result: Evaluation, iou: float
         columns[name] = interpolate(*curve, RECALLS)
     mean = np.mean(list(columns.values()), axis=0) if columns else np.full(len(RECALLS), np.nan)
     write_csv(path, ["recall", "mean", *columns], zip(RECALLS, mean, *columns.values(), strict=True))
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Write a CSV; undefined values are empty cells."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow(["" if cell is None or cell != cell else _plain(cell) for cell in row])
-    write_text(path, text.getvalue())
-
-
-def _plain(cell: Any) -> Any:
-    return float(cell) if isinstance(cell, np.floating) else cell

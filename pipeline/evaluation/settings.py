@@ -7,6 +7,9 @@ from pydantic import Field
 from pipeline.base.block import Block, Fraction
 from pipeline.tables.select_boxes import BoxRule
 
+ViewsOf = Literal["efficient", "accurate"]
+"The centre crop of one sampling; three crops of two samplings."
+
 
 class EvaluationSettings(Block):
     """How detections are scored."""
@@ -36,3 +39,15 @@ class EvaluationSettings(Block):
     def rule(self) -> BoxRule:
         """Return the rule for which detected boxes are scored."""
         return BoxRule(self.box_threshold, self.lower_threshold)
+
+
+class RecognitionEvaluation(Block):
+    """How the clips of a data set for recognition are scored."""
+
+    split: Literal["val", "test"]
+    "The split that is scored; test only if it has labels."
+    views: Annotated[list[ViewsOf], Field(min_length=1)]
+    "efficient: the centre crop of one sampling; accurate: three crops of two samplings. The last one is the headline."
+    rule: Literal["ours", "published"]
+    "Ties, and the classes of the mean over classes (pipeline/evaluation/top_k.py)."
+    compute_dtype: Literal["fp32", "tf32", "bf16"]

@@ -20,7 +20,7 @@ from pipeline.base.files import parse_json
 from pipeline.base.processes import process_born
 from pipeline.params import parse_params
 from pipeline.project.compose import keep_composed, plain_values, replaced_values
-from pipeline.project.ready import check_ready
+from pipeline.project.ready import RECOGNITION, check_ready, check_recognition_ready
 from pipeline.training.logs import check_log
 
 
@@ -28,8 +28,8 @@ def checked(value: list[Any], *, _root_: DictConfig) -> ListConfig:
     """Return `value` if the parameters around it are valid and all that they read from outside is there.
 
     Raises:
-        InputError: see `refuse_second_run`, `plain_values`, `parse_params`, `check_log`, `check_ready`; OmegaConf adds
-            its own words to the message.
+        InputError: see `refuse_second_run`, `plain_values`, `parse_params`, `check_log`, `check_ready`,
+            `check_recognition_ready`; OmegaConf adds its own words to the message.
     """
     arguments = _arguments()
     if not (getattr(arguments, "queue", False) or getattr(arguments, "tmp_dir", False)):
@@ -41,8 +41,12 @@ def checked(value: list[Any], *, _root_: DictConfig) -> ListConfig:
     params = parse_params(values, "this experiment")
     check_log(params.training.log)
     # A run of some stages only, or one that may lack data, does not need everything.
-    if arguments and not (getattr(arguments, "targets", None) or getattr(arguments, "allow_missing", False)):
-        check_ready(params)
+    targets = getattr(arguments, "targets", None) or []
+    if arguments and not getattr(arguments, "allow_missing", False):
+        if not targets:
+            check_ready(params)
+        elif str(RECOGNITION) in targets:
+            check_recognition_ready(params.recognition)
     if replaced := replaced_values(values):
         _say_replaced(tuple(replaced))
     keep_composed(values)

@@ -72,7 +72,7 @@ def split_weights(foreign: Foreign, drop_heads: Sequence[str]) -> tuple[dict[str
     Raises:
         InputError: a prefix matches no key, or matches the backbone.
     """
-    prefixes = [*drop_heads, *([foreign.head] if foreign.kind == "classifier" else [])]
+    prefixes = [*drop_heads, *([foreign.head] if foreign.head and foreign.kind in ("classifier", "frames") else [])]
     dropped = set()
     for prefix in prefixes:
         keys = {key for key in foreign.tensors if key.startswith(prefix)}

@@ -7,3 +7,5 @@ ImportFormat = Literal["mmaction2", "caffe2", "hdf5"]
 ExportFormat = Literal["mmaction2", "mmaction2-list", "caffe2", "hdf5"]
 Background = Literal["drop", "keep"]
 "What becomes of the row of a classifier that stands for no action."
+NO_FRAMES = ["frames.allow_smaller=true"]
+"A conversion does not depend on the size of the frames that the current data set stores."

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from pipeline.base.errors import InputError
-from pipeline.checkpoint.sidecars import Checkpoint
-from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec
+from pipeline.checkpoint.sidecars import Checkpoint, HandedOn
+from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec, RecognizerSpec
+from pipeline.interop import mmaction2_recognizer
 from pipeline.interop.conversion import last_layer
 from pipeline.interop.mmaction2 import upstream_key, upstream_shape
 
@@ -42,16 +43,22 @@ def export_mmaction2(tensors: Mapping[str, Tensor], checkpoint: Checkpoint) -> t
     last = last_layer(tensors)
     state: dict[str, Tensor] = {}
     for key, value in tensors.items():
-        name = upstream_key(key)
+        name = (
+            mmaction2_recognizer.upstream_key(key, head=spec.head.name, segments=spec.segments)
+            if isinstance(spec, RecognizerSpec)
+            else upstream_key(key)
+        )
         if name is None:
             head = "unknown" if isinstance(spec, BackboneSpec) else spec.head.name
             raise InputError(f"{key}: the head {head} has no counterpart in MMAction2 (or is standardised)")
         if first_row and key in last:
             value = torch.cat([torch.zeros_like(value[:1]), value])
         state[name] = value.reshape(upstream_shape(name, tuple(value.shape))).contiguous()
-    meta = {key: known[key] for key in ("backbone", "width", "roi", "head", "input", "labels") if key in known}
+    meta = {
+        key: known[key] for key in ("backbone", "width", "roi", "head", "input", "labels", "segments") if key in known
+    }
     notes = []
-    if not isinstance(spec, BackboneSpec) and spec.labels.kind == "grouped":
+    if isinstance(spec, DetectorSpec | HeadSpec | HandedOn) and spec.labels.kind == "grouped":
         notes.append("MMAction2 scores every class by a sigmoid, this model some groups of classes by a softmax")
     if str(known.get("backbone")).startswith("pyslowfast_slowfast"):
         notes.append("MMAction2 takes the slow frames at an even stride, this model was trained with PySlowFast's")

@@ -12,14 +12,16 @@ from torch import Tensor
 
 from pipeline.base.errors import InputError
 from pipeline.checkpoint.sidecars import Checkpoint
+from pipeline.checkpoint.specs import RecognizerSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_tensors
-from pipeline.interop import alphaction, mmaction2, pyslowfast
+from pipeline.interop import alphaction, mmaction2, mmaction2_recognizer, pyslowfast, torchvision_resnet
 from pipeline.interop.conversion import some
+from pipeline.interop.mmaction2_recognizer import RecognizerShape, recognizer_shape
 from pipeline.interop.pickles import Inert, load_pickle
 from pipeline.interop.torch_files import LEGACY_MAGIC, ZIP_MAGIC, load_torch
 
-Framework = Literal["mmaction2", "pyslowfast", "alphaction", "ours"]
-Kind = Literal["detector", "classifier", "backbone"]
+Framework = Literal["mmaction2", "pyslowfast", "alphaction", "torchvision", "trn", "ours"]
+Kind = Literal["detector", "classifier", "backbone", "recognizer", "frames"]
 AVA_CLASSES = 80
 
 
@@ -29,6 +31,8 @@ class Foreign:
 
     framework: Framework
     kind: Kind
+    """frames: the backbone of a network for single frames, whatever its head; recognizer: such a network with its head;
+    classifier: a network for clips, or one for frames that becomes such a one."""
     described: str
     "Description for the user: `MMAction2 1.x detector`."
     tensors: dict[str, Tensor]
@@ -44,6 +48,8 @@ class Foreign:
     checkpoint: Checkpoint | None = None
     "Set for one of our own checkpoints."
     notes: tuple[str, ...] = ()
+    recognizer: RecognizerShape | None = None
+    "What the weights of another source's recognizer show."
 
 
 def load_foreign(path: Path) -> Any:
@@ -69,7 +75,8 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
 
     Args:
         path: the file.
-        taken_as: whether the head of a PySlowFast file scores persons or clips, which its keys do not show.
+        taken_as: what keys do not show: whether the head of a PySlowFast file scores persons or clips, or that a file
+            for single frames stays one (recognizer, frames) and is not inflated to clips.
 
     Raises:
         InputError: see `load_foreign`; or the checkpoint is of no known kind.
@@ -93,11 +100,15 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
     if alphaction.is_alphaction(names):
         return _alphaction(*_tensors(path, weights), around)
     if any(name.startswith("backbone.") for name in names):
-        return _mmaction2(*_tensors(path, weights), around)
+        return _mmaction2(path, *_tensors(path, weights), around, taken_as)
+    if torchvision_resnet.is_original_trn(names):
+        return _original_trn(path, *_tensors(path, weights))
+    if torchvision_resnet.is_torchvision(names):
+        return _torchvision(*_tensors(path, weights))
     raise InputError(
         f"{path}: no checkpoint that is known: its keys are {', '.join(sorted(names)[:3]) or 'none'}, expected those "
-        "of MMAction2 (backbone.*), PySlowFast (s1.pathway0_*), Caffe2 (conv1_w), AlphAction (roi_heads.*) or of "
-        "this project (safetensors)"
+        "of MMAction2 (backbone.*), PySlowFast (s1.pathway0_*), Caffe2 (conv1_w), AlphAction (roi_heads.*), "
+        "torchvision (conv1.weight), TRN-pytorch (base_model.*) or of this project (safetensors)"
     )
 
 
@@ -125,7 +136,9 @@ def _tensors(path: Path, weights: Mapping[Any, Any]) -> tuple[dict[str, Tensor],
     return tensors, [key for key in named if key not in tensors]
 
 
-def _mmaction2(tensors: dict[str, Tensor], others: list[str], around: Mapping[str, Any]) -> Foreign:
+def _mmaction2(
+    path: Path, tensors: dict[str, Tensor], others: list[str], around: Mapping[str, Any], taken_as: Kind | None
+) -> Foreign:
     meta = around.get("meta")
     versions = set(meta) if isinstance(meta, dict) else set()
     version = " 1.x" if "mmengine_version" in versions else " 0.x" if "mmcv_version" in versions else ""
@@ -139,7 +152,55 @@ def _mmaction2(tensors: dict[str, Tensor], others: list[str], around: Mapping[st
         kind, head = "classifier", "cls_head."
     others += [key for key in tensors if key.startswith("data_preprocessor.")]
     tensors = {key: value for key, value in tensors.items() if key not in others}
+    relates = any(key.startswith("cls_head.consensus.") for key in tensors)
+    if taken_as == "frames":
+        return Foreign(
+            "mmaction2", "frames", f"MMAction2{version} {kind}", tensors, mmaction2.our_key, tuple(others), head
+        )
+    if taken_as == "recognizer" or (relates and taken_as is None):
+        described = f"MMAction2{version} recognizer"
+        return _recognizer(path, "mmaction2", described, tensors, lambda key: key, others)
     return Foreign("mmaction2", kind, f"MMAction2{version} {kind}", tensors, mmaction2.our_key, tuple(others), head)
+
+
+def _recognizer(
+    path: Path,
+    framework: Framework,
+    described: str,
+    tensors: dict[str, Tensor],
+    mmaction2_key: Callable[[str], str],
+    others: list[str],
+) -> Foreign:
+    """Take a recognizer of single frames, whose keys have names of MMAction2."""
+    try:
+        shape = recognizer_shape({mmaction2_key(key): tuple(value.shape) for key, value in tensors.items()})
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return Foreign(
+        framework,
+        "recognizer",
+        described,
+        tensors,
+        lambda key: mmaction2_recognizer.our_key(mmaction2_key(key), shape),
+        tuple(others),
+        head=mmaction2_recognizer.HEAD,
+        recognizer=shape,
+    )
+
+
+def _original_trn(path: Path, tensors: dict[str, Tensor], others: list[str]) -> Foreign:
+    key = torchvision_resnet.mmaction2_key
+    if not any(key(name) == "backbone.conv1.conv.weight" for name in tensors):
+        raise InputError(
+            f"{path}: a TRN on another backbone than ResNet (BNInception, for one), which is no network of this project"
+        )
+    return _recognizer(path, "trn", "TRN-pytorch recognizer", tensors, key, others)
+
+
+def _torchvision(tensors: dict[str, Tensor], others: list[str]) -> Foreign:
+    key = torchvision_resnet.backbone_key
+    head = "fc." if "fc.weight" in tensors else ""
+    return Foreign("torchvision", "frames", "torchvision ResNet", tensors, key, tuple(others), head)
 
 
 def _pyslowfast(
@@ -236,6 +297,10 @@ def _ours(path: Path, tensors: dict[str, Tensor]) -> Foreign:
     if path.with_suffix(".json").exists():
         tensors, described = load_checkpoint(path)
         known = described.original
+    if known is not None and isinstance(known.spec, RecognizerSpec):
+        return Foreign(
+            "ours", "recognizer", "ActionBank recognizer", tensors, lambda key: key, head="head.", checkpoint=known
+        )
     if any(key.startswith("backbone.") for key in tensors):
         kind: Kind = "detector" if any(key.startswith("head.") for key in tensors) else "backbone"
         head = "head." if kind == "detector" else ""

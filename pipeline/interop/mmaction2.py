@@ -1,4 +1,4 @@
-"""Translate key names between MMAction2's detectors and recognisers (0.x and 1.x) and ours, in both directions.
+"""Translate key names between MMAction2's detectors and recognizers (0.x and 1.x) and ours, in both directions.
 
 This module works on names and shapes only; it reads no file.
 """

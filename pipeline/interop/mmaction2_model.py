@@ -59,7 +59,7 @@ def describe_mmaction2(hyper: Any) -> DescribedModel:
     """
     given = Checked(hyper, "hyper")
     if "backbone_type" not in given.values:
-        raise InputError("hyper.backbone_type is missing: this is no detector (recognisers such as TRN are not built)")
+        raise InputError("hyper.backbone_type is missing: this is no detector (recognizers such as TRN are not built)")
     kind = given.one_of("backbone_type", "ResNet3dSlowOnly", "ResNet3dSlowFast")
     backbone: Backbone
     frame_step = 1

@@ -91,9 +91,12 @@ class BankWindow:
 
     def whole(self, dtype: torch.dtype) -> Tensor:
         """Return all windows as they are read, [W, L, C_bank], in a type."""
-        rows = (self.stored if self.slots is None else self.stored[self.slots]).to(dtype)
+        rows = self.stored
+        if self.slots is not None:
+            rows = torch.unflatten(rows.index_select(0, self.slots.flatten()), 0, self.slots.shape)
+        rows = rows.to(dtype)
         if self.mean is not None and self.std is not None:
-            rows = ((rows - self.mean.to(dtype)) / self.std.to(dtype)).masked_fill(~self.mask[:, :, None], 0)
+            rows = (rows - self.mean.to(dtype)).div_(self.std.to(dtype)).masked_fill_(~self.mask[:, :, None], 0)
         if self.dropped is not None:
             rows = rows * self.dropped.kept[self.dropped.place] / self.dropped.share
         if self.placed is not None:

@@ -1,4 +1,4 @@
-"""The cost of a detector: multiply-adds for one clip, counted without computing anything.
+"""The cost of a detector or recognizer: multiply-adds for one clip, counted without computing anything.
 
 Convolutions, matrix products and attention count, with two operations for each multiply-add. Norms, activations,
 pooling and RoIAlign do not count.
@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.models.context import BankWindow, Context, ObjectRows
 from pipeline.models.detector import Detector
+from pipeline.models.recognizer import Recognizer
 
 
 def count_gflops(
@@ -29,6 +30,21 @@ def count_gflops(
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         detector.backbone(torch.empty(1, 3, frames, side, side, device="meta"))
         _run_head(detector, side // detector.backbone.stride, slots, bank_channels, objects)
+    flops: int = counter.get_total_flops()
+    return flops / 1e9
+
+
+def count_recognizer_gflops(recognizer: Recognizer, *, segments: int, side: int = 224) -> float:
+    """Count the operations for one view, in billions.
+
+    Args:
+        recognizer: on the meta device.
+        segments: frames of the view.
+        side: side of the square frames in pixels.
+    """
+    recognizer.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        recognizer(torch.empty(1, segments, 3, side, side, device="meta"))
     flops: int = counter.get_total_flops()
     return flops / 1e9
 

@@ -10,7 +10,7 @@ import reprlib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from pydantic import ValidationError, model_validator
 
@@ -25,6 +25,7 @@ from pipeline.models.settings import Labels, LongTermHead, RoiSettings
 from pipeline.params.choices import Choices, compose_words
 from pipeline.params.data import BankParams, Dataset
 from pipeline.params.model import Backbone, Scope
+from pipeline.params.recognition import RecognitionParams
 from pipeline.params.scoring import Reported
 from pipeline.training.settings import Augmentation, BaselineTraining, HeadTraining, Training, Watching
 from pipeline.video.settings import Frames
@@ -41,11 +42,13 @@ __all__ = [
     "Frames",
     "HeadTraining",
     "Params",
+    "RecognitionParams",
     "Reported",
     "Scope",
     "Training",
     "Watching",
     "load_params",
+    "load_track",
     "parse_params",
 ]
 
@@ -85,9 +88,16 @@ class Params(Block):
     head_train: HeadTraining
     evaluation: EvaluationSettings
     reported: Reported | None = None
+    recognition: RecognitionParams
+    "The second track (docs/recognition.md), which shares nothing but the choice of the experiment."
 
     @model_validator(mode="after")
     def _agree(self) -> "Params":
+        if self.recognition.dataset.name == self.dataset.name:
+            raise ValueError(
+                f"recognition.dataset.name is {self.dataset.name}, as dataset.name: both pipelines would write its "
+                "outs; expected another name"
+            )
         self._frames_large_enough()
         self._clips_within_gap()
         for name, training in (("baseline", self.baseline), ("head_train", self.head_train)):
@@ -196,6 +206,20 @@ def parse_params(values: Any, where: str) -> Params:
         return Params.model_validate(values)
     except ValidationError as error:
         raise InputError(f"{where}: {_told(error)}") from None
+
+
+@overload
+def load_track(track: Literal["recognition"]) -> RecognitionParams: ...
+
+
+@overload
+def load_track(track: Literal["detection", "recognition"]) -> Params | RecognitionParams: ...
+
+
+def load_track(track: Literal["detection", "recognition"]) -> Params | RecognitionParams:
+    """Read the parameters of one pipeline: of dvc.yaml's, or the block of recognition/dvc.yaml's; see `load_params`."""
+    params = load_params()
+    return params.recognition if track == "recognition" else params
 
 
 def load_params(path: Path | None = None) -> Params:

@@ -25,6 +25,8 @@ def chosen_overrides(values: Mapping[str, Any]) -> list[str]:
     choices = values["choices"]
     groups = {group: name for group, name in choices.items() if group not in ("experiment", "values")}
     overrides = [f"{group}={name}" for group, name in groups.items() if name]
+    track = values.get("recognition", {}).get("choices", {})
+    overrides += [f"recognition/{group}={name}" for group, name in track.items()]
     if choices.get("experiment"):
         overrides.append(f"+experiment={choices['experiment']}")
     return overrides

@@ -67,6 +67,12 @@ class Counts:
     proposals: int
     objects: int
 
+    def __str__(self) -> str:
+        return (
+            f"{self.train_videos} train and {self.val_videos} val videos of {self.seconds} s in all, "
+            f"{self.boxes} boxes with {self.labels} labels, {self.proposals} proposals, {self.objects} objects"
+        )
+
 
 def film_specs(
     *,

@@ -18,3 +18,22 @@ class Playground(Block):
     "Height of a frame in pixels, even."
     seed: int
     "The seed of the data set: all films depend on it."
+
+
+class ClipPlayground(Block):
+    """The parameters of a playground of clips, for recognition."""
+
+    train_per_class: Positive
+    "Clips of each class in train."
+    val_per_class: Positive
+    fps: Positive
+    "Frames per second."
+    min_frames: Positive
+    "Length of the shortest clip, in frames."
+    max_frames: Positive
+    width: Positive
+    "Width of a frame in pixels, even."
+    height: Positive
+    "Height of a frame in pixels, even."
+    seed: int
+    "The seed of the data set: all clips depend on it."

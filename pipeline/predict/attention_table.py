@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.evaluation.report import write_csv
+from pipeline.evaluation.csv_tables import write_csv
 from pipeline.tables.schemas import BOX_COLUMNS, write_table
 
 SEEN_BOX = tuple(f"seen_{name}" for name in BOX_COLUMNS)

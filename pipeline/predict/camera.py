@@ -10,12 +10,9 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import av
-import numpy as np
-from av.video.reformatter import VideoReformatter
-from numpy.typing import NDArray
 
 from pipeline.base.errors import InputError
-from pipeline.video.decode import rgb_as_shown
+from pipeline.video.decode import Picture
 from pipeline.video.probe import DEFAULT_FRAME_SECONDS, Orientation, decode_packet, orientation
 
 SCHEMES = ("rtsp", "rtsps", "http", "https")
@@ -51,8 +48,7 @@ class Taken(NamedTuple):
     "Since the first frame, by the camera's clock."
     duration_seconds: float
     "For how long it is shown."
-    rgb: NDArray[np.uint8]
-    "[height, width, 3], as displayed."
+    picture: Picture
 
 
 class Camera(Protocol):
@@ -208,7 +204,6 @@ class StreamCamera:
     def frames(self) -> Iterator[Taken]:
         """See `Camera.frames`."""
         clock = StreamClock(self._stream)
-        reformatter = VideoReformatter()
         look: tuple[int, int, Orientation] | None = None
         began = time.monotonic()
         for packet in chain(self._first, self._all_packets):
@@ -221,8 +216,8 @@ class StreamCamera:
                 self._last, duration = taken
                 if self._is_recording and (early := self._last - (time.monotonic() - began)) > 0:
                     self._sleep(early)
-                look = look or (frame.width, frame.height, self._turn(frame))
-                yield Taken(self._last, duration, rgb_as_shown(reformatter, frame, *look))
+                look = look or (frame.height, frame.width, self._turn(frame))
+                yield Taken(self._last, duration, Picture(frame, *look))
 
     def close(self) -> None:
         """See `Camera.close`."""

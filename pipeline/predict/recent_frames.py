@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import simplejpeg
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from pipeline.predict.camera import Taken
 from pipeline.tables.film_ends import is_beyond
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.extract import FrameSettings, jpeg_of, shrink
+from pipeline.video.decode import Picture
+from pipeline.video.extract import FrameSettings, JpegMaker
 from pipeline.video.grid import grid_length, shown_frames
 from pipeline.video.store import FrameStore, Row
 
@@ -32,7 +32,7 @@ class Recent(FrameStore):
     """
 
     def __init__(self, video_id: str, fps: float, rows: Sequence[Row], end: tuple[int, float] | None) -> None:
-        self.fps, self.video_ids = fps, [video_id]
+        self._fps, self.video_ids = fps, [video_id]
         self._rows, self._end = rows, end
 
     def grid_frames(self, video_id: str) -> int:
@@ -110,12 +110,12 @@ class FrameTap:
         Args:
             frames: (when it came, frame).
         """
-        scaler = VideoReformatter()
+        maker = JpegMaker(self._settings)
         row: Row | None = None
-        for index, seconds, rgb in shown_frames(self._noted(frames), self._settings.fps):
+        for index, seconds, picture in shown_frames(self._noted(frames), self._settings.fps):
             if row is not None:
                 yield row, self._ready(None)
-            row = Row(jpeg_of(shrink(scaler, rgb, self._settings.short_side), self._settings), seconds, index)
+            row = Row(maker.from_either(picture)[0], seconds, index)
             self._rows.append(row)
             self._arrived.append(self._now)
         if row is None:
@@ -127,10 +127,10 @@ class FrameTap:
             self._arrived.pop()
         yield row if self._rows[-1] is row else None, self._ready(length)
 
-    def _noted(self, frames: Iterable[tuple[float, Taken]]) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    def _noted(self, frames: Iterable[tuple[float, Taken]]) -> Iterator[tuple[float, Picture]]:
         for now, frame in frames:
             # `shown_frames` holds one frame back: what it yields came before this one.
-            yield frame.seconds, frame.rgb
+            yield frame.seconds, frame.picture
             self._now, self._end = now, (frame.seconds, frame.duration_seconds)
 
     def _ready(self, length: float | None) -> list[Due]:

@@ -10,7 +10,7 @@ from pipeline.predict.load_model import Model
 from pipeline.predict.predict_film import PLAIN
 from pipeline.predict.recent_frames import Due, Recent
 from pipeline.tables.schemas import BOX_COLUMNS, BOXES
-from pipeline.video.extract import jpeg_of
+from pipeline.video.extract import encode_rgb
 from pipeline.video.store import Row
 
 USUAL_SIDE = 480
@@ -25,7 +25,7 @@ def warm_up(model: Model, detector: FrameDetector) -> None:
     """
     side = model.settings.short_side or USUAL_SIDE
     grey = np.full((side, side * 16 // 9, 3), 127, np.uint8)
-    frames = Recent(NOBODY, model.settings.fps, [Row(jpeg_of(grey, model.settings.frames), 0.0, 0)], None)
+    frames = Recent(NOBODY, model.settings.fps, [Row(encode_rgb(grey, model.settings.frames.quality), 0.0, 0)], None)
     detector.boxes(SearchedFilm(NOBODY, 0.0, np.zeros(1)), frames, PLAIN)
     scorer = LiveScorer(model, TableOfBoxes(_one_person(), NOBODY), NOBODY)
     scorer.step(Due(0.0, True, frames, 0.0))

@@ -82,7 +82,7 @@ def params_text(values: dict[str, Any]) -> str:
 
 def record_values(values: dict[str, Any], overrides: list[str]) -> None:
     """Write the `overrides` that choose no group under `choices.values`, for `stale_keys`."""
-    groups = {"experiment", *values["choices"]}
+    groups = {"experiment", *values["choices"], *(f"recognition/{group}" for group in values["recognition"]["choices"])}
     values["choices"]["values"] = [each for each in overrides if each.lstrip("+~").partition("=")[0] not in groups]
 
 

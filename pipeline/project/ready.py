@@ -1,6 +1,6 @@
 """Check, before anything runs, that everything a configuration reads from outside the project is there."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pipeline.bank.reader import Bank, check_pair, check_producer, open_bank
@@ -8,7 +8,10 @@ from pipeline.bank.windows.seconds import check_banks, index_rows
 from pipeline.base.errors import InputError
 from pipeline.base.plain_yaml import read_yaml
 from pipeline.params import Params
+from pipeline.params.recognition import RecognitionParams
 
+RECOGNITION = Path("recognition/dvc.yaml")
+"The second pipeline."
 NOTHING = "conf/none/"  # placeholders, below this folder, for paths that a choice does not need
 PRODUCER = "if it is the bank you want, bank.producer=FOUND takes it, and bank.allow_mixed=true takes any"
 
@@ -21,19 +24,47 @@ def check_ready(params: Params) -> None:
     Raises:
         InputError: one line with all that is missing and where to get it, or with what is wrong with the banks.
     """
-    missing = {path: origin for path, origin in _outside(params) if not _is_there(path)}
-    known = _read_before() if missing else set()
-    missing = {path: origin for path, origin in missing.items() if path not in known}
-    if missing:
-        raise InputError(
-            f"what this experiment on dataset {params.dataset.name} reads is not here, so nothing has run: "
-            + "; ".join(f"{path} ({origin})" for path, origin in missing.items())
-            + _moved(missing, params.dataset.name)
-        )
+    if missing := _missing(_outside(params), Path("dvc.lock")):
+        raise InputError(_told(missing, params.dataset.name) + _moved(missing, params.dataset.name))
     if params.bank.name == "external" and not params.head.is_baseline:
         paths = Path(params.bank.train), Path(params.bank.val)
         if all(path.exists() for path in paths):
             _check_external(params, open_bank(paths[0]), open_bank(paths[1]))
+
+
+def check_recognition_ready(track: RecognitionParams) -> None:
+    """Stop if a source or a file of weights of the recognition track is missing, as `check_ready`.
+
+    Raises:
+        InputError: one line with all that is missing and where to get it.
+    """
+    if missing := _missing(_outside_recognition(track), RECOGNITION.with_name("dvc.lock")):
+        raise InputError(_told(missing, track.dataset.name))
+
+
+def _missing(outside: Iterable[tuple[str, str]], lock: Path) -> dict[str, str]:
+    """Return the inputs that are neither here nor known to DVC, with their origins."""
+    missing = {path: origin for path, origin in outside if not _is_there(path)}
+    known = _read_before(lock) if missing else set()
+    return {path: origin for path, origin in missing.items() if path not in known}
+
+
+def _told(missing: Mapping[str, str], dataset: str) -> str:
+    return f"what this experiment on dataset {dataset} reads is not here, so nothing has run: " + "; ".join(
+        f"{path} ({origin})" for path, origin in missing.items()
+    )
+
+
+def _outside_recognition(track: RecognitionParams) -> Iterator[tuple[str, str]]:
+    """Yield the path and origin of each input that only the user can bring."""
+    dataset = track.dataset
+    if not dataset.generate:
+        for key in ("videos", "labels"):
+            file = f"conf/recognition/dataset/{dataset.name}.yaml"
+            yield getattr(dataset, key), dataset.origin or f"recognition.dataset.{key} of {file}"
+    if track.train.init != "none":
+        of = f"; the row starts from {track.reported.initial_weights}" if track.reported else ""
+        yield track.train.init, f"`actionbank convert CHECKPOINT --to {track.train.init}` makes it{of}"
 
 
 def _moved(missing: Iterable[str], dataset: str) -> str:
@@ -98,9 +129,8 @@ def _is_there(path: str) -> bool:
     return any(Path(f"{each}.dvc").is_file() for each in (place, *place.parents) if each.name)
 
 
-def _read_before() -> set[str]:
-    """List the paths that a stage has read before, by dvc.lock."""
-    lock = Path("dvc.lock")
+def _read_before(lock: Path) -> set[str]:
+    """List the paths that a stage has read before, by its dvc.lock."""
     stages = (read_yaml(lock).get("stages") if lock.is_file() else None) or {}
     return {dep["path"] for stage in stages.values() for dep in stage.get("deps", [])}
 

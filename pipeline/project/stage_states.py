@@ -15,6 +15,7 @@ from pipeline.base.files import json_text, read_json
 from pipeline.base.plain_yaml import read_yaml
 from pipeline.base.runs import list_runs, saved_epoch, seconds_taken, seconds_to_start
 from pipeline.base.work import work_root
+from pipeline.project.ready import RECOGNITION
 
 if TYPE_CHECKING:
     from dvc.dependency import Dependency
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from dvc.stage import Stage
 
 Record = dict[str, Any]
+Track = Literal["detection", "recognition"]
 BASELINE = "train_baseline"
 "`dvc.yaml` has it at most once, as train_baseline@baseline."
-TRAININGS = {BASELINE: "baseline", "train_head": "head_train"}
-"Stages that train, and the block of the parameters that holds their number of epochs."
+TRAININGS = {BASELINE: "baseline", "train_head": "head_train", "train_recognizer": "train"}
+"Stages that train, and the block of their pipeline's parameters that holds their number of epochs."
 ITEMS = {
     "make_videos": "make_videos",
     "extract_frames": "extract_frames",
@@ -82,8 +84,11 @@ class Status:
     unfinished: list[Unfinished]
 
 
-def read_status() -> Status:
+def read_status(track: Track = "detection") -> Status:
     """Read the state of the project in this folder, without a lock of DVC, so that no run is disturbed.
+
+    Args:
+        track: whose pipeline: dvc.yaml's, or recognition/dvc.yaml's.
 
     Raises:
         InputError: `params.yaml` is absent or not YAML.
@@ -94,7 +99,8 @@ def read_status() -> Status:
     records = list_runs()
     with Repo() as repo:
         params = read_yaml(Path(repo.root_dir, "params.yaml"))
-        stages = _standings(repo, params, records)
+        params = dict(_block(params, "recognition")) if track == "recognition" else params
+        stages = _standings(repo, params, records, track)
     return Status(_choices(params), stages, _unfinished(records))
 
 
@@ -112,11 +118,17 @@ def _block(params: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _standings(repo: "Repo", params: Mapping[str, Any], records: Sequence[Record]) -> list[Standing]:
-    """Return the state of each stage, after those that it depends on, else in the order of `dvc.yaml`."""
+def _is_of(stage: "Stage", track: Track) -> bool:
+    """Return whether a stage is of a pipeline; files that `dvc add` keeps, and the stage `code`, are of both."""
+    of_recognition = Path(stage.path) == Path(stage.repo.root_dir, RECOGNITION)
+    return stage.is_data_source or stage.addressing == CODE_STAGE or of_recognition == (track == "recognition")
+
+
+def _standings(repo: "Repo", params: Mapping[str, Any], records: Sequence[Record], track: Track) -> list[Standing]:
+    """Return the state of each stage, after those that it depends on, else in the order of its file."""
     locked = _locked(repo)
     found: dict[str, Standing] = {}
-    for stage in _in_order(repo):
+    for stage in (each for each in _in_order(repo) if _is_of(each, track)):
         # `code` does not count: a stage runs after it only if its own code has changed, which is listed as a cause.
         before = [each.addressing for each in repo.index.graph.successors(stage) if each.addressing != CODE_STAGE]
         waits = tuple(name for name in before if name in found and found[name].would_run)
@@ -129,11 +141,12 @@ def _standings(repo: "Repo", params: Mapping[str, Any], records: Sequence[Record
             state = "never run"
         if stage.is_data_source and state == "done":
             continue
-        name = BASELINE if stage.addressing.startswith(f"{BASELINE}@") else stage.addressing
+        shown = stage.addressing.removeprefix(f"{RECOGNITION}:")
+        name = BASELINE if shown.startswith(f"{BASELINE}@") else shown
         mine = _runs_of(name, params, records)
         last = mine[-1] if mine else None
         found[stage.addressing] = Standing(
-            stage.addressing,
+            shown,
             state,
             causes if state == "changed" else waits if state == "after" else (),
             last["started"] + last["seconds"] if last else None,
@@ -237,7 +250,9 @@ def variant_of(name: str, params: Mapping[str, Any]) -> str:
         return item
     of_head = f"{_block(params, 'head').get('name')}_{_block(params, 'scope').get('name')}"
     backbone = str(_block(params, "backbone").get("name"))
-    return {"train_baseline": backbone, "train_head": of_head, "evaluate": of_head}.get(base, "")
+    head = str(_block(params, "head").get("name"))
+    variants = {"train_baseline": backbone, "train_head": of_head, "evaluate": of_head}
+    return variants.get(base, head if base in ("train_recognizer", "evaluate_recognizer") else "")
 
 
 def _runs_of(

@@ -51,6 +51,19 @@ VIDEOS = _schema(
      ("width", pa.int32()), ("height", pa.int32())]
 )  # fmt: skip
 
+# One row per clip of a data set for recognition. label: the class's id as published, from 0; null where none is
+# published (test). text: the source's label text, or its template with the placeholders filled in. first_frame: the
+# first stored frame of the clip; frames: how many belong to it, null for all from there on.
+CLIPS = _schema(
+    [("video_id", pa.string()), ("split", pa.string()), ("label", pa.int32()), ("text", pa.string()),
+     ("first_frame", pa.int32()), ("frames", pa.int32())],
+    ("label", "text", "frames"),
+)  # fmt: skip
+# One row per (clip, class): the probability that a recognizer gives it, and the clip's own class.
+CLIP_SCORES = _schema(
+    [("video_id", pa.string()), ("label", pa.int32()), ("class_id", pa.int32()), ("score", pa.float32())]
+)
+
 
 def check_table(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
     """Check a table, and return it in `schema`'s column order, without metadata.

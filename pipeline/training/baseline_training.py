@@ -13,7 +13,8 @@ from pipeline.base.randomness import seed_of
 from pipeline.base.ranks import is_main
 from pipeline.base.runs import recorded_run, saved_epoch
 from pipeline.base.work import item_folder, item_key
-from pipeline.checkpoint.build_baseline import build_baseline, load_backbone
+from pipeline.checkpoint.build_baseline import build_baseline
+from pipeline.checkpoint.load_backbone import load_backbone
 from pipeline.checkpoint.sidecars import Checkpoint, Record
 from pipeline.checkpoint.specs import DetectorSpec
 from pipeline.checkpoint.weights import BASELINE, save_checkpoint

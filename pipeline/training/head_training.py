@@ -15,8 +15,9 @@ from pipeline.base.randomness import seed_of
 from pipeline.base.ranks import is_main
 from pipeline.base.runs import recorded_run, saved_epoch
 from pipeline.base.work import item_folder, item_key
-from pipeline.checkpoint.build_baseline import backbone_weights, load_backbone
+from pipeline.checkpoint.build_baseline import backbone_weights
 from pipeline.checkpoint.build_scope import build_scope_detector, build_scope_head
+from pipeline.checkpoint.load_backbone import load_backbone
 from pipeline.checkpoint.sidecars import Checkpoint, Record
 from pipeline.checkpoint.specs import HeadSpec
 from pipeline.checkpoint.weights import HEAD, load_checkpoint, load_into, save_checkpoint

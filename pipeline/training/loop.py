@@ -21,12 +21,12 @@ from pipeline.base.numerics import compute_precision, named_nondeterminism
 from pipeline.base.randomness import seed_of
 from pipeline.base.ranks import is_main, rank, world_size
 from pipeline.training.gradients import divide_gradients, sum_step
-from pipeline.training.history import Metrics
+from pipeline.training.history import SHOWN, Metrics
 from pipeline.training.logs import LogSettings
 from pipeline.training.norms import RunningStatistics, prepare_norm, train_mode
 from pipeline.training.optimiser import Groups, Optimiser, make_optimiser, set_rate
 from pipeline.training.plateau import find_plateau, selection_score
-from pipeline.training.settings import Training
+from pipeline.training.settings import Fitting
 from pipeline.training.speed import speed_up
 from pipeline.training.state import State, load_state, save_state
 from pipeline.training.steps import P, Step, Task, check_ranks
@@ -54,7 +54,7 @@ class Fitted:
 def fit(
     model: nn.Module,
     task: Task[P],
-    settings: Training,
+    settings: Fitting,
     *,
     groups: Groups,
     device: torch.device,
@@ -71,7 +71,7 @@ def fit(
     Args:
         model: on `device`; every rank starts from rank 0's weights.
         task: what to train on; see `Task`.
-        settings: see `Training`.
+        settings: see `Fitting`.
         groups: the parameters of `model` in groups for the optimiser (`parameter_groups`).
         device: device of `model`.
         state_folder: folder of the states; the last two are kept, and the caller removes them after writing its outs.
@@ -82,7 +82,7 @@ def fit(
             cannot be used here; weights are not finite after an epoch; validation fails; or the log cannot be opened.
     """
     if not task.steps_per_epoch:
-        raise InputError(f"{task.what}: no annotated keyframe with a box to train on")
+        raise InputError(f"{task.what}: no {task.samples} to train on")
     if settings.auto_scale_lr:
         batches = f"for a batch of {settings.base_batch} -> {settings.full_lr:g} for {settings.global_batch}"
         print(f"lr {settings.lr:g} {batches}")
@@ -91,7 +91,7 @@ def fit(
         return _initial(model, task, settings)
     gradients = partial(_gradients, model, task=task, settings=settings, device=device)
     extent = (settings.schedule.epochs, task.steps_per_epoch)
-    with watch_training(task.what, extent, history=state.history, log=log) as watch:
+    with watch_training(task.what, extent, history=state.history, log=log, headline=settings.headline) as watch:
         while not settings.is_over(state.history):
             epoch = len(state.history)
             row = _train_epoch(model, optimiser, task, epoch, gradients, settings, watch)
@@ -109,7 +109,7 @@ def fit(
 
 
 def _begin(
-    model: nn.Module, task: Task[P], settings: Training, groups: Groups, device: torch.device, state_folder: Path
+    model: nn.Module, task: Task[P], settings: Fitting, groups: Groups, device: torch.device, state_folder: Path
 ) -> tuple[Optimiser, State]:
     """Check that the ranks fit, prepare the model, and load the newest state into it and its optimiser."""
     batches = {"global_batch": settings.global_batch, "bn_batch": settings.bn_batch}
@@ -129,7 +129,7 @@ def _begin(
     return optimiser, state
 
 
-def _initial(model: nn.Module, task: Task[P], settings: Training) -> Fitted:
+def _initial(model: nn.Module, task: Task[P], settings: Fitting) -> Fitted:
     model.eval()
     _check_finite(model, f"{task.what}: the initial weights", settings.block)
     scored: Metrics = {}
@@ -144,7 +144,7 @@ def _train_epoch(
     task: Task[P],
     epoch: int,
     gradients: Callable[[Step[P], tuple[int, int]], float],
-    settings: Training,
+    settings: Fitting,
     watch: Watch,
 ) -> Metrics:
     """Run the steps of one epoch, and return its row of the history.
@@ -155,7 +155,7 @@ def _train_epoch(
         task: what to train on.
         epoch: from 0.
         gradients: computes the gradient of a step into the parameters and returns its loss; see `_gradients`.
-        settings: see `Training`.
+        settings: see `Fitting`.
         watch: gets every step, to show and log it.
     """
     train_mode(model, settings.norm)
@@ -183,15 +183,15 @@ def _train_epoch(
     return {"epoch": epoch + 1, "lr": rate, "loss": sum(losses) / max(len(losses), 1)}
 
 
-def _keep_best(model: nn.Module, row: Metrics, state: State, settings: Training) -> None:
+def _keep_best(model: nn.Module, row: Metrics, state: State, settings: Fitting) -> None:
     """Keep the weights of a validated epoch that is better than all before it, if the best ones are selected."""
-    score = selection_score(row)
-    if settings.checkpoint.select == "best" and score > state.best_map:
-        state.best_map, state.best_epoch = score, row["epoch"]
+    score = selection_score(row, settings.headline)
+    if settings.checkpoint.select == "best" and score > state.best_score:
+        state.best_score, state.best_epoch = score, row["epoch"]
         state.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
 
-def _selected(model: nn.Module, state: State, settings: Training) -> Fitted:
+def _selected(model: nn.Module, state: State, settings: Fitting) -> Fitted:
     """Put the selected epoch's weights into the model, and return the result."""
     model.eval()
     if settings.checkpoint.select == "best":
@@ -200,15 +200,15 @@ def _selected(model: nn.Module, state: State, settings: Training) -> Fitted:
     return Fitted(state.history, len(state.history))
 
 
-def _say_stop(history: Sequence[Metrics], settings: Training, what: str) -> None:
+def _say_stop(history: Sequence[Metrics], settings: Fitting, what: str) -> None:
     if len(history) >= settings.schedule.epochs or not is_main():
         return
-    found = find_plateau(history, settings.early_stop.min_delta)
+    found = find_plateau(history, settings.early_stop.min_delta, settings.headline)
     delta = f" by more than {settings.early_stop.min_delta:g}" if settings.early_stop.min_delta else ""
-    shown = "none" if found.map < 0 else f"{found.map:.4f}"
+    shown = "none" if found.score < 0 else f"{found.score:.4f}"
     place = f"epoch {len(history)} of {settings.schedule.epochs}"
     print(
-        f"{what}: stopped after {place}: the validation mAP has not risen{delta} "
+        f"{what}: stopped after {place}: the validation {SHOWN[settings.headline]} has not risen{delta} "
         f"for {found.since} validation{'s' if found.since > 1 else ''}, since {shown} after epoch {found.epoch}",
         file=sys.stderr,
     )
@@ -242,7 +242,7 @@ def _gradients(
     place: tuple[int, int],
     *,
     task: Task[P],
-    settings: Training,
+    settings: Fitting,
     device: torch.device,
 ) -> float:
     """Compute the mean gradient of a step's parts (or of its rows) into the parameters, and return the mean loss."""

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from pipeline.base.errors import InputError
 from pipeline.base.ranks import world_size
 
-Norm = Literal["batch", "sync", "frozen"]
+Norm = Literal["batch", "sync", "frozen", "partial"]
 
 
 def prepare_norm(
@@ -25,7 +25,8 @@ def prepare_norm(
         model: before its optimiser is made; its state dict keeps its keys.
         norm: `batch`: statistics of each part by itself, as published. `sync`: statistics of all parts of a step
             together. `frozen`: the backbone keeps the running statistics that it started with, and only scales and
-            shifts are trained (MMAction2's `norm_eval`).
+            shifts are trained (MMAction2's `norm_eval`). `partial`: the backbone's first norm is as in `batch`, and
+            all others keep their statistics, scales and shifts (`partial_bn` of TSN and TRN).
         global_batch: keyframes of a step.
         bn_batch: keyframes of a part.
         device: device of `model`.
@@ -55,12 +56,15 @@ def has_batch_norm(model: nn.Module) -> bool:
 
 
 def train_mode(model: nn.Module, norm: Norm) -> None:
-    """Call `model.train()`, but keep frozen norms in evaluation mode."""
+    """Call `model.train()`, but keep frozen norms in evaluation mode; with `partial` they get no gradient either."""
     model.train()
-    if norm == "frozen":
-        for module in getattr(model, "backbone", model).modules():
-            if isinstance(module, _BatchNorm):
-                module.eval()
+    if norm not in ("frozen", "partial"):
+        return
+    norms = [each for each in getattr(model, "backbone", model).modules() if isinstance(each, _BatchNorm)]
+    for module in norms[norm == "partial" :]:
+        module.eval()
+        if norm == "partial":
+            module.requires_grad_(False)
 
 
 class RunningStatistics:

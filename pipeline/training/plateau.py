@@ -1,4 +1,4 @@
-"""Detect that the validation mAP no longer rises, from the history alone: a resumed training stops equally early."""
+"""Detect that the validation no longer gets better, from the history alone: a resumed training stops equally early."""
 
 import math
 from collections.abc import Sequence
@@ -9,34 +9,35 @@ from pipeline.training.history import Metrics
 
 @dataclass(frozen=True)
 class Plateau:
-    """Validations since the last rise of the mAP."""
+    """Validations since the last rise of their headline."""
 
     epoch: int = 0  # epoch of the last rise, from 1; 0 before the first validation
-    map: float = -math.inf  # mAP after the last rise
+    score: float = -math.inf  # the headline after the last rise
     since: int = 0  # validations after the last rise
 
 
-def selection_score(row: Metrics) -> float:
-    """Return the mAP of a validated epoch as a number to compare; -1, below every mAP, if it has none."""
-    score = row["map"]
+def selection_score(row: Metrics, headline: str = "map") -> float:
+    """Return the headline of a validated epoch as a number to compare; -1, below every one, if it has none."""
+    score = row[headline]
     return -1.0 if score is None or math.isnan(score) else float(score)
 
 
-def find_plateau(history: Sequence[Metrics], min_delta: float) -> Plateau:
-    """Find the last rise of the mAP, and count the validations since then.
+def find_plateau(history: Sequence[Metrics], min_delta: float, headline: str = "map") -> Plateau:
+    """Find the last rise of the headline, and count the validations since then.
 
     Args:
-        history: a row per epoch, see `Fitted`; rows without `map` were not validated.
-        min_delta: a mAP counts as a rise if it exceeds that of the last rise by more than this; the first always
+        history: a row per epoch, see `Fitted`; rows without the headline were not validated.
+        min_delta: a score counts as a rise if it exceeds that of the last rise by more than this; the first always
             counts.
+        headline: the number of a validation that counts, `map` or `top1`.
     """
     found = Plateau()
     for row in history:
-        if "map" not in row:
+        if headline not in row:
             continue
-        score = selection_score(row)
-        if score > found.map + min_delta:
+        score = selection_score(row, headline)
+        if score > found.score + min_delta:
             found = Plateau(row["epoch"], score)
         else:
-            found = Plateau(found.epoch, found.map, found.since + 1)
+            found = Plateau(found.epoch, found.score, found.since + 1)
     return found

@@ -1,4 +1,4 @@
-"""Settings of a training: the blocks `baseline` and `head_train` of `params.yaml`, and what `fit` needs of them."""
+"""Settings of a training: what `fit` needs of every one, and the blocks `baseline` and `head_train`."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
@@ -63,11 +63,16 @@ class Videos(Block):
         return self
 
 
-class Validation(Block):
-    """Scoring during training: mAP at IoU 0.5 by the official protocol, over the label map's classes."""
+class ValidationRhythm(Block):
+    """When a model is validated during training."""
 
     interval: Annotated[int, Field(ge=0)]
     "Epochs between two validations; 0: no validation."
+
+
+class Validation(ValidationRhythm):
+    """Scoring during training: mAP at IoU 0.5 by the official protocol, over the label map's classes."""
+
     boxes: Literal["detected", "ground_truth"]
     "The boxes whose mAP selects an epoch."
     box_threshold: float
@@ -83,21 +88,21 @@ class KeptEpoch(Block):
     """The epoch whose weights are kept."""
 
     select: Literal["last", "best"]
-    "best: the epoch with the highest validation mAP; the metrics name it."
+    "best: the epoch with the highest validation mAP, or top-1 accuracy; the metrics name it."
 
     @property
     def needs_validation(self) -> bool:
-        """Whether only the validation mAP can choose the epoch."""
+        """Whether only a validation can choose the epoch."""
         return self.select == "best"
 
 
 class EarlyStop(Block):
-    """Early end of a training whose validation mAP no longer rises (docs/watching.md)."""
+    """Early end of a training whose validation no longer rises (docs/watching.md)."""
 
     patience: Annotated[int, Field(ge=0)]
     "This many validations in a row without a rise end the training; 0 trains all epochs."
     min_delta: Annotated[float, Field(ge=0, le=1)]
-    "A mAP is a rise if it exceeds the highest so far by more than this."
+    "A mAP, or top-1 accuracy, is a rise if it exceeds the highest so far by more than this."
 
     @property
     def is_off(self) -> bool:
@@ -120,22 +125,13 @@ class MemoryWeight(Block):
         return self.by == "loss"
 
 
-class Training(Block):
-    """The settings that baseline and head training share."""
+class Fitting(Block):
+    """The settings that `fit` needs, whatever is trained."""
 
     block: ClassVar[str]
     "Name of this block in params.yaml, for messages."
-    videos: Videos
-    "Validation always uses the whole val split."
-    box_threshold: float
-    "Detected boxes below this score are not used."
-    lower_threshold: bool
-    "As upstream: if no box of a keyframe reaches the threshold, take its best ones."
-    augmentation: Augmentation
-    "Of clips; not used by a head in scope head."
-    match_iou: Fraction | Literal["none"]
-    "A detected box takes the labels of a ground-truth box if they overlap at least this much; none: none does."
-    loss: Loss
+    headline: ClassVar[str] = "map"
+    "The number of a validation that selects an epoch (`SHOWN`)."
     lr: Annotated[float, Field(gt=0)]
     "For a global batch of base_batch."
     base_batch: Positive
@@ -149,39 +145,31 @@ class Training(Block):
     "sgd: Nesterov's momentum."
     weight_decay: Annotated[float, Field(ge=0)]
     decay: Literal["all", "weights"]
-    "weights: norms and biases do not decay (PySlowFast's norms, AlphAction's biases)."
+    "weights: norms and biases do not decay (PySlowFast's norms, AlphAction's and TRN's biases)."
     bias_lr_factor: Factor
-    "Ratio of the rate of biases, outside norms, to that of weights (AlphAction: 2)."
-    interaction_lr_factor: Factor
-    "Ratio of the rate of the interaction of a head aia_* to that of all else (AlphAction: 10)."
-    norm: Literal["batch", "sync", "frozen"]
-    "Batch norm statistics: batch: of bn_batch keyframes; sync: of the global batch; frozen: the initial ones."
+    "Ratio of the rate of biases, outside norms, to that of weights (AlphAction, TRN: 2)."
+    norm: Literal["batch", "sync", "frozen", "partial"]
+    "Batch norm statistics; see `prepare_norm`."
     clip_norm: Annotated[float, Field(gt=0)] | Literal["none"]
     "Largest L2 norm of the gradient; none: it is not limited."
-    dropout: Fraction
-    "Before the last linear layer."
     global_batch: Positive
-    "Keyframes per optimiser step."
+    "Samples (keyframes, or clips of a class) per optimiser step."
     bn_batch: Positive
-    "Keyframes per forward pass (the published batch per GPU); divides global_batch."
+    "Samples per forward pass (the published batch per GPU); divides global_batch."
     schedule: Schedule
-    validation: Validation
+    validation: ValidationRhythm
     checkpoint: KeptEpoch
     early_stop: Annotated[EarlyStop, Field(exclude_if=lambda stop: stop.is_off)]
     "Left out of the record of a training if it is off."
     compute_dtype: Literal["fp32", "tf32", "bf16"]
-    memory_format: Literal["contiguous", "channels_last_3d"]
+    memory_format: Literal["contiguous", "channels_last_3d", "channels_last"]
+    "Of the convolutions' weights; channels_last is for networks on pictures, channels_last_3d for those on clips."
     compile: bool
     "Run the backbone through torch.compile; its kernels round differently."
     deterministic: bool
     threads: Positive
     "CPU threads for arithmetic; another number rounds differently."
     seed: int
-
-    @property
-    def rule(self) -> BoxRule:
-        """The rule that selects the detected boxes to train on."""
-        return BoxRule(self.box_threshold, self.lower_threshold)
 
     @property
     def full_lr(self) -> float:
@@ -202,25 +190,54 @@ class Training(Block):
     def is_over(self, history: Sequence[Metrics]) -> bool:
         """Return whether the training ends after the epochs of `history`."""
         stop = self.early_stop
-        stopped = stop.patience and find_plateau(history, stop.min_delta).since >= stop.patience
+        stopped = stop.patience and find_plateau(history, stop.min_delta, self.headline).since >= stop.patience
         return bool(stopped) or len(history) >= self.schedule.epochs
 
     @property
-    def goes_by_map(self) -> str:
-        """The setting that needs a validation mAP, with its value; empty if none does."""
+    def goes_by_validation(self) -> str:
+        """The setting that needs a validation, with its value; empty if none does."""
         if self.early_stop.patience:
             return f"early_stop.patience {self.early_stop.patience}"
         return f"checkpoint.select {self.checkpoint.select}" if self.checkpoint.needs_validation else ""
 
     @model_validator(mode="after")
-    def _fits(self) -> "Training":
+    def _fits(self) -> "Fitting":
         if self.global_batch % self.bn_batch:
             raise ValueError(f".global_batch {self.global_batch} is no multiple of .bn_batch {self.bn_batch}")
         if self.optimiser == "adamw" and self.nesterov:
             raise ValueError(".nesterov is sgd's, and .optimiser is adamw")
-        if self.goes_by_map and not self.validation.interval:
-            raise ValueError(f".{self.goes_by_map} needs a .validation.interval above 0")
+        if self.goes_by_validation and not self.validation.interval:
+            raise ValueError(f".{self.goes_by_validation} needs a .validation.interval above 0")
         return self
+
+
+class Training(Fitting):
+    """The settings that baseline and head training share."""
+
+    videos: Videos
+    "Validation always uses the whole val split."
+    box_threshold: float
+    "Detected boxes below this score are not used."
+    lower_threshold: bool
+    "As upstream: if no box of a keyframe reaches the threshold, take its best ones."
+    augmentation: Augmentation
+    "Of clips; not used by a head in scope head."
+    match_iou: Fraction | Literal["none"]
+    "A detected box takes the labels of a ground-truth box if they overlap at least this much; none: none does."
+    loss: Loss
+    interaction_lr_factor: Factor
+    "Ratio of the rate of the interaction of a head aia_* to that of all else (AlphAction: 10)."
+    norm: Literal["batch", "sync", "frozen"]
+    "Batch norm statistics: batch: of bn_batch keyframes; sync: of the global batch; frozen: the initial ones."
+    dropout: Fraction
+    "Before the last linear layer."
+    validation: Validation
+    memory_format: Literal["contiguous", "channels_last_3d"]
+
+    @property
+    def rule(self) -> BoxRule:
+        """The rule that selects the detected boxes to train on."""
+        return BoxRule(self.box_threshold, self.lower_threshold)
 
 
 class BaselineTraining(Training):

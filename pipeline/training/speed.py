@@ -7,7 +7,7 @@ from torch import nn
 
 from pipeline.base.errors import InputError
 
-MemoryFormat = Literal["contiguous", "channels_last_3d"]
+MemoryFormat = Literal["contiguous", "channels_last_3d", "channels_last"]
 
 
 def speed_up(model: nn.Module, *, memory_format: MemoryFormat, compile_backbone: bool, device: torch.device) -> None:
@@ -25,8 +25,8 @@ def speed_up(model: nn.Module, *, memory_format: MemoryFormat, compile_backbone:
     backbone = getattr(model, "backbone", None)
     if not isinstance(backbone, nn.Module):
         return
-    if memory_format == "channels_last_3d":
-        backbone.to(memory_format=torch.channels_last_3d)
+    if memory_format != "contiguous":
+        backbone.to(memory_format=getattr(torch, memory_format))
     if compile_backbone:
         _check_compiler(device)
         backbone.compile()

@@ -74,7 +74,7 @@ def read_splits(sources: SplitSources, settings: Training, *, classes: int, labe
         films=sources.films,
         objects=sources.objects,
     )
-    if setting := settings.goes_by_map:
+    if setting := settings.goes_by_validation:
         check_val_labels(tables, f"{settings.block}.{setting}")
     if tables.boxes is not None and validation.interval and validation.boxes == "detected":
         check_threshold(

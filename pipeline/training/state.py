@@ -22,7 +22,8 @@ class State:
 
     history: list[Metrics] = field(default_factory=list)
     best_epoch: int = 0
-    best_map: float = -math.inf
+    best_score: float = -math.inf
+    "The headline of its validation."
     best: dict[str, Tensor] = field(default_factory=dict)
     "The weights of `best_epoch`, if the best ones are selected."
 
@@ -56,7 +57,7 @@ def save_state(
     epoch = len(state.history)
     with replace_folder(folder / f"epoch_{epoch:04d}") as partial:
         sha256 = save_tensors(partial / "state.safetensors", tensors)
-        best = {"best_epoch": state.best_epoch, "best_map": state.best_map}
+        best = {"best_epoch": state.best_epoch, "best_score": state.best_score}
         write_sealed_json(partial / "state.json", {"history": state.history, **best, "sha256": sha256})
     kept = {f"epoch_{epoch:04d}", f"epoch_{epoch - 1:04d}"}
     for old in folder.glob("epoch_*"):
@@ -79,8 +80,8 @@ def load_state(model: nn.Module, optimiser: Optimiser, folder: Path, extra: Extr
         _restore(model, optimiser, tensors)
         if extra is not None:
             extra.load_state_dict(_part(tensors, "extra."))
-        best_map = -math.inf if saved["best_map"] is None else float(saved["best_map"])
-        return State(saved["history"], int(saved["best_epoch"]), best_map, _part(tensors, "best."))
+        best_score = -math.inf if saved["best_score"] is None else float(saved["best_score"])
+        return State(saved["history"], int(saved["best_epoch"]), best_score, _part(tensors, "best."))
     return State()
 
 

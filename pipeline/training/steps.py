@@ -158,10 +158,12 @@ class Task(Generic[P]):
     loss_of: Callable[[P], Tensor]
     "Computes the loss of one part: a scalar with gradient."
     validate: Callable[[], Metrics]
-    "Scores the model, in evaluation mode; returns a number or None under `map`, the same on every rank."
+    "Scores the model, in evaluation mode; returns a number or None under `Fitting.headline`, the same on every rank."
     extra: ExtraState | None = None
     "Further state to save and restore with each epoch."
     count_of: Callable[[P], int] | None = None
     "Counts the rows of a part; the sum of a step's losses is divided by all its rows. None: by its number of parts."
     after_step: Callable[[float], None] | None = None
     "Called after each optimiser step, with the mean loss of its parts on all ranks."
+    samples: str = "annotated keyframe with a box"
+    "What a step is made of, for the message that there is none."

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 class Watch:
     """Shows one training; see `watch_training`."""
 
-    def __init__(self, what: str, extent: tuple[int, int], history: Sequence[Metrics], log: Log | None) -> None:
-        self.what, self._log = what, log
+    def __init__(
+        self, what: str, extent: tuple[int, int], history: Sequence[Metrics], log: Log | None, headline: str = "map"
+    ) -> None:
+        self.what, self._log, self._headline = what, log, headline
         self._epochs, self.steps_per_epoch = extent
         self._first = self._epoch = len(history)
-        self._maps = [row["map"] for row in history if row.get("map") is not None]
+        self._scores = [row[headline] for row in history if row.get(headline) is not None]
         self._started = self._epoch_started = time.monotonic()
         self._loss, self._steps = 0.0, 0
         self.bar: tqdm[Any] | None = None
@@ -39,7 +41,7 @@ class Watch:
         if self.bar is not None:
             self.bar.set_description_str(self.place(), refresh=False)
             shown = [f"loss {self._loss / self._steps:.4f}", f"lr {rate:.3g}"]
-            shown += [f"map {self._maps[-1]:.3f}"] if self._maps else []
+            shown += [f"{self._headline} {self._scores[-1]:.3f}"] if self._scores else []
             self.bar.set_postfix_str(", ".join(shown), refresh=False)
             self.bar.update(self._epoch * self.steps_per_epoch + number + 1 - self.bar.n)
 
@@ -56,8 +58,8 @@ class Watch:
             scores = {f"val/{name}": value for name, value in row.items() if name not in OF_EPOCH}
             self._log.add({"epoch": row["epoch"], **scores}, self._epoch * self.steps_per_epoch)
             self._log.flush()
-        if row.get("map") is not None:
-            self._maps.append(row["map"])
+        if row.get(self._headline) is not None:
+            self._scores.append(row[self._headline])
         if self.bar is None and is_main():
             left = (self._epochs - self._epoch) * (now - self._started) / (self._epoch - self._first)
             print(self._line(row, now - self._epoch_started, left), file=sys.stderr, flush=True)
@@ -69,8 +71,9 @@ class Watch:
 
     def _line(self, row: Metrics, seconds: float, left: float) -> str:
         parts = [f"{self.what}: epoch {row['epoch']}/{self._epochs}", f"loss {row['loss']:.4f}", f"lr {row['lr']:.3g}"]
-        if "map" in row:
-            parts.append("map none" if row["map"] is None else f"map {row['map']:.4f}")
+        if self._headline in row:
+            score = row[self._headline]
+            parts.append(f"{self._headline} none" if score is None else f"{self._headline} {score:.4f}")
         parts.append(duration_text(seconds))
         parts += [f"{duration_text(left)} left"] if self._epoch < self._epochs else []
         return ", ".join(parts)
@@ -78,7 +81,12 @@ class Watch:
 
 @contextmanager
 def watch_training(
-    what: str, extent: tuple[int, int], *, history: Sequence[Metrics], log: LogSettings | None
+    what: str,
+    extent: tuple[int, int],
+    *,
+    history: Sequence[Metrics],
+    log: LogSettings | None,
+    headline: str = "map",
 ) -> Iterator[Watch]:
     """Show a training while the context is open.
 
@@ -87,6 +95,7 @@ def watch_training(
         extent: (epochs of the whole training, optimiser steps per epoch).
         history: a row for each epoch that earlier runs have done.
         log: where to log it, besides what is printed.
+        headline: the number of a validation that is shown.
 
     Raises:
         InputError: the log cannot be written.
@@ -94,7 +103,7 @@ def watch_training(
     epochs, steps_per_epoch = extent
     done = len(history) * steps_per_epoch
     opened = open_log(log, done) if log is not None and log.kind != "none" and is_main() else None
-    watch = Watch(what, extent, history, opened)
+    watch = Watch(what, extent, history, opened, headline)
     failed = True
     try:
         with whole_bar(watch.place(), total=epochs * steps_per_epoch, done=done) as watch.bar:

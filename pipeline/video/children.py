@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +20,8 @@ from pipeline.base.workers import end_with_parent
 # takes a second.
 CONTEXT = multiprocessing.get_context("forkserver")
 BEAT_SECONDS = 0.5
+PIECES = 200
+"Pieces of work after which a child that is kept is replaced, in case a decoder loses memory."
 
 
 def preload(*modules: ModuleType) -> None:
@@ -50,10 +52,55 @@ class ChildDied(ChildLost):
     """A child's process ended without a message: an operator or the system killed it, or it crashed."""
 
 
+class _Child:
+    """A process that does one piece of work after the other."""
+
+    def __init__(self) -> None:
+        self.pipe, theirs = CONTEXT.Pipe()
+        self.process = CONTEXT.Process(target=_child, args=(theirs,), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.done = 0
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.process.close()
+        self.pipe.close()
+
+
+class _Kept:
+    """Children that wait for more work; None where each does one piece and ends."""
+
+    idle: list[_Child] | None = None
+
+
+def _idle_child() -> _Child | None:
+    try:
+        return _Kept.idle.pop() if _Kept.idle is not None else None
+    except IndexError:
+        return None
+
+
+@contextlib.contextmanager
+def kept_children() -> Iterator[None]:
+    """Let children that did their work well do more of it, up to PIECES: a new one takes longer than a short film.
+
+    A child that was lost is not used again. All end with the block.
+    """
+    _Kept.idle = []
+    try:
+        yield
+    finally:
+        idle, _Kept.idle = _Kept.idle, None
+        for child in idle:
+            child.end()
+
+
 def run_in_child(
     work: Callable[..., None], arguments: dict[str, Any], *, silence_seconds: float, stop: threading.Event
 ) -> None:
-    """Call `work(**arguments, beat=beat)` in a child process of its own and wait for it.
+    """Call `work(**arguments, beat=beat)` in a child process and wait for it.
 
     `work` calls `beat()` to show progress, and `beat(last=True)` when it waits for nothing but its disk. The child
     dies with this process.
@@ -71,39 +118,45 @@ def run_in_child(
         ChildLost: the child met an OSError or a MemoryError, its disk or an operator stopped it, or `stop` was set.
         RuntimeError: `work` raised anything else, with its traceback.
     """
-    ours, theirs = CONTEXT.Pipe()
-    process = CONTEXT.Process(target=_child, args=(theirs, work, arguments), daemon=True)
-    process.start()
-    theirs.close()
+    child = _idle_child() or _Child()
+    is_good = False
     try:
-        left, last = silence_seconds, time.monotonic()
-        while True:
-            if stop.is_set():
-                raise ChildLost("stopped")
-            if ours.poll(BEAT_SECONDS):
-                kind, text = ours.recv()
-                left = math.inf if kind == "last beat" else silence_seconds
-                if kind == "done":
-                    return
-                if kind == "lost":
-                    raise ChildLost(text)
-                if kind == "raised":
-                    raise RuntimeError(text)
-            elif left < 0:
-                if held := _held(process.pid):
-                    raise ChildLost(f"no new frame for {silence_seconds:g} s: {held}")
-                raise ChildHung(f"no new frame for {silence_seconds:g} s")
-            now = time.monotonic()
-            left -= min(now - last, 2 * BEAT_SECONDS)
-            last = now
+        child.pipe.send((work, arguments))
+        _watch(child, silence_seconds, stop)
+        is_good = True
     except (EOFError, ConnectionError):
-        process.join()
-        raise ChildDied(_end(process.exitcode)) from None
+        child.process.join()
+        raise ChildDied(_end(child.process.exitcode)) from None
     finally:
-        process.kill()
-        process.join()
-        process.close()
-        ours.close()
+        child.done += 1
+        if is_good and _Kept.idle is not None and child.done < PIECES:
+            _Kept.idle.append(child)
+        else:
+            child.end()
+
+
+def _watch(child: _Child, silence_seconds: float, stop: threading.Event) -> None:
+    """Wait for the end of a piece of work."""
+    left, last = silence_seconds, time.monotonic()
+    while True:
+        if stop.is_set():
+            raise ChildLost("stopped")
+        if child.pipe.poll(BEAT_SECONDS):
+            kind, text = child.pipe.recv()
+            left = math.inf if kind == "last beat" else silence_seconds
+            if kind == "done":
+                return
+            if kind == "lost":
+                raise ChildLost(text)
+            if kind == "raised":
+                raise RuntimeError(text)
+        elif left < 0:
+            if held := _held(child.process.pid):
+                raise ChildLost(f"no new frame for {silence_seconds:g} s: {held}")
+            raise ChildHung(f"no new frame for {silence_seconds:g} s")
+        now = time.monotonic()
+        left -= min(now - last, 2 * BEAT_SECONDS)
+        last = now
 
 
 def _end(exitcode: int | None) -> str:
@@ -126,9 +179,17 @@ def _held(pid: int | None) -> str:
     return "its disk does not answer" if "D" in states else ""
 
 
-def _child(connection: Connection, work: Callable[..., None], arguments: dict[str, Any]) -> None:
+def _child(connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
     end_with_parent()  # in a thread, because a hung decoder would not notice
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            work, arguments = connection.recv()
+            _do(connection, work, arguments)
+
+
+def _do(connection: Connection, work: Callable[..., None], arguments: dict[str, Any]) -> None:
+    """Do a piece of work, and tell how it ended."""
     last_beat = 0.0
 
     def beat(*, last: bool = False) -> None:

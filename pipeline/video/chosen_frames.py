@@ -3,15 +3,13 @@
 For a store that is read once and then deleted: most frames of a film are in no clip of it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.video.decode import shown_pictures
-from pipeline.video.grid import grid_length, shown_frames
+from pipeline.video.grid import Frame, grid_length, shown_frames
 from pipeline.video.probe import Media
 
 # Takes the length of a film in seconds and in grid frames, and returns the grid indices that are needed.
@@ -34,17 +32,17 @@ class ChosenFrames:
     seconds: list[float]
     is_kept: NDArray[np.bool_]
 
-    def decode(self, path: Path, media: Media) -> Iterator[tuple[float, NDArray[np.uint8] | None]]:
-        """Yield every frame as `decode_video` does, and None in place of one that is not stored.
+    def select(self, frames: Iterable[tuple[float, Frame]]) -> Iterator[tuple[float, Frame | None]]:
+        """Yield every frame of the film with its time, and None in place of one that is not stored.
 
         Raises:
             UnforeseenFramesError: a frame is lost, is one too many, or has another time; the choice is of no use then.
         """
         number = 0
-        for time, take in shown_pictures(path, media):
+        for time, frame in frames:
             if number == len(self.seconds) or time != self.seconds[number]:
                 raise UnforeseenFramesError
-            yield time, take() if self.is_kept[number] else None
+            yield time, frame if self.is_kept[number] else None
             number += 1
         if number < len(self.seconds):
             raise UnforeseenFramesError

@@ -174,20 +174,30 @@ def _pixel_boxes(
 
 
 def _scale(clip: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
-    """Scale to a (height, width) by bilinear interpolation between pixel centres, as cv2.INTER_LINEAR: no antialiasing.
+    """Scale [T, height, width, 3] to uint8 [T, 3, h, w] with channels last in memory."""
+    return resize(torch.from_numpy(clip).permute(0, 3, 1, 2), size)
 
-    The result is uint8 [T, 3, h, w] with channels last in memory. Computing in bytes, as upstream, is several times
-    faster than in float32, and differs from it by at most 1 of 255.
+
+def resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    """Scale uint8 [T, 3, h, w] to a (height, width) by bilinear interpolation between pixel centres.
+
+    As cv2.INTER_LINEAR: no antialiasing. Channels should be last in memory. Computing in bytes, as upstream, is several
+    times faster than in float32, and differs from it by at most 1 of 255.
     """
-    frames = torch.from_numpy(clip).permute(0, 3, 1, 2)
-    if size == tuple(clip.shape[1:3]):
+    if size == tuple(frames.shape[2:]):
         return frames
     return torch.nn.functional.interpolate(frames, size=size, mode="bilinear", align_corners=False)
 
 
 def _normalise(frames: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Normalise [T, 3, h, w] with values 0 to 255 into [3, T, h, w], contiguous."""
-    centre = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1, 1)
-    scale = torch.tensor(std, dtype=torch.float32).view(3, 1, 1, 1)
-    planes = frames.permute(1, 0, 2, 3)
+    return normalise(frames, mean, std, channels=0)
+
+
+def normalise(frames: Tensor, mean: Sequence[float], std: Sequence[float], *, channels: int = -3) -> Tensor:
+    """Normalise [..., 3, h, w] with values 0 to 255 into contiguous float32; 0 for `channels` puts channels first."""
+    planes = frames.movedim(-3, channels)
+    shape = [3 if each == channels % planes.dim() else 1 for each in range(planes.dim())]
+    centre = torch.tensor(mean, dtype=torch.float32).view(shape)
+    scale = torch.tensor(std, dtype=torch.float32).view(shape)
     return torch.empty(planes.shape, dtype=torch.float32).copy_(planes).sub_(centre).div_(scale)

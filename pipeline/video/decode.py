@@ -4,8 +4,8 @@ decord is used where it is exact, else PyAV. Both read in one sequential pass, b
 wrong frames on open-GOP H.264 and HEVC. `pipeline.video.probe` decides which decoder can be trusted with a file.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,48 @@ RESTARTING_CLOCKS = ("mpegts", "mpeg")
 
 
 class InexactDecode(Exception):
-    """decord's frames, or their times, differ from what the file's packets announce."""
+    """A film cannot be read in this way: its frames, or their times, differ from what the file announced."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded frame, and how it is displayed."""
+
+    frame: Any
+    "PyAV's frame, as coded."
+    height: int
+    width: int
+    "Of the film's first frame, as coded; RGB is scaled to it."
+    turn: Orientation
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) as displayed."""
+        return (self.width, self.height) if self.turn[0] else (self.height, self.width)
+
+    def rgb(self, reformatter: VideoReformatter) -> NDArray[np.uint8]:
+        """Convert to RGB [height, width, 3] as displayed.
+
+        The flag decides about chroma of formats without an exact converter, such as those of 10 bits; FFmpeg's command
+        and decord take others there, so that readers differ on these (docs/frames.md).
+        """
+        scaled = reformatter.reformat(
+            self.frame, width=self.width, height=self.height, format="rgb24",
+            interpolation=Interpolation.BICUBIC, threads=1,
+        )  # fmt: skip
+        return np.ascontiguousarray(turned(scaled.to_ndarray(), self.turn), np.uint8)
+
+
+def turned(picture: NDArray[Any], turn: Orientation) -> NDArray[Any]:
+    """Return a view of a picture or plane [height, width, ...] as displayed."""
+    transpose, flip_x, flip_y = turn
+    if transpose:
+        picture = picture.swapaxes(0, 1)
+    if flip_x:
+        picture = picture[:, ::-1]
+    if flip_y:
+        picture = picture[::-1]
+    return picture
 
 
 def decode_video(path: Path, media: Media, *, decoder: str) -> Iterator[tuple[float, NDArray[np.uint8]]]:
@@ -44,11 +85,7 @@ def decode_video(path: Path, media: Media, *, decoder: str) -> Iterator[tuple[fl
     Raises:
         InexactDecode: decord only: its result differs from what the packets announce. Start again with PyAV.
     """
-    if decoder == "decord":
-        yield from _decode_decord(path, media)
-        return
-    for time, take in shown_pictures(path, media):
-        yield time, take()
+    return _decode_decord(path, media) if decoder == "decord" else _decode_pyav(path, media)
 
 
 def _decode_decord(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np.uint8]]]:
@@ -72,19 +109,21 @@ def _decode_decord(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np
         raise InexactDecode(f"decord: {type(error).__name__}") from None
 
 
-def shown_pictures(path: Path, media: Media) -> Iterator[tuple[float, Callable[[], NDArray[np.uint8]]]]:
-    """Yield every frame of a video as `decode_video` by PyAV does, but as a function that converts it to RGB.
+def _decode_pyav(path: Path, media: Media) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    reformatter = VideoReformatter()
+    for time, picture in decode_pictures(path, media):
+        yield time, picture.rgb(reformatter)
 
-    Most of the time of decoding a film goes into the conversion, which a frame that nobody looks at does not need.
-    """
+
+def decode_pictures(path: Path, media: Media) -> Iterator[tuple[float, Picture]]:
+    """Yield every frame as PyAV decodes it, before it is converted; order and times are those of `decode_video`."""
     with open_video(path) as (container, stream):
         packets = read_packets(container, stream)
         frames = (frame for packet in packets for frame in decode_packet(packet) if not frame.is_corrupt)
-        reformatter = VideoReformatter()
-        look: tuple[int, int, Orientation] | None = None  # of the first frame: width and height before rotation
+        look: tuple[int, int, Orientation] | None = None  # of the first frame
         for time, frame in _film_times(frames, media):
-            look = look or (frame.width, frame.height, orientation(path, frame))
-            yield time, partial(rgb_as_shown, reformatter, frame, *look)
+            look = look or (frame.height, frame.width, orientation(path, frame))
+            yield time, Picture(frame, *look)
 
 
 def _film_times(frames: Iterable[Any], media: Media) -> Iterator[tuple[float, Any]]:
@@ -108,19 +147,3 @@ def _film_times(frames: Iterable[Any], media: Media) -> Iterator[tuple[float, An
         if time >= 0 and (last is None or time > last):
             last = time
             yield time, frame
-
-
-def rgb_as_shown(reformatter: Any, frame: Any, width: int, height: int, turn: Orientation) -> NDArray[np.uint8]:
-    """Convert a frame to RGB [height, width, 3] as displayed."""
-    # Bicubic chroma, as in FFmpeg and decord, for formats without an exact converter.
-    rgb: NDArray[np.uint8] = reformatter.reformat(
-        frame, width=width, height=height, format="rgb24", interpolation=Interpolation.BICUBIC, threads=1
-    ).to_ndarray()
-    transpose, flip_x, flip_y = turn
-    if transpose:
-        rgb = rgb.transpose(1, 0, 2)
-    if flip_x:
-        rgb = rgb[:, ::-1]
-    if flip_y:
-        rgb = rgb[::-1]
-    return np.ascontiguousarray(rgb)

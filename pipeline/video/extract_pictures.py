@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
-import simplejpeg
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from pipeline.base.files import digest_file, write_json
 from pipeline.video.children import Beat, no_beat
-from pipeline.video.extract import AREA, LAST_INDEX, LEAST_DECODED, FrameSettings, shrink
-from pipeline.video.grid import grid_length, shown_frames
+from pipeline.video.extract import AREA, LAST_INDEX, LEAST_DECODED, FrameSettings, encode_rgb, shrink
+from pipeline.video.grid import frame_count, shown_frames
 from pipeline.video.numbering import Pictures
 from pipeline.video.pictures import decode_picture, list_pictures
 from pipeline.video.probe import DecodeError
@@ -99,8 +98,7 @@ def _write(
                 tally.unchanged += 1
                 yield Row(picture.jpeg, time, index)
             else:
-                jpeg = simplejpeg.encode_jpeg(small, settings.quality, colorspace="RGB", colorsubsampling="420")
-                yield Row(jpeg, time, index)
+                yield Row(encode_rgb(small, settings.quality), time, index)
 
     def describe() -> dict[str, Any]:
         return {**provenance, **_result(path, pictures, settings, frame_rate, tally)}
@@ -159,7 +157,7 @@ def _result(
         "frames_resized": len(tally.resized),
         "frames_unchanged": tally.unchanged,
         "frames_told": _some([*tally.lost, *_holes(pictures), *tally.resized]),
-        "grid_frames": grid_length(duration_seconds, settings.fps),
+        "grid_frames": frame_count(duration_seconds, settings.fps, decoded=tally.decoded),
     }
 
 

@@ -12,6 +12,13 @@ Frame = TypeVar("Frame")
 
 # Distances that differ by less than this count as equal; the finest clock of a film ticks in microseconds.
 TIE_SECONDS = 1e-7
+# Instead of a rate: each frame of the film is one of the grid, whatever its time.
+EVERY_FRAME = 0.0
+
+
+def frame_count(duration_seconds: float, fps: float, *, decoded: int) -> int:
+    """Return the number of grid frames of a film; on a grid of EVERY_FRAME it is the number of decoded frames."""
+    return decoded if fps == EVERY_FRAME else grid_length(duration_seconds, fps)
 
 
 def grid_length(duration_seconds: float, fps: float) -> int:
@@ -27,11 +34,14 @@ def shown_frames(frames: Iterable[tuple[float, Frame]], fps: float) -> Iterator[
 
     Args:
         frames: (seconds, frame), strictly ascending.
-        fps: grid frames per second.
+        fps: grid frames per second, or EVERY_FRAME.
 
     Yields:
         (first grid index that shows the frame, seconds, frame); indices start at 0 and ascend strictly.
     """
+    if fps == EVERY_FRAME:
+        yield from ((index, *each) for index, each in enumerate(frames))
+        return
     held: tuple[float, Frame] | None = None
     index = 0
     for time, frame in frames:

@@ -19,7 +19,7 @@ from pipeline.base.problems import Problem
 from pipeline.base.progress import progress
 from pipeline.base.work import item_key, make_item
 from pipeline.tables.schemas import VIDEOS, write_table
-from pipeline.video.children import ChildDied, ChildHung, ChildLost, run_in_child
+from pipeline.video.children import ChildDied, ChildHung, ChildLost, kept_children, run_in_child
 from pipeline.video.chosen_frames import Wanted
 from pipeline.video.extract import FrameSettings, extract_video
 from pipeline.video.extract_pictures import extract_pictures
@@ -112,12 +112,13 @@ def write_item(
 def _extract(
     path: Path, folder: Path, arguments: dict[str, Any], stop: threading.Event, silence_seconds: float
 ) -> None:
-    """Extract in a child process; if the child is lost, try once more with the same decoder.
+    """Extract in a child process; if the child is lost, try once more in the same way.
 
     A process that dies, even repeatedly, proves nothing about its film: lack of memory and a crash of the decoder look
-    the same. A decoder that runs without giving a frame, twice, does prove something: then PyAV decodes.
+    the same. A decoder that runs without giving a frame, twice, does prove something: then the next way is tried
+    (`ways_of`).
     """
-    avoid_decord = ""
+    reason = ""
     lost: ChildLost | None = None
     hung = 0
     for turn in range(3):
@@ -126,7 +127,7 @@ def _extract(
         try:
             run_in_child(
                 extract_video,
-                {**arguments, "avoid_decord": avoid_decord},
+                {**arguments, "hung": reason},
                 silence_seconds=silence_seconds,
                 stop=stop,
             )
@@ -134,7 +135,7 @@ def _extract(
         except ChildLost as error:
             hung += isinstance(error, ChildHung)
             if hung == 2:
-                avoid_decord = f"decord: {error}"
+                reason = str(error)
             if stop.is_set() or turn == 2 or (turn == 1 and hung < 2):
                 lost = error
                 break
@@ -185,7 +186,7 @@ def extract_videos(
         rate = rates.get(video_id)
         items[video_id] = video_item(paths[video_id], settings=settings, code=code, stop=stop, frame_rate=rate)
 
-    with ThreadPoolExecutor(workers) as pool:
+    with kept_children(), ThreadPoolExecutor(workers) as pool:
         try:
             failures = make_items(make, paths, executor=pool, what=STAGE, unit="video")
         except BaseException:  # after an interrupt or a bug the children must stop too

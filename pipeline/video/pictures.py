@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pipeline.video.probe import DecodeError
 
 JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 ORIENTATION = 0x0112
+IMAGE_DATA, EXIF, COMMENT = 0xDA, 0xE1, 0xFE
 
 
 def list_pictures(folder: Path) -> Pictures:
@@ -95,18 +97,29 @@ def _check_png(data: bytes) -> None:
         place = end + 4
 
 
+def jpeg_comment(data: bytes) -> str:
+    """Return the comment in a JPEG, which names its writer if that is FFmpeg (`Lavc59.37.100`); empty without one."""
+    blocks = (block for marker, block in _segments(data) if marker == COMMENT)
+    return next(blocks, b"").rstrip(b"\0").decode("ascii", "replace")
+
+
 def _orientation(data: bytes) -> int:
     """Return the orientation, 1 to 8, that a camera wrote into a JPEG (Exif); 1 (upright) if none can be read."""
+    for marker, block in _segments(data):
+        if marker == EXIF and block.startswith(b"Exif\0\0"):
+            return _exif_orientation(block[6:])
+    return 1
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and content of what stands in a JPEG before its image data."""
     place = 2
     while data[place : place + 1] == b"\xff" and len(data) >= place + 4:
         marker, size = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
-        if marker == 0xDA:  # start of the image data
-            break
-        block = data[place + 4 : place + 2 + size]
-        if marker == 0xE1 and block.startswith(b"Exif\0\0"):
-            return _exif_orientation(block[6:])
+        if marker == IMAGE_DATA:
+            return
+        yield marker, data[place + 4 : place + 2 + size]
         place += 2 + size
-    return 1
 
 
 def _exif_orientation(tiff: bytes) -> int:

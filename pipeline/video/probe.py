@@ -9,7 +9,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.base.errors import InputError
 from pipeline.base.problems import ProblemKind
+from pipeline.video.samples import why_no_planes
 
 # decord confuses frames of MPEG-TS or hangs on them, and has no usable times in MPEG-PS and AVI (measured).
 NOT_FOR_DECORD = ("mpegts", "mpeg", "avi")
@@ -74,6 +75,8 @@ class Media:
     "As displayed; 0 if no keyframe was decoded."
     not_decord: str
     "Why decord cannot be trusted with this file; empty if it can."
+    not_planes: str
+    "Why the decoded planes cannot be stored without going through RGB; empty if they can."
 
     def film_seconds(self, pts: int) -> float:
         """Convert to seconds from the film's start, rounded only once: 60 frames at 25 per second end at 2.4."""
@@ -200,6 +203,7 @@ def probe_video(path: Path, beat: Callable[[], None] = lambda: None) -> Media:
         stream.codec_context.skip_frame = "NONKEY"
         packets: list[tuple[int, int, bool, bool]] = []
         looks: set[FrameLook] = set()
+        not_planes: set[str] = set()
         keys = 0
         for packet in read_packets(container, stream):
             if packet.size:
@@ -209,9 +213,12 @@ def probe_video(path: Path, beat: Callable[[], None] = lambda: None) -> Media:
             if (packet.is_keyframe or not packet.size) and not _all_keyframes(keys, len(packets)):
                 for frame in decode_packet(packet):
                     looks.add(FrameLook(frame.width, frame.height, frame.format.name, orientation(path, frame)))
+                    not_planes.add(why_no_planes(frame))
             if len(packets) % 256 == 0:
                 beat()
-        return _describe(path, container, stream, np.array(packets, np.int64).reshape(-1, 4), looks)
+        media = _describe(path, container, stream, np.array(packets, np.int64).reshape(-1, 4), looks)
+        changes = "size or format changes" if len(looks) > 1 else ""
+        return replace(media, not_planes=changes or max(not_planes, default="no keyframe can be decoded"))
 
 
 def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64], looks: set[FrameLook]) -> Media:
@@ -266,6 +273,7 @@ def _describe(path: Path, container: Any, stream: Any, packets: NDArray[np.int64
         height=look.width if look.turn[0] else look.height,
         width=look.height if look.turn[0] else look.width,
         not_decord=next((fault for fault, holds in faults.items() if holds), ""),
+        not_planes="",
     )
 
 

@@ -21,6 +21,13 @@ def scaled_size(height: int, width: int, short_side: int, long_side: int | None 
     return (short_side, long) if height <= width else (long, short_side)
 
 
+def stored_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:
+    """Return (height, width) of a stored frame: scaled down to a short side, never up; None keeps the size."""
+    if short_side is None or min(height, width) <= short_side:
+        return height, width
+    return scaled_size(height, width, short_side)
+
+
 def clip_sizes(
     frames: Mapping[str, tuple[int, int]], short_side: int, long_side: int | None = None
 ) -> dict[tuple[int, int], list[str]]:

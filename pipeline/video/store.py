@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from pipeline.base.checksums import REMEDY, bytes_crc32c, checksum_text
 from pipeline.base.errors import DamagedError, InputError
 from pipeline.base.files import atomic_path, json_text
+from pipeline.video.grid import EVERY_FRAME
 from pipeline.video.manifest import StoreManifest, mapped_bytes
 
 FRAMES = pa.schema(
@@ -172,7 +173,6 @@ class FrameStore:
 
     Attributes:
         folder: the store's folder.
-        fps: grid frames per second.
         video_ids: ids of all videos, sorted.
 
     Raises:
@@ -182,13 +182,26 @@ class FrameStore:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self._manifest = StoreManifest(self.folder / "manifest.json")
-        self.fps = float(self._manifest.settings["fps"])
+        self._fps = float(self._manifest.settings["fps"])
         self.video_ids = self._manifest.video_ids
         self._opened: OrderedDict[str, _Video] = OrderedDict()
         self._files: WeakValueDictionary[str, _File] = WeakValueDictionary()
 
     def __reduce__(self) -> tuple[type["FrameStore"], tuple[Path]]:
         return FrameStore, (self.folder,)
+
+    @property
+    def fps(self) -> float:
+        """Grid frames per second.
+
+        Raises:
+            InputError: the store has every frame of its films, and no grid.
+        """
+        if self._fps == EVERY_FRAME:
+            raise InputError(
+                f"{self.folder}: holds every frame of its films, on no grid; expected a frames.fps in numbers"
+            )
+        return self._fps
 
     def grid_frames(self, video_id: str) -> int:
         """Return the number of grid frames of a video; grid indices run from 0 to this, exclusive."""

@@ -11,7 +11,7 @@ from pipeline.video.extract import frame_settings
 from pipeline.video.folder import VideoFolder
 from pipeline.video.items import VideoItem, assemble_videos
 from pipeline.video.manifest import write_manifest
-from pipeline.video.settings import Frames
+from pipeline.video.settings import ClipFrames, Frames
 
 FILES = ("manifest.json", "videos.parquet", "problems.json", "*.arrow")
 NAMED = 10
@@ -23,7 +23,7 @@ def write_store(
     found: VideoFolder,
     *,
     root: Path,
-    frames: Frames,
+    frames: Frames | ClipFrames,
     packs: int | None,
 ) -> str:
     """Write FILES, and print the first problems.

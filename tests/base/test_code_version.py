@@ -26,11 +26,14 @@ from pipeline.base.code_version import (
 )
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-PIPELINE = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+PIPELINES = {
+    file: yaml.safe_load((REPOSITORY / file).read_text())["stages"] for file in ("dvc.yaml", "recognition/dvc.yaml")
+}
 WATCHING = "training"
 "The block that says how a training is watched: what it changes is in no out (docs/watching.md)."
-STAGES = {name: stage.get("do", stage) for name, stage in PIPELINE.items()}
-KEYED = [name for name in STAGES if name != "code"]
+STAGES = {(file, name): stage.get("do", stage) for file, stages in PIPELINES.items() for name, stage in stages.items()}
+CODE = STAGES["dvc.yaml", "code"]
+KEYED = sorted({name for _, name in STAGES if name != "code"})
 PAGE = (REPOSITORY / "docs/caching.md").read_text()
 EDITS = dict(re.findall(r"^\| `([\w/.]+\.py)` \| (.*) \|$", PAGE, re.MULTILINE))
 "The rows of the page's table: an edited file, and the stages whose code it is."
@@ -160,31 +163,35 @@ def test_a_key_of_several_modules_knows_all_that_they_reach() -> None:
 
 
 def test_every_stage_depends_on_its_own_code_and_on_no_file_of_it() -> None:
-    assert [module.partition(".")[2] for module in stage_modules()] == sorted(KEYED)
-    for name in KEYED:
-        mine = [each for each in STAGES[name]["deps"] if each.startswith(".code")]
-        assert mine == [f".code/{name}.json"]
+    assert [module.partition(".")[2] for module in stage_modules()] == KEYED
+    for (_, name), stage in STAGES.items():
+        if name != "code":
+            assert [each for each in stage["deps"] if each.startswith(".code")] == [f".code/{name}.json"]
     assert not [each for stage in STAGES.values() for each in stage["deps"] if each.endswith(".py")]
-    assert STAGES["code"]["deps"] == [*closure.PACKAGES, "requirements.lock"]
-    assert STAGES["code"]["outs"] == [str(closure.CODE)]
+    assert CODE["deps"] == [*closure.PACKAGES, "requirements.lock"]
+    assert CODE["outs"] == [str(closure.CODE)]
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_parameters_that_a_stage_reads_are_declared(name: str) -> None:
+def declared(file: str, name: str) -> list[str]:
+    """The parameters of a stage, as it names them itself: without the block of the second pipeline."""
+    return [str(each).removeprefix("recognition.") for each in STAGES[file, name].get("params", [])]
+
+
+@pytest.mark.parametrize(("file", "name"), STAGES)
+def test_parameters_that_a_stage_reads_are_declared(file: str, name: str) -> None:
     files = [f"stages/{name}.py", *(each for each in import_closure(f"stages.{name}") if "pipeline/params/" in each)]
     read = {
         node.attr
-        for file in files
-        for node in ast.walk(ast.parse((REPOSITORY / file).read_text()))
+        for each in files
+        for node in ast.walk(ast.parse((REPOSITORY / each).read_text()))
         if getattr(node, "attr", None) != WATCHING
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
     }
-    declared = {each.split(".")[0] for each in STAGES[name].get("params", []) if isinstance(each, str)}
-    assert read == declared
+    assert read == {each.split(".")[0] for each in declared(file, name)}
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_single_parameters_that_a_stage_reads_are_declared(name: str) -> None:
+@pytest.mark.parametrize(("file", "name"), STAGES)
+def test_single_parameters_that_a_stage_reads_are_declared(file: str, name: str) -> None:
     """`params.block.key`, where not the whole block is declared."""
     read = {
         f"{node.value.attr}.{node.attr}"
@@ -195,7 +202,8 @@ def test_single_parameters_that_a_stage_reads_are_declared(name: str) -> None:
         and isinstance(node.value.value, ast.Name)
         and node.value.value.id == "params"
     }
-    known = {*map(str, STAGES[name].get("params", [])), PIPELINE[name].get("foreach", "").strip("${}")}
+    made = PIPELINES[file][name].get("foreach", "").strip("${}").removeprefix("recognition.")
+    known = {*declared(file, name), made}
     assert not {each for each in read if not {each, each.split(".")[0]} & known}
 
 
@@ -210,6 +218,12 @@ def test_single_parameters_that_a_stage_reads_are_declared(name: str) -> None:
         ("infer_memory", "training"),
         ("infer_memory", "models/heads/lfb_nl"),
         ("evaluate", "training"),
+        ("import_labels", "models"),
+        ("train_recognizer", "bank"),
+        ("train_recognizer", "models/detector"),
+        ("train_recognizer", "models/heads/table"),
+        ("evaluate_recognizer", "training"),
+        ("evaluate_recognizer", "bank"),
     ],
 )
 def test_what_a_stage_must_not_reach(stage: str, package: str) -> None:

@@ -43,8 +43,11 @@ def test_every_side_reads_the_same_clip(tmp_path: Path, film: sides_of.Film) -> 
     assert np.array_equal(clips["film, opened by decord per clip"], clips["film, kept open by decord"])
 
 
-def test_every_figure_and_target_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    benchmark.main(tmp_path, seconds=0.5, width=96, height=64, short_side=48, repeats=2, clips=1)
+def test_every_figure_and_target_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "KINDS", {"96x64, 10 bits": (96, 64, "yuv420p10le", 1, 0.5)})
+    benchmark.main(tmp_path, seconds=0.5, width=96, height=64, short_side=48, repeats=2, clips=1, kind_seconds=0.2)
     said = capsys.readouterr().out
     found = read_json(tmp_path / "frames.json")
     sides = found["extraction"]["sides"]
@@ -58,7 +61,12 @@ def test_every_figure_and_target_is_printed(tmp_path: Path, capsys: pytest.Captu
     assert found["ava"][benchmark.STAND_IN]["files"] == 430 * 27_000
     per_frame = sides["store"]["bytes_per_frame"]
     assert found["ava"]["store"]["bytes"] == pytest.approx(per_frame * 430 * 27_000)
-    assert len(found["targets"]) == 3
+    if benchmark.COMMAND in sides:
+        assert (found["kinds"]["96x64, 10 bits"]["pixels"], len(found["targets"])) == ("planes", 4)
+        assert "| 96x64, 10 bits | planes |" in said
+    else:
+        assert "no ffmpeg is installed, so that films of several sizes were not compared with it." in said
+        assert len(found["targets"]) == 3
     for each in found["targets"]:
         assert f"| {each['what']} |" in said
         assert each["met"] == (each["value"] <= each["limit"])

@@ -63,10 +63,17 @@ HANDED_ON: dict[str, Any] = {
     "sha256": SHA, "kind": "detector", "scope": "all", "classes": 5, "input": INPUT, "labels": LABELS, "threads": 2,
     "head": {**LINEAR["head"], "name": "baseline", "standardise": "none"}, "detector": BASELINE, "mixed_banks": {},
 }  # fmt: skip
+RECOGNIZER: dict[str, Any] = {
+    "sha256": SHA, "kind": "recognizer", "backbone": "resnet50", "width": 8, "segments": 8, "classes": 5,
+    "input": {"short_side": 256, "crop": 224, "mean": [1.0, 2.0, 3.0], "std": [4.0, 5.0, 6.0]},
+    "head": {"name": "trn_multiscale", "dropout": 0.8, "channels": 16, "hidden": 24, "per_scale": 3,
+             "test_relations": "all", "relation_seed": 1},
+    "initial_weights": {"file": "k.safetensors", "sha256": SHA}, **TRAINED,
+}  # fmt: skip
 SHAPES = {
     "backbone": BACKBONE, "detector": DETECTOR, "baseline": BASELINE, "converted": CONVERTED, "head": HEAD,
     "linear": LINEAR, "foreign banks": FOREIGN_BANKS, "all": ALL, "converted reader": CONVERTED_READER,
-    "handed on": HANDED_ON, "converted and handed on": {**HANDED_ON, "detector": CONVERTED},
+    "recognizer": RECOGNIZER, "handed on": HANDED_ON, "converted and handed on": {**HANDED_ON, "detector": CONVERTED},
 }  # fmt: skip
 # What a sidecar may lack: it was written before there was the key, or by `convert`, which does not know it.
 OPTIONAL = {

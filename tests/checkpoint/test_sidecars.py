@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.base.errors import InputError
 from pipeline.checkpoint.sidecars import REMEDY, Checkpoint, HandedOn, hand_on
-from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec
+from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, HeadSpec, RecognizerSpec
 from pipeline.checkpoint.weights import read_checkpoint, save_checkpoint
 from pipeline.models.settings import Labels, LongTermHead
 from tests.checkpoint.sidecars import (
@@ -78,12 +78,21 @@ def test_a_sidecar_comes_back_as_it_was(name: str, dropped: set[str], inner: set
         ("backbone", BackboneSpec, "backbone"), ("baseline", DetectorSpec, "detector"),
         ("converted", DetectorSpec, "detector"), ("head", HeadSpec, "head"), ("linear", HeadSpec, "head"),
         ("all", HeadSpec, "detector"), ("converted reader", HeadSpec, "detector"),
-        ("handed on", HandedOn, "detector"),
+        ("handed on", HandedOn, "detector"), ("recognizer", RecognizerSpec, "recognizer"),
     ],
 )  # fmt: skip
 def test_the_shape_tells_the_spec(name: str, form: type, kind: str) -> None:
     found = Checkpoint.from_json(SHAPES[name], "x.json")
     assert (type(found.spec), found.kind) == (form, kind)
+
+
+def test_a_recognizer_is_asked_for_where_one_is_expected() -> None:
+    assert Checkpoint.from_json(SHAPES["recognizer"], "x.json").recognizer().segments == 8
+    with pytest.raises(InputError, match=r"^x\.json: is a detector with head acrn, expected a recognizer$"):
+        Checkpoint.from_json(SHAPES["baseline"], "x.json").recognizer()
+    message = r"^x\.json: is a recognizer with head trn_multiscale, expected a detector whose head reads no bank$"
+    with pytest.raises(InputError, match=message):
+        Checkpoint.from_json(SHAPES["recognizer"], "x.json").detector()
 
 
 def test_what_is_not_said_is_the_default() -> None:
@@ -124,7 +133,7 @@ def test_a_baseline_is_handed_on_as_it_is(name: str) -> None:
         ({"classes": "many"}, "classes: Input should be a valid integer.* (found 'many')"),
         ({"head": 5}, "head: Input should be a valid dictionary.* (found '5')"),
         ({"head": {"mlp": False}}, "head: has no 'name'"),
-        ({"kind": "tail"}, "kind: Input should be 'backbone', 'detector' or 'head' (found 'tail')"),
+        ({"kind": "tail"}, "kind: Input should be 'backbone', 'detector', 'head' or 'recognizer' (found 'tail')"),
         ({"input": {**INPUT, "frames": None}}, "input.frames: Input should be a valid integer (found 'None')"),
         ({"input": {**INPUT, "frame": 4}}, "input.frame: Extra inputs are not permitted (found '4')"),
         ({"roi": {"size": 8}}, "roi.size: Extra inputs are not permitted (found '8')"),

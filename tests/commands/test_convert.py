@@ -24,6 +24,7 @@ from pipeline.commands.convert import convert, export
 from pipeline.interop.export import export_mmaction2
 from pipeline.tables.label_map import Label, write_labels
 from tests.checkpoint.sidecars import LINEAR
+from tests.interop.plain_trn import weight, whole_shapes
 from tests.interop.small_models import (
     alphaction_state,
     caffe2_blobs,
@@ -342,6 +343,44 @@ def test_a_file_of_alphaction_becomes_a_detector_with_its_groups_of_classes(tmp_
     torch.save(alphaction_state(small), tmp_path / "seven.pth")
     assert "  7 classes, multi-label" in lines(
         "convert", tmp_path / "seven.pth", "--to", tmp_path / "seven.safetensors"
+    )
+
+
+def test_networks_for_single_frames_stay_so(tmp_path: Path) -> None:
+    state = {key: weight(key, shape) for key, shape in whole_shapes("TRNMultiScale", 3).items()}
+    torch.save({"state_dict": state}, tmp_path / "trn.pth")
+    names, to = tmp_path / "names.txt", tmp_path / "trn.safetensors"
+    names.write_text("e\nd\nc\n\nb\na\n")
+    assert lines("convert", tmp_path / "trn.pth", "--to", to, "--sorted-classes", names)[:-1] == [
+        "trn.pth: MMAction2 recognizer",
+        "head trn_multiscale, backbone resnet50 of width 8",
+        "  5 classes, 3 segments",
+        "  frames of short side 256, crops of 224, dropout 0.8",
+        "  in testing the 3 relations of each scale are fixed, not drawn anew as published (head.test_relations)",
+        "  4 classes get the ids of the given list, as the source numbers its names in their order",
+        f"{len(state)} loaded, 0 missing, 0 unexpected, 0 reshaped, 0 dropped, 0 made",
+    ]
+    tensors, described = load_checkpoint(to)
+    assert described.recognizer().segments == 3
+    upstream = state["cls_head.consensus.fc_fusion_scales.1.3.bias"]
+    assert torch.equal(tensors["head.scales.2.classifier.bias"], upstream.flip(0))
+    back = tmp_path / "back.pth"
+    lines("export", to, "--to", back)
+    assert torch.load(back)["state_dict"].keys() == state.keys()
+    # A backbone for clips, if it is named, takes the kernels inflated.
+    told = ["--set", "backbone=slowonly_r50", "--set", "backbone.width=8"]
+    found = lines("convert", tmp_path / "trn.pth", "--to", tmp_path / "slow.safetensors", *told)
+    assert "backbone slowonly_r50 of width 8" in found
+    names.write_text("\n")
+    told_names: list[str | Path] = ["convert", tmp_path / "trn.pth", "--to", to, "--sorted-classes", names]
+    assert refusal(*told_names) == f"--sorted-classes {names}: has no names, expected one a line"
+    names.write_bytes(b"\xff")
+    assert refusal(*told_names) == f"--sorted-classes {names}: cannot be read: it is no text"
+    names.unlink()
+    assert refusal(*told_names) == f"--sorted-classes {names}: cannot be read: No such file or directory"
+    torch.save({"state_dict": {"backbone.x": torch.zeros(1)}}, tmp_path / "other.pth")
+    assert refusal("convert", tmp_path / "other.pth", "--to", to, "--sorted-classes", names) == (
+        "--sorted-classes: only the classes of a recognizer are renumbered"
     )
 
 

@@ -20,6 +20,7 @@ FEW = ("ava21_slowonly_r50_4x16_k400", "ava21_lfb_nl_slowonly_r50_4x16", "multis
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "list_recognition_rows", lambda: [])  # tests/commands/test_recognition_rows.py
     monkeypatch.setattr(command, "list_rows", lambda: [command.describe_row(name, rows()[name]) for name in FEW])
 
 

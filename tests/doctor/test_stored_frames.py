@@ -16,9 +16,11 @@ FILM = ProbedFilm(codec="h264", expected_frames=60, frames=60)
 def record(**changes: Any) -> dict[str, Any]:
     return {
         "codec": "h264",
-        "decoder": "decord",
-        "decoder_version": version("decord"),
-        "decoder_reason": "",
+        "decoder": "pyav",
+        "decoder_version": version("av"),
+        "decoder_reason": "decord gives no planes",
+        "pixels": "planes",
+        "pixels_reason": "",
         "frames_decoded": 60,
         "frames_expected": 60,
         "frames_failed": 0,
@@ -46,7 +48,7 @@ def test_no_store_and_a_store_as_it_would_be_made_now(tmp_path: Path) -> None:
 
 def test_frames_made_by_another_decoder(tmp_path: Path) -> None:
     """SlowFast #112: the same recipe on frames of another decoder gives another mAP."""
-    other = record(decoder="pyav", decoder_version="1.0", decoder_reason="codec av1")
+    other = record(decoder_version="1.0", pixels="rgb", pixels_reason="pixel format pal8")
     found = checked(store(tmp_path, a=record(), b=other), a=FILM, b=FILM)
     assert list(found) == ["frames-of-other-decoder", "frames-of-several-decoders"]
     assert str(found["frames-of-other-decoder"].examples[0]) == (
@@ -55,8 +57,24 @@ def test_frames_made_by_another_decoder(tmp_path: Path) -> None:
     assert found["frames-of-several-decoders"].severity == "note"
     assert [each.expected for each in found["frames-of-several-decoders"].examples] == [
         "the usual decoder",
-        "codec av1",
+        "pixel format pal8",
     ]
+
+
+def test_frames_of_an_earlier_version(tmp_path: Path) -> None:
+    """They have no word of planes; pictures never have."""
+    earlier, pictures = record(decoder="decord", decoder_version=version("decord"), decoder_reason=""), record()
+    pictures |= {"decoder": "simplejpeg", "decoder_version": version("simplejpeg"), "decoder_reason": "a folder"}
+    for each in (earlier, pictures):
+        del each["pixels"], each["pixels_reason"]
+    found = checked(store(tmp_path, a=earlier, b=pictures), a=FILM, b=FILM)
+    assert list(found) == ["frames-of-earlier-version", "frames-of-several-decoders"]
+    assert str(found["frames-of-earlier-version"].examples[0]) == (
+        f"{tmp_path}: a: found frames by way of RGB, expected frames of the decoder's planes, if usable"
+    )
+    assert found["frames-of-earlier-version"].remedy == (
+        "Run dvc repro extract_frames. Most are a level darker than new ones; keep to one kind for a model."
+    )
 
 
 def test_frames_made_with_other_settings(tmp_path: Path) -> None:

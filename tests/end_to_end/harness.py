@@ -101,11 +101,16 @@ def new_project(folder: Path, dataset: str = "playground_mini") -> Project:
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=REPOSITORY, check=True, capture_output=True, text=True
     )
     for name in listed.stdout.split("\n"):
-        if name and (REPOSITORY / name).is_file() and not name.startswith(("tests/fixtures", "results/", "dvc.lock")):
+        if (
+            name
+            and (REPOSITORY / name).is_file()
+            and not name.startswith(("tests/fixtures", "results/", "dvc.lock", "recognition/dvc.lock"))
+        ):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(REPOSITORY / name, folder / name)
     config = folder / "conf/config.yaml"
-    config.write_text(config.read_text().replace("dataset: playground\n", f"dataset: {dataset}\n"))
+    text = config.read_text().replace("dataset: playground\n", f"dataset: {dataset}\n")
+    config.write_text(text.replace("recognition/dataset: gestures\n", "recognition/dataset: gestures_mini\n"))
     project = Project(folder)
     project.run("actionbank", "compose")
     project.git("init", "-q")

@@ -12,9 +12,14 @@ import torch
 import typer
 
 from pipeline.base.checksums import read_sealed_json, write_sealed_json
+from pipeline.checkpoint.build_recognizer import build_recognizer
+from pipeline.checkpoint.sidecars import Checkpoint
+from pipeline.checkpoint.specs import RecognizerSpec
 from pipeline.cli import build_app
+from pipeline.interop.convert_recognizer import PUBLISHED_INPUT
 from pipeline.interop.export import export_mmaction2
 from pipeline.models.build import build_detector
+from pipeline.models.recognition_settings import RecognitionHead
 from tests.end_to_end.harness import REPOSITORY, Project
 from tests.end_to_end.mmaction2_tree import make_tree
 from tests.interop.small_models import checkpoint_of
@@ -46,7 +51,7 @@ class Hostile:
 
 
 def checkpoints(project: Project) -> None:
-    """MMAction2's files of a detector and of a classifier, one that is no good, and films for the detector."""
+    """MMAction2's files of a detector, a recognizer and a classifier, one that is no good, and films to detect in."""
     folder = project.folder
     torch.manual_seed(0)
     model = build_detector("slowfast_r50_8x8", classes=80)
@@ -56,6 +61,10 @@ def checkpoints(project: Project) -> None:
     backbone = {key: value for key, value in state.items() if key.startswith("backbone.")}
     classifier = {"cls_head.fc_cls.weight": torch.zeros(400, 2304), "cls_head.fc_cls.bias": torch.zeros(400)}
     torch.save({"meta": {}, "state_dict": {**backbone, **classifier}}, folder / "slowfast_k400.pth")
+    trn = RecognitionHead(name="trn_multiscale", dropout=0.8, channels=256, hidden=256)
+    spec = RecognizerSpec(backbone="resnet50", width=None, input=PUBLISHED_INPUT, head=trn, segments=8, classes=174)
+    state = export_mmaction2(build_recognizer(spec).state_dict(), Checkpoint(spec=spec))[0]["state_dict"]
+    torch.save({"meta": {"mmengine_version": "0.8.0"}, "state_dict": state}, folder / "trn_sthv2.pth")
     torch.save(Hostile(), folder / "hostile.pth")
     fixture = "tests/fixtures/parity/pyslowfast/SLOW_4x16_R50"
     (folder / fixture).parent.mkdir(parents=True)

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from pipeline.base.errors import InputError
-from pipeline.checkpoint.build_baseline import build_baseline, load_backbone
+from pipeline.checkpoint.build_baseline import build_baseline
 from pipeline.checkpoint.build_scope import build_scope_detector
+from pipeline.checkpoint.load_backbone import load_backbone
 from pipeline.checkpoint.specs import HeadSpec
 from pipeline.checkpoint.weights import load_into, save_checkpoint, save_tensors
 from pipeline.interop.convert_checkpoint import Converted, DetectorSettings, convert

@@ -22,7 +22,7 @@ def test_a_file_that_is_no_fixture_of_a_detector_is_refused(tmp_path: Path) -> N
     with pytest.raises(InputError, match=r"x\.npz: cannot be read: "):
         read_fixture(path)
     path.with_suffix(".npz").write_bytes((FOLDER / "slowonly-r50-4x16-ava21.npz").read_bytes())
-    message = f"{path}: hyper.backbone_type is missing: this is no detector (recognisers such as TRN are not built)"
+    message = f"{path}: hyper.backbone_type is missing: this is no detector (recognizers such as TRN are not built)"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         read_fixture(path)
     path.write_text(json.dumps({"state_dict": [], "hyper": slowonly()}))

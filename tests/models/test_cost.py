@@ -8,13 +8,18 @@ from torch import nn
 
 from pipeline.models.build import build_backbone, build_detector
 from pipeline.models.context import BankWindow
-from pipeline.models.cost import count_gflops
+from pipeline.models.cost import count_gflops, count_recognizer_gflops
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
+from pipeline.models.heads.trn import RelationHead
+from pipeline.models.recognition_settings import RecognitionHead
+from pipeline.models.recognizer import Recognizer, build_recognition_head, build_recognizer_backbone
 from pipeline.models.settings import RoiSettings
 
 SIDE, SLOTS = 64, 12
+# Of ResNet-50, of its convolutions one by one; torchvision documents 4.09 multiply-adds, with its classifier.
+FRAME_GFLOPS = {224: 8.174272512, 256: 10.676600832}
 
 
 def run_counted(detector: Detector, frames: int, slots: int = 0) -> float:
@@ -87,3 +92,19 @@ def test_a_block_of_objects_costs_its_projections_and_products() -> None:
     assert gflops("OO", 3) - gflops("O", 3) == pytest.approx(further / 1e9, rel=1e-6)
     each = 2 * 128 * 16 + 2 * 2 * 16 * 16 + 2 * 2 * 16  # its reduction, key and value, and products
     assert gflops("O", 5) - gflops("O", 3) == pytest.approx(2 * each / 1e9, rel=1e-6)
+
+
+@pytest.mark.parametrize(("side", "published_macs"), [(224, None), (256, 42.94)])
+def test_a_recognizers_operations_are_those_of_all_its_frames(side: int, published_macs: float | None) -> None:
+    head = RecognitionHead(name="trn_multiscale", dropout=0.8, channels=256, hidden=256)
+    with torch.device("meta"):
+        backbone = build_recognizer_backbone("resnet50")
+        scorer = build_recognition_head(head, inputs=2048, segments=8, classes=174)
+    found = count_recognizer_gflops(Recognizer(backbone, scorer), segments=8, side=side)
+    frame = FRAME_GFLOPS[side]
+    assert isinstance(scorer, RelationHead)
+    scored = zip(scorer.sizes, scorer.fixed, strict=True)
+    relations = 2 * sum(len(each) * (256 * scale * 256 + 256 * 174) for scale, each in scored)
+    assert found == pytest.approx(8 * frame + (relations + 2 * 8 * 2048 * 256) / 1e9, rel=1e-6)
+    if published_macs:  # upstream counts a multiply-add once, and norms and pools besides, of frames of 256 pixels
+        assert found / 2 == pytest.approx(published_macs, rel=0.01)

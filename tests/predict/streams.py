@@ -7,16 +7,25 @@ from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import av
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.predict.camera import CameraLost, Taken
-from pipeline.video.decode import decode_video
-from pipeline.video.probe import probe_video
+from pipeline.video.decode import Picture, decode_pictures
+from pipeline.video.probe import UPRIGHT, probe_video
 
 
 def frames_of(path: Path) -> list[Taken]:
     """All frames of a film, as a camera gives them."""
     media = probe_video(path)
-    frames = decode_video(path, media, decoder="pyav")
-    return [Taken(seconds, media.end_seconds(seconds) - seconds, rgb) for seconds, rgb in frames]
+    frames = decode_pictures(path, media)
+    return [Taken(seconds, media.end_seconds(seconds) - seconds, picture) for seconds, picture in frames]
+
+
+def picture_of(rgb: NDArray[np.uint8]) -> Picture:
+    """A picture that shows this [height, width, 3]."""
+    return Picture(av.VideoFrame.from_ndarray(rgb, format="rgb24"), rgb.shape[0], rgb.shape[1], UPRIGHT)
 
 
 class FakeCamera:

@@ -13,9 +13,9 @@ from pipeline.predict.typed_results import Second
 from pipeline.video.clip_input import ClipInput
 from pipeline.video.extract import FrameSettings
 from pipeline.video.store import Row
-from tests.predict.streams import FakeCamera
+from tests.predict.streams import FakeCamera, picture_of
 
-PICTURE = np.zeros((32, 48, 3), np.uint8)
+PICTURE = picture_of(np.zeros((32, 48, 3), np.uint8))
 CLIP = ClipInput(frames=4, interval=2, short_side=32, mean=(0, 0, 0), std=(1, 1, 1))
 
 

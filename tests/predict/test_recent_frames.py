@@ -14,7 +14,7 @@ from pipeline.video.extract import FrameSettings, extract_video
 from pipeline.video.items import VideoItem, assemble_videos
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import FrameStore, Row
-from tests.predict.streams import frames_of
+from tests.predict.streams import frames_of, picture_of
 from tests.video.films import write_film
 
 SETTINGS = FrameSettings(fps=15.0, short_side=32, quality=90)
@@ -69,7 +69,7 @@ def store_of(item: Path, folder: Path, film: Path):
 
 
 def endless(count: int) -> list[Taken]:
-    picture = np.zeros((32, 48, 3), np.uint8)
+    picture = picture_of(np.zeros((32, 48, 3), np.uint8))
     return [Taken(number / 30, 1 / 30, picture) for number in range(count)]
 
 
@@ -104,7 +104,7 @@ def test_while_the_film_goes_on_it_has_no_end() -> None:
 
 
 def test_a_pause_makes_all_times_in_it_due() -> None:
-    picture = np.zeros((32, 48, 3), np.uint8)
+    picture = picture_of(np.zeros((32, 48, 3), np.uint8))
     frames = [Taken(0.0, 0.1, picture), Taken(0.1, 0.1, picture), Taken(5.0, 0.1, picture), Taken(5.1, 0.1, picture)]
     assert [each.seconds for each in run(frames, clip_of(4, 2))[0]] == [0, 1, 2, 3, 4, 5]
 

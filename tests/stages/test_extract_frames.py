@@ -62,7 +62,7 @@ def test_the_out(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     extract_frames(workers=2)
     printed = capsys.readouterr()
     assert printed.out == (
-        f"{OUT}: 3 videos (1 by decord, 2 by pyav) of 82 grid frames; 4 extracted now, 2 (d,e, c) unreadable, "
+        f"{OUT}: 3 videos (3 by pyav) of 82 grid frames; 4 extracted now, 2 (d,e, c) unreadable, "
         "0 kept without some frames, 1 other files ignored\n"
     )
     assert printed.err == (
@@ -242,7 +242,7 @@ def test_folders_of_pictures(videos: Path, capsys: pytest.CaptureFixture[str]) -
         "ava/a: a: found 39 pictures (they are kept): there is no picture 10, expected 40 pictures of 96x64"
     )
     assert told.out.splitlines()[-1] == (
-        "data/small/frames: 2 videos (1 by decord, 1 by simplejpeg) of 44 grid frames; 2 extracted now, 0 unreadable, "
+        "data/small/frames: 2 videos (1 by pyav, 1 by simplejpeg) of 44 grid frames; 2 extracted now, 0 unreadable, "
         "1 (a) kept without some frames, 0 other files ignored"
     )
     store = FrameStore(OUT)

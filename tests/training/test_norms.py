@@ -4,12 +4,16 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pipeline.base.randomness import seed_of
+from pipeline.models.backbones.resnet2d import resnet_tiny
+from pipeline.models.heads.tsn import MeanHead
+from pipeline.models.recognizer import Recognizer
 from pipeline.training.batch import Batch
 from pipeline.training.loop import fit
-from pipeline.training.norms import prepare_norm
-from pipeline.training.optimiser import parameter_groups
+from pipeline.training.norms import prepare_norm, train_mode
+from pipeline.training.optimiser import SGD, parameter_groups
 from pipeline.training.steps import Step, Task
 from tests.training.settings import training_settings
 from tests.training.test_loop import fit_task
@@ -111,6 +115,32 @@ def test_frozen_norms_keep_the_statistics_they_started_with(tmp_path: Path) -> N
         assert torch.equal(getattr(norm, name), getattr(before, name))
     assert not torch.equal(norm.weight, before.weight)  # type: ignore[arg-type]
     assert trained.head[1].num_batches_tracked == 3, "a head's norms are new and must learn theirs"
+
+
+def test_partial_trains_the_first_norm_of_the_backbone_and_leaves_the_others_alone() -> None:
+    start, trained = recognizer(), recognizer()
+    frames, labels = torch.randn(4, 3, 3, 32, 32, generator=torch.Generator().manual_seed(2)), torch.arange(4) % 3
+    # Groups are made before the first step, so the optimiser has the frozen norms too, without a gradient.
+    groups = parameter_groups(trained, weight_decay=0.1, decayed="weights", bias_lr_factor=2.0)
+    optimiser = SGD(groups, lr=0.1, momentum=0.9, nesterov=False)
+    train_mode(trained, "partial")
+    for _ in range(2):
+        functional.cross_entropy(trained(frames), labels).backward()
+        optimiser.step()
+    norms = [(name, each) for name, each in trained.backbone.named_modules() if isinstance(each, nn.BatchNorm2d)]
+    assert [name for name, each in norms if each.training] == ["conv1.bn"]
+    assert [name for name, each in norms if each.weight.requires_grad] == ["conv1.bn"]
+    before = start.backbone.state_dict()
+    changed = {key for key, value in trained.backbone.state_dict().items() if not torch.equal(value, before[key])}
+    parts = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    assert {key for key in changed if ".bn." in key} == {f"conv1.bn.{part}" for part in parts}
+    assert {key for key in before if ".conv." in key} <= changed
+
+
+def recognizer() -> Recognizer:
+    torch.manual_seed(0)
+    backbone = resnet_tiny(8)
+    return Recognizer(backbone, MeanHead(backbone.out_channels, classes=3, dropout=0.0))
 
 
 def test_one_part_on_one_rank_is_synchronised_as_it_is(tmp_path: Path) -> None:

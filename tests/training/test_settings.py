@@ -100,9 +100,9 @@ def test_a_training_ends_with_its_epochs_or_where_its_map_has_not_risen_for_long
 
 
 def test_what_needs_a_validation_map_is_named() -> None:
-    assert training_settings().goes_by_map == ""
-    assert training_settings(select="best").goes_by_map == "checkpoint.select best"
-    assert training_settings(select="best", patience=3).goes_by_map == "early_stop.patience 3"
+    assert training_settings().goes_by_validation == ""
+    assert training_settings(select="best").goes_by_validation == "checkpoint.select best"
+    assert training_settings(select="best", patience=3).goes_by_validation == "early_stop.patience 3"
 
 
 def test_which_boxes_are_trained_on_and_scored() -> None:

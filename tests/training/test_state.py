@@ -22,14 +22,14 @@ def _trained(seed: int) -> tuple[nn.Linear, SGD]:
 def folder(tmp_path: Path) -> Path:
     for epoch in (1, 2):
         history = [{"epoch": each} for each in range(1, epoch + 1)]
-        save_state(*_trained(epoch), State(history, best_epoch=1, best_map=0.5), tmp_path / "state")
+        save_state(*_trained(epoch), State(history, best_epoch=1, best_score=0.5), tmp_path / "state")
     return tmp_path / "state"
 
 
 def test_the_newest_state_is_restored(folder: Path) -> None:
     model, optimiser = _trained(0)
     state = load_state(model, optimiser, folder)
-    assert (len(state.history), state.best_epoch, state.best_map) == (2, 1, 0.5)
+    assert (len(state.history), state.best_epoch, state.best_score) == (2, 1, 0.5)
     expected, momentum = _trained(2)
     assert torch.equal(model.weight, expected.weight)
     buffers = [each.state[each.param_groups[0]["params"][0]]["momentum_buffer"] for each in (optimiser, momentum)]

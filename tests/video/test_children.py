@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.faults import REMEDIES
-from pipeline.video.children import Beat, ChildDied, ChildHung, ChildLost, run_in_child
+from pipeline.video.children import Beat, ChildDied, ChildHung, ChildLost, kept_children, run_in_child
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
@@ -111,6 +111,19 @@ def test_a_slow_child_that_beats_is_not(tmp_path: Path) -> None:
 def test_nor_is_one_that_only_its_disk_keeps_waiting(tmp_path: Path) -> None:
     run(sync_slowly, silence_seconds=SILENCE_SECONDS, path=tmp_path / "pid")
     assert (tmp_path / "pid").exists()
+
+
+def test_a_kept_child_does_more_until_it_is_lost(tmp_path: Path) -> None:
+    with kept_children():
+        for name in ("first", "second"):
+            run(write_pid, path=tmp_path / name)
+        with pytest.raises(ChildDied):
+            run(leave)
+        run(write_pid, path=tmp_path / "third")
+    first, second, third = (int((tmp_path / name).read_text()) for name in ("first", "second", "third"))
+    assert first == second != third
+    assert gone_in_time(first)
+    assert gone_in_time(third)
 
 
 @pytest.mark.parametrize(

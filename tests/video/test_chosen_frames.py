@@ -22,8 +22,8 @@ def kept(path: Path, wanted: Callable[[float, int], NDArray[np.int64]], fps: flo
     media = probe_video(path)
     chosen = choose_frames(media, fps, wanted)
     assert chosen is not None
-    decoded = list(chosen.decode(path, media))
     whole = list(decode_video(path, media, decoder="pyav"))
+    decoded = list(chosen.select(whole))
     assert [time for time, _ in decoded] == [time for time, _ in whole]
     assert all(
         frame is None or np.array_equal(frame, other) for (_, frame), (_, other) in zip(decoded, whole, strict=True)
@@ -51,4 +51,4 @@ def test_other_frames_than_foreseen_end_the_choice(tmp_path: Path, change: str) 
     seconds = media.seconds
     foreseen = {"lost": [*seconds, 2.4], "one more": seconds[:-1], "later": [*seconds[:-1], 2.39]}[change]
     with pytest.raises(UnforeseenFramesError):
-        list(ChosenFrames(foreseen, np.zeros(len(foreseen), bool)).decode(path, media))
+        list(ChosenFrames(foreseen, np.zeros(len(foreseen), bool)).select((each, None) for each in media.seconds))

@@ -1,23 +1,30 @@
 import json
+from dataclasses import replace
 from fractions import Fraction
 from importlib.metadata import version
 from math import ceil
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
+import simplejpeg
 from av.video.reformatter import VideoReformatter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, digest_tree
-from pipeline.video.extract import FrameSettings, extract_video, shrink
+from pipeline.video.extract import FrameSettings, JpegMaker, extract_video, shrink, ways_of
+from pipeline.video.grid import EVERY_FRAME
 from pipeline.video.manifest import write_manifest
+from pipeline.video.probe import probe_video
 from pipeline.video.size import scaled_size
 from pipeline.video.store import FrameStore, LeftOutError
-from tests.video.films import cut_film, number_of, write_film, write_sound
+from tests.video.coded import coded
+from tests.video.films import cut_film, join_sizes, number_of, write_film, write_sound
 
 PLAIN = FrameSettings(fps=25.0, short_side=None, quality=90)
 
@@ -48,9 +55,11 @@ def test_the_record(tmp_path: Path) -> None:
         "fps": 15.0,
         "short_side": 96,
         "quality": 90,
-        "decoder": "decord",
-        "decoder_version": "0.6.0",
-        "decoder_reason": "",
+        "decoder": "pyav",
+        "decoder_version": version("av"),
+        "decoder_reason": "decord gives no planes",
+        "pixels": "planes",
+        "pixels_reason": "",
         "source_height": 120,
         "source_width": 160,
         "source_fps": 25.0,
@@ -84,6 +93,16 @@ def test_a_film_of_uneven_rate_keeps_its_times(tmp_path: Path) -> None:
     assert numbers(tmp_path / "out") == [0, 3, 4, 7]
 
 
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_every_frame_of_a_webm_can_be_stored(tmp_path: Path, codec: str) -> None:
+    film = write_film(tmp_path / "f.webm", codec=codec, frames=23, rate=12, width=95, height=63)
+    record = extract(film, tmp_path / "out", FrameSettings(EVERY_FRAME, None, 95))
+    assert (record["grid_frames"], record["rows"]) == (23, 23)
+    assert numbers(tmp_path / "out") == list(range(23))
+    with pytest.raises(InputError, match=r"out: holds every frame of its films, on no grid; expected "):
+        _ = FrameStore(tmp_path / "out").fps
+
+
 def test_one_frame_is_a_film(tmp_path: Path) -> None:
     record = extract(write_film(tmp_path / "f.mp4", frames=1), tmp_path / "out", FrameSettings(5.0, None, 90))
     assert (record["grid_frames"], record["rows"], record["frames_decoded"]) == (1, 1, 1)
@@ -94,12 +113,46 @@ def test_other_decoders_and_why(tmp_path: Path) -> None:
     whole = write_film(tmp_path / "whole.mp4")
     cut = extract(cut_film(whole, tmp_path / "cut.mp4", 0.5), tmp_path / "a")
     assert (cut["decoder"], cut["decoder_reason"], cut["frames_decoded"]) == ("pyav", "edit list", 47)
-    avoided = extract(whole, tmp_path / "b", avoid_decord="decord: no new frame for 60 s")
-    assert (avoided["decoder"], avoided["decoder_reason"]) == ("pyav", "decord: no new frame for 60 s")
-    plain = extract(whole, tmp_path / "c")
-    assert plain["decoder"] == "decord"
-    by_pyav, by_decord = (FrameStore(tmp_path / name).read_clip("v", range(60)) for name in "bc")
-    assert np.array_equal(by_pyav, by_decord)
+    hung = extract(whole, tmp_path / "b", hung="no new frame for 60 s")
+    assert told(hung) == ["rgb", "no new frame for 60 s", "decord", ""]
+    assert told(extract(whole, tmp_path / "c")) == ["planes", "", "pyav", "decord gives no planes"]
+    in_rgb, in_planes = (FrameStore(tmp_path / name).read_clip("v", range(60)).astype(int) for name in "bc")
+    assert np.abs(in_rgb - in_planes).mean() < 2
+
+
+def told(record: dict[str, Any]) -> list[str]:
+    return [record[key] for key in ("pixels", "pixels_reason", "decoder", "decoder_reason")]
+
+
+def test_films_without_usable_planes_go_through_rgb(tmp_path: Path) -> None:
+    odd = write_film(tmp_path / "odd.webm", codec="libvpx-vp9", width=95, frames=10)
+    assert told(extract(odd, tmp_path / "a")) == ["rgb", "odd side of a halved chroma", "decord", ""]
+    assert told(extract(odd, tmp_path / "b", hung="no new frame for 60 s")) == [
+        "rgb", "odd side of a halved chroma", "pyav", "no new frame for 60 s",
+    ]  # fmt: skip
+    lossless = write_film(tmp_path / "f.mov", codec="qtrle", pixel_format="rgb24", frames=10)
+    assert told(extract(lossless, tmp_path / "c"))[:3] == ["rgb", "pixel format rgb24", "pyav"]
+    sizes = join_sizes(tmp_path / "sizes.mkv", "libx264", [(96, 64), (192, 128)])
+    assert told(extract(sizes, tmp_path / "d"))[:3] == ["rgb", "size or format changes", "pyav"]
+
+
+def test_the_ways_to_extract_a_film(tmp_path: Path) -> None:
+    media = probe_video(write_film(tmp_path / "f.mp4", frames=2))
+    planes, by_decord, by_pyav = ("planes", "pyav"), ("rgb", "decord"), ("rgb", "pyav")
+    assert ways_of(media) == [planes, by_decord, by_pyav]
+    assert ways_of(media, "hung") == [by_decord, by_pyav]
+    assert ways_of(replace(media, not_decord="edit list")) == [planes, by_pyav]
+    odd = replace(media, not_planes="odd side of a halved chroma")
+    assert (ways_of(odd), ways_of(odd, "hung")) == ([by_decord, by_pyav], [by_pyav])
+    assert ways_of(replace(odd, not_decord="edit list"), "hung") == [by_pyav]
+
+
+def test_a_change_that_only_frames_show_starts_again_in_rgb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_film(tmp_path / "f.mp4", frames=10)
+    looks = iter([("a",)] * 5 + [("b",)] * 5)
+    monkeypatch.setattr("pipeline.video.extract.look_of", lambda _: next(looks))
+    assert told(extract(path, tmp_path / "out")) == ["rgb", "size, format or colours change", "decord", ""]
+    assert numbers(tmp_path / "out") == list(range(10))
 
 
 def test_the_same_film_gives_the_same_bytes_under_another_name(tmp_path: Path) -> None:
@@ -173,7 +226,7 @@ def test_of_a_truncated_film_most_must_be_there(tmp_path: Path, share: float, ke
     path.write_bytes(data[: int(len(data) * share)])
     if kept:
         record = extract(path, tmp_path / "out")
-        assert (record["decoder"], record["decoder_reason"]) == ("pyav", "decord: DECORDError")
+        assert (record["decoder"], record["pixels"]) == ("pyav", "planes")
         assert 190 <= record["frames_decoded"] < 200 == record["frames_expected"]
         assert record["frames_failed"] == 200 - record["frames_decoded"]
         assert numbers(tmp_path / "out")[:180] == list(range(180))
@@ -212,6 +265,20 @@ def test_frames_are_never_enlarged() -> None:
     frame = np.zeros((64, 48, 3), np.uint8)
     assert shrink(VideoReformatter(), frame, 49) is frame
     assert shrink(VideoReformatter(), frame, None) is frame
+
+
+def test_a_camera_stores_planes_where_it_can() -> None:
+    rgb = np.full((64, 96, 3), (200, 60, 90), np.uint8)
+    maker = JpegMaker(FrameSettings(25.0, 48, 95))
+    in_planes = coded(rgb)
+    of_rgb = replace(in_planes, frame=av.VideoFrame.from_ndarray(rgb, format="rgb24"))
+    resized = replace(in_planes, frame=coded(rgb[:32, :48]).frame)
+    assert maker.from_either(in_planes) == maker.from_planes(in_planes)
+    for picture in (in_planes, of_rgb, resized):
+        jpeg, size = maker.from_either(picture)
+        shown = simplejpeg.decode_jpeg(jpeg, colorspace="RGB")
+        assert shown.shape == (*size, 3) == (48, 72, 3)
+        assert np.abs(shown.astype(int) - (200, 60, 90)).max() <= 3
 
 
 @settings(deadline=None, max_examples=50)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.video.grid import grid_length, shown_frames
+from pipeline.video.grid import EVERY_FRAME, frame_count, grid_length, shown_frames
 
 
 def shown_by(times: list[float], length: int, fps: float) -> list[int]:
@@ -71,3 +71,11 @@ def test_frames_are_let_go_of_one_by_one() -> None:
     shown = shown_frames(frames(), 25)
     assert [next(shown)[2] for _ in range(10)] == list(range(10))
     assert taken == 11
+
+
+def test_without_a_rate_every_frame_is_one_of_the_grid() -> None:
+    times = [0.0, 0.1, 5.0, 5.001]
+    assert [(index, time) for index, time, _ in shown_frames(((each, "x") for each in times), EVERY_FRAME)] == list(
+        enumerate(times)
+    )
+    assert (frame_count(5.1, EVERY_FRAME, decoded=4), frame_count(5.1, 10, decoded=4)) == (4, 51)

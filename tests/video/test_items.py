@@ -30,12 +30,12 @@ def item(path: Path) -> items.VideoItem:
 
 
 def children(monkeypatch: pytest.MonkeyPatch, *outcomes: Exception | None) -> list[str]:
-    """Let the child processes fail one after the other as told; returns why decord was avoided in each."""
+    """Let the child processes fail one after the other as told; returns why the usual way was avoided in each."""
     avoided: list[str] = []
     waiting = list(outcomes)
 
     def run(work: Callable[..., None], arguments: dict[str, Any], **_: Any) -> None:
-        avoided.append(arguments["avoid_decord"])
+        avoided.append(arguments["hung"])
         assert list(arguments["folder"].iterdir()) == []
         (arguments["folder"] / ".frames.arrow.partial").touch()
         if outcome := waiting.pop(0):
@@ -75,7 +75,7 @@ def test_a_file_that_is_no_film_is_an_item_too(tmp_path: Path) -> None:
         ChildLost("OSError: [Errno 28] No space left on device"),
     ],
 )
-def test_a_lost_child_is_tried_once_more_with_the_same_decoder(
+def test_a_lost_child_is_tried_once_more_in_the_same_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: ChildLost
 ) -> None:
     path = write_film(tmp_path / "f.mp4", frames=10)
@@ -94,9 +94,10 @@ def test_a_decoder_that_runs_and_gives_nothing_twice_is_not_taken_again(
 ) -> None:
     seen = children(monkeypatch, *[ChildHung("no new frame for 60 s")] * 2, None)
     made = item(write_film(tmp_path / "f.mp4", frames=10))
-    assert seen == ["", "", "decord: no new frame for 60 s"]
+    assert seen == ["", "", "no new frame for 60 s"]
     record = read_json(made.folder / "video.json")
-    assert (record["decoder"], record["decoder_reason"]) == ("pyav", "decord: no new frame for 60 s")
+    told = [record[key] for key in ("decoder", "decoder_reason", "pixels", "pixels_reason")]
+    assert told == ["decord", "", "rgb", "no new frame for 60 s"]
 
 
 ADVICE = "run it again with fewer workers; a film that ends it every time can be encoded anew, or taken out"

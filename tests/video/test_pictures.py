@@ -17,7 +17,7 @@ from pipeline.video import items
 from pipeline.video.extract import FrameSettings
 from pipeline.video.items import assemble_videos, extract_videos, video_item
 from pipeline.video.manifest import write_manifest
-from pipeline.video.pictures import decode_picture
+from pipeline.video.pictures import decode_picture, jpeg_comment
 from pipeline.video.store import FrameStore
 from tests.video.films import pictures
 
@@ -136,3 +136,10 @@ def test_cut_and_changed_pictures_never_end_it(kind: str, data: st.DataObject) -
         assert np.array_equal(picture, shown)
     else:
         assert not is_cut
+
+
+def test_ffmpeg_signs_its_jpegs() -> None:
+    jpeg = simplejpeg.encode_jpeg(np.zeros((16, 16, 3), np.uint8))
+    assert jpeg_comment(jpeg) == ""
+    assert jpeg_comment(jpeg[:2] + b"\xff\xfe\x00\x10Lavc59.37.100\0" + jpeg[2:]) == "Lavc59.37.100"
+    assert jpeg_comment(b"") == ""

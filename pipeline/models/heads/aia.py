@@ -7,9 +7,10 @@ Shape suffixes of names: R persons, B clips, W windows, K places of a clip, L sl
 channels.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,16 +33,29 @@ See = Callable[[str, Tensor], Seen]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The options of `aia_serial`, checked."""
+    """The options of the heads of AIA."""
 
-    order: str
-    latent: int
-    hidden: int
-    dropout: float
-    persons: int
-    mask: str
-    init: str
-    window_dropout: str
+    order: str = "POMPOM"
+    """The blocks: P looks at the persons of the clip, O at its objects, M at the window of the bank. A letter may be
+    left out, and the head then does not read what it stands for."""
+    latent: int = 1024
+    "Channels of the blocks."
+    hidden: int = 1024
+    "Channels of the two layers before the classifier."
+    dropout: float = 0.2
+    "Of the reduced features and of what each block adds."
+    persons: int = 25
+    "Most persons of a clip that others look at; of more, training draws some, evaluation takes the first."
+    mask: str = "window"
+    """Of empty places of persons, objects and memory: `window` takes head.window.mask, which is `valid` where there is
+    no window; `none` and `valid` as there."""
+    init: str = "identity"
+    """`published` draws the projections of the blocks with a deviation of 0.01, `identity` as torch does by default.
+    With both, each block at first adds nothing to its query. On a synthetic task (which of three patterns is among 48
+    slots; 16 channels, latent 32, chance 0.33) one block reached 1.0 with `identity` and 0.38 with `published`, whose
+    products are lost in few channels."""
+    window_dropout: str = "rows"
+    "Of the window's rows, see `WindowDropout`; `projected` is published."
 
 
 class Interaction(nn.Module):
@@ -128,10 +142,10 @@ class Interaction(nn.Module):
             reduced = self._reduce(self.reduce_object, objects.rows.to(person_RC.dtype))
             rows["O"] = Projected(reduced, valid_BK, context.clip_index)
         if self.reduce_memory:
-            rows["M"] = self.reader.see(self._memory(person_RC, context), self.reduce_memory, self.dropout)
+            rows["M"] = self.reader.see(self.memory_window(person_RC, context), self.reduce_memory, self.dropout)
         return rows
 
-    def _memory(self, person_RC: Tensor, context: Context) -> BankWindow:
+    def memory_window(self, person_RC: Tensor, context: Context) -> BankWindow:
         """Return the window with the clip's own persons in the keyframe's second; no gradient reaches them there."""
         window = context_window(context)
         if window.mask.shape[1] != self.slots:
@@ -184,7 +198,7 @@ class InteractionHead(nn.Module):
 
 
 def _build(name: str, settings: HeadSettings, wiring: Wiring, options: Options) -> Head:
-    """Build a head; options and errors are those of `aia_serial`."""
+    """Build a head; errors are those of `_head_of`."""
     _check(name, options)
     settings = replace(settings, mask=MASKS[options.mask] or settings.mask)
     if "M" in options.order:
@@ -234,87 +248,29 @@ def _initialise(interaction: Interaction, init: str) -> None:
         nn.init.zeros_(block.out.weight)
 
 
-def aia_parallel(
-    settings: HeadSettings,
-    *,
-    order: str = "POMPOM",
-    latent: int = 1024,
-    hidden: int = 1024,
-    dropout: float = 0.2,
-    persons: int = 25,
-    mask: str = "window",
-    init: str = "identity",
-    window_dropout: str = "rows",
-) -> Head:
-    """Build a chain of blocks for each letter of `order`; their results are summed. Options as in `aia_serial`."""
-    options = Options(
-        order=order, latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init,
-        window_dropout=window_dropout,
-    )  # fmt: skip
-    return _build("aia_parallel", settings, "parallel", options)
+def _head_of(name: str, wiring: Wiring) -> Callable[..., Head]:
+    """Return the function that builds a head of AIA.
 
-
-def aia_serial(
-    settings: HeadSettings,
-    *,
-    order: str = "POMPOM",
-    latent: int = 1024,
-    hidden: int = 1024,
-    dropout: float = 0.2,
-    persons: int = 25,
-    mask: str = "window",
-    init: str = "identity",
-    window_dropout: str = "rows",
-) -> Head:
-    """Build blocks of which each asks with what the one before it gave.
-
-    The slots of the keyframe's own second hold the clip's persons, unless `head.window.exclude_keyframe` is set.
-
-    Args:
-        settings: see `HeadSettings`; with M in `order` it needs a window, with O objects.
-        order: the blocks: P looks at the persons of the clip, O at its objects, M at the window of the bank. A letter
-            may be left out, and the head then does not read what it stands for.
-        latent: channels of the blocks.
-        hidden: channels of the two layers before the classifier.
-        dropout: of the reduced features and of what each block adds.
-        persons: most persons of a clip that others look at; of more, training draws some, evaluation takes the first.
-        mask: of empty places of persons, objects and memory: `window` takes head.window.mask, which is `valid` where
-            there is no window; `none` and `valid` as there.
-        init: `published` draws the projections of the blocks with a deviation of 0.01, `identity` as torch does by
-            default. With both, each block at first adds nothing to its query. On a synthetic task (which of three
-            patterns is among 48 slots; 16 channels, latent 32, chance 0.33) one block reached 1.0 with `identity` and
-            0.38 with `published`, whose products are lost in few channels.
-        window_dropout: of the window's rows, see `WindowDropout`; `projected` is published.
-
-    Raises:
-        InputError: `order` has another letter or none, `mask`, `init` or `window_dropout` is another word, a size is
-            below 1, `dropout` is not in [0, 1), or the window is absent or has rows of other channels than the persons.
+    The slots of the keyframe's own second hold the clip's persons, unless `head.window.exclude_keyframe` is set. The
+    function takes `HeadSettings`, which need a window with M in `order` and objects with O, and the fields of
+    `Options`. It raises InputError where `order` has another letter or none, `mask`, `init` or `window_dropout` is
+    another word, a size is below 1, `dropout` is not in [0, 1), or the window is absent or has rows of other channels
+    than the persons.
     """
-    options = Options(
-        order=order, latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init,
-        window_dropout=window_dropout,
-    )  # fmt: skip
-    return _build("aia_serial", settings, "serial", options)
+
+    def build(settings: HeadSettings, **options: Any) -> Head:
+        return _build(name, settings, wiring, Options(**options))
+
+    # What `choose_head` reads, to refuse options that are none.
+    first = inspect.Parameter("settings", inspect.Parameter.POSITIONAL_ONLY)
+    named = inspect.signature(Options).parameters.values()
+    build.__signature__ = inspect.Signature([first, *named])  # type: ignore[attr-defined]
+    return build
 
 
-def aia_dense_serial(
-    settings: HeadSettings,
-    *,
-    order: str = "POMPOM",
-    latent: int = 1024,
-    hidden: int = 1024,
-    dropout: float = 0.2,
-    persons: int = 25,
-    mask: str = "window",
-    init: str = "identity",
-    window_dropout: str = "rows",
-) -> Head:
-    """Build blocks of which, from the third on, each asks with a learned mixture of what all before it gave.
-
-    Options and errors are those of `aia_serial`.
-    """
-    options = Options(
-        order=order, latent=latent, hidden=hidden, dropout=dropout, persons=persons, mask=mask, init=init,
-        window_dropout=window_dropout,
-    )  # fmt: skip
-    return _build("aia_dense_serial", settings, "dense", options)
+aia_parallel = _head_of("aia_parallel", "parallel")
+"A chain of blocks for each letter of the order; their results are summed."
+aia_serial = _head_of("aia_serial", "serial")
+"Each block asks with what the one before it gave."
+aia_dense_serial = _head_of("aia_dense_serial", "dense")
+"From the third on, each block asks with a learned mixture of what all before it gave."
