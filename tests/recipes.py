@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.base.files import json_text
 from pipeline.commands.models import COUNTED, describe_row, read_published, row_keys
+from pipeline.commands.recognition_rows import list_recognition_rows, recognition_cells
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CONF = REPOSITORY / "conf"
@@ -138,7 +139,17 @@ def table_text() -> str:
             lines.append("| experiment | clip | head | parameters | GFLOPs | mAP | from | lr, batch, epochs | memory |")
             lines.append("|---|---|---|---|---|---|---|---|---|")
         lines.append(_line(name, values))
-    return "\n".join([*lines, "", ""])
+    return "\n".join([*lines, *_recognition_lines(), "", ""])
+
+
+def _recognition_lines() -> list[str]:
+    """The table of recognition: a line for each row and each version of the source."""
+    lines = ["", "### Something-Something, one label per clip", ""]
+    lines.append("| experiment | backbone | frames | head | parameters | GFLOPs | top-1 | top-5 | reported by |")
+    lines.append("|---|---|---|---|---|---|---|---|---|")
+    for row in list_recognition_rows(CONF):
+        lines += [f"| `{name}` | {' | '.join(cells)} |" for name, *cells, _ in recognition_cells(row)]
+    return lines
 
 
 def _line(name: str, values: Mapping[str, Any]) -> str:
