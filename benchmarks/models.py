@@ -17,7 +17,7 @@ arithmetic is reordered here.
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import torch
@@ -25,7 +25,7 @@ import typer
 from torch import Tensor
 
 from benchmarks.measuring import apart, peak_mib
-from benchmarks.networks import CASES, HEADS, VARIANTS, Settings, sides_of
+from benchmarks.networks import CASES, HEADS, VARIANTS, Settings, Side, sides_of
 from pipeline.base.numerics import pick_device, set_numerics
 
 
@@ -45,30 +45,46 @@ def timed(run: Callable[[], Tensor], settings: Settings) -> float:
     return clock() - start
 
 
+def difference_of(base: Side, other: Side) -> float:
+    """The largest difference of their logits as a share of the largest logit."""
+    one, two = base.infer(), other.infer()
+    return ((one - two).abs().max() / one.abs().max()).item()
+
+
+def take_turns(sides: Mapping[str, Side], settings: Settings) -> dict[str, dict[str, list[float]]]:
+    """Seconds of the forward pass and the training step of each side, turn by turn, after a step that does not count.
+
+    Returns:
+        For `forward` and `step` the seconds of each side.
+    """
+    for side in sides.values():
+        side.step()
+    seconds: dict[str, dict[str, list[float]]] = {part: {name: [] for name in sides} for part in ("forward", "step")}
+    for turn in range(settings.repeats):
+        order = list(sides)[:: 1 if turn % 2 else -1]
+        for name in order:
+            seconds["forward"][name].append(timed(sides[name].infer, settings))
+        for name in order:
+            seconds["step"][name].append(timed(sides[name].step, settings))
+    return seconds
+
+
 def compare(kind: str, name: str, settings: Settings) -> dict[str, Any]:
     """Seconds of both sides, turn by turn, and the largest difference of their logits as a share of the largest."""
     set_numerics(compute_dtype="fp32", deterministic=False, threads=settings.threads)
     sides = sides_of(kind, name, settings)
-    base, other = (side.infer() for side in sides.values())
-    difference = ((base - other).abs().max() / base.abs().max()).item()
+    base, other = sides
+    difference = difference_of(*sides.values())
     if kind not in VARIANTS and not difference < 1e-4:
         raise AssertionError(f"{name}: logits differ by {difference:.2g} of the largest one")
-    for side in sides.values():
-        side.step()
-    for turn in range(settings.repeats):
-        order = list(sides.values())[:: 1 if turn % 2 else -1]
-        for side in order:
-            side.seconds["forward"].append(timed(side.infer, settings))
-        for side in order:
-            side.seconds["step"].append(timed(side.step, settings))
-    base_seconds, other_seconds = (side.seconds for side in sides.values())
+    seconds = take_turns(sides, settings)
     return {
-        "parameters": sum(each.numel() for each in next(iter(sides.values())).parameters),
+        "parameters": sum(each.numel() for each in sides[base].parameters),
         "difference": difference,
-        "seconds": {part: statistics.median(base_seconds[part]) for part in base_seconds},
+        "seconds": {part: statistics.median(each[base]) for part, each in seconds.items()},
         "ratios": {
-            part: [ours / base for base, ours in zip(base_seconds[part], other_seconds[part], strict=True)]
-            for part in base_seconds
+            part: [one / two for one, two in zip(each[other], each[base], strict=True)]
+            for part, each in seconds.items()
         },
     }
 

@@ -1,7 +1,7 @@
 """Build the sides that `benchmarks/models.py` compares: ours and `benchmarks/plain.py` on equal weights and inputs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from pipeline.models.context import BankWindow, Context
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.heads.table import build_head
-from pipeline.training.speed import speed_up
+from pipeline.training.speed import MemoryFormat, speed_up
 
 CLASSES = 80
 VARIANTS = ("bf16", "channels_last_3d", "compile")
@@ -29,6 +29,7 @@ HEADS = {
     "lfb_nl": "LFB-NL, window of 300 rows",
 }
 Hyper = dict[str, Any]
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def stages(
@@ -131,24 +132,30 @@ class Settings:
 
 @dataclass
 class Side:
-    """One of two that are compared: `forward(training)` gives logits of all persons."""
+    """One of those that are compared: `forward(training)` gives logits of all persons."""
 
     forward: Callable[[bool], Tensor]
     parameters: list[nn.Parameter]
     labels: Tensor
-    seconds: dict[str, list[float]] = field(default_factory=lambda: {"forward": [], "step": []})
+    precision: str = "fp32"
+    "bf16 computes the forward pass in it; what tf32 changes, `set_numerics` sets for the process."
 
     def __post_init__(self) -> None:
         # The rate is small: the numbers of steps on random weights do not matter, and must not overflow.
         self.optimiser = torch.optim.SGD(self.parameters, lr=1e-6, momentum=0.9, weight_decay=1e-5)
 
+    def logits(self, training: bool) -> Tensor:
+        with compute_precision(self.labels.device, self.precision):
+            logits = self.forward(training)
+        return logits.to(self.labels.dtype)
+
     @torch.no_grad()
     def infer(self) -> Tensor:
-        return self.forward(False)
+        return self.logits(False)
 
     def step(self) -> Tensor:
         self.optimiser.zero_grad()
-        loss = F.binary_cross_entropy_with_logits(self.forward(True), self.labels)
+        loss = F.binary_cross_entropy_with_logits(self.logits(True), self.labels)
         loss.backward()
         self.optimiser.step()
         return loss.detach()
@@ -181,7 +188,7 @@ def upstream_state(model: nn.Module, prefix: str = "") -> State:
     return State({upstream_key(prefix + key) or prefix + key: value for key, value in named.items()})
 
 
-def inputs(settings: Settings, frames: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def inputs(settings: Settings, frames: int) -> Batch:
     """Clips, boxes, clip_index and labels."""
     count, size = settings.clips * settings.persons, settings.size
     clips = torch.randn(settings.clips, 3, frames, size, size, dtype=settings.dtype)
@@ -200,10 +207,28 @@ def build(case: Case, settings: Settings) -> Detector:
     return model.to(settings.device, settings.dtype)
 
 
+def our_side(
+    case: Case, settings: Settings, *, memory_format: MemoryFormat = "contiguous", compile_backbone: bool = False
+) -> Side:
+    """Ours on weights of its own; weights and inputs are the same each time."""
+    model, batch = build(case, settings), inputs(settings, case.frames)
+    speed_up(
+        model, memory_format=memory_format, compile_backbone=compile_backbone, device=torch.device(settings.device)
+    )
+    return side_of(model, batch)
+
+
+def side_of(model: Detector, batch: Batch) -> Side:
+    clips, boxes, clip_index, labels = batch
+    return Side(
+        lambda training: set_training(model, training)(clips, boxes, clip_index), list(model.parameters()), labels
+    )
+
+
 def detector_sides(case: Case, settings: Settings) -> dict[str, Side]:
     """Ours and the plain one, on the same weights."""
-    model = build(case, settings)
-    clips, boxes, clip_index, labels = inputs(settings, case.frames)
+    model, batch = build(case, settings), inputs(settings, case.frames)
+    clips, boxes, clip_index, labels = batch
     state, stride = upstream_state(model), model.backbone.stride
 
     def plain(training: bool) -> Tensor:
@@ -212,39 +237,24 @@ def detector_sides(case: Case, settings: Settings) -> dict[str, Side]:
         state.training = training and not case.hyper.get("frozen_norms")
         feature = torch.cat([each.mean(dim=2) for each in backbone(state, case.hyper, clips)], dim=1)
         rois = torch.cat([clip_index[:, None].to(boxes), boxes], dim=1)
-        x = roi_align(feature, rois, 8, spatial_scale=1 / stride, sampling_ratio=0, aligned=True).unsqueeze(2)
+        x = roi_align(feature.to(boxes), rois, 8, spatial_scale=1 / stride, sampling_ratio=0, aligned=True).unsqueeze(2)
         if case.head == "acrn":
             x = acrn(state, {"num_convs": 1}, x, feature.unsqueeze(2), clip_index)
         return linear(state, "roi_head.bbox_head.fc_cls", x.flatten(2).amax(dim=2))
 
-    parameters = list(model.parameters())
-    ours = Side(lambda training: set_training(model, training)(clips, boxes, clip_index), parameters, labels)
-    return {"plain": Side(plain, parameters, labels), "ours": ours}
+    return {"plain": Side(plain, list(model.parameters()), labels), "ours": side_of(model, batch)}
 
 
 def variant_sides(case: Case, variant: str, settings: Settings) -> dict[str, Side]:
     """Ours by default, and with one setting of `pipeline.training.speed` or a precision."""
-    clips, boxes, clip_index, labels = inputs(settings, case.frames)
-    device = torch.device(settings.device)
-
-    def side(changed: bool) -> Side:
-        model = build(case, settings)
-        if changed and variant != "bf16":
-            speed_up(
-                model,
-                memory_format="channels_last_3d" if variant == "channels_last_3d" else "contiguous",
-                compile_backbone=variant == "compile",
-                device=device,
-            )
-
-        def forward(training: bool) -> Tensor:
-            with compute_precision(device, "bf16" if changed and variant == "bf16" else "fp32"):
-                logits = set_training(model, training)(clips, boxes, clip_index)
-            return torch.as_tensor(logits.to(settings.dtype))
-
-        return Side(forward, list(model.parameters()), labels)
-
-    return {"default": side(False), variant: side(True)}
+    changed = our_side(
+        case,
+        settings,
+        memory_format="channels_last_3d" if variant == "channels_last_3d" else "contiguous",
+        compile_backbone=variant == "compile",
+    )
+    changed.precision = "bf16" if variant == "bf16" else "fp32"
+    return {"default": our_side(case, settings), variant: changed}
 
 
 def head_sides(name: str, settings: Settings) -> dict[str, Side]:

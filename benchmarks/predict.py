@@ -37,10 +37,10 @@ from av.video.reformatter import VideoReformatter
 
 from benchmarks.frames import measure
 from benchmarks.measuring import apart, median_ratio, peak_mib, table, tree_cpu_seconds
+from benchmarks.pictures import walking_figures
 from pipeline.base.files import write_json, write_text
 from pipeline.base.heap import keep_freed_blocks
 from pipeline.base.numerics import set_numerics
-from pipeline.base.randomness import rng_of
 from pipeline.boxes.motion import detect_motion
 from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.weights import save_checkpoint
@@ -58,27 +58,18 @@ from pipeline.video.extract import shrink
 
 Pictures = Iterator[np.ndarray[Any, Any]]
 SHORT, LONG = 2 * 60, 2 * 3600
-RATE, PERSONS, CLASSES = 30, 2, 80
+RATE, CLASSES = 30, 80
 LIMIT = 1.15
 
 
 def make_film(path: Path, *, seconds: float, lines: int, rate: int = RATE) -> Path:
     """A film 16:9 of two figures that walk before a still, textured scene."""
     height, width = lines, round(lines * 16 / 9 / 2) * 2
-    rng = rng_of("benchmark of predict")
-    small = rng.integers(60, 120, (height // 16 + 1, width // 16 + 1, 3), np.uint8)
-    scene = np.kron(small, np.ones((16, 16, 1), np.uint8))[:height, :width]
-    tall, wide = round(height * 0.4), round(height * 0.15)
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1
-        for number in range(round(seconds * rate)):
-            picture = scene.copy()
-            for person in range(PERSONS):
-                left = round((width - wide) * (0.5 + 0.45 * np.sin(number / rate * (0.7 + person) + person)))
-                top = round(height * (0.1 + 0.4 * person))
-                picture[top : top + tall, left : left + wide] = (230, 40 + 180 * person, 30)
+        for number, picture in enumerate(walking_figures(round(seconds * rate), height, width, rate=rate)):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, rate)
             container.mux(stream.encode(frame))

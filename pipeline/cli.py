@@ -8,6 +8,7 @@ import typer
 
 from pipeline.base.command import new_app, run
 from pipeline.base.faults import one_line_hook
+from pipeline.base.heap import collect_seldom
 
 # Where each command is defined, in the order in which `actionbank --help` shows them. A file of a command or a stage
 # imports at its head only what its options need, and the rest in the function: PyTorch takes seconds, and the help of
@@ -87,6 +88,7 @@ def _load(place: str) -> Any:
 def main() -> None:
     """Entry point of the `actionbank` script."""
     one_line_hook()  # set before other imports, which may run out of memory, files or threads
+    collect_seldom()
     run(build_app(next((word for word in sys.argv[1:] if not word.startswith("-")), None)))
 
 

@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import atexit
 import gc
 import os
 import pickle
@@ -56,6 +57,12 @@ def _has_room(folder: Path) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests of `FIRST` before all others."""
     items.sort(key=lambda item: next((at for at, name in enumerate(FIRST) if item.nodeid.startswith(name)), len(FIRST)))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is there now out of all later collections of garbage, the two of pytest's end included."""
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # libraries that count their objects at the very end would miss the frozen ones
 
 
 @pytest.fixture

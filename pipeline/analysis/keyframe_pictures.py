@@ -4,7 +4,6 @@ import numpy as np
 import simplejpeg
 import torch
 from numpy.typing import NDArray
-from torchvision.utils import draw_bounding_boxes
 
 from pipeline.video.clip_indices import clip_indices
 from pipeline.video.store import FrameStore
@@ -53,6 +52,8 @@ def _drawn(
     """Draw boxes with names in the upper or the lower left corner, so that the names of two equal boxes are legible."""
     if not len(boxes_xyxy):
         return image
+    from torchvision.utils import draw_bounding_boxes  # a second of CPU time, which other reports do without
+
     height, width = image.shape[1:]
     pixels = np.clip(boxes_xyxy, 0, 1) * [width, height, width, height]
     pixels[:, 2:] = np.maximum(pixels[:, 2:], pixels[:, :2] + 1)

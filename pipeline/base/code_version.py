@@ -30,6 +30,8 @@ NO_BYTES = frozenset({"filelock", "google_crc32c", "mlflow", "pydantic", "tqdm",
 # Libraries that none of our files imports, but that an imported library uses to make bytes: zarr's codecs.
 BROUGHT_ALONG = {"zarr": ("numcodecs",)}
 ABSENT = "absent"
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"Where a node of Python's syntax holds further statements."
 
 
 def module_file(module: str, root: Path = REPOSITORY) -> Path | None:
@@ -47,7 +49,11 @@ def module_file(module: str, root: Path = REPOSITORY) -> Path | None:
 def imported_modules(source: str) -> frozenset[str]:
     """Names of all modules that `source` may import, function-level imports included."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
+        # Imports are statements, so no expression is entered: there are ten times as many of them.
+        waiting += (each for block in BLOCKS for each in getattr(node, block, ()))
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:

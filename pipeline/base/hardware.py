@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from pipeline.base.command import worker_count
+from pipeline.base.heap import keep_freed_blocks
 from pipeline.base.numerics import pick_device
 
 
@@ -22,7 +23,12 @@ class Hardware:
 def hardware_of(device: str, workers: int, batch: int) -> Hardware:
     """Build the hardware from the options of a stage; see `pick_device` and `worker_count`.
 
+    For a network on a CPU, this process keeps freed blocks from now on (`keep_freed_blocks`).
+
     Raises:
         InputError: there is no such device.
     """
-    return Hardware(pick_device(device), worker_count(workers), batch)
+    chosen = pick_device(device)
+    if chosen.type == "cpu":
+        keep_freed_blocks()
+    return Hardware(chosen, worker_count(workers), batch)

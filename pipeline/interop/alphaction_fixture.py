@@ -18,7 +18,7 @@ from pipeline.interop.conversion import fit_state
 from pipeline.interop.fixtures import Array, Expected, read_arrays, rule_weight
 from pipeline.models.context import BankWindow, Context, ObjectBoxes, ObjectRows
 from pipeline.models.detector import Detector
-from pipeline.models.heads.aia import InteractionHead
+from pipeline.models.heads.aia import Interaction, InteractionHead
 from pipeline.models.heads.head import Head, pool_persons
 from pipeline.models.roi import extend_boxes
 
@@ -274,18 +274,26 @@ def _hook_interaction(body: InteractionHead, case: Case, seen: Seen) -> list[Any
         "person_dim_reduce": interaction.reduce_person,
         "person_key_dim_reduce": interaction.reduce_key,
         "object_dim_reduce": interaction.reduce_object,
-        "mem_dim_reduce": interaction.reduce_memory,
     }
     for name, layer in reductions.items():
         if layer is not None:
             handles.append(layer.register_forward_hook(_keep(seen, f"reduce.{name}", case.clip_index)))
     if interaction.reduce_memory is not None:
-        handles.append(
-            interaction.reduce_memory.register_forward_pre_hook(
-                lambda _, inputs: seen.update(memory_tensor=inputs[0].clone())
-            )
-        )
+        handles.append(interaction.register_forward_pre_hook(_memory_keeper(case, seen)))
     return handles
+
+
+def _memory_keeper(case: Case, seen: Seen) -> Callable[[nn.Module, tuple[Tensor, Context]], None]:
+    """Compute the memory and its reduction, which our heads never do whole: they carry the query to the rows."""
+
+    def keep(module: nn.Module, arguments: tuple[Tensor, Context]) -> None:
+        assert isinstance(module, Interaction)
+        assert module.reduce_memory is not None
+        memory = module.memory_window(*arguments).rows
+        seen["memory_tensor"] = memory
+        seen["reduce.mem_dim_reduce"] = module.reduce_memory(memory)[case.clip_index].flatten(0, 1)
+
+    return keep
 
 
 def _keep(seen: Seen, name: str, clip_index: Tensor | None = None) -> Callable[[nn.Module, object, Tensor], None]:

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.models.roi_align import roi_align
+
 
 def _must_be_deterministic(x: Tensor) -> bool:
     return x.is_cuda and torch.are_deterministic_algorithms_enabled()
@@ -77,14 +79,8 @@ def align_boxes(
     """
     if _must_be_deterministic(map_BChw):
         return align_by_matrices(map_BChw, boxes_xyxy, clip_index, size, stride=stride, aligned=aligned)
-    # torchvision takes two seconds to import, and heads on stored features do not need it.
-    from torchvision.ops import roi_align
-
     rois_R5 = torch.cat([clip_index[:, None].to(map_BChw), boxes_xyxy], dim=1)
-    aligned_RCss: Tensor = roi_align(
-        map_BChw, rois_R5, size, spatial_scale=1 / stride, sampling_ratio=0, aligned=aligned
-    )
-    return aligned_RCss
+    return roi_align(map_BChw, rois_R5, size, spatial_scale=1 / stride, sampling_ratio=0, aligned=aligned)
 
 
 def align_by_matrices(

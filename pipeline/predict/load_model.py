@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from pipeline.bank.settings import BankSettings
 from pipeline.base.hardware import hardware_of
-from pipeline.base.heap import keep_freed_blocks
 from pipeline.checkpoint.build_baseline import feature_detector
 from pipeline.checkpoint.sidecars import Checkpoint, HandedOn
 from pipeline.checkpoint.specs import HeadSpec
@@ -154,8 +153,6 @@ def load_model(
     files = find_model(Path(path), labels)
     settings = files.settings if box_threshold is None else files.settings.at_threshold(box_threshold)
     hardware = hardware_of(device, workers, batch)
-    if hardware.device.type == "cpu":
-        keep_freed_blocks()
     producer = _producer(files)
     tensors = load_tensors(files.head, files.checkpoint.sha256)
     predictor = make_predictor(tensors, files.checkpoint, hardware, compute_dtype=settings.compute_dtype)

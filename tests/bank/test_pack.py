@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import xarray
 import zarr
 
 from pipeline.bank.check_bank import list_missing, verify_bank
@@ -227,6 +226,6 @@ def test_plain_zarr_and_xarray_read_it_as_documented(tmp_path: Path, packs: int)
             np.testing.assert_array_equal(names["rows"].features[rows], expected.features.astype(np.float16))
             seen.add(video)
         assert names["rows"].features.dims == ("row", "channel")
-        assert isinstance(names["rows"], xarray.Dataset)
+        assert isinstance(names["rows"], names["xarray"].Dataset)
     assert seen == set(FILMS)
     assert {file: (path / file).stat().st_mtime_ns for file in files_below(path)} == before

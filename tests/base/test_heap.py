@@ -1,10 +1,11 @@
+import gc
 import resource
 import sys
 
 import numpy as np
 import pytest
 
-from pipeline.base.heap import keep_freed_blocks
+from pipeline.base.heap import NEW_OBJECTS, collect_seldom, keep_freed_blocks
 
 BLOCK = 64 * 2**20
 
@@ -32,3 +33,13 @@ def test_a_freed_block_is_used_again() -> None:
 def test_another_system_has_no_such_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not keep_freed_blocks()
+
+
+def test_the_collector_looks_less_often() -> None:
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 7, 9)
+        collect_seldom()
+        assert gc.get_threshold() == (NEW_OBJECTS, 7, 9)
+    finally:
+        gc.set_threshold(*before)

@@ -27,10 +27,9 @@ def converted(source: State, expected: State, **kwargs: Any) -> tuple[State, Con
 
 @pytest.mark.parametrize(
     ("name", "variant"),
-    [(parity.R50, ""), (parity.R50, "odd/"), pytest.param(parity.R101, "", marks=pytest.mark.slow)],
+    [(parity.R50, ""), (parity.R50, "odd/"), (parity.R101, "")],
 )
 def test_the_baselines_logits_are_upstreams(name: str, variant: str) -> None:
-    """Of 101 layers, a narrow network in test_compare_fixture.py holds the blocks and their order."""
     given = parity.inputs(name, variant)
     with torch.no_grad():
         logits = parity.detector(name)(given.clips, given.boxes_xyxy, given.clip_index)

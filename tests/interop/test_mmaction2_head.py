@@ -13,7 +13,7 @@ from tests.interop.test_mmaction2_model import change, refusal
         ("fbo", "FBOOther", "shared_head.fbo is 'FBOOther', supported: 'FBONonLocal' or 'FBOMax' or 'FBOAvg'"),
         ("fbo_cfg.pre_activate", False, "hyper.shared_head.fbo_cfg.pre_activate is False, supported: True"),
         ("fbo_cfg.num_lt_feat", 9, "num_lt_feat is 9, supported: 21"),
-        ("fbo_cfg.st_feat_channels", 9, "st_feat_channels is 9, supported: 512"),
+        ("fbo_cfg.st_feat_channels", 9, "st_feat_channels is 9, supported: 256"),
         ("fbo_cfg.num_non_local_layers", 0, "num_non_local_layers is 0, supported: a whole number of at least 1"),
         ("lfb_cfg.surprise", 9, "hyper.shared_head.lfb_cfg.surprise is 9, which is not known here"),
         ("temporal_pool", "MaxPool", "temporal_pool is 'MaxPool', supported: 'AdaptiveAvgPool3d"),

@@ -12,12 +12,11 @@ import pyarrow as pa
 import pytest
 import simplejpeg
 import torch
-from torchvision.models.detection import fasterrcnn_resnet50_fpn
 
 from pipeline.base.command import run
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, digest_tree
-from pipeline.boxes import detecting, fasterrcnn
+from pipeline.boxes import detecting
 from pipeline.tables.schemas import BOXES, KEYFRAMES, TIMELINES, VIDEOS, read_table, write_table
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import Row, write_frames
@@ -168,6 +167,11 @@ def test_damaged_frames_say_nothing_of_their_film(project: Path) -> None:
 def test_faster_rcnn_runs_with_weights_of_a_local_file(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # Here and not above: to import torchvision's models takes a second, and each worker reads all files of tests.
+    from torchvision.models.detection import fasterrcnn_resnet50_fpn
+
+    from pipeline.boxes import fasterrcnn
+
     torch.manual_seed(0)
     model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
     torch.save(model.state_dict(), project / "local.pth")

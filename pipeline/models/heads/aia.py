@@ -142,10 +142,10 @@ class Interaction(nn.Module):
             reduced = self._reduce(self.reduce_object, objects.rows.to(person_RC.dtype))
             rows["O"] = Projected(reduced, valid_BK, context.clip_index)
         if self.reduce_memory:
-            rows["M"] = self.reader.see(self._memory(person_RC, context), self.reduce_memory, self.dropout)
+            rows["M"] = self.reader.see(self.memory_window(person_RC, context), self.reduce_memory, self.dropout)
         return rows
 
-    def _memory(self, person_RC: Tensor, context: Context) -> BankWindow:
+    def memory_window(self, person_RC: Tensor, context: Context) -> BankWindow:
         """Return the window with the clip's own persons in the keyframe's second; no gradient reaches them there."""
         window = context_window(context)
         if window.mask.shape[1] != self.slots:

@@ -238,7 +238,7 @@ def test_the_keyframes_second_of_the_memory_holds_the_clips_persons_and_no_gradi
 def test_the_keyframes_second_of_a_window_that_no_person_has_holds_nobody(mask: Any) -> None:
     persons, context = torch.randn(3, CHANNELS), seen(torch.tensor([0, 2, 2]), clips=4, share=1.0)
     interaction = body(small("aia_serial", settings=replace(SETTINGS, mask=mask))).interaction
-    memory = interaction._memory(persons, context)
+    memory = interaction.memory_window(persons, context)
     window, valid = memory.whole(torch.float32), memory.mask
     nobody = torch.zeros(PER_SECOND, CHANNELS)
     own = torch.unflatten(window, 1, (SECONDS, PER_SECOND))[:, SECONDS // 2]
