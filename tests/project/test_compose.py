@@ -168,7 +168,7 @@ def test_every_fault_is_listed_at_once() -> None:
     values = compose_params([], CONF)
     values["frames"] = {**values["frames"], "fps": 0, "quality": 101}
     del values["seed"]
-    with pytest.raises(InputError, match=r"here: seed: is missing; frames.fps: .*; frames.quality: "):
+    with pytest.raises(InputError, match=r"here: seed: is missing; frames.quality: .*; frames.fps: "):
         parse_params(values, "here")
 
 
