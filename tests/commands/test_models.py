@@ -20,9 +20,8 @@ FEW = ("ava21_slowonly_r50_4x16_k400", "ava21_lfb_nl_slowonly_r50_4x16", "multis
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        command, "list_recognition_rows", lambda conf, known: []
-    )  # tests/commands/test_recognition_rows.py
+    # tests/commands/test_recognition_rows.py has those of recognition.
+    monkeypatch.setattr(command, "list_recognition_rows", lambda conf, known: [])
     monkeypatch.setattr(command, "list_rows", lambda: [command.describe_row(name, rows()[name]) for name in FEW])
 
 
