@@ -11,6 +11,8 @@ from pipeline.base.problems import Fault, Problem
 from pipeline.tables.csv_rows import TOLERANCE, Faults, Floats, Mask
 
 NO_BOX = (np.nan,) * 4
+NOT_ANNOTATED = "a video without annotations"
+"Whose the boxes are that belong to no known film."
 SCORE_EXPECTED = "a number from 0 to 1"
 
 

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.annotations.unread import reasons
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, counted
 from pipeline.base.problems import Problem
-from pipeline.boxes.box_rows import BoxRows
+from pipeline.boxes.box_rows import NOT_ANNOTATED, BoxRows
 from pipeline.boxes.formats_of_boxes import BoxFiles, read_box_files
 from pipeline.boxes.objects import read_objects
 from pipeline.boxes.yolo import find_yolo, read_yolo
@@ -280,7 +280,7 @@ def _unknown_videos(name: str, file: BoxRows, unknown: NDArray[np.bool_]) -> lis
     expected = "a video of train.csv, val.csv, test.csv or videos.csv"
     return [
         Problem(
-            name, f"video {shown(video_id)}", f"{count} rows of a video without annotations", expected, "unknown-film"
+            name, f"video {shown(video_id)}", f"{counted(count, 'row')} of {NOT_ANNOTATED}", expected, "unknown-film"
         )
         for video_id, count in sorted(counts.items())
     ]

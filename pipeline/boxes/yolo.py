@@ -18,10 +18,10 @@ import pyarrow as pa
 from pipeline.annotations.frame_times import NAME as FRAME_TIMES
 from pipeline.annotations.frame_times import Clock
 from pipeline.annotations.listed import Listed, frame_clock, read_listed
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, counted
 from pipeline.base.files import visible_folders
 from pipeline.base.problems import Fault, Problem
-from pipeline.boxes.box_rows import BoxDraft, BoxRows, draft_box_rows
+from pipeline.boxes.box_rows import NOT_ANNOTATED, BoxDraft, BoxRows, draft_box_rows
 from pipeline.features.requests import film_seconds, rows_by_video
 from pipeline.tables.csv_rows import Floats, shown
 from pipeline.tables.film_ids import composed
@@ -135,7 +135,7 @@ def _unknown_films(strangers: Mapping[str, int]) -> list[Problem]:
     expected = "VIDEO_12.txt, or files in a folder VIDEO, of an annotated video"
     return [
         Problem(
-            "*.txt", f"video {shown(each)}", f"{count} files of a video without annotations", expected, "unknown-film"
+            "*.txt", f"video {shown(each)}", f"{counted(count, 'file')} of {NOT_ANNOTATED}", expected, "unknown-film"
         )
         for each, count in sorted(strangers.items())
     ]

@@ -8,7 +8,7 @@ import typer
 
 def explain(
     film: Annotated[
-        list[str] | None, typer.Option(help="A film of the val bank; may be given several times. Absent: all.")
+        list[str] | None, typer.Option(help="A film of the val split; may be given several times. Absent: all.")
     ] = None,
     boxes: Annotated[
         Literal["detected", "ground_truth"], typer.Option(help="Whose boxes are scored, as in evaluate.")
@@ -22,7 +22,7 @@ def explain(
 ) -> None:
     """Write a table of what the trained head attends to, for each person of the val split, by block and layer.
 
-    Reads models/head.* and the val bank, as evaluate does; no frame is read (docs/view.md).
+    Reads what evaluate reads: models/head.*, and the val bank, or frames and boxes in scope all (docs/view.md).
     """
     # Imported here because PyTorch takes seconds to import.
     from pipeline.base.files import check_own, replace_folder

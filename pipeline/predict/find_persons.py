@@ -14,6 +14,7 @@ import torch
 from pipeline.base.errors import InputError
 from pipeline.base.files import link_file
 from pipeline.base.problems import Problem
+from pipeline.boxes.box_rows import NOT_ANNOTATED
 from pipeline.boxes.detecting import Detector, SearchedFilm, write_detected, write_film
 from pipeline.boxes.detectors import NO_WEIGHTS, ChosenDetector, choose_detector
 from pipeline.boxes.folders import OBJECTS
@@ -156,7 +157,7 @@ def read_boxes(
             )
         except InputError as error:
             text = str(error).replace("a video that the annotations name", "a film that is given")
-            text = text.replace("rows of a video without annotations", "rows of another film")
+            text = text.replace(NOT_ANNOTATED, "another film")
             text = text.replace("a video of train.csv, val.csv, test.csv or videos.csv", _one_of(timelines))
             for kind, path in (("boxes", boxes), ("objects", objects)):
                 if path is not None:  # the name of a scratch folder says nothing to a user

@@ -13,8 +13,9 @@ from pipeline.predict.exclusive_groups import exclusive_groups
 from pipeline.predict.film_plans import Chosen, plan_films
 from pipeline.predict.film_sources import FilmSource, find_films
 from pipeline.predict.load_model import Model
-from pipeline.predict.page.film_data import SHOWN_ROWS, Extras
+from pipeline.predict.page.film_data import Extras
 from pipeline.predict.page.html_page import PAGE, write_film_page
+from pipeline.predict.page.reasons import SHOWN_ROWS
 from pipeline.predict.predict_film import PredictOptions
 from pipeline.predict.predict_films import FilmsResult, check_keep_bank, predict_films
 from pipeline.predict.render_film import check_free, render_film
@@ -58,6 +59,7 @@ def predict_to_folder(
 
     Raises:
         InputError: something of this is not there or does not fit, or no film can be read; nothing is written then.
+        KeyboardInterrupt: a Ctrl-C came before the first film was done; nothing is written then either.
     """
     check_out(outputs.out, force=outputs.force)
     films, problems = find_films(sources)
@@ -72,6 +74,8 @@ def predict_to_folder(
     with replace_folder(outputs.out, REPLACED) as folder:
         with lines_writer(folder / LINES if outputs.with_lines else None, echo=outputs.echo) as lines:
             found = predict_films(model, plans, options, on_second=lines.write, keep_bank=outputs.keep_bank)
+        if found.interrupted and not found.results:
+            raise KeyboardInterrupt  # an earlier result stays as it is
         found.problems = [*problems, *found.problems]
         told: dict[str, Any] = {
             "every": options.every,

@@ -9,7 +9,8 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import replace_folder, write_json
 from pipeline.base.ranks import is_main
 from pipeline.base.runs import recorded_run
-from pipeline.checkpoint.sidecars import Checkpoint
+from pipeline.checkpoint.sidecars import Checkpoint, HandedOn
+from pipeline.checkpoint.specs import HeadSpec
 from pipeline.checkpoint.weights import HEAD, load_checkpoint
 from pipeline.evaluation.ava_csv import write_detections
 from pipeline.evaluation.multisports.video_ap import check_protocol
@@ -26,7 +27,9 @@ from pipeline.scoring.predictor import Predictor, make_predictor
 from pipeline.scoring.score_films import films_of_store
 from pipeline.scoring.settings import object_rule
 from pipeline.tables.box_thresholds import check_threshold, videos_of
+from pipeline.tables.keyframes import KeyframeSet
 from pipeline.tables.schemas import DETECTIONS, write_table
+from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import KnownFilms, Tables, read_tables, split_keyframes
 from pipeline.video.store import FrameStore
 
@@ -70,7 +73,7 @@ def evaluate_head(
         raise InputError(f"{HEAD}: was trained in scope {spec.scope}, the parameters say {scope}")
     if spec.classes != classes:
         raise InputError(f"{HEAD}: scores {spec.classes} classes, dataset.classes is {classes}")
-    bank, mixed = _open_bank(checkpoint, rows)
+    bank, mixed = open_val_bank(checkpoint, rows)
     predictor = make_predictor(weights, checkpoint, rows.hardware, compute_dtype=settings.compute_dtype)
     window = None
     if bank is not None and spec.head.window:
@@ -91,7 +94,7 @@ def evaluate_head(
     print(f"results/evaluate: {spec.head.name}: mAP {both}; {metrics['counts']['keyframes']} keyframes")
 
 
-def _open_bank(checkpoint: Checkpoint, rows: RowSource) -> tuple[Bank | None, dict[str, Any]]:
+def open_val_bank(checkpoint: Checkpoint, rows: RowSource) -> tuple[Bank | None, dict[str, Any]]:
     """Open the val bank if the head reads it.
 
     Returns:
@@ -118,11 +121,24 @@ def _open_bank(checkpoint: Checkpoint, rows: RowSource) -> tuple[Bank | None, di
     return bank, {**mixed, "head_and_val_bank": both}
 
 
+def keyframes_of_rows(tables: Tables, bank: Bank, spec: HeadSpec | HandedOn) -> KeyframeSet:
+    """Return the keyframes of val that are scored from a bank."""
+    films = KnownFilms(bank.videos, "the val bank")
+    return split_keyframes(tables, "val", classes=spec.classes, with_empty=True, films=films)
+
+
+def keyframes_of_frames(tables: Tables, store: FrameStore, spec: HeadSpec | HandedOn, rule: BoxRule) -> KeyframeSet:
+    """Return the keyframes of val that are scored from frames, with their boxes and, if the head asks, objects."""
+    return split_keyframes(
+        tables, "val", classes=spec.classes, rule=rule, with_empty=True, films=films_of_store(store),
+        objects=object_rule(spec.head),
+    )  # fmt: skip
+
+
 def _score_rows(inputs: _Inputs, tables: Tables, settings: EvaluationSettings) -> tuple[Scores, Filled]:
     bank, window, predictor = inputs.bank, inputs.window, inputs.predictor
     assert bank is not None
-    films = KnownFilms(bank.videos, "the val bank")
-    keyframes = split_keyframes(tables, "val", classes=predictor.spec.classes, with_empty=True, films=films)
+    keyframes = keyframes_of_rows(tables, bank, predictor.spec)
     filled = check_windows(window, {"val": keyframes})
     window_of = window.for_evaluation() if window else None
     key = KEY if settings.boxes == "detected" else ""
@@ -142,15 +158,7 @@ def _score_frames(
         of_val = videos_of(tables.keyframes, "val")
         check_threshold(str(rows.sources.boxes), tables.boxes, of_val, split="val", rule=settings.rule, key=KEY)
     store, window, predictor = FrameStore(rows.sources.frames), inputs.window, inputs.predictor
-    keyframes = split_keyframes(
-        tables,
-        "val",
-        classes=predictor.spec.classes,
-        rule=settings.rule,
-        with_empty=True,
-        films=films_of_store(store),
-        objects=object_rule(predictor.spec.head),
-    )
+    keyframes = keyframes_of_frames(tables, store, predictor.spec, settings.rule)
     filled = check_windows(window, {"val": keyframes})
     return predictor.score_films(store, keyframes, window.for_evaluation() if window else None), filled
 

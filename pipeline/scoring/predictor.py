@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -11,7 +10,7 @@ from pipeline.base.numerics import set_numerics
 from pipeline.checkpoint.build_scope import build_scope_head, scored_detector
 from pipeline.checkpoint.sidecars import Checkpoint, HandedOn
 from pipeline.checkpoint.specs import HeadSpec
-from pipeline.checkpoint.weights import load_checkpoint, load_into
+from pipeline.checkpoint.weights import load_into
 from pipeline.features.film_clips import FORWARD_KEYFRAMES
 from pipeline.models.context import WindowOf
 from pipeline.models.detector import Detector
@@ -65,17 +64,6 @@ class Predictor:
 
     def _settings(self, window_of: WindowOf | None) -> ScoreSettings:
         return score_settings(self.spec.labels, self.hardware.device, self.compute_dtype, window_of)
-
-
-def open_predictor(path: Path, hardware: Hardware, *, compute_dtype: str) -> Predictor:
-    """Open a checkpoint that `train_head` wrote.
-
-    Raises:
-        InputError: it is absent, or another kind of checkpoint.
-        DamagedError: its bytes have changed since it was written.
-    """
-    tensors, checkpoint = load_checkpoint(path)
-    return make_predictor(tensors, checkpoint, hardware, compute_dtype=compute_dtype)
 
 
 def make_predictor(

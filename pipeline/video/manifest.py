@@ -44,6 +44,17 @@ def _line(key: str, value: Any) -> str:
     return f'"{key}": {json_text(value, indent=None).rstrip()}'
 
 
+def mapped_bytes(path: Path) -> mmap.mmap:
+    """Map a whole file into memory, to be read.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is empty.
+    """
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
 class StoreManifest:
     """The memory-mapped manifest of a store.
 
@@ -64,8 +75,7 @@ class StoreManifest:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with path.open("rb") as file:
-                self._data: mmap.mmap | bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._data: mmap.mmap | bytes = mapped_bytes(path)
         except (OSError, ValueError):  # absent or empty: reported below
             self._data = b""
         start = self._data.find(b"\n" + VIDEOS.encode())

@@ -6,7 +6,8 @@ index); and `crc32c` of the JPEG's bytes, which is checked whenever the frame is
 the last batch of a video may have fewer. The metadata of that batch holds the provenance of the frames and the checksum
 of the other three columns. A pack holds the batches of its videos one after the other (`pipeline/video/packs.py`).
 `manifest.json` holds each video's provenance, file and first batch. Reading maps files into memory and decodes only the
-JPEGs that are needed.
+JPEGs that are needed. Where clips go on to another batch, the pages of the one that they left are given back, so that a
+long film read from its start to its end does not come to lie in memory as a whole.
 
 A temporary store may leave frames out: their rows have an empty JPEG, and the video's record says how many they are
 (`frames_left_out`). Reading one of them is an error.
@@ -14,6 +15,7 @@ A temporary store may leave frames out: their rows have an empty JPEG, and the v
 
 import errno
 import json
+import mmap
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -31,7 +33,7 @@ from pipeline.base.checksums import REMEDY, bytes_crc32c, checksum_text
 from pipeline.base.errors import DamagedError, InputError
 from pipeline.base.files import atomic_path, json_text
 from pipeline.video.grid import EVERY_FRAME
-from pipeline.video.manifest import StoreManifest
+from pipeline.video.manifest import StoreManifest, mapped_bytes
 
 FRAMES = pa.schema(
     [
@@ -131,6 +133,15 @@ class _File:
 
     path: Path
     reader: pa.ipc.RecordBatchFileReader
+    pages: mmap.mmap
+    start: int  # the address of its first byte
+
+    def give_back(self, jpegs: NDArray[np.uint8]) -> None:
+        """Take the pages of a stretch of the file out of this process; a later read maps them again."""
+        first = jpegs.__array_interface__["data"][0] - self.start
+        whole = first // mmap.PAGESIZE * mmap.PAGESIZE
+        if len(jpegs) and hasattr(self.pages, "madvise"):
+            self.pages.madvise(mmap.MADV_DONTNEED, whole, first + len(jpegs) - whole)
 
 
 class _Video(NamedTuple):
@@ -142,6 +153,14 @@ class _Video(NamedTuple):
     crc32c: NDArray[np.uint32]  # of each row's JPEG
     offsets: list[NDArray[np.int32]]  # per record batch
     jpegs: list[NDArray[np.uint8]]  # per record batch, in the mapped file
+    latest: set[int]  # record batches that the latest clip was read from
+
+    def go_on(self, batches: set[int]) -> None:
+        """Give back the batches of the clip before that this one does not read."""
+        for left in self.latest - batches:
+            self.file.give_back(self.jpegs[left])
+        self.latest.difference_update(self.latest - batches)
+        self.latest.update(batches)
 
 
 class FrameStore:
@@ -230,6 +249,7 @@ class FrameStore:
         frames = np.empty((len(distinct), *video.size, 3), np.uint8)
         for frame, row in zip(frames, distinct.tolist(), strict=True):
             _decode(video, row, frame)
+        video.go_on(set((distinct // BATCH_ROWS).tolist()))
         return frames if np.array_equal(places, np.arange(len(rows))) else frames[places]
 
     def check(self, video_id: str) -> None:
@@ -278,7 +298,9 @@ def _map_file(path: Path, expected_bytes: int) -> _File:
             raise InputError(f"{path}: found {found} bytes, expected {expected_bytes}; {REMEDY}")
         # Without threads, because Arrow's pool does not survive a fork.
         options = pa.ipc.IpcReadOptions(use_threads=False)
-        reader = pa.ipc.open_file(pa.memory_map(str(path)), options=options)
+        pages = mapped_bytes(path)
+        mapped = pa.py_buffer(pages)
+        reader = pa.ipc.open_file(pa.BufferReader(mapped), options=options)
         names = reader.schema.names
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run extract_frames") from None
@@ -288,7 +310,7 @@ def _map_file(path: Path, expected_bytes: int) -> _File:
         raise InputError(f"{path}: no Arrow IPC file ({error}); {REMEDY}") from None
     if not reader.schema.equals(FRAMES):
         raise InputError(f"{path}: columns are {names}, expected {FRAMES.names}")
-    return _File(path, reader)
+    return _File(path, reader, pages, mapped.address)
 
 
 def _read_video(file: _File, video_id: str, entry: dict[str, Any]) -> _Video:
@@ -319,6 +341,7 @@ def _read_video(file: _File, video_id: str, entry: dict[str, Any]) -> _Video:
         columns["crc32c"],
         offsets,
         [np.frombuffer(batch["jpeg"].buffers()[2], np.uint8) for batch in batches],
+        set(),
     )
 
 

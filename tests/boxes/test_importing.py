@@ -196,7 +196,7 @@ def test_what_ends_the_run(tmp_path: Path) -> None:
     (folder / "others.json").unlink()
     write(folder, a_csv=[("other", 902, A, 0.5)])
     assert refusal(folder) == nothing + (
-        "a.csv: video 'other': found 1 rows of a video without annotations, expected a video of train.csv, val.csv, "
+        "a.csv: video 'other': found 1 row of a video without annotations, expected a video of train.csv, val.csv, "
         "test.csv or videos.csv"
     )
     write(folder, a_csv=[("v1", 902, (1, 2, 3, 4), 0.5)])

@@ -145,7 +145,7 @@ def test_folders_of_pictures_and_of_runs(tmp_path: Path) -> None:
     found = read(tmp_path, timelines("a", "b_1"))
     assert [(each[0], each[1], each[-1]) for each in rows(found)] == [("a", 0, 0.9), ("a", 1, 0.8), ("b_1", 0, 0.7)]
     assert [str(each) for each in found.problems] == [
-        "*.txt: video 'c': found 1 files of a video without annotations, expected VIDEO_12.txt, or files in a folder "
+        "*.txt: video 'c': found 1 file of a video without annotations, expected VIDEO_12.txt, or files in a folder "
         "VIDEO, of an annotated video"
     ]
     assert found.bad == 1

@@ -94,7 +94,7 @@ BOXES: Planted = {
     "proposal-without-score": ("warning", 5, "boxes.pkl: boxes: found 5 boxes without a score, expected x1, y1, x2, "
                                "y2, score"),
     "proposal-box-in-pixels": ("error", 1, f"boxes.pkl: key 'kitchen,2.5', box 2: found box 10 20 30 40, {SHARES}"),
-    "proposal-unknown-film": ("warning", 1, "boxes.pkl: video 'martian': found 1 rows of a video without annotations, "
+    "proposal-unknown-film": ("warning", 1, "boxes.pkl: video 'martian': found 1 row of a video without annotations, "
                               "expected a video of train.csv, val.csv, test.csv or videos.csv"),
     "proposal-too-many-bad": ("error", 2, "boxes.pkl: all rows: found 2 of 6 bad, expected at most 0.05 "
                               "(boxes.max_bad_fraction)"),

@@ -13,6 +13,7 @@ from pipeline.base.code_version import REPOSITORY
 from pipeline.base.errors import InputError
 from pipeline.doctor.probe_films import ProbedFilm
 from pipeline.new_dataset.config import (
+    USUAL_BAD_FRACTION,
     Annotated,
     _bad_film_lines,
     check_name,
@@ -160,6 +161,11 @@ def test_paths_and_long_lists_stay_one_yaml_file(tmp_path: Path) -> None:
     assert compose_params(["dataset=mine"], tmp_path / "conf")["dataset"]["videos"] == videos
     assert "  # ... and 18 more lines, which import_annotations prints\n" in text
     assert "  # 1 film that can be read, 1 that cannot.\n" in text
+
+
+def test_the_usual_limit_of_bad_films_is_that_of_the_configuration() -> None:
+    values = yaml.safe_load((REPOSITORY / "conf/config.yaml").read_text())
+    assert values["frames"]["max_bad_fraction"] == USUAL_BAD_FRACTION
 
 
 def test_films_that_cannot_be_read_and_nobody_annotated_stop_nothing() -> None:

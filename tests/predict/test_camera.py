@@ -1,4 +1,5 @@
 import functools
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -44,6 +45,16 @@ from tests.video.films import number_of, write_film, write_sound
 )
 def test_what_is_a_camera(source: str, expected: bool) -> None:
     assert is_camera(source) == expected
+
+
+def test_a_film_is_no_camera_and_the_message_names_the_command(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    told = f"{film}: expected camera:NUMBER, rtsp://... or http://..."
+    with pytest.raises(InputError, match=f"^{re.escape(told)}$"):
+        address_of(str(film))
+    film.touch()
+    with pytest.raises(InputError, match=f"^{re.escape(told)}; `actionbank predict` takes files$"):
+        address_of(str(film))
 
 
 def test_a_name_holds_no_password() -> None:

@@ -1,6 +1,7 @@
 """A trained head explained through its project, and the command that does it."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,15 @@ from benchmarks.synthetic_bank import Size, write_all
 from pipeline.base.command import new_app
 from pipeline.base.errors import InputError
 from pipeline.base.hardware import hardware_of
-from pipeline.checkpoint.weights import HEAD
 from pipeline.commands.explain import explain
-from pipeline.models.detector import Detector
 from pipeline.params import load_params
 from pipeline.params.head_rows import row_source
 from pipeline.predict.attention_table import ATTENTION
 from pipeline.predict.explain_split import explain_split
 from pipeline.scoring.detections import detections_table
-from pipeline.scoring.predictor import Predictor, open_predictor
-from pipeline.tables.schemas import DETECTIONS, read_table
+from pipeline.tables.schemas import BOX_COLUMNS, DETECTIONS, read_table
 from stages import evaluate, train_head
+from tests.predict.conftest import FILM, Trained
 
 APP = new_app()
 APP.command()(explain)
@@ -75,17 +74,43 @@ def test_the_scores_are_those_of_evaluate_and_films_can_be_chosen(banks, tmp_pat
         assert len(list(csv.DictReader(file))) == len(written)
 
 
-def test_a_detector_is_refused(banks, tmp_path, monkeypatch) -> None:
-    start(banks, tmp_path, monkeypatch, "lfb_nl", "head.window.seconds=5", "head.options.latent=4")
-    source = row_source(load_params(), hardware_of("cpu", 1, 8))
+@pytest.mark.parametrize("name", ["aia", "bank"])
+def test_what_evaluate_scored_is_explained_in_both_scopes(
+    name: str, trained: Callable[[str], Trained], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head on a bank, and a detector on frames with the memory and the objects that it reads."""
+    project = trained(name)
+    monkeypatch.chdir(project.folder)
+    params = load_params()
+    source = row_source(params, hardware_of("cpu", 1, 8))
+    for boxes in ("detected", "ground_truth"):
+        found = explain_split(source, boxes=boxes, rule=params.evaluation.rule)
+        table = detections_table(found.scored, action_threshold=params.evaluation.action_threshold)
+        assert table == read_table(project.scored(f"{boxes}.parquet"), DETECTIONS)
+        total: dict[tuple[Any, ...], float] = {}
+        for row in found.attention.to_pylist():
+            key = (row["video_id"], row["timestamp"], *(row[edge] for edge in BOX_COLUMNS), row["block"], row["layer"])
+            total[key] = total.get(key, 0) + row["weight"]
+        assert list(total.values()) == pytest.approx([1.0] * len(total), abs=1e-5)
+        persons = {
+            (each.keyframe.video_id, each.keyframe.timestamp, *box)
+            for each in found.scored for box in each.boxes_xyxy.tolist()
+        }  # fmt: skip
+        assert {key[:6] for key in total} == persons
+    where = "frames" if name == "aia" else r"val\.zarr"
+    one = explain_split(source, boxes="detected", rule=params.evaluation.rule, films=[FILM])
+    assert {each.keyframe.video_id for each in one.scored} == {FILM}
+    with pytest.raises(InputError, match=rf"{where}: has no film 'other', expected some of .*{FILM}"):
+        explain_split(source, boxes="detected", rule=params.evaluation.rule, films=["other"])
+    looks = {(row["block"], row["seen"]) for row in one.attention.to_pylist()}
+    of_frames = {("P", "person"), ("O", "object"), ("M", "row"), ("M", "person")}
+    assert looks == (of_frames if name == "aia" else {("M", "row")})
 
-    class Whole(Detector):
-        def __init__(self) -> None:
-            pass
 
-    opened = open_predictor(HEAD, source.hardware, compute_dtype="fp32")
-    whole = Predictor(opened.spec, Whole(), opened.hardware, "fp32")
-    monkeypatch.setattr("pipeline.predict.explain_split.open_predictor", lambda *_, **__: whole)
-    message = "trained in scope all and scores frames, not rows of a bank; `actionbank predict FILM --explain 20` tells"
-    with pytest.raises(InputError, match=message):
-        explain_split(source, boxes="detected", rule=load_params().evaluation.rule)
+def test_a_detector_without_attention_is_refused(
+    trained: Callable[[str], Trained], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained("all").folder)
+    params = load_params()
+    with pytest.raises(InputError, match=r"^head acrn: it attends to nothing"):
+        explain_split(row_source(params, hardware_of("cpu", 1, 8)), boxes="detected", rule=params.evaluation.rule)

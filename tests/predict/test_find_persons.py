@@ -100,9 +100,15 @@ def test_boxes_of_another_film_alone_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read_boxes(tmp_path / "b.csv", None, lines, min_score=0.05)
     assert str(error.value) == (
-        f"{tmp_path}/b.csv: no row is a box of a film that is given: b.csv: video 'other': found 1 rows of "
+        f"{tmp_path}/b.csv: no row is a box of a film that is given: b.csv: video 'other': found 1 row of "
         "another film, expected 'a', 'b', 'c' ..."
     )
+
+
+def test_many_rows_of_another_film_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_text("other,5,0.1,0.1,0.3,0.5,,0.9\nother,6,0.1,0.1,0.3,0.5,,0.9\n")
+    with pytest.raises(InputError, match=r"b\.csv: video 'other': found 2 rows of another film, expected 'a'$"):
+        read_boxes(tmp_path / "b.csv", None, {"a": Timeline("val", 0.0, 0.0)}, min_score=0.05)
 
 
 def test_a_camera_sees_each_frame_alone() -> None:

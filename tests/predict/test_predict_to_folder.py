@@ -1,13 +1,16 @@
 """The whole run: films in, a folder out."""
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_tree
+from pipeline.cli import build_app
 from pipeline.evaluation.ava_csv import read_detections, read_keyframe_list
 from pipeline.predict import predict_films
 from pipeline.predict.film_plans import Chosen
@@ -111,6 +114,40 @@ def test_an_interrupted_run_writes_whole_films(
     found = predict_to_folder([str(project.film), "zz.mp4"], model, Chosen(), OPTIONS, Outputs(out=Path("out")))
     assert found.interrupted
     assert read_predicted(Path("out")).videos["video_id"].to_pylist() == [FILM]
+
+
+@pytest.mark.parametrize(("at", "done"), [("start", []), (FILM, []), ("zz", [FILM])])
+def test_a_ctrl_c_ends_the_command_with_130_and_loses_no_result(
+    at: str, done: list[str], trained: Train, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal that comes while the model is loaded, while the first film is scored, and while the second one is."""
+    project = trained("all")
+    Path("zz.mp4").symlink_to(project.film)
+    Path("out").mkdir()
+    Path("out/detections.parquet").write_text("earlier")
+    predict, load = predict_film, load_model
+
+    def interrupted(model, film, *arguments, **options):
+        if film.video_id == at:
+            signal.raise_signal(signal.SIGINT)
+        return predict(model, film, *arguments, **options)
+
+    def start(*arguments, **options):
+        if at == "start":
+            signal.raise_signal(signal.SIGINT)
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(predict_films, "predict_film", interrupted)
+    monkeypatch.setattr("pipeline.predict.load_model.load_model", start)
+    words = ["predict", str(project.film), "zz.mp4", "--model", str(project.folder), "--out", "out", "--force"]
+    assert CliRunner().invoke(build_app("predict"), words).exit_code == 130
+    if done:
+        assert read_predicted(Path("out")).videos["video_id"].to_pylist() == done
+        assert len(Path("out/seconds.jsonl").read_text().splitlines()) == 19
+    else:
+        assert [path.name for path in Path("out").iterdir()] == ["detections.parquet"]
+        assert Path("out/detections.parquet").read_text() == "earlier"
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["out", "zz.mp4"]
 
 
 def test_a_folder_that_is_there_is_kept(trained: Train, elsewhere: Path) -> None:

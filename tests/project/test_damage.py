@@ -185,9 +185,9 @@ def test_what_may_not_be_read_is_not_taken_for_damaged(tmp_path: Path, monkeypat
     assert out_faults(tmp_path) == [f"{path}: fault"]
     frames = write_store(tmp_path / "frames")
 
-    def refuse_map(path: str) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", path)
+    def refuse_map(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr("pipeline.video.store.pa.memory_map", refuse_map)
+    monkeypatch.setattr("pipeline.video.store.mapped_bytes", refuse_map)
     with pytest.raises(PermissionError):
         out_faults(frames)

@@ -38,7 +38,7 @@ def bank(tmp_path: Path) -> Path:
 def test_the_bank_of_the_heads_own_checkpoint_is_opened(bank: Path) -> None:
     for value in (sidecars.HEAD, sidecars.LINEAR, sidecars.ALL):
         head = sidecars.checkpoint(value, producer=OURS, mixed_banks={"channels": [1, 2]})
-        found, mixed = module._open_bank(head, rows_of(bank.parent))
+        found, mixed = module.open_val_bank(head, rows_of(bank.parent))
         assert found is not None
         assert (found.where, mixed) == (str(bank), {"channels": [1, 2]})
 
@@ -46,21 +46,21 @@ def test_the_bank_of_the_heads_own_checkpoint_is_opened(bank: Path) -> None:
 def test_a_bank_of_another_checkpoint_is_refused_unless_that_is_allowed(bank: Path) -> None:
     head = sidecars.checkpoint(sidecars.HEAD, producer=OTHER)
     with pytest.raises(InputError) as error:
-        module._open_bank(head, rows_of(bank.parent))
+        module.open_val_bank(head, rows_of(bank.parent))
     assert str(error.value) == f"{bank}: was made by checkpoint {OURS}, the head was trained with {OTHER}"
-    found, mixed = module._open_bank(head, rows_of(bank.parent, allow_mixed=True))
+    found, mixed = module.open_val_bank(head, rows_of(bank.parent, allow_mixed=True))
     assert found is not None
     assert mixed == {**sidecars.HEAD["mixed_banks"], "head_and_val_bank": [OURS, OTHER]}
 
 
 def test_a_detector_without_windows_reads_no_bank(tmp_path: Path) -> None:
     for value in (sidecars.HANDED_ON, {**sidecars.ALL, "head": sidecars.LINEAR["head"]}):
-        found, mixed = module._open_bank(sidecars.checkpoint(value), rows_of(tmp_path))
+        found, mixed = module.open_val_bank(sidecars.checkpoint(value), rows_of(tmp_path))
         assert (found, mixed) == (None, value["mixed_banks"])
 
 
 def test_a_head_that_reads_windows_takes_them_from_a_bank_though_its_rows_come_from_frames(bank: Path) -> None:
-    found, _ = module._open_bank(
+    found, _ = module.open_val_bank(
         sidecars.checkpoint(sidecars.ALL, producer=OURS), rows_of(bank.parent, reads_bank=False)
     )
     assert found is not None
@@ -102,14 +102,14 @@ def test_a_detector_reads_the_memory_that_it_has_made_itself(tmp_path: Path, mon
         provenance = {**PROVENANCE, "checkpoint_sha256": made_by}
         write_small_bank(memory, {"v": make_rows({0.0: 1})}, split="val", provenance=provenance)
         if made_by == sha256:
-            found, mixed = module._open_bank(checkpoint, rows)
+            found, mixed = module.open_val_bank(checkpoint, rows)
             assert found is not None
             assert (found.where, mixed) == (str(memory), {})
     with pytest.raises(InputError) as error:
-        module._open_bank(checkpoint, rows)
+        module.open_val_bank(checkpoint, rows)
     assert str(error.value) == (
         f"{memory}: was made by checkpoint {OTHER}, expected {sha256}; `dvc repro` makes it anew, and "
         "bank.allow_mixed=true takes any"
     )
-    _, mixed = module._open_bank(checkpoint, replace(rows, allow_mixed=True))
+    _, mixed = module.open_val_bank(checkpoint, replace(rows, allow_mixed=True))
     assert mixed == {"val_bank_and_expected": [OTHER, sha256]}

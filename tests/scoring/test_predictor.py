@@ -16,12 +16,12 @@ from pipeline.checkpoint.build_baseline import build_baseline
 from pipeline.checkpoint.build_scope import build_scope_head
 from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.specs import HeadSpec
-from pipeline.checkpoint.weights import save_checkpoint
+from pipeline.checkpoint.weights import load_checkpoint, save_checkpoint
 from pipeline.models.detector import Detector
 from pipeline.models.settings import Labels, LongTermHead
 from pipeline.scoring import predictor as module
 from pipeline.scoring.keyframe_rows import score_rows, scoring_rows
-from pipeline.scoring.predictor import make_predictor, open_predictor
+from pipeline.scoring.predictor import Predictor, make_predictor
 from pipeline.scoring.settings import ScoreSettings
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes
 from pipeline.tables.select_boxes import ANY_SCORE
@@ -52,12 +52,16 @@ def head_file(path: Path) -> Path:
     return path
 
 
+def opened(path: Path) -> Predictor:
+    return make_predictor(*load_checkpoint(path), HARDWARE, compute_dtype="fp32")
+
+
 def test_a_head_scores_rows_as_score_rows_does_and_by_its_labels(tmp_path: Path) -> None:
     bank = open_bank(write_small_bank(tmp_path / "val.zarr", {"v": make_rows({0.0: 3, 1.0: 1})}))
     nobody = (np.empty((0, 4)), np.empty((0, 3), bool), np.empty((0, 4)), np.empty(0))
     keyframes = [KeyframeBoxes(Keyframe("v", at, at), *nobody) for at in (0.0, 1.0)]
     rows = scoring_rows(bank, keyframes, "detections", rule=ANY_SCORE)
-    found = open_predictor(head_file(tmp_path / "head.safetensors"), HARDWARE, compute_dtype="fp32")
+    found = opened(head_file(tmp_path / "head.safetensors"))
     assert not found.model.training
     scored = found.score_rows(rows)
     assert [each.scores.shape for each in scored] == [(3, 3), (1, 3)]
@@ -92,14 +96,14 @@ def test_other_kinds_and_other_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     save_checkpoint(path, {}, sidecars.checkpoint(sidecars.BACKBONE))
     with pytest.raises(InputError, match=rf"^{path.with_suffix('.json')}: has no 'scope'; it was changed, or made by "):
-        open_predictor(path, HARDWARE, compute_dtype="fp32")
+        opened(path)
     with pytest.raises(InputError, match=r"no\.json"):
-        open_predictor(tmp_path / "no.safetensors", HARDWARE, compute_dtype="fp32")
+        opened(tmp_path / "no.safetensors")
     wide = replace(LINEAR, roi_channels=6)
     record: Any = {"mixed_banks": {}}
     save_checkpoint(path, build_scope_head(LINEAR).state_dict(), Checkpoint(spec=wide, record=record))
     with pytest.raises(InputError) as error:
-        open_predictor(path, HARDWARE, compute_dtype="fp32")
+        opened(path)
     assert str(error.value) == (
         f"{path}: the weights do not fit the model: 1 of another shape (the first: classifier.weight)"
     )

@@ -19,7 +19,7 @@ from pipeline.base.files import digest_file, digest_tree
 from pipeline.base.packing import pack_name, pack_of
 from pipeline.video import items
 from pipeline.video.items import VideoItem, assemble_videos
-from pipeline.video.manifest import write_manifest
+from pipeline.video.manifest import mapped_bytes, write_manifest
 from pipeline.video.packs import write_pack
 from pipeline.video.store import FRAMES, FrameStore, write_frames
 from tests.ids import IDS
@@ -245,13 +245,12 @@ def test_a_pack_is_mapped_once_and_let_go(
 ) -> None:
     store = assemble(tmp_path / "out", made, 2)
     mapped: list[str] = []
-    memory_map = pa.memory_map
 
-    def note(path: str) -> Any:
-        mapped.append(Path(path).name)
-        return memory_map(path)
+    def note(path: Path) -> Any:
+        mapped.append(path.name)
+        return mapped_bytes(path)
 
-    monkeypatch.setattr(pa, "memory_map", note)
+    monkeypatch.setattr("pipeline.video.store.mapped_bytes", note)
     for name in [*made, *made]:
         store.read_clip(name, [0])
     assert sorted(mapped) == ["pack-0-of-2.arrow", "pack-1-of-2.arrow"]

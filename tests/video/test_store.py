@@ -56,6 +56,45 @@ def store(tmp_path: Path) -> FrameStore:
     return FrameStore(tmp_path)
 
 
+def test_pages_of_what_was_left_are_given_back(store: FrameStore) -> None:
+    """A batch stays mapped while clips are read from it, and the frames of one that was left can be read again."""
+    store.read_clip("a", [0])
+    given: list[int] = []
+    file = store._opened["a"].file
+    give_back = type(file).give_back
+
+    def note(self: Any, jpegs: NDArray[np.uint8]) -> None:
+        given.append(next(place for place, each in enumerate(store._opened["a"].jpegs) if each is jpegs))
+        give_back(self, jpegs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(file), "give_back", note)
+        for grid, expected in ((2, []), (2 * BATCH_ROWS - 2, []), (2 * BATCH_ROWS, [0]), (4 * BATCH_ROWS, [0, 1])):
+            assert numbers_of(store.read_clip("a", [grid])) == [grid // 2]
+            assert given == expected
+        both = [2 * BATCH_ROWS - 2, 2 * BATCH_ROWS]
+        assert numbers_of(store.read_clip("a", both)) == [grid // 2 for grid in both]
+    assert given == [0, 1, 2]
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system does not tell what is resident")
+def test_a_film_read_to_its_end_does_not_stay_in_memory(tmp_path: Path) -> None:
+    """The map of a file of three batches of noise has the pages of the last one alone."""
+    noise = np.random.default_rng(0).integers(0, 255, (32, 48, 3), np.uint8)
+    jpeg = simplejpeg.encode_jpeg(noise, 95)
+    count = 3 * BATCH_ROWS
+    origin = {"source_sha256": "", "grid_frames": count, "stored_height": 32, "stored_width": 48}
+    write_frames(tmp_path / "a.arrow", (Row(jpeg, place / 25, place) for place in range(count)), lambda: origin)
+    record = {**origin, "rows": count, "sha256": digest_file(tmp_path / "a.arrow")}
+    write_manifest(tmp_path, {"a": record}, fps=25.0, short_side=None, quality=95)
+    store = FrameStore(tmp_path)
+    for grid in range(count):
+        store.read_clip("a", [grid])
+    _, told = Path("/proc/self/smaps").read_text().split(f"{tmp_path}/a.arrow\n")
+    resident = next(line for line in told.splitlines() if line.startswith("Rss:"))
+    assert int(resident.split()[1]) * 1024 < 1.3 * BATCH_ROWS * len(jpeg)
+
+
 def test_what_the_manifest_says(store: FrameStore, tmp_path: Path) -> None:
     assert store.fps == 15
     assert store.video_ids == ["a", "b"]

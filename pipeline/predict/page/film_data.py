@@ -1,7 +1,7 @@
 """Turn what `predict` found into the data of a page: persons second by second, the truth, what was looked at.
 
 Of a person: `k` track, `b` box, `a` [class, score] from the highest score on, `g` classes by the ground truth, `w`
-place in the film's `why`. Classes are positions in `labels`. Boxes are normalised, times are seconds.
+place in the film's `why` (`reasons.py`). Classes are positions in `labels`. Boxes are normalised, times are seconds.
 """
 
 import os
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base.errors import InputError
-from pipeline.predict.attention_table import SEEN_BOX
+from pipeline.predict.page.reasons import LEAST_IOU, PERSONS, film_reasons
 from pipeline.predict.predicted import Predicted
 from pipeline.tables.iou import box_iou
 from pipeline.tables.label_map import Label
@@ -29,8 +29,6 @@ LEAST_SCORE = 0.05
 USUAL_THRESHOLD = 0.5
 MISSED = 2**53 - 1
 "The track of annotated persons whom no box overlaps."
-LEAST_IOU = 0.5
-SHOWN_ROWS = 8
 Box = tuple[float, ...]
 Row = dict[str, Any]
 
@@ -68,7 +66,7 @@ def page_data(predicted: Predicted, page: Path, extras: Extras) -> dict[str, Any
     ]  # fmt: skip
     floor = min([LEAST_SCORE, *(float(each["threshold"]) for each in labels)])
     films = [_film(row, predicted, page, extras, floor) for row in predicted.videos.to_pylist()]
-    return {"films": films, "labels": labels, "every": _step(films), "missed": MISSED}
+    return {"films": films, "labels": labels, "every": _step(films), "missed": MISSED, "part": PERSONS}
 
 
 def _film(video: Row, predicted: Predicted, page: Path, extras: Extras, floor: float) -> dict[str, Any]:
@@ -89,7 +87,7 @@ def _film(video: Row, predicted: Predicted, page: Path, extras: Extras, floor: f
         "src": film_url(Path(video["path"]), page),
         **{name: video[name] for name in ("width", "height", "fps")},
         "duration": video["duration_seconds"],
-        "why": _why(seconds, extras.attention, video["video_id"]) if extras.attention is not None else None,
+        "why": None if extras.attention is None else film_reasons(seconds, _of(extras.attention, video["video_id"])),
     }
     if extras.truth:
         _add_truth(seconds, extras.truth, video["video_id"], place)
@@ -164,45 +162,3 @@ def _add_truth(seconds: dict[float, list[Row]], truth: Tables, video_id: str, pl
                 iou[:, best] = 0  # one annotated person for each box
             else:
                 here.append({"k": MISSED, "b": _short(box), "a": [], "g": sorted(annotated[box])})
-
-
-def _why(seconds: dict[float, list[Row]], attention: pa.Table, video_id: str) -> list[list[Row]]:
-    """Give each person a place `w` in the list that is returned: what each layer looked at, the largest weights."""
-    of_person: dict[tuple[float, Box], dict[tuple[str, int], list[Row]]] = defaultdict(dict)
-    for row in _of(attention, video_id).to_pylist():
-        person = of_person[round(row["time_seconds"], 3), _rounded(_box(row))]
-        look = person.setdefault((row["block"], row["layer"]), [])
-        if len(look) < SHOWN_ROWS:
-            look.append(row)
-    times = {round(time, 3): time for time in seconds}
-    why: list[list[Row]] = []
-    for time, persons in seconds.items():
-        for found in persons:
-            looks = of_person.get((round(time, 3), _rounded(found["b"])))
-            if looks:
-                found["w"] = len(why)
-                why.append(
-                    [
-                        {"block": block, "layer": layer, "rows": [_look(row, seconds, times) for row in rows]}
-                        for (block, layer), rows in looks.items()
-                    ]
-                )
-    return why
-
-
-def _rounded(box: Iterable[float]) -> Box:
-    return tuple(round(edge, 3) for edge in box)
-
-
-def _look(row: Row, seconds: Mapping[float, list[Row]], times: Mapping[float, float]) -> Row:
-    box = _box(row, SEEN_BOX)
-    time = row["seen_time_seconds"]
-    look: Row = {"seen": row["seen"], "t": time, "w": round(row["weight"], 4)}
-    if None not in box:
-        look["b"] = _short(box)
-        here = seconds.get(times.get(round(time, 3), -1.0), [])
-        if here and row["seen"] != "object":
-            iou = box_iou(np.array([box]), np.array([person["b"] for person in here]))[0]
-            if iou.max() >= LEAST_IOU and here[int(iou.argmax())]["k"] >= 0:
-                look["k"] = here[int(iou.argmax())]["k"]
-    return look

@@ -20,10 +20,13 @@ FILES = Path(__file__).parent
 PAGE = "page.html"
 LIVE_SECONDS = 60
 "What the time lines of a camera show."
+ELEMENT = '<script type="application/json" id="{id}">{json}</script>'
 MARK = b'<script type="application/json" id="data">'
 
 
-def render_page(name: str, data: Any, texts: Mapping[str, str], *, sources: str = "") -> str:
+def render_page(
+    name: str, data: Any, texts: Mapping[str, str], *, sources: str = "", more: Mapping[str, Any] | None = None
+) -> str:
     """Return a page made from `NAME.html`, `NAME.css` and `NAME.js` of this folder.
 
     Args:
@@ -31,11 +34,14 @@ def render_page(name: str, data: Any, texts: Mapping[str, str], *, sources: str 
         data: becomes JSON in the element `data`.
         texts: for the places `{{KEY}}` of the markup; escaped.
         sources: more directives for the content security policy.
+        more: data by the id of its element, for the place `{{more}}`: the script need not read it at the start.
     """
     style, script = ((FILES / f"{name}.{kind}").read_text() for kind in ("css", "js"))
     policy = f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; {sources}".strip("; ")
     parts = {key: escape(value) for key, value in texts.items()}
     parts |= {"policy": escape(policy), "style": style, "script": script, "data": json_in_html(data)}
+    elements = (ELEMENT.format(id=escape(key), json=json_in_html(value)) for key, value in (more or {}).items())
+    parts["more"] = "\n".join(elements)
     # One pass over the markup, so that a text with {{data}} in it stays a text.
     head, *rest = (FILES / f"{name}.html").read_text().split("{{")
     return head + "".join(parts[key] + tail for key, _, tail in (each.partition("}}") for each in rest))
@@ -65,10 +71,17 @@ def write_film_page(page: Path, predicted: Predicted, extras: Extras | None = No
     """
     check_own_file(page, lambda found: MARK in found)
     data = page_data(predicted, at or page, extras or Extras())
+    reasons = {
+        f"why-{number}-{place}": part
+        for number, film in enumerate(data["films"])
+        for place, part in enumerate(film["why"] or ())
+    }
+    for film in data["films"]:
+        film["why"] = film["why"] is not None
     films = [film["id"] for film in data["films"]]
     title = films[0] if len(films) == 1 else f"{films[0]} and {len(films) - 1} more"
     texts = {"title": title, "model": str(predicted.model.get("head", ""))}
-    write_text(page, render_page("view", data, texts, sources="media-src 'self' file: blob:"))
+    write_text(page, render_page("view", data, texts, sources="media-src 'self' file: blob:", more=reasons))
 
 
 def render_live_page(title: str = "actionbank live") -> str:

@@ -25,6 +25,7 @@ const clock = (time) => {
 
 function indexFilm(film) {
   film.tracks = new Map();
+  film.parts = new Map();
   film.seconds.forEach((second) => second.p.forEach((person) => {
     person.t = second.t;
     if (!film.tracks.has(person.k)) film.tracks.set(person.k, []);
@@ -225,6 +226,23 @@ const thumbs = {
 
 const blocks = { P: "persons of the clip", O: "objects of the clip", M: "window", past: "window, past", future: "window, future" };
 
+const kinds = ["empty", "row", "person", "object"];
+
+// What was looked at lies in elements of their own, which are read when one of their persons is asked for.
+function looksOf(person) {
+  const number = Math.floor(person.w / data.part), parts = state.film.parts;
+  if (!parts.has(number)) parts.set(number, JSON.parse($(`why-${data.films.indexOf(state.film)}-${number}`).textContent));
+  const part = parts.get(number);
+  return part.persons[person.w % data.part].map(([place, ...pairs]) => {
+    const [block, layer] = part.layers[place], rows = [];
+    for (let i = 0; i < pairs.length; i += 2) {
+      const [kind, t, k, ...box] = part.seen[pairs[i]];
+      rows.push({ seen: kinds[kind], t, k, b: box.length ? box.map((edge) => edge / 1000) : null, w: pairs[i + 1] / 1000 });
+    }
+    return { block, layer, rows };
+  });
+}
+
 function drawWhy() {
   const box = $("why");
   box.replaceChildren();
@@ -232,11 +250,13 @@ function drawWhy() {
   if (!state.film.why) return;
   const person = state.chosen === null ? null : nearest(state.film.tracks.get(state.chosen) || [], video.currentTime);
   box.append(make("h2", "Why"));
-  const looks = person && person.w !== undefined ? state.film.why[person.w] : null;
+  const looks = person && person.w !== undefined ? looksOf(person) : null;
   if (!looks) { box.append(make("p", "Choose a person in the picture or in the lines below.", "note")); return; }
   box.append(make("p", `What the head attended to for ${trackName(person.k)} at ${clock(person.t)}`, "note"));
   for (const look of looks) {
     box.append(make("h3", `${blocks[look.block] || look.block}, layer ${look.layer}`));
+    const shown = look.rows.reduce((sum, row) => sum + row.w, 0);
+    box.append(make("p", `${look.rows.length} largest weight${look.rows.length === 1 ? "" : "s"}, ${(100 * shown).toFixed(0)} % of all`, "note"));
     const times = look.rows.filter((row) => row.t !== null).map((row) => row.t);
     if (!["P", "O"].includes(look.block) && times.length) box.append(strip(look, person));
     const table = make("table");
@@ -269,7 +289,7 @@ function whyRow(row, most) {
   const bar = make("span", undefined, "bar"), weight = make("td", `${(100 * row.w).toFixed(1)} % `);
   bar.style.width = `${Math.round(80 * row.w / most)}px`;
   weight.append(bar);
-  const who = row.seen === "empty" ? "an empty slot" : row.k !== undefined ? trackName(row.k) : row.seen;
+  const who = row.seen === "empty" ? "an empty slot" : row.k >= 0 ? trackName(row.k) : row.seen;
   line.append(picture, make("td", row.t === null ? "" : clock(row.t)), make("td", who), weight);
   if (row.t !== null) {
     line.addEventListener("click", () => go(row.t, false));

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.base.errors import InputError
 from pipeline.predict.page.film_data import MISSED, Extras, film_url, page_data
-from tests.predict.page.made_up import EVIL, NAME, made_up, made_up_attention, made_up_truth
+from tests.predict.page.made_up import EVIL, NAME, made_up, made_up_truth
 
 
 def test_persons_second_by_second(tmp_path: Path) -> None:
@@ -41,17 +41,6 @@ def test_ground_truth_beside_detections(tmp_path: Path) -> None:
         [(3, [0]), (7, [])],
         [(3, None)],  # excluded: nothing is known
         [(3, [2]), (MISSED, [2])],
-    ]
-
-
-def test_what_was_looked_at(tmp_path: Path) -> None:
-    film = page_data(made_up(tmp_path), tmp_path / "page.html", Extras(attention=made_up_attention()))["films"][0]
-    assert [person.get("w") for second in film["seconds"] for person in second["p"]] == [None] * 4 + [0, None]
-    row = {"seen": "row", "t": 1.5, "w": 0.7, "b": [0.6, 0.2, 0.9, 0.9], "k": 7}
-    empty = {"seen": "empty", "t": None, "w": 0.3}
-    thing = {"seen": "object", "t": 2.5, "w": 1.0, "b": [0.6, 0.2, 0.9, 0.9]}
-    assert film["why"] == [
-        [{"block": "M", "layer": 1, "rows": [row, empty]}, {"block": "O", "layer": 1, "rows": [thing]}]
     ]
 
 

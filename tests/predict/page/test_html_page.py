@@ -191,6 +191,9 @@ def test_what_was_looked_at_is_shown_with_pictures(opened: Open) -> None:
     assert page.run("[...document.querySelectorAll('#why h3')].map((each) => each.textContent)") == [
         "window, layer 1", "objects of the clip, layer 1",
     ]  # fmt: skip
+    assert page.run("[...document.querySelectorAll('#why h3 + p')].map((each) => each.textContent)") == [
+        "2 largest weights, 100 % of all", "1 largest weight, 100 % of all",
+    ]  # fmt: skip
     page.wait("document.querySelectorAll('#why canvas[data-drawn]').length === 2")
     page.click("#why tr")
     page.wait(f"Math.abs({TIME} - 1.5) < 0.01")
