@@ -15,10 +15,10 @@ from benchmarks.synthetic_bank import NAME, SETTINGS, Size
 from pipeline.bank.reader import open_bank
 from pipeline.base.files import read_json
 from pipeline.base.hardware import Hardware
-from pipeline.checkpoint.weights import HEAD
+from pipeline.checkpoint.weights import HEAD, load_checkpoint
 from pipeline.features.windows import WindowOptions, window_source
 from pipeline.scoring.keyframe_rows import SCORED_ROW_SETS, scoring_rows
-from pipeline.scoring.predictor import open_predictor
+from pipeline.scoring.predictor import make_predictor
 from pipeline.tables.select_boxes import BoxRule
 from pipeline.tables.split_tables import KnownFilms, read_tables, split_keyframes
 
@@ -66,7 +66,7 @@ def measure_scoring(kind: str, setup: Setup) -> list[str]:
     """Score the val split with the head that the training left, as `evaluate` does before it takes an AP."""
     data, device = folder_of(setup) / "data" / NAME, torch.device(setup.device)
     os.environ["DVC_ROOT"] = str(folder_of(setup))
-    predictor = open_predictor(folder_of(setup) / HEAD, Hardware(device, 1, 8), compute_dtype="fp32")
+    predictor = make_predictor(*load_checkpoint(folder_of(setup) / HEAD), Hardware(device, 1, 8), compute_dtype="fp32")
     window = predictor.spec.head.window
     assert window is not None
     times = [time.perf_counter()]

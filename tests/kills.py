@@ -39,17 +39,21 @@ from pipeline.video.extract import FrameSettings, extract_video
 from stages.code import code
 from stages.detect_boxes import detect_boxes
 from stages.evaluate import evaluate
+from stages.evaluate_recognizer import evaluate_recognizer
 from stages.extract_frames import extract_frames
 from stages.import_annotations import import_annotations
 from stages.import_boxes import import_boxes
+from stages.import_labels import import_labels
 from stages.infer_bank import infer_bank
 from stages.make_videos import make_videos
 from stages.train_baseline import train_baseline
 from stages.train_head import train_head
+from stages.train_recognizer import train_recognizer
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TOKEN = "ACTIONBANK_KILLED"
 NAME = "playground_mini"
+CLIPS = "gestures_mini"
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.chmod", "os.symlink")
 GC = "work gc"
@@ -65,6 +69,11 @@ def _subset() -> None:
 # In the order in which they run: each begins with what those before it left.
 STAGES: dict[str, Callable[[], None]] = {
     "code": code,
+    "make_videos of clips": lambda: make_videos(CLIPS, workers=1, track="recognition"),
+    "extract_frames of clips": lambda: extract_frames(workers=1, track="recognition"),
+    "import_labels": import_labels,
+    "train_recognizer": lambda: train_recognizer(workers=1, device="cpu", batch=8, processes=1),
+    "evaluate_recognizer": lambda: evaluate_recognizer(workers=1, device="cpu", batch=8, processes=1),
     "make_videos": lambda: make_videos(NAME, workers=1),
     "extract_frames": lambda: extract_frames(workers=1),
     "import_annotations": import_annotations,
@@ -191,6 +200,8 @@ def new_project(folder: Path) -> Path:
     """The smallest data set, and boxes from its files."""
     shutil.copytree(REPOSITORY / "conf", folder / "conf")
     small = [f"dataset={NAME}", "dataset.playground.train_videos=2", "head_train.schedule.epochs=3"]
+    small += [f"recognition/dataset={CLIPS}", "recognition.train.schedule.epochs=3"]
+    small += ["recognition.dataset.playground.train_per_class=1", "recognition.dataset.playground.val_per_class=1"]
     values = compose_params(small, folder / "conf")
     (folder / "params.yaml").write_text(params_text(values))
     return folder

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.base.files import json_text
 from pipeline.commands.models import COUNTED, describe_row, read_published, row_keys
+from pipeline.commands.recognition_rows import list_recognition_rows, recognition_cells
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CONF = REPOSITORY / "conf"
@@ -113,6 +114,12 @@ def described(name: str) -> dict[str, Any]:
     return describe_row(name, rows()[name])
 
 
+@cache
+def recognition_rows() -> list[dict[str, Any]]:
+    """What `actionbank models` says of the rows of recognition."""
+    return list_recognition_rows(CONF, {})
+
+
 def fixture(name: str) -> dict[str, Any]:
     """What was recorded of a model of MMAction2."""
     content: dict[str, Any] = json.loads((FIXTURES / f"{name}.json").read_text())
@@ -138,7 +145,17 @@ def table_text() -> str:
             lines.append("| experiment | clip | head | parameters | GFLOPs | mAP | from | lr, batch, epochs | memory |")
             lines.append("|---|---|---|---|---|---|---|---|---|")
         lines.append(_line(name, values))
-    return "\n".join([*lines, "", ""])
+    return "\n".join([*lines, *_recognition_lines(), "", ""])
+
+
+def _recognition_lines() -> list[str]:
+    """The table of recognition: a line for each row and each version of the source."""
+    lines = ["", "### Something-Something, one label per clip", ""]
+    lines.append("| experiment | backbone | frames | head | parameters | GFLOPs | top-1 | top-5 | reported by |")
+    lines.append("|---|---|---|---|---|---|---|---|---|")
+    for row in recognition_rows():
+        lines += [f"| `{name}` | {' | '.join(cells)} |" for name, *cells, _ in recognition_cells(row)]
+    return lines
 
 
 def _line(name: str, values: Mapping[str, Any]) -> str:
@@ -170,7 +187,12 @@ def with_table(page: str) -> str:
 def counted_text() -> str:
     """What `actionbank models` reads."""
     keys = row_keys(CONF)
-    return json_text({name: {"key": keys[name], "row": described(name)} for name in rows()})
+    of_clips = {row["name"]: row for row in recognition_rows()}
+    return json_text({name: {"key": keys[name], "row": row} for name, row in (_detection_rows() | of_clips).items()})
+
+
+def _detection_rows() -> dict[str, dict[str, Any]]:
+    return {name: described(name) for name in rows()}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import atexit
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 import typer
@@ -34,6 +35,8 @@ ProcessesOption = Annotated[
     ),
 ]
 
+RECOGNITION = Path("recognition/dvc.yaml")
+"The second pipeline."
 TrackOption = Annotated[
     Literal["detection", "recognition"],
     typer.Option(help="Which pipeline's parameters are read: dvc.yaml's or recognition/dvc.yaml's."),

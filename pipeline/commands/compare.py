@@ -10,10 +10,10 @@ import typer
 from pipeline.base.command import TrackOption
 from pipeline.base.files import check_report, write_json
 from pipeline.evaluation.protocols import OFFICIAL_CAP, ProtocolName
-from pipeline.evaluation.settings import ViewsOf
 
 if TYPE_CHECKING:
     from pipeline.analysis.compare_results import Change
+    from pipeline.evaluation.settings import ViewsOf
 
 SOURCE = "A git revision, an experiment's name, `workspace`, or a folder that holds a project."
 # `actionbank report` has these options too.
@@ -38,7 +38,7 @@ def compare(
     seed: SeedOption = 0,
     json_path: Annotated[Path | None, typer.Option("--json", help="Also write the comparison to this file.")] = None,
     track: TrackOption = "detection",
-    views: Annotated[ViewsOf, typer.Option(help="Of recognition: which scores.")] = "accurate",
+    views: Annotated[Literal["efficient", "accurate"], typer.Option(help="Of recognition: which scores.")] = "accurate",
 ) -> None:
     """Compare two experiments: change of AP from A to B per class and group, with its number of examples.
 
@@ -65,7 +65,7 @@ def compare(
         write_json(json_path, {"a": a, "b": b, "boxes": boxes, "split": split, "iou": iou} | asdict(result))
 
 
-def _compare_clips(a: str, b: str, views: ViewsOf, *, resamples: int, seed: int, json_path: Path | None) -> None:
+def _compare_clips(a: str, b: str, views: "ViewsOf", *, resamples: int, seed: int, json_path: Path | None) -> None:
     from pipeline.analysis.compare_clips import class_names, compare_clips, read_clip_result
 
     if json_path:

@@ -26,6 +26,17 @@ ALPHACTION_GROUPS = {80: ((14, 1.2), (49, 49.0), (17, 17.0)), 15: ((6, 1.0), (5,
 # Names of files that OpenMMLab publishes end with the first digits of their sha256.
 _HASHED = re.compile(r"-([0-9a-f]{8})\.pth")
 
+TakenAsOption = Annotated[
+    Literal["detector", "classifier", "recognizer", "frames"] | None,
+    typer.Option(
+        "--as", help="What keys do not show: what PySlowFast's head scores; that a network for frames stays one."
+    ),
+]
+SortedClassesOption = Annotated[
+    Path | None,
+    typer.Option(help="Names of classes, one a line, whose sorted order is that of the source's ids (TRN-pytorch)."),
+]
+
 
 def convert(
     checkpoint: Annotated[str, typer.Argument(help="A file, or an https URL, which is kept in .work/downloads.")],
@@ -37,13 +48,7 @@ def convert(
         list[str] | None,
         typer.Option("--set", help="As after -S: roi.context=global, labels.kind=single, head=lfb_max."),
     ] = None,
-    taken_as: Annotated[
-        Literal["detector", "classifier", "recognizer", "frames"] | None,
-        typer.Option(
-            "--as",
-            help="What keys do not show: what PySlowFast's head scores; that a network for frames stays one.",
-        ),
-    ] = None,
+    taken_as: TakenAsOption = None,
     background: Annotated[
         Background | None,
         typer.Option(
@@ -54,12 +59,7 @@ def convert(
         list[str] | None,
         typer.Option(help="Leave out the keys that begin so, e.g. roi_head; without any head, a backbone is written."),
     ] = None,
-    sorted_classes: Annotated[
-        Path | None,
-        typer.Option(
-            help="Names of classes, one a line, whose sorted order is that of the source's ids (TRN-pytorch)."
-        ),
-    ] = None,
+    sorted_classes: SortedClassesOption = None,
     report: Annotated[Path | None, typer.Option(help="Write every key of the report to this JSON file.")] = None,
 ) -> None:
     """Convert a checkpoint of another framework (docs/checkpoints.md) or ours; say what became of every key.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from pipeline.base.command import WorkersOption, worker_count
+from pipeline.base.command import TrackOption, WorkersOption, worker_count
 from pipeline.base.errors import InputError
 from pipeline.base.files import check_own_file, json_text, write_text
 
@@ -39,6 +39,7 @@ def doctor(
     frame_rate: Annotated[
         float | None, typer.Option(min=0.001, help="Pictures per second of folders of pictures in --videos.")
     ] = None,
+    track: TrackOption = "detection",
 ) -> None:
     """Say what is wrong with a data set and what to do about it.
 
@@ -57,6 +58,10 @@ def doctor(
     watched = Watched(worker_count(workers), decode, silence)
     if labels is not None and videos is not None:
         examined = _examine_clips(labels, videos, frame_rate, watched)
+    elif track == "recognition":
+        if dataset is not None:
+            raise InputError("actionbank doctor: --dataset is of detection; --track recognition reads params.yaml")
+        examined = _examine_recognition(watched)
     else:
         examined = _examine_dataset(dataset, watched)
     if html is not None:
@@ -79,6 +84,24 @@ def _examine_clips(labels: Path, videos: Path, frame_rate: float | None, watched
     from pipeline.doctor.clip_folders import ClipFolders, examine_clips
 
     folders = ClipFolders(labels.absolute().parent.name, videos, labels, frame_rate)
+    return examine_clips(folders, **watched._asdict())
+
+
+def _examine_recognition(watched: Watched) -> "Examination":
+    """Examine the data set of recognition in params.yaml."""
+    from pipeline.doctor.clip_folders import ClipFolders, examine_clips
+    from pipeline.params import load_track
+
+    params = load_track("recognition")
+    dataset = params.dataset
+    folders = ClipFolders(
+        dataset.name,
+        Path(dataset.videos),
+        Path(dataset.labels),
+        None if dataset.frame_rate == "none" else dataset.frame_rate,
+        params.backbone.segments,
+        dataset.max_bad_fraction,
+    )
     return examine_clips(folders, **watched._asdict())
 
 

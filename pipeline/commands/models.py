@@ -16,6 +16,8 @@ from pipeline.commands.recognition_rows import (
 )
 
 DATASETS = ("ava21", "ava22", "ava_kinetics", "multisports", "common15")
+OF_CLIPS = ("sthv1", "sthv2")
+"Data sets of published rows of recognition."
 PROTOCOLS = ("mmaction2_1x", "mmaction2_0x", "official")
 HEADS = (
     "linear", "acrn", "lfb_nl", "lfb_max", "lfb_avg", "two_layer", "aia_parallel", "aia_serial", "aia_dense_serial",
@@ -35,7 +37,7 @@ def models(
     a row with `dvc exp run -S +experiment=NAME`; one of the second table, whose numbers are top-1 and top-5 of one view
     and of six, with `recognition/dvc.yaml` behind it.
     """
-    rows, others = list_rows(), list_recognition_rows()
+    rows, others = list_rows(), list_recognition_rows(Path("conf"), _counted(Path("conf")))
     if as_json:
         print(json_text([*rows, *others]), end="")
         return
@@ -64,13 +66,20 @@ def list_rows(conf: Path = Path("conf")) -> list[dict[str, Any]]:
     Raises:
         InputError: see `read_published`.
     """
+    known, of_clips = _counted(conf), set(recognition_experiments(conf))
+    others = sorted(set(row_keys(conf)) - known.keys() - of_clips)
+    described = [describe_row(name, values) for name, values in read_published(conf, others).items()]
+    return sorted([*(row for name, row in known.items() if name not in of_clips), *described], key=_place)
+
+
+def _counted(conf: Path) -> dict[str, dict[str, Any]]:
+    """Return the rows of the table of counts whose configuration has not changed since, by name."""
     counted = read_json(COUNTED)
-    keys = row_keys(conf)
-    known = [counted[name]["row"] for name, key in keys.items() if name in counted and counted[name]["key"] == key]
-    others = sorted(set(keys) - {row["name"] for row in known} - set(recognition_experiments(conf)))
-    return sorted(
-        [*known, *(describe_row(name, values) for name, values in read_published(conf, others).items())], key=_place
-    )
+    return {
+        name: counted[name]["row"]
+        for name, key in row_keys(conf).items()
+        if name in counted and counted[name]["key"] == key
+    }
 
 
 def row_keys(conf: Path) -> dict[str, str]:
@@ -86,7 +95,7 @@ def row_keys(conf: Path) -> dict[str, str]:
     shared = {
         name.as_posix(): digest_file(conf / name)
         for name in names
-        if name.parts[0] != "dataset" or name.stem in DATASETS  # data sets of the user are in no published row
+        if "dataset" not in name.parts or name.stem in DATASETS + OF_CLIPS  # a user's are in no published row
     }
     return {path.stem: digest_value([shared, digest_file(path)]) for path in sorted(folder.glob("*.yaml"))}
 

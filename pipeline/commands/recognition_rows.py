@@ -1,5 +1,6 @@
 """The published rows of recognition, with their cost: the second table of `actionbank models`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,20 @@ def recognition_experiments(conf: Path) -> list[str]:
     return [path.stem for path in files if "override /recognition/dataset:" in path.read_text(encoding="utf-8")]
 
 
-def list_recognition_rows(conf: Path = Path("conf")) -> list[dict[str, Any]]:
-    """Return one row for each experiment of recognition that reports a number."""
-    from pipeline.project.compose import compose_params  # imported late: Hydra is slow to import
+def list_recognition_rows(conf: Path, known: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row for each experiment of recognition that reports a number.
 
+    Args:
+        conf: the configuration folder.
+        known: rows that need no counting, by name.
+    """
     found = []
     for name in recognition_experiments(conf):
+        if name in known:
+            found.append(known[name])
+            continue
+        from pipeline.project.compose import compose_params  # imported late: Hydra is slow to import
+
         block = compose_params([f"+experiment={name}"], conf)["recognition"]
         if block.get("reported"):
             found.append(describe_recognition(name, block))

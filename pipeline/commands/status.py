@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.base.command import TrackOption
+from pipeline.base.command import RECOGNITION, TrackOption
 from pipeline.base.files import json_text
-from pipeline.project.ready import RECOGNITION
 
 if TYPE_CHECKING:
     from pipeline.project.stage_states import Standing, Status, Unfinished

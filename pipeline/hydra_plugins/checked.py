@@ -15,12 +15,13 @@ from typing import Any, cast
 from dvc.cli import DvcParserError, parse_args
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from pipeline.base.command import RECOGNITION
 from pipeline.base.errors import InputError
 from pipeline.base.files import parse_json
 from pipeline.base.processes import process_born
 from pipeline.params import parse_params
 from pipeline.project.compose import keep_composed, plain_values, replaced_values
-from pipeline.project.ready import RECOGNITION, check_ready, check_recognition_ready
+from pipeline.project.ready import check_ready, check_recognition_ready
 from pipeline.training.logs import check_log
 
 

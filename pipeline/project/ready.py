@@ -5,13 +5,12 @@ from pathlib import Path
 
 from pipeline.bank.reader import Bank, check_pair, check_producer, open_bank
 from pipeline.bank.windows.seconds import check_banks, index_rows
+from pipeline.base.command import RECOGNITION
 from pipeline.base.errors import InputError
 from pipeline.base.plain_yaml import read_yaml
 from pipeline.params import Params
 from pipeline.params.recognition import RecognitionParams
 
-RECOGNITION = Path("recognition/dvc.yaml")
-"The second pipeline."
 NOTHING = "conf/none/"  # placeholders, below this folder, for paths that a choice does not need
 PRODUCER = "if it is the bank you want, bank.producer=FOUND takes it, and bank.allow_mixed=true takes any"
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from pipeline.base.code_version import CODE, code_record
+from pipeline.base.command import RECOGNITION
 from pipeline.base.errors import InputError
 from pipeline.base.files import json_text, read_json
 from pipeline.base.plain_yaml import read_yaml
 from pipeline.base.runs import list_runs, saved_epoch, seconds_taken, seconds_to_start
 from pipeline.base.work import work_root
-from pipeline.project.ready import RECOGNITION
 
 if TYPE_CHECKING:
     from dvc.dependency import Dependency

@@ -4,7 +4,7 @@ from tests.recipes import CONF
 
 def test_the_rows_of_trn_have_their_cost_and_what_is_reported() -> None:
     assert recognition_experiments(CONF) == ["sthv1_trn_r50", "sthv2_trn_r50"]
-    rows = {row["name"]: row for row in list_recognition_rows(CONF)}
+    rows = {row["name"]: row for row in list_recognition_rows(CONF, {})}
     assert [(row["parameters"], row["gflops"]) for row in rows.values()] == [(26_641_154, 65.42)] * 2
     cells = [line for row in rows.values() for line in recognition_cells(row)]
     assert {len(line) for line in cells} == {len(TITLES)}

@@ -1,9 +1,15 @@
+import json
 from pathlib import Path
 
+import pytest
+
+from pipeline.base.errors import InputError
 from pipeline.doctor.clip_folders import ClipFolders, examine_clips
 from pipeline.doctor.pages import as_text
+from pipeline.project.compose import compose_params, params_text
 from tests.annotations.test_clip_files import folder_of
 from tests.commands.test_doctor import called
+from tests.recipes import CONF
 from tests.video.films import write_film
 
 NAMES = "Opening something\nPushing something left\nClosing something\n"
@@ -50,3 +56,16 @@ def test_labels_that_cannot_be_read_are_a_finding(tmp_path: Path) -> None:
     assert code == 2
     assert "ERROR labels-refused (1): folder of labels that cannot be used" in output
     assert "no such folder of labels" in " ".join(output.split())  # lines are wrapped
+
+
+def test_the_data_set_of_the_parameters_is_examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder_of(tmp_path, labels_csv=NAMES, train_csv="1;Opening something\n", validation_csv="2;Closing something\n")
+    films_of(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    values = compose_params(["recognition.dataset.videos=videos", "recognition.dataset.labels=labels"], CONF)
+    Path("params.yaml").write_text(params_text(values))
+    code, said = called("--track", "recognition", "--json")
+    found = json.loads(said)
+    assert (code, found["dataset"], found["facts"]["clips"]) == (1, "gestures", "2 of 3 classes; train 1, val 1")
+    with pytest.raises(InputError, match=r"--dataset is of detection; --track recognition reads params\.yaml$"):
+        called("--track", "recognition", "--dataset", "ava22")

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from pipeline.base.errors import InputError
 from pipeline.project.compose import params_text
-from stages.check_params import check_params
+from stages.check_params import CHECKED, check_params
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
@@ -81,3 +81,21 @@ def test_without_choices_nothing_can_be_said() -> None:
     assert "params.yaml: no such file; run it in the project's folder" in refusal()
     Path("params.yaml").write_text("a: 1")
     assert refusal() == "params.yaml: has no choices; write it with `actionbank compose`"
+
+
+def test_the_first_stages_of_recognition_depend_on_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    compose()
+    check_params("recognition")
+    assert CHECKED.read_text() == "checked\n"
+    CHECKED.unlink()
+    edit("conf/recognition/head/trn_multiscale.yaml", "per_scale: 3", "per_scale: 2")
+    with pytest.raises(InputError, match=r"recognition\.head\.per_scale: 3, conf/ says 2"):
+        check_params("recognition")
+    assert not CHECKED.exists()
+    monkeypatch.setenv("DVC_EXP_NAME", "tried")  # composed and checked by `dvc exp run`
+    check_params("recognition")
+    assert CHECKED.exists()
+    stages = yaml.safe_load((REPOSITORY / "recognition/dvc.yaml").read_text())["stages"]
+    assert stages["check_params"]["outs"] == [CHECKED.as_posix()]
+    assert CHECKED.as_posix() in stages["make_videos"]["do"]["deps"]
+    assert CHECKED.as_posix() in stages["extract_frames"]["deps"]
