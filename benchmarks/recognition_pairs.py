@@ -43,7 +43,7 @@ KINDS = ("all clips", "reversed pairs", "within them", "mirrored pairs", "within
 
 def params_of(overrides: list[str], seed: int) -> RecognitionParams:
     """The parameters of a run, which are also written to params.yaml."""
-    values = compose_params([*overrides, f"seed={seed}"], REPOSITORY / "conf")
+    values = compose_params(["recognition/dataset=gestures", *overrides, f"seed={seed}"], REPOSITORY / "conf")
     write_text(Path("params.yaml"), params_text(values))
     return parse_params(values, "this run").recognition
 

@@ -28,6 +28,8 @@ class RecognitionDataset(Block):
     "Folder below data/."
     generate: list[str]
     "[name] for a data set that make_videos renders, [] for one that the user brings."
+    run: list[str]
+    "[name]; [] for none: recognition/dvc.yaml then has no stages."
     videos: str
     "Folder of video files or of folders of pictures; the file's stem, or the folder's name, is the video_id."
     frame_rate: Annotated[float, Field(ge=0.001, le=100_000)] | Literal["none"]

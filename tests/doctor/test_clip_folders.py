@@ -62,7 +62,9 @@ def test_the_data_set_of_the_parameters_is_examined(tmp_path: Path, monkeypatch:
     folder_of(tmp_path, labels_csv=NAMES, train_csv="1;Opening something\n", validation_csv="2;Closing something\n")
     films_of(tmp_path)
     monkeypatch.chdir(tmp_path)
-    values = compose_params(["recognition.dataset.videos=videos", "recognition.dataset.labels=labels"], CONF)
+    values = compose_params(
+        ["recognition/dataset=gestures", "recognition.dataset.videos=videos", "recognition.dataset.labels=labels"], CONF
+    )
     Path("params.yaml").write_text(params_text(values))
     code, said = called("--track", "recognition", "--json")
     found = json.loads(said)

@@ -109,8 +109,7 @@ def new_project(folder: Path, dataset: str = "playground_mini") -> Project:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(REPOSITORY / name, folder / name)
     config = folder / "conf/config.yaml"
-    text = config.read_text().replace("dataset: playground\n", f"dataset: {dataset}\n")
-    config.write_text(text.replace("recognition/dataset: gestures\n", "recognition/dataset: gestures_mini\n"))
+    config.write_text(config.read_text().replace("dataset: playground\n", f"dataset: {dataset}\n"))
     project = Project(folder)
     project.run("actionbank", "compose")
     project.git("init", "-q")

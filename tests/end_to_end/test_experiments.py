@@ -26,7 +26,7 @@ def test_a_fresh_clone_reproduces_and_then_has_nothing_to_do(finished: Project) 
     assert 0 <= metrics["detected"]["map"] <= 1
     assert 0 <= metrics["ground_truth"]["map"] <= 1
     assert ran(finished.dvc("repro")) == []
-    assert "up to date" in finished.dvc("status")
+    assert "up to date" in finished.dvc("status", "dvc.yaml")
     assert finished.git("status", "--porcelain") == ""
 
 
@@ -194,4 +194,4 @@ def test_an_edit_of_conf_is_not_passed_over(project: Project) -> None:
     file.write_text(file.read_text().replace("span: past", "span: centred"))
     assert ran(project.dvc("exp", "run", "-S", "evaluation.iou=0.4")) == ["check_params", "evaluate"]
     assert "up to date" in project.dvc("repro")
-    assert "up to date" in project.dvc("status")
+    assert "up to date" in project.dvc("status", "dvc.yaml")

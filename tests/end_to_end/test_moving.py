@@ -37,7 +37,7 @@ def test_a_row_without_its_data_leaves_everything_as_it_was(project: Project) ->
     assert "what this experiment on dataset ava22 reads is not here, so nothing has run: data/ava22/source/vid" in line
     assert "data/ava22/source/videos (AVA's films: " in line
     assert {name: (project.folder / name).read_bytes() for name in before} == before
-    assert "up to date" in project.dvc("status")
+    assert "up to date" in project.dvc("status", "dvc.yaml")
     assert project.git("status", "--porcelain") == ""
 
 
@@ -57,7 +57,7 @@ def test_a_row_on_a_bank_of_mmaction2_is_one_command(project: Project) -> None:
         "want, bank.producer=unknown takes it, and bank.allow_mixed=true takes any"
     ) in refused
     assert (project.folder / "models/baseline.safetensors").is_file()
-    assert "up to date" in project.dvc("status")
+    assert "up to date" in project.dvc("status", "dvc.yaml")
     for stage in ("train_baseline@baseline", "infer_bank@train"):
         assert stage in project.dvc("stage", "list", "--name-only")
     output = project.dvc("exp", "run", *words("bank.producer=unknown"))

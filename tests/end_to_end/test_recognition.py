@@ -10,7 +10,10 @@ from pipeline.base.files import read_json
 from pipeline.base.plain_yaml import read_yaml
 from tests.end_to_end.harness import REPOSITORY, Project, new_project
 
-STAGES = ("make_videos@gestures_mini", "extract_frames", "import_labels", "train_recognizer", "evaluate_recognizer")
+STAGES = tuple(
+    f"{stage}@gestures_mini"
+    for stage in ("make_videos", "extract_frames", "import_labels", "train_recognizer", "evaluate_recognizer")
+)
 PAGE = (REPOSITORY / "docs/recognition.md").read_text()
 
 
@@ -25,6 +28,8 @@ def commands() -> list[list[str]]:
 def recognized(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project on a clip of each class and split, after the page's first command; tests copy it."""
     project = new_project(tmp_path_factory.mktemp("recognized") / "project")
+    config = project.folder / "conf/config.yaml"
+    config.write_text(config.read_text().replace("recognition/dataset: none", "recognition/dataset: gestures_mini"))
     file = project.folder / "conf/recognition/dataset/gestures_mini.yaml"
     file.write_text(file.read_text().replace("per_class: 2", "per_class: 1"))
     project.run("actionbank", "compose")
@@ -37,7 +42,7 @@ def test_the_second_pipeline_runs_by_its_file_and_leaves_the_first_alone(recogni
     folder = recognized.folder
     assert commands()[-1] == ["dvc", "repro", "-P"]
     assert set(read_yaml(folder / "dvc.lock")["stages"]) == {"code"}, "of the first pipeline only the code is recorded"
-    assert set(read_yaml(folder / "recognition/dvc.lock")["stages"]) == {*STAGES, "check_params"}
+    assert set(read_yaml(folder / "recognition/dvc.lock")["stages"]) == {*STAGES, "check_params@gestures_mini"}
     found = read_json(folder / "results/recognition/metrics.json")
     assert (found["head"], found["clips"], found["dataset"]) == ("trn_multiscale", 15, "gestures_mini")
     assert recognized.git("ls-files", "recognition", ".checked") == "recognition/dvc.lock\nrecognition/dvc.yaml\n"
@@ -69,7 +74,7 @@ def test_wrong_parameters_stop_the_second_pipeline_before_any_other_stage(recogn
     file = project.folder / "conf/recognition/backbone/resnet_tiny.yaml"
     file.write_text(file.read_text().replace("lr: 0.03", "lr: 0.02"))
     said = project.run(*commands()[0], fails=True)
-    assert re.findall(r"Running stage '(.*)'", said) == ["recognition/dvc.yaml:check_params"]
+    assert re.findall(r"Running stage '(.*)'", said) == ["recognition/dvc.yaml:check_params@gestures_mini"]
     assert "recognition.train.lr: 0.03, conf/ says 0.02" in said
 
 

@@ -96,6 +96,6 @@ def test_the_first_stages_of_recognition_depend_on_the_check(monkeypatch: pytest
     check_params("recognition")
     assert CHECKED.exists()
     stages = yaml.safe_load((REPOSITORY / "recognition/dvc.yaml").read_text())["stages"]
-    assert stages["check_params"]["outs"] == [CHECKED.as_posix()]
+    assert stages["check_params"]["do"]["outs"] == [CHECKED.as_posix()]
     assert CHECKED.as_posix() in stages["make_videos"]["do"]["deps"]
-    assert CHECKED.as_posix() in stages["extract_frames"]["deps"]
+    assert CHECKED.as_posix() in stages["extract_frames"]["do"]["deps"]
