@@ -6,9 +6,10 @@ The same way for what rows and users choose beside the architecture.
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
@@ -21,14 +22,16 @@ from pipeline.checkpoint.build_baseline import build_baseline
 from pipeline.checkpoint.weights import BASELINE, HEAD, load_tensors
 from pipeline.models.heads.table import HEADS
 from pipeline.project.compose import compose_params, params_text
+from pipeline.scoring.detections import detections_table
 from pipeline.tables.schemas import DETECTIONS, KEYFRAMES, read_table
-from pipeline.training import baseline_training
+from pipeline.training import baseline_training, validation
 from stages import infer_memory, train_baseline, train_head
 from tests.bank.banks import make_rows, write_small_bank
 from tests.recipes import ALPHACTION, ARCHITECTURES, CONF
 from tests.stages.zoo import DATA, FRAMES, Zoo, documented, documented_of_aia, make_data, new_zoo
 
 Start = Callable[..., Zoo]
+Made = TypeVar("Made")
 CLASSES = 20
 TINY = ("backbone=slowonly_tiny", "backbone.width=8", "head=baseline", "scope=all")
 # So slow that no score comes near 0 or 1.
@@ -286,9 +289,9 @@ def test_channels_last_trains_the_same_model(start: Start, monkeypatch: pytest.M
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
-def keep(model: torch.nn.Module, kept: list[torch.nn.Module]) -> torch.nn.Module:
-    kept.append(model)
-    return model
+def keep(made: Made, kept: list[Made]) -> Made:
+    kept.append(made)
+    return made
 
 
 def test_half_precision_trains_fills_a_bank_and_is_evaluated(start: Start) -> None:
@@ -321,8 +324,11 @@ def test_parts_of_a_batch_are_accumulated_into_one_step(start: Start) -> None:
 
 @pytest.mark.parametrize("scope", ["head", "all"])
 @pytest.mark.parametrize("head", sorted(HEADS))
-def test_every_head_trains_and_is_evaluated_with_a_hidden_layer(head: str, scope: str, start: Start) -> None:
-    project = start(*TINY, f"head={head}", f"scope={scope}", "head.mlp=true")
+def test_every_head_trains_and_is_evaluated_with_a_hidden_layer(
+    head: str, scope: str, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = "evaluation.action_threshold=0"  # as in validation
+    project = start(*TINY, *SLOW, f"head={head}", f"scope={scope}", "head.mlp=true", whole)
     project.train_baseline()
     project.infer_banks()
     if (head, scope) == ("acrn", "head"):
@@ -330,6 +336,8 @@ def test_every_head_trains_and_is_evaluated_with_a_hidden_layer(head: str, scope
             project.train_head()
         assert not list(Path(".work").glob("bank_parts/*")), "no features are computed before"
         return
+    validated: list[pa.Table] = []
+    monkeypatch.setattr(validation, "detections_table", lambda *a, **b: keep(detections_table(*a, **b), validated))
     sidecar = project.train_head()
     assert sidecar["head"]["mlp"]
     assert sidecar["kind"] == ("head" if scope == "head" else "detector")
@@ -338,6 +346,9 @@ def test_every_head_trains_and_is_evaluated_with_a_hidden_layer(head: str, scope
     metrics: dict[str, Any] = project.evaluate()
     assert (metrics["head"], metrics["scope"]) == (head, scope)
     assert project.values["head"]["mlp"]
+    for kind, table in zip(("detected", "ground_truth"), validated, strict=True):
+        found = read_table(Path("results/detections") / f"{kind}.parquet", DETECTIONS)
+        assert found.equals(table), f"{kind}: evaluate gives the scores of the validation, to the last bit"
 
 
 @pytest.mark.parametrize("bank", ["own", "external"])
