@@ -9,12 +9,10 @@ from benchmarks import playground
 from benchmarks.playground import KINDS, Scores, make_data, run_seed
 
 ONE_THREAD = ["baseline.threads=1", "head_train.threads=1"]
-# Shorter films of smaller pictures, a layout of the maps in which a processor trains twice as fast, and a score of the
-# last epoch alone.
+# Smaller pictures, a layout of the maps in which a processor trains twice as fast, and a score of the last epoch alone.
+# Films are not shorter: with two thirds of their seconds a seed finds the signal or not (lifts of 0.07 to 0.46).
 FAST = [
     *ONE_THREAD,
-    "dataset.playground.min_seconds=60",
-    "dataset.playground.max_seconds=66",
     "dataset.playground.width=80",
     "dataset.playground.height=60",
     "frames.short_side=60",
