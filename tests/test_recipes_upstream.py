@@ -188,6 +188,7 @@ def test_the_model_is_that_of_upstream(name: str) -> None:
                 "latent": attention["latent_channels"],
                 "dropout": attention["st_feat_dropout_ratio"],
                 "init": "published",
+                "window_dropout": "projected",
             }
             assert attention["lt_feat_dropout_ratio"] == attention["st_feat_dropout_ratio"]
     else:

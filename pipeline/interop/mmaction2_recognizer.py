@@ -43,8 +43,8 @@ def recognizer_shape(shapes: Mapping[str, Sequence[int]]) -> RecognizerShape:
     stem, project = shapes.get("backbone.conv1.conv.weight"), shapes.get(f"{HEAD}fc_cls.weight")
     if stem is None or project is None or len(stem) != 4 or len(project) != 2:
         raise InputError(
-            "no recognizer of single frames: expected backbone.conv1.conv.weight of four sides and "
-            "cls_head.fc_cls.weight of two"
+            "no recognizer of single frames: expected tensors of a first convolution (conv1.conv.weight) with four "
+            "sides and of a projection (cls_head.fc_cls.weight) with two"
         )
     scales = sorted({int(each[1]) for each in map(_MULTI.fullmatch, shapes) if each})
     if not scales and f"{HEAD}consensus.classifier.1.weight" not in shapes:

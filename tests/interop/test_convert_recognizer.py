@@ -164,5 +164,5 @@ def test_files_that_are_no_recognizers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         recognise_checkpoint(path)
     path = save(tmp_path, {"state_dict": {"backbone.conv1.conv.weight": torch.zeros(64, 3, 7, 7)}})
-    with pytest.raises(InputError, match=r"x\.pth: no recognizer of single frames: expected backbone"):
+    with pytest.raises(InputError, match=r"x\.pth: no recognizer of single frames: expected tensors of a first"):
         recognise_checkpoint(path, taken_as="recognizer")

@@ -41,8 +41,8 @@ def test_what_has_no_counterpart_has_no_name() -> None:
     [
         (
             {"backbone.conv1.conv.weight": None},
-            "no recognizer of single frames: expected backbone.conv1.conv.weight of four sides and "
-            "cls_head.fc_cls.weight of two",
+            "no recognizer of single frames: expected tensors of a first convolution (conv1.conv.weight) with four "
+            "sides and of a projection (cls_head.fc_cls.weight) with two",
         ),
         (
             {f"cls_head.consensus.fc_fusion_scales.1.{place}": None for place in SCALE},

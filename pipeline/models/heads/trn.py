@@ -77,8 +77,8 @@ class RelationHead(nn.Module):
         number = sum(count_relations(segments, scale) for scale in scales)
         if test_relations == "all" and number > MOST_RELATIONS:
             raise InputError(
-                f"head.test_relations is all, and {segments} segments have {number} relations, expected at most "
-                f"{MOST_RELATIONS}; fixed takes {self.per_scale} of each scale"
+                f"recognition.head.test_relations is all, and {segments} segments have {number} relations, expected at "
+                f"most {MOST_RELATIONS}; fixed takes {self.per_scale} of each scale"
             )
         self.fixed = fixed_relations(segments, scales, self.per_scale, seed)
         # Upstream's order: its optimiser has the relations' layers first.

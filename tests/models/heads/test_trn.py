@@ -57,8 +57,8 @@ def test_all_relations_give_the_mean_over_draws() -> None:
 
 def test_too_many_relations_for_all_are_refused() -> None:
     message = (
-        r"^head\.test_relations is all, and 13 segments have 8178 relations, expected at most 4096; fixed takes 3 of "
-        r"each scale$"
+        r"^recognition\.head\.test_relations is all, and 13 segments have 8178 relations, expected at most 4096; "
+        r"fixed takes 3 of each scale$"
     )
     with pytest.raises(InputError, match=message):
         head(segments=13, scales=range(13, 1, -1), test_relations="all")
