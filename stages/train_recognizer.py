@@ -26,10 +26,11 @@ def train_recognizer(
     """Train a backbone and its head on clips of classes; a checkpoint of every epoch is kept until the run is done."""
     from pipeline.base.hardware import hardware_of
     from pipeline.checkpoint.specs import RecognizerSpec
-    from pipeline.params import load_params, load_track
+    from pipeline.params import load_params
     from pipeline.recognition import recognizer_training as training
 
-    params = load_track("recognition")
+    whole = load_params()
+    params = whole.recognition
     spec = RecognizerSpec(
         backbone=params.backbone.name,
         width=params.backbone.width,
@@ -39,7 +40,7 @@ def train_recognizer(
         classes=params.dataset.classes,
     )
     data, hardware = Path("data", params.dataset.name), hardware_of(device, workers, batch)
-    training.train_recognizer(data, spec, params.train, log=load_params().training.log, hardware=hardware)
+    training.train_recognizer(data, spec, params.train, log=whole.training.log, hardware=hardware)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,10 @@ from pipeline.checkpoint.weights import load_checkpoint, load_into, save_checkpo
 from pipeline.commands import convert as command
 from pipeline.commands.convert import convert, export
 from pipeline.interop.export import export_mmaction2
+from pipeline.interop.fixtures import rule_weight
 from pipeline.tables.label_map import Label, write_labels
 from tests.checkpoint.sidecars import LINEAR
-from tests.interop.plain_trn import weight, whole_shapes
+from tests.interop.plain_trn import whole_shapes
 from tests.interop.small_models import (
     alphaction_state,
     caffe2_blobs,
@@ -347,7 +348,7 @@ def test_a_file_of_alphaction_becomes_a_detector_with_its_groups_of_classes(tmp_
 
 
 def test_networks_for_single_frames_stay_so(tmp_path: Path) -> None:
-    state = {key: weight(key, shape) for key, shape in whole_shapes("TRNMultiScale", 3).items()}
+    state = {key: rule_weight(key, shape) for key, shape in whole_shapes("TRNMultiScale", 3).items()}
     torch.save({"state_dict": state}, tmp_path / "trn.pth")
     names, to = tmp_path / "names.txt", tmp_path / "trn.safetensors"
     names.write_text("e\nd\nc\n\nb\na\n")

@@ -55,6 +55,13 @@ def test_films_have_tracks_where_any_box_has() -> None:
     assert [ids(film) for film in films(a=[None, None], b=[])] == [None, None]
 
 
+def stand_in(**changed: Any) -> Any:
+    """What `film_rows` reads of a `FilmModel`, for tests that replace `run_film`."""
+    device, detector = torch.device("cpu"), SimpleNamespace(roi_channels=2)
+    given = {"detector": detector, "store": None, "clip": None, "device": device, "batch": 1, "workers": 1}
+    return SimpleNamespace(**{**given, "keyframes": 8, **changed})
+
+
 @pytest.mark.parametrize("tracked", [True, False])
 def test_rows_of_a_bank_carry_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tracked: bool) -> None:
     monkeypatch.setattr(
@@ -62,15 +69,7 @@ def test_rows_of_a_bank_carry_them(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "run_film",
         lambda forward, store, video, requests, **_: [np.ones((len(r.boxes_xyxy), 2)) for r in requests],
     )
-    model: Any = SimpleNamespace(
-        detector=SimpleNamespace(roi_channels=2),
-        store=None,
-        clip=None,
-        device=torch.device("cpu"),
-        batch=1,
-        workers=1,
-        keyframes=8,
-    )
+    model = stand_in()
     folders = {}
     for film in films(a=[7 if tracked else None, None], b=[None, 0 if tracked else None]):
         folders[film.video_id] = tmp_path / film.video_id
@@ -107,15 +106,7 @@ def test_clips_of_detected_boxes_are_formed_apart_from_those_with_annotated_ones
         return [each.time_seconds + np.arange(len(each.boxes_xyxy))[:, None] * np.ones((1, 2)) for each in requests]
 
     monkeypatch.setattr(film_parts, "run_film", run_film)
-    model: Any = SimpleNamespace(
-        detector=SimpleNamespace(roi_channels=2),
-        store=None,
-        clip=None,
-        device=torch.device("cpu"),
-        batch=1,
-        workers=1,
-        keyframes=8,
-    )
+    model = stand_in()
     rows = film_parts.film_rows(model, small_film(objects=True))
     assert asked == [[(100.0, 3), (102.0, 2)], [(101.0, 1)], [(101.0, 1), (103.0, 1)]]
     assert rows.detections.features[:, 0].tolist() == [100, 101, 102]
@@ -153,17 +144,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Any:
         return found
 
     monkeypatch.setattr(film_parts, "run_film", run_film)
-    settings = SimpleNamespace(compute_dtype="fp32")
-    return SimpleNamespace(
-        detector=detector,
-        store=None,
-        clip=None,
-        device=torch.device("cpu"),
-        batch=1,
-        workers=1,
-        keyframes=8,
-        settings=settings,
-    )
+    return stand_in(detector=detector, settings=SimpleNamespace(compute_dtype="fp32"))
 
 
 def test_objects_change_no_bit_of_persons_and_annotations_none_of_objects(model: Any) -> None:
@@ -208,10 +189,7 @@ def test_batches_that_are_computed_at_a_time_are_the_same(monkeypatch: pytest.Mo
     found, batches = [], []
     for workers in (1, 3):
         asked.clear()
-        network: Any = SimpleNamespace(
-            detector=SimpleNamespace(roi_channels=2), store=None, clip=None, device=torch.device("cpu"), batch=1,
-            keyframes=8, workers=workers,
-        )  # fmt: skip
+        network = stand_in(workers=workers)
         found.append(film_parts.film_rows(network, film).detections.features)
         batches.append(sorted(asked))
     assert found[0].tobytes() == found[1].tobytes()

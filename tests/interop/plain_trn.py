@@ -4,7 +4,6 @@ It uses nothing of `pipeline.models` and `pipeline.training`.
 """
 
 import json
-import zlib
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,24 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.interop.fixtures import rule_weight
+
 BLOCKS = (3, 4, 6, 3)
 State = dict[str, Tensor]
-
-
-def weight(key: str, shape: list[int]) -> Tensor:
-    """The rule of the fixtures' README."""
-    rs = np.random.RandomState(zlib.crc32(key.encode()))
-    if key.endswith("num_batches_tracked"):
-        return torch.tensor(0)
-    if key.endswith("running_var"):
-        values = 0.5 + rs.random_sample(shape)
-    elif key.endswith(("running_mean", "bias")):
-        values = 0.1 * rs.standard_normal(shape)
-    elif len(shape) == 1:
-        values = 1 + 0.1 * rs.standard_normal(shape)
-    else:
-        values = rs.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
-    return torch.tensor(np.asarray(values, np.float32))
 
 
 def head_shapes(
@@ -142,7 +127,7 @@ def heads_fixture(folder: Path, cases: list[tuple[str | None, int, int]]) -> Pat
         shapes = head_shapes(kind, segments, 6, vector=5, hidden=7, classes=4)
         draws = draw(np.random.RandomState(seed), kind, segments)
         x = torch.tensor(np.random.RandomState(seed).standard_normal((2 * segments, 6, 3, 1)).astype(np.float32))
-        state = {key: weight(key, shape) for key, shape in shapes.items()}
+        state = {key: rule_weight(key, shape) for key, shape in shapes.items()}
         arrays[name] = head(x.mean((2, 3)), state, segments, draws).numpy()
         totals = [len(list(combinations(range(segments), segments - 1 - number))) for number in range(len(draws))]
         made.append(
@@ -164,7 +149,7 @@ def whole_shapes(kind: str | None, segments: int, *, width: int = 8, classes: in
 def recognizer_fixture(folder: Path, kind: str | None, segments: int) -> Path:
     """A fixture of a whole recognizer of width 8, with two clips of two views of 32 x 40 pixels."""
     shapes = whole_shapes(kind, segments)
-    state = {key: weight(key, shape) for key, shape in shapes.items()}
+    state = {key: rule_weight(key, shape) for key, shape in shapes.items()}
     shape = [2, 2 * segments, 3, 32, 40]
     x = torch.tensor(np.random.RandomState(3).standard_normal(shape).astype(np.float32)).reshape(-1, 3, 32, 40)
     maps = resnet(x, state)
@@ -212,7 +197,7 @@ def kind_of(key: str) -> int:
 def steps_fixture(folder: Path, kind: str | None, segments: int, *, clip: float = 0.5) -> Path:
     """A fixture of two optimiser steps of a recognizer of width 8."""
     shapes = whole_shapes(kind, segments)
-    state = {key: weight(key, shape) for key, shape in shapes.items()}
+    state = {key: rule_weight(key, shape) for key, shape in shapes.items()}
     trained = {key: each for key, each in state.items() if is_parameter(key)}
     frozen = [key for key in trained if ".bn." in key and "backbone.conv1." not in key]
     for key, each in trained.items():

@@ -15,9 +15,10 @@ from pipeline.checkpoint.weights import load_into, save_checkpoint
 from pipeline.interop.convert_checkpoint import Converted
 from pipeline.interop.convert_recognizer import ViewSettings, convert_recognizer, ids_of_sorted
 from pipeline.interop.export import export_mmaction2
+from pipeline.interop.fixtures import rule_weight
 from pipeline.interop.frameworks import recognise_checkpoint
 from pipeline.models.recognition_settings import RecognitionHead
-from tests.interop.plain_trn import head, resnet, weight, whole_shapes
+from tests.interop.plain_trn import head, resnet, whole_shapes
 from tests.interop.test_convert_checkpoint import save
 
 KINDS = ["TRNMultiScale", "TRN", None]
@@ -25,7 +26,7 @@ VIEWS = torch.randn(2, 4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
 def state_of(kind: str | None, segments: int = 4) -> dict[str, torch.Tensor]:
-    return {key: weight(key, shape) for key, shape in whole_shapes(kind, segments).items()}
+    return {key: rule_weight(key, shape) for key, shape in whole_shapes(kind, segments).items()}
 
 
 def logits(found: Converted) -> torch.Tensor:
