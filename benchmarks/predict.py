@@ -148,7 +148,7 @@ class Parts:
 
     def detect(self, turn: int) -> None:
         """Find persons in the picture of each scored time."""
-        detect_motion(iter(self.searched))
+        detect_motion(self.searched)
 
     def backbone(self, turn: int) -> None:
         """Forward a clip for each scored time, with the memory settings of predict."""
