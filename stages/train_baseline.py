@@ -9,7 +9,15 @@ results/baseline/metrics.json and results/baseline/epochs.tsv. A run that was ki
 
 from pathlib import Path
 
-from pipeline.base.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run
+from pipeline.base.command import (
+    BatchOption,
+    DeviceOption,
+    ProcessesOption,
+    RecomputeOption,
+    WorkersOption,
+    new_app,
+    run,
+)
 from pipeline.base.rank_processes import across_ranks
 
 app = new_app()
@@ -22,6 +30,7 @@ def train_baseline(
     device: DeviceOption = "auto",
     batch: BatchOption = 8,
     processes: ProcessesOption = 1,
+    recompute: RecomputeOption = False,
 ) -> None:
     """Train backbone and head on clips; a checkpoint of every epoch is kept until the run is done."""
     from pipeline.base.hardware import hardware_of
@@ -44,7 +53,7 @@ def train_baseline(
         classes=classes,
         dropout=training.dropout,
     )
-    data, hardware = Path("data", params.dataset.name), hardware_of(device, workers, batch)
+    data, hardware = Path("data", params.dataset.name), hardware_of(device, workers, batch, recompute=recompute)
     baseline_training.train_baseline(data, spec, training, log=params.training.log, hardware=hardware)
 
 

@@ -13,6 +13,7 @@ from pipeline.base.command import (
     BatchOption,
     DeviceOption,
     ProcessesOption,
+    RecomputeOption,
     WindowCacheOption,
     WindowsOption,
     WorkersOption,
@@ -31,6 +32,7 @@ def train_head(
     device: DeviceOption = "auto",
     batch: BatchOption = 8,
     processes: ProcessesOption = 1,
+    recompute: RecomputeOption = False,
     windows: WindowsOption = "resident",
     window_cache: WindowCacheOption = 1024,
 ) -> None:
@@ -49,7 +51,10 @@ def train_head(
         hand_on_baseline(params.head, scope, threads=training.threads, dataset=params.dataset.name)
         return
     spec, start = trained_head(params)
-    rows, options = row_source(params, hardware_of(device, workers, batch)), WindowOptions(windows, window_cache)
+    rows, options = (
+        row_source(params, hardware_of(device, workers, batch, recompute=recompute)),
+        WindowOptions(windows, window_cache),
+    )
     head_training.train_head(spec, training, rows, start=start, options=options, log=params.training.log)
 
 
