@@ -10,6 +10,7 @@ from torch import nn
 
 from pipeline.base.errors import InputError
 from pipeline.models.backbones.alphaction_slowfast import alphaction_slowfast_r50_4x16, alphaction_slowfast_r101_8x8
+from pipeline.models.backbones.hiera import hiera_b, hiera_bplus, hiera_h, hiera_l, hiera_tiny
 from pipeline.models.backbones.resnet3d import pyslowfast_slow_r50, slowonly_r50, slowonly_r50_nl, slowonly_r101
 from pipeline.models.backbones.slowfast import (
     pyslowfast_slowfast_r50_4x16,
@@ -42,6 +43,11 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "pyslowfast_slowfast_r101_8x8": pyslowfast_slowfast_r101_8x8,
     "alphaction_slowfast_r50_4x16": alphaction_slowfast_r50_4x16,
     "alphaction_slowfast_r101_8x8": alphaction_slowfast_r101_8x8,
+    "hiera_b": hiera_b,
+    "hiera_bplus": hiera_bplus,
+    "hiera_l": hiera_l,
+    "hiera_h": hiera_h,
+    "hiera_tiny": hiera_tiny,
     "slowonly_tiny": slowonly_tiny,
     "slowfast_tiny": slowfast_tiny,
 }

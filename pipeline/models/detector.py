@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from pipeline.models.backbones.hiera import Hiera
 from pipeline.models.backbones.resnet3d import ResNet3d
 from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.context import BankWindow, Context, ObjectBoxes, ObjectRows
@@ -16,7 +17,7 @@ from pipeline.models.roi import extend_boxes, pool_roi, pool_time, roi_channels,
 from pipeline.models.settings import RoiSettings
 from pipeline.models.standardise import StandardisedHead
 
-Backbone = ResNet3d | SlowFast
+Backbone = ResNet3d | SlowFast | Hiera
 
 
 class Detector(nn.Module):

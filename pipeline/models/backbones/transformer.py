@@ -78,10 +78,13 @@ def attend(qkv_BN3C: Tensor, heads: int) -> Tensor:
     Returns:
         [B, N, C], the heads one after the other.
     """
-    clips, tokens, _ = qkv_BN3C.shape
-    query, key, value = qkv_BN3C.view(clips, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
-    seen = F.scaled_dot_product_attention(query, key, value)
-    return seen.transpose(1, 2).reshape(clips, tokens, -1)
+    return attend_to(*qkv_BN3C.chunk(3, dim=2), heads=heads)
+
+
+def attend_to(query_BQC: Tensor, key_BNC: Tensor, value_BNC: Tensor, *, heads: int) -> Tensor:
+    """Let every query look at all tokens of its clip; `heads` divides C. Returns [B, Q, C]."""
+    parts = (each.unflatten(2, (heads, -1)).transpose(1, 2) for each in (query_BQC, key_BNC, value_BNC))
+    return F.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
 
 
 def run_block(block: Callable[[Tensor], Tensor], x_BNC: Tensor, *, recompute: bool) -> Tensor:
@@ -97,10 +100,10 @@ def run_block(block: Callable[[Tensor], Tensor], x_BNC: Tensor, *, recompute: bo
     return y_BNC
 
 
-def init_linear(module: nn.Module) -> None:
-    """Draw weights of linear layers from a truncated normal of deviation 0.02, with biases of 0, as ViTs begin."""
+def init_linear(module: nn.Module, bias: float = 0.0) -> None:
+    """Draw weights of linear layers from a truncated normal of deviation 0.02, as ViTs begin; all biases are `bias`."""
     for each in module.modules():
         if isinstance(each, nn.Linear) and not each.weight.is_meta:
             nn.init.trunc_normal_(each.weight, std=0.02)
             if each.bias is not None:
-                nn.init.zeros_(each.bias)
+                nn.init.constant_(each.bias, bias)
