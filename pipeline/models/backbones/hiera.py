@@ -223,7 +223,7 @@ class Hiera(nn.Module):
         units = (slices, rows // UNIT, columns // UNIT)
         found: dict[int, Tensor] = {}
         for number, block in enumerate(self.blocks, 1):
-            x_BLC = run_block(block, x_BLC, recompute=self.recompute)
+            x_BLC = run_block(block, x_BLC, recompute=self.recompute and self.training)
             stage = self.ends.index(number) + 1 if number in self.ends else 0
             if stage in wanted:
                 found[stage] = from_units(x_BLC, units, UNIT >> (stage - 1))
