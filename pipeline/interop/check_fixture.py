@@ -11,6 +11,7 @@ from pipeline.interop.alphaction_ops import check_operations, is_operations
 from pipeline.interop.alphaction_steps import check_train_steps, is_train_steps
 from pipeline.interop.alphaction_targets import check_targets, is_targets
 from pipeline.interop.compare_fixture import ParityReport, check_parity
+from pipeline.interop.hiera_fixture import check_hiera, is_hiera
 from pipeline.interop.trn_filelists import check_file_lists, is_file_lists
 from pipeline.interop.trn_fixture import check_recognizer, is_recognizer
 from pipeline.interop.trn_head import check_trn_heads, is_trn_heads
@@ -53,4 +54,5 @@ KINDS: list[tuple[Callable[[Mapping[str, Any]], bool], Check]] = [
     (is_trn_heads, check_trn_heads),
     (is_recognizer, check_recognizer),
     (is_recognizer_steps, check_recognizer_steps),
+    (is_hiera, check_hiera),
 ]

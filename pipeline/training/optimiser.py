@@ -35,7 +35,7 @@ def parameter_groups(
         model: each of its parameters is in exactly one group, in the model's order.
         weight_decay: L2 penalty.
         decayed: `all` penalises every parameter (MMAction2's detectors); `weights` excludes the biases, and the scales
-            and shifts of norms (PySlowFast's `BN.WEIGHT_DECAY` of 0, AlphAction).
+            and shifts of norms (PySlowFast's `BN.WEIGHT_DECAY` of 0, AlphAction), and `undecayed_parameters`.
         bias_lr_factor: ratio of the rate of biases (outside norms) to that of weights (2 in TRN, as in Caffe).
         interaction_lr_factor: ratio of the rate of `interaction_parameters` to that of all else (10 in AlphAction). A
             bias of these has both factors.
@@ -49,11 +49,12 @@ def parameter_groups(
             norms.update(own)
         else:
             biases.update(each for name, each in module.named_parameters(recurse=False) if name.endswith("bias"))
+    tables = undecayed_parameters(model)
     interaction = interaction_parameters(model)
     layers = layer_factors(model, layer_decay)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in model.parameters():
-        spared = decayed == "weights" and (parameter in biases or parameter in norms)
+        spared = decayed == "weights" and (parameter in biases or parameter in norms or parameter in tables)
         factor = bias_lr_factor if parameter in biases else 1.0
         factor *= interaction_lr_factor if parameter in interaction else 1.0
         factor *= layers.get(parameter, 1.0)
@@ -69,6 +70,13 @@ def interaction_parameters(model: nn.Module) -> set[nn.Parameter]:
     shared = [each.shared for each in model.modules() if isinstance(each, Head)]
     parts = [getattr(each, "interaction", None) for each in shared]
     return {parameter for part in parts if isinstance(part, nn.Module) for parameter in part.parameters()}
+
+
+def undecayed_parameters(model: nn.Module) -> set[nn.Parameter]:
+    """Return the parameters of the backbone that its attribute `undecayed` names: tables of positions."""
+    backbone = getattr(model, "backbone", None)
+    names: frozenset[str] = getattr(backbone, "undecayed", frozenset())
+    return {backbone.get_parameter(name) for name in names} if isinstance(backbone, nn.Module) else set()
 
 
 def layer_factors(model: nn.Module, decay: float) -> dict[nn.Parameter, float]:

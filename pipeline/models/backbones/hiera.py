@@ -10,7 +10,7 @@ Shape suffixes of names: B clips, T time slices of two frames each, H and W pixe
 a clip, C channels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -206,10 +206,12 @@ class Hiera(nn.Module):
         Raises:
             InputError: the number of frames is odd.
         """
-        height, width = clip_B3THW.shape[3:]
-        stages = self.stages(clip_B3THW, self.maps)
-        maps = [self._normed(stages[stage], stage).permute(0, 4, 1, 2, 3) for stage in self.maps]
-        return join_maps(maps, (-(-height // self.stride), -(-width // self.stride)))
+        return self.join(self.stages(clip_B3THW, self.maps), (clip_B3THW.shape[3], clip_B3THW.shape[4]))
+
+    def join(self, stages_BThwC: Mapping[int, Tensor], size: tuple[int, int]) -> tuple[Tensor, ...]:
+        """Make the maps of what stages give; `size` is the height and width of the clips. See `forward`."""
+        maps = [self._normed(stages_BThwC[stage], stage).permute(0, 4, 1, 2, 3) for stage in self.maps]
+        return join_maps(maps, (-(-size[0] // self.stride), -(-size[1] // self.stride)))
 
     def stages(self, clip_B3THW: Tensor, wanted: Sequence[int]) -> dict[int, Tensor]:
         """Compute what stages give, by their number: [B, T, h, w, C] in spatial order, without a norm; see `forward`."""
