@@ -137,7 +137,9 @@ def _fit(
         state, report = fit_state(foreign.tensors, expected, foreign.rename, background=background, drop=dropped)
     except InputError as error:
         raise InputError(f"{error}; --drop-head PREFIX leaves a head out and writes a backbone") from None
-    return state, ConversionReport(**{**asdict(report), "dropped": (*report.dropped, *foreign.no_weights)})
+    loaded = tuple(key for key in report.loaded if key not in foreign.made)
+    dropped_keys, made = (*report.dropped, *foreign.no_weights), (*report.made, *foreign.made)
+    return state, ConversionReport(**{**asdict(report), "loaded": loaded, "dropped": dropped_keys, "made": made})
 
 
 def _built_head(head: MatchedHead, backbone: MatchedBackbone, channels: int, columns: int) -> Head:

@@ -14,13 +14,13 @@ from pipeline.base.errors import InputError
 from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.specs import RecognizerSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_tensors
-from pipeline.interop import alphaction, mmaction2, mmaction2_recognizer, pyslowfast, torchvision_resnet
+from pipeline.interop import alphaction, hiera, mmaction2, mmaction2_recognizer, pyslowfast, torchvision_resnet
 from pipeline.interop.conversion import some
 from pipeline.interop.mmaction2_recognizer import RecognizerShape, recognizer_shape
 from pipeline.interop.pickles import Inert, load_pickle
 from pipeline.interop.torch_files import LEGACY_MAGIC, ZIP_MAGIC, load_torch
 
-Framework = Literal["mmaction2", "pyslowfast", "alphaction", "torchvision", "trn", "ours"]
+Framework = Literal["mmaction2", "pyslowfast", "alphaction", "torchvision", "trn", "hiera", "ours"]
 Kind = Literal["detector", "classifier", "backbone", "recognizer", "frames"]
 AVA_CLASSES = 80
 
@@ -48,6 +48,8 @@ class Foreign:
     checkpoint: Checkpoint | None = None
     "Set for one of our own checkpoints."
     notes: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+    "Keys of `tensors` that the file lacks."
     recognizer: RecognizerShape | None = None
     "What the weights of another source's recognizer show."
 
@@ -99,6 +101,8 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
         return _caffe2(path, weights, taken_as)
     if alphaction.is_alphaction(names):
         return _alphaction(*_tensors(path, weights), around)
+    if hiera.is_hiera(names):
+        return _hiera(path, *_tensors(path, weights))
     if any(name.startswith("backbone.") for name in names):
         return _mmaction2(path, *_tensors(path, weights), around, taken_as)
     if torchvision_resnet.is_original_trn(names):
@@ -108,7 +112,8 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
     raise InputError(
         f"{path}: no checkpoint that is known: its keys are {', '.join(sorted(names)[:3]) or 'none'}, expected those "
         "of MMAction2 (backbone.*), PySlowFast (s1.pathway0_*), Caffe2 (conv1_w), AlphAction (roi_heads.*), "
-        "torchvision (conv1.weight), TRN-pytorch (base_model.*) or of this project (safetensors)"
+        "torchvision (conv1.weight), TRN-pytorch (base_model.*), Hiera on clips (pos_embed_spatial) or of this project "
+        "(safetensors)"
     )
 
 
@@ -285,6 +290,26 @@ def _alphaction(tensors: dict[str, Tensor], others: list[str], around: Mapping[s
         (*others, *beside, *unused),
         head=alphaction.HEAD if head else "",
         notes=notes,
+    )
+
+
+def _hiera(path: Path, tensors: dict[str, Tensor], others: list[str]) -> Foreign:
+    try:
+        found = hiera.take_weights(tensors)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    head = any(key.startswith(hiera.HEAD) for key in found.tensors)
+    described = "classifier" if head else "masked autoencoder" if found.left_out else "backbone"
+    return Foreign(
+        "hiera",
+        "classifier" if head else "backbone",
+        f"Hiera {described}",
+        found.tensors,
+        hiera.our_key,
+        (*others, *found.left_out),
+        head=hiera.HEAD if head else "",
+        notes=found.notes,
+        made=found.made,
     )
 
 

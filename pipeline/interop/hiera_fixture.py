@@ -27,8 +27,17 @@ HEAD = "head.projection."
 STAGES = (1, 2, 3, 4)
 ROI = RoiSettings(output_size=7)
 _PARTS = re.compile(r"stage(\d)_strided64")
-# What upstream refuses or accepts at other sizes, where ours has rules of its own; and counts of networks by name.
-_ABOUT_UPSTREAM = {"upstream", "other_input_sizes", "transposed_input", "other_size_than_built", "video_parameters"}
+# What upstream refuses or accepts at other sizes, where ours has rules of its own.
+_ABOUT_UPSTREAM = {"upstream", "other_input_sizes", "transposed_input", "other_size_than_built"}
+_COUNTS = "video_parameters"
+_NAMED = {
+    "tiny": HieraShape((1, 2, 7, 2), 96, 1),
+    "small": HieraShape((1, 2, 11, 2), 96, 1),
+    "base": HieraShape(BASE, 96, 1),
+    "base_plus": HieraShape(BASE, 112, 2),
+}
+"Networks for clips of 16 x 224 x 224 whose parameters a fixture counts."
+_CLASSES = 400
 
 
 def is_hiera(facts: Mapping[str, Any]) -> bool:
@@ -51,6 +60,11 @@ def check_hiera(path: Path, facts: Mapping[str, Any]) -> ParityReport:
     with reading(path):
         for name, known in facts.items():
             if name in _ABOUT_UPSTREAM:
+                continue
+            if name == _COUNTS:
+                differences += [
+                    near(f"{name}/{each}", _count(each), count, relative=0) for each, count in known.items()
+                ]
                 continue
             count, compared = _check_network(name, known, arrays)
             differences += compared
@@ -93,6 +107,15 @@ def _check_network(name: str, known: Any, arrays: Mapping[str, Array]) -> tuple[
             raise InputError(f"tensor {name}/{key} is not known here")
         differences.append(compare(f"{name}/{key}", seen[key], each))
     return parameter_count(network) + sum(math.prod(sides) for sides in head.values()), differences
+
+
+def _count(name: str) -> int:
+    """Count the parameters of a named network with its classifier."""
+    if name not in _NAMED:
+        raise InputError(f"{_COUNTS}.{name} is not known here, supported: {', '.join(_NAMED)}")
+    with torch.device("meta"):
+        network = Hiera(_NAMED[name], maps=(4,))
+    return parameter_count(network) + _CLASSES * (network.out_channels + 1)
 
 
 def _described(config: Checked) -> tuple[HieraShape, int, list[int]]:

@@ -1,6 +1,7 @@
 """Find the network of ours to which a foreign state dict belongs, by keys and shapes."""
 
 import functools
+import inspect
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -11,13 +12,12 @@ from torch import Tensor
 
 from pipeline.base.errors import InputError
 from pipeline.interop.conversion import fit_state
+from pipeline.models.backbones.hiera import Hiera
 from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.build import BACKBONES, build_backbone
 from pipeline.models.detector import Backbone
 from pipeline.models.roi import roi_channels
 from pipeline.models.settings import RoiSettings
-
-PUBLISHED_WIDTH = {"slowonly_tiny": 16, "slowfast_tiny": 16}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
 
     Args:
         weights: the weights under our names, each with the prefix `backbone.`.
-        family: `pyslowfast` or `alphaction` searches the backbones of that name, anything else searches the others.
+        family: one of `FAMILIES` searches the backbones of that name, anything else searches the others. Keys
+            tell a Hiera.
         name: the expected backbone; if given, no other is tried.
 
     Raises:
@@ -60,11 +61,12 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
     stem = next((weights[key] for key in _STEMS if key in weights), None)
     if stem is None or not stem.shape:
         raise InputError(f"no backbone of this project has these weights: expected {' or '.join(_STEMS)}")
+    family = "hiera" if _HIERA_STEM in weights else family
     found, faults = [], {}
     for each in [name] if name else BACKBONES:
         if not name and _family(each) != family:
             continue
-        width = len(stem) if len(stem) != PUBLISHED_WIDTH.get(each, 64) else None
+        width = len(stem) if len(stem) != _published_width(each) else None
         try:
             network = _on_meta(each, width)
             expected = {f"backbone.{key}": value for key, value in network.state_dict().items()}
@@ -73,6 +75,8 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
             faults[each] = str(error)
         else:
             found.append(MatchedBackbone(each, width, network))
+    # Hiera-B and Hiera-B+ differ in width and heads, and weights show no heads: at a published width it is that one.
+    found = [each for each in found if each.width is None] or found
     if len(found) == 1:
         return found[0]
     if found:
@@ -83,7 +87,7 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
     raise InputError(f"the weights are not those of the {kind} {nearest}: {faults[nearest]}")
 
 
-FAMILIES = ("pyslowfast", "alphaction")
+FAMILIES = ("pyslowfast", "alphaction", "hiera")
 "Sources whose backbones have names of their own."
 
 
@@ -91,7 +95,13 @@ def _family(name: str) -> str:
     return next((each for each in FAMILIES if name.startswith(f"{each}_")), "")
 
 
-_STEMS = ("backbone.conv1.conv.weight", "backbone.slow_path.conv1.conv.weight")
+_HIERA_STEM = "backbone.patch_embed.proj.weight"
+_STEMS = ("backbone.conv1.conv.weight", "backbone.slow_path.conv1.conv.weight", _HIERA_STEM)
+
+
+def _published_width(name: str) -> int:
+    width: int = inspect.signature(BACKBONES[name]).parameters["width"].default
+    return width
 
 
 @functools.cache
@@ -196,6 +206,8 @@ def _match_interaction(weights: Mapping[str, Tensor], mlp: bool, columns: int) -
 
 def unseen(backbone: MatchedBackbone) -> list[str]:
     """Return lines on the settings that leave no trace in the weights, and the values assumed for them."""
+    if isinstance(backbone.network, Hiera):
+        return [f"the number of heads is taken as that of {backbone.name}"]
     lines = [f"spatial strides and dilations are taken as those of {backbone.name}"]
     if isinstance(backbone.network, SlowFast):
         lines.append(f"alpha {backbone.network.alpha} and slow frames by {backbone.network.slow_frames}, likewise")

@@ -214,13 +214,13 @@ class Hiera(nn.Module):
         return join_maps(maps, (-(-size[0] // self.stride), -(-size[1] // self.stride)))
 
     def stages(self, clip_B3THW: Tensor, wanted: Sequence[int]) -> dict[int, Tensor]:
-        """Compute what stages give, by their number: [B, T, h, w, C] in spatial order, without a norm; see `forward`."""
+        """Compute what the wanted stages give: [B, T, h, w, C] in spatial order, without a norm; see `forward`."""
         x_BThwC = self.patch_embed(pad_clip(clip_B3THW))
-        clips, slices, rows, columns, channels = x_BThwC.shape
+        _, slices, rows, columns, channels = x_BThwC.shape
         spatial, temporal = resize_positions(
             self.pos_embed_spatial, self.pos_embed_temporal, self.shape.grid, (slices, rows, columns)
         )
-        positions = spatial.view(1, rows, columns, channels) + temporal.view(slices, 1, 1, channels)
+        positions = spatial.reshape(1, rows, columns, channels) + temporal.reshape(slices, 1, 1, channels)
         x_BLC = to_units(x_BThwC + positions)
         units = (slices, rows // UNIT, columns // UNIT)
         found: dict[int, Tensor] = {}
@@ -246,6 +246,7 @@ class Hiera(nn.Module):
     def set_drop_path(self, rate: float) -> None:
         """See `Layered`."""
         for block, each in zip(self.blocks, even_rates(rate, self.layers), strict=True):
+            assert isinstance(block, HieraBlock)
             block.drop_path = each
 
 

@@ -83,7 +83,7 @@ def attend(qkv_BN3C: Tensor, heads: int) -> Tensor:
 
 def attend_to(query_BQC: Tensor, key_BNC: Tensor, value_BNC: Tensor, *, heads: int) -> Tensor:
     """Let every query look at all tokens of its clip; `heads` divides C. Returns [B, Q, C]."""
-    parts = (each.unflatten(2, (heads, -1)).transpose(1, 2) for each in (query_BQC, key_BNC, value_BNC))
+    parts = (each.reshape(*each.shape[:2], heads, -1).transpose(1, 2) for each in (query_BQC, key_BNC, value_BNC))
     return F.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
 
 
