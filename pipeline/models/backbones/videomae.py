@@ -111,7 +111,7 @@ class VideoMae(nn.Module):
         super().__init__()
         if width % heads or width % 2:
             raise InputError(f"a transformer's width is {width}, expected an even multiple of its {heads} heads")
-        self.frames, self.patch, self.grid = frames, patch, grid
+        self.frames, self.patch, self.grid, self.heads = frames, patch, grid, heads
         self.patch_embed = PatchEmbedding(width, patch)
         self.register_buffer("pos_embed", sine_table(frames // patch[0] * math.prod(grid), width)[None])
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
@@ -216,8 +216,8 @@ def videomae_l(width: int = 1024) -> VideoMae:
 
 
 def videomae_tiny(width: int = 96) -> VideoMae:
-    """Four blocks on patches of 8 pixels of 4 frames: 96 channels, stride 8, 0.5 M parameters; 24 channels a head.
+    """Four blocks on patches of 4 x 8 x 8, the whole clip deep: 96 channels, stride 8, 0.5 M parameters, 4 heads.
 
     For the playground, whose frames of 96 x 128 pixels give the 12 x 16 patches of the position table.
     """
-    return VideoMae(width=width, depth=4, heads=max(width // 24, 1), frames=4, patch=(2, 8, 8), grid=(12, 16))
+    return VideoMae(width=width, depth=4, heads=max(width // 24, 1), frames=4, patch=(4, 8, 8), grid=(12, 16))
