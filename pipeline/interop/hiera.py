@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pipeline.base.errors import InputError
+from pipeline.interop.videomae import ReadWeights
 from pipeline.models.backbones.hiera import BASE, HieraShape
 from pipeline.models.backbones.hiera_tokens import resize_positions
 
@@ -15,19 +15,7 @@ HEAD = "head."
 SPATIAL, TEMPORAL = "pos_embed_spatial", "pos_embed_temporal"
 # What a masked autoencoder has beside the encoder; its encoder_norm stands behind a sum of all stages.
 PRETRAINING = ("mask_token", "decoder_", "encoder_norm.", "multi_scale_fusion_heads.")
-LICENCE = "the released weights of Hiera are licensed CC BY-NC 4.0: not for commercial use (its code is Apache-2.0)"
-
-
-@dataclass(frozen=True)
-class HieraWeights:
-    """The weights of a file as far as they belong to a backbone or to its classifier."""
-
-    tensors: dict[str, Tensor]
-    left_out: tuple[str, ...]
-    "Keys of a pre-training that a backbone does not have."
-    made: tuple[str, ...]
-    "Keys that the file lacks; their tensors begin as in a new network."
-    notes: tuple[str, ...]
+LICENCE = "licence: the published weights of Hiera, and what is trained from them, are CC BY-NC 4.0 (no commercial use)"
 
 
 def is_hiera(keys: Collection[str]) -> bool:
@@ -40,25 +28,27 @@ def our_key(key: str) -> str | None:
     return None if key.startswith(HEAD) else f"backbone.{key}"
 
 
-def take_weights(tensors: Mapping[str, Tensor]) -> HieraWeights:
+def read_hiera(tensors: Mapping[str, Tensor]) -> ReadWeights:
     """Leave out what belongs to a pre-training, and resize the tables of positions to those of clips of 16 x 224 x 224.
 
     Raises:
         InputError: a table has another shape than [1, positions, channels], or its grid is not square.
     """
-    left_out = tuple(key for key in tensors if key.startswith(PRETRAINING))
-    kept = {key: value for key, value in tensors.items() if key not in left_out}
-    notes = [LICENCE]
-    if left_out:
-        notes.append(f"{len(left_out)} keys are left out: the decoder and what else belongs to a masked autoencoder")
-    made: tuple[str, ...] = ()
-    if left_out and "norm.weight" not in kept:
-        made = ("norm.weight", "norm.bias")
-        channels = kept[SPATIAL].shape[-1] * 8
-        kept |= {"norm.weight": torch.ones(channels), "norm.bias": torch.zeros(channels)}
-        notes.append("the pre-training has no final norm: norm begins with scale 1 and shift 0")
-    resized, more = _resized(kept[SPATIAL], kept[TEMPORAL])
-    return HieraWeights(kept | resized, left_out, made, (*notes, *more))
+    found = ReadWeights(dict(tensors), "", notes=[LICENCE])
+    found.drop([key for key in tensors if key.startswith(PRETRAINING)])
+    if found.dropped:
+        found.notes.append(
+            f"{len(found.dropped)} tensors are left out: the decoder of a masked autoencoder and what belongs to it"
+        )
+    resized, notes = _resized(tensors[SPATIAL], tensors[TEMPORAL])
+    found.tensors |= resized
+    found.notes += notes
+    if found.dropped and "norm.weight" not in tensors:
+        channels = tensors[SPATIAL].shape[2] << 3
+        found.make("norm.weight", torch.ones(channels))
+        found.make("norm.bias", torch.zeros(channels))
+        found.notes.append("the pre-training has no final norm: it begins with scale 1 and shift 0")
+    return found
 
 
 def _resized(spatial: Tensor, temporal: Tensor) -> tuple[dict[str, Tensor], list[str]]:

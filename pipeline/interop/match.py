@@ -14,6 +14,7 @@ from pipeline.base.errors import InputError
 from pipeline.interop.conversion import fit_state
 from pipeline.models.backbones.hiera import Hiera
 from pipeline.models.backbones.slowfast import SlowFast
+from pipeline.models.backbones.videomae import VideoMae
 from pipeline.models.build import BACKBONES, build_backbone
 from pipeline.models.detector import Backbone
 from pipeline.models.roi import roi_channels
@@ -51,8 +52,8 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
 
     Args:
         weights: the weights under our names, each with the prefix `backbone.`.
-        family: one of `FAMILIES` searches the backbones of that name, anything else searches the others. Keys
-            tell a Hiera.
+        family: `pyslowfast` or `alphaction` searches the backbones of that name, anything else searches the others. Of
+            a transformer the weights themselves tell.
         name: the expected backbone; if given, no other is tried.
 
     Raises:
@@ -61,7 +62,7 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
     stem = next((weights[key] for key in _STEMS if key in weights), None)
     if stem is None or not stem.shape:
         raise InputError(f"no backbone of this project has these weights: expected {' or '.join(_STEMS)}")
-    family = "hiera" if _HIERA_STEM in weights else family
+    family = next((kind for key, kind in _PATCHES.items() if key in weights), family)
     found, faults = [], {}
     for each in [name] if name else BACKBONES:
         if not name and _family(each) != family:
@@ -87,16 +88,16 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
     raise InputError(f"the weights are not those of the {kind} {nearest}: {faults[nearest]}")
 
 
-FAMILIES = ("pyslowfast", "alphaction", "hiera")
-"Sources whose backbones have names of their own."
+FAMILIES = ("pyslowfast", "alphaction", "videomae", "hiera")
+"Backbones whose names begin so are of one source, or of one kind."
 
 
 def _family(name: str) -> str:
     return next((each for each in FAMILIES if name.startswith(f"{each}_")), "")
 
 
-_HIERA_STEM = "backbone.patch_embed.proj.weight"
-_STEMS = ("backbone.conv1.conv.weight", "backbone.slow_path.conv1.conv.weight", _HIERA_STEM)
+_PATCHES = {"backbone.patch_embed.projection.weight": "videomae", "backbone.patch_embed.proj.weight": "hiera"}
+_STEMS = ("backbone.conv1.conv.weight", "backbone.slow_path.conv1.conv.weight", *_PATCHES)
 
 
 def _published_width(name: str) -> int:
@@ -208,6 +209,8 @@ def unseen(backbone: MatchedBackbone) -> list[str]:
     """Return lines on the settings that leave no trace in the weights, and the values assumed for them."""
     if isinstance(backbone.network, Hiera):
         return [f"the number of heads is taken as that of {backbone.name}"]
+    if isinstance(backbone.network, VideoMae):
+        return [f"{backbone.network.heads} heads and clips of {backbone.network.frames} frames, as {backbone.name}"]
     lines = [f"spatial strides and dilations are taken as those of {backbone.name}"]
     if isinstance(backbone.network, SlowFast):
         lines.append(f"alpha {backbone.network.alpha} and slow frames by {backbone.network.slow_frames}, likewise")

@@ -54,10 +54,11 @@ def test_the_rate_falls_with_depth_and_final_norm_and_head_have_the_full_one() -
 
 
 def test_settings_reach_a_backbone_with_layers() -> None:
-    network = Model(Chain())
+    chain = Chain()
+    network = Model(chain)
     settings = training_settings(layer_decay=0.5, drop_path=0.2)
     prepare_layers(network, settings, Hardware(torch.device("cpu"), 1, 1, recompute=True))
-    assert (network.backbone.rate, network.backbone.recompute) == (0.2, True)
+    assert (chain.rate, chain.recompute) == (0.2, True)
     assert {group["lr_factor"] for group in groups_of(network, settings)} == {0.125, 0.25, 0.5, 1.0}
 
 

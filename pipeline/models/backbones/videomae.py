@@ -64,9 +64,9 @@ class PatchEmbedding(nn.Module):
         self.projection = nn.Conv3d(3, width, patch, stride=patch)
 
     def forward(self, clip_B3THW: Tensor) -> Tensor:
-        """[B, 3, T, H, W] -> [B, C, t, h, w], rounded down."""
-        map_BCthw: Tensor = self.projection(clip_B3THW)
-        return map_BCthw
+        """[B, 3, T, H, W] -> [B, N, C], in the order time, rows, columns."""
+        tokens_BNC: Tensor = self.projection(clip_B3THW).flatten(2).transpose(1, 2)
+        return tokens_BNC
 
 
 class VideoMae(nn.Module):
@@ -111,7 +111,7 @@ class VideoMae(nn.Module):
         super().__init__()
         if width % heads or width % 2:
             raise InputError(f"a transformer's width is {width}, expected an even multiple of its {heads} heads")
-        self.frames, self.patch, self.grid = frames, patch, grid
+        self.frames, self.patch, self.grid, self.heads = frames, patch, grid, heads
         self.patch_embed = PatchEmbedding(width, patch)
         self.register_buffer("pos_embed", sine_table(frames // patch[0] * math.prod(grid), width)[None])
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
@@ -136,12 +136,11 @@ class VideoMae(nn.Module):
                 patch.
         """
         self._check(clip_B3THW)
-        map_BCthw = self.patch_embed(clip_B3THW)
-        size = map_BCthw.shape[2:]
-        x_BNC = map_BCthw.flatten(2).transpose(1, 2) + self.positions(size[1], size[2])
+        size = tuple(side // patch for side, patch in zip(clip_B3THW.shape[2:], self.patch, strict=True))
+        x_BNC = self.patch_embed(clip_B3THW) + self.positions(*size[1:])
         for block in self.blocks:
             x_BNC = run_block(block, x_BNC, recompute=self.recompute and self.training)
-        return (self.norm(x_BNC).transpose(1, 2).unflatten(2, size),)
+        return (self.norm(x_BNC).transpose(1, 2).reshape(len(clip_B3THW), -1, *size),)
 
     def _check(self, clip_B3THW: Tensor) -> None:
         _, _, frames, height, width = clip_B3THW.shape
@@ -173,7 +172,7 @@ class VideoMae(nn.Module):
         return table
 
     def _resized(self, rows: int, columns: int) -> Tensor:
-        slices_tChw = self.pos_embed[0].unflatten(0, (-1, *self.grid)).permute(0, 3, 1, 2)
+        slices_tChw = self.pos_embed.reshape(-1, *self.grid, self.out_channels).permute(0, 3, 1, 2)
         resized_tChw = F.interpolate(slices_tChw, (rows, columns), mode="bicubic", align_corners=False)
         return resized_tChw.permute(0, 2, 3, 1).flatten(0, 2)[None]
 
@@ -217,8 +216,8 @@ def videomae_l(width: int = 1024) -> VideoMae:
 
 
 def videomae_tiny(width: int = 96) -> VideoMae:
-    """Four blocks on patches of 8 pixels of 4 frames: 96 channels, stride 8, 0.5 M parameters; 24 channels a head.
+    """Four blocks on patches of 4 x 8 x 8, the whole clip deep: 96 channels, stride 8, 0.5 M parameters, 4 heads.
 
     For the playground, whose frames of 96 x 128 pixels give the 12 x 16 patches of the position table.
     """
-    return VideoMae(width=width, depth=4, heads=max(width // 24, 1), frames=4, patch=(2, 8, 8), grid=(12, 16))
+    return VideoMae(width=width, depth=4, heads=max(width // 24, 1), frames=4, patch=(4, 8, 8), grid=(12, 16))

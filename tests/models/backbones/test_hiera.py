@@ -91,15 +91,13 @@ def test_frames_come_in_pairs(frames: int) -> None:
 def test_layers_are_the_blocks() -> None:
     model = network(4)
     assert isinstance(model, Layered)
-    found = {name.split(".")[0] if "blocks" not in name else name[:8]: model.layer_of(name) for name in state_keys(model)}
+    found = {
+        name.split(".")[0] if "blocks" not in name else name[:8]: model.layer_of(name) for name in state_keys(model)
+    }
     assert found == {
         "pos_embed_spatial": 0, "pos_embed_temporal": 0, "patch_embed": 0, **{f"blocks.{i}": i + 1 for i in range(6)},
         "norm": 7,
     }  # fmt: skip
-
-
-def state_keys(model: Hiera) -> list[str]:
-    return [name for name, _ in model.named_parameters()]
 
 
 def test_a_clip_skips_blocks_in_training_alone(clip: torch.Tensor) -> None:
