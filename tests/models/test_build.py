@@ -6,7 +6,6 @@ from pipeline.models.build import BACKBONES, BASELINE_HEADS, build_backbone, bui
 from pipeline.models.heads.table import HEADS
 from pipeline.models.settings import RoiSettings
 
-
 CHANNELS = {
     "videomae_b": 768, "videomae_l": 1024,
     "hiera_b": 384 + 768, "hiera_bplus": 448 + 896, "hiera_l": 576 + 1152, "hiera_h": 1024 + 2048,
