@@ -99,6 +99,6 @@ def test_shapes_tell_the_network_at_its_published_width_alone(tmp_path: Path, st
     for name in ("hiera_b", "hiera_bplus", "hiera_h"):
         with torch.device("meta"):
             tensors = dict(build_backbone(name).state_dict())
-        assert convert(replace(foreign, tensors=tensors, head="", kind="backbone"), lambda _: pytest.fail("no detector")).notes == [
-            LICENCE, f"the number of heads is taken as that of {name}",
-        ]  # fmt: skip
+        published = replace(foreign, tensors=tensors, head="", kind="backbone")
+        found = convert(published, lambda backbone: pytest.fail("no detector"))
+        assert found.notes == [LICENCE, f"the number of heads is taken as that of {name}"]
