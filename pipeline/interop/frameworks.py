@@ -122,8 +122,8 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
     raise InputError(
         f"{path}: no checkpoint that is known: its keys are {', '.join(sorted(names)[:3]) or 'none'}, expected those "
         "of MMAction2 (backbone.*), PySlowFast (s1.pathway0_*), Caffe2 (conv1_w), AlphAction (roi_heads.*), "
-        "torchvision (conv1.weight), TRN-pytorch (base_model.*), VideoMAE (patch_embed.proj.weight, or of "
-        "transformers), Hiera for clips (pos_embed_spatial) or of this project (safetensors)"
+        "torchvision (conv1.weight), TRN-pytorch (base_model.*), VideoMAE (patch_embed.proj.weight, or "
+        "transformers' names), Hiera for clips (pos_embed_spatial) or of this project (safetensors)"
     )
 
 

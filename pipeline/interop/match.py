@@ -210,7 +210,9 @@ def unseen(backbone: MatchedBackbone) -> list[str]:
     if isinstance(backbone.network, Hiera):
         return [f"the number of heads is taken as that of {backbone.name}"]
     if isinstance(backbone.network, VideoMae):
-        return [f"{backbone.network.heads} heads and clips of {backbone.network.frames} frames, as {backbone.name}"]
+        return [
+            f"attention heads {backbone.network.heads}, clips of {backbone.network.frames} frames, as {backbone.name}"
+        ]
     lines = [f"spatial strides and dilations are taken as those of {backbone.name}"]
     if isinstance(backbone.network, SlowFast):
         lines.append(f"alpha {backbone.network.alpha} and slow frames by {backbone.network.slow_frames}, likewise")

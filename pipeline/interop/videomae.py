@@ -15,9 +15,7 @@ from pipeline.base.errors import InputError
 from pipeline.interop.conversion import some
 from pipeline.models.backbones.videomae import EPS, sine_table
 
-LICENCE = (
-    "licence: the published weights of VideoMAE, and what is trained from them, are CC BY-NC 4.0 (no commercial use)"
-)
+LICENCE = "licence: VideoMAE's published weights, and what is trained from them, are CC BY-NC 4.0: no commercial use"
 TABLE_ERROR = 1e-3
 "A table that was stored in half precision still counts as the fixed one."
 _ORIGINAL = re.compile(r"((?:encoder\.|backbone\.)?)patch_embed\.proj\.weight")
@@ -117,9 +115,8 @@ def read_transformers(tensors: Mapping[str, Tensor]) -> ReadWeights:
         if f"{place}key.bias" in tensors:
             _drop_key_bias(found, f"{place}key.bias", tensors[f"{place}key.bias"])
     found.notes.append(f"queries, keys and values of {len(blocks)} blocks are put together, in this order")
-    found.notes.append(
-        f"norms have epsilon {EPS:g}, with which VideoMAE was trained; transformers' configuration has 1e-12"
-    )
+    epsilon = "as VideoMAE was trained; the configuration of transformers has 1e-12"
+    found.notes.append(f"norms have epsilon {EPS:g}, {epsilon}")
     return _completed(found, "embeddings.patch_embeddings.projection.weight")
 
 
@@ -219,7 +216,6 @@ def _complete_table(found: ReadWeights, patch: Tensor) -> None:
     if fixed is None or stored.shape[0] != 1:
         raise InputError(f"{name}: shape is {tuple(stored.shape)}, expected (1, places, channels)")
     gap = float((stored.float() - fixed).abs().max()) if fixed.numel() else 0.0
-    words = (
-        "is the fixed one" if gap <= TABLE_ERROR else f"is not the fixed one (up to {gap:.2g} off): it is kept as it is"
-    )
+    is_fixed = gap <= TABLE_ERROR
+    words = "is the fixed one" if is_fixed else f"is up to {gap:.2g} off the fixed one, and kept as it is"
     found.notes.append(f"the position table of the file {words}")

@@ -51,10 +51,13 @@ def test_other_depths_decays_and_rates_pass_and_a_wrong_one_fails(tmp_path: Path
     report = check_fixture(write(tmp_path, facts))
     assert report.passed
     assert len(report.differences) == 9
-    for key, value in (("count", 8), ("lr", 1e-5), ("weight_decay", 0.1)):
+    for key, value in (("count", 8), ("lr", 1e-5), ("weight_decay", 0.05)):
         wrong = [dict(each) for each in facts["small"]]
         wrong[5][key] = value
-        assert [each.tensor for each in check_fixture(write(tmp_path, {"small": wrong})).differences if not each.within]
+        failed = [
+            each.tensor for each in check_fixture(write(tmp_path, {"small": wrong})).differences if not each.within
+        ]
+        assert failed == [f"small/{key}"]
     short = facts["small"][:-1]
     (only,) = check_fixture(write(tmp_path, {"small": short})).differences
     assert (only.within, only.note.startswith("groups layer_0_decay, layer_0_no_decay")) == (False, True)
