@@ -11,11 +11,14 @@ from pipeline.interop.alphaction_ops import check_operations, is_operations
 from pipeline.interop.alphaction_steps import check_train_steps, is_train_steps
 from pipeline.interop.alphaction_targets import check_targets, is_targets
 from pipeline.interop.compare_fixture import ParityReport, check_parity
+from pipeline.interop.hiera_fixture import check_hiera, is_hiera
 from pipeline.interop.trn_filelists import check_file_lists, is_file_lists
 from pipeline.interop.trn_fixture import check_recognizer, is_recognizer
 from pipeline.interop.trn_head import check_trn_heads, is_trn_heads
 from pipeline.interop.trn_pipeline import check_pipeline, is_pipeline
 from pipeline.interop.trn_steps import check_recognizer_steps, is_recognizer_steps
+from pipeline.interop.videomae_fixture import check_videomae, is_videomae
+from pipeline.interop.videomae_rates import check_groups, check_rates, is_groups, is_rates
 
 Check = Callable[[Path, Mapping[str, Any]], ParityReport]
 
@@ -53,4 +56,8 @@ KINDS: list[tuple[Callable[[Mapping[str, Any]], bool], Check]] = [
     (is_trn_heads, check_trn_heads),
     (is_recognizer, check_recognizer),
     (is_recognizer_steps, check_recognizer_steps),
+    (is_hiera, check_hiera),
+    (is_videomae, check_videomae),
+    (is_groups, check_groups),
+    (is_rates, check_rates),
 ]

@@ -1,6 +1,7 @@
 """Find the network of ours to which a foreign state dict belongs, by keys and shapes."""
 
 import functools
+import inspect
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -11,13 +12,13 @@ from torch import Tensor
 
 from pipeline.base.errors import InputError
 from pipeline.interop.conversion import fit_state
+from pipeline.models.backbones.hiera import Hiera
 from pipeline.models.backbones.slowfast import SlowFast
+from pipeline.models.backbones.videomae import VideoMae
 from pipeline.models.build import BACKBONES, build_backbone
 from pipeline.models.detector import Backbone
 from pipeline.models.roi import roi_channels
 from pipeline.models.settings import RoiSettings
-
-PUBLISHED_WIDTH = {"slowonly_tiny": 16, "slowfast_tiny": 16}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
 
     Args:
         weights: the weights under our names, each with the prefix `backbone.`.
-        family: `pyslowfast` or `alphaction` searches the backbones of that name, anything else searches the others.
+        family: `pyslowfast` or `alphaction` searches the backbones of that name, anything else searches the others. Of
+            a transformer the weights themselves tell.
         name: the expected backbone; if given, no other is tried.
 
     Raises:
@@ -60,11 +62,12 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
     stem = next((weights[key] for key in _STEMS if key in weights), None)
     if stem is None or not stem.shape:
         raise InputError(f"no backbone of this project has these weights: expected {' or '.join(_STEMS)}")
+    family = next((kind for key, kind in _PATCHES.items() if key in weights), family)
     found, faults = [], {}
     for each in [name] if name else BACKBONES:
         if not name and _family(each) != family:
             continue
-        width = len(stem) if len(stem) != PUBLISHED_WIDTH.get(each, 64) else None
+        width = len(stem) if len(stem) != _published_width(each) else None
         try:
             network = _on_meta(each, width)
             expected = {f"backbone.{key}": value for key, value in network.state_dict().items()}
@@ -73,6 +76,8 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
             faults[each] = str(error)
         else:
             found.append(MatchedBackbone(each, width, network))
+    # Hiera-B and Hiera-B+ differ in width and heads, and weights show no heads: at a published width it is that one.
+    found = [each for each in found if each.width is None] or found
     if len(found) == 1:
         return found[0]
     if found:
@@ -83,15 +88,21 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
     raise InputError(f"the weights are not those of the {kind} {nearest}: {faults[nearest]}")
 
 
-FAMILIES = ("pyslowfast", "alphaction")
-"Sources whose backbones have names of their own."
+FAMILIES = ("pyslowfast", "alphaction", "videomae", "hiera")
+"Backbones whose names begin so are of one source, or of one kind."
 
 
 def _family(name: str) -> str:
     return next((each for each in FAMILIES if name.startswith(f"{each}_")), "")
 
 
-_STEMS = ("backbone.conv1.conv.weight", "backbone.slow_path.conv1.conv.weight")
+_PATCHES = {"backbone.patch_embed.projection.weight": "videomae", "backbone.patch_embed.proj.weight": "hiera"}
+_STEMS = ("backbone.conv1.conv.weight", "backbone.slow_path.conv1.conv.weight", *_PATCHES)
+
+
+def _published_width(name: str) -> int:
+    width: int = inspect.signature(BACKBONES[name]).parameters["width"].default
+    return width
 
 
 @functools.cache
@@ -196,6 +207,12 @@ def _match_interaction(weights: Mapping[str, Tensor], mlp: bool, columns: int) -
 
 def unseen(backbone: MatchedBackbone) -> list[str]:
     """Return lines on the settings that leave no trace in the weights, and the values assumed for them."""
+    if isinstance(backbone.network, Hiera):
+        return [f"the number of heads is taken as that of {backbone.name}"]
+    if isinstance(backbone.network, VideoMae):
+        return [
+            f"attention heads {backbone.network.heads}, clips of {backbone.network.frames} frames, as {backbone.name}"
+        ]
     lines = [f"spatial strides and dilations are taken as those of {backbone.name}"]
     if isinstance(backbone.network, SlowFast):
         lines.append(f"alpha {backbone.network.alpha} and slow frames by {backbone.network.slow_frames}, likewise")

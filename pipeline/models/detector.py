@@ -8,15 +8,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from pipeline.models.backbones.hiera import Hiera
 from pipeline.models.backbones.resnet3d import ResNet3d
 from pipeline.models.backbones.slowfast import SlowFast
+from pipeline.models.backbones.videomae import VideoMae
 from pipeline.models.context import BankWindow, Context, ObjectBoxes, ObjectRows
 from pipeline.models.heads.head import Head
 from pipeline.models.roi import extend_boxes, pool_roi, pool_time, roi_channels, roi_features
 from pipeline.models.settings import RoiSettings
 from pipeline.models.standardise import StandardisedHead
 
-Backbone = ResNet3d | SlowFast
+Backbone = ResNet3d | SlowFast | VideoMae | Hiera
 
 
 class Detector(nn.Module):

@@ -6,6 +6,11 @@ from pipeline.models.build import BACKBONES, BASELINE_HEADS, build_backbone, bui
 from pipeline.models.heads.table import HEADS
 from pipeline.models.settings import RoiSettings
 
+CHANNELS = {
+    "videomae_b": 768, "videomae_l": 1024,
+    "hiera_b": 384 + 768, "hiera_bplus": 448 + 896, "hiera_l": 576 + 1152, "hiera_h": 1024 + 2048,
+}  # fmt: skip
+
 
 @pytest.mark.parametrize("width", [None, 8, 24])
 @pytest.mark.parametrize("name", BACKBONES)
@@ -13,7 +18,7 @@ def test_every_backbone_says_its_channels_and_stride(name: str, width: int | Non
     if width is None and not name.endswith("tiny"):
         with torch.device("meta"):
             backbone = build_backbone(name)
-        assert backbone.out_channels == (2304 if "slowfast_r" in name else 2048)
+        assert backbone.out_channels == CHANNELS.get(name, 2304 if "slowfast_r" in name else 2048)
         assert backbone.stride == 16
         return
     backbone = build_backbone(name, width=width).eval()

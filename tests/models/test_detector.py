@@ -91,8 +91,14 @@ def test_the_feature_map_in_the_context_is_pooled_as_the_boxes_are(temporal) -> 
         assert torch.equal(seen[0], pool_time(detector.backbone(CLIPS), temporal))
 
 
+def slow_if_deep(name: str) -> Any:
+    """As Hiera-B, in more blocks or with more heads."""
+    deep = name in ("hiera_bplus", "hiera_l", "hiera_h")
+    return pytest.param(name, marks=pytest.mark.slow) if deep else name
+
+
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
-@pytest.mark.parametrize("name", [*BACKBONES, "acrn", "context_max_mlp"])
+@pytest.mark.parametrize("name", [*map(slow_if_deep, BACKBONES), "acrn", "context_max_mlp"])
 def test_every_architecture_takes_a_training_step_with_finite_gradients(name: str) -> None:
     options: dict[str, Any] = {"width": 8, "classes": 5}
     if name == "acrn":

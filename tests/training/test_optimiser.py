@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from pipeline.base.errors import InputError
+from pipeline.models.build import build_backbone
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.training.optimiser import SGD, groups_of, interaction_parameters, parameter_groups, set_rate
 from tests.training.settings import training_settings
@@ -32,6 +33,17 @@ def test_all_parameters_decay_in_one_group_in_the_models_order() -> None:
     network = model()
     groups = parameter_groups(network, weight_decay=1e-4, decayed="all")
     assert named(groups, network) == [(1e-4, 1.0, [name for name, _ in network.named_parameters()])]
+
+
+def test_tables_of_positions_are_spared_as_norms_and_biases_are() -> None:
+    network = nn.Module()
+    network.backbone = build_backbone("hiera_tiny", width=8)
+    spared = {
+        name: decayed == "weights" for decayed in ("all", "weights") for each in
+        parameter_groups(network, weight_decay=1e-4, decayed=decayed) if not each["weight_decay"]
+        for name in named([each], network)[0][2] if "pos_embed" in name
+    }  # fmt: skip
+    assert spared == {"backbone.pos_embed_spatial": True, "backbone.pos_embed_temporal": True}
 
 
 def test_norms_and_biases_are_spared() -> None:
