@@ -21,17 +21,20 @@ from pipeline.base.checksums import bytes_crc32c
 from pipeline.base.errors import InputError
 
 METADATA = "zarr.json"
+ROWS, SHARD_ROWS = '"ROWS"', '"SHARD ROWS"'  # in `_array_text`
 DIMENSIONS = {"features": ("row", "channel"), "boxes_xyxy": ("row", "coordinate")}
 
 
 def create_group(folder: Path, attributes: dict[str, Any] | None = None) -> Path:
     """Make an empty Zarr v3 group in `folder` and return the folder."""
-    template = _template(None, "", (), "none")
-    if template is None:
+    text = _group_text()
+    if not text:
         zarr.create_group(store=str(folder), zarr_format=3, attributes=attributes or {})
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / METADATA).write_text(_json({**template, "attributes": attributes or {}}))
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    if attributes:
+        text = json.dumps({**json.loads(text), "attributes": attributes}, indent=2)
+    (folder / METADATA).write_text(text)
     return folder
 
 
@@ -41,17 +44,16 @@ def write_array(group: Path, name: str, values: npt.NDArray[Any], codec: str) ->
     The fill value is NaN (-1 for ids), and chunks that hold only fill values are written too. So a zero in a bank is
     always one that was written, and a Zarr reader that misses the shard sees NaN.
     """
-    template = _template(name, values.dtype.str, values.shape[1:], codec)
-    if template is None:
+    text = _array_text(name, values.dtype.str, values.shape[1:]) if codec == "none" else ""
+    if not text:
         array = _create_array(str(group), name, values.shape, values.dtype, codec)
         if len(values):
             array[...] = values
         return
-    template["shape"][0] = len(values)
-    template["chunk_grid"]["configuration"]["chunk_shape"][0] = CHUNK_ROWS * _chunk_count(len(values))
     folder = group / name
     folder.mkdir()
-    (folder / METADATA).write_text(_json(template))
+    text = text.replace(ROWS, str(len(values))).replace(SHARD_ROWS, str(CHUNK_ROWS * _chunk_count(len(values))))
+    (folder / METADATA).write_text(text)
     if len(values):
         _write_shard(group / shard_name(name), values)
 
@@ -85,28 +87,31 @@ def _fill_value(dtype: np.dtype[Any]) -> float:
     return -1 if dtype.kind == "i" else float("nan")
 
 
-def _template(name: str | None, dtype: str, columns: tuple[int, ...], codec: str) -> Any:
-    """Return the metadata that zarr writes for an uncompressed array of one row, or for a group (no name).
-
-    None where we cannot write the array ourselves: it is compressed, or this version of zarr formats its JSON in
-    another way. zarr takes 3 ms of CPU time for each array, which is most of what a part of a short film costs.
-    """
-    text = _template_text(name, dtype, columns) if codec == "none" else ""
-    return json.loads(text) if text else None
+@functools.cache
+def _group_text() -> str:
+    """Return the metadata that zarr writes for a group without attributes; see `_array_text`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        zarr.create_group(store=scratch, zarr_format=3)
+        text = Path(scratch, METADATA).read_text()
+    return text if json.dumps(json.loads(text), indent=2) == text else ""
 
 
 @functools.cache
-def _template_text(name: str | None, dtype: str, columns: tuple[int, ...]) -> str:
+def _array_text(name: str, dtype: str, columns: tuple[int, ...]) -> str:
+    """Return the metadata that zarr writes for an uncompressed array, with words for its rows and those of its shard.
+
+    It is empty where this version of zarr formats its JSON in another way. zarr takes 3 ms of CPU time for each array,
+    which would be most of what a short film costs.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         zarr.create_group(store=scratch, zarr_format=3)
-        if name is not None:
-            _create_array(scratch, name, (1, *columns), np.dtype(dtype), "none")
-        text = Path(scratch, name or "", METADATA).read_text()
-    return text if _json(json.loads(text)) == text else ""
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, allow_nan=True)
+        _create_array(scratch, name, (1, *columns), np.dtype(dtype), "none")
+        text = Path(scratch, name, METADATA).read_text()
+    metadata = json.loads(text)
+    if json.dumps(metadata, indent=2) != text:
+        return ""
+    metadata["shape"][0], metadata["chunk_grid"]["configuration"]["chunk_shape"][0] = "ROWS", "SHARD ROWS"
+    return json.dumps(metadata, indent=2)
 
 
 def _write_shard(path: Path, values: npt.NDArray[Any]) -> None:
