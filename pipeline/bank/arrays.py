@@ -1,8 +1,9 @@
 """One array of a bank on disk: a Zarr v3 array in exactly one shard.
 
 Metadata is zarr-python's, and compressed arrays are written by it. An uncompressed shard holds its rows in order and
-then the index of its chunks; it is written here, with the bytes that zarr-python gives it. Mapping this file into memory is 15 times faster than decoding it, and all processes
-share the page cache. If the index shows another layout, or the bank has a codec, zarr reads the array.
+then the index of its chunks; it is written here, with the bytes that zarr-python gives it. Mapping this file into
+memory is 15 times faster than decoding it, and all processes share the page cache. If the index shows another layout,
+or the bank has a codec, zarr reads the array.
 """
 
 import functools
@@ -157,6 +158,11 @@ def read_array(
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         raise InputError(f"{folder / name}: not a readable Zarr array: {' '.join(str(error).split())}") from None
     return values
+
+
+def is_mappable(folder: Path, name: str, dtype: str, shape: tuple[int, ...]) -> bool:
+    """Return whether the rows of an uncompressed array stand in its shard in their order, so that it can be mapped."""
+    return not shape[0] or _map_shard(folder / shard_name(name), np.dtype(dtype), shape, 0, shape[0]) is not None
 
 
 def _map_shard(

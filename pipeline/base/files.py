@@ -299,7 +299,7 @@ def _partials(folder: Path) -> list[str]:
     """
     known = _listings.get(folder)
     if known is None or known.asked * LISTED_EACH >= known.entries:
-        names = os.listdir(folder)
+        names = [entry.name for entry in os.scandir(folder)]
         known = _Listing([name for name in names if name.endswith(".partial")], len(names))
         if len(names) > LISTED_EACH:  # a small one is listed at every call
             _listings[folder] = known
