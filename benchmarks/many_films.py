@@ -25,7 +25,9 @@ import numpy as np
 import typer
 
 from benchmarks.measuring import apart, peak_mib, table, tree_cpu_seconds
+from pipeline.base.files import read_json, write_json
 
+FEW = 20  # films whose cost is that of starting
 VAL_SHARE = 20  # every 20th film is of val
 NAME = "many"
 DVC_FILE = """stages:
@@ -75,7 +77,6 @@ def make_source(project: Project) -> None:
     from tests.video.films import write_film
 
     source = project.folder / "source"
-    shutil.rmtree(project.folder, ignore_errors=True)
     for name in ("videos", "annotations", "proposals"):
         (source / name).mkdir(parents=True)
     film = write_film(project.folder / "film.mp4", frames=8, width=48, height=32, rate=4).read_bytes()
@@ -136,7 +137,7 @@ def stand_in_for_decoding(template: Path) -> Callable[..., None]:
     """A stand-in for `run_in_child` that writes the item of the film `template` under the sha256 of another one."""
     import threading
 
-    from pipeline.base.files import digest_file, read_json, write_json
+    from pipeline.base.files import digest_file
     from pipeline.video.items import write_item
     from pipeline.video.store import FRAMES, Row, write_frames
 
@@ -303,7 +304,8 @@ def _children_mib() -> float:
 
 def measure(project: Project, steps: list[str]) -> dict[str, Cost]:
     """Cost of each step of a project, and of running it again."""
-    apart(make_source, project)
+    if not (project.folder / "source").is_dir():
+        apart(make_source, project)
     costs = {}
     for name in steps:
         for turn in ("",) if name in ONCE else ("", " again"):
@@ -313,31 +315,42 @@ def measure(project: Project, steps: list[str]) -> dict[str, Cost]:
 
 
 def show(found: dict[int, dict[str, Cost]]) -> str:
-    """CPU ms a film and MiB by size, and the ratio of the last size to the first."""
-    sizes = list(found)
+    """CPU ms a film and MiB by size, and the ratio of the last size to the first, beyond the cost of `FEW` films."""
+    sizes = sorted(size for size in found if size != FEW)
     header = ["step", *(f"{size} films" for size in sizes), "last / first", *(f"MiB at {size}" for size in sizes)]
     rows = []
-    for step in found[sizes[-1]]:
-        each = {size: found[size][step].cpu_seconds * 1000 / size for size in sizes}
-        ratio = each[sizes[-1]] / each[sizes[0]]
-        peaks = [f"{found[size][step].peak_mib:.0f}" for size in sizes]
-        rows.append([step, *(f"{each[size]:.2f} ms" for size in sizes), f"{ratio:.2f}", *peaks])
+    for step in found[FEW]:
+        known = [size for size in sizes if step in found[size]]
+        each = {
+            size: (found[size][step].cpu_seconds - found[FEW][step].cpu_seconds) * 1000 / (size - FEW) for size in known
+        }
+        ratio = f"{each[known[-1]] / each[known[0]]:.2f}" if len(known) > 1 else "-"
+        cpu = [f"{each[size]:.2f} ms" if size in each else "-" for size in sizes]
+        peaks = [f"{found[size][step].peak_mib:.0f}" if size in each else "-" for size in sizes]
+        rows.append([step, *cpu, ratio, *peaks])
     return table(header, rows)
 
 
 def main(
     folder: Path,
-    films: Annotated[list[int], typer.Option(min=20, help="Numbers of films.")] = [1000, 10000],  # noqa: B006
+    films: Annotated[list[int], typer.Option(min=100, help="Numbers of films.")] = [1000, 10000],  # noqa: B006
     pack: Annotated[int, typer.Option(min=1, help="dataset.pack.")] = 64,
     step: Annotated[list[str], typer.Option(help="Steps to run; all if none is named.")] = [],  # noqa: B006
     decode: Annotated[bool, typer.Option("--decode", help="Decode each film.")] = False,
     network: Annotated[bool, typer.Option("--network", help="Run the network on each film.")] = False,
 ) -> None:
-    """Measure."""
-    found = {
-        count: measure(Project(folder.resolve() / str(count), count, pack, decode, network), step or list(STEPS))
-        for count in films
-    }
+    """Measure. Results of earlier calls are kept in FOLDER/many_films.json, and shown together with the new ones."""
+    folder = folder.resolve()
+    path = folder / "many_films.json"
+    known = read_json(path) if path.exists() else {}
+    found = {int(size): {name: Cost(**cost) for name, cost in steps.items()} for size, steps in known.items()}
+    for count in [FEW, *films]:
+        project = Project(folder / str(count), count, pack, decode, network)
+        wanted = [name for name in step or STEPS if count != FEW or name not in found.get(FEW, {})]
+        found[count] = found.get(count, {}) | measure(project, wanted)
+        write_json(
+            path, {str(size): {name: asdict(cost) for name, cost in each.items()} for size, each in found.items()}
+        )
     print(show(found))
 
 
