@@ -20,6 +20,8 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import remove_folder, replace_folder
 
 LOCKS = "locks"
+MEASURED_EACH = 32
+"A process that fetches measures the folder again after this part of its bound: others fetch into it too."
 
 
 def _is_whole(folder: Path, check: Callable[[Path], None]) -> bool:
@@ -44,6 +46,7 @@ class PartCache:
         self.folder = folder
         self.max_bytes = max_bytes
         self._pinned = threading.local()
+        self._room: int | None = None  # bytes that may still be fetched before the folder is measured again
 
     def __reduce__(self) -> tuple[type["PartCache"], tuple[Path, int]]:
         return PartCache, (self.folder, self.max_bytes)
@@ -71,7 +74,7 @@ class PartCache:
                     if not _is_whole(folder, check):
                         with replace_folder(folder) as partial:
                             fetch(partial)
-                self._trim()
+                self._make_room(size)
             os.utime(folder, ns=(time.time_ns(),) * 2)  # records the last use; the system's own clock is coarse
         except BaseException:
             pin.close()
@@ -91,8 +94,19 @@ class PartCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _trim(self) -> None:
-        """Drop parts that nobody has pinned, the least recently used first, until the rest fits."""
+    def _make_room(self, size: int) -> None:
+        """Trim the folder, which lists all of it, when as much was fetched as others leave free, or a part of it."""
+        if self._room is not None and size <= self._room:
+            self._room -= size
+            return
+        total = self._trim()
+        self._room = min(self.max_bytes - total, self.max_bytes // MEASURED_EACH)
+
+    def _trim(self) -> int:
+        """Return the bytes of all parts, after dropping those that nobody has pinned, the least recently used first.
+
+        Where they are more than the bound, a little more is dropped, so that not every fetch lists the folder.
+        """
         with FileLock(self._lock_file(self.folder, "trim")):
             parts = [
                 (entry.stat().st_mtime_ns, int(entry.name.rpartition("-")[2]), Path(entry.path))
@@ -100,11 +114,13 @@ class PartCache:
                 if entry.name != LOCKS and not entry.name.startswith(".")
             ]
             total = sum(size for _, size, _ in parts)
+            goal = self.max_bytes if total <= self.max_bytes else self.max_bytes - self.max_bytes // MEASURED_EACH
             for _, size, folder in sorted(parts):
-                if total <= self.max_bytes:
-                    return
+                if total <= goal:
+                    break
                 if self._drop(folder):
                     total -= size
+            return total
 
     def _drop(self, folder: Path) -> bool:
         """Remove a part unless somebody has pinned it; return whether it was removed."""

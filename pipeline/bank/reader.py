@@ -1,11 +1,12 @@
 """Read a bank: opening it reads and checks only the manifest; arrays are mapped when they are needed."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,19 @@ from pipeline.base.checksums import parse_sealed_json
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_value, read_json
 
+NOWHERE = Path(os.devnull)
 UNKNOWN = "unknown"  # stands for the producer of a bank that names none
+
+
+class Fetched(Protocol):
+    """The arrays of a bank on another machine."""
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes that this machine keeps of them."""
+
+    def piece(self, part: str, row_set: str, array: str) -> Path:
+        """Fetch a shard, if it is not here, and return its row set's folder; the shard has been checked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +51,7 @@ class Bank:
     manifest: Manifest
     folders: Mapping[str, Path]  # part to its folder
     digest: str  # sha256 of the manifest: two banks with the same digest have the same bytes
+    fetched: Fetched | None = None  # of a bank on another machine
     _attributes: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)  # of the part read last
 
     def __repr__(self) -> str:
@@ -107,6 +121,15 @@ class Bank:
         folder, stored = self._stored(video, row_set, name)
         return self._read(folder, video, row_set, name) if name in stored.shard_bytes else None
 
+    def fetch(self, video: str, row_set: str, name: str) -> None:
+        """Fetch one array of a row set to this machine, if the bank has it and lies on another one.
+
+        Raises:
+            InputError: as `rows`.
+        """
+        if self.fetched is not None and self.has_rows(video, row_set):
+            self._stored(video, row_set, name)
+
     def attributes(self, video: str) -> dict[str, Any]:
         """Return what the writer recorded with the video.
 
@@ -166,7 +189,11 @@ class Bank:
         part, entry = self.part_of(video), self._entry(video)
         if row_set not in entry.videos[video]:
             raise InputError(f"{self.where}: has no row set {row_set!r} of video {video!r}")
-        folder, stored = self.folders[part] / row_set, entry.row_sets[row_set]
+        stored = entry.row_sets[row_set]
+        if self.fetched is not None and only is not None:
+            is_read = only in stored.shard_bytes and entry.videos[video][row_set]
+            return self.fetched.piece(part, row_set, only) if is_read else NOWHERE, stored
+        folder = self.folders[part] / row_set
         check_shards(folder, stored, f"{self.where}: part {part!r}: {row_set}", only=only)
         return folder, stored
 

@@ -1,7 +1,8 @@
 """A bank on another machine: in a DVC repository at a revision, or under any URL that fsspec reads.
 
-Opening it reads only the manifest. A part is fetched when some of it is read, checked against the manifest, and kept
-in a cache folder on this machine, where windows map it like the parts of any other bank:
+Opening it reads only the manifest. What is read of a part is fetched then, checked against the manifest, and kept in a
+cache folder on this machine, where windows map it like the parts of any other bank. Features are one piece of a row
+set, and all its small arrays another, so that the seconds of a bank are known before any feature is fetched:
 
     bank = open_remote("data/playground/bank/train.zarr", repo="https://host/films.git", rev="v1")
     windows = StreamedWindows([bank], min_score=bank.provenance["box_threshold"])
@@ -16,18 +17,32 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pipeline.bank.format import MANIFEST, Manifest, Part, listing_digest, parse_manifest, part_folder
+from pipeline.bank.arrays import is_mappable
+from pipeline.bank.format import (
+    MANIFEST,
+    Manifest,
+    Part,
+    RowSet,
+    array_spec,
+    listing_digest,
+    parse_manifest,
+    part_folder,
+    shard_name,
+)
 from pipeline.bank.part_cache import PartCache
 from pipeline.bank.parts import check_shard_sizes, check_stored
-from pipeline.bank.reader import Bank
-from pipeline.base.checksums import parse_sealed_json
+from pipeline.bank.reader import Bank, open_bank
+from pipeline.base.checksums import checksum_text, file_crc32c, parse_sealed_json, with_remedy
 from pipeline.base.errors import DamagedError, InputError
 from pipeline.base.files import digest_file, digest_value
 
-CACHE_BYTES = 16 << 30  # several banks of AVA (1.6 GB each at fp16)
+CACHE_MB = 16 << 10  # several banks of AVA (1.6 GB each at fp16)
+CACHE_VARIABLE = "ACTIONBANK_BANK_CACHE"
+"Environment variable: MiB that fetched parts may take on this machine."
 THREADS = 8  # files fetched at a time
 PUSH_AGAIN = "the copy there is damaged: remove it and push the bank again from where it is whole"
 NOT_PUSHED = "No storage files available"  # DVC's words for a tracked file that no storage holds
+NO_CREDENTIALS = "no credentials were found: AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, say them"
 NO_LISTING = "DataIndexDirError"  # DVC's error for a folder whose list of files no storage holds
 
 
@@ -120,8 +135,10 @@ def _reason(error: BaseException) -> str:
     """Describe in one line what went wrong: the error and its first cause."""
     if NOT_PUSHED in str(error) or type(error).__name__ == NO_LISTING:
         return "it is neither in the cache nor in the remote"
+    if type(error).__name__ == "NoCredentialsError":
+        return NO_CREDENTIALS
     if isinstance(error, FileNotFoundError):
-        return "no such file"
+        return "no such bucket" if "bucket does not exist" in str(error) else "no such file"
     first = last = error
     while last.__cause__ is not None:
         last = last.__cause__
@@ -136,6 +153,11 @@ class RemoteParts(Mapping[str, Path]):
         self._remote = remote
         self._cache = cache
         self._manifest = manifest
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes that the cache folder keeps."""
+        return self._cache.max_bytes
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._manifest.parts)
@@ -157,6 +179,25 @@ class RemoteParts(Mapping[str, Path]):
             lambda folder: check_stored(folder, entry, str(folder)),
         )
 
+    def piece(self, part: str, row_set: str, array: str) -> Path:
+        """Return a folder with the checked shard of an array, in the layout of the row set's folder; fetch the piece.
+
+        A compressed array, and one of a bank without checksums of its shards, comes with its whole part.
+
+        Raises:
+            InputError: as `_fetch_piece`.
+        """
+        entry = self._manifest.parts[part].row_sets[row_set]
+        if self._manifest.codec != "none" or not entry.shard_crc32c:
+            return self[part] / row_set
+        names = [name for name in entry.shard_bytes if (name == "features") == (array == "features")]
+        return self._cache.take(
+            digest_value([entry.sha256, names])[:40],
+            sum(entry.shard_bytes[name] for name in names),
+            lambda folder: self._fetch_piece(part, row_set, names, folder),
+            lambda folder: _check_piece(folder, entry, names, str(folder), ""),
+        )
+
     def _fetch(self, part: str, entry: Part, folder: Path) -> None:
         """Copy a part into an empty folder and check it.
 
@@ -165,6 +206,38 @@ class RemoteParts(Mapping[str, Path]):
         """
         self._remote.copy(part_folder(part), entry.files(), folder)
         check_part(folder, entry, f"{self._remote}: part {part!r}")
+
+    def _fetch_piece(self, part: str, row_set: str, names: Sequence[str], folder: Path) -> None:
+        """Copy the shards of some arrays into an empty folder and check them.
+
+        Raises:
+            InputError: a shard is missing or unreadable.
+            DamagedError: a shard has other bytes than the manifest says.
+        """
+        entry, below = self._manifest.parts[part].row_sets[row_set], f"{part_folder(part)}/{row_set}"
+        self._remote.copy(below, [shard_name(name) for name in names], folder)
+        _check_piece(folder, entry, names, f"{self._remote}: {below}", PUSH_AGAIN)
+        for name in names:
+            dtype, shape = array_spec(name, entry.rows, self._manifest.channels, self._manifest.dtype)
+            if not is_mappable(folder, name, dtype, shape):  # another writer's: zarr reads it, by its metadata
+                self._remote.copy(below, [f"{name}/zarr.json"], folder)
+
+
+def _check_piece(folder: Path, entry: RowSet, names: Sequence[str], where: str, remedy: str) -> None:
+    """Check the shards of some arrays against the manifest's sizes and checksums.
+
+    Raises:
+        DamagedError: names the shard, what was found and what was expected.
+    """
+    for name in names:
+        path, size = folder / shard_name(name), entry.shard_bytes[name]
+        found = path.stat().st_size if path.exists() else 0
+        if found != size:
+            raise DamagedError(with_remedy(f"{where}/{shard_name(name)}: has {found} bytes, expected {size}", remedy))
+        checksum = checksum_text(file_crc32c(path))
+        if checksum != entry.shard_crc32c[name]:
+            fault = f"has CRC32C {checksum}, expected {entry.shard_crc32c[name]}"
+            raise DamagedError(with_remedy(f"{where}/{shard_name(name)}: {fault}", remedy))
 
 
 def check_part(folder: Path, entry: Part, where: str) -> None:
@@ -189,6 +262,32 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "actionbank"
 
 
+def default_cache_bytes() -> int:
+    """Return the bytes that the cache folder may keep: `CACHE_VARIABLE`, in MiB, or else `CACHE_MB`.
+
+    Raises:
+        InputError: the variable is no whole number of 1 or more.
+    """
+    text = os.environ.get(CACHE_VARIABLE) or str(CACHE_MB)
+    if not text.isdecimal() or not int(text):
+        raise InputError(f"{CACHE_VARIABLE}: is {text!r}, expected a whole number of MiB, 1 or more")
+    return int(text) << 20
+
+
+def is_elsewhere(place: str) -> bool:
+    """Return whether a bank's place is a URL, not a path of this machine."""
+    return "://" in place
+
+
+def open_place(place: str) -> Bank:
+    """Open a bank in a folder of this machine or, by `open_remote`, under a URL.
+
+    Raises:
+        InputError: as `open_bank` and `open_remote`.
+    """
+    return open_remote(place) if is_elsewhere(place) else open_bank(Path(place))
+
+
 def open_remote(
     path: str,
     cache: Path | None = None,
@@ -196,7 +295,7 @@ def open_remote(
     repo: str | None = None,
     rev: str | None = None,
     options: Mapping[str, Any] | None = None,
-    cache_bytes: int = CACHE_BYTES,
+    cache_bytes: int | None = None,
 ) -> Bank:
     """Open a bank on another machine; its parts are fetched when they are read.
 
@@ -208,16 +307,18 @@ def open_remote(
         rev: branch, tag or commit of the repository; by default the newest, or the current state of the folder.
         options: for `dvc.api.DVCFileSystem` (`remote`, `remote_config`) or for fsspec's file system (S3:
             `key`, `secret`, `endpoint_url`, `anon`).
-        cache_bytes: bytes of parts kept on disk; the least recently used are dropped.
+        cache_bytes: bytes of parts kept on disk, by default `default_cache_bytes()`; the least recently used are
+            dropped.
 
     Raises:
         InputError: the place, the revision or the bank does not exist, or the bank has another format version. Reading
             a part raises one if a file is missing or has other bytes than the manifest records.
     """
     remote = Remote(path, repo, rev, dict(options or {}))
+    kept = default_cache_bytes() if cache_bytes is None else cache_bytes
     data = remote.read(MANIFEST)
     where = f"{remote}: {MANIFEST}"
     manifest = parse_manifest(parse_sealed_json(data, where, remedy=PUSH_AGAIN), where)
-    folders = RemoteParts(remote, PartCache(cache or default_cache(), cache_bytes), manifest)
+    folders = RemoteParts(remote, PartCache(cache or default_cache(), kept), manifest)
     digest = hashlib.sha256(data).hexdigest()
-    return Bank(str(remote), manifest, folders, digest)
+    return Bank(str(remote), manifest, folders, digest, folders)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.bank.feature_rows import FloatArray, IntArray
+from pipeline.bank.films_ahead import fetch_index
 from pipeline.bank.reader import Bank
 from pipeline.base.errors import InputError
 from pipeline.tables.keyframes import KeyframeSet, stretches
@@ -62,6 +63,7 @@ def rows_at(bank: Bank, keyframes: KeyframeSet, row_set: str) -> RowPlaces:
         keyframes: sorted by video_id; a keyframe whose film is not in the bank gets no rows.
         row_set: `detections` or `ground_truth`.
     """
+    fetch_index([bank], [row_set])
     ids = keyframes.video_ids
     firsts = [place for place, video_id in enumerate(ids) if not place or video_id != ids[place - 1]]
     sources: list[tuple[str, str]] = []
@@ -109,9 +111,15 @@ class StoredFeatures:
     Args:
         bank: the bank that holds the rows.
         places: the rows.
+
+    Attributes:
+        bank: the same.
+        shape: (N, C).
+        dtype: of the features.
     """
 
     def __init__(self, bank: Bank, places: RowPlaces) -> None:
+        self.bank = bank
         self.shape = (len(places.row), bank.channels)
         self.dtype = bank.dtype
 

@@ -116,8 +116,8 @@ def write_part_files(
     part_folder(part)  # refuses an invalid id before anything is written
     attributes = _plain({**attributes, "part": part, "videos": videos})
     with replace_folder(folder) as partial:
-        group = create_group(partial, attributes)
-        sets = {name: _write_row_set(partial / name, group, name, arrays, codec) for name, arrays in row_sets.items()}
+        create_group(partial, attributes)
+        sets = {name: _write_row_set(partial / name, arrays, codec) for name, arrays in row_sets.items()}
         rows = {video: each["rows"] for video, each in attributes["videos"].items()}
         entry = Part(digest_file(partial / "zarr.json"), rows, sets)
         for file in entry.files():
@@ -128,11 +128,11 @@ def write_part_files(
         write_sealed_json(partial / PART_RECORD, record.to_json())
 
 
-def _write_row_set(folder: Path, root: Any, name: str, arrays: Mapping[str, npt.NDArray[Any]], codec: str) -> RowSet:
+def _write_row_set(folder: Path, arrays: Mapping[str, npt.NDArray[Any]], codec: str) -> RowSet:
     """Write one row set below the part's group; return its manifest entry."""
-    group = root.create_group(name)
+    create_group(folder)
     for array, values in arrays.items():
-        write_array(group, array, values, codec)
+        write_array(folder, array, values, codec)
     rows = len(arrays["features"])
     sizes = {array: (folder / shard_name(array)).stat().st_size if rows else 0 for array in arrays}
     checksums = {array: checksum_text(file_crc32c(folder / shard_name(array))) for array in arrays if rows}

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import glob
 import hashlib
 import json
 import math
@@ -13,6 +12,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from pipeline.base.processes import process_status
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 OWNER = re.compile(r"\.(\d+)(?:-([0-9a-f]{8}))?\.(?:[^.]+\.)?partial$")
 "The process and machine that a `.partial` file belongs to; a name without a machine belongs to this one."
+
+LISTED_EACH = 64  # entries that are listed for each item that is made
 
 
 @contextlib.contextmanager
@@ -267,11 +269,42 @@ def delete(path: Path) -> None:
             path.unlink()
 
 
+@dataclass
+class _Listing:
+    """The unfinished entries of a folder, when it was listed last."""
+
+    partials: list[str]
+    entries: int
+    "How many entries of any kind there were."
+    asked: int = 0
+    "How often the listing was used."
+
+
+_listings: dict[Path, _Listing] = {}
+
+
 def _clear_killed(path: Path) -> None:
     """Remove the unfinished `.partial` files of `path` that killed processes of this machine left."""
-    for rest in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        if OWNER.fullmatch(rest.name.removeprefix(f".{path.name}")) and is_rest(rest):
+    for name in _partials(path.parent):
+        rest = path.with_name(name)
+        if OWNER.fullmatch(name.removeprefix(f".{path.name}")) and is_rest(rest):
             delete(rest)
+
+
+def _partials(folder: Path) -> list[str]:
+    """Return the names in a folder that end in `.partial`; those of a large folder may be of some calls before.
+
+    A folder of n entries is listed once in n / `LISTED_EACH` calls. A listing at every call would make the cost of n
+    items in one folder of `.work` grow with the square of n.
+    """
+    known = _listings.get(folder)
+    if known is None or known.asked * LISTED_EACH >= known.entries:
+        names = [entry.name for entry in os.scandir(folder)]
+        known = _Listing([name for name in names if name.endswith(".partial")], len(names))
+        if len(names) > LISTED_EACH:  # a small one is listed at every call
+            _listings[folder] = known
+    known.asked += 1
+    return known.partials
 
 
 def remove_folder(folder: Path) -> None:

@@ -13,10 +13,11 @@ KINDS = {"ground_truth": "annotated boxes", "detected": "detected boxes"}
 
 def gap(
     train: Annotated[
-        Path | None, typer.Option(help="The train bank; absent: bank.train of params.yaml.", show_default=False)
+        str | None,
+        typer.Option(help="The train bank or its URL; absent: bank.train of params.yaml.", show_default=False),
     ] = None,
     val: Annotated[
-        Path | None, typer.Option(help="The val bank; absent: bank.val of params.yaml.", show_default=False)
+        str | None, typer.Option(help="The val bank or its URL; absent: bank.val of params.yaml.", show_default=False)
     ] = None,
     annotations: Annotated[
         Path | None,
@@ -42,7 +43,7 @@ def gap(
     well a linear classifier tells train rows from val rows.
     """
     from pipeline.analysis.feature_gap import load_producer, measure_gap
-    from pipeline.bank.reader import open_bank
+    from pipeline.bank.remote import open_place
     from pipeline.params import load_params
     from pipeline.tables.split_tables import read_tables
 
@@ -51,7 +52,7 @@ def gap(
     mixed = False
     if None in (train, val, folds) or (with_ap and annotations is None):
         params = load_params()
-        train, val = train or Path(params.bank.train), val or Path(params.bank.val)
+        train, val = train or params.bank.train, val or params.bank.val
         annotations = annotations or Path("data", params.dataset.name, "annotations")
         if folds is None:
             folds, use = params.head_train.videos.folds, params.head_train.videos.use
@@ -60,7 +61,7 @@ def gap(
     assert val
     assert folds
     assert use
-    banks = open_bank(train), open_bank(val)
+    banks = open_place(train), open_place(val)
     report = measure_gap(
         *banks,
         producer=load_producer(Path(checkpoint)) if with_ap else None,

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.bank.reader import Bank, check_pair, check_producer, open_bank, open_parts
+from pipeline.bank.reader import Bank, check_pair, check_producer, open_parts
+from pipeline.bank.remote import open_place
 from pipeline.bank.settings import BankSettings
 from pipeline.base.hardware import Hardware
 from pipeline.checkpoint.weights import read_checkpoint
@@ -18,8 +19,8 @@ class RowSource:
 
     sources: Sources
     settings: BankSettings
-    banks: Mapping[str, Path]
-    "Path of each split's bank."
+    banks: Mapping[str, str]
+    "Path or URL of each split's bank."
     reads_bank: bool
     "True: rows come from banks; False: from parts, and missing parts are computed."
     producer: str
@@ -42,7 +43,7 @@ class RowSource:
         return replace(
             self,
             sources=replace(self.sources, checkpoint=checkpoint),
-            banks={split: self.sources.annotations.parent / "memory" / f"{split}.zarr" for split in self.banks},
+            banks={split: str(self.sources.annotations.parent / "memory" / f"{split}.zarr") for split in self.banks},
             reads_bank=True,
             producer="baseline",
         )
@@ -57,7 +58,7 @@ def open_rows(split: str, source: RowSource) -> Bank:
     if not source.reads_bank:
         parts, provenance = split_parts(split, source.sources, source.settings, source.hardware)
         return open_parts(parts, provenance, split=split)
-    bank = open_bank(source.banks[split])
+    bank = open_place(source.banks[split])
     foreign_producer(bank, source)
     return bank
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.bank.films_ahead import fetch_index
 from pipeline.bank.reader import Bank
 from pipeline.bank.windows.resident import ResidentWindows, resident_file
 from pipeline.bank.windows.slots import Windows
@@ -109,6 +110,7 @@ def window_source(
     banks: Sequence[Bank], window: WindowSettings, *, device: torch.device, options: WindowOptions
 ) -> WindowSource:
     """Open the windows of `banks` for a head; see `open_windows`."""
+    fetch_index(banks, ["detections"])
     windows = open_windows(banks, min_score=window.score, device=device, options=options)
     return WindowSource(windows, window, banks=tuple(banks))
 

@@ -15,7 +15,7 @@ def row_source(params: Params, hardware: Hardware) -> RowSource:
     return RowSource(
         sources=Sources(Path(params.scope.frames), data / "annotations", Path(params.scope.boxes), BASELINE),
         settings=params.bank,
-        banks={"train": Path(params.bank.train), "val": Path(params.bank.val)},
+        banks={"train": params.bank.train, "val": params.bank.val},
         reads_bank=params.bank.name == "external",
         producer=params.bank.producer,
         allow_mixed=params.bank.allow_mixed,

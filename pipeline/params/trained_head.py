@@ -1,10 +1,9 @@
 """Derive the head that `train_head` trains, and its initial weights, from the typed parameters."""
 
-from pathlib import Path
-
 import torch
 
-from pipeline.bank.reader import Bank, open_bank
+from pipeline.bank.reader import Bank
+from pipeline.bank.remote import open_place
 from pipeline.checkpoint.sidecars import read_settings
 from pipeline.checkpoint.specs import FeatureSource, HeadSpec, head_spec
 from pipeline.checkpoint.weights import BASELINE, read_checkpoint
@@ -53,7 +52,7 @@ def feature_source(params: Params) -> FeatureSource:
         return _made_by(spec.backbone, spec.width, spec.input, spec.roi, checkpoint.sha256)
     if params.scope.name == "all":
         return _made_by(params.backbone.name, params.backbone.width, params.backbone.input, params.roi, None)
-    return _named_by(open_bank(Path(params.bank.train)))
+    return _named_by(open_place(params.bank.train))
 
 
 def _made_by(backbone: str, width: int | None, clip: ClipInput, roi: RoiSettings, sha256: str | None) -> FeatureSource:

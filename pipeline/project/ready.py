@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from pipeline.bank.reader import Bank, check_pair, check_producer, open_bank
+from pipeline.bank.reader import Bank, check_pair, check_producer
+from pipeline.bank.remote import is_elsewhere, open_place
 from pipeline.bank.windows.seconds import check_banks, index_rows
 from pipeline.base.command import RECOGNITION
 from pipeline.base.errors import InputError
@@ -26,9 +27,9 @@ def check_ready(params: Params) -> None:
     if missing := _missing(_outside(params), Path("dvc.lock")):
         raise InputError(_told(missing, params.dataset.name) + _moved(missing, params.dataset.name))
     if params.bank.name == "external" and not params.head.is_baseline:
-        paths = Path(params.bank.train), Path(params.bank.val)
-        if all(path.exists() for path in paths):
-            _check_external(params, open_bank(paths[0]), open_bank(paths[1]))
+        places = params.bank.train, params.bank.val
+        if all(is_elsewhere(place) or Path(place).exists() for place in places):
+            _check_external(params, open_place(places[0]), open_place(places[1]))
 
 
 def check_recognition_ready(track: RecognitionParams) -> None:
@@ -122,6 +123,8 @@ def _initial_weights(params: Params) -> set[str]:
 
 def _is_there(path: str) -> bool:
     """Return whether there is a file, a folder with content, or the `.dvc` file of a `dvc add` or `dvc import`."""
+    if is_elsewhere(path):  # opened by `check_ready`, which says what is wrong with it
+        return True
     place = Path(path)
     if place.is_file() or (place.is_dir() and any(each.name != ".gitignore" for each in place.iterdir())):
         return True

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.bank.films_ahead import films_ahead
 from pipeline.bank.reader import Bank
 from pipeline.bank.row_places import RowPlaces, StoredFeatures, boxed_rows_at
 from pipeline.base.distributed import gather
@@ -127,7 +129,9 @@ def score_rows(
     """
     device = scoring.device
     batches: list[list[ScoredKeyframe]] = []
-    for first in share(range(0, len(rows.keyframes), at_a_time)):
+    batch_films = partial(_films, rows, at_a_time)
+    firsts = share(range(0, len(rows.keyframes), at_a_time))
+    for first in films_ahead(firsts, batch_films, [rows.features.bank], [*SCORED_ROW_SETS.values()]):
         index = np.arange(first, min(first + at_a_time, len(rows.keyframes)))
         keyframes = rows.keyframes[first : first + at_a_time]
         places, clip_index = rows.select(index)
@@ -148,3 +152,7 @@ def score_rows(
             ]
         )
     return [each for batch in gather(batches) for each in batch]
+
+
+def _films(rows: KeyframeRows, at_a_time: int, first: int) -> Sequence[str]:
+    return rows.keyframes.video_ids[first : first + at_a_time]

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.bank.films_ahead import films_ahead
+from pipeline.bank.reader import Bank
 from pipeline.base.randomness import rng_of
 from pipeline.base.read_ahead import read_ahead
 from pipeline.features.object_boxes import object_boxes
@@ -186,6 +188,7 @@ def clip_steps(
     window_of: WindowOf | None,
     workers: int,
     sizes: NDArray[np.int64] | None = None,
+    banks: Sequence[Bank] = (),
 ) -> Iterator[Step[Batch]]:
     """Yield optimiser steps of one pass over the keyframes, in an order drawn from (seed, pass).
 
@@ -200,6 +203,7 @@ def clip_steps(
         window_of: makes the windows of this pass.
         workers: threads that read.
         sizes: see `size_numbers`.
+        banks: whose rows the windows hold.
     """
     number = stretch.number
     order = rng_of(settings.seed, "order", number).permutation(len(data.train))
@@ -222,7 +226,11 @@ def clip_steps(
 
     indices = [index for mine, _ in steps for part in mine for index in part.tolist()]
     samples = read_ahead(read, indices, threads=workers)
-    for mine, count in steps:
+
+    def films_of(step: tuple[Sequence[NDArray[np.int64]], int]) -> Iterator[str]:
+        return (data.train[index].keyframe.video_id for part in step[0] for index in part.tolist())
+
+    for mine, count in films_ahead(steps, films_of, banks, ["detections"]):
         yield Step((_batch(index, list(islice(samples, len(index))), window_of) for index in mine), count)
 
 

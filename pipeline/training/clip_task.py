@@ -1,10 +1,11 @@
 """The task of training a detector on clips: the baseline, or in scope all a head with its backbone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from pipeline.bank.reader import Bank
 from pipeline.base.hardware import Hardware
 from pipeline.models.context import WindowOf
 from pipeline.models.detector import Detector
@@ -30,6 +31,8 @@ class ClipWindows:
     "The windows of validation."
     keep: Callable[[Batch, Tensor], None] | None = None
     "Gets what each batch has computed; see `detector_loss`."
+    banks: Sequence[Bank] = ()
+    "Whose rows the windows hold."
 
 
 def steps_per_pass(data: ClipData, settings: Training) -> int:
@@ -76,6 +79,7 @@ def clip_task(
             window_of=windows.trained(stretch.number) if windows else None,
             workers=hardware.workers,
             sizes=sizes,
+            banks=windows.banks if windows else (),
         )
 
     steps_of_epoch, steps_per_epoch = epochs_of_passes(

@@ -201,7 +201,7 @@ def _task(model: Model, inputs: _Inputs, settings: HeadTraining, rows: RowSource
             labels=spec.labels,
             hardware=hardware,
             what="train detector",
-            windows=ClipWindows(window.for_training(settings.seed), window.for_evaluation()) if window else None,
+            windows=_clip_windows(window, settings.seed) if window else None,
         )
     objects = spec.head.objects
     labelled = training_rows(
@@ -215,6 +215,10 @@ def _task(model: Model, inputs: _Inputs, settings: HeadTraining, rows: RowSource
     return row_task(
         model, RowData(labelled, scored, window, splits.tables), settings, labels=spec.labels, hardware=hardware
     )
+
+
+def _clip_windows(window: WindowSource, seed: int) -> ClipWindows:
+    return ClipWindows(window.for_training(seed), window.for_evaluation(), banks=window.banks)
 
 
 def _write(model: Model, fitted: Fitted, inputs: _Inputs, settings: HeadTraining, record: Record) -> None:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.bank.films_ahead import films_ahead
 from pipeline.bank.reader import Bank
 from pipeline.bank.row_places import RowPlaces, boxed_rows_at
 from pipeline.base.errors import InputError
@@ -24,6 +25,9 @@ from pipeline.training.batch import Batch
 from pipeline.training.losses import LossOf, multilabel_loss
 from pipeline.training.settings import Training
 from pipeline.training.steps import Step, Stretch, deal_parts
+
+ROW_SETS = ("detections", "ground_truth")
+"What a head in scope head reads: its rows, and those of its windows."
 
 
 def training_rows(
@@ -111,7 +115,12 @@ def row_steps(
     with_rows = np.flatnonzero(np.diff(rows.starts))
     order = rng_of(settings.seed, "order", stretch.number).permutation(with_rows)
     dealt = deal_parts(order, global_batch=settings.global_batch, bn_batch=settings.bn_batch)
-    for mine, count in islice(dealt, stretch.first, stretch.last):
+    steps = list(islice(dealt, stretch.first, stretch.last))
+
+    def films_of(step: tuple[Sequence[NDArray[np.int64]], int]) -> Iterator[str]:
+        return (rows.keyframes.video_ids[place] for part in step[0] for place in part.tolist())
+
+    for mine, count in films_ahead(steps, films_of, [rows.features.bank], ROW_SETS):
         yield Step((_batch(rows, part, window_of) for part in mine), count)
 
 

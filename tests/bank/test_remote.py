@@ -12,21 +12,24 @@ import fsspec
 import numpy as np
 import pytest
 import torch
+import zarr
 from typer.testing import CliRunner
 
 from pipeline.bank.format import MANIFEST
 from pipeline.bank.part_cache import LOCKS
 from pipeline.bank.reader import Bank, open_bank
-from pipeline.bank.remote import PUSH_AGAIN, Remote, open_remote
+from pipeline.bank.remote import CACHE_MB, CACHE_VARIABLE, PUSH_AGAIN, Remote, open_place, open_remote
 from pipeline.bank.windows.resident import ResidentWindows
 from pipeline.bank.windows.streamed import StreamedWindows
+from pipeline.base.checksums import bytes_crc32c
 from pipeline.base.errors import InputError
 from pipeline.base.files import files_below
 from pipeline.commands.bank import bank_app
-from tests.bank.banks import make_rows, write_small_bank
+from tests.bank.banks import make_rows, reseal_bank, write_small_bank
 from tests.s3 import CREDENTIALS, s3_service
 
 FILMS = ("film a", "film_b", "film_c")
+SHARDS = ("boxes_xyxy/c/0/0", "features/c/0/0", "score/c/0", "timestamp/c/0")
 KINDS = ("folder", "s3", "dvc with a folder", "dvc with s3")
 
 
@@ -130,22 +133,23 @@ def test_one_films_window_fetches_one_part_and_all_windows_are_the_same(
     expected, mask = windows_of(local, StreamedWindows, ("film_b",))
     assert mask.all()
     assert torch.equal(windows_of(bank, StreamedWindows, ("film_b",))[0], expected)
-    (part,) = held(tmp_path)
-    original = places.folder / "v1.zarr" / "film_b"
-    assert {name: (part / name).read_bytes() for name in files_below(part)} == {
-        name: (original / name).read_bytes() for name in files_below(original)
+    pieces = held(tmp_path)
+    original = places.folder / "v1.zarr" / "film_b/detections"
+    assert {str(name): (piece / name).read_bytes() for piece in pieces for name in files_below(piece)} == {
+        name: (original / name).read_bytes() for name in SHARDS
     }
+    assert len(pieces) == 2
     for make in (StreamedWindows, ResidentWindows):
         for found, wanted in zip(windows_of(bank, make, FILMS), windows_of(local, make, FILMS), strict=True):
             assert torch.equal(found, wanted)
-    assert len(held(tmp_path)) == 3
+    assert len(held(tmp_path)) == 2 * 3
 
 
 def test_one_films_window_reads_only_its_objects_from_s3(places: Places, tmp_path: Path) -> None:
     before = len(places.log.read_text())
     windows_of(places.open("s3", tmp_path), StreamedWindows, ("film_b",))
     read = {line.split('"')[1].split()[1] for line in places.log.read_text()[before:].splitlines() if '"GET' in line}
-    wanted = {f"film_b/{name}" for name in files_below(places.folder / "v1.zarr" / "film_b")}
+    wanted = {f"film_b/detections/{name}" for name in SHARDS}
     assert read == {f"/banks/plain/v1.zarr/{name}" for name in {MANIFEST, *wanted}}
 
 
@@ -175,7 +179,7 @@ def test_a_changed_film_fetches_its_part_and_no_more(places: Places, tmp_path: P
     assert second.digest != first.digest
     found = windows_of(second, ResidentWindows, FILMS)[0]
     assert torch.equal(found, windows_of(open_bank(places.folder / "v2.zarr"), ResidentWindows, FILMS)[0])
-    assert len(set(held(tmp_path)) - set(before)) == 1
+    assert len(set(held(tmp_path)) - set(before)) == 2
 
 
 def test_the_cache_is_bounded_and_what_is_mapped_stays(places: Places, tmp_path: Path) -> None:
@@ -247,7 +251,11 @@ def test_a_bank_survives_pickling(places: Places, tmp_path: Path) -> None:
         ({"path": "zz://v3.zarr"}, "zz://v3.zarr: cannot be reached: ValueError: Protocol not known: zz"),
         (
             {"path": "s3://nobody/v1.zarr", "options": {"endpoint_url": "{endpoint}"}},
-            "s3://nobody/v1.zarr: cannot read manifest.json: no such file",
+            "s3://nobody/v1.zarr: cannot read manifest.json: no such bucket",
+        ),
+        (
+            {"path": "s3://banks/v9.zarr", "options": {"endpoint_url": "{endpoint}"}},
+            "s3://banks/v9.zarr: cannot read manifest.json: no such file",
         ),
         (
             {"path": "http://127.0.0.1:9/v1.zarr"},
@@ -334,6 +342,101 @@ def test_a_part_of_other_bytes_is_refused_and_not_kept(
     assert len(bank.rows("film_c", "detections")) == 30
     file.write_bytes(whole)
     assert len(bank.rows("film_b", "detections")) == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("features/c/0/0", None, "cannot read film_b/detections/features/c/0/0: no such file"),
+        (
+            "features/c/0/0",
+            lambda data: b"\0" + data[1:],
+            "film_b/detections/features/c/0/0: has CRC32C [0-9a-f]{8}, expected [0-9a-f]{8}; " + PUSH_AGAIN,
+        ),
+        (
+            "score/c/0",
+            lambda data: data[:-1],
+            r"film_b/detections/score/c/0: has \d+ bytes, expected \d+; " + PUSH_AGAIN,
+        ),
+    ],
+)
+def test_a_shard_that_is_gone_or_has_changed_is_named_when_its_film_is_read(
+    places: Places, tmp_path: Path, name: str, change: Callable[[bytes], bytes] | None, message: str
+) -> None:
+    path = shutil.copytree(places.folder / "v1.zarr", tmp_path / "train.zarr")
+    bank = open_remote(str(path), tmp_path / "cache")
+    windows_of(bank, StreamedWindows, ("film_c",))  # the training is on its way
+    file = path / "film_b/detections" / name
+    whole = file.read_bytes()
+    file.unlink()
+    if change is not None:
+        file.write_bytes(change(whole))
+    with pytest.raises(InputError, match=f"^{path}: {message}$"):
+        windows_of(bank, StreamedWindows, ("film_b",))
+    file.write_bytes(whole)
+    windows_of(bank, StreamedWindows, ("film_b",))
+
+
+def test_an_array_whose_chunks_another_writer_stored_in_another_order_is_read_by_zarr(tmp_path: Path) -> None:
+    path = write_small_bank(tmp_path / "train.zarr", {"a": make_rows({float(second): 10 for second in range(10)})})
+    array = path / "a/detections/features"
+    values = zarr.open_array(str(array), mode="r")[:]
+    shard = (array / "c/0/0").read_bytes()
+    half = 64 * 4 * 2  # a chunk: rows, channels, bytes
+    index = np.array([[half, half], [0, half]], "<u8")
+    checksum = np.array(bytes_crc32c(index), "<u4").tobytes()
+    (array / "c/0/0").unlink()
+    (array / "c/0/0").write_bytes(shard[half : 2 * half] + shard[:half] + index.tobytes() + checksum)
+    reseal_bank(path)
+    assert np.array_equal(zarr.open_array(str(array), mode="r")[:], values)
+    bank = open_remote(str(path), tmp_path / "cache")
+    found = bank.column("a", "detections", "features")
+    assert found is not None
+    assert np.array_equal(found, values)
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_a_compressed_bank_comes_part_by_part(tmp_path: Path, codec: str) -> None:
+    path = write_small_bank(tmp_path / "train.zarr", {"a": make_rows({0.0: 3}), "b": make_rows({})}, codec=codec)
+    bank, local = open_remote(str(path), tmp_path / "cache"), open_bank(path)
+    for film in "ab":
+        for name in ("timestamp", "features", "track_id"):
+            found, expected = (each.column(film, "detections", name) for each in (bank, local))
+            assert found is expected is None or np.array_equal(found, expected)
+    assert len(held(tmp_path / "cache")) == 1  # no row of b was read
+
+
+def test_a_place_is_a_path_or_a_url(places: Places, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = places.folder / "v1.zarr"
+    here, there = open_place(str(path)), open_place(f"file://{path}")
+    assert (here.digest, here.fetched) == (there.digest, None)
+    assert there.fetched is not None
+    assert there.fetched.cache_bytes == CACHE_MB << 20
+    monkeypatch.setenv(CACHE_VARIABLE, "3")
+    elsewhere = open_place(f"file://{path}")
+    assert elsewhere.fetched is not None
+    assert elsewhere.fetched.cache_bytes == 3 << 20
+    for wrong in ("0", "-1", "1.5", "1 GB"):
+        monkeypatch.setenv(CACHE_VARIABLE, wrong)
+        said = f"^ACTIONBANK_BANK_CACHE: is '{wrong}', expected a whole number of MiB, 1 or more$"
+        with pytest.raises(InputError, match=said):
+            open_place(f"file://{path}")
+
+
+def test_a_service_without_credentials_says_so(places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*CREDENTIALS, "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    options = {"endpoint_url": places.endpoint, "skip_instance_cache": True}
+    with pytest.raises(InputError) as error:
+        open_remote("s3://banks/plain/v1.zarr", tmp_path, options=options)
+    assert str(error.value) == (
+        "s3://banks/plain/v1.zarr: cannot read manifest.json: no credentials were found: AWS_PROFILE, or "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, say them"
+    )
 
 
 def test_info_looks_at_a_bank_elsewhere_and_fetches_its_manifest_alone(

@@ -25,7 +25,7 @@ def write(folder: Path, split: str, **changes: Any) -> None:
 
 
 def source(folder: Path, **changes: Any) -> RowSource:
-    banks = {split: folder / f"{split}.zarr" for split in ("train", "val")}
+    banks = {split: str(folder / f"{split}.zarr") for split in ("train", "val")}
     known: Any = {"settings": "settings", "reads_bank": True, "producer": OURS, "allow_mixed": False, **changes}
     sources = Sources(folder, folder, folder, folder / "baseline.safetensors")
     return RowSource(sources=sources, banks=banks, hardware=Hardware(torch.device("cpu"), 1, 1), **known)

@@ -60,6 +60,15 @@ def test_resident_and_streamed_windows_make_the_same_bytes(make: Make) -> None:
     assert "streamed" not in streamed[1]
 
 
+def test_banks_under_a_url_make_the_same_bytes(make: Make, banks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(Path("cache").absolute()))
+    here = make(windows="streamed")
+    far = [f"bank.{split}=file://{banks}/data/synthetic/bank/{split}.zarr" for split in ("train", "val")]
+    assert make(*far, windows="streamed") == here
+    arrays = {path.parent.name for path in Path("cache/actionbank").rglob("c")}
+    assert arrays == {"timestamp", "boxes_xyxy", "score", "features"}
+
+
 def test_every_parameter_of_a_window_changes_the_head(make: Make) -> None:
     base = make()
     others = [
