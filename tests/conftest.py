@@ -93,6 +93,22 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
+@pytest.fixture(scope="session")
+def zoo_data(shared: Path) -> Path:
+    """The data set of `tests.stages.zoo.make_data`, made once for all workers. Tests link to it and change nothing."""
+    from filelock import FileLock
+
+    from tests.stages.zoo import make_data
+
+    made, making = shared / "zoo", shared / "zoo.making"
+    with FileLock(f"{made}.lock"):
+        if not made.exists():
+            making.mkdir()
+            make_data(making)
+            making.rename(made)
+    return made
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _composed_once(shared: Path) -> Iterator[None]:
     """Hydra takes 0.1 s for a composition, which follows from its words and the files of `conf/`: each is made once."""

@@ -7,11 +7,13 @@ round one video has changed, so that there is something to do in each of the thr
 import multiprocessing
 import os
 import random
+import signal
 import time
 from collections import Counter
 from ctypes import c_double, c_int
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.bank.check_bank import verify_bank
@@ -24,6 +26,7 @@ from pipeline.base.packing import packed
 from pipeline.base.work import is_finished, item_folder, item_key, make_item
 from tests.bank.banks import PROVENANCE, make_rows, write_small_part
 from tests.bank.test_reader import assert_rows_equal
+from tests.kills import run_forked
 
 VIDEOS = [f"video{number}" for number in range(6)]
 PACKS = 3
@@ -85,6 +88,11 @@ def check_bank(root: Path, last_round: int) -> None:
     assert all(name.endswith(".partial") for name in leftovers)
 
 
+def spread_over(calls: int, kills: int) -> list[int]:
+    """Numbers of calls, from the first to the last, as far apart as so many kills allow."""
+    return np.linspace(1, calls, kills).round().astype(int).tolist()
+
+
 def survive_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> Counter[str]:
     """Kill so many writers, each at a time drawn uniformly over what a round takes; returns the phases they were in.
 
@@ -136,7 +144,27 @@ def test_the_writer_has_parts_of_one_video_and_of_several() -> None:
 
 
 def test_a_bank_survives_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert survive_kills(tmp_path, monkeypatch, 10).total() == 10
+    """Before calls that change a file, spread over a round; the slow test kills at any time."""
+    root, clean, rounds = tmp_path / "killed", tmp_path / "clean", 10
+    for folder in (root, clean):
+        folder.mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    phase, seconds = c_int(), c_double()
+
+    def run(folder: Path, number: int, kill_at: int = 0) -> tuple[int, int]:
+        def work() -> None:
+            write_bank(folder, number, phase, seconds)
+
+        return run_forked(work, folder, kill_at=kill_at)
+
+    assert run(root, 0)[0] == 0
+    end, calls = run(root, 1)  # the calls of a round with one changed video
+    assert (end, calls > 5 * rounds) == (0, True)
+    for number, kill_at in enumerate(spread_over(calls, rounds), start=2):
+        assert run(root, number, kill_at) == (-signal.SIGKILL, kill_at)
+        check_bank(root, number)
+    assert [run(folder, number)[0] for folder in (root, clean)] == [0, 0]
+    assert digest_tree(root / "train.zarr") == digest_tree(clean / "train.zarr")
 
 
 @pytest.mark.slow

@@ -1,12 +1,12 @@
 """The point of the whole: a bank lets a head see what a clip cannot show."""
 
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from benchmarks import playground
 from benchmarks.playground import KINDS, Scores, make_data, run_seed
+from tests.stages.projects import run_here
 
 ONE_THREAD = ["baseline.threads=1", "head_train.threads=1"]
 # Smaller pictures, a layout of the maps in which a processor trains twice as fast, and a score of the last epoch alone.
@@ -30,19 +30,12 @@ def lifts(scores: dict[str, Scores], kind: str) -> list[float]:
     return [long_term["lfb_nl"] - long_term[control] for control in ("baseline, end to end", "linear")]
 
 
-def run_here(folder: Path, name: str, *words: str) -> None:
-    """What `benchmarks.playground.stage` runs, in this process, which has imported PyTorch already."""
-    function = getattr(import_module(name), name.partition(".")[2])
-    device = {} if name in ("stages.make_videos", "stages.extract_frames") else {"device": "cpu"}
-    more = {} if name.startswith("stages.import_") else {"workers": 1, **device}
-    function(*words, **more)
-
-
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_one_seed_lifts_the_long_term_group_on_ground_truth_boxes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One seed in the fast tests: at least 0.35; the slow test holds three seeds to 0.45."""
+    """At least 0.35; the next test holds three seeds to 0.45, and tests/stages/test_learning.py takes seconds."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setattr(playground, "stage", run_here)

@@ -1,15 +1,18 @@
 """Projects that were trained and evaluated, for tests that predict their films again."""
 
+import functools
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from pipeline.tables.timelines import Timeline, read_timelines
 from stages import evaluate, infer_memory, train_baseline, train_head
-from tests.stages.zoo import DATA, Zoo, make_data
+from tests.stages.zoo import DATA, new_zoo
 
 FILM = "val_000"
 TINY = ("backbone=slowonly_tiny", "backbone.width=8", "head_train.lr=0.01")
@@ -64,19 +67,20 @@ class Trained:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained]:
-    """Trains and evaluates one of CHOICES, once."""
-    data = tmp_path_factory.mktemp("predicted_data")
-    made: dict[str, Trained] = {}
+def trained(zoo_data: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained]:
+    """Trains and evaluates one of CHOICES, once for all workers; each has its own copy."""
 
+    @functools.cache
     def train(name: str) -> Trained:
-        if not made:
-            make_data(data)
-        if name not in made:
-            folder = tmp_path_factory.mktemp(f"predicted_{name}")
-            _train(folder, data, CHOICES[name])
-            made[name] = Trained(folder, data / DATA / "source")
-        return made[name]
+        whole, making = shared / f"predicted_{name}", shared / f"predicting_{name}"
+        with FileLock(f"{whole}.lock"):
+            if not whole.exists():
+                making.mkdir()
+                _train(making, zoo_data, CHOICES[name])
+                making.rename(whole)
+        folder = tmp_path_factory.mktemp("predicted") / name
+        shutil.copytree(whole, folder, symlinks=True)
+        return Trained(folder, zoo_data / DATA / "source")
 
     return train
 
@@ -86,12 +90,8 @@ def _train(folder: Path, data: Path, choices: tuple[str, ...]) -> None:
         patch.chdir(folder)
         patch.setenv("DVC_ROOT", str(folder))
         patch.delenv("ACTIONBANK_PARAMS", raising=False)
-        DATA.mkdir(parents=True)
-        for name in ("frames", "boxes"):
-            (DATA / name).symlink_to(data / DATA / name)
-        (DATA / "annotations").symlink_to(data / "several")
-        project = Zoo({})
-        values = project.compose(*choices)
+        project = new_zoo(data, *choices)
+        values = project.values
         if values["inputs"]["use"] != "nothing":
             train_baseline.train_baseline(workers=1, device="cpu")
         project.infer_banks()

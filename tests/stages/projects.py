@@ -2,6 +2,7 @@
 
 import functools
 from copy import deepcopy
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +26,11 @@ def write_params(project: Path, **blocks: dict[str, Any]) -> None:
     for block, replaced in blocks.items():
         values[block] |= replaced
     (project / "params.yaml").write_text(yaml.safe_dump(values))
+
+
+def run_here(folder: Path, name: str, *words: str) -> None:
+    """What `benchmarks.playground.stage` runs, in this process, whose current folder is `folder`."""
+    function = getattr(import_module(name), name.partition(".")[2])
+    device = {} if name in ("stages.make_videos", "stages.extract_frames") else {"device": "cpu"}
+    more = {} if name.startswith("stages.import_") else {"workers": 1, **device}
+    function(*words, **more)

@@ -18,7 +18,7 @@ from pipeline.interop.export import export_mmaction2
 from pipeline.models.settings import BaselineHead, RoiSettings
 from stages import evaluate, train_head
 from tests.interop.small_models import CLIP_INPUT
-from tests.stages.zoo import DATA, Zoo, make_data
+from tests.stages.zoo import Zoo, new_zoo
 
 CLASSES = 20
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -28,20 +28,11 @@ APP.command()(export)
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
-    source = tmp_path / "source"
-    source.mkdir()
-    make_data(source)
+def project(zoo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    DATA.mkdir(parents=True)
-    for name, kept in (("frames", source / DATA / "frames"), ("boxes", source / DATA / "boxes"),
-                       ("annotations", source / "several")):  # fmt: skip
-        (DATA / name).symlink_to(kept)
     (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
-    made = Zoo({})
-    made.compose("head=baseline", "scope=all", "backbone=slowonly_tiny", "backbone.width=8")
-    return made
+    return new_zoo(zoo_data, "head=baseline", "scope=all", "backbone=slowonly_tiny", "backbone.width=8")
 
 
 def published(path: Path, *, classes: int) -> None:

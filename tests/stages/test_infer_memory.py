@@ -20,7 +20,7 @@ from pipeline.checkpoint.weights import HEAD, load_tensors
 from pipeline.project.compose import compose_params, params_text
 from pipeline.training.memory import Memory
 from stages import evaluate, infer_memory, train_head
-from tests.stages.zoo import DATA, Zoo, make_data, new_zoo
+from tests.stages.zoo import DATA, Zoo, new_zoo
 
 MEMORY = DATA / "memory/val.zarr"
 # A training that is killed in its third epoch, of two steps each.
@@ -46,19 +46,12 @@ CHOICES = (
 )
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("memory")
-    make_data(folder)
-    return folder
-
-
 @pytest.fixture
-def project(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
+def project(zoo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
-    return new_zoo(data, *CHOICES)
+    return new_zoo(zoo_data, *CHOICES)
 
 
 def stages_of(folder: Path, *overrides: str) -> dict[str, set[str]]:

@@ -28,7 +28,7 @@ from pipeline.training import baseline_training, validation
 from stages import infer_memory, train_baseline, train_head
 from tests.bank.banks import make_rows, write_small_bank
 from tests.recipes import ALPHACTION, ARCHITECTURES, CONF
-from tests.stages.zoo import DATA, FRAMES, Zoo, documented, documented_of_aia, make_data, new_zoo
+from tests.stages.zoo import DATA, FRAMES, Zoo, documented, documented_of_aia, new_zoo
 
 Start = Callable[..., Zoo]
 Made = TypeVar("Made")
@@ -38,24 +38,31 @@ TINY = ("backbone=slowonly_tiny", "backbone.width=8", "head=baseline", "scope=al
 SLOW = ("baseline.lr=0.01", "head_train.lr=0.01")
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("zoo")
-    make_data(folder)
-    return folder
-
-
 @pytest.fixture
-def start(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+def start(zoo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     """Starts a project on the data set, with one label per person if asked for."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
 
     def project(*overrides: str, single: bool = False) -> Zoo:
-        return new_zoo(data, *overrides, single=single)
+        return new_zoo(zoo_data, *overrides, single=single)
 
     return project
+
+
+@pytest.fixture(scope="module")
+def trained(zoo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Zoo, Path]:
+    """A project with a tiny baseline and its bank, and where it lies."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("DVC_ROOT", str(folder))
+        patch.delenv("ACTIONBANK_PARAMS", raising=False)
+        project = new_zoo(zoo_data, *TINY[:2], *SLOW, "head=lfb_avg", "scope=head")
+        project.train_baseline()
+        project.infer_banks()
+    return project, folder
 
 
 def detections(kind: str) -> dict[str, np.ndarray]:
@@ -330,11 +337,11 @@ def test_parts_of_a_batch_are_accumulated_into_one_step(start: Start) -> None:
 @pytest.mark.parametrize("scope", ["head", "all"])
 @pytest.mark.parametrize("head", sorted(HEADS))
 def test_every_head_trains_and_is_evaluated_with_a_hidden_layer(
-    head: str, scope: str, start: Start, monkeypatch: pytest.MonkeyPatch
+    head: str, scope: str, start: Start, trained: tuple[Zoo, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = "evaluation.action_threshold=0"  # as in validation
     project = start(*TINY, *SLOW, f"head={head}", f"scope={scope}", "head.mlp=true", whole)
-    project.train_baseline()
+    project.take_baseline(*trained, items=(head, scope) != ("acrn", "head"))
     project.infer_banks()
     if (head, scope) == ("acrn", "head"):
         with pytest.raises(InputError, match=r"^head acrn: it cannot train in scope head, expected all$"):
@@ -348,7 +355,7 @@ def test_every_head_trains_and_is_evaluated_with_a_hidden_layer(
     assert sidecar["kind"] == ("head" if scope == "head" else "detector")
     hidden = {key.rsplit("classifier.")[-1] for key in load_tensors(HEAD) if "classifier." in key}
     assert hidden == {"0.weight", "0.bias", "2.weight", "2.bias"}
-    metrics: dict[str, Any] = project.evaluate()
+    metrics: dict[str, Any] = project.evaluate(times=1)  # the validation was the other time
     assert (metrics["head"], metrics["scope"]) == (head, scope)
     assert project.values["head"]["mlp"]
     for kind, table in zip(("detected", "ground_truth"), validated, strict=True):

@@ -3,6 +3,7 @@
 import math
 import re
 import shlex
+import shutil
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -66,6 +67,9 @@ SMALL = [
 # Eight keyframes to train on; in the val split of `single` as many in a row as a tube of MultiSports has at least.
 SECONDS = {"train": range(904, 912), "val": range(904, 912)}
 SINGLE_SECONDS = {"train": range(904, 912), "val": range(904, 920)}
+
+# What a head makes of the parameters of its bank.
+OF_A_HEAD = {"bank": dict.fromkeys(("make", "reads", "train", "val"))}
 
 
 @cache
@@ -133,6 +137,14 @@ class Zoo:
         check_training(Path("results/baseline/metrics.json"), training)
         return checkpoint.to_json()
 
+    def take_baseline(self, other: "Zoo", folder: Path, *, items: bool = True) -> None:
+        """Take the baseline that `other` trained in `folder` with the same parameters, and its items of a bank."""
+        for block in ("dataset", "frames", "boxes", "backbone", "roi", "labels", "baseline", "bank"):
+            one, same = ({**each[block], **OF_A_HEAD.get(block, {})} for each in (self.values, other.values))
+            assert one == same, block
+        for name in ("models", "results", *([".work"] if items else [])):
+            shutil.copytree(folder / name, name)
+
     def infer_banks(self) -> None:
         """Make the banks that the head reads."""
         for split in self.values["bank"]["make"]:
@@ -169,14 +181,14 @@ class Zoo:
         assert epochs[0] == epochs[1]
         return sidecar
 
-    def evaluate(self) -> dict[str, Any]:
-        """Evaluate twice, check that both give the same files, and give the metrics."""
+    def evaluate(self, times: int = 2) -> dict[str, Any]:
+        """Evaluate twice, or as often as asked for, check that all give the same files, and give the metrics."""
         outs = (Path("results/evaluate"), Path("results/detections"))
         found = []
-        for _ in range(2):
+        for _ in range(times):
             evaluate.evaluate(workers=1, device="cpu")
             found.append([digest_tree(out) for out in outs])
-        assert found[0] == found[1], "two evaluations of one checkpoint give the same files"
+        assert all(each == found[0] for each in found), "two evaluations of one checkpoint give the same files"
         metrics: dict[str, Any] = read_json(outs[0] / "metrics.json")
         for kind in ("detected", "ground_truth"):
             assert 0 <= metrics[kind]["map"] <= 1
