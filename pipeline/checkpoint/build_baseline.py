@@ -45,11 +45,20 @@ def feature_detector(spec: DetectorSpec | HeadSpec, tensors: dict[str, Tensor], 
         return detector
     assert spec.backbone is not None  # in scope all it is the detector's own
     detector = build_detector(spec.backbone, width=spec.width, roi=spec.roi, classes=spec.columns)
-    load_into(detector.backbone, backbone_weights(tensors), where)
+    load_features(detector, tensors, where)
     return detector
 
 
-def backbone_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take the weights of the backbone out of those of a detector, under the backbone's own keys."""
-    prefix = "backbone."
+def load_features(detector: Detector, tensors: dict[str, Tensor], where: str) -> None:
+    """Load what makes the features, the backbone and the pool of cells, out of the weights of another detector.
+
+    Raises:
+        InputError: the weights do not fit.
+    """
+    load_into(detector.backbone, _part(tensors, "backbone."), where)
+    if detector.pool is not None:
+        load_into(detector.pool, _part(tensors, "pool."), where)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -215,11 +215,15 @@ def hand_on(baseline: Checkpoint, *, head: LongTermHead, scope: Scope, threads: 
 
 
 def plain(value: Any) -> Any:
-    """Convert to plain dicts and lists, as JSON has them."""
+    """Convert to plain dicts and lists, as JSON has them; a field that is `LEFT_OUT` goes where it has its default."""
     if isinstance(value, Checkpoint):
         return value.to_json()
     if is_dataclass(value):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+        return {
+            each.name: plain(getattr(value, each.name))
+            for each in fields(value)
+            if not (each.metadata.get("left_out") and getattr(value, each.name) == each.default)
+        }
     if isinstance(value, Mapping):
         return {key: plain(each) for key, each in value.items()}
     return [plain(each) for each in value] if isinstance(value, list | tuple) else value
