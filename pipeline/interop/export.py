@@ -33,6 +33,8 @@ def export_mmaction2(tensors: Mapping[str, Tensor], checkpoint: Checkpoint) -> t
     spec, known = checkpoint.spec, checkpoint.to_json()
     if checkpoint.kind == "head":
         raise InputError("a head without a backbone is no model of MMAction2; export a detector")
+    if isinstance(spec, DetectorSpec) and spec.frozen:
+        raise InputError(f"its features are those of a frozen {spec.frozen.model_type}, which it does not hold")
     if isinstance(spec, DetectorSpec | HeadSpec) and spec.roi and spec.roi.pool != "max":
         raise InputError(f"roi.pool is {spec.roi.pool}, and MMAction2 takes the maximum over a person's cells")
     if isinstance(spec, BackboneSpec):

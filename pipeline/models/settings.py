@@ -7,16 +7,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
+from pipeline.base.left_out import LEFT_OUT
 from pipeline.tables.window_span import USUAL_SPAN, Span
 
 # Pydantic, which reads values from outside, then refuses unknown keys and numbers that are not finite.
 STRICT = {"extra": "forbid", "allow_inf_nan": False}
-# A field that sidecars and records leave out where it has its default, so that those of older versions stay as they are.
-LEFT_OUT: Mapping[str, Any] = {"left_out": True}
 Positive = Annotated[int, Gt(0)]
 Share = Annotated[float, Ge(0)]
 TemporalPooling = Literal["mean", "max"]

@@ -128,7 +128,15 @@ class Params(Block):
             raise ValueError(
                 "roi.pool is attentive, which the baseline learns, and baseline.schedule.epochs is 0; expected 1 or more"
             )
-        if self.baseline.freeze == "backbone" and self.baseline.init == "none":
+        if self.backbone.is_frozen:
+            if self.scope.name == "all" and not self.head.is_baseline:
+                raise ValueError("backbone=transformers is frozen, and scope=all trains it; scope=head trains the head")
+            if self.baseline.init != "none":
+                raise ValueError(
+                    f"baseline.init is {self.baseline.init}, and backbone=transformers takes its weights from "
+                    "backbone.folder; expected none"
+                )
+        elif self.baseline.freeze == "backbone" and self.baseline.init == "none":
             raise ValueError(
                 "baseline.freeze is backbone, and baseline.init is none: the backbone would stay as it was drawn; "
                 "expected a file of weights"
