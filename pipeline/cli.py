@@ -47,6 +47,7 @@ STAGES = {
     "check-params": "stages.check_params:check_params",
     "extract-frames": "stages.extract_frames:extract_frames",
     "import-annotations": "stages.import_annotations:import_annotations",
+    "import-backbone": "stages.import_backbone:import_backbone",
     "detect-boxes": "stages.detect_boxes:detect_boxes",
     "import-boxes": "stages.import_boxes:import_boxes",
     "train-baseline": "stages.train_baseline:train_baseline",

@@ -26,6 +26,7 @@ def train_baseline(
 ) -> None:
     """Train backbone and head on clips; a checkpoint of every epoch is kept until the run is done."""
     from pipeline.base.hardware import hardware_of
+    from pipeline.checkpoint.frozen_network import NETWORK, read_network
     from pipeline.checkpoint.specs import DetectorSpec
     from pipeline.models.settings import columns
     from pipeline.params import load_params
@@ -38,6 +39,7 @@ def train_baseline(
     spec = DetectorSpec(
         backbone=params.backbone.name,
         width=params.backbone.width,
+        frozen=read_network(NETWORK).spec if params.backbone.is_frozen else None,
         input=params.backbone.input,
         roi=params.roi,
         head=training.head,

@@ -1,12 +1,14 @@
 """Build the network of a head's spec: the head alone (scope head), or a detector with it (scope all)."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from pipeline.checkpoint.build_baseline import build_baseline
 from pipeline.checkpoint.sidecars import HandedOn
 from pipeline.checkpoint.specs import HeadSpec
+from pipeline.checkpoint.weights import HEAD
 from pipeline.models.build import build_backbone
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import Head, HeadSettings
@@ -67,6 +69,9 @@ def build_scope_detector(spec: HeadSpec) -> Detector:
     return Detector(build_backbone(spec.backbone, width=spec.width), build_scope_head(spec), roi=spec.roi)
 
 
-def scored_detector(spec: HeadSpec | HandedOn) -> Detector:
-    """Build the detector that `evaluate` scores; for a baseline that was handed on, the baseline itself."""
-    return build_baseline(spec.detector.detector()) if isinstance(spec, HandedOn) else build_scope_detector(spec)
+def scored_detector(spec: HeadSpec | HandedOn, beside: Path = HEAD) -> Detector:
+    """Build the detector that `evaluate` scores; for a baseline that was handed on, the baseline itself.
+
+    For `beside` see `build_baseline`.
+    """
+    return build_baseline(spec.detector.detector(), beside) if isinstance(spec, HandedOn) else build_scope_detector(spec)

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from pipeline.base.errors import InputError
 from pipeline.base.invalid import key_of, told_of
+from pipeline.base.left_out import is_left_out
 from pipeline.checkpoint.specs import SEVERAL, BackboneSpec, DetectorSpec, HeadSpec, RecognizerSpec
 from pipeline.models.settings import Labels, LongTermHead, Scope
 from pipeline.video.clip_input import ClipInput
@@ -215,11 +216,15 @@ def hand_on(baseline: Checkpoint, *, head: LongTermHead, scope: Scope, threads: 
 
 
 def plain(value: Any) -> Any:
-    """Convert to plain dicts and lists, as JSON has them."""
+    """Convert to plain dicts and lists, as JSON has them; fields are left out as `LEFT_OUT` says."""
     if isinstance(value, Checkpoint):
         return value.to_json()
     if is_dataclass(value):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+        return {
+            each.name: plain(getattr(value, each.name))
+            for each in fields(value)
+            if not is_left_out(each, getattr(value, each.name))
+        }
     if isinstance(value, Mapping):
         return {key: plain(each) for key, each in value.items()}
     return [plain(each) for each in value] if isinstance(value, list | tuple) else value

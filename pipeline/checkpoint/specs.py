@@ -1,10 +1,11 @@
 """Specs: typed descriptions from which the network of a checkpoint is built, with its inputs and outputs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Gt
 
+from pipeline.base.left_out import LEFT_OUT
 from pipeline.models.recognition_settings import RecognitionHead
 from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings, Scope, columns
 from pipeline.video.clip_input import ClipInput
@@ -30,11 +31,29 @@ class BackboneSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FrozenSpec:
+    """A frozen network that was made elsewhere, as the checkpoints name it that were trained on its features."""
+
+    model_type: str
+    "As its config.json calls it."
+    folder: str
+    "Name of the folder that it was imported from."
+    sha256: str
+    "Of the folder's model.safetensors."
+    library: str
+    "What computes it, with its version."
+    channels: int
+    "Of its map."
+
+
+@dataclass(frozen=True, kw_only=True)
 class DetectorSpec:
     """The spec of a detector whose head reads no bank: a baseline."""
 
     backbone: str
     width: int | None
+    frozen: FrozenSpec | None = field(default=None, metadata=LEFT_OUT)
+    "Of backbone transformers: the network, whose weights lie beside this checkpoint's."
     input: ClipInput
     roi: RoiSettings
     head: BaselineHead

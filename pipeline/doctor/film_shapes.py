@@ -28,7 +28,8 @@ def check_shapes(params: Params, films: Mapping[str, ProbedFilm], trained: Itera
         changes = training.augmentation
         if changes.crop != "none" or training.bn_batch == 1 or not training.schedule.epochs:
             continue
-        of_clips = clip_sizes(sizes, changes.short_side[0], params.backbone.input.long_side)
+        shown = params.backbone.input
+        of_clips = clip_sizes(sizes, changes.short_side[0], shown.long_side, shown.shape)
         if len(of_clips) > 1:
             found = f"none and clips of {sizes_in_words(of_clips)}"
             expected = f"at most {changes.short_side[0]} ({name}.augmentation.short_side)"

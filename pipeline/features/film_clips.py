@@ -54,6 +54,7 @@ def read_request(store: FrameStore, video_id: str, request: ClipRequest, setting
         request.boxes_xyxy,
         short_side=settings.short_side,
         long_side=settings.long_side,
+        shape=settings.shape,
         mean=settings.mean,
         std=settings.std,
     )

@@ -17,6 +17,12 @@ from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, VIDEOS, read_table
 from pipeline.tables.timelines import films_of
 
+POOLING = {
+    "max": "mean over time, then the largest cell",
+    "mean": "mean over time and cells",
+    "attentive": "mean over time, then cells by learned attention",
+}
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -103,7 +109,7 @@ def made_with(checkpoint: Checkpoint, settings: BankSettings) -> dict[str, Any]:
         "recipe": spec.backbone,
         "checkpoint_sha256": checkpoint.sha256,
         "roi": plain(spec.roi),
-        "pooling": "mean over time, then the largest cell",
+        "pooling": POOLING[spec.roi.pool if spec.roi else "max"],
         "box_threshold": rule.threshold,
         "lower_threshold": rule.lower,
         "full_frame_box": rule.full_frame,

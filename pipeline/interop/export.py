@@ -27,12 +27,16 @@ def export_mmaction2(tensors: Mapping[str, Tensor], checkpoint: Checkpoint) -> t
         `state_dict` with upstream's keys and shapes in our order; `meta` with plain values.
 
     Raises:
-        InputError: the head has no counterpart upstream, or the checkpoint holds no backbone.
+        InputError: the head, or the pooling of cells, has no counterpart upstream, or the checkpoint holds no backbone.
     """
     checkpoint = checkpoint.original
     spec, known = checkpoint.spec, checkpoint.to_json()
     if checkpoint.kind == "head":
         raise InputError("a head without a backbone is no model of MMAction2; export a detector")
+    if isinstance(spec, DetectorSpec) and spec.frozen:
+        raise InputError(f"its features are those of a frozen {spec.frozen.model_type}, which it does not hold")
+    if isinstance(spec, DetectorSpec | HeadSpec) and spec.roi and spec.roi.pool != "max":
+        raise InputError(f"roi.pool is {spec.roi.pool}, and MMAction2 takes the maximum over a person's cells")
     if isinstance(spec, BackboneSpec):
         tensors = {f"backbone.{key.removeprefix('backbone.')}": value for key, value in tensors.items()}
     first_row = (

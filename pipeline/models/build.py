@@ -80,7 +80,7 @@ def build_backbone(name: str, *, width: int | None = None) -> Backbone:
 
 
 def build_detector(
-    backbone: str,
+    backbone: str | Backbone,
     *,
     classes: int,
     dropout: float = 0.5,
@@ -95,7 +95,7 @@ def build_detector(
     For another head, call `Detector(build_backbone(name), head)`.
 
     Args:
-        backbone: a key of `BACKBONES`.
+        backbone: a key of `BACKBONES`, or a network that is built already.
         classes: columns of the logits, including the background column if there is one.
         dropout: applied before pooling and the classifier.
         width: see `build_backbone`.
@@ -107,7 +107,7 @@ def build_detector(
     Raises:
         InputError: backbone, head or option is unknown, or the width does not fit.
     """
-    network = build_backbone(backbone, width=width)
+    network = build_backbone(backbone, width=width) if isinstance(backbone, str) else backbone
     roi = roi or RoiSettings()
     settings = HeadSettings(
         roi_channels=roi_channels(network.out_channels, roi),

@@ -12,13 +12,15 @@ from pipeline.models.backbones.hiera import Hiera
 from pipeline.models.backbones.resnet3d import ResNet3d
 from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.backbones.videomae import VideoMae
+from pipeline.models.backbones.token_map import TokenMap
+from pipeline.models.cell_pool import cell_pool
 from pipeline.models.context import BankWindow, Context, ObjectBoxes, ObjectRows
-from pipeline.models.heads.head import Head
-from pipeline.models.roi import extend_boxes, pool_roi, pool_time, roi_channels, roi_features
+from pipeline.models.heads.head import Head, pool_persons
+from pipeline.models.roi import extend_boxes, pool_time, roi_channels, roi_features
 from pipeline.models.settings import RoiSettings
 from pipeline.models.standardise import StandardisedHead
 
-Backbone = ResNet3d | SlowFast | VideoMae | Hiera
+Backbone = ResNet3d | SlowFast | VideoMae | Hiera | TokenMap
 
 
 class Detector(nn.Module):
@@ -26,6 +28,8 @@ class Detector(nn.Module):
 
     Attributes:
         roi_channels: channels of a person's feature, and so of a bank that this detector fills.
+        pool: pools the cells of persons and objects before the head; None leaves it to the head, which takes the
+            maximum.
     """
 
     roi_channels: int
@@ -43,6 +47,7 @@ class Detector(nn.Module):
         self.head = head
         self.roi = roi or RoiSettings()
         self.roi_channels = roi_channels(backbone.out_channels, self.roi)
+        self.pool = cell_pool(self.roi.pool, self.roi_channels)
 
     def forward(
         self,
@@ -74,7 +79,7 @@ class Detector(nn.Module):
         boxes_xyxy = self._extended(clips, boxes_xyxy)
         roi = self._cut(pooled_BChw, boxes_xyxy, clip_index)
         if keep is not None:
-            keep(pool_roi(roi.detach()))
+            keep(pool_persons(roi.detach()))
         logits: Tensor = self.head(roi, context)
         return logits
 
@@ -95,7 +100,7 @@ class Detector(nn.Module):
         extended_R4 = self._extended(clips, boxes_xyxy)
         if persons is not None:
             extended_R4 = torch.where(persons[:, None], extended_R4, boxes_xyxy)
-        return pool_roi(self._cut(pooled_BChw, extended_R4, clip_index))
+        return pool_persons(self._cut(pooled_BChw, extended_R4, clip_index))
 
     def _extended(self, clips: Tensor, boxes_xyxy: Tensor) -> Tensor:
         """Extend the boxes of persons as the settings say, in evaluation only."""
@@ -106,9 +111,14 @@ class Detector(nn.Module):
     def _object_rows(self, pooled_BChw: Tensor, objects: ObjectBoxes) -> ObjectRows:
         """Cut the objects out of the map and pool them; empty places hold zeros."""
         clip_N, place_N = objects.mask.nonzero(as_tuple=True)
-        found_NC = pool_roi(self._cut(pooled_BChw, objects.boxes_xyxy[clip_N, place_N], clip_N))
+        found_NC = pool_persons(self._cut(pooled_BChw, objects.boxes_xyxy[clip_N, place_N], clip_N))
         rows_BKC = found_NC.new_zeros(*objects.mask.shape, self.roi_channels)
         return ObjectRows(rows_BKC.index_put((clip_N, place_N), found_NC), objects.mask)
 
     def _cut(self, pooled_BChw: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
-        return roi_features(pooled_BChw, boxes_xyxy, clip_index, stride=self.backbone.stride, settings=self.roi)
+        """Cut boxes out of the maps: as maps [R, C, 1, s, s], or as rows [R, C] where the detector itself pools them."""
+        roi = roi_features(pooled_BChw, boxes_xyxy, clip_index, stride=self.backbone.stride, settings=self.roi)
+        if self.pool is None:
+            return roi
+        rows: Tensor = self.pool(roi)
+        return rows

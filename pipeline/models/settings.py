@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
+from pipeline.base.left_out import LEFT_OUT
 from pipeline.tables.window_span import USUAL_SPAN, Span
 
 # Pydantic, which reads values from outside, then refuses unknown keys and numbers that are not finite.
@@ -18,6 +19,7 @@ STRICT = {"extra": "forbid", "allow_inf_nan": False}
 Positive = Annotated[int, Gt(0)]
 Share = Annotated[float, Ge(0)]
 TemporalPooling = Literal["mean", "max"]
+CellPooling = Literal["max", "mean", "attentive"]
 Mask = Literal["none", "valid"]
 Draw = Literal["keyframe", "roi"]
 Scope = Literal["head", "all"]
@@ -43,6 +45,9 @@ class RoiSettings:
     "In evaluation a person's box grows by this share of its width, half on each side (AlphAction: 0.1)."
     extend_y: Share = 0.0
     "The same for its height (AlphAction: 0.05)."
+    pool: CellPooling = field(default="max", metadata=LEFT_OUT)
+    """How the cells of a person become one vector. max, as published; mean; attentive: a query, learned with the
+    baseline and kept in its checkpoint, attends to the cells."""
 
 
 @dataclass(frozen=True, kw_only=True)

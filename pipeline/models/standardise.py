@@ -90,7 +90,8 @@ class StandardisedHead(nn.Module):
     """A head whose inputs are standardised first.
 
     Standardising RoI maps per channel and then pooling gives the same rows as standardising the pooled rows, because
-    the mean and the maximum commute with a shift and a positive factor.
+    the mean and the maximum commute with a shift and a positive factor. Where the detector pools by attention, the head
+    gets rows alone.
     """
 
     needs: frozenset[str]

@@ -119,7 +119,28 @@ class Params(Block):
                 f"head.window.score {self.head.window.score} is below bank.box_threshold {self.bank.box_threshold}"
             )
         self._objects_stored()
+        self._learnable()
         return self
+
+    def _learnable(self) -> None:
+        """Check that what makes a person's feature is learned, or was."""
+        if self.roi.pool == "attentive" and not self.baseline.schedule.epochs:
+            raise ValueError(
+                "roi.pool is attentive, which the baseline learns, and baseline.schedule.epochs is 0; expected 1 or more"
+            )
+        if self.backbone.is_frozen:
+            if self.scope.name == "all" and not self.head.is_baseline:
+                raise ValueError("backbone=transformers is frozen, and scope=all trains it; scope=head trains the head")
+            if self.baseline.init != "none":
+                raise ValueError(
+                    f"baseline.init is {self.baseline.init}, and backbone=transformers takes its weights from "
+                    "backbone.folder; expected none"
+                )
+        elif self.baseline.freeze == "backbone" and self.baseline.init == "none":
+            raise ValueError(
+                "baseline.freeze is backbone, and baseline.init is none: the backbone would stay as it was drawn; "
+                "expected a file of weights"
+            )
 
     def _objects_stored(self) -> None:
         """Check that an own bank stores as many objects as a head reads in scope head."""

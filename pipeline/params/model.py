@@ -12,10 +12,17 @@ class Backbone(Block):
     """The network that turns a clip into feature maps."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-    "A name of the table in pipeline/models/build.py."
+    "A name of the table in pipeline/models/build.py, or transformers (docs/frozen-features.md)."
     width: Positive | None
     "Channels of the stem; all other widths scale with it. null takes the published 64 (tiny: 16)."
+    folder: str
+    "Of transformers: a Hugging Face folder with config.json and model.safetensors; conf/none/weights for the others."
     input: ClipInput
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the network was made elsewhere, and nothing of it is trained."""
+        return self.name == "transformers"
 
 
 class Scope(Block):
@@ -27,4 +34,6 @@ class Scope(Block):
     weights: str
     sidecar: str
     boxes: str
-    "The last four: dependencies of train_head and evaluate; conf/none/* for one that the choice does not need."
+    network: str
+    network_sidecar: str
+    "The last six: dependencies of train_head and evaluate; conf/none/* for one that the choice does not need."

@@ -49,16 +49,29 @@ def feature_source(params: Params) -> FeatureSource:
     if params.scope.sidecar == str(BASELINE.with_suffix(".json")):
         checkpoint = read_checkpoint(BASELINE)
         spec = checkpoint.detector()
-        return _made_by(spec.backbone, spec.width, spec.input, spec.roi, checkpoint.sha256)
+        channels = spec.frozen.channels if spec.frozen else map_channels(spec.backbone, spec.width)
+        return _made_by(spec.backbone, spec.width, spec.input, spec.roi, channels, checkpoint.sha256)
     if params.scope.name == "all":
-        return _made_by(params.backbone.name, params.backbone.width, params.backbone.input, params.roi, None)
+        name, width = params.backbone.name, params.backbone.width
+        return _made_by(name, width, params.backbone.input, params.roi, map_channels(name, width), None)
     return _named_by(open_place(params.bank.train))
 
 
-def _made_by(backbone: str, width: int | None, clip: ClipInput, roi: RoiSettings, sha256: str | None) -> FeatureSource:
+def map_channels(backbone: str, width: int | None) -> int:
+    """Return the channels of a backbone's map.
+
+    Raises:
+        InputError: there is no such backbone.
+    """
     with torch.device("meta"):
-        channels = roi_channels(build_backbone(backbone, width=width).out_channels, roi)
-    return FeatureSource(backbone=backbone, width=width, input=clip, roi=roi, channels=channels, sha256=sha256)
+        return build_backbone(backbone, width=width).out_channels
+
+
+def _made_by(
+    backbone: str, width: int | None, clip: ClipInput, roi: RoiSettings, channels: int, sha256: str | None
+) -> FeatureSource:
+    of_person = roi_channels(channels, roi)
+    return FeatureSource(backbone=backbone, width=width, input=clip, roi=roi, channels=of_person, sha256=sha256)
 
 
 def _named_by(bank: Bank) -> FeatureSource:

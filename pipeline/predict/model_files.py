@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.base.checksums import read_sealed_json, write_sealed_json
 from pipeline.base.errors import DamagedError, InputError
 from pipeline.base.files import digest_file, digest_value, replace_folder
+from pipeline.checkpoint.frozen_network import NETWORK
 from pipeline.checkpoint.sidecars import Checkpoint, hand_on, plain, read_settings
 from pipeline.checkpoint.specs import DetectorSpec, HeadSpec
 from pipeline.checkpoint.weights import BASELINE, HEAD, read_checkpoint
@@ -22,7 +23,8 @@ from pipeline.tables.split_tables import Tables
 
 FORMAT, VERSION = "actionbank model", 1
 RECORD = "model.json"
-PACKED = (RECORD, "head.safetensors", "head.json", "baseline.safetensors", "baseline.json", "labels.json")
+WEIGHTS = ("head", "baseline", "backbone")
+PACKED = (RECORD, *(f"{name}.{kind}" for name in WEIGHTS for kind in ("safetensors", "json")), "labels.json")
 EXPECTED = (
     "a project's folder (with models/head.safetensors), a model of `actionbank pack-model`, or a .safetensors file of "
     "`actionbank convert` with its sidecar"
@@ -49,6 +51,14 @@ class ModelFiles:
     provenance: Mapping[str, Any]
     project: Path | None = None
     "The project that the model is of, if it is there."
+
+    @property
+    def network(self) -> Path | None:
+        """The weights of the frozen network that makes the features; None if a network of this project does."""
+        made_by = self.checkpoint if self.baseline is None else read_checkpoint(self.baseline)
+        spec = made_by.original.spec
+        is_frozen = isinstance(spec, DetectorSpec) and spec.frozen is not None
+        return (self.baseline or self.head).with_name(NETWORK.name) if is_frozen else None
 
     @property
     def digest(self) -> str:
@@ -175,15 +185,14 @@ def pack_model(out: Path, files: ModelFiles) -> str:
         DamagedError: weights are not those that their sidecar describes.
     """
     with replace_folder(out, PACKED) as folder:
-        for name, path in (("head", files.head), ("baseline", files.baseline)):
+        for name, path in zip(WEIGHTS, (files.head, files.baseline, files.network), strict=True):
             if path is None:
                 continue
             if digest_file(path) != read_checkpoint(path).sha256:
                 raise DamagedError(f"{path}: is not the file that its sidecar describes, so it is not packed")
             shutil.copyfile(path, folder / f"{name}.safetensors")  # a link would share its later fate
-        write_sealed_json(folder / "head.json", files.checkpoint.to_json())
-        if files.baseline is not None:
-            write_sealed_json(folder / "baseline.json", read_checkpoint(files.baseline).to_json())
+            described = files.checkpoint if name == "head" else read_checkpoint(path)
+            write_sealed_json(folder / f"{name}.json", described.to_json())
         write_labels(folder / "labels.json", files.labels)
         names = [name for name in PACKED[1:] if (folder / name).is_file()]
         record = {

@@ -39,6 +39,7 @@ def predict_clip(model: Model, frames: NDArray[np.uint8], boxes_xyxy: NDArray[np
         np.asarray(boxes_xyxy, np.float64),
         short_side=clip.short_side,
         long_side=clip.long_side,
+        shape=clip.shape,
         mean=clip.mean,
         std=clip.std,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -77,7 +78,9 @@ def make_predictor(
     spec = checkpoint.scored()
     set_numerics(compute_dtype=compute_dtype, deterministic=False, threads=spec.threads)
     model: Head | StandardisedHead | Detector
-    model = build_scope_head(spec) if isinstance(spec, HeadSpec) and spec.scope == "head" else scored_detector(spec)
-    load_into(model, tensors, checkpoint.where.removesuffix(".json") + ".safetensors")
+    where = checkpoint.where.removesuffix(".json") + ".safetensors"
+    is_head = isinstance(spec, HeadSpec) and spec.scope == "head"
+    model = build_scope_head(spec) if is_head else scored_detector(spec, Path(where))
+    load_into(model, tensors, where)
     model.eval().to(hardware.device)
     return Predictor(spec, model, hardware, compute_dtype)

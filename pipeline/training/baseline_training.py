@@ -62,6 +62,7 @@ def train_baseline(
     torch.manual_seed(seed_of(settings.seed, "initial weights"))
     detector = build_baseline(spec)
     initial = load_backbone(detector.backbone, settings.init)
+    detector.backbone.requires_grad_(settings.freeze == "none")
     prepare_layers(detector, settings, hardware)
     detector.to(hardware.device)
     key = item_key(

@@ -87,6 +87,7 @@ def training_sample(
     draw = draw_clip(
         rng,
         long_side=clip.long_side,
+        shape=clip.shape,
         short_side=changes.short_side,
         crop=None if changes.crop == "none" else changes.crop,
         flip=changes.flip,
@@ -176,7 +177,8 @@ def sizes_of(
 ) -> dict[tuple[int, int], list[str]]:
     """Return the films of each (height, width) of uncropped clips."""
     films = {each.keyframe.video_id for each in keyframes}
-    return clip_sizes({each: store.size(each) for each in films}, augmentation.short_side[0], clip.long_side)
+    sizes = {each: store.size(each) for each in films}
+    return clip_sizes(sizes, augmentation.short_side[0], clip.long_side, clip.shape)
 
 
 def clip_steps(

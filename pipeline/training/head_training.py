@@ -15,15 +15,15 @@ from pipeline.base.randomness import seed_of
 from pipeline.base.ranks import is_main
 from pipeline.base.runs import recorded_run, saved_epoch
 from pipeline.base.work import item_folder, item_key
-from pipeline.checkpoint.build_baseline import backbone_weights
+from pipeline.checkpoint.build_baseline import load_features
 from pipeline.checkpoint.build_scope import build_scope_detector, build_scope_head
 from pipeline.checkpoint.load_backbone import load_backbone
 from pipeline.checkpoint.sidecars import Checkpoint, Record
 from pipeline.checkpoint.specs import HeadSpec
-from pipeline.checkpoint.weights import HEAD, load_checkpoint, load_into, save_checkpoint
+from pipeline.checkpoint.weights import HEAD, load_checkpoint, save_checkpoint
 from pipeline.features.open_rows import RowSource, open_pair
 from pipeline.features.windows import WindowOptions, WindowSource, window_source
-from pipeline.models.detector import Backbone, Detector
+from pipeline.models.detector import Detector
 from pipeline.models.heads.head import Head
 from pipeline.models.standardise import StandardisedHead
 from pipeline.scoring.filled_windows import Filled, check_windows
@@ -116,7 +116,7 @@ def train_head(
     with recorded_run(STAGE, name, dataset=rows.dataset, **epochs):
         model: Model = build_scope_detector(spec) if inputs.store else build_scope_head(spec)
         if isinstance(model, Detector):
-            record["initial_weights"] = _load_start(model.backbone, start)
+            record["initial_weights"] = _load_start(model, start)
         prepare_layers(model, settings, rows.hardware)
         task = _task(model, inputs, settings, rows)
         fitted = fit(
@@ -168,12 +168,12 @@ def _record(inputs: _Inputs, start: Start) -> Record:
     }
 
 
-def _load_start(backbone: Backbone, start: Start) -> dict[str, str] | None:
-    """Load the weights that the backbone starts from; return their file and sha256, for the record."""
+def _load_start(detector: Detector, start: Start) -> dict[str, str] | None:
+    """Load the weights that a detector's features start from; return their file and sha256, for the record."""
     if not start.is_baseline:
-        return load_backbone(backbone, start.file)
+        return load_backbone(detector.backbone, start.file)
     tensors, checkpoint = load_checkpoint(Path(start.file))
-    load_into(backbone, backbone_weights(tensors), start.file)
+    load_features(detector, tensors, start.file)
     return {"file": Path(start.file).name, "sha256": checkpoint.sha256}
 
 

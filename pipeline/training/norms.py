@@ -56,8 +56,14 @@ def has_batch_norm(model: nn.Module) -> bool:
 
 
 def train_mode(model: nn.Module, norm: Norm) -> None:
-    """Call `model.train()`, but keep frozen norms in evaluation mode; with `partial` they get no gradient either."""
+    """Call `model.train()`, but keep frozen norms in evaluation mode; with `partial` they get no gradient either.
+
+    A backbone of which nothing is trained stays in evaluation mode as a whole.
+    """
     model.train()
+    backbone = getattr(model, "backbone", None)
+    if isinstance(backbone, nn.Module) and not any(each.requires_grad for each in backbone.parameters()):
+        backbone.eval()
     if norm not in ("frozen", "partial"):
         return
     norms = [each for each in getattr(model, "backbone", model).modules() if isinstance(each, _BatchNorm)]

@@ -252,6 +252,8 @@ class BaselineTraining(Training):
     block: ClassVar[str] = "baseline"
 
     head: BaselineHead
+    freeze: Annotated[Literal["none", "backbone"], Field(exclude_if=lambda frozen: frozen == "none")]
+    "backbone: only what follows it is trained: attentive pooling and the head. Left out of a record if it is none."
     init: str
     "A safetensors file of backbone weights to start from, or none."
     full_frame_box: bool

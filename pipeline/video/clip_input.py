@@ -1,9 +1,12 @@
 """The clip that a backbone gets as input; `params.yaml` and sidecars hold these settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from annotated_types import Gt
+
+from pipeline.base.left_out import LEFT_OUT
+from pipeline.video.size import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +23,8 @@ class ClipInput:
     "Inference scales the short side to this many pixels."
     long_side: Annotated[int, Gt(0)] | None = None
     "Largest long side in pixels, in training too; a longer frame gets a smaller short side. null: no limit."
+    shape: Shape = field(default="film", metadata=LEFT_OUT)
+    "film: sides in the film's proportion; square: the whole frame is stretched to a square, as some networks need it."
     offset_frames: int = 0
     "Grid frames by which a clip is shifted; 1 reproduces MMAction2's clips of AVA, which are one frame late."
     mean: tuple[float, float, float]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline.video.clip_input import ClipInput
 from pipeline.video.colour import shift_hsv
-from pipeline.video.size import scaled_size
+from pipeline.video.size import Shape, scaled_size
 
 
 def inference_clip(
@@ -24,6 +24,7 @@ def inference_clip(
     mean: Sequence[float],
     std: Sequence[float],
     long_side: int | None = None,
+    shape: Shape = "film",
 ) -> tuple[Tensor, Tensor]:
     """Scale a clip to a short side and normalise it; nothing is cropped.
 
@@ -34,11 +35,12 @@ def inference_clip(
         mean: RGB, of values 0 to 255.
         std: RGB, of values 0 to 255.
         long_side: largest long side in pixels.
+        shape: see `ClipInput`.
 
     Returns:
         float32 clip [3, T, h, w]; float32 boxes [n, 4] in pixels of it.
     """
-    size = scaled_size(clip.shape[1], clip.shape[2], short_side, long_side)
+    size = scaled_size(clip.shape[1], clip.shape[2], short_side, long_side, shape)
     return _normalise(_scale(clip, size), mean, std), torch.from_numpy(_pixel_boxes(boxes_xyxy, clip, size))
 
 
@@ -62,10 +64,11 @@ class ClipDraw:
     "Of hue in degrees, of saturation and of value as shares of their range."
     long_side: int | None = None
     "Largest long side in pixels."
+    shape: Shape = "film"
 
     def size(self, clip: NDArray[np.uint8]) -> tuple[int, int]:
         """Return (height, width) of the scaled clip, before it is cropped."""
-        return scaled_size(clip.shape[1], clip.shape[2], self.short_side, self.long_side)
+        return scaled_size(clip.shape[1], clip.shape[2], self.short_side, self.long_side, self.shape)
 
 
 def draw_clip(
@@ -76,6 +79,7 @@ def draw_clip(
     flip: float,
     colour: float | tuple[float, float, float],
     long_side: int | None = None,
+    shape: Shape = "film",
 ) -> ClipDraw:
     """Draw how a training clip is changed.
 
@@ -90,6 +94,7 @@ def draw_clip(
         colour: largest relative change of brightness, and of contrast; or largest shifts of hue (degrees), saturation
             and value (shares of their range).
         long_side: largest long side in pixels.
+        shape: see `ClipInput`.
 
     Raises:
         ValueError: the crop is larger than the smallest short side (the parameters refuse that earlier).
@@ -104,7 +109,7 @@ def draw_clip(
         brightness, contrast = (1 + colour * rng.uniform(-1, 1, 2)).tolist()
     if crop is not None and crop > short_side[0]:
         raise ValueError(f"a crop of {crop} from a short side of {short_side[0]}")
-    return ClipDraw(side, crop, place_y, place_x, flip_draw < flip, brightness, contrast, shift, long_side)
+    return ClipDraw(side, crop, place_y, place_x, flip_draw < flip, brightness, contrast, shift, long_side, shape)
 
 
 def training_clip(clip: NDArray[np.uint8], settings: ClipInput, draw: ClipDraw) -> Tensor:

@@ -1,16 +1,22 @@
 """Compute the size of a frame that is scaled to a short side."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 SHOWN_FILMS = 3
+Shape = Literal["film", "square"]
 
 
-def scaled_size(height: int, width: int, short_side: int, long_side: int | None = None) -> tuple[int, int]:
+def scaled_size(
+    height: int, width: int, short_side: int, long_side: int | None = None, shape: Shape = "film"
+) -> tuple[int, int]:
     """Return (height, width) with the given short side; the other side is rounded half up, as mmcv's `rescale_size`.
 
     With a largest long side the rule is AlphAction's: where the other side would be longer than that, the short side
-    becomes smaller (rounded), and the other side is rounded down.
+    becomes smaller (rounded), and the other side is rounded down. A square has the short side twice.
     """
+    if shape == "square":
+        return short_side, short_side
     if long_side is None:
         scale = short_side / min(height, width)
         return int(height * scale + 0.5), int(width * scale + 0.5)
@@ -29,7 +35,7 @@ def stored_size(height: int, width: int, short_side: int | None) -> tuple[int, i
 
 
 def clip_sizes(
-    frames: Mapping[str, tuple[int, int]], short_side: int, long_side: int | None = None
+    frames: Mapping[str, tuple[int, int]], short_side: int, long_side: int | None = None, shape: Shape = "film"
 ) -> dict[tuple[int, int], list[str]]:
     """Group films by the (height, width) of their scaled, uncropped clips; the most common size comes first.
 
@@ -37,10 +43,11 @@ def clip_sizes(
         frames: (height, width) of each film's frames.
         short_side: short side of the clips, in pixels.
         long_side: largest long side of the clips, in pixels.
+        shape: of the clips.
     """
     films: dict[tuple[int, int], list[str]] = {}
     for video_id, (height, width) in sorted(frames.items()):
-        films.setdefault(scaled_size(height, width, short_side, long_side), []).append(video_id)
+        films.setdefault(scaled_size(height, width, short_side, long_side, shape), []).append(video_id)
     return dict(sorted(films.items(), key=lambda each: -len(each[1])))
 
 

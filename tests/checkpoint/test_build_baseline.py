@@ -30,10 +30,13 @@ def test_a_detector_is_built_for_its_features_whatever_its_head(tmp_path: Path) 
     clip, boxes, index = torch.randn(1, 3, 4, 32, 32), torch.tensor([[0.0, 0, 20, 20]]), torch.tensor([0])
     asynchronous = {**ALL, "head": {**ALL["head"], "memory": "asynchronous", "standardise": "none"}}
     asynchronous |= {"bank_channels": ALL["roi_channels"]}
-    for value in (asynchronous, BASELINE):
+    attentive = {**asynchronous, "roi": {**ALL["roi"], "pool": "attentive"}}
+    for value in (asynchronous, attentive, BASELINE):
         described = checkpoint(value, width=8)
         spec = described.features()
         trained = build_scope_detector(spec) if isinstance(spec, HeadSpec) else build_baseline(spec)
+        if trained.pool is not None:
+            torch.nn.init.normal_(trained.pool.query)  # type: ignore[arg-type]
         made = feature_detector(spec, trained.state_dict(), "head.safetensors")
         for each in (made, trained):
             each.eval()

@@ -237,6 +237,38 @@ def test_boxes_of_persons_are_extended_in_evaluation_alone_and_those_of_objects_
         assert torch.equal(larger.features(CLIPS, BOXES, CLIP_INDEX), as_given)
 
 
+@pytest.mark.parametrize("head", ["linear", "acrn"])
+@pytest.mark.parametrize("pool", ["mean", "attentive"])
+def test_another_pool_gives_head_bank_objects_and_memory_the_same_rows(pool: Any, head: str) -> None:
+    torch.manual_seed(0)
+    roi = RoiSettings(pool=pool)
+    detector = build_detector("slowonly_tiny", classes=5, dropout=0.0, roi=roi, head=head)
+    if pool == "attentive":
+        torch.nn.init.normal_(detector.pool.query)  # type: ignore[union-attr,arg-type]
+    kept: list[torch.Tensor] = []
+    logits = detector(CLIPS, BOXES, CLIP_INDEX, keep=kept.append)
+    logits.sum().backward()
+    detector.eval()
+    with torch.no_grad():
+        cut = roi_features(detector.maps(CLIPS), BOXES, CLIP_INDEX, stride=8, settings=roi)
+        assert torch.equal(detector.features(CLIPS, BOXES, CLIP_INDEX), detector.pool(cut))  # type: ignore[misc]
+        assert not torch.allclose(detector.pool(cut), pool_roi(cut))  # type: ignore[misc]
+        objects = ObjectBoxes(BOXES[None, [0, 2]], torch.tensor([[True, False]]))
+        found = detector._object_rows(detector.maps(CLIPS[:1]), objects).rows
+        assert torch.equal(found[0, 0], detector.features(CLIPS[:1], BOXES[:1], torch.tensor([0]))[0])
+        assert not found[0, 1].any()
+    assert kept[0].shape == (3, 128)
+    assert not kept[0].requires_grad
+    if head == "linear":
+        torch.testing.assert_close(logits, detector.head.classifier(kept[0]))  # type: ignore[operator]
+    assert all(each.grad is not None and each.grad.isfinite().all() for each in detector.parameters())
+    assert [name for name in detector.state_dict() if name.startswith("pool.")] == (
+        [f"pool.{name}" for name in ("query", "norm.weight", "norm.bias", "key.weight", "key.bias")]
+        if pool == "attentive"
+        else []
+    )
+
+
 def test_what_a_training_keeps_is_what_the_bank_would_hold() -> None:
     """The pooled features before the head, without a gradient; logits and gradients stay as they are."""
     torch.manual_seed(0)

@@ -34,7 +34,7 @@ VALUES: dict[str, Any] = {
     "validation": {"interval": 1, "boxes": "detected", "box_threshold": 0.0}, "checkpoint": {"select": "last"},
     "early_stop": {"patience": 0, "min_delta": 0.0}, "compute_dtype": "fp32", "memory_format": "contiguous",
     "compile": False, "deterministic": False, "threads": 1, "seed": 7,
-    "head": {"name": "linear", "mlp": False, "options": {}}, "init": "none", "full_frame_box": False,
+    "head": {"name": "linear", "mlp": False, "options": {}}, "freeze": "none", "init": "none", "full_frame_box": False,
 }  # fmt: skip
 
 

@@ -40,6 +40,16 @@ def model() -> Model:
     return Model()
 
 
+def test_a_backbone_of_which_nothing_is_trained_stays_as_it_is() -> None:
+    frozen = model()
+    frozen.backbone.requires_grad_(False)
+    train_mode(frozen, "batch")
+    assert not any(each.training for each in frozen.backbone.modules())
+    assert all(each.training for each in frozen.head.modules())
+    train_mode(whole := model(), "batch")
+    assert all(each.training for each in whole.modules())
+
+
 def batches(parts: int) -> list[Batch]:
     x = torch.randn(parts, 6, 5, generator=torch.Generator().manual_seed(1)) * 3 + 1
     return [Batch(labels=(each[:, :2] > 0).float(), clip_index=torch.arange(6), rows=each) for each in x]

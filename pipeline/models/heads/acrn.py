@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from pipeline.base.errors import InputError
 from pipeline.models.backbones.conv import ConvBN
 from pipeline.models.context import Context
-from pipeline.models.heads.head import Head, HeadSettings
-from pipeline.models.roi import pool_roi
+from pipeline.models.heads.head import Head, HeadSettings, pool_persons
 
 
 class ActorCentricRelation(nn.Module):
@@ -24,13 +23,13 @@ class ActorCentricRelation(nn.Module):
         self.convs = nn.ModuleList([ConvBN(map_channels, map_channels, kernel=(1, 3, 3)) for _ in range(convs - 1)])
 
     def forward(self, roi: Tensor, context: Context) -> Tensor:
-        """RoI maps [R, C_roi, 1, s, s] -> relation maps [R, C_map, 1, h, w]."""
+        """RoI maps [R, C_roi, 1, s, s], or rows [R, C_roi], -> relation maps [R, C_map, 1, h, w]."""
         map_BChw = context.feature_map
         assert map_BChw is not None  # the head needs it
         # The 1x1 convolution of [person, map] is the sum of one of the person and one of the map. The latter is equal
         # for all persons of a clip, the former for all cells, so each is computed only once.
         weight_oi = self.conv1.conv.weight.flatten(1)
-        of_person_RC = F.linear(pool_roi(roi), weight_oi[:, : self.roi_channels])
+        of_person_RC = F.linear(pool_persons(roi), weight_oi[:, : self.roi_channels])
         of_map_BChw = F.conv2d(map_BChw, weight_oi[:, self.roi_channels :, None, None])
         relation_RC1hw: Tensor = (of_map_BChw[context.clip_index] + of_person_RC[:, :, None, None]).unsqueeze(2)
         relation_RC1hw = self.conv2(self.conv1.finish(relation_RC1hw))
