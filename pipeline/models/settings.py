@@ -162,7 +162,7 @@ class BaselineHead:
     __pydantic_config__: ClassVar = STRICT
 
     name: str
-    "linear, two_layer or acrn."
+    "linear, two_layer, acrn or acar."
     mlp: bool = False
     "A hidden layer before the classifier."
     options: Options = field(default_factory=dict)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.base.errors import InputError
+from pipeline.models.heads.acar import acar
 from pipeline.models.heads.acrn import acrn
 from pipeline.models.heads.aia import aia_dense_serial, aia_parallel, aia_serial
 from pipeline.models.heads.aia_split import aia_split
@@ -24,6 +25,7 @@ HEADS: dict[str, Callable[..., Head]] = {
     "linear": linear,
     "two_layer": two_layer,
     "acrn": acrn,
+    "acar": acar,
     "lfb_nl": lfb_nl,
     "lfb_max": lfb_max,
     "lfb_avg": lfb_avg,
