@@ -12,7 +12,7 @@ from pipeline.models.backbones.resnet3d import ResNet3d
 from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.context import BankWindow, Context, ObjectBoxes, ObjectRows
 from pipeline.models.heads.head import Head
-from pipeline.models.roi import extend_boxes, pool_roi, pool_time, roi_channels, roi_features
+from pipeline.models.roi import extend_boxes, fit_boxes, pool_roi, pool_time, roi_channels, roi_features
 from pipeline.models.settings import RoiSettings
 from pipeline.models.standardise import StandardisedHead
 
@@ -67,10 +67,10 @@ class Detector(nn.Module):
         pooled_BChw = self.maps(clips) if maps is None else maps
         rows = None
         if objects is not None and "objects" in self.head.needs:
-            rows = self._object_rows(pooled_BChw, objects)
+            rows = self._object_rows(clips, pooled_BChw, objects)
         context = Context(clip_index, window, pooled_BChw, rows)
         boxes_xyxy = self._extended(clips, boxes_xyxy)
-        roi = self._cut(pooled_BChw, boxes_xyxy, clip_index)
+        roi = self._cut(clips, pooled_BChw, boxes_xyxy, clip_index)
         if keep is not None:
             keep(pool_roi(roi.detach()))
         logits: Tensor = self.head(roi, context)
@@ -93,7 +93,7 @@ class Detector(nn.Module):
         extended_R4 = self._extended(clips, boxes_xyxy)
         if persons is not None:
             extended_R4 = torch.where(persons[:, None], extended_R4, boxes_xyxy)
-        return pool_roi(self._cut(pooled_BChw, extended_R4, clip_index))
+        return pool_roi(self._cut(clips, pooled_BChw, extended_R4, clip_index))
 
     def _extended(self, clips: Tensor, boxes_xyxy: Tensor) -> Tensor:
         """Extend the boxes of persons as the settings say, in evaluation only."""
@@ -101,12 +101,14 @@ class Detector(nn.Module):
             return boxes_xyxy
         return extend_boxes(boxes_xyxy, self.roi, width=clips.shape[4], height=clips.shape[3])
 
-    def _object_rows(self, pooled_BChw: Tensor, objects: ObjectBoxes) -> ObjectRows:
+    def _object_rows(self, clips: Tensor, pooled_BChw: Tensor, objects: ObjectBoxes) -> ObjectRows:
         """Cut the objects out of the map and pool them; empty places hold zeros."""
         clip_N, place_N = objects.mask.nonzero(as_tuple=True)
-        found_NC = pool_roi(self._cut(pooled_BChw, objects.boxes_xyxy[clip_N, place_N], clip_N))
+        found_NC = pool_roi(self._cut(clips, pooled_BChw, objects.boxes_xyxy[clip_N, place_N], clip_N))
         rows_BKC = found_NC.new_zeros(*objects.mask.shape, self.roi_channels)
         return ObjectRows(rows_BKC.index_put((clip_N, place_N), found_NC), objects.mask)
 
-    def _cut(self, pooled_BChw: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
-        return roi_features(pooled_BChw, boxes_xyxy, clip_index, stride=self.backbone.stride, settings=self.roi)
+    def _cut(self, clips: Tensor, pooled_BChw: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
+        stride, sides, cells = self.backbone.stride, clips.shape[3:], pooled_BChw.shape[2:]
+        boxes_xyxy = fit_boxes(boxes_xyxy, self.roi, sides=sides, cells=cells, stride=stride)
+        return roi_features(pooled_BChw, boxes_xyxy, clip_index, stride=stride, settings=self.roi)

@@ -43,6 +43,9 @@ class RoiSettings:
     "In evaluation a person's box grows by this share of its width, half on each side (AlphAction: 0.1)."
     extend_y: Share = 0.0
     "The same for its height (AlphAction: 0.05)."
+    scale: Literal["stride", "map"] = "stride"
+    """What a pixel is on the map: 1 / stride of a cell; or, as in ACAR-Net, the map's cells over the clip's pixels, which
+    differ where the stride does not divide a side."""
 
 
 @dataclass(frozen=True, kw_only=True)

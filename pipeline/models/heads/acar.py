@@ -9,7 +9,6 @@ h and w cells of the clip's map, y and x cells of a relation's map, s cells per 
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,26 +36,21 @@ class HigherOrder(nn.Module):
         self.out = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, bias=False)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, relation_Rdyx: Tensor, counts: Sequence[int]) -> Tensor:
+    def forward(self, relation_Rdyx: Tensor, together_RR: Tensor) -> Tensor:
         """Return the relations with what they read of each other, [R, d, y, x].
 
         Args:
-            relation_Rdyx: one for each person, those of a clip one after the other.
-            counts: persons of each clip.
+            relation_Rdyx: one for each person.
+            together_RR: True for persons of the same clip.
         """
-        made = (layer(relation_Rdyx).split(counts) for layer in (self.query, self.key, self.value))
-        read_Rdyx = torch.cat([_attend(*each) for each in zip(*made, strict=True)])
+        made = (layer(relation_Rdyx).permute(2, 3, 0, 1) for layer in (self.query, self.key, self.value))
+        query_yxRd, key_yxRd, value_yxRd = made
+        # All pairs of the batch, without those of two clips: few beside the convolutions, and no loop over clips.
+        product_yxRR = query_yxRd @ key_yxRd.transpose(2, 3) / math.sqrt(query_yxRd.shape[3])
+        weight_yxRR = product_yxRR.masked_fill(~together_RR, -math.inf).softmax(dim=3)
+        read_Rdyx = (weight_yxRR.to(value_yxRd.dtype) @ value_yxRd).permute(2, 3, 0, 1)
         update_Rdyx: Tensor = self.dropout(self.out(F.relu(self.norm(read_Rdyx))))
         return relation_Rdyx + update_Rdyx
-
-
-def _attend(query_Rdyx: Tensor, key_Rdyx: Tensor, value_Rdyx: Tensor) -> Tensor:
-    """Read the values of the persons of one clip by the products of queries and keys, at each cell."""
-    channels = query_Rdyx.shape[1]
-    query_yxRd, key_yxRd, value_yxRd = (each.permute(2, 3, 0, 1) for each in (query_Rdyx, key_Rdyx, value_Rdyx))
-    weights_yxRR = (query_yxRd @ key_yxRd.transpose(2, 3) / math.sqrt(channels)).softmax(dim=3)
-    read_yxRd: Tensor = weights_yxRR.to(value_yxRd.dtype) @ value_yxRd
-    return read_yxRd.permute(2, 3, 0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,12 +120,11 @@ class Relations(nn.Module):
                 f"head acar: the map of a clip has {height} x {width} cells, expected at least {LEAST_CELLS} x "
                 f"{LEAST_CELLS}, as a 3x3 convolution without padding needs; take larger clips"
             )
-        order_R = clip_index.argsort(stable=True)
-        counts = torch.bincount(clip_index, minlength=len(map_Bchw)).tolist()
-        relation_Rdyx = self._first_order(map_Bchw, person_Rc[order_R], clip_index[order_R])
+        together_RR = clip_index[:, None] == clip_index
+        relation_Rdyx = self._first_order(map_Bchw, person_Rc, clip_index)
         for layer in self.layers:
-            relation_Rdyx = layer(relation_Rdyx, counts)
-        return relation_Rdyx.mean(dim=(2, 3))[order_R.argsort()]
+            relation_Rdyx = layer(relation_Rdyx, together_RR)
+        return relation_Rdyx.mean(dim=(2, 3))
 
     def _first_order(self, map_Bchw: Tensor, person_Rc: Tensor, clip_index: Tensor) -> Tensor:
         # The 1x1 convolution of [map, person] is the sum of one of the map and one of the person. The former is equal

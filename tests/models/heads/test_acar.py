@@ -15,7 +15,9 @@ from pipeline.models.roi_align import roi_align
 
 SETTINGS = HeadSettings(roi_channels=6, bank_channels=0, classes=3, map_channels=6, dropout=0.0)
 CLIP_INDEX = torch.tensor([2, 0, 2, 0, 2])
-BOXES = torch.tensor([[0.1, 0.1, 0.5, 0.9], [0.4, 0.2, 0.9, 0.9], [0.0, 0.0, 0.3, 0.6], [0.2, 0.1, 0.7, 0.8], [0, 0, 1, 1]])
+BOXES = torch.tensor(
+    [[0.1, 0.1, 0.5, 0.9], [0.4, 0.2, 0.9, 0.9], [0.0, 0.0, 0.3, 0.6], [0.2, 0.1, 0.7, 0.8], [0, 0, 1, 1]]
+)
 SMALL = {"reduced": 5, "hidden": 4, "dropout": 0.0}
 
 
@@ -74,7 +76,9 @@ def test_the_split_arithmetic_is_the_published_one_with_its_gradients(depth, ker
     results = []
     for plain in (False, True):
         head.zero_grad()
-        maps = torch.randn(3, 6, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        maps = torch.randn(
+            3, 6, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+        ).requires_grad_()
         if plain:
             logits = plain_acar(head, maps, boxes, CLIP_INDEX, downsample=downsample)
         else:
@@ -139,4 +143,6 @@ def test_a_map_of_too_few_cells_is_refused() -> None:
         "needs; take larger clips$"
     )
     with pytest.raises(InputError, match=message):
-        head(torch.zeros(1, 6, 1, 3, 3), Context(torch.zeros(1, dtype=torch.int64), feature_map=torch.zeros(1, 6, 2, 5)))
+        head(
+            torch.zeros(1, 6, 1, 3, 3), Context(torch.zeros(1, dtype=torch.int64), feature_map=torch.zeros(1, 6, 2, 5))
+        )
