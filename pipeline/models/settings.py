@@ -44,13 +44,17 @@ class RoiSettings:
     extend_y: Share = 0.0
     "The same for its height (AlphAction: 0.05)."
     scale: Literal["stride", "map"] = "stride"
-    """What a pixel is on the map: 1 / stride of a cell; or, as in ACAR-Net, the map's cells over the clip's pixels, which
+    """What a pixel is on the map: 1 / stride of a cell; or, as in ACAR-Net, the map's cells over the clip's pixels. They
     differ where the stride does not divide a side."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelGroup:
-    """Classes with consecutive ids that are scored together."""
+    """Classes with consecutive ids that are scored together.
+
+    Raises:
+        ValueError: `loss` is binary, and `kind` sigmoid.
+    """
 
     __pydantic_config__: ClassVar = STRICT
 
@@ -60,6 +64,13 @@ class LabelGroup:
     "softmax: one of them; sigmoid: any number of them."
     weight: Annotated[float, Gt(0)] = 1.0
     "Factor of this group's loss."
+    loss: Literal["cross_entropy", "binary"] = "cross_entropy"
+    """Of a softmax. binary: the mean of the binary cross-entropies of its probabilities, as ACAR-Net; labels count as
+    they are, be it none or several."""
+
+    def __post_init__(self) -> None:
+        if self.loss == "binary" and self.kind == "sigmoid":
+            raise ValueError(".loss binary is of a softmax, and .kind is sigmoid, whose loss is binary anyway")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""ACAR over a long time: the persons' relations look at the window of the bank (ours, after Pan et al. 2021, section 3.3).
+"""ACAR over a long time: the persons' relations look at the window of the bank. Ours, after Pan et al. 2021.
 
 The paper's bank (ACFB) holds the relation map of every person, and the window's maps take part in the attention among
-those of the clip. Its code is not published, and a bank of maps is twenty times the size of a bank of features. Here the
-window holds the rows of an ordinary bank: what a person and its relations are asks, by the attention of LFB-NL, who was
+those of the clip. Its code is not published, and a bank of maps is twenty times the size of a bank of features. Here
+the window holds the rows of an ordinary bank: the person beside its relations asks, by the attention of LFB-NL, who was
 there before and after. Both are learnt together.
 
 Shape suffixes of names: R persons, d channels of a relation.

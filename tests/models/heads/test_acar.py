@@ -1,6 +1,7 @@
 """ACAR's arithmetic against a plain transcription that tiles, and against single persons."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ CLIP_INDEX = torch.tensor([2, 0, 2, 0, 2])
 BOXES = torch.tensor(
     [[0.1, 0.1, 0.5, 0.9], [0.4, 0.2, 0.9, 0.9], [0.0, 0.0, 0.3, 0.6], [0.2, 0.1, 0.7, 0.8], [0, 0, 1, 1]]
 )
-SMALL = {"reduced": 5, "hidden": 4, "dropout": 0.0}
+SMALL: dict[str, Any] = {"reduced": 5, "hidden": 4, "dropout": 0.0}
 
 
 def plain_relation(head: Relations, map_chw: Tensor, persons_nc: Tensor, *, downsample: str) -> Tensor:
@@ -43,8 +44,9 @@ def plain_relation(head: Relations, map_chw: Tensor, persons_nc: Tensor, *, down
 
 def plain_acar(head: Head, maps: Tensor, boxes: Tensor, clip_index: Tensor, *, downsample: str) -> Tensor:
     """Logits with RoIAlign on the reduced map."""
-    body = head.shared
+    body, classifier = head.shared, head.classifier
     assert isinstance(body, Relations)
+    assert isinstance(classifier, torch.nn.Linear)
     reduced = F.conv2d(maps, body.reduce.weight)
     height, width = reduced.shape[2:]
     rois = torch.cat([clip_index[:, None].to(boxes), boxes * torch.tensor([width, height] * 2).to(boxes)], 1)
@@ -53,7 +55,7 @@ def plain_acar(head: Head, maps: Tensor, boxes: Tensor, clip_index: Tensor, *, d
     for clip in clip_index.unique().tolist():
         mine = clip_index == clip
         relation[mine] = plain_relation(body, reduced[clip], persons[mine], downsample=downsample)
-    return torch.cat([F.relu(persons @ body.fc1.weight.T), relation], 1) @ head.classifier.weight.T
+    return torch.cat([F.relu(persons @ body.fc1.weight.T), relation], 1) @ classifier.weight.T
 
 
 def cut(maps: Tensor, boxes: Tensor, clip_index: Tensor) -> Tensor:
