@@ -5,6 +5,7 @@ This module works on names only; it reads no file.
 
 import re
 from collections.abc import Collection
+from typing import Any
 
 # Backbone and head are wrapped in turn (`module.`), and files of a backbone alone have no prefix.
 _BACKBONE = r"(?:backbone\.)?(?:module\.)?"
@@ -55,3 +56,18 @@ def _head_key(key: str) -> str | None:
 def is_acar(keys: Collection[str]) -> bool:
     """Return whether keys are those of a network of ACAR-Net."""
     return any(_STEM.fullmatch(key) for key in keys)
+
+
+def told_annotations(value: Any) -> str:
+    """Return words on a value that is ACAR-Net's pickle of annotations; empty if it is something else."""
+    if not (isinstance(value, tuple | list) and len(value) == 2):
+        return ""
+    keyframes, classes = value
+    if not (isinstance(keyframes, list) and isinstance(classes, dict)):
+        return ""
+    if not all(isinstance(each, dict) and {"video", "time", "labels"} <= each.keys() for each in keyframes):
+        return ""
+    return (
+        f"annotations of ACAR-Net ({len(keyframes)} keyframes, {len(classes)} classes), which are made of AVA's own "
+        "files, as conf/dataset/ava22.yaml names them"
+    )

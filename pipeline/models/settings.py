@@ -44,8 +44,8 @@ class RoiSettings:
     extend_y: Share = 0.0
     "The same for its height (AlphAction: 0.05)."
     scale: Literal["stride", "map"] = "stride"
-    """What a pixel is on the map: 1 / stride of a cell; or, as in ACAR-Net, the map's cells over the clip's pixels. They
-    differ where the stride does not divide a side."""
+    """What a pixel is on the map: 1 / stride of a cell; or, as in ACAR-Net, the map's cells over the clip's pixels.
+    They differ where the stride does not divide a side."""
 
 
 @dataclass(frozen=True, kw_only=True)
