@@ -107,7 +107,8 @@ def _head_case(name: str, case: Mapping[str, Any], arrays: Mapping[str, Array]) 
     seen = _by_image(head, pooled_BChw, roi, clip_index, case["sizes_before_padding_wh"])
     if all(tuple(each) == (1, 1) for each in case["sizes_before_padding_wh"]):
         seen["logits of one call"] = head(roi, Context(clip_index, feature_map=pooled_BChw)).detach()
-        arrays = {**arrays, "logits of one call": arrays["logits"]}
+        if "logits" in arrays:
+            arrays = {**arrays, "logits of one call": arrays["logits"]}
     stated = {**_stated(case["tensors"]), **_with_arrays(case["tensors"], arrays)}
     return [
         near(f"{name}/parameters", parameter_count(head), case["parameters"], relative=0),
@@ -123,12 +124,12 @@ def _model_case(name: str, case: Mapping[str, Any], arrays: Mapping[str, Array])
         backbone = _backbone(case["backbone"], shapes)
         head, size = _head(case["head"], maps=backbone.out_channels)
         detector = Detector(backbone, head, roi=_roi(size))
-    _fill(detector, shapes)
     found = _SHAPE.search(case["clip"])
     if not found:
         raise InputError(f"{name}: the clip is drawn by {case['clip']!r}, expected RandomState(N).standard_normal(...)")
     sides = tuple(int(side) for side in found[2].split(","))
     clips = torch.from_numpy(np.random.RandomState(int(found[1])).standard_normal(sides).astype(np.float32))
+    _fill(detector, shapes)
     rois_R5 = torch.tensor(case["rois"], dtype=torch.float32).reshape(-1, 5)
     _check_ids(name, case["roi_ids"], rois_R5, len(clips))
     boxes_R4 = rois_R5[:, 1:] * torch.tensor([sides[4], sides[3]] * 2)

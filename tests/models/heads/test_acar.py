@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.base.errors import InputError
 from pipeline.models.context import Context
-from pipeline.models.heads.acar import Relations, acar
+from pipeline.models.heads.acar import acar
 from pipeline.models.heads.head import Head, HeadSettings
 from pipeline.models.roi_align import roi_align
+from tests.interop.plain_acar import plain_head
 
 SETTINGS = HeadSettings(roi_channels=6, bank_channels=0, classes=3, map_channels=6, dropout=0.0)
 CLIP_INDEX = torch.tensor([2, 0, 2, 0, 2])
@@ -22,40 +22,14 @@ BOXES = torch.tensor(
 SMALL: dict[str, Any] = {"reduced": 5, "hidden": 4, "dropout": 0.0}
 
 
-def plain_relation(head: Relations, map_chw: Tensor, persons_nc: Tensor, *, downsample: str) -> Tensor:
-    """One clip as published: everything is tiled for every person, and loops go over pairs and cells; [n, d]."""
-    n, (height, width) = len(persons_nc), map_chw.shape[1:]
-    tiled = torch.cat([map_chw.expand(n, -1, -1, -1), persons_nc[:, :, None, None].expand(-1, -1, height, width)], 1)
-    x = F.relu(F.conv2d(F.relu(F.conv2d(tiled, head.conv1.weight)), head.conv2.weight))
-    if downsample == "max2x2":
-        x = F.max_pool2d(x, 3, 2, 1)
-    for layer in head.layers.children():
-        q, k, v = (F.conv2d(x, layer.get_parameter(f"{each}.weight"), padding=1) for each in ("query", "key", "value"))
-        out = torch.zeros_like(v)
-        for i in range(n):
-            products = torch.stack([(q[i] * k[j]).sum(0) for j in range(n)]) / x.shape[1] ** 0.5
-            weights = products.exp() / products.exp().sum(0)
-            out[i] = sum(weights[j] * v[j] for j in range(n))
-        out = F.group_norm(out, 1, layer.get_parameter("norm.weight"), layer.get_parameter("norm.bias"), 1e-5)
-        last = layer.get_parameter("out.weight")
-        x = x + F.conv2d(F.relu(out), last, padding=last.shape[-1] // 2)
-    return x.mean(dim=(2, 3))
-
-
-def plain_acar(head: Head, maps: Tensor, boxes: Tensor, clip_index: Tensor, *, downsample: str) -> Tensor:
-    """Logits with RoIAlign on the reduced map."""
-    body, classifier = head.shared, head.classifier
-    assert isinstance(body, Relations)
-    assert isinstance(classifier, torch.nn.Linear)
-    reduced = F.conv2d(maps, body.reduce.weight)
-    height, width = reduced.shape[2:]
-    rois = torch.cat([clip_index[:, None].to(boxes), boxes * torch.tensor([width, height] * 2).to(boxes)], 1)
-    persons = roi_align(reduced, rois, 3, spatial_scale=1, sampling_ratio=0, aligned=False).flatten(2).amax(2)
-    relation = torch.zeros(len(boxes), body.fc1.out_features, dtype=maps.dtype)
-    for clip in clip_index.unique().tolist():
-        mine = clip_index == clip
-        relation[mine] = plain_relation(body, reduced[clip], persons[mine], downsample=downsample)
-    return torch.cat([F.relu(persons @ body.fc1.weight.T), relation], 1) @ classifier.weight.T
+def upstream_names(head: Head) -> dict[str, Tensor]:
+    """The head's weights under ACAR-Net's names."""
+    parts = {"reduce": "conv_reduce", "query": "conv_q", "key": "conv_k", "value": "conv_v", "out": "conv"}
+    found = {}
+    for key, value in head.named_parameters():
+        words = key.replace("classifier", "fc2").replace("layers", "hr2o").removeprefix("shared.").split(".")
+        found[".".join(parts.get(word, word) for word in words)] = value
+    return found
 
 
 def cut(maps: Tensor, boxes: Tensor, clip_index: Tensor) -> Tensor:
@@ -82,7 +56,11 @@ def test_the_split_arithmetic_is_the_published_one_with_its_gradients(depth, ker
             3, 6, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
         ).requires_grad_()
         if plain:
-            logits = plain_acar(head, maps, boxes, CLIP_INDEX, downsample=downsample)
+            order = CLIP_INDEX.argsort(stable=True)
+            rois = torch.cat([CLIP_INDEX[:, None], boxes], dim=1)[order]
+            found = plain_head(maps, rois, upstream_names(head), size=3, downsample=downsample)["logits"]
+            assert isinstance(found, Tensor)
+            logits = found[order.argsort()]
         else:
             logits = head(cut(maps, boxes, CLIP_INDEX), Context(CLIP_INDEX, feature_map=maps))
         logits.pow(2).sum().backward()
