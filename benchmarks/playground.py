@@ -22,11 +22,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 HEADS = {
     **{name: [f"head={name}"] for name in ("linear", "lfb_avg", "lfb_max", "lfb_nl", "lfb_nl_split")},
     **{name: [f"head={name}"] for name in ("aia_parallel", "aia_serial", "aia_dense_serial", "aia_split")},
-    # It reads feature maps, so the baseline is trained on with it.
-    "acrn": [
-        *("head=acrn", "scope=all", "head_train.schedule.epochs=8"),
-        *("head_train.feature_dropout=0", "head_train.validation.interval=8"),
-    ],
+    # They read feature maps, so the baseline is trained on with them.
+    **{
+        name: [
+            *(f"head={name}", "scope=all", "head_train.schedule.epochs=8"),
+            *("head_train.feature_dropout=0", "head_train.validation.interval=8"),
+        ]
+        for name in ("acrn", "acar", "acar_lfb")
+    },
 }
 # Heads that read persons, objects and memory, each without one of them.
 WITHOUT = {

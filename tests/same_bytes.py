@@ -27,7 +27,7 @@ import yaml
 from tests.end_to_end.harness import REPOSITORY, Project
 
 HEADS = (
-    *("baseline", "linear", "acrn", "lfb_avg", "lfb_max", "lfb_nl", "lfb_nl_split"),
+    *("baseline", "linear", "acrn", "acar", "acar_lfb", "lfb_avg", "lfb_max", "lfb_nl", "lfb_nl_split"),
     *("aia_parallel", "aia_serial", "aia_dense_serial", "aia_split"),
 )
 # The overrides of each, in the order in which they run.
@@ -36,7 +36,7 @@ SCENARIOS = {
         f"{head}_{scope}": ["dataset=playground_mini", f"head={head}", f"scope={scope}"]
         for scope in ("head", "all")
         for head in HEADS
-        if (head, scope) != ("acrn", "head")  # it needs the feature map
+        if scope == "all" or head not in ("acrn", "acar", "acar_lfb")  # which need the feature map
     },
     "memory": ["dataset=playground_mini", "head=aia_dense_serial", "scope=all", "head.memory=asynchronous"],
     "single_label": ["dataset=playground_mini", "labels.kind=single", "labels.several=soft"],

@@ -23,6 +23,9 @@ SHOWN = 3
 # AlphAction's classes in order of id, by their number: AVA's poses, actions with objects and with persons, each with
 # the weight of its loss; and the 15 of its demonstration, of whose training nothing is known.
 ALPHACTION_GROUPS = {80: ((14, 1.2), (49, 49.0), (17, 17.0)), 15: ((6, 1.0), (5, 1.0), (4, 1.0))}
+# Of ACAR-Net: poses, and all other classes; and how it cuts persons out of the map.
+ACAR_CLASSES = (13, 47)
+ACAR_ROI = ("roi.output_size=7", "roi.aligned=false", "roi.scale=map")
 # Names of files that OpenMMLab publishes end with the first digits of their sha256.
 _HASHED = re.compile(r"-([0-9a-f]{8})\.pth")
 
@@ -167,10 +170,13 @@ def _file_defaults(foreign: "Foreign") -> list[str]:
     """Return settings that all files of a source share.
 
     PySlowFast's persons are aligned to 7x7 cells, for Caffe2 without the shift by half a cell. AlphAction's dropout is
-    not the default, and its classes are in groups; the rest of its settings come with its backbones.
+    not the default, and its classes are in groups; the rest of its settings come with its backbones. ACAR-Net has the
+    backbones of two families and one RoI.
     """
     if foreign.framework == "alphaction":
         return ["baseline.dropout=0.2", *_alphaction_labels(foreign)]
+    if foreign.framework == "acar":
+        return ["baseline.dropout=0.0", *ACAR_ROI, *_acar_labels(foreign)]
     if foreign.framework != "pyslowfast":
         return []
     return ["roi.output_size=7", f"roi.aligned={str(not foreign.folded).lower()}"]
@@ -194,6 +200,19 @@ def _alphaction_labels(foreign: "Foreign") -> list[str]:
         "labels.kind=grouped",
         f"labels.groups=[{','.join(told)}]",
     ]
+
+
+def _acar_labels(foreign: "Foreign") -> list[str]:
+    """Return the groups of ACAR-Net's 60 classes; none for another number."""
+    weight = next((value for key, value in foreign.tensors.items() if key.endswith("fc2.weight")), None)
+    if weight is None or not weight.dim() or len(weight) != sum(ACAR_CLASSES):
+        return []
+    poses, others = ACAR_CLASSES
+    groups = (
+        f"{{classes: {poses}, kind: softmax, weight: {poses / len(weight)!r}, loss: binary}}",
+        f"{{classes: {others}, kind: sigmoid, weight: {others / len(weight)!r}}}",
+    )
+    return [f"dataset.classes={len(weight)}", "labels.kind=grouped", f"labels.groups=[{','.join(groups)}]"]
 
 
 def _settings(foreign: "Foreign", composed: dict[str, Any], given: list[str]) -> "DetectorSettings":

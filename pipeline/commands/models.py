@@ -20,7 +20,8 @@ OF_CLIPS = ("sthv1", "sthv2")
 "Data sets of published rows of recognition."
 PROTOCOLS = ("mmaction2_1x", "mmaction2_0x", "official")
 HEADS = (
-    "linear", "acrn", "lfb_nl", "lfb_max", "lfb_avg", "two_layer", "aia_parallel", "aia_serial", "aia_dense_serial",
+    "linear", "acrn", "acar", "lfb_nl", "lfb_max", "lfb_avg",
+    "two_layer", "aia_parallel", "aia_serial", "aia_dense_serial",
 )  # fmt: skip
 NUMBERS = ("segments", "params", "GFLOPs", "mAP", "top-1", "top-5")
 "Columns that are aligned to the right."

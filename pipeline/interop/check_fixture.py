@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.files import read_json
+from pipeline.interop.acar_fixture import check_acar, is_acar_fixture
 from pipeline.interop.alphaction_fixture import check_alphaction
 from pipeline.interop.alphaction_memory import check_memory_dynamics, is_memory_dynamics
 from pipeline.interop.alphaction_ops import check_operations, is_operations
@@ -47,6 +48,7 @@ def _is_alphaction(facts: Mapping[str, Any]) -> bool:
 # A kind is told by what its facts hold; all others are fixtures of detectors (`check_parity`).
 KINDS: list[tuple[Callable[[Mapping[str, Any]], bool], Check]] = [
     (_is_alphaction, check_alphaction),
+    (is_acar_fixture, check_acar),
     (is_operations, check_operations),
     (is_memory_dynamics, check_memory_dynamics),
     (is_train_steps, check_train_steps),

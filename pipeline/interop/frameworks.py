@@ -15,6 +15,7 @@ from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.specs import RecognizerSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_tensors
 from pipeline.interop import (
+    acar,
     alphaction,
     hiera,
     mmaction2,
@@ -28,7 +29,7 @@ from pipeline.interop.mmaction2_recognizer import RecognizerShape, recognizer_sh
 from pipeline.interop.pickles import Inert, load_pickle
 from pipeline.interop.torch_files import LEGACY_MAGIC, ZIP_MAGIC, load_torch
 
-Framework = Literal["mmaction2", "pyslowfast", "alphaction", "torchvision", "trn", "videomae", "hiera", "ours"]
+Framework = Literal["mmaction2", "pyslowfast", "alphaction", "acar", "torchvision", "trn", "videomae", "hiera", "ours"]
 Kind = Literal["detector", "classifier", "backbone", "recognizer", "frames"]
 AVA_CLASSES = 80
 
@@ -95,7 +96,8 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
     if path.suffix == ".safetensors" and (path.with_suffix(".json").exists() or not _is_videomae(value)):
         return _ours(path, value)
     if not isinstance(value, dict):
-        raise InputError(f"{path}: holds a {type(value).__name__}, expected a checkpoint's dictionary")
+        told = acar.told_annotations(value) or f"a {type(value).__name__}"
+        raise InputError(f"{path}: holds {told}, expected a checkpoint's dictionary")
     for key in ("state_dict", "model_state", "blobs", "model", "module"):
         if isinstance(value.get(key), dict):
             weights, around = value[key], value
@@ -109,6 +111,8 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
         return _caffe2(path, weights, taken_as)
     if alphaction.is_alphaction(names):
         return _alphaction(*_tensors(path, weights), around)
+    if acar.is_acar(names):
+        return _acar(*_tensors(path, weights), around)
     if hiera.is_hiera(names):
         return _hiera(path, *_tensors(path, weights), around)
     if _is_videomae(names):
@@ -122,8 +126,9 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
     raise InputError(
         f"{path}: no checkpoint that is known: its keys are {', '.join(sorted(names)[:3]) or 'none'}, expected those "
         "of MMAction2 (backbone.*), PySlowFast (s1.pathway0_*), Caffe2 (conv1_w), AlphAction (roi_heads.*), "
-        "torchvision (conv1.weight), TRN-pytorch (base_model.*), VideoMAE (patch_embed.proj.weight, or "
-        "transformers' names), Hiera for clips (pos_embed_spatial) or of this project (safetensors)"
+        "ACAR-Net (slow_conv1.weight), torchvision (conv1.weight), TRN-pytorch (base_model.*), VideoMAE "
+        "(patch_embed.proj.weight, or transformers' names), Hiera for clips (pos_embed_spatial) or of this project "
+        "(safetensors)"
     )
 
 
@@ -332,8 +337,7 @@ def _alphaction(tensors: dict[str, Tensor], others: list[str], around: Mapping[s
     kind: Kind = "detector" if head else "backbone"
     interacts = alphaction.has_interaction(tensors)
     unused = alphaction.unused_keys(tensors)
-    beside = [key for key in map(str, around) if key != "model"]
-    notes: tuple[str, ...] = (f"{', '.join(beside)} are left out: they belong to a training",) if beside else ()
+    beside, notes = _beside(around, "model")
     if unused:
         notes += ("the reduction of the keys of persons is left out: its network never applies it",)
     return Foreign(
@@ -367,6 +371,34 @@ def _hiera(path: Path, tensors: dict[str, Tensor], others: list[str], around: Ma
         notes=tuple(found.notes),
         made=tuple(found.made),
     )
+
+
+def _acar(tensors: dict[str, Tensor], others: list[str], around: Mapping[str, Any]) -> Foreign:
+    """Take the weights; around them lie the states of optimiser and schedule of a training."""
+    kind: Kind = "detector" if any(key.startswith(acar.HEAD) for key in tensors) else "backbone"
+    beside, notes = _beside(around, "state_dict")
+    if kind == "detector":
+        notes += (
+            "its columns are AVA's 60 evaluated classes in order of id, which dataset.class_map chooses "
+            "(--recipe ava22_acar_r50 has it)",
+            "relations are taken as halved (downsample max2x2), which leaves no trace in the weights",
+        )
+    return Foreign(
+        "acar",
+        kind,
+        f"ACAR-Net {kind}",
+        tensors,
+        acar.our_key,
+        (*others, *beside),
+        head=acar.HEAD if kind == "detector" else "",
+        notes=notes,
+    )
+
+
+def _beside(around: Mapping[str, Any], weights: str) -> tuple[list[str], tuple[str, ...]]:
+    """Return the names of what lies around the weights, and a note on it."""
+    beside = [key for key in map(str, around) if key != weights]
+    return beside, (f"{', '.join(beside)} are left out: they belong to a training",) if beside else ()
 
 
 def _native(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -52,8 +52,8 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
 
     Args:
         weights: the weights under our names, each with the prefix `backbone.`.
-        family: `pyslowfast` or `alphaction` searches the backbones of that name, anything else searches the others. Of
-            a transformer the weights themselves tell.
+        family: a name of `FAMILIES` searches the backbones of that name, anything else searches the others. Of a
+            transformer the weights themselves tell.
         name: the expected backbone; if given, no other is tried.
 
     Raises:
@@ -65,7 +65,7 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
     family = next((kind for key, kind in _PATCHES.items() if key in weights), family)
     found, faults = [], {}
     for each in [name] if name else BACKBONES:
-        if not name and _family(each) != family:
+        if not name and _family(each) not in _SHARED.get(family, (family,)):
             continue
         width = len(stem) if len(stem) != _published_width(each) else None
         try:
@@ -88,8 +88,10 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
     raise InputError(f"the weights are not those of the {kind} {nearest}: {faults[nearest]}")
 
 
-FAMILIES = ("pyslowfast", "alphaction", "videomae", "hiera")
+FAMILIES = ("pyslowfast", "alphaction", "acar", "videomae", "hiera")
 "Backbones whose names begin so are of one source, or of one kind."
+_SHARED = {"acar": ("acar", "pyslowfast")}
+"Sources that also have backbones of others: ACAR-Net's R50 is PySlowFast's."
 
 
 def _family(name: str) -> str:
@@ -146,6 +148,9 @@ def match_head(
     if "head.shared.conv1.conv.weight" in weights:
         convs = 1 + len({key.split(".")[3] for key in weights if key.startswith("head.shared.convs.")})
         return MatchedHead("acrn", mlp, columns, {"convs": convs})
+    for name, prefix in (("acar", "head.shared."), ("acar_lfb", "head.shared.relations.")):
+        if f"{prefix}reduce.weight" in weights:
+            return _match_relations(name, prefix, weights, mlp, columns)
     if "head.shared.project_bank.weight" in weights:
         bank = weights["head.shared.project_bank.weight"]
         if bank.dim() < 2:
@@ -168,6 +173,22 @@ def match_head(
             "--set roi.context=global, --set head=lfb_max or --set head=lfb_avg"
         )
     raise InputError(f"the classifier reads {first.shape[1]} channels, expected {channels} of the features of persons")
+
+
+def _match_relations(name: str, prefix: str, weights: Mapping[str, Tensor], mlp: bool, columns: int) -> MatchedHead:
+    """Return the head of ACAR that has these weights; that it halves the cells of relations leaves no trace."""
+    try:
+        reduced, hidden = len(weights[f"{prefix}reduce.weight"]), len(weights[f"{prefix}conv2.weight"])
+        depth = len({key.split(".")[prefix.count(".") + 1] for key in weights if key.startswith(f"{prefix}layers.")})
+        kernel = weights[f"{prefix}layers.0.out.weight"].shape[3]
+        options: dict[str, Any] = {"depth": depth, "kernel": kernel, "reduced": reduced, "hidden": hidden}
+        if name == "acar":
+            return MatchedHead(name, mlp, columns, {**options, "bias": "head.classifier.bias" in weights})
+        latent, bank = weights["head.shared.bank.project_bank.weight"].shape
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise InputError(f"the weights of the relations of {name} are not whole") from None
+    layers = len({key.split(".")[4] for key in weights if key.startswith("head.shared.bank.layers.")})
+    return MatchedHead(name, mlp, columns, {**options, "layers": layers, "latent": latent}, bank)
 
 
 _BLOCK = re.compile(r"head\.shared\.interaction\.blocks\.([POM][1-9]\d*)\.query\.weight")

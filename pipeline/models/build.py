@@ -13,6 +13,7 @@ from pipeline.models.backbones.alphaction_slowfast import alphaction_slowfast_r5
 from pipeline.models.backbones.hiera import hiera_b, hiera_bplus, hiera_h, hiera_l, hiera_tiny
 from pipeline.models.backbones.resnet3d import pyslowfast_slow_r50, slowonly_r50, slowonly_r50_nl, slowonly_r101
 from pipeline.models.backbones.slowfast import (
+    acar_slowfast_r101_8x8,
     pyslowfast_slowfast_r50_4x16,
     pyslowfast_slowfast_r50_8x8,
     pyslowfast_slowfast_r101_8x8,
@@ -23,6 +24,7 @@ from pipeline.models.backbones.slowfast import (
 from pipeline.models.backbones.tiny import slowfast_tiny, slowonly_tiny
 from pipeline.models.backbones.videomae import videomae_b, videomae_l, videomae_tiny
 from pipeline.models.detector import Backbone, Detector
+from pipeline.models.heads.acar import acar
 from pipeline.models.heads.acrn import acrn
 from pipeline.models.heads.choose import choose_head
 from pipeline.models.heads.head import Head, HeadSettings
@@ -44,6 +46,7 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "pyslowfast_slowfast_r101_8x8": pyslowfast_slowfast_r101_8x8,
     "alphaction_slowfast_r50_4x16": alphaction_slowfast_r50_4x16,
     "alphaction_slowfast_r101_8x8": alphaction_slowfast_r101_8x8,
+    "acar_slowfast_r101_8x8": acar_slowfast_r101_8x8,
     "hiera_b": hiera_b,
     "hiera_bplus": hiera_bplus,
     "hiera_l": hiera_l,
@@ -56,7 +59,12 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "videomae_tiny": videomae_tiny,
 }
 
-BASELINE_HEADS: dict[str, Callable[..., Head]] = {"linear": linear, "two_layer": two_layer, "acrn": acrn}
+BASELINE_HEADS: dict[str, Callable[..., Head]] = {
+    "linear": linear,
+    "two_layer": two_layer,
+    "acrn": acrn,
+    "acar": acar,
+}
 
 
 def build_backbone(name: str, *, width: int | None = None) -> Backbone:

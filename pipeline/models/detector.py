@@ -16,7 +16,7 @@ from pipeline.models.backbones.token_map import TokenMap
 from pipeline.models.cell_pool import cell_pool
 from pipeline.models.context import BankWindow, Context, ObjectBoxes, ObjectRows
 from pipeline.models.heads.head import Head, pool_persons
-from pipeline.models.roi import extend_boxes, pool_time, roi_channels, roi_features
+from pipeline.models.roi import extend_boxes, fit_boxes, pool_time, roi_channels, roi_features
 from pipeline.models.settings import RoiSettings
 from pipeline.models.standardise import StandardisedHead
 
@@ -74,10 +74,10 @@ class Detector(nn.Module):
         pooled_BChw = self.maps(clips) if maps is None else maps
         rows = None
         if objects is not None and "objects" in self.head.needs:
-            rows = self._object_rows(pooled_BChw, objects)
+            rows = self._object_rows(clips, pooled_BChw, objects)
         context = Context(clip_index, window, pooled_BChw, rows)
         boxes_xyxy = self._extended(clips, boxes_xyxy)
-        roi = self._cut(pooled_BChw, boxes_xyxy, clip_index)
+        roi = self._cut(clips, pooled_BChw, boxes_xyxy, clip_index)
         if keep is not None:
             keep(pool_persons(roi.detach()))
         logits: Tensor = self.head(roi, context)
@@ -100,7 +100,7 @@ class Detector(nn.Module):
         extended_R4 = self._extended(clips, boxes_xyxy)
         if persons is not None:
             extended_R4 = torch.where(persons[:, None], extended_R4, boxes_xyxy)
-        return pool_persons(self._cut(pooled_BChw, extended_R4, clip_index))
+        return pool_persons(self._cut(clips, pooled_BChw, extended_R4, clip_index))
 
     def _extended(self, clips: Tensor, boxes_xyxy: Tensor) -> Tensor:
         """Extend the boxes of persons as the settings say, in evaluation only."""
@@ -108,16 +108,18 @@ class Detector(nn.Module):
             return boxes_xyxy
         return extend_boxes(boxes_xyxy, self.roi, width=clips.shape[4], height=clips.shape[3])
 
-    def _object_rows(self, pooled_BChw: Tensor, objects: ObjectBoxes) -> ObjectRows:
+    def _object_rows(self, clips: Tensor, pooled_BChw: Tensor, objects: ObjectBoxes) -> ObjectRows:
         """Cut the objects out of the map and pool them; empty places hold zeros."""
         clip_N, place_N = objects.mask.nonzero(as_tuple=True)
-        found_NC = pool_persons(self._cut(pooled_BChw, objects.boxes_xyxy[clip_N, place_N], clip_N))
+        found_NC = pool_persons(self._cut(clips, pooled_BChw, objects.boxes_xyxy[clip_N, place_N], clip_N))
         rows_BKC = found_NC.new_zeros(*objects.mask.shape, self.roi_channels)
         return ObjectRows(rows_BKC.index_put((clip_N, place_N), found_NC), objects.mask)
 
-    def _cut(self, pooled_BChw: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
+    def _cut(self, clips: Tensor, pooled_BChw: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
         """Cut boxes out of the maps: as maps [R, C, 1, s, s], or as rows [R, C] where the detector itself pools them."""
-        roi = roi_features(pooled_BChw, boxes_xyxy, clip_index, stride=self.backbone.stride, settings=self.roi)
+        stride, sides, cells = self.backbone.stride, clips.shape[3:], pooled_BChw.shape[2:]
+        boxes_xyxy = fit_boxes(boxes_xyxy, self.roi, sides=sides, cells=cells, stride=stride)
+        roi = roi_features(pooled_BChw, boxes_xyxy, clip_index, stride=stride, settings=self.roi)
         if self.pool is None:
             return roi
         rows: Tensor = self.pool(roi)

@@ -109,6 +109,28 @@ def extend_boxes(boxes_xyxy: Tensor, settings: RoiSettings, *, width: int, heigh
     return torch.cat([each.clamp_min(0).minimum(last_2) for each in corners], dim=1)
 
 
+def fit_boxes(
+    boxes_xyxy: Tensor, settings: RoiSettings, *, sides: Sequence[int], cells: Sequence[int], stride: int
+) -> Tensor:
+    """Scale boxes so that `stride` of their pixels are one cell of the map, as `settings.scale` says.
+
+    Args:
+        boxes_xyxy: [R, 4] in pixels of the clip.
+        settings: `scale`.
+        sides: height and width of the clip, in pixels.
+        cells: height and width of its map.
+        stride: pixels per cell of the map, where it divides the sides.
+
+    Returns:
+        [R, 4], a new tensor where boxes change.
+    """
+    if settings.scale == "stride":
+        return boxes_xyxy
+    # Not a tensor of a list, see `extend_boxes`.
+    y_1, x_1 = (boxes_xyxy.new_full((1,), stride * count / side) for count, side in zip(cells, sides, strict=True))
+    return boxes_xyxy * torch.cat([x_1, y_1, x_1, y_1])
+
+
 def pool_roi(roi_RCThw: Tensor) -> Tensor:
     """Pool each box into a vector: mean over time, then the maximum over cells. [R, C, T, h, w] -> [R, C].
 

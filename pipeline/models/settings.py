@@ -45,6 +45,9 @@ class RoiSettings:
     "In evaluation a person's box grows by this share of its width, half on each side (AlphAction: 0.1)."
     extend_y: Share = 0.0
     "The same for its height (AlphAction: 0.05)."
+    scale: Literal["stride", "map"] = field(default="stride", metadata=LEFT_OUT)
+    """What a pixel is on the map: 1 / stride of a cell; or, as in ACAR-Net, the map's cells over the clip's pixels.
+    They differ where the stride does not divide a side."""
     pool: CellPooling = field(default="max", metadata=LEFT_OUT)
     """How the cells of a person become one vector. max, as published; mean; attentive: a query, learned with the
     baseline and kept in its checkpoint, attends to the cells."""
@@ -52,7 +55,11 @@ class RoiSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelGroup:
-    """Classes with consecutive ids that are scored together."""
+    """Classes with consecutive ids that are scored together.
+
+    Raises:
+        ValueError: `loss` is binary, and `kind` sigmoid.
+    """
 
     __pydantic_config__: ClassVar = STRICT
 
@@ -62,6 +69,13 @@ class LabelGroup:
     "softmax: one of them; sigmoid: any number of them."
     weight: Annotated[float, Gt(0)] = 1.0
     "Factor of this group's loss."
+    loss: Literal["cross_entropy", "binary"] = field(default="cross_entropy", metadata=LEFT_OUT)
+    """Of a softmax. binary: the mean of the binary cross-entropies of its probabilities, as ACAR-Net; labels count as
+    they are, be it none or several."""
+
+    def __post_init__(self) -> None:
+        if self.loss == "binary" and self.kind == "sigmoid":
+            raise ValueError(".loss binary is of a softmax, and .kind is sigmoid, whose loss is binary anyway")
 
 
 @dataclass(frozen=True)
@@ -167,7 +181,7 @@ class BaselineHead:
     __pydantic_config__: ClassVar = STRICT
 
     name: str
-    "linear, two_layer or acrn."
+    "linear, two_layer, acrn or acar."
     mlp: bool = False
     "A hidden layer before the classifier."
     options: Options = field(default_factory=dict)

@@ -14,6 +14,8 @@ class Reported(Block):
     "mAP in percent, as reported."
     paper_map: float | None = None
     "mAP of the paper, where the source's is another."
+    reevaluated_map: float | None = None
+    "mAP of the same weights, where the source evaluated them again."
     video_map: dict[str, float] = Field(default_factory=dict)
     "Video mAP by tube IoU."
     source: str

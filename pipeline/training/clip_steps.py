@@ -117,7 +117,7 @@ def training_sample(
 
 def jittered(
     boxes_xyxy: NDArray[np.float64],
-    jitter: float | tuple[float, float, float, float],
+    jitter: float | tuple[float, float] | tuple[float, float, float, float],
     width: int,
     height: int,
     rng: np.random.Generator,
@@ -126,8 +126,9 @@ def jittered(
 
     Args:
         boxes_xyxy: [n, 4] in pixels.
-        jitter: the deviation of a normal share; or the largest shares of an even one, [x out, x in, y out, y in] of the
-            box, with AlphAction's sides: these count both edge pixels, and the last pixel is the clip's end.
+        jitter: the deviation of a normal share; or the largest share of an even one, [x, y] (`moved_evenly`); or its
+            largest shares, [x out, x in, y out, y in] of the box, with AlphAction's sides: these count both edge
+            pixels, and the last pixel is the clip's end.
         width: of the clip.
         height: of the clip.
         rng: all randomness; not used if nothing moves.
@@ -138,7 +139,26 @@ def jittered(
         sides = np.tile(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 2)
         moved: NDArray[np.float64] = boxes_xyxy + rng.normal(0, jitter, boxes_xyxy.shape) * sides
         return moved.clip(0, [width, height, width, height])
-    return moved_edges(boxes_xyxy, jitter, width, height, rng.random(boxes_xyxy.shape))
+    draw = rng.random(boxes_xyxy.shape)
+    if len(jitter) == 2:
+        return moved_evenly(boxes_xyxy, jitter, width, height, draw)
+    return moved_edges(boxes_xyxy, jitter, width, height, draw)
+
+
+def moved_evenly(
+    boxes_xyxy: NDArray[np.float64],
+    jitter: tuple[float, float],
+    width: float,
+    height: float,
+    draw: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Move every edge by up to the shares `jitter` [x, y] of the box's sides, within the clip (ACAR-Net).
+
+    `draw` [n, 4] is from 0 (left or up as far as possible) to 1.
+    """
+    sides = np.tile(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 2)
+    moved: NDArray[np.float64] = boxes_xyxy + (2 * draw - 1) * np.tile(jitter, 2) * sides
+    return moved.clip(0, [width, height, width, height])
 
 
 def moved_edges(

@@ -4,10 +4,10 @@ If a model has a background column, `make_loss` first removes it (column 0) from
 logits and labels. Rows without a positive label are left out. If no row is left, upstream's mean is NaN; here the loss
 and its gradients are 0, so a batch without a matched box changes nothing.
 
-Labels in groups have AlphAction's loss: per box, the focal loss of a softmax group, and the mean over the classes of
-the focal losses of a sigmoid group, times the groups' weights. It is summed over the boxes, and `fit` divides
-by the boxes of the whole step (`rows_of_batch`), which is what upstream comes to: each of its ranks divides by the mean
-number of boxes of a rank, and the gradient is the mean over the ranks.
+Labels in groups have AlphAction's loss, unless a group says otherwise: per box, the focal loss of a softmax group, and
+the mean over the classes of the focal losses of a sigmoid group, times the groups' weights. It is summed over the
+boxes, and `fit` divides by the boxes of the whole step (`rows_of_batch`), which is what upstream comes to: each of its
+ranks divides by the mean number of boxes of a rank, and the gradient is the mean over the ranks.
 
 Shape suffixes of names: R persons, K classes.
 """
@@ -60,13 +60,13 @@ def make_loss(kind: Labels, *, alpha: float = 1.0, gamma: float = 0.0, normalise
 
 
 def group_losses(logits_RK: Tensor, labels_RK: Tensor, kind: Labels, *, gamma: float) -> list[Tensor]:
-    """Compute the focal loss of each group of labels, summed over all rows and without the group's weight.
+    """Compute the loss of each group of labels, focal and summed over all rows, without the group's weight.
 
     Args:
         logits_RK: any floating type; the losses are computed in float32 or float64.
         labels_RK: 0 or 1.
         kind: grouped; says how a softmax takes a row with several actions of its group, or with none.
-        gamma: exponent of the focal factor (1 - exp(-loss)) of a softmax, or of each sigmoid.
+        gamma: exponent of the focal factor (1 - exp(-loss)) of a softmax, or of each sigmoid or binary loss.
     """
     logits_RK = _at_least_float32(logits_RK)
     labels_RK = labels_RK.to(logits_RK.dtype)
@@ -76,10 +76,20 @@ def group_losses(logits_RK: Tensor, labels_RK: Tensor, kind: Labels, *, gamma: f
         if group.kind == "sigmoid":
             loss = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
             losses.append(_focal(loss, 1.0, gamma).mean(dim=1).sum())
+        elif group.loss == "binary":
+            losses.append(_focal(_binary_of_softmax(logits, labels), 1.0, gamma).mean(dim=1).sum())
         else:
             loss = -(softmax_targets(labels, kind) * logits.log_softmax(dim=1)).sum(dim=1)
             losses.append(_focal(loss, 1.0, gamma).sum())
     return losses
+
+
+def _binary_of_softmax(logits_RK: Tensor, labels_RK: Tensor) -> Tensor:
+    """Return the binary cross-entropy of each probability of a softmax, [R, K] (ACAR-Net's loss of poses)."""
+    log_RK = logits_RK.log_softmax(dim=1)
+    # Kept below 1, so that a class that fills the softmax wrongly has a finite loss and finite gradients.
+    most = 1 - torch.finfo(log_RK.dtype).eps / 2
+    return -(labels_RK * log_RK + (1 - labels_RK) * torch.log1p(-log_RK.exp().clamp_max(most)))
 
 
 def softmax_targets(labels_RK: Tensor, kind: Labels) -> Tensor:

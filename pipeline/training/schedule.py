@@ -23,8 +23,8 @@ class Schedule(Block):
     "Whether the warm-up ends in its last epoch, its last iteration, or the iteration after it (AlphAction)."
     decay: Literal["step", "cosine", "half_cosine"]
     "step: multiply by gamma at each epoch in milestones; cosine: fall from the warm-up's end; half_cosine: all along."
-    milestones: list[Positive]
-    "Epochs at which `step` multiplies the rate by gamma."
+    milestones: list[Positive | Annotated[float, Field(gt=0)]]
+    "Epochs at which `step` multiplies the rate by gamma; of a fraction the step counts that is reached by then."
     gamma: Fraction
 
 
@@ -50,7 +50,9 @@ def learning_rate(schedule: Schedule, lr: float, *, epoch: int, iteration: int, 
         rises = steps if schedule.warmup_by == "iteration_after" else steps - 1
         lr *= schedule.warmup_factor + (1 - schedule.warmup_factor) * (step / max(rises, 1))
     if schedule.decay == "step":
-        return lr * schedule.gamma ** sum(epoch >= milestone for milestone in schedule.milestones)
+        # A whole number of steps, cut as ACAR-Net cuts it; a whole milestone is its epoch's first step.
+        steps_of = (int(milestone * iterations_per_epoch) for milestone in schedule.milestones)
+        return lr * schedule.gamma ** sum(done >= milestone for milestone in steps_of)
     if done < start:
         return lr
     begin = start if schedule.decay == "cosine" else 0

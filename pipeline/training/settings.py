@@ -38,8 +38,9 @@ class Augmentation(Block):
     "Probability of a horizontal flip."
     colour: Fraction | tuple[Degrees, Fraction, Fraction]
     "Largest relative change of brightness and contrast; or largest shifts [hue in degrees, saturation, value]."
-    box_jitter: Fraction | tuple[Fraction, Fraction, Fraction, Fraction]
-    "Standard deviation of each box edge, as a share of its side; or largest moves [x out, x in, y out, y in]."
+    box_jitter: Fraction | tuple[Fraction, Fraction] | tuple[Fraction, Fraction, Fraction, Fraction]
+    """Standard deviation of each box edge, as a share of its side; or largest moves, drawn evenly: [x, y], as ACAR-Net;
+    or AlphAction's, [x out, x in, y out, y in]."""
     max_boxes: Annotated[Positive, Field(exclude_if=lambda number: number == USUAL_BOXES)]
     "Boxes of a keyframe that are trained on; of more, so many are drawn."
 

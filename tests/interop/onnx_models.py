@@ -21,6 +21,8 @@ AIA = {"order": "POM", "latent": 8, "hidden": 8, "persons": 2}
 OPTIONS: dict[str, dict[str, Any]] = {
     "linear": {},
     "acrn": {},
+    "acar": {"reduced": 8, "hidden": 8, "depth": 1},
+    "acar_lfb": {"reduced": 8, "hidden": 8, "depth": 1, "latent": 8},
     "lfb_nl": {"latent": 8},
     "lfb_max": {},
     "lfb_avg": {},
@@ -31,7 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "aia_split": {"latent": 8, "persons": 2},
 }
 "Every head; `persons` is below the number of boxes in some clips."
-NO_BANK = ("linear", "acrn")
+NO_BANK = ("linear", "acrn", "acar")
 # clips, boxes, windows, objects, height, width; boxes 5, clips 2, windows 3 and objects 4 are traced.
 SIZES = ((2, 3, 2, 3, 48, 64), (1, 0, 1, 2, 48, 64), (1, 1, 1, 1, 64, 48), (3, 9, 9, 5, 64, 80), (4, 7, 4, 0, 48, 48))
 

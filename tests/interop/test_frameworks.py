@@ -62,9 +62,14 @@ def test_files_that_nobody_knows_are_refused(tmp_path: Path) -> None:
     assert refusal([1]) == f"{path}: holds a list, expected a checkpoint's dictionary"
     assert refusal({"a": 1}) == (
         f"{path}: no checkpoint that is known: its keys are a, expected those of MMAction2 (backbone.*), PySlowFast "
-        "(s1.pathway0_*), Caffe2 (conv1_w), AlphAction (roi_heads.*), torchvision (conv1.weight), TRN-pytorch "
-        "(base_model.*), VideoMAE (patch_embed.proj.weight, or transformers' names), Hiera for clips (pos_embed_spatial) "
-        "or of this project (safetensors)"
+        "(s1.pathway0_*), Caffe2 (conv1_w), AlphAction (roi_heads.*), ACAR-Net (slow_conv1.weight), torchvision "
+        "(conv1.weight), TRN-pytorch (base_model.*), VideoMAE (patch_embed.proj.weight, or transformers' names), Hiera "
+        "for clips (pos_embed_spatial) or of this project (safetensors)"
+    )
+    annotations = [{"video": "a", "time": "0902", "labels": []}], {0: {"id": 1, "name": "sit"}}
+    assert refusal(annotations) == (
+        f"{path}: holds annotations of ACAR-Net (1 keyframes, 1 classes), which are made of AVA's own files, as "
+        "conf/dataset/ava22.yaml names them, expected a checkpoint's dictionary"
     )
     with pytest.raises(InputError, match=r"^nowhere\.pth: cannot be read: No such file or directory$"):
         recognise_checkpoint(Path("nowhere.pth"))

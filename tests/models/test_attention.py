@@ -129,8 +129,10 @@ def test_weights_by_hand() -> None:
 
 
 def test_heads_without_attention_are_told_apart() -> None:
-    without = set(HEADS) - set(LAYERS)
-    assert without == {"linear", "two_layer", "acrn", "lfb_avg", "lfb_max"}
+    maps = {"acrn", "acar", "acar_lfb"}
+    without = set(HEADS) - set(LAYERS) - {"acar_lfb"}  # which has the layers of lfb_nl, and needs maps
+    assert without == {"linear", "two_layer", "lfb_avg", "lfb_max"} | maps - {"acar_lfb"}
+    assert attends(build_head("acar_lfb", SETTINGS))
     for name in without:
         head = build_head(name, SETTINGS)
         assert not attends(head)

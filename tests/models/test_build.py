@@ -49,7 +49,7 @@ def test_unknown_names_are_refused_with_the_choices() -> None:
         InputError, match=f"^backbone slowonly_r52: no such backbone, expected one of {', '.join(BACKBONES)}$"
     ):
         build_backbone("slowonly_r52")
-    with pytest.raises(InputError, match=r"^head lfb_nl: no such head, expected one of linear, two_layer, acrn$"):
+    with pytest.raises(InputError, match=r"^head lfb_nl: no such head, expected one of linear, two_layer, acrn, acar$"):
         build_detector("slowonly_tiny", classes=5, head="lfb_nl")
     with pytest.raises(InputError, match=r"^head acrn: unknown option layers, expected convs$"):
         build_detector("slowonly_tiny", classes=5, head="acrn", head_options={"layers": 2})

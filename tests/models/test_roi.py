@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pipeline.models.roi import extend_boxes, pool_roi, pool_time, roi_channels, roi_features
+from pipeline.models.roi import extend_boxes, fit_boxes, pool_roi, pool_time, roi_channels, roi_features
 from pipeline.models.settings import RoiSettings
 
 CLIP_0 = torch.tensor([0])
@@ -136,3 +136,14 @@ def test_boxes_grow_by_shares_of_their_inclusive_size_and_are_cut_at_the_clip() 
     assert torch.equal(wider[0, [1, 3]], boxes[0, [1, 3]])
     assert extend_boxes(boxes, RoiSettings(), width=96, height=64) is boxes
     assert extend_boxes(boxes[:0], RoiSettings(extend_x=0.1), width=96, height=64).shape == (0, 4)
+
+
+def test_boxes_in_shares_of_the_map_meet_its_end_where_the_stride_does_not_divide_the_clip() -> None:
+    boxes = torch.tensor([[0.0, 0, 100, 72], [50, 18, 75, 36]])
+    given = boxes.clone()
+    found = fit_boxes(boxes, RoiSettings(scale="map"), sides=(72, 100), cells=(5, 7), stride=16)
+    torch.testing.assert_close(found, torch.tensor([[0.0, 0, 112, 80], [56, 20, 84, 40]]))
+    assert torch.equal(boxes, given)
+    assert fit_boxes(boxes, RoiSettings(), sides=(72, 100), cells=(5, 7), stride=16) is boxes
+    exact = fit_boxes(boxes, RoiSettings(scale="map"), sides=(80, 112), cells=(5, 7), stride=16)
+    assert torch.equal(exact, boxes)

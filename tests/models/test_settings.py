@@ -77,6 +77,9 @@ def test_groups_of_labels_go_with_their_kind() -> None:
     message = r"^\.groups has numbers of classes and names of groups, expected one or the other$"
     with pytest.raises(ValueError, match=message):
         Labels("grouped", groups=(figures, names))
+    message = r"^\.loss binary is of a softmax, and \.kind is sigmoid, whose loss is binary anyway$"
+    with pytest.raises(ValueError, match=message):
+        LabelGroup(classes=2, kind="sigmoid", loss="binary")
     whole = Labels("grouped", groups=(figures, LabelGroup(classes=3, kind="sigmoid"), figures))
     assert (whole.sizes, whole.names, whole.softmax_ids, whole.decode) == ([2, 3, 2], [], [(1, 2), (6, 7)], "all")
     named = Labels("grouped", groups=(names,))

@@ -14,7 +14,15 @@ from pipeline.tables.label_map import Label
 from pipeline.tables.schemas import ANNOTATIONS, KEYFRAMES
 from pipeline.tables.split_tables import Tables
 from pipeline.training import clip_steps
-from pipeline.training.clip_steps import ClipData, Sample, jittered, moved_edges, size_numbers, training_sample
+from pipeline.training.clip_steps import (
+    ClipData,
+    Sample,
+    jittered,
+    moved_edges,
+    moved_evenly,
+    size_numbers,
+    training_sample,
+)
 from pipeline.training.steps import Stretch
 from pipeline.video.clip_input import ClipInput
 from pipeline.video.store import FrameStore
@@ -71,6 +79,21 @@ def test_edges_stay_within_their_shares_and_the_clip() -> None:
     np.testing.assert_allclose(moved.max(axis=0), [2, 1, 4, 2], atol=0.1)
     corner = np.array([[0.0, 0, 96, 64]])
     assert jittered(corner, PUBLISHED, 96, 64, rng_of(3)).max() <= 95
+
+
+def test_edges_move_evenly_and_boxes_stay() -> None:
+    given = BEFORE.copy()
+    moved = (
+        np.concatenate([jittered(BEFORE[:1], (0.1, 0.25), 96, 64, rng_of(seed)) for seed in range(300)]) - BEFORE[:1]
+    )
+    np.testing.assert_allclose(moved.min(axis=0), [-4, -8, -4, -13], atol=0.3)
+    np.testing.assert_allclose(moved.max(axis=0), [4, 13, 4, 4], atol=0.3)
+    np.testing.assert_allclose(np.abs(moved[:, 0]).mean(), 2, rtol=0.1)
+    assert np.array_equal(given, BEFORE)
+    # numpy's draws of ACAR-Net, for a box in shares of its picture.
+    draw = np.random.RandomState(0).random_sample((1, 4))
+    found = moved_evenly(np.array([[0.1, 0.2, 0.5, 0.8]]), (0.075, 0.075), 1, 1, draw)
+    np.testing.assert_allclose(found, [[0.10292881, 0.21936704, 0.50616622, 0.80403949]], atol=1e-6)
 
 
 def test_without_jitter_nothing_is_drawn() -> None:

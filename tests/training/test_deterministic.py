@@ -63,14 +63,14 @@ def assert_repeats(model: Detector, bank_channels: int = 16) -> None:
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("head", ["linear", "acrn"])
+@pytest.mark.parametrize("head", ["linear", "acrn", "acar"])
 def test_baselines_repeat(backbone: str, head: str) -> None:
     torch.manual_seed(0)
     settings: dict[str, Any] = {"roi": CONTEXT} if head == "linear" else {}
     assert_repeats(build_detector(backbone, classes=3, width=8, head=head, mlp=head == "linear", **settings))
 
 
-@pytest.mark.parametrize("head", sorted(set(HEADS) - {"linear", "acrn"}))
+@pytest.mark.parametrize("head", sorted(set(HEADS) - {"linear", "acrn", "acar"}))
 def test_heads_of_the_bank_repeat(head: str) -> None:
     torch.manual_seed(0)
     backbone = build_backbone("slowfast_tiny", width=8)

@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from pipeline.models.settings import LabelGroup, Labels, columns
 from pipeline.training.batch import Batch
@@ -117,8 +119,11 @@ def test_a_detector_is_trained_by_the_loss_it_is_given() -> None:
     assert detector_loss(lambda *_, **__: logits[:, 1:])(batch) == multilabel_loss(logits[:, 1:], labels)  # type: ignore[arg-type]
 
 
-def grouped(*, several: str = "first", unlabelled: str = "first") -> Labels:
-    groups = (LabelGroup(classes=3, kind="softmax", weight=1.2), LabelGroup(classes=2, kind="sigmoid", weight=2.0))
+def grouped(*, several: str = "first", unlabelled: str = "first", **of_softmax: Any) -> Labels:
+    groups = (
+        LabelGroup(classes=3, kind="softmax", weight=1.2, **of_softmax),
+        LabelGroup(classes=2, kind="sigmoid", weight=2.0),
+    )
     return Labels("grouped", several=several, unlabelled=unlabelled, groups=groups)  # type: ignore[arg-type]
 
 
@@ -156,6 +161,23 @@ def test_the_loss_of_groups_is_a_weighted_sum_over_the_rows_with_a_label() -> No
     assert (logits.grad[2] == 0).all()
     ignored = group_losses(logits, labels, grouped(unlabelled="ignore"), gamma=2.0)
     torch.testing.assert_close(ignored[0], -((1 - pose[0]) ** 2 * pose[0].log()))
+
+
+def test_a_softmax_may_have_a_binary_loss_of_each_probability() -> None:
+    kind = grouped(loss="binary")
+    logits = torch.randn(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    labels = torch.tensor([[0.0, 1, 1, 1, 0], [0, 0, 0, 0, 1], [1, 0, 0, 0, 0]])
+    scores, wanted = logits[:, :3].softmax(dim=1), labels[:, :3].double()
+    expected = F.binary_cross_entropy(scores, wanted, reduction="none").mean(dim=1).sum()
+    found = group_losses(logits, labels, kind, gamma=0.0)[0]
+    torch.testing.assert_close(found, expected)
+    ours, theirs = (torch.autograd.grad(each, logits)[0] for each in (found, expected))
+    torch.testing.assert_close(ours, theirs)
+    sure = torch.tensor([[200.0, -200, 0, 0, 0]], requires_grad=True)
+    hopeless = group_losses(sure, torch.tensor([[0.0, 1, 0, 0, 0]]), kind, gamma=2.0)[0]
+    (gradient,) = torch.autograd.grad(hopeless, sure)
+    assert hopeless.isfinite()
+    assert gradient.isfinite().all()
 
 
 def test_groups_without_a_labelled_row_have_no_loss_and_no_gradient() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from pipeline.training.schedule import Schedule, learning_rate
 
@@ -111,6 +112,14 @@ def test_rates_are_those_of_alphaction(changes: dict[str, Any], expected: dict[i
     arguments = {**ALPHACTION, **changes}
     found = {step: rate(step // 10_000, step % 10_000, 10_000, **arguments) for step in expected}
     assert found == pytest.approx(expected, rel=1e-9, abs=0)
+
+
+def test_milestones_may_be_fractions_of_epochs() -> None:
+    arguments = {**PLAIN, "milestones": [2.25, 3], "lr": 1.0}
+    found = [rate(step // 10, step % 10, 10, **arguments) for step in (21, 22, 29, 30)]
+    assert found == pytest.approx([1, 0.1, 0.1, 0.01])  # 22.5 steps are cut
+    with pytest.raises(ValidationError):
+        rate(0, 0, 10, **{**arguments, "milestones": [0.0]})
 
 
 def test_a_record_has_the_steps_of_an_epoch_only_where_they_are_set() -> None:

@@ -129,13 +129,20 @@ def test_a_record_has_no_word_of_sgd_nor_of_a_stop_that_is_off() -> None:
     }  # fmt: skip
 
 
-def test_colour_and_jitter_have_two_forms() -> None:
+def test_colour_and_jitter_have_forms() -> None:
     plain = VALUES["augmentation"]
     published = {**plain, "colour": [20.0, 0.1, 0.1], "box_jitter": [0.2, 0.1, 0.1, 0.05]}
     read = training_settings(augmentation=published).augmentation
     assert (read.colour, read.box_jitter) == ((20.0, 0.1, 0.1), (0.2, 0.1, 0.1, 0.05))
     assert training_settings(augmentation=plain).augmentation.colour == 0.0
-    for wrong in ({"colour": [200.0, 0.1, 0.1]}, {"colour": [0.1, 0.1]}, {"box_jitter": [0.2]}, {"max_boxes": 0}):
+    assert training_settings(augmentation={**plain, "box_jitter": [0.1, 0]}).augmentation.box_jitter == (0.1, 0)
+    for wrong in (
+        {"colour": [200.0, 0.1, 0.1]},
+        {"colour": [0.1, 0.1]},
+        {"box_jitter": [0.2]},
+        {"box_jitter": [2, 0]},
+        {"max_boxes": 0},
+    ):
         with pytest.raises(ValidationError):
             training_settings(augmentation={**plain, **wrong})
 

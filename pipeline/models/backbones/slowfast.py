@@ -198,3 +198,9 @@ def pyslowfast_slowfast_r101_8x8(width: int = 64) -> SlowFast:
     weights do not fit this network.
     """
     return _pyslowfast(R101, width, alpha=4, fusion_kernel=5)
+
+
+def acar_slowfast_r101_8x8(width: int = 64) -> SlowFast:
+    """ACAR-Net's SlowFast ResNet-101 with 8 slow frames of 32, last stage dilated; its R50 is PySlowFast's."""
+    stages = slow_stages(R101, width=width, last_dilation=2)
+    return SlowFast(stages, Pathways(alpha=4, fusion_kernel=5), stem_width=width)

@@ -68,6 +68,7 @@ class Head(nn.Module):
         channels: int,
         needs: frozenset[str] = frozenset(),
         scopes: frozenset[str] = frozenset({"head", "all"}),
+        bias: bool = True,
     ) -> None:
         """Put the parts together.
 
@@ -78,12 +79,13 @@ class Head(nn.Module):
             channels: channels of the classifier's input.
             needs: fields of `Context` that `shared` reads.
             scopes: see the class.
+            bias: of the classifier's last layer.
         """
         super().__init__()
         self.shared = shared
         self.feature_dropout = nn.Dropout(settings.feature_dropout)
         self.dropout = nn.Dropout(settings.dropout)
-        last = nn.Linear(channels, settings.classes)
+        last = nn.Linear(channels, settings.classes, bias=bias)
         self.classifier = (
             nn.Sequential(nn.Linear(channels, channels), nn.ReLU(inplace=True), last) if settings.mlp else last
         )
@@ -93,7 +95,8 @@ class Head(nn.Module):
             if isinstance(module, nn.Linear):
                 if not module.weight.is_meta:  # see `_conv3d`
                     nn.init.xavier_normal_(module.weight)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, roi: Tensor, context: Context) -> Tensor:
         """Compute logits [R, classes].

@@ -95,13 +95,16 @@ class NonLocalOptions:
     window_dropout: str
 
 
-def non_local_bank(settings: HeadSettings, options: NonLocalOptions, *, head: str) -> NonLocalBank:
+def non_local_bank(
+    settings: HeadSettings, options: NonLocalOptions, *, head: str, asks: int | None = None
+) -> NonLocalBank:
     """Build the attention over a window, initialised as `init` says; errors are those of `lfb_nl`.
 
     Args:
         settings: see `HeadSettings`.
         options: see `lfb_nl`.
         head: the head's name, for messages.
+        asks: channels of what looks at the window; None for the persons' features.
     """
     init, layers, latent, dropout = options.init, options.layers, options.latent, options.dropout
     if init not in ("identity", "published"):
@@ -111,7 +114,7 @@ def non_local_bank(settings: HeadSettings, options: NonLocalOptions, *, head: st
     if not 0 <= dropout < 1:
         raise InputError(f"head {head}: dropout is {dropout}, expected 0 to below 1")
     bank = NonLocalBank(
-        roi_channels=settings.roi_channels,
+        roi_channels=settings.roi_channels if asks is None else asks,
         bank_channels=settings.bank_channels,
         latent=latent,
         dropout=dropout,

@@ -36,8 +36,8 @@ def test_options_reach_the_head() -> None:
         (
             "lfb",
             {},
-            "head lfb: no such head, expected one of linear, two_layer, acrn, lfb_nl, lfb_max, lfb_avg, lfb_nl_split, "
-            "aia_parallel, aia_serial, aia_dense_serial, aia_split",
+            "head lfb: no such head, expected one of linear, two_layer, acrn, acar, acar_lfb, lfb_nl, lfb_max, "
+            "lfb_avg, lfb_nl_split, aia_parallel, aia_serial, aia_dense_serial, aia_split",
         ),
         (
             "lfb_nl",

@@ -14,10 +14,11 @@ SETTINGS = HeadSettings(roi_channels=6, bank_channels=4, classes=3, map_channels
 
 @pytest.mark.parametrize("name", HEADS)
 def test_every_head_is_built_by_its_name_and_its_options_have_defaults(name: str) -> None:
-    head = build_head(name, replace(SETTINGS, roi_channels=4, objects=2) if name.startswith("aia") else SETTINGS)
+    fitting = {"aia": {"roi_channels": 4, "objects": 2}, "aca": {"roi_channels": 5}}
+    head = build_head(name, replace(SETTINGS, **fitting.get(name[:3], {})))
     assert isinstance(head.classifier, nn.Linear)
     assert head.classifier.out_features == 3
-    assert head.scopes == ({"all"} if name == "acrn" else {"head", "all"})
+    assert head.scopes == ({"all"} if name in ("acrn", "acar", "acar_lfb") else {"head", "all"})
     options = list(inspect.signature(HEADS[name]).parameters.values())[1:]
     assert all(each.kind == each.KEYWORD_ONLY and each.default is not each.empty for each in options)
 
@@ -31,5 +32,5 @@ def test_a_scope_that_a_head_cannot_do_is_refused() -> None:
 
 def test_the_baseline_does_not_depend_on_the_table() -> None:
     reached = import_closure("pipeline.models.build")
-    assert {"pipeline/models/heads/linear.py", "pipeline/models/heads/acrn.py"} < set(reached)
+    assert {"pipeline/models/heads/linear.py", "pipeline/models/heads/acar.py"} < set(reached)
     assert not [path for path in reached if "lfb" in path or "/aia" in path or path.endswith("table.py")]
