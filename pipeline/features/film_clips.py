@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.base.read_ahead import read_ahead
 from pipeline.video.clip_indices import clip_indices
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.clips import inference_clip
+from pipeline.video.clips import inference_clip, normalises_itself, scaled_clip, send_pixels
 from pipeline.video.store import FrameStore
 
 # Keyframes per forward pass; only a film's last pass is shorter. Libraries round differently for other batch sizes, so
@@ -38,8 +38,13 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def read_request(store: FrameStore, video_id: str, request: ClipRequest, settings: ClipInput) -> tuple[Tensor, Tensor]:
-    """Read the normalised clip [3, T, h, w] of a keyframe, and its boxes [n, 4] in pixels of the clip."""
+def read_request(
+    store: FrameStore, video_id: str, request: ClipRequest, settings: ClipInput, *, as_pixels: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Read the normalised clip [3, T, h, w] of a keyframe, and its boxes [n, 4] in pixels of the clip.
+
+    With `as_pixels` the clip is not normalised, uint8 [T, 3, h, w].
+    """
     indices = clip_indices(
         request.time_seconds,
         fps=store.fps,
@@ -49,6 +54,8 @@ def read_request(store: FrameStore, video_id: str, request: ClipRequest, setting
         offset_frames=settings.offset_frames,
     )
     frames = store.read_clip(video_id, indices)
+    if as_pixels:
+        return scaled_clip(frames, request.boxes_xyxy, short_side=settings.short_side, long_side=settings.long_side)
     return inference_clip(
         frames,
         request.boxes_xyxy,
@@ -57,6 +64,13 @@ def read_request(store: FrameStore, video_id: str, request: ClipRequest, setting
         mean=settings.mean,
         std=settings.std,
     )
+
+
+def stack_clips(clips: Sequence[Tensor], settings: ClipInput, device: torch.device) -> Tensor:
+    """Return the clips that `read_request` has read for a device on that device: float32 [B, 3, T, h, w]."""
+    if normalises_itself(device):
+        return send_pixels(torch.stack(list(clips)), device, settings.mean, settings.std)
+    return torch.stack(list(clips)).to(device)
 
 
 def run_film(
@@ -89,7 +103,7 @@ def run_film(
     results: list[NDArray[np.float32]] = []
     # A GPU is faster than two threads that decode clips; on a CPU other films run beside this one.
     threads = batch if device.type == "cuda" else 2
-    read = partial(read_request, store, video_id, settings=settings)
+    read = partial(read_request, store, video_id, settings=settings, as_pixels=normalises_itself(device))
     clips = read_ahead(read, requests, threads=threads, ahead=batch)
     with torch.no_grad():
         for group in batched(clips, keyframes):
@@ -97,7 +111,7 @@ def run_film(
             clip_index = torch.repeat_interleave(torch.arange(len(group)), torch.tensor(counts))
             rows = forward(
                 range(len(results), len(results) + len(group)),
-                torch.stack([clip for clip, _ in group]).to(device, non_blocking=True),
+                stack_clips([clip for clip, _ in group], settings, device),
                 torch.cat([boxes for _, boxes in group]).to(device),
                 clip_index.to(device),
             )
