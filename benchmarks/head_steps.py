@@ -3,9 +3,9 @@
     python -m benchmarks.head_steps FOLDER --beside CHECKOUT [--heads lfb_nl,lfb_nl_split,aia_serial --persons 4,20]
 
 Makes the banks of `benchmarks.synthetic_bank` in FOLDER if they are absent; windows are read from them as `train_head`
-reads them, and persons' features are drawn. Keyframes are drawn from all films to train; to score they follow each other
-in a film, as `evaluate` asks for them. Both sides run in turns, each time in a process of their own and in one thread; a
-time is the smallest of the turns, memory the most that the process held beside files and what it had before.
+reads them, and persons' features are drawn. Keyframes are drawn from all films to train; to score they follow each
+other in a film, as `evaluate` asks for them. Both sides run in turns, each time in a process of their own and in one
+thread; a time is the smallest of the turns, memory the most that the process held beside files and what it had before.
 """
 
 import contextlib
