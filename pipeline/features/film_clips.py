@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.base.read_ahead import read_ahead
 from pipeline.video.clip_indices import clip_indices
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.clips import inference_clip, normalises_itself, scaled_clip, send_pixels
+from pipeline.video.clips import inference_clip, normalises_itself, scaled_clip, send_pixels, stack_pixels
 from pipeline.video.store import FrameStore
 
 # Keyframes per forward pass; only a film's last pass is shorter. Libraries round differently for other batch sizes, so
@@ -69,7 +69,7 @@ def read_request(
 def stack_clips(clips: Sequence[Tensor], settings: ClipInput, device: torch.device) -> Tensor:
     """Return the clips that `read_request` has read for a device on that device: float32 [B, 3, T, h, w]."""
     if normalises_itself(device):
-        return send_pixels(torch.stack(list(clips)), device, settings.mean, settings.std)
+        return send_pixels(stack_pixels(clips), device, settings.mean, settings.std)
     return torch.stack(list(clips)).to(device)
 
 
@@ -103,17 +103,20 @@ def run_film(
     results: list[NDArray[np.float32]] = []
     # A GPU is faster than two threads that decode clips; on a CPU other films run beside this one.
     threads = batch if device.type == "cuda" else 2
-    read = partial(read_request, store, video_id, settings=settings, as_pixels=normalises_itself(device))
-    clips = read_ahead(read, requests, threads=threads, ahead=batch)
+    on_device = normalises_itself(device)
+    read = partial(read_request, store, video_id, settings=settings, as_pixels=on_device)
+
+    def put(group: Sequence[tuple[Tensor, Tensor]]) -> tuple[list[int], Tensor, Tensor]:
+        clips, boxes = zip(*group, strict=True)
+        return [len(each) for each in boxes], stack_clips(clips, settings, device), torch.cat(boxes).to(device)
+
+    groups = batched(read_ahead(read, requests, threads=threads, ahead=batch), keyframes)
+    # A GPU gets the next batch while it computes.
+    batches = read_ahead(put, groups, threads=1, ahead=1) if on_device else map(put, groups)
     with torch.no_grad():
-        for group in batched(clips, keyframes):
-            counts = [len(boxes) for _, boxes in group]
-            clip_index = torch.repeat_interleave(torch.arange(len(group)), torch.tensor(counts))
-            rows = forward(
-                range(len(results), len(results) + len(group)),
-                stack_clips([clip for clip, _ in group], settings, device),
-                torch.cat([boxes for _, boxes in group]).to(device),
-                clip_index.to(device),
-            )
+        for counts, clips, boxes_xyxy in batches:
+            clip_index = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(device)
+            places = range(len(results), len(results) + len(counts))
+            rows = forward(places, clips, boxes_xyxy, clip_index)
             results.extend(np.split(rows.float().cpu().numpy(), np.cumsum(counts)[:-1]))
     return results

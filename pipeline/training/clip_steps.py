@@ -24,7 +24,7 @@ from pipeline.training.settings import Augmentation, Training
 from pipeline.training.steps import Step, Stretch, deal_parts
 from pipeline.video.clip_indices import clip_indices
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.clips import changed_clip, draw_clip, training_boxes, training_clip
+from pipeline.video.clips import changed_clip, draw_clip, stack_pixels, training_boxes, training_clip
 from pipeline.video.size import clip_sizes
 from pipeline.video.store import FrameStore
 
@@ -248,7 +248,7 @@ def _batch(
     return Batch(
         labels=torch.from_numpy(np.concatenate([sample.labels for _, sample in part])),
         clip_index=clip_index,
-        clips=torch.stack([sample.clip for _, sample in part]),
+        clips=(stack_pixels if data.as_pixels else torch.stack)([sample.clip for _, sample in part]),
         pixels_of=data.clip if data.as_pixels else None,
         boxes_xyxy=torch.from_numpy(np.concatenate([sample.boxes_xyxy for _, sample in part])),
         window=window,

@@ -59,6 +59,11 @@ def normalises_itself(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
+def stack_pixels(clips: Sequence[Tensor]) -> Tensor:
+    """Return clips [T, 3, h, w] with channels last in memory as [B, T, 3, h, w], in the same order of bytes."""
+    return torch.stack([each.permute(0, 2, 3, 1) for each in clips]).permute(0, 1, 4, 2, 3)
+
+
 def send_pixels(clips: Tensor, device: torch.device, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Copy clips to a device and normalise them there, with the bits that `inference_clip` and `training_clip` give.
 

@@ -16,6 +16,7 @@ from pipeline.video.clips import (
     normalises_itself,
     scaled_clip,
     send_pixels,
+    stack_pixels,
     training_boxes,
     training_clip,
 )
@@ -199,7 +200,7 @@ def test_pixels_that_are_normalised_on_their_device_have_the_same_bits(long_side
     expected, at = inference_clip(clip, boxes, short_side=32, long_side=long_side, mean=MEAN, std=STD)
     pixels, same = scaled_clip(clip, boxes, short_side=32, long_side=long_side)
     assert pixels.dtype == torch.uint8
-    found = send_pixels(torch.stack([pixels] * 2), torch.device("cpu"), MEAN, STD)
+    found = send_pixels(stack_pixels([pixels] * 2), torch.device("cpu"), MEAN, STD)
     assert found.is_contiguous()
     assert torch.equal(found, torch.stack([expected] * 2))
     assert torch.equal(at, same)
