@@ -177,8 +177,8 @@ def measure_windows(paths: Paths, found: Found, repeats: int, batch: int) -> Non
 def measure_windows_cpu(paths: Paths, found: Found, repeats: int, batch: int, theirs: Path | None) -> None:
     """CPU time of a batch of windows in one thread: ours, and references asked for a clip or, as upstream, a person.
 
-    Ours are copied as they are stored into a buffer that is used again, or made anew as float32, as the references make
-    them.
+    Ours are copied as they are stored; or they become float32, as those of the references are, in memory that is used
+    again, as our stages use it, or in new memory.
     """
     bank = open_bank(paths.bank)
     batches = batches_of(paths, repeats + 1, batch)
@@ -192,7 +192,8 @@ def measure_windows_cpu(paths: Paths, found: Found, repeats: int, batch: int, th
     if theirs is not None:
         lfb = their_lfb(theirs, reference, **shape)
         ways["MMAction2's class"] = lambda keyframes: their_batch(lfb, keyframes)
-    read, buffer = reader(resident), torch.zeros(batch, SHAPE["seconds"] * SHAPE["per_second"], bank.channels).half()
+    read, floats = reader(resident), torch.zeros(batch, SHAPE["seconds"] * SHAPE["per_second"], bank.channels)
+    buffer = floats.half()
 
     def slots(turn: int) -> Tensor:
         keyframes = batches[turn]
@@ -200,7 +201,8 @@ def measure_windows_cpu(paths: Paths, found: Found, repeats: int, batch: int, th
 
     sides: dict[str, Callable[[int], Any]] = {
         "ours, as stored": lambda turn: resident.gather(slots(turn), buffer),
-        "ours, float32": lambda turn: read(slots(turn), torch.arange(batch)).whole(torch.float32),
+        "ours, float32": lambda turn: floats.copy_(resident.gather(slots(turn), buffer)[0]),
+        "ours, float32 in new memory": lambda turn: read(slots(turn), torch.arange(batch)).whole(torch.float32),
     }
     for name, way in ways.items():
         sides[f"{name}, a clip"] = lambda turn, way=way: way(batches[turn])  # type: ignore[misc]
