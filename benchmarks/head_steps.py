@@ -89,7 +89,7 @@ def measure(folder: Path, case: Case) -> dict[str, float]:
         times = (902 + rng.integers(0, 800, case.batch)).astype(np.float64)
     else:
         read = source.for_evaluation()
-        videos, times = [bank.videos[0]] * case.batch, 1000.0 + np.arange(case.batch)
+        videos, times = [bank.videos[0]] * case.batch, np.arange(1000, 1000 + case.batch).astype(np.float64)
     of_clip = context.ObjectRows(torch.rand(case.batch, 5, bank.channels), torch.ones(case.batch, 5, dtype=torch.bool))
     objects = of_clip if case.head.startswith("aia") else None
     torch.manual_seed(0)

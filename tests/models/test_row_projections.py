@@ -23,8 +23,9 @@ def window_of(*, numbered: bool = True, copied: bool = False, placed: bool = Fal
     mask = SLOTS != 0
     if placed:
         mask[:, 1] = torch.tensor([True, True, False, True])
-    given = (table[SLOTS], mask, torch.arange(4)) if copied else (table, mask, torch.arange(4), SLOTS)
-    return BankWindow(*given, mean=mean, std=std, placed=rows, copied=SLOTS if copied and numbered else None)
+    stored, slots = (table[SLOTS], None) if copied else (table, SLOTS)
+    numbers = SLOTS if copied and numbered else None
+    return BankWindow(stored, mask, torch.arange(4), slots, mean, std, placed=rows, copied=numbers)
 
 
 def project_of() -> nn.Linear:
