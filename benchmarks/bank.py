@@ -22,7 +22,7 @@ import typer
 from torch import Tensor
 
 from benchmarks.bank_memory import LOADERS, SCORE, Paths, load, stream_all, together
-from benchmarks.bank_reference import load_reference, reference_batch, write_reference
+from benchmarks.bank_reference import load_reference, reference_batch, their_batch, their_lfb, write_reference
 from benchmarks.bank_writing import write_large_bank, write_speed
 from benchmarks.measuring import apart, in_turns, median_ratio, seconds_of, table
 from benchmarks.synthetic_bank import Size, write_bank
@@ -31,6 +31,7 @@ from pipeline.bank.windows.resident import ResidentWindows, resident_file
 from pipeline.bank.windows.streamed import StreamedWindows
 from pipeline.base.files import read_json, write_json
 from pipeline.base.work import list_items, remove_item
+from pipeline.features.windows import reader
 
 SHAPE: dict[str, Any] = {"seconds": 60, "per_second": 5}
 PERSONS = 4  # of a clip, where the reference is asked for each
@@ -171,34 +172,69 @@ def measure_windows(paths: Paths, found: Found, repeats: int, batch: int) -> Non
     )
     for name, least in (("resident, padded", 20), ("resident, packed", 35), ("streamed", 1), ("streamed, no cache", 1)):
         found.target(f"windows: reference / {name}", median_ratio(times["reference"], times[name]), least, most=False)
-    found.values["windows_cpu"] = cpu_of_windows(
-        lambda keyframes: reference_batch(reference, keyframes, channels=bank.channels, **SHAPE),
-        windows(resident),
-        batches,
-    )
 
 
-def cpu_of_windows(
-    reference: Callable[[list[tuple[str, int]]], Tensor],
-    ours: Callable[[int], Any],
-    batches: list[list[tuple[str, int]]],
-) -> dict[str, float]:
-    """CPU time of the reference over ours in one thread: asked once for a clip, and as it asks, for each person."""
+def measure_windows_cpu(paths: Paths, found: Found, repeats: int, batch: int, theirs: Path | None) -> None:
+    """CPU time of a batch of windows in one thread: ours, and references asked for a clip or, as upstream, a person.
+
+    Ours are copied as they are stored; or they become float32, as those of the references are, in memory that is used
+    again, as our stages use it, or in new memory.
+    """
+    bank = open_bank(paths.bank)
+    batches = batches_of(paths, repeats + 1, batch)
+    shape = {**SHAPE, "channels": bank.channels}
+    resident = ResidentWindows([bank], min_score=SCORE, file=paths.flat)
+    resident.features[:, 0].sum()  # read every page
+    reference = load_reference(paths.reference)
+    ways: dict[str, Callable[[list[tuple[str, int]]], Tensor]] = {
+        "reference": lambda keyframes: reference_batch(reference, keyframes, **shape)
+    }
+    if theirs is not None:
+        lfb = their_lfb(theirs, reference, **shape)
+        ways["MMAction2's class"] = lambda keyframes: their_batch(lfb, keyframes)
+    read, floats = reader(resident), torch.zeros(batch, SHAPE["seconds"] * SHAPE["per_second"], bank.channels)
+    buffer = floats.half()
+
+    def slots(turn: int) -> Tensor:
+        keyframes = batches[turn]
+        return resident.slots([video for video, _ in keyframes], [float(at) for _, at in keyframes], **SHAPE)
+
+    sides: dict[str, Callable[[int], Any]] = {
+        "ours, as stored": lambda turn: resident.gather(slots(turn), buffer),
+        "ours, float32": lambda turn: floats.copy_(resident.gather(slots(turn), buffer)[0]),
+        "ours, float32 in new memory": lambda turn: read(slots(turn), torch.arange(batch)).whole(torch.float32),
+    }
+    for name, way in ways.items():
+        sides[f"{name}, a clip"] = lambda turn, way=way: way(batches[turn])  # type: ignore[misc]
+        sides[f"{name}, {PERSONS} persons of a clip"] = lambda turn, way=way: way(  # type: ignore[misc]
+            [each for each in batches[turn] for _ in range(PERSONS)]
+        )
+    found.values["windows_cpu"] = cpu_times(sides, len(batches))
+
+
+def cpu_times(sides: dict[str, Callable[[int], Any]], turns: int) -> dict[str, list[float]]:
+    """CPU seconds of each side and turn, in one thread; the first turn is left out."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    spent: dict[str, list[float]] = {"clip": [], "person": [], "ours": []}
-    for turn, batch in enumerate(batches):
-        persons = [each for each in batch for _ in range(PERSONS)]
-        for name, call in (
-            ("clip", partial(reference, batch)), ("person", partial(reference, persons)), ("ours", partial(ours, turn))
-        ):  # fmt: skip
+    spent: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(turns):
+        for name, side in sides.items():
             start = time.process_time()
-            call()
+            side(turn)
             spent[name].append(time.process_time() - start)
     torch.set_num_threads(threads)
-    return {
-        f"reference for each {name} / ours": median_ratio(spent[name], spent["ours"]) for name in ("clip", "person")
-    }
+    return {name: each[1:] for name, each in spent.items()}
+
+
+def cpu_table(found: Found) -> str:
+    """The table of `measure_windows_cpu`."""
+    spent = found.values["windows_cpu"]
+    rows = [
+        [name, f"{1000 * statistics.median(each):.3g} ms"]
+        + [f"{median_ratio(each, spent[f'ours, {kind}']):.3g}" for kind in ("as stored", "float32")]
+        for name, each in spent.items()
+    ]
+    return table(["a batch of windows, CPU time in one thread", "", "to ours as stored", "to ours in float32"], rows)
 
 
 def measure_streaming(folder: Path, found: Found, size: Size, few: int, many: int) -> None:
@@ -249,10 +285,7 @@ def report(found: Found) -> str:
             table(["load", "time", "added peak memory"], lines),
             table([f"{memory['workers']} processes", "RSS", "PSS", "payload"], shared),
             table(["a batch of windows", "time", "to a plain copy"], windows),
-            table(
-                ["windows, CPU time in one thread", ""],
-                [[k, f"{v:.3g} x"] for k, v in found.values["windows_cpu"].items()],
-            ),
+            cpu_table(found),
             table(["films, streamed", "bank, MiB", "peak, MiB", "open, ms"], streaming),
             table(["write", "time", "speed"], written),
             table(["target", "found", "wanted", ""], found.lines()),
@@ -273,15 +306,22 @@ def main(
     many: Annotated[int, typer.Option(min=1, help="Films of the large streamed bank.")] = 4000,
     written: Annotated[int, typer.Option(min=1, help="Films that are written for the speed of writing.")] = 16,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    theirs: Annotated[Path | None, typer.Option(help="MMAction2's lfb.py, to run beside the reference.")] = None,
+    only_windows: Annotated[bool, typer.Option("--only-windows", help="Only CPU time of windows.")] = False,
 ) -> None:
     """Measure, and print Markdown tables."""
     torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
     size = Size(films, 0, seconds, channels, classes=4)  # the fewest; nothing is learned here
     paths, found = make_files(folder, size, workers=threads), Found()
+    if only_windows:
+        measure_windows_cpu(paths, found, repeats, batch, theirs)
+        print(cpu_table(found))
+        return
     measure_open(paths, found, repeats)
     measure_load(paths, found, loads, workers)
     measure_windows(paths, found, repeats, batch)
+    measure_windows_cpu(paths, found, repeats, batch, theirs)
     measure_streaming(folder, found, Size(seconds=min(100, seconds), channels=channels, classes=4), few, many)
     found.values["writing"] = write_speed(folder / "written", size, films=written, repeats=loads)
     found.target("speed of writing, of a raw file", found.values["writing"]["share_of_raw"], 0.8, most=False)

@@ -27,6 +27,7 @@ from pipeline.features.film_clips import FORWARD_KEYFRAMES, ClipRequest, batched
 from pipeline.features.film_parts import FilmModel, PartSettings, write_film_part
 from pipeline.features.requests import FilmBoxes
 from pipeline.video.clip_input import ClipInput
+from pipeline.video.clips import normalises_itself
 from pipeline.video.manifest import write_manifest
 from pipeline.video.store import FrameStore, write_frames
 from pipeline.video.store import Row as Frame
@@ -128,7 +129,10 @@ class Sides:
     def read(self, turn: int) -> None:
         model = self.model
         for film in self.films:
-            read = partial(read_request, model.store, film.video_id, settings=model.clip)
+            read = partial(
+                read_request, model.store, film.video_id, settings=model.clip,
+                as_pixels=normalises_itself(model.device),
+            )  # fmt: skip
             for _ in read_ahead(read, self.requests, ahead=model.batch):
                 pass
 

@@ -3,7 +3,8 @@
     python -m benchmarks.head_steps FOLDER --beside CHECKOUT [--heads lfb_nl,lfb_nl_split,aia_serial --persons 4,20]
 
 Makes the banks of `benchmarks.synthetic_bank` in FOLDER if they are absent; windows are read from them as `train_head`
-reads them, and persons' features are drawn. Both sides run in turns, each time in a process of their own and in one
+reads them, and persons' features are drawn. Keyframes are drawn from all films to train; to score they follow each
+other in a film, as `evaluate` asks for them. Both sides run in turns, each time in a process of their own and in one
 thread; a time is the smallest of the turns, memory the most that the process held beside files and what it had before.
 """
 
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,7 +70,7 @@ def measure(folder: Path, case: Case) -> dict[str, float]:
     from pipeline.bank.reader import open_bank
     from pipeline.bank.windows.resident import ResidentWindows, resident_file
     from pipeline.features.windows import WindowSource
-    from pipeline.models.context import Context, ObjectRows
+    from pipeline.models import context
     from pipeline.models.heads.head import HeadSettings
     from pipeline.models.heads.table import build_head
     from pipeline.models.settings import WindowSettings
@@ -81,11 +82,15 @@ def measure(folder: Path, case: Case) -> dict[str, float]:
     score = bank.provenance["box_threshold"]
     windows = ResidentWindows([bank], min_score=score, file=resident_file([bank], min_score=score))
     window = WindowSettings(seconds=60, per_second=5, mask="valid", score=score)
-    read = WindowSource(windows, window).for_training(0)(0)
-    rng = np.random.default_rng(0)
-    videos = [bank.videos[each] for each in rng.integers(0, len(bank.videos), case.batch)]
-    times = (902 + rng.integers(0, 800, case.batch)).astype(np.float64)
-    of_clip = ObjectRows(torch.rand(case.batch, 5, bank.channels), torch.ones(case.batch, 5, dtype=torch.bool))
+    source, rng = WindowSource(windows, window), np.random.default_rng(0)
+    if case.mode == "train":
+        read = source.for_training(0)(0)
+        videos = [bank.videos[each] for each in rng.integers(0, len(bank.videos), case.batch)]
+        times = (902 + rng.integers(0, 800, case.batch)).astype(np.float64)
+    else:
+        read = source.for_evaluation()
+        videos, times = [bank.videos[0]] * case.batch, np.arange(1000, 1000 + case.batch).astype(np.float64)
+    of_clip = context.ObjectRows(torch.rand(case.batch, 5, bank.channels), torch.ones(case.batch, 5, dtype=torch.bool))
     objects = of_clip if case.head.startswith("aia") else None
     torch.manual_seed(0)
     settings = HeadSettings(
@@ -101,8 +106,11 @@ def measure(folder: Path, case: Case) -> dict[str, float]:
 
     def run() -> None:
         head.train(case.mode == "train")
+        windows = read(videos, times, clip_index)
+        if case.mode == "score" and hasattr(context, "KeptRows"):  # the other checkout may have none
+            windows = replace(windows, kept=context.KeptRows())
         with torch.set_grad_enabled(case.mode == "train"):
-            logits = head(roi, Context(clip_index, read(videos, times, clip_index), objects=objects))
+            logits = head(roi, context.Context(clip_index, windows, objects=objects))
         if case.mode == "train":
             head.zero_grad()
             logits.square().mean().backward()
@@ -146,6 +154,7 @@ def main(
     beside: Annotated[Path, typer.Option(help="Checkout of the other side.")] = REPOSITORY,
     heads: Annotated[str, typer.Option(help="Separated by commas.")] = "lfb_nl,lfb_nl_split,aia_serial",
     persons: Annotated[str, typer.Option(help="Persons of a clip, separated by commas.")] = "4,20",
+    modes: Annotated[str, typer.Option(help="train and score, separated by commas.")] = ",".join(MODES),
     batch: Annotated[int, typer.Option(min=1, help="Keyframes.")] = 96,
     latent: Annotated[int, typer.Option(min=1)] = 512,
     films: Annotated[int, typer.Option(min=2)] = 40,
@@ -166,7 +175,7 @@ def main(
         write_all(folder, Size(films, 2, 897, channels), workers=2)
     rows = []
     for head in heads.split(","):
-        for mode in MODES:
+        for mode in modes.split(","):
             for count in persons.split(","):
                 chosen = Case(head, int(count), mode, batch, latent, repeats)
                 rows.append(compare(folder, chosen, beside.resolve(), turns))

@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.base.read_ahead import read_ahead
 from pipeline.video.clip_indices import clip_indices
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.clips import inference_clip
+from pipeline.video.clips import inference_clip, normalises_itself, scaled_clip, send_pixels, stack_pixels
 from pipeline.video.store import FrameStore
 
 # Keyframes per forward pass; only a film's last pass is shorter. Libraries round differently for other batch sizes, so
@@ -38,8 +38,13 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def read_request(store: FrameStore, video_id: str, request: ClipRequest, settings: ClipInput) -> tuple[Tensor, Tensor]:
-    """Read the normalised clip [3, T, h, w] of a keyframe, and its boxes [n, 4] in pixels of the clip."""
+def read_request(
+    store: FrameStore, video_id: str, request: ClipRequest, settings: ClipInput, *, as_pixels: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Read the normalised clip [3, T, h, w] of a keyframe, and its boxes [n, 4] in pixels of the clip.
+
+    With `as_pixels` the clip is not normalised, uint8 [T, 3, h, w].
+    """
     indices = clip_indices(
         request.time_seconds,
         fps=store.fps,
@@ -49,6 +54,14 @@ def read_request(store: FrameStore, video_id: str, request: ClipRequest, setting
         offset_frames=settings.offset_frames,
     )
     frames = store.read_clip(video_id, indices)
+    if as_pixels:
+        return scaled_clip(
+            frames,
+            request.boxes_xyxy,
+            short_side=settings.short_side,
+            long_side=settings.long_side,
+            shape=settings.shape,
+        )
     return inference_clip(
         frames,
         request.boxes_xyxy,
@@ -58,6 +71,13 @@ def read_request(store: FrameStore, video_id: str, request: ClipRequest, setting
         mean=settings.mean,
         std=settings.std,
     )
+
+
+def stack_clips(clips: Sequence[Tensor], settings: ClipInput, device: torch.device) -> Tensor:
+    """Return the clips that `read_request` has read for a device on that device: float32 [B, 3, T, h, w]."""
+    if normalises_itself(device):
+        return send_pixels(stack_pixels(clips), device, settings.mean, settings.std)
+    return torch.stack(list(clips)).to(device)
 
 
 def run_film(
@@ -93,18 +113,21 @@ def run_film(
     done, row = 0, 0
     # A GPU is faster than two threads that decode clips; on a CPU other films run beside this one.
     threads = batch if device.type == "cuda" else 2
-    read = partial(read_request, store, video_id, settings=settings)
-    clips = read_ahead(read, requests, threads=threads, ahead=batch)
+    on_device = normalises_itself(device)
+    read = partial(read_request, store, video_id, settings=settings, as_pixels=on_device)
+
+    def put(group: Sequence[tuple[Tensor, Tensor]]) -> tuple[list[int], Tensor, Tensor]:
+        clips, boxes = zip(*group, strict=True)
+        return [len(each) for each in boxes], stack_clips(clips, settings, device), torch.cat(boxes).to(device)
+
+    groups = batched(read_ahead(read, requests, threads=threads, ahead=batch), keyframes)
+    # A GPU gets the next batch while it computes.
+    batches = read_ahead(put, groups, threads=1, ahead=1) if on_device else map(put, groups)
     with torch.no_grad():
-        for group in batched(clips, keyframes):
-            places = range(done, done + len(group))
-            clip_index = torch.repeat_interleave(torch.arange(len(group)), torch.tensor(counts[done : places.stop]))
-            rows = forward(
-                places,
-                torch.stack([clip for clip, _ in group]).to(device, non_blocking=True),
-                torch.cat([boxes for _, boxes in group]).to(device),
-                clip_index.to(device),
-            )
+        for sizes, clips, boxes_xyxy in batches:
+            places = range(done, done + len(sizes))
+            clip_index = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).to(device)
+            rows = forward(places, clips, boxes_xyxy, clip_index)
             if results is None:
                 results = np.empty((sum(counts), *rows.shape[1:]), np.float32)
             results[row : row + len(rows)] = rows.float().cpu().numpy()

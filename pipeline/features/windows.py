@@ -90,7 +90,7 @@ def reader(windows: Windows) -> Callable[[Tensor, Tensor], BankWindow]:
             buffer = None
         window, mask = windows.gather(slots, buffer)
         buffer = window if buffer is None else buffer
-        return BankWindow(window, mask, owner)
+        return BankWindow(window, mask, owner, copied=slots)
 
     return read
 

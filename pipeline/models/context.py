@@ -5,12 +5,31 @@ channels.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Projections:
+    """Rows of the bank as a head has projected them."""
+
+    numbers: NDArray[np.int64]
+    "[n], ascending: the numbers of the rows."
+    rows: Tensor
+    "[1 + n, d]: a row of zeros, then those of `numbers`."
+    asked: NDArray[np.int64]
+    "The numbers that were asked for last."
+
+
+@dataclass(frozen=True)
+class KeptRows:
+    """What `pipeline/models/row_projections.py` keeps from one batch of windows to the next; no weight may change."""
+
+    of: dict[nn.Linear, Projections] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,6 +91,10 @@ class BankWindow:
     dropped: Dropped | None = None
     "Of the bank's rows, not of placed ones."
     placed: Placed | None = None
+    copied: Tensor | None = None
+    "[W, L], integer: where `stored` are the windows, the numbers that `slots` would hold; None: nobody knows them."
+    kept: KeptRows | None = None
+    "Given by who scores many windows with one head on a CPU: each row is then projected once."
 
     def __post_init__(self) -> None:
         shape = self.stored.shape if self.slots is None else self.slots.shape
@@ -83,6 +106,11 @@ class BankWindow:
         names = ("stored", "mask", "owner", "slots", "mean", "std")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return replace(self, **{name: each.to(device, non_blocking=non_blocking) for name, each in given.items()})
+
+    @property
+    def numbers(self) -> Tensor | None:
+        """The number of the row in each slot, [W, L], 0 where it is empty; None where nobody knows them."""
+        return self.copied if self.slots is None else self.slots
 
     @property
     def rows(self) -> Tensor:
@@ -115,8 +143,8 @@ class BankWindow:
         """Return windows of some of the slots; nothing may be placed in them."""
         stored = self.stored if self.slots is not None else self.stored[:, slots]
         dropped = None if self.dropped is None else replace(self.dropped, place=self.dropped.place[:, slots])
-        numbers = None if self.slots is None else self.slots[:, slots]
-        return replace(self, stored=stored, mask=self.mask[:, slots], slots=numbers, dropped=dropped)
+        slots_WL, copied_WL = (None if of is None else of[:, slots] for of in (self.slots, self.copied))
+        return replace(self, stored=stored, mask=self.mask[:, slots], slots=slots_WL, dropped=dropped, copied=copied_WL)
 
 
 @dataclass(frozen=True)

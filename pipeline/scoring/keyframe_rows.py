@@ -1,7 +1,7 @@
 """Group stored features by keyframe, and score them with a head; no frame is read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,7 @@ from pipeline.base.distributed import gather
 from pipeline.base.errors import InputError
 from pipeline.base.numerics import compute_precision
 from pipeline.base.ranks import share
-from pipeline.models.context import Context
+from pipeline.models.context import Context, KeptRows
 from pipeline.models.settings import ObjectSettings
 from pipeline.scoring.detections import ScoredKeyframe
 from pipeline.scoring.keyframe_objects import KeyframeObjects, objects_at
@@ -128,6 +128,7 @@ def score_rows(
         One per keyframe of `rows`, in their order; empty on ranks other than 0.
     """
     device = scoring.device
+    kept = KeptRows() if device.type == "cpu" else None
     batches: list[list[ScoredKeyframe]] = []
     batch_films = partial(_films, rows, at_a_time)
     firsts = share(range(0, len(rows.keyframes), at_a_time))
@@ -136,7 +137,9 @@ def score_rows(
         keyframes = rows.keyframes[first : first + at_a_time]
         places, clip_index = rows.select(index)
         objects = None if rows.objects is None else rows.objects.of(index).to(device)
-        context = Context(clip_index.to(device), scoring.windows(keyframes, clip_index), objects=objects)
+        windows = scoring.windows(keyframes, clip_index)
+        windows = None if windows is None else replace(windows, kept=kept)
+        context = Context(clip_index.to(device), windows, objects=objects)
         with torch.no_grad(), compute_precision(device, scoring.compute_dtype):
             logits = head(rows.features.take(places).to(device).float(), context)
         scores = scoring.scores(logits).cpu().numpy()

@@ -26,7 +26,7 @@ from pipeline.training.settings import Augmentation, Training
 from pipeline.training.steps import Step, Stretch, deal_parts
 from pipeline.video.clip_indices import clip_indices
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.clips import draw_clip, training_boxes, training_clip
+from pipeline.video.clips import changed_clip, draw_clip, stack_pixels, training_boxes, training_clip
 from pipeline.video.size import clip_sizes
 from pipeline.video.store import FrameStore
 
@@ -44,13 +44,15 @@ class ClipData:
     tables: Tables
     flip_objects: bool = True
     "False: in a flipped clip the boxes of objects stay where they were, as AlphAction trains."
+    as_pixels: bool = False
+    "Clips of training are normalised by `Batch.to`, on its device, and not where they are read."
 
 
 @dataclass(frozen=True)
 class Sample:
     """The clip and boxes of one keyframe."""
 
-    clip: Tensor  # [3, T, h, w]
+    clip: Tensor  # [3, T, h, w], normalised; or pixels [T, 3, h, w]
     boxes_xyxy: NDArray[np.float32]  # [n, 4], pixels
     labels: NDArray[np.float32]  # [n, classes], zeros for a box that matches none
     objects_xyxy: NDArray[np.float32] | None = None  # [places, 4], pixels, NaN in empty places
@@ -64,6 +66,7 @@ def training_sample(
     settings: Training,
     unmatched: bool,
     flip_objects: bool = True,
+    as_pixels: bool = False,
     rng: np.random.Generator,
 ) -> Sample:
     """Read, augment and label one keyframe; every draw comes from `rng`.
@@ -71,7 +74,7 @@ def training_sample(
     Annotated boxes and, unless `match_iou` is none, the proposals that match one are trained on; box jitter moves them
     after the matching. With `unmatched`, the other proposals follow without labels: the loss ignores them, but a batch
     norm of the head sees them, as upstream. Boxes of objects go where the clip shows them (see `ClipData` for
-    `flip_objects`) and are not jittered.
+    `flip_objects` and `as_pixels`) and are not jittered.
     """
     indices = clip_indices(
         each.keyframe.time_seconds,
@@ -94,7 +97,7 @@ def training_sample(
         colour=changes.colour,
     )
     pictures = store.read_clip(each.keyframe.video_id, indices)
-    frames = training_clip(pictures, clip, draw)
+    frames = changed_clip(pictures, draw) if as_pixels else training_clip(pictures, clip, draw)
     boxes = training_boxes(np.concatenate([each.ground_truth_xyxy, proposals]), pictures, draw)
     corners = boxes.astype(np.float64)
     labels = each.labels.astype(np.float64)
@@ -242,6 +245,7 @@ def clip_steps(
             settings=settings,
             unmatched=unmatched,
             flip_objects=data.flip_objects,
+            as_pixels=data.as_pixels,
             rng=rng,
         )
         return each, sample
@@ -253,10 +257,15 @@ def clip_steps(
         return (data.train[index].keyframe.video_id for part in step[0] for index in part.tolist())
 
     for mine, count in films_ahead(steps, films_of, banks, ["detections"]):
-        yield Step((_batch(index, list(islice(samples, len(index))), window_of) for index in mine), count)
+        yield Step((_batch(data, index, list(islice(samples, len(index))), window_of) for index in mine), count)
 
 
-def _batch(index: NDArray[np.int64], part: Sequence[tuple[KeyframeBoxes, Sample]], window_of: WindowOf | None) -> Batch:
+def _batch(
+    data: ClipData,
+    index: NDArray[np.int64],
+    part: Sequence[tuple[KeyframeBoxes, Sample]],
+    window_of: WindowOf | None,
+) -> Batch:
     counts = torch.tensor([len(sample.boxes_xyxy) for _, sample in part])
     clip_index = torch.repeat_interleave(torch.arange(len(part)), counts)
     window = None
@@ -269,7 +278,8 @@ def _batch(index: NDArray[np.int64], part: Sequence[tuple[KeyframeBoxes, Sample]
     return Batch(
         labels=torch.from_numpy(np.concatenate([sample.labels for _, sample in part])),
         clip_index=clip_index,
-        clips=torch.stack([sample.clip for _, sample in part]),
+        clips=(stack_pixels if data.as_pixels else torch.stack)([sample.clip for _, sample in part]),
+        pixels_of=data.clip if data.as_pixels else None,
         boxes_xyxy=torch.from_numpy(np.concatenate([sample.boxes_xyxy for _, sample in part])),
         window=window,
         keyframes=torch.from_numpy(index),

@@ -1,7 +1,7 @@
 """The task of training a detector on clips: the baseline, or in scope all a head with its backbone."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from pipeline.training.norms import has_batch_norm
 from pipeline.training.settings import Training
 from pipeline.training.steps import Step, Stretch, Task, count_steps, epochs_of_passes
 from pipeline.training.validation import validator
+from pipeline.video.clips import normalises_itself
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def clip_task(
     """
     unmatched = has_batch_norm(detector.head)
     scoring = score_settings(labels, hardware.device, settings.compute_dtype, windows.scored if windows else None)
-    sizes = size_numbers(data, settings)
+    sizes, data = size_numbers(data, settings), replace(data, as_pixels=normalises_itself(hardware.device))
 
     def steps_of(stretch: Stretch) -> Iterator[Step[Batch]]:
         return clip_steps(

@@ -40,8 +40,52 @@ def inference_clip(
     Returns:
         float32 clip [3, T, h, w]; float32 boxes [n, 4] in pixels of it.
     """
+    frames, pixel_boxes = scaled_clip(clip, boxes_xyxy, short_side=short_side, long_side=long_side, shape=shape)
+    return normalise(frames, mean, std, channels=0), pixel_boxes
+
+
+def scaled_clip(
+    clip: NDArray[np.uint8],
+    boxes_xyxy: NDArray[np.floating],
+    *,
+    short_side: int,
+    long_side: int | None = None,
+    shape: Shape = "film",
+) -> tuple[Tensor, Tensor]:
+    """Scale a clip to a short side, for a device that normalises; arguments are those of `inference_clip`.
+
+    Returns:
+        uint8 clip [T, 3, h, w]; float32 boxes [n, 4] in pixels of it.
+    """
     size = scaled_size(clip.shape[1], clip.shape[2], short_side, long_side, shape)
-    return _normalise(_scale(clip, size), mean, std), torch.from_numpy(_pixel_boxes(boxes_xyxy, clip, size))
+    return _scale(clip, size), torch.from_numpy(_pixel_boxes(boxes_xyxy, clip, size))
+
+
+def normalises_itself(device: torch.device) -> bool:
+    """Return whether clips go to a device as pixels, a quarter of the bytes; a CPU normalises them where it reads."""
+    return device.type == "cuda"
+
+
+def stack_pixels(clips: Sequence[Tensor]) -> Tensor:
+    """Return clips [T, 3, h, w] with channels last in memory as [B, T, 3, h, w], in the same order of bytes."""
+    return torch.stack([each.permute(0, 2, 3, 1) for each in clips]).permute(0, 1, 4, 2, 3)
+
+
+def send_pixels(clips: Tensor, device: torch.device, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Copy clips to a device and normalise them there, with the bits that `inference_clip` and `training_clip` give.
+
+    Args:
+        clips: [B, T, 3, h, w] with values 0 to 255; a GPU gets them through page-locked memory.
+        device: of the result.
+        mean: see `inference_clip`.
+        std: see `inference_clip`.
+
+    Returns:
+        float32 [B, 3, T, h, w], contiguous.
+    """
+    if device.type == "cuda" and not clips.is_cuda:
+        clips = clips.pin_memory()
+    return normalise(clips.to(device, non_blocking=True), mean, std, channels=-4)
 
 
 @dataclass(frozen=True)
@@ -113,7 +157,7 @@ def draw_clip(
 
 
 def training_clip(clip: NDArray[np.uint8], settings: ClipInput, draw: ClipDraw) -> Tensor:
-    """Scale a clip, crop it, flip it, change its colours, and normalise it.
+    """Change a clip as `changed_clip` does, and normalise it.
 
     Args:
         clip: RGB uint8 [T, height, width, 3].
@@ -122,6 +166,14 @@ def training_clip(clip: NDArray[np.uint8], settings: ClipInput, draw: ClipDraw) 
 
     Returns:
         float32 [3, T, h, w].
+    """
+    return normalise(changed_clip(clip, draw), settings.mean, settings.std, channels=0)
+
+
+def changed_clip(clip: NDArray[np.uint8], draw: ClipDraw) -> Tensor:
+    """Scale a clip, crop it, flip it and change its colours: [T, 3, h, w], values 0 to 255, uint8 if no colour changes.
+
+    Arguments are those of `training_clip`.
     """
     frames = _scale(clip, draw.size(clip))
     if draw.crop is not None:
@@ -136,7 +188,7 @@ def training_clip(clip: NDArray[np.uint8], settings: ClipInput, draw: ClipDraw) 
     if any(draw.shift):
         hue, saturation, value = draw.shift
         frames = shift_hsv(frames, hue=hue, saturation=saturation, value=value)
-    return _normalise(frames, settings.mean, settings.std)
+    return frames
 
 
 def training_boxes(boxes_xyxy: NDArray[np.floating], clip: NDArray[np.uint8], draw: ClipDraw) -> NDArray[np.float32]:
@@ -194,15 +246,12 @@ def resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.nn.functional.interpolate(frames, size=size, mode="bilinear", align_corners=False)
 
 
-def _normalise(frames: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Normalise [T, 3, h, w] with values 0 to 255 into [3, T, h, w], contiguous."""
-    return normalise(frames, mean, std, channels=0)
-
-
 def normalise(frames: Tensor, mean: Sequence[float], std: Sequence[float], *, channels: int = -3) -> Tensor:
-    """Normalise [..., 3, h, w] with values 0 to 255 into contiguous float32; 0 for `channels` puts channels first."""
+    """Normalise [..., 3, h, w] with values 0 to 255 into contiguous float32, on their device.
+
+    The result has its channels in place `channels`: 0 puts them first.
+    """
     planes = frames.movedim(-3, channels)
     shape = [3 if each == channels % planes.dim() else 1 for each in range(planes.dim())]
-    centre = torch.tensor(mean, dtype=torch.float32).view(shape)
-    scale = torch.tensor(std, dtype=torch.float32).view(shape)
-    return torch.empty(planes.shape, dtype=torch.float32).copy_(planes).sub_(centre).div_(scale)
+    centre, scale = (torch.tensor(each, dtype=torch.float32, device=planes.device).view(shape) for each in (mean, std))
+    return torch.empty(planes.shape, dtype=torch.float32, device=planes.device).copy_(planes).sub_(centre).div_(scale)

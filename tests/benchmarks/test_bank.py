@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import bank as benchmark
 from benchmarks import bank_memory, head_training
-from benchmarks.bank_reference import load_reference, reference_batch, write_reference
+from benchmarks.bank_reference import load_reference, reference_batch, their_batch, their_lfb, write_reference
 from benchmarks.bank_writing import write_large_bank
 from benchmarks.measuring import in_turns, median_ratio
 from benchmarks.synthetic_bank import (
@@ -123,6 +123,25 @@ def test_the_reference_holds_the_same_rows(tmp_path: Path) -> None:
     assert torch.equal(*by_second)
 
 
+THEIRS = """
+from mmengine.dist import get_dist_info
+
+class LFB:
+    def __getitem__(self, key):
+        video, second = key.split(",")
+        assert video in self.lfb and len(second) == 4 and get_dist_info() == (0, 1)
+        return torch.full((self.window_size * self.max_num_sampled_feat, self.lfb_channels), float(second))
+
+import torch
+"""
+
+
+def test_a_class_of_another_project_is_asked_for_windows(tmp_path: Path) -> None:
+    (tmp_path / "lfb.py").write_text(THEIRS)
+    lfb = their_lfb(tmp_path / "lfb.py", {"a": {}}, seconds=3, per_second=2, channels=5)
+    assert torch.equal(their_batch(lfb, [("a", 910)] * 2), torch.full((2, 6, 5), 910.0))
+
+
 def test_a_large_bank_on_a_small_disk_is_a_whole_bank(tmp_path: Path) -> None:
     write_large_bank(tmp_path / "bank.zarr", Size(seconds=20, channels=12, classes=4), films=5, distinct=2)
     bank = open_bank(tmp_path / "bank.zarr")
@@ -141,10 +160,15 @@ def test_every_figure_and_target_is_printed(
     run_here(monkeypatch, benchmark)
     # It starts processes, which is tried below.
     monkeypatch.setattr(benchmark, "together", lambda *_: {"rss": 2.0, "pss": 1.0})
-    benchmark.main(
-        tmp_path, films=2, seconds=70, channels=48, repeats=2, loads=1, batch=4, few=2, many=4, written=1, threads=1
-    )
+    (tmp_path / "lfb.py").write_text(THEIRS)
+    given: dict[str, Any] = {"films": 2, "seconds": 70, "channels": 48, "repeats": 2, "batch": 4, "threads": 1}
+    benchmark.main(tmp_path, loads=1, few=2, many=4, written=1, theirs=tmp_path / "lfb.py", **given)
     said = capsys.readouterr().out
+    assert "| MMAction2's class, 4 persons of a clip | " in said
+    benchmark.main(tmp_path, only_windows=True, **given)
+    again = capsys.readouterr().out
+    assert "| ours, float32 | " in again
+    assert "MMAction2" not in again
     found = read_json(tmp_path / "bank.json")
     assert len(found["targets"]) == 17
     for each in found["targets"]:

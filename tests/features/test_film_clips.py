@@ -10,8 +10,9 @@ from pipeline.features import film_clips as clips_module
 from pipeline.features.film_clips import ClipRequest, read_request, run_film
 from pipeline.models.heads.head import HeadSettings
 from pipeline.models.heads.table import build_head
-from pipeline.training.clip_steps import training_sample
+from pipeline.training.clip_steps import ClipData, clip_steps, training_sample
 from pipeline.training.norms import has_batch_norm
+from pipeline.training.steps import Stretch
 from tests.rank_jobs import CLIP, SETTINGS, WatchedStore, keyframes, make_films
 from tests.training.settings import training_settings
 
@@ -79,7 +80,7 @@ def test_what_the_network_sees_at_a_time_is_the_requests_alone(monkeypatch: pyte
         assert clip_index.tolist() == list(range(len(places)))
         return clips.reshape(len(places), 1)
 
-    def read(store: Any, video_id: str, request: ClipRequest, settings: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(store: Any, video_id: str, request: ClipRequest, **_: Any) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.full((1,), request.time_seconds), torch.zeros(1, 4)
 
     monkeypatch.setattr(clips_module, "read_request", read)
@@ -90,3 +91,39 @@ def test_what_the_network_sees_at_a_time_is_the_requests_alone(monkeypatch: pyte
     )  # fmt: skip
     assert seen == [range(8), range(8, 16), range(16, 19)]
     assert np.concatenate(rows).ravel().tolist() == list(range(19))
+
+
+def test_a_device_that_gets_pixels_sees_the_same_clips(store: WatchedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+
+    def forward(places: range, clips: torch.Tensor, boxes_xyxy: torch.Tensor, clip_index: torch.Tensor) -> torch.Tensor:
+        seen.append(clips)
+        return clip_index[:, None]
+
+    requests = [ClipRequest(float(at), np.array([[0.1, 0.1, 0.6, 0.9]])) for at in range(3)]
+    settings = replace(CLIP, mean=(120.0, 110.0, 100.0), std=(58.0, 57.0, 56.0))
+    for pixels in (False, True):
+        monkeypatch.setattr(clips_module, "normalises_itself", lambda _, pixels=pixels: pixels)
+        run_film(forward, store, "a", requests, settings=settings, device=torch.device("cpu"), batch=2)
+    assert torch.equal(*seen)
+    clip, boxes = read_request(store, "a", requests[0], settings, as_pixels=True)
+    assert (clip.dtype, clip.shape[1]) == (torch.uint8, 3)
+    assert torch.equal(boxes, read_request(store, "a", requests[0], settings)[1])
+
+
+def test_training_clips_are_the_same_where_their_device_normalises_them(store: WatchedStore) -> None:
+    tables: Any = None
+    settings = replace(CLIP, mean=(120.0, 110.0, 100.0), std=(58.0, 57.0, 56.0))
+    data = ClipData(store, settings, keyframes(), [], tables)
+    found = []
+    for as_pixels in (False, True):
+        steps = clip_steps(
+            replace(data, as_pixels=as_pixels), Stretch(0, 0, 1), training_settings(**SETTINGS), unmatched=False,
+            window_of=None, workers=1,
+        )  # fmt: skip
+        found.append([part.to(torch.device("cpu")) for step in steps for part in step.parts])
+    for one, other in zip(*found, strict=True):
+        assert one.clips is not None
+        assert other.clips is not None
+        assert torch.equal(one.clips, other.clips)
+        assert other.pixels_of is None

@@ -9,7 +9,18 @@ import torch
 
 from pipeline.base.randomness import rng_of
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.clips import draw_clip, inference_clip, training_boxes, training_clip
+from pipeline.video.clips import (
+    ClipDraw,
+    draw_clip,
+    inference_clip,
+    normalises_itself,
+    scaled_clip,
+    send_pixels,
+    stack_pixels,
+    training_boxes,
+    training_clip,
+)
+from pipeline.video.clips import changed_clip as pixels_of
 
 PIPELINE = Path(__file__).resolve().parent.parent / "fixtures" / "parity" / "mmaction2" / "data_pipeline.json"
 UPSTREAM: dict[str, Any] = json.loads(PIPELINE.read_text())
@@ -181,3 +192,29 @@ def test_hue_saturation_and_value_move_within_bounds_and_move_nothing_else() -> 
     low, high = np.min(seen, axis=0), np.max(seen, axis=0)
     np.testing.assert_allclose(low, [20 / 360 - 20 / 360, 0.6 - 0.1, 150 / 255 - 0.2], atol=0.02)
     np.testing.assert_allclose(high, [40 / 360, 0.6 + 0.1, 150 / 255 + 0.2], atol=0.02)
+
+
+@pytest.mark.parametrize("long_side", [None, 40])
+def test_pixels_that_are_normalised_on_their_device_have_the_same_bits(long_side: int | None) -> None:
+    clip, boxes = noise(3, 40, 56), np.array([[0.1, 0.2, 0.5, 0.9]])
+    expected, at = inference_clip(clip, boxes, short_side=32, long_side=long_side, mean=MEAN, std=STD)
+    pixels, same = scaled_clip(clip, boxes, short_side=32, long_side=long_side)
+    assert pixels.dtype == torch.uint8
+    found = send_pixels(stack_pixels([pixels] * 2), torch.device("cpu"), MEAN, STD)
+    assert found.is_contiguous()
+    assert torch.equal(found, torch.stack([expected] * 2))
+    assert torch.equal(at, same)
+
+
+@pytest.mark.parametrize("colour", [{}, {"brightness": 1.2, "contrast": 0.8}, {"shift": (20.0, 0.1, -0.1)}])
+def test_changed_pixels_that_are_normalised_on_their_device_have_the_same_bits(colour: dict[str, Any]) -> None:
+    clip = noise(2, 40, 56)
+    given: dict[str, Any] = {"brightness": 1.0, "contrast": 1.0, **colour}
+    draw = ClipDraw(32, 24, 0.3, 0.6, is_flipped=True, **given)
+    settings = ClipInput(frames=2, interval=1, short_side=32, mean=MEAN, std=STD)
+    found = send_pixels(pixels_of(clip, draw)[None], torch.device("cpu"), MEAN, STD)
+    assert torch.equal(found[0], training_clip(clip, settings, draw))
+
+
+def test_a_gpu_gets_pixels() -> None:
+    assert [normalises_itself(torch.device(each)) for each in ("cpu", "cuda", "cuda:1")] == [False, True, True]

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
 from pipeline.models.context import BankWindow
+from pipeline.models.row_projections import project_windows
 from pipeline.models.settings import Mask
 from pipeline.models.window_blocks import Look, sum_rows
 
@@ -145,10 +146,12 @@ def in_time(rows_WLd: Tensor, position_S1d: Tensor | None) -> Tensor:
 
 @dataclass(frozen=True)
 class Carried:
-    """Rows of a window as they are: each query is carried to them."""
+    """Rows of a window as they are, or projected for many windows: each query is carried to them."""
 
     window: BankWindow
     project: nn.Linear
+    latent: bool
+    "The rows of the window are projected already, but for the bias: queries are carried to the latent channels."
     valid: Tensor | None
     empty: bool
     "See `Look`."
@@ -163,7 +166,8 @@ class Carried:
     def read(self, query_Rd: Tensor, maps: Maps) -> Tensor:
         """See `Seen.read`."""
         sums_RC, weights_RL = self._sums(query_Rd, maps)
-        value_Rd: Tensor = maps.value(self.project(sums_RC.to(self.project.weight.dtype)))
+        sums_RC = sums_RC.to(self.project.weight.dtype)
+        value_Rd: Tensor = maps.value(sums_RC + self.project.bias if self.latent else self.project(sums_RC))
         if maps.position_v is not None:
             shares_RS = torch.unflatten(weights_RL, 1, (len(maps.position_v), -1)).sum(dim=2)
             value_Rd = value_Rd + shares_RS @ maps.position_v[:, 0]
@@ -180,7 +184,9 @@ class Carried:
         """Return each person's sum of its window's rows, [R, C], and the weights of the slots, [R, L]."""
         # The bias of the keys changes no weight. Its gradient is 0, not absent: ranks and optimisers expect one.
         query_Rd = query_Rd / math.sqrt(query_Rd.shape[1]) + 0 * maps.key.bias
-        carried_RC = (query_Rd @ maps.key.weight) @ self.project.weight
+        carried_RC = query_Rd @ maps.key.weight
+        if not self.latent:
+            carried_RC = carried_RC @ self.project.weight
         dtype = torch.promote_types(carried_RC.dtype, torch.float32)
         windows, slots = self.window.mask.shape  # `len` would close the size of a graph that is traced
         place_R, persons = group_persons(self.owner, windows)
@@ -242,7 +248,10 @@ class WindowReader:
             valid_WL = kept_WL if valid_WL is None else valid_WL & kept_WL
         if dropout.training and not is_carried_cheaper(window, project, self.layers):
             return Projected(project(window.whole(project.weight.dtype)), valid_WL, window.owner)
-        return Carried(window, project, valid_WL, empty=self.mask == "none", alone=not dropout.training)
+        latent = window.kept is not None and not torch.is_grad_enabled()
+        if window.kept is not None and latent:
+            window = project_windows(window, project, window.kept)
+        return Carried(window, project, latent, valid_WL, empty=self.mask == "none", alone=not dropout.training)
 
 
 def is_carried_cheaper(window: BankWindow, project: nn.Linear, layers: int) -> bool:

@@ -61,13 +61,14 @@ class NonLocalBank(nn.Module):
         With mask `valid`, a person whose window is empty keeps its query: no layer adds anything.
         """
         person_RC = pool_persons(roi)
-        return torch.cat([person_RC, self.look_at(person_RC, context_window(context))], dim=1)
+        found_Rd = self.look_at(self.project_roi(person_RC), context_window(context))
+        return torch.cat([person_RC, found_Rd.to(person_RC.dtype)], dim=1)
 
-    def look_at(self, person_RC: Tensor, window: BankWindow) -> Tensor:
-        """Compute what the persons read from their windows, [R, latent], in the type of `person_RC`."""
-        person_Rd: Tensor = self.dropout(self.project_roi(person_RC))
+    def look_at(self, person_Rd: Tensor, window: BankWindow) -> Tensor:
+        """Compute what the persons, projected, read from their windows, [R, latent]."""
+        person_Rd = self.dropout(person_Rd)
         # One dropout mask per window; upstream draws one for every person, on its copy of the window.
-        return self._ask(person_Rd, self.reader.see(window, self.project_bank, self.dropout)).to(person_RC.dtype)
+        return self._ask(person_Rd, self.reader.see(window, self.project_bank, self.dropout))
 
     def look(self, person_RC: Tensor, rows_BLC: Tensor, valid_BL: Tensor | None, owner_R: Tensor) -> Tensor:
         """Compute what the persons read from a few rows, which may have a gradient: [R, latent]."""

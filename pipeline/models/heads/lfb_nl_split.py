@@ -43,7 +43,11 @@ class SplitBank(nn.Module):
         window = context_window(context)
         if window.mask.shape[1] != self.slots:
             raise ValueError(f"the window has {window.mask.shape[1]} slots, this head expects {self.slots}")
-        return [self.tower.look_at(person_RC, window.part(part)) for part in (self.past_slots, self.future_slots)]
+        person_Rd = self.tower.project_roi(person_RC)
+        return [
+            self.tower.look_at(person_Rd, window.part(part)).to(person_RC.dtype)
+            for part in (self.past_slots, self.future_slots)
+        ]
 
 
 def split_bank(settings: HeadSettings, tower: NonLocalBank, *, head: str) -> SplitBank:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pipeline.base.errors import InputError
-from pipeline.models.context import BankWindow, Context, ObjectRows
+from pipeline.models.context import BankWindow, Context, KeptRows, ObjectRows
 from pipeline.models.heads.attend import (
     Carried,
     Projected,
@@ -174,3 +174,16 @@ def test_another_word_is_refused(name: str) -> None:
     message = rf"^head {name}: window_dropout is some, expected rows or projected$"
     with pytest.raises(InputError, match=message):
         head_of(name, window_dropout="some")
+
+
+@pytest.mark.parametrize("mask", ["none", "valid"])
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_that_are_kept_projected_give_the_same(name: str, mask: Mask) -> None:
+    head, roi, context = head_of(name, mask).double(), torch.randn(5, CHANNELS, dtype=torch.float64), context_of()
+    kept = replace(context, window=replace(context.window, kept=KeptRows()))  # type: ignore[type-var]
+    with torch.no_grad():
+        found = [head(roi, each) for each in (context, kept, kept)]
+    torch.testing.assert_close(found[0], found[1], rtol=1e-6, atol=1e-9)
+    assert torch.equal(found[1], found[2])
+    torch.testing.assert_close(head(roi, kept), found[0], rtol=0, atol=0)  # with a gradient nothing is kept
+    assert len(kept.window.kept.of) == 1  # type: ignore[union-attr]
