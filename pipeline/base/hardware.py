@@ -18,6 +18,8 @@ class Hardware:
     "Threads or processes that read data."
     batch: int
     "Keyframes that are read ahead of a network."
+    asked: str = "auto"
+    "The word that chose the device: a Ray cluster may have GPUs where this machine has none."
 
 
 def hardware_of(device: str, workers: int, batch: int) -> Hardware:
@@ -31,4 +33,4 @@ def hardware_of(device: str, workers: int, batch: int) -> Hardware:
     chosen = pick_device(device)
     if chosen.type == "cpu":
         keep_freed_blocks()
-    return Hardware(chosen, worker_count(workers), batch)
+    return Hardware(chosen, worker_count(workers), batch, device)
