@@ -127,9 +127,9 @@ class RayExecutor:
                 continue
             done = jobs.wait(WAIT_SECONDS if queue else STEP_SECONDS)
             for reference in done:
-                each = running.pop(reference)
-                if self._settle(each, reference):
-                    queue.append(each)
+                if self._settle(running[reference], reference):
+                    queue.append(running[reference])
+                del running[reference]
             if done or running:
                 moved, told = time.monotonic(), False
             elif not told and time.monotonic() - moved > STALL_SECONDS:
