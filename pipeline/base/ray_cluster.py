@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.base.errors import ClusterError
 from pipeline.base.files import owner_name
 from pipeline.base.make_items import Job, Needs
-from pipeline.base.ray_jobs import Actors, Tasks
+from pipeline.base.ray_jobs import Actors, Jobs, Tasks
 from pipeline.base.ray_worker import Place, code_of, probe_answer
 from pipeline.base.work import PROBES, is_finished, list_items, work_root
 
@@ -45,7 +45,8 @@ class RayCluster:
             self.nodes: dict[str, str] = {}
             check_nodes(self.ray, place)
             box = [self.ray.put((place, make))]
-            self.jobs = (Actors if needs.keeps_model else Tasks)(self.ray, place.token, box, gpus=int(gpus))
+            words = self.ray, place.token, box
+            self.jobs: Jobs = Actors(*words, gpus=int(gpus)) if needs.keeps_model else Tasks(*words)
         except BaseException:
             self.close()
             raise
@@ -121,6 +122,9 @@ def connect(threads: int) -> Any:
     except Exception as error:
         cause = " ".join(str(error).split())[:500]
         raise ClusterError(f"{ADDRESS}={address}: cannot use this Ray cluster: {cause}") from None
+    with suppress(AttributeError):
+        # Else Ray prints the last lines of a lost node's log on standard output, whatever `log_to_driver` says.
+        ray._private.worker._worker_logs_enabled = False
     return ray
 
 

@@ -86,9 +86,9 @@ def _answer(ray: Any, reference: Any) -> Answer:
 class Tasks:
     """One task for each job, on one CPU."""
 
-    def __init__(self, ray: Any, token: str, box: list[Any], *, gpus: int = 0) -> None:
+    def __init__(self, ray: Any, token: str, box: list[Any]) -> None:
         self.ray, self.words = ray, (token, box)
-        self.task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0, max_calls=0)(run_job)
+        self.task = ray.remote(num_cpus=1, max_retries=0)(run_job)
         self.cpus = _Size(ray, "CPU")
         self.running: set[Any] = set()
 
@@ -127,7 +127,8 @@ class Actors:
 
     def __init__(self, ray: Any, token: str, box: list[Any], *, gpus: int = 0) -> None:
         self.ray, self.words = ray, (token, box)
-        self.actor = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0, max_task_retries=0)(Keeper)
+        # A GPU is enough to ask for: a machine may have more of them than CPUs that it lends.
+        self.actor = ray.remote(num_cpus=1 - gpus, num_gpus=gpus, max_restarts=0, max_task_retries=0)(Keeper)
         self.wanted = _Size(ray, "GPU" if gpus else "CPU")
         self.idle: list[Any] = []
         self.starting: dict[Any, Any] = {}

@@ -40,6 +40,7 @@ class Remote:
 class StandIn:
     """What the project uses of `ray`."""
 
+    _private = SimpleNamespace(worker=SimpleNamespace())
     exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
 
     def __init__(self, **resources: float) -> None:
