@@ -21,6 +21,7 @@ from pipeline.base.ray_worker import Place, code_of, probe_answer
 from pipeline.base.work import PROBES, is_finished, list_items, work_root
 
 ADDRESS = "RAY_ADDRESS"
+AUTH = "RAY_AUTH_MODE"
 SHARED = "ACTIONBANK_SHARED"
 LARGEST = 2**30
 "Bytes of an item that go from node to driver where no folder is shared."
@@ -121,7 +122,8 @@ def connect(threads: int) -> Any:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
     except Exception as error:
         cause = " ".join(str(error).split())[:500]
-        raise ClusterError(f"{ADDRESS}={address}: cannot use this Ray cluster: {cause}") from None
+        more = "" if os.environ.get(AUTH) else f"; if it asks for a token, set {AUTH}=token (docs/cluster.md)"
+        raise ClusterError(f"{ADDRESS}={address}: cannot use this Ray cluster: {cause}{more}") from None
     with suppress(AttributeError):
         # Else Ray prints the last lines of a lost node's log on standard output, whatever `log_to_driver` says.
         ray._private.worker._worker_logs_enabled = False

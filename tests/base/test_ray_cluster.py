@@ -97,9 +97,12 @@ def test_a_cluster_that_cannot_be_reached(ray: StandIn, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.setenv(ADDRESS, "10.0.0.1:6379")
-    message = r"^RAY_ADDRESS=10\.0\.0\.1:6379: cannot use this Ray cluster: no Ray at this address$"
-    with RayExecutor(1, NEEDS) as executor, pytest.raises(ClusterError, match=message):
-        make_items(name_of, [Job("a")], count=1, executor=executor, what="make", unit="item")
+    told = "RAY_ADDRESS=10.0.0.1:6379: cannot use this Ray cluster: no Ray at this address"
+    for mode, more in (("", "; if it asks for a token, set RAY_AUTH_MODE=token (docs/cluster.md)"), ("token", "")):
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+        with RayExecutor(1, NEEDS) as executor, pytest.raises(ClusterError) as error:
+            make_items(name_of, [Job("a")], count=1, executor=executor, what="make", unit="item")
+        assert str(error.value) == f"{told}{more}"
     monkeypatch.setenv(ADDRESS, "ray://10.0.0.1:10001")
     with pytest.raises(ClusterError) as error:
         connect(1)
