@@ -96,4 +96,4 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch, ray: Any) -> None:
     strategies = SimpleNamespace(NodeAffinitySchedulingStrategy=lambda node, soft: node)
     monkeypatch.setitem(sys.modules, "ray", ray)
     for name, module in (("util", SimpleNamespace()), ("util.scheduling_strategies", strategies)):
-        monkeypatch.setitem(sys.modules, f"ray.{name}", module)  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, f"ray.{name}", module)

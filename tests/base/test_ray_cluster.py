@@ -1,9 +1,9 @@
 import os
+import platform
 from pathlib import Path
 
 import pytest
 
-from pipeline.base import ray_cluster
 from pipeline.base.errors import ClusterError
 from pipeline.base.make_items import Job, Needs, make_items
 from pipeline.base.ray_cluster import ADDRESS, SHARED, RayCluster, connect, shares_folder
@@ -12,7 +12,7 @@ from pipeline.base.ray_jobs import Actors, Tasks
 from tests.base.stand_in_ray import StandIn, put_in_place
 
 NEEDS = Needs(module="pipeline.base.packing")
-HERE = ray_cluster.platform.node()
+HERE = platform.node()
 
 
 @pytest.fixture

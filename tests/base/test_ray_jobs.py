@@ -7,7 +7,7 @@ from pipeline.base import ray_jobs
 from pipeline.base.errors import ClusterError
 from pipeline.base.make_items import Job
 from pipeline.base.ray_jobs import FAILED_STARTS, Actors, Tasks, WorkerLost
-from pipeline.base.ray_worker import Answer
+from pipeline.base.ray_worker import Answer, Keeper
 from tests.base.stand_in_ray import OutOfMemoryError, RayError, RayTaskError, StandIn
 
 MADE = Answer("made", 1, "n1")
@@ -30,7 +30,12 @@ def lost(*words: Any) -> Answer:
 @pytest.mark.parametrize("kind", [Tasks, Actors])
 def test_a_job_is_told_what_it_needs_and_answers(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
-    ray, jobs = jobs_of(kind, monkeypatch, lambda *words: told.append(words) or MADE, CPU=2.0)
+
+    def run(*words: Any) -> Answer:
+        told.append(words)
+        return MADE
+
+    ray, jobs = jobs_of(kind, monkeypatch, run, CPU=2.0)
     jobs.has_room()
     jobs.wait(0)
     reference = jobs.start(Job("a"))
@@ -95,7 +100,7 @@ def test_an_error_around_a_job_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_actors_that_never_come_up_end_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     _, jobs = jobs_of(Actors, monkeypatch, lambda *words: MADE, CPU=1.0)
-    monkeypatch.setattr(ray_jobs.Keeper, "ready", lost)
+    monkeypatch.setattr(Keeper, "ready", lost)
     with pytest.raises(ClusterError, match=r"^no process that keeps a model comes up on the Ray cluster: killed$"):
         for _ in range(FAILED_STARTS + 1):
             jobs.has_room()
