@@ -38,9 +38,11 @@ def memory_mib(pid: int | None = None) -> dict[str, float]:
 
 def tree(pid: int) -> list[int]:
     """A process and all below it."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
+    try:  # a thread has children of its own
+        children = [
+            each for task in Path(f"/proc/{pid}/task").iterdir() for each in (task / "children").read_text().split()
+        ]
+    except (FileNotFoundError, ProcessLookupError):
         return []
     return [pid, *(each for child in children for each in tree(int(child)))]
 

@@ -47,8 +47,9 @@ def detect_boxes(
     with recorded_run("detect_boxes", detector, dataset=params.dataset.name, items=len(films)) as record:
         record["device"] = device
         items = detect_films(
-            films, store, settings=chosen.settings, load=chosen.load, workers=at_a_time, batch=batch, names=chosen.names
-        )
+            films, store, settings=chosen.settings, load=chosen.load, workers=at_a_time, batch=batch,
+            names=chosen.names, needs=chosen.needs,
+        )  # fmt: skip
         if not is_main():
             return
         with replace_folder(data / "detected_boxes", FILES) as folder:

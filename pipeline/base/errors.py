@@ -19,6 +19,10 @@ class DamagedError(InputError):
     """A file that this program wrote no longer holds the bytes that were written."""
 
 
+class ClusterError(InputError):
+    """Something is wrong with the cluster, or with one of its nodes: no item can be made rightly, so the work ends."""
+
+
 def one_line(text: str, longest: int = LONGEST) -> str:
     """Bring a text to one line that every terminal and file can take: escape unprintable characters, cut the middle.
 

@@ -20,6 +20,8 @@ class Hardware:
     "Keyframes that are read ahead of a network."
     recompute: bool = False
     "Training of a transformer: keep only the inputs of its blocks for the backward pass, which computes them again."
+    asked: str = "auto"
+    "The word that chose the device: a Ray cluster may have GPUs where this machine has none."
 
 
 def hardware_of(device: str, workers: int, batch: int, *, recompute: bool = False) -> Hardware:
@@ -33,4 +35,4 @@ def hardware_of(device: str, workers: int, batch: int, *, recompute: bool = Fals
     chosen = pick_device(device)
     if chosen.type == "cpu":
         keep_freed_blocks()
-    return Hardware(chosen, worker_count(workers), batch, recompute)
+    return Hardware(chosen, worker_count(workers), batch, recompute, device)

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 Item = TypeVar("Item")
+LAUNCHED = "TORCHELASTIC_RUN_ID"
+"Set in the processes that `torchrun` starts, and in those that they start."
 
 
 def is_rank() -> bool:
     """Return whether `torchrun` started this process."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
+    return LAUNCHED in os.environ
 
 
 def _number(name: str, alone: int) -> int:

@@ -38,7 +38,10 @@ from pipeline.base.files import (
 
 ITEM_RECORD = "item.json"  # in each item: sizes and checksums of its files
 STATES = "states"
-NO_ITEMS = ("locks", "runs", STATES)
+PROBES = "probes"
+NO_ITEMS = ("locks", "runs", STATES, PROBES)
+ELSEWHERE: set[tuple[str, str]] = set()
+"(stage, key) of finished items that the process which asked for this one's work has in its own `.work`."
 
 
 def work_root() -> Path:
@@ -58,6 +61,8 @@ def item_folder(stage: str, key: str) -> Path:
 
 def is_finished(stage: str, key: str) -> bool:
     """Return whether the item exists and is undamaged; remove a damaged one, and print that."""
+    if (stage, key) in ELSEWHERE:
+        return True
     folder = item_folder(stage, key)
     if not folder.is_dir():
         return False

@@ -5,15 +5,17 @@ A second CSV has the objects, where the detector finds some beside persons.
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from pipeline.base.errors import InputError, counted
+from pipeline.base.executors import item_executor
 from pipeline.base.files import digest_value, write_bytes, write_json, write_text
+from pipeline.base.make_items import Needs
 from pipeline.base.read_ahead import read_ahead
 from pipeline.base.shared_items import Make, share_items
 from pipeline.base.work import item_key
@@ -29,6 +31,7 @@ STAGE = "detected_boxes"
 FILES = ("summary.json", "boxes.csv", "objects/objects.csv")
 COLUMNS = "video_id,timestamp,x1,y1,x2,y2,label,score"
 DECIMALS = 4
+MOTION_NEEDS = Needs(module="stages.detect_boxes")
 
 
 class Frames(Protocol):
@@ -102,6 +105,7 @@ def detect_films(
     workers: int,
     batch: int,
     names: Sequence[str] = (),
+    needs: Needs = MOTION_NEEDS,
 ) -> dict[str, Path]:
     """Return the finished item of every film by video, a folder with `boxes.csv` and `objects.csv`.
 
@@ -113,10 +117,11 @@ def detect_films(
         films: see `films_to_detect`.
         store: their frames.
         settings: what boxes depend on besides the frames and times: the detector, its weights, the code.
-        load: returns the detector; called only if an item is missing.
+        load: returns the detector; called only if an item is missing. Picklable where a Ray cluster makes items.
         workers: number of films processed at a time.
         batch: frames of a film that are read ahead of the detector.
         names: the names of the detector's classes.
+        needs: what the detector needs on a Ray cluster.
 
     Raises:
         InputError: frames of a film cannot be read. extract_frames wrote them, so this is no fault of the film. The
@@ -132,13 +137,18 @@ def detect_films(
         for film in films
     }
     by_id = {film.video_id: film for film in films}
+    maker = partial(_film_writer, store.folder, load, batch=batch, names=names)
+    with item_executor(workers, needs, initializer=_compute_in_one_thread) as executor:
+        return share_items(STAGE, keys, by_id, maker, executor=executor, what="detect_boxes", unit="film")
 
-    def load_maker() -> Make:
-        detector = load()
-        return lambda video_id, folder: write_film(folder, by_id[video_id], store, detector, batch=batch, names=names)
 
-    with ThreadPoolExecutor(workers, initializer=_compute_in_one_thread) as pool:
-        return share_items(STAGE, keys, load_maker, executor=pool, what="detect_boxes", unit="film")
+def _film_writer(frames: Path, load: Callable[[], Detector], *, batch: int, names: Sequence[str]) -> Make:
+    store, detector = FrameStore(frames), load()
+
+    def write(film: SearchedFilm, folder: Path) -> None:
+        write_film(folder, film, store, detector, batch=batch, names=names)
+
+    return write
 
 
 def _compute_in_one_thread() -> None:

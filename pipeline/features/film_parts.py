@@ -18,12 +18,16 @@ from torch import Tensor
 from pipeline.bank.feature_rows import FeatureRows, VideoRows
 from pipeline.bank.writer import write_part
 from pipeline.base.code_version import code_version
+from pipeline.base.executors import item_executor
 from pipeline.base.files import digest_value
 from pipeline.base.hardware import Hardware
+from pipeline.base.make_items import Needs
 from pipeline.base.numerics import compute_precision, set_numerics
+from pipeline.base.ray_device import device_here
 from pipeline.base.shared_items import Make, share_items
 from pipeline.base.work import item_key
 from pipeline.checkpoint.build_baseline import feature_detector
+from pipeline.checkpoint.specs import DetectorSpec, HeadSpec
 from pipeline.checkpoint.weights import load_checkpoint
 from pipeline.features.film_clips import FORWARD_KEYFRAMES, ClipRequest, run_film
 from pipeline.features.requests import FilmBoxes
@@ -101,19 +105,29 @@ def make_parts(
         for film in films
     }
     by_id = {film.video_id: film for film in films}
-
-    def load() -> Make:
-        set_numerics(compute_dtype=settings.compute_dtype, deterministic=False, threads=1)
-        detector = feature_detector(spec, tensors, str(checkpoint)).eval().to(hardware.device)
-        model = FilmModel(detector, spec.clip, store, settings, hardware.device, hardware.batch)
-        return lambda video_id, folder: write_film_part(folder, model, by_id[video_id])
-
+    load = partial(_part_writer, spec, tensors, str(checkpoint), frames, settings, hardware)
     threads = torch.get_num_threads()
     at_a_time = 1 if hardware.device.type == "cuda" else hardware.workers
-    with ThreadPoolExecutor(at_a_time, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        parts = share_items(STAGE, keys, load, executor=pool, what=what, unit="film")
+    needs = Needs(module="pipeline.features.film_parts", keeps_model=True, may_use_gpu=hardware.asked != "cpu")
+    with item_executor(at_a_time, needs, initializer=partial(torch.set_num_threads, 1)) as executor:
+        parts = share_items(STAGE, keys, by_id, load, executor=executor, what=what, unit="film")
     torch.set_num_threads(threads)
     return parts
+
+
+def _part_writer(
+    spec: DetectorSpec | HeadSpec,
+    tensors: dict[str, Tensor],
+    where: str,
+    frames: Path,
+    settings: PartSettings,
+    hardware: Hardware,
+) -> Make:
+    set_numerics(compute_dtype=settings.compute_dtype, deterministic=False, threads=1)
+    device = device_here(hardware.device)
+    detector = feature_detector(spec, tensors, where).eval().to(device)
+    model = FilmModel(detector, spec.clip, FrameStore(frames), settings, device, hardware.batch)
+    return lambda film, folder: write_film_part(folder, model, film)
 
 
 @dataclass(frozen=True)

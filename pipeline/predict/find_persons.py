@@ -46,6 +46,10 @@ class TableOfBoxes:
         of_film = self._of(video_id)
         return of_film.filter(pc.is_in(of_film["timestamp"], pa.array(stamps, pa.float64())))
 
+    def of_film(self, video_id: str) -> "TableOfBoxes":
+        """Return the boxes of one film."""
+        return TableOfBoxes(self._of(video_id), self.where)
+
     def one_by_one(self) -> "TableOfBoxes":
         """Return itself: nothing is computed."""
         return self

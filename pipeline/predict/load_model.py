@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bank.settings import BankSettings
-from pipeline.base.hardware import hardware_of
+from pipeline.base.hardware import Hardware, hardware_of
 from pipeline.checkpoint.build_baseline import feature_detector
 from pipeline.checkpoint.sidecars import Checkpoint, HandedOn
 from pipeline.checkpoint.specs import HeadSpec
@@ -152,7 +152,11 @@ def load_model(
     """
     files = find_model(Path(path), labels)
     settings = files.settings if box_threshold is None else files.settings.at_threshold(box_threshold)
-    hardware = hardware_of(device, workers, batch)
+    return open_model(files, settings, hardware_of(device, workers, batch))
+
+
+def open_model(files: ModelFiles, settings: PredictSettings, hardware: Hardware) -> Model:
+    """Load the model of files that `find_model` found; see `load_model`."""
     producer = _producer(files)
     tensors = load_tensors(files.head, files.checkpoint.sha256)
     predictor = make_predictor(tensors, files.checkpoint, hardware, compute_dtype=settings.compute_dtype)

@@ -1,7 +1,6 @@
 """Predict several films one after the other; a film that cannot be read is listed, and the others go on."""
 
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,16 +12,16 @@ import pyarrow as pa
 from pipeline.bank.reader import read_manifest
 from pipeline.bank.writer import assemble_bank
 from pipeline.base.errors import InputError, counted
-from pipeline.base.files import delete
 from pipeline.base.problems import Problem
 from pipeline.base.progress import whole_bar
 from pipeline.checkpoint.sidecars import plain
 from pipeline.predict import film_times
 from pipeline.predict.attention_table import ATTENTION
 from pipeline.predict.film_plans import FilmPlan
+from pipeline.predict.film_results import film_results
 from pipeline.predict.find_persons import TableOfBoxes
 from pipeline.predict.load_model import Model
-from pipeline.predict.predict_film import SPLIT, FilmResult, PredictOptions, extract_film, frames_of, predict_film
+from pipeline.predict.predict_film import SPLIT, FilmResult, PredictOptions
 from pipeline.predict.predicted import Predicted
 from pipeline.predict.scored_seconds import ScoredSecond, scored_seconds
 from pipeline.predict.typed_results import Second, typed_seconds
@@ -102,8 +101,9 @@ def predict_films(
         whole_bar("predict", total=len(plans), done=0) as bar,
     ):
         try:
-            for number, plan in enumerate(plans):
-                _predict(model, plan, options, Path(scratch, str(number)), found, on_second, keep=keep_bank is not None)
+            results = film_results(model, plans, options, Path(scratch), keep=keep_bank is not None)
+            for plan, result in zip(plans, results, strict=True):
+                _take(model, plan, result, found, on_second)
                 if len(found.problems) > bad and len(plans) > 1:  # the error below says that of a single film
                     print(found.problems[-1], file=sys.stderr)
                 bad = len(found.problems)
@@ -139,42 +139,21 @@ def check_keep_bank(model: Model, path: Path | None, *, force: bool) -> None:
         read_manifest(path)
 
 
-def _predict(
+def _take(
     model: Model,
     plan: FilmPlan,
-    options: PredictOptions,
-    folder: Path,
+    result: FilmResult | Problem,
     found: FilmsResult,
     on_second: Callable[[Second], None] | None,
-    *,
-    keep: bool,
 ) -> None:
-    try:
-        result = _film_result(model, plan, options, folder)
-    except InputError as error:  # of this film: its frames cannot be extracted, or a feature is too large for fp16
-        result = Problem(str(plan.film.path), plan.film.video_id, str(error), "a film that can be predicted")
     if isinstance(result, Problem):
         found.problems.append(result)
         return
-    delete(folder / "film" if keep else folder)
     found.results.append(result)
     if on_second is not None:
         for second in typed_seconds(result.scored, result.persons, model.labels, model.thresholds):
             on_second(second)
     print(_told(model, plan, result, found), file=sys.stderr)
-
-
-def _film_result(model: Model, plan: FilmPlan, options: PredictOptions, folder: Path) -> FilmResult | Problem:
-    stop = threading.Event()
-    try:
-        wanted = frames_of(model, plan.film.video_id, plan.persons, plan.timeline, options)
-        store = extract_film(plan.film, folder / "film", model, stop, wanted)
-    except BaseException:  # its child must stop too
-        stop.set()
-        raise
-    if isinstance(store, Problem):
-        return store
-    return predict_film(model, plan.film, store, plan.persons, timeline=plan.timeline, options=options, folder=folder)
 
 
 def _told(model: Model, plan: FilmPlan, result: FilmResult, found: FilmsResult) -> str:

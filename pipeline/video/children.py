@@ -117,6 +117,12 @@ def kept_children() -> Iterator[None]:
             child.end()
 
 
+def keep_children() -> None:
+    """Do what `kept_children` does, until this process ends, and its children with it."""
+    if _Kept.idle is None:
+        _Kept.idle = []
+
+
 def run_in_child(
     work: Callable[..., None], arguments: dict[str, Any], *, silence_seconds: float, stop: threading.Event
 ) -> None:

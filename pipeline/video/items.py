@@ -1,9 +1,9 @@
 """Extract many videos: each is an item of the work directory, made in a watched child, a few at a time."""
 
+import sys
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,15 +11,16 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.base.errors import InputError
+from pipeline.base.executors import item_executor
 from pipeline.base.faults import message_of
 from pipeline.base.files import digest_file, link_file, read_json
-from pipeline.base.make_items import make_items, refuse_failures
+from pipeline.base.make_items import Job, Needs, make_items, refuse_failures
 from pipeline.base.packing import pack_name, packed
 from pipeline.base.problems import Problem
 from pipeline.base.progress import progress
-from pipeline.base.work import item_key, make_item
+from pipeline.base.work import item_folder, item_key, make_item
 from pipeline.tables.schemas import VIDEOS, write_table
-from pipeline.video.children import ChildDied, ChildHung, ChildLost, kept_children, run_in_child
+from pipeline.video.children import ChildDied, ChildHung, ChildLost, keep_children, kept_children, preload, run_in_child
 from pipeline.video.chosen_frames import Wanted
 from pipeline.video.extract import FrameSettings, extract_video
 from pipeline.video.extract_pictures import extract_pictures
@@ -159,6 +160,30 @@ def _extract_pictures(path: Path, arguments: dict[str, Any], stop: threading.Eve
                 raise InputError(f"{path}: {error}, twice; nothing is stored for it; run it again") from None
 
 
+class VideoMaker:
+    """Makes the item of a job, whose `given` is the path of a video, and the rate of a folder of pictures or None."""
+
+    def __init__(self, settings: FrameSettings, code: str) -> None:
+        self.settings, self.code = settings, code
+        self.stop = threading.Event()
+        "When set, the work ends."
+
+    def __reduce__(self) -> Any:
+        return _maker_elsewhere, (self.settings, self.code)
+
+    def __call__(self, job: Job) -> VideoItem:
+        """Return the item; see `video_item`."""
+        path, rate = job.given
+        return video_item(path, settings=self.settings, code=self.code, stop=self.stop, frame_rate=rate)
+
+
+def _maker_elsewhere(settings: FrameSettings, code: str) -> VideoMaker:
+    """Make a `VideoMaker` in a process that does nothing else."""
+    keep_children()
+    preload(sys.modules[__name__])
+    return VideoMaker(settings, code)
+
+
 def extract_videos(
     paths: Mapping[str, Path],
     *,
@@ -179,18 +204,18 @@ def extract_videos(
     Raises:
         InputError: videos could not be extracted for reasons that are not in them; the items of the others are kept.
     """
-    stop = threading.Event()
     items: dict[str, VideoItem] = {}
 
-    def make(video_id: str) -> None:
-        rate = rates.get(video_id)
-        items[video_id] = video_item(paths[video_id], settings=settings, code=code, stop=stop, frame_rate=rate)
+    def made(video_id: str, item: VideoItem) -> None:
+        items[video_id] = replace(item, folder=item_folder(STAGE, item.folder.name))  # as this process names it
 
-    with kept_children(), ThreadPoolExecutor(workers) as pool:
+    make, needs = VideoMaker(settings, code), Needs(module="stages.extract_frames")
+    jobs = (Job(video_id, (path, rates.get(video_id))) for video_id, path in paths.items())
+    with kept_children(), item_executor(workers, needs) as executor:
         try:
-            failures = make_items(make, paths, executor=pool, what=STAGE, unit="video")
+            failures = make_items(make, jobs, count=len(paths), executor=executor, what=STAGE, unit="video", made=made)
         except BaseException:  # after an interrupt or a bug the children must stop too
-            stop.set()
+            make.stop.set()
             raise
     refuse_failures({video_id: str(error) for video_id, error in failures.items()}, len(paths), "video")
     return {video_id: items[video_id] for video_id in paths}

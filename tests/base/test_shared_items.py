@@ -18,7 +18,8 @@ def share(keys: dict[str, str], *, bad: str = "") -> tuple[dict[str, Path], list
     def load() -> Make:
         calls.append("load")
 
-        def make(name: str, folder: Path) -> None:
+        def make(given: str, folder: Path) -> None:
+            name = given.removeprefix("of ")
             calls.append(name)
             if name == bad:
                 raise InputError(f"{name}: cannot be read")
@@ -27,7 +28,9 @@ def share(keys: dict[str, str], *, bad: str = "") -> tuple[dict[str, Path], list
         return make
 
     with ThreadPoolExecutor(1) as pool:
-        return share_items("stage", keys, load, executor=pool, what="make", unit="film"), calls
+        return share_items(
+            "stage", keys, {name: f"of {name}" for name in keys}, load, executor=pool, what="make", unit="film"
+        ), calls
 
 
 def test_only_what_is_missing_is_made_and_nothing_is_loaded_for_nothing() -> None:

@@ -9,7 +9,7 @@ import pytest
 from pipeline.bank.check_bank import verify_bank
 from pipeline.bank.reader import open_bank
 from pipeline.base.errors import InputError
-from pipeline.predict import predict_films as module
+from pipeline.predict import film_results as module
 from pipeline.predict.film_plans import FilmPlan
 from pipeline.predict.film_sources import FilmSource
 from pipeline.predict.find_persons import TableOfBoxes, choose_persons, read_boxes

@@ -1,0 +1,135 @@
+"""The executor without Ray: a stand-in for the cluster does a job when somebody waits for it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.base.errors import ClusterError, InputError
+from pipeline.base.make_items import Job, Needs, make_items
+from pipeline.base.ray_executor import ATTEMPTS, RayExecutor
+from pipeline.base.ray_jobs import WorkerLost
+from pipeline.base.ray_worker import Answer
+from pipeline.base.work import is_finished, item_folder
+
+NEEDS = Needs(module="pipeline.base.files")
+
+
+class Cluster:
+    """Has room for two jobs; a job's `given` is its answers one after the other, the last of them for ever."""
+
+    def __init__(self) -> None:
+        self.jobs = self
+        self.running: dict[int, Job] = {}
+        self.started: list[str] = []
+        self.most, self.closed = 0, False
+
+    def has_room(self) -> bool:
+        return len(self.running) < 2
+
+    def start(self, job: Job) -> int:
+        self.started.append(job.name)
+        self.running[len(self.started)] = job
+        self.most = max(self.most, len(self.running))
+        return len(self.started)
+
+    def wait(self, seconds: float) -> list[int]:
+        return list(self.running)[:1]
+
+    def answer(self, reference: int) -> Answer:
+        job = self.running.pop(reference)
+        answers = job.given
+        answer: Answer | str = answers[min(self.started.count(job.name), len(answers)) - 1]
+        if isinstance(answer, str):
+            raise WorkerLost(answer)
+        return answer
+
+    def node_name(self, node: str) -> str:
+        return f"host-{node}"
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def made(value: Any = None, **more: Any) -> Answer:
+    return Answer("made", value, "1", **more)
+
+
+def run(cluster: Cluster, answers: dict[str, list[Any]]) -> tuple[dict[str, Any], dict[str, str]]:
+    found: dict[str, Any] = {}
+
+    def reach(threads: int, needs: Needs, make: Callable[[Job], Any]) -> Cluster:
+        assert (threads, needs) == (3, NEEDS)
+        return cluster
+
+    def make(job: Job) -> None: ...
+
+    with RayExecutor(3, NEEDS, reach=reach) as executor:
+        jobs = [Job(name, each) for name, each in answers.items()]
+        failures = make_items(
+            make, jobs, count=len(jobs), executor=executor, what="make", unit="item", made=found.__setitem__
+        )
+    assert cluster.closed
+    return found, {name: str(error) for name, error in failures.items()}
+
+
+def test_what_is_made_is_returned_and_what_is_refused_named() -> None:
+    cluster, refused = Cluster(), [Answer("refused", "b.mp4: cannot be read", "1")]
+    answers = {"a": [made(1)], "b": refused, **{name: [made(name)] for name in "cdefgh"}}
+    found, failures = run(cluster, answers)
+    assert found == {"a": 1, **{name: name for name in "cdefgh"}}
+    assert failures == {"b": "b.mp4: cannot be read"}
+    assert cluster.most == 2
+    assert sorted(cluster.started) == sorted(answers)
+
+
+def test_a_job_whose_worker_is_lost_is_done_again() -> None:
+    cluster = Cluster()
+    assert run(cluster, {"a": ["its node is gone", made(1)], "b": [made(2)]}) == ({"a": 1, "b": 2}, {})
+    assert cluster.started.count("a") == 2
+
+
+def test_a_job_that_ends_its_worker_each_time_is_named_and_the_others_finish() -> None:
+    cluster = Cluster()
+    full = Answer("fault", "/tmp: No space left on device", "7")
+    found, failures = run(cluster, {"a": ["its process ended"], "b": [made(2)], "c": [full]})
+    assert found == {"b": 2}
+    assert failures == {
+        "a": "a: its worker was lost 4 times; its process ended, the last time; no memory is the usual cause: give the "
+        "nodes fewer CPUs (ray start --num-cpus); nothing is stored for it",
+        "c": "c: failed 4 times; on host-7: /tmp: No space left on device; nothing is stored for it",
+    }
+    assert cluster.started.count("a") == cluster.started.count("c") == ATTEMPTS
+
+
+def test_a_bug_ends_the_work_with_its_traceback() -> None:
+    with pytest.raises(RuntimeError, match=r"^a, on Ray node host-3:\nTraceback .*\nKeyError: 'x'$"):
+        run(Cluster(), {"a": [Answer("bug", "Traceback ...\nKeyError: 'x'", "3")]})
+
+
+def test_an_unfit_node_ends_the_work_for_all() -> None:
+    with pytest.raises(ClusterError, match=r"^Ray node host-2: has other code$"):
+        run(Cluster(), {**{name: [Answer("unfit", "has other code", "2")] for name in "ab"}, "c": [made()]})
+
+
+def test_an_error_of_the_cluster_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster()
+    monkeypatch.setattr(cluster, "wait", lambda seconds: 1 / 0)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        run(cluster, {"a": [made()], "b": [made()]})
+
+
+def test_items_that_come_as_bytes_are_written_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    run(Cluster(), {"a": [made(items=[("stage", "key", {"x/y.bin": b"12", "z.txt": b""})])]})
+    assert is_finished("stage", "key")
+    assert (item_folder("stage", "key") / "x/y.bin").read_bytes() == b"12"
+
+
+def test_an_executor_is_for_one_function_and_reaches_nothing_without_a_job() -> None:
+    def reach(threads: int, needs: Needs, make: Callable[[Job], Any]) -> Cluster:
+        raise ClusterError("no cluster")
+
+    with RayExecutor(3, NEEDS, reach=reach) as executor, pytest.raises(InputError, match=r"^no cluster$"):
+        make_items(print, [Job("a")], count=1, executor=executor, what="make", unit="item")
