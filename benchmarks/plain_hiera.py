@@ -135,7 +135,7 @@ def stages(state: State, sizes: Sizes, clip: Tensor) -> list[Tensor]:
     times = state["pos_embed_temporal"].repeat_interleave(sizes.rows * sizes.columns, dim=1)
     x = x + state["pos_embed_spatial"].repeat(1, sizes.slices, 1) + times
     x = unroll(x.reshape(len(clip), sizes.slices, sizes.rows, sizes.columns, -1))
-    found = []
+    found: list[Tensor] = []
     for number, dims in enumerate(block_dims(sizes)):
         x = block(state, f"blocks.{number}", x, dims)
         if number + 1 in [sum(sizes.blocks[: stage + 1]) for stage in range(4)]:

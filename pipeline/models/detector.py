@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from pipeline.models.backbones.hiera import Hiera
 from pipeline.models.backbones.resnet3d import ResNet3d
 from pipeline.models.backbones.slowfast import SlowFast
-from pipeline.models.backbones.videomae import VideoMae
 from pipeline.models.backbones.token_map import TokenMap
+from pipeline.models.backbones.videomae import VideoMae
 from pipeline.models.cell_pool import cell_pool
 from pipeline.models.context import BankWindow, Context, ObjectBoxes, ObjectRows
 from pipeline.models.heads.head import Head, pool_persons

@@ -60,7 +60,8 @@ def strided(x: Tensor) -> np.ndarray[Any, Any]:
 
 
 def fixture(folder: Path, networks: dict[str, Sizes], **more: Any) -> Path:
-    path, facts, arrays = folder / "hiera.json", dict[str, Any](more), {}
+    path, facts = folder / "hiera.json", dict[str, Any](more)
+    arrays: dict[str, Any] = {}
     for number, (name, sizes) in enumerate(networks.items()):
         facts[name], own = network(sizes, clips=number + 1, seed=number + 3)
         arrays |= {f"{name}/{key}": value for key, value in own.items()}
