@@ -207,13 +207,12 @@ def _match_interaction(weights: Mapping[str, Tensor], mlp: bool, columns: int) -
 
 def unseen(backbone: MatchedBackbone) -> list[str]:
     """Return lines on the settings that leave no trace in the weights, and the values assumed for them."""
-    if isinstance(backbone.network, Hiera):
+    network = backbone.network
+    if isinstance(network, Hiera):
         return [f"the number of heads is taken as that of {backbone.name}"]
-    if isinstance(backbone.network, VideoMae):
-        return [
-            f"attention heads {backbone.network.heads}, clips of {backbone.network.frames} frames, as {backbone.name}"
-        ]
+    if isinstance(network, VideoMae):
+        return [f"attention heads {network.heads}, clips of {network.frames} frames, as {backbone.name}"]
     lines = [f"spatial strides and dilations are taken as those of {backbone.name}"]
-    if isinstance(backbone.network, SlowFast):
-        lines.append(f"alpha {backbone.network.alpha} and slow frames by {backbone.network.slow_frames}, likewise")
+    if isinstance(network, SlowFast):
+        lines.append(f"alpha {network.alpha} and slow frames by {network.slow_frames}, likewise")
     return lines
