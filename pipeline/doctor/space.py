@@ -42,6 +42,10 @@ PERSONS = 2.0  # persons per frame, if neither boxes nor annotations say
 # Per channel of the stem; of a frozen transformer as of the usual base size, 768.
 CHANNELS = {"slowonly_tiny": 8, "slowfast_tiny": 10, "transformers": 12, "slowfast": 36, "other": 32}
 TRANSFORMERS = {"videomae_b": 768, "videomae_l": 1024, "videomae_tiny": 96}  # whose tokens are the features
+# Width of the first stage, and channels of the maps over it.
+HIERAS = {
+    "hiera_b": (96, 12), "hiera_bplus": (112, 12), "hiera_l": (144, 12), "hiera_h": (256, 12), "hiera_tiny": (32, 6)
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -232,6 +236,9 @@ def bank_channels(backbone: str, width: int | None, *, context: bool) -> int:
     """Return the width of a person's feature without building the network; arguments as in the parameters."""
     if backbone in TRANSFORMERS:
         return (width or TRANSFORMERS[backbone]) * (2 if context else 1)
+    if backbone in HIERAS:
+        usual, times = HIERAS[backbone]
+        return (width or usual) * times * (2 if context else 1)
     kind = "slowfast" if "slowfast_" in backbone.removeprefix("pyslowfast_") else "other"
     stem = width or (16 if backbone.endswith("_tiny") else 64)
     return CHANNELS.get(backbone, CHANNELS[kind]) * stem * (2 if context else 1)

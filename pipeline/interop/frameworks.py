@@ -17,7 +17,7 @@ from pipeline.checkpoint.weights import load_checkpoint, load_tensors
 from pipeline.interop import (
     acar,
     alphaction,
-    hiera,
+    hiera_weights,
     mmaction2,
     mmaction2_recognizer,
     pyslowfast,
@@ -113,7 +113,7 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
         return _alphaction(*_tensors(path, weights), around)
     if acar.is_acar(names):
         return _acar(*_tensors(path, weights), around)
-    if hiera.is_hiera(names):
+    if hiera_weights.is_hiera(names):
         return _hiera(path, *_tensors(path, weights), around)
     if _is_videomae(names):
         return _videomae(path, *_tensors(path, weights), around)
@@ -354,10 +354,10 @@ def _alphaction(tensors: dict[str, Tensor], others: list[str], around: Mapping[s
 
 def _hiera(path: Path, tensors: dict[str, Tensor], others: list[str], around: Mapping[str, Any]) -> Foreign:
     try:
-        found = hiera.read_hiera(tensors)
+        found = hiera_weights.read_hiera(tensors)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    head = hiera.HEAD if any(key.startswith(hiera.HEAD) for key in tensors) else ""
+    head = hiera_weights.HEAD if any(key.startswith(hiera_weights.HEAD) for key in tensors) else ""
     kind: Kind = "classifier" if head else "backbone"
     beside = [key for key in map(str, around) if key != "model_state"]
     return Foreign(
@@ -365,7 +365,7 @@ def _hiera(path: Path, tensors: dict[str, Tensor], others: list[str], around: Ma
         kind,
         f"Hiera {'masked autoencoder' if found.dropped else kind}",
         found.tensors,
-        hiera.our_key,
+        hiera_weights.our_key,
         (*others, *beside, *found.dropped),
         head,
         notes=tuple(found.notes),

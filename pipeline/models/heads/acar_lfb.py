@@ -28,7 +28,8 @@ class LongTermRelations(nn.Module):
     def forward(self, roi: Tensor, context: Context) -> Tensor:
         """RoI maps [R, C, 1, s, s] -> [R, 2 * hidden + latent]."""
         asks_Rd = self.relations(roi, context)
-        return torch.cat([asks_Rd, self.bank.look_at(asks_Rd, context_window(context))], dim=1)
+        found_Rd = self.bank.look_at(self.bank.project_roi(asks_Rd), context_window(context))
+        return torch.cat([asks_Rd, found_Rd.to(asks_Rd.dtype)], dim=1)
 
 
 def acar_lfb(

@@ -12,7 +12,7 @@ from pipeline.checkpoint.load_backbone import load_backbone
 from pipeline.checkpoint.weights import save_checkpoint
 from pipeline.interop.convert_checkpoint import Converted, convert
 from pipeline.interop.frameworks import recognise_checkpoint
-from pipeline.interop.hiera import LICENCE
+from pipeline.interop.hiera_weights import LICENCE
 from pipeline.models.build import build_backbone
 from tests.interop.made_hiera import weights
 from tests.interop.test_convert_checkpoint import save
