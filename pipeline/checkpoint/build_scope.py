@@ -74,4 +74,6 @@ def scored_detector(spec: HeadSpec | HandedOn, beside: Path = HEAD) -> Detector:
 
     For `beside` see `build_baseline`.
     """
-    return build_baseline(spec.detector.detector(), beside) if isinstance(spec, HandedOn) else build_scope_detector(spec)
+    return (
+        build_baseline(spec.detector.detector(), beside) if isinstance(spec, HandedOn) else build_scope_detector(spec)
+    )

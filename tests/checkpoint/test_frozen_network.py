@@ -126,7 +126,9 @@ def test_weights_are_whole_and_in_float32(tmp_path: Path) -> None:
     state = load_file(file)
     lost = next(name for name in state if "layer.1" in name and name.endswith("weight"))
     save_file({name: value for name, value in state.items() if name != lost}, file, {"format": "pt"})
-    with pytest.raises(InputError, match=f"^{re.escape(str(file))}: lacks 1 weights of a videomae \\(the first: .*layer"):
+    with pytest.raises(
+        InputError, match=f"^{re.escape(str(file))}: lacks 1 weights of a videomae \\(the first: .*layer"
+    ):
         import_network(tmp_path / "made", CLIP, to)
     file.write_bytes(b"no tensors")
     with pytest.raises(InputError, match=f"^{re.escape(str(file))}: cannot be read as a videomae: "):

@@ -61,7 +61,12 @@ def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 def test_a_configuration_keeps_what_computes_and_runs_no_code_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
-    code = {"auto_map": {"AutoModel": "evil.Model"}, "id2label": {"0": "run"}, "_name_or_path": "/a", "dtype": "float16"}
+    code = {
+        "auto_map": {"AutoModel": "evil.Model"},
+        "id2label": {"0": "run"},
+        "_name_or_path": "/a",
+        "dtype": "float16",
+    }
     write(tmp_path / "config.json", {"model_type": "videomae", "hidden_size": 24, **code})
     assert read_config(tmp_path) == {"model_type": "videomae", "hidden_size": 24}
 

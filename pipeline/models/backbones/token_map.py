@@ -62,7 +62,9 @@ class TokenLayout:
         is_alike = places == made[0] * made[1] and shown != made
         if not is_alike and places and places % made[1] == 0 and shown[1] > 1:
             return ""
-        return f"{found}, or another size whose number of patches is a multiple of {made[1]} and not {made[0] * made[1]}"
+        return (
+            f"{found}, or another size whose number of patches is a multiple of {made[1]} and not {made[0] * made[1]}"
+        )
 
 
 class TokenMap(nn.Module):
