@@ -30,7 +30,7 @@ def import_backbone(
 
     params = load_params()
     with recorded_run("import_backbone", library, dataset=params.dataset.name):
-        told = import_network(Path(params.backbone.folder), params.backbone.input, NETWORK)
+        told = import_network(Path(params.backbone.folder or ""), params.backbone.input, NETWORK)
     print(f"{NETWORK}: {told}")
 
 

@@ -101,7 +101,7 @@ def load_network(path: Path, clip: ClipInput, expected: FrozenSpec | None = None
     with torch.random.fork_rng(devices=[]):  # what it draws is overwritten, and is no draw of the detector
         network = build_network(known.config, layout)
     load_into(network, load_tensors(path, known.sha256), str(path))
-    digest = digest_value([known.config, known.sha256, known.spec.library])
+    digest = digest_value([known.spec.sha256, known.spec.config, known.spec.library])
     return TokenMap(network, layout, bytes.fromhex(digest))
 
 

@@ -12,9 +12,15 @@ import torch
 from torch import nn
 
 from pipeline.base.errors import InputError
-from pipeline.base.files import digest_file, read_json
-from pipeline.checkpoint.frozen_network import CLASSES, FrozenNetwork, as_checkpoint, library, tokens_part
-from pipeline.checkpoint.frozen_network import fitted_layout as fitted
+from pipeline.base.files import digest_file, digest_value, read_json
+from pipeline.checkpoint.frozen_network import (
+    CLASSES,
+    FrozenNetwork,
+    as_checkpoint,
+    fitted_layout,
+    library,
+    tokens_part,
+)
 from pipeline.checkpoint.specs import FrozenSpec
 from pipeline.checkpoint.weights import save_checkpoint
 from pipeline.models.backbones.token_map import TokenLayout
@@ -43,13 +49,14 @@ def import_network(folder: Path, clip: ClipInput, to: Path) -> str:
     """
     config = read_config(folder)
     layout = layout_of(config, folder)
-    fitted(layout, clip)
+    fitted_layout(layout, clip)
     told = check_normalisation(folder, clip)
     network = _load(folder, layout)
     spec = FrozenSpec(
         model_type=layout.model_type,
         folder=folder.resolve().name,
         sha256=digest_file(folder / WEIGHTS),
+        config=digest_value(config),
         library=f"transformers {library().__version__}",
         channels=layout.channels,
     )

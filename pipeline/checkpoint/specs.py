@@ -40,6 +40,8 @@ class FrozenSpec:
     "Name of the folder that it was imported from."
     sha256: str
     "Of the folder's model.safetensors."
+    config: str
+    "Digest of what its config.json says of the arithmetic."
     library: str
     "What computes it, with its version."
     channels: int

@@ -15,8 +15,8 @@ class Backbone(Block):
     "A name of the table in pipeline/models/build.py, or transformers (docs/frozen-features.md)."
     width: Positive | None
     "Channels of the stem; all other widths scale with it. null takes the published 64 (tiny: 16)."
-    folder: str
-    "Of transformers: a Hugging Face folder with config.json and model.safetensors; conf/none/weights for the others."
+    folder: str | None = None
+    "Of transformers, which needs it: a Hugging Face folder with config.json and model.safetensors."
     input: ClipInput
 
     @property
