@@ -14,7 +14,7 @@ from pipeline.base.errors import InputError
 from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.specs import RecognizerSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_tensors
-from pipeline.interop import acar, alphaction, mmaction2, mmaction2_recognizer, pyslowfast, torchvision_resnet
+from pipeline.interop import acar_keys, alphaction, mmaction2, mmaction2_recognizer, pyslowfast, torchvision_resnet
 from pipeline.interop.conversion import some
 from pipeline.interop.mmaction2_recognizer import RecognizerShape, recognizer_shape
 from pipeline.interop.pickles import Inert, load_pickle
@@ -85,7 +85,7 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
     if path.suffix == ".safetensors":
         return _ours(path, value)
     if not isinstance(value, dict):
-        told = acar.told_annotations(value) or f"a {type(value).__name__}"
+        told = acar_keys.told_annotations(value) or f"a {type(value).__name__}"
         raise InputError(f"{path}: holds {told}, expected a checkpoint's dictionary")
     for key in ("state_dict", "model_state", "blobs", "model"):
         if isinstance(value.get(key), dict):
@@ -100,7 +100,7 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
         return _caffe2(path, weights, taken_as)
     if alphaction.is_alphaction(names):
         return _alphaction(*_tensors(path, weights), around)
-    if acar.is_acar(names):
+    if acar_keys.is_acar(names):
         return _acar(*_tensors(path, weights), around)
     if any(name.startswith("backbone.") for name in names):
         return _mmaction2(path, *_tensors(path, weights), around, taken_as)
@@ -293,7 +293,7 @@ def _alphaction(tensors: dict[str, Tensor], others: list[str], around: Mapping[s
 
 def _acar(tensors: dict[str, Tensor], others: list[str], around: Mapping[str, Any]) -> Foreign:
     """Take the weights; around them lie the states of optimiser and schedule of a training."""
-    kind: Kind = "detector" if any(key.startswith(acar.HEAD) for key in tensors) else "backbone"
+    kind: Kind = "detector" if any(key.startswith(acar_keys.HEAD) for key in tensors) else "backbone"
     beside, notes = _beside(around, "state_dict")
     if kind == "detector":
         notes += (
@@ -306,9 +306,9 @@ def _acar(tensors: dict[str, Tensor], others: list[str], around: Mapping[str, An
         kind,
         f"ACAR-Net {kind}",
         tensors,
-        acar.our_key,
+        acar_keys.our_key,
         (*others, *beside),
-        head=acar.HEAD if kind == "detector" else "",
+        head=acar_keys.HEAD if kind == "detector" else "",
         notes=notes,
     )
 
