@@ -28,8 +28,9 @@ HEADS = {
             *(f"head={name}", "scope=all", "head_train.schedule.epochs=8"),
             *("head_train.feature_dropout=0", "head_train.validation.interval=8"),
         ]
-        for name in ("acrn", "acar", "acar_lfb")
+        for name in ("acrn", "acar")
     },
+    "acar_lfb": ["head=acar_lfb", "scope=all", "head_train.schedule.epochs=8", "head_train.validation.interval=8"],
 }
 # Heads that read persons, objects and memory, each without one of them.
 WITHOUT = {

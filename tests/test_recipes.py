@@ -17,6 +17,7 @@ from pipeline.models.settings import LabelGroup, Labels
 from pipeline.project.compose import compose_params
 from pipeline.tables.label_map import AVA_EVALUATED, AVA_GROUPS
 from tests.recipes import (
+    ACAR,
     ALPHACTION,
     ARCHITECTURES,
     CONF,
@@ -56,18 +57,19 @@ def test_the_rows_are_those_of_the_source_in_its_order() -> None:
         set(PARAMETERS) == WITHOUT_FIXTURE == {name for name in REPORTED if "fixture" not in rows()[name]["reported"]}
     )
     found = {name: values["reported"]["map"] for name, values in rows().items()}
-    assert found == REPORTED | VIDEOMAE | {name: reported for name, (reported, _) in ALPHACTION.items()}
+    assert found == REPORTED | VIDEOMAE | {name: each for name, (each, _) in (ALPHACTION | ACAR).items()}
     assert [name for name in rows() if name in REPORTED] == list(REPORTED)
     assert [name for name in rows() if name in ALPHACTION] == list(ALPHACTION)
     assert [name for name in rows() if name in VIDEOMAE] == list(VIDEOMAE)
-    assert (len(REPORTED), len(ALPHACTION)) == (34, 7)
+    assert [name for name in rows() if name in ACAR] == list(ACAR)
+    assert (len(REPORTED), len(ALPHACTION), len(ACAR)) == (34, 7, 3)
 
 
 def test_every_backbone_has_a_file() -> None:
     assert {path.stem for path in (CONF / "backbone").glob("*.yaml")} == set(BACKBONES)
 
 
-@pytest.mark.parametrize("name", [*REPORTED, *ALPHACTION, *VIDEOMAE])
+@pytest.mark.parametrize("name", [*REPORTED, *ALPHACTION, *VIDEOMAE, *ACAR])
 def test_a_file_says_what_it_is_in_its_first_lines(name: str) -> None:
     lines = [line for line in (CONF / "experiment" / f"{name}.yaml").read_text().splitlines() if line.startswith("#")]
     text, values = " ".join(lines[1:]), rows()[name]
@@ -228,6 +230,36 @@ def test_a_row_of_aia_reads_its_own_memory_and_objects(name: str) -> None:
     assert values["bank"]["make"] == []
     assert values["inputs"]["infer_memory"] == ["val"]
     assert (values["labels"]["several"], values["labels"]["unlabelled"]) == ("first", "first")
+
+
+@pytest.mark.parametrize("name", ACAR)
+def test_a_row_of_acar_trains_as_upstream(name: str) -> None:
+    values, reported, deep = rows()[name], rows()[name]["reported"], name == "ava22_acar_r50"
+    training, epochs = values["baseline"], 6 if deep else 5
+    rates = ("lr", "momentum", "nesterov", "weight_decay", "decay", "norm", "clip_norm", "dropout")
+    assert [training[key] for key in rates] == [0.064, 0.9, True, 1e-7, "all", "frozen", "none", 0.0]
+    assert (training["global_batch"], training["bn_batch"], training["base_batch"]) == (8, 1, 8)
+    assert training["schedule"] == {
+        "epochs": epochs, "epoch_steps": "pass", "warmup_epochs": 1, "warmup_factor": 0.125,
+        "warmup_by": "iteration_after", "decay": "step", "milestones": [epochs - 0.4, epochs - 0.2], "gamma": 0.1,
+    }  # fmt: skip
+    assert training["augmentation"] == {
+        "short_side": [256, 256], "crop": "none", "flip": 0.5, "colour": 0.0, "box_jitter": [0.075, 0.075],
+        "max_boxes": 32,
+    }  # fmt: skip
+    assert training["head"]["options"] == {"depth": 2 if deep else 1, "kernel": 3 if deep else 1}
+    assert {key: values["roi"][key] for key in ("output_size", "aligned", "scale")} == {
+        "output_size": 7, "aligned": False, "scale": "map",
+    }  # fmt: skip
+    groups = values["labels"]["groups"]
+    assert [(each["classes"], each["kind"]) for each in groups] == [(13, "softmax"), (47, "sigmoid")]
+    assert [each["weight"] * 60 for each in groups] == pytest.approx([13, 47])
+    assert groups[0]["loss"] == "binary"
+    chosen, _ = _chosen(AVA_EVALUATED, values["dataset"]["class_map"], 1)
+    assert [label.name for label in chosen] == [label.name for label in AVA_EVALUATED]
+    assert values["evaluation"]["box_threshold"] == 0.85
+    assert (reported["map"], reported["reevaluated_map"]) == ACAR[name]
+    assert described(name)["parameters"] == (58_873_800 if deep else 75_597_992)
 
 
 def test_the_list_of_architectures_is_whole() -> None:

@@ -153,6 +153,7 @@ def test_the_model_is_that_of_upstream(name: str) -> None:
         "aligned": upstream_roi["aligned"],
         "extend_x": 0.0,
         "extend_y": 0.0,
+        "scale": "stride",
     }
     if hyper["backbone_type"] == "ResNet3dSlowFast":
         alpha, kernel = hyper["speed_ratio"], hyper["slow_path"]["fusion_kernel"]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
-from pipeline.interop import acar
+from pipeline.interop import acar_keys
 from pipeline.interop.acar_training import compare_loss, compare_neck, compare_rates
 from pipeline.interop.alphaction_losses import near
 from pipeline.interop.checked_config import Checked
@@ -97,7 +97,7 @@ def _head_case(name: str, case: Mapping[str, Any], arrays: Mapping[str, Array]) 
     maps = [torch.from_numpy(random.standard_normal(shape).astype(np.float32)) for shape in case["feature_shapes"]]
     pooled_BChw = pool_time(maps, "mean")
     head, size = _head(case["head"], maps=pooled_BChw.shape[1])
-    _fill(head, {f"{acar.HEAD}{key}": shape for key, shape in case["keys"].items()}, prefix="head.")
+    _fill(head, {f"{acar_keys.HEAD}{key}": shape for key, shape in case["keys"].items()}, prefix="head.")
     rois_R5 = torch.tensor(case["rois_batch_x1y1x2y2_normalised"], dtype=torch.float32).reshape(-1, 5)
     _check_ids(name, case["roi_ids"], rois_R5, len(pooled_BChw))
     clip_index, boxes_R4 = rois_R5[:, 0].long(), rois_R5[:, 1:].clone()
@@ -205,7 +205,7 @@ def _fill(network: nn.Module, shapes: Mapping[str, Any], prefix: str = "") -> No
     weights = {key: rule_weight(key.removeprefix(prefix), shape) for key, shape in shapes.items()}
 
     def rename(key: str) -> str | None:
-        ours = acar.our_key(key)
+        ours = acar_keys.our_key(key)
         return ours and ours.removeprefix(prefix)
 
     try:

@@ -15,7 +15,7 @@ from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.specs import RecognizerSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_tensors
 from pipeline.interop import (
-    acar,
+    acar_keys,
     alphaction,
     hiera_weights,
     mmaction2,
@@ -96,7 +96,7 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
     if path.suffix == ".safetensors" and (path.with_suffix(".json").exists() or not _is_videomae(value)):
         return _ours(path, value)
     if not isinstance(value, dict):
-        told = acar.told_annotations(value) or f"a {type(value).__name__}"
+        told = acar_keys.told_annotations(value) or f"a {type(value).__name__}"
         raise InputError(f"{path}: holds {told}, expected a checkpoint's dictionary")
     for key in ("state_dict", "model_state", "blobs", "model", "module"):
         if isinstance(value.get(key), dict):
@@ -111,7 +111,7 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
         return _caffe2(path, weights, taken_as)
     if alphaction.is_alphaction(names):
         return _alphaction(*_tensors(path, weights), around)
-    if acar.is_acar(names):
+    if acar_keys.is_acar(names):
         return _acar(*_tensors(path, weights), around)
     if hiera_weights.is_hiera(names):
         return _hiera(path, *_tensors(path, weights), around)
@@ -375,7 +375,7 @@ def _hiera(path: Path, tensors: dict[str, Tensor], others: list[str], around: Ma
 
 def _acar(tensors: dict[str, Tensor], others: list[str], around: Mapping[str, Any]) -> Foreign:
     """Take the weights; around them lie the states of optimiser and schedule of a training."""
-    kind: Kind = "detector" if any(key.startswith(acar.HEAD) for key in tensors) else "backbone"
+    kind: Kind = "detector" if any(key.startswith(acar_keys.HEAD) for key in tensors) else "backbone"
     beside, notes = _beside(around, "state_dict")
     if kind == "detector":
         notes += (
@@ -388,9 +388,9 @@ def _acar(tensors: dict[str, Tensor], others: list[str], around: Mapping[str, An
         kind,
         f"ACAR-Net {kind}",
         tensors,
-        acar.our_key,
+        acar_keys.our_key,
         (*others, *beside),
-        head=acar.HEAD if kind == "detector" else "",
+        head=acar_keys.HEAD if kind == "detector" else "",
         notes=notes,
     )
 

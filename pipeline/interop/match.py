@@ -187,8 +187,7 @@ def _match_relations(name: str, prefix: str, weights: Mapping[str, Tensor], mlp:
         latent, bank = weights["head.shared.bank.project_bank.weight"].shape
     except (KeyError, IndexError, TypeError, ValueError):
         raise InputError(f"the weights of the relations of {name} are not whole") from None
-    layers = len({key.split(".")[4] for key in weights if key.startswith("head.shared.bank.layers.")})
-    return MatchedHead(name, mlp, columns, {**options, "layers": layers, "latent": latent}, bank)
+    return MatchedHead(name, mlp, columns, {**options, "latent": latent}, bank)
 
 
 _BLOCK = re.compile(r"head\.shared\.interaction\.blocks\.([POM][1-9]\d*)\.query\.weight")

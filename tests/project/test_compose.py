@@ -53,8 +53,8 @@ def test_every_experiment_composes_and_recomposes(path: Path) -> None:
     [
         (
             ["head=nope"],
-            "Could not find 'head/nope' Available options in 'head': acar acar_lfb acrn aia_dense_serial aia_parallel aia_serial "
-            "aia_split baseline lfb_avg lfb_max lfb_nl lfb_nl_split "
+            "Could not find 'head/nope' Available options in 'head': acar acar_lfb acrn aia_dense_serial aia_parallel "
+            "aia_serial aia_split baseline lfb_avg lfb_max lfb_nl lfb_nl_split "
             "linear two_layer",
         ),
         (["hed=linear"], r"^hed: is not a parameter of conf/ as it stands$"),

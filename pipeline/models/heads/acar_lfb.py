@@ -41,7 +41,6 @@ def acar_lfb(
     hidden: int = RelationOptions.hidden,
     dropout: float = RelationOptions.dropout,
     downsample: str = RelationOptions.downsample,
-    layers: int = 2,
     latent: int = 512,
 ) -> Head:
     """Build ACAR with a window of the bank. It reads the feature map, so it trains only with the detector (scope all).
@@ -54,8 +53,7 @@ def acar_lfb(
         hidden: see there.
         dropout: see there; also that of the attention over the window.
         downsample: see there.
-        layers: of the attention over the window, see `lfb_nl`.
-        latent: channels of this attention.
+        latent: channels of the attention over the window, which has two layers, see `lfb_nl`.
 
     Raises:
         InputError: see `acar` and `lfb_nl`.
@@ -64,7 +62,7 @@ def acar_lfb(
         depth=depth, kernel=kernel, reduced=reduced, hidden=hidden, dropout=dropout, downsample=downsample
     )
     relations = build_relations(settings, options, head="acar_lfb")
-    look = NonLocalOptions(layers=layers, latent=latent, dropout=dropout, init="identity", window_dropout="rows")
+    look = NonLocalOptions(layers=2, latent=latent, dropout=dropout, init="identity", window_dropout="rows")
     bank = non_local_bank(settings, look, head="acar_lfb", asks=2 * hidden)
     return Head(
         LongTermRelations(relations, bank),

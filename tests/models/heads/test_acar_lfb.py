@@ -10,7 +10,7 @@ from pipeline.models.heads.acar_lfb import acar_lfb
 from pipeline.models.heads.head import HeadSettings
 
 SETTINGS = HeadSettings(roi_channels=6, bank_channels=5, classes=3, map_channels=6, dropout=0.0)
-SMALL: dict[str, Any] = {"reduced": 5, "hidden": 4, "dropout": 0.0, "latent": 8, "layers": 2}
+SMALL: dict[str, Any] = {"reduced": 5, "hidden": 4, "dropout": 0.0, "latent": 8}
 CLIP_INDEX = torch.tensor([1, 0, 1])
 
 
@@ -64,8 +64,8 @@ def test_relations_and_attention_are_learnt_together_also_with_empty_windows() -
 
 
 def test_nonsense_is_refused_in_its_name() -> None:
-    with pytest.raises(InputError, match=r"^head acar_lfb: layers is 0 and latent 512, expected at least 1$"):
-        acar_lfb(SETTINGS, layers=0)
+    with pytest.raises(InputError, match=r"^head acar_lfb: layers is 2 and latent 0, expected at least 1$"):
+        acar_lfb(SETTINGS, latent=0)
     with pytest.raises(InputError, match=r"^head acar_lfb: kernel is 2, expected 1 or 3$"):
         acar_lfb(SETTINGS, kernel=2)
     assert acar_lfb(SETTINGS, **SMALL).scopes == {"all"}

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from pipeline.interop.acar import is_acar, our_key, told_annotations
+from pipeline.interop.acar_keys import is_acar, our_key, told_annotations
 from pipeline.models.build import build_backbone
 from tests.interop.test_acar_fixture import UPSTREAM
 
