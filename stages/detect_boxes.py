@@ -44,8 +44,7 @@ def detect_boxes(
     store, films = FrameStore(data / "frames"), films_to_detect(data / "annotations", data / "frames")
     chosen = choose_detector(detector, weights=boxes.weights, min_score=boxes.min_score, device=device)
     at_a_time = 1 if chosen.on_gpu else worker_count(workers)
-    with recorded_run("detect_boxes", detector, dataset=params.dataset.name, items=len(films)) as record:
-        record["device"] = device
+    with recorded_run("detect_boxes", detector, dataset=params.dataset.name, items=len(films), device=device):
         items = detect_films(
             films, store, settings=chosen.settings, load=chosen.load, workers=at_a_time, batch=batch,
             names=chosen.names, needs=chosen.needs,

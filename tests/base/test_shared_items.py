@@ -1,10 +1,16 @@
-from concurrent.futures import ThreadPoolExecutor
+import pickle
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.base.errors import InputError
-from pipeline.base.shared_items import Make, share_items
+from pipeline.base.make_items import Job, Needs
+from pipeline.base.ray_executor import RayExecutor
+from pipeline.base.shared_items import ItemMaker, Make, share_items
+from pipeline.base.work import is_finished
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +46,36 @@ def test_only_what_is_missing_is_made_and_nothing_is_loaded_for_nothing() -> Non
     _, calls = share({"a": "1", "b": "2", "c": "3"})
     assert calls == ["load", "c"]
     assert share({"a": "1", "b": "2", "c": "3"}) == ({**folders, "c": folders["a"].parent / "3"}, [])
+
+
+def load_nothing() -> Make:
+    return lambda given, folder: None
+
+
+def test_what_makes_items_is_sent_without_what_it_has_loaded() -> None:
+    maker = ItemMaker("stage", load_nothing)
+    maker(Job("a", ("1", None)))
+    assert is_finished("stage", "1")
+    assert vars(pickle.loads(pickle.dumps(maker))) == {"stage": "stage", "load": load_nothing, "_write": None}
+
+
+def test_a_cluster_gets_all_items_from_the_first_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def submit(self: RayExecutor, fn: Callable[[Job], Any], job: Job) -> Future[Any]:
+        future: Future[Any] = Future()
+        calls.append(job.name)
+        future.set_result(fn(job))
+        return future
+
+    keys = {"a": "1", "b": "2"}
+    monkeypatch.setattr(RayExecutor, "submit", submit)
+    monkeypatch.setattr("pipeline.base.shared_items.share", lambda items: pytest.fail("ranks share nothing"))
+    for is_first, expected in ((False, []), (True, ["a", "b"])):
+        monkeypatch.setattr("pipeline.base.shared_items.is_main", lambda is_first=is_first: is_first)
+        executor = RayExecutor(1, Needs(module="pipeline.base.work"))
+        share_items("stage", keys, keys, load_nothing, executor=executor, what="make", unit="film")
+        assert calls == expected
 
 
 def test_the_others_are_kept_where_one_fails() -> None:

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from pipeline.base.files import digest_tree
+from pipeline.base.work import list_rests, remove_rests
 from tests.end_to_end.harness import REPOSITORY, Project
+from tests.kills import TOKEN, ours_running
 from tests.ray_work import LOG, STAGE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -156,9 +158,30 @@ def test_stages_write_the_bytes_that_threads_write(project: Project, nodes: dict
     for split in ("train", "val"):
         project.run("python", "-m", "stages.infer_bank", split, environment=nodes)
     assert {name: project.tree(name) for name in before} == before
+    for environment in ({}, nodes):
+        project.run("python", "-m", "stages.detect_boxes", "motion", environment=environment)
+        found = project.tree("data/playground_mini/detected_boxes")
+        assert found == before.setdefault("boxes", found)
+        shutil.rmtree(project.folder / ".work/detected_boxes")
     films = str(project.folder / "data/playground_mini/source")
     for out, environment in (("one", {}), ("ray", nodes)):
         words = ["--detector", "motion", "--out", out, "--keep-bank", f"{out}.zarr"]
         project.run("actionbank", "predict", films, *words, environment=environment)
     assert project.tree("ray") == project.tree("one")
     assert project.tree("ray.zarr") == project.tree("one.zarr")
+
+
+def test_a_cluster_of_one_machine_ends_with_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    root, token = tmp_path / "ray", "ray-driver"
+    own = {"ACTIONBANK_EXECUTOR": "ray", "RAY_ADDRESS": "", "HOME": str(tmp_path), TOKEN: token}
+    process = start(root, ["tasks", "0.3", *NAMES], own)
+    wait_until(lambda: len(log(root, "finished")) >= 2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    wait_until(lambda: ours_running(token) == [])
+    assert run(root, ["tasks", "0", *NAMES], own)[:2] == (0, "12\n")
+    assert ours_running(token) == []
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    remove_rests(list_rests())
+    assert list((root / ".work").rglob(".*")) == []

@@ -1,3 +1,4 @@
+import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +8,14 @@ import pytest
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_tree, read_json, remove_folder
+from pipeline.base.make_items import Job
 from pipeline.base.problems import Problem
 from pipeline.tables.schemas import VIDEOS, read_table
+from pipeline.video import children as children_module
 from pipeline.video import items
 from pipeline.video.children import ChildDied, ChildHung, ChildLost
 from pipeline.video.extract import FrameSettings, extract_video
-from pipeline.video.items import assemble_videos, extract_videos, video_item
+from pipeline.video.items import VideoMaker, assemble_videos, extract_videos, video_item
 from tests.video.films import write_film
 
 SETTINGS = FrameSettings(25.0, None, 90)
@@ -224,3 +227,17 @@ def test_the_child_is_the_extraction(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ((function, more),) = called
     assert function is extract_video
     assert more["silence_seconds"] == 60
+
+
+def test_what_extracts_can_be_sent_to_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There it keeps its children, as that process does nothing else."""
+    monkeypatch.setattr(children_module._Kept, "idle", None)
+    here = VideoMaker(SETTINGS, "c0")
+    here.stop.set()
+    there = pickle.loads(pickle.dumps(here))
+    assert children_module._Kept.idle == []
+    assert (there.settings, there.code, there.stop.is_set()) == (SETTINGS, "c0", False)
+    write_film(tmp_path / "f.mp4", frames=3)
+    monkeypatch.setattr(items, "run_in_child", lambda work, arguments, **more: work(**arguments))
+    made = there(Job("f", (tmp_path / "f.mp4", None)))
+    assert (made.folder, made.is_new) == (item(tmp_path / "f.mp4").folder, True)
