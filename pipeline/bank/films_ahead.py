@@ -5,6 +5,7 @@ for the network only where this gives fewer bytes than the training reads. Banks
 is done for them.
 """
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from pipeline.base.errors import InputError
 from pipeline.base.progress import progress
 
 THREADS = 8
+CACHE_VARIABLE = "ACTIONBANK_BANK_CACHE"
+"Environment variable: MiB that fetched parts may take on this machine."
 AHEAD_SHARE = 4  # of the cache folder: as much may be fetched and not yet read
 MOST_AHEAD = 1 << 30  # bytes; more would only push out what may be read again
 INDEX_ARRAY = "timestamp"  # any small array: they are fetched together
@@ -39,10 +42,23 @@ def fetch_index(banks: Sequence[Bank], row_sets: Sequence[str]) -> None:
     ]
     if not wanted:
         return
+    for bank in {id(bank): bank for bank, *_ in wanted}.values():
+        _say_small_cache(bank, row_sets)
     with ThreadPoolExecutor(2 * THREADS) as pool:
         done = pool.map(lambda each: each[0].fetch(*each[1:], INDEX_ARRAY), wanted)
         for _ in progress(done, what="fetch times and boxes", total=len(wanted), unit="part"):
             pass
+
+
+def _say_small_cache(bank: Bank, row_sets: Sequence[str]) -> None:
+    """Say where the cache folder cannot keep what a training reads of a bank."""
+    assert bank.fetched is not None
+    sets = [part.row_sets[name] for part in bank.manifest.parts.values() for name in row_sets if name in part.row_sets]
+    size = sum(sum(each.shard_bytes.values()) for each in sets)
+    if size > bank.fetched.cache_bytes:
+        room = f"{bank.fetched.cache_bytes >> 20} MiB that are kept of banks elsewhere"
+        told = f"{' and '.join(row_sets)} have {-(-size >> 20)} MiB, more than the {room}"
+        print(f"{bank.where}: {told}: films are fetched again and again; {CACHE_VARIABLE} sets it", file=sys.stderr)
 
 
 def films_ahead(

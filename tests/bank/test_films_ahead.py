@@ -77,6 +77,17 @@ def test_nothing_is_done_for_a_bank_of_this_machine(tmp_path: Path) -> None:
     assert [*films_ahead(FILMS, lambda film: [film], [bank], ["detections"])] == FILMS
 
 
+def test_a_cache_that_cannot_keep_the_bank_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_small_bank(tmp_path / "train.zarr", {film: make_rows({0.0: 100}, channels=3000) for film in "ab"})
+    for cache_mb in (1, 3):
+        bank = open_remote(f"file://{path}", tmp_path / "cache", cache_bytes=cache_mb << 20)
+        fetch_index([bank], ["detections"])
+    assert capsys.readouterr().err == (
+        f"file://{path}: detections have 2 MiB, more than the 1 MiB that are kept of banks elsewhere: films are "
+        "fetched again and again; ACTIONBANK_BANK_CACHE sets it\n"
+    )
+
+
 def test_times_of_all_parts_are_fetched_before_any_feature(tmp_path: Path) -> None:
     path = write_small_bank(tmp_path / "train.zarr", {film: make_rows({0.0: 2}, seed=ord(film)) for film in FILMS})
     bank = open_remote(f"file://{path}", tmp_path / "cache")

@@ -27,7 +27,9 @@ def rows_of(path: Path, **changes: Any) -> RowSource:
     sources = Sources(path, path / "made/annotations", path, path)
     known = {"reads_bank": True, "producer": OURS, "allow_mixed": False, **changes}
     hardware = Hardware(torch.device("cpu"), 1, 1)
-    return RowSource(sources=sources, settings=NOTHING, banks={"val": str(path / "val.zarr")}, hardware=hardware, **known)
+    return RowSource(
+        sources=sources, settings=NOTHING, banks={"val": str(path / "val.zarr")}, hardware=hardware, **known
+    )
 
 
 @pytest.fixture
