@@ -152,6 +152,7 @@ class RemoteParts(Mapping[str, Path]):
         self._remote = remote
         self._cache = cache
         self._manifest = manifest
+        self.reads: set[tuple[str, str]] = set()
 
     @property
     def cache_bytes(self) -> int:

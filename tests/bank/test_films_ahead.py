@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.bank import films_ahead as module
 from pipeline.bank.films_ahead import fetch_index, films_ahead
 from pipeline.bank.part_cache import LOCKS
 from pipeline.bank.reader import open_bank
@@ -22,7 +23,7 @@ class StandIn:
     """A bank elsewhere whose films are parts of 10 bytes; `fetched_films` are Events that a fetch sets."""
 
     def __init__(self, cache_bytes: int, do: Callable[[str], None] = lambda film: None) -> None:
-        self.fetched: Any = SimpleNamespace(cache_bytes=cache_bytes)
+        self.fetched: Any = SimpleNamespace(cache_bytes=cache_bytes, reads=set())
         row_set = SimpleNamespace(shard_bytes={"features": 10})
         self.manifest = SimpleNamespace(
             parts={film: SimpleNamespace(row_sets={"detections": row_set}) for film in FILMS}
@@ -62,6 +63,27 @@ def test_a_film_that_was_fetched_lately_is_not_asked_for_again() -> None:
     assert [*ahead(bank, "ababa")] == [*"ababa"]
     assert set(asked) <= {"a", "b"}
     assert len(asked) <= 2
+
+
+class AtOnce:
+    """An executor that calls at once."""
+
+    def __init__(self, *_: Any) -> None:
+        self.shutdown: Any = lambda **_: None
+
+    def submit(self, function: Callable[..., None], *arguments: Any) -> None:
+        function(*arguments)
+
+
+def test_what_its_reader_holds_is_not_fetched_again_until_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr(module, "MOST_BATCHES", 2)
+    asked: list[str] = []
+    bank = StandIn(4 * 5, asked.append)  # less than a film: no film is surely kept until its next use
+    for number, film in enumerate(ahead(bank, "ab" * 8)):
+        if number < 6 or number == 12:
+            bank.fetched.reads.add((film, "detections"))
+    assert asked == [*"ababab", *"ab", "a"], "once in vain for each; a was read again at its last use but one"
 
 
 def test_an_error_is_left_to_who_reads_the_rows() -> None:
