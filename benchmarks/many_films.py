@@ -302,16 +302,15 @@ def _children_mib() -> float:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
-def measure(project: Project, steps: list[str]) -> dict[str, Cost]:
-    """Cost of each step of a project, and of running it again."""
+def measure(project: Project, steps: list[str]) -> Iterator[tuple[str, Cost]]:
+    """Yield each step of a project and its cost, and that of running it again."""
     if not (project.folder / "source").is_dir():
         apart(make_source, project)
-    costs = {}
     for name in steps:
         for turn in ("",) if name in ONCE else ("", " again"):
-            costs[f"{name}{turn}"] = cost = apart(run_step, project, name)
+            cost = apart(run_step, project, name)
             print(f"{project.films} films: {name}{turn}: {asdict(cost)}", file=sys.stderr)
-    return costs
+            yield f"{name}{turn}", cost
 
 
 def show(found: dict[int, dict[str, Cost]]) -> str:
@@ -347,10 +346,12 @@ def main(
     for count in [FEW, *films]:
         project = Project(folder / str(count), count, pack, decode, network)
         wanted = [name for name in step or STEPS if count != FEW or name not in found.get(FEW, {})]
-        found[count] = found.get(count, {}) | measure(project, wanted)
-        write_json(
-            path, {str(size): {name: asdict(cost) for name, cost in each.items()} for size, each in found.items()}
-        )
+        costs = found.setdefault(count, {})
+        for name, cost in measure(project, wanted):
+            costs[name] = cost
+            write_json(
+                path, {str(size): {key: asdict(one) for key, one in each.items()} for size, each in found.items()}
+            )
     print(show(found))
 
 

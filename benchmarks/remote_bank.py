@@ -2,12 +2,12 @@
 
     python -m benchmarks.remote_bank FOLDER [--films 8 --seconds 897 --channels 2048 --head lfb_max]
 
-Makes the banks of `benchmarks.synthetic_bank` in FOLDER if they are absent, and puts them into an S3 service on loopback
-(moto), which is another process. Then the stage `train_head` (scope head, bank=external, streamed windows) trains on
-each side, in a process of its own with an empty cache folder: on the folders, on `s3://`, on `s3://` without fetching
-ahead, and on `s3://` with a cache for half of the train bank. All sides must end with the same weights. Prints wall and
-CPU time of each epoch, and the ratio of the wall time to that of the folders; CPU time is the trainer's alone. Loopback
-has no latency; moto shares the cores.
+Makes the banks of `benchmarks.synthetic_bank` in FOLDER if they are absent, and puts them into an S3 service on
+loopback (moto), which is another process. Then the stage `train_head` (scope head, bank=external, streamed windows)
+trains on each side, in a process of its own with an empty cache folder: on the folders, on `s3://`, on `s3://` without
+fetching ahead, and on `s3://` with a cache for half of the train bank. All sides must end with the same weights. Prints
+wall and CPU time of each epoch, and the ratios to those of the folders; CPU time is the trainer's alone. Loopback has
+no latency; moto shares the cores.
 """
 
 import os
@@ -87,13 +87,14 @@ def show(found: dict[str, list[Found]]) -> str:
     """The results as Markdown: the least of the turns."""
     epochs = len(found[HERE][0].epochs)
     header = ["rows from", "start", *(f"epoch {each + 1}" for each in range(epochs)), "cache", "memory"]
-    base = [min(each.epochs[number][0] for each in found[HERE]) for number in range(epochs)]
+    base = [min(each.epochs[number] for each in found[HERE]) for number in range(epochs)]
     rows = []
     for side, turns in found.items():
         cells = []
         for number in range(epochs):
             wall, cpu = min(each.epochs[number] for each in turns)
-            cells.append(f"{wall:.2f} s ({cpu:.2f} s CPU), {wall / base[number]:.2f} x")
+            ratios = f"{wall / base[number][0]:.2f} x ({cpu / base[number][1]:.2f} x)"
+            cells.append(f"{wall:.2f} s ({cpu:.2f} s CPU), {ratios}")
         wall, cpu = min(each.start for each in turns)
         start = f"{wall:.2f} s ({cpu:.2f} s CPU)"
         rows.append([side, start, *cells, f"{turns[0].cached_mb:.0f} MB", f"{turns[0].peak_mib:.0f} MiB"])

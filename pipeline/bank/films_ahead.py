@@ -5,7 +5,8 @@ for the network only where this gives fewer bytes than the training reads. Banks
 is done for them.
 """
 
-from collections import OrderedDict
+import sys
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,8 +17,11 @@ from pipeline.base.errors import InputError
 from pipeline.base.progress import progress
 
 THREADS = 8
+CACHE_VARIABLE = "ACTIONBANK_BANK_CACHE"
+"Environment variable: MiB that fetched parts may take on this machine."
 AHEAD_SHARE = 4  # of the cache folder: as much may be fetched and not yet read
 MOST_AHEAD = 1 << 30  # bytes; more would only push out what may be read again
+MOST_BATCHES = 64
 INDEX_ARRAY = "timestamp"  # any small array: they are fetched together
 Part = TypeVar("Part")
 Key = tuple[int, str, str]  # number of the bank, part, row set
@@ -39,10 +43,23 @@ def fetch_index(banks: Sequence[Bank], row_sets: Sequence[str]) -> None:
     ]
     if not wanted:
         return
+    for bank in {id(bank): bank for bank, *_ in wanted}.values():
+        _say_small_cache(bank, row_sets)
     with ThreadPoolExecutor(2 * THREADS) as pool:
         done = pool.map(lambda each: each[0].fetch(*each[1:], INDEX_ARRAY), wanted)
         for _ in progress(done, what="fetch times and boxes", total=len(wanted), unit="part"):
             pass
+
+
+def _say_small_cache(bank: Bank, row_sets: Sequence[str]) -> None:
+    """Say where the cache folder cannot keep what a training reads of a bank."""
+    assert bank.fetched is not None
+    sets = [part.row_sets[name] for part in bank.manifest.parts.values() for name in row_sets if name in part.row_sets]
+    size = sum(sum(each.shard_bytes.values()) for each in sets)
+    if size > bank.fetched.cache_bytes:
+        room = f"{bank.fetched.cache_bytes >> 20} MiB that are kept of banks elsewhere"
+        told = f"{' and '.join(row_sets)} have {-(-size >> 20)} MiB, more than the {room}"
+        print(f"{bank.where}: {told}: films are fetched again and again; {CACHE_VARIABLE} sets it", file=sys.stderr)
 
 
 def films_ahead(
@@ -74,45 +91,60 @@ def films_ahead(
 
 
 class _Fetching:
-    """The batches that were asked for and are not yet used, and what was fetched last."""
+    """The batches that were asked for and are not yet used, and what need not be fetched for the next ones."""
 
     def __init__(self, banks: Sequence[Bank], row_sets: Sequence[str]) -> None:
         self.banks, self.row_sets = banks, row_sets
         self.pool = ThreadPoolExecutor(THREADS, "fetch")
         self._most = min(MOST_AHEAD, *(bank.fetched.cache_bytes // AHEAD_SHARE for bank in banks if bank.fetched))
-        self._ahead: list[int] = []  # bytes that each batch ahead has fetched anew
+        self._ahead: deque[dict[Key, int]] = deque()  # what each batch reads, with the bytes that were asked for
         self._recent: OrderedDict[Key, int] = OrderedDict()  # what is surely still in the cache, with its bytes
         self._recent_bytes = 0
+        self._mapped: set[Key] = set()  # what its reader holds, so that it does not ask for it
 
     @property
     def has_room(self) -> bool:
-        return sum(self._ahead) < self._most
+        asked = sum(sum(batch.values()) for batch in self._ahead)
+        return asked < self._most and len(self._ahead) < MOST_BATCHES
 
     def ask(self, films: Iterable[str]) -> None:
-        """Fetch the features of a batch's films that were not fetched lately."""
-        found = 0
+        """Fetch the features of a batch's films, without those that were fetched lately or that the reader holds."""
+        batch: dict[Key, int] = {}
         for film in dict.fromkeys(films):
             for number, bank in enumerate(self.banks):
                 for row_set in self.row_sets:
-                    if bank.has_rows(film, row_set):
-                        found += self._ask(number, bank, film, row_set)
-        self._ahead.append(found)
+                    key = (number, bank.part_of(film), row_set) if bank.has_rows(film, row_set) else None
+                    if key is not None and key not in batch:
+                        batch[key] = self._ask(key, bank, film)
+        self._ahead.append(batch)
 
     def leave(self) -> None:
-        """Say that the first batch ahead has been used."""
-        del self._ahead[0]
+        """Note what the first batch ahead, which has been used, read: what it did not read is in the reader's hands."""
+        for key in self._ahead.popleft():
+            if self._was_read(key):
+                self._mapped.discard(key)
+            else:
+                self._mapped.add(key)
 
-    def _ask(self, number: int, bank: Bank, film: str, row_set: str) -> int:
-        part = bank.part_of(film)
-        key, size = (number, part, row_set), bank.manifest.parts[part].row_sets[row_set].shard_bytes["features"]
+    def _was_read(self, key: Key) -> bool:
+        fetched = self.banks[key[0]].fetched
+        assert fetched is not None
+        was_read = key[1:] in fetched.reads
+        fetched.reads.discard(key[1:])
+        return was_read
+
+    def _ask(self, key: Key, bank: Bank, film: str) -> int:
+        if key in self._mapped:
+            return 0
         if key in self._recent:
             self._recent.move_to_end(key)
             return 0
+        size = bank.manifest.parts[key[1]].row_sets[key[2]].shard_bytes["features"]
         self._recent[key] = size
         self._recent_bytes += size
         while self._recent_bytes > 2 * self._most and len(self._recent) > 1:
             self._recent_bytes -= self._recent.popitem(last=False)[1]
-        self.pool.submit(_fetch, bank, film, row_set)
+        self.pool.submit(_fetch, bank, film, key[2])
         return size
 
 

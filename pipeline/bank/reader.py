@@ -35,6 +35,9 @@ UNKNOWN = "unknown"  # stands for the producer of a bank that names none
 class Fetched(Protocol):
     """The arrays of a bank on another machine."""
 
+    reads: set[tuple[str, str]]
+    "(part, row set) whose features were read; who fetches ahead takes them out."
+
     @property
     def cache_bytes(self) -> int:
         """Bytes that this machine keeps of them."""
@@ -127,8 +130,23 @@ class Bank:
         Raises:
             InputError: as `rows`.
         """
-        if self.fetched is not None and self.has_rows(video, row_set):
-            self._stored(video, row_set, name)
+        part = self.part_of(video)
+        stored = self.manifest.parts[part].row_sets.get(row_set)
+        if self.fetched is not None and stored is not None and stored.rows and name in stored.shard_bytes:
+            self.fetched.piece(part, row_set, name)
+
+    def most_mapped(self, most: int) -> int:
+        """Return how many arrays of features to keep mapped, at most `most`.
+
+        A fetched file that is dropped while it is mapped still takes space on disk: those of a bank on another machine
+        may take half of what the cache folder keeps.
+        """
+        if self.fetched is None:
+            return most
+        sizes = [
+            each.shard_bytes["features"] for part in self.manifest.parts.values() for each in part.row_sets.values()
+        ]
+        return min(most, max(1, self.fetched.cache_bytes // 2 // max(1, *sizes)))
 
     def attributes(self, video: str) -> dict[str, Any]:
         """Return what the writer recorded with the video.
@@ -191,8 +209,11 @@ class Bank:
             raise InputError(f"{self.where}: has no row set {row_set!r} of video {video!r}")
         stored = entry.row_sets[row_set]
         if self.fetched is not None and only is not None:
-            is_read = only in stored.shard_bytes and entry.videos[video][row_set]
-            return self.fetched.piece(part, row_set, only) if is_read else NOWHERE, stored
+            if only not in stored.shard_bytes or not entry.videos[video][row_set]:
+                return NOWHERE, stored
+            if only == "features":
+                self.fetched.reads.add((part, row_set))
+            return self.fetched.piece(part, row_set, only), stored
         folder = self.folders[part] / row_set
         check_shards(folder, stored, f"{self.where}: part {part!r}: {row_set}", only=only)
         return folder, stored

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.bank.arrays import is_mappable
+from pipeline.bank.films_ahead import CACHE_VARIABLE
 from pipeline.bank.format import (
     MANIFEST,
     Manifest,
@@ -37,8 +38,6 @@ from pipeline.base.errors import DamagedError, InputError
 from pipeline.base.files import digest_file, digest_value
 
 CACHE_MB = 16 << 10  # several banks of AVA (1.6 GB each at fp16)
-CACHE_VARIABLE = "ACTIONBANK_BANK_CACHE"
-"Environment variable: MiB that fetched parts may take on this machine."
 THREADS = 8  # files fetched at a time
 PUSH_AGAIN = "the copy there is damaged: remove it and push the bank again from where it is whole"
 NOT_PUSHED = "No storage files available"  # DVC's words for a tracked file that no storage holds
@@ -153,6 +152,7 @@ class RemoteParts(Mapping[str, Path]):
         self._remote = remote
         self._cache = cache
         self._manifest = manifest
+        self.reads: set[tuple[str, str]] = set()
 
     @property
     def cache_bytes(self) -> int:

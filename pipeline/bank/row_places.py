@@ -128,7 +128,7 @@ class StoredFeatures:
             assert features is not None  # every bank has it
             return features
 
-        self._source, self._row, self._read = places.source, places.row, lru_cache(OPEN_ARRAYS)(read)
+        self._source, self._row, self._read = places.source, places.row, lru_cache(bank.most_mapped(OPEN_ARRAYS))(read)
         if bank.manifest.codec != "none":
             held = self.take(np.arange(len(self))).numpy()
             self._source, self._row = np.zeros_like(self._source), np.arange(len(self))

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import zarr
 
+from pipeline.bank import arrays
 from pipeline.bank.arrays import create_group, read_array, write_array
 from pipeline.bank.format import CHUNK_ROWS, CODECS, shard_name
 from pipeline.base.errors import InputError
+from pipeline.base.files import files_below
 
 ROWS = 2 * CHUNK_ROWS + 3
 
@@ -42,6 +44,27 @@ def test_an_uncompressed_array_is_a_mapping_that_changes_no_file(tmp_path: Path)
     assert isinstance(found.base, np.memmap)
     found[:] = 0
     np.testing.assert_array_equal(read(tmp_path), features())
+
+
+@pytest.mark.parametrize("rows", [0, 1, CHUNK_ROWS, ROWS])
+@pytest.mark.parametrize(("name", "dtype", "width"), [
+    ("features", "float16", (3,)), ("boxes_xyxy", "float64", (4,)), ("score", "float32", ()), ("track_id", "int64", ()),
+])  # fmt: skip
+def test_an_uncompressed_array_has_the_bytes_that_zarr_gives_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, dtype: str, width: tuple[int, ...], rows: int
+) -> None:
+    values = np.arange(rows * int(np.prod(width))).reshape(rows, *width).astype(dtype)
+    attributes = {"part": "é", "videos": {"a": [0.5, 1]}}
+    write_array(create_group(tmp_path / "ours", attributes), name, values, "none")
+    monkeypatch.setattr(arrays, "_array_text", lambda *_: "")  # as for a zarr that formats JSON in another way
+    monkeypatch.setattr(arrays, "_group_text", lambda: "")
+    write_array(create_group(tmp_path / "zarrs", attributes), name, values, "none")
+    ours, zarrs = (
+        {str(file): (tmp_path / side / file).read_bytes() for file in files_below(tmp_path / side)}
+        for side in ("ours", "zarrs")
+    )
+    assert ours == zarrs
+    assert (shard_name(name) in ours) == bool(rows)
 
 
 def test_an_array_without_rows_has_no_shard(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.bank import films_ahead as module
 from pipeline.bank.films_ahead import fetch_index, films_ahead
 from pipeline.bank.part_cache import LOCKS
 from pipeline.bank.reader import open_bank
@@ -22,7 +23,7 @@ class StandIn:
     """A bank elsewhere whose films are parts of 10 bytes; `fetched_films` are Events that a fetch sets."""
 
     def __init__(self, cache_bytes: int, do: Callable[[str], None] = lambda film: None) -> None:
-        self.fetched: Any = SimpleNamespace(cache_bytes=cache_bytes)
+        self.fetched: Any = SimpleNamespace(cache_bytes=cache_bytes, reads=set())
         row_set = SimpleNamespace(shard_bytes={"features": 10})
         self.manifest = SimpleNamespace(
             parts={film: SimpleNamespace(row_sets={"detections": row_set}) for film in FILMS}
@@ -64,6 +65,27 @@ def test_a_film_that_was_fetched_lately_is_not_asked_for_again() -> None:
     assert len(asked) <= 2
 
 
+class AtOnce:
+    """An executor that calls at once."""
+
+    def __init__(self, *_: Any) -> None:
+        self.shutdown: Any = lambda **_: None
+
+    def submit(self, function: Callable[..., None], *arguments: Any) -> None:
+        function(*arguments)
+
+
+def test_what_its_reader_holds_is_not_fetched_again_until_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr(module, "MOST_BATCHES", 2)
+    asked: list[str] = []
+    bank = StandIn(4 * 5, asked.append)  # less than a film: no film is surely kept until its next use
+    for number, film in enumerate(ahead(bank, "ab" * 8)):
+        if number < 6 or number == 12:
+            bank.fetched.reads.add((film, "detections"))
+    assert asked == [*"ababab", *"ab", "a"], "once in vain for each; a was read again at its last use but one"
+
+
 def test_an_error_is_left_to_who_reads_the_rows() -> None:
     def fail(film: str) -> None:
         raise InputError(film)
@@ -75,6 +97,17 @@ def test_nothing_is_done_for_a_bank_of_this_machine(tmp_path: Path) -> None:
     bank = open_bank(write_small_bank(tmp_path / "train.zarr", {"a": make_rows({0.0: 1})}))
     fetch_index([bank], ["detections"])
     assert [*films_ahead(FILMS, lambda film: [film], [bank], ["detections"])] == FILMS
+
+
+def test_a_cache_that_cannot_keep_the_bank_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_small_bank(tmp_path / "train.zarr", {film: make_rows({0.0: 100}, channels=3000) for film in "ab"})
+    for cache_mb in (1, 3):
+        bank = open_remote(f"file://{path}", tmp_path / "cache", cache_bytes=cache_mb << 20)
+        fetch_index([bank], ["detections"])
+    assert capsys.readouterr().err == (
+        f"file://{path}: detections have 2 MiB, more than the 1 MiB that are kept of banks elsewhere: films are "
+        "fetched again and again; ACTIONBANK_BANK_CACHE sets it\n"
+    )
 
 
 def test_times_of_all_parts_are_fetched_before_any_feature(tmp_path: Path) -> None:

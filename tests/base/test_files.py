@@ -4,6 +4,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,6 +127,30 @@ def test_what_a_killed_writer_of_a_file_left_is_cleared_by_the_next(tmp_path: Pa
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"a.json", other.name, host.name, living.name, users.name}
     assert [path for path in sorted(tmp_path.iterdir()) if is_rest(path)] == [other]
+
+
+def test_a_large_folder_is_not_listed_for_each_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1000):
+        (tmp_path / str(number)).touch()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    rest = tmp_path / f".a.{dead.pid}-{HOST}.partial"
+    rest.mkdir()
+    listed: list[Path] = []
+    scandir = os.scandir
+
+    def counted(path: Path) -> Any:
+        listed.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    for number in range(100):
+        with files.replace_folder(tmp_path / f"item {number}"):
+            pass
+    with files.replace_folder(tmp_path / "a"):
+        pass
+    assert not rest.exists(), "it was seen when the folder was listed"
+    assert listed.count(tmp_path) <= 100 * files.LISTED_EACH // 1000 + 1
 
 
 def test_what_a_zombie_left_is_a_rest(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ class StreamedWindows(Windows):
         self._sources = check_banks(banks, min_score)
         self.min_score = min_score
         self.cache_bytes = cache_bytes
+        self._most_videos = min(bank.most_mapped(MOST_VIDEOS) for bank in banks)
         self._videos = {video: number for number, (_, video) in enumerate(self._sources)}
         rows = [bank.count("detections", video) for bank, video in self._sources]
         self._offsets = 1 + np.cumsum([0, *rows])  # slot of each video's first row
@@ -114,7 +115,9 @@ class StreamedWindows(Windows):
             rows, index = index_rows(bank, video, self.min_score)
             self._loaded[number] = _Loaded(torch.from_numpy(features), torch.from_numpy(rows), index)
             self._held_bytes += features.nbytes
-            while len(self._loaded) > 1 and (self._held_bytes > self.cache_bytes or len(self._loaded) > MOST_VIDEOS):
+            while len(self._loaded) > 1 and (
+                self._held_bytes > self.cache_bytes or len(self._loaded) > self._most_videos
+            ):
                 _, dropped = self._loaded.popitem(last=False)
                 self._held_bytes -= dropped.features.nbytes
         self._loaded.move_to_end(number)
