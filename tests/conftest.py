@@ -1,13 +1,17 @@
 """Fixtures that every test may use."""
 
 import atexit
+import copy
+import functools
 import gc
+import importlib
 import os
 import pickle
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 # Before decord: a process that loads decord first cannot encode VP8 and VP9 with PyAV (findings/decord-before-pyav.sh).
@@ -16,18 +20,25 @@ import pytest
 
 # Before PyTorch is imported: two workers with two threads each on two cores are many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where a test has two threads after all, the one that waits must not take the other worker's core.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # As in `./run`: what is imported, here and by the programs that tests start, is compiled once.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-# Thousands of tests stay in memory: to look through them again and again costs a twentieth of the time.
+# Thousands of tests stay in memory: to look through them again and again costs a twentieth of the time. The stages set
+# a threshold of their own.
+importlib.import_module("stages")
 gc.set_threshold(200_000, 50, 1000)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 * 2**30  # several times what all tests leave behind
-# The longest files first, so that neither worker ends long before the other. The first of them makes the finished
-# project, which many tests copy, while the other worker does something else.
-FIRST = ("tests/end_to_end/test_experiments.py", "tests/end_to_end/test_playground.py")
+# The longest files first, so that no worker ends long before the others. The first of them makes the finished project,
+# which many tests copy, while the other workers do something else.
+FIRST = (
+    "tests/end_to_end/test_experiments.py", "tests/stages/test_zoo.py", "tests/stages/test_gap.py",
+    "tests/commands/test_new_dataset.py", "tests/commands/test_models.py", "tests/interop/test_convert_checkpoint.py",
+)  # fmt: skip
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -63,6 +74,14 @@ def pytest_collection_finish() -> None:
     """Leave what is there now out of all later collections of garbage, the two of pytest's end included."""
     gc.freeze()
     atexit.register(gc.unfreeze)  # libraries that count their objects at the very end would miss the frozen ones
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Begin with one thread: what trains or predicts sets a number for the whole process, and leaves it."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -127,4 +146,31 @@ def _composed_once(shared: Path) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compose, "composed_values", remembered)
+        _parse_once(patch)
         yield
+
+
+def _parse_once(patch: pytest.MonkeyPatch) -> None:
+    """Half of a composition is to parse the same files and interpolations again."""
+    import yaml
+    from omegaconf import _utils, base, grammar_parser, omegaconf
+
+    parse = functools.cache(grammar_parser.parse)
+    patch.setattr(base, "parse", parse)
+    patch.setattr(_utils, "parse", parse)
+
+    @functools.cache
+    def parsed(text: str) -> Any:
+        return yaml.load(text, Loader=_utils.get_yaml_loader())
+
+    def load(file: Any, Loader: Any) -> Any:
+        if isinstance(file, str):
+            return yaml.load(file, Loader=Loader)
+        start, text = file.tell(), file.read()
+        try:
+            return copy.deepcopy(parsed(text))
+        except yaml.YAMLError:
+            file.seek(start)
+            return yaml.load(file, Loader=Loader)  # whose message names the file
+
+    patch.setattr(omegaconf, "yaml", SimpleNamespace(**{**vars(yaml), "load": load}))
