@@ -79,7 +79,8 @@ def attend(qkv_BN3C: Tensor, heads: int) -> Tensor:
         [B, N, C], the heads one after the other.
     """
     clips, tokens, _ = qkv_BN3C.shape
-    query, key, value = qkv_BN3C.view(clips, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    parts = qkv_BN3C.chunk(3, dim=2)
+    query, key, value = (each.view(clips, tokens, heads, -1).transpose(1, 2) for each in parts)
     seen = F.scaled_dot_product_attention(query, key, value)
     return seen.transpose(1, 2).reshape(clips, tokens, -1)
 
