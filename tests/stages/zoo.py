@@ -186,9 +186,9 @@ class Zoo:
 
 
 def check_trained(weights: dict[str, torch.Tensor], initial: dict[str, torch.Tensor], *, frozen: bool) -> None:
-    """Every weight has moved and is finite; statistics of norms have moved unless they are frozen; a table of positions has
-    not.
+    """Every weight has moved and is finite; statistics of norms have moved unless they are frozen.
 
+    A fixed table of positions has not moved.
     The bias of an attention's keys (`phi` in LFB-NL) changes no weight of a softmax, so it may stay where it began.
     """
     assert weights.keys() == initial.keys()
