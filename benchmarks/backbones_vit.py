@@ -2,15 +2,17 @@
 
     python -m benchmarks.backbones_vit [--side 112] [--forward 256] [--repeats 3]
 
-All sides have the same weights and the same clip of 16 frames, and run on one thread, each in a process of its own.
-CPU seconds, the smallest of the repeats, and the largest resident memory above that of the process with its weights.
+All sides have the same weights and the same clip of 16 frames, and run on one thread: the smallest CPU seconds of the
+repeats, in which the sides take turns; and, each in a process of its own, the largest resident memory of one pass above
+that of the process with its weights.
 transformers is optional: `pip install transformers`.
 """
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -53,7 +55,7 @@ def transformers_model(model: VideoMae, side: int) -> nn.Module:
     """VideoMAEModel of transformers with the weights of ours; neither has dropout."""
     from transformers import VideoMAEConfig, VideoMAEModel
 
-    width, hidden = model.out_channels, model.blocks[0].mlp.fc1.out_features  # type: ignore[union-attr]
+    width, hidden = model.out_channels, len(model.get_parameter("blocks.0.mlp.fc1.bias"))
     config = VideoMAEConfig(
         image_size=side,
         hidden_size=width,
@@ -99,22 +101,34 @@ def forward_of(case: str, side: int, **shape: Any) -> tuple[nn.Module, Callable[
     return model, lambda clip: model(clip)[0].flatten(2).transpose(1, 2)
 
 
-def measure(case: str, side: int, trains: bool, repeats: int) -> dict[str, float]:
-    """CPU seconds of a pass and what it adds to the memory, in MiB."""
+def step(model: nn.Module, forward: Callable[[Tensor], Tensor], clip: Tensor, trains: bool) -> float:
+    """Run a pass, with its gradients if it trains, and return its CPU seconds."""
+    model.train(trains).zero_grad()
+    begin = time.process_time()
+    with torch.set_grad_enabled(trains):
+        found = forward(clip)
+        if trains:
+            found.square().mean().backward()
+    return time.process_time() - begin
+
+
+def seconds_of(cases: Sequence[str], side: int, trains: bool, repeats: int) -> dict[str, float]:
+    """The smallest CPU seconds of each side, which take turns in one process."""
+    torch.set_num_threads(1)
+    sides, clip = {case: forward_of(case, side) for case in cases}, torch.randn(1, 3, FRAMES, side, side)
+    found = [{case: step(*each, clip, trains) for case, each in sides.items()} for _ in range(repeats)]
+    return {case: min(each[case] for each in found) for case in cases}
+
+
+def added_mib(case: str, side: int, trains: bool) -> float:
+    """What a pass adds to the resident memory of a process with the weights, at most; Linux only."""
     torch.set_num_threads(1)
     model, forward = forward_of(case, side)
-    model.train(trains)
     clip = torch.randn(1, 3, FRAMES, side, side)
-    started, seconds = peak_mib(), []
-    for _ in range(repeats):
-        begin = time.process_time()
-        with torch.set_grad_enabled(trains):
-            found = forward(clip)
-            if trains:
-                found.square().mean().backward()
-        seconds.append(time.process_time() - begin)
-        model.zero_grad()
-    return {"seconds": min(seconds), "mib": peak_mib() - started}
+    Path("/proc/self/clear_refs").write_text("5")  # the largest resident memory is counted anew
+    started = peak_mib()
+    step(model, forward, clip, trains)
+    return peak_mib() - started
 
 
 def main() -> None:
@@ -126,9 +140,9 @@ def main() -> None:
     arguments = parser.parse_args()
     for kind, side in (("train", arguments.side), ("forward", arguments.forward)):
         print(f"\n{kind}, 16 x {side} x {side}, one clip\n\n| | CPU s | MiB |\n|---|---|---|")
+        seconds = apart(seconds_of, SIDES[kind], side, kind == "train", arguments.repeats)
         for case in SIDES[kind]:
-            found = apart(measure, case, side, kind == "train", arguments.repeats)
-            print(f"| {case} | {found['seconds']:.2f} | {found['mib']:.0f} |", flush=True)
+            print(f"| {case} | {seconds[case]:.2f} | {apart(added_mib, case, side, kind == 'train'):.0f} |", flush=True)
 
 
 if __name__ == "__main__":

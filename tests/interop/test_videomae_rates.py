@@ -47,7 +47,11 @@ def test_upstreams_own_numbers(name: str) -> None:
 
 
 def test_other_depths_decays_and_rates_pass_and_a_wrong_one_fails(tmp_path: Path) -> None:
-    facts = {"small": groups(7, 0.6, 3e-4, 0.1), "small_betas": [0.9, 0.999], "huge": groups(32, 0.9, 5e-5, 0.01)}
+    facts: dict[str, Any] = {
+        "small": groups(7, 0.6, 3e-4, 0.1),
+        "small_betas": [0.9, 0.999],
+        "huge": groups(32, 0.9, 5e-5, 0.01),
+    }
     report = check_fixture(write(tmp_path, facts))
     assert report.passed
     assert len(report.differences) == 9

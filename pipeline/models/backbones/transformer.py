@@ -83,9 +83,11 @@ def attend(qkv_BN3C: Tensor, heads: int) -> Tensor:
 
 def attend_to(query_BQC: Tensor, key_BNC: Tensor, value_BNC: Tensor, *, heads: int) -> Tensor:
     """Let every query look at all tokens of its clip; `heads` divides C. Returns [B, Q, C]."""
+    clips, queries, channels = query_BQC.shape
     parts = (query_BQC, key_BNC, value_BNC)
-    query, key, value = (each.reshape(*each.shape[:2], heads, -1).transpose(1, 2) for each in parts)
-    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+    query, key, value = (each.reshape(clips, -1, heads, channels // heads).transpose(1, 2) for each in parts)
+    seen = F.scaled_dot_product_attention(query, key, value)
+    return seen.transpose(1, 2).reshape(clips, queries, channels)
 
 
 def run_block(block: Callable[[Tensor], Tensor], x_BNC: Tensor, *, recompute: bool) -> Tensor:

@@ -1,6 +1,7 @@
 """What the network promises; that it computes upstream's tensors, tests/interop/test_videomae_fixture.py tests."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -25,11 +26,13 @@ def clip(*size: int) -> torch.Tensor:
     ("built", "parameters", "channels", "layers"),
     [(videomae_b, 86_227_200, 768, 12), (videomae_l, 303_860_736, 1024, 24), (videomae_tiny, 520_992, 96, 4)],
 )
-def test_sizes_are_the_published_ones(built: type[VideoMae], parameters: int, channels: int, layers: int) -> None:
+def test_sizes_are_the_published_ones(
+    built: Callable[[], VideoMae], parameters: int, channels: int, layers: int
+) -> None:
     with torch.device("meta"):
         network = built()
     assert (parameter_count(network), network.out_channels, network.layers) == (parameters, channels, layers)
-    assert [network.blocks[0].attn.heads, network.norm.eps] == [max(channels // (24 if layers == 4 else 64), 1), 1e-6]
+    assert [network.heads, network.norm.eps] == [max(channels // (24 if layers == 4 else 64), 1), 1e-6]
 
 
 def test_sides_are_rounded_down_and_the_rest_is_not_seen() -> None:
@@ -98,7 +101,7 @@ def test_drop_path_acts_in_training_alone_and_recomputing_changes_no_bit() -> No
     network, x = small(), clip(4, 3, 6, 32, 48)
     kept = network.eval()(x)[0]
     network.set_drop_path(0.5)
-    assert [block.drop_path for block in network.blocks] == [0.0, 0.25, 0.5]  # type: ignore[union-attr]
+    assert [block.drop_path for block in network.blocks] == [0.0, 0.25, 0.5]
     assert torch.equal(network(x)[0], kept)
     found = []
     for recompute in (False, True):
@@ -131,3 +134,14 @@ def test_a_detector_on_it_has_features_and_gradients() -> None:
     assert detector.features(clips, boxes, index).shape == (2, 24)
     detector(clips, boxes, index).sum().backward()
     assert all(each.grad is not None and each.grad.isfinite().all() for each in detector.parameters())
+
+
+@pytest.mark.slow  # PyTorch's compiler
+def test_it_compiles_on_two_grids() -> None:
+    network = small().eval()
+    clips = [clip(2, 3, 6, 80, 80), clip(1, 3, 6, 48, 85)]
+    with torch.no_grad():
+        expected = [network(each)[0] for each in clips]
+        network.compile()
+        for each, wanted in zip(clips, expected, strict=True):
+            torch.testing.assert_close(network(each)[0], wanted, rtol=1e-4, atol=1e-5)
