@@ -114,7 +114,7 @@ class Detector(nn.Module):
         return ObjectRows(rows_BKC.index_put((clip_N, place_N), found_NC), objects.mask)
 
     def _cut(self, pooled_BChw: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
-        """Cut boxes out of the maps: as maps [R, C, 1, s, s], or as rows [R, C] where the detector itself pools them."""
+        """Cut boxes out of the maps: maps [R, C, 1, s, s], or rows [R, C] where the detector itself pools them."""
         roi = roi_features(pooled_BChw, boxes_xyxy, clip_index, stride=self.backbone.stride, settings=self.roi)
         if self.pool is None:
             return roi

@@ -126,7 +126,8 @@ class Params(Block):
         """Check that what makes a person's feature is learned, or was."""
         if self.roi.pool == "attentive" and not self.baseline.schedule.epochs:
             raise ValueError(
-                "roi.pool is attentive, which the baseline learns, and baseline.schedule.epochs is 0; expected 1 or more"
+                "roi.pool is attentive, which the baseline learns, and baseline.schedule.epochs is 0; expected 1 or "
+                "more"
             )
         if self.backbone.is_frozen:
             if self.scope.name == "all" and not self.head.is_baseline:
