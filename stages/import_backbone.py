@@ -4,8 +4,8 @@
     actionbank import-backbone transformers
 
 Reads `backbone.folder`: config.json and model.safetensors of a VideoMAE, V-JEPA 2 or TimeSformer, and, if it is there,
-preprocessor_config.json. Writes models/backbone.safetensors and its sidecar models/backbone.json, which every stage that
-makes features reads in its place (docs/frozen-features.md).
+preprocessor_config.json. Writes models/backbone.safetensors and its sidecar models/backbone.json, which every stage
+that makes features reads in its place (docs/frozen-features.md).
 """
 
 from pathlib import Path

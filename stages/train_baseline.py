@@ -39,7 +39,7 @@ def train_baseline(
     spec = DetectorSpec(
         backbone=params.backbone.name,
         width=params.backbone.width,
-        frozen=read_network(NETWORK).spec if params.backbone.is_frozen else None,
+        frozen=read_network(NETWORK).spec if params.backbone.name == "transformers" else None,
         input=params.backbone.input,
         roi=params.roi,
         head=training.head,

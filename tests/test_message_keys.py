@@ -24,7 +24,9 @@ FILES = sorted(path for folder in ("pipeline", "stages") for path in (REPOSITORY
 def keys() -> frozenset[str]:
     """The dotted keys of the parameters, blocks included, of some choices that together have all of them."""
     found: set[str] = set()
-    for overrides in ([], ["scope=all"], ["head=linear"], ["head=aia_serial"], ["+experiment=ava22_slowfast_r50_8x8"]):
+    frozen = ["backbone=transformers", "backbone.folder=x", "frames.allow_smaller=true"]
+    heads = (["scope=all"], ["head=linear"], ["head=aia_serial"])
+    for overrides in ([], *heads, ["+experiment=ava22_slowfast_r50_8x8"], frozen):
         found |= set(_keys(compose_params(list(overrides), REPOSITORY / "conf")))
     return frozenset(found)
 

@@ -1,6 +1,6 @@
 """The frozen network of a project: `backbone.safetensors` and its sidecar, beside the checkpoints that read it.
 
-`import_backbone` writes both (`pipeline/checkpoint/import_network.py`). No checkpoint holds these weights a second time.
+`import_backbone` writes both (`pipeline/checkpoint/import_network.py`). No checkpoint holds these weights again.
 """
 
 import importlib

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from pipeline.base.errors import InputError
 from pipeline.base.invalid import key_of, told_of
-from pipeline.base.left_out import is_left_out
+from pipeline.base.omitted_fields import is_left_out
 from pipeline.checkpoint.specs import SEVERAL, BackboneSpec, DetectorSpec, HeadSpec, RecognizerSpec
 from pipeline.models.settings import Labels, LongTermHead, Scope
 from pipeline.video.clip_input import ClipInput

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt
 
-from pipeline.base.left_out import LEFT_OUT
+from pipeline.base.omitted_fields import LEFT_OUT
 from pipeline.models.recognition_settings import RecognitionHead
 from pipeline.models.settings import BaselineHead, Labels, LongTermHead, RoiSettings, Scope, columns
 from pipeline.video.clip_input import ClipInput

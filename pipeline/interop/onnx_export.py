@@ -50,8 +50,8 @@ def export_onnx(
         raise InputError(f"is a {checkpoint.named}, expected a detector, or a head on stored features")
     if isinstance(spec, DetectorSpec) and spec.frozen:
         raise InputError(
-            f"its features are those of {spec.frozen.library}'s {spec.frozen.model_type}, which is not exported; a head "
-            "of scope=head on its rows is"
+            f"its features are those of {spec.frozen.library}'s {spec.frozen.model_type}, which is not exported; a "
+            "head of scope=head on its rows is"
         )
     above = [label.id for label in labels or () if label.id > spec.classes]
     if above:

@@ -46,10 +46,10 @@ class AttendCells(nn.Module):
         """[R, C, T, h, w] -> [R, C]."""
         with torch.autocast(roi_RCThw.device.type, enabled=False):
             cells_RnC = roi_RCThw.flatten(2).transpose(1, 2)
-            keys_Rnad = self.key(self.norm(cells_RnC)).unflatten(2, self.query.shape)
+            keys_Rnad = torch.unflatten(self.key(self.norm(cells_RnC)), 2, self.query.shape)
             logits_Rna = (keys_Rnad * self.query).sum(dim=3) * self.query.shape[1] ** -0.5
             weights_Rna1 = logits_Rna.softmax(dim=1).unsqueeze(3)
-            pooled_RC: Tensor = (cells_RnC.unflatten(2, self.query.shape) * weights_Rna1).sum(dim=1).flatten(1)
+            pooled_RC: Tensor = (torch.unflatten(cells_RnC, 2, self.query.shape) * weights_Rna1).sum(dim=1).flatten(1)
         return pooled_RC
 
 

@@ -116,7 +116,7 @@ class Detector(nn.Module):
         return ObjectRows(rows_BKC.index_put((clip_N, place_N), found_NC), objects.mask)
 
     def _cut(self, clips: Tensor, pooled_BChw: Tensor, boxes_xyxy: Tensor, clip_index: Tensor) -> Tensor:
-        """Cut boxes out of the maps: as maps [R, C, 1, s, s], or as rows [R, C] where the detector itself pools them."""
+        """Cut boxes out of the maps: maps [R, C, 1, s, s], or rows [R, C] where the detector itself pools them."""
         stride, sides, cells = self.backbone.stride, clips.shape[3:], pooled_BChw.shape[2:]
         boxes_xyxy = fit_boxes(boxes_xyxy, self.roi, sides=sides, cells=cells, stride=stride)
         roi = roi_features(pooled_BChw, boxes_xyxy, clip_index, stride=stride, settings=self.roi)

@@ -126,9 +126,10 @@ class Params(Block):
         """Check that what makes a person's feature is learned, or was."""
         if self.roi.pool == "attentive" and not self.baseline.schedule.epochs:
             raise ValueError(
-                "roi.pool is attentive, which the baseline learns, and baseline.schedule.epochs is 0; expected 1 or more"
+                "roi.pool is attentive, which the baseline learns, and baseline.schedule.epochs is 0; expected 1 or "
+                "more"
             )
-        if self.backbone.is_frozen:
+        if self.backbone.name == "transformers":
             if self.scope.name == "all" and not self.head.is_baseline:
                 raise ValueError("backbone=transformers is frozen, and scope=all trains it; scope=head trains the head")
             if self.baseline.init != "none":

@@ -19,11 +19,6 @@ class Backbone(Block):
     "Of transformers, which needs it: a Hugging Face folder with config.json and model.safetensors."
     input: ClipInput
 
-    @property
-    def is_frozen(self) -> bool:
-        """Whether the network was made elsewhere, and nothing of it is trained."""
-        return self.name == "transformers"
-
 
 class Scope(Block):
     """What train_head trains: the head alone or the whole detector."""

@@ -79,8 +79,10 @@ def make_predictor(
     set_numerics(compute_dtype=compute_dtype, deterministic=False, threads=spec.threads)
     model: Head | StandardisedHead | Detector
     where = checkpoint.where.removesuffix(".json") + ".safetensors"
-    is_head = isinstance(spec, HeadSpec) and spec.scope == "head"
-    model = build_scope_head(spec) if is_head else scored_detector(spec, Path(where))
+    if isinstance(spec, HeadSpec) and spec.scope == "head":
+        model = build_scope_head(spec)
+    else:
+        model = scored_detector(spec, Path(where))
     load_into(model, tensors, where)
     model.eval().to(hardware.device)
     return Predictor(spec, model, hardware, compute_dtype)

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from annotated_types import Gt
 
-from pipeline.base.left_out import LEFT_OUT
+from pipeline.base.omitted_fields import LEFT_OUT
 from pipeline.video.size import Shape
 
 

@@ -22,8 +22,8 @@ def write(path: Path, value: Any) -> None:
 
 def again(folder: Path) -> str:
     return (
-        f"python -c \"from transformers import VideoMAEModel as M; M.from_pretrained('{folder}').save_pretrained('NEW', "
-        "max_shard_size='100GB')\""
+        f"python -c \"from transformers import VideoMAEModel as M; M.from_pretrained('{folder}').save_pretrained("
+        "'NEW', max_shard_size='100GB')\""
     )
 
 

@@ -56,15 +56,26 @@ def test_dvc_imports_the_folder_and_every_stage_that_makes_features_depends_on_i
     ("overrides", "message"),
     [
         (CHOICES[:2], "backbone.folder must be given, with -S or to compose: backbone.folder=..."),
-        ([*CHOICES, "scope=all"], "backbone=transformers is frozen, and scope=all trains it; scope=head trains the head"),
-        ([*CHOICES, "baseline.init=k.safetensors"], "baseline.init is k.safetensors, and backbone=transformers takes its "
-         "weights from backbone.folder; expected none"),
-        (["backbone=transformers", "backbone.folder=made", "roi.pool=attentive"], "roi.pool is attentive, which the baseline learns, and "
-         "baseline.schedule.epochs is 0; expected 1 or more"),
-        (["baseline.freeze=backbone"], "baseline.freeze is backbone, and baseline.init is none: the backbone would stay as "
-         "it was drawn; expected a file of weights"),
+        (
+            [*CHOICES, "scope=all"],
+            "backbone=transformers is frozen, and scope=all trains it; scope=head trains the head",
+        ),
+        (
+            [*CHOICES, "baseline.init=k.safetensors"],
+            "baseline.init is k.safetensors, and backbone=transformers takes its weights from backbone.folder; "
+            "expected none",
+        ),
+        (
+            [*CHOICES[1:3], "roi.pool=attentive"],
+            "roi.pool is attentive, which the baseline learns, and baseline.schedule.epochs is 0; expected 1 or more",
+        ),
+        (
+            ["baseline.freeze=backbone"],
+            "baseline.freeze is backbone, and baseline.init is none: the backbone would stay as it was drawn; expected "
+            "a file of weights",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_told(overrides: list[str], message: str) -> None:
     with pytest.raises(InputError) as error:
         compose_params(["frames.allow_smaller=true", *overrides], CONF)
@@ -85,7 +96,7 @@ def test_a_head_is_trained_on_rows_of_a_frozen_network(
     project = new_zoo(data, *CHOICES, *SMALL)
     import_backbone.import_backbone()
     train_baseline.train_baseline(workers=1, device="cpu")
-    tensors, checkpoint = load_checkpoint(BASELINE)
+    tensors, _ = load_checkpoint(BASELINE)
     assert set(tensors) == {"backbone.digest", "head.classifier.weight", "head.classifier.bias"}
     frozen = read_sealed_json(BASELINE.with_suffix(".json"))["frozen"]
     assert (frozen["model_type"], frozen["folder"], frozen["channels"]) == ("videomae", "made", 24)

@@ -90,7 +90,7 @@ class TokenMap(nn.Module):
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
         """Move the network with the detector, from device to device."""
-        self._outside[0]._apply(fn, recurse)
+        self._outside[0]._apply(fn, recurse)  # type: ignore[no-untyped-call]
         applied: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return applied
 
@@ -117,5 +117,5 @@ def tokens_as_map(tokens_BNC: Tensor, layout: TokenLayout, frames: int, height: 
     cells = (frames // layout.tubelet, height // layout.patch, width // layout.patch)
     if layout.model_type == "timesformer":
         t, h, w = cells
-        return tokens_BNC[:, 1:].unflatten(1, (h, w, t)).permute(0, 4, 3, 1, 2)
-    return tokens_BNC.unflatten(1, cells).permute(0, 4, 1, 2, 3)
+        return torch.unflatten(tokens_BNC[:, 1:], 1, (h, w, t)).permute(0, 4, 3, 1, 2)
+    return torch.unflatten(tokens_BNC, 1, cells).permute(0, 4, 1, 2, 3)

@@ -14,6 +14,7 @@ from pipeline.models.settings import RoiSettings
 from pipeline.training.norms import train_mode
 
 DIGEST = bytes(range(32))
+PLACES = "or another size whose number of patches is a multiple of 4 and not 16"
 
 
 class Places(nn.Module):
@@ -68,10 +69,8 @@ def test_every_token_lies_where_its_patch_is(kind: ModelType, height: int, width
         ("vjepa2", (6, 24, 24), "clips of 24x24 pixels, expected 32x32"),
         ("vjepa2", (5, 32, 40), "5 frames, expected a multiple of 2; clips of 40x32 pixels, expected 32x32"),
         ("timesformer", (8, 32, 32), "8 frames, expected 4"),
-        ("timesformer", (4, 16, 64), "clips of 64x16 pixels, expected 32x32, or another size whose number of patches is "
-         "a multiple of 4 and not 16"),
-        ("timesformer", (4, 40, 24), "clips of 24x40 pixels, expected 32x32, or another size whose number of patches is "
-         "a multiple of 4 and not 16"),
+        ("timesformer", (4, 16, 64), f"clips of 64x16 pixels, expected 32x32, {PLACES}"),
+        ("timesformer", (4, 40, 24), f"clips of 24x40 pixels, expected 32x32, {PLACES}"),
     ],
 )  # fmt: skip
 def test_a_clip_that_the_network_would_misread_is_refused(
