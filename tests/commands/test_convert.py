@@ -27,6 +27,8 @@ from tests.checkpoint.sidecars import LINEAR
 from tests.commands.ending import ended
 from tests.interop.plain_trn import whole_shapes
 from tests.interop.small_models import (
+    acar_detector,
+    acar_state,
     alphaction_state,
     caffe2_blobs,
     checkpoint_of,
@@ -343,6 +345,60 @@ def test_a_file_of_alphaction_becomes_a_detector_with_its_groups_of_classes(tmp_
     torch.save(alphaction_state(small), tmp_path / "seven.pth")
     assert "  7 classes, multi-label" in lines(
         "convert", tmp_path / "seven.pth", "--to", tmp_path / "seven.safetensors"
+    )
+
+
+@pytest.mark.parametrize(
+    ("backbone", "options"),
+    [("pyslowfast_slowfast_r50_8x8", {"depth": 2}), ("acar_slowfast_r101_8x8", {"depth": 1, "kernel": 1})],
+)
+def test_a_file_of_acar_becomes_a_detector_with_its_loss_and_its_roi(
+    backbone: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    model = acar_detector(backbone, **options)
+    whole = {"epoch": 5, "state_dict": acar_state(model), "optimizer": {"state": {}}, "scheduler": {"last_iter": 9}}
+    torch.save(whole, tmp_path / "acar.pth.tar")
+    to = tmp_path / "acar.safetensors"
+    found = lines("convert", tmp_path / "acar.pth.tar", "--to", to)
+    assert found[:2] == ["acar.pth.tar: ACAR-Net detector", f"head acar, backbone {backbone} of width 8"]
+    assert "  epoch, optimizer, scheduler are left out: they belong to a training" in found
+    assert "  relations are taken as halved (downsample max2x2), which leaves no trace in the weights" in found
+    assert (
+        "  its columns are AVA's 60 evaluated classes in order of id, which dataset.class_map chooses (--recipe "
+        "ava22_acar_r50 has it)"
+    ) in found
+    tensors, known = load_checkpoint(to)
+    spec = known.detector()
+    assert spec.head.options == {"kernel": 3, "reduced": 12, "hidden": 8, "bias": False, **options}
+    assert (spec.dropout, spec.roi.output_size, spec.roi.aligned, spec.roi.scale) == (0.0, 7, False, "map")
+    assert [(each.classes, each.kind, each.loss) for each in spec.labels.groups] == [
+        (13, "softmax", "binary"), (47, "sigmoid", "cross_entropy"),
+    ]  # fmt: skip
+    detector = build_baseline(spec)
+    load_into(detector, tensors, "acar")
+    mine, theirs = detector.state_dict(), model.state_dict()
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
+    state = acar_state(model)
+    alone = {key.removeprefix("module.backbone."): value for key, value in state.items() if "head" not in key}
+    torch.save({"state_dict": alone}, tmp_path / "back.pth")
+    found = lines("convert", tmp_path / "back.pth", "--to", tmp_path / "b.safetensors")
+    assert found[:2] == ["back.pth: ACAR-Net backbone", f"backbone {backbone} of width 8"]
+
+
+def test_acars_annotations_and_a_head_that_is_not_whole_are_refused(tmp_path: Path) -> None:
+    torch.save(([{"video": "a", "time": "0902", "labels": []}], {0: {"id": 1}}), tmp_path / "train.pkl")
+    assert refusal("convert", tmp_path / "train.pkl", "--to", tmp_path / "x.safetensors") == (
+        f"{tmp_path / 'train.pkl'}: holds annotations of ACAR-Net (1 keyframes, 1 classes), which are made of AVA's "
+        "own files, as conf/dataset/ava22.yaml names them, expected a checkpoint's dictionary"
+    )
+    state = acar_state(acar_detector("pyslowfast_slowfast_r50_8x8", classes=7, depth=1))
+    torch.save({"state_dict": state}, tmp_path / "seven.pth")
+    assert "  7 classes, multi-label" in lines("convert", tmp_path / "seven.pth", "--to", tmp_path / "7.safetensors")
+    del state["module.head.module.conv2.weight"]
+    torch.save({"state_dict": state}, tmp_path / "part.pth")
+    assert refusal("convert", tmp_path / "part.pth", "--to", tmp_path / "x.safetensors") == (
+        f"{tmp_path / 'part.pth'}: the weights of the relations of acar are not whole"
     )
 
 

@@ -102,6 +102,44 @@ def checkpoint_of(model: Detector, backbone: str, head: str, mlp: bool, **more: 
     return Checkpoint.from_json(sidecar, f"{head}.json")
 
 
+def acar_detector(backbone: str, *, classes: int = 60, **options: Any) -> Detector:
+    """ACAR-Net's detector of width 8."""
+    network = build_backbone(backbone, width=WIDTH)
+    channels = network.out_channels
+    settings = HeadSettings(roi_channels=channels, bank_channels=0, map_channels=channels, classes=classes)
+    built = build_head("acar", settings, {"reduced": 12, "hidden": 8, **options})
+    model: Detector = filled(Detector(network, built, roi=RoiSettings(output_size=7, aligned=False, scale="map")))
+    return model
+
+
+def acar_state(model: Detector) -> dict[str, Tensor]:
+    """The same under ACAR-Net's names, written out by hand, as a parallel training saves it."""
+    parts = {"query": "conv_q", "key": "conv_k", "value": "conv_v", "out": "conv", "reduce": "conv_reduce"}
+    normed = any("lateral.bn" in key for key in model.state_dict())
+    found = {}
+    for key, value in model.state_dict().items():
+        words = key.split(".")
+        if words[0] == "head":
+            named = [parts.get(word, {"classifier": "fc2", "layers": "hr2o"}.get(word, word)) for word in words[1:]]
+            found[".".join(["module.head.module", *(word for word in named if word != "shared")])] = value
+            continue
+        path = words[1].removesuffix("_path")
+        if words[2].endswith("_lateral"):
+            number = {"conv1": 1, "layer1": 2, "layer2": 3, "layer3": 4}[words[2].removesuffix("_lateral")]
+            inside = f".{'01'[words[3] == 'bn']}" if normed else ""
+            name = f"Tconv{number}{inside}.{words[4]}"
+        elif words[2] == "conv1":
+            name = f"{path}_{words[3]}1.{words[4]}"
+        else:
+            block = f"{path}_res{words[2][-1]}.{words[3]}"
+            if words[4] == "downsample":
+                name = f"{block}.downsample{'_bn' if words[5] == 'bn' else '.0'}.{words[6]}"
+            else:
+                name = f"{block}.{words[5]}{words[4][-1]}.{words[6]}"
+        found[f"module.backbone.module.{name}"] = value
+    return found
+
+
 def pyslowfast_state(model: Detector) -> dict[str, Tensor]:
     """Our linear detector under PySlowFast's names, written out by hand."""
     found = {}

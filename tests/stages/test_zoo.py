@@ -27,7 +27,7 @@ from pipeline.tables.schemas import DETECTIONS, KEYFRAMES, read_table
 from pipeline.training import baseline_training, validation
 from stages import infer_memory, train_baseline, train_head
 from tests.bank.banks import make_rows, write_small_bank
-from tests.recipes import ALPHACTION, ARCHITECTURES, CONF
+from tests.recipes import ACAR, ALPHACTION, ARCHITECTURES, CONF
 from tests.stages.zoo import DATA, FRAMES, Zoo, documented, documented_of_aia, new_zoo
 
 Start = Callable[..., Zoo]
@@ -147,6 +147,14 @@ SMALL_AIA = (
 )  # fmt: skip
 
 
+SLOW_TEST = pytest.mark.slow
+# The clips' maps have 4 x 5 or more cells.
+SMALL_ACAR = (
+    "+baseline.head.options.reduced=16", "+baseline.head.options.hidden=8", "baseline.schedule.milestones=[1.5]",
+    "baseline.global_batch=2", "baseline.bn_batch=1", "head_train.bn_batch=2",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ALPHACTION)
 def test_a_row_of_alphaction_trains_and_is_evaluated(name: str, start: Start) -> None:
     overrides = [*documented_of_aia(), *SMALL_AIA]
@@ -166,6 +174,28 @@ def test_a_row_of_alphaction_trains_and_is_evaluated(name: str, start: Start) ->
     weights, losses = load_tensors(HEAD), read_json(Path("results/head/metrics.json"))
     assert all(torch.isfinite(each).all() for each in weights.values())
     assert 0 < losses["loss"] < 100
+    metrics = project.evaluate()
+    assert (metrics["protocol"], metrics["counts"]["keyframes"]) == ("official", 8)
+    scores = detections("ground_truth")
+    boxes, poses = boxes_of(scores), scores["action_id"] <= 11
+    np.testing.assert_allclose(np.bincount(boxes[poses], scores["score"][poses]), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", [each if each == "ava22_acar_r50" else pytest.param(each, marks=SLOW_TEST) for each in ACAR]
+)
+def test_a_row_of_acar_trains_and_is_evaluated(name: str, start: Start) -> None:
+    groups = "[{classes: 11, kind: softmax, weight: 0.55, loss: binary}, {classes: 9, kind: sigmoid, weight: 0.45}]"
+    own = ["dataset.classes=20", "dataset.class_map=none", f"labels.groups={groups}", *SMALL_ACAR]
+    project = start()
+    project.values = compose_params([f"+experiment={name}", *documented_of_aia(), *SMALL_AIA, *own], CONF)
+    Path("params.yaml").write_text(params_text(project.values))
+    train_baseline.train_baseline(workers=1, device="cpu")
+    sidecar = project.hand_on()
+    assert (sidecar["detector"]["head"]["name"], sidecar["detector"]["roi"]["scale"]) == ("acar", "map")
+    weights, losses = load_tensors(BASELINE), read_json(Path("results/baseline/metrics.json"))
+    assert all(torch.isfinite(each).all() for each in weights.values())
+    assert 0 < losses["loss"] < 1
     metrics = project.evaluate()
     assert (metrics["protocol"], metrics["counts"]["keyframes"]) == ("official", 8)
     scores = detections("ground_truth")
