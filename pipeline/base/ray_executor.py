@@ -2,7 +2,8 @@
 
 A thread gives jobs to the cluster, no more at a time than it can work on, and settles their futures. A job whose worker
 is lost (killed, out of memory, gone with its node) is done again, ATTEMPTS times in all; then it is the error of its
-item, and the others go on.
+item, and the others go on. What a machine refuses (a full disk) is tried as often, and then ends the work, as it does
+on one machine.
 """
 
 import threading
@@ -25,6 +26,7 @@ from pipeline.base.ray_worker import Answer, write_folder
 from pipeline.base.work import make_item
 
 ATTEMPTS = 4
+REMEDY = "no memory is the usual cause: give the nodes fewer CPUs (ray start --num-cpus)"
 STEP_SECONDS = 0.05
 "How long a new job may wait while others run."
 WAIT_SECONDS = 0.5
@@ -40,7 +42,8 @@ class _Waiting:
 
     job: Job
     future: "Future[Any]" = field(default_factory=Future)
-    lost: int = 0
+    failed: int = 0
+    "How often its worker was lost, or the machine refused something."
 
 
 class RayExecutor:
@@ -120,7 +123,7 @@ class RayExecutor:
                 queue.append(new)
             while queue and jobs.has_room():
                 each = queue.popleft()
-                if each.lost or each.future.set_running_or_notify_cancel():
+                if each.failed or each.future.set_running_or_notify_cancel():
                     running[jobs.start(each.job)] = each
             if not running and not queue:
                 moved = time.monotonic()
@@ -141,12 +144,21 @@ class RayExecutor:
         try:
             answer = self._cluster.jobs.answer(reference)
         except WorkerLost as lost:
-            return _again(each, f"its worker was lost {ATTEMPTS} times; {lost}, the last time", remedy=True)
+            each.failed += 1
+            if each.failed < ATTEMPTS:
+                return True
+            told = f"its worker was lost {ATTEMPTS} times; {lost}, the last time; {REMEDY}; nothing is stored for it"
+            each.future.set_exception(InputError(f"{each.job.name}: {told}"))
+            return False
         where = self._cluster.node_name(answer.node)
         if answer.kind == "unfit":
             raise ClusterError(f"Ray node {where}: {answer.value}")
         if answer.kind == "fault":
-            return _again(each, f"failed {ATTEMPTS} times; on {where}: {answer.value}", remedy=False)
+            each.failed += 1
+            if each.failed < ATTEMPTS:
+                return True
+            told = f"failed {ATTEMPTS} times, last on Ray node {where}: {answer.value}"
+            raise ClusterError(f"{each.job.name}: {told}")
         if answer.kind == "refused":
             each.future.set_exception(InputError(answer.value))
         elif answer.kind == "bug":
@@ -161,15 +173,6 @@ def _fail(each: _Waiting, error: BaseException) -> None:
     if each.future.cancelled() or each.future.done():
         return
     each.future.set_exception(error)
-
-
-def _again(each: _Waiting, fault: str, *, remedy: bool) -> bool:
-    each.lost += 1
-    if each.lost < ATTEMPTS:
-        return True
-    more = "; no memory is the usual cause: give the nodes fewer CPUs (ray start --num-cpus)" if remedy else ""
-    each.future.set_exception(InputError(f"{each.job.name}: {fault}{more}; nothing is stored for it"))
-    return False
 
 
 def _keep(answer: Answer) -> None:

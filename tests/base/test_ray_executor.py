@@ -92,15 +92,22 @@ def test_a_job_whose_worker_is_lost_is_done_again() -> None:
 
 def test_a_job_that_ends_its_worker_each_time_is_named_and_the_others_finish() -> None:
     cluster = Cluster()
-    full = Answer("fault", "/tmp: No space left on device", "7")
-    found, failures = run(cluster, {"a": ["its process ended"], "b": [made(2)], "c": [full]})
+    found, failures = run(cluster, {"a": ["its process ended"], "b": [made(2)]})
     assert found == {"b": 2}
     assert failures == {
         "a": "a: its worker was lost 4 times; its process ended, the last time; no memory is the usual cause: give the "
         "nodes fewer CPUs (ray start --num-cpus); nothing is stored for it",
-        "c": "c: failed 4 times; on host-7: /tmp: No space left on device; nothing is stored for it",
     }
-    assert cluster.started.count("a") == cluster.started.count("c") == ATTEMPTS
+    assert cluster.started.count("a") == ATTEMPTS
+
+
+def test_a_fault_of_the_machines_ends_the_work_as_on_one_machine() -> None:
+    cluster, full = Cluster(), Answer("fault", "/tmp: No space left on device", "7")
+    assert run(cluster, {"a": [full, full, made(1)]}) == ({"a": 1}, {})
+    with pytest.raises(
+        ClusterError, match=r"^c: failed 4 times, last on Ray node host-7: /tmp: No space left on device$"
+    ):
+        run(cluster, {"c": [full]})
 
 
 def test_a_bug_ends_the_work_with_its_traceback() -> None:
