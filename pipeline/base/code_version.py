@@ -25,9 +25,9 @@ NOT_CODE = ("pipeline/params/__init__.py", "pipeline/cli.py")
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 # Imported libraries that have no influence on the bytes of an out, by import name: they lock, show, log, check, read
-# the command line, do the same work elsewhere, or compute a value that is the same in every version (CRC-32C). All
-# other libraries count.
-NO_BYTES = frozenset({"filelock", "google_crc32c", "mlflow", "pydantic", "ray", "tqdm", "typer"})
+# the command line, do the same work elsewhere, compute a value that is the same in every version (CRC-32C), or fetch
+# files whose checksums are known (dvc, fsspec). All other libraries count.
+NO_BYTES = frozenset({"dvc", "filelock", "fsspec", "google_crc32c", "mlflow", "pydantic", "ray", "tqdm", "typer"})
 # Libraries that none of our files imports, but that an imported library uses to make bytes: zarr's codecs.
 BROUGHT_ALONG = {"zarr": ("numcodecs",)}
 ABSENT = "absent"

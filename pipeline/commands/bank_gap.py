@@ -13,11 +13,10 @@ KINDS = {"ground_truth": "annotated boxes", "detected": "detected boxes"}
 
 def gap(
     train: Annotated[
-        str | None,
-        typer.Option(help="The train bank or its URL; absent: bank.train of params.yaml.", show_default=False),
+        str | None, typer.Option(help="The train bank, or its URL; absent: that of params.yaml.", show_default=False)
     ] = None,
     val: Annotated[
-        str | None, typer.Option(help="The val bank or its URL; absent: bank.val of params.yaml.", show_default=False)
+        str | None, typer.Option(help="The val bank, or its URL; absent: that of params.yaml.", show_default=False)
     ] = None,
     annotations: Annotated[
         Path | None,

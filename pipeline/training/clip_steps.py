@@ -10,8 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.bank.films_ahead import films_ahead
-from pipeline.bank.reader import Bank
 from pipeline.base.randomness import rng_of
 from pipeline.base.read_ahead import read_ahead
 from pipeline.features.object_boxes import object_boxes
@@ -29,6 +27,10 @@ from pipeline.video.clip_input import ClipInput
 from pipeline.video.clips import changed_clip, draw_clip, stack_pixels, training_boxes, training_clip
 from pipeline.video.size import clip_sizes
 from pipeline.video.store import FrameStore
+
+Dealt = tuple[Sequence[NDArray[np.int64]], int]
+"What `deal_parts` yields: the parts of a step of this rank, and their number on all ranks."
+Ahead = Callable[[Sequence[Dealt], Callable[[Dealt], Iterable[str]]], Iterable[Dealt]]
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,7 @@ def clip_steps(
     window_of: WindowOf | None,
     workers: int,
     sizes: NDArray[np.int64] | None = None,
-    banks: Sequence[Bank] = (),
+    ahead: Ahead | None = None,
 ) -> Iterator[Step[Batch]]:
     """Yield optimiser steps of one pass over the keyframes, in an order drawn from (seed, pass).
 
@@ -228,7 +230,7 @@ def clip_steps(
         window_of: makes the windows of this pass.
         workers: threads that read.
         sizes: see `size_numbers`.
-        banks: whose rows the windows hold.
+        ahead: yields the steps, and has the rows of the films of the next ones fetched.
     """
     number = stretch.number
     order = rng_of(settings.seed, "order", number).permutation(len(data.train))
@@ -253,10 +255,10 @@ def clip_steps(
     indices = [index for mine, _ in steps for part in mine for index in part.tolist()]
     samples = read_ahead(read, indices, threads=workers)
 
-    def films_of(step: tuple[Sequence[NDArray[np.int64]], int]) -> Iterator[str]:
+    def films_of(step: Dealt) -> Iterator[str]:
         return (data.train[index].keyframe.video_id for part in step[0] for index in part.tolist())
 
-    for mine, count in films_ahead(steps, films_of, banks, ["detections"]):
+    for mine, count in steps if ahead is None else ahead(steps, films_of):
         yield Step((_batch(data, index, list(islice(samples, len(index))), window_of) for index in mine), count)
 
 

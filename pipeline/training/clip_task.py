@@ -1,11 +1,10 @@
 """The task of training a detector on clips: the baseline, or in scope all a head with its backbone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from pipeline.bank.reader import Bank
 from pipeline.base.hardware import Hardware
 from pipeline.models.context import WindowOf
 from pipeline.models.detector import Detector
@@ -13,7 +12,7 @@ from pipeline.models.settings import Labels
 from pipeline.scoring.score_films import score_films
 from pipeline.scoring.settings import score_settings
 from pipeline.training.batch import Batch, rows_of_batch
-from pipeline.training.clip_steps import ClipData, clip_steps, detector_loss, size_numbers
+from pipeline.training.clip_steps import Ahead, ClipData, clip_steps, detector_loss, size_numbers
 from pipeline.training.losses import make_loss
 from pipeline.training.norms import has_batch_norm
 from pipeline.training.settings import Training
@@ -32,8 +31,8 @@ class ClipWindows:
     "The windows of validation."
     keep: Callable[[Batch, Tensor], None] | None = None
     "Gets what each batch has computed; see `detector_loss`."
-    banks: Sequence[Bank] = ()
-    "Whose rows the windows hold."
+    ahead: Ahead | None = None
+    "Has the rows of the next steps' films fetched, where the windows come from another machine."
 
 
 def steps_per_pass(data: ClipData, settings: Training) -> int:
@@ -80,7 +79,7 @@ def clip_task(
             window_of=windows.trained(stretch.number) if windows else None,
             workers=hardware.workers,
             sizes=sizes,
-            banks=windows.banks if windows else (),
+            ahead=windows.ahead if windows else None,
         )
 
     steps_of_epoch, steps_per_epoch = epochs_of_passes(

@@ -1,11 +1,13 @@
 """Train a long-term head: from banks or frames to its checkpoint."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from pipeline.bank.films_ahead import films_ahead
 from pipeline.bank.reader import Bank
 from pipeline.base.code_version import code_version
 from pipeline.base.distributed import from_main
@@ -218,7 +220,8 @@ def _task(model: Model, inputs: _Inputs, settings: HeadTraining, rows: RowSource
 
 
 def _clip_windows(window: WindowSource, seed: int) -> ClipWindows:
-    return ClipWindows(window.for_training(seed), window.for_evaluation(), banks=window.banks)
+    ahead = partial(films_ahead, banks=window.banks, row_sets=["detections"])
+    return ClipWindows(window.for_training(seed), window.for_evaluation(), ahead=ahead)
 
 
 def _write(model: Model, fitted: Fitted, inputs: _Inputs, settings: HeadTraining, record: Record) -> None:

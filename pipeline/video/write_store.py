@@ -61,7 +61,7 @@ def _told(videos: Mapping[str, dict[str, Any]], problems: Sequence[Problem], *, 
     decoders = Counter(each["decoder"] for each in videos.values())
     grid_frames = sum(each["grid_frames"] for each in videos.values())
     damaged = [problem.item for problem in problems if problem.item in videos]
-    unreadable = [problem.item for problem in problems if problem.item not in damaged]
+    unreadable = [problem.item for problem in problems if problem.item not in videos]
     by_decoder = ", ".join(f"{count} by {name}" for name, count in sorted(decoders.items())) or "none"
     return (
         f"{len(videos)} videos ({by_decoder}) of {grid_frames} grid frames; {new} extracted now, "
