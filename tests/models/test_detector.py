@@ -254,7 +254,7 @@ def test_another_pool_gives_head_bank_objects_and_memory_the_same_rows(pool: Any
         assert torch.equal(detector.features(CLIPS, BOXES, CLIP_INDEX), detector.pool(cut))  # type: ignore[misc]
         assert not torch.allclose(detector.pool(cut), pool_roi(cut))  # type: ignore[misc]
         objects = ObjectBoxes(BOXES[None, [0, 2]], torch.tensor([[True, False]]))
-        found = detector._object_rows(detector.maps(CLIPS[:1]), objects).rows
+        found = detector._object_rows(CLIPS[:1], detector.maps(CLIPS[:1]), objects).rows
         assert torch.equal(found[0, 0], detector.features(CLIPS[:1], BOXES[:1], torch.tensor([0]))[0])
         assert not found[0, 1].any()
     assert kept[0].shape == (3, 128)
