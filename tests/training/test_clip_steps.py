@@ -35,7 +35,7 @@ STILL = {"short_side": (96, 96), "crop": "none", "flip": 0.0, "colour": 0.0, "bo
 
 def numbers(videos: str, *, bn_batch: int = 4, long_side: int | None = None, **changes: Any) -> list[int] | None:
     store: Any = SimpleNamespace(size=SIZES.__getitem__)
-    clip: Any = SimpleNamespace(long_side=long_side)
+    clip: Any = SimpleNamespace(long_side=long_side, shape="film")
     train: Any = [SimpleNamespace(keyframe=SimpleNamespace(video_id=each)) for each in videos]
     tables = Tables(ANNOTATIONS.empty_table(), KEYFRAMES.empty_table(), [Label(1, "walk", "x")], None)
     settings = training_settings(bn_batch=bn_batch, augmentation=STILL | changes)
@@ -124,7 +124,9 @@ def boxes_of(proposals: int, **changes: Any) -> tuple[int, float]:
         labels=np.eye(12, dtype=bool), proposals_xyxy=corners[:proposals], objects_xyxy=None,
     )  # fmt: skip
     store: Any = Store()
-    clip: Any = SimpleNamespace(frames=1, interval=1, offset_frames=0, long_side=None, mean=(0, 0, 0), std=(1, 1, 1))
+    clip: Any = SimpleNamespace(
+        frames=1, interval=1, offset_frames=0, long_side=None, shape="film", mean=(0, 0, 0), std=(1, 1, 1)
+    )  # fmt: skip
     settings = training_settings(**changes)
     sample = training_sample(store, keyframe, clip=clip, settings=settings, unmatched=True, rng=rng_of(0))
     return len(sample.boxes_xyxy), float(sample.labels.sum())

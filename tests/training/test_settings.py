@@ -15,7 +15,7 @@ from tests.training.settings import VALUES, training_settings
 def head_training(**changes: Any) -> HeadTraining:
     own = {"init": "baseline", "feature_dropout": 0.1, "kinetics": "none"}
     own |= {"memory": {"by": "loss", "half_life": 1.0}}
-    shared = {key: value for key, value in VALUES.items() if key not in ("head", "full_frame_box")}
+    shared = {key: value for key, value in VALUES.items() if key not in ("head", "freeze", "full_frame_box")}
     return HeadTraining.model_validate({**shared, **own, **changes})
 
 
