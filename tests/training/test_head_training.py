@@ -40,7 +40,7 @@ def test_the_backbone_is_taken_out_of_the_baseline(tmp_path: Path) -> None:
     sha256 = save_checkpoint(path, trained.state_dict(), Checkpoint(spec=SPEC))
     other = seeded(2)
     head = other.head.classifier.weight.clone()  # type: ignore[union-attr, operator]
-    assert module._load_start(other.backbone, Start(str(path), True, sha256)) == {
+    assert module._load_start(other, Start(str(path), True, sha256)) == {
         "file": "baseline.safetensors", "sha256": sha256,
     }  # fmt: skip
     for name, value in trained.backbone.state_dict().items():
@@ -52,13 +52,13 @@ def test_weights_of_a_backbone_alone_and_none(tmp_path: Path) -> None:
     trained, path = seeded(1), tmp_path / "kinetics.safetensors"
     sha256 = save_checkpoint(path, trained.backbone.state_dict(), Checkpoint(spec=BackboneSpec()))
     other = seeded(2)
-    record = module._load_start(other.backbone, Start(str(path), False, None))
+    record = module._load_start(other, Start(str(path), False, None))
     assert record == {"file": "kinetics.safetensors", "sha256": sha256}
     before = {name: value.clone() for name, value in other.backbone.state_dict().items()}
-    assert module._load_start(other.backbone, Start("none", False, None)) is None
+    assert module._load_start(other, Start("none", False, None)) is None
     assert all(torch.equal(value, before[name]) for name, value in other.backbone.state_dict().items())
     with pytest.raises(InputError, match="the weights do not fit the model: "):
-        module._load_start(other.backbone, Start(str(path), True, None))
+        module._load_start(other, Start(str(path), True, None))
 
 
 def test_a_head_that_does_not_fit_is_refused_before_anything_is_read() -> None:
