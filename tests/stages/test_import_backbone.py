@@ -12,10 +12,12 @@ from pipeline.bank.reader import open_bank
 from pipeline.base.checksums import read_sealed_json
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file
+from pipeline.checkpoint.build_baseline import feature_detector
 from pipeline.checkpoint.frozen_network import NETWORK
-from pipeline.checkpoint.weights import BASELINE, load_checkpoint, load_tensors
+from pipeline.checkpoint.weights import BASELINE, load_checkpoint, load_tensors, save_tensors
 from pipeline.interop.export import export_mmaction2
 from pipeline.interop.onnx_export import export_onnx
+from pipeline.models.build import build_backbone
 from pipeline.params import load_params
 from pipeline.predict.load_model import load_model
 from pipeline.predict.model_files import find_model, pack_model
@@ -141,6 +143,37 @@ def test_a_head_is_trained_on_rows_of_a_frozen_network(
     assert all(torch.equal(value, other[name]) for name, value in load_tensors(NETWORK).items())
     with pytest.raises(InputError, match=r"^models/backbone\.safetensors: is FrozenSpec"):
         infer_bank.infer_bank("train", workers=1, device="cpu")
+
+
+@pytest.mark.slow
+def test_a_backbone_of_ours_is_frozen_and_its_pool_is_exported(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    data = tmp_path_factory.mktemp("data")
+    make_data(data)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
+    start = build_backbone("slowonly_tiny", width=8)
+    save_tensors(Path("start.safetensors"), start.state_dict())
+    tiny = ("backbone=slowonly_tiny", "backbone.width=8", "head=lfb_avg", "roi.pool=attentive")
+    new_zoo(data, *tiny, "baseline.freeze=backbone", "baseline.init=start.safetensors")
+    train_baseline.train_baseline(workers=1, device="cpu")
+    tensors, checkpoint = load_checkpoint(BASELINE)
+    assert all(torch.equal(tensors[f"backbone.{name}"], value) for name, value in start.state_dict().items())
+    assert tensors["pool.query"].abs().max() > 0
+    export_onnx(tmp_path / "model.onnx", tensors, checkpoint, None)
+    detector = feature_detector(checkpoint.detector(), tensors, str(BASELINE)).eval()
+    clips, index = torch.randn(3, 3, checkpoint.detector().input.frames, 48, 64), torch.tensor([0, 1, 2, 2])
+    boxes = torch.tensor([[4.0, 4, 30, 44], [20, 10, 60, 40], [0, 0, 64, 48], [5, 5, 20, 40]])
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    given = {"clips": clips.numpy(), "boxes": boxes.numpy(), "clip_index": index.numpy()}
+    (features,) = session.run(["features"], given)
+    with torch.no_grad():
+        np.testing.assert_allclose(features, detector.features(clips, boxes, index).numpy(), atol=1e-4)
+    with pytest.raises(InputError, match=r"^roi\.pool is attentive, and MMAction2 takes the maximum over"):
+        export_mmaction2(tensors, checkpoint)
 
 
 def check_rows(network: torch.nn.Module) -> None:

@@ -67,6 +67,15 @@ def loss(trained: nn.Module, batch: Batch) -> Tensor:
     return nn.functional.binary_cross_entropy_with_logits(trained(batch.rows), batch.labels)
 
 
+def test_a_frozen_backbone_is_neither_trained_nor_decayed(tmp_path: Path) -> None:
+    frozen, before = model(), model()
+    frozen.backbone.requires_grad_(False)
+    task = Task("train", lambda epoch: [Step(batches(2), 2)], 1, lambda batch: loss(frozen, batch), dict)
+    fit_task(frozen, task, tmp_path, **SETTINGS)
+    assert_same(frozen.backbone, before.backbone)
+    assert not torch.equal(frozen.head[2].weight, before.head[2].weight)  # type: ignore[arg-type]
+
+
 def assert_same(one: nn.Module, other: nn.Module, *, atol: float = 0.0) -> None:
     for name, value in one.state_dict().items():
         found = other.state_dict()[name]

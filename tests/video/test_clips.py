@@ -21,6 +21,7 @@ from pipeline.video.clips import (
     training_clip,
 )
 from pipeline.video.clips import changed_clip as pixels_of
+from pipeline.video.size import clip_sizes
 
 PIPELINE = Path(__file__).resolve().parent.parent / "fixtures" / "parity" / "mmaction2" / "data_pipeline.json"
 UPSTREAM: dict[str, Any] = json.loads(PIPELINE.read_text())
@@ -174,6 +175,17 @@ def test_a_long_side_is_limited_in_training_and_inference() -> None:
     assert trained.shape == shown.shape == (3, 1, 19, 45)
     assert torch.equal(trained, shown)
     assert boxes.tolist() == pixels.tolist() == [[0, 9.5, 45, 19]]
+
+
+def test_a_square_shows_the_whole_frame_in_training_and_inference() -> None:
+    clip, box = noise(1, 36, 72), np.array([[0.0, 0.5, 0.25, 1.0]])
+    still = {"short_side": (24, 24), "crop": None, "flip": 0.0, "colour": 0.0}
+    trained, boxes = changed_clip(clip, box, INPUT, rng=rng_of(0), shape="square", **still)
+    shown, pixels = inference_clip(clip, box, short_side=24, shape="square", **PLAIN)
+    assert trained.shape == shown.shape == (3, 1, 24, 24)
+    assert torch.equal(trained, shown)
+    assert boxes.tolist() == pixels.tolist() == [[0, 12, 6, 24]]
+    assert clip_sizes({"a": (36, 72), "b": (72, 36)}, 24, None, "square") == {(24, 24): ["a", "b"]}
 
 
 def test_hue_saturation_and_value_move_within_bounds_and_move_nothing_else() -> None:
