@@ -49,7 +49,10 @@ class HigherOrder(nn.Module):
         product_yxRR = query_yxRd @ key_yxRd.transpose(2, 3) / math.sqrt(query_yxRd.shape[3])
         weight_yxRR = product_yxRR.masked_fill(~together_RR, -math.inf).softmax(dim=3)
         read_Rdyx = (weight_yxRR.to(value_yxRd.dtype) @ value_yxRd).permute(2, 3, 0, 1)
-        update_Rdyx: Tensor = self.dropout(self.out(F.relu(self.norm(read_Rdyx))))
+        # A group norm of one group; as such it could not be traced for a batch without persons.
+        normed_Rdyx = F.layer_norm(read_Rdyx, read_Rdyx.shape[1:], eps=self.norm.eps)
+        scaled_Rdyx = normed_Rdyx * self.norm.weight[:, None, None] + self.norm.bias[:, None, None]
+        update_Rdyx: Tensor = self.dropout(self.out(F.relu(scaled_Rdyx)))
         return relation_Rdyx + update_Rdyx
 
 
