@@ -143,6 +143,16 @@ def test_external_banks_that_are_not_here() -> None:
     assert "train.zarr (bank.train; `actionbank bank import` or `dvc import` makes it); val.zarr (bank.val" in said
 
 
+def test_banks_under_a_url_are_opened_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    url = f"file://{tmp_path}"
+    row = [*LFB, "bank=external", f"bank.train={url}/train.zarr", f"bank.val={url}/val.zarr", "baseline.init=none"]
+    assert refusal(*row, "bank.producer=unknown") == f"{url}/train.zarr: cannot read manifest.json: no such file"
+    imported()
+    ask(*row, "bank.producer=unknown")
+    assert refusal(*row, "bank.producer=abc").startswith(f"{url}/train.zarr: was made by a checkpoint that it does not")
+
+
 def test_a_bank_of_mmaction2_is_taken_as_one_that_names_no_producer() -> None:
     imported()
     row = [*LFB, *EXTERNAL, "baseline.init=none"]

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,11 +14,11 @@ from pipeline.bank.windows.seconds import SecondIndex, check_banks, index_rows
 from pipeline.bank.windows.slots import Windows, window_buffer
 
 MOST_VIDEOS = 500  # kept at once: each is an open file, and a process may often open no more than 1,024
+MOST_INDICES = 10_000  # videos whose seconds are known at once, some 30 KiB each
 
 
 @dataclass(frozen=True)
-class _Loaded:
-    features: Tensor  # all rows of a video as stored
+class _Seconds:
     rows: Tensor  # int64, positions of the rows that windows read, in the order of the index
     index: SecondIndex
 
@@ -54,30 +53,19 @@ class StreamedWindows(Windows):
         self._offsets = 1 + np.cumsum([0, *rows])  # slot of each video's first row
         self._stage = torch.from_numpy(np.empty((0, banks[0].channels), banks[0].dtype))
         self.like = self._stage.to(device)
-        self._loaded: OrderedDict[int, _Loaded] = OrderedDict()
+        self._loaded: OrderedDict[int, Tensor] = OrderedDict()  # all features of a video as stored
+        self._seconds: OrderedDict[int, _Seconds] = OrderedDict()
         self._held_bytes = 0
 
     def find(self, video_ids: Sequence[str], first: IntArray, seconds: int) -> tuple[IntArray, IntArray]:
-        """See `Windows.find`."""
+        """See `Windows.find`; no features are read."""
         videos = np.array([self._videos.get(video, -1) for video in video_ids], np.int64)
         starts, counts = (np.zeros((len(first), seconds), np.int64) for _ in range(2))
         for number in np.unique(videos[videos >= 0]):
             here = videos == number
-            found, counts[here] = self._load(int(number)).index.find(first[here], seconds)
+            found, counts[here] = self._seconds_of(int(number)).index.find(first[here], seconds)
             starts[here] = found + self._offsets[number]
         return starts, counts
-
-    def has_rows(self, video_ids: Sequence[str], first: IntArray, seconds: int) -> npt.NDArray[np.bool_]:
-        """See `Windows.has_rows`; no features are read."""
-        videos = np.array([self._videos.get(video, -1) for video in video_ids], np.int64)
-        there = np.zeros((len(first), seconds), bool)
-        for number in np.unique(videos[videos >= 0]).tolist():
-            here = videos == number
-            bank, video = self._sources[number]
-            known = self._loaded.get(number)
-            index = index_rows(bank, video, self.min_score)[1] if known is None else known.index
-            there[here] = index.find(first[here], seconds)[1] > 0
-        return there
 
     def gather(self, slots: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See `Windows.gather`."""
@@ -91,10 +79,11 @@ class StreamedWindows(Windows):
         order = np.argsort(owners, kind="stable")  # windows of one video after each other, so that it is read once
         for b in order.tolist():
             if owners[b] >= 0:
-                loaded = self._load(int(owners[b]))
+                owner = int(owners[b])
+                known = self._seconds_of(owner).rows
                 # Written straight to its place: empty slots get the video's first row, and zeros afterwards.
-                chosen = loaded.rows[(slots[b] - int(self._offsets[owners[b]])).clamp_min_(0)]
-                torch.index_select(loaded.features, 0, chosen, out=staged[b])
+                chosen = known[(slots[b] - int(self._offsets[owner])).clamp_min_(0)]
+                torch.index_select(self._load(owner), 0, chosen, out=staged[b])
             rows[b][~mask[b].numpy()] = 0
         if staged is not window:
             window.copy_(staged)  # waits for the copy, so that the staging buffer can be filled again
@@ -107,18 +96,25 @@ class StreamedWindows(Windows):
             self._stage = torch.empty(shape, dtype=self.like.dtype, pin_memory=self.like.is_cuda)
         return self._stage[: len(slots)]
 
-    def _load(self, number: int) -> _Loaded:
+    def _seconds_of(self, number: int) -> _Seconds:
+        if number not in self._seconds:
+            rows, index = index_rows(*self._sources[number], self.min_score)
+            self._seconds[number] = _Seconds(torch.from_numpy(rows), index)
+            if len(self._seconds) > MOST_INDICES:
+                self._seconds.popitem(last=False)
+        self._seconds.move_to_end(number)
+        return self._seconds[number]
+
+    def _load(self, number: int) -> Tensor:
         if number not in self._loaded:
             bank, video = self._sources[number]
             features = bank.column(video, "detections", "features")
             assert features is not None  # every bank has it
-            rows, index = index_rows(bank, video, self.min_score)
-            self._loaded[number] = _Loaded(torch.from_numpy(features), torch.from_numpy(rows), index)
+            self._loaded[number] = torch.from_numpy(features)
             self._held_bytes += features.nbytes
-            while len(self._loaded) > 1 and (
-                self._held_bytes > self.cache_bytes or len(self._loaded) > self._most_videos
-            ):
+            most = self._most_videos
+            while len(self._loaded) > 1 and (self._held_bytes > self.cache_bytes or len(self._loaded) > most):
                 _, dropped = self._loaded.popitem(last=False)
-                self._held_bytes -= dropped.features.nbytes
+                self._held_bytes -= dropped.nbytes
         self._loaded.move_to_end(number)
         return self._loaded[number]

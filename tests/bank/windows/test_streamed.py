@@ -35,7 +35,7 @@ def test_a_small_cache_gives_the_same_bytes(tmp_path: Path, rows: dict[str, Feat
         assert torch.equal(a[0].view(torch.int16), b[0].view(torch.int16))
         assert torch.equal(a[1], b[1])
         assert len(tiny._loaded) <= 2
-        assert tiny._held_bytes == sum(each.features.nbytes for each in tiny._loaded.values())
+        assert tiny._held_bytes == sum(each.nbytes for each in tiny._loaded.values())
 
 
 def test_a_film_is_read_once_for_a_batch_and_not_again_while_it_is_kept(
