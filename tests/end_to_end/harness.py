@@ -1,6 +1,7 @@
 """A temporary copy of the project on the mini data set, run with `dvc` and `git` as a user does."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,20 @@ from tests.end_to_end.warm import warm_server
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
+README = (REPOSITORY / "README.md").read_text()
+
+
+def readme_block(heading: str, number: int) -> list[str]:
+    """Lines of the n-th fenced block of a section of README.md."""
+    (section,) = re.findall(rf"^## {heading}\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
+    blocks: list[str] = re.findall(r"```\w*\n(.*?)```", section, re.DOTALL)
+    return blocks[number].splitlines()
+
+
+def readme_commands(heading: str, number: int) -> list[str]:
+    """What a block types, with the environment of the tests in place of the one that `./run` sets up."""
+    typed = [line.partition("#")[0].strip() for line in readme_block(heading, number)]
+    return [line.replace("./run repro", "dvc repro").replace("./run ", "") for line in typed]
 
 
 @dataclass(frozen=True)
@@ -49,7 +64,8 @@ class Project:
             f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
         }
         own = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(self.folder.parent), "DVC_NO_ANALYTICS": "1"}
-        own |= {"ACTIONBANK_WORKERS": "2", "ACTIONBANK_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
+        # One worker: each more is a process that imports as much as the stage; the stages' own tests have two.
+        own |= {"ACTIONBANK_WORKERS": "1", "ACTIONBANK_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
         return {**os.environ, **identity, **own, **more}
 
     def dvc(self, *arguments: str, fails: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""Every stage that several processes can share, run by two of them as a user runs it."""
+"""Every stage that several processes can share, run by two of them as a user runs it; tests/base has two fast ranks."""
 
 import shutil
 
@@ -16,9 +16,10 @@ def processes(project: Project, stage: str) -> set[int]:
     return {read_json(path)["processes"] for path in (project.folder / ".work/runs" / stage).glob("*.json")}
 
 
-@pytest.mark.parametrize("split", [pytest.param("train", marks=pytest.mark.slow), "val"])
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["train", "val"])
 def test_two_processes_make_the_bytes_that_one_makes(project: Project, split: str) -> None:
-    """Of val, with its one film, one of both has nothing to do; films are shared in tests/test_distributed.py too."""
+    """Of val, with its one film, one of both has nothing to do."""
     before = {name: project.tree(name) for name in MADE}
     shutil.rmtree(project.folder / ".work/bank_parts")
     shutil.rmtree(project.folder / ".work/runs")
@@ -42,6 +43,7 @@ def test_two_processes_train_as_one_does(project: Project) -> None:
     assert all(2 in processes(project, stage) for stage in TRAININGS)
 
 
+@pytest.mark.slow
 def test_processes_that_do_not_fit_are_refused_in_one_line(project: Project) -> None:
     printed = project.run("python", "-m", "stages.train_baseline", "--processes", "2", fails=True)
     assert printed == (

@@ -25,11 +25,18 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
+# pygit2 is not among them: at its start it asks for the home folder, which is each project's own.
 LIBRARIES = (
-    "dvc.cli", "dvc.repo.reproduce", "dvc.repo.experiments.run", "dvc.repo.experiments.show", "dvc.commands.repro",
-    "dvc.commands.experiments.run", "dvc.utils.hydra", "dvc.testing", "dvc.api", "dvc_data.hashfile.build",
-    "hydra.compose", "torch", "pyarrow.parquet", "pyarrow.compute", "zarr", "pydantic", "typer.testing",
-    "scipy.ndimage", "safetensors.torch", "simplejpeg", "yaml", "filelock", "tqdm",
+    "dvc.cli.parser", "dvc.repo.reproduce", "dvc.repo.experiments.run", "dvc.repo.experiments.show", "dvc.testing",
+    "dvc.repo.artifacts", "dvc.repo.datasets", "dvc.repo.graph", "dvc.repo.index", "dvc.repo.open_repo",
+    "dvc.repo.plots", "dvc.repo.stage", "dvc.repo.trie", "dvc.utils.hydra", "dvc.utils.strictyaml", "dvc._debug",
+    "dvc.analytics", "dvc.api", "dvc.cachemgr", "dvc.data_cloud", "dvc_data.hashfile.build",
+    "dvc_data.hashfile.db.local", "dvc_data.hashfile.status", "dvc.repo.experiments.queue.celery",
+    "dvc.repo.experiments.queue.workspace", "dvc.repo.experiments.executor.local", "dulwich.porcelain",
+    "dvc_render.vega", "dvc_studio_client.post_live_metrics", "hydra.compose", "networkx", "av", "torch", "pandas",
+    "pyarrow.parquet", "pyarrow.compute", "pyarrow.pandas_compat", "zarr", "pydantic.main", "pydantic.types",
+    "pydantic.type_adapter", "pydantic.functional_validators", "scipy.ndimage", "scipy.optimize", "typer.testing",
+    "safetensors.torch", "simplejpeg", "yaml", "filelock", "tqdm",
 )  # fmt: skip
 SOCKET = "ACTIONBANK_TESTS_WARM"
 MOST_BYTES = 1 << 17

@@ -76,6 +76,7 @@ def test_every_experiment_composes_and_recomposes(path: Path) -> None:
             r"head.window.span: Input should be 'past', 'centred' or 'future' \(found 'before'",
         ),
         (["head.window.draw=person"], r"head.window.draw: Input should be 'keyframe' or 'roi' \(found 'person'\)"),
+        (["bank.dtype=fp64"], r"bank.dtype: Input should be 'fp16' or 'fp32' \(found 'fp64'\)"),
         (["baseline.lr=fast"], "baseline.lr: Input should be a valid number.*found 'fast'"),
         (
             ["baseline.bn_batch=3"],
