@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from pipeline.bank.reader import open_bank
 from pipeline.base.files import write_bytes
 from pipeline.commands.bank import bank_app
 from tests.bank.banks import ATTRIBUTES, PROVENANCE, make_rows, write_small_bank
+from tests.commands.ending import ended
 
 RUNNER = CliRunner()
 
@@ -100,14 +99,8 @@ def test_verify_as_json(bank_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["info", "verify"])
 def test_what_is_no_bank_ends_in_one_line(tmp_path: Path, command: str) -> None:
-    code = (
-        "import sys; from pipeline.base.command import run; from pipeline.commands.bank import bank_app;"
-        f"sys.argv = ['bank', '{command}', {str(tmp_path)!r}]; run(bank_app)"
-    )
-    process = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
-    assert process.returncode == 1
-    assert process.stdout == ""
-    assert process.stderr == f"error: {tmp_path}: not a feature bank: it has neither manifest.json nor zarr.json\n"
+    message = f"error: {tmp_path}: not a feature bank: it has neither manifest.json nor zarr.json\n"
+    assert ended(bank_app, command, tmp_path) == (1, "", message)
 
 
 @pytest.mark.parametrize("command", ["info", "verify"])

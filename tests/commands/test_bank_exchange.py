@@ -10,6 +10,7 @@ from pipeline.bank.reader import open_bank
 from pipeline.base.errors import InputError
 from pipeline.commands.bank import bank_app
 from tests.bank.banks import make_rows, write_small_bank
+from tests.commands.ending import ended
 from tests.commands.test_bank_sets import called
 
 FORMATS = ("mmaction2", "mmaction2-list", "caffe2", "hdf5")
@@ -83,12 +84,8 @@ def test_the_commands_come_without_torch_and_h5py() -> None:
 def test_a_hostile_file_ends_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "x.pkl"
     path.write_bytes(b"\x80\x02cposix\nsystem\nU\x04trueR.")
-    command = ["import sys; from pipeline.base.command import run; from pipeline.commands.bank import bank_app;"]
-    command += [f"sys.argv = ['bank', 'import', {str(path)!r}, {str(tmp_path / 'x.zarr')!r}, '--split', 'train'];"]
-    process = subprocess.run(
-        [sys.executable, "-c", "".join([*command, "run(bank_app)"])], check=False, capture_output=True, text=True
-    )
-    assert process.returncode == 1
-    assert process.stderr.startswith(f"error: {path}: refused: the pickle names posix.system; only NumPy arrays")
-    assert process.stderr.count("\n") == 1
+    status, _, complained = ended(bank_app, "import", path, tmp_path / "x.zarr", "--split", "train")
+    assert status == 1
+    assert complained.startswith(f"error: {path}: refused: the pickle names posix.system; only NumPy arrays")
+    assert complained.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == [path]

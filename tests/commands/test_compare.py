@@ -1,5 +1,6 @@
 """`actionbank compare`, called in this process and as users call it."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from pipeline.base.command import new_app
 from pipeline.commands.compare import compare
 from tests.analysis.test_revisions import write_project
+from tests.commands.ending import ended
 
 APP = new_app()
 APP.command()(compare)
@@ -56,14 +58,10 @@ def test_options(folders):
 
 def test_as_a_program(folders):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-
-    def run_program(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, env=environment, cwd=folders[1]
-        )
-
-    assert run_program(folders[0]).returncode == 0  # with the work tree
-    result = run_program(folders[0], "nope")
-    assert result.returncode == 1
-    assert result.stderr.startswith("error: nope: neither a folder nor a revision: ")
-    assert result.stderr.count("\n") == 1
+    words = [sys.executable, "-c", PROGRAM, folders[0]]
+    assert subprocess.run(words, env=environment, cwd=folders[1]).returncode == 0  # with the work tree
+    with contextlib.chdir(folders[1]):
+        status, _, complained = ended(APP, folders[0], "nope")
+    assert status == 1
+    assert complained.startswith("error: nope: neither a folder nor a revision: ")
+    assert complained.count("\n") == 1

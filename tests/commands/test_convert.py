@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import urllib.error
 from pathlib import Path
@@ -25,6 +24,7 @@ from pipeline.interop.export import export_mmaction2
 from pipeline.interop.fixtures import rule_weight
 from pipeline.tables.label_map import Label, write_labels
 from tests.checkpoint.sidecars import LINEAR
+from tests.commands.ending import ended
 from tests.interop.plain_trn import whole_shapes
 from tests.interop.small_models import (
     alphaction_state,
@@ -41,7 +41,6 @@ APP = new_app()
 APP.command()(convert)
 APP.command()(export)
 ROOT = Path(__file__).parents[2]
-PROGRAM = "from pipeline.base.command import run; from tests.commands.test_convert import APP; run(APP)"
 
 
 def invoke(*words: str | Path) -> Result:
@@ -243,9 +242,9 @@ class Calls:
 def test_a_hostile_file_runs_nothing_and_is_refused_in_one_line(tmp_path: Path) -> None:
     torch.save({"state_dict": {}, "meta": Calls()}, tmp_path / "x.pth")
     words = ["convert", str(tmp_path / "x.pth"), "--to", str(tmp_path / "x.safetensors")]
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 1
-    assert done.stderr == (
+    status, _, complained = ended(APP, *words)
+    assert status == 1
+    assert complained == (
         f"error: {tmp_path / 'x.pth'}: refused: the pickle names {os.system.__module__}.system; only tensors, arrays "
         "and plain containers are read, and there is no unsafe fallback: save the state dict alone, without other "
         "objects\n"

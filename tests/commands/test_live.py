@@ -1,6 +1,4 @@
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,15 +10,6 @@ from pipeline.commands.live import live
 from pipeline.commands.predict import predict
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-
-
-def test_help_needs_no_pytorch() -> None:
-    code = (
-        "import sys; from pipeline.cli import build_app; from typer.testing import CliRunner\n"
-        "done = CliRunner().invoke(build_app('live'), ['live', '--help'])\n"
-        "sys.exit('torch' in sys.modules or done.exit_code)"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
 
 
 def test_the_help_says_where_the_page_is_and_names_the_token() -> None:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from pipeline.base.command import new_app
 from pipeline.commands.score import score
+from tests.commands.ending import ended
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "parity" / "ava_eval"
 APP = new_app()
@@ -85,10 +86,7 @@ def test_a_bad_file_ends_in_one_line(tmp_path):
     bad = tmp_path / "det.csv"
     bad.write_text("a,902,0.1,0.1,0.5,0.5,1,high\n")
     words = [*files("01_plain")[:3], str(bad)]
-    result = run_program(*words)
-    assert result.returncode == 1
-    assert result.stdout == ""
-    assert result.stderr == f"error: {bad}: row 1: score is 'high', expected a finite number\n"
+    assert ended(APP, *words) == (1, "", f"error: {bad}: row 1: score is 'high', expected a finite number\n")
 
 
 def test_as_a_program(tmp_path):
@@ -96,7 +94,7 @@ def test_as_a_program(tmp_path):
     assert result.returncode == 0
     assert result.stderr == ""
     assert result.stdout.splitlines()[-1].startswith("mAP 0.553293 over ")
-    run_program(*files("01_plain"), "--json", str(tmp_path / "b.json"))
+    invoke(*files("01_plain"), "--json", str(tmp_path / "b.json"))
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
