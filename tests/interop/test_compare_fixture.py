@@ -20,7 +20,7 @@ from tests.interop.made_fixture import FOLDER, NON_LOCAL_CFG, WIDTH, made_fixtur
 @pytest.fixture(scope="module")
 def plain_slowonly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a fixture that is whole. Tests copy it, and change the copy."""
-    return made_fixture(tmp_path_factory.mktemp("plain"), slowonly()).parent
+    return made_fixture(tmp_path_factory.mktemp("plain"), slowonly(), frames=2).parent
 
 
 def _context_and_mlp() -> Any:
@@ -102,11 +102,13 @@ def lfb(kind: str = "FBONonLocal", *, layers: int = 3, latent: int = 24, seconds
 def test_what_no_shipped_fixture_has_agrees_with_plain_arithmetic(
     tmp_path: Path, hyper: Callable[[], Any], frames: int
 ) -> None:
-    report = check_parity(made_fixture(tmp_path, hyper(), frames=frames))
+    path = made_fixture(tmp_path, hyper(), frames=frames)
+    report = check_parity(path)
     bad = [each for each in report.differences if not each.within]
     assert not bad
     assert report.passed
-    assert {"cls_score", "prob", "roi_feats", "fc_in"} <= {each.tensor for each in report.differences}
+    windows = {"padded/cls_score", "empty/fc_in"} if "lfb" in json.loads(path.read_text()) else set()
+    assert {"cls_score", "prob", "roi_feats", "fc_in", *windows} <= {each.tensor for each in report.differences}
 
 
 @pytest.mark.parametrize(("alpha", "beta", "width", "depth", "frames"), [(2, 4, 16, 50, 6), (4, 8, 8, 101, 8)])
@@ -117,19 +119,18 @@ def test_a_pyslowfast_that_no_shipped_fixture_has_agrees_with_plain_arithmetic(
     report = check_parity(path)
     assert report.passed, [each for each in report.differences if not each.within]
     assert len(report.differences) == 7
+    if depth > 50:
+        return  # one is enough to see that a number which differs fails
     arrays: Any = dict(np.load(path.with_suffix(".npz")))
     arrays["roi.p1.first64"] = arrays["roi.p1.first64"] + 0.01
     np.savez(path.with_suffix(".npz"), **arrays)
     assert not check_parity(path).passed
 
 
-def test_variants_and_windows_are_compared_too(tmp_path: Path) -> None:
-    report = check_parity(made_fixture(tmp_path, slowonly(), odd=True))
+def test_variants_are_compared_too(tmp_path: Path) -> None:
+    report = check_parity(made_fixture(tmp_path, slowonly(), frames=2, odd=True))
     assert report.passed
     assert "odd/cls_score" in {each.tensor for each in report.differences}
-    (tmp_path / "lfb").mkdir()
-    report = check_parity(made_fixture(tmp_path / "lfb", lfb("FBOMax")))
-    assert {"padded/cls_score", "empty/fc_in"} <= {each.tensor for each in report.differences}
 
 
 @pytest.mark.parametrize("name", ["cls_score", "fc_in/first64", "roi_feats/strided64"])
@@ -199,7 +200,7 @@ def test_inputs_that_fit_no_model_are_refused(plain_slowonly: Path, tmp_path: Pa
 
 
 def test_a_clip_that_the_network_cannot_take_is_refused_with_the_file(tmp_path: Path) -> None:
-    path = made_fixture(tmp_path, _slowfast(), frames=4)
+    path = made_fixture(tmp_path, _slowfast(), frames=2)
     facts = json.loads(path.read_text())
     facts["input"]["shape"][2] = 5
     path.write_text(json.dumps(facts))
