@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import importlib
 import os
 import pickle
 import shutil
@@ -16,10 +17,14 @@ import pytest
 
 # Before PyTorch is imported: two workers with two threads each on two cores are many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where a test has two threads after all, the one that waits must not take the other worker's core.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # As in `./run`: what is imported, here and by the programs that tests start, is compiled once.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-# Thousands of tests stay in memory: to look through them again and again costs a twentieth of the time.
+# Thousands of tests stay in memory: to look through them again and again costs a twentieth of the time. The stages set
+# a threshold of their own.
+importlib.import_module("stages")
 gc.set_threshold(200_000, 50, 1000)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -63,6 +68,14 @@ def pytest_collection_finish() -> None:
     """Leave what is there now out of all later collections of garbage, the two of pytest's end included."""
     gc.freeze()
     atexit.register(gc.unfreeze)  # libraries that count their objects at the very end would miss the frozen ones
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Begin with one thread: what trains or predicts sets a number for the whole process, and leaves it."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def make(banks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 
     def head(*overrides: str, name: str = "lfb_nl", **options: Any) -> Made:
         small = ["head.window.per_second=1", "head.window.seconds=9", "head.options.latent=8"]
-        once = ["head_train.schedule.epochs=1", "head_train.schedule.warmup_epochs=0"]
+        once = ["head_train.schedule.epochs=1", "head_train.schedule.warmup_epochs=0", "head_train.threads=1"]
         compose(tmp_path, name, [*small, *once, *overrides])
         train_head.train_head(workers=1, device="cpu", **options)
         evaluate.evaluate(workers=1, device="cpu", **options)

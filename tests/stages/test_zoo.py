@@ -136,7 +136,7 @@ SMALL_AIA = (
     *(
         f"{block}.{each}"
         for block in ("baseline", "head_train")
-        for each in ("global_batch=4", "lr=0.01", "schedule.epochs=2", "schedule.milestones=[2]")
+        for each in ("global_batch=4", "lr=0.01", "schedule.epochs=2", "schedule.milestones=[2]", "threads=1")
     ),
     "baseline.schedule.epoch_steps=3", "head_train.schedule.epoch_steps=3",
 )  # fmt: skip

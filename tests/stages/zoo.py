@@ -61,6 +61,7 @@ SMALL = [
             "auto_scale_lr=false",
             "schedule.epochs=1",
             "schedule.warmup_epochs=0",
+            "threads=1",
         )
     ),
 ]
