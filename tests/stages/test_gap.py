@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,15 +65,39 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def project(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
+def enter(folder: Path, data: Path, patch: pytest.MonkeyPatch) -> None:
+    """Make a folder on the data set a project, and the current one."""
+    patch.chdir(folder)
+    patch.setenv("DVC_ROOT", str(folder))
+    patch.delenv("ACTIONBANK_PARAMS", raising=False)
     DATA.mkdir(parents=True)
     for name in ("frames", "boxes", "annotations"):
         (DATA / name).symlink_to(data / DATA / name)
+
+
+@pytest.fixture
+def project(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    enter(tmp_path, data, monkeypatch)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def plain(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a baseline and its banks. Tests copy it."""
+    folder = tmp_path_factory.mktemp("plain")
+    with pytest.MonkeyPatch.context() as patch:
+        enter(folder, data, patch)
+        baseline_and_banks("bank.dtype=fp32")
+    return folder
+
+
+@pytest.fixture
+def trained(plain: Path, project: Path) -> Path:
+    """A copy of `plain`, the current folder."""
+    shutil.copy(plain / "params.yaml", project)
+    for name in ("models", "results", ".work", DATA / "bank"):
+        shutil.copytree(plain / name, project / name)
+    return project
 
 
 def baseline_and_banks(*overrides: str) -> dict[str, Any]:
@@ -103,8 +128,7 @@ def refused(*words: str) -> str:
     return str(caught.value)
 
 
-def test_the_gap_of_a_trained_baseline(project: Path) -> None:
-    baseline_and_banks("bank.dtype=fp32")
+def test_the_gap_of_a_trained_baseline(trained: Path) -> None:
     found = gap()
     assert (
         CliRunner().invoke(bank_app, ["gap", "--json"]).output
@@ -162,8 +186,8 @@ def test_the_gap_of_a_trained_baseline(project: Path) -> None:
     assert text[-1].endswith("not measured, it takes 4 train films with rows")
 
 
-def test_what_the_gap_refuses(project: Path) -> None:
-    sidecar = baseline_and_banks()
+def test_what_the_gap_refuses(trained: Path) -> None:
+    sidecar = read_checkpoint(BASELINE).to_json()
     assert refused("--folds", "2") == refused("--use", "1") == "--folds and --use belong together: found one of them"
     assert refused("--folds", "2", "--use", "2") == "--use: found 2, expected folds from 0 to 1"
     sha = sidecar["sha256"]
@@ -208,8 +232,7 @@ def test_baseline_and_head_train_on_different_films(project: Path, scope: str) -
     assert gap("--folds", "2", "--use", "0")["train"]["fitted_films"] == len(mine[0])
 
 
-def test_a_choice_without_a_film_is_refused_by_both_trainings(project: Path) -> None:
-    baseline_and_banks("baseline.seed=1")
+def test_a_choice_without_a_film_is_refused_by_both_trainings(trained: Path) -> None:
     empty = next(n for n in range(99) if not any(in_folds(f"train_{i:03d}", folds=99, use=[n]) for i in range(4)))
     for block, training in (("baseline", train_baseline.train_baseline), ("head_train", train_head.train_head)):
         _compose([*TINY, f"{block}.videos={{folds: 99, use: [{empty}]}}"])
