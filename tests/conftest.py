@@ -1,6 +1,8 @@
 """Fixtures that every test may use."""
 
 import atexit
+import copy
+import functools
 import gc
 import importlib
 import os
@@ -9,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 # Before decord: a process that loads decord first cannot encode VP8 and VP9 with PyAV (findings/decord-before-pyav.sh).
@@ -30,9 +33,12 @@ gc.set_threshold(200_000, 50, 1000)
 REPOSITORY = Path(__file__).resolve().parent.parent
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 * 2**30  # several times what all tests leave behind
-# The longest files first, so that neither worker ends long before the other. The first of them makes the finished
-# project, which many tests copy, while the other worker does something else.
-FIRST = ("tests/end_to_end/test_experiments.py", "tests/end_to_end/test_playground.py")
+# The longest files first, so that no worker ends long before the others. The first of them makes the finished project,
+# which many tests copy, while the other workers do something else.
+FIRST = (
+    "tests/end_to_end/test_experiments.py", "tests/stages/test_zoo.py", "tests/stages/test_gap.py",
+    "tests/commands/test_new_dataset.py", "tests/commands/test_models.py", "tests/interop/test_convert_checkpoint.py",
+)  # fmt: skip
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -140,4 +146,31 @@ def _composed_once(shared: Path) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compose, "composed_values", remembered)
+        _parse_once(patch)
         yield
+
+
+def _parse_once(patch: pytest.MonkeyPatch) -> None:
+    """Half of a composition is to parse the same files and interpolations again."""
+    import yaml
+    from omegaconf import _utils, base, grammar_parser, omegaconf
+
+    parse = functools.cache(grammar_parser.parse)
+    patch.setattr(base, "parse", parse)
+    patch.setattr(_utils, "parse", parse)
+
+    @functools.cache
+    def parsed(text: str) -> Any:
+        return yaml.load(text, Loader=_utils.get_yaml_loader())
+
+    def load(file: Any, Loader: Any) -> Any:
+        if isinstance(file, str):
+            return yaml.load(file, Loader=Loader)
+        start, text = file.tell(), file.read()
+        try:
+            return copy.deepcopy(parsed(text))
+        except yaml.YAMLError:
+            file.seek(start)
+            return yaml.load(file, Loader=Loader)  # whose message names the file
+
+    patch.setattr(omegaconf, "yaml", SimpleNamespace(**{**vars(yaml), "load": load}))
