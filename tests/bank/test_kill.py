@@ -90,7 +90,7 @@ def check_bank(root: Path, last_round: int) -> None:
 
 def spread_over(calls: int, kills: int) -> list[int]:
     """Numbers of calls, from the first to the last, as far apart as so many kills allow."""
-    return np.linspace(1, calls, kills).round().astype(int).tolist()
+    return [round(each) for each in np.linspace(1, calls, kills)]
 
 
 def survive_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> Counter[str]:

@@ -18,7 +18,7 @@ def ended(app: typer.Typer, *words: Any) -> tuple[int, str, str]:
     with (
         patch.object(sys, "argv", ["actionbank", *map(str, words)]),
         patch.object(command, "atexit"),
-        patch.object(command.os, "_exit", side_effect=AssertionError("it ended without an error")),
+        patch("os._exit", side_effect=AssertionError("it ended without an error")),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(complained),
         pytest.raises(SystemExit) as end,

@@ -77,7 +77,8 @@ def write_source() -> None:
         (SOURCE / folder).mkdir(parents=True)
     timelines = ["video_id,split,first_timestamp,offset_seconds"]
     for split, count in FILMS.items():
-        rows, boxes = [], {}
+        rows: list[str] = []
+        boxes: dict[str, np.ndarray] = {}
         for number in range(count):
             name = f"{split}_{number}"
             more, found = film(name, seed=number + 100 * (split == "val"))
