@@ -3,7 +3,7 @@
     python -m benchmarks.predict FOLDER                                      # 10 minutes, SlowOnly R50 4x16
     python -m benchmarks.predict FOLDER --seconds 60 --width 16 --lines 128  # small
     python -m benchmarks.predict FOLDER --seconds 30 --against MMAction2     # at the stepping of a demonstration
-    python -m benchmarks.predict FOLDER --memory                             # peak memory at 2 minutes and at 2 hours
+    python -m benchmarks.predict FOLDER --memory                             # peak memory of films of up to 2 hours
 
 Makes a film of persons who walk before a still scene, and predicts it once a second with the motion detector. The parts
 are measured alone: every picture decoded and scaled; the detector on pictures in memory; the backbone, RoIAlign and
@@ -57,7 +57,7 @@ from pipeline.video.clip_input import ClipInput
 from pipeline.video.extract import shrink
 
 Pictures = Iterator[np.ndarray[Any, Any]]
-SHORT, LONG = 2 * 60, 2 * 3600
+SHORT, MIDDLE, LONG = 2 * 60, 20 * 60, 2 * 3600
 RATE, CLASSES = 30, 80
 LIMIT = 1.15
 
@@ -148,7 +148,7 @@ class Parts:
 
     def detect(self, turn: int) -> None:
         """Find persons in the picture of each scored time."""
-        detect_motion(iter(self.searched))
+        detect_motion(self.searched)
 
     def backbone(self, turn: int) -> None:
         """Forward a clip for each scored time, with the memory settings of predict."""
@@ -247,11 +247,13 @@ def peak_of(model_path: Path, film: Path, seconds: int, rate: int) -> dict[str, 
     return {"seconds": seconds, "loaded_mib": before, "peak_mib": peak_mib()}
 
 
-def measure_memory(folder: Path, *, short: int = SHORT, long: int = LONG) -> list[dict[str, float]]:
-    """Peak memory at both lengths, with a tiny backbone and two pictures a second."""
+def measure_memory(
+    folder: Path, *, short: int = SHORT, middle: int = MIDDLE, long: int = LONG
+) -> list[dict[str, float]]:
+    """Peak memory at each length, with a tiny backbone and two pictures a second."""
     model = make_model(folder, backbone="slowonly_tiny", width=8, lines=64, frames=4, interval=1)
     found = []
-    for seconds in (short, long):
+    for seconds in (short, middle, long):
         film = make_film(folder / f"film_{seconds}.mp4", seconds=seconds, lines=64, rate=2)
         found.append(apart(peak_of, model, film, seconds, 2))
     return found

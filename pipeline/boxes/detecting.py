@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -28,10 +29,28 @@ STAGE = "detected_boxes"
 FILES = ("summary.json", "boxes.csv", "objects/objects.csv")
 COLUMNS = "video_id,timestamp,x1,y1,x2,y2,label,score"
 DECIMALS = 4
-# Takes the frames of a film's keyframes (RGB, uint8 [height, width, 3]) and returns the boxes of each: [n, 5] with
+
+
+class Frames(Protocol):
+    """The frames of a film's keyframes, RGB, uint8 [height, width, 3]; a list of arrays is one too.
+
+    They are read when they are asked for. A detector may go through them more than once, and keeps none of them.
+    """
+
+    def __len__(self) -> int:
+        """Count the frames."""
+
+    def __getitem__(self, place: int, /) -> np.ndarray:
+        """Read one frame."""
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Read all frames in order."""
+
+
+# Takes the frames of a film's keyframes and returns the boxes of each: [n, 5] with
 # x1, y1, x2, y2 as fractions of the frame, and a score; or [n, 6], where the last column is -1 for a person and for an
 # object the place of its class among the names of the detector's classes.
-Detector = Callable[[Iterator[np.ndarray]], Sequence[Floats]]
+Detector = Callable[[Frames], Sequence[Floats]]
 
 
 @dataclass(frozen=True)
@@ -132,18 +151,31 @@ def write_film(
     folder: Path, film: SearchedFilm, store: FrameStore, detector: Detector, *, batch: int, names: Sequence[str] = ()
 ) -> None:
     """Run a detector over a film, and write its `boxes.csv` and `objects.csv`; arguments as of `detect_films`."""
-    _write(folder, film, detector(_frames(film, store, batch)), names)
+    _write(folder, film, detector(_StoredFrames(film, store, batch)), names)
 
 
-def _frames(film: SearchedFilm, store: FrameStore, batch: int) -> Iterator[np.ndarray]:
-    total = store.grid_frames(film.video_id)
+@dataclass(frozen=True)
+class _StoredFrames:
+    """`Frames` of a store."""
 
-    def read(stamp: float) -> np.ndarray:
-        at = clip_indices(stamp + film.shift_seconds, fps=store.fps, frames=1, interval=1, total=total)
+    film: SearchedFilm
+    store: FrameStore
+    batch: int
+    "Frames that are read ahead."
+
+    def __len__(self) -> int:
+        return len(self.film.timestamps)
+
+    def __getitem__(self, place: int, /) -> np.ndarray:
+        film, store = self.film, self.store
+        seconds = float(film.timestamps[place]) + film.shift_seconds
+        total = store.grid_frames(film.video_id)
+        at = clip_indices(seconds, fps=store.fps, frames=1, interval=1, total=total)
         frame: np.ndarray = store.read_clip(film.video_id, at)[0]
         return frame
 
-    return read_ahead(read, film.timestamps.tolist(), ahead=batch)
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return read_ahead(self.__getitem__, range(len(self)), ahead=self.batch)
 
 
 def _write(folder: Path, film: SearchedFilm, found: Sequence[Floats], names: Sequence[str]) -> None:

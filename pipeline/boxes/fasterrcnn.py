@@ -1,6 +1,5 @@
 """Use torchvision's Faster R-CNN, trained on COCO, as a detector of persons and objects."""
 
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from torchvision.models.detection import (
 )
 
 from pipeline.base.errors import InputError
-from pipeline.boxes.detecting import Detector
+from pipeline.boxes.detecting import Detector, Frames
 from pipeline.checkpoint.weights import load_into, load_tensors
 from pipeline.interop.torch_files import load_torch
 from pipeline.tables.csv_rows import Floats
@@ -92,9 +91,10 @@ def coco_detector(model: Any, *, device: torch.device) -> Detector:
         device: the device of the model.
     """
 
-    def detect(frames: Iterator[np.ndarray]) -> list[Floats]:
+    def detect(frames: Frames) -> list[Floats]:
         found: list[Floats] = []
-        while some := list(islice(frames, FORWARD_FRAMES)):
+        waiting = iter(frames)
+        while some := list(islice(waiting, FORWARD_FRAMES)):
             images = [torch.from_numpy(each).to(device).permute(2, 0, 1).float() / 255 for each in some]
             with torch.inference_mode():
                 outputs = model(images)

@@ -6,13 +6,13 @@ differs from the scene and has the size and shape of a person is a box. The meth
 things, joins persons who touch, and is of no use in films with cuts or a moving camera.
 """
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pipeline.boxes.detecting import Frames
 from pipeline.tables.csv_rows import Floats
 
 LIGHT_PARTS = (3, 4)
@@ -160,11 +160,11 @@ def _parted(mask: NDArray[np.bool_], rows: slice, columns: slice) -> list[tuple[
     return parted
 
 
-def detect_motion(frames: Iterator[np.ndarray]) -> list[Floats]:
-    """Return the boxes of a film's keyframes, RGB uint8 [height, width, 3]; see `motion_boxes`."""
-    small = [shrink_by_squares(frame) for frame in frames]  # uint8: two hours need below 0.5 GB
-    if not small:
+def detect_motion(frames: Frames) -> list[Floats]:
+    """Return the boxes of a film's keyframes; see `motion_boxes`. The frames of the scene are read twice."""
+    count = len(frames)
+    if not count:
         return []
-    chosen = np.unique(np.linspace(0, len(small) - 1, min(len(small), SCENE_FRAMES)).round().astype(np.int64))
-    scene = empty_scene(np.stack([small[place] for place in chosen]).astype(np.float32))
-    return [motion_boxes(frame.astype(np.float32), scene) for frame in small]
+    chosen = np.unique(np.linspace(0, count - 1, min(count, SCENE_FRAMES)).round().astype(np.int64))
+    scene = empty_scene(np.stack([shrink_by_squares(frames[place]) for place in chosen.tolist()]).astype(np.float32))
+    return [motion_boxes(shrink_by_squares(frame).astype(np.float32), scene) for frame in frames]

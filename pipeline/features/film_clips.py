@@ -86,20 +86,26 @@ def run_film(
     Returns:
         For each keyframe the rows of its boxes, [n, ...], float32.
     """
-    results: list[NDArray[np.float32]] = []
+    counts = [len(each.boxes_xyxy) for each in requests]
+    # All results in one block: small ones that stay between a batch's large, passing ones would break up the heap.
+    results: NDArray[np.float32] | None = None
+    done, row = 0, 0
     # A GPU is faster than two threads that decode clips; on a CPU other films run beside this one.
     threads = batch if device.type == "cuda" else 2
     read = partial(read_request, store, video_id, settings=settings)
     clips = read_ahead(read, requests, threads=threads, ahead=batch)
     with torch.no_grad():
         for group in batched(clips, keyframes):
-            counts = [len(boxes) for _, boxes in group]
-            clip_index = torch.repeat_interleave(torch.arange(len(group)), torch.tensor(counts))
+            places = range(done, done + len(group))
+            clip_index = torch.repeat_interleave(torch.arange(len(group)), torch.tensor(counts[done : places.stop]))
             rows = forward(
-                range(len(results), len(results) + len(group)),
+                places,
                 torch.stack([clip for clip, _ in group]).to(device, non_blocking=True),
                 torch.cat([boxes for _, boxes in group]).to(device),
                 clip_index.to(device),
             )
-            results.extend(np.split(rows.float().cpu().numpy(), np.cumsum(counts)[:-1]))
-    return results
+            if results is None:
+                results = np.empty((sum(counts), *rows.shape[1:]), np.float32)
+            results[row : row + len(rows)] = rows.float().cpu().numpy()
+            done, row = places.stop, row + len(rows)
+    return [] if results is None else np.split(results, np.cumsum(counts)[:-1])

@@ -8,17 +8,17 @@ the seconds without a box do not count for its mean. Spans shorter than `min_sec
 """
 
 import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.errors import InputError
-from pipeline.base.files import check_own_file, write_bytes
+from pipeline.base.files import atomic_path, check_own_file
 from pipeline.predict.predicted import Predicted
 from pipeline.predict.scored_seconds import ScoredSecond, scored_seconds, threshold_array
 
@@ -66,25 +66,22 @@ class Span:
     mean_score: float
 
 
-@dataclass(frozen=True)
-class _Track:
-    """The scored seconds of one track, ascending by time."""
-
-    times: NDArray[np.float64]
-    scores: NDArray[np.float64]  # [seconds, classes]
+# The scores that can be part of a span, and their classes' places; a film of hours has few of them.
+_Kept = tuple[NDArray[np.integer[Any]], NDArray[np.float64]]
 
 
 def find_spans(
     predicted: Predicted, rules: SpanRules, seconds_of_films: Iterable[ScoredSecond] | None = None
-) -> list[Span]:
-    """Return the spans of all films, sorted by film, track, start and action.
+) -> Iterator[Span]:
+    """Yield the spans of all films, sorted by film, track, start and action.
 
     Persons without a track id are in no span: nothing says which of their boxes belong together.
 
     Args:
         predicted: the films.
         rules: see `SpanRules`.
-        seconds_of_films: their `scored_seconds`, where they come one by one; None takes them from the tables.
+        seconds_of_films: their `scored_seconds`, sorted by film, where they come one by one; None takes them from the
+            tables.
 
     Raises:
         InputError: see `scored_seconds` and `threshold_array`.
@@ -93,21 +90,21 @@ def find_spans(
     durations = dict(
         zip(*(predicted.videos[name].to_pylist() for name in ("video_id", "duration_seconds")), strict=True)
     )
-    spans = []
     found = scored_seconds(predicted) if seconds_of_films is None else seconds_of_films
     for video_id, group in groupby(found, key=lambda each: each.video_id):
-        seconds = list(group)
-        step = usual_step([each.time_seconds for each in seconds])
-        for track_id, track in sorted(_tracks(seconds).items()):
-            for column, label in enumerate(predicted.labels):
-                scores = track.scores[:, column]
-                for first, last in _runs(track.times, scores, thresholds[column], step, rules):
-                    start = max(float(track.times[first]) - step / 2, 0.0)
-                    end = min(float(track.times[last]) + step / 2, durations.get(video_id, float("inf")))
+        seen, tracks = _tracks(group, rules.keep * thresholds)
+        step = usual_step(seen)
+        for track_id, track in sorted(tracks.items()):
+            times, of_classes = _arrays(track, len(thresholds))
+            spans = []
+            for label, scores, threshold in zip(predicted.labels, of_classes, thresholds, strict=True):
+                for first, last in _runs(times, scores, threshold, step, rules):
+                    start = max(float(times[first]) - step / 2, 0.0)
+                    end = min(float(times[last]) + step / 2, durations.get(video_id, float("inf")))
                     if end - start >= rules.min_seconds - TICK:
                         mean = float(scores[first : last + 1].mean())
                         spans.append(Span(video_id, track_id, label.id, label.name, start, end, mean))
-    return sorted(spans, key=lambda each: (each.video_id, each.track_id, each.start_seconds, each.action_id))
+            yield from sorted(spans, key=lambda each: (each.start_seconds, each.action_id))
 
 
 def write_spans(
@@ -120,18 +117,18 @@ def write_spans(
     """
     header = ",".join(HEADER).encode()
     check_own_file(path, lambda data: data.startswith(header))
-    spans = find_spans(predicted, rules, seconds_of_films)
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(HEADER)
-    for each in spans:
-        numbers = f"{each.start_seconds:.3f}", f"{each.end_seconds:.3f}", f"{each.mean_score:.4f}"
-        rows.writerow([each.video_id, each.track_id, each.action_id, each.action, *numbers])
-    write_bytes(path, text.getvalue().encode())
-    tracks = len({(each.video_id, each.track_id) for each in spans})
+    count, tracks = 0, set()
+    with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(HEADER)
+        for each in find_spans(predicted, rules, seconds_of_films):
+            numbers = f"{each.start_seconds:.3f}", f"{each.end_seconds:.3f}", f"{each.mean_score:.4f}"
+            table.writerow([each.video_id, each.track_id, each.action_id, each.action, *numbers])
+            count += 1
+            tracks.add((each.video_id, each.track_id))
     without = predicted.persons["track_id"].null_count
     left = f"; {without} boxes without a track id are in no span" if without else ""
-    return f"{path}: written: {len(spans)} spans of {tracks} tracks{left}"
+    return f"{path}: written: {count} spans of {len(tracks)} tracks{left}"
 
 
 def usual_step(times: Sequence[float]) -> float:
@@ -140,18 +137,36 @@ def usual_step(times: Sequence[float]) -> float:
     return float(np.quantile(distances, 0.5, method="lower")) if len(distances) else 1.0
 
 
-def _tracks(seconds: Sequence[ScoredSecond]) -> dict[int, _Track]:
-    """Return the tracks of a film; of two boxes of a track at one time each class has the higher score."""
-    found: dict[int, dict[float, NDArray[np.float64]]] = {}
+def _tracks(
+    seconds: Iterable[ScoredSecond], least: NDArray[np.float64]
+) -> tuple[list[float], dict[int, dict[float, _Kept]]]:
+    """Return the times of a film's seconds, and what each track has at each of its own.
+
+    Of two boxes of a track at one time each class has the higher score. Scores below `least` [classes] are left out.
+    """
+    times: list[float] = []
+    found: dict[int, dict[float, _Kept]] = {}
     for second in seconds:
-        for track_id, scores in zip(second.tracks, second.scores, strict=True):
-            if track_id is not None:
-                at = found.setdefault(track_id, {})
-                at[second.time_seconds] = np.maximum(at.get(second.time_seconds, 0.0), scores)
-    return {
-        track_id: _Track(np.array(sorted(at)), np.array([at[time] for time in sorted(at)]))
-        for track_id, at in found.items()
-    }
+        times.append(second.time_seconds)
+        tracks = np.array([-1 if each is None else each for each in second.tracks])
+        for track_id in {each for each in second.tracks if each is not None}:
+            highest = second.scores[tracks == track_id].max(axis=0)
+            track = found.setdefault(track_id, {})
+            if known := track.get(second.time_seconds):
+                np.maximum.at(highest, *known)
+            (columns,) = np.nonzero((highest > 0) & (highest >= least))
+            track[second.time_seconds] = columns.astype(np.int32), highest[columns]
+    return times, found
+
+
+def _arrays(track: dict[float, _Kept], classes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the times of a track [seconds], ascending, and its scores [classes, seconds]; 0 for those left out."""
+    times = sorted(track)
+    scores = np.zeros((classes, len(times)))
+    for place, time in enumerate(times):
+        columns, kept = track[time]
+        scores[columns, place] = kept
+    return np.array(times), scores
 
 
 def _runs(

@@ -98,7 +98,7 @@ class FrameDetector:
         detector = cast(Detector, self.loaded[0])
         if not self.is_one_by_one:
             return detector
-        return lambda frames: [boxes for frame in frames for boxes in detector(iter([frame]))]
+        return lambda frames: [boxes for frame in frames for boxes in detector([frame])]
 
 
 def choose_persons(name: str, *, min_score: float, device: str, batch: int) -> FrameDetector:

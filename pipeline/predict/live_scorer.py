@@ -1,6 +1,6 @@
 """Score a film that goes on, time by time, with the steps that `predict` takes for a whole film."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,7 @@ import torch
 from pipeline.bank.reader import Bank
 from pipeline.bank.windows.resident import ResidentWindows
 from pipeline.base.progress import no_bars
-from pipeline.boxes.detecting import SearchedFilm
+from pipeline.boxes.detecting import Frames, SearchedFilm
 from pipeline.boxes.motion import SCENE_FRAMES, empty_scene, motion_boxes, shrink_by_squares
 from pipeline.boxes.person_tracks import Tracker
 from pipeline.features.film_objects import best_rows
@@ -170,7 +170,7 @@ class PastMotion:
     def __init__(self) -> None:
         self._seen: list[np.ndarray] = []
 
-    def __call__(self, frames: Iterator[np.ndarray]) -> list[Floats]:
+    def __call__(self, frames: Frames) -> list[Floats]:
         """Return the boxes of each frame, RGB uint8 [height, width, 3]; see `motion_boxes`."""
         found = []
         for frame in frames:

@@ -53,7 +53,7 @@ class FilmsResult:
 
     def seconds(self, predicted: Predicted) -> Iterator[ScoredSecond]:
         """Yield what `scored_seconds` gives for all films, from their parts; `predicted` has labels and films."""
-        for each in self.results:
+        for each in sorted(self.results, key=lambda each: str(each.video["video_id"][0])):
             for persons, part in each.parts_of_detections():
                 yield from scored_seconds(replace(predicted, detections=part, persons=persons))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.base.errors import counted
 from pipeline.tables.keyframes import Keyframe
 from pipeline.tables.schemas import BOX_COLUMNS, DETECTIONS
 
@@ -55,3 +56,16 @@ def detections_table(
     columns = {name: pa.array(np.concatenate(values)) for name, values in parts.items()}
     columns["video_id"] = pa.array(np.repeat(np.array(video_ids, dtype=object), counts), pa.string())
     return pa.table(columns).select(DETECTIONS.names).cast(DETECTIONS)
+
+
+def no_score_above(keyframes: Iterable[ScoredKeyframe], *, action_threshold: float) -> str | None:
+    """Say why there are no detections: that boxes were scored, but none above the threshold. None if it is not so."""
+    scores = [each.scores for each in keyframes if each.scores.size]
+    highest = max((float(each.max()) for each in scores), default=None)
+    if highest is None or highest > action_threshold:
+        return None
+    boxes = counted(sum(len(each) for each in scores), "box", "boxes")
+    return (
+        f"no detection: the highest score of {boxes} is {highest:.3g}, and evaluation.action_threshold is "
+        f"{action_threshold:g}"
+    )

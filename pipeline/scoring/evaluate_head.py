@@ -1,5 +1,6 @@
 """Score the val split with a trained checkpoint: from banks or frames to detections, mAP and tables."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from pipeline.evaluation.summary import summary
 from pipeline.features.open_rows import RowSource, foreign_producer, open_rows
 from pipeline.features.windows import WindowOptions, WindowSource, window_source
 from pipeline.models.detector import Detector
-from pipeline.scoring.detections import ScoredKeyframe, detections_table
+from pipeline.scoring.detections import ScoredKeyframe, detections_table, no_score_above
 from pipeline.scoring.filled_windows import Filled, check_windows
 from pipeline.scoring.keyframe_rows import SCORED_ROW_SETS, scoring_rows
 from pipeline.scoring.predictor import Predictor, make_predictor
@@ -171,6 +172,7 @@ def _write(
         kind: detections_table(each, action_threshold=settings.action_threshold, decode=settings.decode)
         for kind, each in scores.items()
     }
+    _warn_without_detections(scores, settings.action_threshold)
     with replace_folder(Path("results/detections"), OUT) as folder:
         for kind, table in detections.items():
             write_table(table, folder / f"{kind}.parquet", DETECTIONS)
@@ -185,6 +187,12 @@ def _write(
         settings=settings,
         extra={"head": spec.head.name, "scope": spec.scope, "mixed_banks": inputs.mixed, "windows": filled},
     )
+
+
+def _warn_without_detections(scores: Scores, action_threshold: float) -> None:
+    for kind, each in scores.items():
+        if reason := no_score_above(each, action_threshold=action_threshold):
+            print(f"warning: {kind}: {reason}", file=sys.stderr)
 
 
 def _shown(value: float) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import math
 import multiprocessing
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -52,13 +53,32 @@ class ChildDied(ChildLost):
     """A child's process ended without a message: an operator or the system killed it, or it crashed."""
 
 
+_STARTS = threading.Lock()
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the main module of this process, which a child that starts now would import.
+
+    That would run a user's script once more, if it does not ask for its `__name__`, up to its own call of this.
+    """
+    with _STARTS:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+
+
 class _Child:
     """A process that does one piece of work after the other."""
 
     def __init__(self) -> None:
         self.pipe, theirs = CONTEXT.Pipe()
         self.process = CONTEXT.Process(target=_child, args=(theirs,), daemon=True)
-        self.process.start()
+        with _without_main():
+            self.process.start()
         theirs.close()
         self.done = 0
 

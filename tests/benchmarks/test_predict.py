@@ -64,6 +64,6 @@ def test_it_measures_all_sides_and_memory(
     )  # fmt: skip
     assert capsys.readouterr().out.splitlines()[7].startswith("| PySlowFast |")
     monkeypatch.setattr(predict, "apart", lambda function, *arguments: function(*arguments))
-    short, long = measure_memory(tmp_path, short=3, long=6)
+    short, _, long = measure_memory(tmp_path, short=3, middle=4, long=6)
     assert (short["seconds"], long["seconds"]) == (3, 6)
     assert long["peak_mib"] >= long["loaded_mib"] > 0

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +6,14 @@ import pytest
 
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, read_json
-from pipeline.boxes.detecting import SearchedFilm, detect_films, films_to_detect, write_detected
+from pipeline.boxes.detecting import (
+    Frames,
+    SearchedFilm,
+    detect_films,
+    films_to_detect,
+    write_detected,
+    write_film,
+)
 from pipeline.boxes.folders import NO_OBJECTS, folder_of_objects
 from pipeline.boxes.importing import import_boxes
 from pipeline.tables.schemas import KEYFRAMES, TIMELINES, VIDEOS, write_table
@@ -79,7 +85,7 @@ def test_boxes_are_cut_rounded_and_sorted_by_score_and_a_frame_without_one_is_sa
     def load():
         loaded.append(1)
 
-        def detect(frames: Iterator[np.ndarray]) -> list[np.ndarray]:
+        def detect(frames: Frames) -> list[np.ndarray]:
             return [(FOUND, np.empty((0, 5)))[at] for at, _ in enumerate(frames)]
 
         return detect
@@ -112,7 +118,7 @@ def test_objects_stand_in_a_file_of_their_own_which_is_imported_with_the_persons
     films = [SearchedFilm("a", -900.0, np.array([900, 901]))]
     person, dog, kite = [0.1, 0.1, 0.3, 0.5, 0.9, -1], [0.2, 0.2, 0.4, 0.6, 0.8, 1], [0.5, 0, 0.6, 0.1, 0.95, 2]
 
-    def detect(frames: Iterator[np.ndarray]) -> list[np.ndarray]:
+    def detect(frames: Frames) -> list[np.ndarray]:
         return [np.array(((person, dog, kite), (dog,))[at]) for at, _ in enumerate(frames)]
 
     items = detect_films(
@@ -138,3 +144,25 @@ def test_objects_stand_in_a_file_of_their_own_which_is_imported_with_the_persons
         out, timelines, min_score=0.05, detector="fasterrcnn", objects=folder_of_objects(NO_OBJECTS, out)
     )
     assert found.boxes["label"].to_pylist() == ["kite", None, "dog", "dog"]
+
+
+def test_frames_are_read_when_a_detector_asks_for_them_and_as_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = {"grid_frames": 8, "stored_height": HEIGHT, "stored_width": WIDTH}
+    path = tmp_path / "frames/a.arrow"
+    count = write_frames(path, rows(list(range(8))), lambda: record)
+    write_manifest(tmp_path / "frames", {"a": {**record, "rows": count, "sha256": digest_file(path)}}, fps=4.0)
+    store = FrameStore(tmp_path / "frames")
+    seen: list[np.ndarray] = []
+
+    def detect(frames: Frames) -> list[np.ndarray]:
+        seen.extend([frames[1], *frames, frames[0]])
+        return [FOUND] * len(frames)
+
+    folder = tmp_path / "item"
+    folder.mkdir()
+    write_film(folder, SearchedFilm("a", -900.0, np.array([900, 901.5])), store, detect, batch=2)
+    first, second = store.read_clip("a", np.array([0, 6]))
+    for frame, expected in zip(seen, [second, first, second, first], strict=True):
+        np.testing.assert_array_equal(frame, expected)

@@ -17,7 +17,7 @@ def known_boxes(images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
 
 def test_pixels_become_shares_and_what_is_no_person_is_an_object() -> None:
     detect = fasterrcnn.coco_detector(known_boxes, device=torch.device("cpu"))
-    found = detect(iter([np.zeros((60, 80, 3), np.uint8)] * 5))
+    found = detect([np.zeros((60, 80, 3), np.uint8)] * 5)
     assert [boxes.tolist() for boxes in found] == [[[0.5, 0.25, 1.0, 1.0, 0.75, -1], [0, 0, 0.5, 1, 0.875, 18]]] * 5
     assert (fasterrcnn.NAMES[18], fasterrcnn.NAMES[fasterrcnn.PERSON]) == ("dog", "person")
 
@@ -31,7 +31,7 @@ def test_the_model_gets_rgb_from_0_to_1() -> None:
         given.extend(images)
         return known_boxes(images)
 
-    fasterrcnn.coco_detector(model, device=torch.device("cpu"))(iter([picture]))
+    fasterrcnn.coco_detector(model, device=torch.device("cpu"))([picture])
     assert given[0].shape == (3, 60, 80)
     assert given[0][:, 30, 12].tolist() == pytest.approx([220 / 255, 40 / 255, 30 / 255])
 
@@ -44,7 +44,7 @@ def test_frames_are_seen_as_many_at_a_time_and_each_has_its_boxes() -> None:
         return known_boxes(images)
 
     frames = fasterrcnn.FORWARD_FRAMES + 3
-    found = fasterrcnn.coco_detector(model, device=torch.device("cpu"))(iter([np.zeros((6, 8, 3), np.uint8)] * frames))
+    found = fasterrcnn.coco_detector(model, device=torch.device("cpu"))([np.zeros((6, 8, 3), np.uint8)] * frames)
     assert sizes == [fasterrcnn.FORWARD_FRAMES, 3]
     assert len(found) == frames
 

@@ -27,7 +27,7 @@ def recalls(*least_scores: float):
     hits: list[list[bool]] = []
     for spec in SPECS:
         film = describe_film(spec.script(), spec.seed)
-        found = detect_motion(iter(keyframes(spec)))
+        found = detect_motion(keyframes(spec))
         for second, (truth, boxes) in enumerate(zip(film.boxes, found, strict=True)):
             if second not in film.script.empty:
                 best = [
@@ -53,7 +53,7 @@ def test_a_figure_that_walks_is_boxed_to_the_pixel() -> None:
     frames = scene(12)
     for number, frame in enumerate(frames):
         frame[40:100, 10 + 10 * number : 30 + 10 * number] = (200, 60, 40)
-    for number, boxes in enumerate(detect_motion(iter(frames))):
+    for number, boxes in enumerate(detect_motion(frames)):
         assert boxes.shape == (1, 5)
         pixels = boxes[0, :4] * (160, 120, 160, 120)
         assert pixels == pytest.approx([10 + 10 * number, 40, 30 + 10 * number, 100], abs=1.5)
@@ -65,14 +65,14 @@ def test_what_has_no_persons_size_or_shape_is_no_person() -> None:
     frames[3, 50 : 50 + int(LEAST_HEIGHT * 120) - 4, 20:26] = 255  # small
     frames[5, 60:80, 20:140] = 255  # wide
     frames[7] = 255 - frames[7]  # the light
-    assert [len(boxes) for boxes in detect_motion(iter(frames))] == [0] * 12
+    assert [len(boxes) for boxes in detect_motion(frames)] == [0] * 12
 
 
 def test_a_still_scene_and_one_frame_have_no_boxes() -> None:
-    assert [len(boxes) for boxes in detect_motion(iter(scene(5)))] == [0] * 5
-    (boxes,) = detect_motion(iter(scene(1)))
+    assert [len(boxes) for boxes in detect_motion(scene(5))] == [0] * 5
+    (boxes,) = detect_motion(scene(1))
     assert boxes.shape == (0, 5)
-    assert detect_motion(iter([])) == []
+    assert detect_motion([]) == []
 
 
 def test_frames_are_averaged_by_whole_pixels() -> None:

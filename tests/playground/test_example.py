@@ -57,7 +57,7 @@ def test_the_detector_without_weights_finds_the_annotated_figures(folder: Path, 
     found = import_source(folder / "annotations", SourceOptions(classes=len(ACTIONS))).annotations.to_pylist()
     covered = 0
     truth = [row for row in found if row["video_id"] == film.name]
-    for second, boxes in enumerate(detect_motion(iter(keyframes))):
+    for second, boxes in enumerate(detect_motion(keyframes)):
         mine = [[row[name] for name in BOX_COLUMNS] for row in truth if row["timestamp"] == second]
         if len(boxes):
             covered += int((box_iou(np.array(mine), boxes[:, :4]).max(axis=1) >= 0.5).sum())

@@ -13,7 +13,7 @@ def walk(*scores: float | None, track: int | None = 3, step: float = 1.0) -> lis
 
 
 def spans(*persons: Person, frames: int = 250, **rules: float) -> list[tuple[float, float, float]]:
-    found = find_spans(predicted(*persons, frames=frames), SpanRules(**rules))
+    found = list(find_spans(predicted(*persons, frames=frames), SpanRules(**rules)))
     return [(each.start_seconds, each.end_seconds, round(each.mean_score, 9)) for each in found]
 
 
@@ -49,14 +49,20 @@ def test_a_second_stands_for_half_a_step_to_either_side_within_the_film() -> Non
     assert usual_step([1.5]) == 1.0
 
 
+def test_of_two_boxes_of_a_track_at_one_time_each_class_has_the_higher_score() -> None:
+    both = (Person(0.5, 3, {1: 0.6, 2: 0.7}), Person(0.5, 3, {1: 0.8, 2: 0.6}, (0.5, 0.5, 0.6, 0.6)))
+    found = find_spans(predicted(*both), SpanRules())
+    assert [(each.action_id, round(each.mean_score, 9)) for each in found] == [(1, 0.8), (2, 0.7)]
+
+
 def test_each_track_film_and_action_has_its_own_spans() -> None:
-    found = find_spans(
+    found = list(find_spans(
         predicted(
             Person(0.5, 9, {1: 0.6, 2: 0.3}), Person(0.5, 4, {4: 0.8}, (0.5, 0.5, 0.6, 0.6)),
             Person(0.5, 9, {2: 0.9}, film="b"), Person(0.5, None, {1: 0.9}, (0.7, 0.5, 0.8, 0.6)),
         ),
         SpanRules(),
-    )  # fmt: skip
+    ))  # fmt: skip
     assert [(each.video_id, each.track_id, each.action_id, each.action) for each in found] == [
         ("a", 4, 4, "carry/hold (an object)"), ("a", 9, 1, "stand"), ("a", 9, 2, "wave"), ("b", 9, 2, "wave"),
     ]  # fmt: skip

@@ -123,5 +123,5 @@ def test_a_camera_sees_each_frame_alone() -> None:
     for name, expected in (("fasterrcnn", [1, 1, 1]), ("motion", [3])):
         calls.clear()
         detector = FrameDetector(chosen, name, 0.05, 2, []).one_by_one()._detector()
-        assert len(detector(iter(np.zeros((3, 8, 8, 3), np.uint8)))) == 3
+        assert len(detector(np.zeros((3, 8, 8, 3), np.uint8))) == 3
         assert calls == expected

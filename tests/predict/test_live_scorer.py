@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
+from pipeline.boxes.detecting import Frames
 from pipeline.boxes.detectors import ChosenDetector
 from pipeline.boxes.motion import detect_motion
 from pipeline.predict.film_sources import FilmSource
@@ -88,7 +89,7 @@ def test_it_is_what_predict_gives_with_the_past_alone(
 class Squares:
     """A detector that sees each frame alone: two boxes whose places follow from the picture."""
 
-    def __call__(self, frames: Iterator[np.ndarray]) -> list[np.ndarray]:
+    def __call__(self, frames: Frames) -> list[np.ndarray]:
         found = []
         for frame in frames:
             at = float(frame.mean()) / 1000
@@ -121,7 +122,7 @@ def test_motion_is_found_against_the_past() -> None:
         frame[20:80, 10 + 12 * at : 34 + 12 * at] = 250
         frames.append(frame)
     past = PastMotion()
-    found = [past(iter([frame]))[0] for frame in frames]
+    found = [past([frame])[0] for frame in frames]
     assert len(found[0]) == 0, "the first frame is the whole scene"
-    whole = detect_motion(iter(frames))
+    whole = detect_motion(frames)
     np.testing.assert_array_equal(found[-1], whole[-1])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.boxes.detecting import Frames
 from pipeline.boxes.detectors import ChosenDetector
 from pipeline.predict import live_to_folder as module
 from pipeline.predict.film_plans import Chosen
@@ -30,7 +31,7 @@ def nets(model: Model) -> list[torch.nn.Module]:
 
 
 def detector_of(shapes: list[tuple[int, ...]], name: str = "squares") -> FrameDetector:
-    def detect(frames: Iterator[np.ndarray]) -> list[np.ndarray]:
+    def detect(frames: Frames) -> list[np.ndarray]:
         found = []
         for frame in frames:
             shapes.append(frame.shape)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.scoring.detections import ScoredKeyframe, detections_table
+from pipeline.scoring.detections import ScoredKeyframe, detections_table, no_score_above
 from pipeline.tables.keyframes import Keyframe
 from pipeline.tables.schemas import DETECTIONS
 
@@ -49,4 +49,14 @@ def test_argmax_gives_a_box_its_best_class_if_that_is_above_the_threshold() -> N
     assert rows(0.25, "all") == [(0.1, 2, 0.5), (0.1, 3, 0.5), (0.5, 1, 0.75)]
     assert detections_table(scored, action_threshold=0.25).equals(
         detections_table(scored, action_threshold=0.25, decode="all")
+    )
+
+
+def test_boxes_whose_scores_are_all_below_the_threshold_are_told() -> None:
+    none = ScoredKeyframe(Keyframe("a", 901, 1), BOXES[:0], np.empty((0, 2), np.float32))
+    scored = [ScoredKeyframe(Keyframe("a", 900, 0), BOXES[:2], np.full((2, 2), 0.25, np.float32)), none]
+    assert no_score_above(scored, action_threshold=0.125) is None
+    assert no_score_above([none], action_threshold=0.125) is None
+    assert no_score_above(scored, action_threshold=0.25) == (
+        "no detection: the highest score of 2 boxes is 0.25, and evaluation.action_threshold is 0.25"
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +16,9 @@ from pipeline.checkpoint.weights import HEAD, read_checkpoint, save_checkpoint
 from pipeline.features.open_rows import RowSource
 from pipeline.features.split_parts import Sources
 from pipeline.scoring import evaluate_head as module
+from pipeline.scoring.detections import ScoredKeyframe
 from pipeline.scoring.evaluate_head import evaluate_head
+from pipeline.tables.keyframes import Keyframe
 from tests.bank.banks import PROVENANCE, make_rows, write_small_bank
 from tests.checkpoint import sidecars
 
@@ -88,6 +91,15 @@ def test_a_head_of_other_parameters_is_refused(
 
 def test_a_map_that_is_not_there_is_shown_as_none() -> None:
     assert [module._shown(each) for each in (0.12345, 0.0, float("nan"))] == ["0.1235", "0.0000", "none"]
+
+
+def test_it_is_told_where_no_score_becomes_a_detection(capsys: pytest.CaptureFixture[str]) -> None:
+    scored = [ScoredKeyframe(Keyframe("a", 900, 0), np.zeros((1, 4)), np.array([[0.0625]], np.float32))]
+    module._warn_without_detections({"detected": scored, "ground_truth": []}, 0.5)
+    assert capsys.readouterr().err == (
+        "warning: detected: no detection: the highest score of 1 box is 0.0625, and evaluation.action_threshold is "
+        "0.5\n"
+    )
 
 
 def test_a_detector_reads_the_memory_that_it_has_made_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

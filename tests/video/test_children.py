@@ -158,6 +158,26 @@ def test_a_bug_comes_with_its_traceback() -> None:
         run(divide)
 
 
+def test_a_script_without_a_main_guard_is_not_run_again(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+            import threading
+            from pathlib import Path
+            from pipeline.video.children import run_in_child
+            from written import write
+
+            Path("runs").open("a").write("x")
+            run_in_child(write, {}, silence_seconds=60, stop=threading.Event())
+        """)
+    )
+    (tmp_path / "written.py").write_text("from pathlib import Path\ndef write(beat): Path('done').touch()\n")
+    search = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run([sys.executable, script], cwd=tmp_path, env=search, check=True, timeout=60)
+    assert (tmp_path / "done").exists()
+    assert (tmp_path / "runs").read_text() == "x"
+
+
 def test_it_can_be_stopped(tmp_path: Path) -> None:
     stop = threading.Event()
     threading.Timer(1.0, stop.set).start()
