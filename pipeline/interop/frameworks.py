@@ -21,7 +21,7 @@ from pipeline.interop import (
     mmaction2_recognizer,
     pyslowfast,
     torchvision_resnet,
-    videomae,
+    videomae_files,
 )
 from pipeline.interop.conversion import some
 from pipeline.interop.mmaction2_recognizer import RecognizerShape, recognizer_shape
@@ -176,21 +176,21 @@ def _mmaction2(
         described = f"MMAction2{version} recognizer"
         return _recognizer(path, "mmaction2", described, tensors, lambda key: key, others)
     described = f"MMAction2{version} {kind}"
-    if videomae.is_mmaction2(tensors):
-        return _transformer(path, "mmaction2", kind, described, videomae.read_mmaction2, tensors, others, head)
+    if videomae_files.is_mmaction2(tensors):
+        return _transformer(path, "mmaction2", kind, described, videomae_files.read_mmaction2, tensors, others, head)
     return Foreign("mmaction2", kind, described, tensors, mmaction2.our_key, tuple(others), head)
 
 
 def _is_videomae(names: Collection[str]) -> bool:
-    return videomae.is_original(names) or videomae.is_transformers(names)
+    return videomae_files.is_original(names) or videomae_files.is_transformers(names)
 
 
 def _videomae(path: Path, tensors: dict[str, Tensor], others: list[str], around: Mapping[str, Any]) -> Foreign:
     """Take the backbone of a file of VideoMAE; around it lies the state of a training."""
-    original = videomae.is_original(tensors)
+    original = videomae_files.is_original(tensors)
     head = next((each for each in ("head.", "classifier.") if f"{each}weight" in tensors), "")
     kind: Kind = "classifier" if head else "backbone"
-    read = videomae.read_original if original else videomae.read_transformers
+    read = videomae_files.read_original if original else videomae_files.read_transformers
     described = f"{'VideoMAE' if original else 'transformers VideoMAE'} {kind}"
     beside = [key for key in map(str, around) if key not in ("model", "module")]
     return _transformer(path, "videomae", kind, described, read, tensors, [*others, *beside], head)
@@ -201,7 +201,7 @@ def _transformer(
     framework: Framework,
     kind: Kind,
     described: str,
-    read: Callable[[Mapping[str, Tensor]], videomae.ReadWeights],
+    read: Callable[[Mapping[str, Tensor]], videomae_files.ReadWeights],
     tensors: dict[str, Tensor],
     others: list[str],
     head: str,
@@ -215,7 +215,7 @@ def _transformer(
         kind,
         described,
         found.tensors,
-        mmaction2.our_key if framework == "mmaction2" else lambda key: videomae.our_key(key, found.prefix),
+        mmaction2.our_key if framework == "mmaction2" else lambda key: videomae_files.our_key(key, found.prefix),
         (*others, *found.dropped),
         head,
         notes=tuple(found.notes),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.base.errors import InputError
-from pipeline.interop.videomae import ReadWeights
+from pipeline.interop.videomae_files import ReadWeights
 from pipeline.models.backbones.hiera import BASE, HieraShape
 from pipeline.models.backbones.hiera_tokens import resize_positions
 

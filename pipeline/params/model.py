@@ -14,7 +14,7 @@ class Backbone(Block):
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     "A name of the table in pipeline/models/build.py."
     width: Positive | None
-    "Channels of the stem, or of a transformer's tokens; all other widths scale with it. null: as published (tiny: 16, 96)."
+    "Channels of the stem, or of a transformer's tokens; all other widths scale with it. null: as published."
     input: ClipInput
 
 

@@ -12,7 +12,7 @@ from pipeline.checkpoint.weights import load_into, save_tensors
 from pipeline.interop.convert_checkpoint import Converted, DetectorSettings, convert
 from pipeline.interop.frameworks import recognise_checkpoint
 from pipeline.interop.mmaction2 import our_key, upstream_key
-from pipeline.interop.videomae import LICENCE
+from pipeline.interop.videomae_files import LICENCE
 from pipeline.models.backbones.videomae import VideoMae
 from pipeline.models.build import build_backbone
 from pipeline.models.settings import Labels, RoiSettings
