@@ -9,19 +9,20 @@ results/baseline/metrics.json and results/baseline/epochs.tsv. A run that was ki
 
 from pathlib import Path
 
-from pipeline.base.command import BatchOption, DeviceOption, ProcessesOption, WorkersOption, new_app, run
+from pipeline.base import command
 from pipeline.base.rank_processes import across_ranks
 
-app = new_app()
+app = command.new_app()
 
 
 @app.command()
 @across_ranks
 def train_baseline(
-    workers: WorkersOption = 0,
-    device: DeviceOption = "auto",
-    batch: BatchOption = 8,
-    processes: ProcessesOption = 1,
+    workers: command.WorkersOption = 0,
+    device: command.DeviceOption = "auto",
+    batch: command.BatchOption = 8,
+    processes: command.ProcessesOption = 1,
+    recompute: command.RecomputeOption = False,
 ) -> None:
     """Train backbone and head on clips; a checkpoint of every epoch is kept until the run is done."""
     from pipeline.base.hardware import hardware_of
@@ -34,6 +35,7 @@ def train_baseline(
 
     params = load_params()
     classes, labels, training = params.dataset.classes, counted_labels(params), params.baseline
+    hardware = hardware_of(device, workers, batch, recompute=recompute)
     spec = DetectorSpec(
         backbone=params.backbone.name,
         width=params.backbone.width,
@@ -46,9 +48,9 @@ def train_baseline(
         classes=classes,
         dropout=training.dropout,
     )
-    data, hardware = Path("data", params.dataset.name), hardware_of(device, workers, batch)
+    data = Path("data", params.dataset.name)
     baseline_training.train_baseline(data, spec, training, log=params.training.log, hardware=hardware)
 
 
 if __name__ == "__main__":
-    run(app)
+    command.run(app)

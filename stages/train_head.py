@@ -9,30 +9,22 @@ models/head.safetensors, its sidecar models/head.json, results/head/metrics.json
 was killed continues after its last epoch.
 """
 
-from pipeline.base.command import (
-    BatchOption,
-    DeviceOption,
-    ProcessesOption,
-    WindowCacheOption,
-    WindowsOption,
-    WorkersOption,
-    new_app,
-    run,
-)
+from pipeline.base import command
 from pipeline.base.rank_processes import across_ranks
 
-app = new_app()
+app = command.new_app()
 
 
 @app.command()
 @across_ranks
 def train_head(
-    workers: WorkersOption = 0,
-    device: DeviceOption = "auto",
-    batch: BatchOption = 8,
-    processes: ProcessesOption = 1,
-    windows: WindowsOption = "resident",
-    window_cache: WindowCacheOption = 1024,
+    workers: command.WorkersOption = 0,
+    device: command.DeviceOption = "auto",
+    batch: command.BatchOption = 8,
+    processes: command.ProcessesOption = 1,
+    recompute: command.RecomputeOption = False,
+    windows: command.WindowsOption = "resident",
+    window_cache: command.WindowCacheOption = 1024,
 ) -> None:
     """Train a long-term head, or `linear`, the control; its statistics are kept in the checkpoint."""
     from pipeline.base.hardware import hardware_of
@@ -49,9 +41,12 @@ def train_head(
         hand_on_baseline(params.head, scope, threads=training.threads, dataset=params.dataset.name)
         return
     spec, start = trained_head(params)
-    rows, options = row_source(params, hardware_of(device, workers, batch)), WindowOptions(windows, window_cache)
+    rows, options = (
+        row_source(params, hardware_of(device, workers, batch, recompute=recompute)),
+        WindowOptions(windows, window_cache),
+    )
     head_training.train_head(spec, training, rows, start=start, options=options, log=params.training.log)
 
 
 if __name__ == "__main__":
-    run(app)
+    command.run(app)

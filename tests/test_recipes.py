@@ -22,6 +22,7 @@ from tests.recipes import (
     CONF,
     PAGE,
     REPORTED,
+    VIDEOMAE,
     WITHOUT_FIXTURE,
     counted_text,
     described,
@@ -55,9 +56,10 @@ def test_the_rows_are_those_of_the_source_in_its_order() -> None:
         set(PARAMETERS) == WITHOUT_FIXTURE == {name for name in REPORTED if "fixture" not in rows()[name]["reported"]}
     )
     found = {name: values["reported"]["map"] for name, values in rows().items()}
-    assert found == REPORTED | {name: reported for name, (reported, _) in ALPHACTION.items()}
+    assert found == REPORTED | VIDEOMAE | {name: reported for name, (reported, _) in ALPHACTION.items()}
     assert [name for name in rows() if name in REPORTED] == list(REPORTED)
     assert [name for name in rows() if name in ALPHACTION] == list(ALPHACTION)
+    assert [name for name in rows() if name in VIDEOMAE] == list(VIDEOMAE)
     assert (len(REPORTED), len(ALPHACTION)) == (34, 7)
 
 
@@ -65,7 +67,7 @@ def test_every_backbone_has_a_file() -> None:
     assert {path.stem for path in (CONF / "backbone").glob("*.yaml")} == {*BACKBONES, "transformers"}
 
 
-@pytest.mark.parametrize("name", [*REPORTED, *ALPHACTION])
+@pytest.mark.parametrize("name", [*REPORTED, *ALPHACTION, *VIDEOMAE])
 def test_a_file_says_what_it_is_in_its_first_lines(name: str) -> None:
     lines = [line for line in (CONF / "experiment" / f"{name}.yaml").read_text().splitlines() if line.startswith("#")]
     text, values = " ".join(lines[1:]), rows()[name]
@@ -84,7 +86,7 @@ def test_a_file_says_what_it_is_in_its_first_lines(name: str) -> None:
 
 def test_one_file_of_weights_has_one_name() -> None:
     pairs = {(each["baseline"]["init"], each["reported"]["initial_weights"]) for each in rows().values()}
-    assert len(pairs) == len({init for init, _ in pairs}) == len({source for _, source in pairs}) == 14
+    assert len(pairs) == len({init for init, _ in pairs}) == len({source for _, source in pairs}) == 16
     assert all(re.fullmatch(r"models/kinetics/[a-z0-9_]+\.safetensors", init) for init, _ in pairs)
 
 
@@ -178,6 +180,36 @@ def test_a_row_of_alphaction_trains_as_upstream(name: str) -> None:
     assert (reported["map"], reported.get("paper_map")) == ALPHACTION[name]
 
 
+@pytest.mark.parametrize(
+    ("name", "lr", "layer_decay", "parameters"),
+    [("ava_kinetics_videomae_b", 1.25e-4, 0.75, 86_289_489), ("ava_kinetics_videomae_l", 2.5e-4, 0.8, 303_943_761)],
+)
+def test_a_row_of_videomae_trains_as_upstream(name: str, lr: float, layer_decay: float, parameters: int) -> None:
+    values = rows()[name]
+    training, evaluation = values["baseline"], values["evaluation"]
+    expected = {
+        "optimiser": "adamw", "lr": lr, "momentum": 0.9, "nesterov": False, "weight_decay": 0.05, "decay": "weights",
+        "layer_decay": layer_decay, "drop_path": 0.2, "clip_norm": 40.0, "dropout": 0.5, "match_iou": 0.9,
+        "global_batch": 64, "bn_batch": 8, "base_batch": 64, "auto_scale_lr": False, "box_threshold": 0.9,
+    }  # fmt: skip
+    assert {key: training[key] for key in expected} == expected
+    assert training["schedule"] == {
+        "epochs": 20, "epoch_steps": "pass", "warmup_epochs": 5, "warmup_factor": 0.1, "warmup_by": "iteration",
+        "decay": "cosine", "milestones": [], "gamma": 0.1,
+    }  # fmt: skip
+    changes = {key: training["augmentation"][key] for key in ("short_side", "crop", "flip", "colour", "box_jitter")}
+    assert changes == {"short_side": [256, 320], "crop": 256, "flip": 0.5, "colour": 0.0, "box_jitter": 0.0}
+    clip = values["backbone"]["input"]
+    assert [clip[key] for key in ("frames", "interval", "short_side", "offset_frames")] == [16, 4, 256, -1]
+    assert (values["roi"]["output_size"], values["roi"]["temporal"], values["roi"]["context"]) == (8, "mean", "none")
+    assert (evaluation["action_threshold"], evaluation["protocol"]) == (0.002, "mmaction2_1x")
+    # Upstream's column 0 is of no action.
+    width = {"b": 768, "l": 1024}[name[-1]]
+    assert described(name)["parameters"] == parameters - width - 1
+    text = (CONF / "experiment" / f"{name}.yaml").read_text()
+    assert re.search(r"# .* CC BY-NC 4\.0: not for commercial use\.\n  init: ", text)
+
+
 @pytest.mark.parametrize("name", [name for name in ALPHACTION if "baseline" not in name])
 def test_a_row_of_aia_reads_its_own_memory_and_objects(name: str) -> None:
     values = rows()[name]
@@ -211,7 +243,7 @@ def test_the_list_of_architectures_is_whole() -> None:
         return json.dumps([values["dataset"]["classes"], *blocks], sort_keys=True)
 
     assert len({architecture(name) for name in ARCHITECTURES}) == len(ARCHITECTURES)
-    assert {architecture(name) for name in ARCHITECTURES} == {architecture(name) for name in REPORTED}
+    assert {architecture(name) for name in ARCHITECTURES} == {architecture(name) for name in [*REPORTED, *VIDEOMAE]}
 
 
 @pytest.mark.parametrize("name", OLDER)

@@ -26,6 +26,14 @@ BatchOption = Annotated[
         help="Keyframes that are read ahead of the network, which sees 8 at a time: the results do not depend on it.",
     ),
 ]
+RecomputeOption = Annotated[
+    bool,
+    typer.Option(
+        "--recompute/--keep-activations",
+        envvar="ACTIONBANK_RECOMPUTE",
+        help="Of a transformer: compute its blocks again in the backward pass, for less memory; changes no number.",
+    ),
+]
 ProcessesOption = Annotated[
     int,
     typer.Option(

@@ -18,9 +18,11 @@ class Hardware:
     "Threads or processes that read data."
     batch: int
     "Keyframes that are read ahead of a network."
+    recompute: bool = False
+    "Training of a transformer: keep only the inputs of its blocks for the backward pass, which computes them again."
 
 
-def hardware_of(device: str, workers: int, batch: int) -> Hardware:
+def hardware_of(device: str, workers: int, batch: int, *, recompute: bool = False) -> Hardware:
     """Build the hardware from the options of a stage; see `pick_device` and `worker_count`.
 
     For a network on a CPU, this process keeps freed blocks from now on (`keep_freed_blocks`).
@@ -31,4 +33,4 @@ def hardware_of(device: str, workers: int, batch: int) -> Hardware:
     chosen = pick_device(device)
     if chosen.type == "cpu":
         keep_freed_blocks()
-    return Hardware(chosen, worker_count(workers), batch)
+    return Hardware(chosen, worker_count(workers), batch, recompute)

@@ -39,8 +39,9 @@ FRAME_BYTES = 20  # besides the JPEG: time, index and checksum
 ROW_BYTES = 28  # besides the feature: timestamp, box and score
 FILM_BYTES = 150_000  # a part of a bank besides its rows: many small files and folders, each in its own disk block
 PERSONS = 2.0  # persons per frame, if neither boxes nor annotations say
-# Per channel of the stem; of a frozen transformer as of the usual base size, 768.
-CHANNELS = {"slowonly_tiny": 8, "slowfast_tiny": 10, "transformers": 12, "slowfast": 36, "other": 32}
+CHANNELS = {"slowonly_tiny": 8, "slowfast_tiny": 10, "slowfast": 36, "other": 32}  # per channel of the stem
+# Whose tokens are the features; a frozen one is taken for one of the usual base size.
+TRANSFORMERS = {"videomae_b": 768, "videomae_l": 1024, "videomae_tiny": 96, "transformers": 768}
 
 
 @dataclass(frozen=True)
@@ -229,6 +230,8 @@ def _bank_bytes(params: Params, films: Mapping[str, ProbedFilm], rows: BankRowCo
 
 def bank_channels(backbone: str, width: int | None, *, context: bool) -> int:
     """Return the width of a person's feature without building the network; arguments as in the parameters."""
+    if backbone in TRANSFORMERS:
+        return (width or TRANSFORMERS[backbone]) * (2 if context else 1)
     kind = "slowfast" if "slowfast_" in backbone.removeprefix("pyslowfast_") else "other"
     stem = width or (16 if backbone.endswith("_tiny") else 64)
     return CHANNELS.get(backbone, CHANNELS[kind]) * stem * (2 if context else 1)

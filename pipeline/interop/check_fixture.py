@@ -16,6 +16,8 @@ from pipeline.interop.trn_fixture import check_recognizer, is_recognizer
 from pipeline.interop.trn_head import check_trn_heads, is_trn_heads
 from pipeline.interop.trn_pipeline import check_pipeline, is_pipeline
 from pipeline.interop.trn_steps import check_recognizer_steps, is_recognizer_steps
+from pipeline.interop.videomae_fixture import check_videomae, is_videomae
+from pipeline.interop.videomae_rates import check_groups, check_rates, is_groups, is_rates
 
 Check = Callable[[Path, Mapping[str, Any]], ParityReport]
 
@@ -53,4 +55,7 @@ KINDS: list[tuple[Callable[[Mapping[str, Any]], bool], Check]] = [
     (is_trn_heads, check_trn_heads),
     (is_recognizer, check_recognizer),
     (is_recognizer_steps, check_recognizer_steps),
+    (is_videomae, check_videomae),
+    (is_groups, check_groups),
+    (is_rates, check_rates),
 ]

@@ -1,5 +1,6 @@
 """Run the model of a parity fixture and compare every tensor with upstream's."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ ABSOLUTE = RELATIVE = 1e-4
 HALF_STEP = 2.0**-10
 "Two values that differ by 1e-4 may round to neighbouring float16 numbers."
 
+_BLOCK = re.compile(r"block(\d+)")
 Seen = dict[str, Tensor]
 
 
@@ -78,7 +80,20 @@ def check_parity(path: Path) -> ParityReport:
         InputError: see `read_fixture`; or the described model has other keys than the fixture's state dict, or does not
             accept its clip.
     """
-    fixture = read_fixture(path)
+    return run_fixture(path, read_fixture(path))
+
+
+def run_fixture(path: Path, fixture: Fixture) -> ParityReport:
+    """Fill the model of a fixture with its weights, run it and compare every tensor.
+
+    Args:
+        path: the fixture's JSON, for messages.
+        fixture: the fixture; its model on the meta device.
+
+    Raises:
+        InputError: the model has other keys than the fixture's state dict, does not accept its clip, or the fixture has
+            an unknown tensor.
+    """
     detector = fixture.model.detector
     try:
         state, _ = fit_state(fixture.state, detector.state_dict(), fixture.rename)
@@ -127,7 +142,7 @@ def run_backbone(fixture: Fixture, run: Run, wanted: dict[str, Expected]) -> tup
     finally:
         for handle in handles:
             handle.remove()
-    seen |= {f"backbone_out{number}": each for number, each in enumerate(maps)}
+    seen |= {f"backbone_out{number}": each for number, each in enumerate(maps)} | {"backbone_out": maps[0]}
     pooled_BChw = pool_time(maps, detector.roi.temporal)
     seen["global_feat"] = pooled_BChw.unsqueeze(2)
     return seen, pooled_BChw
@@ -144,6 +159,8 @@ def _modules(backbone: nn.Module, wanted: dict[str, Expected]) -> dict[str, nn.M
         elif name[:1] == "s" and name[1:2] in tuple("12345") and name[2:4] == ".p":
             path = ("slow_path.", "fast_path.")[name[4:] == "1"] if "slow_path" in own else ""
             place = path + ("maxpool" if name[1] == "1" else f"layer{int(name[1]) - 1}")
+        elif name == "patch_embed" or _BLOCK.fullmatch(name):
+            place = _BLOCK.sub(r"blocks.\1", name)
         else:
             continue
         if place in own:

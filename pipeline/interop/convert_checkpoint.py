@@ -1,7 +1,7 @@
 """Convert foreign checkpoints to ours: backbones to start from, and detectors that the stages take unchanged."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -137,7 +137,13 @@ def _fit(
         state, report = fit_state(foreign.tensors, expected, foreign.rename, background=background, drop=dropped)
     except InputError as error:
         raise InputError(f"{error}; --drop-head PREFIX leaves a head out and writes a backbone") from None
-    return state, ConversionReport(**{**asdict(report), "dropped": (*report.dropped, *foreign.no_weights)})
+    made = tuple(foreign.rename(key) or key for key in foreign.made)
+    changed = {
+        "loaded": tuple(key for key in report.loaded if key not in foreign.made),
+        "dropped": (*report.dropped, *foreign.no_weights),
+        "made": (*report.made, *made),
+    }
+    return state, replace(report, **changed)
 
 
 def _built_head(head: MatchedHead, backbone: MatchedBackbone, channels: int, columns: int) -> Head:

@@ -159,10 +159,15 @@ def _run(variant: str, window: str, facts: dict[str, Any]) -> Run:
             torch.tensor(facts["roi_batch_index"], dtype=torch.int64),
             facts["input"]["seed"],
         )
-    return _checked(run)
+    return checked_run(run)
 
 
-def _checked(run: Run) -> Run:
+def checked_run(run: Run) -> Run:
+    """Return the run, whose clip and boxes fit each other.
+
+    Raises:
+        InputError: the clip's shape is none of clips, or a box is of a clip that is not there.
+    """
     shape = run.clip_shape
     if len(shape) != 5 or shape[1] != 3 or not all(type(size) is int and size > 0 for size in shape):
         raise InputError(f"a clip's shape is {list(shape)}, expected [clips, 3, frames, height, width]")
@@ -248,6 +253,6 @@ def _pyslowfast(path: Path, facts: dict[str, Any], arrays: dict[str, Array]) -> 
         rename=lambda key: pyslowfast.our_key(key, pathways=paths),
         parameters=facts["n_parameters"],
         buffers=None,
-        runs=[_checked(Run("", "", shape, rois[:, 1:], rois[:, 0].long(), 0))],
+        runs=[checked_run(Run("", "", shape, rois[:, 1:], rois[:, 0].long(), 0))],
         expected={("", ""): tensors},
     )

@@ -1,6 +1,6 @@
 """Recognise by its keys which framework wrote a checkpoint, and take the weights out of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,13 +14,13 @@ from pipeline.base.errors import InputError
 from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.specs import RecognizerSpec
 from pipeline.checkpoint.weights import load_checkpoint, load_tensors
-from pipeline.interop import alphaction, mmaction2, mmaction2_recognizer, pyslowfast, torchvision_resnet
+from pipeline.interop import alphaction, mmaction2, mmaction2_recognizer, pyslowfast, torchvision_resnet, videomae_files
 from pipeline.interop.conversion import some
 from pipeline.interop.mmaction2_recognizer import RecognizerShape, recognizer_shape
 from pipeline.interop.pickles import Inert, load_pickle
 from pipeline.interop.torch_files import LEGACY_MAGIC, ZIP_MAGIC, load_torch
 
-Framework = Literal["mmaction2", "pyslowfast", "alphaction", "torchvision", "trn", "ours"]
+Framework = Literal["mmaction2", "pyslowfast", "alphaction", "torchvision", "trn", "videomae", "ours"]
 Kind = Literal["detector", "classifier", "backbone", "recognizer", "frames"]
 AVA_CLASSES = 80
 
@@ -48,6 +48,8 @@ class Foreign:
     checkpoint: Checkpoint | None = None
     "Set for one of our own checkpoints."
     notes: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+    "Names among `tensors` that the file lacks."
     recognizer: RecognizerShape | None = None
     "What the weights of another source's recognizer show."
 
@@ -82,11 +84,11 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
         InputError: see `load_foreign`; or the checkpoint is of no known kind.
     """
     value = load_foreign(path)
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" and (path.with_suffix(".json").exists() or not _is_videomae(value)):
         return _ours(path, value)
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds a {type(value).__name__}, expected a checkpoint's dictionary")
-    for key in ("state_dict", "model_state", "blobs", "model"):
+    for key in ("state_dict", "model_state", "blobs", "model", "module"):
         if isinstance(value.get(key), dict):
             weights, around = value[key], value
             break
@@ -99,6 +101,8 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
         return _caffe2(path, weights, taken_as)
     if alphaction.is_alphaction(names):
         return _alphaction(*_tensors(path, weights), around)
+    if _is_videomae(names):
+        return _videomae(path, *_tensors(path, weights), around)
     if any(name.startswith("backbone.") for name in names):
         return _mmaction2(path, *_tensors(path, weights), around, taken_as)
     if torchvision_resnet.is_original_trn(names):
@@ -108,7 +112,8 @@ def recognise_checkpoint(path: Path, *, taken_as: Kind | None = None) -> Foreign
     raise InputError(
         f"{path}: no checkpoint that is known: its keys are {', '.join(sorted(names)[:3]) or 'none'}, expected those "
         "of MMAction2 (backbone.*), PySlowFast (s1.pathway0_*), Caffe2 (conv1_w), AlphAction (roi_heads.*), "
-        "torchvision (conv1.weight), TRN-pytorch (base_model.*) or of this project (safetensors)"
+        "torchvision (conv1.weight), TRN-pytorch (base_model.*), VideoMAE (patch_embed.proj.weight, or "
+        "transformers' names) or of this project (safetensors)"
     )
 
 
@@ -160,7 +165,52 @@ def _mmaction2(
     if taken_as == "recognizer" or (relates and taken_as is None):
         described = f"MMAction2{version} recognizer"
         return _recognizer(path, "mmaction2", described, tensors, lambda key: key, others)
-    return Foreign("mmaction2", kind, f"MMAction2{version} {kind}", tensors, mmaction2.our_key, tuple(others), head)
+    described = f"MMAction2{version} {kind}"
+    if videomae_files.is_mmaction2(tensors):
+        return _transformer(path, "mmaction2", kind, described, videomae_files.read_mmaction2, tensors, others, head)
+    return Foreign("mmaction2", kind, described, tensors, mmaction2.our_key, tuple(others), head)
+
+
+def _is_videomae(names: Collection[str]) -> bool:
+    return videomae_files.is_original(names) or videomae_files.is_transformers(names)
+
+
+def _videomae(path: Path, tensors: dict[str, Tensor], others: list[str], around: Mapping[str, Any]) -> Foreign:
+    """Take the backbone of a file of VideoMAE; around it lies the state of a training."""
+    original = videomae_files.is_original(tensors)
+    head = next((each for each in ("head.", "classifier.") if f"{each}weight" in tensors), "")
+    kind: Kind = "classifier" if head else "backbone"
+    read = videomae_files.read_original if original else videomae_files.read_transformers
+    described = f"{'VideoMAE' if original else 'transformers VideoMAE'} {kind}"
+    beside = [key for key in map(str, around) if key not in ("model", "module")]
+    return _transformer(path, "videomae", kind, described, read, tensors, [*others, *beside], head)
+
+
+def _transformer(
+    path: Path,
+    framework: Framework,
+    kind: Kind,
+    described: str,
+    read: Callable[[Mapping[str, Tensor]], videomae_files.ReadWeights],
+    tensors: dict[str, Tensor],
+    others: list[str],
+    head: str,
+) -> Foreign:
+    try:
+        found = read(tensors)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return Foreign(
+        framework,
+        kind,
+        described,
+        found.tensors,
+        mmaction2.our_key if framework == "mmaction2" else lambda key: videomae_files.our_key(key, found.prefix),
+        (*others, *found.dropped),
+        head,
+        notes=tuple(found.notes),
+        made=tuple(found.made),
+    )
 
 
 def _recognizer(

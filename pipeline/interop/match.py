@@ -12,12 +12,15 @@ from torch import Tensor
 from pipeline.base.errors import InputError
 from pipeline.interop.conversion import fit_state
 from pipeline.models.backbones.slowfast import SlowFast
+from pipeline.models.backbones.videomae import VideoMae
 from pipeline.models.build import BACKBONES, build_backbone
 from pipeline.models.detector import Backbone
 from pipeline.models.roi import roi_channels
 from pipeline.models.settings import RoiSettings
 
-PUBLISHED_WIDTH = {"slowonly_tiny": 16, "slowfast_tiny": 16}
+PUBLISHED_WIDTH = {
+    "slowonly_tiny": 16, "slowfast_tiny": 16, "videomae_b": 768, "videomae_l": 1024, "videomae_tiny": 96
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
 
     Args:
         weights: the weights under our names, each with the prefix `backbone.`.
-        family: `pyslowfast` or `alphaction` searches the backbones of that name, anything else searches the others.
+        family: `pyslowfast` or `alphaction` searches the backbones of that name, anything else searches the others. Of
+            a transformer the weights themselves tell.
         name: the expected backbone; if given, no other is tried.
 
     Raises:
@@ -60,6 +64,7 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
     stem = next((weights[key] for key in _STEMS if key in weights), None)
     if stem is None or not stem.shape:
         raise InputError(f"no backbone of this project has these weights: expected {' or '.join(_STEMS)}")
+    family = "videomae" if _PATCHES in weights else family
     found, faults = [], {}
     for each in [name] if name else BACKBONES:
         if not name and _family(each) != family:
@@ -83,15 +88,16 @@ def match_backbone(weights: Mapping[str, Tensor], *, family: str, name: str | No
     raise InputError(f"the weights are not those of the {kind} {nearest}: {faults[nearest]}")
 
 
-FAMILIES = ("pyslowfast", "alphaction")
-"Sources whose backbones have names of their own."
+FAMILIES = ("pyslowfast", "alphaction", "videomae")
+"Backbones whose names begin so are of one source, or of one kind."
 
 
 def _family(name: str) -> str:
     return next((each for each in FAMILIES if name.startswith(f"{each}_")), "")
 
 
-_STEMS = ("backbone.conv1.conv.weight", "backbone.slow_path.conv1.conv.weight")
+_PATCHES = "backbone.patch_embed.projection.weight"
+_STEMS = ("backbone.conv1.conv.weight", "backbone.slow_path.conv1.conv.weight", _PATCHES)
 
 
 @functools.cache
@@ -196,7 +202,10 @@ def _match_interaction(weights: Mapping[str, Tensor], mlp: bool, columns: int) -
 
 def unseen(backbone: MatchedBackbone) -> list[str]:
     """Return lines on the settings that leave no trace in the weights, and the values assumed for them."""
+    network = backbone.network
+    if isinstance(network, VideoMae):
+        return [f"attention heads {network.heads}, clips of {network.frames} frames, as {backbone.name}"]
     lines = [f"spatial strides and dilations are taken as those of {backbone.name}"]
-    if isinstance(backbone.network, SlowFast):
-        lines.append(f"alpha {backbone.network.alpha} and slow frames by {backbone.network.slow_frames}, likewise")
+    if isinstance(network, SlowFast):
+        lines.append(f"alpha {network.alpha} and slow frames by {network.slow_frames}, likewise")
     return lines

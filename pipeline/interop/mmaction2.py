@@ -17,6 +17,10 @@ _PARTS = [
 ]
 _LAYER = re.compile(r"roi_head\.shared_head\.fbo\.non_local_layer_([1-9]\d*)\.(.+)\.(weight|bias)")
 _OUR_LAYER = re.compile(r"head\.shared\.layers\.(\d+)\.(\w+)\.(weight|bias)")
+# The two layers of the MLPs of its vision transformers.
+_MLP = re.compile(r"(backbone\.blocks\.\d+\.mlp)\.layers\.(0\.0|1)\.(weight|bias)")
+_OUR_MLP = re.compile(r"(backbone\.blocks\.\d+\.mlp)\.(fc1|fc2)\.(weight|bias)")
+_MLP_PARTS = {"0.0": "fc1", "1": "fc2"}
 _LAYER_PARTS = {
     "st_feat_conv.conv": "theta",
     "lt_feat_conv.conv": "phi",
@@ -32,6 +36,9 @@ def our_key(key: str) -> str | None:
     if layer:
         part = _LAYER_PARTS.get(layer[2])
         return part and f"head.shared.layers.{int(layer[1]) - 1}.{part}.{layer[3]}"
+    mlp = _MLP.fullmatch(key)
+    if mlp:
+        return f"{mlp[1]}.{_MLP_PARTS[mlp[2]]}.{mlp[3]}"
     return _renamed(key, [(theirs, ours) for theirs, ours in _PARTS])
 
 
@@ -41,6 +48,9 @@ def upstream_key(key: str) -> str | None:
     if layer:
         part = next((theirs for theirs, ours in _LAYER_PARTS.items() if ours == layer[2]), None)
         return part and f"roi_head.shared_head.fbo.non_local_layer_{int(layer[1]) + 1}.{part}.{layer[3]}"
+    mlp = _OUR_MLP.fullmatch(key)
+    if mlp:
+        return f"{mlp[1]}.layers.{'0.0' if mlp[2] == 'fc1' else '1'}.{mlp[3]}"
     return _renamed(key, [(ours, theirs) for theirs, ours in _PARTS])
 
 

@@ -20,6 +20,7 @@ from pipeline.models.backbones.slowfast import (
     slowfast_r101_8x8,
 )
 from pipeline.models.backbones.tiny import slowfast_tiny, slowonly_tiny
+from pipeline.models.backbones.videomae import videomae_b, videomae_l, videomae_tiny
 from pipeline.models.detector import Backbone, Detector
 from pipeline.models.heads.acrn import acrn
 from pipeline.models.heads.choose import choose_head
@@ -44,6 +45,9 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "alphaction_slowfast_r101_8x8": alphaction_slowfast_r101_8x8,
     "slowonly_tiny": slowonly_tiny,
     "slowfast_tiny": slowfast_tiny,
+    "videomae_b": videomae_b,
+    "videomae_l": videomae_l,
+    "videomae_tiny": videomae_tiny,
 }
 
 BASELINE_HEADS: dict[str, Callable[..., Head]] = {"linear": linear, "two_layer": two_layer, "acrn": acrn}
@@ -54,8 +58,8 @@ def build_backbone(name: str, *, width: int | None = None) -> Backbone:
 
     Args:
         name: a key of `BACKBONES`.
-        width: channels of the (slow pathway's) stem; all other widths scale with it. None takes the published 64, or
-            the tiny backbones' 16.
+        width: channels of the (slow pathway's) stem, or of a transformer's tokens; all other widths scale with it. None
+            takes the published one (64 of a ResNet), or that of the tiny backbone.
 
     Raises:
         InputError: the name is not in the table, or width is not a multiple of 8.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pipeline.models.backbones.resnet3d import ResNet3d
 from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.backbones.token_map import TokenMap
+from pipeline.models.backbones.videomae import VideoMae
 from pipeline.models.cell_pool import cell_pool
 from pipeline.models.context import BankWindow, Context, ObjectBoxes, ObjectRows
 from pipeline.models.heads.head import Head, pool_persons
@@ -18,7 +19,7 @@ from pipeline.models.roi import extend_boxes, pool_time, roi_channels, roi_featu
 from pipeline.models.settings import RoiSettings
 from pipeline.models.standardise import StandardisedHead
 
-Backbone = ResNet3d | SlowFast | TokenMap
+Backbone = ResNet3d | SlowFast | VideoMae | TokenMap
 
 
 class Detector(nn.Module):

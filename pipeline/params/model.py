@@ -14,7 +14,7 @@ class Backbone(Block):
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     "A name of the table in pipeline/models/build.py, or transformers (docs/frozen-features.md)."
     width: Positive | None
-    "Channels of the stem; all other widths scale with it. null takes the published 64 (tiny: 16)."
+    "Channels of the stem, or of a transformer's tokens; all other widths scale with it. null: as published."
     folder: str | None = None
     "Of transformers, which needs it: a Hugging Face folder with config.json and model.safetensors."
     input: ClipInput

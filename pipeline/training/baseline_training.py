@@ -22,6 +22,7 @@ from pipeline.models.detector import Detector
 from pipeline.scoring.score_films import films_of_store
 from pipeline.training.clip_steps import ClipData
 from pipeline.training.clip_task import clip_task
+from pipeline.training.layered import prepare_layers
 from pipeline.training.logs import Kind, LogSettings, check_log
 from pipeline.training.loop import Fitted, fit
 from pipeline.training.optimiser import groups_of
@@ -62,6 +63,7 @@ def train_baseline(
     detector = build_baseline(spec)
     initial = load_backbone(detector.backbone, settings.init)
     detector.backbone.requires_grad_(settings.freeze == "none")
+    prepare_layers(detector, settings, hardware)
     detector.to(hardware.device)
     key = item_key(
         description=Checkpoint(spec=spec).to_json(),

@@ -34,6 +34,7 @@ from pipeline.tables.split_tables import KnownFilms
 from pipeline.training.batch import Batch
 from pipeline.training.clip_steps import ClipData
 from pipeline.training.clip_task import ClipWindows, clip_task
+from pipeline.training.layered import prepare_layers
 from pipeline.training.logs import Kind, LogSettings, check_log
 from pipeline.training.loop import Fitted, fit
 from pipeline.training.memory_task import memory_task
@@ -116,6 +117,7 @@ def train_head(
         model: Model = build_scope_detector(spec) if inputs.store else build_scope_head(spec)
         if isinstance(model, Detector):
             record["initial_weights"] = _load_start(model, start)
+        prepare_layers(model, settings, rows.hardware)
         task = _task(model, inputs, settings, rows)
         fitted = fit(
             model,

@@ -9,7 +9,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim.sgd import sgd
 
 from pipeline.base.errors import InputError
+from pipeline.models.backbones.transformer import Layered
 from pipeline.models.heads.head import Head
+from pipeline.training.layered import check_layers
 from pipeline.training.settings import Training
 
 WeightDecay = Literal["all", "weights"]
@@ -25,6 +27,7 @@ def parameter_groups(
     decayed: WeightDecay,
     bias_lr_factor: float = 1.0,
     interaction_lr_factor: float = 1.0,
+    layer_decay: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Group the parameters of `model` by decay and rate; a group's rate is `lr_factor` times the schedule's rate.
 
@@ -36,6 +39,7 @@ def parameter_groups(
         bias_lr_factor: ratio of the rate of biases (outside norms) to that of weights (2 in TRN, as in Caffe).
         interaction_lr_factor: ratio of the rate of `interaction_parameters` to that of all else (10 in AlphAction). A
             bias of these has both factors.
+        layer_decay: ratio of the rate of each block of the backbone to that of the next one; see `layer_factors`.
     """
     biases: set[nn.Parameter] = set()
     norms: set[nn.Parameter] = set()
@@ -46,11 +50,13 @@ def parameter_groups(
         else:
             biases.update(each for name, each in module.named_parameters(recurse=False) if name.endswith("bias"))
     interaction = interaction_parameters(model)
+    layers = layer_factors(model, layer_decay)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         spared = decayed == "weights" and (parameter in biases or parameter in norms)
         factor = bias_lr_factor if parameter in biases else 1.0
         factor *= interaction_lr_factor if parameter in interaction else 1.0
+        factor *= layers.get(parameter, 1.0)
         groups.setdefault((0.0 if spared else weight_decay, factor), []).append(parameter)
     return [
         {"params": parameters, "weight_decay": decay, "lr_factor": factor}
@@ -63,6 +69,19 @@ def interaction_parameters(model: nn.Module) -> set[nn.Parameter]:
     shared = [each.shared for each in model.modules() if isinstance(each, Head)]
     parts = [getattr(each, "interaction", None) for each in shared]
     return {parameter for part in parts if isinstance(part, nn.Module) for parameter in part.parameters()}
+
+
+def layer_factors(model: nn.Module, decay: float) -> dict[nn.Parameter, float]:
+    """Return the ratio of the rate of each parameter of the backbone to the full one: decay ^ (layers + 1 - layer).
+
+    What follows the last block, the final norm for one, has the full rate, as the head has. A backbone that is not
+    `Layered` gives no factors.
+    """
+    backbone = getattr(model, "backbone", None)
+    if decay == 1 or not isinstance(backbone, nn.Module) or not isinstance(backbone, Layered):
+        return {}
+    top = backbone.layers + 1
+    return {each: decay ** (top - backbone.layer_of(name)) for name, each in backbone.named_parameters()}
 
 
 class Optimiser(Protocol):
@@ -128,19 +147,22 @@ def groups_of(model: nn.Module, settings: Training) -> Groups:
     """Group the parameters of `model` as the settings of a training say.
 
     Raises:
-        InputError: `interaction_lr_factor` is not 1, and the head has no interaction.
+        InputError: `interaction_lr_factor` is not 1, and the head has no interaction; or `layer_decay` is not 1, and no
+            backbone is trained that has layers.
     """
     if settings.interaction_lr_factor != 1 and not interaction_parameters(model):
         raise InputError(
             f"{settings.block}.interaction_lr_factor is {settings.interaction_lr_factor:g}, and the head has no "
             "interaction, as those of aia_* have; expected 1"
         )
+    check_layers(model, settings.layer_decay, f"{settings.block}.layer_decay", usual=1)
     return parameter_groups(
         model,
         weight_decay=settings.weight_decay,
         decayed=settings.decay,
         bias_lr_factor=settings.bias_lr_factor,
         interaction_lr_factor=settings.interaction_lr_factor,
+        layer_decay=settings.layer_decay,
     )
 
 

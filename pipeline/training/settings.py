@@ -15,6 +15,8 @@ from pipeline.training.schedule import Schedule, learning_rate
 Degrees = Annotated[float, Field(ge=0, le=180)]
 USUAL_BOXES = 32
 Factor = Annotated[float, Field(gt=0, exclude_if=lambda factor: factor == 1)]
+LayerDecay = Annotated[float, Field(gt=0, le=1, exclude_if=lambda decay: decay == 1)]
+DropPath = Annotated[float, Field(ge=0, lt=1, exclude_if=lambda rate: rate == 0)]
 
 
 class Loss(Block):
@@ -227,6 +229,10 @@ class Training(Fitting):
     loss: Loss
     interaction_lr_factor: Factor
     "Ratio of the rate of the interaction of a head aia_* to that of all else (AlphAction: 10)."
+    layer_decay: LayerDecay
+    "Ratio of the rate of each block of a transformer to that of the next one; 1: all alike. Left out of a record if 1."
+    drop_path: DropPath
+    "Probability that a clip skips the last block of a transformer; it rises evenly from 0. Left out of a record if 0."
     norm: Literal["batch", "sync", "frozen"]
     "Batch norm statistics: batch: of bn_batch keyframes; sync: of the global batch; frozen: the initial ones."
     dropout: Fraction

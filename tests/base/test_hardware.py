@@ -12,6 +12,7 @@ def test_the_options_become_a_device_and_counts(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
     assert hardware_of("cpu", 0, 8) == Hardware(torch.device("cpu"), 3, 8)
     assert hardware_of("cpu", 5, 1) == Hardware(torch.device("cpu"), 5, 1)
+    assert hardware_of("cpu", 5, 1, recompute=True).recompute
 
 
 def test_only_a_network_on_a_cpu_lets_its_process_keep_freed_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

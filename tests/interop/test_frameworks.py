@@ -63,7 +63,7 @@ def test_files_that_nobody_knows_are_refused(tmp_path: Path) -> None:
     assert refusal({"a": 1}) == (
         f"{path}: no checkpoint that is known: its keys are a, expected those of MMAction2 (backbone.*), PySlowFast "
         "(s1.pathway0_*), Caffe2 (conv1_w), AlphAction (roi_heads.*), torchvision (conv1.weight), TRN-pytorch "
-        "(base_model.*) or of this project (safetensors)"
+        "(base_model.*), VideoMAE (patch_embed.proj.weight, or transformers' names) or of this project (safetensors)"
     )
     with pytest.raises(InputError, match=r"^nowhere\.pth: cannot be read: No such file or directory$"):
         recognise_checkpoint(Path("nowhere.pth"))

@@ -57,6 +57,13 @@ def test_a_detector_with_a_window() -> None:
     assert not model.graph.value_info
 
 
+@pytest.mark.slow  # the exporter takes its time over twelve blocks
+def test_a_detector_on_a_transformer() -> None:
+    made = Exported(small_detector("lfb_nl", "videomae_b", mask="none"), 8)
+    check(made)
+    assert shapes(onnx.load_from_string(made.data).graph.input)["clips"] == ["clips", 3, 16, "height", "width"]
+
+
 def test_a_head_on_rows_of_persons_objects_and_windows_in_groups_of_classes() -> None:
     made = Exported(standardised(small_head("aia_split", 16), 16), 16, GROUPS)
     check(made)

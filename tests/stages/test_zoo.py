@@ -78,7 +78,12 @@ def test_the_documented_overrides_let_a_row_run_on_the_playground(name: str) -> 
     assert values["head_train"]["augmentation"] == {**values["baseline"]["augmentation"], "flip_objects": True}
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+SLOW_ROWS = ("ava_kinetics_videomae_l",)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_ROWS else name for name in ARCHITECTURES]
+)
 def test_an_architecture_trains_and_is_evaluated(name: str, start: Start) -> None:
     by_tube = name.startswith("multisports")
     project = start(f"+experiment={name}", "labels.several=error", single=by_tube)

@@ -188,13 +188,14 @@ class Zoo:
 def check_trained(weights: dict[str, torch.Tensor], initial: dict[str, torch.Tensor], *, frozen: bool) -> None:
     """Every weight has moved and is finite; statistics of norms have moved unless they are frozen.
 
+    A fixed table of positions has not moved.
     The bias of an attention's keys (`phi` in LFB-NL) changes no weight of a softmax, so it may stay where it began.
     """
     assert weights.keys() == initial.keys()
     for key, value in weights.items():
         assert torch.isfinite(value).all(), key
         statistic = key.split(".")[-1] in ("running_mean", "running_var", "num_batches_tracked")
-        still = frozen and statistic and key.startswith("backbone.")
+        still = (frozen and statistic and key.startswith("backbone.")) or key.endswith("pos_embed")
         if not key.endswith((".key.bias", ".phi.bias")):
             assert torch.equal(value, initial[key]) == still, key
 

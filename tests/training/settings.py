@@ -25,7 +25,7 @@ VALUES: dict[str, Any] = {
     },
     "loss": {"alpha": 1.0, "gamma": 0.0}, "lr": 0.1, "base_batch": 8, "auto_scale_lr": False, "optimiser": "sgd",
     "momentum": 0.9, "nesterov": False, "weight_decay": 1e-4, "decay": "all", "bias_lr_factor": 1.0,
-    "interaction_lr_factor": 1.0, "norm": "batch", "clip_norm": 1.0,
+    "interaction_lr_factor": 1.0, "layer_decay": 1.0, "drop_path": 0.0, "norm": "batch", "clip_norm": 1.0,
     "dropout": 0.5, "global_batch": 8, "bn_batch": 4,
     "schedule": {
         "epochs": 4, "epoch_steps": "pass", "warmup_epochs": 1, "warmup_factor": 0.1, "warmup_by": "iteration",
