@@ -39,9 +39,9 @@ FRAME_BYTES = 20  # besides the JPEG: time, index and checksum
 ROW_BYTES = 28  # besides the feature: timestamp, box and score
 FILM_BYTES = 150_000  # a part of a bank besides its rows: many small files and folders, each in its own disk block
 PERSONS = 2.0  # persons per frame, if neither boxes nor annotations say
-# Per channel of the stem; of a frozen transformer as of the usual base size, 768.
-CHANNELS = {"slowonly_tiny": 8, "slowfast_tiny": 10, "transformers": 12, "slowfast": 36, "other": 32}
-TRANSFORMERS = {"videomae_b": 768, "videomae_l": 1024, "videomae_tiny": 96}  # whose tokens are the features
+CHANNELS = {"slowonly_tiny": 8, "slowfast_tiny": 10, "slowfast": 36, "other": 32}  # per channel of the stem
+# Whose tokens are the features; a frozen one is taken for one of the usual base size.
+TRANSFORMERS = {"videomae_b": 768, "videomae_l": 1024, "videomae_tiny": 96, "transformers": 768}
 # Width of the first stage, and channels of the maps over it.
 HIERAS = {
     "hiera_b": (96, 12), "hiera_bplus": (112, 12), "hiera_l": (144, 12), "hiera_h": (256, 12), "hiera_tiny": (32, 6)

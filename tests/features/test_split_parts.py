@@ -61,7 +61,7 @@ def test_the_films_of_the_split_and_what_the_bank_says_of_itself(
     assert shared["checkpoint_sha256"] == digest_file(sources.checkpoint)
     rule = {"box_threshold": 0.5, "lower_threshold": False, "full_frame_box": True, "seconds": "grid"}
     made = {"recipe": "slowfast_tiny", "clip": {**sidecars.INPUT, "long_side": None}, "compute_dtype": "fp32"}
-    made["roi"] = {**sidecars.ROI, "extend_x": 0.0, "extend_y": 0.0, "scale": "stride"}
+    made["roi"] = {**sidecars.ROI, "extend_x": 0.0, "extend_y": 0.0}
     assert {**rule, **made}.items() <= shared.items()
     assert provenance == {
         **shared, "box_source": "boxes.parquet", "frames_sha256": digest_file(sources.frames / "manifest.json"),

@@ -12,7 +12,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import digest_tree
 from pipeline.cli import build_app
 from pipeline.evaluation.ava_csv import read_detections, read_keyframe_list
-from pipeline.predict import predict_films
+from pipeline.predict import film_results
 from pipeline.predict.film_plans import Chosen
 from pipeline.predict.load_model import load_model
 from pipeline.predict.predict_film import PredictOptions, predict_film
@@ -91,7 +91,7 @@ def test_nothing_half_written_is_left(trained: Train, elsewhere: Path, monkeypat
     def broken(*_, **__) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(predict_films, "predict_film", broken)
+    monkeypatch.setattr(film_results, "predict_film", broken)
     with pytest.raises(RuntimeError):
         predict_to_folder([str(project.film)], model, Chosen(), OPTIONS, Outputs(out=Path("out")))
     assert list(elsewhere.iterdir()) == []
@@ -110,7 +110,7 @@ def test_an_interrupted_run_writes_whole_films(
             raise KeyboardInterrupt
         return predict(model, film, *arguments, **options)
 
-    monkeypatch.setattr(predict_films, "predict_film", interrupted)
+    monkeypatch.setattr(film_results, "predict_film", interrupted)
     found = predict_to_folder([str(project.film), "zz.mp4"], model, Chosen(), OPTIONS, Outputs(out=Path("out")))
     assert found.interrupted
     assert read_predicted(Path("out")).videos["video_id"].to_pylist() == [FILM]
@@ -137,7 +137,7 @@ def test_a_ctrl_c_ends_the_command_with_130_and_loses_no_result(
             signal.raise_signal(signal.SIGINT)
         return load(*arguments, **options)
 
-    monkeypatch.setattr(predict_films, "predict_film", interrupted)
+    monkeypatch.setattr(film_results, "predict_film", interrupted)
     monkeypatch.setattr("pipeline.predict.load_model.load_model", start)
     words = ["predict", str(project.film), "zz.mp4", "--model", str(project.folder), "--out", "out", "--force"]
     assert CliRunner().invoke(build_app("predict"), words).exit_code == 130
