@@ -17,7 +17,7 @@ from pipeline.base import work
 from pipeline.base.code_version import code_record
 from pipeline.base.errors import ClusterError, InputError
 from pipeline.base.faults import message_of
-from pipeline.base.files import delete, files_below, write_bytes
+from pipeline.base.files import files_below, write_bytes
 from pipeline.base.make_items import Job
 from pipeline.base.ranks import LAUNCHED
 
@@ -151,8 +151,7 @@ def begin(place: Place, make: Callable[[Job], Any]) -> None:
     os.chdir(place.project)
     os.environ.update(place.environment)
     os.environ.pop(LAUNCHED, None)  # a cluster that a rank started: its workers are no ranks
-    root = place.root if place.probe is not None else tempfile.mkdtemp(prefix="actionbank-items-")
-    os.environ["DVC_ROOT"] = root
+    os.environ["DVC_ROOT"] = place.root
     work.ELSEWHERE.clear()
     work.ELSEWHERE.update(place.finished)
     _Here.place, _Here.make = place, make
@@ -174,12 +173,12 @@ def run_job(token: str, box: Sequence[Any], job: Job) -> Answer:
             begin(*ray.get(box[0]))
         assert _Here.make is not None
         assert _Here.place is not None
-        try:
+        if _Here.place.probe is not None:
+            return Answer("made", _Here.make(job), node)
+        with tempfile.TemporaryDirectory(prefix="actionbank-items-") as root:
+            os.environ["DVC_ROOT"] = root
             value = _Here.make(job)
-            return Answer("made", value, node, () if _Here.place.probe else made_here(job, _Here.place.largest))
-        finally:
-            if _Here.place.probe is None:
-                delete(work.work_root())
+            return Answer("made", value, node, made_here(job, _Here.place.largest))
     except ClusterError as error:
         return Answer("unfit", str(error), node)
     except InputError as error:
