@@ -183,7 +183,7 @@ def made_videomae(folder: Path, config: dict[str, Any] = SMALL, *, size: tuple[i
     }
     path = folder / "vit-small.json"
     path.write_text(json.dumps(facts))
-    np.savez(path.with_suffix(".npz"), **arrays)
+    np.savez(path.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
     return path
 
 
