@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from pipeline.base.make_items import Needs
 from pipeline.base.read_ahead import read_ahead
 from pipeline.base.shared_items import Make, share_items
 from pipeline.base.work import item_key
+from pipeline.boxes.film_frames import Detector
 from pipeline.boxes.folders import OBJECTS
 from pipeline.features.requests import film_seconds, rows_by_video
 from pipeline.tables.csv_rows import Floats
@@ -32,28 +32,6 @@ FILES = ("summary.json", "boxes.csv", "objects/objects.csv")
 COLUMNS = "video_id,timestamp,x1,y1,x2,y2,label,score"
 DECIMALS = 4
 MOTION_NEEDS = Needs(module="stages.detect_boxes")
-
-
-class Frames(Protocol):
-    """The frames of a film's keyframes, RGB, uint8 [height, width, 3]; a list of arrays is one too.
-
-    They are read when they are asked for. A detector may go through them more than once, and keeps none of them.
-    """
-
-    def __len__(self) -> int:
-        """Count the frames."""
-
-    def __getitem__(self, place: int, /) -> np.ndarray:
-        """Read one frame."""
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """Read all frames in order."""
-
-
-# Takes the frames of a film's keyframes and returns the boxes of each: [n, 5] with
-# x1, y1, x2, y2 as fractions of the frame, and a score; or [n, 6], where the last column is -1 for a person and for an
-# object the place of its class among the names of the detector's classes.
-Detector = Callable[[Frames], Sequence[Floats]]
 
 
 @dataclass(frozen=True)

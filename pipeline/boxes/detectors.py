@@ -9,7 +9,8 @@ from pipeline.base.code_version import code_version
 from pipeline.base.distributed import from_main
 from pipeline.base.files import digest_file
 from pipeline.base.make_items import Needs
-from pipeline.boxes.detecting import MOTION_NEEDS, Detector
+from pipeline.boxes.detecting import MOTION_NEEDS
+from pipeline.boxes.film_frames import Detector
 from pipeline.boxes.motion import detect_motion
 
 if TYPE_CHECKING:

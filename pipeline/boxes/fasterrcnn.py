@@ -14,7 +14,7 @@ from torchvision.models.detection import (
 )
 
 from pipeline.base.errors import InputError
-from pipeline.boxes.detecting import Detector, Frames
+from pipeline.boxes.film_frames import Detector, FilmFrames
 from pipeline.checkpoint.weights import load_into, load_tensors
 from pipeline.interop.torch_files import load_torch
 from pipeline.tables.csv_rows import Floats
@@ -91,7 +91,7 @@ def coco_detector(model: Any, *, device: torch.device) -> Detector:
         device: the device of the model.
     """
 
-    def detect(frames: Frames) -> list[Floats]:
+    def detect(frames: FilmFrames) -> list[Floats]:
         found: list[Floats] = []
         waiting = iter(frames)
         while some := list(islice(waiting, FORWARD_FRAMES)):

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.boxes.detecting import Frames
+from pipeline.boxes.film_frames import FilmFrames
 from pipeline.tables.csv_rows import Floats
 
 LIGHT_PARTS = (3, 4)
 LIGHT_RANGE, LIGHT_KNOWN = 40.0, 0.2
 "Of 255: larger differences are not light. A part or row gives no light if a smaller share than this is scene."
 WORK_SIDE = 96
-"Frames are averaged down so that the short side has this to twice this many pixels."
+"FilmFrames are averaged down so that the short side has this to twice this many pixels."
 SCENE_FRAMES = 120
 "The scene is made from at most this many frames, evenly spread over the film."
 LEAST_CHANGE = 5.0
@@ -160,7 +160,7 @@ def _parted(mask: NDArray[np.bool_], rows: slice, columns: slice) -> list[tuple[
     return parted
 
 
-def detect_motion(frames: Frames) -> list[Floats]:
+def detect_motion(frames: FilmFrames) -> list[Floats]:
     """Return the boxes of a film's keyframes; see `motion_boxes`. The frames of the scene are read twice."""
     count = len(frames)
     if not count:

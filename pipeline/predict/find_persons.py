@@ -15,8 +15,9 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import link_file
 from pipeline.base.problems import Problem
 from pipeline.boxes.box_rows import NOT_ANNOTATED
-from pipeline.boxes.detecting import Detector, SearchedFilm, write_detected, write_film
+from pipeline.boxes.detecting import SearchedFilm, write_detected, write_film
 from pipeline.boxes.detectors import NO_WEIGHTS, ChosenDetector, choose_detector
+from pipeline.boxes.film_frames import Detector
 from pipeline.boxes.folders import OBJECTS
 from pipeline.boxes.importing import import_boxes
 from pipeline.predict.scored_times import Floats

@@ -13,7 +13,8 @@ import torch
 from pipeline.bank.reader import Bank
 from pipeline.bank.windows.resident import ResidentWindows
 from pipeline.base.progress import no_bars
-from pipeline.boxes.detecting import Frames, SearchedFilm
+from pipeline.boxes.detecting import SearchedFilm
+from pipeline.boxes.film_frames import FilmFrames
 from pipeline.boxes.motion import SCENE_FRAMES, empty_scene, motion_boxes, shrink_by_squares
 from pipeline.boxes.person_tracks import Tracker
 from pipeline.features.film_objects import best_rows
@@ -170,7 +171,7 @@ class PastMotion:
     def __init__(self) -> None:
         self._seen: list[np.ndarray] = []
 
-    def __call__(self, frames: Frames) -> list[Floats]:
+    def __call__(self, frames: FilmFrames) -> list[Floats]:
         """Return the boxes of each frame, RGB uint8 [height, width, 3]; see `motion_boxes`."""
         found = []
         for frame in frames:

@@ -7,13 +7,13 @@ import pytest
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file, read_json
 from pipeline.boxes.detecting import (
-    Frames,
     SearchedFilm,
     detect_films,
     films_to_detect,
     write_detected,
     write_film,
 )
+from pipeline.boxes.film_frames import FilmFrames
 from pipeline.boxes.folders import NO_OBJECTS, folder_of_objects
 from pipeline.boxes.importing import import_boxes
 from pipeline.tables.schemas import KEYFRAMES, TIMELINES, VIDEOS, write_table
@@ -85,7 +85,7 @@ def test_boxes_are_cut_rounded_and_sorted_by_score_and_a_frame_without_one_is_sa
     def load():
         loaded.append(1)
 
-        def detect(frames: Frames) -> list[np.ndarray]:
+        def detect(frames: FilmFrames) -> list[np.ndarray]:
             return [(FOUND, np.empty((0, 5)))[at] for at, _ in enumerate(frames)]
 
         return detect
@@ -118,7 +118,7 @@ def test_objects_stand_in_a_file_of_their_own_which_is_imported_with_the_persons
     films = [SearchedFilm("a", -900.0, np.array([900, 901]))]
     person, dog, kite = [0.1, 0.1, 0.3, 0.5, 0.9, -1], [0.2, 0.2, 0.4, 0.6, 0.8, 1], [0.5, 0, 0.6, 0.1, 0.95, 2]
 
-    def detect(frames: Frames) -> list[np.ndarray]:
+    def detect(frames: FilmFrames) -> list[np.ndarray]:
         return [np.array(((person, dog, kite), (dog,))[at]) for at, _ in enumerate(frames)]
 
     items = detect_films(
@@ -156,7 +156,7 @@ def test_frames_are_read_when_a_detector_asks_for_them_and_as_often(
     store = FrameStore(tmp_path / "frames")
     seen: list[np.ndarray] = []
 
-    def detect(frames: Frames) -> list[np.ndarray]:
+    def detect(frames: FilmFrames) -> list[np.ndarray]:
         seen.extend([frames[1], *frames, frames[0]])
         return [FOUND] * len(frames)
 

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
-from pipeline.boxes.detecting import Frames
 from pipeline.boxes.detectors import ChosenDetector
+from pipeline.boxes.film_frames import FilmFrames
 from pipeline.boxes.motion import detect_motion
 from pipeline.predict.film_sources import FilmSource
 from pipeline.predict.find_persons import FrameDetector, Persons, TableOfBoxes
@@ -89,7 +89,7 @@ def test_it_is_what_predict_gives_with_the_past_alone(
 class Squares:
     """A detector that sees each frame alone: two boxes whose places follow from the picture."""
 
-    def __call__(self, frames: Frames) -> list[np.ndarray]:
+    def __call__(self, frames: FilmFrames) -> list[np.ndarray]:
         found = []
         for frame in frames:
             at = float(frame.mean()) / 1000

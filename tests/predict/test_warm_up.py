@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.boxes.detecting import Frames
 from pipeline.boxes.detectors import ChosenDetector
+from pipeline.boxes.film_frames import FilmFrames
 from pipeline.predict import live_to_folder as module
 from pipeline.predict.film_plans import Chosen
 from pipeline.predict.find_persons import FrameDetector
@@ -31,7 +31,7 @@ def nets(model: Model) -> list[torch.nn.Module]:
 
 
 def detector_of(shapes: list[tuple[int, ...]], name: str = "squares") -> FrameDetector:
-    def detect(frames: Frames) -> list[np.ndarray]:
+    def detect(frames: FilmFrames) -> list[np.ndarray]:
         found = []
         for frame in frames:
             shapes.append(frame.shape)
