@@ -46,8 +46,8 @@ def from_units(x_BLC: Tensor, units: tuple[int, int, int], side: int) -> Tensor:
         side: tokens per side of a unit.
     """
     slices, down, across = units
-    parts = x_BLC.reshape(len(x_BLC), slices, down, across, side, side, -1)
-    return parts.transpose(3, 4).reshape(len(x_BLC), slices, down * side, across * side, -1)
+    parts = x_BLC.reshape(x_BLC.shape[0], slices, down, across, side, side, -1)
+    return parts.transpose(3, 4).reshape(x_BLC.shape[0], slices, down * side, across * side, -1)
 
 
 def pool_units(x_BLC: Tensor, side: int) -> Tensor:
@@ -55,7 +55,7 @@ def pool_units(x_BLC: Tensor, side: int) -> Tensor:
     channels = x_BLC.shape[2]
     # A view with the channels last, for which PyTorch pools without a copy.
     cells = x_BLC.reshape(-1, side, side, channels).permute(0, 3, 1, 2)
-    return F.max_pool2d(cells, 2).permute(0, 2, 3, 1).reshape(len(x_BLC), -1, channels)
+    return F.max_pool2d(cells, 2).permute(0, 2, 3, 1).reshape(x_BLC.shape[0], -1, channels)
 
 
 def resize_positions(
