@@ -12,6 +12,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,8 @@ def seconds_of(cases: Sequence[str], side: int, trains: bool, repeats: int) -> d
 
 def added_mib(case: str, side: int, trains: bool) -> float:
     """What a pass adds to the resident memory of a process with the weights, at most; Linux only."""
+    import_module("torch.utils.checkpoint")  # brings PyTorch's compiler, which is no memory of the pass
+
     torch.set_num_threads(1)
     model, forward = forward_of(case, side)
     clip = torch.randn(1, 3, FRAMES, side, side)

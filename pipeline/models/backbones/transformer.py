@@ -43,7 +43,7 @@ def drop_path(branch_BNC: Tensor, rate: float, *, training: bool) -> Tensor:
     """
     if not training or not rate:
         return branch_BNC
-    shape = (len(branch_BNC), *[1] * (branch_BNC.dim() - 1))
+    shape = (branch_BNC.shape[0], *[1] * (branch_BNC.dim() - 1))
     kept = torch.empty(shape, dtype=branch_BNC.dtype, device=branch_BNC.device).bernoulli_(1 - rate)
     return branch_BNC * (kept / (1 - rate))
 

@@ -140,7 +140,7 @@ class VideoMae(nn.Module):
         x_BNC = self.patch_embed(clip_B3THW) + self.positions(*size[1:])
         for block in self.blocks:
             x_BNC = run_block(block, x_BNC, recompute=self.recompute and self.training)
-        return (self.norm(x_BNC).transpose(1, 2).reshape(len(clip_B3THW), -1, *size),)
+        return (self.norm(x_BNC).transpose(1, 2).reshape(clip_B3THW.shape[0], -1, *size),)
 
     def _check(self, clip_B3THW: Tensor) -> None:
         _, _, frames, height, width = clip_B3THW.shape
