@@ -159,7 +159,7 @@ def made_videomae(folder: Path, config: dict[str, Any] = SMALL, *, size: tuple[i
         "parameters": sum(value.numel() for key, value in state.items() if key != "backbone.pos_embed"),
         "state_dict": [[key, list(value.shape)] for key, value in state.items()],
     }
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, (height, width) in {"main": size, "square": (config["img_size"],) * 2}.items():
         shape = (2, 3, config["num_frames"], height, width)
         clip = np.random.RandomState(7).standard_normal(shape).astype(np.float32)
