@@ -85,7 +85,14 @@ def head_case(
     seed: int, *, depth: int, mlp_1x1: bool, downsample: str, shares_wh: list[list[float]]
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """A block of a fixture and its arrays."""
-    config = {"width": 7, "roi_spatial": 3, "num_classes": 16, "reduce_dim": 6, "hidden_dim": 4, "depth": depth}
+    config: dict[str, Any] = {
+        "width": 7,
+        "roi_spatial": 3,
+        "num_classes": 16,
+        "reduce_dim": 6,
+        "hidden_dim": 4,
+        "depth": depth,
+    }
     config |= {"mlp_1x1": True} if mlp_1x1 else {}
     config |= {"downsample": downsample} if downsample != "max2x2" else {}
     kernel = 1 if mlp_1x1 else 3
@@ -171,6 +178,8 @@ def acar_fixture(folder: Path) -> Path:
     }  # fmt: skip
     path = folder / "acar.json"
     path.write_text(json.dumps(facts))
-    arrays = {f"{name}/{key}": each for name, (_, found) in cases.items() for key, each in found.items()}
+    arrays: dict[str, Any] = {
+        f"{name}/{key}": each for name, (_, found) in cases.items() for key, each in found.items()
+    }
     np.savez(path.with_suffix(".npz"), **arrays)
     return path

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -56,5 +57,6 @@ def test_annotations_are_told_from_weights() -> None:
         "annotations of ACAR-Net (2 keyframes, 1 classes), which are made of AVA's own files, as "
         "conf/dataset/ava22.yaml names them"
     )
-    for other in ([1], (1, 2), ([{}], {}), ([keyframe], []), {"a": 1}):
+    others: list[Any] = [[1], (1, 2), ([{}], {}), ([keyframe], []), {"a": 1}]
+    for other in others:
         assert told_annotations(other) == ""

@@ -25,7 +25,7 @@ SMALL: dict[str, Any] = {"reduced": 5, "hidden": 4, "dropout": 0.0}
 def upstream_names(head: Head) -> dict[str, Tensor]:
     """The head's weights under ACAR-Net's names."""
     parts = {"reduce": "conv_reduce", "query": "conv_q", "key": "conv_k", "value": "conv_v", "out": "conv"}
-    found = {}
+    found: dict[str, Tensor] = {}
     for key, value in head.named_parameters():
         words = key.replace("classifier", "fc2").replace("layers", "hr2o").removeprefix("shared.").split(".")
         found[".".join(parts.get(word, word) for word in words)] = value

@@ -1,5 +1,6 @@
 import inspect
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from torch import nn
@@ -14,7 +15,7 @@ SETTINGS = HeadSettings(roi_channels=6, bank_channels=4, classes=3, map_channels
 
 @pytest.mark.parametrize("name", HEADS)
 def test_every_head_is_built_by_its_name_and_its_options_have_defaults(name: str) -> None:
-    fitting = {"aia": {"roi_channels": 4, "objects": 2}, "aca": {"roi_channels": 5}}
+    fitting: dict[str, Any] = {"aia": {"roi_channels": 4, "objects": 2}, "aca": {"roi_channels": 5}}
     head = build_head(name, replace(SETTINGS, **fitting.get(name[:3], {})))
     assert isinstance(head.classifier, nn.Linear)
     assert head.classifier.out_features == 3
