@@ -64,7 +64,7 @@ def window_read(kind: str, persons: int, hidden: int) -> Callable[[], Tensor]:
     bank = non_local_bank(sizes, options, head="acar_lfb", asks=2 * hidden).eval()
     mask, owner = torch.ones(1, SLOTS, dtype=torch.bool), torch.zeros(persons, dtype=torch.int64)
     window, asks = BankWindow(torch.randn(1, SLOTS, ROW), mask, owner), torch.randn(persons, 2 * hidden)
-    return lambda: bank.look_at(asks, window)
+    return lambda: bank.look_at(bank.project_roi(asks), window)
 
 
 def grown_mib(make: Callable[[str, int, int], Callable[[], Tensor]], kind: str, persons: int, hidden: int) -> float:

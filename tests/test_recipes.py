@@ -88,7 +88,7 @@ def test_a_file_says_what_it_is_in_its_first_lines(name: str) -> None:
 
 def test_one_file_of_weights_has_one_name() -> None:
     pairs = {(each["baseline"]["init"], each["reported"]["initial_weights"]) for each in rows().values()}
-    assert len(pairs) == len({init for init, _ in pairs}) == len({source for _, source in pairs}) == 16
+    assert len(pairs) == len({init for init, _ in pairs}) == len({source for _, source in pairs}) == 18
     assert all(re.fullmatch(r"models/kinetics/[a-z0-9_]+\.safetensors", init) for init, _ in pairs)
 
 

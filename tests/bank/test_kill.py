@@ -160,7 +160,8 @@ def test_a_bank_survives_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert run(root, 0)[0] == 0
     end, calls = run(root, 1)  # the calls of a round with one changed video
     assert (end, calls > 5 * rounds) == (0, True)
-    for number, kill_at in enumerate(spread_over(calls, rounds), start=2):
+    # A round may have some calls fewer: folders are not listed in every round for what was left in them.
+    for number, kill_at in enumerate(spread_over(calls - calls // 20, rounds), start=2):
         assert run(root, number, kill_at) == (-signal.SIGKILL, kill_at)
         check_bank(root, number)
     assert [run(folder, number)[0] for folder in (root, clean)] == [0, 0]

@@ -228,7 +228,8 @@ class WindowReader:
     def __post_init__(self) -> None:
         if self.window_dropout not in WINDOW_DROPOUTS:
             raise InputError(
-                f"head {self.head}: window_dropout is {self.window_dropout}, expected {' or '.join(WINDOW_DROPOUTS)}"
+                f"head {self.head}: options.window_dropout is {self.window_dropout}, expected "
+                f"{' or '.join(WINDOW_DROPOUTS)}"
             )
 
     def see(self, window: BankWindow, project: nn.Linear, dropout: nn.Dropout) -> Seen:

@@ -171,7 +171,7 @@ def test_many_persons_are_asked_in_the_other_order_with_the_same_result() -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_another_word_is_refused(name: str) -> None:
-    message = rf"^head {name}: window_dropout is some, expected rows or projected$"
+    message = rf"^head {name}: options\.window_dropout is some, expected rows or projected$"
     with pytest.raises(InputError, match=message):
         head_of(name, window_dropout="some")
 
