@@ -154,6 +154,7 @@ def test_the_model_is_that_of_upstream(name: str) -> None:
         "extend_x": 0.0,
         "extend_y": 0.0,
         "scale": "stride",
+        "pool": "max",
     }
     if hyper["backbone_type"] == "ResNet3dSlowFast":
         alpha, kernel = hyper["speed_ratio"], hyper["slow_path"]["fusion_kernel"]
