@@ -42,7 +42,8 @@ def test_keyframes_share_the_cost_of_their_rows_and_kinds_all_that_is_lost(label
     worst = worst_frames(errors, 100)
     costs = [cost for _, cost in worst]
     assert sum(costs) == pytest.approx(errors.label_loss.sum() + errors.row_loss.sum())
-    assert costs == sorted(costs, reverse=True)
+    ranked = np.round(costs, 12).tolist()  # equal but for rounding: by number of frame
+    assert ranked == sorted(ranked, reverse=True)
     assert all(cost > 0 for cost in costs)
     assert worst_frames(errors, 1) == worst[:1]
     defined = ~np.isnan(errors.ap)
