@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-import torchvision
 
 from pipeline.base.errors import InputError
 from pipeline.checkpoint.build_recognizer import build_recognizer
@@ -77,7 +76,10 @@ def test_our_own_comes_back_and_gives_its_backbone(tmp_path: Path) -> None:
 
 def test_torchvisions_resnet_gives_a_backbone_with_its_maps(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    theirs = torchvision.models.resnet50().eval()
+    # Imported here and not above: it takes a second, and each worker reads all files of tests.
+    from torchvision.models import resnet50
+
+    theirs = resnet50().eval()
     found = convert_recognizer(recognise_checkpoint(save(tmp_path, theirs.state_dict())), ViewSettings())
     assert found.checkpoint.spec == BackboneSpec(backbone="resnet50", width=None)
     assert found.report.dropped == ("fc.weight", "fc.bias")

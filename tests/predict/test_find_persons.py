@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from pipeline.base.errors import InputError
-from pipeline.boxes import fasterrcnn
 from pipeline.boxes.detectors import ChosenDetector
 from pipeline.predict.find_persons import FrameDetector, TableOfBoxes, choose_persons, read_boxes
 from pipeline.tables.timelines import Timeline
@@ -71,6 +70,9 @@ def test_detectors_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(InputError) as error:
         choose_persons("gone.safetensors", min_score=0.05, device="cpu", batch=8)
     assert str(error.value) == "--detector gone.safetensors: no such file"
+    # Imported here and not above: it takes a second, and each worker reads all files of tests.
+    from pipeline.boxes import fasterrcnn
+
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 
     def download(url: str, *_, **__) -> None:

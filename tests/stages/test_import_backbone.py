@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchvision.ops import roi_align
 
 from pipeline.bank.reader import open_bank
 from pipeline.base.checksums import read_sealed_json
@@ -178,6 +177,9 @@ def test_a_backbone_of_ours_is_frozen_and_its_pool_is_exported(
 
 def check_rows(network: torch.nn.Module) -> None:
     """Rows of the val bank, computed once more with the library's tokens and torchvision's RoIAlign."""
+    # Imported here and not above: it takes a second, and each worker reads all files of tests.
+    from torchvision.ops import roi_align
+
     params, store, bank = load_params(), FrameStore(DATA / "frames"), open_bank(DATA / "bank/val.zarr")
     clip = params.backbone.input
     (video,) = bank.videos

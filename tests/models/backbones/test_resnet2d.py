@@ -1,7 +1,6 @@
 """The networks' numbers are held by the fixtures of recognizers (tests/interop/test_trn_fixture.py)."""
 
 import torch
-import torchvision
 
 from pipeline.interop.torchvision_resnet import backbone_key
 from pipeline.models.backbones.resnet2d import resnet50, resnet_tiny
@@ -9,8 +8,11 @@ from pipeline.models.build import parameter_count
 
 
 def test_resnet50_has_torchvisions_weights_by_key_and_shape() -> None:
+    # Imported here and not above: it takes a second, and each worker reads all files of tests.
+    from torchvision import models
+
     with torch.device("meta"):
-        ours, theirs = resnet50(), torchvision.models.resnet50()
+        ours, theirs = resnet50(), models.resnet50()
     named = {backbone_key(key): value.shape for key, value in theirs.state_dict().items() if not key.startswith("fc.")}
     assert named == {f"backbone.{key}": value.shape for key, value in ours.state_dict().items()}
     assert (ours.out_channels, ours.stride) == (2048, 32)
