@@ -64,6 +64,7 @@ def test_a_detector_on_a_transformer() -> None:
     assert shapes(onnx.load_from_string(made.data).graph.input)["clips"] == ["clips", 3, 16, "height", "width"]
 
 
+@pytest.mark.slow
 def test_a_head_on_rows_of_persons_objects_and_windows_in_groups_of_classes() -> None:
     made = Exported(standardised(small_head("aia_split", 16), 16), 16, GROUPS)
     check(made)

@@ -163,7 +163,9 @@ SMALL_ACAR = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ALPHACTION)
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=SLOW_TEST) if "r101" in each else each for each in ALPHACTION]
+)
 def test_a_row_of_alphaction_trains_and_is_evaluated(name: str, start: Start) -> None:
     overrides = [*documented_of_aia(), *SMALL_AIA]
     project = start()
