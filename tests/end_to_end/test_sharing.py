@@ -137,7 +137,7 @@ def test_a_colleague_trains_as_the_readme_says(finished: Project, tmp_path: Path
     mine.run("bash", "-ec", publish)
     (tmp_path / "there").mkdir()
     output = Project(tmp_path / "there").run("bash", "-ec", f"# {colleague}")
-    assert "data/playground_mini/bank/train.zarr: 3 videos in 3 parts, 402 rows: whole\n" in output
+    assert "data/playground_mini/bank/train.zarr: 3 videos in 3 parts, 449 rows: whole\n" in output
     assert re.findall("Running stage '(.*)'", output) == ["train_head", "evaluate"]
     theirs = Project(tmp_path / "there/films")
     assert theirs.metrics()["head"] == "lfb_nl"
