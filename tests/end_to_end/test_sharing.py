@@ -164,8 +164,8 @@ def test_a_second_repository_refuses_banks_of_another_checkpoint(project: Projec
     output = second.run("dvc", "repro", "evaluate", fails=True)
     producer = open_bank(project.folder / BANK / "train.zarr").provenance["checkpoint_sha256"]
     assert (
-        f"error: shared/train.zarr: was made by checkpoint {producer}, expected {expected}; if it is the bank you want, "
-        "bank.producer=FOUND takes it, and bank.allow_mixed=true takes any\n"
+        f"error: shared/train.zarr: was made by checkpoint {producer}, expected {expected}; if it is the bank you "
+        f"want, bank.producer={producer} takes it, and bank.allow_mixed=true takes any\n"
     ) in output
 
 
