@@ -15,7 +15,10 @@ from tests.failing_ranks import REPOSITORY, run_ranks, start_ranks
 
 @pytest.mark.parametrize(
     ("kind", "message"),
-    [("here", "error: film b: damaged\n"), ("everywhere", "error: params.yaml: no such file\n")],
+    [
+        pytest.param("here", "error: film b: damaged\n", marks=pytest.mark.slow),
+        ("everywhere", "error: params.yaml: no such file\n"),
+    ],
 )
 def test_an_error_on_one_rank_or_on_all_is_said_once(tmp_path: Path, kind: str, message: str) -> None:
     assert run_ranks(tmp_path, "failing_ranks", kind) == (1, "", message)
@@ -29,6 +32,7 @@ def test_a_bug_on_one_rank_shows_its_traceback_once(tmp_path: Path) -> None:
     assert complained.endswith("ValueError: a bug\n")
 
 
+@pytest.mark.slow
 def test_ranks_end_with_a_launcher_that_is_killed(tmp_path: Path) -> None:
     process = start_ranks(tmp_path, "failing_ranks", "never")
     assert process.stdout is not None
