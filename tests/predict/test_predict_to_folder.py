@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -116,6 +116,15 @@ def test_an_interrupted_run_writes_whole_films(
     assert read_predicted(Path("out")).videos["video_id"].to_pylist() == [FILM]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell starts a program in the background with SIGINT ignored, and so the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("at", "done"), [("start", []), (FILM, []), ("zz", [FILM])])
 def test_a_ctrl_c_ends_the_command_with_130_and_loses_no_result(
     at: str, done: list[str], trained: Train, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
