@@ -144,7 +144,7 @@ def write_film(
 
 @dataclass(frozen=True)
 class _StoredFrames:
-    """`Frames` of a store."""
+    """`FilmFrames` of a store."""
 
     film: SearchedFilm
     store: FrameStore

@@ -19,7 +19,7 @@ LIGHT_PARTS = (3, 4)
 LIGHT_RANGE, LIGHT_KNOWN = 40.0, 0.2
 "Of 255: larger differences are not light. A part or row gives no light if a smaller share than this is scene."
 WORK_SIDE = 96
-"FilmFrames are averaged down so that the short side has this to twice this many pixels."
+"Frames are averaged down so that the short side has this to twice this many pixels."
 SCENE_FRAMES = 120
 "The scene is made from at most this many frames, evenly spread over the film."
 LEAST_CHANGE = 5.0

@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.base.read_ahead import read_ahead
 from pipeline.video.clip_indices import clip_indices
 from pipeline.video.clip_input import ClipInput
-from pipeline.video.clips import inference_clip, normalises_itself, scaled_clip, send_pixels, stack_pixels
+from pipeline.video.clips import normalise, normalises_itself, scaled_clip, send_pixels, stack_pixels
 from pipeline.video.store import FrameStore
 
 # Keyframes per forward pass; only a film's last pass is shorter. Libraries round differently for other batch sizes, so
@@ -54,23 +54,14 @@ def read_request(
         offset_frames=settings.offset_frames,
     )
     frames = store.read_clip(video_id, indices)
-    if as_pixels:
-        return scaled_clip(
-            frames,
-            request.boxes_xyxy,
-            short_side=settings.short_side,
-            long_side=settings.long_side,
-            shape=settings.shape,
-        )
-    return inference_clip(
+    pixels, boxes_xyxy = scaled_clip(
         frames,
         request.boxes_xyxy,
         short_side=settings.short_side,
         long_side=settings.long_side,
         shape=settings.shape,
-        mean=settings.mean,
-        std=settings.std,
     )
+    return pixels if as_pixels else normalise(pixels, settings.mean, settings.std, channels=0), boxes_xyxy
 
 
 def stack_clips(clips: Sequence[Tensor], settings: ClipInput, device: torch.device) -> Tensor:
@@ -116,17 +107,18 @@ def run_film(
     on_device = normalises_itself(device)
     read = partial(read_request, store, video_id, settings=settings, as_pixels=on_device)
 
-    def put(group: Sequence[tuple[Tensor, Tensor]]) -> tuple[list[int], Tensor, Tensor]:
+    def put(group: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         clips, boxes = zip(*group, strict=True)
-        return [len(each) for each in boxes], stack_clips(clips, settings, device), torch.cat(boxes).to(device)
+        return stack_clips(clips, settings, device), torch.cat(boxes).to(device)
 
     groups = batched(read_ahead(read, requests, threads=threads, ahead=batch), keyframes)
     # A GPU gets the next batch while it computes.
     batches = read_ahead(put, groups, threads=1, ahead=1) if on_device else map(put, groups)
     with torch.no_grad():
-        for sizes, clips, boxes_xyxy in batches:
-            places = range(done, done + len(sizes))
-            clip_index = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).to(device)
+        for clips, boxes_xyxy in batches:
+            places = range(done, done + len(clips))
+            sizes = torch.tensor(counts[done : places.stop])
+            clip_index = torch.repeat_interleave(torch.arange(len(clips)), sizes).to(device)
             rows = forward(places, clips, boxes_xyxy, clip_index)
             if results is None:
                 results = np.empty((sum(counts), *rows.shape[1:]), np.float32)

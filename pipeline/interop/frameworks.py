@@ -211,10 +211,7 @@ def _transformer(
     others: list[str],
     head: str,
 ) -> Foreign:
-    try:
-        found = read(tensors)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    found = _read(path, read, tensors)
     return Foreign(
         framework,
         kind,
@@ -352,14 +349,21 @@ def _alphaction(tensors: dict[str, Tensor], others: list[str], around: Mapping[s
     )
 
 
-def _hiera(path: Path, tensors: dict[str, Tensor], others: list[str], around: Mapping[str, Any]) -> Foreign:
+def _read(
+    path: Path, read: Callable[[Mapping[str, Tensor]], videomae_files.ReadWeights], tensors: Mapping[str, Tensor]
+) -> videomae_files.ReadWeights:
+    """Call `read`; an error names the file."""
     try:
-        found = hiera_weights.read_hiera(tensors)
+        return read(tensors)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _hiera(path: Path, tensors: dict[str, Tensor], others: list[str], around: Mapping[str, Any]) -> Foreign:
+    found = _read(path, hiera_weights.read_hiera, tensors)
     head = hiera_weights.HEAD if any(key.startswith(hiera_weights.HEAD) for key in tensors) else ""
     kind: Kind = "classifier" if head else "backbone"
-    beside = [key for key in map(str, around) if key != "model_state"]
+    beside, _ = _beside(around, "model_state")
     return Foreign(
         "hiera",
         kind,
