@@ -20,6 +20,7 @@ from pipeline.base.errors import InputError
 from pipeline.base.files import remove_folder, replace_folder
 
 LOCKS = "locks"
+POLL_SECONDS = 0.005  # a film's features come in some milliseconds
 MEASURED_EACH = 32
 "A process that fetches measures the folder again after this part of its bound: others fetch into it too."
 
@@ -70,7 +71,7 @@ class PartCache:
         try:
             fcntl.flock(pin, fcntl.LOCK_SH)  # waits only while another process removes the part
             if not _is_whole(folder, check):
-                with FileLock(self._lock_file(folder, "fetch")):
+                with FileLock(self._lock_file(folder, "fetch"), poll_interval=POLL_SECONDS):
                     if not _is_whole(folder, check):
                         with replace_folder(folder) as partial:
                             fetch(partial)
@@ -107,7 +108,7 @@ class PartCache:
 
         Where they are more than the bound, a little more is dropped, so that not every fetch lists the folder.
         """
-        with FileLock(self._lock_file(self.folder, "trim")):
+        with FileLock(self._lock_file(self.folder, "trim"), poll_interval=POLL_SECONDS):
             parts = [
                 (entry.stat().st_mtime_ns, int(entry.name.rpartition("-")[2]), Path(entry.path))
                 for entry in os.scandir(self.folder)

@@ -99,6 +99,9 @@ class Remote:
             except Exception as error:
                 raise InputError(f"{self}: cannot read {below}/{name}: {_reason(error)}") from None
 
+        if len(names) == 1:
+            copy(names[0])  # to start a thread costs a third of what it takes to fetch a film's features
+            return
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(copy, names))
 
