@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.checkpoint.sidecars import Checkpoint
     from pipeline.interop.conversion import ConversionReport
     from pipeline.interop.convert_checkpoint import Converted, DetectorSettings
-    from pipeline.interop.frameworks import Foreign
+    from pipeline.interop.foreign_checkpoint import Foreign
 
 SHOWN = 3
 # AlphAction's classes in order of id, by their number: AVA's poses, actions with objects and with persons, each with

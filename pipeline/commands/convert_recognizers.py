@@ -8,7 +8,7 @@ from pipeline.checkpoint.sidecars import read_settings
 from pipeline.interop.convert_checkpoint import Converted
 from pipeline.interop.convert_recognizer import ViewSettings, convert_recognizer, ids_of_sorted
 from pipeline.interop.exchange_options import NO_FRAMES
-from pipeline.interop.frameworks import Foreign
+from pipeline.interop.foreign_checkpoint import Foreign
 from pipeline.models.recognition_settings import RecognitionHead
 from pipeline.project.compose import compose_params
 from pipeline.video.view_input import ViewInput

@@ -12,7 +12,7 @@ from pipeline.checkpoint.sidecars import Checkpoint, Record
 from pipeline.checkpoint.specs import BackboneSpec, DetectorSpec, FeatureSource, HeadSpec, head_spec
 from pipeline.interop.conversion import ConversionReport, fit_state
 from pipeline.interop.exchange_options import Background
-from pipeline.interop.frameworks import Foreign
+from pipeline.interop.foreign_checkpoint import Foreign
 from pipeline.interop.match import FAMILIES, MatchedBackbone, MatchedHead, match_backbone, match_head, unseen
 from pipeline.models.build import BASELINE_HEADS
 from pipeline.models.detector import Detector

@@ -12,7 +12,7 @@ from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.specs import BackboneSpec, RecognizerSpec
 from pipeline.interop.conversion import ConversionReport, fit_state
 from pipeline.interop.convert_checkpoint import Converted, split_weights
-from pipeline.interop.frameworks import Foreign
+from pipeline.interop.foreign_checkpoint import Foreign
 from pipeline.models.recognition_settings import RecognitionHead
 from pipeline.models.recognizer import build_recognizer_backbone
 from pipeline.video.view_input import ViewInput

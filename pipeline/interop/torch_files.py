@@ -215,7 +215,7 @@ def load_torch(path: Path) -> Any:
 
     Returns:
         The value with its tensors on the CPU. Objects of training frameworks are `Inert`; the caller must refuse them
-        in the part that it uses (`pipeline.interop.frameworks` does so in a state dict).
+        in the part that it uses (`pipeline.interop.foreign_checkpoint` does so in a state dict).
 
     Raises:
         InputError: the file is absent, damaged, or names anything other than tensors, arrays, containers and objects of

@@ -68,6 +68,11 @@ def is_transformers(names: Collection[str]) -> bool:
     return any(map(_TRANSFORMERS.fullmatch, names))
 
 
+def is_videomae(names: Collection[str]) -> bool:
+    """Return whether a file is of the original layout or of transformers'; MMAction2's are told by `is_mmaction2`."""
+    return is_original(names) or is_transformers(names)
+
+
 def is_mmaction2(names: Collection[str]) -> bool:
     """Return whether keys are those of a vision transformer of MMAction2."""
     return _MMACTION2 in names

@@ -15,7 +15,8 @@ from pipeline.checkpoint.specs import HeadSpec
 from pipeline.checkpoint.weights import load_into, save_checkpoint, save_tensors
 from pipeline.interop.convert_checkpoint import Converted, DetectorSettings, convert
 from pipeline.interop.export import export_mmaction2
-from pipeline.interop.frameworks import Foreign, recognise_checkpoint
+from pipeline.interop.foreign_checkpoint import Foreign
+from pipeline.interop.frameworks import recognise_checkpoint
 from pipeline.models.build import build_backbone
 from pipeline.models.detector import Detector
 from pipeline.models.settings import Labels, WindowSettings

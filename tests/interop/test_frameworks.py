@@ -1,5 +1,3 @@
-import os
-import re
 import sys
 import types
 from collections import defaultdict
@@ -11,45 +9,7 @@ import torch
 
 from pipeline.base.errors import InputError
 from pipeline.interop.frameworks import recognise_checkpoint
-from pipeline.interop.pickles import Inert
-from tests.interop.small_models import (
-    caffe2_blobs,
-    pyslowfast_state,
-    small_detector,
-    write_pickle,
-)
-from tests.interop.test_convert_checkpoint import save, upstream
-
-
-def test_what_a_pyslowfast_head_scores_is_told_by_its_configuration_its_rows_or_the_user(tmp_path: Path) -> None:
-    state = pyslowfast_state(small_detector("pyslowfast_slow_r50", "linear"))
-    path = save(tmp_path, {"model_state": state, "cfg": "DETECTION:\n  ENABLE: false\n"})
-    assert recognise_checkpoint(path).kind == "classifier"
-    assert recognise_checkpoint(path, taken_as="detector").kind == "detector"
-    foreign = recognise_checkpoint(save(tmp_path, {"model_state": state}))
-    assert foreign.kind == "classifier"
-    assert foreign.notes == ("its head has 4 rows, so it is taken as a classifier's; --as says otherwise",)
-    state["head.projection.weight"] = torch.zeros(80, 256)
-    assert recognise_checkpoint(save(tmp_path, {"model_state": state, "cfg": "}{"})).kind == "detector"
-
-
-@pytest.mark.parametrize("config", ["[" * 100_000, "a: 2001-99-99", "DETECTION: 3", "a: &x [*x]"])
-def test_a_configuration_that_nobody_can_read_tells_nothing(tmp_path: Path, config: str) -> None:
-    state = pyslowfast_state(small_detector("pyslowfast_slow_r50", "linear"))
-    foreign = recognise_checkpoint(save(tmp_path, {"model_state": state, "cfg": config}))
-    assert foreign.notes == ("its head has 4 rows, so it is taken as a classifier's; --as says otherwise",)
-
-
-def test_keys_that_are_no_names_or_the_same_name_are_refused(tmp_path: Path) -> None:
-    state = upstream(small_detector("slowonly_r50", "linear"), "slowonly_r50")["state_dict"]
-    key, value = next(iter(state.items()))
-    for changes, message in (
-        ({f"module.{key}": value}, f"{key} and module.{key} both stand for {key}"),
-        ({(1, (2, 3)): value}, "a key of its weights is of type tuple, expected a name"),
-        ({"backbone.a\nb\x1b[2J": value}, r"a key of its weights is 'backbone.a\nb\x1b[2J', expected a name"),
-    ):
-        with pytest.raises(InputError, match=f"^{re.escape(f'{tmp_path}/x.pth: {message}')}$"):
-            recognise_checkpoint(save(tmp_path, {"state_dict": {**state, **changes}}))
+from tests.interop.test_convert_checkpoint import save
 
 
 def test_files_that_nobody_knows_are_refused(tmp_path: Path) -> None:
@@ -73,26 +33,6 @@ def test_files_that_nobody_knows_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match=r"^nowhere\.pth: cannot be read: No such file or directory$"):
         recognise_checkpoint(Path("nowhere.pth"))
-    blobs = caffe2_blobs(pyslowfast_state(small_detector("pyslowfast_slow_r50", "linear")))
-    blobs["lfb_1x1_w"] = blobs["pred_w"]
-    message = f"{tmp_path}/y.pkl: 1 blobs of an I3D network with non-local blocks or of a head on it (lfb_1x1_w), which"
-    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
-        recognise_checkpoint(write_pickle(tmp_path / "y.pkl", blobs))
-
-
-class Calls:
-    def __reduce__(self) -> Any:
-        return os.system, ("true",)
-
-
-def test_nothing_but_tensors_is_taken_from_a_state_dict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = upstream(small_detector("slowonly_r50", "linear"), "slowonly_r50")["state_dict"]
-    with pytest.raises(InputError, match=f"refused: the pickle names {os.system.__module__}.system; only tensors"):
-        recognise_checkpoint(save(tmp_path, {"state_dict": {**state, "x": Calls()}}))
-    value = {"state_dict": {**state, "backbone.x": Inert()}}
-    monkeypatch.setattr("pipeline.interop.frameworks.load_foreign", lambda path: value)
-    with pytest.raises(InputError, match=r"refused: backbone\.x is an object of a training framework, expected"):
-        recognise_checkpoint(tmp_path / "x.pth")
 
 
 def test_what_alphactions_training_keeps_beside_its_weights_is_named_and_runs_nothing(
