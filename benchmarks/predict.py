@@ -46,7 +46,7 @@ from pipeline.checkpoint.sidecars import Checkpoint
 from pipeline.checkpoint.weights import save_checkpoint
 from pipeline.models.build import build_detector
 from pipeline.models.detector import Detector
-from pipeline.predict.film_plans import Chosen, FilmPlan
+from pipeline.predict.film_plans import FilmPlan, UserChoice
 from pipeline.predict.film_sources import FilmSource
 from pipeline.predict.find_persons import choose_persons
 from pipeline.predict.load_model import Model, load_model
@@ -240,7 +240,7 @@ def peak_of(model_path: Path, film: Path, seconds: int, rate: int) -> dict[str, 
     model = open_model(model_path)
     model = replace(model, settings=replace(model.settings, fps=float(rate)))
     before = peak_mib()
-    chosen = Chosen(boxes=write_boxes(film.with_suffix(".csv"), film.stem, seconds))
+    chosen = UserChoice(boxes=write_boxes(film.with_suffix(".csv"), film.stem, seconds))
     outputs = Outputs(out=film.with_suffix(""), force=True, actions=True)
     found = predict_to_folder([str(film)], model, chosen, PredictOptions(), outputs)
     assert len(found.results[0].scored) >= seconds - 1

@@ -1,4 +1,4 @@
-"""What every file of the house keeps to: short functions, few parameters, one name for one module."""
+"""What every file of the house keeps to: short functions, few parameters, one name for one module and for one class."""
 
 import ast
 from collections import Counter
@@ -59,6 +59,12 @@ def repeated(paths: list[Path]) -> list[str]:
     return sorted(name for name, count in counts.items() if count > 1)
 
 
+def shared_names(trees: list[ast.Module]) -> list[str]:
+    """The classes for other modules that two modules have by the same name."""
+    names = Counter(each.name for tree in trees for each in tree.body if isinstance(each, ast.ClassDef))
+    return sorted(name for name, count in names.items() if count > 1 and not name.startswith("_"))
+
+
 @pytest.mark.parametrize("fault", [too_long, too_many_parameters])
 def test_functions_are_short_and_take_few_parameters(fault) -> None:
     found = {
@@ -73,6 +79,10 @@ def test_a_module_has_a_name_of_its_own() -> None:
     assert repeated(files("pipeline", "stages")) == []
 
 
+def test_a_class_has_a_name_of_its_own() -> None:
+    assert shared_names([ast.parse(path.read_text()) for path in files("pipeline", "stages")]) == []
+
+
 def test_what_is_refused() -> None:
     body = "    pass\n" * LINES
     assert too_long(ast.parse(f"def f():\n{body}")) == ["f: 61 lines"]
@@ -85,3 +95,4 @@ def test_what_is_refused() -> None:
     assert too_many_parameters(ast.parse(f"@app.command()\ndef f({names}, i): ...")) == []
     assert too_many_parameters(ast.parse(f"def f({names}, i: Annotated[int, typer.Option()]): ...")) == []
     assert repeated([Path("a/x.py"), Path("b/x.py"), Path("a/settings.py"), Path("b/settings.py")]) == ["x.py"]
+    assert shared_names([ast.parse(f"class {name}: ...") for name in ("A", "B", "A", "_C", "_C")]) == ["A"]

@@ -34,14 +34,14 @@ from pipeline.tables.split_tables import Tables, split_keyframes
 
 
 @dataclass(frozen=True)
-class Producer:
+class RowClassifier:
     """The model that made the rows, reduced to what is needed: its classifier."""
 
     head: nn.Module
     checkpoint: Checkpoint
 
 
-def load_producer(checkpoint: Path) -> Producer:
+def load_producer(checkpoint: Path) -> RowClassifier:
     """Load the classifier of a baseline.
 
     Raises:
@@ -56,10 +56,10 @@ def load_producer(checkpoint: Path) -> Producer:
         )
     detector = build_baseline(spec)
     load_into(detector, weights, str(checkpoint))
-    return Producer(detector.head.eval(), described)
+    return RowClassifier(detector.head.eval(), described)
 
 
-def _check_scored(bank: Bank, producer: Producer, *, allow_mixed: bool) -> None:
+def _check_scored(bank: Bank, producer: RowClassifier, *, allow_mixed: bool) -> None:
     check_producer(bank, producer.checkpoint.sha256, allow_mixed=allow_mixed)
     if not bank.count("ground_truth"):
         raise InputError(
@@ -72,7 +72,7 @@ def measure_gap(
     train: Bank,
     val: Bank,
     *,
-    producer: Producer | None,
+    producer: RowClassifier | None,
     tables: Tables | None,
     folds: int = 1,
     use: Sequence[int] = (0,),
@@ -153,7 +153,7 @@ def sample_rows(bank: Bank, films: Sequence[str], cap: int) -> RowSample:
 
 
 def average_precisions(
-    bank: Bank, films: Sequence[str], tables: Tables, producer: Producer, cap: int
+    bank: Bank, films: Sequence[str], tables: Tables, producer: RowClassifier, cap: int
 ) -> dict[str, Any]:
     """Return the AP of the producer's classifier on a bank's rows, at keyframes with at most `cap` rows of each kind.
 
@@ -213,7 +213,7 @@ def _at_keyframes(table: pa.Table, keyframes: KeyframeSet) -> pa.Table:
     return table.filter(pa.array([each in wanted for each in of], pa.bool_()))
 
 
-def _fitted_films(films: Sequence[str], producer: Producer | None) -> int | None:
+def _fitted_films(films: Sequence[str], producer: RowClassifier | None) -> int | None:
     """Return how many of the train films the producer was trained on; None if its sidecar does not say."""
     training = producer.checkpoint.record.get("parameters", {}) if producer else {}
     if "videos" not in training:

@@ -51,7 +51,7 @@ class Attribute:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ActionAttributes:
     """The attributes that name the actions of one file."""
 
     attributes: tuple[Attribute, ...] = ()
@@ -129,7 +129,7 @@ def seen_attributes(values: Sequence[Mapping[str, Any]], labels: Sequence[str] =
 
 def choose(
     where: str, attributes: Sequence[Attribute], labels: Sequence[str], wanted: Wanted, known: ClassNames | None
-) -> Chosen:
+) -> ActionAttributes:
     """Choose what names the actions: attributes, or the labels of persons.
 
     Args:
@@ -144,7 +144,7 @@ def choose(
     """
     if wanted == NONE or not attributes:
         ignored = tuple(dict.fromkeys(each.name for each in attributes))
-        return Chosen((), tuple(labels), ignored, settled=True)
+        return ActionAttributes((), tuple(labels), ignored, settled=True)
     if wanted != AUTO:
         names = [wanted] if isinstance(wanted, str) else list(wanted)
         exact = {each.name for each in attributes}.intersection(names)
@@ -178,10 +178,10 @@ def choose(
             f"{where}: found the attributes {_listed(attributes)}{label}, and nothing tells which of them names "
             f"actions: {REMEDY}"
         )
-    return Chosen((), tuple(labels), tuple(dict.fromkeys(each.name for each in attributes)))
+    return ActionAttributes((), tuple(labels), tuple(dict.fromkeys(each.name for each in attributes)))
 
 
-def _chosen(picked: Sequence[Attribute], attributes: Sequence[Attribute], *, settled: bool = False) -> Chosen:
+def _chosen(picked: Sequence[Attribute], attributes: Sequence[Attribute], *, settled: bool = False) -> ActionAttributes:
     options = [(each, option) for each in picked if each.type != "checkbox" for option in each.options]
     meant = [(each, option) for each, option in options if option.lower() not in NO_ACTION]
     shared: dict[str, set[str]] = {}
@@ -199,7 +199,7 @@ def _chosen(picked: Sequence[Attribute], attributes: Sequence[Attribute], *, set
             names.append(qualified(each.name, option) if len(shared[spelt(option)]) > 1 else option)
     kept = {each.name for each in picked}
     ignored = dict.fromkeys(each.name for each in attributes if each.name not in kept)
-    return Chosen(tuple(picked), tuple(dict.fromkeys(names)), tuple(ignored), settled)
+    return ActionAttributes(tuple(picked), tuple(dict.fromkeys(names)), tuple(ignored), settled)
 
 
 def qualified(attribute: str, option: str) -> str:
@@ -207,7 +207,9 @@ def qualified(attribute: str, option: str) -> str:
     return f"{attribute}: {option}"
 
 
-def actions_of(values: Mapping[str, Any], label: str | Sequence[str], chosen: Chosen, names: ClassNames) -> list[str]:
+def actions_of(
+    values: Mapping[str, Any], label: str | Sequence[str], chosen: ActionAttributes, names: ClassNames
+) -> list[str]:
     """Return the names of a person's actions; a name that is not a class is returned as it was found.
 
     Args:

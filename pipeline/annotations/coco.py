@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.annotations.attributes import NAMED, Chosen, Wanted, actions_of, choose, seen_attributes
+from pipeline.annotations.attributes import NAMED, ActionAttributes, Wanted, actions_of, choose, seen_attributes
 from pipeline.annotations.class_ids import ClassNames, spelt
-from pipeline.annotations.drafts import Draft, Read, draft_rows, pixel_box, with_empty
+from pipeline.annotations.drafts import Draft, DraftsRead, draft_rows, pixel_box, with_empty
 from pipeline.annotations.drawn_tracks import NO_INSIDE
 from pipeline.annotations.listed import Listed
 from pipeline.annotations.notices import without_action
@@ -41,7 +41,7 @@ TECHNICAL = frozenset((
 class Actions:
     """How the file names its actions."""
 
-    chosen: Chosen = field(default_factory=Chosen)
+    chosen: ActionAttributes = field(default_factory=ActionAttributes)
     "Empty if actions are action_ids or categories."
     names: ClassNames = field(default_factory=lambda: ClassNames([]))
     first_id: int = 1
@@ -107,7 +107,7 @@ def _categories(content: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 
 
-def choose_actions(path: Path, content: dict[str, Any], wanted: Wanted, known: ClassNames | None) -> Chosen:
+def choose_actions(path: Path, content: dict[str, Any], wanted: Wanted, known: ClassNames | None) -> ActionAttributes:
     """Choose the attributes that name actions; none if action_ids or categories do.
 
     Raises:
@@ -115,7 +115,7 @@ def choose_actions(path: Path, content: dict[str, Any], wanted: Wanted, known: C
     """
     annotations = [each for each in content["annotations"] if isinstance(each, dict)]
     if any("action_ids" in each for each in annotations):
-        return Chosen()
+        return ActionAttributes()
     names = {
         each["id"]: str(each.get("name") or "") for each in _categories(content) if isinstance(each.get("id"), int)
     }
@@ -148,7 +148,7 @@ def action_numbers(content: dict[str, Any]) -> list[float]:
 
 def coco_rows(
     path: Path, content: dict[str, Any], listed: dict[str, Listed], *, classes: int, actions: Actions
-) -> Read:
+) -> DraftsRead:
     """Read the boxes of a file.
 
     Without `videos.csv`, films start at timestamp 900, as in AVA, if no image is earlier, and at 0 otherwise.
@@ -190,7 +190,7 @@ def coco_rows(
         times[video_id] = Timeline("", begins, one.offset_seconds or 0.0)
     told = f"{path.name}: {FORMAT}: {len(times)} videos, {len(images)} keyframes; without videos.csv they begin at"
     notices = [*actions.chosen.notices(path.name), *without_action(path.name, idle)]
-    read = Read(FORMAT, [rows], times, [f"{told} timestamp {first:g}"], notices)
+    read = DraftsRead(FORMAT, [rows], times, [f"{told} timestamp {first:g}"], notices)
     if actions.chosen.attributes:
         read.told.append(f"{path.name}: {actions.chosen.told()}")
     for video_id, _, size in images.values():

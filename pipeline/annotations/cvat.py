@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from xml.etree.ElementTree import Element
 
 from pipeline.annotations.archives import Member
-from pipeline.annotations.attributes import Attribute, Chosen, Wanted, choose, seen_attributes, typed
+from pipeline.annotations.attributes import ActionAttributes, Attribute, Wanted, choose, seen_attributes, typed
 from pipeline.annotations.class_ids import NO_ACTION, ClassNames
 from pipeline.annotations.drafts import Draft
 from pipeline.annotations.drawn_tracks import MOST_FRAMES, AnnotationTask, Box, Track, has_attributes
@@ -40,7 +40,7 @@ class _File:
 
     name: str
     video_id: str
-    chosen: Chosen
+    chosen: ActionAttributes
     faults: list[Draft] = field(default_factory=list)
 
     def fault(self, place: str, found: str, expected: str) -> None:
@@ -274,7 +274,7 @@ def _deleted(tracks: Sequence[Track], stop: int, step: int) -> frozenset[int]:
     return frozenset(gone.difference(box.frame for track in tracks for box in track.boxes))
 
 
-def _without_attribute(name: str, tracks: Sequence[Track], chosen: Chosen) -> list[Notice]:
+def _without_attribute(name: str, tracks: Sequence[Track], chosen: ActionAttributes) -> list[Notice]:
     """Return a notice of the tracks whose label has none of the attributes that name actions."""
     lost = [each for each in tracks if chosen.attributes and not has_attributes(each, chosen)]
     if not lost:

@@ -34,7 +34,7 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Read:
+class DraftsRead:
     """What a reader returns for its files."""
 
     format: str

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
-from pipeline.annotations.attributes import Chosen, actions_of
+from pipeline.annotations.attributes import ActionAttributes, actions_of
 from pipeline.annotations.class_ids import ClassNames
-from pipeline.annotations.drafts import Draft, Read, draft_rows, pixel_box, with_empty
+from pipeline.annotations.drafts import Draft, DraftsRead, draft_rows, pixel_box, with_empty
 from pipeline.annotations.frame_times import TICK, Clock
 from pipeline.annotations.listed import Listed, frame_clock, frame_size
 from pipeline.annotations.notices import SHOWN, Notice, without_action
@@ -86,7 +86,7 @@ class AnnotationTask:
     size: tuple[float, float] | None
     fps: float | None
     tracks: Sequence[Track]
-    chosen: Chosen = field(default_factory=Chosen)
+    chosen: ActionAttributes = field(default_factory=ActionAttributes)
     size_is_own: bool = True
     "True if the file itself gives the size."
     faults: Sequence[Draft] = ()
@@ -114,7 +114,7 @@ def task_rows(
     *,
     classes: int,
     keyframe_seconds: float,
-) -> Read:
+) -> DraftsRead:
     """Return the rows of every keyframe of one film.
 
     Args:
@@ -132,7 +132,7 @@ def task_rows(
     _refuse_overlap(tasks)
     clock = frame_clock(video_id, listed, next((each.fps for each in tasks if each.fps), None), tasks[0].where)
     keyframes = _keyframes(tasks, clock, keyframe_seconds)
-    read = Read(tasks[0].format, [], {video_id: Timeline("", 0.0, keyframes.offset_seconds)})
+    read = DraftsRead(tasks[0].format, [], {video_id: Timeline("", 0.0, keyframes.offset_seconds)})
     first_person = 0
     for task in tasks:
         there = [(f, s) for f, s in zip(keyframes.frames, keyframes.stamps, strict=True) if _holds(task, f)]
@@ -157,7 +157,7 @@ def task_rows(
     return replace(read, counted=frozenset([video_id]))
 
 
-def has_attributes(track: Track, chosen: Chosen) -> bool:
+def has_attributes(track: Track, chosen: ActionAttributes) -> bool:
     """Return whether a track can have the attributes that name actions; always true if its label names the action."""
     labels = frozenset().union(*(each.labels for each in chosen.attributes))
     own = {track.label} if isinstance(track.label, str) else {*track.label}

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from pipeline.annotations.ava_columns import read_ava_csv
 from pipeline.annotations.ava_rows import ANNOTATION_WIDTHS, AvaRows, read_ava_rows, renamed
-from pipeline.annotations.drafts import Read
+from pipeline.annotations.drafts import DraftsRead
 from pipeline.annotations.listed import Listed, frame_rate
 from pipeline.annotations.multisports_pickle import SPLITS, read_multisports, split_count
 from pipeline.base.errors import InputError
@@ -96,7 +96,7 @@ def look_like_frames(names: Sequence[str], texts: pa.Array) -> bool | None:
 
 def pickle_rows(
     path: Path, content: dict[str, object], listed: dict[str, Listed], *, number: int = 1
-) -> tuple[Read, list[Label]]:
+) -> tuple[DraftsRead, list[Label]]:
     """Return the boxes of all tubes of all splits in the file, and its classes.
 
     Args:
@@ -145,12 +145,12 @@ def pickle_rows(
         told.append(
             f"{path.name}: has {several} ways to split its videos; number {number} is read (dataset.split_number)"
         )
-    return Read("MultiSports pickle", files, times, told, assumed_fps=assumed_rates(times, listed)), labels
+    return DraftsRead("MultiSports pickle", files, times, told, assumed_fps=assumed_rates(times, listed)), labels
 
 
 def csv_rows_of(
     path: Path, listed: Mapping[str, Listed], *, classes: int, first_id: int, fps: float | None = FPS
-) -> Read:
+) -> DraftsRead:
     """Read a CSV that counts frames, such as MMAction2's of MultiSports; the file's name gives the split.
 
     Args:
@@ -169,7 +169,7 @@ def csv_rows_of(
     times = {each: Timeline(split, 0.0) for each in rows.named_videos()}
     kind = "MultiSports CSV" if has_published_names(path) else "AVA CSV of frames"
     told = f"{path.name}: {kind} (timestamps are frames, ids count from {first_id}): {len(times)} videos"
-    return Read(kind, [rows], times, [told], assumed_fps=assumed_rates(times, listed))
+    return DraftsRead(kind, [rows], times, [told], assumed_fps=assumed_rates(times, listed))
 
 
 def assumed_rates(video_ids: Iterable[str], listed: Mapping[str, Listed]) -> dict[str, float]:

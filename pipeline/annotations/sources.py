@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.annotations.assemble import AvaImport, assemble
-from pipeline.annotations.attributes import AUTO, Chosen, Wanted
+from pipeline.annotations.attributes import AUTO, ActionAttributes, Wanted
 from pipeline.annotations.ava import annotation_files, excluded_files, import_ava
 from pipeline.annotations.ava_rows import (
     ANNOTATION_WIDTHS,
@@ -31,7 +31,7 @@ from pipeline.annotations.class_ids import (
 from pipeline.annotations.class_map import Choice, choose_classes
 from pipeline.annotations.coco import Actions, action_numbers, category_labels, choose_actions, coco_rows
 from pipeline.annotations.cvat import read_task
-from pipeline.annotations.drafts import Read
+from pipeline.annotations.drafts import DraftsRead
 from pipeline.annotations.drawn_tracks import AnnotationTask, task_rows
 from pipeline.annotations.formats import Found, recognise
 from pipeline.annotations.kinetics import kinetics_files
@@ -192,10 +192,10 @@ def _import_custom(folder: Path, found: Found, options: SourceOptions) -> tuple[
 
 def _read_all(
     folder: Path, found: Found, known: _Classes, listed: dict[str, Listed], options: SourceOptions
-) -> tuple[list[Read], list[AvaRows]]:
+) -> tuple[list[DraftsRead], list[AvaRows]]:
     """Read every file; without a label map the classes come from the files, the first file first."""
     width = options.classes if options.class_map is None else UNBOUNDED
-    reads: list[Read] = []
+    reads: list[DraftsRead] = []
     for path, content in found.multisports_pickles:
         read, own = pickle_rows(path, content, listed, number=options.split_number)
         reads.append(read)
@@ -220,7 +220,7 @@ def _read_all(
 
 def _read_tools(
     folder: Path, found: Found, known: _Classes, listed: dict[str, Listed], options: SourceOptions
-) -> list[Read]:
+) -> list[DraftsRead]:
     """Read the files of annotation tools; without a label map their attributes name the classes."""
     width = options.classes if options.class_map is None else UNBOUNDED
     seconds, wanted = options.keyframe_seconds, options.action_attribute
@@ -253,7 +253,9 @@ def _read_tools(
     return reads
 
 
-def _named(folder: Path, defined: Sequence[tuple[Chosen, str]], seen: Sequence[Chosen]) -> list[Label]:
+def _named(
+    folder: Path, defined: Sequence[tuple[ActionAttributes, str]], seen: Sequence[ActionAttributes]
+) -> list[Label]:
     """Return the classes of the files: the defined ones in their order, then the others that occur, sorted.
 
     Raises:
@@ -269,7 +271,9 @@ def _named(folder: Path, defined: Sequence[tuple[Chosen, str]], seen: Sequence[C
     return [Label(i, name, "action") for i, name in enumerate(names.values(), start=1)]
 
 
-def _csv(path: Path, names_files: bool, known: _Classes, listed: Mapping[str, Listed], options: SourceOptions) -> Read:
+def _csv(
+    path: Path, names_files: bool, known: _Classes, listed: Mapping[str, Listed], options: SourceOptions
+) -> DraftsRead:
     """Read a CSV of AVA rows; with `names_files` some of its ids are file names."""
     width = options.classes if options.class_map is None else UNBOUNDED
     frames = counts_frames(path, options.timestamps) if names_files else options.timestamps == "frames"
@@ -288,7 +292,7 @@ def _csv(path: Path, names_files: bool, known: _Classes, listed: Mapping[str, Li
         one = listed.get(each, Listed())
         first_timestamp = Timeline("").first_timestamp if one.first_timestamp is None else one.first_timestamp
         times[each] = Timeline(rows.split, first_timestamp, one.offset_seconds or 0.0)
-    return Read("AVA CSV", [rows], times, [f"{told}: {len(times)} videos"])
+    return DraftsRead("AVA CSV", [rows], times, [f"{told}: {len(times)} videos"])
 
 
 def _take(known: _Classes, path: Path, own: list[Label]) -> None:
@@ -308,7 +312,7 @@ def _check(path: Path, ids: Sequence[float], first_id: int, known: _Classes, opt
 
 
 def _timelines(
-    folder: Path, reads: Sequence[Read], listed: Mapping[str, Listed], options: SourceOptions
+    folder: Path, reads: Sequence[DraftsRead], listed: Mapping[str, Listed], options: SourceOptions
 ) -> tuple[dict[str, Timeline], list[str], frozenset[str]]:
     """Return the timeline of every annotated or listed video, lines on the splits, and the videos without a split.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.annotations.drafts import Draft, Read, draft_rows, pixel_box
+from pipeline.annotations.drafts import Draft, DraftsRead, draft_rows, pixel_box
 from pipeline.annotations.listed import Listed, frame_rate, frame_size
 from pipeline.annotations.multisports_tubes import FPS, assumed_rates, video_of
 from pipeline.base.errors import InputError
@@ -31,7 +31,7 @@ def is_pyannot(content: Any) -> bool:
 
 def pyannot_rows(
     path: Path, content: dict[Any, Any], listed: dict[str, Listed], *, classes: int
-) -> tuple[Read, list[Label]]:
+) -> tuple[DraftsRead, list[Label]]:
     """Return the boxes of every tube, one row each, and the classes, named by the folders.
 
     Args:
@@ -76,7 +76,7 @@ def pyannot_rows(
     times = {video_id: Timeline("", 0.0) for video_id in sorted(folders)}
     told = f"{path.name}: {FORMAT} (pyannot.pkl): {len(times)} videos; its splits are told nowhere"
     rows = draft_rows(path.name, drafts, classes=classes)
-    return Read(FORMAT, [rows], times, [told], assumed_fps=assumed_rates(times, listed)), _labels(names)
+    return DraftsRead(FORMAT, [rows], times, [told], assumed_fps=assumed_rates(times, listed)), _labels(names)
 
 
 def _tube(tube: Any) -> tuple[int, int, Floats] | None:

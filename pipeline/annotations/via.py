@@ -16,9 +16,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from pipeline.annotations.attributes import Attribute, Chosen, Wanted, actions_of, choose, seen_attributes, typed
+from pipeline.annotations.attributes import (
+    ActionAttributes,
+    Attribute,
+    Wanted,
+    actions_of,
+    choose,
+    seen_attributes,
+    typed,
+)
 from pipeline.annotations.class_ids import ClassNames, spelt
-from pipeline.annotations.drafts import Draft, Read, draft_rows, pixel_box, with_empty
+from pipeline.annotations.drafts import Draft, DraftsRead, draft_rows, pixel_box, with_empty
 from pipeline.annotations.drawn_tracks import NO_INSIDE
 from pipeline.annotations.listed import Listed, frame_clock, frame_size
 from pipeline.annotations.notices import SHOWN, Notice, without_action
@@ -68,7 +76,7 @@ class ViaFile:
 
     path: Path
     format: str
-    chosen: Chosen
+    chosen: ActionAttributes
     "The class names are the options that the project lists, in their order."
     regions: list[Region]
     ignored: int
@@ -126,7 +134,7 @@ def read_via(path: Path, wanted: Wanted, known: ClassNames | None = None) -> Via
 
 def via_rows(
     via: ViaFile, names: ClassNames, listed: dict[str, Listed], *, classes: int, keyframe_seconds: float
-) -> Read:
+) -> DraftsRead:
     """Return the labelled boxes. A labelled frame is a keyframe; its timestamp is in seconds from the film's start.
 
     Of several labelled frames within one stretch of `keyframe_seconds`, the one nearest to its middle is taken.
@@ -165,7 +173,7 @@ def via_rows(
     times = {each: Timeline("", 0.0, 0.0) for each in sorted(seen)}
     notices = [*via.chosen.notices(via.path.name), *without_action(via.path.name, idle)]
     notices += _unsampled(via.path.name, unsampled, keyframe_seconds)
-    read = Read(via.format, [rows], times, [told], notices)
+    read = DraftsRead(via.format, [rows], times, [told], notices)
     good = [
         (region, video_id) for region, (video_id, _) in zip(via.regions, stamps, strict=True) if region.fault is None
     ]

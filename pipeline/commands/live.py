@@ -47,7 +47,7 @@ def live(
     alone. Latency and drop rate are printed every ten seconds.
     """
     # Imported here because PyTorch takes seconds to import.
-    from pipeline.predict.film_plans import Chosen
+    from pipeline.predict.film_plans import UserChoice
     from pipeline.predict.live_server import Hub, LiveServer, check_address
     from pipeline.predict.live_to_folder import LiveOutputs, live_to_folder
     from pipeline.predict.load_model import load_model
@@ -60,7 +60,7 @@ def live(
     try:
         print(f"{server.url}{'?token=...' if token else ''}", flush=True)
         outputs = LiveOutputs(out=out, force=force, hub=hub)
-        counts = live_to_folder(source, loaded.shown_from(threshold), Chosen(detector=detector), every, outputs)
+        counts = live_to_folder(source, loaded.shown_from(threshold), UserChoice(detector=detector), every, outputs)
     finally:
         server.close()
     end_with(counts.outcome == "stopped")

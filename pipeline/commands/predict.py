@@ -8,7 +8,7 @@ import typer
 from pipeline.base.command import BatchOption, DeviceOption, WorkersOption
 
 if TYPE_CHECKING:
-    from pipeline.predict.film_plans import Chosen
+    from pipeline.predict.film_plans import UserChoice
     from pipeline.predict.load_model import Model
     from pipeline.predict.predict_film import PredictOptions
     from pipeline.predict.predict_to_folder import Outputs
@@ -124,7 +124,7 @@ def predict(
     """
     # Imported here because PyTorch takes seconds to import.
     from pipeline.evaluation.ava_csv import read_keyframe_list
-    from pipeline.predict.film_plans import Chosen
+    from pipeline.predict.film_plans import UserChoice
     from pipeline.predict.load_model import load_model
     from pipeline.predict.predict_film import PredictOptions
     from pipeline.predict.predict_to_folder import Outputs
@@ -134,7 +134,7 @@ def predict(
     is_live = _check(sources, out, {**of_films, "--no-lines": not with_lines}, force=force)
     options = PredictOptions(every=every, memory=memory, at=read_keyframe_list(at) if at else None, explain=explain)
     loaded = load_model(model, device=device, workers=workers, batch=batch, labels=labels, box_threshold=box_threshold)
-    chosen = Chosen(boxes=boxes, objects=objects, detector=detector, times=times, first_timestamp=first_timestamp)
+    chosen = UserChoice(boxes=boxes, objects=objects, detector=detector, times=times, first_timestamp=first_timestamp)
     outputs = Outputs(
         out=out, force=force, with_csv=with_csv, with_lines=with_lines, echo=echo, keep_bank=keep_bank, page=page,
         render=render, actions=actions, correct=correct,
@@ -157,14 +157,14 @@ def _check(sources: list[str], out: Path, of_films: dict[str, object], *, force:
 
 
 def _predict_films(
-    sources: list[str], model: "Model", chosen: "Chosen", options: "PredictOptions", outputs: "Outputs"
+    sources: list[str], model: "Model", chosen: "UserChoice", options: "PredictOptions", outputs: "Outputs"
 ) -> bool:
     from pipeline.predict.predict_to_folder import predict_to_folder
 
     return predict_to_folder(sources, model, chosen, options, outputs).interrupted
 
 
-def _predict_live(source: str, model: "Model", chosen: "Chosen", every: float, outputs: "Outputs") -> None:
+def _predict_live(source: str, model: "Model", chosen: "UserChoice", every: float, outputs: "Outputs") -> None:
     from pipeline.predict.live_to_folder import LiveOutputs, live_to_folder
 
     live = LiveOutputs(out=outputs.out, force=outputs.force, echo=outputs.echo)

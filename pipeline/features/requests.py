@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.tables.film_ends import Moment, is_beyond, say_beyond
+from pipeline.tables.film_ends import FilmMoment, is_beyond, say_beyond
 from pipeline.tables.schemas import BOX_COLUMNS
 from pipeline.tables.select_boxes import BoxRule, passing, whole_frames
 from pipeline.tables.timelines import films_of
@@ -68,7 +68,7 @@ def films_of_split(
     annotated = rows_by_video(annotations, ["timestamp", *BOX_COLUMNS])
     named = rows_by_video(keyframes, ["timestamp"])
     films = []
-    beyond: list[Moment] = []
+    beyond: list[FilmMoment] = []
     for row in timelines.to_pylist():
         video_id = row["video_id"]
         if video_id not in durations:
@@ -82,7 +82,7 @@ def films_of_split(
         truth = np.unique(annotated.get(video_id, np.empty((0, 5))), axis=0) if has_annotations else None
         named_at = seen if truth is None else np.union1d(seen, truth[:, 0])
         late = named_at[is_beyond(named_at + shift, length)]
-        beyond += [Moment(video_id, at, at + shift, length) for at in late.tolist()]
+        beyond += [FilmMoment(video_id, at, at + shift, length) for at in late.tolist()]
         seen = np.setdiff1d(seen, late)
         truth = None if truth is None else truth[~np.isin(truth[:, 0], late)]
         kept = choose_boxes(rows, seen, rule)

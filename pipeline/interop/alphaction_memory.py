@@ -42,7 +42,7 @@ class Window:
 
 
 @dataclass
-class Read:
+class WindowRead:
     """What one read of a window returned and drew."""
 
     rows: Tensor  # [(before + 1 + after) * per_second, channels]
@@ -128,7 +128,7 @@ def _compare_evaluation(
 
 def read_as_upstream(
     memory: Memory, movie: str, second: int, own: Tensor, window: Window, generator: torch.Generator, *, rate: int = 1
-) -> Read:
+) -> WindowRead:
     """Read the window of a clip as upstream reads it.
 
     Args:
@@ -142,7 +142,7 @@ def read_as_upstream(
     """
     length, per_second = window.before + 1 + window.after, window.per_second
     slots = torch.zeros(length, per_second, dtype=torch.int64)
-    read = Read(torch.zeros(0))
+    read = WindowRead(torch.zeros(0))
 
     def draw(count: int) -> list[int] | None:
         if count <= per_second:

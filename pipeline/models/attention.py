@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pipeline.models.heads.aia import Interaction
 from pipeline.models.heads.aia_split import SplitInteraction
-from pipeline.models.heads.attend import Seen
+from pipeline.models.heads.attend import LookedAt
 from pipeline.models.heads.interaction import InteractionBlock
 from pipeline.models.heads.lfb_nl import NonLocalBank, NonLocalLayer
 from pipeline.models.heads.lfb_nl_split import SplitBank
@@ -92,7 +92,7 @@ def attends(model: nn.Module) -> bool:
     return bool(_lookers(model))
 
 
-def _weights(layer: nn.Module, query_Rd: Tensor, seen: Seen) -> Tensor:
+def _weights(layer: nn.Module, query_Rd: Tensor, seen: LookedAt) -> Tensor:
     """Return the weights by which a layer has read what it has seen."""
     if isinstance(layer, NonLocalLayer):
         return seen.weights(layer.theta(query_Rd), layer.maps)

@@ -23,7 +23,7 @@ GPU_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
-class Look:
+class RowsLookedAt:
     """Which rows are looked at, and by how many."""
 
     window: BankWindow
@@ -38,7 +38,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Block:
+class WindowBlock:
     """Windows that are read together."""
 
     windows: slice
@@ -67,13 +67,13 @@ class Blocks:
     Divided are the queries before and the sums after, which are fewer than the rows.
     """
 
-    def __init__(self, look: Look, dtype: torch.dtype) -> None:
+    def __init__(self, look: RowsLookedAt, dtype: torch.dtype) -> None:
         """Read in a type."""
         self.look = look
         self.dtype = dtype
         self._buffers: dict[str, Tensor] = {}
 
-    def __iter__(self) -> Iterator[Block]:
+    def __iter__(self) -> Iterator[WindowBlock]:
         """Yield the blocks; one of nobody, or of nothing to see, is left out."""
         counts, valid_WL = self.look.counts or (), self.look.valid_WL
         window = self.look.window
@@ -84,9 +84,9 @@ class Blocks:
             persons = max(counts[first : first + together])
             slots = valid_WL[first].nonzero()[:, 0] if of_cpu and together == 1 and valid_WL is not None else None
             if persons and (slots is None or len(slots)):
-                yield Block(slice(first, first + together), persons, slots)
+                yield WindowBlock(slice(first, first + together), persons, slots)
 
-    def read(self, block: Block) -> Tensor:
+    def read(self, block: WindowBlock) -> Tensor:
         """Return the rows of a block, [w, l, C]; the next call may overwrite them."""
         window, windows = self.look.window, block.windows
         rows = self._stored(block)
@@ -114,7 +114,7 @@ class Blocks:
                 read[:, here] = placed[:, block.slots[here] - at.start]
         return read
 
-    def _stored(self, block: Block) -> Tensor:
+    def _stored(self, block: WindowBlock) -> Tensor:
         """Return the rows of a block as they are stored."""
         window, windows = self.look.window, block.windows
         if window.slots is None:
@@ -149,13 +149,13 @@ def row_weights(query_wpC: Tensor, bias_wpl: Tensor | None, rows_wlC: Tensor, va
     return score_wpl.softmax(dim=2)
 
 
-def sum_rows(query_WPC: Tensor, bias_WPL: Tensor | None, look: Look) -> tuple[Tensor, Tensor]:
+def sum_rows(query_WPC: Tensor, bias_WPL: Tensor | None, look: RowsLookedAt) -> tuple[Tensor, Tensor]:
     """Return the sums of each window's rows by the weights of its persons, and the weights.
 
     Args:
         query_WPC: float32 or float64; places after a window's last person hold anything finite.
         bias_WPL: added to the score of each slot; None adds nothing.
-        look: see `Look`.
+        look: see `RowsLookedAt`.
 
     Returns:
         Sums [W, P, C] and weights [W, P, L]; they have a meaning only for persons, and none for one whose window has no
@@ -174,7 +174,7 @@ class _SumRows(torch.autograd.Function):
     """`sum_rows` with blocks: what is kept for the gradient are queries and weights, and no row."""
 
     @staticmethod
-    def forward(ctx: Any, query_WPC: Tensor, bias_WPL: Tensor | None, look: Look) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, query_WPC: Tensor, bias_WPL: Tensor | None, look: RowsLookedAt) -> tuple[Tensor, Tensor]:
         blocks = Blocks(look, query_WPC.dtype)
         sums_WPC = torch.zeros_like(query_WPC)
         weights_WPL = query_WPC.new_zeros(*query_WPC.shape[:2], look.window.mask.shape[1])

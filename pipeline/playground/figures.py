@@ -23,7 +23,7 @@ from pipeline.playground.motions import (
     poses,
 )  # fmt: skip
 from pipeline.playground.script import Figure
-from pipeline.playground.timeline import Action
+from pipeline.playground.timeline import Performance
 
 # Lengths in world units for a figure of size 1, which is about 55 units tall.
 THIGH, SHIN, TORSO, UPPER_ARM, FOREARM, NECK = 12.5, 12.5, 16.0, 10.0, 9.5, 6.5
@@ -96,7 +96,7 @@ def figure_capsules(figure: Figure, times: np.ndarray) -> Capsules:
     return Capsules(ends, radii * figure.size, np.array([colour for _, _, _, colour in parts], np.float32))
 
 
-def _shows(actions: Sequence[Action], signal: str, times: np.ndarray) -> np.ndarray:
+def _shows(actions: Sequence[Performance], signal: str, times: np.ndarray) -> np.ndarray:
     """Return whether a signal's flags are shown at `times`; they change as early as a motion does."""
     shown = np.zeros(len(times), bool)
     for event in (action.event for action in actions if action.event.motion == signal):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pipeline.playground.timeline import Action
+from pipeline.playground.timeline import Performance
 
 # Indices of a pose. Left and right are as seen on the screen; SHIFT and LIFT are in world units.
 LEAN, SHIFT, LIFT, ARM_L, HAND_L, ARM_R, HAND_R, THIGH_L, SHIN_L, THIGH_R, SHIN_R = range(11)
@@ -95,7 +95,7 @@ MOTIONS: dict[str, Callable[[Sine, float], Pose]] = {
 }  # fmt: skip
 
 
-def action_pose(action: Action, times: np.ndarray) -> np.ndarray:
+def action_pose(action: Performance, times: np.ndarray) -> np.ndarray:
     """Return the pose of one action at `times` (seconds, [T]): [T, 11]."""
 
     def sine(frequency: float) -> np.ndarray:
@@ -116,7 +116,7 @@ def _begun(seconds: np.ndarray) -> np.ndarray:
     return ramp * ramp * (3 - 2 * ramp)
 
 
-def poses(actions: Sequence[Action], times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def poses(actions: Sequence[Performance], times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return pose and place of a figure.
 
     Args:

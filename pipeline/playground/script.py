@@ -14,7 +14,7 @@ from pipeline.playground.looks import Look, draw_look
 from pipeline.playground.timeline import (
     EPISODE_SECONDS,
     EPISODE_TAIL,
-    Action,
+    Performance,
     SkyObject,
     fill_timeline,
 )
@@ -36,7 +36,7 @@ class Figure:
     foot_y: float
     "Height of the ground under the feet: a larger value is nearer to the camera (world units)."
     size: float
-    actions: tuple[Action, ...]
+    actions: tuple[Performance, ...]
     "What the figure does, in order and without gaps."
 
 

@@ -32,7 +32,7 @@ WALK_REACH = 8.0
 
 
 @dataclass(frozen=True)
-class Action:
+class Performance:
     """How a figure performs an event."""
 
     event: Event
@@ -62,7 +62,7 @@ class SkyObject:
 class ScriptTimeline:
     """The result of `fill_timeline`; the fields are those of a script."""
 
-    actions: tuple[tuple[Action, ...], ...]
+    actions: tuple[tuple[Performance, ...], ...]
     signals: tuple[tuple[int, str], ...]
     sky: tuple[SkyObject, ...]
     empty: tuple[int, ...]
@@ -225,7 +225,7 @@ def _kites(rng: np.random.Generator, seconds: int, world_width: float) -> list[S
 
 def _gapless(
     rng: np.random.Generator, board: Board, figure: int, lane: float, world_width: float
-) -> tuple[Action, ...]:
+) -> tuple[Performance, ...]:
     """Return the events of one figure, with standing and walking between them."""
     events = sorted(board.events[figure])
     busy = [(each.start, each.start + each.seconds) for each in events]
@@ -248,5 +248,5 @@ def _gapless(
         if event.motion == "bow":  # bow away from the frame's edge
             facing = 1 if lane < world_width / 2 else -1
         tempo, phase, strength = rng.uniform(0.9, 1.1), rng.uniform(), rng.uniform(0.85, 1.15)
-        actions.append(Action(event, x_from, x, facing, float(tempo), float(phase), float(strength)))
+        actions.append(Performance(event, x_from, x, facing, float(tempo), float(phase), float(strength)))
     return tuple(actions)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageFont
 
-from pipeline.predict.moving import Person, Scene, Shown, spans
+from pipeline.predict.moving import Shown, ShownFilm, ShownPerson, spans
 
 Frame = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -38,7 +38,7 @@ def colour_of(track_id: int | None) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def draw_scene(frame: Frame, scene: Scene, seconds: float, duration_seconds: float) -> None:
+def draw_scene(frame: Frame, scene: ShownFilm, seconds: float, duration_seconds: float) -> None:
     """Draw a scene at a time of the film onto a frame [height, width, 3], in place.
 
     Boxes with a person's id, the actions with a bar as long as the score, and at the lower edge a strip of time for
@@ -139,7 +139,7 @@ def _darken(frame: Frame, x: int, y: int, width: int, height: int) -> None:
 
 
 def _draw_strips(
-    frame: Frame, persons: Sequence[Person], step_seconds: float, seconds: float, duration_seconds: float
+    frame: Frame, persons: Sequence[ShownPerson], step_seconds: float, seconds: float, duration_seconds: float
 ) -> None:
     """Draw a strip of time at the lower edge for each person who is there, at most `MOST_STRIPS`."""
     persons = [each for each in persons if each.track_id is not None][:MOST_STRIPS]

@@ -16,7 +16,7 @@ from pipeline.base.errors import InputError
 from pipeline.features.windows import WindowSource
 from pipeline.models.attention import Attention, Looker, attends, record_attention
 from pipeline.predict.attention_table import ATTENTION, SEEN_BOX
-from pipeline.predict.seen_places import KINDS, Scene, Seen, objects_seen, scene_of
+from pipeline.predict.seen_places import KINDS, ScoredScene, SeenPlaces, objects_seen, scene_of
 from pipeline.scoring.detections import ScoredKeyframe
 from pipeline.scoring.keyframe_rows import KeyframeRows
 from pipeline.scoring.predictor import Predictor
@@ -68,7 +68,7 @@ def check_attends(predictor: Predictor) -> None:
         )
 
 
-def attention_table(recorded: Sequence[Attention], scene: Scene, *, top: int) -> pa.Table:
+def attention_table(recorded: Sequence[Attention], scene: ScoredScene, *, top: int) -> pa.Table:
     """Return ATTENTION, sorted by the scored boxes, by block and layer as the head calls them, and by falling weight.
 
     Args:
@@ -98,7 +98,7 @@ def joined(recorded: Sequence[Attention]) -> list[tuple[Looker, FloatArray]]:
     return whole
 
 
-def _table(scene: Scene, looker: Looker, weights: FloatArray, seen: Seen, *, top: int) -> pa.Table:
+def _table(scene: ScoredScene, looker: Looker, weights: FloatArray, seen: SeenPlaces, *, top: int) -> pa.Table:
     """Return the rows of one layer, with a column `_person`, the number of the scored box."""
     keyframe_of = np.repeat(np.arange(len(scene.video_ids)), np.diff(scene.starts))
     order = np.argsort(-np.nan_to_num(weights), axis=1, kind="stable")

@@ -33,7 +33,7 @@ class FilmPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
+class UserChoice:
     """What a user says about boxes and times; None where nothing."""
 
     boxes: Path | None = None
@@ -45,7 +45,7 @@ class Chosen:
     "The timestamp of every film's first frame, without `times`."
 
 
-def plan_films(films: Sequence[FilmSource], model: Model, chosen: Chosen) -> list[FilmPlan]:
+def plan_films(films: Sequence[FilmSource], model: Model, chosen: UserChoice) -> list[FilmPlan]:
     """Return the plans of films, sorted by id.
 
     Without boxes, detector and times a film of the model's own project takes the boxes that the project has; every
@@ -87,7 +87,7 @@ def _own_told(own: int, films: int) -> str:
     return f"{some} the project's own: boxes and times are taken from the project"
 
 
-def _timelines(films: Sequence[FilmSource], chosen: Chosen) -> Mapping[str, Timeline]:
+def _timelines(films: Sequence[FilmSource], chosen: UserChoice) -> Mapping[str, Timeline]:
     if chosen.times is None:
         line = replace(PLAIN, first_timestamp=chosen.first_timestamp)
         return {film.video_id: line for film in films}

@@ -13,7 +13,7 @@ import simplejpeg
 
 from pipeline.base.errors import InputError
 from pipeline.predict.camera import Camera, address_of, open_camera, shown_name
-from pipeline.predict.film_plans import USUAL_DETECTOR, Chosen
+from pipeline.predict.film_plans import USUAL_DETECTOR, UserChoice
 from pipeline.predict.find_persons import choose_persons
 from pipeline.predict.live_folder import LiveFolder, check_live_out
 from pipeline.predict.live_run import LiveCounts, run_live
@@ -42,7 +42,7 @@ class LiveOutputs:
 def live_to_folder(
     source: str,
     model: Model,
-    chosen: Chosen,
+    chosen: UserChoice,
     every: float,
     outputs: LiveOutputs,
     *,

@@ -98,7 +98,7 @@ class Model:
             InputError: the film cannot be read, or as `plan_films`.
         """
         # These modules take a `Model`.
-        from pipeline.predict.film_plans import Chosen, plan_films
+        from pipeline.predict.film_plans import UserChoice, plan_films
         from pipeline.predict.film_sources import find_films
         from pipeline.predict.predict_film import PredictOptions
         from pipeline.predict.predict_films import predict_films
@@ -107,7 +107,7 @@ class Model:
         options = PredictOptions(every=every, memory=memory)
         options.check(self)
         films, _ = find_films([str(video)])
-        plans = plan_films(films, self, Chosen(boxes=boxes, objects=objects, detector=detector))
+        plans = plan_films(films, self, UserChoice(boxes=boxes, objects=objects, detector=detector))
         predict_films(self, plans, options, on_second=seconds.append)
         return seconds
 

@@ -22,7 +22,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Action:
+class ShownAction:
     """An action that is shown."""
 
     id: int
@@ -31,22 +31,22 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Moment:
+class ShownMoment:
     """What was predicted for a person at one time."""
 
     seconds: float
     box_xyxy: Box
     "Normalised to [0, 1]."
-    actions: tuple[Action, ...]
+    actions: tuple[ShownAction, ...]
     "Those from their thresholds on, by score, the best first."
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
+class ShownPerson:
     """A person of a film: a track, or a box without one."""
 
     track_id: int | None
-    moments: Sequence[Moment]
+    moments: Sequence[ShownMoment]
     "By time, ascending; never empty."
 
     @cached_property
@@ -54,7 +54,7 @@ class Person:
         """The seconds of the moments."""
         return np.array([each.seconds for each in self.moments])
 
-    def within(self, start: float, end: float) -> Sequence[Moment]:
+    def within(self, start: float, end: float) -> Sequence[ShownMoment]:
         """Return the moments from `start` to `end`, both included."""
         first, last = np.searchsorted(self.times, start), np.searchsorted(self.times, end, side="right")
         return self.moments[int(first) : int(last)]
@@ -64,22 +64,22 @@ class Person:
 class Shown:
     """A person at one time of the film."""
 
-    person: Person
+    person: ShownPerson
     box_xyxy: Box
-    actions: tuple[Action, ...]
+    actions: tuple[ShownAction, ...]
 
 
 @dataclass(frozen=True)
-class Scene:
+class ShownFilm:
     """The persons of a film."""
 
-    persons: Sequence[Person]
+    persons: Sequence[ShownPerson]
     step_seconds: float
     "Between two predictions."
-    _by_second: dict[int, list[Person]] = field(default_factory=dict, repr=False)
+    _by_second: dict[int, list[ShownPerson]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        places: dict[int, list[Person]] = defaultdict(list)
+        places: dict[int, list[ShownPerson]] = defaultdict(list)
         for person in self.persons:
             for start, end in spans(person.moments, self.step_seconds):
                 for second in range(int(start // 1), int(end // 1) + 1):
@@ -93,27 +93,27 @@ class Scene:
         return [each for each in shown if each is not None]
 
 
-def film_scene(predicted: Predicted, video_id: str) -> Scene:
+def film_scene(predicted: Predicted, video_id: str) -> ShownFilm:
     """Collect the persons of a film: tracks in the order of their ids, then boxes without a track by time."""
     boxes = predicted.persons.filter(pc.equal(predicted.persons["video_id"], video_id))
     boxes = boxes.filter(pc.is_null(boxes["label"])).sort_by([("time_seconds", "ascending")])
     found = predicted.detections.filter(pc.equal(predicted.detections["video_id"], video_id))
     actions = _shown_actions(found, predicted)
-    tracks: dict[int, list[Moment]] = defaultdict(list)
-    others: list[Person] = []
+    tracks: dict[int, list[ShownMoment]] = defaultdict(list)
+    others: list[ShownPerson] = []
     for row in _rows(boxes):
         box = tuple(row[name] for name in BOX_COLUMNS)
         known = sorted(actions.get((row["timestamp"], *box), []), key=lambda each: (-each.score, each.id))
-        moment = Moment(row["time_seconds"], box, tuple(known))
+        moment = ShownMoment(row["time_seconds"], box, tuple(known))
         if row["track_id"] is None:
-            others.append(Person(None, [moment]))
+            others.append(ShownPerson(None, [moment]))
         else:
             tracks[row["track_id"]].append(moment)
-    persons = [Person(track, tracks[track]) for track in sorted(tracks)]
-    return Scene([*persons, *others], _step(boxes))
+    persons = [ShownPerson(track, tracks[track]) for track in sorted(tracks)]
+    return ShownFilm([*persons, *others], _step(boxes))
 
 
-def spans(moments: Sequence[Moment], step_seconds: float) -> list[tuple[float, float]]:
+def spans(moments: Sequence[ShownMoment], step_seconds: float) -> list[tuple[float, float]]:
     """Return the (start, end) seconds in which a person is shown: half a step around each row of close predictions."""
     found: list[tuple[float, float]] = []
     last = -np.inf
@@ -127,7 +127,7 @@ def spans(moments: Sequence[Moment], step_seconds: float) -> list[tuple[float, f
     return found
 
 
-def _shown(person: Person, seconds: float, step_seconds: float) -> Shown | None:
+def _shown(person: ShownPerson, seconds: float, step_seconds: float) -> Shown | None:
     moments = person.moments
     after = int(np.searchsorted(person.times, seconds, side="right"))
     before = moments[after - 1] if after else None
@@ -147,16 +147,16 @@ def _between(one: Box, two: Box, share: float) -> Box:
     return x1, y1, x2, y2
 
 
-def _shown_actions(found: pa.Table, predicted: Predicted) -> dict[tuple[float, ...], list[Action]]:
+def _shown_actions(found: pa.Table, predicted: Predicted) -> dict[tuple[float, ...], list[ShownAction]]:
     """Return the actions from their thresholds on, by (timestamp, box)."""
     names = {label.id: label.name for label in predicted.labels}
     thresholds = {int(action): score for action, score in predicted.model.get("thresholds", {}).items()}
-    actions: dict[tuple[float, ...], list[Action]] = defaultdict(list)
+    actions: dict[tuple[float, ...], list[ShownAction]] = defaultdict(list)
     for row in _rows(found):
         number, score = row["action_id"], row["score"]
         if score >= thresholds.get(number, 0.0):
             key = (row["timestamp"], *(row[name] for name in BOX_COLUMNS))
-            actions[key].append(Action(number, names.get(number, str(number)), score))
+            actions[key].append(ShownAction(number, names.get(number, str(number)), score))
     return actions
 
 

@@ -10,7 +10,7 @@ from pipeline.base.files import replace_folder
 from pipeline.models.attention import attends
 from pipeline.predict.attention_table import write_attention
 from pipeline.predict.exclusive_groups import exclusive_groups
-from pipeline.predict.film_plans import Chosen, plan_films
+from pipeline.predict.film_plans import UserChoice, plan_films
 from pipeline.predict.film_sources import FilmSource, find_films
 from pipeline.predict.load_model import Model
 from pipeline.predict.page.film_data import Extras
@@ -46,7 +46,7 @@ class Outputs:
 
 
 def predict_to_folder(
-    sources: Sequence[str], model: Model, chosen: Chosen, options: PredictOptions, outputs: Outputs
+    sources: Sequence[str], model: Model, chosen: UserChoice, options: PredictOptions, outputs: Outputs
 ) -> FilmsResult:
     """Predict films and write the results; after a Ctrl-C those of the films that were done.
 

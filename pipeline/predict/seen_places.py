@@ -23,7 +23,7 @@ KINDS = np.array(["empty", "row", "person", "object"], object)
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class SeenPlaces:
     """What the places of a layer stand for, for K keyframes with L places each."""
 
     kind: NDArray[np.int64]  # [K, L], EMPTY, ROW, PERSON or OBJECT
@@ -32,7 +32,7 @@ class Seen:
     score: FloatArray  # [K, L], NaN likewise
 
     @classmethod
-    def nothing(cls, keyframes: int, places: int) -> "Seen":
+    def nothing(cls, keyframes: int, places: int) -> "SeenPlaces":
         """Return empty places."""
         shape = (keyframes, places)
         return cls(np.full(shape, EMPTY), *(np.full(each, np.nan) for each in (shape, (*shape, 4), shape)))
@@ -42,15 +42,15 @@ class Seen:
         self.kind[at], self.time_seconds[at], self.boxes_xyxy[at] = kind, time, rows[0]
         self.score[at] = rows[1] if len(rows) > 1 else np.nan
 
-    def since(self, place: int) -> "Seen":
+    def since(self, place: int) -> "SeenPlaces":
         """Return the places from one on."""
-        return Seen(
+        return SeenPlaces(
             self.kind[:, place:], self.time_seconds[:, place:], self.boxes_xyxy[:, place:], self.score[:, place:]
         )
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class ScoredScene:
     """The scored persons of K keyframes, and what there was to look at."""
 
     video_ids: list[str]
@@ -61,10 +61,10 @@ class Scene:
     boxes_xyxy: FloatArray
     source: WindowSource | None
     "The windows, with their banks; None for a head that reads none."
-    objects: Seen | None
+    objects: SeenPlaces | None
     "The objects of each keyframe; None for a head that reads none."
 
-    def seen_by(self, looker: Looker) -> Seen:
+    def seen_by(self, looker: Looker) -> SeenPlaces:
         """Return what the places of a layer stand for."""
         if looker.block == "P":
             return self.persons()
@@ -77,20 +77,20 @@ class Scene:
             _seat(seen, self.persons(), looker.own_slots)
         return seen.since(looker.first_slot)
 
-    def persons(self) -> Seen:
+    def persons(self) -> SeenPlaces:
         """Return the persons of each keyframe, in their order."""
         counts = np.diff(self.starts)
-        seen = Seen.nothing(len(counts), int(counts.max(initial=0)))
+        seen = SeenPlaces.nothing(len(counts), int(counts.max(initial=0)))
         keyframe = np.repeat(np.arange(len(counts)), counts)
         place = np.arange(self.starts[-1]) - self.starts[keyframe]
         seen.fill((keyframe, place), PERSON, self.time_seconds[keyframe], (self.boxes_xyxy,))
         return seen
 
-    def _window(self, source: WindowSource) -> Seen:
+    def _window(self, source: WindowSource) -> SeenPlaces:
         """Return the rows in the slots of each keyframe's window, as `Windows.slots` chooses them."""
         window = source.window
         own, seconds, places = own_second(window.seconds, window.span), window.seconds, window.per_second
-        seen = Seen.nothing(len(self.video_ids), seconds * places)
+        seen = SeenPlaces.nothing(len(self.video_ids), seconds * places)
         ids = np.array(self.video_ids, object)
         for video in dict.fromkeys(self.video_ids):
             bank = next((each for each in source.banks if video in each.videos), None)
@@ -112,11 +112,11 @@ class Scene:
         return seen
 
 
-def scene_of(scored: Sequence[ScoredKeyframe], source: WindowSource | None, objects: Seen | None) -> Scene:
+def scene_of(scored: Sequence[ScoredKeyframe], source: WindowSource | None, objects: SeenPlaces | None) -> ScoredScene:
     """Return the scene of keyframes, which may lack persons; `objects` are theirs, in the same order."""
     keyframes = [each.keyframe for each in scored]
     counts = [len(each.boxes_xyxy) for each in scored]
-    return Scene(
+    return ScoredScene(
         [each.video_id for each in keyframes],
         np.array([each.timestamp for each in keyframes], float),
         np.array([each.time_seconds for each in keyframes], float),
@@ -127,12 +127,12 @@ def scene_of(scored: Sequence[ScoredKeyframe], source: WindowSource | None, obje
     )
 
 
-def objects_seen(bank: Bank, keyframes: KeyframeSet, settings: ObjectSettings) -> Seen:
+def objects_seen(bank: Bank, keyframes: KeyframeSet, settings: ObjectSettings) -> SeenPlaces:
     """Return the objects of each keyframe in a bank, in the order of `objects_at`."""
     places = rows_at(bank, keyframes, "objects")
     if places.score is not None:
         places = places.take(places.score >= np.float32(settings.score))
-    seen = Seen.nothing(len(keyframes), settings.per_keyframe)
+    seen = SeenPlaces.nothing(len(keyframes), settings.per_keyframe)
     rank = ranks(places.keyframe)
     best = places.take(rank < settings.per_keyframe)
     score = np.full(len(best.row), np.nan) if best.score is None else best.score
@@ -141,14 +141,14 @@ def objects_seen(bank: Bank, keyframes: KeyframeSet, settings: ObjectSettings) -
     return seen
 
 
-def object_boxes_seen(keyframes: KeyframeSet) -> Seen | None:
+def object_boxes_seen(keyframes: KeyframeSet) -> SeenPlaces | None:
     """Return the objects whose boxes go with the clips of keyframes with a person; None where no objects are read."""
     if keyframes.objects_xyxy is None:
         return None
     keyframes = keyframes.select(np.flatnonzero(np.diff(keyframes.proposal_offsets)))  # others have no clip
     assert keyframes.objects_xyxy is not None
     boxes = keyframes.objects_xyxy
-    seen = Seen.nothing(*boxes.shape[:2])
+    seen = SeenPlaces.nothing(*boxes.shape[:2])
     keyframe, place = np.nonzero(~np.isnan(boxes[:, :, 0]))
     at = (keyframe.astype(np.int64), place.astype(np.int64))
     seen.fill(at, OBJECT, keyframes.time_seconds[keyframe], (boxes[at],))
@@ -165,7 +165,7 @@ def _columns(bank: Bank, video: str, row: IntArray) -> list[FloatArray]:
     ]  # fmt: skip
 
 
-def _seat(seen: Seen, persons: Seen, slots: slice) -> None:
+def _seat(seen: SeenPlaces, persons: SeenPlaces, slots: slice) -> None:
     """Put the keyframe's persons into its own second, as AIA does; of more persons than slots the first ones."""
     kept = min(slots.stop - slots.start, persons.kind.shape[1])
     for ours, theirs in zip(vars(seen).values(), vars(persons).values(), strict=True):

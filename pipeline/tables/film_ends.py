@@ -17,7 +17,7 @@ from pipeline.tables.keyframes import KeyframeSet
 TICK_SECONDS = 1e-6
 
 
-class Moment(NamedTuple):
+class FilmMoment(NamedTuple):
     """A moment of a film, perhaps beyond its end."""
 
     video_id: str
@@ -41,13 +41,13 @@ def keyframes_in_films(keyframes: KeyframeSet, duration_seconds: Callable[[str],
     """
     lengths = {video_id: duration_seconds(video_id) for video_id in dict.fromkeys(keyframes.video_ids)}
     rows = zip(keyframes.video_ids, keyframes.timestamp.tolist(), keyframes.time_seconds.tolist(), strict=True)
-    moments = [Moment(video_id, timestamp, time, lengths[video_id]) for video_id, timestamp, time in rows]
+    moments = [FilmMoment(video_id, timestamp, time, lengths[video_id]) for video_id, timestamp, time in rows]
     inside = [not is_beyond(each.time_seconds, each.duration_seconds) for each in moments]
     say_beyond([each for each, kept in zip(moments, inside, strict=True) if not kept], what)
     return keyframes if all(inside) else keyframes.select(np.flatnonzero(inside))
 
 
-def say_beyond(beyond: Sequence[Moment], what: str) -> None:
+def say_beyond(beyond: Sequence[FilmMoment], what: str) -> None:
     """Print one line on stderr about the moments that are left out, if any; only the main rank prints."""
     if beyond and is_main():
         first = beyond[0]

@@ -17,7 +17,7 @@ from pipeline.base.randomness import rng_of
 from pipeline.models.context import Context, WindowOf
 from pipeline.models.settings import ObjectSettings
 from pipeline.scoring.keyframe_rows import KeyframeRows, keyframe_rows, places_above
-from pipeline.tables.film_ends import Moment, is_beyond, say_beyond
+from pipeline.tables.film_ends import FilmMoment, is_beyond, say_beyond
 from pipeline.tables.iou import match_pairs, pair_iou
 from pipeline.tables.keyframes import KeyframeBoxes, KeyframeSet, pack_keyframes, stretches
 from pipeline.tables.select_boxes import BoxRule
@@ -101,7 +101,7 @@ def _check_complete(bank: Bank, keyframes: KeyframeSet, owner: NDArray[np.int64]
                 f"{bank.where}: {missing[place]} of {counts[place]} annotated boxes of video "
                 f"{video_id}, timestamp {timestamp:g} have no row; the bank was made from other annotations"
             )
-        beyond.append(Moment(video_id, float(timestamp), float(time), length))
+        beyond.append(FilmMoment(video_id, float(timestamp), float(time), length))
     say_beyond(beyond, f"keyframes of {bank.split}")
 
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.annotations.attributes import Attribute, Chosen, actions_of, choose, seen_attributes, typed
+from pipeline.annotations.attributes import ActionAttributes, Attribute, actions_of, choose, seen_attributes, typed
 from pipeline.annotations.class_ids import ClassNames
 from pipeline.base.errors import InputError
 from pipeline.tables.label_map import Label
@@ -16,7 +16,7 @@ def names_of(*names: str) -> ClassNames:
     return ClassNames([Label(i, name, "action") for i, name in enumerate(names, start=1)])
 
 
-def pick(*attributes: Attribute, labels: tuple[str, ...] = ("person",), wanted="auto", known=None) -> Chosen:
+def pick(*attributes: Attribute, labels: tuple[str, ...] = ("person",), wanted="auto", known=None) -> ActionAttributes:
     return choose("a.xml", attributes, labels, wanted, known)
 
 

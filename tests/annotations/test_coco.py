@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.annotations.coco import Actions, category_labels, coco_rows
-from pipeline.annotations.drafts import Read
+from pipeline.annotations.drafts import DraftsRead
 from pipeline.annotations.listed import Listed
 from pipeline.annotations.sources import SourceOptions, import_source
 from pipeline.base.errors import InputError
@@ -41,12 +41,12 @@ def annotation(image_id: int, **more: object) -> dict:
     } | more
 
 
-def read(images: list, annotations: list, **listed: Listed) -> Read:
+def read(images: list, annotations: list, **listed: Listed) -> DraftsRead:
     content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
     return coco_rows(Path("ava.json"), content, listed, classes=80, actions=Actions())
 
 
-def faults(found: Read) -> list[str]:
+def faults(found: DraftsRead) -> list[str]:
     return [str(problem) for problem in found.rows[0].faults.problems()]
 
 

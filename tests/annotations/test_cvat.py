@@ -5,7 +5,7 @@ import pytest
 from pipeline.annotations.archives import Member
 from pipeline.annotations.class_ids import ClassNames
 from pipeline.annotations.cvat import read_task
-from pipeline.annotations.drafts import Read
+from pipeline.annotations.drafts import DraftsRead
 from pipeline.annotations.drawn_tracks import AnnotationTask, task_rows
 from pipeline.annotations.listed import Listed
 from pipeline.annotations.sources import SourceOptions, import_source
@@ -44,12 +44,12 @@ def task_of(path: Path, wanted: str | list[str] = "action") -> AnnotationTask:
     return read_task(Member(path, path.name), wanted)
 
 
-def read(path: Path, *, seconds: float = 1.0, fps: float | None = 10) -> Read:
+def read(path: Path, *, seconds: float = 1.0, fps: float | None = 10) -> DraftsRead:
     about = {"film": Listed(fps=fps)} if fps else {}
     return task_rows([task_of(path)], NAMES, about, classes=2, keyframe_seconds=seconds)
 
 
-def rows(found: Read) -> list[tuple]:
+def rows(found: DraftsRead) -> list[tuple]:
     (only,) = found.rows
     return [
         (
@@ -61,7 +61,7 @@ def rows(found: Read) -> list[tuple]:
     ]
 
 
-def faults(found: Read) -> list[str]:
+def faults(found: DraftsRead) -> list[str]:
     return [str(problem) for problem in found.rows[0].faults.problems()]
 
 

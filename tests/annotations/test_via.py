@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.annotations.class_ids import ClassNames
-from pipeline.annotations.drafts import Read
+from pipeline.annotations.drafts import DraftsRead
 from pipeline.annotations.listed import Listed
 from pipeline.annotations.via import read_via, via_header, via_rows
 from pipeline.base.errors import InputError
@@ -49,11 +49,11 @@ def row2(name: str, shape: object = None, attributes: object = None, about: obje
     return quoted(name, "1", about or {}, "1", "0", *shown)
 
 
-def read(path: Path, seconds: float = 1.0, listed: dict = LISTED) -> Read:
+def read(path: Path, seconds: float = 1.0, listed: dict = LISTED) -> DraftsRead:
     return via_rows(read_via(path, "action"), NAMES, listed, classes=2, keyframe_seconds=seconds)
 
 
-def rows(found: Read) -> list[tuple]:
+def rows(found: DraftsRead) -> list[tuple]:
     (only,) = found.rows
     return [
         (
@@ -65,7 +65,7 @@ def rows(found: Read) -> list[tuple]:
     ]
 
 
-def faults(found: Read) -> list[str]:
+def faults(found: DraftsRead) -> list[str]:
     return [str(problem) for problem in found.rows[0].faults.problems()]
 
 

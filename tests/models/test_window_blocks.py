@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipeline.models import window_blocks
 from pipeline.models.context import BankWindow, Placed, drop_values
-from pipeline.models.window_blocks import Look, row_weights, sum_rows
+from pipeline.models.window_blocks import RowsLookedAt, row_weights, sum_rows
 
 WINDOWS, SLOTS, CHANNELS, PERSONS = 4, 6, 5, 3
 COUNTS = [2, 0, 3, 1]
@@ -17,7 +17,7 @@ SLOTS_OF = torch.tensor([[1, 0, 7, 3, 0, 2], [4, 5, 6, 0, 0, 1], [0, 2, 0, 8, 8,
 
 def look_of(
     *, masked: bool, standardised: bool = True, placed: bool = True, alone: bool = True, dropped: bool = True
-) -> Look:
+) -> RowsLookedAt:
     draw = torch.Generator().manual_seed(0)
     table = torch.randn(9, CHANNELS, generator=draw).half()
     table[0] = 0
@@ -28,10 +28,10 @@ def look_of(
     if placed:
         rows = torch.randn(WINDOWS, 2, CHANNELS, generator=draw)
         window = replace(window, placed=Placed(slice(2, 4), rows))
-    return Look(window, window.mask if masked else None, COUNTS, empty=not masked, alone=alone)
+    return RowsLookedAt(window, window.mask if masked else None, COUNTS, empty=not masked, alone=alone)
 
 
-def plain(query: Tensor, bias: Tensor | None, look: Look) -> tuple[Tensor, Tensor]:
+def plain(query: Tensor, bias: Tensor | None, look: RowsLookedAt) -> tuple[Tensor, Tensor]:
     rows = look.window.whole(query.dtype)
     weights = row_weights(query, bias, rows, look.valid_WL)
     return weights @ rows, weights

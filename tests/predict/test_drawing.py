@@ -13,7 +13,7 @@ from pipeline.predict.drawing import (
     strip_range,
     text_mask,
 )
-from pipeline.predict.moving import Action, Moment, Person, Scene
+from pipeline.predict.moving import ShownAction, ShownFilm, ShownMoment, ShownPerson
 
 BOX = (0.25, 0.25, 0.5, 0.75)
 
@@ -22,8 +22,10 @@ def blank(height: int = 120, width: int = 160) -> np.ndarray:
     return np.full((height, width, 3), 100, np.uint8)
 
 
-def acting(track: int | None, box=BOX, score: float = 0.5) -> Person:
-    return Person(track, [Moment(float(second), box, (Action(1, "wave", score),)) for second in range(4)])
+def acting(track: int | None, box=BOX, score: float = 0.5) -> ShownPerson:
+    return ShownPerson(
+        track, [ShownMoment(float(second), box, (ShownAction(1, "wave", score),)) for second in range(4)]
+    )
 
 
 def test_each_person_has_a_colour_of_its_own() -> None:
@@ -48,7 +50,7 @@ def test_a_box_is_drawn_within_its_edges() -> None:
 @pytest.mark.parametrize("size", [(120, 160), (1, 1), (17, 9)])
 def test_any_box_fits_into_any_frame(box, size) -> None:
     frame = blank(*size)
-    draw_scene(frame, Scene([acting(1, box), acting(None, box)], 1.0), 0.5, 4.0)
+    draw_scene(frame, ShownFilm([acting(1, box), acting(None, box)], 1.0), 0.5, 4.0)
     x1, y1, x2, y2 = pixel_box(frame, box)
     assert 0 <= x1 <= x2 <= size[1]
     assert 0 <= y1 <= y2 <= size[0]
@@ -69,16 +71,16 @@ def test_text_is_drawn_where_it_is_put_and_cut_at_the_edges() -> None:
 def test_a_longer_bar_is_a_higher_score() -> None:
     def coloured(score: float) -> int:
         frame = blank(240, 320)
-        draw_scene(frame, Scene([acting(0, score=score)], 1.0), 1.0, 4.0)
+        draw_scene(frame, ShownFilm([acting(0, score=score)], 1.0), 1.0, 4.0)
         return int((frame[:60] == (np.array(colour_of(0)) * 0.55).astype(np.uint8)).all(axis=2).sum())
 
     assert 0 < coloured(0.2) < coloured(0.5) < coloured(0.9)
 
 
 def test_the_strip_shows_presence_actions_and_the_present() -> None:
-    person = Person(2, [Moment(0.0, BOX, ()), Moment(1.0, BOX, (Action(1, "wave", 0.9),))])
+    person = ShownPerson(2, [ShownMoment(0.0, BOX, ()), ShownMoment(1.0, BOX, (ShownAction(1, "wave", 0.9),))])
     frame = blank(120, 160)
-    draw_scene(frame, Scene([person], 1.0), 0.25, 4.0)
+    draw_scene(frame, ShownFilm([person], 1.0), 0.25, 4.0)
     strip = frame[-2]
     bright = np.array(colour_of(2))
     assert (strip[round(0.25 / 4 * 159)] == WHITE).all()
@@ -96,5 +98,5 @@ def test_the_strip_of_a_long_film_moves() -> None:
 
 def test_nothing_is_drawn_where_nobody_is() -> None:
     frame = blank()
-    draw_scene(frame, Scene([acting(1)], 1.0), 9.0, 10.0)
+    draw_scene(frame, ShownFilm([acting(1)], 1.0), 9.0, 10.0)
     assert (frame == 100).all()

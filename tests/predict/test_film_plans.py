@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import InputError
-from pipeline.predict.film_plans import Chosen, _own_told, plan_films, project_films
+from pipeline.predict.film_plans import UserChoice, _own_told, plan_films, project_films
 from pipeline.predict.film_sources import FilmSource
 from pipeline.predict.find_persons import FrameDetector, TableOfBoxes
 from pipeline.predict.load_model import load_model
@@ -19,7 +19,7 @@ def test_a_film_of_the_project_takes_its_boxes_and_times_under_any_name(trained:
     shutil.copy(project.film, "renamed.mp4")
     model = load_model(project.folder, device="cpu")
     films = [FilmSource("renamed", Path("renamed.mp4"))]
-    (plan,) = plan_films(films, model, Chosen())
+    (plan,) = plan_films(films, model, UserChoice())
     assert isinstance(plan.persons, TableOfBoxes)
     assert plan.timeline == project.timeline
     assert len(plan.persons.times("renamed")) == 19
@@ -41,7 +41,7 @@ def test_other_films_are_searched(trained: Train, elsewhere: Path) -> None:
     model = load_model(project.folder, device="cpu")
     Path("new.mp4").write_bytes(b"a film")
     films = [FilmSource(FILM, project.film), FilmSource("new", Path("new.mp4"))]
-    searched = plan_films(films, model, Chosen(detector="motion", first_timestamp=900))
+    searched = plan_films(films, model, UserChoice(detector="motion", first_timestamp=900))
     assert [type(plan.persons) for plan in searched] == [FrameDetector, FrameDetector]
     assert [plan.film.video_id for plan in searched] == ["new", FILM]
     assert {plan.timeline.first_timestamp for plan in searched} == {900}
@@ -52,7 +52,7 @@ def test_boxes_come_with_the_times_that_are_given(trained: Train) -> None:
     project = trained("bank")
     model = load_model(project.folder, device="cpu")
     films = [FilmSource(FILM, project.film)]
-    (plan,) = plan_films(films, model, Chosen(boxes=project.proposals, times=project.times))
+    (plan,) = plan_films(films, model, UserChoice(boxes=project.proposals, times=project.times))
     assert (plan.timeline.first_timestamp, plan.timeline.offset_seconds) == (900, 0.5)
     assert plan.told == "proposals"
     assert isinstance(plan.persons, TableOfBoxes)
@@ -66,7 +66,7 @@ def test_what_does_not_fit_is_refused(trained: Train, tmp_path: Path) -> None:
 
     def refused(**chosen) -> str:
         with pytest.raises(InputError) as error:
-            plan_films(films, model, Chosen(**chosen))
+            plan_films(films, model, UserChoice(**chosen))
         return str(error.value)
 
     boxes = project.proposals

@@ -10,7 +10,7 @@ import torch
 
 from pipeline.base.errors import InputError
 from pipeline.predict.camera import CameraLost, StreamCamera, Taken, open_camera
-from pipeline.predict.film_plans import Chosen
+from pipeline.predict.film_plans import UserChoice
 from pipeline.predict.live_server import Hub
 from pipeline.predict.live_to_folder import LiveOutputs, camera_id, live_to_folder, stopped_by_signals
 from pipeline.predict.load_model import Model, load_model
@@ -18,7 +18,7 @@ from pipeline.predict.predicted import read_predicted
 from tests.predict.conftest import Trained
 from tests.predict.streams import FakeCamera, frames_of, served
 
-MOTION = Chosen(detector="motion")
+MOTION = UserChoice(detector="motion")
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +107,14 @@ def test_a_second_signal_interrupts() -> None:
 
 
 def test_what_is_refused(model: Model, tmp_path: Path) -> None:
-    def ask(chosen: Chosen = MOTION, every: float = 1.0, **outputs) -> None:
+    def ask(chosen: UserChoice = MOTION, every: float = 1.0, **outputs) -> None:
         live_to_folder("rtsp://me:key@h/a", model, chosen, every, LiveOutputs(**outputs), open_source=None)  # type: ignore[arg-type]
 
     message = r"^--boxes: does not go with rtsp://h/a: persons are found by --detector$"
     with pytest.raises(InputError, match=message):
-        ask(Chosen(boxes=Path("b.csv")))
+        ask(UserChoice(boxes=Path("b.csv")))
     with pytest.raises(InputError, match=r"^--times: does not go with"):
-        ask(Chosen(times=Path("t.csv")))
+        ask(UserChoice(times=Path("t.csv")))
     with pytest.raises(InputError, match=r"^--every 0\.001: expected seconds, at least 0\.02$"):
         ask(every=0.001)
     (tmp_path / "x").touch()

@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from pipeline.predict.moving import Action, Moment, Person, Scene, film_scene, spans
+from pipeline.predict.moving import ShownAction, ShownFilm, ShownMoment, ShownPerson, film_scene, spans
 from pipeline.predict.predicted import Predicted
 from pipeline.tables.schemas import BOXES, DETECTIONS, VIDEOS
 from tests.predict.results import LABELS, Row, tables
@@ -9,7 +9,7 @@ from tests.predict.results import LABELS, Row, tables
 LEFT, RIGHT = (0.0, 0.2, 0.2, 0.8), (0.4, 0.2, 0.6, 0.8)
 
 
-def scene(*rows: Row) -> Scene:
+def scene(*rows: Row) -> ShownFilm:
     detections, persons = tables("a", rows)
     other, others = tables("b", [(0.0, 9, LEFT, {1: 1.0})])
     return film_scene(
@@ -30,8 +30,8 @@ def test_a_track_moves_evenly_between_two_predictions() -> None:
     assert early.box_xyxy == pytest.approx((0.1, 0.2, 0.3, 0.8))
     assert late.box_xyxy == pytest.approx((0.3, 0.2, 0.5, 0.8))
     assert early.person.track_id == late.person.track_id == 3
-    assert early.actions == (Action(1, "stand", 0.6),), "those of the nearer prediction"
-    assert late.actions == (Action(2, "wave", 0.5),)
+    assert early.actions == (ShownAction(1, "stand", 0.6),), "those of the nearer prediction"
+    assert late.actions == (ShownAction(2, "wave", 0.5),)
 
 
 def test_a_person_is_shown_half_a_step_before_the_first_and_after_the_last() -> None:
@@ -52,7 +52,7 @@ def test_one_absent_prediction_is_bridged_and_a_long_gap_is_not() -> None:
 
 def test_actions_below_their_thresholds_are_left_out_and_the_best_come_first() -> None:
     (shown,) = scene((0.0, 0, LEFT, {1: 0.49, 2: 0.25})).at(0.0)
-    assert shown.actions == (Action(2, "wave", 0.25),)
+    assert shown.actions == (ShownAction(2, "wave", 0.25),)
     (shown,) = scene((0.0, 0, LEFT, {1: 0.5, 2: 0.75})).at(0.0)
     assert [each.id for each in shown.actions] == [2, 1]
 
@@ -70,5 +70,5 @@ def test_a_film_without_a_person_has_an_empty_scene() -> None:
 
 
 def test_moments_of_a_part_of_the_film() -> None:
-    person = Person(1, [Moment(float(second), LEFT, ()) for second in range(10)])
+    person = ShownPerson(1, [ShownMoment(float(second), LEFT, ()) for second in range(10)])
     assert [each.seconds for each in person.within(2.5, 5.0)] == [3.0, 4.0, 5.0]

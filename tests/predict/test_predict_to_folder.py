@@ -13,7 +13,7 @@ from pipeline.base.files import digest_tree
 from pipeline.cli import build_app
 from pipeline.evaluation.ava_csv import read_detections, read_keyframe_list
 from pipeline.predict import film_results
-from pipeline.predict.film_plans import Chosen
+from pipeline.predict.film_plans import UserChoice
 from pipeline.predict.load_model import load_model
 from pipeline.predict.predict_film import PredictOptions, predict_film
 from pipeline.predict.predict_to_folder import Outputs, predict_to_folder
@@ -30,7 +30,7 @@ def test_the_same_film_and_model_give_the_same_files(trained: Train, elsewhere: 
     capsys.readouterr()  # what the training told
     for name in ("one", "two"):
         outputs = Outputs(out=Path(name), force=True, echo=name == "two")
-        predict_to_folder([str(project.film)], model, Chosen(), OPTIONS, outputs)
+        predict_to_folder([str(project.film)], model, UserChoice(), OPTIONS, outputs)
     assert digest_tree(Path("one")) == digest_tree(Path("two"))  # files of a run have no clock, host or place
     found = read_predicted(Path("one"))
     assert found.model["boxes"] == ["the project's"]
@@ -49,7 +49,7 @@ def test_the_same_film_and_model_give_the_same_files(trained: Train, elsewhere: 
 def test_the_detections_of_the_validation_film_are_scored_as_evaluate_did(trained: Train, elsewhere: Path) -> None:
     project = trained("bank")
     model = load_model(project.folder, device="cpu")
-    predict_to_folder([str(project.film)], model, Chosen(), OPTIONS, Outputs(out=Path("out")))
+    predict_to_folder([str(project.film)], model, UserChoice(), OPTIONS, Outputs(out=Path("out")))
     wanted = project.scored("detected.csv").read_text().splitlines()
     stamps = {line.split(",")[1] for line in wanted}
     assert [
@@ -66,7 +66,7 @@ def test_bad_films_are_counted_and_listed(trained: Train, elsewhere: Path, capsy
     Path("films/a,b.mp4").symlink_to(project.film)
     outputs = Outputs(out=Path("out"), with_csv=False, with_lines=False)
     capsys.readouterr()  # what the training told
-    found = predict_to_folder(["films"], model, Chosen(detector="motion"), OPTIONS, outputs)
+    found = predict_to_folder(["films"], model, UserChoice(detector="motion"), OPTIONS, outputs)
     assert [each.item for each in found.problems] == ["a,b", "empty"]
     told = capsys.readouterr().out
     assert told.startswith("out: 1 film")
@@ -80,7 +80,7 @@ def test_times_of_no_film_are_refused(trained: Train, elsewhere: Path) -> None:
     Path("at.csv").write_text("another,5\n")
     options = PredictOptions(at=read_keyframe_list(Path("at.csv")))
     with pytest.raises(InputError, match=rf"^--at: names none of 1 film; the id of a film is its name: '{FILM}'$"):
-        predict_to_folder([str(project.film)], model, Chosen(), options, Outputs(out=Path("out")))
+        predict_to_folder([str(project.film)], model, UserChoice(), options, Outputs(out=Path("out")))
     assert not Path("out").exists()
 
 
@@ -93,7 +93,7 @@ def test_nothing_half_written_is_left(trained: Train, elsewhere: Path, monkeypat
 
     monkeypatch.setattr(film_results, "predict_film", broken)
     with pytest.raises(RuntimeError):
-        predict_to_folder([str(project.film)], model, Chosen(), OPTIONS, Outputs(out=Path("out")))
+        predict_to_folder([str(project.film)], model, UserChoice(), OPTIONS, Outputs(out=Path("out")))
     assert list(elsewhere.iterdir()) == []
 
 
@@ -111,7 +111,7 @@ def test_an_interrupted_run_writes_whole_films(
         return predict(model, film, *arguments, **options)
 
     monkeypatch.setattr(film_results, "predict_film", interrupted)
-    found = predict_to_folder([str(project.film), "zz.mp4"], model, Chosen(), OPTIONS, Outputs(out=Path("out")))
+    found = predict_to_folder([str(project.film), "zz.mp4"], model, UserChoice(), OPTIONS, Outputs(out=Path("out")))
     assert found.interrupted
     assert read_predicted(Path("out")).videos["video_id"].to_pylist() == [FILM]
 
@@ -163,4 +163,4 @@ def test_a_folder_that_is_there_is_kept(trained: Train, elsewhere: Path) -> None
     model = load_model(trained("all").folder, device="cpu")
     Path("out").mkdir()
     with pytest.raises(InputError, match=r"^out: is there already; --force replaces it, --out names another$"):
-        predict_to_folder(["x.mp4"], model, Chosen(), OPTIONS, Outputs(out=Path("out")))
+        predict_to_folder(["x.mp4"], model, UserChoice(), OPTIONS, Outputs(out=Path("out")))

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.base.errors import InputError
 from pipeline.predict.drawing import colour_of
-from pipeline.predict.film_plans import Chosen
+from pipeline.predict.film_plans import UserChoice
 from pipeline.predict.load_model import load_model
 from pipeline.predict.predict_film import PredictOptions
 from pipeline.predict.predict_to_folder import Outputs, predict_to_folder
@@ -192,7 +192,7 @@ def test_the_only_film(tmp_path: Path) -> None:
 def test_predict_draws_its_film(trained: Callable[[str], Trained], elsewhere: Path, capsys) -> None:
     project = trained("bank")
     model = load_model(project.folder, device="cpu")
-    run = partial(predict_to_folder, model=model, chosen=Chosen(), options=PredictOptions(every=5.0))
+    run = partial(predict_to_folder, model=model, chosen=UserChoice(), options=PredictOptions(every=5.0))
     run([str(project.film)], outputs=Outputs(out=Path("out"), render=Path("film.mp4")))
     assert capsys.readouterr().out.splitlines()[-1] == f"film.mp4: {len(frames(project.film))} frames"
     assert len(frames(Path("film.mp4"))) == len(frames(project.film))

@@ -10,7 +10,7 @@ import torch
 from pipeline.boxes.detectors import ChosenDetector
 from pipeline.boxes.film_frames import FilmFrames
 from pipeline.predict import live_to_folder as module
-from pipeline.predict.film_plans import Chosen
+from pipeline.predict.film_plans import UserChoice
 from pipeline.predict.find_persons import FrameDetector
 from pipeline.predict.live_to_folder import LiveOutputs, live_to_folder
 from pipeline.predict.load_model import Model, load_model
@@ -66,7 +66,7 @@ def test_all_is_ready_when_the_camera_is_opened(model: Model, monkeypatch: pytes
         return FakeCamera([])
 
     counts = live_to_folder(
-        "camera:0", model, Chosen(detector="squares"), 1.0, LiveOutputs(out=tmp_path / "out"), open_source=opened
+        "camera:0", model, UserChoice(detector="squares"), 1.0, LiveOutputs(out=tmp_path / "out"), open_source=opened
     )
     hook.remove()
     assert (counts.outcome, counts.dropped) == ("ended", 0)

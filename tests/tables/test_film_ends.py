@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.tables.film_ends import TICK_SECONDS, Moment, is_beyond, keyframes_in_films, say_beyond
+from pipeline.tables.film_ends import TICK_SECONDS, FilmMoment, is_beyond, keyframes_in_films, say_beyond
 from pipeline.tables.keyframes import Keyframe, KeyframeBoxes, KeyframeSet, pack_keyframes
 
 
@@ -46,5 +46,5 @@ def test_where_nothing_is_left_out_the_set_is_the_same_and_nothing_is_said(capsy
 def test_only_the_main_rank_speaks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("RANK", "1")
-    say_beyond([Moment("a", 901.0, 1.0, 0.5)], "rows")
+    say_beyond([FilmMoment("a", 901.0, 1.0, 0.5)], "rows")
     assert capsys.readouterr().err == ""

@@ -21,7 +21,7 @@ HEAD_WIDTH = 64
 KEPT_GRIDS = 8
 
 
-class Attention(nn.Module):
+class SelfAttention(nn.Module):
     """Self-attention whose queries and values have a bias, and whose keys have none."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -39,13 +39,13 @@ class Attention(nn.Module):
         return y_BNC
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention and MLP, each behind a norm and beside a shortcut."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=EPS)
-        self.attn = Attention(width, heads)
+        self.attn = SelfAttention(width, heads)
         self.norm2 = nn.LayerNorm(width, eps=EPS)
         self.mlp = Mlp(width, mlp_ratio * width)
         self.drop_path = 0.0
@@ -56,7 +56,7 @@ class Block(nn.Module):
         return x_BNC + drop_path(self.mlp(self.norm2(x_BNC)), self.drop_path, training=self.training)
 
 
-class PatchEmbedding(nn.Module):
+class TubeletEmbedding(nn.Module):
     """A convolution that makes a token of each patch; what is left at the right and at the bottom is not seen."""
 
     def __init__(self, width: int, patch: tuple[int, int, int]) -> None:
@@ -112,9 +112,9 @@ class VideoMae(nn.Module):
         if width % heads or width % 2:
             raise InputError(f"a transformer's width is {width}, expected an even multiple of its {heads} heads")
         self.frames, self.patch, self.grid, self.heads = frames, patch, grid, heads
-        self.patch_embed = PatchEmbedding(width, patch)
+        self.patch_embed = TubeletEmbedding(width, patch)
         self.register_buffer("pos_embed", sine_table(frames // patch[0] * math.prod(grid), width)[None])
-        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=EPS)
         init_linear(self)
         self.out_channels, self.stride = width, patch[1]
@@ -186,7 +186,7 @@ class VideoMae(nn.Module):
     def set_drop_path(self, rate: float) -> None:
         """Set the rates of the blocks; see `Layered`."""
         for block, each in zip(self.blocks, even_rates(rate, self.layers), strict=True):
-            assert isinstance(block, Block)
+            assert isinstance(block, TransformerBlock)
             block.drop_path = each
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
 from pipeline.models.context import BankWindow, Context, Placed
-from pipeline.models.heads.attend import Projected, Seen, WindowReader
+from pipeline.models.heads.attend import LookedAt, Projected, WindowReader
 from pipeline.models.heads.head import Head, HeadSettings, context_window, pool_persons
 from pipeline.models.heads.interaction import InteractionBlock, Mixture, seat_persons
 from pipeline.models.heads.two_layer import TwoLayers, two_layers
@@ -28,7 +28,7 @@ Wiring = Literal["parallel", "serial", "dense"]
 NEEDS = {"O": "objects", "M": "window"}
 "The field of `Context` that a block of each letter reads; P reads the persons, which are always there."
 MASKS: dict[str, Mask | None] = {"window": None, "valid": "valid", "none": "none"}
-See = Callable[[str, Tensor], Seen]
+See = Callable[[str, Tensor], LookedAt]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ class Interaction(nn.Module):
         query_Rd = self._reduce(self.reduce_person, person_RC)
         first_key_Rd = self._reduce(self.reduce_key, person_RC) if self.reduce_key else None
 
-        def see(name: str, query_Rd: Tensor) -> Seen:
+        def see(name: str, query_Rd: Tensor) -> LookedAt:
             if name[0] != "P":
                 return rows[name[0]]
             # Keys of persons are padded after the reduction, those of objects and memory before it.
@@ -132,9 +132,9 @@ class Interaction(nn.Module):
             given.append(query_Rd)
         return query_Rd
 
-    def _shared_rows(self, person_RC: Tensor, context: Context) -> dict[str, Seen]:
+    def _shared_rows(self, person_RC: Tensor, context: Context) -> dict[str, LookedAt]:
         """Return the objects, reduced, and the memory; every block of their letter sees the same."""
-        rows: dict[str, Seen] = {}
+        rows: dict[str, LookedAt] = {}
         if self.reduce_object:
             objects = context.objects
             assert objects is not None  # the head needs it

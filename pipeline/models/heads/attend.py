@@ -29,7 +29,7 @@ from pipeline.base.errors import InputError
 from pipeline.models.context import BankWindow
 from pipeline.models.row_projections import project_windows
 from pipeline.models.settings import Mask
-from pipeline.models.window_blocks import Look, sum_rows
+from pipeline.models.window_blocks import RowsLookedAt, sum_rows
 
 WindowDropout = Literal["rows", "projected"]
 """What dropout of a window acts on, in training. projected: each value of the projected rows, as published; the rest is
@@ -49,7 +49,7 @@ class Maps:
     "[S, 1, d]."
 
 
-class Seen(Protocol):
+class LookedAt(Protocol):
     """What persons look at."""
 
     @property
@@ -124,12 +124,12 @@ class Projected:
     owner: Tensor
 
     def read(self, query_Rd: Tensor, maps: Maps) -> Tensor:
-        """See `Seen.read`."""
+        """See `LookedAt.read`."""
         value_WLd = in_time(maps.value(self.rows), maps.position_v)
         return attend(query_Rd, self._keys(maps), value_WLd, self.valid, self.owner)
 
     def weights(self, query_Rd: Tensor, maps: Maps) -> Tensor:
-        """See `Seen.weights`."""
+        """See `LookedAt.weights`."""
         return attention_weights(query_Rd, self._keys(maps), self.valid, self.owner)
 
     def _keys(self, maps: Maps) -> Tensor:
@@ -154,17 +154,17 @@ class Carried:
     "The rows of the window are projected already, but for the bias: queries are carried to the latent channels."
     valid: Tensor | None
     empty: bool
-    "See `Look`."
+    "See `RowsLookedAt`."
     alone: bool
-    "See `Look`."
+    "See `RowsLookedAt`."
 
     @property
     def owner(self) -> Tensor:
-        """See `Seen.owner`."""
+        """See `LookedAt.owner`."""
         return self.window.owner
 
     def read(self, query_Rd: Tensor, maps: Maps) -> Tensor:
-        """See `Seen.read`."""
+        """See `LookedAt.read`."""
         sums_RC, weights_RL = self._sums(query_Rd, maps)
         sums_RC = sums_RC.to(self.project.weight.dtype)
         value_Rd: Tensor = maps.value(sums_RC + self.project.bias if self.latent else self.project(sums_RC))
@@ -174,7 +174,7 @@ class Carried:
         return value_Rd
 
     def weights(self, query_Rd: Tensor, maps: Maps) -> Tensor:
-        """See `Seen.weights`."""
+        """See `LookedAt.weights`."""
         weights_RL = self._sums(query_Rd, maps)[1]
         if self.valid is None:
             return weights_RL
@@ -199,7 +199,7 @@ class Carried:
         if maps.position_k is not None:
             bias_RS = query_Rd @ maps.position_k[:, 0].T
             bias_WPL = by_window(bias_RS.repeat_interleave(slots // len(maps.position_k), dim=1))
-        look = Look(self.window, self.valid, self._counts(), empty=self.empty, alone=self.alone)
+        look = RowsLookedAt(self.window, self.valid, self._counts(), empty=self.empty, alone=self.alone)
         sums_WPC, weights_WPL = sum_rows(by_window(carried_RC), bias_WPL, look)
         return sums_WPC[self.owner, place_R], weights_WPL[self.owner, place_R]
 
@@ -232,7 +232,7 @@ class WindowReader:
                 f"{' or '.join(WINDOW_DROPOUTS)}"
             )
 
-    def see(self, window: BankWindow, project: nn.Linear, dropout: nn.Dropout) -> Seen:
+    def see(self, window: BankWindow, project: nn.Linear, dropout: nn.Dropout) -> LookedAt:
         """Return what the persons of windows look at.
 
         Args:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.models.heads.attend import Maps, Seen, group_persons
+from pipeline.models.heads.attend import LookedAt, Maps, group_persons
 
 
 class InteractionBlock(nn.Module):
@@ -40,7 +40,7 @@ class InteractionBlock(nn.Module):
         self.position_k = nn.Parameter(torch.zeros(seconds, 1, latent)) if seconds else None
         self.position_v = nn.Parameter(torch.zeros(seconds, 1, latent)) if seconds else None
 
-    def forward(self, query_Rd: Tensor, seen: Seen) -> Tensor:
+    def forward(self, query_Rd: Tensor, seen: LookedAt) -> Tensor:
         """Return the query plus what it reads, [R, outputs]; a person without any valid row reads nothing."""
         read_Rd = seen.read(self.query(query_Rd), self.maps)
         update_RD: Tensor = self.dropout(self.out(F.relu(F.layer_norm(read_Rd, read_Rd.shape[1:], eps=1e-5))))

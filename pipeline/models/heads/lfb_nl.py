@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import InputError
 from pipeline.models.context import BankWindow, Context
-from pipeline.models.heads.attend import Maps, Projected, Seen, WindowReader
+from pipeline.models.heads.attend import LookedAt, Maps, Projected, WindowReader
 from pipeline.models.heads.head import Head, HeadSettings, context_window, pool_persons
 
 
@@ -30,7 +30,7 @@ class NonLocalLayer(nn.Module):
         self.out = nn.Linear(latent, latent)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, person_Rd: Tensor, seen: Seen) -> Tensor:
+    def forward(self, person_Rd: Tensor, seen: LookedAt) -> Tensor:
         """Compute the update that the caller adds to `person_Rd`, [R, d]."""
         out_Rd = seen.read(self.theta(person_Rd), self.maps)
         update_Rd: Tensor = self.dropout(self.out(F.relu(self.norm(out_Rd))))
@@ -76,7 +76,7 @@ class NonLocalBank(nn.Module):
         seen = Projected(self.dropout(self.project_bank(rows_BLC)), valid_BL, owner_R)
         return self._ask(person_Rd, seen).to(person_RC.dtype)
 
-    def _ask(self, person_Rd: Tensor, seen: Seen) -> Tensor:
+    def _ask(self, person_Rd: Tensor, seen: LookedAt) -> Tensor:
         for layer in self.layers:
             update_Rd = layer(person_Rd, seen)
             if seen.valid is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import InputError
-from pipeline.predict.film_plans import Chosen
+from pipeline.predict.film_plans import UserChoice
 from pipeline.predict.load_model import load_model
 from pipeline.predict.page.film_data import Extras
 from pipeline.predict.page.html_page import json_in_html, render_page, write_film_page
@@ -218,7 +218,7 @@ def test_what_predict_writes_opens_with_its_film_and_its_reasons(
     project = trained("bank")
     model = load_model(project.folder, device="cpu", workers=1)
     outputs = Outputs(out=Path("deep/predicted"), page=True)
-    predict_to_folder([str(project.film)], model, Chosen(), PredictOptions(), outputs)
+    predict_to_folder([str(project.film)], model, UserChoice(), PredictOptions(), outputs)
     page = elsewhere / "deep/predicted/page.html"
     assert (page.parent / "attention.parquet").is_file()
     browser.open(page.as_uri())
@@ -233,7 +233,7 @@ def test_what_predict_writes_opens_with_its_film_and_its_reasons(
     ]  # fmt: skip
     assert browser.faults == []
     again = replace(outputs, force=True, page=False)
-    predict_to_folder([str(project.film)], model, Chosen(), PredictOptions(), again)
+    predict_to_folder([str(project.film)], model, UserChoice(), PredictOptions(), again)
     assert not page.exists(), "the page of an earlier result would not be of this one"
 
 
