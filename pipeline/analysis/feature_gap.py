@@ -160,6 +160,9 @@ def average_precisions(
     Returns:
         `keyframes` of `keyframes_in_films`; `ap`: for each kind of boxes, `map` and the AP of every group, by the
         official protocol at IoU 0.5 over the classes of the label map.
+
+    Raises:
+        InputError: no keyframe of the bank's split is of `films`.
     """
     spec = producer.checkpoint.detector()
     every = split_keyframes(tables, bank.split, classes=spec.classes, with_empty=True)

@@ -56,7 +56,11 @@ def _dataset(source: str, params: Path) -> str:
 
 @contextlib.contextmanager
 def located(source: str) -> Iterator[Locate]:
-    """Yield a function that returns the path of a project's file; files of a revision are copied while it is open."""
+    """Yield a function that returns the path of a project's file; files of a revision are copied while it is open.
+
+    Raises:
+        InputError: there is no such revision; the function raises it for a file that is not there.
+    """
     if source == WORKSPACE or Path(source).is_dir():
         root = Path() if source == WORKSPACE else Path(source)
 

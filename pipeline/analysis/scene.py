@@ -51,7 +51,13 @@ class Scene:
 
 
 def distinct_boxes(table: pa.Table, frame: Ints, takes_part: Bools) -> DistinctBoxes:
-    """Return the distinct boxes of the rows that take part."""
+    """Return the distinct boxes of the rows that take part.
+
+    Args:
+        table: rows with the columns of a box; several rows of one box have the same four numbers.
+        frame: number of the frame of each row, [rows].
+        takes_part: whether a row takes part, [rows].
+    """
     rows = np.flatnonzero(takes_part)
     corners = [table[name].to_numpy()[rows] for name in BOX_COLUMNS]
     first, of_row = np.unique(first_alike([frame[rows], *corners]), return_inverse=True)

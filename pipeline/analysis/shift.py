@@ -54,7 +54,7 @@ def mean_shift(one: Floats, other: Floats) -> dict[str, float]:
 
 
 def norms(features: Floats) -> dict[str, float]:
-    """Return mean and standard deviation of the rows' L2 norms."""
+    """Return `mean` and `std` (standard deviation) of the L2 norms of the rows [rows, channels]."""
     lengths = np.linalg.norm(features.astype(np.float64, copy=False), axis=1)
     return {"mean": float(lengths.mean()), "std": float(lengths.std())}
 
@@ -117,7 +117,12 @@ def fit_logistic(features: Floats, labels: NDArray[np.bool_]) -> tuple[Floats, f
 
 
 def area_under_curve(scores: Floats, labels: NDArray[np.bool_]) -> float:
-    """Return the probability that a positive has a higher score than a negative; ties count half."""
+    """Return the probability that a positive has a higher score than a negative; ties count half.
+
+    Args:
+        scores: [rows].
+        labels: [rows], True for a positive; both kinds must be there.
+    """
     positives = int(labels.sum())
     _, value, counts = np.unique(scores, return_inverse=True, return_counts=True)
     mean_rank = np.cumsum(counts) - (counts - 1) / 2

@@ -95,8 +95,9 @@ def import_source(folder: Path, options: SourceOptions) -> AvaImport:
     """Read a folder of annotations.
 
     Raises:
-        InputError: the folder is absent or holds nothing that can be read, a file has a wrong form, ids are off by
-            one, a video is in two files or splits, or a value that a format needs is missing.
+        NothingReadError: the folder holds nothing that can be read; an InputError.
+        InputError: the folder is absent, a file has a wrong form, ids are off by one, a video is in two
+            files or splits, or a value that a format needs is missing.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of annotations")

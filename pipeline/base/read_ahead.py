@@ -1,4 +1,4 @@
-"""Read in threads what is used next."""
+"""Read ahead, in threads, what is used next."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

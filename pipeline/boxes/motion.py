@@ -64,7 +64,7 @@ def empty_scene(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def lit_as(frame: NDArray[np.float32], scene: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the frame, corrected to the light of the scene.
+    """Return the frame [height, width, 3], values 0 to 255, corrected to the light of the scene (of the same shape).
 
     Most pixels differ from the scene by the light alone, which changes slowly over the frame. It is estimated as the
     median difference in each part of a grid, and interpolated between the parts. Pixels that differ from most others

@@ -50,7 +50,10 @@ def covering(grouped: KeyframeSet, ious: Sequence[float] = (IOU,)) -> dict[float
 
 
 def recall(scores: Floats, threshold: float = -np.inf) -> float:
-    """Return the share of persons that a box with at least this score covers; 0 if there are no persons."""
+    """Return the share of persons that a box with at least this score covers; 0 if there are no persons.
+
+    `scores` is what `covering` returns for an IoU, [persons], here and in the functions below.
+    """
     reached = scores >= threshold if np.isfinite(threshold) else np.isfinite(scores)
     return float(reached.mean()) if len(scores) else 0.0
 

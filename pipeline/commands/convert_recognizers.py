@@ -37,6 +37,9 @@ def converted_recognizer(
         overrides: as after -S.
         drop_heads: see `split_weights`.
         sorted_classes: a file of the names of classes in our order, where the source has sorted them.
+
+    Raises:
+        InputError: the checkpoint is no network for single frames, or its weights do not fit.
     """
     if not is_for_frames(foreign, overrides):
         raise InputError("--sorted-classes: only the classes of a recognizer are renumbered")

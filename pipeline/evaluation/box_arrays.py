@@ -46,13 +46,13 @@ class BoxArrays:
     table: pa.Table
 
     def take(self, kept: Bools) -> "BoxArrays":
-        """Return the rows of a mask; the same object if the mask takes all, as for most files."""
+        """Return the rows of a mask [rows]; the same object if the mask takes all, as for most files."""
         if kept.all():
             return self
         return BoxArrays(self.frame[kept], self.label[kept], self.value[kept], self.row[kept], self.table)
 
     def corners(self, chosen: Ints) -> tuple[Floats, Floats, Floats, Floats]:
-        """Return x1, y1, x2, y2 of some rows."""
+        """Return x1, y1, x2, y2 of the rows at the positions `chosen`, [len(chosen)] each."""
         x1, y1, x2, y2 = (_gather(self.table[name], self.row[chosen]) for name in BOX_COLUMNS)
         return x1, y1, x2, y2
 

@@ -90,7 +90,13 @@ class ClassHits:
 
 
 def class_hits(predictions: Ints, labels: Ints, *, classes: int) -> ClassHits:
-    """Count clips and right predictions by class."""
+    """Count clips and right predictions by class.
+
+    Args:
+        predictions: class that each clip was predicted to be of, [clips], from 0.
+        labels: class of each clip, [clips], from 0.
+        classes: number of classes.
+    """
     return ClassHits(
         np.bincount(labels, minlength=classes),
         np.bincount(labels[predictions == labels], minlength=classes),

@@ -112,7 +112,13 @@ def _film_boxes(
 def choose_boxes(rows: Floats, seen: Floats, rule: BoxRule) -> Floats:
     """Select the rows (timestamp, x1, y1, x2, y2, score, ...) at the seconds seen that pass the rule.
 
-    They are sorted by timestamp, then by score. Further columns are kept; they are NaN for a box of the whole frame.
+    They are sorted by timestamp, then by score, the highest first. Further columns are kept; they are NaN for a box of
+    the whole frame.
+
+    Args:
+        rows: [n, 6 or more columns]; boxes are shares of the frame.
+        seen: timestamps at which boxes were looked for, in any order.
+        rule: which boxes pass.
     """
     seen = np.unique(seen)
     rows = rows[np.isin(rows[:, 0], seen)]

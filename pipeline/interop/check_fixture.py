@@ -1,4 +1,4 @@
-"""Check any parity fixture: what it holds says which kind it is."""
+"""Check any parity fixture; its kind follows from the keys that it holds."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -20,7 +20,11 @@ class Checked:
         self._blocks: list[Checked] = []
 
     def take(self, key: str) -> Any:
-        """Return the value of a key, which is then read; the key must be there."""
+        """Return the value of a key, which is then read.
+
+        Raises:
+            InputError: the key is missing.
+        """
         if key not in self.values:
             raise InputError(f"{self.where}.{key} is missing")
         return self.values.pop(key)
@@ -60,14 +64,22 @@ class Checked:
         return block
 
     def finish(self) -> None:
-        """Raise an error for a key that was not read, here or in the blocks."""
+        """Check that every key was read, here and in the blocks.
+
+        Raises:
+            InputError: a key was not read.
+        """
         for key, value in self.values.items():
             raise InputError(f"{self.where}.{key} is {_shown(value)}, which is not known here")
         for block in self._blocks:
             block.finish()
 
     def refuse(self, key: str, value: Any, supported: str) -> NoReturn:
-        """Raise the error of a value that is not supported."""
+        """Raise the error of a value that is not supported.
+
+        Raises:
+            InputError: always; it names the key, its value and what is supported.
+        """
         raise InputError(f"{self.where}.{key} is {_shown(value)}, supported: {supported}")
 
 

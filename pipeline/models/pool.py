@@ -47,7 +47,7 @@ def mean_cells(map_BChw: Tensor, size: int) -> Tensor:
 
 
 def mean_by_matrices(map_BChw: Tensor, size: int) -> Tensor:
-    """Compute the same with two matrix products, whose gradients are deterministic."""
+    """Compute `mean_cells`, [B, C, size, size], with two matrix products, whose gradients are deterministic."""
     rows_sh, columns_sw = (_shares(length, size).to(map_BChw) for length in map_BChw.shape[2:])
     return rows_sh @ map_BChw @ columns_sw.T
 
@@ -86,7 +86,7 @@ def align_boxes(
 def align_by_matrices(
     map_BChw: Tensor, boxes_xyxy: Tensor, clip_index: Tensor, size: int, *, stride: int, aligned: bool
 ) -> Tensor:
-    """Compute the same with two matrix products per box, whose gradients are deterministic.
+    """Compute RoIAlign, [R, C, size, size], with two matrix products per box, whose gradients are deterministic.
 
     The mean over a grid of bilinear samples is a weighting of the rows times a weighting of the columns. (torchvision's
     own deterministic path gives NaN gradients for a box without area, which a crop can produce.)

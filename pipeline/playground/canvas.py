@@ -80,7 +80,14 @@ class Canvas:
 
 
 def new_canvas(times: np.ndarray, moved: np.ndarray, *, width: int, height: int) -> Canvas:
-    """Return a black canvas of `width` x `height` pixels for frames at `times`."""
+    """Return a black canvas of `width` x `height` pixels.
+
+    Args:
+        times: of the frames, in seconds, [frames].
+        moved: see `Canvas.moved`.
+        width: of a frame in pixels.
+        height: of a frame in pixels.
+    """
     scale = height / WORLD_HEIGHT
     margin = round(MARGIN * scale)
     stack = np.zeros((3, len(times), height + 2 * margin, width + 2 * margin), np.float32)

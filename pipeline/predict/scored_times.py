@@ -29,7 +29,7 @@ def stepped(first: float, last_beyond: float, every: float) -> Floats:
 
 
 def first_of_each(times: Floats, first: float, every: float) -> Floats:
-    """Return the earliest time of each span of `every` seconds, where spans begin at `first`; ascending."""
+    """Return the earliest of `times` [n], in seconds, in each span of `every` seconds from `first` on; ascending."""
     times = np.unique(times)
     span = np.floor((times - first) / every + ROUNDING)
     kept: Floats = times[np.unique(span, return_index=True)[1]]
@@ -37,5 +37,5 @@ def first_of_each(times: Floats, first: float, every: float) -> Floats:
 
 
 def of_windows(times: Floats) -> Floats:
-    """Return the times whose rows fill the windows: the earliest of each second of the film's labels."""
+    """Return those of `times` [n] whose rows fill the windows: the earliest of each second of the film's labels."""
     return first_of_each(times, 0.0, 1.0)

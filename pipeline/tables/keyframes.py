@@ -110,7 +110,15 @@ class KeyframeSet(Sequence[KeyframeBoxes]):
 
 
 def stretches(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
-    """Return the length of each stretch of rows, and the row numbers of all stretches, one after the other."""
+    """Return the length of each stretch of rows, and the row numbers of all stretches, one after the other.
+
+    Args:
+        starts: first row of each stretch, [stretches].
+        ends: the row after its last one, [stretches].
+
+    Returns:
+        Lengths [stretches], and row numbers [sum of the lengths].
+    """
     counts = ends - starts
     before = np.cumsum(counts) - counts
     return counts, np.repeat(starts - before, counts) + np.arange(counts.sum())

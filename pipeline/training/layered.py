@@ -1,4 +1,4 @@
-"""Settings of a training that only a backbone with layers has: a transformer."""
+"""Settings of a training that apply only to a backbone with layers, that is, a transformer."""
 
 from torch import nn
 

@@ -111,7 +111,7 @@ class ClipDraw:
     shape: Shape = "film"
 
     def size(self, clip: NDArray[np.uint8]) -> tuple[int, int]:
-        """Return (height, width) of the scaled clip, before it is cropped."""
+        """Return (height, width) in pixels to which a clip [T, H, W, 3] is scaled, before it is cropped."""
         return scaled_size(clip.shape[1], clip.shape[2], self.short_side, self.long_side, self.shape)
 
 

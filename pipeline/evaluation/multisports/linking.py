@@ -79,6 +79,11 @@ def suppress(boxes_xyxy: Floats, scores: Floats, pixel: tuple[float, float] = (0
     This equals upstream's `nms_tubelets(threshold 0.6, top_k 10)`: a box whose IoU with a better, uncovered box is
     above 0.6 is not dropped; its score is multiplied by 1 - IoU.
 
+    Args:
+        boxes_xyxy: of one frame, [n, 4], as shares of the frame.
+        scores: [n].
+        pixel: width and height of a pixel, which upstream adds to a box's sides; 0 to add nothing.
+
     Returns:
         Boxes and scores, best first; of equal scores the last comes first, as in upstream's reversed sort.
     """

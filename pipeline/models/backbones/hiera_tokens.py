@@ -85,7 +85,10 @@ def resize_positions(
 
 
 def join_maps(maps_BCThw: list[Tensor], cells: tuple[int, int]) -> tuple[Tensor, ...]:
-    """Enlarge each map to the resolution of the first, bilinearly, and keep the first `cells` rows and columns."""
+    """Enlarge each map [B, C, T, h, w] to the resolution of the first, bilinearly, and keep the first cells.
+
+    `cells` is how many rows and columns are kept: [B, C, T, *cells].
+    """
     size = maps_BCThw[0].shape[2:]
     first, *others = maps_BCThw
     enlarged = [F.interpolate(each, size, mode="trilinear", align_corners=False) for each in others]

@@ -142,7 +142,11 @@ class Relations(nn.Module):
 
 
 def build_relations(settings: HeadSettings, options: RelationOptions, *, head: str) -> Relations:
-    """Build the relations; errors are those of `acar`, with the name of the head."""
+    """Build the relations.
+
+    Raises:
+        InputError: as `acar`, with the name of the head.
+    """
     depth, kernel, reduced, hidden = options.depth, options.kernel, options.reduced, options.hidden
     if min(depth, reduced, hidden) < 1:
         raise InputError(

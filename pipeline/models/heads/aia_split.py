@@ -1,4 +1,4 @@
-"""AIA with a memory that is split at the keyframe: persons, objects, the past and the future are asked apart.
+"""AIA with a memory that is split at the keyframe: persons, objects, the past and the future are read separately.
 
 This head is ours; no number is published for it. Published AIA adds what its blocks find into one vector, and learns a
 code for each second of its memory. Here each result stays apart, as in `lfb_nl_split`, so that the classifier sees who

@@ -137,7 +137,10 @@ class Projected:
 
 
 def in_time(rows_WLd: Tensor, position_S1d: Tensor | None) -> Tensor:
-    """Add to each row the code of its second; the slots are those of S seconds, one second after the other."""
+    """Add to each row [W, L, d] the code of its second [S, 1, d], if there are codes.
+
+    The L slots are those of S seconds, one second after the other, each with L / S of them.
+    """
     if position_S1d is None:
         return rows_WLd
     placed_WSkd: Tensor = torch.unflatten(rows_WLd, 1, (len(position_S1d), -1)) + position_S1d

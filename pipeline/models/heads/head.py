@@ -142,6 +142,9 @@ def context_window(context: Context) -> BankWindow:
 def read_window(context: Context, mask: Mask, like: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
     """Return the windows in the type of `like`, their mask (None if `mask` is none), and the window of each person.
 
+    Returns:
+        Rows [W, L, C_bank], mask bool [W, L], and window of each person, int64 [R].
+
     Raises:
         ValueError: there is no window.
     """

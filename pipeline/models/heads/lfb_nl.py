@@ -99,13 +99,16 @@ class NonLocalOptions:
 def non_local_bank(
     settings: HeadSettings, options: NonLocalOptions, *, head: str, asks: int | None = None
 ) -> NonLocalBank:
-    """Build the attention over a window, initialised as `init` says; errors are those of `lfb_nl`.
+    """Build the attention over a window, initialised as `init` says.
 
     Args:
         settings: see `HeadSettings`.
         options: see `lfb_nl`.
         head: the head's name, for messages.
         asks: channels of what looks at the window; None for the persons' features.
+
+    Raises:
+        InputError: as `lfb_nl`, with the name of the head.
     """
     init, layers, latent, dropout = options.init, options.layers, options.latent, options.dropout
     if init not in ("identity", "published"):

@@ -51,12 +51,15 @@ class SplitBank(nn.Module):
 
 
 def split_bank(settings: HeadSettings, tower: NonLocalBank, *, head: str) -> SplitBank:
-    """Apply a tower to each half of the window; arguments and errors are those of `lfb_nl_split`.
+    """Apply a tower to each half of the window.
 
     Args:
         settings: see `lfb_nl_split`.
         tower: reads rows of the bank.
         head: the head's name, for messages.
+
+    Raises:
+        InputError: as `lfb_nl_split`, with the name of the head.
     """
     if settings.span != "centred":
         raise InputError(
