@@ -8,7 +8,6 @@ import typer
 from pipeline.base.command import BatchOption, DeviceOption, WorkersOption
 from pipeline.commands.predict import (
     BoxThresholdOption,
-    DetectorOption,
     EveryOption,
     LabelsOption,
     ModelOption,
@@ -20,7 +19,12 @@ from pipeline.commands.predict import (
 def live(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="camera:0, rtsp://... or http://...")],
     model: ModelOption = Path(),
-    detector: DetectorOption = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            help="fasterrcnn (as without it), motion, or weights for fasterrcnn (.safetensors).", show_default=False
+        ),
+    ] = None,
     every: EveryOption = 1,
     threshold: ThresholdOption = None,
     box_threshold: BoxThresholdOption = None,
@@ -43,8 +47,8 @@ def live(
 ) -> None:
     """Show a camera in a browser, with persons and their actions as they are found (docs/live.md).
 
-    Serves one page at http://127.0.0.1:8008/ until the source ends, or Ctrl-C. The windows of a head hold the past
-    alone. Latency and drop rate are printed every ten seconds.
+    Serves one page, at http://127.0.0.1:8008/ unless told otherwise, until the source ends, or Ctrl-C. The windows of
+    a head hold the past alone. Latency and drop rate are printed every ten seconds.
     """
     # Imported here because PyTorch takes seconds to import.
     from pipeline.predict.film_plans import UserChoice
