@@ -36,6 +36,11 @@ def one_line(text: str, longest: int = LONGEST) -> str:
     return text if text.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
+def how_to_install(extra: str) -> str:
+    """Write the command that installs an optional extra of pyproject.toml; the project is in no package index."""
+    return f"`./run uv pip install -e '.[{extra}]'` installs it"
+
+
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Write a number of things in words: `1 film`, `3 films`; `plural` is needed where it is not the noun plus s."""
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"

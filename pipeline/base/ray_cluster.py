@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.base.errors import ClusterError
+from pipeline.base.errors import ClusterError, how_to_install
 from pipeline.base.files import owner_name
 from pipeline.base.make_items import Job, Needs
 from pipeline.base.ray_jobs import Actors, Jobs, Tasks
@@ -111,7 +111,7 @@ def connect(threads: int) -> Any:
     try:
         import ray
     except ImportError:
-        raise ClusterError("ACTIONBANK_EXECUTOR=ray: Ray is not installed: pip install 'actionbank[ray]'") from None
+        raise ClusterError(f"ACTIONBANK_EXECUTOR=ray: Ray is not installed; {how_to_install('ray')}") from None
     address = os.environ.get(ADDRESS) or "local"
     if address.startswith("ray://"):
         raise ClusterError(

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, how_to_install
 from pipeline.base.files import digest_value
 from pipeline.checkpoint.sidecars import Checkpoint, plain, read_settings
 from pipeline.checkpoint.specs import BackboneSpec, FrozenSpec
@@ -49,7 +49,7 @@ def library() -> Any:
         return importlib.import_module("transformers")
     except ImportError as error:
         raise InputError(
-            f"backbone transformers needs the package {error.name}: pip install 'actionbank[transformers]'"
+            f"backbone transformers needs the package {error.name}; {how_to_install('transformers')}"
         ) from None
 
 

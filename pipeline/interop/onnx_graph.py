@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, how_to_install
 from pipeline.models.context import BankWindow, Context, ObjectBoxes, ObjectRows
 from pipeline.models.detector import Detector
 from pipeline.models.heads.head import Head
@@ -157,7 +157,7 @@ def need_packages() -> Any:
         import onnxscript  # noqa: F401
         import torchvision  # noqa: F401  registers RoIAlign; the exporter does not know it otherwise
     except ImportError as error:
-        raise InputError(f"--onnx needs the package {error.name}: pip install 'actionbank[onnx]'") from None
+        raise InputError(f"--onnx needs the package {error.name}; {how_to_install('onnx')}") from None
     return onnx_ir
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, how_to_install
 from pipeline.base.work import work_root
 
 Kind = Literal["none", "tensorboard", "mlflow"]
@@ -60,10 +60,7 @@ def check_log(kind: Kind) -> None:
         InputError: it is not installed; the message gives the command that installs it.
     """
     if kind != "none" and importlib.util.find_spec(kind) is None:
-        raise InputError(
-            f"training.log is {kind}, which is not installed; `./run uv pip install -e '.[{kind}]'` installs it "
-            "(docs/watching.md)"
-        )
+        raise InputError(f"training.log is {kind}, which is not installed; {how_to_install(kind)} (docs/watching.md)")
 
 
 def open_log(settings: LogSettings, done: int) -> Log:

@@ -114,7 +114,7 @@ def test_a_cluster_that_cannot_be_reached(ray: StandIn, monkeypatch: pytest.Monk
 
 def test_without_ray_the_command_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     put_in_place(monkeypatch, None)
-    message = r"^ACTIONBANK_EXECUTOR=ray: Ray is not installed: pip install 'actionbank\[ray\]'$"
+    message = r"^ACTIONBANK_EXECUTOR=ray: Ray is not installed; `./run uv pip install -e '\.\[ray\]'` installs it$"
     with pytest.raises(ClusterError, match=message):
         connect(1)
 

@@ -30,7 +30,7 @@ def test_without_the_package_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(InputError) as error:
         frozen_network.library()
     assert str(error.value) == (
-        "backbone transformers needs the package transformers: pip install 'actionbank[transformers]'"
+        "backbone transformers needs the package transformers; `./run uv pip install -e '.[transformers]'` installs it"
     )
 
 

@@ -311,7 +311,7 @@ def test_what_export_is_told_must_make_sense(tmp_path: Path, monkeypatch: pytest
     assert refusal("export", "nowhere.safetensors", "--onnx", tmp_path / "x.onnx") == "nowhere.json: no such file"
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert refusal("export", "x.safetensors", "--onnx", tmp_path / "x.onnx") == (
-        "--onnx needs the package onnxscript: pip install 'actionbank[onnx]'"
+        "--onnx needs the package onnxscript; `./run uv pip install -e '.[onnx]'` installs it"
     )
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pipeline.bank.feature_rows import FeatureRows, FloatArray
 from pipeline.bank.format import part_folder
 from pipeline.bank.reader import Bank
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, how_to_install
 from pipeline.base.files import atomic_path, json_text
 from pipeline.base.progress import progress
 from pipeline.interop.banks.foreign import ForeignBank, cast_features
@@ -22,7 +22,7 @@ from pipeline.interop.banks.foreign import ForeignBank, cast_features
 try:
     import h5py
 except ImportError:  # pragma: no cover - the tests have it
-    raise InputError("HDF5 needs h5py, which is not installed: pip install 'actionbank[hdf5]'") from None
+    raise InputError(f"HDF5 needs h5py, which is not installed; {how_to_install('hdf5')}") from None
 
 # Name in the file -> our name, allowed kinds of numbers, number of axes.
 COLUMNS: dict[str, tuple[str, str, int]] = {

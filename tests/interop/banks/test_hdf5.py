@@ -184,7 +184,9 @@ def test_without_h5py_the_remedy_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delitem(sys.modules, hdf5.__name__)
     with pytest.raises(InputError) as error:
         importlib.import_module(hdf5.__name__)
-    assert str(error.value) == "HDF5 needs h5py, which is not installed: pip install 'actionbank[hdf5]'"
+    assert (
+        str(error.value) == "HDF5 needs h5py, which is not installed; `./run uv pip install -e '.[hdf5]'` installs it"
+    )
 
 
 @settings(deadline=None, max_examples=4)
