@@ -30,11 +30,13 @@ from pipeline.bank.reader import open_bank
 from pipeline.bank.subset import subset_bank
 from pipeline.base.files import digest_tree
 from pipeline.base.work import list_items, list_rests
+from pipeline.checkpoint.import_network import import_network
 from pipeline.commands.error_report import errors
 from pipeline.commands.project import work_gc
 from pipeline.project.compose import compose_params, params_text
 from pipeline.video import items as video_items
 from pipeline.video.children import Beat, no_beat
+from pipeline.video.clip_input import ClipInput
 from pipeline.video.extract import FrameSettings, extract_video
 from stages.code import code
 from stages.detect_boxes import detect_boxes
@@ -49,6 +51,7 @@ from stages.make_videos import make_videos
 from stages.train_baseline import train_baseline
 from stages.train_head import train_head
 from stages.train_recognizer import train_recognizer
+from tests.checkpoint.networks import make_folder
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TOKEN = "ACTIONBANK_KILLED"
@@ -60,6 +63,11 @@ GC = "work gc"
 CHILDREN = "decoders"
 
 
+def _import_backbone() -> None:
+    clip = ClipInput(frames=4, interval=2, short_side=32, mean=(127.5,) * 3, std=(127.5,) * 3)
+    import_network(Path("network"), clip, Path("models/backbone.safetensors"))
+
+
 def _subset() -> None:
     out = Path("data", NAME, "bank/some.zarr")
     check_new_bank(out, force=True)
@@ -69,6 +77,7 @@ def _subset() -> None:
 # In the order in which they run: each begins with what those before it left.
 STAGES: dict[str, Callable[[], None]] = {
     "code": code,
+    "import_backbone": _import_backbone,
     "make_videos of clips": lambda: make_videos(CLIPS, workers=1, track="recognition"),
     "extract_frames of clips": lambda: extract_frames(workers=1, track="recognition"),
     "import_labels": import_labels,
@@ -202,6 +211,7 @@ def new_project(folder: Path) -> Path:
     small = [f"dataset={NAME}", "dataset.playground.train_videos=2", "head_train.schedule.epochs=3"]
     small += [f"recognition/dataset={CLIPS}", "recognition.train.schedule.epochs=3"]
     small += ["recognition.dataset.playground.train_per_class=1", "recognition.dataset.playground.val_per_class=1"]
+    make_folder(folder / "network", "videomae")
     values = compose_params(small, folder / "conf")
     (folder / "params.yaml").write_text(params_text(values))
     return folder

@@ -59,7 +59,8 @@ def _say_small_cache(bank: Bank, row_sets: Sequence[str]) -> None:
     if size > bank.fetched.cache_bytes:
         room = f"{bank.fetched.cache_bytes >> 20} MiB that are kept of banks elsewhere"
         told = f"{' and '.join(row_sets)} have {-(-size >> 20)} MiB, more than the {room}"
-        print(f"{bank.where}: {told}: films are fetched again and again; {CACHE_VARIABLE} sets it", file=sys.stderr)
+        remedy = f"films that memory drops are fetched again; {CACHE_VARIABLE} sets it"
+        print(f"{bank.where}: {told}: {remedy}", file=sys.stderr)
 
 
 def films_ahead(

@@ -135,19 +135,6 @@ class Bank:
         if self.fetched is not None and stored is not None and stored.rows and name in stored.shard_bytes:
             self.fetched.piece(part, row_set, name)
 
-    def most_mapped(self, most: int) -> int:
-        """Return how many arrays of features to keep mapped, at most `most`.
-
-        A fetched file that is dropped while it is mapped still takes space on disk: those of a bank on another machine
-        may take half of what the cache folder keeps.
-        """
-        if self.fetched is None:
-            return most
-        sizes = [
-            each.shard_bytes["features"] for part in self.manifest.parts.values() for each in part.row_sets.values()
-        ]
-        return min(most, max(1, self.fetched.cache_bytes // 2 // max(1, *sizes)))
-
     def attributes(self, video: str) -> dict[str, Any]:
         """Return what the writer recorded with the video.
 

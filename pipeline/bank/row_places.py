@@ -1,8 +1,7 @@
 """Find the rows of a bank at each keyframe by their positions; features are read only when they are needed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -13,11 +12,12 @@ from torch import Tensor
 
 from pipeline.bank.feature_rows import FloatArray, IntArray
 from pipeline.bank.films_ahead import fetch_index
+from pipeline.bank.held_features import HeldFeatures
 from pipeline.bank.reader import Bank
 from pipeline.base.errors import InputError
 from pipeline.tables.keyframes import KeyframeSet, stretches
 
-OPEN_ARRAYS = 500  # files mapped at once (a film has two); a process may often open no more than 1,024
+MOST_COPIED = 1 << 30  # bytes of features from another machine that are held in memory
 CHUNK_ROWS = 4096
 
 
@@ -106,7 +106,9 @@ def boxed_rows_at(bank: Bank, keyframes: KeyframeSet, row_set: str) -> RowPlaces
 
 
 class StoredFeatures:
-    """Features of N rows; those of an uncompressed bank stay in its mapped files, others are held in memory.
+    """Features of N rows; those of an uncompressed bank stay in its mapped files, those of a compressed one in memory.
+
+    Of a bank on another machine, memory has the films that were used last.
 
     Args:
         bank: the bank that holds the rows.
@@ -123,16 +125,13 @@ class StoredFeatures:
         self.shape = (len(places.row), bank.channels)
         self.dtype = bank.dtype
 
-        def read(source: int) -> FloatArray:
-            features = bank.column(*places.sources[source], "features")
-            assert features is not None  # every bank has it
-            return features
-
-        self._source, self._row, self._read = places.source, places.row, lru_cache(bank.most_mapped(OPEN_ARRAYS))(read)
+        held = HeldFeatures(None if bank.fetched is None else MOST_COPIED)
+        self._source, self._row = places.source, places.row
+        self._read: Callable[[int], FloatArray] = lambda source: held.take(source, bank, *places.sources[source])
         if bank.manifest.codec != "none":
-            held = self.take(np.arange(len(self))).numpy()
+            rows = self.take(np.arange(len(self))).numpy()
             self._source, self._row = np.zeros_like(self._source), np.arange(len(self))
-            self._read = lru_cache(1)(lambda _: held)
+            self._read = lambda _: rows
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -105,8 +105,8 @@ def test_a_cache_that_cannot_keep_the_bank_is_told(tmp_path: Path, capsys: pytes
         bank = open_remote(f"file://{path}", tmp_path / "cache", cache_bytes=cache_mb << 20)
         fetch_index([bank], ["detections"])
     assert capsys.readouterr().err == (
-        f"file://{path}: detections have 2 MiB, more than the 1 MiB that are kept of banks elsewhere: films are "
-        "fetched again and again; ACTIONBANK_BANK_CACHE sets it\n"
+        f"file://{path}: detections have 2 MiB, more than the 1 MiB that are kept of banks elsewhere: films "
+        "that memory drops are fetched again; ACTIONBANK_BANK_CACHE sets it\n"
     )
 
 

@@ -133,7 +133,7 @@ def test_two_at_once_make_it_once(bank: Bank, monkeypatch: pytest.MonkeyPatch) -
 def test_streamed_windows_keep_so_many_mebibytes_and_leave_no_file(bank: Bank) -> None:
     windows = open_windows([bank], min_score=0.5, device=CPU, options=WindowOptions("streamed", 3))
     assert isinstance(windows, StreamedWindows)
-    assert windows.cache_bytes == 3 * 2**20
+    assert windows._features.most_bytes == 3 * 2**20
     assert list_items() == []
 
 

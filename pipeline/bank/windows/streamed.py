@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from pipeline.bank.feature_rows import IntArray
+from pipeline.bank.held_features import HeldFeatures
 from pipeline.bank.reader import Bank
 from pipeline.bank.windows.seconds import SecondIndex, check_banks, index_rows
 from pipeline.bank.windows.slots import Windows, window_buffer
 
-MOST_VIDEOS = 500  # kept at once: each is an open file, and a process may often open no more than 1,024
 MOST_INDICES = 10_000  # videos whose seconds are known at once, some 30 KiB each
 
 
@@ -29,7 +29,7 @@ class StreamedWindows(Windows):
     Args:
         banks: all with the same channels and type; a video may be in two of them only if both hold the same rows.
         min_score: rows with a lower score are not read; at least the banks' `box_threshold`.
-        cache_bytes: bytes of features to keep, of the most recently used videos (at least one, at most `MOST_VIDEOS`).
+        cache_bytes: bytes of features to keep, of the most recently used videos; see `HeldFeatures`.
         device: device of the finished windows; they are put together on the CPU.
 
     Raises:
@@ -46,16 +46,13 @@ class StreamedWindows(Windows):
     ) -> None:
         self._sources = check_banks(banks, min_score)
         self.min_score = min_score
-        self.cache_bytes = cache_bytes
-        self._most_videos = min(bank.most_mapped(MOST_VIDEOS) for bank in banks)
         self._videos = {video: number for number, (_, video) in enumerate(self._sources)}
         rows = [bank.count("detections", video) for bank, video in self._sources]
         self._offsets = 1 + np.cumsum([0, *rows])  # slot of each video's first row
         self._stage = torch.from_numpy(np.empty((0, banks[0].channels), banks[0].dtype))
         self.like = self._stage.to(device)
-        self._loaded: OrderedDict[int, Tensor] = OrderedDict()  # all features of a video as stored
+        self._features = HeldFeatures(cache_bytes)
         self._seconds: OrderedDict[int, _Seconds] = OrderedDict()
-        self._held_bytes = 0
 
     def find(self, video_ids: Sequence[str], first: IntArray, seconds: int) -> tuple[IntArray, IntArray]:
         """See `Windows.find`; no features are read."""
@@ -83,7 +80,8 @@ class StreamedWindows(Windows):
                 known = self._seconds_of(owner).rows
                 # Written straight to its place: empty slots get the video's first row, and zeros afterwards.
                 chosen = known[(slots[b] - int(self._offsets[owner])).clamp_min_(0)]
-                torch.index_select(self._load(owner), 0, chosen, out=staged[b])
+                features = self._features.take(owner, *self._sources[owner], "detections")
+                torch.index_select(torch.from_numpy(features), 0, chosen, out=staged[b])
             rows[b][~mask[b].numpy()] = 0
         if staged is not window:
             window.copy_(staged)  # waits for the copy, so that the staging buffer can be filled again
@@ -104,17 +102,3 @@ class StreamedWindows(Windows):
                 self._seconds.popitem(last=False)
         self._seconds.move_to_end(number)
         return self._seconds[number]
-
-    def _load(self, number: int) -> Tensor:
-        if number not in self._loaded:
-            bank, video = self._sources[number]
-            features = bank.column(video, "detections", "features")
-            assert features is not None  # every bank has it
-            self._loaded[number] = torch.from_numpy(features)
-            self._held_bytes += features.nbytes
-            most = self._most_videos
-            while len(self._loaded) > 1 and (self._held_bytes > self.cache_bytes or len(self._loaded) > most):
-                _, dropped = self._loaded.popitem(last=False)
-                self._held_bytes -= dropped.nbytes
-        self._loaded.move_to_end(number)
-        return self._loaded[number]

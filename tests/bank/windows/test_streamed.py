@@ -34,8 +34,8 @@ def test_a_small_cache_gives_the_same_bytes(tmp_path: Path, rows: dict[str, Feat
         b = tiny.gather(tiny.slots(*KEYFRAMES, seconds=7, per_second=3, draw=draw), buffer)
         assert torch.equal(a[0].view(torch.int16), b[0].view(torch.int16))
         assert torch.equal(a[1], b[1])
-        assert len(tiny._loaded) <= 2
-        assert tiny._held_bytes == sum(each.nbytes for each in tiny._loaded.values())
+        assert len(tiny._features.held) <= 2
+        assert tiny._features.held_bytes == sum(each.nbytes for each in tiny._features.held.values())
 
 
 def test_a_film_is_read_once_for_a_batch_and_not_again_while_it_is_kept(
@@ -67,10 +67,10 @@ def test_no_more_videos_are_open_than_a_process_may_have_files(
     tmp_path: Path, rows: dict[str, FeatureRows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bank = open_bank(write_small_bank(tmp_path / "train.zarr", rows))
-    monkeypatch.setattr("pipeline.bank.windows.streamed.MOST_VIDEOS", 2)
+    monkeypatch.setattr("pipeline.bank.held_features.MOST_MAPPED", 2)
     windows = StreamedWindows([bank], min_score=0.5)
     windows.gather(windows.slots(["a", "b", "c"], [905.0, 905.0, 905.0], seconds=4, per_second=2))
-    assert list(windows._loaded) == [1, 2]
+    assert list(windows._features.held) == [1, 2]
 
 
 @pytest.mark.gpu
