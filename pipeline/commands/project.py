@@ -61,6 +61,8 @@ def runs(
     if as_json:
         print(json_text(records), end="")
         return
+    if not records:
+        print("no run of a stage is recorded here")
     for record in records[-last:]:
         started = datetime.datetime.fromtimestamp(record["started"]).isoformat(sep=" ", timespec="seconds")
         name = " ".join(each for each in (record["stage"], record.get("variant", "")) if each)

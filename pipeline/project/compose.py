@@ -52,7 +52,15 @@ def composed_values(overrides: list[str], conf: Path) -> dict[str, Any]:
 
 
 def _in_our_words(told: str, overrides: list[str]) -> str:
-    """Say Hydra's message for a key that is not there as this project says it; `+KEY` would only be refused later."""
+    """Say Hydra's message for a file or a key that is not there as this project says it.
+
+    Hydra would list its search path beside the choices, and propose `+KEY`, which would only be refused later.
+    """
+    absent = re.match(
+        r"(?:In '[^']*': )?Could not find '([^']*)' Available options in '([^']*)': (.*?) Config search", told
+    )
+    if absent is not None:
+        return f"conf/{absent[1]}.yaml: no such file; choices of {absent[2]}: {', '.join(absent[3].split())}"
     unknown = re.match(r"Could not override '([^']*)'\.", told)
     if unknown is None:
         return told

@@ -19,7 +19,7 @@ def runs(*options: str) -> str:
 
 def test_runs_are_listed_oldest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    assert runs() == ""
+    assert runs() == "no run of a stage is recorded here\n"
     peak = {"self": 100, "largest_child": 453}
     shared = {"stage": "train_head", "variant": "lfb_nl_head", "host": "box", "processes": 1}
     ended = {"seconds": 9.24, "start_seconds": 3.1, "peak_rss_mib": peak, "outcome": "finished", "experiment": "wide"}
