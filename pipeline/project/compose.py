@@ -1,6 +1,8 @@
 """Compose `params.yaml` from `conf/`, as DVC does for `dvc exp run -S`."""
 
 import re
+from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -48,24 +50,35 @@ def composed_values(overrides: list[str], conf: Path) -> dict[str, Any]:
         with initialize_config_dir(str(conf.resolve()), version_base=None):
             return plain_values(compose("config", overrides=overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(_in_our_words(" ".join(str(error).split()), overrides)) from None
+        told = " ".join(str(error).split())
+    if unknown := re.match(r"Could not override '([^']*)'\.", told):
+        raise InputError(_no_parameter(unknown[1], overrides, conf))
+    raise InputError(_in_our_words(told))
 
 
-def _in_our_words(told: str, overrides: list[str]) -> str:
-    """Say Hydra's message for a file or a key that is not there as this project says it.
-
-    Hydra would list its search path beside the choices, and propose `+KEY`, which would only be refused later.
-    """
+def _in_our_words(told: str) -> str:
+    """Say Hydra's message for a file that is not there as this project says it: without the search path."""
     absent = re.match(
         r"(?:In '[^']*': )?Could not find '([^']*)' Available options in '([^']*)': (.*?) Config search", told
     )
     if absent is not None:
         return f"conf/{absent[1]}.yaml: no such file; choices of {absent[2]}: {', '.join(absent[3].split())}"
-    unknown = re.match(r"Could not override '([^']*)'\.", told)
-    if unknown is None:
-        return told
-    others = [each for each in overrides if each.partition("=")[0] != unknown[1]]
-    return f"{unknown[1]}: is not a parameter of {' '.join(others) or 'conf/ as it stands'}"
+    return told
+
+
+def _no_parameter(name: str, overrides: list[str], conf: Path) -> str:
+    """Say which key is not there, and which is meant; Hydra proposes `+KEY`, which would only be refused later."""
+    others = [each for each in overrides if each.partition("=")[0] != name]
+    meant = get_close_matches(name, list(_names(composed_values(others, conf))), 1, 0.8)
+    told = f"{name}: no such parameter in conf/{' with ' if others else ''}{' '.join(others)}"
+    return f"{told}; did you mean {meant[0]}?" if meant else told
+
+
+def _names(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        yield prefix + key
+        if isinstance(value, dict):
+            yield from _names(value, f"{prefix}{key}.")
 
 
 def plain_values(composed: DictConfig) -> dict[str, Any]:
