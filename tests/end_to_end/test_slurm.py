@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ PROGRAMS = {
 }
 
 
-def ran(folder: Path, *, nodes: int = 3, head_seconds: float = 0.2, done: tuple[str, ...] = ()) -> tuple[int, list[str]]:
+def ran(folder: Path, *, nodes: int = 3, head_seconds: float = 0.2, done: Sequence[str] = ()) -> tuple[int, list[str]]:
     """Run the script as Slurm would on the first of so many nodes; return its status and what it called, in order.
 
     Ray's head runs for `head_seconds`, and DVC finds the stages of `done` up to date.
