@@ -150,6 +150,26 @@ def test_a_node_that_is_killed_costs_its_items_only(tmp_path: Path, kind: str) -
     assert finished.total() <= 13, "only what the node was about to store is made again"
 
 
+def test_a_head_that_is_killed_costs_its_cluster_only(tmp_path: Path) -> None:
+    """Ray ends the driver, which runs beside the head here; the next cluster goes on with what is finished."""
+    root = tmp_path / "ray"
+    assert run(tmp_path / "one", ["tasks", "0", *NAMES], {})[0] == 0
+    with two_nodes() as cluster:
+        process = start(root, ["actors", "1", *NAMES], {**on(cluster), "RAY_gcs_rpc_server_reconnect_timeout_s": "3"})
+        wait_until(lambda: len(log(root, "finished")) >= 3)
+        cluster.head_node.kill_gcs_server(check_alive=False)
+        _, told = process.communicate(timeout=600)
+    assert process.returncode == 1
+    assert "Failed to connect to GCS within 3 seconds" in told
+    made = {path.name for path in (root / ".work" / STAGE).glob("key-*")}
+    assert 0 < len(made) < 12
+    before = log(root, "begun")
+    with two_nodes() as cluster:
+        assert run(root, ["actors", "0", *NAMES], on(cluster))[:2] == (0, "12\n")
+    assert not {f"key-{name}" for name in (log(root, "begun") - before)} & made
+    assert items(root) == items(tmp_path / "one")
+
+
 def test_stages_write_the_bytes_that_threads_write(project: Project, nodes: dict[str, str]) -> None:
     before = {name: project.tree(name) for name in ("data/playground_mini/frames", "data/playground_mini/bank")}
     for name in ("extract_frames", "bank_parts"):
