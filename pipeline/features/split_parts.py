@@ -1,5 +1,7 @@
 """Compute the parts of a split from tables, frames and the baseline, and the provenance of a bank of them."""
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,12 +10,14 @@ from pipeline.bank.settings import BankSettings
 from pipeline.base.errors import InputError
 from pipeline.base.files import digest_file
 from pipeline.base.hardware import Hardware
+from pipeline.base.ranks import is_main
 from pipeline.checkpoint.sidecars import Checkpoint, plain
 from pipeline.checkpoint.weights import read_checkpoint
 from pipeline.features.film_objects import with_objects
 from pipeline.features.film_parts import PartSettings, make_parts
 from pipeline.features.requests import FilmBoxes, films_of_split
 from pipeline.tables.box_thresholds import check_threshold, videos_of
+from pipeline.tables.film_ids import names_beside
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, VIDEOS, read_table
 from pipeline.tables.timelines import films_of
 
@@ -75,15 +79,20 @@ def split_parts(
 def split_films(split: str, sources: Sources, settings: BankSettings) -> list[FilmBoxes]:
     """Select the boxes of every film of a split that a bank has rows of; its checkpoint is not read.
 
+    A printed line counts the films of the split that have no frames.
+
     Raises:
-        InputError: a source is absent or invalid, or no film is of the split.
+        InputError: a source is absent or invalid, no film is of the split, or none of them has frames.
     """
     timelines = read_table(sources.annotations / "timelines.parquet", TIMELINES)
+    videos = read_table(sources.frames / "videos.parquet", VIDEOS)
     if not films_of(timelines, split).num_rows:
         raise InputError(
             f"{sources.annotations}: no film is of {split}, expected one at least: a bank of it would be empty, with "
             "nothing to learn from or to score; dataset.split_by: time splits each film (docs/datasets.md#splits)"
         )
+    of_split, stored = (table["video_id"].to_pylist() for table in (films_of(timelines, split), videos))
+    _say_absent(of_split, stored, split, sources.frames)
     boxes = read_table(sources.boxes / "boxes.parquet", BOXES)
     rule = settings.rule
     check_threshold(
@@ -92,7 +101,7 @@ def split_films(split: str, sources: Sources, settings: BankSettings) -> list[Fi
     persons = films_of_split(
         split,
         timelines=timelines,
-        videos=read_table(sources.frames / "videos.parquet", VIDEOS),
+        videos=videos,
         boxes=boxes,
         annotations=read_table(sources.annotations / "annotations.parquet", ANNOTATIONS),
         keyframes=read_table(sources.annotations / "keyframes.parquet", KEYFRAMES),
@@ -100,6 +109,18 @@ def split_films(split: str, sources: Sources, settings: BankSettings) -> list[Fi
         seconds=settings.seconds,
     )
     return with_objects(persons, boxes, settings.objects)
+
+
+def _say_absent(of_split: Sequence[str], stored: Sequence[str], split: str, frames: Path) -> None:
+    absent = sorted(set(of_split) - set(stored))
+    if len(absent) == len(of_split):
+        beside = names_beside("the frame store", stored, absent)
+        raise InputError(f"{frames}: no film of {split} has frames, of {len(absent)}: {beside}")
+    if absent and is_main():
+        told = (
+            f"{len(absent)} of {len(of_split)} films of {split} have no frames, and get no rows; the first: {absent[0]}"
+        )
+        print(f"{frames}: {told}", file=sys.stderr)
 
 
 def made_with(checkpoint: Checkpoint, settings: BankSettings) -> dict[str, Any]:

@@ -83,6 +83,21 @@ def test_a_split_without_films_and_a_threshold_that_no_box_reaches_are_refused(s
         split_parts("train", sources, strict, HARDWARE)
 
 
+def test_films_without_frames_are_counted_and_a_split_of_them_alone_is_refused(
+    sources: Sources, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "make_parts", lambda films, **_: {film.video_id: Path() for film in films})
+    films = (("a", "train", 0.0, 0.0), ("b", "train", 0.0, 0.0), ("c", "val", 0.0, 0.0))
+    write(sources.annotations / "timelines.parquet", TIMELINES, *films)
+    assert list(split_parts("train", sources, SETTINGS, HARDWARE)[0]) == ["a"]
+    told = f"{sources.frames}: 1 of 2 films of train have no frames, and get no rows; the first: b\n"
+    assert capsys.readouterr().err == told
+    with pytest.raises(InputError) as error:
+        split_parts("val", sources, SETTINGS, HARDWARE)
+    places = "'a' in the frame store, 'c' in the annotations"
+    assert str(error.value) == f"{sources.frames}: no film of val has frames, of 1: {places}"
+
+
 def test_what_is_no_baseline_makes_no_parts(sources: Sources) -> None:
     save_checkpoint(sources.checkpoint, {}, sidecars.checkpoint(sidecars.BACKBONE))
     with pytest.raises(InputError, match=r"is a backbone, expected a detector whose head reads no bank$"):
