@@ -85,12 +85,12 @@ def split_films(split: str, sources: Sources, settings: BankSettings) -> list[Fi
         InputError: a source is absent or invalid, no film is of the split, or none of them has frames.
     """
     timelines = read_table(sources.annotations / "timelines.parquet", TIMELINES)
-    videos = read_table(sources.frames / "videos.parquet", VIDEOS)
     if not films_of(timelines, split).num_rows:
         raise InputError(
             f"{sources.annotations}: no film is of {split}, expected one at least: a bank of it would be empty, with "
             "nothing to learn from or to score; dataset.split_by: time splits each film (docs/datasets.md#splits)"
         )
+    videos = read_table(sources.frames / "videos.parquet", VIDEOS)
     of_split, stored = (table["video_id"].to_pylist() for table in (films_of(timelines, split), videos))
     _say_absent(of_split, stored, split, sources.frames)
     boxes = read_table(sources.boxes / "boxes.parquet", BOXES)
