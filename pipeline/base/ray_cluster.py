@@ -6,6 +6,7 @@ usage statistics are off in what is started here.
 
 import os
 import platform
+import sys
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +26,8 @@ AUTH = "RAY_AUTH_MODE"
 SHARED = "ACTIONBANK_SHARED"
 LARGEST = 2**30
 "Bytes of an item that go from node to driver where no folder is shared."
+PATIENCE = ("RAY_agent_register_timeout_ms", "120000")
+"Ray ends a cluster whose agent takes 15 s to start, as it does on a machine with much other work."
 PROBE_SECONDS = 120.0
 "A node must answer within this time; it may have to start a process and import the code."
 
@@ -45,6 +48,7 @@ class RayCluster:
             place = self._place(needs.module, gpus=gpus)
             self.nodes: dict[str, str] = {}
             check_nodes(self.ray, place)
+            _tell_if_busy(self.ray, "GPU" if gpus else "CPU")
             box = [self.ray.put((place, make))]
             words = self.ray, place.token, box
             self.jobs: Jobs = Actors(*words, gpus=int(gpus)) if needs.keeps_model else Tasks(*words)
@@ -117,6 +121,8 @@ def connect(threads: int) -> Any:
         raise ClusterError(
             f"{ADDRESS}={address}: Ray's client cannot be used; run this on a node of the cluster, with {ADDRESS}=auto"
         )
+    if address == "local":
+        os.environ.setdefault(*PATIENCE)
     local: dict[str, Any] = {"num_cpus": threads, "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
@@ -128,6 +134,12 @@ def connect(threads: int) -> Any:
         # Else Ray prints the last lines of a lost node's log on standard output, whatever `log_to_driver` says.
         ray._private.worker._worker_logs_enabled = False
     return ray
+
+
+def _tell_if_busy(ray: Any, resource: str) -> None:
+    """Say so where this run must wait: Ray itself would say nothing, and a task that waits looks like one that runs."""
+    if ray.available_resources().get(resource, 0) < 1:
+        print(f"waiting: no {resource} of the Ray cluster is free now", file=sys.stderr)
 
 
 def name_of(node: dict[str, Any]) -> str:

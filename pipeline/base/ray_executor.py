@@ -6,6 +6,7 @@ runs: so no job is blamed for the memory that another takes. Then it is the erro
 What a machine refuses (a full disk) is tried as often, at once, and then ends the work, as it does on one machine.
 """
 
+import sys
 import threading
 import time
 import traceback
@@ -15,7 +16,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
-from sys import stderr
 from typing import Any, TypeVar
 
 from pipeline.base.errors import ClusterError, InputError
@@ -136,7 +136,7 @@ class RayExecutor:
                 moved, told = time.monotonic(), False
             elif not told and time.monotonic() - moved > STALL_SECONDS:
                 told = True
-                print("waiting: no CPU or GPU of the Ray cluster is free for this run", file=stderr)
+                print("waiting: no CPU or GPU of the Ray cluster is free for this run", file=sys.stderr)
 
     def _is_idle(self) -> bool:
         return not (self._running or self._queue or self._last)
@@ -164,7 +164,9 @@ class RayExecutor:
                 (self._last if each.runs_alone else self._queue).append(each)
                 return
             remedy = MORE_MEMORY if isinstance(lost, OutOfMemory) else LOOK
-            told = f"its worker was lost {ATTEMPTS} times; {lost}, the last time, when no other item of this run was made"
+            told = (
+                f"its worker was lost {ATTEMPTS} times; {lost}, the last time, when no other item of this run was made"
+            )
             each.future.set_exception(InputError(f"{each.job.name}: {told}; {remedy}; nothing is stored for it"))
             return
         where = self._cluster.node_name(answer.node)

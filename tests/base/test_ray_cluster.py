@@ -51,6 +51,14 @@ def test_a_model_takes_a_gpu_where_there_is_one(ray: StandIn) -> None:
         cluster.close()
 
 
+def test_a_cluster_that_others_use_is_told(ray: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    RayCluster(1, NEEDS, name_of).close()
+    assert capsys.readouterr().err == ""
+    ray.busy = {"CPU"}
+    RayCluster(1, NEEDS, name_of).close()
+    assert capsys.readouterr().err == "waiting: no CPU of the Ray cluster is free now\n"
+
+
 def test_a_node_that_does_not_see_the_folder_is_named(
     ray: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,3 +174,13 @@ def test_an_executor_is_for_one_function_and_reaches_nothing_without_a_job() -> 
 
     with RayExecutor(3, NEEDS, reach=reach) as executor, pytest.raises(InputError, match=r"^no cluster$"):
         make_items(print, [Job("a")], count=1, executor=executor, what="make", unit="item")
+
+
+def test_a_cluster_without_a_free_worker_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster, looks = Cluster(), iter([False] * 5 + [True] * 9)
+    monkeypatch.setattr("pipeline.base.ray_executor.STALL_SECONDS", 0.0)
+    monkeypatch.setattr(cluster, "has_room", lambda: next(looks))
+    assert run(cluster, {"a": [made(1)]}) == ({"a": 1}, {})
+    assert capsys.readouterr().err.count("waiting: no CPU or GPU of the Ray cluster is free for this run\n") == 1

@@ -147,7 +147,8 @@ def test_fewer_actors_run_after_a_node_was_full_and_none_without_a_job(monkeypat
     jobs.has_room()
     assert len(ray.actors) == 4 + 3
     jobs.wait(0)
-    assert jobs.limit.most == 2
+    jobs.has_room()
+    assert len(ray.actors) == 4 + 3 + 1, "three did not come up for want of memory"
 
 
 def test_a_job_that_runs_alone_gets_an_actor_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

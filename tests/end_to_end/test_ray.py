@@ -9,12 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.base.files import digest_tree
+from pipeline.base.ray_cluster import PATIENCE
 from pipeline.base.work import list_rests, remove_rests
 from tests.end_to_end.harness import REPOSITORY, Project
 from tests.kills import TOKEN, ours_running
@@ -33,6 +35,7 @@ def two_nodes() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault(*PATIENCE)
     cluster = Cluster(initialize_head=True, head_node_args={**NODE, "_system_config": QUICK})
     try:
         cluster.second = cluster.add_node(**NODE)
@@ -94,8 +97,8 @@ def test_items_are_those_of_one_process_and_those_that_fail_are_named(
     assert status == 1
     assert told.splitlines()[-1] == (
         "error: 2 of 7 items failed, the others are kept in .work; dies: its worker was lost 4 times; its process "
-        "ended, the last time; no memory is the usual cause: give the nodes fewer CPUs (ray start --num-cpus); nothing "
-        "is stored for it"
+        "ended, the last time, when no other item of this run was made; dmesg and Ray's logs on the nodes say why: no "
+        "memory is the usual cause; nothing is stored for it"
     )
     assert log(tmp_path / "ray", "begun") == {**dict.fromkeys(good, 1), "dies-once": 2, "dies": 4, "refused": 1}
     assert log(tmp_path / "ray", "finished") == dict.fromkeys(good, 1)
@@ -169,6 +172,83 @@ def test_stages_write_the_bytes_that_threads_write(project: Project, nodes: dict
         project.run("actionbank", "predict", films, *words, environment=environment)
     assert project.tree("ray") == project.tree("one")
     assert project.tree("ray.zarr") == project.tree("one.zarr")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project in this process's folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
+    return tmp_path
+
+
+def check_on_ray(make: Callable[[], None], outs: list[Path], stage: str, environment: dict[str, str]) -> None:
+    """A stage whose items of `.work` are gone makes the same outs on Ray, with a shared folder and without."""
+    items, before = Path(".work", stage), [digest_tree(out) for out in outs]
+    names = sorted(path.name for path in items.iterdir())
+    assert names
+    for shared in ("yes", "no"):
+        shutil.rmtree(items)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**environment, "ACTIONBANK_SHARED": shared}.items():
+                patch.setenv(name, value)
+            make()
+        assert sorted(path.name for path in items.iterdir()) == names
+        assert [digest_tree(out) for out in outs] == before
+
+
+def test_packs_rows_of_a_frozen_network_and_a_head_on_them(zoo_data: Path, here: Path, nodes: dict[str, str]) -> None:
+    pytest.importorskip("transformers")
+    from stages import extract_frames, import_backbone, train_baseline
+    from tests.checkpoint.networks import make_folder
+    from tests.stages import test_import_backbone as frozen
+    from tests.stages.zoo import DATA, Zoo
+
+    make_folder(here / "made", "videomae")
+    shutil.copytree(zoo_data / DATA, DATA)
+    shutil.copytree(zoo_data / "several", DATA / "annotations")
+    project = Zoo({})
+    project.compose(*frozen.CHOICES, *frozen.SMALL, "dataset.pack=2")
+    extract_frames.extract_frames(workers=1)
+    check_on_ray(partial(extract_frames.extract_frames, workers=2), [DATA / "frames"], "extract_frames", nodes)
+    assert {path.stem[-5:] for path in (DATA / "frames").glob("*.arrow")} == {"-of-2"}
+    import_backbone.import_backbone()
+    train_baseline.train_baseline(workers=1, device="cpu")
+    project.infer_banks()
+    banks = [DATA / f"bank/{split}.zarr" for split in ("train", "val")]
+    check_on_ray(project.infer_banks, banks, "bank_parts", nodes)
+
+
+def test_boxes_of_faster_rcnn(here: Path, nodes: dict[str, str]) -> None:
+    import torch
+    from torchvision.models.detection import fasterrcnn_resnet50_fpn
+
+    from stages.detect_boxes import detect_boxes
+    from tests.stages import test_detect_boxes as small
+
+    films = {"a": 1.0, "b": 1.0}
+    small.write_tables(films)
+    small.write_frames_of(dict.fromkeys(films, small.picture))
+    torch.manual_seed(0)
+    torch.save(fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict(), "local.pth")
+    small.configure(here, weights="local.pth", detector="fasterrcnn", min_score=0.01)
+    make = partial(detect_boxes, "fasterrcnn", workers=1, device="cpu")
+    make()
+    assert len((small.OUT / "objects/objects.csv").read_text().splitlines()) > 100
+    check_on_ray(make, [small.OUT], "detected_boxes", nodes)
+
+
+def test_a_memory_of_the_trained_detector(zoo_data: Path, here: Path, nodes: dict[str, str]) -> None:
+    from stages import infer_memory, train_head
+    from tests.stages import test_infer_memory as memory
+    from tests.stages.zoo import new_zoo
+
+    new_zoo(zoo_data, *memory.CHOICES, "head_train.schedule.epochs=1")
+    train_head.train_head(workers=1, device="cpu")
+    make = partial(infer_memory.infer_memory, "val", workers=1, device="cpu")
+    make()
+    check_on_ray(make, [memory.MEMORY], "bank_parts", nodes)
 
 
 def test_a_cluster_of_one_machine_ends_with_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,15 +42,13 @@ def memory() -> Iterator[Path]:
     for _ in range(200):  # Ray's last process may take a moment to end
         if not (group / "cgroup.procs").read_text():
             break
-        import time
-
         time.sleep(0.1)
     group.rmdir()
 
 
 def run(group: Path, root: Path, words: list[str]) -> tuple[int, str]:
     """Make items on a cluster of this machine in the cgroup; returns the status and the last line of complaints."""
-    inside = f"echo $$ > {group}/cgroup.procs && mount --bind {group} {group.parent} && exec \"$@\""
+    inside = f'echo $$ > {group}/cgroup.procs && mount --bind {group} {group.parent} && exec "$@"'
     words = ["unshare", "--mount", "sh", "-c", inside, "sh", sys.executable, "-m", "tests.ray_work", *words]
     own = {"ACTIONBANK_EXECUTOR": "ray", "RAY_ADDRESS": "", "HOME": str(root), "DVC_ROOT": str(root), **MONITOR}
     done = subprocess.run(
