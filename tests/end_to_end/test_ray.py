@@ -1,6 +1,7 @@
 """A Ray cluster of two nodes on this machine: the bytes of one process, whatever is killed."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.base.errors import ClusterError
 from pipeline.base.files import digest_tree
 from pipeline.base.ray_cluster import PATIENCE
 from pipeline.base.work import list_rests, remove_rests
@@ -106,9 +108,31 @@ def test_items_are_those_of_one_process_and_those_that_fail_are_named(
         folders = [tmp_path / root / ".work" / STAGE / f"key-{name}" for root in ("one", "ray")]
         assert digest_tree(folders[0]) == digest_tree(folders[1])
     assert not list((tmp_path / "ray/.work").glob("probes*"))
+    left = {path.name.split(".")[1] for path in (tmp_path / "ray/.work").rglob(".*.partial")}
+    assert left <= {"key-dies"}, "what was made after a kill leaves nothing, and `work gc` takes the rest"
     # What is there is made no second time, and reaches no cluster.
     status, printed, _ = run(tmp_path / "ray", [kind, "0", *good], {**nodes, "RAY_ADDRESS": "127.0.0.1:1"})
     assert (status, printed) == (0, "5\n")
+
+
+@pytest.mark.parametrize("kind", ["tasks", "actors"])
+def test_what_the_system_refuses_ends_the_work_and_leaves_no_partial_file(
+    nodes: dict[str, str], tmp_path: Path, kind: str
+) -> None:
+    """A limit on the size of files stands for a full disk: the write fails in the middle of an item."""
+    status, _, told = run(tmp_path, [kind, "0.1", NAMES[0], "large", *NAMES[1:]], nodes)
+    assert status == 1
+    assert re.fullmatch(
+        r"error: large: failed 4 times, last on Ray node \S+ \(\S+\): \S+/key-large/part/data\.bin: File too large; "
+        r"the limit on the size of files is too small: raise it .*",
+        told.splitlines()[-1],
+    )
+    assert log(tmp_path, "begun")["large"] == 4
+    stored = {path.name for path in (tmp_path / ".work" / STAGE).glob("key-*")}
+    assert f"key-{NAMES[0]}" in stored
+    assert "key-large" not in stored
+    left = [path for path in (tmp_path / ".work").rglob(".*.partial") if "large" in path.name]
+    assert left == []
 
 
 def test_items_travel_where_no_folder_is_shared(nodes: dict[str, str], tmp_path: Path) -> None:
@@ -218,6 +242,15 @@ def test_packs_rows_of_a_frozen_network_and_a_head_on_them(zoo_data: Path, here:
     project.infer_banks()
     banks = [DATA / f"bank/{split}.zarr" for split in ("train", "val")]
     check_on_ray(project.infer_banks, banks, "bank_parts", nodes)
+    # A file that only the processes on the nodes read: its damage is told once, and is no error of a film.
+    shutil.rmtree(".work/bank_parts")
+    network = Path("models/backbone.safetensors")
+    network.write_bytes(network.read_bytes()[:-1])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in nodes.items():
+            patch.setenv(name, value)
+        with pytest.raises(ClusterError, match=r"^Ray node \S+ \(\S+\): models/backbone\.safetensors: "):
+            project.infer_banks()
 
 
 def test_boxes_of_faster_rcnn(here: Path, nodes: dict[str, str]) -> None:
