@@ -20,7 +20,7 @@ MEMORY = "its node 10.0.0.7 has no more memory"
 class Cluster:
     """Has room for two jobs; a job's `given` is its answers one after the other, the last of them for ever.
 
-    A word is the reason of a lost worker. `crowded` is answered by a worker that is out of memory where jobs run beside.
+    A word is the reason of a lost worker. A job that answers `crowded` runs out of memory unless it runs alone.
     """
 
     def __init__(self) -> None:
