@@ -229,7 +229,7 @@ def check_on_ray(
         assert [digest_tree(out) for out in outs] == before
 
 
-def test_packs_rows_of_a_frozen_network_and_a_head_on_them(zoo_data: Path, here: Path, nodes: dict[str, str]) -> None:
+def test_packs_and_rows_of_a_frozen_network(zoo_data: Path, here: Path, nodes: dict[str, str]) -> None:
     pytest.importorskip("transformers")
     from stages import extract_frames, import_backbone, train_baseline
     from tests.checkpoint.networks import make_folder
