@@ -49,7 +49,7 @@ class Jobs(Protocol):
         """Start a job; return its reference."""
 
     def start_alone(self, job: Job) -> Any:
-        """Start a job while no other runs, in a process that has done none, and return its reference."""
+        """Start a job while no other runs, and return its reference; a model is loaded for it in a new process."""
 
     def wait(self, seconds: float) -> Sequence[Any]:
         """Wait until a job is done, or so long; return the references of those that are done."""
