@@ -1,13 +1,15 @@
 """Items that a Ray cluster makes in tests, and a driver for them.
 
-    python -m tests.ray_work tasks|actors COUNT SECONDS
+    python -m tests.ray_work tasks|actors SECONDS NAME...
 
-Makes COUNT items below DVC_ROOT, each of SECONDS. A name tells what else happens while an item is made: `dies` ends its
-process hard each time, `dies-once` the first time, `refused` is an InputError. `made.log` beside `.work` has a line for
-each time that an item was begun and that it was finished.
+Makes items of these names below DVC_ROOT, each of SECONDS. A name tells what else happens while an item is made: `dies`
+ends its process hard each time, `dies-once` the first time; `hungry` takes 1.6 GB and waits to be ended each time,
+`hungry-once` the first time; `large` meets a limit of the system in the middle of its file; `refused` is an InputError.
+`made.log` beside `.work` has a line for each time that an item was begun and that it was finished.
 """
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -37,12 +39,34 @@ def load(root: str, seconds: float) -> Make:
         mark = Path(root, f"{name}.died")
         if name.startswith("refused"):
             raise InputError(f"{name}: cannot be made")
-        if name.startswith("dies") and not (name.startswith("dies-once") and mark.exists()):
+        if name.startswith("large"):
+            write_too_much(folder / "part" / "data.bin")
+        if name.startswith(("dies", "hungry")) and not ("-once" in name and mark.exists()):
             mark.touch()
+            if name.startswith("hungry"):
+                eat()
             os.kill(os.getpid(), signal.SIGKILL)
         note(root, "finished", name)
 
     return write
+
+
+def write_too_much(path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**22, hard))
+    try:
+        path.write_bytes(bytes(2**23))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def eat() -> None:
+    """Take 1.6 GB in small steps, so that a look every tenth of a second sees it grow, and hold it for a while."""
+    held = []
+    for _ in range(50):
+        held.append(b"1" * 2**25)
+        time.sleep(0.05)
+    time.sleep(20)
 
 
 def make_all(names: list[str], *, actors: bool, seconds: float) -> Mapping[str, Path]:

@@ -6,6 +6,8 @@ usage statistics are off in what is started here.
 
 import os
 import platform
+import socket
+import sys
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +27,9 @@ AUTH = "RAY_AUTH_MODE"
 SHARED = "ACTIONBANK_SHARED"
 LARGEST = 2**30
 "Bytes of an item that go from node to driver where no folder is shared."
+PATIENCE = ("RAY_agent_register_timeout_ms", "120000")
+"Ray ends a cluster whose agent takes 15 s to start, as it does on a machine with much other work."
+CONNECT_SECONDS = 20.0
 PROBE_SECONDS = 120.0
 "A node must answer within this time; it may have to start a process and import the code."
 
@@ -45,6 +50,7 @@ class RayCluster:
             place = self._place(needs.module, gpus=gpus)
             self.nodes: dict[str, str] = {}
             check_nodes(self.ray, place)
+            _tell_if_busy(self.ray, "GPU" if gpus else "CPU")
             box = [self.ray.put((place, make))]
             words = self.ray, place.token, box
             self.jobs: Jobs = Actors(*words, gpus=int(gpus)) if needs.keeps_model else Tasks(*words)
@@ -117,6 +123,10 @@ def connect(threads: int) -> Any:
         raise ClusterError(
             f"{ADDRESS}={address}: Ray's client cannot be used; run this on a node of the cluster, with {ADDRESS}=auto"
         )
+    if address == "local":
+        os.environ.setdefault(*PATIENCE)
+    else:
+        _check_port(ray, address)
     local: dict[str, Any] = {"num_cpus": threads, "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
@@ -128,6 +138,34 @@ def connect(threads: int) -> Any:
         # Else Ray prints the last lines of a lost node's log on standard output, whatever `log_to_driver` says.
         ray._private.worker._worker_logs_enabled = False
     return ray
+
+
+def _check_port(ray: Any, address: str) -> None:
+    """Refuse an address at which nothing listens: Ray itself would try again for many minutes, without a word.
+
+    What is no HOST:PORT is left to Ray.
+    """
+    found, asked = address, ""
+    if address == "auto":
+        with suppress(Exception):  # no public function tells which cluster Ray would take
+            found = ray._private.services.find_bootstrap_address(None) or address
+        asked = f" at {found}"
+    host, _, port = found.rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ClusterError(
+            f"{ADDRESS}={address}: no Ray cluster answers{asked} ({error.strerror or error}); start one (ray start "
+            "--head), or correct the address"
+        ) from None
+
+
+def _tell_if_busy(ray: Any, resource: str) -> None:
+    """Say so where this run must wait: Ray itself would say nothing, and a task that waits looks like one that runs."""
+    if ray.available_resources().get(resource, 0) < 1:
+        print(f"waiting: no {resource} of the Ray cluster is free now", file=sys.stderr)
 
 
 def name_of(node: dict[str, Any]) -> str:

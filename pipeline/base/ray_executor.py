@@ -1,11 +1,12 @@
 """Make items on a Ray cluster: an executor with `submit`, for `make_items`.
 
 A thread gives jobs to the cluster, no more at a time than it can work on, and settles their futures. A job whose worker
-is lost (killed, out of memory, gone with its node) is done again, ATTEMPTS times in all; then it is the error of its
-item, and the others go on. What a machine refuses (a full disk) is tried as often, and then ends the work, as it does
-on one machine.
+is lost (killed, out of memory, gone with its node) is done again, ATTEMPTS times in all, the last time when no other
+runs: so no job is blamed for the memory that another takes. Then it is the error of its item, and the others go on.
+What a machine refuses (a full disk) is tried as often, at once, and then ends the work, as it does on one machine.
 """
 
+import sys
 import threading
 import time
 import traceback
@@ -15,18 +16,18 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
-from sys import stderr
 from typing import Any, TypeVar
 
 from pipeline.base.errors import ClusterError, InputError
 from pipeline.base.make_items import Job, Needs
 from pipeline.base.ray_cluster import RayCluster
-from pipeline.base.ray_jobs import WorkerLost
+from pipeline.base.ray_jobs import Jobs, OutOfMemory, WorkerLost
 from pipeline.base.ray_worker import Answer, write_folder
 from pipeline.base.work import make_item
 
 ATTEMPTS = 4
-REMEDY = "no memory is the usual cause: give the nodes fewer CPUs (ray start --num-cpus)"
+MORE_MEMORY = "it needs a node with more memory"
+LOOK = "dmesg and Ray's logs on the nodes say why: no memory is the usual cause"
 STEP_SECONDS = 0.05
 "How long a new job may wait while others run."
 WAIT_SECONDS = 0.5
@@ -44,6 +45,7 @@ class _Waiting:
     future: "Future[Any]" = field(default_factory=Future)
     failed: int = 0
     "How often its worker was lost, or the machine refused something."
+    runs_alone: bool = False
 
 
 class RayExecutor:
@@ -64,6 +66,9 @@ class RayExecutor:
         self._cluster: Any = None
         self._thread: threading.Thread | None = None
         self._new: SimpleQueue[_Waiting] = SimpleQueue()
+        self._queue: deque[_Waiting] = deque()
+        self._last: deque[_Waiting] = deque()
+        self._running: dict[Any, _Waiting] = {}
         self._closing = threading.Event()
 
     def __enter__(self) -> "RayExecutor":
@@ -96,14 +101,12 @@ class RayExecutor:
 
     def _run(self) -> None:
         """Do the jobs until this executor is closed; after an error all futures get it."""
-        queue: deque[_Waiting] = deque()
-        running: dict[Any, _Waiting] = {}
         try:
-            self._serve(queue, running)
+            self._serve()
         except BaseException as error:
             if not isinstance(error, InputError | OSError):
                 error = RuntimeError(traceback.format_exc())
-            for each in [*running.values(), *queue]:
+            for each in [*self._running.values(), *self._queue, *self._last]:
                 _fail(each, error)
             while not self._closing.is_set():
                 if new := self._next(1.0):
@@ -115,48 +118,65 @@ class RayExecutor:
         except Empty:
             return None
 
-    def _serve(self, queue: deque[_Waiting], running: dict[Any, _Waiting]) -> None:
+    def _serve(self) -> None:
         moved, told = time.monotonic(), False
         jobs = self._cluster.jobs
         while not self._closing.is_set():
-            while new := self._next(0.0 if queue or running else WAIT_SECONDS):
-                queue.append(new)
-            while queue and jobs.has_room():
-                each = queue.popleft()
-                if each.failed or each.future.set_running_or_notify_cancel():
-                    running[jobs.start(each.job)] = each
-            if not running and not queue:
+            while new := self._next(WAIT_SECONDS if self._is_idle() else 0.0):
+                self._queue.append(new)
+            self._start(jobs)
+            if self._is_idle():
                 moved = time.monotonic()
                 continue
-            done = jobs.wait(WAIT_SECONDS if queue else STEP_SECONDS)
+            done = jobs.wait(WAIT_SECONDS if self._queue else STEP_SECONDS)
             for reference in done:
-                if self._settle(running[reference], reference):
-                    queue.append(running[reference])
-                del running[reference]
-            if done or running:
+                self._settle(self._running[reference], reference)
+                del self._running[reference]
+            if done or self._running:
                 moved, told = time.monotonic(), False
             elif not told and time.monotonic() - moved > STALL_SECONDS:
                 told = True
-                print("waiting: no CPU or GPU of the Ray cluster is free for this run", file=stderr)
+                print("waiting: no CPU or GPU of the Ray cluster is free for this run", file=sys.stderr)
 
-    def _settle(self, each: _Waiting, reference: Any) -> bool:
-        """Put what came of a job into its future; return whether it must be done again."""
+    def _is_idle(self) -> bool:
+        return not (self._running or self._queue or self._last)
+
+    def _start(self, jobs: Jobs) -> None:
+        """Start what may run now; a job that runs alone begins when no other is left, and no other while it runs."""
+        if any(each.runs_alone for each in self._running.values()):
+            return
+        while self._queue and jobs.has_room():
+            each = self._queue.popleft()
+            if each.failed or each.future.set_running_or_notify_cancel():
+                self._running[jobs.start(each.job)] = each
+        if self._last and not self._queue and not self._running:
+            each = self._last.popleft()
+            self._running[jobs.start_alone(each.job)] = each
+
+    def _settle(self, each: _Waiting, reference: Any) -> None:
+        """Put what came of a job into its future, or the job where it waits to be done again."""
         try:
             answer = self._cluster.jobs.answer(reference)
         except WorkerLost as lost:
             each.failed += 1
+            each.runs_alone = each.failed == ATTEMPTS - 1
             if each.failed < ATTEMPTS:
-                return True
-            told = f"its worker was lost {ATTEMPTS} times; {lost}, the last time; {REMEDY}; nothing is stored for it"
-            each.future.set_exception(InputError(f"{each.job.name}: {told}"))
-            return False
+                (self._last if each.runs_alone else self._queue).append(each)
+                return
+            remedy = MORE_MEMORY if isinstance(lost, OutOfMemory) else LOOK
+            told = (
+                f"its worker was lost {ATTEMPTS} times; {lost}, the last time, when no other item of this run was made"
+            )
+            each.future.set_exception(InputError(f"{each.job.name}: {told}; {remedy}; nothing is stored for it"))
+            return
         where = self._cluster.node_name(answer.node)
         if answer.kind == "unfit":
             raise ClusterError(f"Ray node {where}: {answer.value}")
         if answer.kind == "fault":
             each.failed += 1
             if each.failed < ATTEMPTS:
-                return True
+                self._queue.appendleft(each)
+                return
             told = f"failed {ATTEMPTS} times, last on Ray node {where}: {answer.value}"
             raise ClusterError(f"{each.job.name}: {told}")
         if answer.kind == "refused":
@@ -166,7 +186,6 @@ class RayExecutor:
         else:
             _keep(answer)
             each.future.set_result(answer.value)
-        return False
 
 
 def _fail(each: _Waiting, error: BaseException) -> None:

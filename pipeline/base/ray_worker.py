@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pipeline.base import work
 from pipeline.base.code_version import code_record
@@ -23,6 +23,7 @@ from pipeline.base.ranks import LAUNCHED
 
 PATIENCE_SECONDS = 5.0
 "A network file system may show a new file that late."
+Loaded = TypeVar("Loaded")
 Files = Mapping[str, bytes]
 "The bytes of a folder's files, by path relative to it."
 
@@ -155,6 +156,19 @@ def begin(place: Place, make: Callable[[Job], Any]) -> None:
     work.ELSEWHERE.clear()
     work.ELSEWHERE.update(place.finished)
     _Here.place, _Here.make = place, make
+
+
+def load_here(load: Callable[[], Loaded]) -> Loaded:
+    """Load what makes items, in a process that makes them for another one.
+
+    Raises:
+        ClusterError: it cannot be loaded, a model whose file is damaged here say. That ends the work: it is no error of
+            an item, and would be that of all of them.
+    """
+    try:
+        return load()
+    except InputError as error:
+        raise ClusterError(str(error)) from None
 
 
 def run_job(token: str, box: Sequence[Any], job: Job) -> Answer:

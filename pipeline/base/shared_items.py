@@ -8,6 +8,7 @@ from pipeline.base.distributed import from_main, gather_all
 from pipeline.base.make_items import ItemExecutor, Job, make_items, refuse_failures
 from pipeline.base.ranks import is_main, share
 from pipeline.base.ray_executor import RayExecutor
+from pipeline.base.ray_worker import load_here
 from pipeline.base.work import is_finished, item_folder, make_item
 
 Make = Callable[[Any, Path], None]
@@ -34,9 +35,13 @@ class ItemMaker:
         return self._write
 
     def __call__(self, job: Job) -> None:
-        """Make the item of a job, whose `given` is its key and what it is made of, if it is not finished."""
+        """Make the item of a job, whose `given` is its key and what it is made of, if it is not finished.
+
+        Raises:
+            ClusterError: see `load_here`.
+        """
         key, given = job.given
-        write = self.ready()
+        write = self._write or load_here(self.ready)
         make_item(self.stage, key, lambda folder: write(given, folder))
 
 

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +16,7 @@ from pipeline.base.hardware import Hardware
 from pipeline.base.make_items import AHEAD, Job, Needs
 from pipeline.base.problems import Problem
 from pipeline.base.ray_device import device_here
-from pipeline.base.ray_worker import Files, folder_bytes, write_folder
+from pipeline.base.ray_worker import Files, folder_bytes, load_here, write_folder
 from pipeline.predict import film_times
 from pipeline.predict.film_plans import FilmPlan
 from pipeline.predict.find_persons import FrameDetector, TableOfBoxes
@@ -85,7 +86,7 @@ class FilmPredictor:
         if self.model is None:
             preload(extract, film_times)
             place = replace(self.hardware, device=device_here(self.hardware.device), workers=1)
-            self.model = open_model(self.files, self.settings, place)
+            self.model = load_here(partial(open_model, self.files, self.settings, place))
         film, persons, timeline, told = job.given
         persons = persons or self.detector
         assert persons is not None

@@ -51,6 +51,7 @@ class StandIn:
         self.ended: list[Any] = []
         self.started: list[dict[str, Any]] = []
         self.node_ids = ["n1"]
+        self.busy: set[str] = set()
 
     def init(self, **options: Any) -> None:
         self.started.append(options)
@@ -60,6 +61,9 @@ class StandIn:
 
     def cluster_resources(self) -> dict[str, float]:
         return self.resources
+
+    def available_resources(self) -> dict[str, float]:
+        return {name: size for name, size in self.resources.items() if name not in self.busy}
 
     def nodes(self) -> list[dict[str, Any]]:
         return [

@@ -1,6 +1,7 @@
 import os
 import platform
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,6 +52,14 @@ def test_a_model_takes_a_gpu_where_there_is_one(ray: StandIn) -> None:
         cluster.close()
 
 
+def test_a_cluster_that_others_use_is_told(ray: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    RayCluster(1, NEEDS, name_of).close()
+    assert capsys.readouterr().err == ""
+    ray.busy = {"CPU"}
+    RayCluster(1, NEEDS, name_of).close()
+    assert capsys.readouterr().err == "waiting: no CPU of the Ray cluster is free now\n"
+
+
 def test_a_node_that_does_not_see_the_folder_is_named(
     ray: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +105,7 @@ def test_a_cluster_that_cannot_be_reached(ray: StandIn, monkeypatch: pytest.Monk
         raise ConnectionError("no Ray\n at this address")
 
     monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setattr("socket.create_connection", lambda place, seconds: SimpleNamespace(close=lambda: None))
     monkeypatch.setenv(ADDRESS, "10.0.0.1:6379")
     told = "RAY_ADDRESS=10.0.0.1:6379: cannot use this Ray cluster: no Ray at this address"
     for mode, more in (("", "; if it asks for a token, set RAY_AUTH_MODE=token (docs/cluster.md)"), ("token", "")):
@@ -110,6 +120,31 @@ def test_a_cluster_that_cannot_be_reached(ray: StandIn, monkeypatch: pytest.Monk
         "RAY_ADDRESS=ray://10.0.0.1:10001: Ray's client cannot be used; run this on a node of the cluster, with "
         "RAY_ADDRESS=auto"
     )
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "auto"])
+def test_an_address_at_which_nothing_listens_is_told_at_once(
+    address: str, ray: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray would try for many minutes; `auto` may stand for a cluster that is gone."""
+    services = SimpleNamespace(find_bootstrap_address=lambda folder: "127.0.0.1:1")
+    monkeypatch.setattr(StandIn._private, "services", services, raising=False)
+    monkeypatch.setenv(ADDRESS, address)
+    with pytest.raises(ClusterError) as error:
+        connect(1)
+    assert str(error.value) == (
+        f"RAY_ADDRESS={address}: no Ray cluster answers{' at 127.0.0.1:1' if address == 'auto' else ''} (Connection "
+        "refused); start one (ray start --head), or correct the address"
+    )
+    assert ray.started == []
+
+
+def test_an_address_that_only_ray_understands_is_left_to_it(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.create_connection", lambda *words: 1 / 0)
+    for address in ("auto", "somewhere"):
+        monkeypatch.setenv(ADDRESS, address)
+        connect(1)
+    assert [each["address"] for each in ray.started] == ["auto", "somewhere"]
 
 
 def test_without_ray_the_command_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

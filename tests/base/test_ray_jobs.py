@@ -6,7 +6,7 @@ import pytest
 from pipeline.base import ray_jobs
 from pipeline.base.errors import ClusterError
 from pipeline.base.make_items import Job
-from pipeline.base.ray_jobs import FAILED_STARTS, Actors, Tasks, WorkerLost
+from pipeline.base.ray_jobs import FAILED_STARTS, Actors, OutOfMemory, Tasks, WorkerLost
 from pipeline.base.ray_worker import Answer, Keeper
 from tests.base.stand_in_ray import OutOfMemoryError, RayError, RayTaskError, StandIn
 
@@ -73,10 +73,18 @@ def test_an_actor_for_each_gpu_gets_one_job_once_it_is_ready(monkeypatch: pytest
     assert len(ray.ended) == 2
 
 
+FULL = "1 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 10.0.0.7, ID: 92ef) was"
+
+
 @pytest.mark.parametrize(
-    ("error", "reason"), [(RayError, "its process ended"), (OutOfMemoryError, "its node has no more memory")]
+    ("error", "reason"),
+    [
+        (RayError(), "its process ended"),
+        (OutOfMemoryError(), "its node has no more memory"),
+        (OutOfMemoryError(FULL), r"its node 10\.0\.0\.7 has no more memory"),
+    ],
 )
-def test_a_lost_actor_is_replaced(error: type[Exception], reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_actor_is_replaced(error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*words: Any) -> Answer:
         raise error
 
@@ -105,3 +113,52 @@ def test_actors_that_never_come_up_end_the_work(monkeypatch: pytest.MonkeyPatch)
         for _ in range(FAILED_STARTS + 1):
             jobs.has_room()
             jobs.wait(0)
+
+
+def full(*words: Any) -> Answer:
+    raise OutOfMemoryError(FULL)
+
+
+def test_fewer_tasks_run_after_a_node_was_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, jobs = jobs_of(Tasks, monkeypatch, full, CPU=4.0)
+    references = [jobs.start(Job("a")) for _ in range(8)]
+    assert not jobs.has_room()
+    for reference in references[:2]:
+        with pytest.raises(OutOfMemory):
+            jobs.answer(reference)
+    assert jobs.limit.most == 2
+    assert not jobs.has_room()
+    monkeypatch.setattr(ray_jobs, "_answer", lambda ray, reference: MADE)
+    for reference in references[2:]:
+        jobs.answer(reference)
+    assert jobs.limit.most == 4
+    assert jobs.has_room()
+
+
+def test_fewer_actors_run_after_a_node_was_full_and_none_without_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray, jobs = jobs_of(Actors, monkeypatch, full, CPU=4.0)
+    jobs.has_room()
+    for _ in range(4):
+        jobs.wait(0)
+    with pytest.raises(OutOfMemory):
+        jobs.answer(jobs.start(Job("a")))
+    assert len(ray.ended) == 4, "the one that was lost, and those that had nothing to do"
+    monkeypatch.setattr(Keeper, "ready", full)
+    jobs.has_room()
+    assert len(ray.actors) == 4 + 3
+    jobs.wait(0)
+    jobs.has_room()
+    assert len(ray.actors) == 4 + 3 + 1, "three did not come up for want of memory"
+
+
+def test_a_job_that_runs_alone_gets_an_actor_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray, jobs = jobs_of(Actors, monkeypatch, lambda *words: MADE, CPU=3.0)
+    jobs.has_room()
+    jobs.wait(0)
+    reference = jobs.start_alone(Job("a"))
+    assert len(ray.ended) == 3
+    assert len(ray.actors) == 4
+    assert jobs.wait(0) == [reference]
+    assert jobs.answer(reference) == MADE
+    _, tasks = jobs_of(Tasks, monkeypatch, lambda *words: MADE, CPU=3.0)
+    assert tasks.answer(tasks.start_alone(Job("a"))) == MADE

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.base.errors import InputError
+from pipeline.base.errors import ClusterError, InputError
 from pipeline.base.make_items import Job, Needs
 from pipeline.base.ray_executor import RayExecutor
 from pipeline.base.shared_items import ItemMaker, Make, share_items
@@ -82,3 +82,13 @@ def test_the_others_are_kept_where_one_fails() -> None:
     with pytest.raises(InputError, match=r"^1 of 2 films failed, the others are kept in \.work; a: cannot be read$"):
         share({"a": "1", "b": "2"}, bad="a")
     assert share({"a": "1", "b": "2"})[1] == ["load", "a"]
+
+
+def load_damaged() -> Make:
+    raise InputError("models/x.safetensors: damaged")
+
+
+def test_what_cannot_be_loaded_elsewhere_is_no_error_of_an_item() -> None:
+    """Else every film would be named with it, after as many attempts to load."""
+    with pytest.raises(ClusterError, match=r"^models/x\.safetensors: damaged$"):
+        ItemMaker("stage", load_damaged)(Job("a", ("1", None)))

@@ -1,6 +1,7 @@
 """A Ray cluster of two nodes on this machine: the bytes of one process, whatever is killed."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,12 +10,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.base.errors import ClusterError
 from pipeline.base.files import digest_tree
+from pipeline.base.ray_cluster import PATIENCE
 from pipeline.base.work import list_rests, remove_rests
 from tests.end_to_end.harness import REPOSITORY, Project
 from tests.kills import TOKEN, ours_running
@@ -33,6 +37,8 @@ def two_nodes() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault(*PATIENCE)
+    os.environ.setdefault("RAY_worker_niceness", "0")  # 15 by default: nearly nothing on a machine with other work
     cluster = Cluster(initialize_head=True, head_node_args={**NODE, "_system_config": QUICK})
     try:
         cluster.second = cluster.add_node(**NODE)
@@ -94,8 +100,8 @@ def test_items_are_those_of_one_process_and_those_that_fail_are_named(
     assert status == 1
     assert told.splitlines()[-1] == (
         "error: 2 of 7 items failed, the others are kept in .work; dies: its worker was lost 4 times; its process "
-        "ended, the last time; no memory is the usual cause: give the nodes fewer CPUs (ray start --num-cpus); nothing "
-        "is stored for it"
+        "ended, the last time, when no other item of this run was made; dmesg and Ray's logs on the nodes say why: no "
+        "memory is the usual cause; nothing is stored for it"
     )
     assert log(tmp_path / "ray", "begun") == {**dict.fromkeys(good, 1), "dies-once": 2, "dies": 4, "refused": 1}
     assert log(tmp_path / "ray", "finished") == dict.fromkeys(good, 1)
@@ -103,9 +109,31 @@ def test_items_are_those_of_one_process_and_those_that_fail_are_named(
         folders = [tmp_path / root / ".work" / STAGE / f"key-{name}" for root in ("one", "ray")]
         assert digest_tree(folders[0]) == digest_tree(folders[1])
     assert not list((tmp_path / "ray/.work").glob("probes*"))
+    left = {path.name.split(".")[1] for path in (tmp_path / "ray/.work").rglob(".*.partial")}
+    assert left <= {"key-dies"}, "what was made after a kill leaves nothing, and `work gc` takes the rest"
     # What is there is made no second time, and reaches no cluster.
     status, printed, _ = run(tmp_path / "ray", [kind, "0", *good], {**nodes, "RAY_ADDRESS": "127.0.0.1:1"})
     assert (status, printed) == (0, "5\n")
+
+
+@pytest.mark.parametrize("kind", ["tasks", "actors"])
+def test_what_the_system_refuses_ends_the_work_and_leaves_no_partial_file(
+    nodes: dict[str, str], tmp_path: Path, kind: str
+) -> None:
+    """A limit on the size of files stands for a full disk: the write fails in the middle of an item."""
+    status, _, told = run(tmp_path, [kind, "0.1", NAMES[0], "large", *NAMES[1:]], nodes)
+    assert status == 1
+    assert re.fullmatch(
+        r"error: large: failed 4 times, last on Ray node \S+ \(\S+\): \S+/key-large: File too large; "
+        r"the limit on the size of files is too small: raise it .*",
+        told.splitlines()[-1],
+    )
+    assert log(tmp_path, "begun")["large"] == 4
+    stored = {path.name for path in (tmp_path / ".work" / STAGE).glob("key-*")}
+    assert f"key-{NAMES[0]}" in stored
+    assert "key-large" not in stored
+    left = [path for path in (tmp_path / ".work").rglob(".*.partial") if "large" in path.name]
+    assert left == []
 
 
 def test_items_travel_where_no_folder_is_shared(nodes: dict[str, str], tmp_path: Path) -> None:
@@ -189,6 +217,99 @@ def test_stages_write_the_bytes_that_threads_write(project: Project, nodes: dict
         project.run("actionbank", "predict", films, *words, environment=environment)
     assert project.tree("ray") == project.tree("one")
     assert project.tree("ray.zarr") == project.tree("one.zarr")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project in this process's folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("ACTIONBANK_PARAMS", raising=False)
+    return tmp_path
+
+
+def check_on_ray(
+    make: Callable[[], None],
+    outs: list[Path],
+    stage: str,
+    environment: dict[str, str],
+    shared: tuple[str, ...] = ("yes", "no"),
+) -> None:
+    """A stage whose items of `.work` are gone makes the same outs on Ray, with a shared folder and without."""
+    items, before = Path(".work", stage), [digest_tree(out) for out in outs]
+    names = sorted(path.name for path in items.iterdir())
+    assert names
+    for word in shared:
+        shutil.rmtree(items)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**environment, "ACTIONBANK_SHARED": word}.items():
+                patch.setenv(name, value)
+            make()
+        assert sorted(path.name for path in items.iterdir()) == names
+        assert [digest_tree(out) for out in outs] == before
+
+
+def test_packs_and_rows_of_a_frozen_network(zoo_data: Path, here: Path, nodes: dict[str, str]) -> None:
+    pytest.importorskip("transformers")
+    from stages import extract_frames, import_backbone, train_baseline
+    from tests.checkpoint.networks import make_folder
+    from tests.stages import test_import_backbone as frozen
+    from tests.stages.zoo import DATA, Zoo
+
+    make_folder(here / "made", "videomae")
+    shutil.copytree(zoo_data / DATA, DATA)
+    shutil.copytree(zoo_data / "several", DATA / "annotations")
+    project = Zoo({})
+    project.compose(*frozen.CHOICES, *frozen.SMALL, "dataset.pack=2")
+    extract_frames.extract_frames(workers=1)
+    check_on_ray(partial(extract_frames.extract_frames, workers=2), [DATA / "frames"], "extract_frames", nodes)
+    assert {path.stem[-5:] for path in (DATA / "frames").glob("*.arrow")} == {"-of-2"}
+    import_backbone.import_backbone()
+    train_baseline.train_baseline(workers=1, device="cpu")
+    project.infer_banks()
+    banks = [DATA / f"bank/{split}.zarr" for split in ("train", "val")]
+    check_on_ray(project.infer_banks, banks, "bank_parts", nodes)
+    # A file that only the processes on the nodes read: its damage is told once, and is no error of a film.
+    shutil.rmtree(".work/bank_parts")
+    network = Path("models/backbone.safetensors")
+    network.write_bytes(network.read_bytes()[:-1])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in nodes.items():
+            patch.setenv(name, value)
+        with pytest.raises(ClusterError, match=r"^Ray node \S+ \(\S+\): models/backbone\.safetensors: "):
+            project.infer_banks()
+
+
+def test_boxes_of_faster_rcnn(here: Path, nodes: dict[str, str]) -> None:
+    import torch
+    from torchvision.models.detection import fasterrcnn_resnet50_fpn
+
+    from stages.detect_boxes import detect_boxes
+    from tests.stages import test_detect_boxes as small
+
+    films = {"a": 1.0, "b": 1.0}
+    small.write_tables(films)
+    small.write_frames_of(dict.fromkeys(films, small.picture))
+    torch.manual_seed(0)
+    torch.save(fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict(), "local.pth")
+    small.configure(here, weights="local.pth", detector="fasterrcnn", min_score=0.01)
+    make = partial(detect_boxes, "fasterrcnn", workers=1, device="cpu")
+    make()
+    assert len((small.OUT / "objects/objects.csv").read_text().splitlines()) > 100
+    # Each run takes half a minute of CPU time.
+    check_on_ray(make, [small.OUT], "detected_boxes", nodes, shared=("no",))
+
+
+def test_a_memory_of_the_trained_detector(zoo_data: Path, here: Path, nodes: dict[str, str]) -> None:
+    from stages import infer_memory, train_head
+    from tests.stages import test_infer_memory as memory
+    from tests.stages.zoo import new_zoo
+
+    new_zoo(zoo_data, *memory.CHOICES, "head_train.schedule.epochs=1")
+    train_head.train_head(workers=1, device="cpu")
+    make = partial(infer_memory.infer_memory, "val", workers=1, device="cpu")
+    make()
+    check_on_ray(make, [memory.MEMORY], "bank_parts", nodes)
 
 
 def test_a_cluster_of_one_machine_ends_with_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
