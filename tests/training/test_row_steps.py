@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.bank import row_places
+from pipeline.bank import held_features
 from pipeline.bank.feature_rows import FeatureRows
 from pipeline.bank.reader import Bank, open_bank
 from pipeline.bank.writer import assemble_bank
@@ -138,7 +138,7 @@ def test_rows_are_those_of_plain_loops(
     match_iou: float, open_arrays: int,
 ) -> None:  # fmt: skip
     bank, keyframes = random_bank(tmp_path_factory.mktemp("bank"), seed, codec)
-    with patch.object(row_places, "OPEN_ARRAYS", open_arrays):
+    with patch.object(held_features, "MOST_MAPPED", open_arrays):
         rows = training_rows(bank, keyframes, rule=rule, match_iou=match_iou)
         same(rows, list(plain_training_rows(bank, keyframes, rule=rule, match_iou=match_iou)))
         for row_set in ("detections", "ground_truth"):
