@@ -83,7 +83,7 @@ def test_own_videos_in_a_queue_and_in_a_temporary_folder(tmp_path: Path) -> None
     states = {each["name"]: each["revs"][0]["data"] for one in shown for each in one.get("experiments") or []}
     assert set(states) == {"queued", "temporary"}
     for each in states.values():
-        assert each["metrics"]["results/evaluate/metrics.json"]["data"]["map"] > 0
+        assert each["metrics"]["results/metrics.json"]["data"]["mAP"] > 0
 
 
 @pytest.mark.slow
@@ -101,9 +101,7 @@ def test_films_of_three_shapes_train_in_either_scope(tmp_path: Path) -> None:
         metrics = project.metrics()
         assert metrics["counts"]["videos"] == 1
         assert metrics["detected"]["num_detections"] > 0
-    refused = project.dvc("exp", "run", *short, "-S", "baseline.augmentation.crop=none", fails=True)
-    assert (
-        "error: data/mixed/frames: films differ in shape: clips of 128x96 (old), 96x170 (tall), 170x96 (wide), and "
-        "those of one batch have one size; set baseline.augmentation.crop to at most 96 "
-        "(baseline.augmentation.short_side), so that each is cut to a random square\n" in refused
-    )
+    # Uncut, films of each shape have batches of their own.
+    uncut = project.dvc("exp", "run", *short, "-S", "baseline.augmentation.crop=none")
+    assert "Running stage 'train_baseline@baseline'" in uncut
+    assert project.metrics()["detected"]["num_detections"] > 0
