@@ -94,10 +94,11 @@ def spread_over(calls: int, kills: int) -> list[int]:
 
 
 def survive_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> Counter[str]:
-    """Kill so many writers, each at a time drawn uniformly over what a round takes; returns the phases they were in.
+    """Kill so many writers, in each phase in turn, at a time drawn uniformly over what it takes; returns the phases.
 
     A killed round leaves the next one more to do, and other work slows all of them down: the interval that times are
-    drawn from grows with every kill and shrinks with every round that was done before, three of ten in the end.
+    drawn from grows with every kill in its phase and shrinks with every phase that was done before, three of ten in the
+    end.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.bank.test_kill"])
@@ -121,17 +122,21 @@ def survive_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -
     monkeypatch.setenv("DVC_ROOT", str(root))
     whole_round(root, 0)
     whole_round(root, 1)  # the clock of a round with one changed video
-    draw, killed, number, limit = random.Random(0), Counter[str](), 1, seconds.value
+    draw, killed, number = random.Random(0), Counter[str](), 1
+    limits = dict.fromkeys((1, 2, 3), seconds.value / 3)
     while killed.total() < kills:
         assert number < 20 * kills
         number += 1
+        wanted = 1 + number % 3  # in turn, because the last phase is short
         process = start(root, number)
-        process.join(draw.random() * limit)
+        while phase.value < wanted and process.is_alive():
+            time.sleep(0.0005)
+        process.join(draw.random() * limits[wanted])
         process.kill()
         process.join()
-        in_time = process.exitcode == -9 and phase.value < 4
-        killed[PHASES[phase.value]] += in_time
-        limit *= 1.1 if in_time else 0.8
+        in_time = process.exitcode == -9 and phase.value == wanted
+        killed[PHASES[phase.value]] += process.exitcode == -9 and phase.value < 4
+        limits[wanted] *= 1.1 if in_time else 0.8
         check_bank(root, number)
     whole_round(root, number)
     whole_round(tmp_path / "clean", number)

@@ -92,8 +92,8 @@ def test_what_is_not_installed_is_one_line(project: Project) -> None:
         "dvc", "exp", "run", "-S", "training.log=mlflow", "-S", "head=lfb_max", fails=True,
         environment={"PYTHONPATH": str(project.folder)},
     )  # fmt: skip
-    assert (
-        "error: training.log is mlflow, which is not installed; `./run uv pip install -e '.[mlflow]'` installs it "
-        "(docs/watching.md)\n"
+    assert (  # DVC composes, and says whose error it is
+        "InputError raised while resolving interpolation: training.log is mlflow, which is not installed; "
+        "`./run uv pip install -e '.[mlflow]'` installs it (docs/watching.md)\n"
     ) in printed
     assert "Traceback" not in printed
