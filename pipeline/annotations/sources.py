@@ -49,7 +49,7 @@ from pipeline.annotations.time_split import split_in_time
 from pipeline.annotations.ucf101 import pyannot_rows
 from pipeline.annotations.unread import NothingReadError, reasons
 from pipeline.annotations.via import read_via, via_rows
-from pipeline.base.errors import InputError
+from pipeline.base.errors import InputError, one_line
 from pipeline.tables.film_ids import composed, film_of, has_ending
 from pipeline.tables.label_map import Label
 from pipeline.tables.timelines import Timeline, split_in
@@ -118,9 +118,11 @@ def import_source(folder: Path, options: SourceOptions) -> AvaImport:
     imported = replace(imported, told=[*imported.told, *told], problems=problems, unread=found.unread)
     if options.split_by == "time":
         imported = split_in_time(imported, val_fraction=options.val_fraction, gap_seconds=options.split_gap_seconds)
-    if options.class_map is None:
-        return imported
-    return choose_classes(imported, options.class_map, classes=options.classes, first_id=first_id)
+    if options.class_map is not None:
+        imported = choose_classes(imported, options.class_map, classes=options.classes, first_id=first_id)
+    # Names of files, attributes and classes stand in these lines, and may hold any character.
+    lines, of_splits = ([one_line(each) for each in told] for told in (imported.told, imported.told_of_splits))
+    return replace(imported, told=lines, told_of_splits=of_splits)
 
 
 def _import_ava(folder: Path, options: SourceOptions) -> tuple[AvaImport, int]:

@@ -236,3 +236,12 @@ def test_the_names_of_files_of_every_format_say_the_split(tmp_path: Path, name: 
     (tmp_path / "split.csv").write_text(f"video_id,split\n{films[1]},test\n")  # goes before
     found = import_source(tmp_path, SourceOptions(classes=3))
     assert {row["video_id"]: row["split"] for row in found.timelines.to_pylist()} == {films[0]: "val", films[1]: "test"}
+
+
+def test_a_name_that_no_terminal_can_take_is_escaped_in_what_is_told(tmp_path: Path) -> None:
+    folder = page_folder(tmp_path, "street.xml")
+    text = (folder / "street.xml").read_text()
+    (folder / "street.xml").write_text(text.replace("<name>action</name>", "<name>act\u202eion</name>"))
+    told = import_source(folder, SourceOptions(classes=3)).told
+    assert any(line.startswith("street.xml: CVAT for video 1.1: ") and r"act\u202eion" in line for line in told)
+    assert all(line.isprintable() for line in told)
