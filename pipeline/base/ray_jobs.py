@@ -91,11 +91,16 @@ def _answer(ray: Any, reference: Any) -> Answer:
     except ray.exceptions.RayTaskError as error:  # the job itself tells its errors: this is one around it
         return Answer("bug", str(error), "")
     except ray.exceptions.RayError as error:
-        if type(error).__name__ == "OutOfMemoryError":  # of tasks and of actors, also of one that had nothing to do
-            node = re.search(r"\(IP: ([^,)]+)", str(error))
-            raise OutOfMemory(f"its node{f' {node[1]}' if node else ''} has no more memory") from None
-        raise WorkerLost(REASONS.get(type(error).__name__, "its process ended")) from None
+        raise _loss(error) from None
     return answer
+
+
+def _loss(error: Exception) -> WorkerLost:
+    name = type(error).__name__
+    if name == "OutOfMemoryError":  # of tasks and of actors, also of one that had nothing to do
+        node = re.search(r"\(IP: ([^,)]+)", str(error))
+        return OutOfMemory(f"its node{f' {node[1]}' if node else ''} has no more memory")
+    return WorkerLost(REASONS.get(name, "its process ended"))
 
 
 class Tasks:
@@ -204,7 +209,7 @@ class Actors:
             self.idle.append(actor)
             self.failed_starts = 0
         except self.ray.exceptions.RayError as error:
-            if type(error).__name__ == "OutOfMemoryError":
+            if isinstance(_loss(error), OutOfMemory):
                 self._lost_for_memory()
             self.failed_starts += 1
             if self.failed_starts > FAILED_STARTS:

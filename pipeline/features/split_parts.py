@@ -19,7 +19,6 @@ from pipeline.features.requests import FilmBoxes, films_of_split
 from pipeline.tables.box_thresholds import check_threshold, videos_of
 from pipeline.tables.film_ids import names_beside
 from pipeline.tables.schemas import ANNOTATIONS, BOXES, KEYFRAMES, TIMELINES, VIDEOS, read_table
-from pipeline.tables.timelines import films_of
 
 POOLING = {
     "max": "mean over time, then the largest cell",
@@ -85,19 +84,17 @@ def split_films(split: str, sources: Sources, settings: BankSettings) -> list[Fi
         InputError: a source is absent or invalid, no film is of the split, or none of them has frames.
     """
     timelines = read_table(sources.annotations / "timelines.parquet", TIMELINES)
-    if not films_of(timelines, split).num_rows:
+    of_split = videos_of(timelines, split)
+    if not of_split:
         raise InputError(
             f"{sources.annotations}: no film is of {split}, expected one at least: a bank of it would be empty, with "
             "nothing to learn from or to score; dataset.split_by: time splits each film (docs/datasets.md#splits)"
         )
     videos = read_table(sources.frames / "videos.parquet", VIDEOS)
-    of_split, stored = (table["video_id"].to_pylist() for table in (films_of(timelines, split), videos))
-    _say_absent(of_split, stored, split, sources.frames)
+    _say_absent(of_split, videos["video_id"].to_pylist(), split, sources.frames)
     boxes = read_table(sources.boxes / "boxes.parquet", BOXES)
     rule = settings.rule
-    check_threshold(
-        str(sources.boxes), boxes, videos_of(timelines, split), split=split, rule=rule, key="bank.box_threshold"
-    )
+    check_threshold(str(sources.boxes), boxes, of_split, split=split, rule=rule, key="bank.box_threshold")
     persons = films_of_split(
         split,
         timelines=timelines,

@@ -16,6 +16,7 @@ from pipeline.interop.alphaction_model import DescribedDetector, Structure, desc
 from pipeline.interop.compare_fixture import Difference, ParityReport, Seen, compare
 from pipeline.interop.conversion import fit_state
 from pipeline.interop.fixtures import Array, Expected, read_arrays, rule_weight
+from pipeline.interop.reading import reading
 from pipeline.models.context import BankWindow, Context, ObjectBoxes, ObjectRows
 from pipeline.models.detector import Detector
 from pipeline.models.heads.aia import Interaction, InteractionHead
@@ -57,17 +58,12 @@ def check_alphaction(path: Path, facts: Mapping[str, Any]) -> ParityReport:
             has other keys than the fixture's state dict, or there is a tensor that is not known.
     """
     arrays = read_arrays(path.with_suffix(".npz"))
-    try:
+    with reading(path):
         case = _case(facts)
         expected = _expected(arrays)
         if "logits" not in expected:
             raise InputError("not a whole fixture: it has no logits to compare with")
         differences = [*_compared(case, expected, facts), *_extended(case, facts)]
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: not a whole fixture: {type(error).__name__} {reason}") from None
     parameters = sum(each.numel() for each in case.detector.parameters()) + case.unused
     buffers = sum(each.numel() for each in case.detector.buffers())
     return ParityReport(

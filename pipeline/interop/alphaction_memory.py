@@ -19,6 +19,7 @@ from torch import Tensor
 from pipeline.base.errors import InputError
 from pipeline.interop.compare_fixture import Difference, ParityReport
 from pipeline.interop.fixtures import Array, read_arrays
+from pipeline.interop.reading import reading
 from pipeline.training.memory import Memory
 from pipeline.training.settings import MemoryWeight
 
@@ -29,7 +30,6 @@ DRAWN = re.compile(r"RandomState\((\d+)\)\.standard_normal\(\((\d+), ?(\d+)\)\)"
 SEED = re.compile(r"RandomState\((\d+)\)")
 SIZES = re.compile(r"\((\d+), ?\d+\)+ for (?:second )?(\d+)")
 OWN = re.compile(r"\((\d+), ?\d+\)+ for the current clip at second (\d+)")
-BROKEN = (ArithmeticError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,8 @@ def check_memory_dynamics(path: Path, facts: Mapping[str, Any]) -> ParityReport:
         InputError: the fixture is not whole, or has a rule for features that is not known here.
     """
     arrays = read_arrays(path.with_suffix(".npz"))
-    try:
+    with reading(path):
         differences = _run_plan(facts, arrays)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except BROKEN as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: not a whole fixture: {type(error).__name__} {reason}") from None
     words = str(facts.get("upstream", "AlphAction"))
     return ParityReport(path.stem, words.partition(":")[0], None, None, differences, f"{RELATIVE:g} |x|")
 

@@ -18,6 +18,7 @@ from pipeline.interop.alphaction_memory import compare_memory_read
 from pipeline.interop.compare_fixture import Difference, ParityReport, compare
 from pipeline.interop.fixtures import Array, Expected, read_arrays
 from pipeline.interop.inclusive_boxes import clipped, flipped, resized, to_xywh
+from pipeline.interop.reading import reading
 from pipeline.models.backbones.alphaction_slowfast import alphaction_pathways, alphaction_slowfast
 from pipeline.models.pool import align_boxes, align_by_matrices
 from pipeline.models.roi import extend_boxes
@@ -55,16 +56,11 @@ def check_operations(path: Path, facts: Facts) -> ParityReport:
         InputError: a file is absent or not whole, or an operation or an array is not known here.
     """
     arrays = read_arrays(path.with_suffix(".npz"))
-    try:
+    with reading(path):
         differences = [found for name, given in facts.items() for found in _compared(name, given, facts, arrays)]
         for name in arrays:
             if not any(name == each or _WEIGHTED.fullmatch(name) for each in _KNOWN_ARRAYS):
                 raise InputError(f"tensor {name} is not known here")
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: not a whole fixture: {type(error).__name__} {reason}") from None
     words = "1e-4 + 1e-4 |x|, of losses 1e-5 |x|, of rates 1e-9 |x|, of memory 1e-6 |x|"
     return ParityReport(path.stem, str(facts.get("upstream", "AlphAction")), None, None, differences, words)
 

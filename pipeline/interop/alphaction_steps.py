@@ -30,6 +30,7 @@ from pipeline.interop.alphaction_losses import (
 from pipeline.interop.alphaction_memory import BY_LOSS, Window, read_as_upstream
 from pipeline.interop.compare_fixture import Difference, ParityReport
 from pipeline.interop.fixtures import Array, read_arrays, rule_weight
+from pipeline.interop.reading import reading
 from pipeline.models.build import build_backbone
 from pipeline.models.context import BankWindow, ObjectBoxes
 from pipeline.models.detector import Detector
@@ -39,7 +40,6 @@ from pipeline.models.settings import RoiSettings
 from pipeline.training.memory import Memory
 from pipeline.training.optimiser import SGD, parameter_groups, set_rate
 
-BROKEN = (KeyError, TypeError, AttributeError, IndexError, ValueError, RuntimeError)
 FIRST, LATER = 1e-4, 1e-3
 "Tolerances of losses and what follows from them: later steps enlarge what the first one has rounded."
 NORMS = 1e-3
@@ -75,17 +75,12 @@ def check_train_steps(path: Path, facts: Mapping[str, Any]) -> ParityReport:
         InputError: the fixture is not whole, is of another network, or has a rule that is not known here.
     """
     arrays = read_arrays(path.with_suffix(".npz"))
-    try:
+    with reading(path):
         run = _start(facts)
         differences = _compare_groups(run, facts)
         for plan in facts["iterations"]:
             differences += _step(run, plan, facts, arrays)
         differences.append(_compare_pool(run, facts["pool_loss_tags"]))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except BROKEN as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: not a whole fixture: {type(error).__name__} {reason}") from None
     parameters = sum(each.numel() for each in run.detector.parameters())
     stated = sum(group["numel"] for group in facts["param_groups"])
     words = f"{FIRST:g} |x| in the first step, then {LATER:g} |x|"

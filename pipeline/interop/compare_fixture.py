@@ -14,6 +14,7 @@ from pipeline.interop.conversion import fit_state
 from pipeline.interop.fixtures import Expected, Fixture, Run, read_fixture
 from pipeline.interop.mmaction2 import our_key
 from pipeline.interop.mmaction2_head import DescribedModel
+from pipeline.interop.reading import naming
 from pipeline.models.backbones.slowfast import SlowFast
 from pipeline.models.context import BankWindow, Context
 from pipeline.models.heads.head import Head, pool_persons
@@ -107,10 +108,8 @@ def run_fixture(path: Path, fixture: Fixture) -> ParityReport:
         wanted = fixture.expected[run.variant, run.window]
         with torch.no_grad():
             if run.variant not in maps:
-                try:
+                with naming(path):
                     maps[run.variant] = run_backbone(fixture, run, wanted)
-                except InputError as error:
-                    raise InputError(f"{path}: {error}") from None
             seen, pooled = maps[run.variant]
             seen = seen | run_head(fixture, run, pooled)
         for name, expected in wanted.items():

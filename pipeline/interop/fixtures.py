@@ -19,6 +19,7 @@ from pipeline.interop import mmaction2, pyslowfast
 from pipeline.interop.mmaction2_head import DescribedModel
 from pipeline.interop.mmaction2_model import describe_mmaction2
 from pipeline.interop.pyslowfast_model import describe_pyslowfast
+from pipeline.interop.reading import reading
 
 Array = np.ndarray[Any, Any]
 # These compare upstream with itself, so there is nothing to check.
@@ -111,14 +112,8 @@ def read_fixture(path: Path) -> Fixture:
             "PySlowFast beside state_dict"
         )
     arrays = read_arrays(path.with_suffix(".npz"))
-    try:
-        with torch.device("meta"):
-            fixture = (_mmaction2 if "hyper" in facts else _pyslowfast)(path, facts, arrays)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: not a whole fixture: {type(error).__name__} {reason}") from None
+    with reading(path), torch.device("meta"):
+        fixture = (_mmaction2 if "hyper" in facts else _pyslowfast)(path, facts, arrays)
     if not fixture.expected.get(("", ""), {}).keys() & {"cls_score", "logits"}:
         raise InputError(f"{path}: not a whole fixture: it has no logits (cls_score or logits) to compare with")
     return fixture

@@ -77,7 +77,7 @@ def tensors_of(path: Path, weights: Mapping[Any, Any]) -> tuple[dict[str, Tensor
     return tensors, [key for key in named if key not in tensors]
 
 
-def left_beside(around: Mapping[str, Any], weights: str) -> tuple[list[str], tuple[str, ...]]:
-    """Return the names of what lies around the entry `weights` of a file, and a note on them."""
-    beside = [key for key in map(str, around) if key != weights]
+def left_beside(around: Mapping[str, Any], *weights: str) -> tuple[list[str], tuple[str, ...]]:
+    """Return the names of what lies around the entries `weights` of a file, and a note on them."""
+    beside = [key for key in map(str, around) if key not in weights]
     return beside, (f"{', '.join(beside)} are left out: they belong to a training",) if beside else ()

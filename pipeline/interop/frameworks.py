@@ -25,6 +25,7 @@ from pipeline.interop import (
 from pipeline.interop.foreign_checkpoint import Foreign, Framework, Kind, keys_by_name, left_beside, tensors_of
 from pipeline.interop.mmaction2_recognizer import recognizer_shape
 from pipeline.interop.pickles import load_pickle
+from pipeline.interop.reading import naming
 from pipeline.interop.torch_files import LEGACY_MAGIC, ZIP_MAGIC, load_torch
 
 
@@ -138,10 +139,8 @@ def _recognizer(
     others: list[str],
 ) -> Foreign:
     """Take a recognizer of single frames, whose keys have names of MMAction2."""
-    try:
+    with naming(path):
         shape = recognizer_shape({mmaction2_key(key): tuple(value.shape) for key, value in tensors.items()})
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
     return Foreign(
         framework,
         "recognizer",

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline.base.errors import InputError
 from pipeline.interop import hiera_weights, mmaction2, videomae_files
 from pipeline.interop.foreign_checkpoint import Foreign, Framework, Kind, left_beside
+from pipeline.interop.reading import naming
 
 
 def from_videomae(path: Path, tensors: dict[str, Tensor], others: list[str], around: Mapping[str, Any]) -> Foreign:
@@ -18,7 +18,7 @@ def from_videomae(path: Path, tensors: dict[str, Tensor], others: list[str], aro
     kind: Kind = "classifier" if head else "backbone"
     read = videomae_files.read_original if original else videomae_files.read_transformers
     described = f"{'VideoMAE' if original else 'transformers VideoMAE'} {kind}"
-    beside = [key for key in map(str, around) if key not in ("model", "module")]
+    beside, _ = left_beside(around, "model", "module")
     return from_layout(path, "videomae", kind, described, read, tensors, [*others, *beside], head)
 
 
@@ -47,7 +47,8 @@ def from_layout(
     Raises:
         InputError: names the file and what `read` refuses.
     """
-    found = _read(path, read, tensors)
+    with naming(path):
+        found = read(tensors)
     return Foreign(
         framework,
         kind,
@@ -67,7 +68,8 @@ def from_hiera(path: Path, tensors: dict[str, Tensor], others: list[str], around
     Raises:
         InputError: its shapes are of no Hiera for clips.
     """
-    found = _read(path, hiera_weights.read_hiera, tensors)
+    with naming(path):
+        found = hiera_weights.read_hiera(tensors)
     head = hiera_weights.HEAD if any(key.startswith(hiera_weights.HEAD) for key in tensors) else ""
     kind: Kind = "classifier" if head else "backbone"
     beside, _ = left_beside(around, "model_state")
@@ -82,13 +84,3 @@ def from_hiera(path: Path, tensors: dict[str, Tensor], others: list[str], around
         notes=tuple(found.notes),
         made=tuple(found.made),
     )
-
-
-def _read(
-    path: Path, read: Callable[[Mapping[str, Tensor]], videomae_files.ReadWeights], tensors: Mapping[str, Tensor]
-) -> videomae_files.ReadWeights:
-    """Call `read`; an error names the file."""
-    try:
-        return read(tensors)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None

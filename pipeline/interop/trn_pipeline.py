@@ -15,6 +15,7 @@ from pipeline.base.errors import InputError
 from pipeline.evaluation.top_k import accuracies
 from pipeline.interop.alphaction_losses import near, near_values
 from pipeline.interop.compare_fixture import Difference, ParityReport
+from pipeline.interop.reading import reading
 from pipeline.tables.clip_labels import ClipLabels, label_classes
 from pipeline.video import segments, views
 from pipeline.video.clips import normalise
@@ -64,18 +65,13 @@ def check_pipeline(path: Path, facts: Facts) -> ParityReport:
         InputError: the fixture is not whole, or states something that is not known here.
     """
     found: list[Difference] = []
-    try:
+    with reading(path):
         for name, given in facts.items():
             if name == "upstream":
                 continue
             if name not in _PARTS:
                 raise InputError(f"{name} is not known here")
             found += _PARTS[name](given)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: not a whole fixture: {type(error).__name__} {reason}") from None
     words = f"0, of pixels {LEVELS:g} levels, of their means {MEAN_LEVELS:g}, of metrics 1e-9"
     return ParityReport(path.stem, str(facts.get("upstream", "MMAction2")), None, None, found, words)
 

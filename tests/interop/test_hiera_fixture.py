@@ -8,6 +8,7 @@ import pytest
 from benchmarks.plain_hiera import Sizes
 from pipeline.base.errors import InputError
 from pipeline.interop.check_fixture import check_fixture
+from tests.interop.changed_fixture import changed
 from tests.interop.made_hiera import SMALL, fixture
 from tests.parity import FOLDER
 
@@ -49,18 +50,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fixture(tmp_path_factory.mktemp("made"), {"small": SMALL}, upstream="other numbers")
 
 
-def changed(made: Path, block: str, **changes: Any) -> Path:
-    facts = json.loads(made.read_text())
-    place = facts
-    for key in filter(None, block.split(".")):
-        place = place[key]
-    place |= changes
-    path = made.with_name("changed.json")
-    path.write_text(json.dumps(facts))
-    path.with_suffix(".npz").write_bytes(made.with_suffix(".npz").read_bytes())
-    return path
-
-
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
@@ -71,7 +60,7 @@ def changed(made: Path, block: str, **changes: Any) -> Path:
     ],
 )
 def test_a_number_that_is_another_is_found(made: Path, changes: dict[str, Any], wrong: str) -> None:
-    report = check_fixture(changed(made, "small", **changes))
+    report = check_fixture(changed(made, ["small"], **changes))
     assert wrong in [each.tensor for each in report.differences if not each.within]
 
 
@@ -96,7 +85,7 @@ def test_what_is_not_known_or_not_whole_is_refused(
     made: Path, block: str, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=rf"^\S*changed\.json: {message}"):
-        check_fixture(changed(made, block, **changes))
+        check_fixture(changed(made, filter(None, block.split(".")), **changes))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +97,7 @@ def test_what_is_not_known_or_not_whole_is_refused(
     ],
 )
 def test_tensors_are_those_of_the_networks(made: Path, names: dict[str, str | None], message: str) -> None:
-    path = changed(made, "")
+    path = changed(made, [])
     with np.load(made.with_suffix(".npz")) as archive:
         arrays = dict(archive)
     for name, source in names.items():

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +5,7 @@ import pytest
 
 from pipeline.base.errors import InputError
 from pipeline.interop.check_fixture import check_fixture
+from tests.interop.changed_fixture import changed
 from tests.interop.plain_trn import recognizer_fixture
 from tests.parity import FOLDER
 
@@ -34,18 +34,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return recognizer_fixture(tmp_path_factory.mktemp("made"), "TRNMultiScale", 5)
 
 
-def changed(made: Path, block: str, **changes: Any) -> Path:
-    facts = json.loads(made.read_text())
-    place = facts
-    for key in block.split("."):
-        place = place[key]
-    place |= changes
-    path = made.with_name("changed.json")
-    path.write_text(json.dumps(facts))
-    path.with_suffix(".npz").write_bytes(made.with_suffix(".npz").read_bytes())
-    return path
-
-
 @pytest.mark.parametrize(
     ("block", "changes", "wrong"),
     [
@@ -55,7 +43,7 @@ def changed(made: Path, block: str, **changes: Any) -> Path:
     ],
 )  # fmt: skip
 def test_a_number_that_is_another_is_found(made: Path, block: str, changes: dict[str, Any], wrong: str) -> None:
-    report = check_fixture(changed(made, block, **changes))
+    report = check_fixture(changed(made, block.split("."), **changes))
     assert [each.tensor for each in report.differences if not each.within] == [wrong]
 
 
@@ -78,4 +66,4 @@ def test_what_is_not_known_or_not_whole_is_refused(
     made: Path, block: str, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=rf"^\S*changed\.json: {message}"):
-        check_fixture(changed(made, block, **changes))
+        check_fixture(changed(made, block.split("."), **changes))

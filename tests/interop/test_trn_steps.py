@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.base.errors import InputError
 from pipeline.interop.check_fixture import check_fixture
+from tests.interop.changed_fixture import changed
 from tests.interop.plain_trn import steps_fixture
 from tests.parity import FOLDER
 
@@ -32,17 +33,6 @@ def test_other_trainings_are_checked_too(tmp_path: Path, kind: str | None, segme
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return steps_fixture(tmp_path_factory.mktemp("made"), "TRN", 2)
-
-
-def changed(made: Path, place: list[Any], **changes: Any) -> Path:
-    facts = json.loads(made.read_text())
-    block = facts
-    for key in place:
-        block = block[key]
-    block |= changes
-    path = made.with_name("changed.json")
-    path.write_text(json.dumps(facts))
-    return path
 
 
 @pytest.mark.parametrize(
